@@ -1,0 +1,39 @@
+//! What a shim and its master say to each other: containerd's Task and Sandbox services, our extension, and the file in
+//! which a shim leaves a container's end.
+
+pub mod exit;
+
+pub use containerd_shim_protos as containerd;
+
+/// Version of the extension that this code speaks. A daemon also drives shims of the version before.
+pub const PROTOCOL: u32 = 1;
+
+/// Type URL of [`extension::SandboxOptions`] in `CreateSandboxRequest.options`.
+pub const SANDBOX_OPTIONS_URL: &str = "peapod.shim.v1.SandboxOptions";
+
+/// Type URL of [`extension::TaskOptions`] in `CreateTaskRequest.options`.
+pub const TASK_OPTIONS_URL: &str = "peapod.shim.v1.TaskOptions";
+
+/// Type URL of an OCI `process` object (JSON) in `ExecProcessRequest.spec`.
+pub const PROCESS_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+
+/// Type URL of an OCI `linux.resources` object (JSON) in `UpdateTaskRequest.resources`.
+pub const RESOURCES_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+
+/// Scheme of a stdout or stderr URI that names a CRI log file: `peapod-log:///var/log/pods/…/0.log`.
+pub const LOG_SCHEME: &str = "peapod-log://";
+
+pub use generated::shim_extension as extension;
+pub use generated::shim_extension_ttrpc as extension_ttrpc;
+
+#[allow(warnings, clippy::all, missing_docs, unused_qualifications, unreachable_pub)]
+mod generated {
+    /// Messages of our extension.
+    pub mod shim_extension {
+        include!(concat!(env!("OUT_DIR"), "/shim_extension.rs"));
+    }
+    /// The extension's ttrpc client and server.
+    pub mod shim_extension_ttrpc {
+        include!(concat!(env!("OUT_DIR"), "/shim_extension_ttrpc.rs"));
+    }
+}
