@@ -1,1 +1,25 @@
-//! Skeleton.
+//! The heart of peapod: the life of pods and containers, without any wire format.
+//!
+//! [`Pods`] is the door. Behind it one driver per pod is the only writer of that pod's state and record; what it decided
+//! is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
+
+mod config;
+mod container;
+mod driver;
+mod error;
+mod id;
+mod node;
+mod pods;
+mod record;
+mod registry;
+mod sandbox;
+mod shim;
+mod view;
+
+pub use config::{Config, OciRuntime};
+pub use container::{ExecOutput, ExecRequest};
+pub use error::{Error, OpenError};
+pub use id::{ContainerId, PodId};
+pub use pods::{Parts, Pods};
+pub use record::MIGRATIONS;
+pub use view::{ContainerState, ContainerView, PodEntry, PodState, PodView, Resolved, Snapshot};

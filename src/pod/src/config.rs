@@ -1,0 +1,41 @@
+//! What the heart has to know about the node's configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Ready settings: paths are absolute, names resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of what survives a reboot: `containers/<id>/{upper,work}` are made here.
+    pub state_root: PathBuf,
+    /// Folder on the private tmpfs: `pods/<id>/…` and `s/<16 hex>` are made here.
+    pub run_root: PathBuf,
+    /// The shim's binary.
+    pub shim: PathBuf,
+    /// OCI runtimes by handler name. Holds at least `default_runtime`.
+    pub runtimes: BTreeMap<String, OciRuntime>,
+    /// The handler that the empty name means.
+    pub default_runtime: String,
+    /// Where the cgroup file systems are mounted, `/sys/fs/cgroup`.
+    pub cgroup_root: PathBuf,
+    /// Parent of the cgroups of pods that name none.
+    pub cgroup_parent: String,
+    /// The one cgroup in which all shims live.
+    pub shim_cgroup: String,
+    /// Containers' cgroups are made by systemd.
+    pub systemd_cgroup: bool,
+    /// How long an RPC waits for one operation before it says which stage it is in.
+    pub operation_timeout: Duration,
+    /// How long an exec's output is awaited after its process ended.
+    pub exec_drain: Duration,
+}
+
+/// A named OCI runtime.
+#[derive(Clone, Debug)]
+pub struct OciRuntime {
+    /// Its binary.
+    pub path: PathBuf,
+    /// Its `--root`.
+    pub root: PathBuf,
+}

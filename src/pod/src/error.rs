@@ -1,0 +1,152 @@
+//! What a request to the heart can end with.
+
+use std::time::Duration;
+
+/// Why a request was refused or failed. One variant per way in which a caller goes on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such pod or container.
+    #[error("{what} {id:?} not found")]
+    NotFound {
+        /// `pod sandbox` or `container`.
+        what: &'static str,
+        /// As asked for.
+        id: String,
+    },
+    /// The name is taken by a finished operation or by another request.
+    #[error("{what} {name} already exists as {id}: remove it first or use another attempt")]
+    AlreadyExists {
+        /// `pod sandbox` or `container`.
+        what: &'static str,
+        /// The name that is taken.
+        name: String,
+        /// Who has it.
+        id: String,
+    },
+    /// The name is being made by a request with other content.
+    #[error("{what} {name} is being made by another request with different content: wait for it or use another attempt")]
+    Busy {
+        /// `pod sandbox` or `container`.
+        what: &'static str,
+        /// The name that is taken.
+        name: String,
+    },
+    /// Not in a state that allows it.
+    #[error("{what} {id} is {state}, but {need}")]
+    Precondition {
+        /// `pod sandbox` or `container`.
+        what: &'static str,
+        /// Which one.
+        id: String,
+        /// What it is.
+        state: String,
+        /// What it would have to be.
+        need: &'static str,
+    },
+    /// The request can't be met on this node; found by looking at the node, the image or the configuration.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The request's field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image isn't here.
+    #[error("image {0:?} is not present: pull it first")]
+    ImageNotFound(String),
+    /// Still going on; a retry joins it.
+    #[error("{what} is still going on after {:.1} s, {stage}: a retry waits for the same operation", elapsed.as_secs_f64())]
+    StillRunning {
+        /// The operation.
+        what: &'static str,
+        /// What it waits for.
+        stage: String,
+        /// Since its start.
+        elapsed: Duration,
+    },
+    /// A command in a container took longer than allowed; it was killed.
+    #[error("command timed out after {:.1} s and was killed", .0.as_secs_f64())]
+    ExecTimeout(Duration),
+    /// The OCI runtime's words.
+    #[error("{0}")]
+    Runtime(String),
+    /// A step failed.
+    #[error("{step}: {reason}")]
+    Failed {
+        /// What was tried.
+        step: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The pod was stopped or removed while this went on.
+    #[error("{what} {id} was stopped meanwhile")]
+    Overridden {
+        /// `pod sandbox` or `container`.
+        what: &'static str,
+        /// Which one.
+        id: String,
+    },
+    /// The daemon is ending.
+    #[error("the daemon is shutting down: try again in a moment")]
+    ShuttingDown,
+}
+
+impl Error {
+    /// A step that failed, with the words of its error and of that error's causes.
+    pub(crate) fn failed(step: impl Into<String>, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Failed { step: step.into(), reason: chain(error) }
+    }
+
+    /// No such container.
+    pub(crate) fn no_container(id: impl Into<String>) -> Self {
+        Self::NotFound { what: "container", id: id.into() }
+    }
+
+    /// No such pod.
+    pub(crate) fn no_pod(id: impl Into<String>) -> Self {
+        Self::NotFound { what: "pod sandbox", id: id.into() }
+    }
+}
+
+/// An error and its causes in one line; each level prints only itself, so nothing is said twice.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// Why the heart could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The records could not be read.
+    #[error("can't read the records of pods")]
+    Store(#[from] peapod_store::StoreError),
+    /// A record makes no sense.
+    #[error("the record of pod {id} can't be read: {reason}")]
+    Record {
+        /// Whose.
+        id: String,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// The node lacks something.
+    #[error("{step}")]
+    Node {
+        /// What was tried.
+        step: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The cgroup hierarchy is unusable.
+    #[error("cgroups are unusable: {0}")]
+    Cgroup(String),
+}

@@ -1,0 +1,235 @@
+//! What lists and statuses read: an immutable picture of all pods.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PodSpec;
+
+use crate::id::{ContainerId, PodId};
+
+/// All pods and containers at one moment. Cheap to hold; never changes.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pods: BTreeMap<PodId, Arc<PodEntry>>,
+    containers: BTreeMap<ContainerId, PodId>,
+}
+
+/// A pod and its containers.
+#[derive(Clone, Debug)]
+pub struct PodEntry {
+    /// The pod.
+    pub pod: PodView,
+    /// Its containers.
+    pub containers: BTreeMap<ContainerId, Arc<ContainerView>>,
+}
+
+/// A pod as its clients see it.
+#[derive(Clone, Debug)]
+pub struct PodView {
+    /// Its id.
+    pub id: PodId,
+    /// As asked for.
+    pub spec: Arc<PodSpec>,
+    /// READY or not.
+    pub state: PodState,
+    /// Nanoseconds since the epoch.
+    pub created_at: i64,
+    /// Empty in the node's network; the first one is the primary address.
+    pub ips: Vec<IpAddr>,
+    /// Path of the pinned network namespace; `None` in the node's network.
+    pub netns: Option<PathBuf>,
+    /// PID of the shim; 0 when there is none.
+    pub shim_pid: u32,
+    /// The handler's name as asked for.
+    pub runtime_handler: String,
+    /// The cgroup below which the pod's containers are, `/…`.
+    pub cgroup_parent: String,
+}
+
+/// State of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// Containers can run in it.
+    Ready,
+    /// It was stopped, or its shim or pod init is gone.
+    NotReady,
+}
+
+/// A container as its clients see it.
+#[derive(Clone, Debug)]
+pub struct ContainerView {
+    /// Its id.
+    pub id: ContainerId,
+    /// Whose it is.
+    pub pod: PodId,
+    /// As asked for; `resources` as last updated.
+    pub spec: Arc<ContainerSpec>,
+    /// Digest of the image's configuration, `sha256:…`.
+    pub image_id: String,
+    /// How the image is called: a tag, else a digest reference, else its id.
+    pub image_name: String,
+    /// A digest reference, else the id.
+    pub image_ref: String,
+    /// Life so far.
+    pub state: ContainerState,
+    /// Nanoseconds since the epoch.
+    pub created_at: i64,
+    /// Uid, gid and groups of the process.
+    pub user: (u32, u32, Vec<u32>),
+    /// Number of the signal that StopContainer sends.
+    pub stop_signal: i32,
+    /// Absolute path of its log.
+    pub log_path: Option<PathBuf>,
+    /// Its cgroup, `/…`.
+    pub cgroup: String,
+    /// Its bundle on the run root; config.json is there once it was started.
+    pub bundle: PathBuf,
+    /// Folder of its writable layer.
+    pub upper: PathBuf,
+}
+
+/// State of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// No process yet.
+    Created,
+    /// Its process runs.
+    Running {
+        /// PID of its first process on the node.
+        pid: u32,
+        /// Nanoseconds since the epoch.
+        started_at: i64,
+    },
+    /// It ended.
+    Exited {
+        /// Nanoseconds since the epoch; 0 if it never ran.
+        started_at: i64,
+        /// Nanoseconds since the epoch.
+        finished_at: i64,
+        /// 128 + n for signal n.
+        exit_code: i32,
+        /// `Completed`, `Error`, `OOMKilled`, `StartError`, `Unknown`.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+}
+
+/// What an id or a prefix of one stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved<T> {
+    /// Exactly one.
+    One(T),
+    /// None.
+    Unknown,
+    /// More than one begins so.
+    Ambiguous,
+}
+
+impl Snapshot {
+    /// All pods, in the order of their ids.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<PodEntry>> {
+        self.pods.values()
+    }
+
+    /// All containers.
+    pub fn containers(&self) -> impl Iterator<Item = &Arc<ContainerView>> {
+        self.pods.values().flat_map(|entry| entry.containers.values())
+    }
+
+    /// A pod by its full id.
+    #[must_use]
+    pub fn pod(&self, id: &PodId) -> Option<&Arc<PodEntry>> {
+        self.pods.get(id)
+    }
+
+    /// A container by its full id, with its pod.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> Option<(&Arc<PodEntry>, &Arc<ContainerView>)> {
+        let entry = self.pods.get(self.containers.get(id)?)?;
+        Some((entry, entry.containers.get(id)?))
+    }
+
+    /// The pod whose id is, or alone begins with, this text. Empty text is no prefix.
+    #[must_use]
+    pub fn find_pod(&self, text: &str) -> Resolved<&Arc<PodEntry>> {
+        resolve(&self.pods, text)
+    }
+
+    /// The container whose id is, or alone begins with, this text. Empty text is no prefix.
+    #[must_use]
+    pub fn find_container(&self, text: &str) -> Resolved<(&Arc<PodEntry>, &Arc<ContainerView>)> {
+        match resolve_key(&self.containers, text) {
+            Resolved::One(id) => self.container(id).map_or(Resolved::Unknown, Resolved::One),
+            Resolved::Unknown => Resolved::Unknown,
+            Resolved::Ambiguous => Resolved::Ambiguous,
+        }
+    }
+
+    /// Puts a pod's new picture in the place of the old one.
+    pub(crate) fn put(&mut self, entry: PodEntry) {
+        let id = entry.pod.id.clone();
+        self.forget_containers(&id);
+        for container in entry.containers.keys() {
+            self.containers.insert(container.clone(), id.clone());
+        }
+        self.pods.insert(id, Arc::new(entry));
+    }
+
+    /// Takes a pod and its containers out.
+    pub(crate) fn remove(&mut self, id: &PodId) {
+        self.forget_containers(id);
+        self.pods.remove(id);
+    }
+
+    fn forget_containers(&mut self, id: &PodId) {
+        if let Some(old) = self.pods.get(id) {
+            for container in old.containers.keys() {
+                self.containers.remove(container);
+            }
+        }
+    }
+}
+
+fn resolve_key<'a, K: std::borrow::Borrow<str> + Ord, V>(map: &'a BTreeMap<K, V>, text: &str) -> Resolved<&'a K> {
+    if text.is_empty() {
+        return Resolved::Unknown;
+    }
+    let mut matches = map
+        .range::<str, _>((Bound::Included(text), Bound::Unbounded))
+        .map(|(key, _)| key)
+        .take_while(|key| (*key).borrow().starts_with(text));
+    match (matches.next(), matches.next()) {
+        (None, _) => Resolved::Unknown,
+        (Some(key), None) => Resolved::One(key),
+        (Some(key), Some(_)) if key.borrow() == text => Resolved::One(key),
+        _ => Resolved::Ambiguous,
+    }
+}
+
+fn resolve<'a, K: std::borrow::Borrow<str> + Ord, V>(map: &'a BTreeMap<K, V>, text: &str) -> Resolved<&'a V> {
+    match resolve_key(map, text) {
+        Resolved::One(key) => map.get(key.borrow()).map_or(Resolved::Unknown, Resolved::One),
+        Resolved::Unknown => Resolved::Unknown,
+        Resolved::Ambiguous => Resolved::Ambiguous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_resolve_when_unique() {
+        let map: BTreeMap<String, u8> = [("aa11", 1), ("aa22", 2), ("bb", 3), ("bb0", 4)].map(|(k, v)| (k.to_owned(), v)).into();
+        assert_eq!(resolve(&map, "aa1"), Resolved::One(&1));
+        assert_eq!(resolve(&map, "aa"), Resolved::Ambiguous);
+        assert_eq!(resolve(&map, "bb"), Resolved::One(&3));
+        assert_eq!(resolve(&map, "c"), Resolved::Unknown);
+        assert_eq!(resolve(&map, ""), Resolved::Unknown);
+    }
+}
