@@ -1,1 +1,90 @@
-//! Skeleton.
+//! Where peapod keeps its records: SQLite, opened with a known schema, written by one thread.
+//!
+//! Each database has two threads of its own, one that writes and one that reads, because SQL blocks and no SQL may
+//! run on an asynchronous thread. Work reaches them through bounded queues: a caller waits when a queue is full.
+//! A write is one transaction. It happens even if the future that asked for it is dropped, so a caller that is
+//! cancelled never leaves a half-done record. Dropping the last handle ends both threads once their queues are empty.
+//!
+//! This crate knows no tables but its own `schema_versions`; each room brings its [`Migration`]s.
+
+mod error;
+mod open;
+mod worker;
+
+pub use error::{OpenError, StoreError};
+pub use open::{Durability, Migration};
+/// The SQLite binding, so that rooms use the same version as the store.
+pub use rusqlite;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::Path;
+use std::sync::Arc;
+use worker::Worker;
+
+/// A handle to one database; clones share it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    writer: Worker,
+    reader: Worker,
+}
+
+impl Database {
+    /// Opens the database at `path` (made with mode 0600 if it is not there; its directory must exist) and brings
+    /// each room's schema up to date in one transaction.
+    ///
+    /// Blocks; call it at start or from a blocking thread.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file can't be opened or is no database, a migration fails, or a room's schema is newer than
+    /// this program knows.
+    pub fn open(path: &Path, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
+        let mut connection = open::read_write(path, durability)?;
+        open::migrate(&mut connection, path, migrations)?;
+        let reading = open::read_only(path)?;
+        let writer = Worker::start("store-write", path, connection)?;
+        let reader = Worker::start("store-read", path, reading)?;
+        Ok(Self { inner: Arc::new(Inner { writer, reader }) })
+    }
+
+    /// Runs `work` in a transaction of its own, which is committed if `work` returns `Ok` and rolled back otherwise.
+    ///
+    /// The result comes after the commit. Dropping the future does not take the write back.
+    ///
+    /// # Errors
+    /// What `work` or the commit answered, with the database's path.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.inner
+            .writer
+            .run(move |connection: &mut Connection| {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            })
+            .await
+    }
+
+    /// Runs `work` on the reading connection, which sees everything committed so far and can change nothing.
+    ///
+    /// # Errors
+    /// What `work` answered, with the database's path.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.inner.reader.run(move |connection: &mut Connection| work(connection)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What can go wrong, as facts: which file, which room, what SQLite said.
+
+use std::path::PathBuf;
+
+/// A database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be made or its mode not set.
+    #[error("database {}: cannot be created: {source}", path.display())]
+    Create {
+        /// The database file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// SQLite refused the file.
+    #[error("database {}: cannot be opened: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A newer peapod wrote this database.
+    #[error(
+        "database {}: the records of '{room}' have schema {found}, this peapod knows up to {known}; \
+         start the newer peapod again, or move the file away to begin with empty records",
+        path.display()
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Whose schema it is.
+        room: String,
+        /// The version in the file.
+        found: u32,
+        /// The newest version this program knows.
+        known: u32,
+    },
+    /// A migration failed; nothing was changed.
+    #[error("database {}: migration {version} of '{room}' failed: {source}", path.display())]
+    Migration {
+        /// The database file.
+        path: PathBuf,
+        /// Whose schema it is.
+        room: String,
+        /// The version that could not be reached.
+        version: u32,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A room's migrations are not numbered 1, 2, 3 and so on: a mistake in the program.
+    #[error("migrations of '{room}' are not numbered from 1 without a gap: {version} stands where {expected} should")]
+    Numbering {
+        /// Whose schema it is.
+        room: &'static str,
+        /// The version found.
+        version: u32,
+        /// The version that should have been there.
+        expected: u32,
+    },
+    /// The thread could not be started.
+    #[error("database {}: its thread cannot be started: {source}", path.display())]
+    Thread {
+        /// The database file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+/// A read or a write failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed; a write was rolled back.
+    #[error("database {}: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The database's thread is gone.
+    #[error("database {}: its thread has ended", path.display())]
+    Closed {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The closure panicked; a write was rolled back and the thread goes on.
+    #[error("database {}: the work given to it panicked; this is a defect of peapod", path.display())]
+    Panicked {
+        /// The database file.
+        path: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk was full: nothing was written, and trying again after space was freed can work.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
