@@ -1,4 +1,4 @@
-//! Generated CRI v1 messages, clients and servers.
+//! The Container Runtime Interface: messages, clients and servers, generated from `proto/cri.proto`.
 
 /// The messages and services of `runtime.v1`.
 #[allow(missing_docs, clippy::all, unreachable_pub, unused_qualifications)]
@@ -10,5 +10,28 @@ impl std::fmt::Debug for v1::AuthConfig {
     /// Shows that there are credentials, never which.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuthConfig").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::v1;
+
+    #[test]
+    fn credentials_never_reach_a_log() {
+        let request = v1::PullImageRequest {
+            auth: Some(v1::AuthConfig {
+                username: "alice".into(),
+                password: "secret".into(),
+                auth: "c2VjcmV0".into(),
+                identity_token: "secret".into(),
+                registry_token: "secret".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let shown = format!("{request:?}");
+        assert!(shown.contains("AuthConfig"), "{shown}");
+        assert!(!shown.contains("secret") && !shown.contains("c2VjcmV0") && !shown.contains("alice"), "{shown}");
     }
 }
