@@ -1,0 +1,52 @@
+//! What the daemon's configuration says about images.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the image store; ready to use, nothing is looked up later.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Holds `content`, `ingest` and `layers`; must be on a file system that can be a lower layer of an overlay.
+    pub state_root: PathBuf,
+    /// Where `<host>/hosts.toml` is looked for, in this order; the first directory that has one for the host wins.
+    pub hosts_dirs: Vec<PathBuf>,
+    /// The registry of names that say none, such as `busybox`.
+    pub default_registry: String,
+    /// How many blobs are transferred at once, over all pulls.
+    pub max_downloads: usize,
+    /// How many layers are decompressed and unpacked at once, over all pulls.
+    pub max_unpacks: usize,
+    /// How long a connection may take to come up.
+    pub connect_timeout: Duration,
+    /// How long a transfer may bring no byte before it is broken off and resumed elsewhere or later.
+    pub stall_timeout: Duration,
+    /// How long a registry may take to answer a request for something small (a manifest, a token).
+    pub request_timeout: Duration,
+    /// How often a request is repeated on one host after an error that may pass, without any progress in between.
+    pub retries: u32,
+    /// How long a host that could not be reached is tried last.
+    pub host_cooldown: Duration,
+    /// Partial blobs that nobody has resumed for this long are dropped at start.
+    pub keep_partial: Duration,
+}
+
+impl Config {
+    /// The defaults, with everything kept below `state_root`.
+    #[must_use]
+    pub fn new(state_root: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            state_root,
+            hosts_dirs: vec![PathBuf::from("/etc/peapod/certs.d")],
+            default_registry: "docker.io".to_owned(),
+            max_downloads: 4,
+            max_unpacks: cores.clamp(2, 8),
+            connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            retries: 3,
+            host_cooldown: Duration::from_secs(30),
+            keep_partial: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}

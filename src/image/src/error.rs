@@ -1,0 +1,201 @@
+//! What can go wrong, one variant per case that a caller tells apart.
+//!
+//! Errors of a pull are shared by all who joined it, so they can be cloned.
+
+use crate::digest::Digest;
+use crate::reference::ReferenceError;
+use crate::unpack::ArchiveError;
+use peapod_store::StoreError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The image store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory of ours can't be made, read or cleaned.
+    #[error("image store: {}: {source}", path.display())]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The HTTP client can't be made, for instance because the certificates of this machine can't be read.
+    #[error("image store: no HTTP client: {reason}")]
+    Client {
+        /// What the TLS library said.
+        reason: String,
+    },
+    /// The records can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A pull failed; nothing of it is visible.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PullError {
+    /// What was asked for is not an image reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// Every registry that answered says that there is no such image.
+    #[error("{reference}: not found: {tried}")]
+    NotFound {
+        /// The normalised reference.
+        reference: String,
+        /// Who was asked, and what was answered.
+        tried: Attempts,
+    },
+    /// A registry refused these credentials, or wants some.
+    #[error("{reference}: not authorised: {tried}")]
+    Unauthorised {
+        /// The normalised reference.
+        reference: String,
+        /// Who was asked, and what was answered.
+        tried: Attempts,
+    },
+    /// No registry could be reached, or those that could be failed.
+    #[error("{reference}: no registry could serve it: {tried}")]
+    Unavailable {
+        /// The normalised reference.
+        reference: String,
+        /// Who was asked, and what was answered.
+        tried: Attempts,
+    },
+    /// The image exists, but not for this machine.
+    #[error("{reference}: has no image for {wanted}, only for {offered}")]
+    NoPlatform {
+        /// The normalised reference.
+        reference: String,
+        /// This machine's platform.
+        wanted: String,
+        /// What the index lists.
+        offered: String,
+    },
+    /// Bytes are not what their digest says, also after they were fetched again.
+    #[error("{what}: the registry sent other bytes than its digest promises: {found}")]
+    Digest {
+        /// What was asked for.
+        what: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// A layer unpacks to something else than the image's configuration says.
+    #[error("layer {layer}: unpacks to {found}, the image's configuration says {wanted}")]
+    DiffId {
+        /// The compressed layer.
+        layer: Digest,
+        /// The diff id that the configuration lists.
+        wanted: Digest,
+        /// What it unpacks to.
+        found: Digest,
+    },
+    /// A manifest, index or configuration that peapod can't use.
+    #[error("{reference}: {problem}")]
+    Manifest {
+        /// The normalised reference.
+        reference: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A layer's archive is damaged or hostile.
+    #[error("layer {layer}: {source}")]
+    Archive {
+        /// The compressed layer.
+        layer: Digest,
+        /// Where and why.
+        source: Arc<ArchiveError>,
+    },
+    /// A hosts.toml can't be used.
+    #[error("{}: {problem}", path.display())]
+    Hosts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line where known.
+        problem: String,
+    },
+    /// The disk failed or is full.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// What was being written or read.
+        path: PathBuf,
+        /// What the kernel said.
+        source: Arc<io::Error>,
+    },
+    /// The records can't be written.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// Nobody waits for this pull any more, or the store is closing.
+    #[error("{reference}: the pull was cancelled")]
+    Cancelled {
+        /// The normalised reference.
+        reference: String,
+    },
+}
+
+impl PullError {
+    pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
+        Self::Disk { path: path.to_owned(), source: Arc::new(source) }
+    }
+
+    /// Whether the same request could succeed later without anyone changing anything: a registry was out of reach.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+impl From<StoreError> for PullError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// One host that was asked, and why it did not serve.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Such as `https://registry-1.docker.io`.
+    pub host: String,
+    /// In plain words.
+    pub outcome: String,
+}
+
+/// All hosts that were asked, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(pub Vec<Attempt>);
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no host is configured that may serve it");
+        }
+        for (index, attempt) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {}", attempt.host, attempt.outcome)?;
+        }
+        Ok(())
+    }
+}
+
+/// An image could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The records can't be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An image could not be leased to a container.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// There is no such image (any more).
+    #[error("image {image} is not here: pull it first")]
+    NotFound {
+        /// The id that was asked for.
+        image: String,
+    },
+    /// The records can't be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
