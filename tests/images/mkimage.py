@@ -124,9 +124,11 @@ def tests(reg, inputs):
     image('many', [base, *many])
     # One of each way out of an image's root; nothing of it may ever appear.
     image('escape-dotdot', [base, one_file('../../../../../../../../peapod-escaped', 'x')])
-    image('escape-symlink', [base, Layer().symlink('out', '/tmp').file('out/peapod-escaped', 'x').done()])
+    image('escape-symlink', [base, Layer().symlink('out', '../../../../../../../../tmp').file('out/peapod-escaped', 'x').done()])
     image('escape-hardlink', [base, Layer().hardlink('stolen', '../../../../../../../../etc/shadow').done()])
-    image('escape-deep', [base, one_file('/'.join('d' * 10000), 'x')])
+    deep = Layer()
+    deep.known.add('/'.join('d' * 10000))       # the file alone, without 10 000 entries for its parents
+    image('escape-deep', [base, deep.file('/'.join('d' * 10000) + '/x', 'x').done()])
 
 
 def critest(reg, inputs):
