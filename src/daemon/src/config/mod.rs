@@ -1,0 +1,14 @@
+//! The daemon's configuration: read from files and the command line as it was written, then checked as a whole. Nothing
+//! that gets a [`Config`] can fail on configuration any more.
+
+mod find;
+mod load;
+mod problem;
+mod ready;
+mod rooms;
+mod section;
+mod tree;
+
+pub(crate) use load::{DEFAULT_TEXT, load};
+pub(crate) use problem::ConfigError;
+pub(crate) use ready::{Config, Log};

@@ -1,0 +1,153 @@
+//! The configuration after every check: paths are absolute, names resolved, choices made.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::find;
+use super::problem::Problems;
+use super::rooms;
+use super::section::Section;
+use super::tree::Tree;
+use crate::args::LogFormat;
+
+/// Bytes of a unix socket's path that the kernel takes, without the final NUL.
+const SOCKET_PATH_LIMIT: usize = 107;
+
+/// Everything that the daemon is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) state_root: PathBuf,
+    pub(crate) run_root: PathBuf,
+    pub(crate) grpc: Grpc,
+    pub(crate) log: Log,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) pods: peapod_pod::Config,
+    pub(crate) images: peapod_image::Config,
+    pub(crate) network: peapod_network::Config,
+}
+
+/// The socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Grpc {
+    pub(crate) socket: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) max_message_bytes: usize,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) operation: Duration,
+    pub(crate) exec_drain: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+impl Config {
+    /// Checks all keys, and adds to the problems whatever is wrong.
+    pub(super) fn read(tree: Tree, problems: &Problems) -> Self {
+        let mut root = Section::root(tree, problems);
+        let state_root = root.path("state_root", "/var/lib/peapod");
+        let run_root = root.path("run_root", "/run/peapod");
+        check_run_root(&root, &run_root);
+        let grpc = Grpc::read(root.section("grpc"), &run_root);
+        let log = Log::read(root.section("log"));
+        let timeouts = Timeouts::read(root.section("timeouts"));
+        let shim = read_shim(root.section("shim"));
+        let (default_runtime, runtimes) = rooms::runtimes(root.section("runtimes"), &run_root);
+        let cgroup = rooms::Cgroup::read(root.section("cgroup"));
+        let images = rooms::images(root.section("image"), &state_root);
+        let network = rooms::network(root.section("network"));
+        root.finish();
+        let pods = peapod_pod::Config {
+            state_root: state_root.clone(),
+            run_root: run_root.clone(),
+            shim,
+            runtimes,
+            default_runtime,
+            cgroup_root: cgroup.root,
+            cgroup_parent: cgroup.parent,
+            shim_cgroup: cgroup.shims,
+            systemd_cgroup: false,
+            operation_timeout: timeouts.operation,
+            exec_drain: timeouts.exec_drain,
+        };
+        Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
+    }
+}
+
+/// Sockets of shims are `<run root>/s/<16 digits>`: they have to fit.
+fn check_run_root(root: &Section<'_>, run_root: &Path) {
+    let room = SOCKET_PATH_LIMIT - "/s/0123456789abcdef".len();
+    let length = run_root.as_os_str().len();
+    if length > room {
+        root.problem("run_root", format!("has {length} bytes; more than {room} leave no room for the sockets below it"));
+    }
+}
+
+impl Grpc {
+    fn read(mut section: Section<'_>, run_root: &Path) -> Self {
+        let socket = section.path("socket", run_root.join("peapod.sock"));
+        let length = socket.as_os_str().len();
+        if length > SOCKET_PATH_LIMIT {
+            section.problem("socket", format!("has {length} bytes, the kernel takes {SOCKET_PATH_LIMIT}"));
+        }
+        let mode = section.text("mode", 0o660, |text| {
+            u32::from_str_radix(text, 8)
+                .ok()
+                .filter(|mode| *mode <= 0o777)
+                .ok_or_else(|| "is not a file mode in octal digits, for example \"0660\"".to_owned())
+        });
+        let max_message_bytes = section.number("max_message_bytes", 16 << 20, 1 << 20..=256 << 20);
+        section.finish();
+        Self { socket, mode, max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(16 << 20) }
+    }
+}
+
+impl Log {
+    fn read(mut section: Section<'_>) -> Self {
+        let level = section.text("level", "info".to_owned(), |text| match EnvFilter::try_new(text) {
+            Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+            _ => Err("is no level (error, warn, info, debug, trace) nor a list such as info,peapod_image=debug".into()),
+        });
+        let format = section.text("format", LogFormat::Text, |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("should be text or json".into()),
+        });
+        section.finish();
+        Self { level, format }
+    }
+}
+
+impl Timeouts {
+    fn read(mut section: Section<'_>) -> Self {
+        let timeouts = Self {
+            operation: section.duration("operation", Duration::from_secs(110)),
+            exec_drain: section.duration("exec_drain", Duration::from_secs(2)),
+            shutdown: section.duration("shutdown", Duration::from_secs(1)),
+        };
+        section.finish();
+        timeouts
+    }
+}
+
+/// The shim's binary: as configured, else where it is usually installed.
+fn read_shim(mut section: Section<'_>) -> PathBuf {
+    let configured = section.text("path", None, |text| find::executable(text).map(Some));
+    let shim = configured.or_else(find::shim).unwrap_or_else(|| {
+        let reason = format!("{} is not beside this binary, in /usr/libexec/peapod or in PATH: set its path", find::SHIM);
+        section.problem("path", reason);
+        PathBuf::from(find::SHIM)
+    });
+    section.finish();
+    shim
+}

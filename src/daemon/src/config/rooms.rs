@@ -1,0 +1,122 @@
+//! Tables of the configuration that other rooms are made from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use peapod_pod::OciRuntime;
+
+use super::find;
+use super::section::{Section, absolute};
+
+/// `[cgroup]`.
+pub(super) struct Cgroup {
+    pub(super) root: PathBuf,
+    pub(super) parent: String,
+    pub(super) shims: String,
+}
+
+impl Cgroup {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let root = section.path("root", "/sys/fs/cgroup");
+        section.text("driver", (), |text| match text {
+            "cgroupfs" => Ok(()),
+            "systemd" => Err("is not supported yet: use \"cgroupfs\"".into()),
+            _ => Err("should be \"cgroupfs\"".into()),
+        });
+        let parent = section.text("parent", "/peapod".to_owned(), cgroup_path);
+        let shims = section.text("shims", "/peapod-shims".to_owned(), cgroup_path);
+        if shims == parent || shims.starts_with(&format!("{parent}/")) {
+            section.problem("shims", format!("{shims:?} is inside of parent, whose processes may be killed as a whole"));
+        }
+        section.finish();
+        Self { root, parent, shims }
+    }
+}
+
+/// A cgroup below the mount point.
+fn cgroup_path(text: &str) -> Result<String, String> {
+    match absolute(text) {
+        Ok(path) if path != Path::new("/") => Ok(path.to_string_lossy().into_owned()),
+        _ => Err("is not a cgroup's path such as \"/peapod\"".into()),
+    }
+}
+
+/// `[runtimes]`: the default's name and all by name. crun and runc need no entry where they are installed.
+pub(super) fn runtimes(mut section: Section<'_>, run_root: &Path) -> (String, BTreeMap<String, OciRuntime>) {
+    let state = run_root.join("runtimes");
+    let mut runtimes = BTreeMap::new();
+    for name in ["crun", "runc"] {
+        if let Some(path) = find::program(name) {
+            runtimes.insert(name.to_owned(), OciRuntime { path, root: state.join(name) });
+        }
+    }
+    let wanted = section.text("default", String::new(), |text| Ok(text.to_owned()));
+    for (name, mut handler) in section.section("handlers").named() {
+        if !is_handler_name(&name) {
+            handler.problem("", "a handler's name has 1 to 63 of the characters a-z, 0-9, `-` and `.`");
+        }
+        let known = runtimes.get(&name).map(|runtime: &OciRuntime| runtime.path.clone());
+        let path = handler.text("path", known, |text| find::executable(text).map(Some));
+        let root = handler.path("root", state.join(&name));
+        match path {
+            Some(path) => {
+                runtimes.insert(name, OciRuntime { path, root });
+            }
+            None => handler.problem("path", "is needed: the absolute path of an OCI runtime"),
+        }
+        handler.finish();
+    }
+    let default = choose(&wanted, &runtimes).unwrap_or_else(|reason| {
+        section.problem("default", reason);
+        String::new()
+    });
+    section.finish();
+    (default, runtimes)
+}
+
+/// The handler that the empty name means.
+fn choose(wanted: &str, runtimes: &BTreeMap<String, OciRuntime>) -> Result<String, String> {
+    let names = || runtimes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if !wanted.is_empty() {
+        return match runtimes.contains_key(wanted) {
+            true => Ok(wanted.to_owned()),
+            false => Err(format!("{wanted:?} is no handler; there are: {}", names())),
+        };
+    }
+    ["crun", "runc"]
+        .into_iter()
+        .find(|name| runtimes.contains_key(*name))
+        .or_else(|| runtimes.keys().next().map(String::as_str))
+        .map(str::to_owned)
+        .ok_or_else(|| "no OCI runtime found: install crun or runc, or set runtimes.handlers.NAME.path".into())
+}
+
+/// As Kubernetes allows in a RuntimeClass.
+fn is_handler_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+}
+
+/// `[image]`.
+pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_image::Config {
+    let mut config = peapod_image::Config::new(state_root.to_owned());
+    config.hosts_dirs = section.texts("hosts_dirs", config.hosts_dirs, absolute);
+    config.default_registry = section.text("default_registry", config.default_registry, |text| {
+        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
+        if plain { Ok(text.to_owned()) } else { Err("is not a host such as \"docker.io\"".into()) }
+    });
+    config.max_downloads = count(&mut section, "max_downloads", config.max_downloads);
+    config.max_unpacks = count(&mut section, "max_unpacks", config.max_unpacks);
+    config.connect_timeout = section.duration("connect_timeout", config.connect_timeout);
+    config.stall_timeout = section.duration("stall_timeout", config.stall_timeout);
+    config.request_timeout = section.duration("request_timeout", config.request_timeout);
+    config.retries = u32::try_from(section.number("retries", i64::from(config.retries), 0..=20)).unwrap_or_default();
+    section.finish();
+    config
+}
+
+/// How many of something may go on at once.
+fn count(section: &mut Section<'_>, key: &'static str, default: usize) -> usize {
+    let default = i64::try_from(default).unwrap_or(1);
+    usize::try_from(section.number(key, default, 1..=64)).unwrap_or(1)
+}

@@ -1,0 +1,176 @@
+//! Takes keys out of a table by kind, and says what is wrong with each.
+
+use std::ops::RangeInclusive;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::problem::{Place, Problems};
+use super::tree::{Node, Tree, Value};
+
+/// A table whose keys are taken one after the other; what is left at the end is unknown.
+pub(super) struct Section<'p> {
+    path: String,
+    place: Option<Place>,
+    tree: Tree,
+    known: Vec<&'static str>,
+    problems: &'p Problems,
+}
+
+impl<'p> Section<'p> {
+    /// The whole configuration.
+    pub(super) fn root(tree: Tree, problems: &'p Problems) -> Self {
+        Self { path: String::new(), place: None, tree, known: Vec::new(), problems }
+    }
+
+    /// Full name of a key.
+    pub(super) fn name(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// A mistake in the table as a whole, or in a default.
+    pub(super) fn problem(&self, key: &str, reason: impl Into<String>) {
+        self.problems.add(self.place.as_ref(), self.name(key), reason);
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        self.tree.remove(key)
+    }
+
+    fn wrong(&self, key: &str, node: &Node, wanted: &str) {
+        let reason = format!("is {}, should be {wanted}", node.value.kind());
+        self.problems.add(Some(&node.place), self.name(key), reason);
+    }
+
+    /// Text that `check` turns into something; its error says what would be right.
+    pub(super) fn text<T>(&mut self, key: &'static str, default: T, check: impl Fn(&str) -> Result<T, String>) -> T {
+        let Some(node) = self.take(key) else { return default };
+        let Value::Text(text) = &node.value else {
+            self.wrong(key, &node, "text in quotes");
+            return default;
+        };
+        match check(text) {
+            Ok(value) => value,
+            Err(reason) => {
+                self.problems.add(Some(&node.place), self.name(key), format!("{text:?} {reason}"));
+                default
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(super) fn texts<T>(
+        &mut self,
+        key: &'static str,
+        default: Vec<T>,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(node) = self.take(key) else { return default };
+        let Value::List(items) = &node.value else {
+            self.wrong(key, &node, "a list of texts");
+            return default;
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            let Value::Text(text) = &item.value else {
+                self.wrong(key, item, "text in quotes");
+                continue;
+            };
+            match check(text) {
+                Ok(value) => values.push(value),
+                Err(reason) => self.problems.add(Some(&item.place), self.name(key), format!("{text:?} {reason}")),
+            }
+        }
+        values
+    }
+
+    /// An absolute path without `..`.
+    pub(super) fn path(&mut self, key: &'static str, default: impl Into<PathBuf>) -> PathBuf {
+        self.text(key, default.into(), absolute)
+    }
+
+    /// A whole number.
+    pub(super) fn number(&mut self, key: &'static str, default: i64, allowed: RangeInclusive<i64>) -> i64 {
+        let Some(node) = self.take(key) else { return default };
+        match node.value {
+            Value::Integer(number) if allowed.contains(&number) => number,
+            Value::Integer(number) => {
+                let reason = format!("{number} is out of range, {} to {} are allowed", allowed.start(), allowed.end());
+                self.problems.add(Some(&node.place), self.name(key), reason);
+                default
+            }
+            _ => {
+                self.wrong(key, &node, "a whole number");
+                default
+            }
+        }
+    }
+
+    /// A duration such as `"90s"`, `"2m"`, `"250ms"`.
+    pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
+        self.text(key, default, duration)
+    }
+
+    /// A table of this one; empty when absent.
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
+        let path = self.name(key);
+        let (tree, place) = match self.take(key) {
+            None => (Tree::new(), None),
+            Some(Node { value: Value::Table(tree), place }) => (tree, Some(place)),
+            Some(node) => {
+                self.wrong(key, &node, "a table");
+                (Tree::new(), None)
+            }
+        };
+        Self { path, place, tree, known: Vec::new(), problems: self.problems }
+    }
+
+    /// What is left, each as a table under its name.
+    pub(super) fn named(mut self) -> Vec<(String, Self)> {
+        let mut sections = Vec::new();
+        for (name, node) in std::mem::take(&mut self.tree) {
+            let Node { value: Value::Table(tree), place } = node else {
+                self.wrong(&name, &node, "a table");
+                continue;
+            };
+            let path = self.name(&name);
+            sections.push((
+                name,
+                Self { path, place: Some(place), tree, known: Vec::new(), problems: self.problems },
+            ));
+        }
+        sections
+    }
+
+    /// Every key has been asked for: what is left is unknown.
+    pub(super) fn finish(self) {
+        for (key, node) in &self.tree {
+            let reason = format!("is not a key that peapod knows; here there are: {}", self.known.join(", "));
+            self.problems.add(Some(&node.place), self.name(key), reason);
+        }
+    }
+}
+
+/// An absolute path without `.` and `..`.
+pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && plain && !text.contains('\0') {
+        Ok(path.components().collect())
+    } else {
+        Err("is not an absolute path without `..`".into())
+    }
+}
+
+/// A number with a unit.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || "is not a duration such as \"250ms\", \"90s\" or \"2m\"".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wanted())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wanted),
+        _ => Err(wanted()),
+    }
+}

@@ -1,0 +1,131 @@
+//! TOML texts as one tree in which every value knows where it was written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problems};
+
+/// Values by key.
+pub(super) type Tree = BTreeMap<String, Node>;
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+/// What a configuration can hold.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Bool(bool),
+    List(Vec<Node>),
+    Table(Tree),
+    /// A kind that no key takes.
+    Other(&'static str),
+}
+
+impl Value {
+    /// For messages: what it is.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Integer(_) => "a number",
+            Self::Bool(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// Reads a file's text. What can't be read becomes a problem; the rest is still returned, so that it is checked too.
+pub(super) fn parse(name: &str, text: &str, problems: &Problems) -> Tree {
+    let source = Source { file: name.into(), text };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = Place { file: source.file.clone(), line: error.span().map(|span| source.line(span.start)) };
+        problems.add(Some(&place), "", error.message());
+    }
+    source.tree(table.get_ref())
+}
+
+/// Reads `key.key=value` of the command line; a value that isn't TOML is text.
+pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
+    let place = Place::option(&format!("--set {option}"));
+    let Some((key, value)) = option.split_once('=') else {
+        problems.add(Some(&place), "", "should be KEY=VALUE, for example network.mtu=1400");
+        return Tree::new();
+    };
+    let source = Source { file: place.file.clone(), text: value };
+    let value = match DeValue::parse(value.trim()) {
+        Ok(parsed) => source.value(parsed.get_ref()),
+        Err(_) => Value::Text(value.to_owned()),
+    };
+    let mut node = Node { value, place: place.clone() };
+    for part in key.trim().rsplit('.') {
+        node = Node { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), place: place.clone() };
+    }
+    match node.value {
+        Value::Table(tree) => tree,
+        _ => Tree::new(),
+    }
+}
+
+/// Puts a later text over an earlier one: tables are merged, anything else is replaced.
+pub(super) fn merge(into: &mut Tree, from: Tree) {
+    for (key, node) in from {
+        match (into.get_mut(&key), node) {
+            (Some(Node { value: Value::Table(old), .. }), Node { value: Value::Table(new), .. }) => merge(old, new),
+            (_, node) => {
+                into.insert(key, node);
+            }
+        }
+    }
+}
+
+struct Source<'t> {
+    file: Arc<str>,
+    text: &'t str,
+}
+
+impl Source<'_> {
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        before.iter().filter(|&&byte| byte == b'\n').count() + 1
+    }
+
+    fn tree(&self, table: &DeTable<'_>) -> Tree {
+        table.iter().map(|(key, value)| (key.get_ref().to_string(), self.node(value, key.span().start))).collect()
+    }
+
+    /// Tables of several lines are placed by their key, values by themselves.
+    fn node(&self, value: &Spanned<DeValue<'_>>, key: usize) -> Node {
+        let offset = if value.get_ref().is_table() { key } else { value.span().start };
+        let line = (!self.file.starts_with("--set")).then(|| self.line(offset));
+        Node { value: self.value(value.get_ref()), place: Place { file: self.file.clone(), line } }
+    }
+
+    fn value(&self, value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                let digits = number.as_str().replace('_', "");
+                i64::from_str_radix(&digits, number.radix())
+                    .map_or(Value::Other("a number out of range"), Value::Integer)
+            }
+            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::Float(_) => Value::Other("a number with a fraction"),
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Array(list) => {
+                Value::List(list.iter().map(|value| self.node(value, value.span().start)).collect())
+            }
+            DeValue::Table(table) => Value::Table(self.tree(table)),
+        }
+    }
+}
