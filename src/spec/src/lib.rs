@@ -1,7 +1,39 @@
 //! What a pod and a container were asked to be, and the OCI runtime configuration that follows from it.
 //!
 //! Pure: no file, clock, process or environment is touched here. What has to be known about the image or the node is
-//! handed in.
+//! handed in as [`Inputs`].
+//!
+//! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`exec_process`]
+//! for a further process in a container and [`update_resources`] with [`linux_resources`] for changed limits.
 
 pub mod container;
 pub mod pod;
+
+mod capabilities;
+mod config;
+mod devices;
+mod error;
+mod exec;
+mod inputs;
+mod json;
+mod mounts;
+mod namespaces;
+mod note;
+mod process;
+mod resources;
+mod seccomp;
+mod user;
+
+pub use capabilities::CapabilitySet;
+pub use config::{Config, oci_config};
+pub use error::SpecError;
+pub use exec::exec_process;
+pub use inputs::{
+    Arch, DeviceKind, HostDevice, ImageDefaults, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles,
+    ResolvedMount, Rlimit, SourcePropagation,
+};
+pub use json::resources_json;
+pub use note::Note;
+pub use resources::{linux_resources, update_resources};
+pub use seccomp::default_seccomp;
+pub use user::{ResolvedUser, UserError, UserRequest, resolve_user};

@@ -1,0 +1,95 @@
+//! From the request to a config.json.
+
+use std::path::Path;
+
+use oci_spec::runtime::{Linux, Root, Spec};
+
+use crate::capabilities::{self, CapabilitySet, Granted};
+use crate::error::SpecError;
+use crate::inputs::Inputs;
+use crate::json::{spec_json, text};
+use crate::note::Note;
+use crate::user::{ResolvedUser, UserRequest, resolve_user};
+use crate::{devices, mounts, namespaces, process, resources, seccomp};
+
+/// What the runtimes of the field have understood for years.
+const OCI_VERSION: &str = "1.0.2";
+
+/// A container's runtime configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Content of config.json; the same for the same inputs.
+    pub json: Vec<u8>,
+    /// The same, typed: what [`crate::exec_process`] starts from.
+    pub spec: Spec,
+    /// Who runs.
+    pub user: ResolvedUser,
+    /// What was asked for and is not given.
+    pub notes: Vec<Note>,
+}
+
+/// Makes a container's runtime configuration.
+///
+/// # Errors
+/// Request, image and node do not go together; the message names the field.
+pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
+    let mut notes = Vec::new();
+    let security = &inputs.container.security;
+    let user = resolve_user(&UserRequest {
+        choice: &security.user,
+        group: security.run_as_group,
+        image_user: &inputs.image.user,
+        passwd: inputs.passwd,
+        group_file: inputs.group,
+        supplemental: &security.supplemental_groups,
+        policy: security.supplemental_groups_policy,
+    })?;
+    let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
+    if !inputs.image.volumes.is_empty() {
+        notes.push(Note::Volumes(inputs.image.volumes.clone()));
+    }
+    let mounts = mounts::mounts(inputs)?;
+    let process = process::process(inputs, &user, granted, &mut notes)?;
+    let linux = linux(inputs, granted, &mut notes)?;
+
+    let mut spec = Spec::default();
+    spec.set_version(OCI_VERSION.to_owned())
+        .set_root(Some(root(inputs.rootfs, security.readonly_rootfs)?))
+        .set_mounts(Some(mounts))
+        .set_process(Some(process))
+        // The pod's UTS namespace has its name already.
+        .set_hostname(None)
+        .set_linux(Some(linux));
+    // Annotations of the client stay out: to the runtimes some of them are settings ("run.oci.…").
+    spec.set_annotations(None);
+    Ok(Config { json: spec_json(&spec)?, spec, user, notes })
+}
+
+fn root(path: &Path, readonly: bool) -> Result<Root, SpecError> {
+    text(path)?;
+    let mut root = Root::default();
+    root.set_path(path.to_owned()).set_readonly(Some(readonly));
+    Ok(root)
+}
+
+fn linux(inputs: &Inputs<'_>, granted: Granted, notes: &mut Vec<Note>) -> Result<Linux, SpecError> {
+    let security = &inputs.container.security;
+    let (nodes, rules) = devices::devices(inputs)?;
+    let mut limits = resources::limits(&inputs.container.resources, inputs.node, notes);
+    limits.set_devices(Some(rules));
+    let seccomp = seccomp::profile(inputs, granted.main)?;
+    // "Privileged" means that nothing is hidden.
+    let paths = |list: &[String]| Some(if security.privileged { Vec::new() } else { list.to_vec() });
+
+    let mut linux = Linux::default();
+    linux
+        .set_namespaces(Some(namespaces::namespaces(inputs)))
+        .set_cgroups_path(Some(inputs.cgroups_path.into()))
+        .set_resources(Some(limits))
+        .set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()))
+        .set_rootfs_propagation(mounts::rootfs_propagation(inputs.container))
+        .set_seccomp(seccomp)
+        .set_masked_paths(paths(&security.masked_paths))
+        .set_readonly_paths(paths(&security.readonly_paths));
+    Ok(linux)
+}

@@ -1,0 +1,227 @@
+//! What [`crate::oci_config`] has to be told about the image, the node and the pod.
+
+use std::path::{Path, PathBuf};
+
+use crate::container::ContainerSpec;
+use crate::pod::PodSpec;
+
+/// Everything from which a runtime configuration follows. Who fills it in has done all I/O.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The pod.
+    pub pod: &'a PodSpec,
+    /// The container.
+    pub container: &'a ContainerSpec,
+    /// What the image says where the container says nothing.
+    pub image: &'a ImageDefaults,
+    /// The image's `/etc/passwd`, if it has one.
+    pub passwd: Option<&'a str>,
+    /// The image's `/etc/group`, if it has one.
+    pub group: Option<&'a str>,
+    /// The node.
+    pub node: &'a NodeFacts,
+    /// The pod's files.
+    pub files: &'a PodFiles,
+    /// The namespaces that the container joins.
+    pub namespaces: &'a NamespacePaths,
+    /// The container's mounts, resolved, in its order; one for each.
+    pub mounts: &'a [ResolvedMount],
+    /// Devices the container gets: those of [`ContainerSpec::devices`], folders expanded, and for a privileged
+    /// container also those of the node's `/dev`. Of equal container paths the first one counts.
+    pub devices: &'a [HostDevice],
+    /// The root file system: absolute, or relative to the bundle.
+    pub rootfs: &'a Path,
+    /// The container's cgroup, as the OCI runtime takes it.
+    pub cgroups_path: &'a str,
+    /// Content of the file that a `Localhost` seccomp profile names.
+    pub localhost_seccomp: Option<&'a [u8]>,
+}
+
+/// The part of an image's configuration that a container inherits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    /// `user`, `uid`, `user:group` …; empty is root.
+    pub user: String,
+    /// Comes before the command.
+    pub entrypoint: Vec<String>,
+    /// Used when neither command nor args are given.
+    pub cmd: Vec<String>,
+    /// `KEY=VALUE` lines.
+    pub env: Vec<String>,
+    /// Empty is `/`.
+    pub working_dir: String,
+    /// Paths that the image would like to have as volumes of their own.
+    pub volumes: Vec<String>,
+}
+
+/// What the node can do, and what this process may grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Value of HOSTNAME in a pod that has the node's name.
+    pub hostname: String,
+    /// The machine's instruction set, for system call filters.
+    pub arch: Arch,
+    /// cgroup v2 (alone) or v1.
+    pub cgroup_v2: bool,
+    /// Capabilities that can be given: the daemon's bounding set as a bit mask.
+    pub capabilities: u64,
+    /// The daemon's own `oom_score_adj`.
+    pub oom_score_adj: i32,
+    /// Whether a lower one than that can be set (CAP_SYS_RESOURCE).
+    pub may_lower_oom: bool,
+    /// Resource limits that every container gets; usually none, then the runtime's are inherited.
+    pub rlimits: Vec<Rlimit>,
+    /// Whether a hard limit above the daemon's own can be set (CAP_SYS_RESOURCE).
+    pub may_raise_rlimits: bool,
+    /// Page sizes with a hugetlb controller, as CRI writes them (`2MB`). Empty without the controller.
+    pub hugepage_sizes: Vec<String>,
+    /// Whether swap can be limited.
+    pub swap_accounting: bool,
+    /// Loaded AppArmor profiles; `None` where AppArmor is off.
+    pub apparmor: Option<Vec<String>>,
+    /// Whether SELinux is on.
+    pub selinux: bool,
+}
+
+/// An instruction set that Kubernetes nodes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// x86_64, with its 32 bit and x32 forms.
+    Amd64,
+    /// aarch64, with 32 bit arm.
+    Arm64,
+    /// riscv64.
+    Riscv64,
+    /// 64 bit little endian Power.
+    Ppc64le,
+    /// IBM Z.
+    S390x,
+    /// LoongArch.
+    Loong64,
+    /// Something else: filters name no architecture, so the runtime takes the machine's own.
+    Other,
+}
+
+impl Arch {
+    /// The one this program was built for.
+    pub const fn of_this_build() -> Self {
+        if cfg!(target_arch = "x86_64") {
+            Self::Amd64
+        } else if cfg!(target_arch = "aarch64") {
+            Self::Arm64
+        } else if cfg!(target_arch = "riscv64") {
+            Self::Riscv64
+        } else if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
+            Self::Ppc64le
+        } else if cfg!(target_arch = "s390x") {
+            Self::S390x
+        } else if cfg!(target_arch = "loongarch64") {
+            Self::Loong64
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// A resource limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rlimit {
+    /// Which one, `RLIMIT_NOFILE` for example.
+    pub name: String,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+    /// The daemon's own hard limit: without CAP_SYS_RESOURCE nothing above it can be set.
+    pub own_hard: u64,
+}
+
+/// Files that every container of the pod sees. `None`: the image's own stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFiles {
+    /// For `/etc/hostname`.
+    pub hostname: Option<PathBuf>,
+    /// For `/etc/hosts`.
+    pub hosts: Option<PathBuf>,
+    /// For `/etc/resolv.conf`.
+    pub resolv_conf: Option<PathBuf>,
+    /// For `/dev/shm`. `None` with the node's IPC: the node's; else a tmpfs of the container's own.
+    pub shm: Option<PathBuf>,
+}
+
+/// Namespaces that a container joins. `None` is the node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespacePaths {
+    /// Network.
+    pub network: Option<PathBuf>,
+    /// System V IPC and POSIX queues.
+    pub ipc: Option<PathBuf>,
+    /// Names.
+    pub uts: Option<PathBuf>,
+    /// Processes.
+    pub pid: PidNamespace,
+}
+
+/// The PID namespace of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PidNamespace {
+    /// An existing one: that of the pod, or of another container.
+    Path(PathBuf),
+    /// One of its own.
+    New,
+    /// The node's.
+    Host,
+}
+
+/// A mount of the container whose source has been looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedMount {
+    /// On the node, without symbolic links.
+    pub source: PathBuf,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// How the mount that holds it propagates.
+    pub propagation: SourcePropagation,
+}
+
+/// Propagation of the mount that holds a source, as `/proc/self/mountinfo` tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourcePropagation {
+    /// No peer group, no master.
+    #[default]
+    Private,
+    /// `master:N` only.
+    Slave,
+    /// `shared:N`.
+    Shared,
+}
+
+/// A device node to make in the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostDevice {
+    /// Where it appears, absolute.
+    pub container_path: PathBuf,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Of `rwm`: what its cgroup may do with it.
+    pub permissions: String,
+}
+
+/// Kind of a device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// Character device.
+    Char,
+    /// Block device.
+    Block,
+}

@@ -1,0 +1,143 @@
+//! Mounts of a container: what every container has, the pod's files, the client's own.
+
+use std::path::Path;
+
+use oci_spec::runtime::Mount;
+
+use crate::SpecError;
+use crate::container::{self, ContainerSpec, Propagation};
+use crate::inputs::{Inputs, ResolvedMount, SourcePropagation};
+use crate::json::text;
+use crate::pod::Scope;
+
+/// All mounts in the order in which they are made: a parent before what lies in it, and of the same depth as listed.
+/// A mount of the client replaces whatever the container would have had at that path or below.
+pub(crate) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+    let spec = inputs.container;
+    if spec.mounts.len() != inputs.mounts.len() {
+        return Err(SpecError::MountCount { wanted: spec.mounts.len(), resolved: inputs.mounts.len() });
+    }
+    let mut all = system_mounts(inputs)?;
+    all.extend(pod_files(inputs)?);
+    all.retain(|own| !spec.mounts.iter().any(|mount| own.destination().starts_with(&mount.container_path)));
+    for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
+        all.push(client_mount(mount, resolved)?);
+    }
+    all.sort_by_key(|mount| mount.destination().components().count());
+    Ok(all)
+}
+
+/// The container's root must let through what its mounts are to pass on. Unset, the runtime cuts it off.
+pub(crate) fn rootfs_propagation(spec: &ContainerSpec) -> Option<String> {
+    let any = |wanted| spec.mounts.iter().any(|mount| mount.propagation == wanted);
+    if any(Propagation::Bidirectional) {
+        Some("rshared".to_owned())
+    } else if any(Propagation::HostToContainer) {
+        Some("rslave".to_owned())
+    } else {
+        None
+    }
+}
+
+/// `/proc`, `/dev`, `/sys`: writable kernel settings only for a privileged container.
+fn system_mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+    let access = if inputs.container.security.privileged { "rw" } else { "ro" };
+    Ok(vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        shm(inputs)?,
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
+    ])
+}
+
+/// Goes with the IPC namespace.
+fn shm(inputs: &Inputs<'_>) -> Result<Mount, SpecError> {
+    const BIND: [&str; 5] = ["rbind", "rprivate", "nosuid", "noexec", "nodev"];
+    match (&inputs.files.shm, inputs.pod.namespaces.ipc) {
+        (Some(path), _) => Ok(mount("/dev/shm", "bind", text(path)?, &BIND)),
+        (None, Scope::Node) => Ok(mount("/dev/shm", "bind", "/dev/shm", &BIND)),
+        (None, Scope::Pod) => {
+            Ok(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]))
+        }
+    }
+}
+
+fn pod_files(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+    let files = inputs.files;
+    let access = if inputs.container.security.readonly_rootfs { "ro" } else { "rw" };
+    let mut mounts = Vec::new();
+    for (destination, source) in
+        [("/etc/hostname", &files.hostname), ("/etc/hosts", &files.hosts), ("/etc/resolv.conf", &files.resolv_conf)]
+    {
+        if let Some(source) = source {
+            mounts.push(mount(destination, "bind", text(source)?, &["rbind", "rprivate", access]));
+        }
+    }
+    Ok(mounts)
+}
+
+fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<Mount, SpecError> {
+    if wanted.recursive_read_only && (!wanted.readonly || wanted.propagation != Propagation::Private) {
+        return Err(SpecError::RecursiveReadOnly(wanted.container_path.clone()));
+    }
+    check_propagation(wanted, resolved)?;
+    let propagation = match wanted.propagation {
+        Propagation::Private => "rprivate",
+        Propagation::HostToContainer => "rslave",
+        Propagation::Bidirectional => "rshared",
+    };
+    // "ro" is for the top alone: mounts below it stay as they are, which is what Kubernetes promises.
+    let access = match (wanted.readonly, wanted.recursive_read_only) {
+        (_, true) => "rro",
+        (true, false) => "ro",
+        (false, false) => "rw",
+    };
+    let destination = text(&wanted.container_path)?;
+    Ok(mount(destination, "bind", text(&resolved.source)?, &["rbind", propagation, access]))
+}
+
+/// A mount that can't propagate would be silently useless, and for a CSI driver that is lost data.
+fn check_propagation(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<(), SpecError> {
+    let (name, needed) = match (wanted.propagation, resolved.propagation) {
+        (Propagation::Bidirectional, SourcePropagation::Private | SourcePropagation::Slave) => {
+            ("bidirectional propagation", "shared")
+        }
+        (Propagation::HostToContainer, SourcePropagation::Private) => {
+            ("host-to-container propagation", "shared or slave")
+        }
+        _ => return Ok(()),
+    };
+    Err(SpecError::Propagation {
+        container_path: wanted.container_path.clone(),
+        source_path: resolved.source.clone(),
+        wanted: name,
+        needed,
+        found: match resolved.propagation {
+            SourcePropagation::Private => "private",
+            SourcePropagation::Slave => "slave",
+            SourcePropagation::Shared => "shared",
+        },
+    })
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(Path::new(destination).to_owned())
+        .set_typ(Some(kind.to_owned()))
+        .set_source(Some(source.into()))
+        .set_options(Some(options.iter().map(|&option| option.to_owned()).collect()));
+    mount
+}
+
+#[cfg(test)]
+#[path = "mounts_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+//! What was asked for and is not given, because the node can't: worth one line in the log, never a failed container.
+
+use std::fmt;
+
+/// One difference between what was asked for and what the container gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Note {
+    /// Capabilities that this process does not have itself.
+    Capabilities(Vec<String>),
+    /// An `oom_score_adj` below the daemon's own.
+    OomScoreAdj {
+        /// Asked for.
+        wanted: i32,
+        /// Given.
+        given: i32,
+    },
+    /// A hard limit above the daemon's own.
+    Rlimit {
+        /// Which.
+        name: String,
+        /// Asked for.
+        wanted: u64,
+        /// Given.
+        given: u64,
+    },
+    /// Files of cgroup v2 on a node with v1.
+    Unified(Vec<String>),
+    /// A limit on huge pages that the node does not have or can't limit.
+    Hugepages(String),
+    /// A swap limit where swap can't be limited.
+    Swap,
+    /// Lines of the image's environment without `=` or with NUL.
+    ImageEnv(Vec<String>),
+    /// Volumes that the image declares: they are plain directories of the container here.
+    Volumes(Vec<String>),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capabilities(names) => {
+                write!(f, "capabilities that peapod itself lacks are left out: {}", names.join(", "))
+            }
+            Self::OomScoreAdj { wanted, given } => {
+                write!(f, "oom_score_adj {wanted} is below peapod's own and needs CAP_SYS_RESOURCE; {given} is set")
+            }
+            Self::Rlimit { name, wanted, given } => {
+                write!(f, "{name} {wanted} is above peapod's own and needs CAP_SYS_RESOURCE; {given} is set")
+            }
+            Self::Unified(files) => {
+                write!(f, "cgroup v2 settings are ignored on cgroup v1: {}", files.join(", "))
+            }
+            Self::Hugepages(size) => {
+                write!(f, "the limit on {size} pages is ignored: this node has no hugetlb controller for them")
+            }
+            Self::Swap => write!(f, "the swap limit is ignored: this node does not account swap"),
+            Self::ImageEnv(lines) => {
+                write!(f, "lines of the image's environment that name no variable are ignored: {lines:?}")
+            }
+            Self::Volumes(paths) => {
+                write!(f, "volumes of the image are plain directories of the container: {}", paths.join(", "))
+            }
+        }
+    }
+}

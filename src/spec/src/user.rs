@@ -1,0 +1,155 @@
+//! Who a container runs as: the request, the image's wish and the image's own passwd and group files put together.
+
+use thiserror::Error;
+
+use crate::container::{GroupsPolicy, UserChoice};
+
+/// A user in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedUser {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// All groups with the primary one, in ascending order, each once.
+    pub groups: Vec<u32>,
+}
+
+/// A user or group that can't be found.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UserError {
+    /// A group without a user.
+    #[error("run_as_group {0} is set without run_as_user or run_as_username")]
+    GroupWithoutUser(u32),
+    /// No such name in the image.
+    #[error("user {0:?} is not in the image's /etc/passwd; use its number")]
+    UnknownUser(String),
+    /// No such group in the image.
+    #[error("group {0:?} is not in the image's /etc/group; use its number")]
+    UnknownGroup(String),
+    /// 4294967295 means "none" to the kernel.
+    #[error("{0} is no valid user or group number")]
+    OutOfRange(u32),
+}
+
+/// What there is to know about who a container runs as.
+#[derive(Clone, Copy, Debug)]
+pub struct UserRequest<'a> {
+    /// The request's user.
+    pub choice: &'a UserChoice,
+    /// The request's group.
+    pub group: Option<u32>,
+    /// The image's user: `name`, `name:group`, `uid`, `uid:gid` …; empty is root.
+    pub image_user: &'a str,
+    /// Content of the image's passwd file.
+    pub passwd: Option<&'a str>,
+    /// Content of the image's group file.
+    pub group_file: Option<&'a str>,
+    /// The request's further groups.
+    pub supplemental: &'a [u32],
+    /// Whether memberships in the image's group file count.
+    pub policy: GroupsPolicy,
+}
+
+/// Finds the numbers.
+///
+/// # Errors
+/// A name that the image does not know, or a group without a user.
+pub fn resolve_user(request: &UserRequest<'_>) -> Result<ResolvedUser, UserError> {
+    if let (UserChoice::Image, Some(gid)) = (request.choice, request.group) {
+        return Err(UserError::GroupWithoutUser(gid));
+    }
+    let passwd = request.passwd.unwrap_or_default();
+    let group_file = request.group_file.unwrap_or_default();
+    let (entry, image_group) = match request.choice {
+        UserChoice::Uid(uid) => (by_uid(passwd, *uid), None),
+        UserChoice::Name(name) => (by_name_or_number(passwd, name)?, None),
+        UserChoice::Image => {
+            let (user, group) = match request.image_user.split_once(':') {
+                Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
+                None => (request.image_user, None),
+            };
+            // An image may say ":group"; then the user is root.
+            (by_name_or_number(passwd, if user.is_empty() { "0" } else { user })?, group)
+        }
+    };
+    let gid = match (request.group, image_group) {
+        (Some(gid), _) => gid,
+        (None, Some(group)) => group_number(group_file, group)?,
+        (None, None) => entry.gid,
+    };
+    let mut groups = vec![gid];
+    groups.extend(request.supplemental);
+    if request.policy == GroupsPolicy::Merge
+        && let Some(name) = entry.name
+    {
+        groups.extend(memberships(group_file, name));
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    for id in groups.iter().chain([&entry.uid]) {
+        if *id == u32::MAX {
+            return Err(UserError::OutOfRange(*id));
+        }
+    }
+    Ok(ResolvedUser { uid: entry.uid, gid, groups })
+}
+
+/// A user as far as the image knows it.
+struct Entry<'a> {
+    name: Option<&'a str>,
+    uid: u32,
+    gid: u32,
+}
+
+/// Well-formed lines of a passwd file; others are skipped, as the C library does.
+fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
+    passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        Some(Entry { name: Some(name), uid, gid })
+    })
+}
+
+/// A number need not be in the file: then it has no name and root's group.
+fn by_uid(passwd: &str, uid: u32) -> Entry<'_> {
+    entries(passwd).find(|entry| entry.uid == uid).unwrap_or(Entry { name: None, uid, gid: 0 })
+}
+
+/// A name wins over a number, also if it looks like one.
+fn by_name_or_number<'a>(passwd: &'a str, user: &str) -> Result<Entry<'a>, UserError> {
+    if let Some(entry) = entries(passwd).find(|entry| entry.name == Some(user)) {
+        return Ok(entry);
+    }
+    let uid = user.parse().map_err(|_| UserError::UnknownUser(user.to_owned()))?;
+    Ok(by_uid(passwd, uid))
+}
+
+/// Name, number and members of the well-formed lines of a group file.
+fn groups(group_file: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    group_file.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let gid = fields.nth(1)?.parse().ok()?;
+        Some((name, gid, fields.next().unwrap_or_default()))
+    })
+}
+
+fn group_number(group_file: &str, group: &str) -> Result<u32, UserError> {
+    match groups(group_file).find(|(name, _, _)| *name == group) {
+        Some((_, gid, _)) => Ok(gid),
+        None => group.parse().map_err(|_| UserError::UnknownGroup(group.to_owned())),
+    }
+}
+
+fn memberships<'a>(group_file: &'a str, user: &'a str) -> impl Iterator<Item = u32> + 'a {
+    groups(group_file)
+        .filter(move |(_, _, members)| members.split(',').any(|member| member.trim() == user))
+        .map(|(_, gid, _)| gid)
+}
+
+#[cfg(test)]
+#[path = "user_tests.rs"]
+mod tests;
