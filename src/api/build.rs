@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".runtime.v1.KeyValue.value")
+        // Labels and annotations come out in one order, always.
+        .btree_map(".")
         .skip_debug([".runtime.v1.AuthConfig"])
         .compile_fds(files)?;
     Ok(())
