@@ -1,0 +1,54 @@
+# What can be done here; `make help` lists it. All of it works as root on Debian 12.
+SHELL := /bin/bash
+PREFIX ?= /usr
+DESTDIR ?=
+HANDLER ?= crun
+
+.PHONY: help build release demo test test-lint test-unit test-integration crictl critest kubelet install deps clean
+
+help:               ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+build:              ## debug build of the daemon and the shim
+	scripts/test.sh build
+
+release:            ## optimised build
+	cargo build --release --package peapod
+	cargo build-shim
+
+demo:               ## a pod from a Kubernetes manifest, from nothing to its end (installs what is missing)
+	scripts/install.sh demo
+	scripts/demo.sh
+
+test:               ## everything; ends with "N passed, N failed"
+	scripts/install.sh test
+	scripts/test.sh
+
+test-lint:          ## formatting and clippy
+	scripts/test.sh lint
+
+test-unit:          ## the rooms' own tests
+	scripts/test.sh build unit
+
+test-integration:   ## the real daemon, shim, runtimes, registry and network (ONLY=words: tests whose name has them)
+	scripts/test.sh build integration
+
+crictl:             ## a pod by hand
+	scripts/test.sh build crictl
+
+critest:            ## the conformance suite (HANDLER=crun|runc, FOCUS=regex)
+	HANDLERS=$(HANDLER) scripts/test.sh build critest
+
+kubelet:            ## a stock kubelet runs a static pod
+	scripts/test.sh build kubelet
+
+install: release    ## puts the programs under $(DESTDIR)$(PREFIX)
+	install -D -m 755 target/release/peapod $(DESTDIR)$(PREFIX)/bin/peapod
+	install -D -m 755 target/shim/containerd-shim-peapod-v1 $(DESTDIR)$(PREFIX)/libexec/peapod/containerd-shim-peapod-v1
+	install -D -m 644 packaging/config.toml $(DESTDIR)/etc/peapod/config.toml.example
+
+deps:               ## what demo and tests need from Debian
+	scripts/install.sh test
+
+clean:              ## everything that was built
+	rm -rf target

@@ -1,0 +1,90 @@
+#!/bin/bash
+# The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
+#
+#   scripts/test.sh [PART...]      build lint unit house integration crictl critest kubelet
+#
+# ONLY       words: integration tests whose names have one of them
+# HANDLERS   for critest (default: crun); FOCUS a regular expression of spec names
+# NODE       name of the node (default: peatest)
+#
+# Everything that makes pods runs in a node of its own (tests/node.sh), which is gone afterwards.
+set -uo pipefail
+. "$(dirname "$(readlink -f "$0")")/env.sh"
+cd "$root" || exit
+export NODE=${NODE:-peatest}
+node=tests/node.sh
+out=$target/test; mkdir -p "$out"
+passed=0 failed=0 broken=()
+
+# step NAME CMD...: its output goes to the screen and to target/test/NAME.log. Counts tests if the output has
+# counts ("test result: ok. 3 passed; 1 failed" or "counted 3 passed, 1 failed"), else itself as one, unless it only prepares.
+step() {
+    local name=$1 code p f; shift
+    echo "=== $name"
+    "$@" 2>&1 | tee "$out/$name.log"; code=${PIPESTATUS[0]}
+    read -r p f < <(awk '
+        /^test result:/ { p += $4; f += $6 }
+        /^counted [0-9]+ passed, [0-9]+ failed/ { p += $2; f += $4 }
+        END { print p + 0, f + 0 }' "$out/$name.log")
+    if [ "$p" = 0 ] && [ "$f" = 0 ]; then case $name:$code in build*|images*) ;; *:0) p=1 ;; esac; fi
+    if [ "$code" != 0 ] && [ "$f" = 0 ]; then f=1; fi       # it did not even come to count
+    passed=$((passed + p)) failed=$((failed + f))
+    [ "$code" = 0 ] || broken+=("$name")
+    return "$code"
+}
+
+shim_is_static() {
+    readelf -h "$PEAPOD_SHIM" | grep -q 'Type: *EXEC' || { echo "$PEAPOD_SHIM is position independent" >&2; return 1; }
+    ! readelf -l "$PEAPOD_SHIM" | grep -q INTERP || { echo "$PEAPOD_SHIM needs a dynamic loader" >&2; return 1; }
+}
+build_all() { cargo build --package peapod && cargo build-shim && shim_is_static; }
+build_tools() { tests/tools/build.sh cri runc kubelet; }
+lint() { cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings; }
+
+# Tests are built outside and run in the node: it has no network.
+cargo_tests() {
+    cargo test "$@" --no-run && "$node" run cargo test --offline --no-fail-fast "$@"
+}
+images() { tests/images/build.sh prepare && "$node" run tests/registry.sh start && "$node" run tests/images/build.sh push demo tests critest >"$out/images.log"; }
+
+unit() { cargo_tests --workspace --exclude peapod-tests; }
+house() { cargo test --package peapod-tests --lib --test house; }
+integration() {
+    local binary only=(); read -ra only <<<"${ONLY:-}"
+    cargo test --package peapod-tests --test integration --no-run || return
+    binary=$(cargo test --package peapod-tests --test integration --no-run --message-format=json 2>/dev/null |
+        jq -r 'select(.reason == "compiler-artifact" and .target.name == "integration") | .executable // empty' | tail -n 1)
+    "$node" run env RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}" "$binary" "${only[@]}"
+}
+
+up=
+ensure_node() {
+    [ -z "$up" ] || return 0
+    trap '"$node" down' EXIT
+    trap 'exit 130' INT; trap 'exit 143' TERM
+    "$node" down; "$node" up && up=yes
+}
+
+parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet)
+for part in "${parts[@]}"; do
+    case $part in
+    build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
+    lint) step lint lint
+        if command -v cargo-deny >/dev/null; then step deny cargo deny check; else echo "cargo-deny is not installed: deny.toml is not checked"; fi ;;
+    house) step house house ;;
+    unit) ensure_node && step unit unit ;;
+    integration | crictl | critest | kubelet)
+        ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
+        case $part in
+        integration) step integration integration ;;
+        crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
+        critest) for h in ${HANDLERS:-crun}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
+        kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
+        esac ;;
+    *) echo "no part $part: build lint house unit integration crictl critest kubelet" >&2; exit 2 ;;
+    esac
+done
+echo
+[ ${#broken[@]} = 0 ] || echo "not green: ${broken[*]} (logs in ${out#"$root"/})"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
