@@ -204,7 +204,3 @@ pub(crate) fn to_oci(granted: Granted) -> LinuxCapabilities {
         .set_ambient(Some(ambient));
     capabilities
 }
-
-#[cfg(test)]
-#[path = "capabilities_tests.rs"]
-mod tests;

@@ -24,6 +24,9 @@ mod resources;
 mod seccomp;
 mod user;
 
+#[cfg(test)]
+mod tests;
+
 pub use capabilities::CapabilitySet;
 pub use config::{Config, oci_config};
 pub use error::SpecError;

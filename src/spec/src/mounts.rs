@@ -137,7 +137,3 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
         .set_options(Some(options.iter().map(|&option| option.to_owned()).collect()));
     mount
 }
-
-#[cfg(test)]
-#[path = "mounts_tests.rs"]
-mod tests;

@@ -169,7 +169,3 @@ fn selinux_label(inputs: &Inputs<'_>) -> Option<String> {
         or(&options.level, "s0"),
     ))
 }
-
-#[cfg(test)]
-#[path = "process_tests.rs"]
-mod tests;

@@ -113,7 +113,3 @@ fn unified(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> Op
     }
     Some(resources.unified.clone().into_iter().collect())
 }
-
-#[cfg(test)]
-#[path = "resources_tests.rs"]
-mod tests;

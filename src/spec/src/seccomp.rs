@@ -2,6 +2,7 @@
 
 mod default;
 mod localhost;
+mod tables;
 
 use oci_spec::runtime::LinuxSeccomp;
 
@@ -20,7 +21,7 @@ pub(crate) fn profile(inputs: &Inputs<'_>, granted: CapabilitySet) -> Result<Opt
     }
     match &security.seccomp {
         None | Some(SeccompProfile::Unconfined) => Ok(None),
-        Some(SeccompProfile::RuntimeDefault) => Ok(Some(default_seccomp(inputs.node.arch, granted))),
+        Some(SeccompProfile::RuntimeDefault) => default_seccomp(inputs.node.arch, granted).map(Some),
         Some(SeccompProfile::Localhost(path)) => {
             let text = inputs.localhost_seccomp.ok_or_else(|| SpecError::SeccompMissing(path.clone()))?;
             localhost::parse(path, text).map(Some)

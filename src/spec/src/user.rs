@@ -149,7 +149,3 @@ fn memberships<'a>(group_file: &'a str, user: &'a str) -> impl Iterator<Item = u
         .filter(move |(_, _, members)| members.split(',').any(|member| member.trim() == user))
         .map(|(_, gid, _)| gid)
 }
-
-#[cfg(test)]
-#[path = "user_tests.rs"]
-mod tests;

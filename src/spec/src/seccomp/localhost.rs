@@ -42,7 +42,3 @@ fn field<T: DeserializeOwned>(fields: &Map<String, Value>, name: &str) -> Result
     let value = fields.get(name).cloned().unwrap_or(Value::Null);
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
-
-#[cfg(test)]
-#[path = "localhost_tests.rs"]
-mod tests;

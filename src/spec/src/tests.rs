@@ -1,0 +1,12 @@
+//! Tests of the whole room: one fixture, one door for golden files, and the real runtimes.
+
+mod capabilities;
+mod errors;
+mod exec;
+mod fixture;
+mod golden;
+mod localhost;
+mod resources;
+mod runtimes;
+mod seccomp;
+mod user;

@@ -1,0 +1,181 @@
+//! A plain pod and container on a plain node; each test changes what it is about.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
+use crate::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
+use crate::{
+    Arch, Config, HostDevice, ImageDefaults, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles, ResolvedMount,
+    SourcePropagation, SpecError, oci_config,
+};
+
+/// Owner of everything that [`Inputs`] borrows.
+pub(super) struct Case {
+    pub(super) pod: PodSpec,
+    pub(super) container: ContainerSpec,
+    pub(super) image: ImageDefaults,
+    pub(super) passwd: Option<&'static str>,
+    pub(super) group: Option<&'static str>,
+    pub(super) node: NodeFacts,
+    pub(super) files: PodFiles,
+    pub(super) namespaces: NamespacePaths,
+    pub(super) mounts: Vec<ResolvedMount>,
+    pub(super) devices: Vec<HostDevice>,
+    pub(super) rootfs: PathBuf,
+    pub(super) cgroups_path: String,
+    pub(super) localhost_seccomp: Option<&'static [u8]>,
+}
+
+pub(super) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
+pub(super) const GROUP: &str =
+    "root:x:0:\nwheel:x:10:root,alice\nalice:x:1000:\nlate:x:50000:alice\nother:x:60000:bob\n";
+
+impl Case {
+    pub(super) fn new() -> Self {
+        Self {
+            pod: pod(),
+            container: container(),
+            image: ImageDefaults {
+                user: String::new(),
+                entrypoint: words("/server"),
+                cmd: words("--port 80"),
+                env: words("PATH=/usr/bin:/bin MODE=image"),
+                working_dir: "srv".to_owned(),
+                volumes: Vec::new(),
+            },
+            passwd: Some(PASSWD),
+            group: Some(GROUP),
+            node: node(),
+            files: PodFiles {
+                hostname: Some("/run/peapod/pods/p1/hostname".into()),
+                hosts: Some("/run/peapod/pods/p1/hosts".into()),
+                resolv_conf: Some("/run/peapod/pods/p1/resolv.conf".into()),
+                shm: Some("/run/peapod/pods/p1/shm".into()),
+            },
+            namespaces: NamespacePaths {
+                network: Some("/var/run/netns/p1".into()),
+                ipc: Some("/proc/42/fd/7".into()),
+                uts: Some("/proc/42/fd/8".into()),
+                pid: PidNamespace::Path("/proc/43/ns/pid".into()),
+            },
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            rootfs: "rootfs".into(),
+            cgroups_path: "/kubepods/podu1/c1".to_owned(),
+            localhost_seccomp: None,
+        }
+    }
+
+    pub(super) fn config(&self) -> Result<Config, SpecError> {
+        oci_config(&Inputs {
+            pod: &self.pod,
+            container: &self.container,
+            image: &self.image,
+            passwd: self.passwd,
+            group: self.group,
+            node: &self.node,
+            files: &self.files,
+            namespaces: &self.namespaces,
+            mounts: &self.mounts,
+            devices: &self.devices,
+            rootfs: &self.rootfs,
+            cgroups_path: &self.cgroups_path,
+            localhost_seccomp: self.localhost_seccomp,
+        })
+    }
+
+    /// A mount of `/data/<name>`, which lies on a shared mount.
+    pub(super) fn mount(&mut self, container_path: &str, propagation: Propagation) -> &mut Mount {
+        let name = container_path.trim_start_matches('/').replace('/', "-");
+        self.mounts.push(ResolvedMount {
+            source: format!("/data/{name}").into(),
+            is_dir: true,
+            propagation: SourcePropagation::Shared,
+        });
+        self.container.mounts.push(Mount {
+            container_path: container_path.into(),
+            host_path: format!("/link/{name}").into(),
+            readonly: false,
+            recursive_read_only: false,
+            selinux_relabel: false,
+            propagation,
+        });
+        self.container.mounts.last_mut().unwrap()
+    }
+
+    pub(super) fn env(&mut self, key: &str, value: &[u8]) {
+        self.container.envs.push(EnvVar { key: key.to_owned(), value: value.to_vec() });
+    }
+}
+
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn pod() -> PodSpec {
+    PodSpec {
+        metadata: PodMetadata {
+            name: "web".to_owned(),
+            namespace: "default".to_owned(),
+            uid: "u1".to_owned(),
+            attempt: 0,
+        },
+        hostname: "web".to_owned(),
+        log_directory: None,
+        dns: None,
+        port_mappings: Vec::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        runtime_handler: String::new(),
+        cgroup_parent: None,
+        sysctls: BTreeMap::new(),
+        namespaces: Namespaces::default(),
+        security: PodSecurity::default(),
+        overhead: None,
+        resources: None,
+    }
+}
+
+fn container() -> ContainerSpec {
+    ContainerSpec {
+        metadata: ContainerMetadata { name: "server".to_owned(), attempt: 0 },
+        image: "server:1".to_owned(),
+        user_specified_image: String::new(),
+        image_annotations: BTreeMap::new(),
+        command: Vec::new(),
+        args: Vec::new(),
+        working_dir: String::new(),
+        envs: Vec::new(),
+        mounts: Vec::new(),
+        devices: Vec::new(),
+        cdi_devices: Vec::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        log_path: None,
+        stdin: false,
+        stdin_once: false,
+        tty: false,
+        stop_signal: None,
+        resources: Resources::default(),
+        security: ContainerSecurity::default(),
+    }
+}
+
+/// A node that can do everything, with cgroup v2.
+pub(super) fn node() -> NodeFacts {
+    NodeFacts {
+        hostname: "node1".to_owned(),
+        arch: Arch::Amd64,
+        cgroup_v2: true,
+        capabilities: u64::MAX,
+        oom_score_adj: -999,
+        may_lower_oom: true,
+        rlimits: Vec::new(),
+        may_raise_rlimits: true,
+        hugepage_sizes: words("2MB 1GB"),
+        swap_accounting: true,
+        apparmor: None,
+        selinux: false,
+    }
+}
