@@ -24,7 +24,9 @@ pub enum Error {
         id: String,
     },
     /// The name is being made by a request with other content.
-    #[error("{what} {name} is being made by another request with different content: wait for it or use another attempt")]
+    #[error(
+        "{what} {name} is being made by another request with different content: wait for it or use another attempt"
+    )]
     Busy {
         /// `pod sandbox` or `container`.
         what: &'static str,

@@ -3,14 +3,17 @@
 //! [`Pods`] is the door. Behind it one driver per pod is the only writer of that pod's state and record; what it decided
 //! is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
 
+mod clock;
 mod config;
 mod container;
 mod driver;
 mod error;
+mod facts;
 mod id;
 mod node;
 mod pods;
 mod record;
+mod recover;
 mod registry;
 mod sandbox;
 mod shim;

@@ -1,1 +1,107 @@
-//! To come.
+//! What all drivers share: the node, its rooms, and the snapshot that readers see.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use peapod_image::Images;
+use peapod_network::Network;
+use peapod_spec::pod::PodSpec;
+use peapod_spec::{NodeFacts, Note};
+use peapod_store::Database;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, OciRuntime};
+use crate::error::Error;
+use crate::id::{ContainerId, PodId};
+use crate::registry::Registry;
+use crate::shim::Launcher;
+use crate::view::{PodEntry, Snapshot};
+
+/// The node.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) db: Database,
+    pub(crate) images: Images,
+    pub(crate) network: Network,
+    pub(crate) launcher: Launcher,
+    pub(crate) facts: NodeFacts,
+    pub(crate) boot_id: String,
+    pub(crate) registry: Registry,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Owner of what abandoned calls leave to be done.
+    pub(crate) leftovers: TaskTracker,
+    /// What the node can't grant is said once, not for each container.
+    pub(crate) said: Mutex<HashSet<Note>>,
+}
+
+impl Node {
+    /// A pod's folder on the run root.
+    pub(crate) fn pod_dir(&self, id: &PodId) -> PathBuf {
+        self.config.run_root.join("pods").join(id.as_str())
+    }
+
+    /// A container's bundle.
+    pub(crate) fn bundle(&self, pod: &PodId, id: &ContainerId) -> PathBuf {
+        self.pod_dir(pod).join("containers").join(id.as_str())
+    }
+
+    /// The folder of a container's writable layer.
+    pub(crate) fn writable(&self, id: &ContainerId) -> PathBuf {
+        self.config.state_root.join("containers").join(id.as_str())
+    }
+
+    /// Where a pod's shim listens. Short, because a socket's path has 107 bytes.
+    pub(crate) fn socket(&self, id: &PodId) -> PathBuf {
+        let name = id.as_str();
+        self.config.run_root.join("s").join(name.get(..16).unwrap_or(name))
+    }
+
+    /// The cgroup below which a pod's containers are.
+    pub(crate) fn cgroup_parent(&self, spec: &PodSpec) -> String {
+        spec.cgroup_parent.clone().unwrap_or_else(|| self.config.cgroup_parent.clone())
+    }
+
+    /// The OCI runtime behind a handler's name.
+    pub(crate) fn runtime(&self, handler: &str) -> Result<&OciRuntime, Error> {
+        let name = if handler.is_empty() { &self.config.default_runtime } else { handler };
+        self.config.runtimes.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.config.runtimes.keys().map(String::as_str).collect();
+            Error::Invalid {
+                field: "runtime_handler".to_owned(),
+                reason: format!("{name:?} is not configured; configured are {}", known.join(", ")),
+            }
+        })
+    }
+
+    /// Logs each thing once that the node can't grant.
+    pub(crate) fn say_once(&self, notes: Vec<Note>) {
+        for note in notes {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            // Notes repeat; a client that makes them differ on purpose gets no more of them.
+            if said.len() < 256 && !said.contains(&note) {
+                tracing::warn!("{note} (said once)");
+                said.insert(note);
+            }
+        }
+    }
+
+    /// Shows a pod's new picture to readers.
+    pub(crate) fn show(&self, entry: &PodEntry) {
+        self.snapshot.rcu(|old| {
+            let mut new = Snapshot::clone(old);
+            new.put(entry.clone());
+            Arc::new(new)
+        });
+    }
+
+    /// Takes a pod out of what readers see.
+    pub(crate) fn hide(&self, id: &PodId) {
+        self.snapshot.rcu(|old| {
+            let mut new = Snapshot::clone(old);
+            new.remove(id);
+            Arc::new(new)
+        });
+    }
+}

@@ -1,7 +1,7 @@
 //! The door of the heart.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use peapod_image::Images;
@@ -9,17 +9,36 @@ use peapod_network::Network;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
+use crate::clock;
 use crate::config::Config;
-use crate::container::{ExecOutput, ExecRequest};
+use crate::container::{self, ExecOutput, ExecRequest};
+use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request, Waiter};
 use crate::error::{Error, OpenError};
+use crate::facts;
 use crate::id::{ContainerId, PodId};
-use crate::view::Snapshot;
+use crate::node::Node;
+use crate::record::{self, LoadError, PodPhase, PodState};
+use crate::recover;
+use crate::registry::Registry;
+use crate::shim::Launcher;
+use crate::view::{ContainerState, ContainerView, Snapshot};
+
+/// Beyond a container's grace, how long its end is awaited before the call gives up.
+const KILL_MARGIN: Duration = Duration::from_secs(30);
 
 /// All pods of the node. Clones are the same door.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pods {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    node: Arc<Node>,
+}
+
+impl std::fmt::Debug for Pods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pods").finish_non_exhaustive()
+    }
 }
 
 /// What the heart works with.
@@ -39,14 +58,67 @@ impl Pods {
     /// # Errors
     /// When records can't be read or the node lacks what every pod needs.
     pub async fn open(config: Config, parts: Parts) -> Result<Self, OpenError> {
-        let _ = (config, parts);
-        Ok(Self { snapshot: Arc::default() })
+        let hierarchy = peapod_cgroup::Hierarchy::detect(&config.cgroup_root)
+            .map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
+        for dir in ["pods", "s"] {
+            let path = config.run_root.join(dir);
+            std::fs::create_dir_all(&path)
+                .map_err(|source| OpenError::Node { step: format!("can't make {}", path.display()), source })?;
+        }
+        let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
+        let shims = hierarchy.cgroup(&config.shim_cgroup);
+        let launcher = Launcher::new(config.shim.clone(), move || shims.enter_thread()).await.map_err(|source| {
+            OpenError::Node { step: format!("can't put shims into cgroup {}", config.shim_cgroup), source }
+        })?;
+        let node = Arc::new(Node {
+            launcher,
+            facts,
+            boot_id: facts::boot_id(),
+            db: parts.db,
+            images: parts.images,
+            network: parts.network,
+            registry: Registry::default(),
+            snapshot: ArcSwap::default(),
+            leftovers: TaskTracker::new(),
+            said: Mutex::default(),
+            config,
+        });
+        let pods = Self { node };
+        pods.load().await?;
+        Ok(pods)
+    }
+
+    /// Shows every recorded pod, then starts its driver.
+    async fn load(&self) -> Result<(), OpenError> {
+        let loaded = record::load(&self.node.db).await.map_err(|error| match error {
+            LoadError::Store(error) => OpenError::Store(error),
+            LoadError::Content { id, reason } => OpenError::Record { id, reason },
+        })?;
+        let now = clock::now();
+        let pods: Vec<Pod> = loaded
+            .into_iter()
+            .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now)))
+            .collect();
+        for pod in &pods {
+            if let Some(entry) = crate::driver::entry(&self.node, pod) {
+                self.node.show(&entry);
+            }
+        }
+        for pod in pods {
+            let name = pod.spec.metadata.clone();
+            let id = pod.id.clone();
+            let _ = self.node.registry.reserve::<Error>(&name, || {
+                let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded);
+                Ok((id, handle, task))
+            });
+        }
+        Ok(())
     }
 
     /// All pods and containers now. No I/O, no lock.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.node.snapshot.load_full()
     }
 
     /// Makes a pod. A retry with an equal spec joins a running call or takes a result that nobody received.
@@ -54,8 +126,33 @@ impl Pods {
     /// # Errors
     /// After one nothing of the pod is left, and its name is free.
     pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
-        let _ = spec;
-        Err(Error::ShuttingDown)
+        self.node.runtime(&spec.runtime_handler)?;
+        let spec = Arc::new(spec);
+        let handle = self.node.registry.reserve(&spec.metadata, || self.new_driver(&spec))?;
+        let name = format!("{}/{}", spec.metadata.namespace, spec.metadata.name);
+        let (answer, result) = oneshot::channel();
+        match handle.send(Request::Run { spec, answer }).await {
+            Ok(()) => self.wait("the pod", &handle, result, || Error::no_pod(name)).await,
+            Err(Closed) => Err(self.gone(|| Error::no_pod(name))),
+        }
+    }
+
+    fn new_driver(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
+        let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
+        let record = PodState {
+            phase: PodPhase::Setup,
+            created_at: clock::now(),
+            boot_id: self.node.boot_id.clone(),
+            socket: self.node.socket(&id),
+            shim_pid: 0,
+            attached: false,
+            ips: Vec::new(),
+            netns: None,
+            last_event: 0,
+        };
+        let pod = Pod::new(id.clone(), Arc::clone(spec), record);
+        let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::New);
+        Ok((id, handle, task))
     }
 
     /// Kills what runs in a pod and gives back its network. Again is success.
@@ -63,7 +160,8 @@ impl Pods {
     /// # Errors
     /// When something could not be given back; another call tries again.
     pub async fn stop_pod(&self, id: &PodId) -> Result<(), Error> {
-        Err(Error::no_pod(id.as_str()))
+        let handle = self.driver(id)?;
+        self.ask("the pod's stop", &handle, || Error::no_pod(id.as_str()), |answer| Request::StopPod { answer }).await
     }
 
     /// Stops a pod if need be and removes it with its containers.
@@ -71,7 +169,9 @@ impl Pods {
     /// # Errors
     /// When something could not be removed; another call tries again.
     pub async fn remove_pod(&self, id: &PodId) -> Result<(), Error> {
-        Err(Error::no_pod(id.as_str()))
+        let handle = self.driver(id)?;
+        self.ask("the pod's removal", &handle, || Error::no_pod(id.as_str()), |answer| Request::RemovePod { answer })
+            .await
     }
 
     /// Makes a container, without a process, in a READY pod.
@@ -79,8 +179,10 @@ impl Pods {
     /// # Errors
     /// When the request can't be met; nothing is left then.
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
-        let _ = spec;
-        Err(Error::no_pod(pod.as_str()))
+        let handle = self.driver(pod)?;
+        let spec = Box::new(spec);
+        self.ask("the container", &handle, || Error::no_pod(pod.as_str()), |answer| Request::Create { spec, answer })
+            .await
     }
 
     /// Starts a created container.
@@ -88,7 +190,14 @@ impl Pods {
     /// # Errors
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`.
     pub async fn start_container(&self, id: &ContainerId) -> Result<(), Error> {
-        Err(Error::no_container(id.as_str()))
+        let handle = self.driver_of(id)?;
+        self.ask(
+            "the container's start",
+            &handle,
+            || Error::no_container(id.as_str()),
+            |answer| Request::Start { id: id.clone(), answer },
+        )
+        .await
     }
 
     /// Asks a container to end, kills it after `grace`, and returns when it has ended. Zero kills at once.
@@ -97,8 +206,18 @@ impl Pods {
     /// # Errors
     /// When it doesn't end.
     pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), Error> {
-        let _ = grace;
-        Err(Error::no_container(id.as_str()))
+        let handle = self.driver_of(id)?;
+        let grace_ns = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
+        let deadline = clock::boottime().saturating_add(grace_ns);
+        let gone = || Error::no_container(id.as_str());
+        let (answer, result) = oneshot::channel();
+        match handle.send(Request::Stop { id: id.clone(), deadline, answer }).await {
+            Ok(()) => {
+                let limit = grace.saturating_add(KILL_MARGIN);
+                self.wait_for("the container's stop", &handle, result, limit, gone).await
+            }
+            Err(Closed) => Err(self.gone(gone)),
+        }
     }
 
     /// Removes a container, killing it first if it runs.
@@ -106,7 +225,14 @@ impl Pods {
     /// # Errors
     /// When something could not be removed.
     pub async fn remove_container(&self, id: &ContainerId) -> Result<(), Error> {
-        Err(Error::no_container(id.as_str()))
+        let handle = self.driver_of(id)?;
+        self.ask(
+            "the container's removal",
+            &handle,
+            || Error::no_container(id.as_str()),
+            |answer| Request::Remove { id: id.clone(), answer },
+        )
+        .await
     }
 
     /// Changes limits of a created or running container. Zero and empty values keep what is.
@@ -114,8 +240,15 @@ impl Pods {
     /// # Errors
     /// When the container has ended or the OCI runtime refuses.
     pub async fn update_container(&self, id: &ContainerId, change: Resources) -> Result<(), Error> {
-        let _ = change;
-        Err(Error::no_container(id.as_str()))
+        let handle = self.driver_of(id)?;
+        let change = Box::new(change);
+        self.ask(
+            "the container's update",
+            &handle,
+            || Error::no_container(id.as_str()),
+            |answer| Request::Update { id: id.clone(), change, answer },
+        )
+        .await
     }
 
     /// Opens a running container's log anew at its path.
@@ -123,7 +256,8 @@ impl Pods {
     /// # Errors
     /// When it doesn't run, or the file can't be made.
     pub async fn reopen_log(&self, id: &ContainerId) -> Result<(), Error> {
-        Err(Error::no_container(id.as_str()))
+        let (shim, _) = self.running(id)?;
+        shim.reopen_log(id.as_str()).await.map_err(|error| error.into_error("reopen the container's log"))
     }
 
     /// Runs a command in a running container. Dropping the future kills the command.
@@ -131,10 +265,93 @@ impl Pods {
     /// # Errors
     /// When it can't be started or takes too long.
     pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest) -> Result<ExecOutput, Error> {
-        let _ = request;
-        Err(Error::no_container(id.as_str()))
+        let (shim, container) = self.running(id)?;
+        container::exec_sync(&self.node, &shim, id, &container.bundle, &request).await
     }
 
     /// Lets go of all pods, which run on, and ends the drivers.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        let drivers = self.node.registry.take_all();
+        for (handle, _) in &drivers {
+            // A driver that ended by itself has nothing to close.
+            let _ = handle.send(Request::Close).await;
+        }
+        for (_, task) in drivers {
+            let _ = task.await;
+        }
+        self.node.leftovers.close();
+        self.node.leftovers.wait().await;
+    }
+
+    /// The shim of a running container's pod.
+    fn running(&self, id: &ContainerId) -> Result<(Arc<crate::shim::Shim>, Arc<ContainerView>), Error> {
+        let snapshot = self.snapshot();
+        let (entry, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        let state = match container.state {
+            ContainerState::Running { .. } => match self.node.registry.get(&entry.pod.id).and_then(|h| h.shim()) {
+                Some(shim) => return Ok((shim, Arc::clone(container))),
+                None => "without a shim",
+            },
+            ContainerState::Created => "created",
+            ContainerState::Exited { .. } => "exited",
+        };
+        let need = "this needs a running container";
+        Err(Error::Precondition { what: "container", id: id.to_string(), state: state.to_owned(), need })
+    }
+
+    fn driver(&self, id: &PodId) -> Result<Handle, Error> {
+        self.node.registry.get(id).ok_or_else(|| Error::no_pod(id.as_str()))
+    }
+
+    fn driver_of(&self, id: &ContainerId) -> Result<Handle, Error> {
+        let snapshot = self.snapshot();
+        let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        self.node.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
+    }
+
+    async fn ask<T>(
+        &self,
+        what: &'static str,
+        handle: &Handle,
+        gone: impl Fn() -> Error,
+        request: impl FnOnce(Waiter<T>) -> Request,
+    ) -> Result<T, Error> {
+        let (answer, result) = oneshot::channel();
+        match handle.send(request(answer)).await {
+            Ok(()) => self.wait(what, handle, result, gone).await,
+            Err(Closed) => Err(self.gone(gone)),
+        }
+    }
+
+    async fn wait<T>(
+        &self,
+        what: &'static str,
+        handle: &Handle,
+        result: oneshot::Receiver<Result<T, Error>>,
+        gone: impl FnOnce() -> Error,
+    ) -> Result<T, Error> {
+        self.wait_for(what, handle, result, self.node.config.operation_timeout, gone).await
+    }
+
+    /// Waits for a driver's answer. The operation goes on when the wait is over or dropped.
+    async fn wait_for<T>(
+        &self,
+        what: &'static str,
+        handle: &Handle,
+        result: oneshot::Receiver<Result<T, Error>>,
+        limit: Duration,
+        gone: impl FnOnce() -> Error,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        match tokio::time::timeout(limit, result).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(self.gone(gone)),
+            Err(_) => Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() }),
+        }
+    }
+
+    /// Why a driver takes no requests: its pod was removed this moment, or the daemon ends.
+    fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
+        if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
+    }
 }

@@ -1,1 +1,76 @@
-//! To come.
+//! Which pods there are and who drives them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, PoisonError};
+
+use peapod_spec::pod::PodMetadata;
+use tokio::task::JoinHandle;
+
+use crate::driver::Handle;
+use crate::id::PodId;
+
+/// Names and drivers. Its lock is held for a look-up, never across an await.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    closed: bool,
+    names: HashMap<PodMetadata, PodId>,
+    pods: HashMap<PodId, (PodMetadata, Handle, JoinHandle<()>)>,
+}
+
+impl Registry {
+    /// The driver of the pod with this name; if there is none, the one that `start` makes.
+    pub(crate) fn reserve<E>(
+        &self,
+        name: &PodMetadata,
+        start: impl FnOnce() -> Result<(PodId, Handle, JoinHandle<()>), E>,
+    ) -> Result<Handle, E> {
+        let mut inner = self.lock();
+        if let Some((_, handle, _)) = inner.names.get(name).and_then(|id| inner.pods.get(id)) {
+            return Ok(handle.clone());
+        }
+        let (id, handle, task) = start()?;
+        inner.names.insert(name.clone(), id.clone());
+        inner.pods.insert(id, (name.clone(), handle.clone(), task));
+        Ok(handle)
+    }
+
+    /// A pod's driver.
+    pub(crate) fn get(&self, id: &PodId) -> Option<Handle> {
+        self.lock().pods.get(id).map(|(_, handle, _)| handle.clone())
+    }
+
+    /// The pod is gone: its name is free.
+    pub(crate) fn forget(&self, id: &PodId) {
+        let mut inner = self.lock();
+        if let Some((name, _, _)) = inner.pods.remove(id)
+            && let Entry::Occupied(entry) = inner.names.entry(name)
+            && entry.get() == id
+        {
+            entry.remove();
+        }
+    }
+
+    /// All drivers and their tasks, which the caller then waits for.
+    pub(crate) fn take_all(&self) -> Vec<(Handle, JoinHandle<()>)> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.names.clear();
+        inner.pods.drain().map(|(_, (_, handle, task))| (handle, task)).collect()
+    }
+
+    /// The daemon ends.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Each change of the maps is a single call: a panic leaves nothing half-done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

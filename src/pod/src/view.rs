@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn prefixes_resolve_when_unique() {
-        let map: BTreeMap<String, u8> = [("aa11", 1), ("aa22", 2), ("bb", 3), ("bb0", 4)].map(|(k, v)| (k.to_owned(), v)).into();
+        let map: BTreeMap<String, u8> =
+            [("aa11", 1), ("aa22", 2), ("bb", 3), ("bb0", 4)].map(|(k, v)| (k.to_owned(), v)).into();
         assert_eq!(resolve(&map, "aa1"), Resolved::One(&1));
         assert_eq!(resolve(&map, "aa"), Resolved::Ambiguous);
         assert_eq!(resolve(&map, "bb"), Resolved::One(&3));

@@ -1,6 +1,16 @@
-//! Commands in running containers.
+//! ExecSync: a command in a running container, with its output.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::node::Node;
+use crate::shim::{Shim, ShimError};
 
 /// A command to run.
 #[derive(Clone, Debug)]
@@ -22,4 +32,165 @@ pub struct ExecOutput {
     pub stderr: Vec<u8>,
     /// 0 to 255.
     pub exit_code: i32,
+}
+
+/// Runs a command. Dropping the future, or the time-out, kills it with everything in its session.
+pub(crate) async fn exec_sync(
+    node: &Node,
+    shim: &Shim,
+    id: &ContainerId,
+    bundle: &Path,
+    request: &ExecRequest,
+) -> Result<ExecOutput, Error> {
+    let config = tokio::fs::read(bundle.join("config.json")).await;
+    let config = config.map_err(|error| Error::failed("read the container's config.json", &error))?;
+    let config: oci_spec::runtime::Spec =
+        serde_json::from_slice(&config).map_err(|error| Error::failed("read the container's config.json", &error))?;
+    let process = peapod_spec::exec_process(&config, &request.command, false)
+        .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
+    let exec = Exec::new(node, shim, id, bundle)?;
+    let (stdout, stderr) = exec.pipes()?;
+    let stderr_path = exec.path("err");
+    shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
+        .await
+        .map_err(|e| e.into_error("exec"))?;
+    let run = async {
+        shim.start(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
+        collect(node, shim, id, &exec.id, stdout, stderr, request.limit).await
+    };
+    let outcome = match request.timeout {
+        None => run.await,
+        Some(limit) => match tokio::time::timeout(limit, run).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Killed before the answer: a client that looks afterwards finds nothing of it.
+                exec.kill().await;
+                Err(Error::ExecTimeout(limit))
+            }
+        },
+    };
+    exec.finish().await;
+    outcome
+}
+
+/// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a little.
+async fn collect(
+    node: &Node,
+    shim: &Shim,
+    id: &ContainerId,
+    exec: &str,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    limit: usize,
+) -> Result<ExecOutput, Error> {
+    let (out, err) = (Kept::default(), Kept::default());
+    let code = {
+        let mut output = std::pin::pin!(async { tokio::join!(out.fill(stdout, limit), err.fill(stderr, limit)) });
+        let mut exited = std::pin::pin!(shim.wait_exec(id.as_str(), exec));
+        let mut over = false;
+        let code = loop {
+            tokio::select! {
+                _ = &mut output, if !over => over = true,
+                code = &mut exited => break code.map_err(|error| error.into_error("wait for the command"))?,
+            }
+        };
+        if !over && tokio::time::timeout(node.config.exec_drain, output).await.is_err() {
+            tracing::debug!(container = id.short(), "a command's output is held open by what it left behind");
+        }
+        code
+    };
+    Ok(ExecOutput { stdout: out.take(), stderr: err.take(), exit_code: i32::try_from(code).unwrap_or(255) })
+}
+
+/// What was read of one stream, also when reading was given up.
+#[derive(Default)]
+struct Kept(Mutex<Vec<u8>>);
+
+impl Kept {
+    /// Reads to the end, keeps the first `limit` bytes.
+    async fn fill(&self, mut pipe: pipe::Receiver, limit: usize) {
+        let mut buffer = vec![0u8; 16 << 10];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = limit.saturating_sub(kept.len());
+            kept.extend_from_slice(&buffer[..count.min(room)]);
+        }
+    }
+
+    fn take(self) -> Vec<u8> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An exec that is under way. Dropped before it is finished, it is killed.
+struct Exec<'a> {
+    node: &'a Node,
+    shim: &'a Shim,
+    container: &'a ContainerId,
+    dir: PathBuf,
+    id: String,
+    finished: bool,
+}
+
+impl<'a> Exec<'a> {
+    fn new(node: &'a Node, shim: &'a Shim, container: &'a ContainerId, bundle: &Path) -> Result<Self, Error> {
+        let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
+        let (id, dir) = (id.short().to_owned(), bundle.join("exec"));
+        std::fs::create_dir_all(&dir).map_err(|error| Error::failed(format!("make {}", dir.display()), &error))?;
+        Ok(Self { node, shim, container, dir, id, finished: false })
+    }
+
+    fn path(&self, stream: &str) -> PathBuf {
+        self.dir.join(format!("{}.{stream}", self.id))
+    }
+
+    /// The reading ends. They are open before anyone writes, so no side ever waits for the other.
+    fn pipes(&self) -> Result<(pipe::Receiver, pipe::Receiver), Error> {
+        let make = |stream| {
+            let path = self.path(stream);
+            let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+            nix::unistd::mkfifo(&path, mode)?;
+            pipe::OpenOptions::new().open_receiver(&path)
+        };
+        let failed = |error: std::io::Error| Error::failed("make the command's pipes", &error);
+        Ok((make("out").map_err(failed)?, make("err").map_err(failed)?))
+    }
+
+    async fn kill(&self) {
+        if let Err(error) = self.shim.kill_exec(self.container.as_str(), &self.id).await {
+            tracing::warn!(container = self.container.short(), %error, "a command that ran too long could not be killed");
+        }
+    }
+
+    async fn finish(mut self) {
+        self.finished = true;
+        forget(self.shim, self.container, &self.id).await;
+    }
+}
+
+/// The shim may forget an exec.
+async fn forget(shim: &Shim, container: &ContainerId, exec: &str) {
+    match shim.delete(container.as_str(), exec).await {
+        Ok(()) | Err(ShimError::Gone(_)) => {}
+        Err(error) => tracing::debug!(container = container.short(), %error, "an exec stays in its shim's books"),
+    }
+}
+
+impl Drop for Exec<'_> {
+    fn drop(&mut self) {
+        for stream in ["out", "err"] {
+            // Missing when it could not be made.
+            let _ = std::fs::remove_file(self.path(stream));
+        }
+        if self.finished {
+            return;
+        }
+        let (shim, container, id) = (self.shim.clone(), self.container.clone(), std::mem::take(&mut self.id));
+        self.node.leftovers.spawn(async move {
+            if let Err(error) = shim.kill_exec(container.as_str(), &id).await {
+                tracing::debug!(container = container.short(), %error, "an abandoned command could not be killed");
+            }
+            forget(&shim, &container, &id).await;
+        });
+    }
 }

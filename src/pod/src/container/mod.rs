@@ -1,5 +1,25 @@
 //! Operations of containers, one file each.
 
+mod create;
+mod devices;
 mod exec;
+mod mounts;
+mod remove;
+mod spec;
+mod start;
+mod update;
 
+pub(crate) use create::{Prepared, create};
+pub(crate) use exec::exec_sync;
 pub use exec::{ExecOutput, ExecRequest};
+pub(crate) use remove::remove;
+pub(crate) use start::{StartInput, Started, resume_start, start};
+pub(crate) use update::update;
+
+use peapod_shim_protocol::exit::Exit;
+
+/// How a container ended, as its shim wrote it down; `None` if it did not, or not entirely.
+pub(crate) async fn exit_file(bundle: &std::path::Path) -> Option<Exit> {
+    let text = tokio::fs::read_to_string(bundle.join(Exit::FILE)).await.ok()?;
+    Exit::parse(&text).ok()
+}

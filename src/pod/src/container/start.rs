@@ -1,0 +1,130 @@
+//! StartContainer: config.json, root file system, process.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use peapod_shim_protocol::LOG_SCHEME;
+use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::{PidMode, PodSpec};
+
+use super::spec;
+use crate::clock;
+use crate::error::Error;
+use crate::id::{ContainerId, PodId};
+use crate::node::Node;
+use crate::record::ContainerState;
+use crate::sandbox;
+use crate::shim::{NewTask, Shim};
+
+/// What a start needs.
+pub(crate) struct StartInput<'a> {
+    pub(crate) pod_id: &'a PodId,
+    pub(crate) pod: &'a Arc<PodSpec>,
+    pub(crate) id: &'a ContainerId,
+    pub(crate) spec: &'a Arc<ContainerSpec>,
+    pub(crate) record: ContainerState,
+    pub(crate) namespaces: Namespaces,
+    /// The process whose PID namespace is shared, for `PidMode::Target`.
+    pub(crate) target: Option<u32>,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) pid: u32,
+    /// Nanoseconds since the epoch.
+    pub(crate) at: i64,
+    /// The pod's namespaces, if the start made pod init.
+    pub(crate) namespaces: Option<Namespaces>,
+}
+
+/// Starts a container; after an error nothing of it runs or is mounted.
+pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
+    let StartInput { pod_id, pod, id, spec: container, record, mut namespaces, target } = input;
+    let runtime = node.runtime(&pod.runtime_handler)?;
+    let mut made_init = None;
+    if container.security.pid == PidMode::Pod && namespaces.pid.is_empty() {
+        namespaces =
+            shim.ensure_init(sandbox::init_user(pod)).await.map_err(|error| error.into_error("start pod init"))?;
+        made_init = Some(namespaces.clone());
+    }
+    let image = node.images.resolve(&record.image_id).ok_or_else(|| Error::ImageNotFound(record.image_name.clone()))?;
+    let rootfs =
+        node.images.lease(&image.id, id.as_str()).await.map_err(|error| Error::failed("keep the image", &error))?;
+    let (bundle, writable) = (node.bundle(pod_id, id), node.writable(id));
+    let log = pod.log_directory.as_deref().zip(container.log_path.as_deref()).map(|(dir, log)| dir.join(log));
+    let task = NewTask {
+        id: id.to_string(),
+        bundle: bundle.clone(),
+        lower: rootfs.lower_dirs.clone(),
+        upper: writable.join("upper"),
+        work: writable.join("work"),
+        terminal: container.tty,
+        stdin: container.stdin.then(|| bundle.join("stdin")),
+        log: log.as_deref().map(|log| format!("{LOG_SCHEME}{}", log.display())),
+        runtime: runtime.path.clone(),
+        runtime_root: runtime.root.clone(),
+        systemd_cgroup: node.config.systemd_cgroup,
+    };
+    let namespaces = spec::namespaces(container, &namespaces, target);
+    let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
+    let notes = tokio::task::spawn_blocking(move || {
+        let looked = spec::look(&spec, &image, &rootfs)?;
+        let config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
+        lay_out(&bundle, &writable, log.as_deref(), spec.stdin, &config.json)
+            .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
+        Ok::<_, Error>(config.notes)
+    })
+    .await
+    .map_err(|error| Error::failed("make config.json", &error))??;
+    node.say_once(notes);
+    let at = clock::now();
+    let created = shim.create(task).await.map_err(|error| error.into_error("create the container"))?;
+    match shim.start(id.as_str(), "").await {
+        Ok(pid) => Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init }),
+        Err(error) => {
+            let failure = error.into_error("start the container");
+            if let Err(error) = shim.delete(id.as_str(), "").await {
+                tracing::warn!(%error, "a container that could not be started is not cleaned up; its removal tries again");
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// What became of a start that an earlier daemon did not see the end of: a process that runs is a start that succeeded;
+/// anything less is taken back.
+pub(crate) async fn resume_start(shim: &Shim, id: &ContainerId) -> Result<Started, Error> {
+    match shim.state(id.as_str()).await {
+        Ok(state) if state.running => Ok(Started { pid: state.pid, at: clock::now(), namespaces: None }),
+        Ok(_) | Err(crate::shim::ShimError::NotFound(_)) => {
+            shim.delete(id.as_str(), "").await.map_err(|error| error.into_error("take back an unfinished start"))?;
+            Err(Error::Failed {
+                step: "start the container".to_owned(),
+                reason: "the daemon ended while it was being started".to_owned(),
+            })
+        }
+        Err(error) => Err(error.into_error("ask for the container's state")),
+    }
+}
+
+/// Everything on disk that the OCI runtime and the shim expect.
+fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool, config: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(bundle.join("rootfs"))?;
+    for dir in ["upper", "work"] {
+        std::fs::create_dir_all(writable.join(dir))?;
+    }
+    if let Some(folder) = log.and_then(Path::parent) {
+        std::fs::create_dir_all(folder)?;
+    }
+    if stdin {
+        match nix::unistd::mkfifo(&bundle.join("stdin"), nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)
+        {
+            Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    std::fs::write(bundle.join("config.json"), config)
+}

@@ -1,0 +1,254 @@
+//! Requests for containers: which are taken, joined or refused, by the container's phase alone.
+
+use std::sync::Arc;
+
+use peapod_spec::container::{ContainerSpec, Resources};
+
+use super::answer;
+use super::state::{Container, Life};
+use super::{Done, Driver, Waiter};
+use crate::clock;
+use crate::container;
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::record::{ContainerPhase, PodPhase};
+
+/// Nothing of it is being done, and no process of it lives.
+pub(super) fn is_quiet(container: &Container) -> bool {
+    match &container.life {
+        Life::Making => false,
+        Life::Made(made) => match &made.record.phase {
+            ContainerPhase::Created => !container.cleaning,
+            ContainerPhase::Exited(_) => !container.cleaning && !made.record.held,
+            ContainerPhase::Starting | ContainerPhase::Running { .. } => false,
+        },
+    }
+}
+
+fn describe(phase: &ContainerPhase) -> String {
+    match phase {
+        ContainerPhase::Created => "created",
+        ContainerPhase::Starting => "starting",
+        ContainerPhase::Running { .. } => "running",
+        ContainerPhase::Exited(_) => "exited",
+    }
+    .to_owned()
+}
+
+fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
+    Error::Precondition { what: "container", id: id.to_string(), state: describe(phase), need }
+}
+
+impl Driver {
+    pub(super) fn create_requested(&mut self, spec: ContainerSpec, answer: Waiter<ContainerId>) {
+        let name = &spec.metadata;
+        if let Some((id, known)) = self.pod.containers.iter_mut().find(|(_, known)| known.spec.metadata == *name) {
+            // A container on its way out does not hand its result to anyone.
+            let same = *known.spec == spec && known.removing.is_none();
+            match &known.life {
+                Life::Making if same => known.create.join(answer),
+                Life::Making => {
+                    answer::one(answer, Err(Error::Busy { what: "container", name: name.name.clone() }));
+                }
+                Life::Made(_) if same && !known.create.received() => {
+                    known.create.join(answer);
+                    known.create.deliver(&Ok(id.clone()));
+                }
+                Life::Made(_) => {
+                    let (name, id) = (format!("{} (attempt {})", name.name, name.attempt), id.to_string());
+                    answer::one(answer, Err(Error::AlreadyExists { what: "container", name, id }));
+                }
+            }
+            return;
+        }
+        if !self.pod.is_ready() {
+            let state = if self.pod.record.phase == PodPhase::Ready { "being stopped" } else { "not ready" }.to_owned();
+            let id = self.pod.id.to_string();
+            let need = "a container can only be made in a ready one: run another sandbox";
+            answer::one(answer, Err(Error::Precondition { what: "pod sandbox", id, state, need }));
+            return;
+        }
+        match ContainerId::random() {
+            Ok(id) => self.begin_create(id, spec, answer),
+            Err(error) => answer::one(answer, Err(Error::failed("make an id", &error))),
+        }
+    }
+
+    fn begin_create(&mut self, id: ContainerId, spec: ContainerSpec, answer: Waiter<ContainerId>) {
+        let mut entry = Container::making(spec);
+        entry.create.join(answer);
+        let (node, pod, spec) = (Arc::clone(&self.node), Arc::clone(&self.pod.spec), Arc::clone(&entry.spec));
+        let pod_id = self.pod.id.clone();
+        self.pod.containers.insert(id.clone(), entry);
+        self.tasks.spawn(async move {
+            let outcome = container::create(&node, &pod_id, &pod, &id, &spec).await;
+            Done::Created(id, Box::new(outcome))
+        });
+    }
+
+    pub(super) fn start_requested(&mut self, id: &ContainerId, answer: Waiter<()>) {
+        let Some(entry) = self.pod.containers.get_mut(id) else {
+            return answer::one(answer, Err(Error::no_container(id.as_str())));
+        };
+        let Some(phase) = entry.phase().cloned() else {
+            return answer::one(answer, Err(Error::no_container(id.as_str())));
+        };
+        match phase {
+            ContainerPhase::Created if entry.removing.is_none() && !entry.cleaning => {}
+            ContainerPhase::Starting => return entry.start.join(answer),
+            ContainerPhase::Running { .. } if !entry.start.received() => {
+                entry.start.join(answer);
+                return entry.start.deliver(&Ok(()));
+            }
+            phase => return answer::one(answer, Err(precondition(id, &phase, "only a created container can start"))),
+        }
+        let Some(shim) = self.pod.shim.clone().filter(|_| self.pod.record.phase == PodPhase::Ready) else {
+            let need = "its containers can't start any more: run another sandbox";
+            let (what, state) = ("pod sandbox", "not ready".to_owned());
+            return answer::one(answer, Err(Error::Precondition { what, id: self.pod.id.to_string(), state, need }));
+        };
+        let target = match self.target_pid(id) {
+            Ok(target) => target,
+            Err(error) => return answer::one(answer, Err(error)),
+        };
+        let (node, pod_id, pod) = (Arc::clone(&self.node), self.pod.id.clone(), Arc::clone(&self.pod.spec));
+        let namespaces = self.pod.namespaces.clone();
+        let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        entry.start.join(answer);
+        let spec = Arc::clone(&entry.spec);
+        let Some(made) = entry.made_mut() else { return };
+        made.record.phase = ContainerPhase::Starting;
+        made.record.held = true;
+        let record = made.record.clone();
+        let id = id.clone();
+        self.container_changed(&id);
+        self.tasks.spawn(async move {
+            let input =
+                container::StartInput { pod_id: &pod_id, pod: &pod, id: &id, spec: &spec, record, namespaces, target };
+            let outcome = container::start(&node, &shim, input).await;
+            Done::Started(id, outcome)
+        });
+    }
+
+    pub(super) fn stop_container_requested(&mut self, id: &ContainerId, deadline: i64, waiter: Option<Waiter<()>>) {
+        let shim = self.pod.shim.clone();
+        let Some(entry) = self.pod.containers.get_mut(id) else {
+            if let Some(waiter) = waiter {
+                answer::one(waiter, Err(Error::no_container(id.as_str())));
+            }
+            return;
+        };
+        let Life::Made(made) = &mut entry.life else { return };
+        let running = match made.record.phase {
+            ContainerPhase::Created | ContainerPhase::Exited(_) => {
+                if let Some(waiter) = waiter {
+                    answer::one(waiter, Ok(()));
+                }
+                return;
+            }
+            // Its stop goes out as soon as it is started.
+            ContainerPhase::Starting => false,
+            ContainerPhase::Running { .. } => true,
+        };
+        entry.stop_waiters.extend(waiter);
+        let shorter = made.record.stop_deadline.is_none_or(|known| deadline < known);
+        if !shorter {
+            return;
+        }
+        made.record.stop_deadline = Some(deadline);
+        let signal = u32::try_from(made.record.stop_signal).unwrap_or(15);
+        let id = id.clone();
+        self.container_changed(&id);
+        if let (true, Some(shim)) = (running, shim) {
+            self.tasks.spawn(async move {
+                let outcome = shim.stop(id.as_str(), signal, deadline).await;
+                Done::StopSent(id, outcome)
+            });
+        }
+    }
+
+    pub(super) fn remove_container_requested(&mut self, id: &ContainerId, waiter: Option<Waiter<()>>) {
+        let Some(entry) = self.pod.containers.get_mut(id) else {
+            if let Some(waiter) = waiter {
+                answer::one(waiter, Err(Error::no_container(id.as_str())));
+            }
+            return;
+        };
+        match &mut entry.removing {
+            Some(waiters) => waiters.extend(waiter),
+            None => entry.removing = Some(waiter.into_iter().collect()),
+        }
+        self.continue_container_removal(id);
+    }
+
+    /// Goes on with a container's removal as far as its phase allows.
+    pub(super) fn continue_container_removal(&mut self, id: &ContainerId) {
+        let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        if entry.removing.is_none() || entry.cleaning {
+            return;
+        }
+        match entry.phase() {
+            Some(ContainerPhase::Created | ContainerPhase::Exited(_)) => {
+                entry.cleaning = true;
+                let held = entry.made().is_some_and(|made| made.record.held);
+                let (node, pod, shim) = (Arc::clone(&self.node), self.pod.id.clone(), self.pod.shim.clone());
+                let id = id.clone();
+                self.tasks.spawn(async move {
+                    let outcome = container::remove(&node, shim.filter(|_| held), &pod, &id).await;
+                    Done::Removed(id, outcome)
+                });
+            }
+            Some(ContainerPhase::Starting | ContainerPhase::Running { .. }) => {
+                self.stop_container_requested(id, clock::boottime(), None);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn update_requested(&mut self, id: &ContainerId, change: &Resources, answer: Waiter<()>) {
+        let (node, shim) = (Arc::clone(&self.node), self.pod.shim.clone());
+        let Some((entry, phase)) = self.pod.containers.get_mut(id).and_then(|entry| {
+            let phase = entry.phase()?.clone();
+            Some((entry, phase))
+        }) else {
+            return answer::one(answer, Err(Error::no_container(id.as_str())));
+        };
+        let merged = peapod_spec::update_resources(&entry.spec.resources, change);
+        let shim = match (phase, shim) {
+            (ContainerPhase::Created, _) => None,
+            (ContainerPhase::Running { .. }, Some(shim)) => Some(shim),
+            (phase, _) => {
+                let need = "limits can only be changed while it is created or running";
+                return answer::one(answer, Err(precondition(id, &phase, need)));
+            }
+        };
+        let id = id.clone();
+        self.tasks.spawn(async move {
+            let outcome = match shim {
+                Some(shim) => container::update(&node, &shim, &id, &merged).await,
+                None => Ok(()),
+            };
+            Done::Updated { id, merged: Box::new(merged), outcome, answer }
+        });
+    }
+
+    /// The process whose PID namespace a container asked to share, if it did.
+    fn target_pid(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
+        let Some(entry) = self.pod.containers.get(id) else { return Ok(None) };
+        let peapod_spec::pod::PidMode::Target(target) = &entry.spec.security.pid else { return Ok(None) };
+        let invalid = |reason: String| Error::Invalid {
+            field: "linux.security_context.namespace_options.target_id".to_owned(),
+            reason,
+        };
+        let (_, other) = self
+            .pod
+            .containers
+            .iter()
+            .find(|(other, _)| other.as_str().starts_with(target.as_str()) && !target.is_empty())
+            .ok_or_else(|| invalid(format!("container {target:?} is not in this pod")))?;
+        match other.phase() {
+            Some(ContainerPhase::Running { pid, .. }) => Ok(Some(*pid)),
+            _ => Err(invalid(format!("container {target:?} does not run: its PID namespace can't be shared"))),
+        }
+    }
+}

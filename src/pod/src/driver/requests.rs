@@ -1,0 +1,107 @@
+//! Requests for the pod itself, and the door for those about containers.
+
+use std::sync::Arc;
+
+use peapod_spec::pod::PodSpec;
+
+use super::answer;
+use super::state::{StopStage, Stopping};
+use super::{Done, Driver, Request, Waiter};
+use crate::error::Error;
+use crate::id::PodId;
+use crate::record::PodPhase;
+use crate::sandbox;
+
+impl Driver {
+    pub(super) fn request(&mut self, request: Request) {
+        if self.pod.recovering && !matches!(request, Request::Close) {
+            // An operation on a pod waits for that pod alone.
+            self.pod.early.push(request);
+            return;
+        }
+        match request {
+            Request::Run { spec, answer } => self.run_requested(&spec, answer),
+            Request::StopPod { answer } => self.stop_requested(Some(answer)),
+            Request::RemovePod { answer } => self.remove_requested(answer),
+            Request::Create { spec, answer } => self.create_requested(*spec, answer),
+            Request::Start { id, answer } => self.start_requested(&id, answer),
+            Request::Stop { id, deadline, answer } => self.stop_container_requested(&id, deadline, Some(answer)),
+            Request::Remove { id, answer } => self.remove_container_requested(&id, Some(answer)),
+            Request::Update { id, change, answer } => self.update_requested(&id, &change, answer),
+            Request::Close => self.ended = true,
+        }
+    }
+
+    /// Begins to make the pod: first its intent is on disk.
+    pub(super) fn begin_setup(&mut self) {
+        self.pod_changed();
+        self.then(|driver, committed| match committed {
+            Ok(()) => {
+                let (node, id, spec) = (Arc::clone(&driver.node), driver.pod.id.clone(), Arc::clone(&driver.pod.spec));
+                let (socket, stage) = (driver.pod.record.socket.clone(), driver.stage.clone());
+                driver
+                    .tasks
+                    .spawn(async move { Done::SetUp(sandbox::set_up(&node, &id, &spec, &socket, &stage).await) });
+            }
+            Err(error) => driver.setup_failed(error.clone()),
+        });
+    }
+
+    /// Makes sure that nothing of the pod is left, then answers.
+    pub(super) fn setup_failed(&mut self, error: Error) {
+        tracing::warn!(%error, "pod could not be made");
+        self.pod_gone();
+        self.then(move |driver, _| {
+            driver.node.registry.forget(&driver.pod.id);
+            driver.pod.run.deliver(&Err(error));
+            driver.ended = true;
+        });
+    }
+
+    fn run_requested(&mut self, spec: &Arc<PodSpec>, answer: Waiter<PodId>) {
+        let pod = &mut self.pod;
+        let name = || format!("{}/{}", pod.spec.metadata.namespace, pod.spec.metadata.name);
+        if pod.record.phase == PodPhase::Setup {
+            if *spec == pod.spec {
+                pod.run.join(answer);
+            } else {
+                answer::one(answer, Err(Error::Busy { what: "pod sandbox", name: name() }));
+            }
+            return;
+        }
+        if *spec == pod.spec && !pod.run.received() && pod.is_ready() {
+            pod.run.join(answer);
+            pod.run.deliver(&Ok(pod.id.clone()));
+            return;
+        }
+        let taken = Error::AlreadyExists { what: "pod sandbox", name: name(), id: pod.id.to_string() };
+        answer::one(answer, Err(taken));
+    }
+
+    /// Stops the pod, unless that is over.
+    pub(super) fn stop_requested(&mut self, waiter: Option<Waiter<()>>) {
+        if let Some(stopping) = &mut self.pod.stopping {
+            stopping.waiters.extend(waiter);
+            return;
+        }
+        if self.pod.record.phase == PodPhase::Stopped {
+            if let Some(waiter) = waiter {
+                answer::one(waiter, Ok(()));
+            }
+            return;
+        }
+        self.pod.stopping = Some(Stopping { waiters: waiter.into_iter().collect(), stage: StopStage::Killing });
+        self.begin_kill();
+    }
+
+    fn remove_requested(&mut self, waiter: Waiter<()>) {
+        match &mut self.pod.removing {
+            Some(waiters) => waiters.push(waiter),
+            None => {
+                self.pod.removing = Some(vec![waiter]);
+                self.stop_requested(None);
+                self.continue_removal();
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a driver knows about its pod.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PodSpec;
+
+use super::Waiter;
+use super::answer::Delivery;
+use crate::id::{ContainerId, PodId};
+use crate::record::{self, Loaded, PodPhase};
+use crate::shim::Shim;
+
+/// A pod.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) id: PodId,
+    pub(crate) spec: Arc<PodSpec>,
+    pub(crate) record: record::PodState,
+    pub(crate) run: Delivery<PodId>,
+    /// While it lives.
+    pub(crate) shim: Option<Shim>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) containers: BTreeMap<ContainerId, Container>,
+    /// Set once the pod is to be stopped.
+    pub(crate) stopping: Option<Stopping>,
+    /// Who waits for the pod to be gone; the pod is being removed when this is set.
+    pub(crate) removing: Option<Vec<Waiter<()>>>,
+    /// Requests that came before the pod was recovered.
+    pub(crate) early: Vec<super::Request>,
+    pub(crate) recovering: bool,
+}
+
+/// How far a pod's stop is.
+#[derive(Debug, Default)]
+pub(crate) struct Stopping {
+    pub(crate) waiters: Vec<Waiter<()>>,
+    pub(crate) stage: StopStage,
+}
+
+/// One after the other; each begins when the one before is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StopStage {
+    /// The shim kills everything.
+    #[default]
+    Killing,
+    /// Exits are recorded and what containers held is given back.
+    Draining,
+    /// Network and shim are given back.
+    Releasing,
+}
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) spec: Arc<ContainerSpec>,
+    pub(crate) life: Life,
+    pub(crate) create: Delivery<ContainerId>,
+    pub(crate) start: Delivery<()>,
+    pub(crate) stop_waiters: Vec<Waiter<()>>,
+    /// Set once it is to be removed.
+    pub(crate) removing: Option<Vec<Waiter<()>>>,
+    /// A child task gives back what it holds, or removes it.
+    pub(crate) cleaning: bool,
+}
+
+/// A container's record exists once it is made.
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// Nothing is recorded yet.
+    Making,
+    /// As recorded.
+    Made(Box<Made>),
+}
+
+/// A container that exists.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) record: record::ContainerState,
+    /// Its end was told before its start was.
+    pub(crate) early_exit: Option<record::Ended>,
+}
+
+impl Container {
+    pub(crate) fn making(spec: ContainerSpec) -> Self {
+        Self {
+            spec: Arc::new(spec),
+            life: Life::Making,
+            create: Delivery::new(),
+            start: Delivery::new(),
+            stop_waiters: Vec::new(),
+            removing: None,
+            cleaning: false,
+        }
+    }
+
+    fn recorded(spec: ContainerSpec, record: record::ContainerState) -> Self {
+        Self {
+            create: Delivery::unknown(),
+            start: Delivery::unknown(),
+            life: Life::Made(Box::new(Made { record, early_exit: None })),
+            ..Self::making(spec)
+        }
+    }
+
+    pub(crate) fn made(&self) -> Option<&Made> {
+        match &self.life {
+            Life::Made(made) => Some(made),
+            Life::Making => None,
+        }
+    }
+
+    pub(crate) fn made_mut(&mut self) -> Option<&mut Made> {
+        match &mut self.life {
+            Life::Made(made) => Some(made),
+            Life::Making => None,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Option<&record::ContainerPhase> {
+        self.made().map(|made| &made.record.phase)
+    }
+}
+
+impl Pod {
+    /// A pod of which nothing exists.
+    pub(crate) fn new(id: PodId, spec: Arc<PodSpec>, record: record::PodState) -> Self {
+        Self {
+            id,
+            spec,
+            record,
+            run: Delivery::new(),
+            shim: None,
+            namespaces: Namespaces::default(),
+            containers: BTreeMap::new(),
+            stopping: None,
+            removing: None,
+            early: Vec::new(),
+            recovering: false,
+        }
+    }
+
+    /// A pod of an earlier daemon.
+    pub(crate) fn recorded(loaded: Loaded) -> Self {
+        let containers =
+            loaded.containers.into_iter().map(|(id, spec, state)| (id, Container::recorded(spec, state))).collect();
+        Self { containers, recovering: true, ..Self::new(loaded.id, Arc::new(loaded.spec), loaded.state) }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.record.phase == PodPhase::Ready && self.stopping.is_none() && self.removing.is_none()
+    }
+}

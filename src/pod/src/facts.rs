@@ -1,0 +1,83 @@
+//! What the node can do and what this process may grant, looked up once.
+
+use std::path::Path;
+
+use peapod_spec::{Arch, NodeFacts};
+
+/// Number of CAP_SYS_RESOURCE (linux/capability.h).
+const CAP_SYS_RESOURCE: u32 = 24;
+
+/// Looks at the node. What can't be read counts as absent: a container then asks for less, and says so.
+pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
+    let status = read("/proc/self/status");
+    let effective = capability_mask(&status, "CapEff:");
+    let may_raise = effective & (1 << CAP_SYS_RESOURCE) != 0;
+    NodeFacts {
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        arch: Arch::of_this_build(),
+        cgroup_v2,
+        capabilities: capability_mask(&status, "CapBnd:"),
+        oom_score_adj: read("/proc/self/oom_score_adj").trim().parse().unwrap_or(0),
+        may_lower_oom: may_raise,
+        rlimits: Vec::new(),
+        may_raise_rlimits: may_raise,
+        hugepage_sizes: hugepage_sizes(cgroup_root, cgroup_v2),
+        swap_accounting: cgroup_v2 || cgroup_root.join("memory/memory.memsw.limit_in_bytes").exists(),
+        apparmor: apparmor(),
+        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+    }
+}
+
+/// The id of this boot.
+pub(crate) fn boot_id() -> String {
+    read("/proc/sys/kernel/random/boot_id").trim().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn capability_mask(status: &str, key: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+/// Page sizes as CRI writes them, where a hugetlb controller can limit them.
+fn hugepage_sizes(cgroup_root: &Path, cgroup_v2: bool) -> Vec<String> {
+    let limited = if cgroup_v2 {
+        std::fs::read_to_string(cgroup_root.join("cgroup.controllers"))
+            .is_ok_and(|list| list.split_whitespace().any(|name| name == "hugetlb"))
+    } else {
+        cgroup_root.join("hugetlb").is_dir()
+    };
+    if !limited {
+        return Vec::new();
+    }
+    let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return Vec::new() };
+    let mut sizes: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let kilobytes: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+            Some(match kilobytes {
+                size if size >= 1 << 20 => format!("{}GB", size >> 20),
+                size if size >= 1 << 10 => format!("{}MB", size >> 10),
+                size => format!("{size}KB"),
+            })
+        })
+        .collect();
+    sizes.sort();
+    sizes
+}
+
+/// Loaded profiles; `None` where AppArmor is off.
+fn apparmor() -> Option<Vec<String>> {
+    if !read("/sys/module/apparmor/parameters/enabled").starts_with('Y') {
+        return None;
+    }
+    let profiles = read("/sys/kernel/security/apparmor/profiles");
+    Some(profiles.lines().filter_map(|line| Some(line.rsplit_once(" (")?.0.to_owned())).collect())
+}

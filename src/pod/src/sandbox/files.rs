@@ -1,0 +1,105 @@
+//! The files that a pod's containers share: hostname, hosts, resolv.conf.
+
+use std::fmt::Write;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use peapod_spec::PodFiles;
+use peapod_spec::pod::{DnsConfig, PodSpec, Scope};
+
+/// More of the node's own file is not read.
+const LIMIT: u64 = 1 << 20;
+
+/// Which files of a pod's folder its containers get.
+pub(crate) fn of(pod_dir: &Path, spec: &PodSpec) -> PodFiles {
+    PodFiles {
+        hostname: Some(pod_dir.join("hostname")),
+        hosts: Some(pod_dir.join("hosts")),
+        resolv_conf: Some(pod_dir.join("resolv.conf")),
+        shm: (spec.namespaces.ipc == Scope::Pod).then(|| pod_dir.join("shm")),
+    }
+}
+
+/// Writes them, and makes the folder that the shim mounts /dev/shm on.
+pub(super) fn write(pod_dir: &Path, spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> io::Result<()> {
+    std::fs::write(pod_dir.join("hostname"), format!("{hostname}\n"))?;
+    let hosts = match spec.namespaces.network {
+        Scope::Node => node_file("/etc/hosts")?,
+        Scope::Pod => hosts(hostname, ips),
+    };
+    std::fs::write(pod_dir.join("hosts"), hosts)?;
+    let resolv_conf = match &spec.dns {
+        Some(dns) => resolv_conf(dns),
+        None => node_file("/etc/resolv.conf")?,
+    };
+    std::fs::write(pod_dir.join("resolv.conf"), resolv_conf)?;
+    if spec.namespaces.ipc == Scope::Pod {
+        std::fs::create_dir_all(pod_dir.join("shm"))?;
+    }
+    Ok(())
+}
+
+/// A file of the node, empty where the node has none.
+fn node_file(path: &str) -> io::Result<String> {
+    use io::Read;
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path) {
+        Ok(file) => file.take(LIMIT).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hosts(hostname: &str, ips: &[IpAddr]) -> String {
+    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    if !hostname.is_empty() {
+        for ip in ips {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{ip}\t{hostname}");
+        }
+    }
+    text
+}
+
+/// resolv.conf(5).
+fn resolv_conf(dns: &DnsConfig) -> String {
+    let mut text = String::new();
+    if !dns.searches.is_empty() {
+        let _ = writeln!(text, "search {}", dns.searches.join(" "));
+    }
+    for server in &dns.servers {
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    if !dns.options.is_empty() {
+        let _ = writeln!(text, "options {}", dns.options.join(" "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_becomes_lines() {
+        let dns = DnsConfig {
+            servers: vec!["10.10.10.10".into(), "fd00::1".into()],
+            searches: vec!["google.com".into(), "local".into()],
+            options: vec!["ndots:8".into()],
+        };
+        assert_eq!(
+            resolv_conf(&dns),
+            "search google.com local\nnameserver 10.10.10.10\nnameserver fd00::1\noptions ndots:8\n"
+        );
+        assert_eq!(resolv_conf(&DnsConfig::default()), "");
+    }
+
+    #[test]
+    fn hosts_name_the_pod_at_each_address() {
+        let ips = ["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        assert!(hosts("web", &ips).ends_with("10.0.0.2\tweb\nfd00::2\tweb\n"));
+        assert!(!hosts("", &ips).contains("10.0.0.2"));
+    }
+}

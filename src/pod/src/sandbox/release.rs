@@ -1,0 +1,55 @@
+//! Giving back what a stopped pod held: its shim and its network.
+
+use std::path::Path;
+
+use super::clean_up::run_delete;
+use crate::error::Error;
+use crate::id::PodId;
+use crate::node::Node;
+use crate::shim::{Shim, ShimError};
+
+/// Ends the shim, or cleans up after a dead one, and gives the network back. Tries everything, reports the first error.
+pub(crate) async fn release(
+    node: &Node,
+    id: &PodId,
+    shim: Option<Shim>,
+    socket: &Path,
+    attached: bool,
+) -> Result<(), Error> {
+    let ended = end_shim_checked(node, id, shim).await;
+    let detached = if attached {
+        node.network.detach(id.as_str()).await.map_err(|error| Error::failed("give the pod's network back", &error))
+    } else {
+        Ok(())
+    };
+    if let Err(error) = std::fs::remove_file(socket)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::debug!(%error, socket = %socket.display(), "the shim's socket stays");
+    }
+    ended.and(detached)
+}
+
+/// Ends a shim that may not know its pod yet.
+pub(super) async fn end_shim(node: &Node, id: &PodId, shim: Option<Shim>) {
+    if let Err(error) = end_shim_checked(node, id, shim).await {
+        tracing::warn!(%error, "the shim of a pod that could not be made is not cleaned up; the next start tries again");
+    }
+}
+
+async fn end_shim_checked(node: &Node, id: &PodId, shim: Option<Shim>) -> Result<(), Error> {
+    let Some(shim) = shim else {
+        return run_delete(node, id).await;
+    };
+    // Again is harmless; before the first CreateSandbox there is nothing to stop.
+    if let Err(error) = shim.stop_sandbox(id.as_str()).await {
+        tracing::debug!(%error, "StopSandbox before the shim's end");
+    }
+    match shim.shutdown(id.as_str()).await {
+        Ok(()) | Err(ShimError::Gone(_)) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "the pod's shim does not end by itself");
+            run_delete(node, id).await
+        }
+    }
+}

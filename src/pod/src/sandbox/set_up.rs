@@ -1,0 +1,201 @@
+//! How a pod comes to be.
+//!
+//! A chain of types, each holding what exists by then, each able to undo exactly that:
+//!
+//! ```text
+//! Begun (folder) ─▶ Equipped (shim runs, network attached, at the same time) ─▶ SetUp (namespaces, mounts, pod init, files)
+//! ```
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use peapod_network::{AttachRequest, Attachment, PortMapping, Protocol};
+use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::pod::{PidMode, PodSpec, Scope};
+use tokio::sync::watch;
+
+use super::files;
+use crate::error::Error;
+use crate::id::PodId;
+use crate::node::Node;
+use crate::shim::{Launched, SandboxSetup, Shim};
+
+/// A pod that is ready.
+#[derive(Debug)]
+pub(crate) struct SetUp {
+    pub(crate) shim: Shim,
+    pub(crate) shim_pid: u32,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) attached: bool,
+    pub(crate) ips: Vec<IpAddr>,
+    pub(crate) netns: Option<PathBuf>,
+}
+
+/// Makes a pod; after an error nothing of it is left.
+pub(crate) async fn set_up(
+    node: &Node,
+    id: &PodId,
+    spec: &PodSpec,
+    socket: &Path,
+    stage: &watch::Sender<&'static str>,
+) -> Result<SetUp, Error> {
+    node.runtime(&spec.runtime_handler)?;
+    let begun = Begun::begin(node, id, spec, socket).await?;
+    stage.send_replace("waiting for its shim and its network");
+    let equipped = begun.equip().await?;
+    stage.send_replace("waiting for its namespaces");
+    equipped.finish().await
+}
+
+/// Uid, gid and groups of pod init. Without a user it is nobody, who owns nothing.
+pub(crate) fn init_user(spec: &PodSpec) -> (u32, u32, Vec<u32>) {
+    const NOBODY: u32 = 65534;
+    let uid = spec.security.run_as_user.unwrap_or(NOBODY);
+    (uid, spec.security.run_as_group.unwrap_or(uid), spec.security.supplemental_groups.clone())
+}
+
+/// The pod has a folder.
+struct Begun<'a> {
+    node: &'a Node,
+    id: &'a PodId,
+    spec: &'a PodSpec,
+    socket: &'a Path,
+    dir: PathBuf,
+}
+
+/// Its shim runs and it is in its network.
+struct Equipped<'a> {
+    begun: Begun<'a>,
+    launched: Launched,
+    attachment: Option<Arc<Attachment>>,
+}
+
+impl<'a> Begun<'a> {
+    async fn begin(node: &'a Node, id: &'a PodId, spec: &'a PodSpec, socket: &'a Path) -> Result<Self, Error> {
+        let dir = node.pod_dir(id);
+        let begun = Self { node, id, spec, socket, dir };
+        // On a tmpfs: quick enough for this thread.
+        match std::fs::create_dir_all(begun.dir.join("containers")) {
+            Ok(()) => Ok(begun),
+            Err(error) => {
+                let failure = Error::failed(format!("make {}", begun.dir.display()), &error);
+                begun.undo().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn equip(self) -> Result<Equipped<'a>, Error> {
+        let launch = self.node.launcher.launch(self.id.as_str(), &self.dir, self.socket);
+        match tokio::join!(launch, self.attach()) {
+            (Ok(launched), Ok(attachment)) => Ok(Equipped { begun: self, launched, attachment }),
+            (Ok(launched), Err(error)) => {
+                Equipped { begun: self, launched, attachment: None }.undo().await;
+                Err(error)
+            }
+            (Err(error), attached) => {
+                if matches!(attached, Ok(Some(_))) {
+                    self.detach().await;
+                }
+                let failure = Error::failed(format!("start {}", self.node.config.shim.display()), &error);
+                self.undo().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Host ports of a pod in the node's network are the processes' own business.
+    async fn attach(&self) -> Result<Option<Arc<Attachment>>, Error> {
+        if self.spec.namespaces.network == Scope::Node {
+            return Ok(None);
+        }
+        let ports = self.spec.port_mappings.iter().map(|port| PortMapping {
+            protocol: match port.protocol {
+                peapod_spec::pod::Protocol::Tcp => Protocol::Tcp,
+                peapod_spec::pod::Protocol::Udp => Protocol::Udp,
+                peapod_spec::pod::Protocol::Sctp => Protocol::Sctp,
+            },
+            container_port: port.container_port,
+            host_port: port.host_port,
+            host_ip: port.host_ip,
+        });
+        let request = AttachRequest { id: self.id.to_string(), ports: ports.collect() };
+        let attachment = self.node.network.attach(request).await;
+        attachment.map(Some).map_err(|error| Error::failed("attach the pod to its network", &error))
+    }
+
+    async fn detach(&self) {
+        if let Err(error) = self.node.network.detach(self.id.as_str()).await {
+            tracing::warn!(%error, "the network of a pod that could not be made is not given back; the next start tries again");
+        }
+    }
+
+    async fn undo(self) {
+        let (dir, socket) = (self.dir, self.socket.to_path_buf());
+        let removed = tokio::task::spawn_blocking(move || {
+            let _ = std::fs::remove_file(&socket);
+            std::fs::remove_dir_all(&dir)
+        })
+        .await;
+        if let Ok(Err(error)) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the folder of a pod that could not be made is left; the next start removes it");
+        }
+    }
+}
+
+impl Equipped<'_> {
+    async fn finish(self) -> Result<SetUp, Error> {
+        match self.isolate().await {
+            Ok(namespaces) => {
+                let (ips, netns) = self.attachment.as_deref().map(|a| (a.ips.clone(), a.netns.clone())).unzip();
+                Ok(SetUp {
+                    shim: self.launched.shim,
+                    shim_pid: self.launched.pid,
+                    namespaces,
+                    attached: self.attachment.is_some(),
+                    ips: ips.unwrap_or_default(),
+                    netns,
+                })
+            }
+            Err(error) => {
+                self.undo().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn isolate(&self) -> Result<Namespaces, Error> {
+        let Begun { node, id, spec, dir, .. } = &self.begun;
+        let own_network = spec.namespaces.network == Scope::Pod;
+        let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &node.facts.hostname };
+        let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
+        files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
+        let setup = SandboxSetup {
+            bundle: dir.clone(),
+            netns: self.attachment.as_deref().map(|a| a.netns.clone()),
+            hostname: if own_network { spec.hostname.clone() } else { String::new() },
+            new_uts: own_network,
+            new_ipc: spec.namespaces.ipc == Scope::Pod,
+            init: spec.namespaces.pid == PidMode::Pod,
+            user: init_user(spec),
+            sysctls: spec.sysctls.clone().into_iter().collect(),
+            shm: (spec.namespaces.ipc == Scope::Pod).then(|| dir.join("shm")),
+        };
+        let shim = &self.launched.shim;
+        shim.create_sandbox(id.as_str(), setup).await.map_err(|error| error.into_error("make the pod's namespaces"))?;
+        let hello = shim.hello().await.map_err(|error| error.into_error("ask the pod's shim for its namespaces"))?;
+        Ok(hello.namespaces.unwrap_or_default())
+    }
+
+    async fn undo(self) {
+        let Self { begun, launched, attachment } = self;
+        super::release::end_shim(begun.node, begun.id, Some(launched.shim)).await;
+        if attachment.is_some() {
+            begun.detach().await;
+        }
+        begun.undo().await;
+    }
+}

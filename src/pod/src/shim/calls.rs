@@ -1,0 +1,315 @@
+//! Calls to a shim, each with its deadline.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peapod_shim_protocol::containerd::protobuf::well_known_types::any::Any;
+use peapod_shim_protocol::containerd::protobuf::{Message, MessageField};
+use peapod_shim_protocol::containerd::sandbox_async::SandboxClient;
+use peapod_shim_protocol::containerd::shim_async::TaskClient;
+use peapod_shim_protocol::containerd::ttrpc::asynchronous::Client;
+use peapod_shim_protocol::containerd::ttrpc::asynchronous::transport::Socket;
+use peapod_shim_protocol::containerd::ttrpc::context;
+use peapod_shim_protocol::containerd::{api, sandbox_api};
+use peapod_shim_protocol::extension::{self, Namespaces};
+use peapod_shim_protocol::extension_ttrpc::ExtensionClient;
+use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, SANDBOX_OPTIONS_URL, TASK_OPTIONS_URL};
+use tokio::net::UnixStream;
+
+use super::ShimError;
+
+/// Calls that only look or set something.
+const QUICK: Duration = Duration::from_secs(10);
+/// Calls that run the OCI runtime or wait for the kernel.
+const SLOW: Duration = Duration::from_secs(120);
+/// How long one Watch waits for an event.
+const WATCH: Duration = Duration::from_secs(60);
+
+/// A connection to a pod's shim. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Shim {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    task: TaskClient,
+    sandbox: SandboxClient,
+    extension: ExtensionClient,
+    socket: PathBuf,
+}
+
+impl std::fmt::Debug for Shim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shim").field("socket", &self.inner.socket).finish_non_exhaustive()
+    }
+}
+
+/// What a pod needs beside its network.
+#[derive(Debug, Default)]
+pub(crate) struct SandboxSetup {
+    pub(crate) bundle: PathBuf,
+    pub(crate) netns: Option<PathBuf>,
+    pub(crate) hostname: String,
+    pub(crate) new_uts: bool,
+    pub(crate) new_ipc: bool,
+    pub(crate) init: bool,
+    pub(crate) user: (u32, u32, Vec<u32>),
+    pub(crate) sysctls: HashMap<String, String>,
+    pub(crate) shm: Option<PathBuf>,
+}
+
+/// A container's process to be.
+#[derive(Debug)]
+pub(crate) struct NewTask {
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    /// Top layer first.
+    pub(crate) lower: Vec<PathBuf>,
+    pub(crate) upper: PathBuf,
+    pub(crate) work: PathBuf,
+    pub(crate) terminal: bool,
+    pub(crate) stdin: Option<PathBuf>,
+    pub(crate) log: Option<String>,
+    pub(crate) runtime: PathBuf,
+    pub(crate) runtime_root: PathBuf,
+    pub(crate) systemd_cgroup: bool,
+}
+
+/// What a shim says about a container's process.
+#[derive(Debug)]
+pub(crate) struct TaskState {
+    /// It was started; its exit, if it ended, comes as an event.
+    pub(crate) running: bool,
+    pub(crate) pid: u32,
+}
+
+/// `deadline` limits the call on both sides: the shim's, by the request's own time-out, and ours.
+macro_rules! call {
+    ($name:literal, $limit:expr, $client:expr, $method:ident, $request:expr) => {{
+        let limit: Duration = $limit;
+        $client
+            .$method(context::with_duration(limit), &$request)
+            .await
+            .map_err(|error| ShimError::of($name, limit, error))
+    }};
+}
+
+impl Shim {
+    /// Connects to a shim's socket.
+    pub(crate) async fn connect(socket: &Path) -> io::Result<Self> {
+        let client = Client::new(Socket::new(UnixStream::connect(socket).await?));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                task: TaskClient::new(client.clone()),
+                sandbox: SandboxClient::new(client.clone()),
+                extension: ExtensionClient::new(client),
+                socket: socket.to_path_buf(),
+            }),
+        })
+    }
+
+    pub(crate) async fn hello(&self) -> Result<extension::HelloResponse, ShimError> {
+        let request = extension::HelloRequest { protocol: PROTOCOL, ..Default::default() };
+        call!("Hello", QUICK, self.inner.extension, hello, request)
+    }
+
+    /// Makes the pod's namespaces, mounts and pod init.
+    pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<(), ShimError> {
+        let shm = setup.shm.map(|target| extension::Mount {
+            type_: "tmpfs".to_owned(),
+            source: "shm".to_owned(),
+            target: text(&target),
+            options: ["nosuid", "nodev", "noexec", "mode=1777", "size=65536k"].map(str::to_owned).into(),
+            ..Default::default()
+        });
+        let (uid, gid, groups) = setup.user;
+        let options = extension::SandboxOptions {
+            hostname: setup.hostname,
+            new_uts: setup.new_uts,
+            new_ipc: setup.new_ipc,
+            init: setup.init,
+            init_uid: uid,
+            init_gid: gid,
+            init_groups: groups,
+            sysctls: setup.sysctls,
+            mounts: shm.into_iter().collect(),
+            ..Default::default()
+        };
+        let request = sandbox_api::CreateSandboxRequest {
+            sandbox_id: id.to_owned(),
+            bundle_path: text(&setup.bundle),
+            netns_path: setup.netns.as_deref().map(text).unwrap_or_default(),
+            options: any(SANDBOX_OPTIONS_URL, encode(&options)?),
+            ..Default::default()
+        };
+        call!("CreateSandbox", SLOW, self.inner.sandbox, create_sandbox, request).map(drop)
+    }
+
+    /// Kills all containers of the pod and pod init, and undoes the pod's mounts.
+    pub(crate) async fn stop_sandbox(&self, id: &str) -> Result<(), ShimError> {
+        let request = sandbox_api::StopSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
+        call!("StopSandbox", SLOW, self.inner.sandbox, stop_sandbox, request).map(drop)
+    }
+
+    /// Ends the shim.
+    pub(crate) async fn shutdown(&self, id: &str) -> Result<(), ShimError> {
+        let request = sandbox_api::ShutdownSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
+        call!("ShutdownSandbox", QUICK, self.inner.sandbox, shutdown_sandbox, request).map(drop)
+    }
+
+    /// Starts pod init unless it runs, and tells the pod's namespaces.
+    pub(crate) async fn ensure_init(&self, user: (u32, u32, Vec<u32>)) -> Result<Namespaces, ShimError> {
+        let (uid, gid, groups) = user;
+        let request = extension::EnsureInitRequest { uid, gid, groups, ..Default::default() };
+        let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
+        Ok(answer.namespaces.unwrap_or_default())
+    }
+
+    /// Events after `after`, which acknowledges all up to there; none when nothing happened for a while.
+    pub(crate) async fn watch(&self, after: u64) -> Result<Vec<extension::Event>, ShimError> {
+        let wait_ms = u32::try_from(WATCH.as_millis()).unwrap_or(u32::MAX);
+        let request = extension::WatchRequest { after, wait_ms, ..Default::default() };
+        Ok(call!("Watch", WATCH + QUICK, self.inner.extension, watch, request)?.events)
+    }
+
+    /// Mounts the root file system and has the OCI runtime create the container.
+    pub(crate) async fn create(&self, task: NewTask) -> Result<u32, ShimError> {
+        let options = extension::TaskOptions {
+            runtime: text(&task.runtime),
+            runtime_root: text(&task.runtime_root),
+            systemd_cgroup: task.systemd_cgroup,
+            ..Default::default()
+        };
+        let mut overlay: Vec<String> = task.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();
+        overlay.push(format!("upperdir={}", text(&task.upper)));
+        overlay.push(format!("workdir={}", text(&task.work)));
+        // The upper layer is worthless after a crash of the node: nothing has to be synced when it is unmounted.
+        overlay.push("volatile".to_owned());
+        let log = task.log.unwrap_or_default();
+        let request = api::CreateTaskRequest {
+            id: task.id,
+            bundle: text(&task.bundle),
+            rootfs: vec![api::Mount {
+                type_: "overlay".to_owned(),
+                source: "overlay".to_owned(),
+                options: overlay,
+                ..Default::default()
+            }],
+            terminal: task.terminal,
+            stdin: task.stdin.as_deref().map(text).unwrap_or_default(),
+            stderr: if task.terminal { String::new() } else { log.clone() },
+            stdout: log,
+            options: any(TASK_OPTIONS_URL, encode(&options)?),
+            ..Default::default()
+        };
+        Ok(call!("Create", SLOW, self.inner.task, create, request)?.pid)
+    }
+
+    /// Starts a created container, or with an exec id a prepared exec; answers its PID.
+    pub(crate) async fn start(&self, id: &str, exec: &str) -> Result<u32, ShimError> {
+        let request = api::StartRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
+        Ok(call!("Start", SLOW, self.inner.task, start, request)?.pid)
+    }
+
+    /// Removes an ended container from the OCI runtime, its cgroup and root file system; or an ended exec.
+    pub(crate) async fn delete(&self, id: &str, exec: &str) -> Result<(), ShimError> {
+        let request = api::DeleteRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
+        match call!("Delete", SLOW, self.inner.task, delete, request) {
+            Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a container's process runs.
+    pub(crate) async fn state(&self, id: &str) -> Result<TaskState, ShimError> {
+        let request = api::StateRequest { id: id.to_owned(), ..Default::default() };
+        let answer = call!("State", QUICK, self.inner.task, state, request)?;
+        let running =
+            matches!(answer.status.enum_value(), Ok(api::Status::RUNNING | api::Status::PAUSED | api::Status::STOPPED));
+        Ok(TaskState { running, pid: answer.pid })
+    }
+
+    /// Sends the stop signal once and sets, or brings forward, the moment of the KILL.
+    pub(crate) async fn stop(&self, id: &str, signal: u32, deadline_boottime_ns: i64) -> Result<(), ShimError> {
+        let request =
+            extension::StopRequest { container_id: id.to_owned(), signal, deadline_boottime_ns, ..Default::default() };
+        match call!("Stop", QUICK, self.inner.extension, stop, request) {
+            // It ended by itself; its exit is on the way.
+            Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn reopen_log(&self, id: &str) -> Result<(), ShimError> {
+        let request = extension::ReopenLogRequest { container_id: id.to_owned(), ..Default::default() };
+        call!("ReopenLog", QUICK, self.inner.extension, reopen_log, request).map(drop)
+    }
+
+    /// Changes limits; `resources` is an OCI object in JSON.
+    pub(crate) async fn update(&self, id: &str, resources: Vec<u8>) -> Result<(), ShimError> {
+        let request = api::UpdateTaskRequest {
+            id: id.to_owned(),
+            resources: any(RESOURCES_URL, resources),
+            ..Default::default()
+        };
+        call!("Update", SLOW, self.inner.task, update, request).map(drop)
+    }
+
+    /// Prepares an exec. `process` is an OCI object in JSON; stdout and stderr are FIFOs.
+    pub(crate) async fn exec(
+        &self,
+        id: &str,
+        exec: &str,
+        process: Vec<u8>,
+        stdout: &Path,
+        stderr: &Path,
+    ) -> Result<(), ShimError> {
+        let request = api::ExecProcessRequest {
+            id: id.to_owned(),
+            exec_id: exec.to_owned(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+            spec: any(PROCESS_URL, process),
+            ..Default::default()
+        };
+        call!("Exec", QUICK, self.inner.task, exec, request).map(drop)
+    }
+
+    /// Waits for an exec's end; answers its exit code. Has no deadline: the caller has one.
+    pub(crate) async fn wait_exec(&self, id: &str, exec: &str) -> Result<u32, ShimError> {
+        let request = api::WaitRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
+        let answer = self.inner.task.wait(context::Context::default(), &request).await;
+        Ok(answer.map_err(|error| ShimError::of("Wait", Duration::MAX, error))?.exit_status)
+    }
+
+    /// Kills an exec with everything that it started in its session.
+    pub(crate) async fn kill_exec(&self, id: &str, exec: &str) -> Result<(), ShimError> {
+        let request = api::KillRequest {
+            id: id.to_owned(),
+            exec_id: exec.to_owned(),
+            signal: 9,
+            all: true,
+            ..Default::default()
+        };
+        match call!("Kill", QUICK, self.inner.task, kill, request) {
+            Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Paths that reach a shim are ours or were text in a request.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn any(url: &str, value: Vec<u8>) -> MessageField<Any> {
+    MessageField::some(Any { type_url: url.to_owned(), value, ..Default::default() })
+}
+
+fn encode(message: &impl Message) -> Result<Vec<u8>, ShimError> {
+    message.write_to_bytes().map_err(|error| ShimError::Refused(format!("a request can't be encoded: {error}")))
+}

@@ -1,0 +1,50 @@
+//! What a call to a shim can end with.
+
+use std::time::Duration;
+
+use peapod_shim_protocol::containerd::ttrpc;
+
+use crate::error::Error;
+
+/// Why a call to a shim failed. One variant per way in which the driver goes on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ShimError {
+    /// The connection is closed: the shim is gone.
+    #[error("the pod's shim is gone ({0})")]
+    Gone(String),
+    /// No answer in time.
+    #[error("the pod's shim did not answer {call} within {:.1} s", limit.as_secs_f64())]
+    Timeout {
+        /// Which call.
+        call: &'static str,
+        /// How long it was awaited.
+        limit: Duration,
+    },
+    /// The shim knows no such task or exec.
+    #[error("{0}")]
+    NotFound(String),
+    /// The shim refused, with the OCI runtime's words where it has them.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ShimError {
+    pub(crate) fn of(call: &'static str, limit: Duration, error: ttrpc::Error) -> Self {
+        match error {
+            ttrpc::Error::RpcStatus(status) => match status.code() {
+                ttrpc::Code::NOT_FOUND => Self::NotFound(status.message),
+                ttrpc::Code::DEADLINE_EXCEEDED => Self::Timeout { call, limit },
+                _ => Self::Refused(status.message),
+            },
+            other => Self::Gone(other.to_string()),
+        }
+    }
+
+    /// The same for a client of the heart.
+    pub(crate) fn into_error(self, step: impl Into<String>) -> Error {
+        match self {
+            Self::Refused(words) => Error::Runtime(words),
+            other => Error::failed(step, &other),
+        }
+    }
+}
