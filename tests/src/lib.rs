@@ -1,1 +1,48 @@
-//! Skeleton.
+//! The harness of the integration tests: one private daemon per test, fluent pods and containers, and a check that
+//! nothing is left behind.
+//!
+//! ```no_run
+//! use peapod_tests::peapod;
+//!
+//! peapod(async |daemon| {
+//!     let pod = daemon.pod("web").run().await;
+//!     let shell = pod.container("main").sh("echo hello").start().await;
+//!     assert_eq!(shell.wait_exit().await.exit_code, 0);
+//!     assert_eq!(shell.stdout(), "hello\n");
+//! });
+//! ```
+//!
+//! It speaks CRI to the built binaries, as a kubelet would, and knows nothing of their insides. Where they are it learns
+//! from the environment (`scripts/env.sh`); it never builds. It runs in a node (`tests/node.sh`), beside a registry.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a harness reports to a person, and a failed step ends the test"
+)]
+
+mod cleanup;
+mod container;
+mod daemon;
+mod images;
+mod leaks;
+mod log;
+mod options;
+mod place;
+mod pod;
+mod programs;
+mod run;
+mod wait;
+
+pub use container::{Container, ContainerBuilder, Output};
+pub use daemon::Daemon;
+pub use images::{METADATA, SHELL, WEB, fixture};
+pub use log::Line;
+pub use options::Options;
+pub use peapod_api::v1;
+pub use pod::{Pod, PodBuilder};
+pub use programs::Programs;
+pub use run::{on_each_runtime, peapod, peapod_with};
+pub use wait::{PATIENCE, wait_for, wait_some};

@@ -1,0 +1,102 @@
+//! The rooms' edges, as ARCHITECTURE.md states them.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Room, and the rooms it may know.
+const ALLOWED: &[(&str, &str)] = &[
+    ("sys", ""),
+    ("api", ""),
+    ("streaming", ""),
+    ("spec", ""),
+    ("store", ""),
+    ("shim-protocol", ""),
+    ("cgroup", "sys"),
+    ("image", "store sys"),
+    ("network", "store sys"),
+    ("shim", "shim-protocol cgroup sys"),
+    ("pod", "spec store image network cgroup shim-protocol sys"),
+    ("daemon", "sys spec store image network cgroup shim-protocol pod streaming api"),
+    ("client", "api"),
+    ("peapod", "daemon client"),
+    ("tests", "api shim-protocol"),
+];
+
+/// Crates that must never reach a room, because of what they would bring there.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("pod", "peapod-api tonic prost"),
+    ("spec", "tokio nix rustix rusqlite tonic"),
+    ("image", "tonic"),
+    ("network", "tonic"),
+    ("shim", "tonic rusqlite reqwest regex"),
+    ("cgroup", "tokio"),
+];
+
+fn packages() -> Vec<Value> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(crate::root())
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn dependencies(package: &Value) -> BTreeSet<String> {
+    let list = package["dependencies"].as_array().expect("dependencies");
+    list.iter().filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned).collect()
+}
+
+fn room(package: &str) -> &str {
+    package.strip_prefix("peapod-").unwrap_or(package)
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for package in packages() {
+        let name = room(package["name"].as_str().expect("a name")).to_owned();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(room, _)| *room == name) else {
+            wrong.push(format!("{name} has no line in tests/house/edges.rs"));
+            continue;
+        };
+        for dependency in dependencies(&package) {
+            let known = room(&dependency);
+            let is_room = dependency.starts_with("peapod-") && known != name;
+            if is_room && !allowed.split(' ').any(|room| room == known) {
+                wrong.push(format!("{name} knows {known}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn rooms_stay_clear_of_what_is_not_theirs() {
+    let packages = packages();
+    let mut wrong = Vec::new();
+    for (name, forbidden) in FORBIDDEN {
+        let package =
+            packages.iter().find(|package| package["name"].as_str().is_some_and(|found| room(found) == *name));
+        let found = dependencies(package.expect("every room of the list is there"));
+        wrong.extend(
+            forbidden.split(' ').filter(|crate_| found.contains(*crate_)).map(|crate_| format!("{name} uses {crate_}")),
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn folder_and_package_have_the_same_name() {
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        let manifest = package["manifest_path"].as_str().expect("a path");
+        let folder = manifest.rsplit('/').nth(1).expect("a folder");
+        assert_eq!(room(name), folder, "{manifest}");
+        assert!(name == "peapod" || name.starts_with("peapod-"), "{name}");
+    }
+}

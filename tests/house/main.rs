@@ -1,0 +1,13 @@
+//! What the house promises about itself: which room may know which, and how its text looks.
+
+#![allow(clippy::expect_used, reason = "a test reports to a person")]
+
+mod edges;
+mod style;
+
+use std::path::{Path, PathBuf};
+
+/// The checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the checkout").to_owned()
+}

@@ -1,0 +1,207 @@
+//! One private daemon.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use hyper_util::rt::TokioIo;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use peapod_api::v1;
+use peapod_api::v1::image_service_client::ImageServiceClient;
+use peapod_api::v1::runtime_service_client::RuntimeServiceClient;
+use tokio::net::UnixStream;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::place::Place;
+use crate::{Options, PodBuilder, Programs, cleanup, fixture, leaks, wait_for};
+
+const MESSAGE_LIMIT: usize = 16 << 20;
+
+/// A running `peapod serve` with state, sockets, network and cgroups of its own.
+pub struct Daemon {
+    place: Place,
+    options: Options,
+    child: Mutex<Child>,
+    channel: Channel,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it answers.
+    pub(crate) async fn start(options: &Options) -> Self {
+        let place = Place::new(options);
+        let mut command = Command::new(&Programs::get().peapod);
+        command.arg("serve").arg("--config").arg(place.config());
+        for setting in &options.settings {
+            command.arg("--set").arg(setting);
+        }
+        let log = File::create(place.path("peapod.log")).unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("peapod does not start");
+        let socket = place.socket();
+        let channel =
+            Endpoint::from_static("http://peapod").connect_with_connector_lazy(tower::service_fn(move |_| {
+                let socket = socket.clone();
+                async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+            }));
+        let daemon = Self { place, options: options.clone(), child: Mutex::new(child), channel };
+        daemon.wait_ready().await;
+        daemon
+    }
+
+    /// Starts it again, after [`Daemon::end`], on the same state.
+    pub async fn start_again(&self) {
+        assert!(!self.is_alive(), "it still runs");
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.place, &self.options);
+        self.wait_ready().await;
+    }
+
+    async fn wait_ready(&self) {
+        wait_for("the daemon answers", async || {
+            assert!(self.is_alive(), "peapod serve ended at once:\n{}", self.log_tail(20));
+            self.runtime().version(v1::VersionRequest::default()).await.is_ok()
+        })
+        .await;
+    }
+
+    /// The runtime service.
+    #[must_use]
+    pub fn runtime(&self) -> RuntimeServiceClient<Channel> {
+        RuntimeServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    /// The image service.
+    #[must_use]
+    pub fn images(&self) -> ImageServiceClient<Channel> {
+        ImageServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    /// A pod to be described and run.
+    #[must_use]
+    pub fn pod(&self, name: &str) -> PodBuilder<'_> {
+        PodBuilder::new(self, name)
+    }
+
+    /// Pulls an image (a name of the local registry, or a full reference) and answers its id.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn pull(&self, image: &str) -> Result<String, Status> {
+        let image = v1::ImageSpec { image: fixture(image), ..Default::default() };
+        let request = v1::PullImageRequest { image: Some(image), ..Default::default() };
+        Ok(self.images().pull_image(request).await?.into_inner().image_ref)
+    }
+
+    /// What the daemon knows about an image.
+    pub async fn image(&self, image: &str) -> Option<v1::Image> {
+        let image = v1::ImageSpec { image: fixture(image), ..Default::default() };
+        let request = v1::ImageStatusRequest { image: Some(image), verbose: false };
+        self.images().image_status(request).await.expect("ImageStatus").into_inner().image
+    }
+
+    /// A path in the test's own folder, which is gone afterwards.
+    #[must_use]
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.place.path(name)
+    }
+
+    /// The daemon's state root.
+    #[must_use]
+    pub fn state_root(&self) -> PathBuf {
+        self.place.state_root()
+    }
+
+    /// The daemon's run root.
+    #[must_use]
+    pub fn run_root(&self) -> PathBuf {
+        self.place.run_root()
+    }
+
+    /// The daemon's CRI socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.place.socket()
+    }
+
+    /// The cgroup above those of pods which name none.
+    #[must_use]
+    pub fn cgroup(&self) -> String {
+        self.place.cgroup()
+    }
+
+    /// The first three numbers of its pods' addresses.
+    #[must_use]
+    pub fn subnet(&self) -> String {
+        self.place.subnet()
+    }
+
+    /// Whether the process still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        matches!(self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait(), Ok(None))
+    }
+
+    /// Sends the daemon a signal and waits for its end.
+    pub async fn end(&self, signal: Signal) {
+        let pid = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        if self.is_alive() {
+            kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+        }
+        wait_for("the daemon ends", async || !self.is_alive()).await;
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read_to_string(self.place.path("peapod.log")).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// All pods in any state.
+    pub async fn pods(&self) -> Vec<v1::PodSandbox> {
+        let request = v1::ListPodSandboxRequest::default();
+        self.runtime().list_pod_sandbox(request).await.expect("ListPodSandbox").into_inner().items
+    }
+
+    /// All containers in any state.
+    pub async fn containers(&self) -> Vec<v1::Container> {
+        let request = v1::ListContainersRequest::default();
+        self.runtime().list_containers(request).await.expect("ListContainers").into_inner().containers
+    }
+
+    /// Removes the pods that are left, holds that nothing stays, ends the daemon, and holds that again.
+    pub(crate) async fn finish(&self) {
+        if self.is_alive() {
+            for pod in self.pods().await {
+                let request = v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id };
+                self.runtime().remove_pod_sandbox(request).await.expect("RemovePodSandbox");
+            }
+            leaks::none(&self.place).await;
+        }
+        self.end(Signal::SIGTERM).await;
+        leaks::none(&self.place).await;
+    }
+}
+
+fn spawn(place: &Place, options: &Options) -> Child {
+    let mut command = Command::new(&Programs::get().peapod);
+    command.arg("serve").arg("--config").arg(place.config());
+    for setting in &options.settings {
+        command.arg("--set").arg(setting);
+    }
+    let log = File::options().create(true).append(true).open(place.path("peapod.log")).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("peapod does not start")
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // It may have ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+        cleanup::all(&self.place);
+    }
+}

@@ -1,0 +1,105 @@
+//! What pods may not leave behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::place::Place;
+use crate::wait::PATIENCE;
+
+/// Waits until nothing of any pod is left: the kernel takes namespaces and links apart a little after their last user.
+///
+/// # Panics
+/// When something stays, naming all of it.
+pub(crate) async fn none(place: &Place) {
+    let start = std::time::Instant::now();
+    loop {
+        let found = find(place);
+        if found.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE / 2, "left behind:\n  {}", found.join("\n  "));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+fn find(place: &Place) -> Vec<String> {
+    let mut found = processes(place);
+    found.extend(mounts(place).into_iter().map(|path| format!("mount {}", path.display())));
+    found.extend(cgroups(place).into_iter().map(|path| format!("cgroup {}", path.display())));
+    found.extend(ports(place));
+    found.extend(rules(place));
+    let folders = [
+        place.netns_dir(),
+        place.run_root().join("pods"),
+        place.run_root().join("s"),
+        place.state_root().join("containers"),
+    ];
+    for folder in folders {
+        found.extend(entries(&folder).into_iter().map(|path| format!("file {}", path.display())));
+    }
+    found
+}
+
+/// Shims of this daemon (their command line names the run root). Containers' processes show up by their cgroups.
+fn processes(place: &Place) -> Vec<String> {
+    let pods = place.run_root().join("pods");
+    entries(Path::new("/proc"))
+        .into_iter()
+        .filter_map(|path| {
+            let line = fs::read_to_string(path.join("cmdline")).ok()?.replace('\0', " ");
+            line.contains(pods.to_str()?).then(|| format!("process {} {line}", path.display()))
+        })
+        .collect()
+}
+
+/// Everything mounted below the daemon's folder, except the run root itself: it outlives the daemon on purpose.
+pub(crate) fn mounts(place: &Place) -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let run = place.run_root();
+    text.lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from)
+        .filter(|path| path.starts_with(place.dir()) && *path != run)
+        .collect()
+}
+
+/// Cgroups of pods, containers and shims; not the two parents.
+fn cgroups(place: &Place) -> Vec<PathBuf> {
+    parents(place).iter().flat_map(|parent| entries(parent)).filter(|path| path.is_dir()).collect()
+}
+
+/// The daemon's two parents in every hierarchy.
+pub(crate) fn parents(place: &Place) -> Vec<PathBuf> {
+    let names = [place.cgroup(), place.shims_cgroup()];
+    let mut roots = entries(Path::new("/sys/fs/cgroup"));
+    roots.push(PathBuf::from("/sys/fs/cgroup"));
+    let joined = roots.iter().flat_map(|root| names.iter().map(|name| root.join(name.trim_start_matches('/'))));
+    joined.filter(|path| path.is_dir()).collect()
+}
+
+/// Host ends of pods' links: ports of the daemon's bridge.
+fn ports(place: &Place) -> Vec<String> {
+    let folder = PathBuf::from(format!("/sys/class/net/{}/brif", place.bridge()));
+    entries(&folder).into_iter().map(|path| format!("link {}", path.display())).collect()
+}
+
+/// Rules and set elements that name a pod's address.
+fn rules(place: &Place) -> Vec<String> {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is not installed");
+    let subnet = format!("{}.", place.subnet());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names_pod = |line: &str| {
+        line.match_indices(&subnet).any(|(at, _)| {
+            let last: String = line[at + subnet.len()..].chars().take_while(char::is_ascii_digit).collect();
+            // .0 is the range itself, .1 the bridge, .255 the broadcast address.
+            !matches!(last.as_str(), "0" | "1" | "255")
+        })
+    };
+    text.lines().filter(|line| names_pod(line)).map(|line| format!("rule {}", line.trim())).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}

@@ -1,0 +1,41 @@
+//! The door of every integration test.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::{Daemon, Options};
+
+/// Runs a test with a daemon of its own, then removes what pods it left and holds that nothing else stayed.
+pub fn peapod(test: impl AsyncFnOnce(&Daemon)) {
+    peapod_with(&Options::new(), test);
+}
+
+/// The same with a daemon of another configuration.
+///
+/// # Panics
+/// When the test does, after everything is cleaned up and the end of the daemon's log is shown.
+pub fn peapod_with(options: &Options, test: impl AsyncFnOnce(&Daemon)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut daemon = None;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            // Kept outside, so that a panic leaves something to clean up and to show.
+            let daemon = daemon.insert(Daemon::start(options).await);
+            test(daemon).await;
+            daemon.finish().await;
+        });
+    }));
+    if let Err(panic) = outcome {
+        if let Some(daemon) = &daemon {
+            eprintln!("--- the end of the daemon's log:\n{}\n---", daemon.log_tail(60));
+        }
+        resume_unwind(panic);
+    }
+}
+
+/// Runs a test once with each OCI runtime as the default handler.
+pub fn on_each_runtime(mut test: impl AsyncFnMut(&Daemon)) {
+    for handler in ["crun", "runc"] {
+        eprintln!("with {handler}:");
+        peapod_with(&Options::new().handler(handler), async |daemon| test(daemon).await);
+    }
+}
