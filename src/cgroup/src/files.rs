@@ -1,0 +1,52 @@
+//! Reading and writing the small text files of a control group.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use crate::GroupError;
+
+/// A file's text; `None` when the file or its group is not there.
+pub(crate) fn read(path: &Path) -> Result<Option<String>, GroupError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) => {
+            let error = GroupError::of("read", path)(source);
+            if error.is_gone() { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+/// Writes without making the file: a control group's files are the kernel's.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), GroupError> {
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(GroupError::of("write", path))
+}
+
+/// A file with one number in it. `max` and what is no number are `None`.
+pub(crate) fn number(path: &Path) -> Result<Option<u64>, GroupError> {
+    Ok(read(path)?.and_then(|text| text.trim().parse().ok()))
+}
+
+/// The value of a line `key value`.
+pub(crate) fn field(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Calls `visit` for a directory and all below it, children first. A group that vanishes on the way is skipped.
+pub(crate) fn walk(dir: &Path, visit: &mut impl FnMut(&Path) -> Result<(), GroupError>) -> Result<(), GroupError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(GroupError::of("list", dir)(error)),
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), visit)?;
+        }
+    }
+    visit(dir)
+}

@@ -1,0 +1,148 @@
+//! Finding out what the node has.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::table::{self, Table};
+use crate::{Cgroup, DetectError, GroupError, PathError, files};
+
+/// `statfs` type of a cgroup2 file system.
+const CGROUP2: u64 = 0x6367_7270;
+/// `statfs` type of a version 1 hierarchy.
+const CGROUP1: u64 = 0x0027_e0eb;
+
+/// The node's control groups. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) table: &'static Table,
+    pub(crate) trees: Vec<Tree>,
+}
+
+/// One mounted tree of groups: the only one on version 2, one for each set of controllers on version 1.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) dir: PathBuf,
+    /// Version 1: `memory`, `cpu` …, or `name=systemd`. Empty for a cgroup2 tree.
+    pub(crate) controllers: Vec<String>,
+    /// Which group of the tree is at `dir`: not the root where a container or a bind mount shows only a part.
+    pub(crate) mounted: String,
+}
+
+impl Hierarchy {
+    /// Looks at what is mounted at `root`, which is `/sys/fs/cgroup` on every common node.
+    ///
+    /// # Errors
+    /// When there is no control group file system.
+    pub fn detect(root: &Path) -> Result<Self, DetectError> {
+        let read = |source| DetectError::Read { root: root.to_path_buf(), source };
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if kind(root).map_err(read)? == CGROUP2 {
+            let tree = Tree { dir: root.to_path_buf(), controllers: Vec::new(), mounted: mounted(&mounts, root) };
+            return Ok(Self { inner: Arc::new(Inner { table: &table::V2, trees: vec![tree] }) });
+        }
+        let mut trees = Vec::new();
+        for entry in fs::read_dir(root).map_err(read)?.flatten() {
+            // Links such as cpu -> cpu,cpuacct name a tree a second time.
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let dir = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let controllers = match kind(&dir) {
+                Ok(CGROUP1) if name == "systemd" => vec!["name=systemd".to_owned()],
+                Ok(CGROUP1) => name.split(',').map(str::to_owned).collect(),
+                // The extra tree of a hybrid node: no controllers, but runtimes make groups in it.
+                Ok(CGROUP2) => Vec::new(),
+                _ => continue,
+            };
+            let mounted = mounted(&mounts, &dir);
+            trees.push(Tree { dir, controllers, mounted });
+        }
+        trees.sort_by(|a, b| a.dir.cmp(&b.dir));
+        if !trees.iter().any(|tree| tree.controllers.iter().any(|name| !name.starts_with("name="))) {
+            return Err(DetectError::None { root: root.to_path_buf() });
+        }
+        Ok(Self { inner: Arc::new(Inner { table: &table::V1, trees }) })
+    }
+
+    /// Whether the node has the unified hierarchy alone.
+    #[must_use]
+    pub fn is_v2(&self) -> bool {
+        self.inner.table.v2
+    }
+
+    /// The group of that path, whether it exists or not.
+    ///
+    /// # Errors
+    /// When the path is relative, the root, or has `..` in it.
+    pub fn cgroup(&self, path: &str) -> Result<Cgroup, PathError> {
+        let error = || PathError { path: path.to_owned() };
+        let below = path.strip_prefix('/').ok_or_else(error)?.trim_matches('/');
+        if below.is_empty() || below.contains('\0') || below.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(error());
+        }
+        Ok(Cgroup::new(self.inner.clone(), format!("/{below}")))
+    }
+
+    /// The group that a process is in. On version 1 processes may sit in different groups of different trees; the one of the
+    /// tree that killing uses counts. `None` for a process in the root.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn of_process(&self, pid: u32) -> Result<Option<Cgroup>, GroupError> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let text = files::read(&path)?.ok_or_else(gone).map_err(GroupError::of("read", &path))?;
+        let tree = self.inner.main_tree();
+        let group = text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, group) = rest.split_once(':')?;
+            let wanted = match tree.controllers.first() {
+                None => controllers.is_empty(),
+                Some(first) => controllers.split(',').any(|name| name == first),
+            };
+            wanted.then_some(group)
+        });
+        let below = group.map(|group| group.strip_prefix(tree.mounted.trim_end_matches('/')).unwrap_or(group));
+        Ok(below.and_then(|path| self.cgroup(path).ok()))
+    }
+}
+
+impl Inner {
+    /// The tree with a controller; on version 2 the only one.
+    pub(crate) fn tree(&self, controller: &str) -> Option<&Tree> {
+        if self.table.v2 {
+            return self.trees.first();
+        }
+        self.trees.iter().find(|tree| tree.controllers.iter().any(|name| name == controller))
+    }
+
+    /// The tree whose membership counts: the freezer's, as killing freezes; any other where there is none.
+    pub(crate) fn main_tree(&self) -> &Tree {
+        let found = ["freezer", "pids", "memory", "cpu"].iter().find_map(|name| self.tree(name));
+        // `detect` refuses a node without trees.
+        found.unwrap_or(&self.trees[0])
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the type of f_type differs between architectures")]
+fn kind(dir: &Path) -> io::Result<u64> {
+    Ok(rustix::fs::statfs(dir)?.f_type as u64)
+}
+
+/// The root field of the mount at `dir`.
+fn mounted(mountinfo: &str, dir: &Path) -> String {
+    let line = mountinfo.lines().rev().find_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        let root = fields.next()?;
+        (Path::new(fields.next()?) == dir).then_some(root)
+    });
+    line.unwrap_or("/").to_owned()
+}

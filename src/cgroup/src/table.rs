@@ -1,0 +1,148 @@
+//! Where version 1 and version 2 differ. Each is a table of functions on a group; nothing else asks for the version.
+
+use std::path::Path;
+
+use crate::{Cgroup, GroupError, Stats, files};
+
+/// What has to be done differently.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) v2: bool,
+    /// Sends KILL to every process of the group and of those below it.
+    pub(crate) kill: fn(&Cgroup) -> Result<(), GroupError>,
+    /// How many processes of the group and of those below it the kernel killed for lack of memory.
+    pub(crate) oom_kills: fn(&Cgroup) -> Result<u64, GroupError>,
+    pub(crate) stats: fn(&Cgroup) -> Result<Stats, GroupError>,
+    /// Makes a new group able to hold processes.
+    pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
+}
+
+pub(crate) static V2: Table =
+    Table { v2: true, kill: v2::kill, oom_kills: v2::oom_kills, stats: v2::stats, prepare: |_| Ok(()) };
+
+pub(crate) static V1: Table =
+    Table { v2: false, kill: v1::kill, oom_kills: v1::oom_kills, stats: v1::stats, prepare: v1::prepare };
+
+mod v2 {
+    use super::{Cgroup, GroupError, Stats, files};
+    use crate::stats;
+
+    pub(super) fn kill(group: &Cgroup) -> Result<(), GroupError> {
+        let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
+        match files::write(&file, "1") {
+            Err(error) if error.is_gone() => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn oom_kills(group: &Cgroup) -> Result<u64, GroupError> {
+        let events = group.text("memory", "memory.events")?;
+        Ok(files::field(&events, "oom_kill").unwrap_or(0))
+    }
+
+    pub(super) fn stats(group: &Cgroup) -> Result<Stats, GroupError> {
+        let cpu = group.text("cpu", "cpu.stat")?;
+        let memory = group.text("memory", "memory.stat")?;
+        let usage = group.number("memory", "memory.current")?.unwrap_or(0);
+        let field = |key| files::field(&memory, key).unwrap_or(0);
+        Ok(Stats {
+            cpu_ns: files::field(&cpu, "usage_usec").unwrap_or(0).saturating_mul(1000),
+            memory_usage: usage,
+            working_set: usage.saturating_sub(field("inactive_file")),
+            rss: field("anon"),
+            page_faults: field("pgfault"),
+            major_page_faults: field("pgmajfault"),
+            swap: group.number("memory", "memory.swap.current")?.unwrap_or(0),
+            pids: stats::count(group, group.number("pids", "pids.current")?)?,
+            memory_limit: group.number("memory", "memory.max")?,
+        })
+    }
+}
+
+mod v1 {
+    use super::{Cgroup, GroupError, Path, Stats, files};
+    use crate::stats;
+
+    /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
+    /// finds what was born while the first one was made.
+    const READS: usize = 8;
+    /// Version 1 says "no limit" by a number near the largest one.
+    const NO_LIMIT: u64 = 1 << 60;
+
+    pub(super) fn kill(group: &Cgroup) -> Result<(), GroupError> {
+        let state = group.file("freezer", "freezer.state");
+        // A group without a freezer is killed as well as can be: the caller repeats until it is empty.
+        let frozen = state.as_ref().is_some_and(|file| files::write(file, "FROZEN").is_ok());
+        let killed = kill_all(group);
+        let thawed = match (frozen, &state) {
+            (true, Some(file)) => files::write(file, "THAWED"),
+            _ => Ok(()),
+        };
+        killed?;
+        match thawed {
+            Err(error) if error.is_gone() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn kill_all(group: &Cgroup) -> Result<(), GroupError> {
+        let mut seen = Vec::new();
+        for _ in 0..READS {
+            let mut pids = group.pids()?;
+            pids.sort_unstable();
+            if pids == seen {
+                break;
+            }
+            for pid in &pids {
+                if let Ok(pid) = i32::try_from(*pid) {
+                    // It may have gone meanwhile; a frozen group's numbers are not given out again.
+                    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                }
+            }
+            seen = pids;
+        }
+        Ok(())
+    }
+
+    /// Version 1 counts for each group alone.
+    pub(super) fn oom_kills(group: &Cgroup) -> Result<u64, GroupError> {
+        let Some(dir) = group.dir("memory") else { return Ok(0) };
+        let mut kills: u64 = 0;
+        files::walk(&dir, &mut |dir| {
+            let control = files::read(&dir.join("memory.oom_control"))?.unwrap_or_default();
+            kills = kills.saturating_add(files::field(&control, "oom_kill").unwrap_or(0));
+            Ok(())
+        })?;
+        Ok(kills)
+    }
+
+    pub(super) fn stats(group: &Cgroup) -> Result<Stats, GroupError> {
+        let memory = group.text("memory", "memory.stat")?;
+        let usage = group.number("memory", "memory.usage_in_bytes")?.unwrap_or(0);
+        let field = |key| files::field(&memory, key).unwrap_or(0);
+        Ok(Stats {
+            cpu_ns: group.number("cpuacct", "cpuacct.usage")?.unwrap_or(0),
+            memory_usage: usage,
+            working_set: usage.saturating_sub(field("total_inactive_file")),
+            rss: field("total_rss"),
+            page_faults: field("total_pgfault"),
+            major_page_faults: field("total_pgmajfault"),
+            swap: field("total_swap"),
+            pids: stats::count(group, group.number("pids", "pids.current")?)?,
+            memory_limit: group.number("memory", "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
+        })
+    }
+
+    /// A new cpuset has no processors and no memory nodes, and takes no process before it has some: its parent's.
+    pub(super) fn prepare(dir: &Path) -> Result<(), GroupError> {
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            let own = dir.join(name);
+            let (Some(parent), Some(text)) = (dir.parent(), files::read(&own)?) else { continue };
+            if text.trim().is_empty() {
+                let inherited = files::read(&parent.join(name))?.unwrap_or_default();
+                files::write(&own, inherited.trim())?;
+            }
+        }
+        Ok(())
+    }
+}

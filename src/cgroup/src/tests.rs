@@ -1,0 +1,110 @@
+//! On the node's own control groups, in a group made for the test. Needs root.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::{Cgroup, Hierarchy, PathError};
+
+struct Scratch(Cgroup);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+        let group = hierarchy.cgroup(&format!("/peapod-test-{}-{name}", std::process::id())).unwrap();
+        group.create().unwrap();
+        Self(group)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let gone = || self.0.remove().is_ok();
+        wait_for(gone);
+    }
+}
+
+fn wait_for(mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within 5 s");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn sleeper() -> Child {
+    Command::new("sleep").arg("600").spawn().unwrap()
+}
+
+#[test]
+fn refuses_what_is_no_path() {
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    for path in ["", "/", "relative", "/a/../b", "/a/./b", "/a//b", "/a\0b"] {
+        assert_eq!(hierarchy.cgroup(path).unwrap_err(), PathError { path: path.to_owned() });
+    }
+    assert_eq!(hierarchy.cgroup("/a/b/").unwrap().path(), "/a/b");
+}
+
+#[test]
+fn says_when_there_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Hierarchy::detect(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("holds no cgroup file system"), "{error}");
+}
+
+#[test]
+fn kills_the_whole_subtree_and_removes_it() {
+    let scratch = Scratch::new("kill");
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    let below = hierarchy.cgroup(&format!("{}/below/deep", scratch.0.path())).unwrap();
+    below.create().unwrap();
+    let (mut first, mut second) = (sleeper(), sleeper());
+    scratch.0.attach(first.id()).unwrap();
+    below.attach(second.id()).unwrap();
+    assert_eq!(hierarchy.of_process(second.id()).unwrap().unwrap().path(), below.path());
+    assert_eq!(scratch.0.pids().unwrap().len(), 2);
+    assert!(scratch.0.remove().is_err(), "a group with processes can't be removed");
+    scratch.0.kill().unwrap();
+    first.wait().unwrap();
+    second.wait().unwrap();
+    wait_for(|| scratch.0.is_empty().unwrap());
+    wait_for(|| scratch.0.remove().is_ok());
+    assert!(!scratch.0.exists());
+    // Gone already: killing, counting and removing are fine.
+    scratch.0.kill().unwrap();
+    scratch.0.remove().unwrap();
+    assert!(scratch.0.is_empty().unwrap());
+    assert_eq!(scratch.0.oom_kills().unwrap(), 0);
+    assert!(scratch.0.stats().unwrap_err().is_gone());
+}
+
+#[test]
+fn reads_what_is_used() {
+    let scratch = Scratch::new("stats");
+    let mut child = sleeper();
+    scratch.0.attach(child.id()).unwrap();
+    let stats = scratch.0.stats().unwrap();
+    assert_eq!(stats.pids, 1);
+    assert!(stats.working_set <= stats.memory_usage);
+    assert_eq!(stats.memory_limit, None);
+    scratch.0.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn threads_let_children_be_born_inside() {
+    let scratch = Scratch::new("thread");
+    let group = scratch.0.clone();
+    let child = std::thread::spawn(move || {
+        group.enter_thread().unwrap();
+        sleeper()
+    });
+    let mut child = child.join().unwrap();
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    if !hierarchy.is_v2() {
+        assert_eq!(scratch.0.pids().unwrap(), [child.id()]);
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+}
