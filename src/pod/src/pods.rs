@@ -66,10 +66,12 @@ impl Pods {
                 .map_err(|source| OpenError::Node { step: format!("can't make {}", path.display()), source })?;
         }
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
-        let shims = hierarchy.cgroup(&config.shim_cgroup);
-        let launcher = Launcher::new(config.shim.clone(), move || shims.enter_thread()).await.map_err(|source| {
-            OpenError::Node { step: format!("can't put shims into cgroup {}", config.shim_cgroup), source }
-        })?;
+        let shims =
+            hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
+        let launcher =
+            Launcher::new(config.shim.clone(), move || Ok(shims.enter_thread()?)).await.map_err(|source| {
+                OpenError::Node { step: format!("can't put shims into cgroup {}", config.shim_cgroup), source }
+            })?;
         let node = Arc::new(Node {
             launcher,
             facts,
