@@ -10,7 +10,7 @@ use crate::inputs::Inputs;
 use crate::json::{spec_json, text};
 use crate::note::Note;
 use crate::user::{ResolvedUser, UserRequest, resolve_user};
-use crate::{devices, mounts, namespaces, process, resources, seccomp};
+use crate::{devices, mounts, namespaces, process, resources, seccomp, selinux};
 
 /// What the runtimes of the field have understood for years.
 const OCI_VERSION: &str = "1.0.2";
@@ -88,6 +88,7 @@ fn linux(inputs: &Inputs<'_>, granted: Granted, notes: &mut Vec<Note>) -> Result
         .set_resources(Some(limits))
         .set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()))
         .set_rootfs_propagation(mounts::rootfs_propagation(inputs.container))
+        .set_mount_label(selinux::labels(inputs).map(|labels| labels.mounts))
         .set_seccomp(seccomp)
         .set_masked_paths(paths(&security.masked_paths))
         .set_readonly_paths(paths(&security.readonly_paths));

@@ -15,6 +15,9 @@ const RUNTIME_MAKES: [&str; 8] =
 /// Nodes and cgroup rules. A privileged container may use every device, whether it has a node for it or not.
 pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), SpecError> {
     let privileged = inputs.container.security.privileged;
+    if let Some(name) = inputs.container.cdi_devices.first() {
+        return Err(SpecError::CdiDevice(name.clone()));
+    }
     let mut rules = vec![everything(privileged)];
     let mut nodes = Vec::new();
     let mut seen = BTreeSet::new();
@@ -26,7 +29,10 @@ pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<Linu
         if !privileged {
             rules.push(rule(device));
         }
-        if !RUNTIME_MAKES.contains(&path) {
+        // Below a mount of the client the node would be made on the node's own disk, in its `/dev` for example.
+        let mounted =
+            inputs.container.mounts.iter().any(|mount| device.container_path.starts_with(&mount.container_path));
+        if !mounted && !RUNTIME_MAKES.contains(&path) {
             nodes.push(node(device));
         }
     }

@@ -24,6 +24,9 @@ pub enum SpecError {
     /// A capability that no kernel known here has.
     #[error("capabilities: {0:?} is not a capability")]
     UnknownCapability(String),
+    /// Devices by CDI name.
+    #[error("CDI_devices: {0:?} can't be given: this release knows devices by path only")]
+    CdiDevice(String),
     /// Not every mount of the container was resolved.
     #[error("{wanted} mounts wanted, {resolved} resolved")]
     MountCount {

@@ -22,6 +22,7 @@ mod note;
 mod process;
 mod resources;
 mod seccomp;
+mod selinux;
 mod user;
 
 #[cfg(test)]

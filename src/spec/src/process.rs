@@ -7,6 +7,7 @@ use crate::capabilities::{self, Granted};
 use crate::container::{ApparmorProfile, ContainerSpec};
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
+use crate::selinux::labels;
 use crate::user::ResolvedUser;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,7 +35,7 @@ pub(crate) fn process(
         .set_no_new_privileges(Some(security.no_new_privs))
         .set_apparmor_profile(apparmor(inputs)?)
         .set_oom_score_adj(Some(oom_score_adj(inputs, notes)))
-        .set_selinux_label(selinux_label(inputs));
+        .set_selinux_label(labels(inputs).map(|labels| labels.process));
     Ok(process)
 }
 
@@ -152,20 +153,4 @@ fn apparmor(inputs: &Inputs<'_>) -> Result<Option<String>, SpecError> {
         }
         (None | Some(ApparmorProfile::RuntimeDefault), Some(_)) => Ok(None),
     }
-}
-
-/// Nothing without SELinux, without a label, or for a privileged container.
-fn selinux_label(inputs: &Inputs<'_>) -> Option<String> {
-    if !inputs.node.selinux || inputs.container.security.privileged {
-        return None;
-    }
-    let options = inputs.container.security.selinux.as_ref().or(inputs.pod.security.selinux.as_ref())?;
-    let or = |value: &str, default: &'static str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
-    Some(format!(
-        "{}:{}:{}:{}",
-        or(&options.user, "system_u"),
-        or(&options.role, "system_r"),
-        or(&options.type_, "container_t"),
-        or(&options.level, "s0"),
-    ))
 }

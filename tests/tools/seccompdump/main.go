@@ -1,63 +1,121 @@
-// Command seccompdump writes containerd's default seccomp profile as JSON, for the capability sets that change it.
+// Command seccompdump prints containerd's default seccomp profile as JSON, one line of text per rule, and what changes in
+// it with each capability.
 //
-// The test of peapod's own default filter (src/spec/src/seccomp/compare_tests.rs) compares the two. Its input is checked
-// in; tests/tools/build.sh builds this program and
+// peapod's own default filter is compared with it (src/spec/src/tests/seccomp.rs); the checked-in output is
+// src/spec/golden/containerd-seccomp.json. A difference between the two after an update of containerd in go.mod means
+// that somebody has to look:
 //
-//	seccompdump DIRECTORY
-//
-// writes containerd-seccomp-<set>.json for each set, so that a new release of containerd shows up as a difference.
+//	go run ./seccompdump | diff ../../src/spec/golden/containerd-seccomp.json -
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// sets are the capability sets to emit, each on top of nothing else: the profile looks at the bounding set alone.
-var sets = map[string][]string{
-	"none":            {},
-	"bpf":             {"CAP_BPF"},
-	"dac-read-search": {"CAP_DAC_READ_SEARCH"},
-	"perfmon":         {"CAP_PERFMON"},
-	"sys-admin":       {"CAP_SYS_ADMIN"},
-	"sys-boot":        {"CAP_SYS_BOOT"},
-	"sys-chroot":      {"CAP_SYS_CHROOT"},
-	"sys-module":      {"CAP_SYS_MODULE"},
-	"sys-nice":        {"CAP_SYS_NICE"},
-	"sys-pacct":       {"CAP_SYS_PACCT"},
-	"sys-ptrace":      {"CAP_SYS_PTRACE"},
-	"sys-rawio":       {"CAP_SYS_RAWIO"},
-	"sys-time":        {"CAP_SYS_TIME"},
-	"sys-tty-config":  {"CAP_SYS_TTY_CONFIG"},
-	"syslog":          {"CAP_SYSLOG"},
+// capabilities are those that change the profile.
+var capabilities = []string{
+	"CAP_BPF", "CAP_DAC_READ_SEARCH", "CAP_PERFMON", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_CHROOT", "CAP_SYSLOG",
+	"CAP_SYS_MODULE", "CAP_SYS_NICE", "CAP_SYS_PACCT", "CAP_SYS_PTRACE", "CAP_SYS_RAWIO", "CAP_SYS_TIME",
+	"CAP_SYS_TTY_CONFIG",
+}
+
+type change struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+}
+
+type dump struct {
+	Arch          string            `json:"arch"`
+	DefaultAction string            `json:"defaultAction"`
+	Architectures []string          `json:"architectures"`
+	Rules         []string          `json:"rules"`
+	With          map[string]change `json:"with"`
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: seccompdump DIRECTORY")
-		os.Exit(2)
+	plain := profile()
+	base := lines(plain)
+	out := dump{
+		Arch:          runtime.GOARCH,
+		DefaultAction: action(plain.DefaultAction, plain.DefaultErrnoRet),
+		Rules:         base,
+		With:          map[string]change{},
 	}
-	for name, capabilities := range sets {
-		if err := write(filepath.Join(os.Args[1], "containerd-seccomp-"+name+".json"), capabilities); err != nil {
-			fmt.Fprintln(os.Stderr, "seccompdump:", err)
-			os.Exit(1)
-		}
+	for _, arch := range plain.Architectures {
+		out.Architectures = append(out.Architectures, string(arch))
+	}
+	for _, capability := range capabilities {
+		with := lines(profile(capability))
+		out.With[capability] = change{Added: minus(with, base), Removed: minus(base, with)}
+	}
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(out); err != nil {
+		fmt.Fprintln(os.Stderr, "seccompdump:", err)
+		os.Exit(1)
 	}
 }
 
-func write(path string, capabilities []string) error {
-	spec := &specs.Spec{
+// profile asks containerd; it looks at the bounding set alone.
+func profile(bounding ...string) *specs.LinuxSeccomp {
+	return seccomp.DefaultProfile(&specs.Spec{
 		Linux:   &specs.Linux{},
-		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilities}},
+		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: bounding}},
+	})
+}
+
+// lines flattens the rules to "name action [arg0 op value …]", sorted, each once.
+func lines(profile *specs.LinuxSeccomp) []string {
+	seen := map[string]bool{}
+	for _, rule := range profile.Syscalls {
+		end := " " + action(rule.Action, rule.ErrnoRet)
+		for _, arg := range rule.Args {
+			end += fmt.Sprintf(" arg%d %s 0x%x 0x%x", arg.Index, arg.Op, arg.Value, arg.ValueTwo)
+		}
+		for _, name := range rule.Names {
+			seen[name+end] = true
+		}
 	}
-	text, err := json.MarshalIndent(seccomp.DefaultProfile(spec), "", " ")
-	if err != nil {
-		return err
+	all := make([]string, 0, len(seen))
+	for line := range seen {
+		all = append(all, line)
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	sort.Strings(all)
+	return all
+}
+
+// action names an action with its errno; without one the runtimes answer EPERM.
+func action(action specs.LinuxSeccompAction, errno *uint) string {
+	if action != specs.ActErrno {
+		return strings.TrimSpace(string(action))
+	}
+	number := uint(1)
+	if errno != nil {
+		number = *errno
+	}
+	return fmt.Sprintf("%s:%d", action, number)
+}
+
+// minus returns the lines of a that b lacks.
+func minus(a, b []string) []string {
+	known := map[string]bool{}
+	for _, line := range b {
+		known[line] = true
+	}
+	rest := []string{}
+	for _, line := range a {
+		if !known[line] {
+			rest = append(rest, line)
+		}
+	}
+	return rest
 }

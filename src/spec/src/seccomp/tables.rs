@@ -30,7 +30,7 @@ const NAMES: &str = "chdir fchdir getcwd getdents getdents64 link linkat mkdir m
 
 /// What is known about a file, a file system or the machine.
 const ATTRIBUTES: &str = "access chmod chown chown32 faccessat faccessat2 fchmod fchmodat fchmodat2 fchown fchown32 fchownat
-    fgetxattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 futimesat getxattr getxattrat
+    fgetxattr file_getattr file_setattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 futimesat getxattr getxattrat
     lchown lchown32 lgetxattr listmount listxattr listxattrat llistxattr lremovexattr lsetxattr lstat lstat64 newfstatat
     removexattr removexattrat setxattr setxattrat stat stat64 statfs statfs64 statmount statx sysinfo uname utime utimensat
     utimensat_time64 utimes";
@@ -98,7 +98,7 @@ pub(super) const WITH_CAPABILITY: [(Capability, &str); 14] = [
     (
         Capability::SysAdmin,
         "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount
-         open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
+         open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
     ),
     (Capability::SysBoot, "reboot"),
     (Capability::SysChroot, "chroot"),

@@ -49,12 +49,28 @@ fn pretty(value: &Value, depth: usize) -> String {
             let line = |(key, value): (&String, &Value)| format!("{pad}{key:?}: {}", pretty(value, depth + 1));
             ('{', map.iter().map(line).collect(), '}')
         }
+        Value::Array(list) if list.iter().all(Value::is_string) => ('[', wrapped(list, &pad), ']'),
         Value::Array(list) => {
             ('[', list.iter().map(|value| format!("{pad}{}", pretty(value, depth + 1))).collect(), ']')
         }
         _ => return flat,
     };
     format!("{open}\n{}\n{}{close}", lines.join(",\n"), "  ".repeat(depth))
+}
+
+/// Names, as many on a line as fit; the comma between lines comes from the caller.
+fn wrapped(list: &[Value], pad: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in list.iter().map(ToString::to_string) {
+        match lines.last_mut() {
+            Some(line) if line.len() + item.len() < 116 => {
+                line.push_str(", ");
+                line.push_str(&item);
+            }
+            _ => lines.push(format!("{pad}{item}")),
+        }
+    }
+    lines
 }
 
 #[test]
@@ -164,6 +180,7 @@ fn mounts() {
     });
     check("mount-over-dev", |case| {
         case.mount("/dev", Propagation::Private);
+        case.devices = vec![device("/dev/fuse", DeviceKind::Char, 10, 229)];
     });
 }
 

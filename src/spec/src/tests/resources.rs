@@ -1,1 +1,78 @@
-//! To come.
+//! Changed limits.
+
+use super::fixture::node;
+use crate::container::Resources;
+use crate::{linux_resources, resources_json, update_resources};
+
+fn current() -> Resources {
+    Resources {
+        cpu_period: 100_000,
+        cpu_quota: 50_000,
+        cpu_shares: 512,
+        memory_limit: 64,
+        memory_swap_limit: 64,
+        cpuset_cpus: "0-1".to_owned(),
+        hugepage_limits: [("2MB".to_owned(), 1)].into(),
+        unified: [("memory.high".to_owned(), "50".to_owned())].into(),
+        ..Resources::default()
+    }
+}
+
+#[test]
+fn zero_and_empty_keep() {
+    assert_eq!(update_resources(&current(), &Resources::default()), current());
+    let change = Resources { cpuset_cpus: "1".to_owned(), cpu_quota: -1, ..Resources::default() };
+    let wanted = Resources { cpuset_cpus: "1".to_owned(), cpu_quota: -1, ..current() };
+    assert_eq!(update_resources(&current(), &change), wanted);
+}
+
+#[test]
+fn maps_are_merged() {
+    let change = Resources {
+        hugepage_limits: [("1GB".to_owned(), 2)].into(),
+        unified: [("memory.high".to_owned(), "max".to_owned())].into(),
+        ..Resources::default()
+    };
+    let after = update_resources(&current(), &change);
+    assert_eq!(after.hugepage_limits, [("1GB".to_owned(), 2), ("2MB".to_owned(), 1)].into());
+    assert_eq!(after.unified, [("memory.high".to_owned(), "max".to_owned())].into());
+}
+
+#[test]
+fn swap_follows_memory() {
+    let memory =
+        |memory_limit, memory_swap_limit| Resources { memory_limit, memory_swap_limit, ..Resources::default() };
+    for (before, change, swap) in [
+        // No swap before, none afterwards, up and down.
+        (memory(64, 64), memory(128, 0), 128),
+        (memory(64, 64), memory(32, 0), 32),
+        // Some swap: it stays as long as that is possible.
+        (memory(64, 100), memory(80, 0), 100),
+        (memory(64, 100), memory(128, 0), 128),
+        // Unlimited stays unlimited, unsaid stays unsaid, and what is said counts.
+        (memory(64, -1), memory(128, 0), -1),
+        (memory(64, 0), memory(128, 0), 0),
+        (memory(64, 64), memory(128, 256), 256),
+    ] {
+        let after = update_resources(&before, &change);
+        assert_eq!(after.memory_swap_limit, swap, "{before:?} {change:?}");
+    }
+}
+
+#[test]
+fn an_update_has_every_limit_and_no_device_rule() {
+    let json = resources_json(&linux_resources(&current(), &node())).unwrap();
+    let wanted = r#"{"cpu":{"cpus":"0-1","period":100000,"quota":50000,"shares":512},"hugepageLimits":[{"limit":1,"pageSize":"2MB"}],"memory":{"limit":64,"swap":64},"unified":{"memory.high":"50"}}"#;
+    assert_eq!(String::from_utf8(json).unwrap(), wanted);
+}
+
+#[test]
+fn a_file_for_swap_wins_over_no_swap_by_default() {
+    let resources = Resources {
+        memory_limit: 64,
+        unified: [("memory.swap.max".to_owned(), "32".to_owned())].into(),
+        ..Resources::default()
+    };
+    let limits = linux_resources(&resources, &node());
+    assert_eq!(limits.memory().unwrap().swap(), None);
+}

@@ -8,7 +8,8 @@ use container::{Pod, Running, run};
 
 use super::fixture::{Case, words};
 use crate::container::{Capabilities, Mount, Propagation, Resources, SeccompProfile, UserChoice};
-use crate::{DeviceKind, HostDevice, PidNamespace, ResolvedMount, SourcePropagation};
+use crate::pod::Scope;
+use crate::{DeviceKind, HostDevice, NamespacePaths, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// `PEAPOD_CRUN` or crun, which is Debian's package and must be there; runc is not everywhere.
 fn runtimes() -> Vec<PathBuf> {
@@ -69,7 +70,7 @@ fn the_default_filter_confines_and_lets_work() {
         "id -u; id -G; grep -E 'Seccomp:|CapEff|NoNewPrivs' /proc/self/status
          unshare -U true 2>/dev/null || echo nouserns; mount -t tmpfs x /tmp 2>/dev/null || echo nomount
          setarch -R true 2>/dev/null || echo norandoff
-         seq 300000 | sort --parallel=2 -n | tail -1
+         seq 1000000 | sort --parallel=2 -S 100M -n | tail -1
          perl -e 'socket(S, 2, 1, 0) or die' && echo inet; perl -e 'socket(S, 38, 5, 0) or die $!' 2>&1 | sed 's/ at.*//'
          sh -c 'exit 3'; echo $?",
         |case, _| {
@@ -82,10 +83,26 @@ fn the_default_filter_confines_and_lets_work() {
             let lines: Vec<&str> = output.lines().collect();
             let wanted = [
                 "1000", "1000 10 1234 50000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "nouserns",
-                "nomount", "norandoff", "300000", "inet", "Operation not permitted", "3",
+                "nomount", "norandoff", "1000000", "inet", "Operation not permitted", "3",
             ];
             assert_eq!(lines, wanted, "{runtime}");
         },
+    );
+}
+
+#[test]
+fn the_nodes_namespaces_are_the_nodes() {
+    let own = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string();
+    let wanted = format!("{}\n{}\n{}\n{}\n", own("pid"), own("net"), own("ipc"), own("uts"));
+    each(
+        "for n in pid net ipc uts; do readlink /proc/self/ns/$n; done; touch /dev/shm/.peapod-spec && rm /dev/shm/.peapod-spec",
+        |case, _| {
+            case.pod.namespaces.network = Scope::Node;
+            case.pod.namespaces.ipc = Scope::Node;
+            case.namespaces = NamespacePaths { network: None, ipc: None, uts: None, pid: PidNamespace::Host };
+            case.files.shm = None;
+        },
+        |runtime, output| assert_eq!(output, wanted, "{runtime}"),
     );
 }
 
