@@ -1,6 +1,17 @@
-//! `peapod serve`: the CRI services on top of the rooms that do the work.
+//! `peapod serve`: configuration, wiring, and the CRI services on top of the rooms that do the work.
+//!
+//! [`run`] is the way in. What a call does begins in `cri/runtime/<call>.rs` or `cri/image/<call>.rs`.
 
 mod args;
+mod config;
+mod cri;
+mod logging;
+mod place;
+mod serve;
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
 
 pub use args::{LogFormat, ServeArgs};
 
@@ -9,6 +20,19 @@ pub use args::{LogFormat, ServeArgs};
 /// # Errors
 /// A configuration with mistakes, a state root that another daemon holds, or a room that can't be opened.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
-    tracing::debug!(?args, "serving");
-    Ok(())
+    if args.print_default_config {
+        return Ok(std::io::stdout().write_all(config::DEFAULT_TEXT.as_bytes())?);
+    }
+    let only_check = args.check_config;
+    let config = config::load(args)?;
+    if only_check {
+        return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
+    }
+    logging::start(&config.log);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("peapod")
+        .build()
+        .context("threads can't be started")?
+        .block_on(serve::serve(config))
 }

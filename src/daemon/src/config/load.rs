@@ -15,7 +15,7 @@ pub(crate) const DEFAULT_TEXT: &str = include_str!("../../../../packaging/config
 const DEFAULT_FILE: &str = "/etc/peapod/config.toml";
 
 /// Reads the file, the drop-ins beside it and the command line, later ones winning, and checks the whole.
-pub(crate) fn load(args: &ServeArgs) -> Result<Config, ConfigError> {
+pub(crate) fn load(args: ServeArgs) -> Result<Config, ConfigError> {
     let problems = Problems::default();
     let mut tree = Tree::new();
     for file in files(args.config.as_deref(), &problems) {
@@ -64,20 +64,21 @@ fn unreadable(path: &Path, error: &io::Error, problems: &Problems) {
 }
 
 /// The command line's own options as a tree.
-fn options(args: &ServeArgs) -> Tree {
-    let path = |path: &Option<PathBuf>| {
+fn options(args: ServeArgs) -> Tree {
+    let path = |path: Option<PathBuf>| {
         // A relative path on the command line is meant from where the command was given.
-        path.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned())
+        let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        path.map(|path| path.to_string_lossy().into_owned())
     };
     let format = args.log_format.map(|format| match format {
         LogFormat::Text => "text".to_owned(),
         LogFormat::Json => "json".to_owned(),
     });
     let given = [
-        ("--state-root", "state_root", path(&args.state_root)),
-        ("--run-root", "run_root", path(&args.run_root)),
-        ("--socket", "grpc.socket", path(&args.socket)),
-        ("--log-level", "log.level", args.log_level.clone()),
+        ("--state-root", "state_root", path(args.state_root)),
+        ("--run-root", "run_root", path(args.run_root)),
+        ("--socket", "grpc.socket", path(args.socket)),
+        ("--log-level", "log.level", args.log_level),
         ("--log-format", "log.format", format),
     ];
     let mut tree = Tree::new();

@@ -7,8 +7,9 @@ mod problem;
 mod ready;
 mod rooms;
 mod section;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub(crate) use load::{DEFAULT_TEXT, load};
-pub(crate) use problem::ConfigError;
 pub(crate) use ready::{Config, Log};

@@ -89,7 +89,10 @@ fn check_run_root(root: &Section<'_>, run_root: &Path) {
     let room = SOCKET_PATH_LIMIT - "/s/0123456789abcdef".len();
     let length = run_root.as_os_str().len();
     if length > room {
-        root.problem("run_root", format!("has {length} bytes; more than {room} leave no room for the sockets below it"));
+        root.problem(
+            "run_root",
+            format!("has {length} bytes; more than {room} leave no room for the sockets below it"),
+        );
     }
 }
 
@@ -144,7 +147,8 @@ impl Timeouts {
 fn read_shim(mut section: Section<'_>) -> PathBuf {
     let configured = section.text("path", None, |text| find::executable(text).map(Some));
     let shim = configured.or_else(find::shim).unwrap_or_else(|| {
-        let reason = format!("{} is not beside this binary, in /usr/libexec/peapod or in PATH: set its path", find::SHIM);
+        let reason =
+            format!("{} is not beside this binary, in /usr/libexec/peapod or in PATH: set its path", find::SHIM);
         section.problem("path", reason);
         PathBuf::from(find::SHIM)
     });

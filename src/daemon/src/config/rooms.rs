@@ -26,7 +26,8 @@ impl Cgroup {
         let parent = section.text("parent", "/peapod".to_owned(), cgroup_path);
         let shims = section.text("shims", "/peapod-shims".to_owned(), cgroup_path);
         if shims == parent || shims.starts_with(&format!("{parent}/")) {
-            section.problem("shims", format!("{shims:?} is inside of parent, whose processes may be killed as a whole"));
+            section
+                .problem("shims", format!("{shims:?} is inside of parent, whose processes may be killed as a whole"));
         }
         section.finish();
         Self { root, parent, shims }
@@ -120,3 +121,24 @@ fn count(section: &mut Section<'_>, key: &'static str, default: usize) -> usize 
     let default = i64::try_from(default).unwrap_or(1);
     usize::try_from(section.number(key, default, 1..=64)).unwrap_or(1)
 }
+
+/// `[network]`. Its room says what is wrong with the values as a whole.
+pub(super) fn network(mut section: Section<'_>) -> peapod_network::Config {
+    let subnets = DEFAULT_SUBNETS.iter().filter_map(|text| text.parse().ok()).collect();
+    let bridge = section.text("bridge", "peapod0".to_owned(), |text| Ok(text.to_owned()));
+    let subnets = section.texts("subnets", subnets, |text| text.parse().map_err(|_| NO_SUBNET.to_owned()));
+    let netns_dir = section.path("netns_dir", "/var/run/netns");
+    // 0 stands for "as the node's default route".
+    let mtu = u32::try_from(section.number("mtu", 0, 0..=65535)).ok().filter(|mtu| *mtu != 0);
+    let config = peapod_network::Config { bridge, subnets, netns_dir, mtu };
+    for error in config.check().err().unwrap_or_default() {
+        section.problem("", error.to_string());
+    }
+    section.finish();
+    config
+}
+
+/// A private range that others seldom choose.
+const DEFAULT_SUBNETS: [&str; 1] = ["10.213.0.0/16"];
+const NO_SUBNET: &str =
+    "is no range of addresses such as \"10.213.0.0/16\" or \"fd13::/64\" (without bits behind the prefix)";

@@ -23,8 +23,12 @@ impl<'p> Section<'p> {
     }
 
     /// Full name of a key.
-    pub(super) fn name(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    fn name(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
     }
 
     /// A mistake in the table as a whole, or in a default.
@@ -134,10 +138,7 @@ impl<'p> Section<'p> {
                 continue;
             };
             let path = self.name(&name);
-            sections.push((
-                name,
-                Self { path, place: Some(place), tree, known: Vec::new(), problems: self.problems },
-            ));
+            sections.push((name, Self { path, place: Some(place), tree, known: Vec::new(), problems: self.problems }));
         }
         sections
     }

@@ -23,7 +23,6 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(String),
     Integer(i64),
-    Bool(bool),
     List(Vec<Node>),
     Table(Tree),
     /// A kind that no key takes.
@@ -36,7 +35,6 @@ impl Value {
         match self {
             Self::Text(_) => "text",
             Self::Integer(_) => "a number",
-            Self::Bool(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
@@ -119,7 +117,7 @@ impl Source<'_> {
                 i64::from_str_radix(&digits, number.radix())
                     .map_or(Value::Other("a number out of range"), Value::Integer)
             }
-            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::Boolean(_) => Value::Other("true or false"),
             DeValue::Float(_) => Value::Other("a number with a fraction"),
             DeValue::Datetime(_) => Value::Other("a date"),
             DeValue::Array(list) => {

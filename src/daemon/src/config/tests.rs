@@ -1,0 +1,112 @@
+//! What people write, and what they are told.
+
+use std::path::Path;
+
+use super::load;
+use crate::args::{LogFormat, ServeArgs};
+
+/// Arguments that work on a machine without anything installed.
+fn args(root: &Path) -> ServeArgs {
+    ServeArgs {
+        config: Some(root.join("config.toml")),
+        set: vec!["shim.path=/bin/true".into(), "runtimes.handlers.true.path=/bin/true".into()],
+        ..ServeArgs::default()
+    }
+}
+
+fn check(text: &str) -> Result<super::Config, String> {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("config.toml"), text).unwrap();
+    load(args(root.path())).map_err(|error| error.to_string().replace(root.path().to_str().unwrap(), ""))
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    let config = check("").unwrap();
+    assert_eq!(config.grpc.socket, Path::new("/run/peapod/peapod.sock"));
+    assert_eq!(config.grpc.mode, 0o660);
+    assert_eq!(config.grpc.max_message_bytes, 16 << 20);
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.network.bridge, "peapod0");
+    assert_eq!(config.network.subnets.len(), 1);
+}
+
+#[test]
+fn the_packaged_file_shows_the_defaults() {
+    // Every commented key, taken literally.
+    let lines = super::DEFAULT_TEXT.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => key,
+        _ => line,
+    });
+    let host = |line: &&str| !line.contains("crun") && !line.contains("libexec") && !line.starts_with("max_unpacks");
+    let written = check(&lines.filter(host).collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(format!("{written:?}"), format!("{:?}", check("").unwrap()));
+}
+
+#[test]
+fn all_mistakes_at_once_with_their_lines() {
+    let error = check(
+        "state_rot = \"/x\"\nrun_root = \"relative\"\n[grpc]\nmode = \"0999\"\nmax_message_bytes = 1\n[log]\n\
+         level = \"loud=?\"\nformat = 3\n[network]\nsubnets = [\"10.0.0.0/8\", \"10.0.0.1/8\"]\nbridge = \"much-too-long-for-a-link\"\n\
+         [cgroup]\ndriver = \"systemd\"\n[runtimes]\ndefault = \"kata\"\n[runtimes.handlers.NoGood]\npath = \"/nowhere\"\n",
+    )
+    .unwrap_err();
+    for expected in [
+        "/config.toml:1: state_rot: is not a key that peapod knows; here there are: state_root, run_root, grpc",
+        "/config.toml:2: run_root: \"relative\" is not an absolute path",
+        "/config.toml:4: grpc.mode: \"0999\" is not a file mode in octal digits",
+        "/config.toml:5: grpc.max_message_bytes: 1 is out of range",
+        "/config.toml:7: log.level: \"loud=?\"",
+        "/config.toml:8: log.format: is a number, should be text in quotes",
+        "/config.toml:10: network.subnets: \"10.0.0.1/8\" is no range",
+        "/config.toml:9: network: network.bridge 'much-too-long-for-a-link': is too long",
+        "/config.toml:13: cgroup.driver: \"systemd\" is not supported yet",
+        "/config.toml:14: runtimes.default: \"kata\" is no handler",
+        "/config.toml:16: runtimes.handlers.NoGood: a handler's name has",
+        "/config.toml:17: runtimes.handlers.NoGood.path: \"/nowhere\" is not an executable file",
+    ] {
+        assert!(error.contains(expected), "no {expected:?} in:\n{error}");
+    }
+}
+
+#[test]
+fn broken_text_is_named_by_line() {
+    let error = check("[log]\nlevel = \n").unwrap_err();
+    assert!(error.contains("/config.toml:2: "), "{error}");
+}
+
+#[test]
+fn later_texts_win_and_the_command_line_wins_over_all() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(
+        root.path().join("config.toml"),
+        "[network]\nbridge = \"one\"\nmtu = 1400\n[log]\nlevel = \"warn\"\n",
+    )
+    .unwrap();
+    std::fs::create_dir(root.path().join("config.d")).unwrap();
+    std::fs::write(root.path().join("config.d/20.toml"), "[network]\nbridge = \"three\"\n").unwrap();
+    std::fs::write(root.path().join("config.d/10.toml"), "[network]\nbridge = \"two\"\n").unwrap();
+    std::fs::write(root.path().join("config.d/note.txt"), "not TOML").unwrap();
+    let mut args = args(root.path());
+    assert_eq!(load(args.clone()).unwrap().network.bridge, "three");
+    args.set.push("network.bridge=four".into());
+    args.log_level = Some("debug".into());
+    args.run_root = Some("/tmp/run".into());
+    let config = load(args.clone()).unwrap();
+    assert_eq!((config.network.bridge.as_str(), config.network.mtu), ("four", Some(1400)));
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.grpc.socket, Path::new("/tmp/run/peapod.sock"));
+    args.set.push("network.colour=red".into());
+    let error = load(args.clone()).unwrap_err().to_string();
+    assert!(error.contains("--set network.colour=red: network.colour: is not a key"), "{error}");
+}
+
+#[test]
+fn a_run_root_without_room_for_sockets() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("config.toml"), "").unwrap();
+    let mut args = args(root.path());
+    args.run_root = Some(format!("/{}", "x".repeat(88)).into());
+    let error = load(args.clone()).unwrap_err().to_string();
+    assert!(error.contains("run_root: has 89 bytes; more than 88"), "{error}");
+}

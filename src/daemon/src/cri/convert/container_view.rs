@@ -1,0 +1,113 @@
+//! Containers as their clients see them.
+
+use peapod_api::v1;
+use peapod_pod::{ContainerState, ContainerView};
+
+use super::{mounts, resources, signal};
+
+/// A container in a list.
+pub(crate) fn container(container: &ContainerView) -> v1::Container {
+    v1::Container {
+        id: container.id.to_string(),
+        pod_sandbox_id: container.pod.to_string(),
+        metadata: Some(metadata(container)),
+        // As asked for: this is what a list is searched for.
+        image: Some(image(container, &container.spec.image)),
+        image_ref: container.image_ref.clone(),
+        state: state(&container.state).into(),
+        created_at: container.created_at,
+        labels: container.spec.labels.clone(),
+        annotations: container.spec.annotations.clone(),
+        image_id: container.image_id.clone(),
+    }
+}
+
+/// A container's status.
+pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus {
+    let life = life(&container.state);
+    let (uid, gid, groups) = &container.user;
+    let mut supplemental_groups: Vec<i64> = groups.iter().map(|&group| i64::from(group)).collect();
+    supplemental_groups.sort_unstable();
+    v1::ContainerStatus {
+        id: container.id.to_string(),
+        metadata: Some(metadata(container)),
+        state: state(&container.state).into(),
+        created_at: container.created_at,
+        started_at: life.started_at,
+        finished_at: life.finished_at,
+        exit_code: life.exit_code,
+        image: Some(image(container, &container.image_name)),
+        image_ref: container.image_ref.clone(),
+        reason: life.reason,
+        message: life.message,
+        labels: container.spec.labels.clone(),
+        annotations: container.spec.annotations.clone(),
+        mounts: container.spec.mounts.iter().map(mounts::to_message).collect(),
+        log_path: container.log_path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        resources: Some(v1::ContainerResources {
+            linux: Some(resources::to_message(&container.spec.resources)),
+            windows: None,
+        }),
+        image_id: container.image_id.clone(),
+        user: Some(v1::ContainerUser {
+            linux: Some(v1::LinuxContainerUser { uid: (*uid).into(), gid: (*gid).into(), supplemental_groups }),
+        }),
+        stop_signal: signal::name(container.stop_signal).into(),
+    }
+}
+
+/// Whose statistics these are.
+pub(crate) fn attributes(container: &ContainerView) -> v1::ContainerAttributes {
+    v1::ContainerAttributes {
+        id: container.id.to_string(),
+        metadata: Some(metadata(container)),
+        labels: container.spec.labels.clone(),
+        annotations: container.spec.annotations.clone(),
+    }
+}
+
+/// The wire's word for a state.
+pub(crate) fn state(state: &ContainerState) -> v1::ContainerState {
+    match state {
+        ContainerState::Created => v1::ContainerState::ContainerCreated,
+        ContainerState::Running { .. } => v1::ContainerState::ContainerRunning,
+        ContainerState::Exited { .. } => v1::ContainerState::ContainerExited,
+    }
+}
+
+#[derive(Default)]
+struct Life {
+    started_at: i64,
+    finished_at: i64,
+    exit_code: i32,
+    reason: String,
+    message: String,
+}
+
+fn life(state: &ContainerState) -> Life {
+    match state {
+        ContainerState::Created => Life::default(),
+        ContainerState::Running { started_at, .. } => Life { started_at: *started_at, ..Life::default() },
+        ContainerState::Exited { started_at, finished_at, exit_code, reason, message } => Life {
+            started_at: *started_at,
+            finished_at: *finished_at,
+            exit_code: *exit_code,
+            reason: reason.clone(),
+            message: message.clone(),
+        },
+    }
+}
+
+fn metadata(container: &ContainerView) -> v1::ContainerMetadata {
+    let metadata = &container.spec.metadata;
+    v1::ContainerMetadata { name: metadata.name.clone(), attempt: metadata.attempt }
+}
+
+fn image(container: &ContainerView, name: &str) -> v1::ImageSpec {
+    v1::ImageSpec {
+        image: name.to_owned(),
+        annotations: container.spec.image_annotations.clone(),
+        user_specified_image: container.spec.user_specified_image.clone(),
+        ..v1::ImageSpec::default()
+    }
+}

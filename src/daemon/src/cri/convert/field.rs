@@ -1,0 +1,112 @@
+//! What is wrong with a field of a request, and the checks that several fields share.
+
+use std::path::{Component, Path, PathBuf};
+
+/// A field that can't be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub(crate) struct FieldError {
+    /// Path from the request's top, in the names of the proto file.
+    field: String,
+    /// What is wrong, and what would be right.
+    reason: String,
+    /// Nothing is wrong with it but that peapod lacks it.
+    unsupported: bool,
+}
+
+/// A field's value after its check.
+pub(crate) type Checked<T> = Result<T, FieldError>;
+
+impl FieldError {
+    /// A mistake of the client.
+    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into(), unsupported: false }
+    }
+
+    /// Something that peapod does not do.
+    pub(crate) fn unsupported(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into(), unsupported: true }
+    }
+
+    /// Whether another runtime might accept the field.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.unsupported
+    }
+
+    /// Puts the name of the message that holds the field before it.
+    pub(super) fn within(mut self, parent: &str) -> Self {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+/// A message that has to be there.
+pub(crate) fn required<T>(field: &str, value: Option<T>) -> Checked<T> {
+    value.ok_or_else(|| FieldError::new(field, "is missing"))
+}
+
+/// Text that has to be there.
+pub(crate) fn not_empty(field: &str, value: String) -> Checked<String> {
+    if value.is_empty() { Err(FieldError::new(field, "is empty")) } else { without_nul(field, value) }
+}
+
+/// Text that the kernel can take.
+pub(super) fn without_nul(field: &str, value: String) -> Checked<String> {
+    if value.contains('\0') { Err(FieldError::new(field, "contains a NUL character")) } else { Ok(value) }
+}
+
+/// Several of them.
+pub(super) fn all_without_nul(field: &str, values: Vec<String>) -> Checked<Vec<String>> {
+    values.into_iter().enumerate().map(|(index, value)| without_nul(&format!("{field}[{index}]"), value)).collect()
+}
+
+/// An absolute path that stays where it says: without `..`.
+pub(super) fn absolute_path(field: &str, value: String) -> Checked<PathBuf> {
+    let value = without_nul(field, value)?;
+    let path = Path::new(&value);
+    if !path.is_absolute() {
+        return Err(FieldError::new(field, format!("{value:?} is not an absolute path")));
+    }
+    no_parent(field, path)?;
+    Ok(path.to_owned())
+}
+
+/// A relative path that stays below its folder.
+pub(super) fn relative_path(field: &str, value: String) -> Checked<PathBuf> {
+    let value = without_nul(field, value)?;
+    let path = Path::new(&value);
+    if path.is_absolute() {
+        return Err(FieldError::new(field, format!("{value:?} should be relative")));
+    }
+    no_parent(field, path)?;
+    if path.file_name().is_none() || value.ends_with('/') {
+        return Err(FieldError::new(field, format!("{value:?} names no file")));
+    }
+    Ok(path.to_owned())
+}
+
+fn no_parent(field: &str, path: &Path) -> Checked<()> {
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(FieldError::new(field, format!("{} contains `..`", path.display())));
+    }
+    Ok(())
+}
+
+/// A user or group id.
+pub(super) fn id(field: &str, value: i64) -> Checked<u32> {
+    // The highest number means "no id" to the kernel.
+    u32::try_from(value)
+        .ok()
+        .filter(|&id| id != u32::MAX)
+        .ok_or_else(|| FieldError::new(field, format!("{value} is no user or group id (0 to {})", u32::MAX - 1)))
+}
+
+/// Several of them.
+pub(super) fn ids(field: &str, values: Vec<i64>) -> Checked<Vec<u32>> {
+    values.into_iter().enumerate().map(|(index, value)| id(&format!("{field}[{index}]"), value)).collect()
+}
+
+/// A value of an enumeration that this release knows.
+pub(super) fn known<T: TryFrom<i32>>(field: &str, value: i32) -> Checked<T> {
+    T::try_from(value).map_err(|_| FieldError::new(field, format!("{value} is not a known value")))
+}

@@ -1,0 +1,28 @@
+//! Messages to checked types of our own, and back. No file, process or clock is touched here.
+
+mod container;
+mod container_view;
+mod field;
+mod image;
+mod mounts;
+mod namespaces;
+mod network;
+mod pod;
+mod pod_view;
+mod profile;
+mod resources;
+mod security;
+mod signal;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use container::container_spec;
+pub(crate) use container_view::{
+    attributes as container_attributes, container, container_status, state as container_state,
+};
+pub(crate) use field::{Checked, FieldError, not_empty, required};
+pub(crate) use image::{credentials, image, reference};
+pub(crate) use pod::pod_spec;
+pub(crate) use pod_view::{attributes as pod_attributes, pod_sandbox, pod_sandbox_status, state as pod_state};
+pub(crate) use resources::resources;

@@ -1,0 +1,99 @@
+//! Limits, in both directions.
+
+use std::collections::BTreeMap;
+
+use peapod_api::v1::{HugepageLimit, LinuxContainerResources};
+use peapod_spec::container::Resources;
+
+use super::field::{Checked, FieldError, without_nul};
+
+/// Limits of a request; absent ones say nothing.
+pub(crate) fn resources(message: Option<LinuxContainerResources>) -> Checked<Resources> {
+    let Some(message) = message else { return Ok(Resources::default()) };
+    let mut hugepage_limits = BTreeMap::new();
+    for limit in message.hugepage_limits {
+        page_size(&limit.page_size)?;
+        if hugepage_limits.insert(limit.page_size.clone(), limit.limit).is_some() {
+            return Err(FieldError::new("hugepage_limits", format!("{} is there twice", limit.page_size)));
+        }
+    }
+    for (file, value) in &message.unified {
+        unified(file, value)?;
+    }
+    Ok(Resources {
+        cpu_period: at_least("cpu_period", message.cpu_period, 0)?,
+        cpu_quota: message.cpu_quota.max(-1),
+        cpu_shares: at_least("cpu_shares", message.cpu_shares, 0)?,
+        memory_limit: at_least("memory_limit_in_bytes", message.memory_limit_in_bytes, -1)?,
+        memory_swap_limit: at_least("memory_swap_limit_in_bytes", message.memory_swap_limit_in_bytes, -1)?,
+        oom_score_adj: oom_score_adj(message.oom_score_adj)?,
+        cpuset_cpus: cpuset("cpuset_cpus", message.cpuset_cpus)?,
+        cpuset_mems: cpuset("cpuset_mems", message.cpuset_mems)?,
+        hugepage_limits,
+        unified: message.unified,
+    })
+}
+
+/// Limits as they are now, for status.
+pub(crate) fn to_message(resources: &Resources) -> LinuxContainerResources {
+    LinuxContainerResources {
+        cpu_period: resources.cpu_period,
+        cpu_quota: resources.cpu_quota,
+        cpu_shares: resources.cpu_shares,
+        memory_limit_in_bytes: resources.memory_limit,
+        memory_swap_limit_in_bytes: resources.memory_swap_limit,
+        oom_score_adj: resources.oom_score_adj,
+        cpuset_cpus: resources.cpuset_cpus.clone(),
+        cpuset_mems: resources.cpuset_mems.clone(),
+        hugepage_limits: resources
+            .hugepage_limits
+            .iter()
+            .map(|(page_size, limit)| HugepageLimit { page_size: page_size.clone(), limit: *limit })
+            .collect(),
+        unified: resources.unified.clone(),
+    }
+}
+
+fn at_least(field: &str, value: i64, least: i64) -> Checked<i64> {
+    if value < least { Err(FieldError::new(field, format!("{value} is less than {least}"))) } else { Ok(value) }
+}
+
+fn oom_score_adj(value: i64) -> Checked<i64> {
+    if (-1000..=1000).contains(&value) {
+        Ok(value)
+    } else {
+        Err(FieldError::new("oom_score_adj", format!("{value} is not between -1000 and 1000")))
+    }
+}
+
+/// The kernel checks the rest: which processors there are.
+fn cpuset(field: &str, value: String) -> Checked<String> {
+    if value.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'-') {
+        Ok(value)
+    } else {
+        Err(FieldError::new(field, format!("{value:?} is not a list such as \"0-3,7\"")))
+    }
+}
+
+/// Becomes part of a file's name.
+fn page_size(text: &str) -> Checked<()> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[digits.len()..];
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(unit, "KB" | "MB" | "GB") {
+        Ok(())
+    } else {
+        Err(FieldError::new("hugepage_limits.page_size", format!("{text:?} is not a size such as \"2MB\"")))
+    }
+}
+
+/// A file of the container's own cgroup, nothing elsewhere.
+fn unified(file: &str, value: &str) -> Checked<()> {
+    let field = || format!("unified[{file:?}]");
+    let plain = file.contains('.')
+        && !file.starts_with('.')
+        && file.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_');
+    if !plain {
+        return Err(FieldError::new(field(), "is not the name of a cgroup file such as memory.high"));
+    }
+    without_nul(&field(), value.to_owned()).map(drop)
+}

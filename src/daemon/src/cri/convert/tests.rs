@@ -1,0 +1,230 @@
+//! Requests as clients send them, and the fields that are named when they can't be accepted.
+
+use peapod_api::v1;
+use peapod_spec::container::{ContainerSpec, Propagation, SeccompProfile, UserChoice};
+use peapod_spec::pod::{PidMode, PodSpec, Scope};
+
+use super::{container_spec, pod_spec};
+
+/// A pod that needs nothing.
+fn pod() -> v1::PodSandboxConfig {
+    v1::PodSandboxConfig {
+        metadata: Some(v1::PodSandboxMetadata {
+            name: "web".into(),
+            namespace: "default".into(),
+            uid: "1".into(),
+            attempt: 2,
+        }),
+        ..Default::default()
+    }
+}
+
+/// A container that needs nothing.
+fn container() -> v1::ContainerConfig {
+    v1::ContainerConfig {
+        metadata: Some(v1::ContainerMetadata { name: "main".into(), attempt: 0 }),
+        image: Some(v1::ImageSpec { image: "busybox".into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn check_pod(change: impl FnOnce(&mut v1::PodSandboxConfig)) -> Result<PodSpec, String> {
+    let mut config = pod();
+    change(&mut config);
+    pod_spec(Some(config), String::new()).map_err(|error| error.to_string())
+}
+
+fn check(change: impl FnOnce(&mut v1::ContainerConfig)) -> Result<ContainerSpec, String> {
+    let mut config = container();
+    change(&mut config);
+    container_spec(Some(config)).map_err(|error| error.to_string())
+}
+
+fn security(change: impl FnOnce(&mut v1::LinuxContainerSecurityContext)) -> Result<ContainerSpec, String> {
+    check(|config| {
+        let mut context = v1::LinuxContainerSecurityContext::default();
+        change(&mut context);
+        config.linux = Some(v1::LinuxContainerConfig { security_context: Some(context), resources: None });
+    })
+}
+
+fn mount(change: impl FnOnce(&mut v1::Mount)) -> Result<ContainerSpec, String> {
+    check(|config| {
+        let mut mount = v1::Mount { container_path: "/c".into(), host_path: "/h".into(), ..Default::default() };
+        change(&mut mount);
+        config.mounts = vec![mount];
+    })
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, String>, field: &str) {
+    let error = result.unwrap_err();
+    assert!(error.starts_with(&format!("{field}: ")), "{error} does not begin with {field}");
+}
+
+#[test]
+fn the_least_of_a_pod() {
+    let spec = check_pod(|_| {}).unwrap();
+    assert_eq!(spec.namespaces.network, Scope::Pod);
+    assert_eq!(spec.namespaces.pid, PidMode::Pod);
+    assert_eq!((spec.dns, spec.cgroup_parent, spec.log_directory), (None, None, None));
+    refused(pod_spec(None, String::new()).map_err(|e| e.to_string()), "config");
+    refused(check_pod(|c| c.metadata = None), "config.metadata");
+    refused(check_pod(|c| c.metadata.as_mut().unwrap().uid.clear()), "config.metadata.uid");
+    refused(check_pod(|c| c.hostname = "a\nb".into()), "config.hostname");
+    refused(check_pod(|c| c.log_directory = "logs".into()), "config.log_directory");
+    refused(check_pod(|c| c.log_directory = "/logs/../etc".into()), "config.log_directory");
+}
+
+#[test]
+fn an_empty_dns_message_is_not_an_absent_one() {
+    assert_eq!(check_pod(|c| c.dns_config = Some(v1::DnsConfig::default())).unwrap().dns, Some(Default::default()));
+    let injected = v1::DnsConfig { servers: vec!["1.1.1.1\noptions x".into()], ..Default::default() };
+    refused(check_pod(|c| c.dns_config = Some(injected)), "config.dns_config.servers[0]");
+}
+
+#[test]
+fn host_port_zero_publishes_nothing() {
+    let port = |container_port, host_port| v1::PortMapping { container_port, host_port, ..Default::default() };
+    let spec = check_pod(|c| c.port_mappings = vec![port(80, 0), port(80, 8080)]).unwrap();
+    assert_eq!(spec.port_mappings.len(), 1);
+    refused(check_pod(|c| c.port_mappings = vec![port(80, 80), port(80, 70000)]), "config.port_mappings[1].host_port");
+    refused(check_pod(|c| c.port_mappings = vec![port(0, 80)]), "config.port_mappings[0].container_port");
+    let bad = v1::PortMapping { host_ip: "localhost".into(), ..port(80, 80) };
+    refused(check_pod(|c| c.port_mappings = vec![bad]), "config.port_mappings[0].host_ip");
+}
+
+fn pod_options(options: v1::NamespaceOption) -> Result<PodSpec, String> {
+    check_pod(|c| {
+        c.port_mappings = vec![v1::PortMapping { container_port: 80, host_port: 80, ..Default::default() }];
+        c.linux = Some(v1::LinuxPodSandboxConfig {
+            security_context: Some(v1::LinuxSandboxSecurityContext {
+                namespace_options: Some(options),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+    })
+}
+
+#[test]
+fn namespaces_of_a_pod() {
+    let options = |network: v1::NamespaceMode, pid: v1::NamespaceMode| v1::NamespaceOption {
+        network: network.into(),
+        pid: pid.into(),
+        ..Default::default()
+    };
+    use v1::NamespaceMode::{Container, Node, Pod, Target};
+    let shared = pod_options(options(Node, Container)).unwrap();
+    assert_eq!((shared.namespaces.network, shared.namespaces.pid), (Scope::Node, PidMode::Container));
+    assert!(shared.port_mappings.is_empty());
+    let at = "config.linux.security_context.namespace_options";
+    refused(pod_options(options(Container, Pod)), &format!("{at}.network"));
+    refused(pod_options(options(Pod, Target)), &format!("{at}.pid"));
+    let users = v1::UserNamespace { mode: Pod.into(), ..Default::default() };
+    let private = v1::NamespaceOption { userns_options: Some(users), ..Default::default() };
+    refused(pod_options(private), &format!("{at}.userns_options.mode"));
+}
+
+#[test]
+fn a_group_needs_a_user() {
+    let context =
+        v1::LinuxSandboxSecurityContext { run_as_group: Some(v1::Int64Value { value: 1 }), ..Default::default() };
+    let linux = v1::LinuxPodSandboxConfig { security_context: Some(context), ..Default::default() };
+    refused(check_pod(|c| c.linux = Some(linux)), "config.linux.security_context.run_as_group");
+    let at = "config.linux.security_context.run_as_group";
+    refused(security(|c| c.run_as_group = Some(v1::Int64Value { value: 1 })), at);
+    let named = security(|c| {
+        c.run_as_group = Some(v1::Int64Value { value: 1 });
+        c.run_as_username = "nobody".into();
+    });
+    assert_eq!(named.unwrap().security.user, UserChoice::Name("nobody".into()));
+    let negative = security(|c| c.run_as_user = Some(v1::Int64Value { value: -1 }));
+    refused(negative, "config.linux.security_context.run_as_user");
+}
+
+#[test]
+fn the_least_of_a_container() {
+    let spec = check(|_| {}).unwrap();
+    assert_eq!(spec.security.seccomp, None);
+    assert_eq!(spec.security.pid, PidMode::Pod);
+    assert!(spec.security.masked_paths.is_empty());
+    refused(check(|c| c.metadata = None), "config.metadata");
+    refused(check(|c| c.image = None), "config.image");
+    refused(check(|c| c.image.as_mut().unwrap().image.clear()), "config.image.image");
+    refused(check(|c| c.working_dir = "tmp".into()), "config.working_dir");
+    refused(check(|c| c.log_path = "../../etc/passwd".into()), "config.log_path");
+    refused(check(|c| c.log_path = "/etc/passwd".into()), "config.log_path");
+    refused(check(|c| c.log_path = "main/".into()), "config.log_path");
+    refused(check(|c| c.args = vec!["a".into(), "b\0".into()]), "config.args[1]");
+}
+
+#[test]
+fn values_of_variables_are_bytes() {
+    let variable = |key: &str, value: &'static [u8]| v1::KeyValue { key: key.into(), value: value.into() };
+    let spec = check(|c| c.envs = vec![variable("A", b"\xff\xfe"), variable("A", b"2")]).unwrap();
+    assert_eq!(spec.envs.iter().map(|e| e.value.as_slice()).collect::<Vec<_>>(), [b"\xff\xfe".as_slice(), b"2"]);
+    refused(check(|c| c.envs = vec![variable("", b"1")]), "config.envs[0].key");
+    refused(check(|c| c.envs = vec![variable("A=B", b"1")]), "config.envs[0].key");
+    refused(check(|c| c.envs = vec![variable("A", b"1\x002")]), "config.envs[0].value");
+}
+
+#[test]
+fn mounts_as_the_interface_allows_them() {
+    let bidirectional = v1::MountPropagation::PropagationBidirectional.into();
+    assert_eq!(mount(|m| m.propagation = bidirectional).unwrap().mounts[0].propagation, Propagation::Bidirectional);
+    refused(mount(|m| m.recursive_read_only = true), "config.mounts[0].recursive_read_only");
+    let shared = mount(|m| {
+        m.readonly = true;
+        m.recursive_read_only = true;
+        m.propagation = bidirectional;
+    });
+    refused(shared, "config.mounts[0].recursive_read_only");
+    refused(mount(|m| m.host_path.clear()), "config.mounts[0].host_path");
+    refused(mount(|m| m.container_path = "c".into()), "config.mounts[0].container_path");
+    refused(mount(|m| m.propagation = 7), "config.mounts[0].propagation");
+    let image = v1::ImageSpec { image: "busybox".into(), ..Default::default() };
+    refused(mount(|m| m.image = Some(image)), "config.mounts[0].image");
+}
+
+#[test]
+fn capabilities_have_one_spelling() {
+    let capability = |add: &[&str]| {
+        let add_capabilities = add.iter().map(|&name| name.to_owned()).collect();
+        security(|c| c.capabilities = Some(v1::Capability { add_capabilities, ..Default::default() }))
+    };
+    let spec = capability(&["NET_ADMIN", "cap_sys_admin", "all"]).unwrap();
+    assert_eq!(spec.security.capabilities.add, ["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "ALL"]);
+    refused(capability(&["NET ADMIN"]), "config.linux.security_context.capabilities.add_capabilities[0]");
+}
+
+#[test]
+fn profiles_in_both_forms() {
+    let seccomp = |spec: Result<ContainerSpec, String>| spec.unwrap().security.seccomp;
+    assert_eq!(seccomp(security(|c| c.seccomp = Some(Default::default()))), Some(SeccompProfile::RuntimeDefault));
+    #[allow(deprecated)]
+    let old = |text: &str| security(|c| c.seccomp_profile_path = text.into());
+    assert_eq!(seccomp(old("")), None);
+    assert_eq!(seccomp(old("localhost//p/x.json")), Some(SeccompProfile::Localhost("/p/x.json".into())));
+    refused(old("other"), "config.linux.security_context.seccomp_profile_path");
+    let relative = v1::SecurityProfile {
+        profile_type: v1::security_profile::ProfileType::Localhost.into(),
+        localhost_ref: "x.json".into(),
+    };
+    refused(security(|c| c.seccomp = Some(relative)), "config.linux.security_context.seccomp.localhost_ref");
+}
+
+#[test]
+fn limits_that_make_no_sense() {
+    let resources = |change: fn(&mut v1::LinuxContainerResources)| {
+        check(|c| {
+            let mut resources = v1::LinuxContainerResources::default();
+            change(&mut resources);
+            c.linux = Some(v1::LinuxContainerConfig { resources: Some(resources), security_context: None });
+        })
+    };
+    refused(resources(|r| r.oom_score_adj = 2000), "config.linux.resources.oom_score_adj");
+    refused(resources(|r| r.cpuset_cpus = "0-3;7".into()), "config.linux.resources.cpuset_cpus");
+    let climbing = resources(|r| drop(r.unified.insert("../memory.max".into(), "1".into())));
+    refused(climbing, "config.linux.resources.unified[\"../memory.max\"]");
+    resources(|r| drop(r.unified.insert("memory.oom.group".into(), "1".into()))).unwrap();
+}

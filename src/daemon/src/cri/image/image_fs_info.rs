@@ -1,0 +1,27 @@
+//! ImageFsInfo: what images and writable layers take, from counters. Every client asks when it connects.
+
+use peapod_api::v1::{FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value};
+
+use crate::cri::Node;
+use crate::cri::stats::now;
+use crate::cri::status::{Answer, Failure};
+
+pub(super) async fn handle(node: &Node, _: ImageFsInfoRequest) -> Answer<ImageFsInfoResponse> {
+    let images = node
+        .images
+        .fs_info()
+        .await
+        .map_err(|source| Failure::Io { what: "the size of the image store".into(), source })?;
+    let mountpoint = images.mountpoint.to_string_lossy().into_owned();
+    let usage = |used_bytes, inodes_used| FilesystemUsage {
+        timestamp: now(),
+        fs_id: Some(FilesystemIdentifier { mountpoint: mountpoint.clone() }),
+        used_bytes: Some(UInt64Value { value: used_bytes }),
+        inodes_used: Some(UInt64Value { value: inodes_used }),
+    };
+    let layers = node.layers.total();
+    Ok(ImageFsInfoResponse {
+        image_filesystems: vec![usage(images.used_bytes, images.inodes_used)],
+        container_filesystems: vec![usage(layers.bytes, layers.inodes)],
+    })
+}

@@ -1,0 +1,16 @@
+//! ListImages: all images, or the one that the filter's reference means. Reads memory only.
+
+use peapod_api::v1::{ListImagesRequest, ListImagesResponse};
+
+use crate::cri::Node;
+use crate::cri::convert::image;
+
+pub(super) fn handle(node: &Node, request: ListImagesRequest) -> ListImagesResponse {
+    let reference = request.filter.and_then(|filter| filter.image).unwrap_or_default().image;
+    let images = if reference.is_empty() {
+        node.images.list().iter().map(|found| image(found)).collect()
+    } else {
+        node.images.resolve(&reference).iter().map(|found| image(found)).collect()
+    };
+    ListImagesResponse { images }
+}

@@ -1,0 +1,65 @@
+//! The ImageService: each method is one line that leads to the file of its call.
+
+mod image_fs_info;
+mod image_status;
+mod list_images;
+mod pull_image;
+mod remove_image;
+
+use std::sync::Arc;
+
+use peapod_api::v1::image_service_server::ImageService;
+use peapod_api::v1::{
+    ImageFsInfoRequest, ImageFsInfoResponse, ImageStatusRequest, ImageStatusResponse, ListImagesRequest,
+    ListImagesResponse, PullImageRequest, PullImageResponse, RemoveImageRequest, RemoveImageResponse,
+    StreamImagesRequest, StreamImagesResponse,
+};
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status};
+
+use super::status::Failure;
+use super::{Node, answer};
+
+/// Calls about images.
+pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
+
+#[tonic::async_trait]
+impl ImageService for ImageCalls {
+    async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
+        answer!("ListImages", request, Ok(list_images::handle(&self.0, request)))
+    }
+
+    type StreamImagesStream = Empty<Result<StreamImagesResponse, Status>>;
+
+    async fn stream_images(
+        &self,
+        _: Request<StreamImagesRequest>,
+    ) -> Result<Response<Self::StreamImagesStream>, Status> {
+        Err(Failure::Unimplemented("StreamImages").into())
+    }
+
+    async fn image_status(
+        &self,
+        request: Request<ImageStatusRequest>,
+    ) -> Result<Response<ImageStatusResponse>, Status> {
+        answer!("ImageStatus", request, image_status::handle(&self.0, request))
+    }
+
+    async fn pull_image(&self, request: Request<PullImageRequest>) -> Result<Response<PullImageResponse>, Status> {
+        answer!("PullImage", request, pull_image::handle(&self.0, request).await)
+    }
+
+    async fn remove_image(
+        &self,
+        request: Request<RemoveImageRequest>,
+    ) -> Result<Response<RemoveImageResponse>, Status> {
+        answer!("RemoveImage", request, remove_image::handle(&self.0, request).await)
+    }
+
+    async fn image_fs_info(
+        &self,
+        request: Request<ImageFsInfoRequest>,
+    ) -> Result<Response<ImageFsInfoResponse>, Status> {
+        answer!("ImageFsInfo", request, image_fs_info::handle(&self.0, request).await)
+    }
+}

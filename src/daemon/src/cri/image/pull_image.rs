@@ -1,0 +1,17 @@
+//! PullImage: fetches an image, or asks the registry whether these credentials may have it if it is here already. Equal
+//! pulls join; a dropped call loses its interest, and the last one cancels the transfer.
+
+use peapod_api::v1::{PullImageRequest, PullImageResponse};
+use peapod_image::PullRequest;
+
+use crate::cri::Node;
+use crate::cri::convert::{credentials, reference};
+use crate::cri::status::Answer;
+
+pub(super) async fn handle(node: &Node, request: PullImageRequest) -> Answer<PullImageResponse> {
+    let reference = reference(request.image)?;
+    let credentials = credentials(request.auth)?;
+    let image = node.images.pull(PullRequest { reference, credentials }).await?;
+    tracing::info!(id = %image.id, "image is here");
+    Ok(PullImageResponse { image_ref: image.id.to_string() })
+}

@@ -1,0 +1,73 @@
+//! What all calls work on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use peapod_cgroup::Hierarchy;
+use peapod_image::Images;
+use peapod_network::Network;
+use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
+
+use super::stats::Layers;
+use super::status::{Answer, Failure};
+use crate::config::Config;
+
+/// The rooms that calls are handed on to.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) pods: Pods,
+    pub(crate) images: Images,
+    pub(crate) network: Network,
+    pub(crate) cgroups: Hierarchy,
+    /// Sizes of writable layers.
+    pub(crate) layers: Layers,
+    /// As last told by the kubelet; for display, the built-in network has ranges of its own.
+    pod_cidr: Mutex<String>,
+}
+
+impl Node {
+    pub(crate) fn new(config: Config, pods: Pods, images: Images, network: Network, cgroups: Hierarchy) -> Self {
+        Self { config, pods, images, network, cgroups, layers: Layers::default(), pod_cidr: Mutex::default() }
+    }
+
+    /// Remembers the kubelet's pod CIDR; true if it is another one than before.
+    pub(crate) fn set_pod_cidr(&self, cidr: String) -> bool {
+        let mut current = self.pod_cidr.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *current != cidr;
+        *current = cidr;
+        changed
+    }
+
+    /// The kubelet's pod CIDR; empty before it was told.
+    pub(crate) fn pod_cidr(&self) -> String {
+        self.pod_cidr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The pod that an id or the unique beginning of one means.
+pub(crate) fn find_pod<'s>(snapshot: &'s Snapshot, id: &str) -> Answer<&'s Arc<PodEntry>> {
+    one("pod sandbox", id, snapshot.find_pod(id))
+}
+
+/// The container that an id or the unique beginning of one means, with its pod.
+pub(crate) fn find_container<'s>(
+    snapshot: &'s Snapshot,
+    id: &str,
+) -> Answer<(&'s Arc<PodEntry>, &'s Arc<ContainerView>)> {
+    one("container", id, snapshot.find_container(id))
+}
+
+fn one<T>(what: &'static str, id: &str, resolved: Resolved<T>) -> Answer<T> {
+    match resolved {
+        Resolved::One(found) => Ok(found),
+        Resolved::Unknown => Err(Failure::NotFound { what, id: id.to_owned() }),
+        Resolved::Ambiguous => Err(Failure::Ambiguous { what, id: id.to_owned() }),
+    }
+}
+
+/// Success, where a call wants something gone that is gone.
+pub(crate) fn gone_is_success(answer: Answer<()>) -> Answer<()> {
+    match answer {
+        Err(failure) if failure.is_gone() => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,18 @@
+//! ContainerStats: what one container uses. One that doesn't run uses disk only.
+
+use peapod_api::v1::{ContainerStatsRequest, ContainerStatsResponse};
+
+use super::blocking::blocking;
+use crate::cri::Node;
+use crate::cri::convert::not_empty;
+use crate::cri::node::find_container;
+use crate::cri::stats::Sources;
+use crate::cri::status::Answer;
+
+pub(super) async fn handle(node: &Node, request: ContainerStatsRequest) -> Answer<ContainerStatsResponse> {
+    let id = not_empty("container_id", request.container_id)?;
+    let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
+    let sources = Sources::of(node);
+    let stats = blocking("statistics", move || sources.container(&container)).await?;
+    Ok(ContainerStatsResponse { stats: Some(stats) })
+}

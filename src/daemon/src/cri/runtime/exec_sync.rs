@@ -1,0 +1,35 @@
+//! ExecSync: runs a command in a running container and returns what it wrote. A time-out kills it and is
+//! DeadlineExceeded, which makes a probe fail; a dropped call kills it as well.
+
+use std::time::Duration;
+
+use peapod_api::v1::{ExecSyncRequest, ExecSyncResponse};
+use peapod_pod::ExecRequest;
+
+use crate::cri::Node;
+use crate::cri::convert::{FieldError, not_empty};
+use crate::cri::node::find_container;
+use crate::cri::status::Answer;
+
+/// What a response needs beside the output.
+const FRAME: usize = 4096;
+
+pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<ExecSyncResponse> {
+    let id = not_empty("container_id", request.container_id)?;
+    if request.cmd.is_empty() {
+        return Err(FieldError::new("cmd", "is empty").into());
+    }
+    if request.cmd.iter().any(|word| word.contains('\0')) {
+        return Err(FieldError::new("cmd", "contains a NUL character").into());
+    }
+    let timeout = match u64::try_from(request.timeout) {
+        Ok(0) => None,
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => return Err(FieldError::new("timeout", format!("{} is negative", request.timeout)).into()),
+    };
+    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
+    // Both streams in full still fit into one message.
+    let limit = (node.config.grpc.max_message_bytes - FRAME) / 2;
+    let output = node.pods.exec_sync(&id, ExecRequest { command: request.cmd, timeout, limit }).await?;
+    Ok(ExecSyncResponse { stdout: output.stdout, stderr: output.stderr, exit_code: output.exit_code })
+}

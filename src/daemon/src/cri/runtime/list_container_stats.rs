@@ -1,0 +1,23 @@
+//! ListContainerStats: what each running container uses that matches every part of the filter.
+
+use peapod_api::v1::{ListContainerStatsRequest, ListContainerStatsResponse};
+
+use super::blocking::blocking;
+use super::filter::has_labels;
+use super::list_containers::in_scope;
+use crate::cri::Node;
+use crate::cri::stats::{Sources, is_running};
+use crate::cri::status::Answer;
+
+pub(super) async fn handle(node: &Node, request: ListContainerStatsRequest) -> Answer<ListContainerStatsResponse> {
+    let filter = request.filter.unwrap_or_default();
+    let containers: Vec<_> = in_scope(&node.pods.snapshot(), &filter.id, &filter.pod_sandbox_id)
+        .into_iter()
+        .filter(|view| is_running(view) && has_labels(&view.spec.labels, &filter.label_selector))
+        .cloned()
+        .collect();
+    let sources = Sources::of(node);
+    sources.keep_layers_of(node);
+    let stats = blocking("statistics", move || containers.iter().map(|view| sources.container(view)).collect()).await?;
+    Ok(ListContainerStatsResponse { stats })
+}

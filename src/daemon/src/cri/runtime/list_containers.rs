@@ -1,0 +1,42 @@
+//! ListContainers: containers, in any state, that match every part of the filter. Reads memory only.
+
+use std::sync::Arc;
+
+use peapod_api::v1::{ContainerFilter, ListContainersRequest, ListContainersResponse};
+use peapod_pod::{ContainerView, Resolved, Snapshot};
+
+use super::filter::{has_labels, one_or_all};
+use crate::cri::Node;
+use crate::cri::convert::{container, container_state};
+
+pub(super) fn handle(node: &Node, request: ListContainersRequest) -> ListContainersResponse {
+    let filter = request.filter.unwrap_or_default();
+    let snapshot = node.pods.snapshot();
+    let containers = matching(&snapshot, &filter).map(container).collect();
+    ListContainersResponse { containers }
+}
+
+fn matching<'s>(snapshot: &'s Snapshot, filter: &'s ContainerFilter) -> impl Iterator<Item = &'s ContainerView> {
+    in_scope(snapshot, &filter.id, &filter.pod_sandbox_id)
+        .into_iter()
+        .map(|view| &**view)
+        .filter(|view| filter.state.is_none_or(|wanted| i32::from(container_state(&view.state)) == wanted.state))
+        .filter(|view| has_labels(&view.spec.labels, &filter.label_selector))
+}
+
+/// Containers that an id and a pod's id, or their beginnings, leave.
+pub(super) fn in_scope<'s>(snapshot: &'s Snapshot, id: &str, pod: &str) -> Vec<&'s Arc<ContainerView>> {
+    let find = || match snapshot.find_container(id) {
+        Resolved::One((_, view)) => Resolved::One(view),
+        Resolved::Unknown => Resolved::Unknown,
+        Resolved::Ambiguous => Resolved::Ambiguous,
+    };
+    let mut views = one_or_all(id, find, || snapshot.containers());
+    if !pod.is_empty() {
+        match snapshot.find_pod(pod) {
+            Resolved::One(entry) => views.retain(|view| view.pod == entry.pod.id),
+            Resolved::Unknown | Resolved::Ambiguous => views.clear(),
+        }
+    }
+    views
+}

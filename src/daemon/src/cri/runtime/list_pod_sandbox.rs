@@ -1,0 +1,23 @@
+//! ListPodSandbox: pods that match every part of the filter. The kubelet asks each second; reads memory only.
+
+use peapod_api::v1::{ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter};
+use peapod_pod::{PodEntry, Snapshot};
+
+use super::filter::{has_labels, one_or_all};
+use crate::cri::Node;
+use crate::cri::convert::{pod_sandbox, pod_state};
+
+pub(super) fn handle(node: &Node, request: ListPodSandboxRequest) -> ListPodSandboxResponse {
+    let filter = request.filter.unwrap_or_default();
+    let snapshot = node.pods.snapshot();
+    let items = matching(&snapshot, &filter).map(|entry| pod_sandbox(&entry.pod)).collect();
+    ListPodSandboxResponse { items }
+}
+
+fn matching<'s>(snapshot: &'s Snapshot, filter: &'s PodSandboxFilter) -> impl Iterator<Item = &'s PodEntry> {
+    one_or_all(&filter.id, || snapshot.find_pod(&filter.id), || snapshot.pods())
+        .into_iter()
+        .map(|entry| &**entry)
+        .filter(|entry| filter.state.is_none_or(|wanted| i32::from(pod_state(entry.pod.state)) == wanted.state))
+        .filter(|entry| has_labels(&entry.pod.spec.labels, &filter.label_selector))
+}

@@ -1,0 +1,84 @@
+//! Status: asked every few seconds, so it looks at nothing but memory.
+
+use std::collections::BTreeMap;
+
+use peapod_api::v1::{
+    RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusRequest,
+    StatusResponse,
+};
+use peapod_pod::{ContainerState, PodState};
+use serde_json::json;
+
+use crate::cri::Node;
+
+pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
+    let network = node.network.status();
+    let conditions = vec![
+        // Whoever can answer can run pods: what they need was checked before the socket was opened.
+        condition("RuntimeReady", true, "", "peapod is running"),
+        condition("NetworkReady", network.ready, &network.reason, &network.message),
+    ];
+    StatusResponse {
+        status: Some(RuntimeStatus { conditions }),
+        info: if request.verbose { info(node) } else { BTreeMap::new() },
+        runtime_handlers: handlers(node),
+        features: Some(RuntimeFeatures {
+            supplemental_groups_policy: true,
+            user_namespaces_host_network: false,
+            mount_options: false,
+        }),
+    }
+}
+
+fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {
+    RuntimeCondition { r#type: kind.into(), status, reason: reason.into(), message: message.into() }
+}
+
+/// The default one has no name, and again its own.
+fn handlers(node: &Node) -> Vec<RuntimeHandler> {
+    let names = node.config.pods.runtimes.keys().map(String::as_str);
+    std::iter::once("")
+        .chain(names)
+        .map(|name| RuntimeHandler {
+            name: name.into(),
+            features: Some(RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false }),
+        })
+        .collect()
+}
+
+fn info(node: &Node) -> BTreeMap<String, String> {
+    let config = &node.config;
+    let runtimes: BTreeMap<_, _> = config
+        .pods
+        .runtimes
+        .iter()
+        .map(|(name, runtime)| (name, json!({ "path": runtime.path, "root": runtime.root })))
+        .collect();
+    let shown = json!({
+        "stateRoot": config.state_root,
+        "runRoot": config.run_root,
+        "socket": config.grpc.socket,
+        "shim": config.pods.shim,
+        "cgroupDriver": "cgroupfs",
+        "cgroupParent": config.pods.cgroup_parent,
+        "defaultRuntime": config.pods.default_runtime,
+        "runtimes": runtimes,
+        "hostsDirs": config.images.hosts_dirs,
+    });
+    let snapshot = node.pods.snapshot();
+    let counts = json!({
+        "podsReady": snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready).count(),
+        "pods": snapshot.pods().count(),
+        "containersRunning": snapshot
+            .containers()
+            .filter(|container| matches!(container.state, ContainerState::Running { .. }))
+            .count(),
+        "containers": snapshot.containers().count(),
+        "images": node.images.list().len(),
+    });
+    let network = node.network.status();
+    let network = json!({ "name": network.name, "podCIDR": node.pod_cidr() });
+    [("config", shown), ("counts", counts), ("network", network)]
+        .map(|(key, value)| (key.to_owned(), value.to_string()))
+        .into()
+}

@@ -1,0 +1,20 @@
+//! StopPodSandbox: kills what runs in a pod and gives back its network. May be called any number of times, also when
+//! the pod is gone. Dropping the call cancels nothing.
+
+use peapod_api::v1::{StopPodSandboxRequest, StopPodSandboxResponse};
+
+use crate::cri::Node;
+use crate::cri::convert::not_empty;
+use crate::cri::node::{find_pod, gone_is_success};
+use crate::cri::status::Answer;
+
+pub(super) async fn handle(node: &Node, request: StopPodSandboxRequest) -> Answer<StopPodSandboxResponse> {
+    let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
+    gone_is_success(stop(node, &id).await)?;
+    Ok(StopPodSandboxResponse {})
+}
+
+async fn stop(node: &Node, id: &str) -> Answer<()> {
+    let id = find_pod(&node.pods.snapshot(), id)?.pod.id.clone();
+    Ok(node.pods.stop_pod(&id).await?)
+}

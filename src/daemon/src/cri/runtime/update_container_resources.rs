@@ -1,0 +1,22 @@
+//! UpdateContainerResources: changes limits of a created or running container. Zero and empty fields keep what is.
+
+use peapod_api::v1::{UpdateContainerResourcesRequest, UpdateContainerResourcesResponse};
+
+use crate::cri::Node;
+use crate::cri::convert::{FieldError, not_empty, required, resources};
+use crate::cri::node::find_container;
+use crate::cri::status::Answer;
+
+pub(super) async fn handle(
+    node: &Node,
+    request: UpdateContainerResourcesRequest,
+) -> Answer<UpdateContainerResourcesResponse> {
+    let id = not_empty("container_id", request.container_id)?;
+    if request.windows.is_some() {
+        return Err(FieldError::unsupported("windows", "peapod runs on Linux").into());
+    }
+    let change = resources(Some(required("linux", request.linux)?))?;
+    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
+    node.pods.update_container(&id, change).await?;
+    Ok(UpdateContainerResourcesResponse {})
+}

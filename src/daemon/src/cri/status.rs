@@ -1,0 +1,99 @@
+//! What a call can end with, and the one place where that becomes a gRPC code.
+//!
+//! The kubelet looks at few codes: NotFound, DeadlineExceeded of ExecSync, Unimplemented. Of PullImage it looks at the
+//! text, and only where the code is Unknown.
+
+use peapod_image::{PullError, RemoveError};
+use peapod_pod::Error as PodError;
+use tonic::{Code, Status};
+
+use super::convert::FieldError;
+
+/// A call that can't be answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A field is wrong.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The id is unknown.
+    #[error("{what} {id:?} not found")]
+    NotFound { what: &'static str, id: String },
+    /// The id is the beginning of several.
+    #[error("{what} {id:?} is the beginning of more than one id: give more of it")]
+    Ambiguous { what: &'static str, id: String },
+    /// Something with pods or containers.
+    #[error(transparent)]
+    Pod(#[from] PodError),
+    /// The image could not be pulled.
+    #[error("{prefix}{source}", prefix = waiting_reason(source))]
+    Pull {
+        #[from]
+        source: PullError,
+    },
+    /// The image could not be removed.
+    #[error(transparent)]
+    RemoveImage(#[from] RemoveError),
+    /// A file of the node could not be read.
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    /// Not built yet.
+    #[error("{0} is not implemented yet")]
+    Unimplemented(&'static str),
+}
+
+/// What every call returns.
+pub(crate) type Answer<T> = Result<T, Failure>;
+
+impl Failure {
+    /// What the caller is told to do, in gRPC's words.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Field(error) if error.is_unsupported() => Code::Unimplemented,
+            Self::Field(_) | Self::Ambiguous { .. } => Code::InvalidArgument,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Pod(error) => pod_code(error),
+            Self::Pull { source } => pull_code(source),
+            Self::RemoveImage(_) | Self::Io { .. } => Code::Internal,
+            Self::Unimplemented(_) => Code::Unimplemented,
+        }
+    }
+
+    /// Whether this says that the thing in question is gone, which many calls want anyway.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Pod(PodError::NotFound { .. }))
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.code(), failure.to_string())
+    }
+}
+
+fn pod_code(error: &PodError) -> Code {
+    match error {
+        PodError::NotFound { .. } | PodError::ImageNotFound(_) => Code::NotFound,
+        PodError::AlreadyExists { .. } => Code::AlreadyExists,
+        PodError::Precondition { .. } => Code::FailedPrecondition,
+        PodError::Invalid { .. } => Code::InvalidArgument,
+        PodError::ExecTimeout(_) => Code::DeadlineExceeded,
+        PodError::Busy { .. } | PodError::Overridden { .. } => Code::Aborted,
+        PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,
+        // Shown to users as they are: the kubelet puts codes before the text, but not this one.
+        PodError::Runtime(_) | PodError::Failed { .. } => Code::Unknown,
+    }
+}
+
+/// The kubelet makes the word before the colon the reason that users see, and cuts it off the message.
+fn waiting_reason(error: &PullError) -> &'static str {
+    if error.is_unavailable() { "RegistryUnavailable: " } else { "" }
+}
+
+/// Of a registry's answers the kubelet shows the bare text only if the code is Unknown.
+fn pull_code(error: &PullError) -> Code {
+    match error {
+        PullError::Reference(_) => Code::InvalidArgument,
+        PullError::Cancelled { .. } => Code::Cancelled,
+        _ => Code::Unknown,
+    }
+}

@@ -1,0 +1,158 @@
+//! The daemon's place on the node: its folders, the lock that keeps a second daemon out, and the socket.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::mount::{MountFlags, MountPropagationFlags};
+
+/// Why the daemon can't take its place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    /// Somebody else has the state root.
+    #[error("{}: another peapod (pid {pid}) works with this state root: stop it, or use another --state-root", path.display())]
+    Locked { path: PathBuf, pid: String },
+    /// Somebody else answers on the socket.
+    #[error("{}: somebody listens there already: stop it, or use another --socket", path.display())]
+    SocketTaken { path: PathBuf },
+    /// Not root, a full disk, a file in the way.
+    #[error("{what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
+    move |source| PlaceError::Io { what, path: path.to_owned(), source }
+}
+
+/// The state root, held. Nobody else works with it until this is dropped.
+#[derive(Debug)]
+pub(crate) struct StateLock {
+    _file: File,
+}
+
+/// Makes the state root and locks it.
+pub(crate) fn lock_state(root: &Path) -> Result<StateLock, PlaceError> {
+    folder(root, 0o711)?;
+    let path = root.join("lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io_error("can't open", &path))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            let pid = if holder.trim().is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() };
+            return Err(PlaceError::Locked { path, pid });
+        }
+        Err(error) => return Err(io_error("can't lock", &path)(error.into())),
+    }
+    // For the message above only, so a failure costs nothing.
+    let _ = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
+    Ok(StateLock { _file: file })
+}
+
+/// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it.
+pub(crate) fn prepare_run_root(root: &Path) -> Result<(), PlaceError> {
+    folder(root, 0o711)?;
+    if !is_own_tmpfs(root).map_err(io_error("can't look at", root))? {
+        rustix::mount::mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0711"))
+            .map_err(|error| io_error("can't mount a tmpfs on", root)(error.into()))?;
+    }
+    rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
+        .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
+    folder(&root.join("s"), 0o700)?;
+    folder(&root.join("pods"), 0o711)
+}
+
+/// A tmpfs that begins here, left by an earlier run of the daemon.
+fn is_own_tmpfs(root: &Path) -> io::Result<bool> {
+    const TMPFS: i64 = 0x0102_1994;
+    let parent = root.parent().unwrap_or(Path::new("/"));
+    let begins_here = std::fs::metadata(root)?.dev() != std::fs::metadata(parent)?.dev();
+    let kind = rustix::fs::statfs(root)?.f_type;
+    #[allow(clippy::unnecessary_cast, reason = "its type differs between machines")]
+    Ok(begins_here && kind as i64 == TMPFS)
+}
+
+/// Makes a folder with its parents; an existing one keeps its mode.
+fn folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(io_error("can't make", parent))?;
+    }
+    DirBuilder::new().mode(mode).create(path).map_err(io_error("can't make", path))
+}
+
+/// The socket, open under another name; clients find it only once it is [published](Socket::publish).
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+/// Binds the socket with its final mode.
+pub(crate) fn bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(PlaceError::SocketTaken { path: path.to_owned() });
+    }
+    if let Some(parent) = path.parent() {
+        folder(parent, 0o711)?;
+    }
+    // As short as the final name, which was checked to fit.
+    let temporary = path.with_file_name(".new");
+    match std::fs::remove_file(&temporary) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("can't remove", &temporary)(error)),
+    }
+    let listener = UnixListener::bind(&temporary).map_err(io_error("can't bind", &temporary))?;
+    std::fs::set_permissions(&temporary, Permissions::from_mode(mode))
+        .map_err(io_error("can't set the mode of", &temporary))?;
+    listener.set_nonblocking(true).map_err(io_error("can't use", &temporary))?;
+    Ok(Socket { listener, temporary, path: path.to_owned() })
+}
+
+impl Socket {
+    /// Takes the place of whatever an earlier daemon left: there is no moment without a socket of the right mode.
+    pub(crate) fn publish(self) -> Result<UnixListener, PlaceError> {
+        std::fs::rename(&self.temporary, &self.path).map_err(io_error("can't make", &self.path))?;
+        Ok(self.listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_refused_by_pid() {
+        let root = tempfile::tempdir().unwrap();
+        let held = lock_state(root.path()).unwrap();
+        let refused = lock_state(root.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        drop(held);
+        lock_state(root.path()).unwrap();
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("peapod.sock");
+        drop(bind(&path, 0o600).unwrap().publish().unwrap());
+        let live = bind(&path, 0o660).unwrap().publish().unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
+        assert!(matches!(bind(&path, 0o660), Err(PlaceError::SocketTaken { .. })));
+        drop(live);
+    }
+}

@@ -1,0 +1,140 @@
+//! From a ready configuration to a daemon that answers, and to its end.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use peapod_api::v1::image_service_server::ImageServiceServer;
+use peapod_api::v1::runtime_service_server::RuntimeServiceServer;
+use peapod_cgroup::Hierarchy;
+use peapod_image::Images;
+use peapod_network::Network;
+use peapod_pod::{Parts, Pods};
+use peapod_store::{Database, Durability, Migration};
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use crate::config::Config;
+use crate::cri::{ImageCalls, Node, RuntimeCalls};
+use crate::place;
+
+/// Serves until somebody asks for the end.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before anything else, so that an early one is not lost.
+    let end = end_requested()?;
+    let _lock = place::lock_state(&config.state_root)?;
+    place::prepare_run_root(&config.run_root)?;
+    let socket = place::bind(&config.grpc.socket, config.grpc.mode)?;
+
+    // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
+    // it is gone.
+    let node = Arc::new(open(config).await?);
+    let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
+    let config = &node.config;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        socket = %config.grpc.socket.display(),
+        state_root = %config.state_root.display(),
+        run_root = %config.run_root.display(),
+        runtime = config.pods.default_runtime,
+        pods = node.pods.snapshot().pods().count(),
+        images = node.images.list().len(),
+        "serving"
+    );
+    tell_init(NotifyState::Ready);
+    answer_calls(&node, listener, end).await?;
+    tell_init(NotifyState::Stopping);
+    close(&node).await;
+    Ok(())
+}
+
+/// Opens the rooms, those first that others are made from.
+async fn open(config: Config) -> anyhow::Result<Node> {
+    // Fails only if something in this process chose one before, and then there is one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cgroups = Hierarchy::detect(&config.pods.cgroup_root).context("cgroups can't be used")?;
+    let state =
+        database(&config, "state.db", Durability::Normal, &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS])?;
+    let images = database(&config, "image.db", Durability::Full, &[peapod_image::MIGRATIONS])?;
+    let images = Images::open(config.images.clone(), images).await?;
+    let network = Network::open(config.network.clone(), state.clone()).await?;
+    let parts = Parts { db: state, images: images.clone(), network: network.clone() };
+    let pods = Pods::open(config.pods.clone(), parts).await?;
+    Ok(Node::new(config, pods, images, network, cgroups))
+}
+
+fn database(config: &Config, name: &str, durability: Durability, rooms: &[&[Migration]]) -> anyhow::Result<Database> {
+    let migrations: Vec<Migration> = rooms.iter().copied().flatten().copied().collect();
+    Ok(Database::open(&config.state_root.join(name), durability, &migrations)?)
+}
+
+/// Answers until the end is requested, then gives the calls that are going on a moment. What they started goes on by
+/// itself: a call only waits.
+async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let limit = node.config.grpc.max_message_bytes;
+    let runtime = RuntimeServiceServer::new(RuntimeCalls(node.clone()))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let image = ImageServiceServer::new(ImageCalls(node.clone()))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let server = Server::builder()
+        .add_service(runtime)
+        .add_service(image)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), requested(end.clone()));
+    let shutdown = node.config.timeouts.shutdown;
+    let too_long = async {
+        requested(end).await;
+        tokio::time::sleep(shutdown).await;
+    };
+    tokio::select! {
+        ended = server => ended.context("the server failed"),
+        () = too_long => {
+            tracing::info!("calls are still waiting: their clients will ask again");
+            Ok(())
+        }
+    }
+}
+
+/// Lets go of the pods, which run on.
+async fn close(node: &Node) {
+    if tokio::time::timeout(node.config.timeouts.shutdown, node.pods.close()).await.is_err() {
+        tracing::warn!("pods were not let go of in time; the next start finds them all the same");
+    }
+    tracing::info!("ended");
+}
+
+/// Turns SIGTERM and SIGINT into a flag that many can wait for.
+fn end_requested() -> anyhow::Result<watch::Receiver<bool>> {
+    let mut term = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
+    let (request, requested) = watch::channel(false);
+    // Ends with the process: it waits for nothing but signals.
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "ending");
+        request.send_replace(true);
+    });
+    Ok(requested)
+}
+
+/// Waits until the end is requested.
+async fn requested(mut end: watch::Receiver<bool>) {
+    // An error means that nobody can ask any more: that is no request.
+    if end.wait_for(|end| *end).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells systemd, where there is one.
+fn tell_init(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager can't be told");
+    }
+}
