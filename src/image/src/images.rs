@@ -3,85 +3,133 @@
 use crate::config::Config;
 use crate::error::{LeaseError, OpenError, PullError, RemoveError};
 use crate::model::{FsInfo, Image, ImageId, PullRequest, Rootfs};
-use peapod_store::{Database, Migration, StoreError};
+use crate::open;
+use crate::pull::pull;
+use crate::records;
+use crate::reference::Reference;
+use crate::store::Store;
+use peapod_store::{Database, StoreError};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
-
-/// The tables of this crate, for [`Database::open`].
-pub const MIGRATIONS: &[Migration] = &[];
 
 /// All images of this node; clones share them.
 #[derive(Clone)]
 pub struct Images {
-    config: Arc<Config>,
+    store: Arc<Store>,
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images").field("state_root", &self.store.config.state_root).finish_non_exhaustive()
+    }
 }
 
 impl Images {
-    /// Opens the store and drops what a killed process left half made.
+    /// Opens the store below `config.state_root`, with its records in `db` (which should be opened with
+    /// [`peapod_store::Durability::Full`] and [`crate::MIGRATIONS`]), and drops what a killed process left half made.
+    ///
+    /// Partial blobs stay for a while: the next pull resumes them.
     ///
     /// # Errors
     /// [`OpenError`]: a directory or the records can't be used.
-    pub async fn open(config: Config, _db: Database) -> Result<Self, OpenError> {
-        Ok(Self { config: Arc::new(config) })
+    pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
+        let store = Arc::new(Store::new(config, db)?);
+        store.load().await?;
+        open::tidy(&store).await?;
+        store.sweep_soon();
+        Ok(Self { store })
     }
 
-    /// All images; a snapshot, no waiting.
+    /// All images, oldest first; a snapshot that costs nothing.
     #[must_use]
     pub fn list(&self) -> Arc<Vec<Arc<Image>>> {
-        Arc::default()
+        Arc::clone(&self.store.catalog().images)
     }
 
-    /// The image that `reference` means.
+    /// The image that `reference` means: an id with or without `sha256:`, a name with a tag (or `latest`) or a digest,
+    /// or the beginning of an id, at least six digits of it, that fits no other image. Looks at memory alone.
     #[must_use]
-    pub fn resolve(&self, _reference: &str) -> Option<Arc<Image>> {
-        None
+    pub fn resolve(&self, reference: &str) -> Option<Arc<Image>> {
+        self.store.catalog().resolve(reference, &self.store.config.default_registry)
     }
 
-    /// Pulls an image.
+    /// Pulls an image; the registry is asked even if the image is here, because its answer is the right to use it.
+    ///
+    /// Equal requests at the same time are one pull. Dropping the future gives up interest in it; the last one to do so
+    /// cancels the transfers. Bytes of blobs that have come stay, and the next pull goes on from there.
     ///
     /// # Errors
-    /// [`PullError`].
+    /// [`PullError`]; nothing of a failed pull is visible.
     pub async fn pull(&self, request: PullRequest) -> Result<Arc<Image>, PullError> {
-        Err(PullError::Cancelled { reference: request.reference })
+        let PullRequest { reference, credentials } = request;
+        let reference = Reference::parse(&reference, &self.store.config.default_registry)?;
+        let key = (reference.clone(), credentials.clone());
+        let cancelled = PullError::Cancelled { reference: reference.to_string() };
+        let work = pull(Arc::clone(&self.store), reference, credentials);
+        self.store.pull_flights.join(key, work).await.result.unwrap_or(Err(cancelled))
     }
 
-    /// Removes the image that `reference` means, with all its tags.
+    /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.
+    ///
+    /// When this returns, the image is in no list. Layers that leases still need stay until those are given back; the
+    /// others go in the background.
     ///
     /// # Errors
-    /// [`RemoveError`].
-    pub async fn remove(&self, _reference: &str) -> Result<(), RemoveError> {
+    /// [`RemoveError`]: the records can't be written.
+    pub async fn remove(&self, reference: &str) -> Result<(), RemoveError> {
+        if let Some(image) = self.resolve(reference) {
+            let id = image.id.clone();
+            self.store.change(move |tx| records::delete_image(tx, &id)).await?;
+            self.store.sweep_soon();
+        }
         Ok(())
     }
 
-    /// Keeps the image's layers for `holder`.
+    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal.
+    /// Asking again gives the same answer; one holder has one lease.
     ///
     /// # Errors
-    /// [`LeaseError`].
-    pub async fn lease(&self, image: &ImageId, _holder: &str) -> Result<Rootfs, LeaseError> {
-        Err(LeaseError::NotFound { image: image.to_string() })
+    /// [`LeaseError`]: there is no such image, or the records can't be written.
+    pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
+        let (id, holder) = (image.clone(), holder.to_owned());
+        let found = self.store.db.write(move |tx| records::insert_lease(tx, &id, &holder)).await?;
+        let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;
+        let layers = self.store.layers_dir();
+        let mut lower_dirs: Vec<_> = shorts.iter().map(|short| layers.join(short).join("diff")).collect();
+        if lower_dirs.is_empty() {
+            lower_dirs.push(layers.join(open::EMPTY).join("diff"));
+        }
+        Ok(Rootfs { lower_dirs })
     }
 
-    /// Gives `holder`'s lease back; idempotent.
+    /// Gives `holder`'s lease back. Giving back what is not held is fine.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn release(&self, _holder: &str) -> Result<(), StoreError> {
+    /// [`StoreError`]: the records can't be written.
+    pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        let holder = holder.to_owned();
+        if self.store.db.write(move |tx| records::delete_lease(tx, &holder)).await? {
+            self.store.sweep_soon();
+        }
         Ok(())
     }
 
     /// Every holder of a lease with its image, so that leases of forgotten containers can be given back.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]: the records can't be read.
     pub async fn leases(&self) -> Result<Vec<(String, ImageId)>, StoreError> {
-        Ok(Vec::new())
+        self.store.db.read(records::leases).await
     }
 
-    /// What the store takes on disk, from counters.
+    /// What the store takes on disk, from its records.
     ///
     /// # Errors
-    /// None today; the records may be asked one day.
+    /// None today: nothing on disk is asked.
     pub async fn fs_info(&self) -> Result<FsInfo, io::Error> {
-        Ok(FsInfo { mountpoint: self.config.state_root.clone(), used_bytes: 0, inodes_used: 0 })
+        let catalog = self.store.catalog();
+        let mountpoint = self.store.config.state_root.clone();
+        Ok(FsInfo { mountpoint, used_bytes: catalog.bytes, inodes_used: catalog.inodes })
     }
 }

@@ -1,20 +1,48 @@
 //! Images: pulled from registries, verified, unpacked into layers, leased to containers.
 //!
+//! [`Images`] is the door. A pull goes through `pull` (reference to manifest to layers), `registry` (HTTP, credentials,
+//! mirrors from `hosts`), `fetch` (transfer and unpacking of one layer at the same time), `unpack` (a hostile archive to
+//! a directory) and `store`, which makes the result visible in one transaction of `records`. Lists and look-ups read
+//! `catalog`, an immutable picture.
+//!
+//! On disk, below the state root:
+//!
+//! ```text
+//! image.db             the truth: images with manifest and configuration, names, layers, leases
+//! ingest/<hex>.part    compressed blobs on their way; resumed by the next pull; gone once unpacked
+//! ingest/<random>/     layers being unpacked
+//! layers/<random>/diff unpacked layers: lower directories of overlays
+//! ```
+//!
+//! A directory that the records do not know does not exist: the next start removes it.
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
+mod catalog;
 mod config;
 mod digest;
 mod error;
+mod fetch;
+mod flights;
+mod hosts;
 mod images;
+mod layers;
+mod manifest;
 mod model;
+mod open;
+mod pull;
+mod records;
 mod reference;
+mod registry;
 mod rootfs;
+mod scratch;
+mod store;
 mod unpack;
 
 pub use config::Config;
 pub use digest::Digest;
 pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError};
-pub use images::{Images, MIGRATIONS};
+pub use images::Images;
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
+pub use records::MIGRATIONS;
 pub use reference::{Reference, ReferenceError, Selector};
 pub use unpack::{ArchiveError, Problem};

@@ -1,0 +1,169 @@
+//! One layer, from the registry to a directory of its own.
+
+use super::claim::Claims;
+use super::download::Download;
+use super::gauge::growing;
+use crate::config::Config;
+use crate::digest::{Digest, Hasher};
+use crate::error::PullError;
+use crate::manifest::Blob;
+use crate::registry::Session;
+use crate::scratch::Scratch;
+use crate::unpack::{Unpacked, unpack};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What fetching layers needs, shared by all pulls.
+pub(crate) struct Fetcher {
+    ingest: PathBuf,
+    claims: Claims,
+    downloads: Semaphore,
+    unpacks: Arc<Semaphore>,
+}
+
+/// A layer that was verified and unpacked, and that nobody knows of yet.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    /// Holds `diff`; goes when dropped.
+    pub(crate) dir: Scratch,
+    pub(crate) implicit: BTreeSet<Vec<u8>>,
+    pub(crate) inodes: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            ingest: config.state_root.join("ingest"),
+            claims: Claims::default(),
+            downloads: Semaphore::new(config.max_downloads.max(1)),
+            unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
+        }
+    }
+
+    /// Transfers, verifies and unpacks `blob`. A blob whose bytes are wrong is fetched once more from its beginning:
+    /// what an earlier pull left may be damaged.
+    pub(crate) async fn fetch(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
+        let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
+        let _claim = self.claims.claim(&blob.digest).await.ok_or_else(cancelled)?;
+        match self.attempt(session, blob, diff_id).await {
+            Err(PullError::Digest { found, .. }) => {
+                tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
+                self.attempt(session, blob, diff_id).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
+        let path = self.ingest.join(format!("{}.part", blob.digest.hex()));
+        let disk = |source| PullError::disk(&path, source);
+        let (file, position) = open(path.clone(), blob.size).await.map_err(disk)?;
+        let (growth, reader) = growing(Arc::clone(&file), position);
+        let download = Download { session, blob, file: Arc::clone(&file), path: path.clone(), position, growth };
+
+        let transfer = async {
+            // Closed never: the semaphore lives as long as this.
+            let _permit = self.downloads.acquire().await;
+            download.run().await
+        };
+        let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader));
+        transferred?;
+        let (unpacked, dir) = match unpacked {
+            Ok(done) => done,
+            Err(error) => {
+                // Damaged on its way, or made so? The digest knows.
+                let found = digest_of(file).await.map_err(disk)?;
+                forget(&path);
+                if found != blob.digest {
+                    return Err(PullError::Digest { what: blob.digest.clone(), found });
+                }
+                return Err(error.about(&blob.digest));
+            }
+        };
+        // Unpacked or wrong, the compressed bytes have no further use.
+        forget(&path);
+        if unpacked.blob != blob.digest {
+            return Err(PullError::Digest { what: blob.digest.clone(), found: unpacked.blob });
+        }
+        if unpacked.diff_id != *diff_id {
+            let (layer, wanted) = (blob.digest.clone(), diff_id.clone());
+            return Err(PullError::DiffId { layer, wanted, found: unpacked.diff_id });
+        }
+        let applied = unpacked.applied;
+        Ok(Fresh { dir, implicit: applied.implicit, inodes: applied.inodes, bytes: applied.bytes })
+    }
+
+    /// Unpacks what `reader` brings on a blocking thread, of which there are few. If this future is dropped the
+    /// transfer's end of the file is too: the thread finds that out at its next read, ends and removes what it made.
+    async fn unpack<R: Read + Send + 'static>(&self, reader: R) -> Result<(Unpacked, Scratch), UnpackFailure> {
+        let permit = Arc::clone(&self.unpacks).acquire_owned().await;
+        let ingest = self.ingest.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let disk = |source| UnpackFailure::Disk(ingest.clone(), source);
+            let dir = Scratch::new(&ingest).map_err(disk)?;
+            let diff = dir.path().join("diff");
+            std::fs::create_dir(&diff).map_err(disk)?;
+            let root = OwnedFd::from(File::open(&diff).map_err(disk)?);
+            let unpacked = unpack(reader, root).map_err(|error| UnpackFailure::Archive(Box::new(error)))?;
+            Ok((unpacked, dir))
+        });
+        work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
+    }
+}
+
+enum UnpackFailure {
+    Archive(Box<crate::unpack::ArchiveError>),
+    Disk(PathBuf, std::io::Error),
+}
+
+impl UnpackFailure {
+    fn about(self, layer: &Digest) -> PullError {
+        match self {
+            Self::Archive(source) => PullError::Archive { layer: layer.clone(), source: Arc::from(source) },
+            Self::Disk(path, source) => PullError::disk(&path, source),
+        }
+    }
+}
+
+/// Opens a partial blob and says how much of it is there; more than there can be is worth nothing.
+async fn open(path: PathBuf, size: u64) -> std::io::Result<(Arc<File>, u64)> {
+    let open = tokio::task::spawn_blocking(move || {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut length = file.metadata()?.len();
+        if length > size {
+            file.set_len(0)?;
+            length = 0;
+        }
+        Ok((Arc::new(file), length))
+    });
+    open.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
+    use std::os::unix::fs::FileExt;
+    let work = tokio::task::spawn_blocking(move || {
+        let (mut hasher, mut position, mut buffer) = (Hasher::default(), 0, vec![0; 128 << 10]);
+        loop {
+            let count = file.read_at(&mut buffer, position)?;
+            if count == 0 {
+                return Ok(hasher.finish());
+            }
+            hasher.update(&buffer[..count]);
+            position += count as u64;
+        }
+    });
+    work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+fn forget(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "a partial blob can't be removed");
+    }
+}

@@ -1,0 +1,12 @@
+//! Getting a layer here: the transfer and the unpacking of one blob run at the same time, joined by a file.
+//!
+//! The transfer writes to `ingest/<digest>.part` and resumes there after any interruption; the unpacker reads the same
+//! file from its beginning and waits where the transfer has not come yet. Neither knows of the other's retries.
+
+mod claim;
+mod download;
+mod gauge;
+mod layer;
+
+pub(crate) use claim::Claims;
+pub(crate) use layer::{Fetcher, Fresh};

@@ -1,0 +1,124 @@
+//! Layers on their way from a finished unpack to a record.
+
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::fetch::Fresh;
+use crate::records::LayerRow;
+use crate::unpack::take_after;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// An unpacked layer that a pull (or several) will record. Its directory goes with the last of them if none does.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) chain_id: Digest,
+    parent: Option<Digest>,
+    diff_id: Digest,
+    short: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    fresh: Fresh,
+    placed: bool,
+}
+
+impl Layer {
+    pub(crate) fn new(chain_id: Digest, parent: Option<Digest>, diff_id: Digest, fresh: Fresh) -> Self {
+        let short = fresh.dir.name().to_owned();
+        Self { chain_id, parent, diff_id, short, state: Mutex::new(State { fresh, placed: false }) }
+    }
+
+    /// Finishes the directory and moves it to its place in `layers`, once. `below` are the layers under it, which have
+    /// their place already, top layer first. Blocks.
+    pub(crate) fn place(&self, layers: &Path, below: &[PathBuf]) -> Result<PathBuf, PullError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.placed {
+            let diff = state.fresh.dir.path().join("diff");
+            take_after(&diff, &state.fresh.implicit, below).map_err(|source| PullError::disk(&diff, source))?;
+            state.fresh.dir.move_into(layers).map_err(|source| PullError::disk(layers, source))?;
+            state.placed = true;
+        }
+        Ok(state.fresh.dir.path().join("diff"))
+    }
+
+    pub(crate) fn row(&self) -> LayerRow {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        LayerRow {
+            chain_id: self.chain_id.clone(),
+            parent: self.parent.clone(),
+            diff_id: self.diff_id.clone(),
+            short: self.short.clone(),
+            bytes: state.fresh.bytes,
+            inodes: state.fresh.inodes,
+        }
+    }
+
+    /// The records know of it under `short`: if that is this one, it stays.
+    pub(crate) fn recorded_as(&self, short: &str) {
+        if self.short == short {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).fresh.dir.keep();
+        }
+    }
+}
+
+/// Layers that are ready and not yet recorded, so that another pull finds them.
+#[derive(Default)]
+pub(crate) struct Ready {
+    layers: Mutex<HashMap<Digest, Weak<Layer>>>,
+}
+
+impl Ready {
+    pub(crate) fn add(&self, layer: &Arc<Layer>) {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.retain(|_, layer| layer.strong_count() > 0);
+        layers.insert(layer.chain_id.clone(), Arc::downgrade(layer));
+    }
+
+    pub(crate) fn get(&self, chain_id: &Digest) -> Option<Arc<Layer>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(chain_id).and_then(Weak::upgrade)
+    }
+}
+
+/// Chains that pulls count on: a sweep leaves them.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    chains: Mutex<HashMap<Digest, usize>>,
+}
+
+impl Holds {
+    pub(crate) fn hold(self: &Arc<Self>, chains: &[Digest]) -> Hold {
+        let mut held = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        for chain in chains {
+            *held.entry(chain.clone()).or_default() += 1;
+        }
+        Hold { holds: Arc::clone(self), chains: chains.to_vec() }
+    }
+
+    pub(crate) fn is_held(&self, chain: &Digest) -> bool {
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner).contains_key(chain)
+    }
+}
+
+/// Ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    holds: Arc<Holds>,
+    chains: Vec<Digest>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.holds.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        for chain in &self.chains {
+            if let Some(count) = held.get_mut(chain) {
+                *count -= 1;
+                if *count == 0 {
+                    held.remove(chain);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One pull, from a reference to a visible image.
+
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::hosts::hosts;
+use crate::layers::{Hold, Layer};
+use crate::manifest::{Blob, Configuration, Document, Manifest, Platform, configuration, document};
+use crate::model::{Credentials, Image, ImageId};
+use crate::records::{ImageRow, NameRow, chains, present};
+use crate::reference::{Reference, Selector};
+use crate::registry::{Fetched, Session};
+use crate::store::Store;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How often another pull's failure on a shared layer is answered by trying on one's own.
+const OWN_TRIES: usize = 3;
+
+/// Pulls `reference`. Whoever drops this future takes the transfers back; what is already on disk of a blob stays.
+pub(crate) async fn pull(
+    store: Arc<Store>,
+    reference: Reference,
+    credentials: Option<Credentials>,
+) -> Result<Arc<Image>, PullError> {
+    let (config, registry) = (Arc::clone(&store.config), reference.registry.clone());
+    let found = tokio::task::spawn_blocking(move || hosts(&config, &registry)).await;
+    let hosts = found.map_err(|_| PullError::Cancelled { reference: reference.to_string() })??;
+    let clients = Arc::clone(&store.clients);
+    let session = Arc::new(Session::new(&store.config, clients, hosts, reference, credentials));
+    Pull { store, session }.run().await
+}
+
+struct Pull {
+    store: Arc<Store>,
+    session: Arc<Session>,
+}
+
+impl Pull {
+    async fn run(&self) -> Result<Arc<Image>, PullError> {
+        // What is here is not transferred again, but asking the registry stands for the right to use it.
+        if self.store.shown.get().by_name(&self.reference().to_string()).is_some()
+            && let Some(digest) = self.session.head().await
+            && let Some(image) = self.known(&digest)
+            && let Some(image) = self.name(&image.id, &digest).await?
+        {
+            return Ok(image);
+        }
+        let top = self.session.manifest(&self.reference().selector).await?;
+        if let Some(image) = self.known(&top.digest)
+            && let Some(image) = self.name(&image.id, &top.digest).await?
+        {
+            return Ok(image);
+        }
+        let (bytes, manifest) = self.choose(&top).await?;
+        let config = self.session.config(&manifest.config.digest).await?;
+        let id = ImageId(manifest.config.digest.clone());
+        if self.store.shown.get().by_id(&id).is_some()
+            && let Some(image) = self.name(&id, &top.digest).await?
+        {
+            return Ok(image);
+        }
+        let Configuration { diff_ids, run } = configuration(&config).map_err(|problem| self.unusable(problem))?;
+        if diff_ids.len() != manifest.layers.len() {
+            let (layers, diffs) = (manifest.layers.len(), diff_ids.len());
+            return Err(self.unusable(format!("its manifest has {layers} layers, its configuration {diffs}")));
+        }
+        let (layers, _hold) = self.layers(&manifest.layers, &diff_ids).await?;
+        let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
+        self.store.commit(image, layers, self.names(&top.digest)).await
+    }
+
+    fn reference(&self) -> &Reference {
+        &self.session.reference
+    }
+
+    fn unusable(&self, problem: String) -> PullError {
+        PullError::Manifest { reference: self.reference().to_string(), problem }
+    }
+
+    /// The image that this repository's manifest is known to lead to.
+    fn known(&self, digest: &Digest) -> Option<Arc<Image>> {
+        self.store.shown.get().by_name(&self.reference().with_digest(digest))
+    }
+
+    async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
+        Ok(self.store.name(id.clone(), self.names(digest)).await?)
+    }
+
+    /// The names under which the image is known after this pull.
+    fn names(&self, digest: &Digest) -> Vec<NameRow> {
+        let reference = self.reference();
+        let mut names = vec![NameRow { reference: reference.with_digest(digest), is_digest: true }];
+        if matches!(reference.selector, Selector::Tag(_)) {
+            names.push(NameRow { reference: reference.to_string(), is_digest: false });
+        }
+        names
+    }
+
+    /// The manifest for this machine, with its bytes.
+    async fn choose(&self, top: &Fetched) -> Result<(Vec<u8>, Manifest), PullError> {
+        let read = |fetched: &Fetched| {
+            document(&fetched.bytes, fetched.media_type.as_deref()).map_err(|problem| self.unusable(problem))
+        };
+        let index = match read(top)? {
+            Document::Manifest(manifest) => return Ok((top.bytes.clone(), manifest)),
+            Document::Index(index) => index,
+        };
+        let platform = Platform::host();
+        let chosen = platform.choose(&index).map_err(|refused| match refused {
+            Err(problem) => self.unusable(problem),
+            Ok(offered) => PullError::NoPlatform {
+                reference: self.reference().to_string(),
+                wanted: format!("{}/{}", platform.os, platform.architecture),
+                offered: if offered.is_empty() { "none".to_owned() } else { offered },
+            },
+        })?;
+        let fetched = self.session.manifest(&Selector::Digest(chosen.digest)).await?;
+        match read(&fetched)? {
+            Document::Manifest(manifest) => Ok((fetched.bytes, manifest)),
+            Document::Index(_) => Err(self.unusable("its index leads to another index".to_owned())),
+        }
+    }
+
+    /// All layers that are not recorded yet, unpacked. What is recorded stays for as long as the hold lives.
+    async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
+        let chains = chains(diff_ids);
+        let hold = self.store.holds.hold(&chains);
+        // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
+        let wanted = chains.clone();
+        let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;
+        let missing = blobs.iter().zip(diff_ids).enumerate().filter_map(|(index, (blob, diff_id))| {
+            let chain = chains.get(index).filter(|chain| !present.contains_key(*chain))?;
+            let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();
+            Some(self.layer(chain.clone(), parent, diff_id.clone(), blob.clone()))
+        });
+        let layers = futures_util::future::try_join_all(missing).await?;
+        Ok((layers, hold))
+    }
+
+    async fn layer(
+        &self,
+        chain: Digest,
+        parent: Option<Digest>,
+        diff_id: Digest,
+        blob: Blob,
+    ) -> Result<Arc<Layer>, PullError> {
+        let mut tries = 0;
+        loop {
+            if let Some(ready) = self.store.ready.get(&chain) {
+                return Ok(ready);
+            }
+            let (store, session) = (Arc::clone(&self.store), Arc::clone(&self.session));
+            let (own_chain, parent, diff_id, blob) = (chain.clone(), parent.clone(), diff_id.clone(), blob.clone());
+            let work = async move {
+                let fresh = store.fetcher.fetch(&session, &blob, &diff_id).await?;
+                let layer = Arc::new(Layer::new(own_chain, parent, diff_id, fresh));
+                store.ready.add(&layer);
+                Ok(layer)
+            };
+            let landed = self.store.layer_flights.join(chain.clone(), work).await;
+            tries += 1;
+            match landed.result {
+                Some(Ok(layer)) => return Ok(layer),
+                // Somebody else's registry or credentials failed; ours may do.
+                _ if !landed.own && tries < OWN_TRIES => {}
+                Some(Err(error)) => return Err(error),
+                None => return Err(PullError::Cancelled { reference: self.reference().to_string() }),
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The tables of `image.db`, and every statement on them.
+//!
+//! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
+//! exist, whatever is on disk.
+
+use crate::catalog::Catalog;
+use crate::digest::{Digest, chain_id};
+use crate::model::{Image, ImageConfig, ImageId};
+use peapod_store::Migration;
+use peapod_store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, types::Type};
+use std::collections::{BTreeMap, HashMap};
+
+/// The tables of this crate, for [`peapod_store::Database::open`].
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    room: "image",
+    version: 1,
+    sql: "
+    CREATE TABLE layers (
+        chain_id TEXT PRIMARY KEY,
+        parent TEXT,
+        diff_id TEXT NOT NULL,
+        short TEXT NOT NULL UNIQUE,
+        bytes INTEGER NOT NULL,
+        inodes INTEGER NOT NULL
+    );
+    CREATE TABLE images (
+        id TEXT PRIMARY KEY,
+        chain_id TEXT,
+        size INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        annotations TEXT NOT NULL,
+        manifest BLOB NOT NULL,
+        config BLOB NOT NULL
+    );
+    CREATE TABLE names (
+        reference TEXT PRIMARY KEY,
+        image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        digest INTEGER NOT NULL
+    );
+    CREATE INDEX names_image ON names (image_id);
+    CREATE TABLE leases (holder TEXT PRIMARY KEY, image_id TEXT NOT NULL, chain_id TEXT);
+    ",
+}];
+
+/// A name that leads to an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NameRow {
+    /// `name:tag` or `name@digest`.
+    pub(crate) reference: String,
+    pub(crate) is_digest: bool,
+}
+
+/// A layer to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerRow {
+    pub(crate) chain_id: Digest,
+    pub(crate) parent: Option<Digest>,
+    pub(crate) diff_id: Digest,
+    pub(crate) short: String,
+    pub(crate) bytes: u64,
+    pub(crate) inodes: u64,
+}
+
+/// An image to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageRow {
+    pub(crate) id: ImageId,
+    pub(crate) diff_ids: Vec<Digest>,
+    pub(crate) run: ImageConfig,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) config: Vec<u8>,
+}
+
+/// Records an image with the layers that were made for it. Answers with the directory that each chain has now: another
+/// pull may have recorded the same chain first.
+pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[LayerRow]) -> rusqlite::Result<()> {
+    for layer in layers {
+        tx.prepare_cached("INSERT OR IGNORE INTO layers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
+            layer.chain_id.as_str(),
+            layer.parent.as_ref().map(Digest::as_str),
+            layer.diff_id.as_str(),
+            &layer.short,
+            layer.bytes.cast_signed(),
+            layer.inodes.cast_signed(),
+        ))?;
+    }
+    let chain = chains(&image.diff_ids).pop();
+    let mut size = (image.manifest.len() + image.config.len()) as u64;
+    for (_, bytes) in walk(tx, chain.as_ref())? {
+        size = size.saturating_add(bytes);
+    }
+    tx.execute(
+        "INSERT OR IGNORE INTO images VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            image.id.as_str(),
+            chain.as_ref().map(Digest::as_str),
+            size.cast_signed(),
+            json(&StoredConfig::from(&image.run))?,
+            json(&image.annotations)?,
+            &image.manifest,
+            &image.config,
+        ),
+    )?;
+    Ok(())
+}
+
+/// Makes `names` lead to an image; a tag that led elsewhere leaves that image. False if the image is gone.
+pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow]) -> rusqlite::Result<bool> {
+    let found: Option<i64> =
+        tx.query_row("SELECT 1 FROM images WHERE id = ?1", [image.as_str()], |row| row.get(0)).optional()?;
+    if found.is_none() {
+        return Ok(false);
+    }
+    for name in names {
+        tx.prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3)")?.execute((
+            &name.reference,
+            image.as_str(),
+            name.is_digest,
+        ))?;
+    }
+    Ok(true)
+}
+
+/// Takes an image away with all its names.
+pub(crate) fn delete_image(tx: &Transaction<'_>, image: &ImageId) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM images WHERE id = ?1", [image.as_str()]).map(drop)
+}
+
+/// Records that `holder` uses the image's layers. Answers with their directories, top layer first; `None` if neither
+/// the image nor such a lease exists.
+pub(crate) fn insert_lease(
+    tx: &Transaction<'_>,
+    image: &ImageId,
+    holder: &str,
+) -> rusqlite::Result<Option<Vec<String>>> {
+    let chain = |sql: &str, parameters: &[&str]| -> rusqlite::Result<Option<Option<String>>> {
+        tx.query_row(sql, rusqlite::params_from_iter(parameters), |row| row.get(0)).optional()
+    };
+    let found = match chain("SELECT chain_id FROM images WHERE id = ?1", &[image.as_str()])? {
+        Some(found) => found,
+        // A retry after the image was removed: what the holder has it keeps.
+        None => {
+            match chain("SELECT chain_id FROM leases WHERE holder = ?2 AND image_id = ?1", &[image.as_str(), holder])? {
+                Some(found) => found,
+                None => return Ok(None),
+            }
+        }
+    };
+    tx.execute("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3)", (holder, image.as_str(), &found))?;
+    let top = found.as_deref().and_then(Digest::parse);
+    Ok(Some(walk(tx, top.as_ref())?.into_iter().map(|(short, _)| short).collect()))
+}
+
+/// Forgets a lease; true if there was one.
+pub(crate) fn delete_lease(tx: &Transaction<'_>, holder: &str) -> rusqlite::Result<bool> {
+    Ok(tx.execute("DELETE FROM leases WHERE holder = ?1", [holder])? > 0)
+}
+
+/// All leases: holder and image.
+pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, ImageId)>> {
+    let mut statement = connection.prepare("SELECT holder, image_id FROM leases ORDER BY holder")?;
+    statement.query_map([], |row| Ok((row.get(0)?, image_id(row, 1)?)))?.collect()
+}
+
+/// Which of these chains exist, and in which directory.
+pub(crate) fn present(connection: &Connection, chains: &[Digest]) -> rusqlite::Result<HashMap<Digest, String>> {
+    let mut statement = connection.prepare_cached("SELECT short FROM layers WHERE chain_id = ?1")?;
+    let mut found = HashMap::new();
+    for chain in chains {
+        let short: Option<String> = statement.query_row([chain.as_str()], |row| row.get(0)).optional()?;
+        found.extend(short.map(|short| (chain.clone(), short)));
+    }
+    Ok(found)
+}
+
+/// The directories of all layers.
+pub(crate) fn directories(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare("SELECT short FROM layers")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Deletes the rows of layers that no image, no lease and no pull needs; answers with their directories.
+pub(crate) fn sweep(tx: &Transaction<'_>, held: impl Fn(&Digest) -> bool) -> rusqlite::Result<Vec<String>> {
+    let unused: Vec<(String, String)> = tx
+        .prepare(
+            "WITH RECURSIVE used (chain) AS (
+                SELECT chain_id FROM images WHERE chain_id IS NOT NULL
+                UNION SELECT chain_id FROM leases WHERE chain_id IS NOT NULL
+                UNION SELECT parent FROM layers JOIN used ON layers.chain_id = used.chain WHERE parent IS NOT NULL)
+             SELECT chain_id, short FROM layers WHERE chain_id NOT IN (SELECT chain FROM used)",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut gone = Vec::new();
+    for (chain, short) in unused {
+        if Digest::parse(&chain).is_some_and(|chain| held(&chain)) {
+            continue;
+        }
+        tx.prepare_cached("DELETE FROM layers WHERE chain_id = ?1")?.execute([&chain])?;
+        gone.push(short);
+    }
+    Ok(gone)
+}
+
+/// Everything that lists and statuses show.
+pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
+    let mut names: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
+    let mut statement =
+        connection.prepare_cached("SELECT image_id, reference, digest FROM names ORDER BY reference")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (tags, digests) = names.entry(row.get(0)?).or_default();
+        if row.get(2)? { digests.push(row.get(1)?) } else { tags.push(row.get(1)?) }
+    }
+    let mut statement = connection.prepare_cached("SELECT id, size, run, annotations FROM images ORDER BY rowid")?;
+    let images = statement
+        .query_map([], |row| {
+            let id = image_id(row, 0)?;
+            let (repo_tags, repo_digests) = names.remove(id.as_str()).unwrap_or_default();
+            Ok(Image {
+                id,
+                repo_tags,
+                repo_digests,
+                size: row.get::<_, i64>(1)?.cast_unsigned().max(1),
+                config: read_json::<StoredConfig>(row, 2)?.into(),
+                annotations: read_json(row, 3)?,
+                pinned: false,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let (bytes, inodes): (i64, i64) =
+        connection.query_row("SELECT coalesce(sum(bytes), 0), coalesce(sum(inodes), 0) FROM layers", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    Ok(Catalog::new(images, bytes.cast_unsigned(), inodes.cast_unsigned()))
+}
+
+/// The chain ids of layers in order, lowest first.
+pub(crate) fn chains(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chains: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        chains.push(chain_id(chains.last(), diff_id));
+    }
+    chains
+}
+
+/// Directories and sizes of a chain, top layer first.
+fn walk(tx: &Transaction<'_>, top: Option<&Digest>) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement = tx.prepare_cached("SELECT short, bytes, parent FROM layers WHERE chain_id = ?1")?;
+    let mut next = top.map(ToString::to_string);
+    let mut found = Vec::new();
+    while let Some(chain) = next.take() {
+        let (short, bytes, parent): (String, i64, Option<String>) =
+            statement.query_row([&chain], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        found.push((short, bytes.cast_unsigned()));
+        next = parent;
+    }
+    Ok(found)
+}
+
+fn image_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ImageId> {
+    let text: String = row.get(column)?;
+    ImageId::parse(&text).ok_or_else(|| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("image id {text:?}").into())
+    })
+}
+
+/// The run part of a configuration, as JSON in a column.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct StoredConfig {
+    user: String,
+    entrypoint: Vec<String>,
+    cmd: Vec<String>,
+    env: Vec<String>,
+    working_dir: String,
+    stop_signal: Option<String>,
+    labels: BTreeMap<String, String>,
+    volumes: Vec<String>,
+}
+
+impl From<&ImageConfig> for StoredConfig {
+    fn from(config: &ImageConfig) -> Self {
+        let ImageConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes } = config.clone();
+        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes }
+    }
+}
+
+impl From<StoredConfig> for ImageConfig {
+    fn from(stored: StoredConfig) -> Self {
+        let StoredConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes } = stored;
+        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes }
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
+}

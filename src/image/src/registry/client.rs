@@ -1,0 +1,129 @@
+//! HTTP clients: one for each way of connecting, shared by all pulls.
+
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::hosts::Connection;
+use reqwest::{Certificate, Client, Identity};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// More ways to connect than any node has; beyond it the cache starts over.
+const MAX_CLIENTS: usize = 64;
+/// More hosts than any node has that are out of reach at once.
+const MAX_COOLING: usize = 256;
+
+/// All clients, and which hosts were out of reach a moment ago.
+pub(crate) struct Clients {
+    connect_timeout: Duration,
+    stall_timeout: Duration,
+    cooldown: Duration,
+    plain: Client,
+    special: Mutex<HashMap<Connection, Client>>,
+    cooling: Mutex<HashMap<String, Instant>>,
+}
+
+impl Clients {
+    pub(crate) fn new(config: &Config) -> Result<Self, OpenError> {
+        // Another room may have installed it before; it is the same one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let base = Base { connect_timeout: config.connect_timeout, stall_timeout: config.stall_timeout };
+        let plain = base.build(&Connection::default()).map_err(|reason| OpenError::Client { reason })?;
+        Ok(Self {
+            connect_timeout: config.connect_timeout,
+            stall_timeout: config.stall_timeout,
+            cooldown: config.host_cooldown,
+            plain,
+            special: Mutex::default(),
+            cooling: Mutex::default(),
+        })
+    }
+
+    /// The client for such a connection. Reads certificates the first time.
+    pub(crate) async fn get(&self, connection: &Connection) -> Result<Client, String> {
+        if *connection == Connection::default() {
+            return Ok(self.plain.clone());
+        }
+        if let Some(client) = self.special.lock().unwrap_or_else(PoisonError::into_inner).get(connection) {
+            return Ok(client.clone());
+        }
+        let base = Base { connect_timeout: self.connect_timeout, stall_timeout: self.stall_timeout };
+        let wanted = connection.clone();
+        let built = tokio::task::spawn_blocking(move || base.build(&wanted)).await;
+        let client = built.map_err(|error| error.to_string())??;
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        if special.len() >= MAX_CLIENTS {
+            special.clear();
+        }
+        special.insert(connection.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// The host could not be reached: for a while others are asked first, so that a dead mirror does not slow down
+    /// every blob of every pull.
+    pub(crate) fn cool_down(&self, origin: &str) {
+        let mut cooling = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
+        if cooling.len() >= MAX_COOLING {
+            cooling.clear();
+        }
+        cooling.insert(origin.to_owned(), Instant::now() + self.cooldown);
+    }
+
+    /// The host answered.
+    pub(crate) fn reached(&self, origin: &str) {
+        self.cooling.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+    }
+
+    pub(crate) fn is_cooling(&self, origin: &str) -> bool {
+        let cooling = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
+        cooling.get(origin).is_some_and(|until| *until > Instant::now())
+    }
+}
+
+struct Base {
+    connect_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+impl Base {
+    fn build(&self, connection: &Connection) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("peapod/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connection.dial_timeout.unwrap_or(self.connect_timeout))
+            // Counts from the last byte: what stalls is broken off, what is slow is not.
+            .read_timeout(self.stall_timeout)
+            .pool_max_idle_per_host(8)
+            .tls_danger_accept_invalid_certs(connection.skip_verify);
+        for path in &connection.ca {
+            let certificates = Certificate::from_pem_bundle(&read(path)?)
+                .map_err(|error| format!("{}: no PEM certificates: {}", path.display(), innermost(&error)))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        for (certificate, key) in &connection.client {
+            let mut pem = read(certificate)?;
+            if let Some(key) = key {
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+            }
+            let identity = Identity::from_pem(&pem).map_err(|error| {
+                format!("{}: no client certificate with key: {}", certificate.display(), innermost(&error))
+            })?;
+            builder = builder.identity(identity);
+        }
+        builder.build().map_err(|error| innermost(&error))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The cause at the bottom: "connection refused" and not "error sending request".
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut current = error;
+    while let Some(source) = current.source() {
+        current = source;
+    }
+    current.to_string()
+}

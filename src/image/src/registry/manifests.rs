@@ -1,0 +1,139 @@
+//! Manifests and other small things that are read into memory whole.
+
+use super::client::innermost;
+use super::session::{Collected, Failure, Session};
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::hosts::Host;
+use crate::reference::Selector;
+use reqwest::{Method, Response, header};
+
+/// A manifest or an index, verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: Option<String>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Everything that peapod understands; schema 1 only so that it can be refused by name.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// What registries themselves limit manifests to.
+const MAX_MANIFEST: u64 = 4 << 20;
+/// A configuration with a very long history stays far below.
+const MAX_CONFIG: u64 = 16 << 20;
+
+impl Session {
+    /// Asks which digest the reference leads to, without fetching anything. `None` if no host says.
+    pub(crate) async fn head(&self) -> Option<Digest> {
+        let (path, for_tag) = self.manifest_path(&self.reference.selector);
+        for host in self.hosts(for_tag) {
+            match self.send(host, &Method::HEAD, &path, |r| r.header(header::ACCEPT, ACCEPT)).await {
+                Ok(response) => return digest_header(&response),
+                // The way to the image, and its errors, are the GET's matter.
+                Err(Failure::NotFound | Failure::Unreachable(_)) => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// Fetches the manifest or index that the selector leads to.
+    pub(crate) async fn manifest(&self, selector: &Selector) -> Result<Fetched, PullError> {
+        let (path, for_tag) = self.manifest_path(selector);
+        let wanted = match selector {
+            Selector::Digest(digest) => Some(digest),
+            Selector::Tag(_) => None,
+        };
+        let (response, bytes) = self.small(&path, for_tag, MAX_MANIFEST, wanted).await?;
+        let digest = Digest::of(&bytes);
+        if let Some(said) = response.digest.filter(|said| *said != digest) {
+            return Err(PullError::Digest { what: said, found: digest });
+        }
+        Ok(Fetched { digest, media_type: response.media_type, bytes })
+    }
+
+    /// Fetches an image's configuration.
+    pub(crate) async fn config(&self, digest: &Digest) -> Result<Vec<u8>, PullError> {
+        Ok(self.small(&format!("blobs/{digest}"), false, MAX_CONFIG, Some(digest)).await?.1)
+    }
+
+    fn manifest_path(&self, selector: &Selector) -> (String, bool) {
+        match selector {
+            Selector::Tag(tag) => (format!("manifests/{tag}"), true),
+            Selector::Digest(digest) => (format!("manifests/{digest}"), false),
+        }
+    }
+
+    /// Asks one host after the other until one serves what was wanted.
+    async fn small(
+        &self,
+        path: &str,
+        for_tag: bool,
+        limit: u64,
+        wanted: Option<&Digest>,
+    ) -> Result<(Said, Vec<u8>), PullError> {
+        let mut collected = Collected::default();
+        for host in self.hosts(for_tag) {
+            let mut tries = 0;
+            loop {
+                let failure = match self.small_from(host, path, limit).await {
+                    Ok((said, bytes)) => match wanted.filter(|wanted| Digest::of(&bytes) != **wanted) {
+                        None => return Ok((said, bytes)),
+                        Some(_) => Failure::Refused("serves other bytes than the digest promises".to_owned()),
+                    },
+                    Err(failure) => failure,
+                };
+                match failure {
+                    Failure::Passing(_, after) if tries < self.retries => {
+                        self.back_off(tries, after).await;
+                        tries += 1;
+                    }
+                    failure => {
+                        collected.add(host, failure);
+                        break;
+                    }
+                }
+            }
+        }
+        Err(collected.into_error(&self.reference))
+    }
+
+    async fn small_from(&self, host: &Host, path: &str, limit: u64) -> Result<(Said, Vec<u8>), Failure> {
+        let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
+        let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
+        let said = Said { digest: digest_header(&response), media_type: media_type(&response) };
+        let read = async {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|error| Failure::Passing(innermost(&error), None))? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > limit {
+                    return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
+                }
+            }
+            Ok(bytes)
+        };
+        match tokio::time::timeout(self.timeout, read).await {
+            Ok(bytes) => Ok((said, bytes?)),
+            Err(_) => Err(Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None)),
+        }
+    }
+}
+
+/// What the head of an answer says about its body.
+struct Said {
+    digest: Option<Digest>,
+    media_type: Option<String>,
+}
+
+fn digest_header(response: &Response) -> Option<Digest> {
+    response.headers().get(DIGEST_HEADER)?.to_str().ok().and_then(Digest::parse)
+}
+
+fn media_type(response: &Response) -> Option<String> {
+    let value = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or(value).trim().to_owned())
+}

@@ -1,0 +1,11 @@
+//! Talking to registries: the distribution protocol over HTTP, with credentials, mirrors and retries.
+
+mod auth;
+mod challenge;
+mod client;
+mod manifests;
+mod session;
+
+pub(crate) use client::Clients;
+pub(crate) use manifests::Fetched;
+pub(crate) use session::{BlobResponse, Collected, Failure, Session};

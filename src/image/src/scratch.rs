@@ -1,0 +1,77 @@
+//! Directories that go when nobody keeps them.
+
+use crate::unpack::remove_tree;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A directory of ours that is removed, with all that is in it, when this is dropped without [`Scratch::keep`].
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+    name: String,
+    kept: bool,
+}
+
+impl Scratch {
+    /// Makes a new, empty directory in `parent`, under a name that was never used.
+    pub(crate) fn new(parent: &Path) -> io::Result<Self> {
+        loop {
+            let mut random = [0_u8; 6];
+            let count = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+            let name = hex::encode(random.get(..count).unwrap_or_default());
+            let path = parent.join(&name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path, name, kept: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last part of the path: short, and the same after a move.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Moves the directory into `parent`. It is still removed when dropped.
+    pub(crate) fn move_into(&mut self, parent: &Path) -> io::Result<()> {
+        let target = parent.join(&self.name);
+        rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            &self.path,
+            rustix::fs::CWD,
+            &target,
+            rustix::fs::RenameFlags::NOREPLACE,
+        )?;
+        self.path = target;
+        Ok(())
+    }
+
+    /// From now on somebody else knows of it.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let path = std::mem::take(&mut self.path);
+        let remove = move || {
+            if let Err(error) = remove_tree(&path) {
+                tracing::warn!(path = %path.display(), %error, "a directory can't be removed; it goes at the next start");
+            }
+        };
+        // A large tree takes a while, and this may be an asynchronous thread.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What all pulls, leases and removals share, and the changes that they make visible.
+
+use crate::catalog::{Catalog, Shown};
+use crate::config::Config;
+use crate::error::{OpenError, PullError};
+use crate::fetch::Fetcher;
+use crate::flights::Flights;
+use crate::layers::{Holds, Layer, Ready};
+use crate::model::{Credentials, Image, ImageId};
+use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
+use crate::reference::Reference;
+use crate::registry::Clients;
+use crate::unpack::remove_tree;
+use peapod_store::rusqlite::{self, Transaction};
+use peapod_store::{Database, StoreError};
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Pulled = Result<Arc<Image>, PullError>;
+
+pub(crate) struct Store {
+    pub(crate) config: Arc<Config>,
+    pub(crate) db: Database,
+    pub(crate) shown: Arc<Shown>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) ready: Ready,
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) layer_flights: Arc<Flights<crate::Digest, Result<Arc<Layer>, PullError>>>,
+    pub(crate) pull_flights: Arc<Flights<(Reference, Option<Credentials>), Pulled>>,
+    /// Somebody asked for a sweep since the last one began.
+    sweep_wanted: AtomicBool,
+    sweeping: AtomicBool,
+}
+
+impl Store {
+    pub(crate) fn new(config: Config, db: Database) -> Result<Self, OpenError> {
+        Ok(Self {
+            clients: Arc::new(Clients::new(&config)?),
+            fetcher: Fetcher::new(&config),
+            config: Arc::new(config),
+            db,
+            shown: Arc::default(),
+            ready: Ready::default(),
+            holds: Arc::default(),
+            layer_flights: Flights::new(),
+            pull_flights: Flights::new(),
+            sweep_wanted: AtomicBool::new(false),
+            sweeping: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn layers_dir(&self) -> PathBuf {
+        self.config.state_root.join("layers")
+    }
+
+    /// Makes a change and shows it. The work goes on when the caller does not wait for it: what is committed is shown.
+    pub(crate) async fn change<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (db, shown) = (self.db.clone(), Arc::clone(&self.shown));
+        let path = self.config.state_root.clone();
+        let work = tokio::spawn(async move {
+            let numbers = Arc::clone(&shown);
+            let (value, number, catalog) = db
+                .write(move |tx| {
+                    let value = change(tx)?;
+                    Ok((value, numbers.number(), records::load(tx)?))
+                })
+                .await?;
+            shown.show(number, catalog);
+            Ok(value)
+        });
+        work.await.unwrap_or(Err(StoreError::Closed { path }))
+    }
+
+    /// Loads what the records say, at start.
+    pub(crate) async fn load(&self) -> Result<(), StoreError> {
+        self.change(|_| Ok(())).await
+    }
+
+    /// Gives an image further names; `None` if it was removed meanwhile.
+    pub(crate) async fn name(&self, id: ImageId, names: Vec<NameRow>) -> Result<Option<Arc<Image>>, StoreError> {
+        let wanted = id.clone();
+        let there = self.change(move |tx| records::name_image(tx, &id, &names)).await?;
+        Ok(if there { self.shown.get().by_id(&wanted) } else { None })
+    }
+
+    /// Puts the layers in their place, on disk for good, and then into the records together with their image.
+    /// Once begun it is carried out, whoever waits: a half-done commit is what must not be.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        image: ImageRow,
+        layers: Vec<Arc<Layer>>,
+        names: Vec<NameRow>,
+    ) -> Pulled {
+        let store = Arc::clone(self);
+        let reference = names.first().map(|name| name.reference.clone()).unwrap_or_default();
+        let cancelled = move || PullError::Cancelled { reference };
+        let work = tokio::spawn(async move { store.carry_out(image, layers, names).await });
+        match work.await {
+            Ok(done) => done?.ok_or_else(cancelled),
+            Err(_) => Err(cancelled()),
+        }
+    }
+
+    async fn carry_out(
+        self: Arc<Self>,
+        image: ImageRow,
+        layers: Vec<Arc<Layer>>,
+        names: Vec<NameRow>,
+    ) -> Result<Option<Arc<Image>>, PullError> {
+        let (id, chains) = (image.id.clone(), chains(&image.diff_ids));
+        let _hold = self.holds.hold(&chains);
+        let wanted = chains.clone();
+        let present = self.db.write(move |tx| records::present(tx, &wanted)).await?;
+        let (root, dir) = (self.config.state_root.clone(), self.layers_dir());
+        let placing = tokio::task::spawn_blocking(move || place(&root, &dir, &chains, &present, layers));
+        let layers = placing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
+        let rows: Vec<LayerRow> = layers.iter().map(|layer| layer.row()).collect();
+        let recorded = self
+            .change(move |tx| {
+                records::insert_image(tx, &image, &rows)?;
+                records::name_image(tx, &image.id, &names)?;
+                let chains: Vec<_> = rows.iter().map(|row| row.chain_id.clone()).collect();
+                records::present(tx, &chains)
+            })
+            .await?;
+        for layer in &layers {
+            if let Some(short) = recorded.get(&layer.chain_id) {
+                layer.recorded_as(short);
+            }
+        }
+        Ok(self.shown.get().by_id(&id))
+    }
+
+    /// Frees layers that nobody needs, in the background. One sweep at a time; asking during one makes it run again.
+    pub(crate) fn sweep_soon(self: &Arc<Self>) {
+        self.sweep_wanted.store(true, Ordering::SeqCst);
+        if self.sweeping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let store = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                while store.sweep_wanted.swap(false, Ordering::SeqCst) {
+                    if let Err(error) = store.sweep().await {
+                        tracing::warn!(%error, "unused layers can't be freed now");
+                    }
+                }
+                store.sweeping.store(false, Ordering::SeqCst);
+                // Asked between the last look and giving up the turn.
+                if !store.sweep_wanted.load(Ordering::SeqCst) || store.sweeping.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let holds = Arc::clone(&self.holds);
+        let gone = self.change(move |tx| records::sweep(tx, |chain| holds.is_held(chain))).await?;
+        let paths: Vec<PathBuf> = gone.iter().map(|short| self.layers_dir().join(short)).collect();
+        remove_all(paths).await;
+        Ok(())
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.shown.get()
+    }
+}
+
+/// Removes directories one after the other, on one blocking thread.
+pub(crate) async fn remove_all(paths: Vec<PathBuf>) {
+    if paths.is_empty() {
+        return;
+    }
+    let work = tokio::task::spawn_blocking(move || {
+        for path in paths {
+            if let Err(error) = remove_tree(&path) {
+                tracing::warn!(path = %path.display(), %error, "an unused layer can't be removed; it goes at the next start");
+            }
+        }
+    });
+    if work.await.is_err() {
+        tracing::warn!("unused layers are left for the next start");
+    }
+}
+
+/// Puts layers in place from the bottom up and makes sure that all of it is on disk. Blocks.
+fn place(
+    root: &Path,
+    dir: &Path,
+    chains: &[crate::Digest],
+    present: &HashMap<crate::Digest, String>,
+    layers: Vec<Arc<Layer>>,
+) -> Result<Vec<Arc<Layer>>, PullError> {
+    let mut below: Vec<PathBuf> = Vec::with_capacity(chains.len());
+    for chain in chains {
+        let path = match (present.get(chain), layers.iter().find(|layer| layer.chain_id == *chain)) {
+            (Some(short), _) => dir.join(short).join("diff"),
+            (None, Some(layer)) => layer.place(dir, &below)?,
+            // Held and asked for on the writing side, so it is one of the two.
+            (None, None) => {
+                let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                return Err(PullError::disk(dir, source));
+            }
+        };
+        below.insert(0, path);
+    }
+    if !layers.is_empty() {
+        let sync = || -> std::io::Result<()> {
+            rustix::fs::syncfs(File::open(root)?)?;
+            // A file system without a journal writes the names of the directory itself only when told to.
+            File::open(dir)?.sync_all()
+        };
+        sync().map_err(|source| PullError::disk(root, source))?;
+    }
+    Ok(layers)
+}

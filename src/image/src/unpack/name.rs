@@ -1,0 +1,147 @@
+//! Entry names: what may be written where. Pure.
+
+use super::error::Problem;
+
+/// The longest path that the kernel takes, without its final NUL.
+const MAX_BYTES: usize = 4095;
+/// Deeper than any real tree, and shallow enough to be removed again without care.
+const MAX_LEVELS: usize = 256;
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+const RESERVED: &[u8] = b".wh..wh.";
+
+/// A checked name: relative, without `.` and `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    bytes: Vec<u8>,
+}
+
+impl Name {
+    /// Checks a name as it stands in an archive; `./` and repeated slashes mean nothing.
+    pub(super) fn parse(raw: &[u8]) -> Result<Self, Problem> {
+        if raw.is_empty() || raw.contains(&0) {
+            return Err(Problem::Name);
+        }
+        let absolute = raw.first() == Some(&b'/');
+        if raw.len() > MAX_BYTES {
+            return Err(Problem::Long);
+        }
+        let mut bytes = Vec::with_capacity(raw.len());
+        let mut levels = 0;
+        for part in raw.split(|b| *b == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => return Err(Problem::Parent),
+                part => {
+                    if !bytes.is_empty() {
+                        bytes.push(b'/');
+                    }
+                    bytes.extend_from_slice(part);
+                    levels += 1;
+                }
+            }
+        }
+        // Some builders write the root itself as `/`; that leads nowhere.
+        if absolute && levels > 0 {
+            return Err(Problem::Absolute);
+        }
+        if levels > MAX_LEVELS {
+            return Err(Problem::Deep);
+        }
+        Ok(Self { bytes })
+    }
+
+    /// The directory it stands in and its last part; `None` for the root itself.
+    pub(super) fn split(&self) -> Option<(&[u8], &[u8])> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        Some(match self.bytes.iter().rposition(|b| *b == b'/') {
+            Some(slash) => (&self.bytes[..slash], &self.bytes[slash + 1..]),
+            None => (&[], &self.bytes),
+        })
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What the last part of a name says about the layers below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark<'a> {
+    /// Nothing: an ordinary entry.
+    None,
+    /// Hides this sibling.
+    Whiteout(&'a [u8]),
+    /// Hides everything in this directory.
+    Opaque,
+    /// Reserved by the format's origin and without a meaning here.
+    Ignored,
+}
+
+/// Reads the whiteout convention of the image specification.
+pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, Problem> {
+    if last == OPAQUE {
+        return Ok(Mark::Opaque);
+    }
+    if last.starts_with(RESERVED) {
+        return Ok(Mark::Ignored);
+    }
+    match last.strip_prefix(WHITEOUT) {
+        None => Ok(Mark::None),
+        Some(b"" | b"." | b"..") => Err(Problem::Whiteout),
+        Some(hidden) => Ok(Mark::Whiteout(hidden)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mark, Name, Problem, mark};
+
+    fn check(raw: &str, expected: Result<&str, Problem>) {
+        let found = Name::parse(raw.as_bytes()).map(|name| String::from_utf8(name.bytes).unwrap());
+        assert_eq!(found.as_deref().map_err(|problem| *problem), expected, "{raw:?}");
+    }
+
+    #[test]
+    fn names_that_stay_inside_are_cleaned() {
+        check("./", Ok(""));
+        check("/", Ok(""));
+        check("a", Ok("a"));
+        check("./a//b/./c/", Ok("a/b/c"));
+        check("a/...", Ok("a/..."));
+        check(&"a/".repeat(256), Ok("a/".repeat(256).trim_end_matches('/')));
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused() {
+        check("", Err(Problem::Name));
+        check("a\0b", Err(Problem::Name));
+        check("/etc/passwd", Err(Problem::Absolute));
+        check("..", Err(Problem::Parent));
+        check("a/../b", Err(Problem::Parent));
+        check(&"a/".repeat(257), Err(Problem::Deep));
+        check(&"a/".repeat(10_000), Err(Problem::Long));
+        check(&"a".repeat(5000), Err(Problem::Long));
+    }
+
+    #[test]
+    fn whiteouts_are_read() {
+        assert_eq!(mark(b"a"), Ok(Mark::None));
+        assert_eq!(mark(b".wh.a"), Ok(Mark::Whiteout(b"a")));
+        assert_eq!(mark(b".wh..wh..opq"), Ok(Mark::Opaque));
+        assert_eq!(mark(b".wh..wh.plnk"), Ok(Mark::Ignored));
+        for bad in [&b".wh."[..], b".wh..", b".wh..."] {
+            assert_eq!(mark(bad), Err(Problem::Whiteout));
+        }
+    }
+
+    #[test]
+    fn a_name_is_split_at_its_last_slash() {
+        assert_eq!(Name::parse(b"a/b/c").unwrap().split(), Some((&b"a/b"[..], &b"c"[..])));
+        assert_eq!(Name::parse(b"a").unwrap().split(), Some((&b""[..], &b"a"[..])));
+        assert_eq!(Name::parse(b".").unwrap().split(), None);
+    }
+}
