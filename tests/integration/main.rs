@@ -1,0 +1,20 @@
+//! The real daemon, shim, OCI runtimes, registry and network, driven over CRI as a kubelet would. `make test-integration`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends the test")]
+
+mod bad_input;
+mod containers;
+mod exec;
+mod exits;
+mod formats;
+mod images;
+mod lifecycle;
+mod lists;
+mod logs;
+mod network;
+mod registries;
+mod resources;
+mod retries;
+mod security;
+mod sharing;
+mod status;

@@ -1,0 +1,162 @@
+//! Limits, where they are, and what is used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use peapod_tests::{Container, on_each_runtime, peapod, v1, wait_for};
+
+/// The container's cgroup in a hierarchy (v1), or its only one (v2).
+fn cgroup(container: &Container<'_>, controller: &str) -> PathBuf {
+    let root = Path::new("/sys/fs/cgroup").join(controller);
+    let root = if root.is_dir() { root } else { PathBuf::from("/sys/fs/cgroup") };
+    find(&root, &container.id).unwrap_or_else(|| panic!("no cgroup of {} under {}", container.id, root.display()))
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    entries.into_iter().find_map(|path| if path.ends_with(name) { Some(path) } else { find(&path, name) })
+}
+
+fn read(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &str) -> String {
+    let folder = cgroup(container, controller);
+    let file = [v1_file, v2_file].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+    fs::read_to_string(file.expect("the file")).unwrap().trim().to_owned()
+}
+
+fn memory(container: &Container<'_>) -> String {
+    read(container, "memory", "memory.limit_in_bytes", "memory.max")
+}
+
+async fn update(container: &Container<'_>, change: impl FnOnce(&mut v1::LinuxContainerResources)) {
+    let mut linux = v1::LinuxContainerResources::default();
+    change(&mut linux);
+    let request = v1::UpdateContainerResourcesRequest {
+        container_id: container.id.clone(),
+        linux: Some(linux),
+        ..Default::default()
+    };
+    container.pod.daemon.runtime().update_container_resources(request).await.unwrap();
+}
+
+#[test]
+fn limits_are_set_shown_and_changed() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("limits").run().await;
+        let container = pod
+            .container("main")
+            .sh("sleep 1000")
+            .resources(|limits| {
+                limits.memory_limit_in_bytes = 64 << 20;
+                limits.cpu_period = 100_000;
+                limits.cpu_quota = 50_000;
+                limits.cpu_shares = 512;
+            })
+            .start()
+            .await;
+        assert_eq!(memory(&container), (64 << 20).to_string());
+        assert!(read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"));
+        let shown = container.status().await.resources.unwrap().linux.unwrap();
+        assert_eq!((shown.memory_limit_in_bytes, shown.cpu_quota, shown.cpu_shares), (64 << 20, 50_000, 512));
+        update(&container, |limits| limits.memory_limit_in_bytes = 96 << 20).await;
+        assert_eq!(memory(&container), (96 << 20).to_string());
+        // What was not said stays.
+        assert!(read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"));
+        let shown = container.status().await.resources.unwrap().linux.unwrap();
+        assert_eq!((shown.memory_limit_in_bytes, shown.cpu_quota), (96 << 20, 50_000));
+    });
+}
+
+#[test]
+fn limits_of_what_has_not_started() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("early").run().await;
+        let container = pod
+            .container("main")
+            .sh("sleep 1000")
+            .resources(|limits| limits.memory_limit_in_bytes = 64 << 20)
+            .create()
+            .await;
+        update(&container, |limits| limits.memory_limit_in_bytes = 80 << 20).await;
+        container.start().await.unwrap();
+        assert_eq!(memory(&container), (80 << 20).to_string());
+    });
+}
+
+#[test]
+fn the_parent_is_the_one_that_was_asked_for() {
+    on_each_runtime(async |daemon| {
+        let parent = format!("{}/mine/pod1", daemon.cgroup());
+        let pod = daemon
+            .pod("parent")
+            .config(|config| config.linux.get_or_insert_default().cgroup_parent.clone_from(&parent))
+            .run()
+            .await;
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        let path = cgroup(&container, "pids");
+        assert!(path.ends_with(format!("{}/{}", parent.trim_start_matches('/'), container.id)), "{}", path.display());
+        // The kubelet kills what is left in the pod's cgroup: only the container's own processes may be there.
+        let pids = fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        for pid in pids.lines() {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            assert!(!command.contains("shim"), "{command}");
+        }
+        pod.remove().await.unwrap();
+        // The parent is the client's: it made it or let it be made, and removes it.
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+            let path = hierarchy.unwrap().path().join(daemon.cgroup().trim_start_matches('/'));
+            for name in ["mine/pod1", "mine"] {
+                let _ = fs::remove_dir(path.join(name));
+            }
+        }
+    });
+}
+
+#[test]
+fn usage_of_containers_and_pods() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("usage").run().await;
+        let script = "head -c 3000000 /dev/zero >/written; while :; do :; done";
+        let container = pod.container("main").sh(script).start().await;
+        let id = container.id.clone();
+        let stats = async || {
+            let request = v1::ContainerStatsRequest { container_id: id.clone() };
+            daemon.runtime().container_stats(request).await.unwrap().into_inner().stats.unwrap()
+        };
+        wait_for("usage is counted", async || {
+            let stats = stats().await;
+            let cpu = stats.cpu.and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |value| value.value);
+            let memory = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |value| value.value);
+            let disk = stats.writable_layer.and_then(|layer| layer.used_bytes).map_or(0, |value| value.value);
+            cpu > 10_000_000 && memory > 10_000 && disk >= 3_000_000
+        })
+        .await;
+        assert_eq!(stats().await.attributes.unwrap().metadata, container.config.metadata);
+
+        let request = v1::ListContainerStatsRequest::default();
+        let all = daemon.runtime().list_container_stats(request).await.unwrap().into_inner().stats;
+        assert_eq!(all.len(), 1);
+        let request = v1::PodSandboxStatsRequest { pod_sandbox_id: pod.id.clone() };
+        let of_pod = daemon.runtime().pod_sandbox_stats(request).await.unwrap().into_inner().stats.unwrap();
+        let linux = of_pod.linux.unwrap();
+        assert!(linux.cpu.unwrap().usage_core_nano_seconds.unwrap().value > 10_000_000);
+        assert_eq!(linux.containers.len(), 1);
+        let request = v1::ListPodSandboxStatsRequest::default();
+        assert_eq!(daemon.runtime().list_pod_sandbox_stats(request).await.unwrap().into_inner().stats.len(), 1);
+        container.stop(0).await.unwrap();
+        let request = v1::ListContainerStatsRequest::default();
+        daemon.runtime().list_container_stats(request).await.unwrap();
+    });
+}
+
+#[test]
+fn huge_messages_pass() {
+    peapod(async |daemon| {
+        let big = "x".repeat(5 << 20);
+        let pod = daemon
+            .pod("big")
+            .config(|config| drop(config.annotations.insert("big".to_owned(), big.clone())))
+            .run()
+            .await;
+        assert_eq!(pod.status().await.annotations["big"].len(), big.len());
+    });
+}

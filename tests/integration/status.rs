@@ -1,0 +1,98 @@
+//! What the runtime says about itself.
+
+use peapod_tests::{peapod, v1};
+use tonic::Code;
+
+#[test]
+fn version_is_complete() {
+    peapod(async |daemon| {
+        let version = daemon.runtime().version(v1::VersionRequest::default()).await.unwrap().into_inner();
+        assert_eq!((version.version.as_str(), version.runtime_name.as_str()), ("0.1.0", "peapod"));
+        assert_eq!(version.runtime_api_version, "v1");
+        assert!(!version.runtime_version.is_empty());
+    });
+}
+
+#[test]
+fn runtime_and_network_are_ready() {
+    peapod(async |daemon| {
+        let request = v1::StatusRequest { verbose: true };
+        let status = daemon.runtime().status(request).await.unwrap().into_inner();
+        let conditions = status.status.unwrap().conditions;
+        for name in ["RuntimeReady", "NetworkReady"] {
+            let condition = conditions.iter().find(|condition| condition.r#type == name).unwrap();
+            assert!(condition.status, "{name}: {} {}", condition.reason, condition.message);
+        }
+        for name in ["", "crun", "runc"] {
+            assert!(status.runtime_handlers.iter().any(|handler| handler.name == name), "no handler {name:?}");
+        }
+        assert!(!status.info.is_empty(), "verbose brings nothing");
+        for (key, value) in &status.info {
+            assert!(
+                !value.starts_with('{') || serde_json::from_str::<serde_json::Value>(value).is_ok(),
+                "{key}: {value}"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_kubelet_learns_the_cgroup_driver() {
+    peapod(async |daemon| {
+        let config = daemon.runtime().runtime_config(v1::RuntimeConfigRequest::default()).await.unwrap().into_inner();
+        assert_eq!(config.linux.unwrap().cgroup_driver(), v1::CgroupDriver::Cgroupfs);
+        let network = v1::NetworkConfig { pod_cidr: "10.9.0.0/24".to_owned() };
+        let request = v1::UpdateRuntimeConfigRequest {
+            runtime_config: Some(v1::RuntimeConfig { network_config: Some(network) }),
+        };
+        daemon.runtime().update_runtime_config(request).await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    peapod(async |daemon| {
+        let mut runtime = daemon.runtime();
+        let answers = [
+            runtime.exec(v1::ExecRequest::default()).await.map(drop),
+            runtime.attach(v1::AttachRequest::default()).await.map(drop),
+            runtime.port_forward(v1::PortForwardRequest::default()).await.map(drop),
+            runtime.checkpoint_container(v1::CheckpointContainerRequest::default()).await.map(drop),
+            runtime.get_container_events(v1::GetEventsRequest::default()).await.map(drop),
+            runtime.stream_containers(v1::StreamContainersRequest::default()).await.map(drop),
+            runtime.list_metric_descriptors(v1::ListMetricDescriptorsRequest::default()).await.map(drop),
+            daemon.images().stream_images(v1::StreamImagesRequest::default()).await.map(drop),
+        ];
+        for answer in answers {
+            let status = answer.unwrap_err();
+            assert_eq!(status.code(), Code::Unimplemented, "{status}");
+            assert!(!status.message().is_empty());
+        }
+    });
+}
+
+#[test]
+fn its_socket_is_for_root_alone() {
+    use std::os::unix::fs::MetadataExt;
+    peapod(async |daemon| {
+        let metadata = std::fs::metadata(daemon.socket()).unwrap();
+        assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o660, 0));
+    });
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_is_refused() {
+    peapod(async |daemon| {
+        let output = std::process::Command::new(&peapod_tests::Programs::get().peapod)
+            .arg("serve")
+            .arg("--config")
+            .arg(daemon.path("config.toml"))
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains(daemon.state_root().to_str().unwrap()), "does not name the state root: {words}");
+        // The first one does not mind.
+        daemon.runtime().version(v1::VersionRequest::default()).await.unwrap();
+    });
+}
