@@ -21,6 +21,9 @@ use crate::config::Config;
 use crate::cri::{ImageCalls, Node, RuntimeCalls};
 use crate::place;
 
+/// Calls of one client at once; more wait in the client. Many may be long: each container that is being stopped is one.
+const CALLS_AT_ONCE: u32 = 2048;
+
 /// Serves until somebody asks for the end.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything else, so that an early one is not lost.
@@ -82,6 +85,7 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     let server = Server::builder()
+        .max_concurrent_streams(CALLS_AT_ONCE)
         .add_service(runtime)
         .add_service(image)
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), requested(end.clone()));

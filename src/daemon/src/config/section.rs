@@ -168,10 +168,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "is not a duration such as \"250ms\", \"90s\" or \"2m\"".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| wanted())?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wanted),
-        _ => Err(wanted()),
-    }
+    let duration = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60).ok_or_else(wanted)?),
+        _ => return Err(wanted()),
+    };
+    if duration.is_zero() { Err("is no time at all".into()) } else { Ok(duration) }
 }

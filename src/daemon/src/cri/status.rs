@@ -97,3 +97,34 @@ fn pull_code(error: &PullError) -> Code {
         _ => Code::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(failure: Failure, code: Code, text: &str) {
+        let status = Status::from(failure);
+        assert_eq!((status.code(), status.message()), (code, text));
+    }
+
+    #[test]
+    fn what_the_kubelet_looks_at() {
+        let probe = PodError::ExecTimeout(std::time::Duration::from_secs(1));
+        check(probe.into(), Code::DeadlineExceeded, "command timed out after 1.0 s and was killed");
+        let gone = Failure::NotFound { what: "container", id: "abc".into() };
+        assert!(gone.is_gone());
+        check(gone, Code::NotFound, "container \"abc\" not found");
+        check(FieldError::new("config.image", "is missing").into(), Code::InvalidArgument, "config.image: is missing");
+        check(FieldError::unsupported("a", "not yet").into(), Code::Unimplemented, "a: not yet");
+        check(PodError::Runtime("exec: no such file".into()).into(), Code::Unknown, "exec: no such file");
+    }
+
+    #[test]
+    fn a_registry_out_of_reach_becomes_the_waiting_reason() {
+        let attempts = peapod_image::Attempts(Vec::new());
+        let unavailable = PullError::Unavailable { reference: "r/i:t".into(), tried: attempts };
+        let status = Status::from(Failure::from(unavailable));
+        assert_eq!(status.code(), Code::Unknown);
+        assert!(status.message().starts_with("RegistryUnavailable: r/i:t: "), "{}", status.message());
+    }
+}

@@ -17,8 +17,9 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
+use super::Node;
+use super::call::answer;
 use super::status::Failure;
-use super::{Node, answer};
 
 /// Calls about images.
 pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
@@ -26,7 +27,7 @@ pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
 #[tonic::async_trait]
 impl ImageService for ImageCalls {
     async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
-        answer!("ListImages", request, Ok(list_images::handle(&self.0, request)))
+        answer("ListImages", request.into_inner(), async |request| Ok(list_images::handle(&self.0, request))).await
     }
 
     type StreamImagesStream = Empty<Result<StreamImagesResponse, Status>>;
@@ -42,24 +43,24 @@ impl ImageService for ImageCalls {
         &self,
         request: Request<ImageStatusRequest>,
     ) -> Result<Response<ImageStatusResponse>, Status> {
-        answer!("ImageStatus", request, image_status::handle(&self.0, request))
+        answer("ImageStatus", request.into_inner(), async |request| image_status::handle(&self.0, request)).await
     }
 
     async fn pull_image(&self, request: Request<PullImageRequest>) -> Result<Response<PullImageResponse>, Status> {
-        answer!("PullImage", request, pull_image::handle(&self.0, request).await)
+        answer("PullImage", request.into_inner(), async |request| pull_image::handle(&self.0, request).await).await
     }
 
     async fn remove_image(
         &self,
         request: Request<RemoveImageRequest>,
     ) -> Result<Response<RemoveImageResponse>, Status> {
-        answer!("RemoveImage", request, remove_image::handle(&self.0, request).await)
+        answer("RemoveImage", request.into_inner(), async |request| remove_image::handle(&self.0, request).await).await
     }
 
     async fn image_fs_info(
         &self,
         request: Request<ImageFsInfoRequest>,
     ) -> Result<Response<ImageFsInfoResponse>, Status> {
-        answer!("ImageFsInfo", request, image_fs_info::handle(&self.0, request).await)
+        answer("ImageFsInfo", request.into_inner(), async |request| image_fs_info::handle(&self.0, request).await).await
     }
 }

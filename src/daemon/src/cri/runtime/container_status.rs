@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use peapod_api::v1::{ContainerStatusRequest, ContainerStatusResponse};
 use peapod_pod::{ContainerState, ContainerView};
+use peapod_spec::container::ContainerSpec;
 use serde_json::{Value, json};
 
 use crate::cri::Node;
@@ -16,6 +17,19 @@ pub(super) async fn handle(node: &Node, request: ContainerStatusRequest) -> Answ
     let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
     let info = if request.verbose { info(&container).await } else { BTreeMap::new() };
     Ok(ContainerStatusResponse { status: Some(container_status(&container)), info })
+}
+
+/// The request as it was checked; values of variables as text, for people.
+fn config(spec: &ContainerSpec) -> Value {
+    let mut config = json!(spec);
+    if let Some(envs) = config.get_mut("envs") {
+        *envs = spec
+            .envs
+            .iter()
+            .map(|env| json!({ "key": env.key, "value": String::from_utf8_lossy(&env.value) }))
+            .collect();
+    }
+    config
 }
 
 async fn info(container: &ContainerView) -> BTreeMap<String, String> {
@@ -34,7 +48,7 @@ async fn info(container: &ContainerView) -> BTreeMap<String, String> {
         "cgroup": container.cgroup,
         "bundle": container.bundle,
         "writableLayer": container.upper,
-        "config": &*container.spec,
+        "config": config(&container.spec),
         "runtimeSpec": runtime_spec,
     });
     BTreeMap::from([("info".to_owned(), info.to_string())])

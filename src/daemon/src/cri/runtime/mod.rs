@@ -51,8 +51,9 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
+use super::Node;
+use super::call::answer;
 use super::status::Failure;
-use super::{Node, answer};
 
 /// Calls about pods and containers.
 pub(crate) struct RuntimeCalls(pub(crate) Arc<Node>);
@@ -60,60 +61,71 @@ pub(crate) struct RuntimeCalls(pub(crate) Arc<Node>);
 #[tonic::async_trait]
 impl RuntimeService for RuntimeCalls {
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
-        answer!("Version", request, Ok(version::handle(request)))
+        answer("Version", request.into_inner(), async |request| Ok(version::handle(request))).await
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        answer!("Status", request, Ok(status::handle(&self.0, request)))
+        answer("Status", request.into_inner(), async |request| Ok(status::handle(&self.0, request))).await
     }
 
     async fn runtime_config(
         &self,
         request: Request<RuntimeConfigRequest>,
     ) -> Result<Response<RuntimeConfigResponse>, Status> {
-        answer!("RuntimeConfig", request, Ok(runtime_config::handle(&self.0, request)))
+        answer("RuntimeConfig", request.into_inner(), async |request| Ok(runtime_config::handle(&self.0, request)))
+            .await
     }
 
     async fn update_runtime_config(
         &self,
         request: Request<UpdateRuntimeConfigRequest>,
     ) -> Result<Response<UpdateRuntimeConfigResponse>, Status> {
-        answer!("UpdateRuntimeConfig", request, update_runtime_config::handle(&self.0, request))
+        answer("UpdateRuntimeConfig", request.into_inner(), async |request| {
+            update_runtime_config::handle(&self.0, request)
+        })
+        .await
     }
 
     async fn run_pod_sandbox(
         &self,
         request: Request<RunPodSandboxRequest>,
     ) -> Result<Response<RunPodSandboxResponse>, Status> {
-        answer!("RunPodSandbox", request, run_pod_sandbox::handle(&self.0, request).await)
+        answer("RunPodSandbox", request.into_inner(), async |request| run_pod_sandbox::handle(&self.0, request).await)
+            .await
     }
 
     async fn stop_pod_sandbox(
         &self,
         request: Request<StopPodSandboxRequest>,
     ) -> Result<Response<StopPodSandboxResponse>, Status> {
-        answer!("StopPodSandbox", request, stop_pod_sandbox::handle(&self.0, request).await)
+        answer("StopPodSandbox", request.into_inner(), async |request| stop_pod_sandbox::handle(&self.0, request).await)
+            .await
     }
 
     async fn remove_pod_sandbox(
         &self,
         request: Request<RemovePodSandboxRequest>,
     ) -> Result<Response<RemovePodSandboxResponse>, Status> {
-        answer!("RemovePodSandbox", request, remove_pod_sandbox::handle(&self.0, request).await)
+        answer("RemovePodSandbox", request.into_inner(), async |request| {
+            remove_pod_sandbox::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn pod_sandbox_status(
         &self,
         request: Request<PodSandboxStatusRequest>,
     ) -> Result<Response<PodSandboxStatusResponse>, Status> {
-        answer!("PodSandboxStatus", request, pod_sandbox_status::handle(&self.0, request))
+        answer("PodSandboxStatus", request.into_inner(), async |request| pod_sandbox_status::handle(&self.0, request))
+            .await
     }
 
     async fn list_pod_sandbox(
         &self,
         request: Request<ListPodSandboxRequest>,
     ) -> Result<Response<ListPodSandboxResponse>, Status> {
-        answer!("ListPodSandbox", request, Ok(list_pod_sandbox::handle(&self.0, request)))
+        answer("ListPodSandbox", request.into_inner(), async |request| Ok(list_pod_sandbox::handle(&self.0, request)))
+            .await
     }
 
     type StreamPodSandboxesStream = Empty<Result<StreamPodSandboxesResponse, Status>>;
@@ -140,42 +152,54 @@ impl RuntimeService for RuntimeCalls {
         &self,
         request: Request<CreateContainerRequest>,
     ) -> Result<Response<CreateContainerResponse>, Status> {
-        answer!("CreateContainer", request, create_container::handle(&self.0, request).await)
+        answer("CreateContainer", request.into_inner(), async |request| {
+            create_container::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn start_container(
         &self,
         request: Request<StartContainerRequest>,
     ) -> Result<Response<StartContainerResponse>, Status> {
-        answer!("StartContainer", request, start_container::handle(&self.0, request).await)
+        answer("StartContainer", request.into_inner(), async |request| start_container::handle(&self.0, request).await)
+            .await
     }
 
     async fn stop_container(
         &self,
         request: Request<StopContainerRequest>,
     ) -> Result<Response<StopContainerResponse>, Status> {
-        answer!("StopContainer", request, stop_container::handle(&self.0, request).await)
+        answer("StopContainer", request.into_inner(), async |request| stop_container::handle(&self.0, request).await)
+            .await
     }
 
     async fn remove_container(
         &self,
         request: Request<RemoveContainerRequest>,
     ) -> Result<Response<RemoveContainerResponse>, Status> {
-        answer!("RemoveContainer", request, remove_container::handle(&self.0, request).await)
+        answer("RemoveContainer", request.into_inner(), async |request| {
+            remove_container::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn container_status(
         &self,
         request: Request<ContainerStatusRequest>,
     ) -> Result<Response<ContainerStatusResponse>, Status> {
-        answer!("ContainerStatus", request, container_status::handle(&self.0, request).await)
+        answer("ContainerStatus", request.into_inner(), async |request| {
+            container_status::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn list_containers(
         &self,
         request: Request<ListContainersRequest>,
     ) -> Result<Response<ListContainersResponse>, Status> {
-        answer!("ListContainers", request, Ok(list_containers::handle(&self.0, request)))
+        answer("ListContainers", request.into_inner(), async |request| Ok(list_containers::handle(&self.0, request)))
+            .await
     }
 
     type StreamContainersStream = Empty<Result<StreamContainersResponse, Status>>;
@@ -191,18 +215,24 @@ impl RuntimeService for RuntimeCalls {
         &self,
         request: Request<UpdateContainerResourcesRequest>,
     ) -> Result<Response<UpdateContainerResourcesResponse>, Status> {
-        answer!("UpdateContainerResources", request, update_container_resources::handle(&self.0, request).await)
+        answer("UpdateContainerResources", request.into_inner(), async |request| {
+            update_container_resources::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn reopen_container_log(
         &self,
         request: Request<ReopenContainerLogRequest>,
     ) -> Result<Response<ReopenContainerLogResponse>, Status> {
-        answer!("ReopenContainerLog", request, reopen_container_log::handle(&self.0, request).await)
+        answer("ReopenContainerLog", request.into_inner(), async |request| {
+            reopen_container_log::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn exec_sync(&self, request: Request<ExecSyncRequest>) -> Result<Response<ExecSyncResponse>, Status> {
-        answer!("ExecSync", request, exec_sync::handle(&self.0, request).await)
+        answer("ExecSync", request.into_inner(), async |request| exec_sync::handle(&self.0, request).await).await
     }
 
     async fn exec(&self, _: Request<ExecRequest>) -> Result<Response<ExecResponse>, Status> {
@@ -217,14 +247,18 @@ impl RuntimeService for RuntimeCalls {
         &self,
         request: Request<ContainerStatsRequest>,
     ) -> Result<Response<ContainerStatsResponse>, Status> {
-        answer!("ContainerStats", request, container_stats::handle(&self.0, request).await)
+        answer("ContainerStats", request.into_inner(), async |request| container_stats::handle(&self.0, request).await)
+            .await
     }
 
     async fn list_container_stats(
         &self,
         request: Request<ListContainerStatsRequest>,
     ) -> Result<Response<ListContainerStatsResponse>, Status> {
-        answer!("ListContainerStats", request, list_container_stats::handle(&self.0, request).await)
+        answer("ListContainerStats", request.into_inner(), async |request| {
+            list_container_stats::handle(&self.0, request).await
+        })
+        .await
     }
 
     type StreamContainerStatsStream = Empty<Result<StreamContainerStatsResponse, Status>>;
@@ -240,14 +274,20 @@ impl RuntimeService for RuntimeCalls {
         &self,
         request: Request<PodSandboxStatsRequest>,
     ) -> Result<Response<PodSandboxStatsResponse>, Status> {
-        answer!("PodSandboxStats", request, pod_sandbox_stats::handle(&self.0, request).await)
+        answer("PodSandboxStats", request.into_inner(), async |request| {
+            pod_sandbox_stats::handle(&self.0, request).await
+        })
+        .await
     }
 
     async fn list_pod_sandbox_stats(
         &self,
         request: Request<ListPodSandboxStatsRequest>,
     ) -> Result<Response<ListPodSandboxStatsResponse>, Status> {
-        answer!("ListPodSandboxStats", request, list_pod_sandbox_stats::handle(&self.0, request).await)
+        answer("ListPodSandboxStats", request.into_inner(), async |request| {
+            list_pod_sandbox_stats::handle(&self.0, request).await
+        })
+        .await
     }
 
     type StreamPodSandboxStatsStream = Empty<Result<StreamPodSandboxStatsResponse, Status>>;

@@ -1,0 +1,139 @@
+//! What surrounds every call: its lines in the log, which carry what the call is about, and the turn to the wire.
+
+use std::future::Future;
+use std::time::Instant;
+
+use peapod_api::v1;
+use tonic::{Code, Response, Status};
+use tracing::{Instrument as _, Span, field};
+
+use super::status::Answer;
+
+/// Does a call's work and answers it.
+pub(super) async fn answer<R: Subject, T>(
+    call: &'static str,
+    request: R,
+    work: impl AsyncFnOnce(R) -> Answer<T>,
+) -> Result<Response<T>, Status> {
+    let span = tracing::info_span!("cri", call, pod = field::Empty, container = field::Empty, image = field::Empty);
+    request.record(&span);
+    let watch = Watch { started: Instant::now(), answered: false };
+    reply(watch, work(request)).instrument(span).await
+}
+
+async fn reply<T>(mut watch: Watch, work: impl Future<Output = Answer<T>>) -> Result<Response<T>, Status> {
+    let answer = work.await;
+    watch.answered = true;
+    let ms = watch.ms();
+    match answer {
+        Ok(message) => {
+            tracing::debug!(ms, "answered");
+            Ok(Response::new(message))
+        }
+        Err(failure) => {
+            let code = failure.code();
+            match code {
+                // What clients ask in their normal course.
+                Code::NotFound | Code::Unimplemented => tracing::debug!(ms, ?code, %failure, "refused"),
+                _ => tracing::warn!(ms, ?code, %failure, "failed"),
+            }
+            Err(failure.into())
+        }
+    }
+}
+
+/// Notices when nobody waits for the answer any more.
+struct Watch {
+    started: Instant,
+    answered: bool,
+}
+
+impl Watch {
+    fn ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.answered {
+            tracing::info!(ms = self.ms(), "the caller went away before the answer");
+        }
+    }
+}
+
+/// What a request is about.
+pub(super) trait Subject {
+    /// Puts it into the fields `pod`, `container` and `image` of a span.
+    fn record(&self, span: &Span);
+}
+
+macro_rules! subject {
+    ($($request:ident: $($name:literal = $field:ident),*;)*) => {$(
+        impl Subject for v1::$request {
+            fn record(&self, span: &Span) {
+                let _ = span;
+                $(span.record($name, self.$field.as_str());)*
+            }
+        }
+    )*};
+}
+
+subject! {
+    VersionRequest: ;
+    StatusRequest: ;
+    RuntimeConfigRequest: ;
+    UpdateRuntimeConfigRequest: ;
+    StopPodSandboxRequest: "pod" = pod_sandbox_id;
+    RemovePodSandboxRequest: "pod" = pod_sandbox_id;
+    PodSandboxStatusRequest: "pod" = pod_sandbox_id;
+    PodSandboxStatsRequest: "pod" = pod_sandbox_id;
+    ListPodSandboxRequest: ;
+    ListPodSandboxStatsRequest: ;
+    CreateContainerRequest: "pod" = pod_sandbox_id;
+    StartContainerRequest: "container" = container_id;
+    StopContainerRequest: "container" = container_id;
+    RemoveContainerRequest: "container" = container_id;
+    ContainerStatusRequest: "container" = container_id;
+    ContainerStatsRequest: "container" = container_id;
+    UpdateContainerResourcesRequest: "container" = container_id;
+    ReopenContainerLogRequest: "container" = container_id;
+    ExecSyncRequest: "container" = container_id;
+    ListContainersRequest: ;
+    ListContainerStatsRequest: ;
+    ListImagesRequest: ;
+    ImageFsInfoRequest: ;
+}
+
+/// The pod has no id yet, so its name stands for it.
+impl Subject for v1::RunPodSandboxRequest {
+    fn record(&self, span: &Span) {
+        if let Some(metadata) = self.config.as_ref().and_then(|config| config.metadata.as_ref()) {
+            span.record("pod", format_args!("{}/{}", metadata.namespace, metadata.name));
+        }
+    }
+}
+
+impl Subject for v1::ImageStatusRequest {
+    fn record(&self, span: &Span) {
+        record_image(self.image.as_ref(), span);
+    }
+}
+
+impl Subject for v1::PullImageRequest {
+    fn record(&self, span: &Span) {
+        record_image(self.image.as_ref(), span);
+    }
+}
+
+impl Subject for v1::RemoveImageRequest {
+    fn record(&self, span: &Span) {
+        record_image(self.image.as_ref(), span);
+    }
+}
+
+fn record_image(image: Option<&v1::ImageSpec>, span: &Span) {
+    if let Some(image) = image {
+        span.record("image", image.image.as_str());
+    }
+}
