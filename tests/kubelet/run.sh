@@ -1,0 +1,84 @@
+#!/bin/bash
+# A stock kubelet runs a static pod on peapod: it becomes Ready, a killed container comes back, the pod ends within its grace.
+# Beside a peapod, inside a node: tests/node.sh with tests/with-peapod.sh tests/kubelet/run.sh
+set -uo pipefail
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../../scripts/env.sh"
+out=$target/kubelet; mkdir -p "$out"
+dir=$(mktemp -d "$NODE_DIR/kubelet-XXXXXX"); chmod 755 "$dir"
+passed=0 failed=0
+ok() { passed=$((passed + 1)); echo "ok      $1 (after $((SECONDS)) s)"; }
+bad() { failed=$((failed + 1)); echo "FAILED  $1"; }
+check() { local what=$1; shift; if "$@" >/dev/null 2>&1; then ok "$what"; else bad "$what"; fi; }
+until_ok() {            # SECONDS WHAT CMD...
+    local limit=$((SECONDS + $1)) what=$2; shift 2
+    until "$@" >/dev/null 2>&1; do
+        kill -0 "$kubelet" 2>/dev/null || { bad "$what: the kubelet has ended"; return 1; }
+        [ $SECONDS -lt $limit ] || { bad "$what"; return 1; }
+        sleep 0.1
+    done
+    ok "$what"
+}
+crictl() { timeout 20 "$PEAPOD_GOTOOLS/crictl" "$@"; }
+pods() { curl -fsS -m 5 http://127.0.0.1:10255/pods; }
+# FILTER: true of the pod's status, as the kubelet shows it
+pod_has() { pods | jq -e --arg name "pea-$NODE" "[.items[] | select(.metadata.name == \$name)][0] | $1"; }
+container_of() { crictl ps -q --no-trunc --label io.kubernetes.container.name="$1" | head -n 1; }
+finish() {
+    kill "$kubelet" 2>/dev/null; wait "$kubelet" 2>/dev/null
+    # What it mounted for volumes, and its cgroups.
+    awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r at; do umount "$at"; done
+    find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
+    rm -rf --one-file-system "$dir"
+}
+
+"$here/kubelet.sh" "${CONTAINER_RUNTIME_ENDPOINT#unix://}" "$dir" >"$out/kubelet.log" 2>&1 </dev/null &
+kubelet=$!
+trap finish EXIT
+trap 'exit 130' INT; trap 'exit 143' TERM
+
+until_ok 60 "the kubelet is healthy" curl -fsS -m 5 http://127.0.0.1:10248/healthz || exit 1
+SECONDS=0
+sed "s|REGISTRY|$PEAPOD_REGISTRY|" "$here/pod.yaml" >"$dir/manifests/.pea.yaml"
+mv "$dir/manifests/.pea.yaml" "$dir/manifests/pea.yaml"
+
+until_ok 60 "the pod is Ready, by its exec and http probes" pod_has '.status.conditions[] | select(.type == "Ready") | .status == "True"'
+pods | jq '[.items[] | .status]' >"$out/ready.json" 2>/dev/null
+check "the init container has completed" pod_has '.status.initContainerStatuses[0].state.terminated.reason == "Completed"'
+check "both containers run" pod_has '[.status.containerStatuses[] | select(.ready and .state.running)] | length == 2'
+ip=$(pods | jq -r '.items[0].status.podIP')
+check "the page that init made comes from the pod's address $ip" bash -c "curl -fsS -m 5 http://$ip/ | grep -q 'made by init'"
+check "the log is where the kubelet looks" bash -c "grep -rq 'stdout F helper is up' '$dir/pod-logs'"
+check "the kubelet shows it" bash -c "curl -fsSk -m 5 https://127.0.0.1:10250/containerLogs/default/pea-$NODE/helper | grep -q 'helper is up'"
+check "the kubelet runs a command in it" bash -c "curl -fsSk -m 10 -X POST 'https://127.0.0.1:10250/run/default/pea-$NODE/helper?cmd=echo%20hello' | grep -q hello"
+check "its statistics are there" bash -c "curl -fsS -m 10 http://127.0.0.1:10255/stats/summary | jq -e '.pods[] | select(.podRef.name == \"pea-$NODE\") | .containers | length == 2'"
+web=$(container_of web)
+check "it sits in the kubelet's own cgroup tree" bash -c "find /sys/fs/cgroup -type d -path '*/kubepods/burstable/pod*/$web' | grep -q ."
+
+# The kubelet notices, and starts it again.
+SECONDS=0
+pid=$(crictl inspect -o json "$web" | jq -r '.info.pid // empty')
+[ -n "$pid" ] || pid=$(find /sys/fs/cgroup -path "*/$web/cgroup.procs" -exec head -n 1 {} \; -quit)
+kill -KILL "$pid"
+until_ok 60 "a killed container is started again" pod_has '.status.containerStatuses[] | select(.name == "web") | .restartCount == 1 and .ready'
+check "how it ended is told" pod_has '.status.containerStatuses[] | select(.name == "web") | .lastState.terminated | .exitCode == 137 and .reason == "Error"'
+check "it is another container in the same pod" bash -c "[ \"$(container_of web)\" != '$web' ] && [ \"$(crictl pods -q | wc -l)\" = 1 ]"
+# Again, soon after: now with back-off.
+pid=$(find /sys/fs/cgroup -path "*/$(container_of web)/cgroup.procs" -exec head -n 1 {} \; -quit)
+kill -KILL "$pid"
+until_ok 30 "killed again it waits with back-off" pod_has '.status.containerStatuses[] | select(.name == "web") | .state.waiting.reason == "CrashLoopBackOff"'
+until_ok 60 "and is started again" pod_has '.status.containerStatuses[] | select(.name == "web") | .restartCount == 2 and .ready'
+
+SECONDS=0
+helper=$(container_of helper)
+cp "$(readlink -f "$(find "$dir/pod-logs" -path '*helper*' -name '*.log' | head -n 1)")" "$out/helper.log" 2>/dev/null
+rm "$dir/manifests/pea.yaml"
+ended() { [ -z "$(crictl ps -q)" ] && [ -z "$(crictl pods -q --state ready)" ]; }
+until_ok 20 "without its file the pod ends" ended
+check "within its grace of 10 s" [ $SECONDS -le 10 ]
+check "by its own last words" bash -c "'$PEAPOD_GOTOOLS/crictl' logs $helper 2>/dev/null | grep -q bye || grep -rq 'stdout F bye' '$dir/pod-logs'"
+until_ok 90 "and is removed" bash -c "[ -z \"\$('$PEAPOD_GOTOOLS/crictl' pods -q)\" ]"
+until_ok 30 "with its cgroups" bash -c '[ -z "$(find /sys/fs/cgroup -type d -path "*/kubepods/burstable/pod*")" ]'
+
+echo "counted $passed passed, $failed failed"
+[ $failed = 0 ]
