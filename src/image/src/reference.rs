@@ -196,13 +196,14 @@ mod tests {
         check("a@sha256:12", "! its digest is not sha256:<64 hex digits>");
         check("a@sha512:12", "! its digest is not sha256:<64 hex digits>");
         let names = "! names are lower-case letters and digits, separated by one of . _ __ - or /";
-        for bad in ["Foo", "a//b", "a/", "/a", "../a", "a..b", "a___b", "-a", "a b", "x.io/a/../b"] {
+        for bad in ["Foo", "a//b", "a/", "/a", "a..b", "a___b", "-a", "a b", "x.io/a/../b"] {
             check(bad, names);
         }
         check("a:", "! its tag is not 1 to 128 letters, digits, _ . or -");
         check("a:-x", "! its tag is not 1 to 128 letters, digits, _ . or -");
         check("x.io:port/a", "! its registry is not a host name with an optional port");
         check("x.io:99999/a", "! its registry is not a host name with an optional port");
+        check("../a", "! its registry is not a host name with an optional port");
         check("-x.io/a", "! its registry is not a host name with an optional port");
         check(&format!("x.io/{}", "a".repeat(260)), "! its name is longer than 255 characters");
     }

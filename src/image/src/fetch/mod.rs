@@ -8,5 +8,4 @@ mod download;
 mod gauge;
 mod layer;
 
-pub(crate) use claim::Claims;
 pub(crate) use layer::{Fetcher, Fresh};
