@@ -220,6 +220,55 @@ fn an_exec_is_confined_like_its_container_and_limits_change() {
     }
 }
 
+#[test]
+fn limits_arrive_in_either_cgroup_layout() {
+    for runtime in runtimes() {
+        let pod = Pod::new();
+        let mut case = pod.case("while :; do sleep 1; done");
+        case.namespaces.pid = PidNamespace::New;
+        case.container.resources = Resources {
+            cpu_period: 100_000,
+            cpu_quota: 50_000,
+            cpu_shares: 512,
+            memory_limit: 64 << 20,
+            oom_score_adj: 900,
+            cpuset_cpus: "0".to_owned(),
+            // A node without huge pages, and files that only v2 has: neither may be in the way.
+            hugepage_limits: [("2MB".to_owned(), 0)].into(),
+            unified: [("memory.oom.group".to_owned(), "1".to_owned())].into(),
+            ..Resources::default()
+        };
+        let running = Running::start(&runtime, &pod, &case);
+        let wanted: &[(&str, &str, &str)] = if case.node.cgroup_v2 {
+            &[
+                ("", "cpu.max", "50000 100000"),
+                ("", "cpu.weight", "20"),
+                ("", "memory.max", "67108864"),
+                ("", "memory.swap.max", "0"),
+                ("", "memory.oom.group", "1"),
+                ("", "cpuset.cpus", "0"),
+            ]
+        } else {
+            &[
+                ("cpu.cfs_quota_us", "", "50000"),
+                ("cpu.cfs_period_us", "", "100000"),
+                ("cpu.shares", "", "512"),
+                ("memory.limit_in_bytes", "", "67108864"),
+                ("memory.memsw.limit_in_bytes", "", "67108864"),
+                ("cpuset.cpus", "", "0"),
+            ]
+        };
+        for (v1, v2, value) in wanted {
+            if *v1 == "memory.memsw.limit_in_bytes" && !case.node.swap_accounting {
+                continue;
+            }
+            assert_eq!(running.cgroup_file(v1, v2), *value, "{}: {v1}{v2}", runtime.display());
+        }
+        // Of the container, not of the exec: crun 1.8 gives an exec its own caller's.
+        assert_eq!(running.exec("cat /proc/1/oom_score_adj"), "900\n", "{}", runtime.display());
+    }
+}
+
 fn null_device(path: &str) -> HostDevice {
     HostDevice {
         container_path: path.into(),
