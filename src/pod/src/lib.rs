@@ -17,6 +17,7 @@ mod recover;
 mod registry;
 mod sandbox;
 mod shim;
+mod sweep;
 mod view;
 
 pub use config::{Config, OciRuntime};

@@ -24,6 +24,7 @@ use crate::record::{self, LoadError, PodPhase, PodState};
 use crate::recover;
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::sweep::{Known, Sweep};
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
 /// Beyond a container's grace, how long its end is awaited before the call gives up.
@@ -106,6 +107,12 @@ impl Pods {
                 self.node.show(&entry);
             }
         }
+        let known = Known {
+            pods: pods.iter().map(|pod| pod.id.clone()).collect(),
+            containers: pods.iter().flat_map(|pod| pod.containers.keys().cloned()).collect(),
+        };
+        let sweep = Sweep::list(Arc::clone(&self.node), &known).await;
+        self.node.leftovers.spawn(sweep.run());
         for pod in pods {
             let name = pod.spec.metadata.clone();
             let id = pod.id.clone();

@@ -1,0 +1,83 @@
+//! What no record leads to: left by a daemon that died between making and recording, or between removing and forgetting.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::id::{ContainerId, PodId};
+use crate::node::Node;
+use crate::sandbox;
+
+/// Everything that a record names.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) pods: HashSet<PodId>,
+    pub(crate) containers: HashSet<ContainerId>,
+}
+
+/// Gives back what nobody owns. Runs beside everything else: new ids are never among what was found before them, because
+/// what is looked at was listed when only the recorded ones existed.
+pub(crate) struct Sweep {
+    node: Arc<Node>,
+    pods: Vec<String>,
+    writable: Vec<String>,
+    leases: Vec<String>,
+}
+
+impl Sweep {
+    /// Lists what is there but not known. Nothing new is made before this returns.
+    pub(crate) async fn list(node: Arc<Node>, known: &Known) -> Self {
+        let pods = unknown(&node.config.run_root.join("pods"), &known.pods);
+        let writable = unknown(&node.config.state_root.join("containers"), &known.containers);
+        let leases = match node.images.leases().await {
+            Ok(leases) => leases
+                .into_iter()
+                .map(|(holder, _)| holder)
+                .filter(|holder| !known.containers.contains(holder.as_str()))
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, "leases of images can't be listed; the next start tries again");
+                Vec::new()
+            }
+        };
+        Self { node, pods, writable, leases }
+    }
+
+    /// Gives it back. What fails is logged and found again by the next start.
+    pub(crate) async fn run(self) {
+        let Self { node, pods, writable, leases } = self;
+        for name in pods {
+            let Ok(id) = serde_json::from_value::<PodId>(name.clone().into()) else { continue };
+            let outcome = sandbox::release(&node, &id, None, &node.socket(&id), true).await;
+            let outcome = outcome.and(sandbox::remove_files(&node, &id).await);
+            said("pod", &name, outcome.map_err(|error| error.to_string()));
+        }
+        for name in writable {
+            let dir = node.config.state_root.join("containers").join(&name);
+            let outcome = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
+            let outcome = outcome.map_err(std::io::Error::other).and_then(|result| result);
+            said("writable layer", &name, outcome.map_err(|error| error.to_string()));
+        }
+        for holder in leases {
+            let outcome = node.images.release(&holder).await;
+            said("lease", &holder, outcome.map_err(|error| error.to_string()));
+        }
+    }
+}
+
+fn said(what: &'static str, name: &str, outcome: Result<(), String>) {
+    match outcome {
+        Ok(()) => tracing::info!(what, name, "removed what no record leads to"),
+        Err(error) => tracing::warn!(what, name, error, "no record leads to this, but it can't be removed"),
+    }
+}
+
+/// Entries of a folder that are not known.
+fn unknown<K: std::borrow::Borrow<str> + std::hash::Hash + Eq>(dir: &Path, known: &HashSet<K>) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !known.contains(name.as_str()))
+        .collect()
+}
