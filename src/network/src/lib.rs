@@ -1,1 +1,42 @@
-//! Skeleton.
+//! The built-in pod network: a bridge with addresses, network namespaces pinned as files, links into them, and ports of
+//! the node that lead to them. All by netlink and nftables in this process; no program is started.
+//!
+//! Everything that is made on the node is named after the bridge: the bridge itself, the one nftables table
+//! (`inet <bridge>`), the links. Other tables, links and sysctls are left alone, but for `net.ipv4.ip_forward`, with an
+//! IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own `route_localnet`, which are switched on.
+//!
+//! Start reading at [`Network::attach`]. Invariants:
+//! - The record of an attachment is committed before anything of it exists that would outlive this process.
+//! - No link is ever deleted: a namespace's links go with its last reference, and an address is not given again while
+//!   its link is still there.
+//! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.
+
+mod attachment;
+mod config;
+mod conntrack;
+mod error;
+mod keyed;
+mod lifecycle;
+mod link;
+mod listeners;
+mod netlink;
+mod netns;
+mod network;
+mod nft;
+mod node;
+mod plan;
+mod pool;
+mod ports;
+mod record;
+mod status;
+mod subnet;
+mod work;
+
+pub use attachment::{AttachRequest, Attachment};
+pub use config::{Config, ConfigError};
+pub use error::{AttachError, DetachError, OpenError, PortOwner, StepError};
+pub use network::Network;
+pub use ports::{PortMapping, Protocol};
+pub use record::MIGRATIONS;
+pub use status::NetworkStatus;
+pub use subnet::{Subnet, SubnetError};

@@ -1,0 +1,170 @@
+//! What can go wrong, as facts.
+
+use crate::config::ConfigError;
+use crate::ports::PortMapping;
+use peapod_store::StoreError;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+/// The network can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings are wrong.
+    #[error("{}", list(.0))]
+    Config(Vec<ConfigError>),
+    /// The records can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record does not make sense; it was written by something else.
+    #[error("the network record of '{id}' cannot be read: {source}")]
+    Record {
+        /// Whose record.
+        id: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// What an attach that was killed in the middle left behind could not be taken away.
+    #[error("cannot undo the half-made network of '{id}': {source}")]
+    Undo {
+        /// Whose network.
+        id: String,
+        /// What went wrong.
+        source: DetachError,
+    },
+}
+
+/// One step at the kernel's door failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing}: {source}")]
+pub struct StepError {
+    /// What was being done, to what.
+    pub doing: String,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl StepError {
+    pub(crate) fn new(doing: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self { doing: doing.into(), source: source.into() }
+    }
+
+    /// Whether the kernel gave this error number.
+    pub(crate) fn is(&self, errno: rustix::io::Errno) -> bool {
+        self.source.raw_os_error() == Some(errno.raw_os_error())
+    }
+}
+
+/// Who has a port of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortOwner {
+    /// Another attachment, by its id.
+    Attachment(String),
+    /// A process that listens on the node.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+    /// A socket whose process can't be seen.
+    Unknown,
+}
+
+impl fmt::Display for PortOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attachment(id) => write!(f, "pod {id}"),
+            Self::Process { pid, name } => write!(f, "process {pid} ({name}), which listens on the node"),
+            Self::Unknown => f.write_str("a socket of the node whose process cannot be seen"),
+        }
+    }
+}
+
+/// An attach failed; nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The id can't be part of a file name.
+    #[error("network id '{id}': use 1 to 128 of the characters a-z A-Z 0-9 _ - . and no dot at the beginning")]
+    InvalidId {
+        /// The id.
+        id: String,
+    },
+    /// A port mapping that can't work.
+    #[error("host port {port}: {what}")]
+    InvalidPort {
+        /// The mapping.
+        port: PortMapping,
+        /// Why it can't work and what to do.
+        what: &'static str,
+    },
+    /// A port mapping asks for an address family that pods do not have.
+    #[error(
+        "host port {port}: {address} cannot be used, pods have no address of that family; \
+             add a subnet of it to network.subnets, or map another address"
+    )]
+    NoFamily {
+        /// The mapping.
+        port: PortMapping,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// Somebody has the port.
+    #[error("host port {port} is taken by {owner}: stop that, or map another port")]
+    PortTaken {
+        /// The mapping.
+        port: PortMapping,
+        /// Who has it.
+        owner: PortOwner,
+    },
+    /// All addresses are given away.
+    #[error("no address is free in {subnet} ({used} in use): give network.subnets a larger range, or stop pods")]
+    NoAddress {
+        /// The range.
+        subnet: String,
+        /// How many are in use.
+        used: usize,
+    },
+    /// There is an attachment of that id with other ports.
+    #[error("'{id}' is attached already with other ports: detach it first")]
+    Different {
+        /// The id.
+        id: String,
+    },
+    /// What an earlier attempt left could not be taken away.
+    #[error(transparent)]
+    Undo(#[from] DetachError),
+    /// The record could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel refused a step.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The network is being shut down.
+    #[error("the network is shutting down")]
+    Closed,
+}
+
+/// A detach failed; it can be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum DetachError {
+    /// The record could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel refused steps; the others were done.
+    #[error("{}", list(.0))]
+    Steps(Vec<StepError>),
+    /// The whole network can't be taken away while it is used.
+    #[error("{count} pods are attached: detach them first")]
+    InUse {
+        /// How many attachments there are.
+        count: usize,
+    },
+    /// The network is being shut down.
+    #[error("the network is shutting down")]
+    Closed,
+}
+
+fn list<E: fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,297 @@
+//! Requests about links, addresses and routes.
+
+use crate::error::StepError;
+use crate::netlink::{
+    Attributes, Family, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Socket, find, u32_of,
+};
+use rustix::io::Errno;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
+const VETH_INFO_PEER: u16 = 1;
+const IFF_UP: u32 = 1;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NODAD: u32 = 2;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_BOOT: u8 = 3;
+const RTN_UNICAST: u8 = 1;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// A hardware address.
+pub(crate) type Mac = [u8; 6];
+
+/// What is seen of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) master: u32,
+    pub(crate) mtu: u32,
+    pub(crate) up: bool,
+}
+
+/// A pair of links, one on the node and one inside a namespace.
+pub(crate) struct Pair<'a> {
+    /// The name on the node.
+    pub(crate) host: &'a str,
+    /// The bridge that gets the node's end.
+    pub(crate) bridge: u32,
+    /// The name inside.
+    pub(crate) inside: &'a str,
+    /// The hardware address inside.
+    pub(crate) mac: Mac,
+    /// The largest packet.
+    pub(crate) mtu: u32,
+    /// The namespace.
+    pub(crate) netns: BorrowedFd<'a>,
+}
+
+/// A socket for links, addresses and routes of one namespace.
+pub(crate) struct Routes {
+    socket: Socket,
+}
+
+/// `struct ifinfomsg`: family, type, index, flags and which of them count.
+fn link_header(index: u32, flags: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    for (at, value) in [(4, index), (8, flags), (12, flags)] {
+        header[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+    header
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn family(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { AF_INET } else { AF_INET6 }
+}
+
+/// The bytes as an address, if they are of the right number.
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+        _ => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
+}
+
+impl Routes {
+    /// Opens a socket into the namespace of the calling thread.
+    pub(crate) fn open() -> Result<Self, StepError> {
+        let socket = Socket::open(Family::Route).map_err(|source| StepError::new("open a route socket", source))?;
+        Ok(Self { socket })
+    }
+
+    /// Makes a bridge that is up, or leaves the one of that name as it is.
+    pub(crate) fn make_bridge(&mut self, name: &str, mac: Mac, mtu: u32) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP), |a| {
+            a.text(IFLA_IFNAME, name);
+            // Else the bridge's address changes with its ports, and pods send to the old one.
+            a.bytes(IFLA_ADDRESS, &mac);
+            a.u32(IFLA_MTU, mtu);
+            a.nest(IFLA_LINKINFO, |a| a.text(IFLA_INFO_KIND, "bridge"));
+        });
+        match self.socket.request(messages) {
+            Err((_, error)) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => Ok(()),
+            other => other.map_err(|(_, source)| StepError::new(format!("make bridge {name}"), source)),
+        }
+    }
+
+    /// Takes the link away. Waits long for the kernel: never on a pod's way.
+    pub(crate) fn delete(&mut self, name: &str) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_DELLINK, NLM_F_ACK, &link_header(0, 0), |a| a.text(IFLA_IFNAME, name));
+        match self.socket.request(messages) {
+            Err((_, error)) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
+            other => other.map_err(|(_, source)| StepError::new(format!("delete link {name}"), source)),
+        }
+    }
+
+    /// Makes the pair: the node's end up, on the bridge and in hairpin mode, the other inside the namespace.
+    pub(crate) fn make_pair(&mut self, pair: &Pair<'_>) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP), |a| {
+            a.text(IFLA_IFNAME, pair.host);
+            a.u32(IFLA_MTU, pair.mtu);
+            a.u32(IFLA_MASTER, pair.bridge);
+            a.nest(IFLA_LINKINFO, |a| {
+                a.text(IFLA_INFO_KIND, "veth");
+                a.nest(IFLA_INFO_DATA, |a| {
+                    // Made where it belongs: moving a link waits 30 ms.
+                    a.nest_message(VETH_INFO_PEER, &link_header(0, 0), |a| inside(a, pair));
+                });
+            });
+        });
+        // A pod reaches itself through its own host port.
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
+            a.text(IFLA_IFNAME, pair.host);
+            a.nest(IFLA_LINKINFO, |a| {
+                a.text(IFLA_INFO_SLAVE_KIND, "bridge");
+                a.nest(IFLA_INFO_SLAVE_DATA, |a| a.u8(IFLA_BRPORT_MODE, 1));
+            });
+        });
+        self.socket.request(messages).map_err(|(_, source)| StepError::new(format!("make link {}", pair.host), source))
+    }
+
+    /// Switches links on, then gives addresses and default routes, in one call.
+    pub(crate) fn bring_up(&mut self, setup: &Inside<'_>) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(setup.loopback, IFF_UP), |_| {});
+        for (ip, prefix, _) in setup.addresses {
+            address_message(&mut messages, setup.link, *ip, *prefix);
+        }
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(setup.link, IFF_UP), |_| {});
+        for (_, _, gateway) in setup.addresses {
+            let header = [family(*gateway), 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
+            messages.push(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
+                a.bytes(RTA_GATEWAY, &octets(*gateway));
+                a.u32(RTA_OIF, setup.link);
+            });
+        }
+        let steps = setup.addresses.len();
+        self.socket.request(messages).map_err(|(index, source)| {
+            let doing = match index as usize {
+                0 => "switch on lo",
+                index if index <= steps => "give the pod's link its address",
+                index if index == steps + 1 => "switch on the pod's link",
+                _ => "make the pod's default route",
+            };
+            StepError::new(doing, source)
+        })
+    }
+
+    /// Gives a link an address, or leaves it if it has it.
+    pub(crate) fn add_address(&mut self, link: &Link, ip: IpAddr, prefix: u8) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        address_message(&mut messages, link.index, ip, prefix);
+        self.socket
+            .request(messages)
+            .map_err(|(_, source)| StepError::new(format!("give {} the address {ip}/{prefix}", link.name), source))
+    }
+
+    /// Switches a link on.
+    pub(crate) fn switch_on(&mut self, link: &Link) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, IFF_UP), |_| {});
+        self.socket.request(messages).map_err(|(_, source)| StepError::new(format!("switch on {}", link.name), source))
+    }
+
+    /// All links of the namespace.
+    pub(crate) fn links(&mut self) -> Result<Vec<Link>, StepError> {
+        let mut links = Vec::new();
+        let build = |messages: &mut Messages| messages.push(RTM_GETLINK, NLM_F_DUMP, &link_header(0, 0), |_| {});
+        self.socket
+            .dump(build, |body| links.extend(parse_link(body)))
+            .map_err(|source| StepError::new("list links", source))?;
+        Ok(links)
+    }
+
+    /// The addresses of the node itself.
+    pub(crate) fn addresses(&mut self) -> Result<Vec<IpAddr>, StepError> {
+        let mut addresses = Vec::new();
+        let build = |messages: &mut Messages| messages.push(RTM_GETADDR, NLM_F_DUMP, &[0; 8], |_| {});
+        self.socket
+            .dump(build, |body| {
+                let list = body.get(8..).unwrap_or_default();
+                addresses.extend(find(list, IFA_LOCAL).or_else(|| find(list, IFA_ADDRESS)).and_then(address));
+            })
+            .map_err(|source| StepError::new("list addresses", source))?;
+        Ok(addresses)
+    }
+
+    /// The link that has a default route, if any.
+    pub(crate) fn default_link(&mut self) -> Result<Option<u32>, StepError> {
+        let mut found = None;
+        let build = |messages: &mut Messages| messages.push(RTM_GETROUTE, NLM_F_DUMP, &[0; 12], |_| {});
+        self.socket
+            .dump(build, |body| {
+                let (to_all, main) = (body.get(1) == Some(&0), body.get(4) == Some(&RT_TABLE_MAIN));
+                let list = body.get(12..).unwrap_or_default();
+                if found.is_none() && to_all && main && find(list, RTA_DST).is_none() {
+                    found = find(list, RTA_OIF).and_then(u32_of);
+                }
+            })
+            .map_err(|source| StepError::new("list routes", source))?;
+        Ok(found)
+    }
+}
+
+/// What is set up inside a namespace.
+pub(crate) struct Inside<'a> {
+    pub(crate) loopback: u32,
+    pub(crate) link: u32,
+    /// Address, prefix length and gateway.
+    pub(crate) addresses: &'a [(IpAddr, u8, IpAddr)],
+}
+
+fn inside(a: &mut Attributes, pair: &Pair<'_>) {
+    a.text(IFLA_IFNAME, pair.inside);
+    a.bytes(IFLA_ADDRESS, &pair.mac);
+    a.u32(IFLA_MTU, pair.mtu);
+    a.u32(IFLA_NET_NS_FD, pair.netns.as_raw_fd().cast_unsigned());
+}
+
+fn address_message(messages: &mut Messages, link: u32, ip: IpAddr, prefix: u8) {
+    let mut header = [family(ip), prefix, 0, 0, 0, 0, 0, 0];
+    header[4..].copy_from_slice(&link.to_ne_bytes());
+    messages.push(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, &header, |a| {
+        a.bytes(IFA_LOCAL, &octets(ip));
+        a.bytes(IFA_ADDRESS, &octets(ip));
+        if !ip.is_ipv4() {
+            // Nobody else has it, and looking for a second that somebody might would make the pod wait.
+            a.u32(IFA_FLAGS, IFA_F_NODAD);
+        }
+    });
+}
+
+fn parse_link(body: &[u8]) -> Option<Link> {
+    let list = body.get(16..)?;
+    let info = find(list, IFLA_LINKINFO).unwrap_or_default();
+    Some(Link {
+        index: u32_of(body.get(4..)?)?,
+        up: u32_of(body.get(8..)?)? & IFF_UP != 0,
+        name: text(find(list, IFLA_IFNAME)?),
+        kind: find(info, IFLA_INFO_KIND).map(text).unwrap_or_default(),
+        master: find(list, IFLA_MASTER).and_then(u32_of).unwrap_or(0),
+        mtu: find(list, IFLA_MTU).and_then(u32_of).unwrap_or(0),
+    })
+}

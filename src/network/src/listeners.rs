@@ -1,0 +1,130 @@
+//! Who on the node listens on a port already. The kernel is asked for exactly these sockets.
+
+use crate::error::{PortOwner, StepError};
+use crate::link::address;
+use crate::netlink::{Family, Messages, NLM_F_DUMP, Socket, find};
+use crate::ports::{PortMapping, Protocol};
+use rustix::io::Errno;
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const INET_DIAG_SKV6ONLY: u16 = 11;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+/// States, as bits: a TCP socket that listens; a UDP socket that is connected to nobody.
+const LISTENING: u32 = 1 << 10;
+const UNCONNECTED: u32 = 1 << 7;
+/// How many processes are looked through for the owner of a socket.
+const PROCESSES_MAX: usize = 65536;
+
+/// A socket that waits for packets.
+struct Listener {
+    on: IpAddr,
+    only_v6: bool,
+    inode: u32,
+}
+
+impl Listener {
+    /// Whether packets for the mapping would have come to this socket.
+    fn hears(&self, port: &PortMapping) -> bool {
+        let v4 = self.on.is_ipv4();
+        if self.on == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.only_v6 {
+            return true;
+        }
+        port.serves(v4) && (self.on.is_unspecified() || port.only_on().is_none_or(|only| only == self.on))
+    }
+}
+
+/// Who listens on the mapping's port in the network namespace of the calling thread, if anybody does.
+pub(crate) fn owner(port: &PortMapping) -> Result<Option<PortOwner>, StepError> {
+    let failed = |source| StepError::new(format!("look who listens on port {port}"), source);
+    let states = match port.protocol {
+        Protocol::Tcp => LISTENING,
+        Protocol::Udp => UNCONNECTED,
+        // The kernel's SCTP sockets are listed in another way, where there are any.
+        Protocol::Sctp => return Ok(None),
+    };
+    let mut socket = Socket::open(Family::SocketDiagnosis).map_err(failed)?;
+    let mut listeners = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let dumped = socket.dump(
+            |messages| ask(messages, family, port, states),
+            |body| listeners.extend(parse(body).filter(|listener| listener.hears(port))),
+        );
+        match dumped {
+            Ok(()) => {}
+            // No IPv6, or no means to ask: then nobody can be named.
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(listeners.first().map(|listener| process_with(listener.inode).unwrap_or(PortOwner::Unknown)))
+}
+
+fn ask(messages: &mut Messages, family: u8, port: &PortMapping, states: u32) {
+    // struct inet_diag_req_v2: family, protocol, extensions, states, then the socket: its port, all else any.
+    let mut request = [0; 56];
+    request[0] = family;
+    request[1] = port.protocol.number();
+    request[4..8].copy_from_slice(&states.to_ne_bytes());
+    request[8..10].copy_from_slice(&port.host_port.to_be_bytes());
+    // No cookie.
+    request[48..56].copy_from_slice(&[0xff; 8]);
+    messages.push(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |_| {});
+}
+
+fn parse(body: &[u8]) -> Option<Listener> {
+    // struct inet_diag_msg: the family, at 8 the local address, at 68 the inode, from 72 on attributes.
+    let length = if *body.first()? == AF_INET { 4 } else { 16 };
+    Some(Listener {
+        on: address(body.get(8..8 + length)?)?,
+        inode: u32::from_ne_bytes(body.get(68..72)?.try_into().ok()?),
+        only_v6: find(body.get(72..)?, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1)),
+    })
+}
+
+/// Which process has the socket open. Slow, but only for an error message.
+fn process_with(inode: u32) -> Option<PortOwner> {
+    let wanted = format!("socket:[{inode}]");
+    let processes = fs::read_dir("/proc").ok()?.flatten().take(PROCESSES_MAX);
+    for (pid, process) in processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+    {
+        let Ok(descriptors) = fs::read_dir(process.join("fd")) else { continue };
+        if descriptors.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == wanted.as_str())) {
+            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+            return Some(PortOwner::Process { pid, name: name.trim_end().to_owned() });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_hears_what() {
+        let port = |ip: &str| PortMapping {
+            protocol: Protocol::Tcp,
+            container_port: 1,
+            host_port: 2,
+            host_ip: (!ip.is_empty()).then(|| ip.parse().unwrap()),
+        };
+        let cases = [
+            ("0.0.0.0", false, "", true),
+            ("0.0.0.0", false, "::", false),
+            ("10.0.0.1", false, "", true),
+            ("10.0.0.1", false, "10.0.0.2", false),
+            ("10.0.0.1", false, "10.0.0.1", true),
+            ("::", false, "127.0.0.1", true),
+            ("::", true, "127.0.0.1", false),
+            ("::", true, "", true),
+            ("::1", true, "0.0.0.0", false),
+        ];
+        for (on, only_v6, ip, expected) in cases {
+            let listener = Listener { on: on.parse().unwrap(), only_v6, inode: 0 };
+            assert_eq!(listener.hears(&port(ip)), expected, "{on} {only_v6} {ip}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Network namespaces and the files that hold them.
+
+use crate::error::StepError;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions, create_dir_all, remove_file};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The namespace of the calling thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// Moves the calling thread into a new network namespace; gives the namespace.
+///
+/// The thread is not to be used for anything else afterwards.
+pub(crate) fn enter_new() -> Result<File, StepError> {
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| StepError::new("make a network namespace", errno))?;
+    File::open(OWN).map_err(|source| StepError::new(format!("open {OWN}"), source))
+}
+
+/// Pins the calling thread's namespace at `path`, which must not exist.
+pub(crate) fn pin(path: &Path) -> Result<(), StepError> {
+    let failed = |source: io::Error| StepError::new(format!("pin the network namespace at {}", path.display()), source);
+    if let Some(dir) = path.parent() {
+        create_dir_all(dir).map_err(failed)?;
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o444).open(path).map_err(failed)?;
+    mount(Some(OWN), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(|errno| {
+        // The caller undoes a pin that was made; this one was not.
+        let _ = remove_file(path);
+        failed(errno.into())
+    })
+}
+
+/// Drops the pin; fine if there is none.
+pub(crate) fn unpin(path: &Path) -> Result<(), StepError> {
+    let failed =
+        |source: io::Error| StepError::new(format!("unpin the network namespace at {}", path.display()), source);
+    loop {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // Somebody may have mounted over it.
+            Ok(()) => {}
+            Err(nix::Error::EINVAL | nix::Error::ENOENT) => break,
+            Err(errno) => return Err(failed(errno.into())),
+        }
+    }
+    match remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a namespace is pinned at `path`.
+pub(crate) fn is_pinned(path: &Path) -> bool {
+    /// The magic of the file system that namespaces are files of.
+    const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+    let magic = rustix::fs::statfs(path).map(|statistics| statistics.f_type);
+    matches!(magic, Ok(NSFS_MAGIC))
+}
+
+/// Writes a sysctl of the calling thread's network namespace, unless it has the value.
+pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), StepError> {
+    let path = format!("/proc/sys/net/{name}");
+    let failed = |source| StepError::new(format!("set {path} to {value}"), source);
+    // Read first: it may be read-only here and right already.
+    let now = std::fs::read_to_string(&path).map_err(failed)?;
+    if now.trim_end() == value {
+        return Ok(());
+    }
+    std::fs::write(&path, value).map_err(failed)
+}
+
+/// Whether an error says that what was to be taken away is not there.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NOENT.raw_os_error())
+}

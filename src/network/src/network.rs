@@ -1,0 +1,130 @@
+//! The network's door.
+
+use crate::attachment::{AttachRequest, Attachment};
+use crate::config::Config;
+use crate::error::{AttachError, DetachError, OpenError};
+use crate::lifecycle::{Inner, blocking, lock};
+use crate::node::Node;
+use crate::plan::{self, Book, Entry};
+use crate::pool::Pool;
+use crate::record::{self, Record};
+use crate::status::NetworkStatus;
+use peapod_store::Database;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A handle to the network; clones share it.
+#[derive(Clone)]
+pub struct Network {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("settings", &self.inner.node.settings).finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// Opens the network: loads the attachments, takes away what was half made, makes bridge and table.
+    ///
+    /// If the node does not let it make them, the network opens all the same and its status says why; it is tried again
+    /// by [`check`](Self::check) and by each attach.
+    ///
+    /// # Errors
+    /// Wrong settings, all mistakes at once; unreadable records; something half made that can't be taken away.
+    pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
+        let settings = config.settings().map_err(OpenError::Config)?;
+        let (rows, cursor) = record::load(&db).await?;
+        let mut entries = HashMap::new();
+        for row in rows {
+            let record: Record =
+                serde_json::from_str(&row.record).map_err(|source| OpenError::Record { id: row.id.clone(), source })?;
+            entries.insert(row.id, Entry::of(record, row.complete));
+        }
+        let half_made: Vec<String> =
+            entries.iter().filter(|(_, entry)| !entry.complete).map(|(id, _)| id.clone()).collect();
+        let used = entries.values().map(|entry| entry.record.slot).collect();
+        let pool = Pool::new(plan::slots(&settings), used, cursor.unwrap_or(0));
+        let book = Book { entries, pool, closed: false };
+        let inner = Inner::new(Node::new(settings), db, book);
+        let network = Self { inner: Arc::new(inner) };
+        for id in half_made {
+            network.detach(&id).await.map_err(|source| OpenError::Undo { id, source })?;
+        }
+        network.check().await;
+        Ok(network)
+    }
+
+    /// Whether pods can be attached, as last seen. No I/O.
+    pub fn status(&self) -> NetworkStatus {
+        lock(&self.inner.status).clone()
+    }
+
+    /// Looks whether pods can be attached, makes bridge and table if they are missing, and says how that went. For the
+    /// node's status, which is asked for every few seconds.
+    pub async fn check(&self) -> NetworkStatus {
+        let inner = Arc::clone(&self.inner);
+        // The outcome is in the status.
+        let _ = blocking(move || inner.repair()).await;
+        self.status()
+    }
+
+    /// The attachment of this id. No I/O.
+    pub fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
+        let book = lock(&self.inner.book);
+        book.entries.get(id).filter(|entry| entry.complete && !entry.leaving).map(|entry| Arc::clone(&entry.attachment))
+    }
+
+    /// Makes a network namespace, connects it, gives it an address and the ports; all of it works when this returns.
+    /// The same request again gives the same attachment.
+    ///
+    /// Dropping the future does not stop the work; detach waits for it and takes the result away.
+    ///
+    /// # Errors
+    /// See [`AttachError`]. Nothing is left then.
+    pub async fn attach(&self, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
+        let network = self.clone();
+        let task = self.inner.tasks.spawn(async move {
+            let _turn = network.inner.order.turn(&request.id).await;
+            network.inner.attach(request).await
+        });
+        task.await.unwrap_or(Err(AttachError::Closed))
+    }
+
+    /// Takes the attachment of this id away: ports, pin, address. The links go when the last process has left the
+    /// namespace. Fine if there is none. Dropping the future does not stop the work.
+    ///
+    /// # Errors
+    /// See [`DetachError`]: everything that could be done was done, and it can be repeated.
+    pub async fn detach(&self, id: &str) -> Result<(), DetachError> {
+        let network = self.clone();
+        let id = id.to_owned();
+        let task = self.inner.tasks.spawn(async move {
+            let _turn = network.inner.order.turn(&id).await;
+            network.inner.detach(&id).await
+        });
+        task.await.unwrap_or(Err(DetachError::Closed))
+    }
+
+    /// Lets no new attach begin and waits for what is going on.
+    pub async fn close(&self) {
+        lock(&self.inner.book).closed = true;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Takes bridge and table away: for leaving a node, not for a restart.
+    ///
+    /// # Errors
+    /// While anything is attached, or if the kernel refuses.
+    pub async fn purge(&self) -> Result<(), DetachError> {
+        let inner = Arc::clone(&self.inner);
+        let count = lock(&inner.book).entries.len();
+        if count > 0 {
+            return Err(DetachError::InUse { count });
+        }
+        blocking(move || inner.node.purge()).await.ok_or(DetachError::Closed)?.map_err(DetachError::Steps)
+    }
+}

@@ -1,0 +1,92 @@
+//! The records in the database: one row for each attachment, written before anything exists that could leak.
+
+use crate::attachment::Attachment;
+use peapod_store::rusqlite::{OptionalExtension, params};
+use peapod_store::{Database, Migration, StoreError};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The tables of this room. Pass them to [`Database::open`].
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    room: "network",
+    version: 1,
+    sql: "CREATE TABLE network_attachments (
+              id TEXT PRIMARY KEY,
+              complete INTEGER NOT NULL,
+              record TEXT NOT NULL
+          ) STRICT;
+          CREATE TABLE network_cursor (
+              only INTEGER PRIMARY KEY CHECK (only = 0),
+              slot INTEGER NOT NULL
+          ) STRICT;",
+}];
+
+/// All that is needed to take an attachment away, whatever the settings are by then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) attachment: Attachment,
+    /// The bridge it hangs on, and the table that has its ports.
+    pub(crate) bridge: String,
+    /// The number of its addresses within the subnets.
+    pub(crate) slot: u32,
+}
+
+impl Record {
+    pub(crate) fn ip(&self, v4: bool) -> Option<IpAddr> {
+        self.attachment.ips.iter().copied().find(|ip| ip.is_ipv4() == v4)
+    }
+}
+
+/// A row as it was found.
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) complete: bool,
+    pub(crate) record: String,
+}
+
+/// All rows, and the slot that was given last.
+pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), StoreError> {
+    db.read(|connection| {
+        let cursor = connection.query_row("SELECT slot FROM network_cursor", [], |row| row.get(0)).optional()?;
+        let mut statement = connection.prepare("SELECT id, complete, record FROM network_attachments")?;
+        let rows = statement
+            .query_map([], |row| Ok(Row { id: row.get(0)?, complete: row.get(1)?, record: row.get(2)? }))?
+            .collect::<Result<_, _>>()?;
+        Ok((rows, cursor))
+    })
+    .await
+}
+
+/// Says what is going to be made.
+pub(crate) async fn begin(db: &Database, id: String, slot: u32, json: String) -> Result<(), StoreError> {
+    db.write(move |transaction| {
+        transaction
+            .prepare_cached("INSERT INTO network_attachments (id, complete, record) VALUES (?1, 0, ?2)")?
+            .execute(params![id, json])?;
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO network_cursor (only, slot) VALUES (0, ?1)")?
+            .execute(params![slot])?;
+        Ok(())
+    })
+    .await
+}
+
+/// Says that it was made.
+pub(crate) async fn complete(db: &Database, id: String) -> Result<(), StoreError> {
+    db.write(move |transaction| {
+        transaction
+            .prepare_cached("UPDATE network_attachments SET complete = 1 WHERE id = ?1")?
+            .execute(params![id])?;
+        Ok(())
+    })
+    .await
+}
+
+/// Forgets it.
+pub(crate) async fn remove(db: &Database, id: String) -> Result<(), StoreError> {
+    db.write(move |transaction| {
+        transaction.prepare_cached("DELETE FROM network_attachments WHERE id = ?1")?.execute(params![id])?;
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,194 @@
+//! A node of a test: private namespaces, a neighbour on a link, servers and clients in any of their namespaces.
+
+use peapod_network::{Attachment, Config, MIGRATIONS, Network, PortMapping, Protocol};
+use peapod_store::{Database, Durability};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// The neighbour's namespace: 192.0.2.2 and 2001:db8::2, where the node is 192.0.2.1 and 2001:db8::1.
+pub const NEIGHBOUR: &str = "/run/netns/neighbour";
+
+/// Says which address asked, to all who ask by TCP or UDP.
+const SERVER: &str = r#"
+import socket, sys, threading
+host, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def open(kind):
+    s = socket.socket(family, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((host, port))
+    return s
+def name(peer):
+    return peer[0].removeprefix("::ffff:").encode()
+tcp, udp = open(socket.SOCK_STREAM), open(socket.SOCK_DGRAM)
+tcp.listen(64)
+def datagrams():
+    while True:
+        _, peer = udp.recvfrom(9)
+        udp.sendto(name(peer), peer)
+threading.Thread(target=datagrams, daemon=True).start()
+print("ready", flush=True)
+while True:
+    c, peer = tcp.accept()
+    c.sendall(name(peer))
+    c.close()
+"#;
+
+const CLIENT: &str = r#"
+import socket, sys
+protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(2)
+s.connect((host, port))
+if protocol == "udp":
+    s.send(b"who")
+print(s.recv(100).decode())
+"#;
+
+/// Ends its process when dropped.
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// An open network on a private node.
+pub struct Node {
+    pub network: Network,
+    pub bridge: String,
+    pub config: Config,
+    pub db: Database,
+    _dir: TempDir,
+}
+
+/// Runs the test's body in namespaces of its own.
+pub fn in_node(test: &str, body: impl AsyncFnOnce()) {
+    const MARK: &str = "PEAPOD_TEST_NODE";
+    if std::env::var_os(MARK).is_none() {
+        let exe = std::env::current_exe().unwrap();
+        let status = Command::new("unshare")
+            .args(["-m", "-n"])
+            .arg(exe)
+            .args(["--exact", test, "--nocapture"])
+            .env(MARK, "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "{test} failed in its node");
+        return;
+    }
+    run(&["mount", "-t", "tmpfs", "none", "/run"]);
+    run(&["ip", "link", "set", "lo", "up"]);
+    run(&["ip", "netns", "add", "neighbour"]);
+    run(&["ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", "neighbour"]);
+    for (args, link, end) in [(&["ip"][..], "up0", 1), (&["ip", "-n", "neighbour"], "up1", 2)] {
+        let v4 = format!("192.0.2.{end}/24");
+        let v6 = format!("2001:db8::{end}/64");
+        run(&[args, &["addr", "add", &v4, "dev", link]].concat());
+        run(&[args, &["addr", "add", &v6, "dev", link, "nodad"]].concat());
+        run(&[args, &["link", "set", link, "up"]].concat());
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(body());
+}
+
+/// Runs a command that has to succeed; gives what it says.
+pub fn run(args: &[&str]) -> String {
+    let output = Command::new(args[0]).args(&args[1..]).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The table as nft shows it.
+pub fn by_nft(table: &str) -> String {
+    run(&["nft", "-j", "list", "table", "inet", table])
+}
+
+/// Mappings from (protocol, host port, container port, host address).
+pub fn ports(list: &[(&str, u16, u16, &str)]) -> Vec<PortMapping> {
+    let protocol = |name: &str| match name {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => Protocol::Sctp,
+    };
+    list.iter()
+        .map(|(name, host_port, container_port, ip)| PortMapping {
+            protocol: protocol(name),
+            container_port: *container_port,
+            host_port: *host_port,
+            host_ip: (!ip.is_empty()).then(|| ip.parse().unwrap()),
+        })
+        .collect()
+}
+
+fn python(netns: &str, script: &str, args: &[&str]) -> Command {
+    let mut command = if netns.is_empty() {
+        Command::new("/usr/bin/env")
+    } else {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--net={netns}"));
+        nsenter
+    };
+    command.args(["python3", "-c", script]).args(args);
+    command
+}
+
+/// Asks a server; gives the address that it saw.
+pub fn client(netns: &str, protocol: &str, host: &str, port: u16) -> Result<String, String> {
+    let output = python(netns, CLIENT, &[protocol, host, &port.to_string()]).output().unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    } else {
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(text.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+fn serve(netns: &str, host: &str, port: u16) -> Server {
+    let mut child = python(netns, SERVER, &[host, &port.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    Server(child)
+}
+
+impl Node {
+    /// Opens a network with these subnets.
+    pub async fn open(subnets: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let config = Config {
+            bridge: "peatest0".to_owned(),
+            subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
+            netns_dir: "/run/netns".into(),
+            mtu: None,
+        };
+        let db = Database::open(&dir.path().join("state.db"), Durability::Normal, MIGRATIONS).unwrap();
+        let network = Network::open(config.clone(), db.clone()).await.unwrap();
+        let status = network.status();
+        assert!(status.ready, "{status:?}");
+        Self { network, bridge: config.bridge.clone(), config, db, _dir: dir }
+    }
+
+    /// A server in a pod.
+    pub fn serve(&self, pod: &Attachment, port: u16) -> Server {
+        serve(pod.netns.to_str().unwrap(), "::", port)
+    }
+
+    /// A server on all addresses of the node.
+    pub fn serve_node(&self, port: u16) -> Server {
+        serve("", "::", port)
+    }
+
+    /// A server on the node's 127.0.0.1.
+    pub fn serve_loopback(&self, port: u16) -> Server {
+        serve("", "127.0.0.1", port)
+    }
+
+    /// A server at the neighbour's.
+    pub fn serve_neighbour(&self, port: u16) -> Server {
+        serve(NEIGHBOUR, "::", port)
+    }
+}
