@@ -1,1 +1,107 @@
-//! Skeleton.
+//! The client side of peapod: runs a Pod manifest on any CRI endpoint, and shows what runs there.
+//!
+//! It speaks CRI and nothing else, and reads logs from the files that the runtime writes on this node.
+
+mod cli;
+mod commands;
+mod connect;
+mod console;
+mod interrupt;
+mod labels;
+mod logs;
+mod manifest;
+mod run;
+mod select;
+mod table;
+mod teardown;
+mod units;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+pub use cli::{
+    Command, ConnectArgs, ExecArgs, ImagesArgs, LogsArgs, Output, PsArgs, PullArgs, RmArgs, RmiArgs, RunArgs, StopArgs,
+};
+
+use connect::Connection;
+use console::Console;
+use interrupt::Interrupt;
+
+/// The exit status when peapod itself failed, where another one speaks of a container.
+const OWN_FAILURE: u8 = 125;
+
+/// Carries out a command and answers the exit status. Errors are printed.
+#[must_use]
+pub fn run(connect: &ConnectArgs, command: &Command) -> ExitCode {
+    let failure = match command {
+        Command::Run(_) | Command::Exec(_) => OWN_FAILURE,
+        _ => 1,
+    };
+    match block_on(connect, command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            use std::io::Write;
+            // Without standard error there is only the exit status.
+            let _ = writeln!(std::io::stderr().lock(), "peapod: {error:#}");
+            ExitCode::from(failure)
+        }
+    }
+}
+
+fn block_on(connect: &ConnectArgs, command: &Command) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(carry_out(connect, command));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    status
+}
+
+async fn carry_out(connect: &ConnectArgs, command: &Command) -> anyhow::Result<u8> {
+    if let Command::Run(args) = command {
+        return run_pod(connect, args).await;
+    }
+    let connection = Connection::open(&connect.url()).await?;
+    match command {
+        Command::Run(_) => {}
+        Command::Exec(args) => return commands::exec(&connection, args).await,
+        Command::Ps(args) => commands::ps(&connection, args).await?,
+        Command::Logs(args) => commands::logs(&connection, args).await?,
+        Command::Stop(args) => commands::stop(&connection, args).await?,
+        Command::Rm(args) => commands::rm(&connection, args).await?,
+        Command::Images(args) => commands::images(&connection, args).await?,
+        Command::Pull(args) => commands::pull(&connection, args).await?,
+        Command::Rmi(args) => commands::rmi(&connection, args).await?,
+    }
+    Ok(0)
+}
+
+async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
+    // The manifest first: its mistakes need no runtime.
+    let text = read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let pod = manifest::read(&text).with_context(|| format!("cannot run {}", args.file.display()))?;
+    let connection = Connection::open(&connect.url()).await?;
+    let names = pod.init_containers.iter().chain(&pod.containers).map(|container| container.name.len());
+    let (console, writer) = Console::start(names.max().unwrap_or_default())?;
+    let interrupt = Interrupt::listen()?;
+    console.note(format!("running {}/{} on {}", pod.namespace, pod.name, connection.runtime_name)).await;
+    let status = run::run(&connection, &pod, args, &console, &interrupt).await;
+    drop(console);
+    writer.finish();
+    Ok(status?)
+}
+
+/// A file, or standard input for `-`.
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let limit = manifest::MAX_LENGTH as u64 + 1;
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
+    }
+    anyhow::ensure!(text.len() <= manifest::MAX_LENGTH, "it is longer than any Pod may be ({} MiB)", manifest::MAX_LENGTH >> 20);
+    Ok(text)
+}

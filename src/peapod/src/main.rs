@@ -1,2 +1,34 @@
-//! Skeleton.
-fn main() {}
+//! The `peapod` binary: `serve` is the daemon, everything else its client.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs Kubernetes pods on one Linux machine.
+#[derive(Parser)]
+#[command(name = "peapod", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    connect: peapod_client::ConnectArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the Container Runtime Interface on a unix socket.
+    Serve(peapod_daemon::ServeArgs),
+    #[command(flatten)]
+    Client(peapod_client::Command),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Serve(_) if arguments.connect.endpoint.is_some() => {
+            anyhow::bail!("`peapod serve` connects to nobody: use --socket to say where it listens")
+        }
+        Command::Serve(serve) => peapod_daemon::run(serve).map(|()| ExitCode::SUCCESS),
+        Command::Client(command) => Ok(peapod_client::run(&arguments.connect, &command)),
+    }
+}

@@ -1,0 +1,170 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Where a CRI runtime is found; the same for every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConnectArgs {
+    /// The CRI socket to talk to: peapod's, or that of any other runtime.
+    ///
+    /// Default: $PEAPOD_ENDPOINT, else unix:///run/peapod/peapod.sock.
+    #[arg(short = 'e', long, global = true, value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
+impl ConnectArgs {
+    /// What was given, else what the environment says, else where peapod listens by default.
+    pub(crate) fn url(&self) -> String {
+        let said = || std::env::var("PEAPOD_ENDPOINT").ok().filter(|url| !url.is_empty());
+        self.endpoint.clone().or_else(said).unwrap_or_else(|| "unix:///run/peapod/peapod.sock".to_owned())
+    }
+}
+
+/// What `peapod` does as a client.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Runs a Pod manifest in the foreground until it ends, or Ctrl-C.
+    Run(RunArgs),
+    /// Lists pods and their containers.
+    Ps(PsArgs),
+    /// Prints what a pod's containers wrote.
+    Logs(LogsArgs),
+    /// Runs a command in a container and prints what it wrote.
+    Exec(ExecArgs),
+    /// Stops pods gracefully.
+    Stop(StopArgs),
+    /// Removes stopped pods with their containers.
+    Rm(RmArgs),
+    /// Lists images.
+    Images(ImagesArgs),
+    /// Pulls an image.
+    Pull(PullArgs),
+    /// Removes images.
+    Rmi(RmiArgs),
+}
+
+/// Arguments of `peapod run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit status: 0 if every container ended with 0, else the code of the first that failed; \
+130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run the pod.")]
+pub struct RunArgs {
+    /// A Pod manifest, YAML or JSON; `-` reads standard input.
+    pub file: PathBuf,
+    /// Runtime handler for the pod, one of those that the runtime was configured with.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub runtime_handler: String,
+    /// Parent of the pod's cgroup. Default: the runtime's own choice.
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub cgroup_parent: String,
+    /// Leaves the stopped pod, its logs and its emptyDir volumes, for `peapod rm` to remove.
+    #[arg(long)]
+    pub keep: bool,
+    /// Where logs and emptyDir volumes of running pods are kept.
+    #[arg(long, env = "PEAPOD_RUN_DIR", value_name = "DIR", default_value = "/var/lib/peapod-run")]
+    pub dir: PathBuf,
+}
+
+/// Arguments of `peapod ps`.
+#[derive(Args, Clone, Debug)]
+pub struct PsArgs {
+    /// Stopped pods and exited containers as well.
+    #[arg(short, long)]
+    pub all: bool,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Arguments of `peapod logs`.
+#[derive(Args, Clone, Debug)]
+pub struct LogsArgs {
+    /// A pod: its name, `namespace/name`, or the start of its id.
+    pub pod: String,
+    /// Only these containers.
+    pub containers: Vec<String>,
+    /// Goes on printing until the containers end.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Starts with the last N lines of each container.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<usize>,
+    /// Shows when each line was written.
+    #[arg(short, long)]
+    pub timestamps: bool,
+}
+
+/// Arguments of `peapod exec`.
+#[derive(Args, Clone, Debug)]
+pub struct ExecArgs {
+    /// A pod: its name, `namespace/name`, or the start of its id.
+    pub pod: String,
+    /// The container. Default: the only one, or the first that was started.
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Ends the command after so many seconds. Default: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    pub timeout: u32,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// Arguments of `peapod stop`.
+#[derive(Args, Clone, Debug)]
+pub struct StopArgs {
+    /// Pods: name, `namespace/name`, or the start of the id.
+    #[arg(required = true)]
+    pub pods: Vec<String>,
+    /// Seconds before what still runs is killed. Default: what the pod's manifest says, or 30.
+    #[arg(short, long, value_name = "SECONDS")]
+    pub grace: Option<u32>,
+}
+
+/// Arguments of `peapod rm`.
+#[derive(Args, Clone, Debug)]
+pub struct RmArgs {
+    /// Pods: name, `namespace/name`, or the start of the id.
+    #[arg(required = true)]
+    pub pods: Vec<String>,
+    /// Kills what still runs.
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// Arguments of `peapod images`.
+#[derive(Args, Clone, Debug)]
+pub struct ImagesArgs {
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Arguments of `peapod pull`.
+#[derive(Args, Clone, Debug)]
+pub struct PullArgs {
+    /// The image: a name with a tag or digest.
+    pub image: String,
+    /// The registry's user; the password is read from the first line of standard input.
+    #[arg(short, long)]
+    pub username: Option<String>,
+}
+
+/// Arguments of `peapod rmi`.
+#[derive(Args, Clone, Debug)]
+pub struct RmiArgs {
+    /// Images: name, digest, or the start of the id.
+    #[arg(required = true)]
+    pub images: Vec<String>,
+}
+
+/// Form of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,161 @@
+//! `peapod ps`.
+
+use std::collections::BTreeMap;
+
+use peapod_api::v1;
+use serde::Serialize;
+
+use crate::cli::{Output, PsArgs};
+use crate::connect::{CallError, Connection, QUICK, call};
+use crate::table::table;
+use crate::{select, units};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pod {
+    id: String,
+    name: String,
+    namespace: String,
+    uid: String,
+    ready: bool,
+    created_at: Option<String>,
+    ips: Vec<String>,
+    labels: BTreeMap<String, String>,
+    containers: Vec<Container>,
+    #[serde(skip)]
+    created: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    id: String,
+    name: String,
+    attempt: u32,
+    image: String,
+    state: &'static str,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+    #[serde(skip)]
+    since: i64,
+}
+
+/// Lists pods, the oldest first, with their containers in the order of their starts.
+pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result<()> {
+    let request = v1::ListPodSandboxRequest { filter: None };
+    let list = call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?;
+    let request = v1::ListContainersRequest { filter: None };
+    let containers = call("ListContainers", QUICK, connection.runtime.clone().list_containers(request)).await?;
+    let mut sandboxes = list.items;
+    sandboxes.sort_by_key(|sandbox| (sandbox.created_at, sandbox.id.clone()));
+    let mut pods = Vec::new();
+    for sandbox in sandboxes {
+        let ready = sandbox.state() == v1::PodSandboxState::SandboxReady;
+        if !ready && !args.all {
+            continue;
+        }
+        let mut own: Vec<_> = containers.containers.iter().filter(|c| c.pod_sandbox_id == sandbox.id).collect();
+        own.sort_by_key(|container| (container.created_at, &container.id));
+        pods.extend(pod(connection, sandbox, ready, &own, args.all).await?);
+    }
+    if args.output == Output::Json {
+        return super::print_json(&pods);
+    }
+    let rows: Vec<Vec<String>> = pods.iter().flat_map(rows).collect();
+    let head = ["POD", "NAMESPACE", "STATE", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID"];
+    Ok(super::print(table(&head, &rows).as_bytes())?)
+}
+
+/// Nothing if the pod was removed meanwhile.
+async fn pod(
+    connection: &Connection,
+    sandbox: v1::PodSandbox,
+    ready: bool,
+    own: &[&v1::Container],
+    all: bool,
+) -> Result<Option<Pod>, CallError> {
+    let request = v1::PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: false };
+    let status = match call("PodSandboxStatus", QUICK, connection.runtime.clone().pod_sandbox_status(request)).await {
+        Ok(answer) => answer.status.unwrap_or_default(),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let network = status.network.unwrap_or_default();
+    let further = network.additional_ips.into_iter().map(|ip| ip.ip);
+    let ips = std::iter::once(network.ip).chain(further).filter(|ip| !ip.is_empty()).collect();
+    let mut containers = Vec::new();
+    for own in own {
+        let runs = own.state() == v1::ContainerState::ContainerRunning;
+        if runs || all {
+            containers.extend(container(connection, own).await?);
+        }
+    }
+    let metadata = sandbox.metadata.unwrap_or_default();
+    Ok(Some(Pod {
+        id: sandbox.id,
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        ready,
+        created_at: units::timestamp(sandbox.created_at),
+        ips,
+        labels: sandbox.labels,
+        containers,
+        created: sandbox.created_at,
+    }))
+}
+
+/// Nothing if the container was removed meanwhile.
+async fn container(connection: &Connection, own: &v1::Container) -> Result<Option<Container>, CallError> {
+    let request = v1::ContainerStatusRequest { container_id: own.id.clone(), verbose: false };
+    let status = match call("ContainerStatus", QUICK, connection.runtime.clone().container_status(request)).await {
+        Ok(answer) => answer.status.unwrap_or_default(),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let exited = status.state() == v1::ContainerState::ContainerExited;
+    let spec = own.image.clone().unwrap_or_default();
+    let (name, image) = (select::container_name(own).to_owned(), [spec.user_specified_image, spec.image]);
+    Ok(Some(Container {
+        id: own.id.clone(),
+        name,
+        attempt: own.metadata.as_ref().map(|metadata| metadata.attempt).unwrap_or_default(),
+        image: image.into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
+        state: match status.state() {
+            v1::ContainerState::ContainerCreated => "Created",
+            v1::ContainerState::ContainerRunning => "Running",
+            v1::ContainerState::ContainerExited => "Exited",
+            v1::ContainerState::ContainerUnknown => "Unknown",
+        },
+        started_at: units::timestamp(status.started_at),
+        finished_at: units::timestamp(status.finished_at),
+        exit_code: exited.then_some(status.exit_code),
+        reason: exited.then_some(status.reason),
+        since: if exited { status.finished_at } else { status.started_at },
+    }))
+}
+
+/// One for each container; the pod's own columns stand in the first.
+fn rows(pod: &Pod) -> Vec<Vec<String>> {
+    let state = if pod.ready { "Ready" } else { "NotReady" };
+    let ip = pod.ips.first().map_or("-", String::as_str);
+    let age = units::age(pod.created);
+    let own = [pod.name.as_str(), &pod.namespace, state, ip, &age].map(str::to_owned);
+    if pod.containers.is_empty() {
+        let none = ["-", "-", "-", "-", select::short(&pod.id)].map(str::to_owned);
+        return vec![own.into_iter().chain(none).collect()];
+    }
+    let row = |(index, container): (usize, &Container)| {
+        let state = match &container.exit_code {
+            Some(code) => format!("{} ({code}) {} ago", container.state, units::age(container.since)),
+            None => container.state.to_owned(),
+        };
+        let restarts = container.attempt.to_string();
+        let id = select::short(&container.id).to_owned();
+        let first = if index == 0 { own.clone() } else { [const { String::new() }; 5] };
+        first.into_iter().chain([container.name.clone(), state, restarts, container.image.clone(), id]).collect()
+    };
+    pod.containers.iter().enumerate().map(row).collect()
+}

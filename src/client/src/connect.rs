@@ -1,0 +1,185 @@
+//! The connection to a CRI endpoint, and errors of calls in plain words.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use peapod_api::v1::VersionRequest;
+use peapod_api::v1::image_service_client::ImageServiceClient;
+use peapod_api::v1::runtime_service_client::RuntimeServiceClient;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Response, Status};
+
+/// For calls that only look something up.
+pub(crate) const QUICK: Duration = Duration::from_secs(10);
+/// For calls that change something; what a kubelet allows.
+pub(crate) const CHANGE: Duration = Duration::from_secs(120);
+/// For making a pod, whose network plugins may be slow; what a kubelet allows.
+pub(crate) const RUN_POD: Duration = Duration::from_secs(240);
+/// For a pull, which Ctrl-C ends sooner.
+pub(crate) const PULL: Duration = Duration::from_secs(3600);
+
+/// A CRI message is never longer.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Both services of one CRI endpoint.
+///
+/// It connects again by itself after the runtime was restarted. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) runtime: RuntimeServiceClient<Channel>,
+    pub(crate) image: ImageServiceClient<Channel>,
+    pub(crate) runtime_name: String,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("`{endpoint}` is no CRI endpoint: write unix:// and an absolute path, for example unix:///run/peapod/peapod.sock")]
+    Endpoint { endpoint: String },
+    #[error(
+        "no runtime at {}: there is no such socket. Start one with `peapod serve` as root, \
+         or name another with --endpoint or PEAPOD_ENDPOINT", path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "no runtime at {}: the socket is there, but nobody listens; its runtime has ended. \
+         Start it again (`peapod serve`), or name another with --endpoint or PEAPOD_ENDPOINT", path.display()
+    )]
+    NobodyListens { path: PathBuf },
+    #[error("may not use {}: a CRI socket is its owner's alone. Run this as root, for example with sudo", path.display())]
+    Forbidden { path: PathBuf },
+    #[error("cannot connect to {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} does not speak CRI v1", path.display())]
+    NotCri { path: PathBuf, source: CallError },
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{rpc} did not answer within {} s", deadline.as_secs())]
+    Deadline { rpc: &'static str, deadline: Duration },
+    #[error("the runtime went away during {rpc}; what runs goes on. Look at its log, then try again")]
+    Gone { rpc: &'static str },
+    #[error("{rpc}: {}", words(status))]
+    Refused { rpc: &'static str, status: Box<Status> },
+}
+
+impl CallError {
+    /// There is no connection at the moment; the same call may work later.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+
+    /// What was named is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.code() == Code::NotFound)
+    }
+}
+
+/// The message alone where it speaks for itself, else with its code.
+fn words(status: &Status) -> String {
+    match (status.code(), status.message()) {
+        (code, "") => code.description().to_owned(),
+        (Code::Unimplemented, message) => format!("this runtime can't do that ({message})"),
+        (_, message) => message.to_owned(),
+    }
+}
+
+/// Waits for an answer, but not longer than the deadline.
+pub(crate) async fn call<T>(
+    rpc: &'static str,
+    deadline: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(deadline, answer).await {
+        Err(_) => Err(CallError::Deadline { rpc, deadline }),
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) if lost(&status) => Err(CallError::Gone { rpc }),
+        Ok(Err(status)) => Err(CallError::Refused { rpc, status: Box::new(status) }),
+    }
+}
+
+/// A status that the transport made up, because there was nobody to answer.
+fn lost(status: &Status) -> bool {
+    let transport = std::error::Error::source(status).is_some();
+    transport && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+}
+
+impl Connection {
+    /// Connects and asks who is there.
+    pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
+        let path = socket_path(endpoint)?;
+        // Once by hand: the transport's own errors say nothing about sockets.
+        drop(UnixStream::connect(&path).await.map_err(|error| explain(&path, error))?);
+        let channel = channel(path.clone());
+        let runtime = RuntimeServiceClient::new(channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let image = ImageServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let version = call("Version", QUICK, runtime.clone().version(VersionRequest { version: "v1".to_owned() }))
+            .await
+            .map_err(|source| ConnectError::NotCri { path, source })?;
+        let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
+        Ok(Self { runtime, image, runtime_name })
+    }
+}
+
+fn channel(path: PathBuf) -> Channel {
+    // The address is never used: the connector knows the path.
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+    }))
+}
+
+fn socket_path(endpoint: &str) -> Result<PathBuf, ConnectError> {
+    let path = Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint));
+    if path.is_absolute() && path.file_name().is_some() {
+        Ok(path.to_owned())
+    } else {
+        Err(ConnectError::Endpoint { endpoint: endpoint.to_owned() })
+    }
+}
+
+fn explain(path: &Path, error: io::Error) -> ConnectError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => ConnectError::Missing { path },
+        io::ErrorKind::ConnectionRefused => ConnectError::NobodyListens { path },
+        io::ErrorKind::PermissionDenied => ConnectError::Forbidden { path },
+        _ => ConnectError::Io { path, source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_paths_of_unix_sockets() {
+        assert_eq!(socket_path("unix:///run/x.sock").unwrap(), Path::new("/run/x.sock"));
+        assert_eq!(socket_path("/run/x.sock").unwrap(), Path::new("/run/x.sock"));
+        for bad in ["tcp://localhost:1", "run/x.sock", "unix://x.sock", "", "/"] {
+            assert!(socket_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_or_abandoned_socket_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let endpoint = path.to_str().unwrap();
+        let missing = Connection::open(endpoint).await.err().unwrap().to_string();
+        assert!(missing.contains("peapod serve") && missing.contains("--endpoint"), "{missing}");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let abandoned = Connection::open(endpoint).await.err().unwrap().to_string();
+        assert!(abandoned.contains("nobody listens"), "{abandoned}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What the user sees of a running pod: lines of containers under their names, and notes of peapod itself.
+//!
+//! One thread writes, so that lines never mix and a slow terminal holds up nobody but the readers of logs.
+
+use std::io::{self, IsTerminal, Write};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+/// Lines that may wait for a slow reader.
+const QUEUE: usize = 256;
+
+/// Colours of names, as terminals number them; red is left to errors.
+const COLOURS: [u8; 5] = [36, 33, 35, 32, 34];
+
+/// Where a container wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+enum Line {
+    Container { colour: usize, name: String, stream: Stream, text: Vec<u8> },
+    Note(String),
+}
+
+/// A handle to write with; clones write to the same place.
+#[derive(Clone)]
+pub(crate) struct Console {
+    lines: mpsc::Sender<Line>,
+}
+
+/// The thread that writes. It ends when the last handle is gone, or nobody reads standard output any more.
+pub(crate) struct Writer(JoinHandle<()>);
+
+impl Console {
+    /// Starts the thread; `width` is that of the longest name.
+    pub(crate) fn start(width: usize) -> io::Result<(Self, Writer)> {
+        let (lines, queue) = mpsc::channel(QUEUE);
+        let width = width.max("peapod".len());
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || write_all(queue, width))?;
+        Ok((Self { lines }, Writer(thread)))
+    }
+
+    /// A line of a container; `colour` is its place among the pod's containers.
+    ///
+    /// Says false if nobody reads any more.
+    pub(crate) async fn line(&self, colour: usize, name: &str, stream: Stream, text: Vec<u8>) -> bool {
+        self.lines.send(Line::Container { colour, name: name.to_owned(), stream, text }).await.is_ok()
+    }
+
+    /// Something that peapod has to say.
+    pub(crate) async fn note(&self, text: impl Into<String>) {
+        // Nobody reads: nothing to do about it.
+        let _ = self.lines.send(Line::Note(text.into())).await;
+    }
+
+    /// Waits until nobody reads any more.
+    pub(crate) async fn closed(&self) {
+        self.lines.closed().await;
+    }
+}
+
+impl Writer {
+    /// Waits until everything is written. All handles have to be gone.
+    pub(crate) fn finish(self) {
+        let _ = self.0.join();
+    }
+}
+
+fn write_all(mut queue: mpsc::Receiver<Line>, width: usize) {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let (out_colour, err_colour) = (io::stdout().is_terminal() && !plain, io::stderr().is_terminal() && !plain);
+    while let Some(line) = queue.blocking_recv() {
+        let written = match line {
+            Line::Note(text) => {
+                let head = head("peapod", width, err_colour.then_some(1));
+                // Without standard error there is nobody to tell; the pod goes on.
+                let _ = emit(&mut io::stderr().lock(), &head, text.as_bytes());
+                Ok(())
+            }
+            Line::Container { colour, name, stream: Stream::Out, text } => {
+                let head = head(&name, width, out_colour.then_some(COLOURS[colour % COLOURS.len()]));
+                emit(&mut io::stdout().lock(), &head, &text)
+            }
+            Line::Container { colour, name, stream: Stream::Err, text } => {
+                let head = head(&name, width, err_colour.then_some(COLOURS[colour % COLOURS.len()]));
+                emit(&mut io::stderr().lock(), &head, &text)
+            }
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+fn head(name: &str, width: usize, colour: Option<u8>) -> String {
+    match colour {
+        Some(colour) => format!("\x1b[{colour}m{name:width$} |\x1b[0m "),
+        None => format!("{name:width$} | "),
+    }
+}
+
+/// One write for the line, so that other programs' output does not break it.
+fn emit(to: &mut impl Write, head: &str, text: &[u8]) -> io::Result<()> {
+    let mut line = Vec::with_capacity(head.len() + text.len() + 1);
+    line.extend_from_slice(head.as_bytes());
+    line.extend_from_slice(text);
+    line.push(b'\n');
+    to.write_all(&line)?;
+    to.flush()
+}

@@ -1,0 +1,16 @@
+//! Labels and annotations that tell pods and containers apart; crictl and kubelets use the same.
+
+/// Label: name of the pod.
+pub(crate) const POD: &str = "io.kubernetes.pod.name";
+/// Label: namespace of the pod.
+pub(crate) const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+/// Label: uid of the pod.
+pub(crate) const UID: &str = "io.kubernetes.pod.uid";
+/// Label: name of the container.
+pub(crate) const CONTAINER: &str = "io.kubernetes.container.name";
+/// Annotation of a container: how often it was started before.
+pub(crate) const RESTARTS: &str = "io.kubernetes.container.restartCount";
+/// Annotation of a container: seconds between asking it to end and killing it.
+pub(crate) const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
+/// Annotation of a pod that `peapod run` made: where its logs and volumes are.
+pub(crate) const RUN_DIR: &str = "peapod.run/dir";

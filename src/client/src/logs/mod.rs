@@ -1,0 +1,9 @@
+//! Container logs as CRI runtimes write them to files on this node.
+
+mod file;
+mod follow;
+mod line;
+
+pub(crate) use file::LogFile;
+pub(crate) use follow::follow;
+pub(crate) use line::{Joiner, LogLine};

@@ -1,0 +1,41 @@
+//! What Kubernetes takes as a name.
+
+/// Names of containers, volumes, namespaces and hosts: at most 63 of a-z, 0-9 and inner dashes.
+pub(super) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_dashed(text)
+}
+
+/// Names of pods: such names with dots between them, 253 bytes in all.
+pub(super) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dashed)
+}
+
+fn is_dashed(text: &str) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(plain)
+        && bytes.last().is_some_and(plain)
+        && bytes.iter().all(|byte| plain(byte) || *byte == b'-')
+}
+
+/// Names of variables: anything that can be written, but no `=`.
+pub(super) fn is_variable(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_kubernetes_takes() {
+        for good in ["a", "web-1", "0a", &"x".repeat(63)] {
+            assert!(is_label(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "é", "a/b", &"x".repeat(64)] {
+            assert!(!is_label(bad), "{bad}");
+        }
+        assert!(is_subdomain("web.example") && !is_subdomain("web..x") && !is_subdomain(""));
+        assert!(is_variable("A_b.c") && !is_variable("A=b") && !is_variable(""));
+    }
+}

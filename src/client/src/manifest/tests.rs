@@ -1,0 +1,137 @@
+//! Manifests as users write them: what they become, and what is said about them.
+
+use super::*;
+
+const SMALL: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: x}\n";
+
+/// What is said about a manifest; empty if it can be run.
+fn said(text: &str) -> String {
+    read(text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// A Pod whose one container has these further lines.
+fn container(lines: &str) -> String {
+    format!("{SMALL}    {}\n", lines.replace('\n', "\n    ")).replace("- {name: a, image: x}", "- name: a\n    image: x")
+}
+
+#[test]
+fn the_smallest_pod_gets_the_defaults_of_kubernetes() {
+    let pod = read(SMALL).unwrap();
+    assert_eq!((pod.name.as_str(), pod.namespace.as_str(), pod.hostname.as_str()), ("web", "default", "web"));
+    assert_eq!((pod.restart, pod.grace_seconds), (RestartPolicy::Always, 30));
+    assert_eq!((pod.containers[0].image.as_str(), pod.containers[0].pull), ("x:latest", PullPolicy::Always));
+    assert!(!pod.host_network && !pod.share_process_namespace);
+}
+
+#[test]
+fn everything_supported_arrives() {
+    let pod = read(include_str!("testdata/full.yaml")).unwrap();
+    assert_eq!(pod.labels["app"], "web");
+    assert_eq!(pod.grace_seconds, 5);
+    assert_eq!(pod.init_containers[0].name, "prepare");
+    assert_eq!(pod.volumes[1].source, Source::HostPath {
+        path: "/srv/www".into(),
+        kind: HostPathType::DirectoryOrCreate
+    });
+    let server = &pod.containers[0];
+    assert_eq!(server.command, ["/bin/httpd", "-p", "8080", "$(UNKNOWN)", "$(PORT)"]);
+    assert_eq!(server.env[1], ("URL".into(), "http://localhost:8080/".into()));
+    assert_eq!(server.ports[0], Port {
+        protocol: Protocol::Tcp,
+        container_port: 8080,
+        host_port: Some(18080),
+        host_ip: "127.0.0.1".into()
+    });
+    assert_eq!(server.mounts[0], Mount { volume: "www".into(), path: "/srv".into(), read_only: true });
+    assert_eq!(pod.containers[1].pull, PullPolicy::Never);
+    let json: serde_json::Value = serde_saphyr::from_str(include_str!("testdata/full.yaml")).unwrap();
+    assert_eq!(read(&serde_json::to_string_pretty(&json).unwrap()).unwrap(), pod, "as JSON");
+}
+
+#[test]
+fn what_generators_write_for_nothing_is_nothing() {
+    let text = format!("{SMALL}status: {{}}\n").replace("{name: web}", "{name: web, creationTimestamp: null}");
+    assert_eq!(said(&text), "");
+    assert_eq!(said(&container("resources: {}\nenv: []\nlivenessProbe:")), "");
+}
+
+#[test]
+fn unsupported_fields_are_refused_with_path_and_line() {
+    let text = container("resources:\n  limits: {cpu: 1}\nlivnessProbe: {exec: {command: [a]}}\ntty: true");
+    let said = said(&text);
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].starts_with("line 8: spec.containers[0].resources is not supported"), "{said}");
+    assert!(lines[1].starts_with("line 10: spec.containers[0].livnessProbe is no field of a Pod"), "{said}");
+    assert!(lines[2].starts_with("line 11: spec.containers[0].tty is not supported"), "{said}");
+}
+
+#[test]
+fn slips_of_the_pen_are_named() {
+    let said = said(&container("comand: [a]\nImagePullPolicy: Never\nports: [{containerport: 1}]"));
+    assert!(said.contains("line 8: spec.containers[0].comand is no field of a Pod; is `command` meant?"), "{said}");
+    assert!(said.contains("is `imagePullPolicy` meant?"), "{said}");
+    assert!(said.contains("is `containerPort` meant?") && said.contains("containerPort is missing"), "{said}");
+}
+
+#[test]
+fn values_of_another_type_say_what_to_write() {
+    for (lines, expected) in [
+        ("env: [{name: A, value: 8080}]", "line 8: spec.containers[0].env[0].value has to be text, not a number: put"),
+        ("env: [{name: A, value: yes}]", "env[0].value has to be text, not true or false: put it into quotes"),
+        ("env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]", "env[0].valueFrom is not supported"),
+        ("command: /bin/sh", "command has to be a list, not text"),
+        ("args: [1]", "args[0] has to be text"),
+        ("ports: [{containerPort: '80'}]", "containerPort has to be a whole number, not text"),
+        ("ports: [{containerPort: 70000}]", "containerPort is 70000; it has to be from 1 to 65535"),
+        ("ports: [{containerPort: 1, protocol: tcp}]", "protocol is `tcp`; it can be TCP, UDP, SCTP"),
+        ("ports: [{containerPort: 1, hostIP: x}]", "hostIP is `x`; it has to be an IP address"),
+        ("ports: [{containerPort: 1, hostPort: 5}, {containerPort: 2, hostPort: 5}]", "ports[1].hostPort is 5, as is"),
+        ("imagePullPolicy: Sometimes", "is `Sometimes`; it can be Always, IfNotPresent, Never"),
+        ("volumeMounts: [{name: v, mountPath: /v}]", "name is `v`, which is none of spec.volumes"),
+    ] {
+        let said = said(&container(lines));
+        assert!(said.contains(expected), "{lines}: {said}");
+    }
+}
+
+#[test]
+fn a_pods_own_mistakes_are_named() {
+    for (from, to, expected) in [
+        ("name: web", "name: Web", "line 3: metadata.name is `Web`"),
+        ("kind: Pod", "kind: Deployment", "it is a Deployment of apiVersion v1, and `peapod run` runs a Pod"),
+        ("spec:", "spec:\n  restartPolicy: Sometimes", "line 5: spec.restartPolicy is `Sometimes`"),
+        ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 or more"),
+        ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: v}}]", "hostPath.path has to be an absolute path"),
+        ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: /v, type: Dir}}]", "hostPath.type is `Dir`; it can be"),
+        ("spec:", "spec:\n  volumes: [{name: v, emptyDir: {medium: Memory}}]", "emptyDir.medium is not supported"),
+        ("spec:", "spec:\n  volumes: [{name: v, secret: {secretName: x}}]", "volumes[0].secret is not supported"),
+        ("{name: a, image: x}", "{name: a, image: x}\n  - {name: a, image: z}", "line 7: spec.containers[1].name is `a`"),
+        ("{name: a, image: x}", "{name: a}", "line 6: spec.containers[0].image is missing"),
+        ("containers:", "containers: 1 #", "containers"),
+        ("spec:", "spec:\nspec:", "spec"),
+        ("spec:", "spec: {containers: []}\n#", "line 4: spec.containers is empty"),
+    ] {
+        let said = said(&SMALL.replacen(from, to, 1));
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+    assert!(said("").contains("nothing in it") && said("---\n---\n").contains("nothing in it"));
+    assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("2 documents, the second on line 8"));
+    assert!(said("a: [").contains("line "), "{}", said("a: ["));
+    assert_eq!(said(&format!("---\n{SMALL}---\n")), "");
+}
+
+#[test]
+fn images_without_a_tag_are_latest() {
+    for (image, full, pull) in [
+        ("x", "x:latest", PullPolicy::Always),
+        ("x:latest", "x:latest", PullPolicy::Always),
+        ("x:1", "x:1", PullPolicy::IfNotPresent),
+        ("h:5000/x", "h:5000/x:latest", PullPolicy::Always),
+        ("h:5000/x:1", "h:5000/x:1", PullPolicy::IfNotPresent),
+        ("x@sha256:0", "x@sha256:0", PullPolicy::IfNotPresent),
+    ] {
+        let pod = read(&SMALL.replace("image: x", &format!("image: '{image}'"))).unwrap();
+        assert_eq!((pod.containers[0].image.as_str(), pod.containers[0].pull), (full, pull));
+    }
+}

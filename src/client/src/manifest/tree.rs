@@ -1,0 +1,212 @@
+//! A YAML or JSON document in which every key knows its line.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+/// A value and the line on which it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) line: u64,
+    pub(super) value: Value,
+}
+
+/// What a document is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Flag(bool),
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the document; a key can't be there twice.
+    Map(Vec<Entry>),
+}
+
+/// A key of a map, with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) line: u64,
+    pub(super) node: Node,
+}
+
+impl Node {
+    /// The value of a key, if this is a map that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
+            _ => None,
+        }
+    }
+
+    /// The line of `spec.containers[0].name` and the like, or of the nearest that is there.
+    pub(super) fn line_at(&self, path: &str) -> u64 {
+        let mut node = self;
+        let mut line = self.line;
+        for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+            let next = match (&node.value, part.strip_suffix(']')) {
+                (Value::List(items), Some(index)) => {
+                    index.parse::<usize>().ok().and_then(|index| items.get(index)).map(|item| (item.line, item))
+                }
+                (Value::Map(entries), _) => {
+                    entries.iter().find(|entry| entry.key == part).map(|entry| (entry.line, &entry.node))
+                }
+                _ => None,
+            };
+            let Some(found) = next else { break };
+            (line, node) = found;
+        }
+        line
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Null, or an empty map or list: it asks for nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The same without lines.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Flag(flag) => (*flag).into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Real(number) => (*number).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect()
+            }
+        }
+    }
+}
+
+impl Value {
+    /// What it is, as a user would say it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Flag(_) => "true or false",
+            Self::Integer(_) | Self::Real(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self { line: spanned.referenced.line(), value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Flag(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Integer(number))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Value, E> {
+        i64::try_from(number).map(Value::Integer).map_err(|_| E::custom("a number that is too large"))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Real(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = access.next_key::<Spanned<String>>()? {
+            let line = key.referenced.line();
+            entries.push(Entry { key: key.value, line, node: access.next_value()? });
+        }
+        Ok(Value::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_and_value_knows_its_line() {
+        let node: Node = serde_saphyr::from_str("a: 1\nb:\n  - x: yes\n    y: 'no'\n  - z\nc: {}\nd:\n").unwrap();
+        let Value::Map(entries) = &node.value else { panic!("{node:?}") };
+        assert_eq!(entries.iter().map(|e| (e.key.as_str(), e.line)).collect::<Vec<_>>(), [
+            ("a", 1),
+            ("b", 2),
+            ("c", 6),
+            ("d", 7)
+        ]);
+        let Value::List(items) = &entries[1].node.value else { panic!() };
+        assert_eq!(items[0].get("x"), Some(&Node { line: 3, value: Value::Flag(true) }));
+        assert_eq!(items[0].get("y"), Some(&Node { line: 4, value: Value::Text("no".into()) }));
+        assert_eq!(items[1].line, 5);
+        assert!(entries[2].node.is_empty() && entries[3].node.is_empty());
+    }
+
+    #[test]
+    fn json_is_read_too_and_a_key_can_not_be_there_twice() {
+        let node: Node = serde_saphyr::from_str("{\n\t\"a\": [1, null, -2.5],\n\t\"b\": \"8080\"\n}\n").unwrap();
+        assert_eq!(node.to_json(), serde_json::json!({"a": [1, null, -2.5], "b": "8080"}));
+        assert_eq!(node.get("b").unwrap().line, 3);
+        assert!(serde_saphyr::from_str::<Node>("a: 1\na: 2\n").is_err());
+    }
+}

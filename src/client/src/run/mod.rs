@@ -1,0 +1,259 @@
+//! `peapod run`: a Pod in the foreground, the way a kubelet runs it, from its images to its removal.
+
+mod backoff;
+mod images;
+mod launch;
+mod messages;
+mod supervise;
+mod volumes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use peapod_api::v1;
+
+use crate::cli::RunArgs;
+use crate::connect::{CallError, Connection, QUICK, RUN_POD, call};
+use crate::console::Console;
+use crate::interrupt::Interrupt;
+use crate::manifest::{Pod, RestartPolicy};
+use crate::{labels, teardown};
+
+use launch::Session;
+use supervise::{Outcome, Supervisor};
+use volumes::PodDir;
+
+/// Why a pod could not be run. What was made of it is removed again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error("pod {namespace}/{name} runs already, with the id {id}: stop it with `peapod stop {id}`, or give this one another name")]
+    Runs { namespace: String, name: String, id: String },
+    #[error(transparent)]
+    Image(#[from] images::ImageError),
+    #[error(transparent)]
+    Volume(#[from] volumes::VolumeError),
+    #[error("cannot start the pod")]
+    Pod { source: CallError },
+    #[error("cannot start container {name}")]
+    Container { name: String, source: CallError },
+    #[error("cannot look after the pod any longer")]
+    Watch { source: CallError },
+    #[error("something of the pod is left, see `peapod ps -a`: {0}")]
+    Left(String),
+    #[error("no random numbers for the pod's uid: {0}")]
+    Random(std::io::Error),
+}
+
+/// Runs the pod to its end and answers the exit status.
+pub(crate) async fn run(
+    connection: &Connection,
+    pod: &Pod,
+    args: &RunArgs,
+    console: &Console,
+    interrupt: &Interrupt,
+) -> Result<u8, RunError> {
+    refuse_twin(connection, pod).await?;
+    volumes::check_host_paths(&pod.volumes)?;
+    let uid = new_uid()?;
+    let dir = PodDir::create(&args.dir, &uid, pod)?;
+    let sandbox = messages::sandbox(pod, &uid, &dir.path, &args.cgroup_parent);
+    let sandbox_id = String::new();
+    let images = BTreeMap::new();
+    let mut session = Session { connection, console, pod, uid, dir, sandbox, sandbox_id, images };
+    let ran = session.go(&args.runtime_handler, interrupt).await;
+    let left = session.finish(args.keep).await;
+    match (ran, left) {
+        (Err(error), left) => {
+            if let Err(left) = left {
+                console.note(left.to_string()).await;
+            }
+            Err(error)
+        }
+        (Ok(_), Err(left)) => Err(left),
+        (Ok(code), Ok(())) => Ok(interrupt.status().unwrap_or_else(|| exit_status(code))),
+    }
+}
+
+/// Two pods of one name could not be told apart afterwards.
+async fn refuse_twin(connection: &Connection, pod: &Pod) -> Result<(), RunError> {
+    let labels = BTreeMap::from([
+        (labels::POD.to_owned(), pod.name.clone()),
+        (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
+    ]);
+    let ready = v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() };
+    let filter = v1::PodSandboxFilter { state: Some(ready), label_selector: labels, ..Default::default() };
+    let request = v1::ListPodSandboxRequest { filter: Some(filter) };
+    let mut client = connection.runtime.clone();
+    let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
+    match list.map_err(|source| RunError::Pod { source })?.items.first() {
+        Some(twin) => Err(RunError::Runs {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            id: crate::select::short(&twin.id).to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+impl Session<'_> {
+    /// From the images to the last container's end, or until somebody asks for an end.
+    async fn go(&mut self, handler: &str, interrupt: &Interrupt) -> Result<i32, RunError> {
+        tokio::select! {
+            biased;
+            () = interrupt.first() => return Ok(0),
+            pulled = self.pull() => pulled?,
+        }
+        tokio::select! {
+            biased;
+            // The first one is heard afterwards: a pod that is being made can't be stopped.
+            () = interrupt.second() => return Ok(0),
+            made = self.make_pod(handler) => made?,
+        }
+        let (session, policy) = (&*self, self.pod.restart);
+        let once = if policy == RestartPolicy::Never { policy } else { RestartPolicy::OnFailure };
+        for index in 0..session.pod.init_containers.len() {
+            let init = &session.pod.init_containers[index..=index];
+            match session.watch(init, once, interrupt).await? {
+                Some(0) => {}
+                code => return Ok(code.unwrap_or_default()),
+            }
+        }
+        session.watch(&session.pod.containers, policy, interrupt).await.map(Option::unwrap_or_default)
+    }
+
+    /// Nothing if somebody asked for an end, who has got it when this returns.
+    async fn watch(
+        &self,
+        containers: &[crate::manifest::Container],
+        policy: RestartPolicy,
+        interrupt: &Interrupt,
+    ) -> Result<Option<i32>, RunError> {
+        let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
+        let outcome = supervisor.watch(interrupt).await;
+        match outcome {
+            Ok(Outcome::Ended { code }) => return Ok(Some(code)),
+            Ok(Outcome::Asked) => self.stop(interrupt).await,
+            Ok(Outcome::Elsewhere) => self.console.note("the pod was stopped by somebody else").await,
+            Err(_) => {}
+        }
+        supervisor.drain().await;
+        outcome.map(|_| None)
+    }
+
+    async fn pull(&mut self) -> Result<(), RunError> {
+        for container in self.pod.init_containers.iter().chain(&self.pod.containers) {
+            // Two containers of one image and policy need it once.
+            let twin = self.pod.init_containers.iter().chain(&self.pod.containers).find(|other| {
+                (&other.image, other.pull) == (&container.image, container.pull)
+                    && self.images.contains_key(&other.name)
+            });
+            let image = match twin.and_then(|twin| self.images.get(&twin.name)) {
+                Some(image) => image.clone(),
+                None => images::ensure(self.connection, &self.sandbox, container, self.console).await?,
+            };
+            self.images.insert(container.name.clone(), image);
+        }
+        Ok(())
+    }
+
+    async fn make_pod(&mut self, handler: &str) -> Result<(), RunError> {
+        let request =
+            v1::RunPodSandboxRequest { config: Some(self.sandbox.clone()), runtime_handler: handler.to_owned() };
+        let mut client = self.connection.runtime.clone();
+        let made = call("RunPodSandbox", RUN_POD, client.run_pod_sandbox(request)).await;
+        self.sandbox_id = made.map_err(|source| RunError::Pod { source })?.pod_sandbox_id;
+        let request = v1::PodSandboxStatusRequest { pod_sandbox_id: self.sandbox_id.clone(), verbose: false };
+        let status = call("PodSandboxStatus", QUICK, client.pod_sandbox_status(request)).await;
+        let status = status.map_err(|source| RunError::Pod { source })?.status.unwrap_or_default();
+        let ip = status.network.map(|network| network.ip).filter(|ip| !ip.is_empty());
+        let address = ip.unwrap_or_else(|| "the node's own address".to_owned());
+        let Pod { namespace, name, .. } = self.pod;
+        self.console.note(format!("pod {namespace}/{name} is up at {address}")).await;
+        Ok(())
+    }
+
+    /// With the pod's grace; a second signal kills.
+    async fn stop(&self, interrupt: &Interrupt) {
+        let grace = self.pod.grace_seconds;
+        self.console.note(format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
+        let mut errors = tokio::select! {
+            biased;
+            errors = teardown::stop(self.connection, &self.sandbox_id, grace) => Some(errors),
+            () = interrupt.second() => None,
+        };
+        if errors.is_none() {
+            self.console.note("killing").await;
+            errors = Some(teardown::stop(self.connection, &self.sandbox_id, 0).await);
+        }
+        for error in errors.unwrap_or_default() {
+            self.console.note(error.to_string()).await;
+        }
+    }
+
+    /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it.
+    async fn finish(&self, keep: bool) -> Result<(), RunError> {
+        let labels = BTreeMap::from([(labels::UID.to_owned(), self.uid.clone())]);
+        let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
+        let request = v1::ListPodSandboxRequest { filter: Some(filter) };
+        let mut client = self.connection.runtime.clone();
+        let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
+        let pods = list.map_err(|error| RunError::Left(error.to_string()))?.items;
+        let mut errors = Vec::new();
+        for pod in &pods {
+            errors.extend(teardown::stop(self.connection, &pod.id, 0).await);
+            if !keep {
+                errors.extend(teardown::remove(self.connection, &pod.id).await);
+            }
+        }
+        let mut left: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        if left.is_empty() && !(keep && !pods.is_empty()) {
+            left.extend(self.dir.remove().err().map(|error| format!("{}: {error}", self.dir.path.display())));
+        }
+        if left.is_empty() { Ok(()) } else { Err(RunError::Left(left.join("; "))) }
+    }
+}
+
+/// A random uid, in the form of UUID version 4.
+fn new_uid() -> Result<String, RunError> {
+    let mut bytes = [0_u8; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| RunError::Random(errno.into()))?;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let parts = [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]];
+    Ok(parts.map(hex).join("-"))
+}
+
+/// An exit status has 8 bits, and a failure must stay one.
+fn exit_status(code: i32) -> u8 {
+    match u8::try_from(code) {
+        Ok(code) => code,
+        Err(_) => 1.max((code & 0xff) as u8),
+    }
+}
+
+/// Removes what a pod of `peapod run` has on this node, if the directory is one of ours.
+pub(crate) fn remove_dir(pod: &v1::PodSandbox) -> std::io::Result<()> {
+    match dir_of(pod) {
+        Some(path) => PodDir { path }.remove(),
+        None => Ok(()),
+    }
+}
+
+/// Says to the `peapod run` of this pod that the ends which follow are wanted.
+pub(crate) fn announce_stop(pod: &v1::PodSandbox) {
+    if let Some(path) = dir_of(pod) {
+        // Without it a container may be started once more, to be stopped with the pod.
+        let _ = std::fs::File::create_new(PodDir { path }.stopping());
+    }
+}
+
+/// Where `peapod run` keeps this pod's files.
+fn dir_of(pod: &v1::PodSandbox) -> Option<std::path::PathBuf> {
+    let path = Path::new(pod.annotations.get(labels::RUN_DIR)?);
+    let uid = &pod.metadata.as_ref()?.uid;
+    // Named after the pod, with logs in it: nothing else may be removed on a label's word.
+    let ours = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
+    ours.then(|| path.to_owned())
+}

@@ -1,0 +1,268 @@
+//! Watches the containers of a pod and starts them again as the restart policy says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use peapod_api::v1;
+
+use super::backoff::BackOff;
+use super::launch::{Launched, Session};
+use super::{Interrupt, RunError};
+use crate::connect::{CallError, QUICK, call};
+use crate::manifest::{Container, RestartPolicy};
+use crate::units;
+
+/// How late an end may be seen.
+const POLL: Duration = Duration::from_millis(200);
+/// How long a runtime may be away, for an upgrade for example.
+const AWAY: Duration = Duration::from_secs(120);
+
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All containers have ended; the code of the first that failed, or 0.
+    Ended { code: i32 },
+    /// A signal came, or nobody reads any more.
+    Asked,
+    /// Somebody else stopped or removed the pod.
+    Elsewhere,
+}
+
+enum State {
+    Running(Launched),
+    /// To be started at that time; the container of the last attempt, if it is still there.
+    Waiting { at: Instant, last: Option<String> },
+    Ended,
+}
+
+struct Member<'a> {
+    container: &'a Container,
+    attempt: u32,
+    back_off: BackOff,
+    state: State,
+}
+
+/// Some containers of the pod, from their first start to their last end.
+pub(super) struct Supervisor<'a> {
+    session: &'a Session<'a>,
+    policy: RestartPolicy,
+    members: Vec<Member<'a>>,
+    first_failure: Option<i32>,
+    /// Since when the runtime does not answer.
+    away: Option<Instant>,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Starts the containers in their order.
+    pub(super) async fn start(
+        session: &'a Session<'a>,
+        containers: &'a [Container],
+        policy: RestartPolicy,
+        interrupt: &Interrupt,
+    ) -> Result<Self, RunError> {
+        let mut this = Self { session, policy, members: Vec::new(), first_failure: None, away: None };
+        for container in containers {
+            if interrupt.status().is_some() {
+                break;
+            }
+            match session.launch(container, 0).await {
+                Ok(launched) => {
+                    let (back_off, state) = (BackOff::default(), State::Running(launched));
+                    this.members.push(Member { container, attempt: 0, back_off, state });
+                }
+                Err(error) => {
+                    this.drain().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// Watches until all have ended for good, or somebody asks for an end.
+    pub(super) async fn watch(&mut self, interrupt: &Interrupt) -> Result<Outcome, RunError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = interrupt.first() => return Ok(Outcome::Asked),
+                () = self.session.console.closed() => return Ok(Outcome::Asked),
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let result = self.look().await;
+            match result {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) => self.answered().await,
+                Err(error) => self.unanswered(error).await?,
+            }
+        }
+    }
+
+    /// Lets the rest of the logs be printed, once nothing runs any more.
+    pub(super) async fn drain(&mut self) {
+        for member in &mut self.members {
+            if let State::Running(launched) = std::mem::replace(&mut member.state, State::Ended) {
+                launched.drain().await;
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<Outcome>, CallError> {
+        // The pod first: whoever stops it stops the containers before.
+        let ready = self.pod_is_ready().await?;
+        let states = self.states().await?;
+        for index in 0..self.members.len() {
+            self.step(index, &states, ready).await?;
+        }
+        if self.members.iter().all(|member| matches!(member.state, State::Ended)) && !self.stopping() {
+            return Ok(Some(Outcome::Ended { code: self.first_failure.unwrap_or_default() }));
+        }
+        Ok((!ready).then_some(Outcome::Elsewhere))
+    }
+
+    /// `peapod stop` leaves word before it stops the first container.
+    fn stopping(&self) -> bool {
+        self.session.dir.stopping().exists()
+    }
+
+    async fn pod_is_ready(&self) -> Result<bool, CallError> {
+        let filter = v1::PodSandboxFilter { id: self.session.sandbox_id.clone(), ..Default::default() };
+        let request = v1::ListPodSandboxRequest { filter: Some(filter) };
+        let mut client = self.session.connection.runtime.clone();
+        let pods = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await?;
+        Ok(pods.items.first().is_some_and(|pod| pod.state() == v1::PodSandboxState::SandboxReady))
+    }
+
+    async fn states(&self) -> Result<BTreeMap<String, v1::ContainerState>, CallError> {
+        let filter = v1::ContainerFilter { pod_sandbox_id: self.session.sandbox_id.clone(), ..Default::default() };
+        let request = v1::ListContainersRequest { filter: Some(filter) };
+        let mut client = self.session.connection.runtime.clone();
+        let list = call("ListContainers", QUICK, client.list_containers(request)).await?;
+        Ok(list.containers.into_iter().map(|container| (container.id.clone(), container.state())).collect())
+    }
+
+    async fn step(
+        &mut self,
+        index: usize,
+        states: &BTreeMap<String, v1::ContainerState>,
+        ready: bool,
+    ) -> Result<(), CallError> {
+        let member = &self.members[index];
+        match &member.state {
+            State::Running(launched) => {
+                let running = v1::ContainerState::ContainerRunning;
+                if states.get(&launched.id).is_some_and(|state| *state == running) {
+                    return Ok(());
+                }
+                let end = End::of(self.session, &launched.id).await?;
+                self.ended(index, end, ready).await;
+            }
+            State::Waiting { at, .. } if *at <= Instant::now() && ready && !self.stopping() => {
+                self.restart(index).await;
+            }
+            State::Waiting { .. } | State::Ended => {}
+        }
+        Ok(())
+    }
+
+    async fn ended(&mut self, index: usize, end: End, ready: bool) {
+        let wanted = !ready || self.stopping();
+        let member = &mut self.members[index];
+        let State::Running(launched) = std::mem::replace(&mut member.state, State::Ended) else { return };
+        let (id, ran) = (launched.id.clone(), launched.since.elapsed());
+        launched.drain().await;
+        let again = match self.policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => end.code != 0,
+            RestartPolicy::Never => false,
+        };
+        let name = &member.container.name;
+        if again && !wanted {
+            let wait = member.back_off.after(ran);
+            member.state = State::Waiting { at: Instant::now() + wait, last: Some(id) };
+            let when = if wait.is_zero() { "now".to_owned() } else { format!("in {}", units::duration(wait)) };
+            self.session.console.note(format!("{name} {end}; starting it again {when}")).await;
+        } else {
+            // Ends that somebody asked for are no failures.
+            if end.code != 0 && !wanted {
+                self.first_failure.get_or_insert(end.code);
+            }
+            self.session.console.note(format!("{name} {end}")).await;
+        }
+    }
+
+    async fn restart(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if let State::Waiting { last, .. } = &mut member.state
+            && let Some(id) = last.take()
+        {
+            self.session.forget(id).await;
+        }
+        member.attempt += 1;
+        match self.session.launch(member.container, member.attempt).await {
+            Ok(launched) => member.state = State::Running(launched),
+            Err(error) => {
+                let wait = member.back_off.after(Duration::ZERO);
+                member.state = State::Waiting { at: Instant::now() + wait, last: None };
+                let error = anyhow::Error::from(error);
+                self.session.console.note(format!("{error:#}; trying again in {}", units::duration(wait))).await;
+            }
+        }
+    }
+
+    async fn answered(&mut self) {
+        if self.away.take().is_some() {
+            self.session.console.note("the runtime is back").await;
+        }
+    }
+
+    /// A runtime may be restarted under its pods: they go on, and so do we, for a while.
+    async fn unanswered(&mut self, error: CallError) -> Result<(), RunError> {
+        let lost = error.is_gone();
+        let since = match self.away {
+            Some(since) => since,
+            None if lost => {
+                self.session.console.note("the runtime went away; what runs goes on, waiting for it to come back").await;
+                *self.away.insert(Instant::now())
+            }
+            None => return Err(RunError::Watch { source: error }),
+        };
+        if since.elapsed() > AWAY { Err(RunError::Watch { source: error }) } else { Ok(()) }
+    }
+}
+
+/// How a container ended.
+pub(super) struct End {
+    code: i32,
+    reason: String,
+    message: String,
+}
+
+impl End {
+    pub(super) async fn of(session: &Session<'_>, id: &str) -> Result<Self, CallError> {
+        let mut client = session.connection.runtime.clone();
+        let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+        let status = match call("ContainerStatus", QUICK, client.container_status(request)).await {
+            Ok(answer) => answer.status.unwrap_or_default(),
+            Err(error) if error.is_not_found() => {
+                let reason = "removed by somebody else".to_owned();
+                return Ok(Self { code: 255, reason, message: String::new() });
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { code: status.exit_code, reason: status.reason, message: status.message })
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ended with {}", self.code)?;
+        // Those two say what the code says.
+        if !matches!(self.reason.as_str(), "" | "Completed" | "Error") {
+            write!(f, " ({})", self.reason)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
