@@ -139,6 +139,11 @@ impl PullError {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
 
+    /// Whether what was transferred can be of no use to a later pull of the same image.
+    pub(crate) fn condemns(&self) -> bool {
+        matches!(self, Self::Digest { .. } | Self::DiffId { .. } | Self::Archive { .. })
+    }
+
     /// Whether the same request could succeed later without anyone changing anything: a registry was out of reach.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

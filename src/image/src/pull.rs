@@ -133,8 +133,15 @@ impl Pull {
             let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();
             Some(self.layer(chain.clone(), parent, diff_id.clone(), blob.clone()))
         });
-        let layers = futures_util::future::try_join_all(missing).await?;
-        Ok((layers, hold))
+        match futures_util::future::try_join_all(missing).await {
+            Ok(layers) => Ok((layers, hold)),
+            Err(error) => {
+                if error.condemns() {
+                    self.store.fetcher.discard(blobs).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn layer(

@@ -16,6 +16,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// What fetching layers needs, shared by all pulls.
@@ -25,6 +26,9 @@ pub(crate) struct Fetcher {
     downloads: Semaphore,
     unpacks: Arc<Semaphore>,
 }
+
+/// How long to wait for a cancelled transfer to let go.
+const DISCARD: Duration = Duration::from_millis(500);
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
 #[derive(Debug)]
@@ -60,8 +64,23 @@ impl Fetcher {
         }
     }
 
+    /// Drops what is here of blobs that are of no use: their image was refused.
+    pub(crate) async fn discard(&self, blobs: &[Blob]) {
+        for blob in blobs {
+            // Cancelled transfers give their claim back at once; who holds it longer is another pull, which uses it.
+            let claimed = tokio::time::timeout(DISCARD, self.claims.claim(&blob.digest)).await;
+            if claimed.is_ok() {
+                forget(&self.part(&blob.digest));
+            }
+        }
+    }
+
+    fn part(&self, digest: &Digest) -> PathBuf {
+        self.ingest.join(format!("{}.part", digest.hex()))
+    }
+
     async fn attempt(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
-        let path = self.ingest.join(format!("{}.part", blob.digest.hex()));
+        let path = self.part(&blob.digest);
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = open(path.clone(), blob.size).await.map_err(disk)?;
         let (growth, reader) = growing(Arc::clone(&file), position);
@@ -163,7 +182,9 @@ async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
 }
 
 fn forget(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
         tracing::warn!(path = %path.display(), %error, "a partial blob can't be removed");
     }
 }

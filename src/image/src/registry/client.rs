@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::hosts::Connection;
-use reqwest::{Certificate, Client, Identity};
+use reqwest::Client;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -93,29 +93,17 @@ impl Base {
             .connect_timeout(connection.dial_timeout.unwrap_or(self.connect_timeout))
             // Counts from the last byte: what stalls is broken off, what is slow is not.
             .read_timeout(self.stall_timeout)
-            .pool_max_idle_per_host(8)
-            .tls_danger_accept_invalid_certs(connection.skip_verify);
-        for path in &connection.ca {
-            let certificates = Certificate::from_pem_bundle(&read(path)?)
-                .map_err(|error| format!("{}: no PEM certificates: {}", path.display(), innermost(&error)))?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        for (certificate, key) in &connection.client {
-            let mut pem = read(certificate)?;
-            if let Some(key) = key {
-                pem.push(b'\n');
-                pem.extend(read(key)?);
-            }
-            let identity = Identity::from_pem(&pem).map_err(|error| {
-                format!("{}: no client certificate with key: {}", certificate.display(), innermost(&error))
-            })?;
-            builder = builder.identity(identity);
+            .pool_max_idle_per_host(8);
+        let special = !connection.ca.is_empty() || !connection.client.is_empty() || connection.skip_verify;
+        if special {
+            builder = builder.tls_backend_preconfigured(super::tls::config(connection)?);
         }
         builder.build().map_err(|error| innermost(&error))
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// Reads a file that hosts.toml names.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 

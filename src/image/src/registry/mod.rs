@@ -5,6 +5,7 @@ mod challenge;
 mod client;
 mod manifests;
 mod session;
+mod tls;
 
 pub(crate) use client::Clients;
 pub(crate) use manifests::Fetched;

@@ -12,8 +12,6 @@ mod name;
 mod parents;
 mod remove;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod tree;
 
 pub use error::{ArchiveError, Problem};

@@ -66,6 +66,8 @@ async fn serve(mut stream: TcpStream, port: u16, upstream: &str, behaviour: &Beh
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
+            // A TLS greeting: somebody tries HTTPS first.
+            Ok(0x16) if head.is_empty() => return,
             Ok(byte) => head.push(byte),
             Err(_) => return,
         }
@@ -74,7 +76,7 @@ async fn serve(mut stream: TcpStream, port: u16, upstream: &str, behaviour: &Beh
     let mut lines = text.lines();
     let line = lines.next().unwrap_or_default().to_owned();
     if !line.starts_with("GET ") && !line.starts_with("HEAD ") {
-        return; // A TLS greeting, for instance.
+        return;
     }
     let headers: HashMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))

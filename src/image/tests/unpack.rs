@@ -1,0 +1,245 @@
+//! Layers on disk: what they become, and what is refused. Needs root and Debian's docker-registry.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::image::{Built, Packing, Tar};
+use common::registry::Registry;
+use common::{Lab, request};
+use peapod_image::{ArchiveError, Problem, PullError};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use tar::EntryType;
+
+async fn unpacked(registry: &Registry, lab: &Lab, name: &str, layers: &[Vec<u8>]) -> Vec<PathBuf> {
+    let layers: Vec<_> = layers.iter().map(|layer| (layer.clone(), Packing::Gzip)).collect();
+    registry.push(name, "1", &Built::new(&layers, false)).await;
+    let image = lab.images.pull(request(&format!("{}/{name}:1", registry.host()))).await.unwrap();
+    lab.images.lease(&image.id, name).await.unwrap().lower_dirs
+}
+
+fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice()).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_modes_times_links_devices_and_attributes_are_kept() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let owned = |kind, mode| {
+        let mut header = Tar::header(kind, mode);
+        header.set_uid(1234);
+        header.set_gid(70_000);
+        header
+    };
+    let device = |kind, major, minor| {
+        let mut header = Tar::header(kind, 0o620);
+        header.set_device_major(major).unwrap();
+        header.set_device_minor(minor).unwrap();
+        header
+    };
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Tar::new()
+        .raw("./", owned(EntryType::Directory, 0o711), b"", None)
+        .raw("bin/", owned(EntryType::Directory, 0o2755), b"", None)
+        .raw("bin/su", owned(EntryType::Regular, 0o4755), b"program", None)
+        .hard_link("bin/su2", "bin/su")
+        .pax(&[("SCHILY.xattr.security.capability", &capability), ("mtime", b"1500000000.25")])
+        .file("bin/ping", 0o755, b"ping")
+        .pax(&[("SCHILY.xattr.user.note", b"hello"), ("SCHILY.xattr.trusted.overlay.redirect", b"/etc")])
+        .dir("data/", 0o700)
+        .raw("bin/sh", owned(EntryType::Symlink, 0o777), b"", Some("/bin/busybox"))
+        .raw("null", device(EntryType::Char, 1, 3), b"", None)
+        .raw("disk", device(EntryType::Block, 8, 1), b"", None)
+        .raw("pipe", owned(EntryType::Fifo, 0o600), b"", None)
+        .file(&format!("{}/deep", "long-directory-name/".repeat(20)), 0o644, b"deep")
+        .file("sbin/implied", 0o644, b"")
+        .file("bin/su3", 0o644, b"first")
+        .file("bin/su3", 0o640, b"second, longer")
+        .symlink("lib", "usr/lib")
+        .dir("usr/", 0o755)
+        .dir("usr/lib/", 0o755)
+        .file("lib/through", 0o644, b"through a link that stays inside")
+        .finish();
+    let dirs = unpacked(&registry, &lab, "full", &[tar]).await;
+    let at = |path: &str| dirs[0].join(path);
+    let stat = |path: &str| at(path).symlink_metadata().unwrap();
+
+    let root = dirs[0].metadata().unwrap();
+    assert_eq!((root.mode() & 0o7777, root.uid(), root.gid(), root.mtime()), (0o711, 1234, 70_000, 1_600_000_000));
+    let (su, bin) = (stat("bin/su"), stat("bin"));
+    assert_eq!((su.mode() & 0o7777, su.uid(), su.gid(), su.nlink()), (0o4755, 1234, 70_000, 2));
+    assert_eq!(stat("bin/su2").ino(), su.ino());
+    assert_eq!((bin.mode() & 0o7777, bin.mtime()), (0o2755, 1_600_000_000));
+    assert_eq!(xattr(&at("bin/ping"), "security.capability").unwrap(), capability);
+    assert_eq!((stat("bin/ping").mtime(), stat("bin/ping").mtime_nsec()), (1_500_000_000, 250_000_000));
+    assert_eq!(xattr(&at("data"), "user.note").unwrap(), b"hello");
+    assert_eq!(xattr(&at("data"), "trusted.overlay.redirect"), None);
+    assert_eq!(std::fs::read_link(at("bin/sh")).unwrap(), Path::new("/bin/busybox"));
+    assert_eq!((stat("bin/sh").uid(), stat("bin/sh").mtime()), (1234, 1_600_000_000));
+    assert_eq!(
+        (stat("null").file_type().is_char_device(), stat("null").rdev(), stat("null").mode() & 0o7777),
+        (true, rustix::fs::makedev(1, 3), 0o620)
+    );
+    assert_eq!((stat("disk").file_type().is_block_device(), stat("disk").rdev()), (true, rustix::fs::makedev(8, 1)));
+    assert!(stat("pipe").file_type().is_fifo());
+    assert_eq!(std::fs::read(at(&"long-directory-name/".repeat(20)).join("deep")).unwrap(), b"deep");
+    assert_eq!((stat("sbin").mode() & 0o7777, stat("sbin").uid()), (0o755, 0));
+    assert_eq!(std::fs::read(at("bin/su3")).unwrap(), b"second, longer");
+    assert_eq!(stat("bin/su3").mode() & 0o7777, 0o640);
+    assert!(at("usr/lib/through").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whiteouts_become_what_overlay_understands() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let below = Tar::new()
+        .dir("./", 0o755)
+        .raw(
+            "var/",
+            {
+                let mut h = Tar::header(EntryType::Directory, 0o1770);
+                h.set_uid(7);
+                h
+            },
+            b"",
+            None,
+        )
+        .dir("gone/", 0o755)
+        .file("gone/x", 0o644, b"")
+        .dir("again/", 0o755)
+        .file("again/old", 0o644, b"")
+        .dir("opaque/", 0o755)
+        .file("opaque/old", 0o644, b"")
+        .finish();
+    let above = Tar::new()
+        .file(".wh.gone", 0o644, b"")
+        .file(".wh.again", 0o644, b"")
+        .dir("again/", 0o755)
+        .file("again/new", 0o644, b"")
+        .file("opaque/.wh..wh..opq", 0o644, b"")
+        .file("opaque/new", 0o644, b"")
+        .file("var/deep/new", 0o644, b"")
+        .file("own", 0o644, b"kept")
+        .file(".wh.own", 0o644, b"")
+        .file(".wh..wh.plnk", 0o644, b"")
+        .finish();
+    let dirs = unpacked(&registry, &lab, "wh", &[below, above]).await;
+    let gone = dirs[0].join("gone").symlink_metadata().unwrap();
+    assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
+    assert_eq!(xattr(&dirs[0].join("again"), "trusted.overlay.opaque").unwrap(), b"y");
+    assert_eq!(xattr(&dirs[0].join("opaque"), "trusted.overlay.opaque").unwrap(), b"y");
+    assert_eq!(std::fs::read(dirs[0].join("own")).unwrap(), b"kept");
+    assert!(!dirs[0].join(".wh..wh.plnk").exists());
+    let var = dirs[0].join("var").metadata().unwrap();
+    assert_eq!((var.mode() & 0o7777, var.uid()), (0o1770, 7), "as the layer below has it");
+
+    // The kernel's own view of it.
+    let view = tempfile::tempdir().unwrap();
+    let lower = format!("lowerdir={}:{}", dirs[0].display(), dirs[1].display());
+    let script = format!(
+        "mount -t overlay overlay -o ro,{lower} {0} && cd {0} && find . -mindepth 1 | sort",
+        view.path().display()
+    );
+    let shown = std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(shown.stdout).unwrap(),
+        "./again\n./again/new\n./opaque\n./opaque/new\n./own\n./var\n./var/deep\n./var/deep/new\n",
+        "{}",
+        String::from_utf8_lossy(&shown.stderr)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap().to_owned();
+    std::fs::write(outside.path().join("file"), "untouched").unwrap();
+    let up = format!("{}{target}", "../".repeat(30));
+    let hostile: Vec<(&str, Tar, Problem)> = vec![
+        ("dotdot", Tar::new().file("../evil", 0o644, b"x"), Problem::Parent),
+        ("inner-dotdot", Tar::new().file(&format!("a/{up}/evil"), 0o644, b"x"), Problem::Parent),
+        ("absolute", Tar::new().file(&format!("{target}/evil"), 0o644, b"x"), Problem::Absolute),
+        ("link-absolute", Tar::new().symlink("x", &target).file("x/evil", 0o644, b"x"), Problem::LinkOut),
+        ("link-relative", Tar::new().symlink("x", &up).file("x/evil", 0o644, b"x"), Problem::LinkOut),
+        (
+            "link-chain",
+            Tar::new().dir("d/", 0o755).symlink("d/y", "../..").symlink("x", "d/y/..").file("x/evil", 0o644, b"x"),
+            Problem::LinkOut,
+        ),
+        ("link-dir", Tar::new().symlink("x", &target).dir("x/evil/", 0o755), Problem::LinkOut),
+        ("link-whiteout", Tar::new().symlink("x", &target).file("x/.wh.file", 0o644, b""), Problem::LinkOut),
+        ("link-opaque", Tar::new().symlink("x", &target).file("x/.wh..wh..opq", 0o644, b""), Problem::LinkOut),
+        ("link-loop", Tar::new().symlink("x", "x").file("x/evil", 0o644, b"x"), Problem::LinkOut),
+        ("proc", Tar::new().symlink("x", "/proc/self/root").file("x/evil", 0o644, b"x"), Problem::LinkOut),
+        ("hard-absolute", Tar::new().hard_link("x", &format!("{target}/file")), Problem::HardLinkOut),
+        ("hard-dotdot", Tar::new().hard_link("x", &format!("{up}/file")), Problem::HardLinkOut),
+        ("hard-link", Tar::new().symlink("x", &target).hard_link("y", "x/file"), Problem::HardLinkOut),
+        ("hard-missing", Tar::new().hard_link("x", "nothing"), Problem::HardLinkMissing),
+        ("hard-dir", Tar::new().dir("d/", 0o755).hard_link("x", "d"), Problem::HardLinkMissing),
+        ("whiteout-dotdot", Tar::new().file(".wh...", 0o644, b""), Problem::Whiteout),
+        ("deep", Tar::new().file(&"a/".repeat(2000), 0o644, b""), Problem::Deep),
+        ("deeper", Tar::new().file(&"a/".repeat(10_000), 0o644, b""), Problem::Long),
+        ("through-file", Tar::new().file("f", 0o644, b"").file("f/x", 0o644, b""), Problem::NotDirectory),
+        ("pax", Tar::new().pax(&[("path", format!("{up}/evil").as_bytes())]).file("ok", 0o644, b"x"), Problem::Parent),
+        (
+            "pax-link",
+            Tar::new().pax(&[("linkpath", format!("{target}/file").as_bytes())]).hard_link("ok", "ok2"),
+            Problem::HardLinkOut,
+        ),
+    ];
+    for (name, tar, expected) in hostile {
+        let good = Tar::new().file("good", 0o644, b"good").finish();
+        let built = Built::new(&[(good, Packing::Gzip), (tar.finish(), Packing::Gzip)], false);
+        registry.push("hostile", name, &built).await;
+        let error = lab.images.pull(request(&format!("{}/hostile:{name}", registry.host()))).await.unwrap_err();
+        match &error {
+            PullError::Archive { source, .. } => match source.as_ref() {
+                ArchiveError::Entry { problem, .. } => assert_eq!(*problem, expected, "{name}"),
+                other => panic!("{name}: {other}"),
+            },
+            other => panic!("{name}: {other}"),
+        }
+        assert_eq!(common::names(outside.path()), ["file"], "{name}");
+        assert_eq!(std::fs::read(outside.path().join("file")).unwrap(), b"untouched", "{name}");
+    }
+    // A link itself may lead anywhere: it means something in the container only. Replacing it is not following it.
+    let replaced =
+        Tar::new().symlink("x", &target).file("x", 0o644, b"own").symlink("y", &up).dir("y/", 0o755).finish();
+    let dirs = unpacked(&registry, &lab, "fine", &[replaced]).await;
+    assert!(
+        dirs[0].join("x").symlink_metadata().unwrap().is_file()
+            && dirs[0].join("y").symlink_metadata().unwrap().is_dir()
+    );
+    assert_eq!(common::names(outside.path()), ["file"]);
+
+    lab.images.remove(&format!("{}/fine:1", registry.host())).await.unwrap();
+    lab.images.release("fine").await.unwrap();
+    lab.assert_nothing_left().await;
+    assert!(lab.images.list().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_archives_are_refused() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let whole = Tar::new().file("a", 0o644, &[7; 5000]).finish();
+    let mut bad_checksum = whole.clone();
+    bad_checksum[0] ^= 1;
+    let mut huge_name = Tar::header(EntryType::GNULongName, 0o644);
+    huge_name.set_size(0);
+    let huge = Tar::new().raw("././@LongLink", huge_name, &vec![b'a'; 8 << 20], None).finish();
+    for (name, tar, says) in [
+        ("cut", whole[..2000].to_vec(), "damaged"),
+        ("checksum", bad_checksum, "checksum"),
+        ("huge", huge, "more than 4 MiB"),
+    ] {
+        let built = Built::new(&[(tar, Packing::Zstd)], false);
+        registry.push("damaged", name, &built).await;
+        let error = lab.images.pull(request(&format!("{}/damaged:{name}", registry.host()))).await.unwrap_err();
+        assert!(matches!(error, PullError::Archive { .. }) && error.to_string().contains(says), "{name}: {error}");
+    }
+    lab.assert_nothing_left().await;
+}
