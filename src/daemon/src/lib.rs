@@ -29,10 +29,16 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
     }
     logging::start(&config.log);
-    tokio::runtime::Builder::new_multi_thread()
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("peapod")
         .build()
-        .context("threads can't be started")?
-        .block_on(serve::serve(config))
+        .context("threads can't be started")?;
+    let ended = runtime.block_on(serve::serve(config));
+    // Files that are being written now look to the next start like those of a daemon that was killed.
+    runtime.shutdown_background();
+    ended
 }

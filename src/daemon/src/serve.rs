@@ -89,10 +89,11 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
         .add_service(runtime)
         .add_service(image)
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), requested(end.clone()));
-    let shutdown = node.config.timeouts.shutdown;
+    // The rest of the time is for letting go of the pods.
+    let patience = node.config.timeouts.shutdown * 3 / 4;
     let too_long = async {
         requested(end).await;
-        tokio::time::sleep(shutdown).await;
+        tokio::time::sleep(patience).await;
     };
     tokio::select! {
         ended = server => ended.context("the server failed"),
@@ -105,7 +106,7 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
 
 /// Lets go of the pods, which run on.
 async fn close(node: &Node) {
-    if tokio::time::timeout(node.config.timeouts.shutdown, node.pods.close()).await.is_err() {
+    if tokio::time::timeout(node.config.timeouts.shutdown / 4, node.pods.close()).await.is_err() {
         tracing::warn!("pods were not let go of in time; the next start finds them all the same");
     }
     tracing::info!("ended");

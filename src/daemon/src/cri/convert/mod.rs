@@ -16,6 +16,8 @@ mod signal;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 pub(crate) use container::container_spec;
 pub(crate) use container_view::{
