@@ -130,6 +130,7 @@ fn invalid(error: &SpecError) -> Error {
         SpecError::UnknownCapability(_) => "linux.security_context.capabilities",
         SpecError::Propagation { .. } | SpecError::RecursiveReadOnly(_) => "mounts",
         SpecError::SeccompMissing(_) | SpecError::Seccomp { .. } => "linux.security_context.seccomp",
+        SpecError::CdiDevice(_) => "CDI_devices",
         SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",
         _ => "config",
     };
