@@ -12,9 +12,9 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 /// Why the daemon can't take its place.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
-    /// Somebody else has the state root.
-    #[error("{}: another peapod (pid {pid}) works with this state root: stop it, or use another --state-root", path.display())]
-    Locked { path: PathBuf, pid: String },
+    /// Somebody else has the state root or the run root.
+    #[error("{}: another peapod (pid {pid}) works in this folder: stop it, or use another {option}", path.display())]
+    Locked { path: PathBuf, pid: String, option: &'static str },
     /// Somebody else answers on the socket.
     #[error("{}: somebody listens there already: stop it, or use another --socket", path.display())]
     SocketTaken { path: PathBuf },
@@ -27,15 +27,19 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceE
     move |source| PlaceError::Io { what, path: path.to_owned(), source }
 }
 
-/// The state root, held. Nobody else works with it until this is dropped.
+/// A folder, held. No other daemon works in it until this is dropped.
 #[derive(Debug)]
-pub(crate) struct StateLock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 /// Makes the state root and locks it.
-pub(crate) fn lock_state(root: &Path) -> Result<StateLock, PlaceError> {
+pub(crate) fn lock_state(root: &Path) -> Result<Lock, PlaceError> {
     folder(root, 0o711)?;
+    lock(root, "--state-root")
+}
+
+fn lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
     let path = root.join("lock");
     let file = OpenOptions::new()
         .read(true)
@@ -50,17 +54,18 @@ pub(crate) fn lock_state(root: &Path) -> Result<StateLock, PlaceError> {
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let holder = std::fs::read_to_string(&path).unwrap_or_default();
             let pid = if holder.trim().is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() };
-            return Err(PlaceError::Locked { path, pid });
+            return Err(PlaceError::Locked { path, pid, option });
         }
         Err(error) => return Err(io_error("can't lock", &path)(error.into())),
     }
     // For the message above only, so a failure costs nothing.
     let _ = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
-    Ok(StateLock { _file: file })
+    Ok(Lock { _file: file })
 }
 
-/// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it.
-pub(crate) fn prepare_run_root(root: &Path) -> Result<(), PlaceError> {
+/// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it, and
+/// locks it.
+pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
     folder(root, 0o711)?;
     if !is_own_tmpfs(root).map_err(io_error("can't look at", root))? {
         rustix::mount::mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0711"))
@@ -68,8 +73,10 @@ pub(crate) fn prepare_run_root(root: &Path) -> Result<(), PlaceError> {
     }
     rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
+    let held = lock(root, "--run-root")?;
     folder(&root.join("s"), 0o700)?;
-    folder(&root.join("pods"), 0o711)
+    folder(&root.join("pods"), 0o711)?;
+    Ok(held)
 }
 
 /// A tmpfs that begins here, left by an earlier run of the daemon.

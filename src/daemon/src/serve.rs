@@ -28,8 +28,8 @@ const CALLS_AT_ONCE: u32 = 2048;
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anything else, so that an early one is not lost.
     let end = end_requested()?;
-    let _lock = place::lock_state(&config.state_root)?;
-    place::prepare_run_root(&config.run_root)?;
+    let _state = place::lock_state(&config.state_root)?;
+    let _run = place::prepare_run_root(&config.run_root)?;
     let socket = place::bind(&config.grpc.socket, config.grpc.mode)?;
 
     // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
