@@ -21,6 +21,7 @@ for host in registry.k8s.io k8s.gcr.io gcr.io docker.io; do
     printf 'server = "http://%s"\n[host."http://%s"]\ncapabilities = ["pull", "resolve"]\n' "$PEAPOD_REGISTRY" "$PEAPOD_REGISTRY" \
         >"$dir/certs.d/$host/hosts.toml"
 done
+: >"$dir/crictl.yaml"; export CRI_CONFIG_FILE=$dir/crictl.yaml      # or crictl warns in every output
 cat >"$dir/config.toml" <<T
 state_root = "$dir/state"
 run_root = "$dir/run"
@@ -39,7 +40,7 @@ T
 
 # What a pod could leave behind. The bridge may stay: it is the node's, not a pod's.
 leavings() {
-    pgrep -a 'containerd-shim|crun|runc' | sed 's/^/process /' || :
+    pgrep -af '^[^ ]*(containerd-shim-peapod|crun|runc)' | sed 's/^/process /' || :
     awk -v dir="$dir/" 'index($5, dir) == 1 && $5 != dir "run" { print "mount", $5 }' /proc/self/mountinfo
     ip -o link show type veth | awk -F': ' '$2 !~ /^node0/ { print "link", $2 }'
     ls /var/run/netns 2>/dev/null | sed 's/^/netns /'

@@ -84,7 +84,7 @@ impl Place {
         let ipv6 = if options.ipv6 { format!(", \"fd00:7065:6170:{:x}::/64\"", self.slot) } else { String::new() };
         format!(
             "state_root = {state:?}\nrun_root = {run:?}\n\
-             [log]\nlevel = \"debug\"\n\
+             [log]\nlevel = \"info,peapod_daemon=debug,peapod_pod=debug,peapod_image=debug,peapod_network=debug\"\n\
              [shim]\npath = {shim:?}\n\
              [cgroup]\nparent = {cgroup:?}\nshims = {shims:?}\n\
              [runtimes]\ndefault = {default:?}\n\

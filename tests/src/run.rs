@@ -26,7 +26,7 @@ pub fn peapod_with(options: &Options, test: impl AsyncFnOnce(&Daemon)) {
     }));
     if let Err(panic) = outcome {
         if let Some(daemon) = &daemon {
-            eprintln!("--- the end of the daemon's log:\n{}\n---", daemon.log_tail(60));
+            eprintln!("--- the end of the daemon's log:\n{}\n---", daemon.log_tail(40));
         }
         resume_unwind(panic);
     }
