@@ -161,7 +161,7 @@ impl Driver {
         let shim = Arc::new(ArcSwapOption::empty());
         let (stage, stages) = watch::channel("waiting to begin");
         let handle = Handle { inbox: sender, shim: Arc::clone(&shim), stage: stages };
-        let span = tracing::info_span!("pod", pod = pod.id.short());
+        let span = tracing::info_span!(parent: None, "pod", pod = pod.id.short());
         let driver =
             Self { node, pod, tasks: JoinSet::new(), outbox: flush::Outbox::default(), shim, stage, ended: false };
         (handle, tokio::spawn(driver.run(inbox, beginning).instrument(span)))
