@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends the test")]
 
 mod bad_input;
+mod client;
 mod containers;
 mod exec;
 mod exits;
