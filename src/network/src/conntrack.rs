@@ -2,7 +2,7 @@
 //! came or went meanwhile.
 
 use crate::link::address;
-use crate::netlink::{Family, Messages, NLM_F_ACK, NLM_F_DUMP, Socket, find};
+use crate::netlink::{Messages, NLM_F_ACK, NLM_F_DUMP, Socket, find};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::io;
@@ -44,9 +44,8 @@ impl Which<'_> {
     }
 }
 
-/// Forgets UDP connections to these ports of the node.
-pub(crate) fn forget_udp(ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> io::Result<()> {
-    let mut socket = Socket::open(Family::Netfilter)?;
+/// Forgets UDP connections to these ports of the node. `socket` is a long-lived one: closing it may wait 15 ms.
+pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> io::Result<()> {
     let header = [if v4 { 2 } else { 10 }, 0, 0, 0];
     for &port in ports {
         let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables table. All of it blocks.
 
 use crate::config::Settings;
+use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
 use crate::link::{Link, Mac, Routes};
 use crate::netns::{is_gone, sysctl};
@@ -171,6 +172,13 @@ impl Node {
             commit(&mut std::iter::once(element)).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Forgets UDP connections to these ports of the node.
+    pub(crate) fn forget_udp(&self, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> Result<(), StepError> {
+        let mut inner = self.lock();
+        let socket = open(&mut inner)?.socket();
+        forget_udp(socket, ports, v4, which).map_err(|source| StepError::new("forget old UDP connections", source))
     }
 
     /// Takes bridge and table away.

@@ -1,6 +1,6 @@
 //! What is done at the kernel's door for one attachment. All of it blocks.
 
-use crate::conntrack::{Which, forget_udp};
+use crate::conntrack::Which;
 use crate::error::StepError;
 use crate::link::{Inside, Pair, Routes};
 use crate::netns;
@@ -69,7 +69,7 @@ pub(crate) fn make(
     )?;
     bring_up(node, record, &mut inside)?;
     node.add(&Element::of(&attachment.ports, &attachment.ips))?;
-    forget(record, &Which::NodesOwn(&addresses));
+    forget(node, record, &Which::NodesOwn(&addresses));
     Ok(())
 }
 
@@ -93,7 +93,7 @@ fn bring_up(node: &Node, record: &Record, inside: &mut Routes) -> Result<(), Ste
 pub(crate) fn undo(node: &Node, record: &Record) -> Vec<StepError> {
     let attachment = &record.attachment;
     let rules = node.delete(&record.bridge, &Element::of(&attachment.ports, &attachment.ips));
-    forget(record, &Which::AnsweredBy(&attachment.ips));
+    forget(node, record, &Which::AnsweredBy(&attachment.ips));
     // The links go with the namespace: deleting them would wait 30 ms.
     let pin = netns::unpin(&attachment.netns);
     [rules, pin].into_iter().filter_map(Result::err).collect()
@@ -113,13 +113,13 @@ fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAd
 }
 
 /// A connection that is not forgotten goes its old way until it rests for half a minute: said, but no reason to fail.
-fn forget(record: &Record, which: &Which<'_>) {
+fn forget(node: &Node, record: &Record, which: &Which<'_>) {
     let ports = udp_ports(record);
     if ports.is_empty() {
         return;
     }
     for v4 in [true, false].into_iter().filter(|v4| record.ip(*v4).is_some()) {
-        if let Err(error) = forget_udp(&ports, v4, which) {
+        if let Err(error) = node.forget_udp(&ports, v4, which) {
             let id = &record.attachment.id;
             tracing::warn!(network_id = %id, %error, "cannot forget old UDP connections to host ports {ports:?}");
         }

@@ -2,12 +2,13 @@
 
 use peapod_network::{Attachment, Config, MIGRATIONS, Network, PortMapping, Protocol};
 use peapod_store::{Database, Durability};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The neighbour's namespace: 192.0.2.2 and 2001:db8::2, where the node is 192.0.2.1 and 2001:db8::1.
-pub const NEIGHBOUR: &str = "/run/netns/neighbour";
+pub(crate) const NEIGHBOUR: &str = "/run/netns/neighbour";
 
 /// Says which address asked, to all who ask by TCP or UDP.
 const SERVER: &str = r#"
@@ -48,7 +49,14 @@ print(s.recv(100).decode())
 "#;
 
 /// Ends its process when dropped.
-pub struct Server(Child);
+pub(crate) struct Server(Child);
+
+impl Server {
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -58,16 +66,16 @@ impl Drop for Server {
 }
 
 /// An open network on a private node.
-pub struct Node {
-    pub network: Network,
-    pub bridge: String,
-    pub config: Config,
-    pub db: Database,
+pub(crate) struct Node {
+    pub(crate) network: Network,
+    pub(crate) bridge: String,
+    pub(crate) config: Config,
+    pub(crate) db: Database,
     _dir: TempDir,
 }
 
 /// Runs the test's body in namespaces of its own.
-pub fn in_node(test: &str, body: impl AsyncFnOnce()) {
+pub(crate) fn in_node(test: &str, body: impl AsyncFnOnce()) {
     const MARK: &str = "PEAPOD_TEST_NODE";
     if std::env::var_os(MARK).is_none() {
         let exe = std::env::current_exe().unwrap();
@@ -96,19 +104,19 @@ pub fn in_node(test: &str, body: impl AsyncFnOnce()) {
 }
 
 /// Runs a command that has to succeed; gives what it says.
-pub fn run(args: &[&str]) -> String {
+pub(crate) fn run(args: &[&str]) -> String {
     let output = Command::new(args[0]).args(&args[1..]).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The table as nft shows it.
-pub fn by_nft(table: &str) -> String {
+pub(crate) fn by_nft(table: &str) -> String {
     run(&["nft", "-j", "list", "table", "inet", table])
 }
 
 /// Mappings from (protocol, host port, container port, host address).
-pub fn ports(list: &[(&str, u16, u16, &str)]) -> Vec<PortMapping> {
+pub(crate) fn ports(list: &[(&str, u16, u16, &str)]) -> Vec<PortMapping> {
     let protocol = |name: &str| match name {
         "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
@@ -137,7 +145,7 @@ fn python(netns: &str, script: &str, args: &[&str]) -> Command {
 }
 
 /// Asks a server; gives the address that it saw.
-pub fn client(netns: &str, protocol: &str, host: &str, port: u16) -> Result<String, String> {
+pub(crate) fn client(netns: &str, protocol: &str, host: &str, port: u16) -> Result<String, String> {
     let output = python(netns, CLIENT, &[protocol, host, &port.to_string()]).output().unwrap();
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
@@ -157,10 +165,15 @@ fn serve(netns: &str, host: &str, port: u16) -> Server {
 
 impl Node {
     /// Opens a network with these subnets.
-    pub async fn open(subnets: &[&str]) -> Self {
+    pub(crate) async fn open(subnets: &[&str]) -> Self {
+        Self::open_as("peatest0", subnets).await
+    }
+
+    /// Opens a network with this bridge.
+    pub(crate) async fn open_as(bridge: &str, subnets: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let config = Config {
-            bridge: "peatest0".to_owned(),
+            bridge: bridge.to_owned(),
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             netns_dir: "/run/netns".into(),
             mtu: None,
@@ -172,23 +185,91 @@ impl Node {
         Self { network, bridge: config.bridge.clone(), config, db, _dir: dir }
     }
 
+    /// Opens the network again, as the next process would.
+    pub(crate) async fn again(&self) -> Network {
+        Network::open(self.config.clone(), self.db.clone()).await.unwrap()
+    }
+
+    /// All links, rules, mounts and pins of the node.
+    pub(crate) fn seen(&self) -> String {
+        let links = run(&["ip", "-br", "link"]);
+        let links: Vec<_> = links.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        // Handles count on, and say nothing.
+        let rules = run(&["nft", "list", "ruleset"]);
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        format!("{links:?}\n{rules}\n{mounts}\n{}", run(&["ls", "/run/netns"]))
+    }
+
+    /// Waits until the node is as it was: links go some time after the last reference to their namespace.
+    pub(crate) async fn becomes(&self, expected: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.seen() != expected {
+            assert!(Instant::now() < deadline, "{}\n--- is not ---\n{expected}", self.seen());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// A server in a pod.
-    pub fn serve(&self, pod: &Attachment, port: u16) -> Server {
+    pub(crate) fn serve(&self, pod: &Attachment, port: u16) -> Server {
         serve(pod.netns.to_str().unwrap(), "::", port)
     }
 
     /// A server on all addresses of the node.
-    pub fn serve_node(&self, port: u16) -> Server {
+    pub(crate) fn serve_node(&self, port: u16) -> Server {
         serve("", "::", port)
     }
 
     /// A server on the node's 127.0.0.1.
-    pub fn serve_loopback(&self, port: u16) -> Server {
+    pub(crate) fn serve_loopback(&self, port: u16) -> Server {
         serve("", "127.0.0.1", port)
     }
 
     /// A server at the neighbour's.
-    pub fn serve_neighbour(&self, port: u16) -> Server {
+    pub(crate) fn serve_neighbour(&self, port: u16) -> Server {
         serve(NEIGHBOUR, "::", port)
+    }
+}
+
+const ASKING: &str = r#"
+import socket, sys
+host, port = sys.argv[1], int(sys.argv[2])
+s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.5)
+s.bind(("", 40000))
+for line in sys.stdin:
+    try:
+        s.sendto(b"who", (host, port))
+        print(s.recv(100).decode(), flush=True)
+    except OSError:
+        print("nobody", flush=True)
+"#;
+
+/// A UDP client that keeps its port.
+pub(crate) struct Asking {
+    _process: Server,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Asking {
+    /// Starts it in this namespace.
+    pub(crate) fn start(netns: &str, host: &str, port: u16) -> Self {
+        let mut command = python(netns, ASKING, &[host, &port.to_string()]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { _process: Server(child), stdin, stdout }
+    }
+
+    /// Whether somebody answers. Asks several times: a neighbour may have to be found first.
+    pub(crate) fn is_heard(&mut self) -> bool {
+        (0..8).any(|_| self.ask() != "nobody")
+    }
+
+    /// Asks once; gives the answer.
+    pub(crate) fn ask(&mut self) -> String {
+        self.stdin.write_all(b"\n").unwrap();
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim().to_owned()
     }
 }
