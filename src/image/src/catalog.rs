@@ -83,15 +83,15 @@ impl Shown {
     }
 
     /// To be called after the commit.
-    pub(crate) fn show(&self, number: u64, catalog: Catalog) {
-        let new = Arc::new((number, Arc::new(catalog)));
+    pub(crate) fn show(&self, number: u64, catalog: &Arc<Catalog>) {
+        let new = Arc::new((number, Arc::clone(catalog)));
         self.current.rcu(|old| if old.0 >= number { Arc::clone(old) } else { Arc::clone(&new) });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Catalog, Shown};
+    use super::{Arc, Catalog, Shown};
     use crate::digest::Digest;
     use crate::model::{Image, ImageConfig, ImageId};
 
@@ -156,8 +156,8 @@ mod tests {
     fn an_older_picture_never_replaces_a_newer_one() {
         let shown = Shown::default();
         let (first, second) = (shown.number(), shown.number());
-        shown.show(second, Catalog::new(vec![], 2, 0));
-        shown.show(first, Catalog::new(vec![], 1, 0));
+        shown.show(second, &Arc::new(Catalog::new(vec![], 2, 0)));
+        shown.show(first, &Arc::new(Catalog::new(vec![], 1, 0)));
         assert_eq!(shown.get().bytes, 2);
     }
 }

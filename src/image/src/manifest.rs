@@ -18,7 +18,7 @@ pub(crate) enum Document {
     /// One image.
     Manifest(Manifest),
     /// The same image for several platforms.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// One image's manifest.
@@ -67,7 +67,7 @@ pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Documen
     let declared = shape.media_type.as_deref().or(media_type).unwrap_or_default();
     if shape.manifests.is_some() && shape.layers.is_none() {
         let index = ImageIndex::from_reader(bytes).map_err(|error| format!("its index is damaged: {error}"))?;
-        return Ok(Document::Index(index));
+        return Ok(Document::Index(Box::new(index)));
     }
     if shape.layers.is_none() {
         return Err(format!("what it leads to is no image: {declared}"));
@@ -210,7 +210,7 @@ mod tests {
         let index = |entries: &[String]| {
             let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
             match document(text.as_bytes(), None).unwrap() {
-                Document::Index(index) => index,
+                Document::Index(index) => *index,
                 Document::Manifest(_) => panic!("an index was written"),
             }
         };

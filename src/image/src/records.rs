@@ -72,8 +72,8 @@ pub(crate) struct ImageRow {
     pub(crate) config: Vec<u8>,
 }
 
-/// Records an image with the layers that were made for it. Answers with the directory that each chain has now: another
-/// pull may have recorded the same chain first.
+/// Records an image with the layers that were made for it. Of a chain that another pull recorded first, that record
+/// stays.
 pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[LayerRow]) -> rusqlite::Result<()> {
     for layer in layers {
         tx.prepare_cached("INSERT OR IGNORE INTO layers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
@@ -105,12 +105,12 @@ pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[Lay
     Ok(())
 }
 
-/// Makes `names` lead to an image; a tag that led elsewhere leaves that image. False if the image is gone.
-pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow]) -> rusqlite::Result<bool> {
+/// Makes `names` lead to an image; a tag that led elsewhere leaves that image. Does nothing if the image is gone.
+pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow]) -> rusqlite::Result<()> {
     let found: Option<i64> =
         tx.query_row("SELECT 1 FROM images WHERE id = ?1", [image.as_str()], |row| row.get(0)).optional()?;
     if found.is_none() {
-        return Ok(false);
+        return Ok(());
     }
     for name in names {
         tx.prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3)")?.execute((
@@ -119,7 +119,7 @@ pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow
             name.is_digest,
         ))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Takes an image away with all its names.

@@ -57,8 +57,9 @@ impl Store {
         self.config.state_root.join("layers")
     }
 
-    /// Makes a change and shows it. The work goes on when the caller does not wait for it: what is committed is shown.
-    pub(crate) async fn change<T, F>(&self, change: F) -> Result<T, StoreError>
+    /// Makes a change and shows it; answers with the picture right after it. The work goes on when the caller does not
+    /// wait for it: what is committed is shown.
+    pub(crate) async fn change<T, F>(&self, change: F) -> Result<(T, Arc<Catalog>), StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -73,22 +74,23 @@ impl Store {
                     Ok((value, numbers.number(), records::load(tx)?))
                 })
                 .await?;
-            shown.show(number, catalog);
-            Ok(value)
+            let catalog = Arc::new(catalog);
+            shown.show(number, &catalog);
+            Ok((value, catalog))
         });
         work.await.unwrap_or(Err(StoreError::Closed { path }))
     }
 
     /// Loads what the records say, at start.
     pub(crate) async fn load(&self) -> Result<(), StoreError> {
-        self.change(|_| Ok(())).await
+        self.change(|_| Ok(())).await.map(drop)
     }
 
     /// Gives an image further names; `None` if it was removed meanwhile.
     pub(crate) async fn name(&self, id: ImageId, names: Vec<NameRow>) -> Result<Option<Arc<Image>>, StoreError> {
         let wanted = id.clone();
-        let there = self.change(move |tx| records::name_image(tx, &id, &names)).await?;
-        Ok(if there { self.shown.get().by_id(&wanted) } else { None })
+        let (_, after) = self.change(move |tx| records::name_image(tx, &id, &names)).await?;
+        Ok(after.by_id(&wanted))
     }
 
     /// Puts the layers in their place, on disk for good, and then into the records together with their image.
@@ -123,7 +125,7 @@ impl Store {
         let placing = tokio::task::spawn_blocking(move || place(&root, &dir, &chains, &present, layers));
         let layers = placing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
         let rows: Vec<LayerRow> = layers.iter().map(|layer| layer.row()).collect();
-        let recorded = self
+        let (recorded, after) = self
             .change(move |tx| {
                 records::insert_image(tx, &image, &rows)?;
                 records::name_image(tx, &image.id, &names)?;
@@ -136,7 +138,7 @@ impl Store {
                 layer.recorded_as(short);
             }
         }
-        Ok(self.shown.get().by_id(&id))
+        Ok(after.by_id(&id))
     }
 
     /// Frees layers that nobody needs, in the background. One sweep at a time; asking during one makes it run again.
@@ -164,7 +166,7 @@ impl Store {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         let holds = Arc::clone(&self.holds);
-        let gone = self.change(move |tx| records::sweep(tx, |chain| holds.is_held(chain))).await?;
+        let (gone, _) = self.change(move |tx| records::sweep(tx, |chain| holds.is_held(chain))).await?;
         let paths: Vec<PathBuf> = gone.iter().map(|short| self.layers_dir().join(short)).collect();
         remove_all(paths).await;
         Ok(())

@@ -108,7 +108,7 @@ async fn names_lead_where_the_registry_says() {
     let by_digest = format!("{host}/x@{digest}");
     let image = lab.images.pull(request(&by_digest)).await.unwrap();
     assert!(image.repo_tags.is_empty());
-    assert_eq!(image.repo_digests, [by_digest.clone()]);
+    assert_eq!(image.repo_digests, std::slice::from_ref(&by_digest));
     // No tag means latest; three tags, two repositories, one image.
     for name in [format!("{host}/x"), format!("{host}/x:1"), format!("{host}/y:1")] {
         assert_eq!(lab.images.pull(request(&name)).await.unwrap().id, image.id);
@@ -187,15 +187,15 @@ async fn what_is_not_there_or_not_right_is_said() {
     assert!(nobody.is_unavailable() && nobody.to_string().contains("refused"), "{nobody}");
 
     let wrong_diff = Built::with_diff_ids(
-        &[layer.clone()],
+        std::slice::from_ref(&layer),
         &[peapod_image::Digest::of(b"x").to_string()],
         false,
-        serde_json::json!({}),
+        &serde_json::json!({}),
     );
     registry.push("diff", "1", &wrong_diff).await;
     assert!(matches!(pull("diff:1").await, Err(PullError::DiffId { .. })));
 
-    let few = Built::with_diff_ids(&[layer.clone()], &[], false, serde_json::json!({}));
+    let few = Built::with_diff_ids(std::slice::from_ref(&layer), &[], false, &serde_json::json!({}));
     registry.push("few", "1", &few).await;
     assert!(pull("few:1").await.unwrap_err().to_string().contains("1 layers, its configuration 0"));
 
@@ -235,4 +235,36 @@ async fn an_image_without_layers_and_one_with_the_same_layer_twice() {
     let image = lab.images.pull(request(&format!("{}/twice:1", registry.host()))).await.unwrap();
     assert_eq!(lab.images.lease(&image.id, "d").await.unwrap().lower_dirs.len(), 4);
     assert!(lab.images.lease(&ImageId::parse(&Blob::new(vec![]).digest).unwrap(), "e").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_and_removals_at_the_same_time() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let shared = (base(), Packing::Gzip);
+    let mut names = Vec::new();
+    for index in 0..6_u8 {
+        let own = (Tar::new().file("own", 0o644, &[index; 20_000]).finish(), Packing::Zstd);
+        registry.push("many", &index.to_string(), &Built::new(&[shared.clone(), own], false)).await;
+        names.push(format!("{}/many:{index}", registry.host()));
+    }
+    for _ in 0..3 {
+        // Each image is pulled twice at once while its neighbour comes and goes.
+        let work = names.iter().zip(names.iter().cycle().skip(1)).map(|(name, next)| async {
+            let (a, b) = tokio::join!(lab.images.pull(request(name)), lab.images.pull(request(name)));
+            assert_eq!(a.unwrap().id, b.unwrap().id);
+            lab.images.remove(next).await.unwrap();
+            let image = lab.images.pull(request(name)).await.unwrap();
+            // Removed by the neighbour in between is fine; leased means whole.
+            if let Ok(rootfs) = lab.images.lease(&image.id, name).await {
+                assert!(rootfs.read_file("etc/passwd", 1000).unwrap().is_some());
+                assert!(rootfs.read_file("own", 30_000).unwrap().is_some());
+                lab.images.release(name).await.unwrap();
+            }
+        });
+        futures_util::future::join_all(work).await;
+    }
+    for name in &names {
+        lab.images.remove(name).await.unwrap();
+    }
+    lab.assert_nothing_left().await;
 }

@@ -32,21 +32,21 @@ pub(super) fn parse(header: &str) -> Vec<Challenge> {
             rest = remaining;
         } else {
             if !word.is_empty() {
-                finish(scheme.take(), &mut parameters, &mut found);
+                finish(scheme.take().as_deref(), &mut parameters, &mut found);
                 scheme = Some(word.to_ascii_lowercase());
             }
             rest = after;
         }
         rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
     }
-    finish(scheme, &mut parameters, &mut found);
+    finish(scheme.as_deref(), &mut parameters, &mut found);
     found
 }
 
-fn finish(scheme: Option<String>, parameters: &mut Vec<(String, String)>, found: &mut Vec<Challenge>) {
+fn finish(scheme: Option<&str>, parameters: &mut Vec<(String, String)>, found: &mut Vec<Challenge>) {
     let parameters = std::mem::take(parameters);
     let get = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    match scheme.as_deref() {
+    match scheme {
         Some("basic") => found.push(Challenge::Basic),
         Some("bearer") => {
             if let Some(realm) = get("realm") {

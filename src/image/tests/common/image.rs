@@ -118,10 +118,10 @@ pub struct Built {
 
 impl Built {
     pub fn new(layers: &[(Vec<u8>, Packing)], docker: bool) -> Self {
-        Self::with_config(layers, docker, serde_json::json!({"Env": ["PATH=/bin"], "Cmd": ["/bin/true"]}))
+        Self::with_config(layers, docker, &serde_json::json!({"Env": ["PATH=/bin"], "Cmd": ["/bin/true"]}))
     }
 
-    pub fn with_config(layers: &[(Vec<u8>, Packing)], docker: bool, run: serde_json::Value) -> Self {
+    pub fn with_config(layers: &[(Vec<u8>, Packing)], docker: bool, run: &serde_json::Value) -> Self {
         let diff_ids: Vec<String> = layers.iter().map(|(tar, _)| Digest::of(tar).to_string()).collect();
         Self::with_diff_ids(layers, &diff_ids, docker, run)
     }
@@ -130,7 +130,7 @@ impl Built {
         layers: &[(Vec<u8>, Packing)],
         diff_ids: &[String],
         docker: bool,
-        run: serde_json::Value,
+        run: &serde_json::Value,
     ) -> Self {
         let config = serde_json::json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
