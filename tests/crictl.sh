@@ -13,7 +13,10 @@ bad() { failed=$((failed + 1)); echo "FAILED: $*"; }
 is() { if [ "$2" = "$3" ]; then ok; else bad "$1: wanted \"$2\", got \"$3\""; fi; }
 # has WHAT PATTERN TEXT
 has() { if grep -Eq -- "$2" <<<"$3"; then ok; else bad "$1: no \"$2\" in: $3"; fi; }
-does() { local what=$1; shift; if output=$("$@" 2>&1); then ok; else bad "$what: $output"; fi; }
+# Leaves what it wrote in $output. crictl warns on stderr.
+does() { local what=$1; shift; if output=$("$@" 2>"$dir/stderr"); then ok; else bad "$what: $(head -c 500 "$dir/stderr")"; return 1; fi; }
+count() { echo "counted $passed passed, $failed failed"; [ $failed = 0 ]; }
+must() { does "$@" || { echo "nothing more to try without this"; count; exit 1; }; }
 refuses() { local what=$1 words=$2; shift 2; if output=$("$@" 2>&1); then bad "$what: succeeded: $output"; else has "$what" "$words" "$output"; fi; }
 until_is() {            # WHAT EXPECTED CMD...: within ten seconds
     local what=$1 expected=$2 found try; shift 2
@@ -27,7 +30,7 @@ has version 'RuntimeName: *peapod' "$(crictl version)"
 conditions=$(crictl info | jq -r '.status.conditions[] | select(.status) | .type')
 has "runtime condition" '^RuntimeReady$' "$conditions"; has "network condition" '^NetworkReady$' "$conditions"
 
-does pull crictl pull "$shell"
+must pull crictl pull "$shell"
 id=$(crictl images -q "$shell"); has "image id" '^sha256:[0-9a-f]{64}$' "$id"
 is inspecti "$shell" "$(crictl inspecti -o json "$shell" | jq -r '.status.repoTags[0]')"
 is "inspecti by short id" "$id" "$(crictl inspecti -o json "${id:7:13}" | jq -r .status.id)"
@@ -44,16 +47,16 @@ cat >"$dir/container.json" <<J
  "command": ["sh", "-c", "trap 'echo bye; exit 3' TERM; echo hello from \$(hostname); echo complaint >&2; while :; do sleep 0.1; done"],
  "linux": {}}
 J
-does runp crictl runp "$dir/pod.json"; pod=$output
+must runp crictl runp "$dir/pod.json"; pod=$output
 has "pod id" '^[0-9a-f]{64}$' "$pod"
 is "pods by label" "$pod" "$(crictl pods -q --no-trunc --label app=smoke)"
 is "pods by another label" "" "$(crictl pods -q --label app=other)"
 has "inspectp ip" '^[0-9]+(\.[0-9]+){3}$' "$(crictl inspectp -o json "${pod:0:10}" | jq -r .status.network.ip)"
 refuses "inspectp of an unknown pod" 'NotFound|not found' crictl inspectp 0123456789ab
 
-does create crictl create "$pod" "$dir/container.json" "$dir/pod.json"; container=$output
+must create crictl create "$pod" "$dir/container.json" "$dir/pod.json"; container=$output
 is "state when created" CONTAINER_CREATED "$(state "$container")"
-does start crictl start "$container"
+must start crictl start "$container"
 is "state when started" CONTAINER_RUNNING "$(state "$container")"
 is "ps by pod" "$container" "$(crictl ps -q --no-trunc --pod "$pod")"
 until_is "logs" "hello from by-hand" bash -c "'$PEAPOD_GOTOOLS/crictl' logs $container 2>/dev/null"
@@ -76,5 +79,4 @@ is "pods in the end" "" "$(crictl pods -q)"
 does rmi crictl rmi "$shell"
 is "images in the end" "" "$(crictl images -q)"
 
-echo "counted $passed passed, $failed failed"
-[ $failed = 0 ]
+count
