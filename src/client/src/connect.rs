@@ -38,7 +38,9 @@ pub(crate) struct Connection {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error("`{endpoint}` is no CRI endpoint: write unix:// and an absolute path, for example unix:///run/peapod/peapod.sock")]
+    #[error(
+        "`{endpoint}` is no CRI endpoint: write unix:// and an absolute path, for example unix:///run/peapod/peapod.sock"
+    )]
     Endpoint { endpoint: String },
     #[error(
         "no runtime at {}: there is no such socket. Start one with `peapod serve` as root, \

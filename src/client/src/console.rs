@@ -35,11 +35,26 @@ pub(crate) struct Console {
 pub(crate) struct Writer(JoinHandle<()>);
 
 impl Console {
-    /// Starts the thread; `width` is that of the longest name.
+    /// Starts to write to standard output and standard error; `width` is that of the longest name.
     pub(crate) fn start(width: usize) -> io::Result<(Self, Writer)> {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self::to(
+            width,
+            Outputs {
+                out: Box::new(io::stdout()),
+                err: Box::new(io::stderr()),
+                out_colours: io::stdout().is_terminal() && !plain,
+                err_colours: io::stderr().is_terminal() && !plain,
+            },
+        )
+    }
+
+    /// Starts to write somewhere.
+    pub(crate) fn to(width: usize, mut outputs: Outputs) -> io::Result<(Self, Writer)> {
         let (lines, queue) = mpsc::channel(QUEUE);
         let width = width.max("peapod".len());
-        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || write_all(queue, width))?;
+        let write = move || outputs.write_all(queue, width);
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(write)?;
         Ok((Self { lines }, Writer(thread)))
     }
 
@@ -69,28 +84,34 @@ impl Writer {
     }
 }
 
-fn write_all(mut queue: mpsc::Receiver<Line>, width: usize) {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let (out_colour, err_colour) = (io::stdout().is_terminal() && !plain, io::stderr().is_terminal() && !plain);
-    while let Some(line) = queue.blocking_recv() {
-        let written = match line {
-            Line::Note(text) => {
-                let head = head("peapod", width, err_colour.then_some(1));
-                // Without standard error there is nobody to tell; the pod goes on.
-                let _ = emit(&mut io::stderr().lock(), &head, text.as_bytes());
-                Ok(())
+/// Where to write.
+pub(crate) struct Outputs {
+    pub(crate) out: Box<dyn Write + Send>,
+    pub(crate) err: Box<dyn Write + Send>,
+    pub(crate) out_colours: bool,
+    pub(crate) err_colours: bool,
+}
+
+impl Outputs {
+    fn write_all(&mut self, mut queue: mpsc::Receiver<Line>, width: usize) {
+        while let Some(line) = queue.blocking_recv() {
+            match line {
+                Line::Note(text) => {
+                    let head = head("peapod", width, self.err_colours.then_some(1));
+                    // Without standard error there is nobody to tell; the pod goes on.
+                    let _ = emit(&mut self.err, &head, text.as_bytes());
+                }
+                Line::Container { colour, name, stream, text } => {
+                    let (to, colours) = match stream {
+                        Stream::Out => (&mut self.out, self.out_colours),
+                        Stream::Err => (&mut self.err, self.err_colours),
+                    };
+                    let head = head(&name, width, colours.then_some(COLOURS[colour % COLOURS.len()]));
+                    if emit(to, &head, &text).is_err() {
+                        return;
+                    }
+                }
             }
-            Line::Container { colour, name, stream: Stream::Out, text } => {
-                let head = head(&name, width, out_colour.then_some(COLOURS[colour % COLOURS.len()]));
-                emit(&mut io::stdout().lock(), &head, &text)
-            }
-            Line::Container { colour, name, stream: Stream::Err, text } => {
-                let head = head(&name, width, err_colour.then_some(COLOURS[colour % COLOURS.len()]));
-                emit(&mut io::stderr().lock(), &head, &text)
-            }
-        };
-        if written.is_err() {
-            return;
         }
     }
 }

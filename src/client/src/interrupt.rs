@@ -44,6 +44,17 @@ impl Interrupt {
         Ok(Self { asked, listener: listener.abort_handle() })
     }
 
+    /// One whose signals are sent by a test.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (Self, impl Fn()) {
+        let (sender, asked) = watch::channel(Asked::default());
+        let listener = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let signal = move || {
+            sender.send_modify(|asked| *asked = Asked { times: asked.times + 1, status: 130 });
+        };
+        (Self { asked, listener }, signal)
+    }
+
     /// Waits for the first signal.
     pub(crate) async fn first(&self) {
         self.times(1).await;

@@ -6,6 +6,8 @@ mod cli;
 mod commands;
 mod connect;
 mod console;
+#[cfg(test)]
+mod fake;
 mod interrupt;
 mod labels;
 mod logs;
@@ -63,19 +65,19 @@ async fn carry_out(connect: &ConnectArgs, command: &Command) -> anyhow::Result<u
     if let Command::Run(args) = command {
         return run_pod(connect, args).await;
     }
-    let connection = Connection::open(&connect.url()).await?;
-    match command {
-        Command::Run(_) => {}
-        Command::Exec(args) => return commands::exec(&connection, args).await,
-        Command::Ps(args) => commands::ps(&connection, args).await?,
-        Command::Logs(args) => commands::logs(&connection, args).await?,
-        Command::Stop(args) => commands::stop(&connection, args).await?,
-        Command::Rm(args) => commands::rm(&connection, args).await?,
-        Command::Images(args) => commands::images(&connection, args).await?,
-        Command::Pull(args) => commands::pull(&connection, args).await?,
-        Command::Rmi(args) => commands::rmi(&connection, args).await?,
-    }
-    Ok(0)
+    let connection = &Connection::open(&connect.url()).await?;
+    let done = match command {
+        Command::Run(_) => Ok(()),
+        Command::Exec(args) => return commands::exec(connection, args).await,
+        Command::Ps(args) => Ok(commands::print(commands::ps(connection, args).await?.as_bytes())?),
+        Command::Images(args) => Ok(commands::print(commands::images(connection, args).await?.as_bytes())?),
+        Command::Logs(args) => commands::logs(connection, args).await,
+        Command::Stop(args) => commands::stop(connection, args).await,
+        Command::Rm(args) => commands::rm(connection, args).await,
+        Command::Pull(args) => commands::pull(connection, args).await,
+        Command::Rmi(args) => commands::rmi(connection, args).await,
+    };
+    done.map(|()| 0)
 }
 
 async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
@@ -102,6 +104,10 @@ fn read(file: &Path) -> anyhow::Result<String> {
     } else {
         std::fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
     }
-    anyhow::ensure!(text.len() <= manifest::MAX_LENGTH, "it is longer than any Pod may be ({} MiB)", manifest::MAX_LENGTH >> 20);
+    anyhow::ensure!(
+        text.len() <= manifest::MAX_LENGTH,
+        "it is longer than any Pod may be ({} MiB)",
+        manifest::MAX_LENGTH >> 20
+    );
     Ok(text)
 }

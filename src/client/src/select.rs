@@ -30,8 +30,10 @@ pub(crate) async fn pod(connection: &Connection, wanted: &str) -> Result<v1::Pod
 }
 
 fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
-    let (named, mut by_id): (Vec<_>, Vec<_>) =
-        pods.into_iter().filter(|pod| is_named(pod, wanted) || has_id(pod, wanted)).partition(|pod| is_named(pod, wanted));
+    let (named, mut by_id): (Vec<_>, Vec<_>) = pods
+        .into_iter()
+        .filter(|pod| is_named(pod, wanted) || has_id(pod, wanted))
+        .partition(|pod| is_named(pod, wanted));
     let (mut ready, mut gone): (Vec<_>, Vec<_>) =
         named.into_iter().partition(|pod| pod.state() == v1::PodSandboxState::SandboxReady);
     // The newest first.
@@ -128,7 +130,13 @@ mod tests {
     fn sandbox(id: &str, namespace: &str, name: &str, created_at: i64, ready: bool) -> v1::PodSandbox {
         let state = if ready { v1::PodSandboxState::SandboxReady } else { v1::PodSandboxState::SandboxNotready };
         let metadata = v1::PodSandboxMetadata { namespace: namespace.into(), name: name.into(), ..Default::default() };
-        v1::PodSandbox { id: id.into(), metadata: Some(metadata), created_at, state: state.into(), ..Default::default() }
+        v1::PodSandbox {
+            id: id.into(),
+            metadata: Some(metadata),
+            created_at,
+            state: state.into(),
+            ..Default::default()
+        }
     }
 
     #[test]

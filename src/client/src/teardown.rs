@@ -10,7 +10,8 @@ pub(crate) async fn stop(connection: &Connection, pod: &str, grace: u32) -> Vec<
     let mut errors = Vec::new();
     match containers(connection, pod).await {
         Ok(containers) => {
-            let running = containers.iter().filter(|container| container.state() != v1::ContainerState::ContainerExited);
+            let running =
+                containers.iter().filter(|container| container.state() != v1::ContainerState::ContainerExited);
             let stops = join_all(running.map(|container| stop_container(connection, &container.id, grace))).await;
             errors.extend(stops.into_iter().filter_map(Result::err));
         }
@@ -29,7 +30,8 @@ pub(crate) async fn remove(connection: &Connection, pod: &str) -> Vec<CallError>
         Ok(containers) => {
             for container in containers {
                 let request = v1::RemoveContainerRequest { container_id: container.id };
-                let removed = call("RemoveContainer", CHANGE, connection.runtime.clone().remove_container(request)).await;
+                let removed =
+                    call("RemoveContainer", CHANGE, connection.runtime.clone().remove_container(request)).await;
                 errors.extend(removed.err().filter(|error| !error.is_not_found()));
             }
         }

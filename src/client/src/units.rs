@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([0, 999, 1000, 1_449_999, 999_999_999].map(bytes), ["0 B", "999 B", "1.0 kB", "1.4 MB", "1.0 GB"]);
-        assert_eq!([250, 12_000, 125_000].map(|ms| duration(Duration::from_millis(ms))), ["0.2 s", "12 s", "2 min 5 s"]);
+        assert_eq!(
+            [250, 12_000, 125_000].map(|ms| duration(Duration::from_millis(ms))),
+            ["0.2 s", "12 s", "2 min 5 s"]
+        );
         assert_eq!(timestamp(1_700_000_000_000_000_001).as_deref(), Some("2023-11-14T22:13:20.000000001Z"));
         assert_eq!((timestamp(0), age(0).as_str()), (None, "-"));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

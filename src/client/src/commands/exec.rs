@@ -19,11 +19,8 @@ pub(crate) async fn exec(connection: &Connection, args: &ExecArgs) -> anyhow::Re
     let pod = select::pod(connection, &args.pod).await?;
     let container = select::running(connection, &pod, args.container.as_ref()).await?;
     let deadline = if args.timeout == 0 { LONGEST } else { Duration::from_secs(args.timeout.into()) + QUICK };
-    let request = v1::ExecSyncRequest {
-        container_id: container.id,
-        cmd: args.command.clone(),
-        timeout: args.timeout.into(),
-    };
+    let request =
+        v1::ExecSyncRequest { container_id: container.id, cmd: args.command.clone(), timeout: args.timeout.into() };
     let answer = call("ExecSync", deadline, connection.runtime.clone().exec_sync(request)).await?;
     super::print(&answer.stdout)?;
     super::ignore_closed(io::stderr().lock().write_all(&answer.stderr))?;

@@ -19,7 +19,7 @@ struct Image {
 }
 
 /// Lists images by their names.
-pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow::Result<()> {
+pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow::Result<String> {
     let request = v1::ListImagesRequest { filter: None };
     let list = call("ListImages", QUICK, connection.image.clone().list_images(request)).await?;
     let mut images: Vec<Image> = list
@@ -35,10 +35,10 @@ pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow
         .collect();
     images.sort_by(|a, b| (&a.repo_tags, &a.repo_digests).cmp(&(&b.repo_tags, &b.repo_digests)));
     if args.output == Output::Json {
-        return super::print_json(&images);
+        return super::json(&images);
     }
     let rows: Vec<Vec<String>> = images.iter().flat_map(rows).collect();
-    Ok(super::print(table(&["IMAGE", "TAG", "ID", "SIZE"], &rows).as_bytes())?)
+    Ok(table(&["IMAGE", "TAG", "ID", "SIZE"], &rows))
 }
 
 /// One for each name of the image.

@@ -23,13 +23,13 @@ pub(crate) use stop::stop;
 use crate::connect::CallError;
 
 /// Prints the result of a command. That nobody reads it is no error.
-fn print(text: &[u8]) -> io::Result<()> {
+pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     ignore_closed(io::stdout().lock().write_all(text))
 }
 
-/// Prints a list for programs.
-fn print_json(list: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(print(format!("{}\n", serde_json::to_string_pretty(list)?).as_bytes())?)
+/// A list for programs.
+fn json(list: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(list)?))
 }
 
 fn ignore_closed(result: io::Result<()>) -> io::Result<()> {

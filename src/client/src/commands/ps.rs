@@ -43,7 +43,7 @@ struct Container {
 }
 
 /// Lists pods, the oldest first, with their containers in the order of their starts.
-pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result<()> {
+pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result<String> {
     let request = v1::ListPodSandboxRequest { filter: None };
     let list = call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?;
     let request = v1::ListContainersRequest { filter: None };
@@ -61,11 +61,11 @@ pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result
         pods.extend(pod(connection, sandbox, ready, &own, args.all).await?);
     }
     if args.output == Output::Json {
-        return super::print_json(&pods);
+        return super::json(&pods);
     }
     let rows: Vec<Vec<String>> = pods.iter().flat_map(rows).collect();
     let head = ["POD", "NAMESPACE", "STATE", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID"];
-    Ok(super::print(table(&head, &rows).as_bytes())?)
+    Ok(table(&head, &rows))
 }
 
 /// Nothing if the pod was removed meanwhile.

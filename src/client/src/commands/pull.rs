@@ -13,18 +13,13 @@ const LONGEST_PASSWORD: u64 = 64 << 10;
 /// Pulls an image and prints its id.
 pub(crate) async fn pull(connection: &Connection, args: &PullArgs) -> anyhow::Result<()> {
     let auth = match &args.username {
-        Some(username) => Some(v1::AuthConfig {
-            username: username.clone(),
-            password: password()?,
-            ..Default::default()
-        }),
+        Some(username) => {
+            Some(v1::AuthConfig { username: username.clone(), password: password()?, ..Default::default() })
+        }
         None => None,
     };
-    let image = v1::ImageSpec {
-        image: args.image.clone(),
-        user_specified_image: args.image.clone(),
-        ..Default::default()
-    };
+    let image =
+        v1::ImageSpec { image: args.image.clone(), user_specified_image: args.image.clone(), ..Default::default() };
     let request = v1::PullImageRequest { image: Some(image), auth, sandbox_config: None };
     let pulled = call("PullImage", PULL, connection.image.clone().pull_image(request)).await?;
     Ok(super::print(format!("{}\n", pulled.image_ref).as_bytes())?)

@@ -2,7 +2,8 @@
 
 use crate::cli::StopArgs;
 use crate::connect::Connection;
-use crate::{labels, run, select, teardown};
+use crate::run::PodDir;
+use crate::{labels, select, teardown};
 
 /// Kubernetes' own default.
 const GRACE: u32 = 30;
@@ -15,7 +16,9 @@ pub(crate) async fn stop(connection: &Connection, args: &StopArgs) -> anyhow::Re
             Some(grace) => grace,
             None => own_grace(connection, &pod.id).await?,
         };
-        run::announce_stop(&pod);
+        if let Some(dir) = PodDir::of(&pod) {
+            dir.announce_stop();
+        }
         super::all_of(wanted, &teardown::stop(connection, &pod.id, grace).await)?;
         Ok(super::print(format!("{}\n", select::pod_name(&pod)).as_bytes())?)
     })

@@ -69,11 +69,12 @@ impl Builder<'_> {
         let (image, latest) = with_tag(written);
         let default = if latest { PullPolicy::Always } else { PullPolicy::IfNotPresent };
         let policy = format!("{path}.imagePullPolicy");
-        let pull = self.word(&policy, given.image_pull_policy.as_deref(), default, &[
-            ("Always", PullPolicy::Always),
-            ("IfNotPresent", PullPolicy::IfNotPresent),
-            ("Never", PullPolicy::Never),
-        ]);
+        let pull = self.word(
+            &policy,
+            given.image_pull_policy.as_deref(),
+            default,
+            &[("Always", PullPolicy::Always), ("IfNotPresent", PullPolicy::IfNotPresent), ("Never", PullPolicy::Never)],
+        );
         let env = self.env(path, given.env.as_deref().unwrap_or_default());
         let expanded = |texts: &Option<Vec<String>>| -> Vec<String> {
             texts.iter().flatten().map(|text| expand(text, &env)).collect()
@@ -108,11 +109,12 @@ impl Builder<'_> {
         let mut ports = Vec::new();
         for (index, port) in given.iter().enumerate() {
             let path = format!("{path}.ports[{index}]");
-            let protocol = self.word(&format!("{path}.protocol"), port.protocol.as_deref(), Protocol::Tcp, &[
-                ("TCP", Protocol::Tcp),
-                ("UDP", Protocol::Udp),
-                ("SCTP", Protocol::Sctp),
-            ]);
+            let protocol = self.word(
+                &format!("{path}.protocol"),
+                port.protocol.as_deref(),
+                Protocol::Tcp,
+                &[("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)],
+            );
             let host_ip = port.host_ip.clone().unwrap_or_default();
             if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
                 self.say(&format!("{path}.hostIP"), format!("is `{host_ip}`; it has to be an IP address"));

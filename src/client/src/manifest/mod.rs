@@ -95,7 +95,7 @@ fn is_a_pod(document: &Node) -> Result<(), ManifestError> {
 
 /// One line, without the drawing of the place.
 fn syntax(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
     let text = text.lines().next().unwrap_or_default();
     match error.location() {
         Some(place) if !text.contains("line ") => format!("line {}: {text}", place.line()),

@@ -83,11 +83,16 @@ impl Builder<'_> {
         let namespace = pod.metadata.namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
         self.label("metadata.namespace", &namespace);
         let host_network = spec.host_network.unwrap_or(false);
-        let restart = self.word("spec.restartPolicy", spec.restart_policy.as_deref(), RestartPolicy::Always, &[
-            ("Always", RestartPolicy::Always),
-            ("OnFailure", RestartPolicy::OnFailure),
-            ("Never", RestartPolicy::Never),
-        ]);
+        let restart = self.word(
+            "spec.restartPolicy",
+            spec.restart_policy.as_deref(),
+            RestartPolicy::Always,
+            &[
+                ("Always", RestartPolicy::Always),
+                ("OnFailure", RestartPolicy::OnFailure),
+                ("Never", RestartPolicy::Never),
+            ],
+        );
         let grace_seconds = self.grace(spec.termination_grace_period_seconds);
         let volumes = self.volumes(&spec.volumes.unwrap_or_default());
         let init = spec.init_containers.unwrap_or_default();

@@ -74,11 +74,8 @@ const PORT: Shape = Shape::Map(&[
     optional("protocol", Shape::Text),
 ]);
 
-const VOLUME_MOUNT: Shape = Shape::Map(&[
-    required("name", Shape::Text),
-    required("mountPath", Shape::Text),
-    optional("readOnly", Shape::Flag),
-]);
+const VOLUME_MOUNT: Shape =
+    Shape::Map(&[required("name", Shape::Text), required("mountPath", Shape::Text), optional("readOnly", Shape::Flag)]);
 
 const VOLUME: Shape = Shape::Map(&[
     required("name", Shape::Text),

@@ -11,7 +11,8 @@ fn said(text: &str) -> String {
 
 /// A Pod whose one container has these further lines.
 fn container(lines: &str) -> String {
-    format!("{SMALL}    {}\n", lines.replace('\n', "\n    ")).replace("- {name: a, image: x}", "- name: a\n    image: x")
+    format!("{SMALL}    {}\n", lines.replace('\n', "\n    "))
+        .replace("- {name: a, image: x}", "- name: a\n    image: x")
 }
 
 #[test]
@@ -29,19 +30,17 @@ fn everything_supported_arrives() {
     assert_eq!(pod.labels["app"], "web");
     assert_eq!(pod.grace_seconds, 5);
     assert_eq!(pod.init_containers[0].name, "prepare");
-    assert_eq!(pod.volumes[1].source, Source::HostPath {
-        path: "/srv/www".into(),
-        kind: HostPathType::DirectoryOrCreate
-    });
+    assert_eq!(
+        pod.volumes[1].source,
+        Source::HostPath { path: "/srv/www".into(), kind: HostPathType::DirectoryOrCreate }
+    );
     let server = &pod.containers[0];
     assert_eq!(server.command, ["/bin/httpd", "-p", "8080", "$(UNKNOWN)", "$(PORT)"]);
     assert_eq!(server.env[1], ("URL".into(), "http://localhost:8080/".into()));
-    assert_eq!(server.ports[0], Port {
-        protocol: Protocol::Tcp,
-        container_port: 8080,
-        host_port: Some(18080),
-        host_ip: "127.0.0.1".into()
-    });
+    assert_eq!(
+        server.ports[0],
+        Port { protocol: Protocol::Tcp, container_port: 8080, host_port: Some(18080), host_ip: "127.0.0.1".into() }
+    );
     assert_eq!(server.mounts[0], Mount { volume: "www".into(), path: "/srv".into(), read_only: true });
     assert_eq!(pod.containers[1].pull, PullPolicy::Never);
     let json: serde_json::Value = serde_saphyr::from_str(include_str!("testdata/full.yaml")).unwrap();
@@ -103,18 +102,27 @@ fn a_pods_own_mistakes_are_named() {
         ("spec:", "spec:\n  restartPolicy: Sometimes", "line 5: spec.restartPolicy is `Sometimes`"),
         ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 or more"),
         ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: v}}]", "hostPath.path has to be an absolute path"),
-        ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: /v, type: Dir}}]", "hostPath.type is `Dir`; it can be"),
+        (
+            "spec:",
+            "spec:\n  volumes: [{name: v, hostPath: {path: /v, type: Dir}}]",
+            "hostPath.type is `Dir`; it can be",
+        ),
         ("spec:", "spec:\n  volumes: [{name: v, emptyDir: {medium: Memory}}]", "emptyDir.medium is not supported"),
         ("spec:", "spec:\n  volumes: [{name: v, secret: {secretName: x}}]", "volumes[0].secret is not supported"),
-        ("{name: a, image: x}", "{name: a, image: x}\n  - {name: a, image: z}", "line 7: spec.containers[1].name is `a`"),
+        (
+            "{name: a, image: x}",
+            "{name: a, image: x}\n  - {name: a, image: z}",
+            "line 7: spec.containers[1].name is `a`",
+        ),
         ("{name: a, image: x}", "{name: a}", "line 6: spec.containers[0].image is missing"),
-        ("containers:", "containers: 1 #", "containers"),
-        ("spec:", "spec:\nspec:", "spec"),
-        ("spec:", "spec: {containers: []}\n#", "line 4: spec.containers is empty"),
+        ("spec:", "spec:\n  hostNetwork: maybe", "line 5: spec.hostNetwork has to be true or false, not text"),
+        ("spec:", "kind: Pod\nspec:", "duplicate mapping key: kind not allowed here at line 4"),
     ] {
         let said = said(&SMALL.replacen(from, to, 1));
         assert!(said.contains(expected), "{to}: {said}");
     }
+    let empty = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: []}}";
+    assert!(said(empty).contains("spec.containers is empty"));
     assert!(said("").contains("nothing in it") && said("---\n---\n").contains("nothing in it"));
     assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("2 documents, the second on line 8"));
     assert!(said("a: [").contains("line "), "{}", said("a: ["));

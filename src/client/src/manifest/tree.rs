@@ -88,9 +88,7 @@ impl Node {
             Value::Real(number) => (*number).into(),
             Value::Text(text) => text.as_str().into(),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect()
-            }
+            Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect(),
         }
     }
 }
@@ -189,12 +187,10 @@ mod tests {
     fn every_key_and_value_knows_its_line() {
         let node: Node = serde_saphyr::from_str("a: 1\nb:\n  - x: yes\n    y: 'no'\n  - z\nc: {}\nd:\n").unwrap();
         let Value::Map(entries) = &node.value else { panic!("{node:?}") };
-        assert_eq!(entries.iter().map(|e| (e.key.as_str(), e.line)).collect::<Vec<_>>(), [
-            ("a", 1),
-            ("b", 2),
-            ("c", 6),
-            ("d", 7)
-        ]);
+        assert_eq!(
+            entries.iter().map(|e| (e.key.as_str(), e.line)).collect::<Vec<_>>(),
+            [("a", 1), ("b", 2), ("c", 6), ("d", 7)]
+        );
         let Value::List(items) = &entries[1].node.value else { panic!() };
         assert_eq!(items[0].get("x"), Some(&Node { line: 3, value: Value::Flag(true) }));
         assert_eq!(items[0].get("y"), Some(&Node { line: 4, value: Value::Text("no".into()) }));

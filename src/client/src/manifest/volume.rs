@@ -68,10 +68,13 @@ pub(super) fn build(volume: &k8s::Volume) -> Result<Volume, (&'static str, Strin
             }
             let text = host.type_.as_deref().unwrap_or_default();
             let kind = HostPathType::parse(text).ok_or_else(|| {
-                ("hostPath.type", format!(
-                    "is `{text}`; it can be DirectoryOrCreate, Directory, FileOrCreate, File, Socket, \
+                (
+                    "hostPath.type",
+                    format!(
+                        "is `{text}`; it can be DirectoryOrCreate, Directory, FileOrCreate, File, Socket, \
                      CharDevice or BlockDevice"
-                ))
+                    ),
+                )
             })?;
             Source::HostPath { path: host.path.clone(), kind }
         }

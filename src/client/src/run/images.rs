@@ -31,7 +31,9 @@ impl Image {
 /// Why there is no image for a container.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
-    #[error("container {container}: image {image} is not on this node, and its imagePullPolicy is Never: pull it first with `peapod pull {image}`")]
+    #[error(
+        "container {container}: image {image} is not on this node, and its imagePullPolicy is Never: pull it first with `peapod pull {image}`"
+    )]
     NeverPulled { container: String, image: String },
     #[error("container {container}: cannot pull {image}")]
     Pull { container: String, image: String, source: CallError },
@@ -60,10 +62,9 @@ pub(super) async fn ensure(
     let started = Instant::now();
     console.note(format!("pulling {}", container.image)).await;
     pull(connection, sandbox, container, console).await?;
-    let image = look_up(connection, container).await?.ok_or_else(|| ImageError::Vanished {
-        container: container.name.clone(),
-        image: container.image.clone(),
-    })?;
+    let image = look_up(connection, container)
+        .await?
+        .ok_or_else(|| ImageError::Vanished { container: container.name.clone(), image: container.image.clone() })?;
     let (took, size) = (units::duration(started.elapsed()), units::bytes(image.size));
     console.note(format!("pulled {} in {took} ({size})", container.image)).await;
     Ok(image.into())

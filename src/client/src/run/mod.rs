@@ -5,10 +5,11 @@ mod images;
 mod launch;
 mod messages;
 mod supervise;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use peapod_api::v1;
 
@@ -21,12 +22,14 @@ use crate::{labels, teardown};
 
 use launch::Session;
 use supervise::{Outcome, Supervisor};
-use volumes::PodDir;
+pub(crate) use volumes::PodDir;
 
 /// Why a pod could not be run. What was made of it is removed again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    #[error("pod {namespace}/{name} runs already, with the id {id}: stop it with `peapod stop {id}`, or give this one another name")]
+    #[error(
+        "pod {namespace}/{name} runs already, with the id {id}: stop it with `peapod stop {id}`, or give this one another name"
+    )]
     Runs { namespace: String, name: String, id: String },
     #[error(transparent)]
     Image(#[from] images::ImageError),
@@ -206,7 +209,8 @@ impl Session<'_> {
             }
         }
         let mut left: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        if left.is_empty() && !(keep && !pods.is_empty()) {
+        let kept = keep && !pods.is_empty();
+        if left.is_empty() && !kept {
             left.extend(self.dir.remove().err().map(|error| format!("{}: {error}", self.dir.path.display())));
         }
         if left.is_empty() { Ok(()) } else { Err(RunError::Left(left.join("; "))) }
@@ -231,29 +235,4 @@ fn exit_status(code: i32) -> u8 {
         Ok(code) => code,
         Err(_) => 1.max((code & 0xff) as u8),
     }
-}
-
-/// Removes what a pod of `peapod run` has on this node, if the directory is one of ours.
-pub(crate) fn remove_dir(pod: &v1::PodSandbox) -> std::io::Result<()> {
-    match dir_of(pod) {
-        Some(path) => PodDir { path }.remove(),
-        None => Ok(()),
-    }
-}
-
-/// Says to the `peapod run` of this pod that the ends which follow are wanted.
-pub(crate) fn announce_stop(pod: &v1::PodSandbox) {
-    if let Some(path) = dir_of(pod) {
-        // Without it a container may be started once more, to be stopped with the pod.
-        let _ = std::fs::File::create_new(PodDir { path }.stopping());
-    }
-}
-
-/// Where `peapod run` keeps this pod's files.
-fn dir_of(pod: &v1::PodSandbox) -> Option<std::path::PathBuf> {
-    let path = Path::new(pod.annotations.get(labels::RUN_DIR)?);
-    let uid = &pod.metadata.as_ref()?.uid;
-    // Named after the pod, with logs in it: nothing else may be removed on a label's word.
-    let ours = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
-    ours.then(|| path.to_owned())
 }

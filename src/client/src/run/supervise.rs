@@ -31,7 +31,10 @@ pub(super) enum Outcome {
 enum State {
     Running(Launched),
     /// To be started at that time; the container of the last attempt, if it is still there.
-    Waiting { at: Instant, last: Option<String> },
+    Waiting {
+        at: Instant,
+        last: Option<String>,
+    },
     Ended,
 }
 
@@ -121,7 +124,7 @@ impl<'a> Supervisor<'a> {
 
     /// `peapod stop` leaves word before it stops the first container.
     fn stopping(&self) -> bool {
-        self.session.dir.stopping().exists()
+        self.session.dir.is_stopping()
     }
 
     async fn pod_is_ready(&self) -> Result<bool, CallError> {
@@ -221,7 +224,10 @@ impl<'a> Supervisor<'a> {
         let since = match self.away {
             Some(since) => since,
             None if lost => {
-                self.session.console.note("the runtime went away; what runs goes on, waiting for it to come back").await;
+                self.session
+                    .console
+                    .note("the runtime went away; what runs goes on, waiting for it to come back")
+                    .await;
                 *self.away.insert(Instant::now())
             }
             None => return Err(RunError::Watch { source: error }),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use peapod_api::v1;
 
+use crate::labels;
 use crate::manifest::{Container, HostPathType, Pod, Source, Volume};
 
 /// Why a volume can't be mounted.
@@ -51,9 +52,24 @@ impl PodDir {
         self.path.join("volumes").join(name)
     }
 
-    /// A file by which `peapod stop` says that ends of containers are wanted.
-    pub(crate) fn stopping(&self) -> PathBuf {
-        self.path.join("stopping")
+    /// The directory of a pod that runs, or ran, if `peapod run` made it.
+    pub(crate) fn of(pod: &v1::PodSandbox) -> Option<Self> {
+        let path = Path::new(pod.annotations.get(labels::RUN_DIR)?);
+        let uid = &pod.metadata.as_ref()?.uid;
+        // Named after the pod, with logs in it: nothing else may be removed on an annotation's word.
+        let ours = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
+        ours.then(|| Self { path: path.to_owned() })
+    }
+
+    /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.
+    pub(crate) fn announce_stop(&self) {
+        // Without it a container may be started once more, to be stopped with the pod.
+        let _ = fs::File::create_new(self.path.join("stopping"));
+    }
+
+    /// Whether somebody announced it.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.path.join("stopping").exists()
     }
 
     /// What a container mounts.
@@ -101,9 +117,9 @@ fn check(volume: &str, path: &Path, kind: HostPathType) -> Result<(), VolumeErro
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match kind {
                 HostPathType::DirectoryOrCreate => make(&path, 0o755),
-                HostPathType::FileOrCreate => fs::File::create_new(&path)
-                    .map(drop)
-                    .map_err(|source| VolumeError::Make { path, source }),
+                HostPathType::FileOrCreate => {
+                    fs::File::create_new(&path).map(drop).map_err(|source| VolumeError::Make { path, source })
+                }
                 _ => Err(VolumeError::Missing { volume, path }),
             };
         }
