@@ -139,9 +139,9 @@ impl PullError {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
 
-    /// Whether what was transferred can be of no use to a later pull of the same image.
+    /// Whether what was transferred should not be kept for a later pull: it is of no use, or its room is needed.
     pub(crate) fn condemns(&self) -> bool {
-        matches!(self, Self::Digest { .. } | Self::DiffId { .. } | Self::Archive { .. })
+        matches!(self, Self::Digest { .. } | Self::DiffId { .. } | Self::Archive { .. } | Self::Disk { .. })
     }
 
     /// Whether the same request could succeed later without anyone changing anything: a registry was out of reach.

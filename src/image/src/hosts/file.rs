@@ -19,22 +19,26 @@ pub(super) fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<Hos
         let Value::Table(settings) = settings else {
             return Err(format!("host.\"{url}\" is not a table"));
         };
-        hosts.push(host(&url, settings, registry, folder).map_err(|problem| format!("host.\"{url}\": {problem}"))?);
+        hosts.push(
+            host(&url, settings, registry, folder, false).map_err(|problem| format!("host.\"{url}\": {problem}"))?,
+        );
     }
     match server {
-        Some(url) => hosts.push(host(&url, root, registry, folder).map_err(|problem| format!("server: {problem}"))?),
+        Some(url) => {
+            hosts.push(host(&url, root, registry, folder, true).map_err(|problem| format!("server: {problem}"))?);
+        }
         None => {
             // Settings beside no server are about the registry itself.
             for own in upstream(registry) {
                 let url = format!("{}/", own.origin());
-                hosts.push(host(&url, root.clone(), registry, folder)?);
+                hosts.push(host(&url, root.clone(), registry, folder, true)?);
             }
         }
     }
     Ok(hosts)
 }
 
-fn host(url: &str, mut settings: Table, registry: &str, folder: &Path) -> Result<Host, String> {
+fn host(url: &str, mut settings: Table, registry: &str, folder: &Path, authority: bool) -> Result<Host, String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
         Some((scheme, _)) => return Err(format!("scheme {scheme:?} is neither http nor https")),
@@ -70,6 +74,7 @@ fn host(url: &str, mut settings: Table, registry: &str, folder: &Path) -> Result
     Ok(Host {
         base: format!("{scheme}://{address}{path}"),
         mirror: own.is_none_or(|own| own != address),
+        authority,
         address: address.to_owned(),
         resolves,
         pulls,

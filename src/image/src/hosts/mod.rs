@@ -20,8 +20,10 @@ pub(crate) struct Host {
     pub(crate) resolves: bool,
     /// May serve what a digest names.
     pub(crate) pulls: bool,
-    /// Stands in for the registry and is told which one.
+    /// Has another address than the registry and is told for which one it stands.
     pub(crate) mirror: bool,
+    /// The last word: what this one does not have does not exist.
+    pub(crate) authority: bool,
     /// Sent with every request to it.
     pub(crate) headers: Vec<(String, String)>,
     /// How to connect to it.
@@ -101,6 +103,7 @@ fn upstream(registry: &str) -> Vec<Host> {
             resolves: true,
             pulls: true,
             mirror: false,
+            authority: true,
             headers: Vec::new(),
             connection: Connection::default(),
         })

@@ -93,7 +93,7 @@ impl Session {
                         tries += 1;
                     }
                     failure => {
-                        collected.add(host, failure);
+                        collected.add(host, &failure);
                         break;
                     }
                 }

@@ -43,25 +43,30 @@ impl Failure {
 #[derive(Default)]
 pub(crate) struct Collected {
     attempts: Vec<Attempt>,
-    last: Vec<Failure>,
+    unauthorised: bool,
+    /// One that must know says that it does not exist.
+    denied: bool,
+    /// One has not said whether it exists.
+    open: bool,
 }
 
 impl Collected {
-    pub(crate) fn add(&mut self, host: &Host, failure: Failure) {
+    pub(crate) fn add(&mut self, host: &Host, failure: &Failure) {
         self.attempts.push(Attempt { host: host.origin().to_owned(), outcome: failure.words() });
-        self.last.push(failure);
+        match failure {
+            Failure::Unauthorised(_) => self.unauthorised = true,
+            Failure::NotFound => self.denied |= host.authority,
+            Failure::Passing(..) | Failure::Unreachable(_) | Failure::Refused(_) => self.open = true,
+        }
     }
 
-    /// Credentials can be mended by whoever asked, so a refusal says most; next comes what may pass by itself: the one
-    /// host that has the image may be the one that was out of reach.
+    /// Credentials can be mended by whoever asked, so a refusal says most. That an image does not exist is believed to
+    /// the registry itself, or to mirrors if all of them say so: the one that has it may be out of reach.
     pub(crate) fn into_error(self, reference: &Reference) -> PullError {
         let (reference, tried) = (reference.to_string(), Attempts(self.attempts));
-        let any = |wanted: fn(&Failure) -> bool| self.last.iter().any(wanted);
-        // Of two ways to reach a local registry one is always wrong; what the other says counts.
-        let answered = any(|f| matches!(f, Failure::NotFound | Failure::Unauthorised(_)));
-        if any(|f| matches!(f, Failure::Unauthorised(_))) {
+        if self.unauthorised {
             PullError::Unauthorised { reference, tried }
-        } else if answered && matches!(self.last.last(), Some(Failure::NotFound)) {
+        } else if self.denied || !(self.open || tried.0.is_empty()) {
             PullError::NotFound { reference, tried }
         } else {
             PullError::Unavailable { reference, tried }
