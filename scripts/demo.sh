@@ -1,0 +1,157 @@
+#!/bin/bash
+# A Kubernetes pod from nothing to its end: what `make demo` shows. Needs root and what scripts/install.sh demo installs.
+#
+#   DEMO_IMAGE   any public image with a shell and wget (busybox, alpine, nginx:alpine ...), pulled from its registry for the
+#                sidecar; by default both images are made here, from Debian packages
+#
+# All of it happens in a node of its own (tests/node.sh): network, mounts, processes and cgroups that are gone afterwards,
+# also when something fails or Ctrl-C comes.
+set -euo pipefail
+. "$(dirname "$(readlink -f "$0")")/env.sh"
+cd "$root"
+export NODE=${NODE:-peademo} NODE_DIR=${NODE_DIR:-/tmp/${NODE:-peademo}}
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' off=$'\e[0m'; else bold= dim= green= off=; fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
+say() { printf '%s  %s%s\n' "$dim" "$*" "$off"; }
+shown() { printf '%s$ %s%s\n' "$green" "$*" "$off"; }
+show() { shown "$*"; "$@"; }
+fail() { printf '\ndemo: %s\n' "$*" >&2; exit 1; }
+wait_for() {            # WHAT COMMAND...: at most 30 s
+    local what=$1 try; shift
+    for try in $(seq 300); do
+        "$@" >/dev/null 2>&1 && return
+        [ -z "${runner:-}" ] || kill -0 "$runner" 2>/dev/null || fail "the pod ended before $what"
+        sleep 0.1
+    done
+    fail "waited 30 s for $what"
+}
+
+outside() {
+    [ "$(id -u)" = 0 ] || fail "containers need root: sudo make demo"
+    title "1. Build"
+    say "peapod, and the shim that stays with each pod; the first time takes some minutes"
+    [ -t 2 ] || export CARGO_TERM_QUIET=true
+    cargo build --package peapod
+    cargo build-shim
+    say "the inputs of two small images, from Debian packages"
+    tests/images/build.sh prepare
+    SECONDS=0
+    trap 'tests/node.sh down' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    tests/node.sh up
+    [ -z "${DEMO_IMAGE:-}" ] || way_out
+    tests/node.sh run scripts/demo.sh inside
+    tests/node.sh down
+    trap - EXIT
+    title "Done in $SECONDS s: the node is gone, with everything that was in it."
+}
+
+# The node's network leads nowhere. For a public image it gets a way out that changes nothing of the machine's own network.
+way_out() {
+    command -v slirp4netns >/dev/null || apt-get install -y -qq --no-install-recommends slirp4netns >/dev/null 2>&1 ||
+        fail "DEMO_IMAGE needs slirp4netns, which could not be installed"
+    tests/node.sh run ip route del default
+    slirp4netns --configure --mtu=65520 --disable-host-loopback "$(cat "$NODE_DIR/init.pid")" tap0 >"$NODE_DIR/slirp.log" 2>&1 &
+    local slirp=$!
+    # shellcheck disable=SC2064
+    trap "kill $slirp 2>/dev/null || :; tests/node.sh down" EXIT
+    wait_for "the node's way out" tests/node.sh run ip route get 10.0.2.2
+    echo 'nameserver 10.0.2.3' >"$NODE_DIR/resolv.conf"
+}
+
+inside() {
+    local daemon='' runner='' ip code
+    mkdir -p "$NODE_DIR/demo"; chmod 755 "$NODE_DIR/demo"
+    export PATH=$(dirname "$PEAPOD_BIN"):$PATH PEAPOD_RUN_DIR=$NODE_DIR/demo/pods PEAPOD_ENDPOINT=unix://$NODE_DIR/demo/run/peapod.sock
+    trap 'finish' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    title "2. A registry, with two images in it"
+    REGISTRY_DIR=$NODE_DIR/demo/registry tests/registry.sh start
+    tests/images/build.sh push demo | sed 's/^/  /'
+
+    title "3. peapod serves the Container Runtime Interface"
+    shown "peapod serve --state-root ... --run-root ..."
+    peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
+        >"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
+    daemon=$!
+    runner=$daemon wait_for "peapod's socket" peapod ps
+
+    title "4. A pod from a Kubernetes manifest"
+    local manifest=examples/web.yaml
+    if [ -n "${DEMO_IMAGE:-}" ]; then
+        manifest=$NODE_DIR/demo/web.yaml
+        sed "s|image: .*/peapod/shell:1|image: $DEMO_IMAGE|" examples/web.yaml >"$manifest"
+    fi
+    say "a web server and a sidecar, which share the network, a volume and their processes"
+    shown "peapod run $manifest"
+    peapod run "$manifest" &
+    runner=$!
+    wait_for "the first page" curl -fsS -m 2 http://127.0.0.1:8080/
+    sleep 1.2           # for the eye: a second page
+
+    title "5. What runs"
+    show peapod ps
+    show peapod images
+
+    title "6. It answers on its own address, and on the node's port"
+    ip=$(peapod ps -o json | sed -n '/"ips"/{n;s/[^0-9.]//g;p;q}')
+    show curl -fsS -m 5 "http://$ip/"
+    show curl -fsS -m 5 http://127.0.0.1:8080/
+
+    title "7. Look inside"
+    show peapod logs --tail 2 web
+    say "the sidecar sees the web server's processes, and peapod's own PID 1"
+    show peapod exec web -c writer -- ps
+    show peapod exec web -c writer -- wget -q -O - http://localhost/
+
+    title "8. Stop it with grace (Ctrl-C)"
+    kill -INT "$runner"
+    code=0; wait "$runner" || code=$?
+    runner=
+    say "exit status $code"
+    [ "$code" = 130 ] || fail "130 was expected"
+
+    title "9. Nothing is left"
+    [ "$(peapod ps -a -o json)" = "[]" ] || { peapod ps -a; fail "a pod is left"; }
+    show peapod ps -a
+    kill "$daemon"; wait "$daemon" || fail "peapod ended with an error"
+    daemon=
+    left=$(leavings); [ -z "$left" ] || fail "left behind: $left"
+    say "no process, no mount, no network namespace, no cgroup"
+}
+
+leavings() {
+    local try left
+    for try in $(seq 50); do
+        left=$(
+            pgrep -a 'containerd-shim|crun|runc|nginx' || :
+            awk -v dir="$NODE_DIR/demo/" 'index($5, dir) == 1 && $5 != dir "run" { print $5 }' /proc/self/mountinfo
+            ls /var/run/netns 2>/dev/null || :
+            find /sys/fs/cgroup -mindepth 3 -type d -path '*/peapod/*' 2>/dev/null || :
+        )
+        [ -n "$left" ] || return 0
+        sleep 0.1
+    done
+    echo "$left"
+}
+
+finish() {              # of the part in the node, whatever happened
+    local code=$?
+    trap - EXIT
+    set +e
+    [ $code = 0 ] || { echo "--- the end of peapod's log:"; tail -n 20 "$NODE_DIR/demo/peapod.log"; } >&2
+    [ -z "$runner" ] || { kill -INT "$runner"; sleep 0.2; kill -INT "$runner"; wait "$runner"; } 2>/dev/null
+    [ -z "$daemon" ] || { kill "$daemon"; wait "$daemon"; } 2>/dev/null
+    REGISTRY_DIR=$NODE_DIR/demo/registry tests/registry.sh stop
+    exit $code
+}
+
+case ${1:-} in
+'') outside ;;
+inside) inside ;;
+*) echo "scripts/demo.sh has no arguments" >&2; exit 2 ;;
+esac
