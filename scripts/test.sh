@@ -22,8 +22,9 @@ step() {
     local name=$1 code p f; shift
     echo "=== $name"
     "$@" 2>&1 | tee "$out/$name.log"; code=${PIPESTATUS[0]}
-    read -r p f < <(awk '
-        /^test result:/ { p += $4; f += $6 }
+    # Some tests run themselves again, alone and in a namespace: those runs filter, and are not counted twice.
+    read -r p f < <(awk -v own="$name" '
+        /^test result:/ && (own != "unit" || / 0 filtered out/) { p += $4; f += $6 }
         /^counted [0-9]+ passed, [0-9]+ failed/ { p += $2; f += $4 }
         END { print p + 0, f + 0 }' "$out/$name.log")
     if [ "$p" = 0 ] && [ "$f" = 0 ]; then case $name:$code in build*|images*) ;; *:0) p=1 ;; esac; fi
