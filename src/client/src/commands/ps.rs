@@ -64,7 +64,7 @@ pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result
         return super::json(&pods);
     }
     let rows: Vec<Vec<String>> = pods.iter().flat_map(rows).collect();
-    let head = ["POD", "NAMESPACE", "STATE", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID"];
+    let head = ["POD", "NAMESPACE", "READY", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID"];
     Ok(table(&head, &rows))
 }
 
@@ -139,10 +139,10 @@ async fn container(connection: &Connection, own: &v1::Container) -> Result<Optio
 
 /// One for each container; the pod's own columns stand in the first.
 fn rows(pod: &Pod) -> Vec<Vec<String>> {
-    let state = if pod.ready { "Ready" } else { "NotReady" };
+    let ready = if pod.ready { "yes" } else { "no" };
     let ip = pod.ips.first().map_or("-", String::as_str);
     let age = units::age(pod.created);
-    let own = [pod.name.as_str(), &pod.namespace, state, ip, &age].map(str::to_owned);
+    let own = [pod.name.as_str(), &pod.namespace, ready, ip, &age].map(str::to_owned);
     if pod.containers.is_empty() {
         let none = ["-", "-", "-", "-", select::short(&pod.id)].map(str::to_owned);
         return vec![own.into_iter().chain(none).collect()];

@@ -59,11 +59,15 @@ impl fmt::Display for Mistake {
 }
 
 fn list(mistakes: &[Mistake]) -> String {
-    let mut lines: Vec<String> = mistakes.iter().take(SHOWN).map(ToString::to_string).collect();
-    if mistakes.len() > SHOWN {
-        lines.push(format!("and {} more", mistakes.len() - SHOWN));
+    if let [only] = mistakes {
+        return only.to_string();
     }
-    lines.join("\n  ")
+    let mut lines = vec![format!("{} mistakes", mistakes.len())];
+    lines.extend(mistakes.iter().take(SHOWN).map(|mistake| format!("  {mistake}")));
+    if mistakes.len() > SHOWN {
+        lines.push("  and more".to_owned());
+    }
+    lines.join("\n")
 }
 
 /// Reads the text of a manifest.

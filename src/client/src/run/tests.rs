@@ -257,7 +257,7 @@ async fn a_kept_pod_is_removed_by_rm() {
         }
         let list = crate::cli::PsArgs { all: true, output: crate::cli::Output::Table };
         let table = crate::commands::ps(connection, &list).await.unwrap();
-        assert!(table.contains("web   default     NotReady   10.1.2.3") && table.contains("Exited (0)"), "{table}");
+        assert!(table.contains("web   default     no      10.1.2.3") && table.contains("Exited (0)"), "{table}");
         let list = crate::cli::PsArgs { all: true, output: crate::cli::Output::Json };
         let json: serde_json::Value =
             serde_json::from_str(&crate::commands::ps(connection, &list).await.unwrap()).unwrap();
