@@ -1,2 +1,51 @@
-//! Skeleton.
-fn main() {}
+//! A pod's shim: holds the pod's namespaces, runs the OCI runtime, reads what containers say, writes their logs, sees and records
+//! their ends. One process per pod, one thread, no policy: its master says what to do.
+
+mod args;
+mod cleanup;
+mod clock;
+mod container;
+mod core;
+mod error;
+mod events;
+mod init;
+mod log;
+mod mount;
+mod reaper;
+mod runtime;
+mod sandbox;
+mod serve;
+mod server;
+mod stdio;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Action, Args};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| name == init::NAME) {
+        return init::run();
+    }
+    let outcome = Args::parse(words).map_err(|error| error.to_string()).and_then(|args| match args.action {
+        Action::Serve => serve::run(&args),
+        Action::Delete => cleanup::run(&args),
+        Action::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        Action::Start => Err("start: this shim is started by peapod's daemon, with its socket as standard input; \
+             starting it from containerd is not supported yet"
+            .to_owned()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            log::error("shim ends", &[("reason", &text)]);
+            let _ = writeln!(std::io::stderr(), "containerd-shim-peapod-v1: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(bytes: &[u8]) -> Result<(), String> {
+    std::io::stdout().write_all(bytes).map_err(|error| format!("can't write to standard output: {error}"))
+}

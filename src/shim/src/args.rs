@@ -1,0 +1,97 @@
+//! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What a shim is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Serve on the listening socket that is standard input.
+    Serve,
+    /// Clean up after a shim that died.
+    Delete,
+    /// containerd's way to start a shim.
+    Start,
+    /// Print the version.
+    Version,
+}
+
+/// The command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) action: Action,
+}
+
+/// Why a command line makes no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ArgsError {
+    #[error("unknown argument {0:?}")]
+    Unknown(String),
+    #[error("{0} needs a value")]
+    NoValue(String),
+    #[error("-{0} is missing")]
+    Missing(&'static str),
+}
+
+impl Args {
+    pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Self, ArgsError> {
+        let mut words = words.map(|word| word.to_string_lossy().into_owned());
+        let (mut id, mut bundle, mut action) = (None, None, Action::Serve);
+        while let Some(word) = words.next() {
+            let Some(flag) = word.strip_prefix('-') else {
+                action = match word.as_str() {
+                    "delete" => Action::Delete,
+                    "start" => Action::Start,
+                    _ => return Err(ArgsError::Unknown(word)),
+                };
+                continue;
+            };
+            let flag = flag.strip_prefix('-').unwrap_or(flag);
+            let (name, inline) = match flag.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (flag.to_owned(), None),
+            };
+            let mut value = || inline.clone().or_else(|| words.next()).ok_or_else(|| ArgsError::NoValue(word.clone()));
+            match name.as_str() {
+                "id" => id = Some(value()?),
+                "bundle" => bundle = Some(PathBuf::from(value()?)),
+                // What containerd says besides and this shim has no use for.
+                "namespace" | "address" | "publish-binary" | "socket" => drop(value()?),
+                "debug" => {}
+                "v" | "version" => action = Action::Version,
+                _ => return Err(ArgsError::Unknown(word)),
+            }
+        }
+        if matches!(action, Action::Version | Action::Start) {
+            return Ok(Self { id: id.unwrap_or_default(), bundle: bundle.unwrap_or_default(), action });
+        }
+        Ok(Self {
+            id: id.filter(|id| !id.is_empty()).ok_or(ArgsError::Missing("id"))?,
+            bundle: bundle.ok_or(ArgsError::Missing("bundle"))?,
+            action,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, ArgsError> {
+        Args::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn reads_both_ways_of_writing_a_flag() {
+        let wanted = |action| Args { id: "p1".into(), bundle: "/run/p1".into(), action };
+        assert_eq!(parse("-namespace peapod -id p1 -bundle /run/p1"), Ok(wanted(Action::Serve)));
+        assert_eq!(parse("--namespace=peapod -id=p1 --bundle=/run/p1 -debug delete"), Ok(wanted(Action::Delete)));
+        assert_eq!(parse("-id p1 -frob"), Err(ArgsError::Unknown("-frob".into())));
+        assert_eq!(parse("-id"), Err(ArgsError::NoValue("-id".into())));
+        assert_eq!(parse("-id p1"), Err(ArgsError::Missing("bundle")));
+        assert_eq!(parse("-id p1 -bundle /b frob"), Err(ArgsError::Unknown("frob".into())));
+        assert_eq!(parse("-v").map(|args| args.action), Ok(Action::Version));
+    }
+}

@@ -1,0 +1,127 @@
+//! `delete`: the one way to clean up after a shim that died. Kills by cgroup, deletes what the runtime knows, unmounts. Says what it
+//! can't do, and does the rest.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use containerd_shim_protos::api::DeleteResponse;
+use peapod_cgroup::{Cgroup, Hierarchy};
+use protobuf::Message;
+
+use crate::args::Args;
+use crate::container::record;
+use crate::sandbox::pod_init::PID_FILE;
+use crate::{clock, log, mount};
+
+/// For everything in a container's group to be gone.
+const LIMIT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    log::open(&args.bundle, &args.id);
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
+    let mut failures = Vec::new();
+    let containers = args.bundle.join("containers");
+    for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
+        failures.extend(clean_container(&hierarchy, &entry.path()).err());
+    }
+    failures.extend(end_init(&args.bundle).err());
+    failures.extend(unmount_below(&args.bundle));
+    answer()?;
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+/// containerd reads this answer; the exit of whoever is asked about is not known here.
+fn answer() -> Result<(), String> {
+    let response =
+        DeleteResponse { exit_status: 137, exited_at: clock::timestamp(clock::now_ns()), ..DeleteResponse::default() };
+    let bytes = response.write_to_bytes().map_err(|error| error.to_string())?;
+    std::io::stdout().write_all(&bytes).map_err(|error| error.to_string())
+}
+
+fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
+    let cgroup = record::read_cgroup(bundle).and_then(|path| hierarchy.cgroup(&path).ok());
+    if let Some(cgroup) = &cgroup {
+        until(cgroup, || {
+            Ok(cgroup.is_empty()? || {
+                cgroup.kill()?;
+                cgroup.is_empty()?
+            })
+        })?;
+    }
+    if let (Some(runtime), Some(id)) = (record::read_runtime(bundle), bundle.file_name()) {
+        let mut command = Command::new(&runtime.program);
+        command.arg("--root").arg(&runtime.root);
+        if runtime.systemd_cgroup {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(["delete", "--force"]).arg(id);
+        // One that the runtime does not know any more is fine; what counts is the group.
+        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+    if let Some(cgroup) = &cgroup {
+        until(cgroup, || Ok(cgroup.remove().is_ok()))?;
+    }
+    record::forget(bundle);
+    Ok(())
+}
+
+fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::GroupError>) -> Result<(), String> {
+    let deadline = Instant::now() + LIMIT;
+    while !done().map_err(|error| error.to_string())? {
+        if Instant::now() > deadline {
+            let stuck: Vec<String> =
+                cgroup.pids().unwrap_or_default().into_iter().map(crate::container::process::wait_channel).collect();
+            return Err(format!("cgroup {} is in use by {}", cgroup.path(), stuck.join(", ")));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// It dies with its shim; this is for the moment in between.
+fn end_init(bundle: &Path) -> Result<(), String> {
+    let file = bundle.join(PID_FILE);
+    let Some(pid) = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) else {
+        return Ok(());
+    };
+    if let Ok(pidfd) = crate::container::process::open(pid) {
+        // The number may be somebody else's by now.
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if command.split(|byte| *byte == 0).next() == Some(crate::init::NAME.as_bytes()) {
+            peapod_sys::send_signal(pidfd, libc::SIGKILL).map_err(|error| format!("can't kill pod init: {error}"))?;
+        }
+    }
+    let _ = std::fs::remove_file(file);
+    Ok(())
+}
+
+/// Everything mounted in the pod's directory, the last first.
+fn unmount_below(bundle: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let targets: Vec<PathBuf> = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|target| PathBuf::from(unescape(target)))
+        .filter(|target| target.starts_with(bundle) && target != bundle)
+        .collect();
+    targets.iter().rev().filter_map(|target| mount::unmount(target).err()).map(|error| error.to_string()).collect()
+}
+
+/// mountinfo writes blanks as octal numbers.
+fn unescape(text: &str) -> String {
+    ["\\040 ", "\\011\t", "\\012\n", "\\134\\"].iter().fold(text.to_owned(), |text, pair| {
+        let (code, plain) = pair.split_at(4);
+        text.replace(code, plain)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reads_paths_of_mountinfo() {
+        assert_eq!(super::unescape("/a\\040b\\134c"), "/a b\\c");
+    }
+}

@@ -1,0 +1,200 @@
+//! Create: root file system, streams, `runtime create`. A failure undoes all of it.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::{Container, Phase, process, record, rootfs, signal, supervise};
+use crate::core::Core;
+use crate::error::Error;
+use crate::log;
+use crate::mount::{Mount, unmount};
+use crate::reaper::{Ended, Expectation};
+use crate::runtime::{Call, Runtime, read_pid};
+use crate::stdio::Uris;
+use crate::stdio::console::ConsoleSocket;
+use crate::stdio::plan::{Ours, Pumps};
+
+/// How long a container that failed to become one may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
+/// What the master asks for.
+pub(crate) struct Request {
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: Vec<RootMount>,
+    pub(crate) uris: Uris,
+    pub(crate) runtime: Runtime,
+}
+
+/// One mount of the root file system, at its top.
+pub(crate) struct RootMount {
+    pub(crate) kind: String,
+    pub(crate) source: String,
+    pub(crate) options: Vec<String>,
+}
+
+/// Creates a container and starts the task that sees its end.
+pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Container>, Error> {
+    check_id(&request.id)?;
+    let place = core.reserve(&request.id)?;
+    let mut mounts = Mounts { bundle: &request.bundle, made: false };
+    for mount in &request.rootfs {
+        let target = rootfs(&request.bundle);
+        Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
+        mounts.made = true;
+    }
+    record::runtime(&request.bundle, &request.runtime)?;
+    // From here on a child's end may come before its number.
+    let expectation = core.reaper.expect();
+    let (ours, terminal) = run(core, &request).await?;
+    let made = adopt(core, &request, &expectation, ours, terminal, mounts.made);
+    let (container, parts) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            undo(core, &request).await;
+            return Err(error);
+        }
+    };
+    mounts.made = false;
+    place.fill(container.clone());
+    tokio::spawn(supervise::run(core.clone(), container.clone(), parts));
+    Ok(container)
+}
+
+/// What the supervisor owns of a container.
+pub(crate) struct Parts {
+    pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) output: Option<JoinHandle<()>>,
+    pub(crate) input: Option<JoinHandle<()>>,
+}
+
+async fn run(core: &Arc<Core>, request: &Request) -> Result<(Ours, Option<std::os::fd::OwnedFd>), Error> {
+    let streams = request.uris.open()?;
+    let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
+    let pid_file = process::pid_file(&request.bundle);
+    let mut args =
+        vec![OsStr::new("--bundle"), request.bundle.as_os_str(), "--pid-file".as_ref(), pid_file.as_os_str()];
+    if let Some(socket) = &socket {
+        args.extend([OsStr::new("--console-socket"), socket.path().as_os_str()]);
+    }
+    args.push(request.id.as_ref());
+    let mut call = Call::new("create", request.bundle.join("create.log"), &args);
+    call.streams = Some(streams.process);
+    let created = core.run(&request.runtime, call).await;
+    let terminal = match (created, &socket) {
+        (Ok(()), None) => Ok(None),
+        (Ok(()), Some(socket)) => socket.receive().await.map(Some),
+        (Err(error), _) => Err(error),
+    };
+    match terminal {
+        Ok(terminal) => Ok((streams.ours, terminal)),
+        Err(error) => {
+            undo(core, request).await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes the object from what the runtime made.
+fn adopt(
+    core: &Core,
+    request: &Request,
+    expectation: &Expectation,
+    mut ours: Ours,
+    terminal: Option<std::os::fd::OwnedFd>,
+    mounted: bool,
+) -> Result<(Arc<Container>, Parts), Error> {
+    let pid = read_pid(&process::pid_file(&request.bundle))?;
+    let pidfd = process::open(pid)?;
+    let cgroup = core.hierarchy.of_process(pid)?;
+    let ended = expectation.claim(pid);
+    record::cgroup(&request.bundle, cgroup.as_ref())?;
+    let (output, input) = match &terminal {
+        Some(terminal) => {
+            let Pumps { output, input } = ours.pump_terminal(terminal)?;
+            (Some(output), input)
+        }
+        None => (ours.pump()?, None),
+    };
+    let container = Container {
+        id: request.id.clone(),
+        bundle: request.bundle.clone(),
+        runtime: request.runtime.clone(),
+        uris: request.uris.clone(),
+        pid,
+        pidfd,
+        cgroup,
+        log: ours.log,
+        terminal,
+        mounted,
+        stdin: Mutex::new(ours.stdin),
+        phase: watch::Sender::new(Phase::Created),
+        started_at: Mutex::new(0),
+        stop: watch::Sender::new(signal::Stop::default()),
+        exit: watch::Sender::new(None),
+        execs: Mutex::new(HashMap::new()),
+        released: OnceCell::new(),
+    };
+    Ok((Arc::new(container), Parts { ended, output, input }))
+}
+
+/// Removes what a failed `create` may have left. Says what it can't.
+async fn undo(core: &Arc<Core>, request: &Request) {
+    let args = [OsStr::new("--force"), request.id.as_ref()];
+    let call = Call::new("delete", request.bundle.join("undo.log"), &args);
+    let delete = request.runtime.call(&core.reaper, call);
+    match tokio::time::timeout(GONE, delete).await {
+        Ok(Ok(())) => {}
+        // It usually never got so far.
+        Ok(Err(_)) => log::info("nothing to delete after a failed create", &[("container", &request.id)]),
+        Err(_) => log::warn("a failed create can't be undone", &[("container", &request.id)]),
+    }
+    record::forget(&request.bundle);
+}
+
+/// A name for files and for the runtime.
+pub(crate) fn check_id(id: &str) -> Result<(), Error> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    let dots = id.chars().all(|c| c == '.');
+    if id.is_empty() || id.len() > 128 || dots || !id.chars().all(fine) {
+        return Err(Error::Invalid { field: "id", why: format!("{id:?} must be letters, digits, - _ . + alone") });
+    }
+    Ok(())
+}
+
+/// Unmounts the root file system of a create that fails.
+struct Mounts<'a> {
+    bundle: &'a Path,
+    made: bool,
+}
+
+impl Drop for Mounts<'_> {
+    fn drop(&mut self) {
+        if self.made
+            && let Err(error) = unmount(&rootfs(self.bundle))
+        {
+            log::warn("a failed create leaves a mount", &[("error", &error)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_id;
+
+    #[test]
+    fn ids_are_names() {
+        for id in ["a", "0123abcdef", "a-b_c.d+e"] {
+            assert!(check_id(id).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(129)] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
+    }
+}

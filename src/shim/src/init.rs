@@ -1,0 +1,170 @@
+//! Pod init: PID 1 of a shared PID namespace. Reaps orphans, ends on TERM and INT.
+//!
+//! Containers in the namespace can look at it, and one with the right to trace processes can reach whatever it holds. So it holds nothing: its
+//! root is an empty read-only file system, it has no descriptors, no capabilities, no environment, and may make a handful of
+//! system calls.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rustix::process::{DumpableBehavior, WaitOptions};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::sandbox::pod_init::User;
+
+/// Its first argument, by which the binary knows what to be.
+pub(crate) const NAME: &str = "peapod-init";
+/// What it answers when it is in place.
+pub(crate) const READY: &str = "ready";
+
+/// Waiting for signals and children, and leaving.
+const CALLS: &[libc::c_long] = &[
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_wait4,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit_group,
+    libc::SYS_exit,
+];
+
+/// Who it is to be, as the shim tells it: numbers between spaces.
+pub(crate) struct Order(String);
+
+impl Order {
+    pub(crate) fn of(user: &User) -> Self {
+        let numbers = [user.uid, user.gid].into_iter().chain(user.groups.iter().copied());
+        Self(numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn parse(text: &str) -> Option<User> {
+        let numbers: Option<Vec<u32>> = text.split(' ').map(|word| word.parse().ok()).collect();
+        match numbers?.as_slice() {
+            [uid, gid, groups @ ..] => Some(User { uid: *uid, gid: *gid, groups: groups.to_vec() }),
+            _ => None,
+        }
+    }
+}
+
+/// Its whole life.
+pub(crate) fn run() -> ExitCode {
+    match lock_in() {
+        Ok(signals) => {
+            let _ = std::io::stdout().write_all(READY.as_bytes());
+            let _ = std::io::stdout().flush();
+            // The pipe that the answer went through is the last descriptor.
+            match peapod_sys::close_all(|| last_step(&signals)) {
+                Ok(never) => match never {},
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err((step, error)) => {
+            let _ = write!(std::io::stdout(), "can't {step}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = (&'static str, std::io::Error);
+
+fn step<T, E: Into<std::io::Error>>(name: &'static str, outcome: Result<T, E>) -> Result<T, Failure> {
+    outcome.map_err(|error| (name, error.into()))
+}
+
+/// Gives everything up but the pipe for the answer.
+fn lock_in() -> Result<SigSet, Failure> {
+    if rustix::process::getpid() != rustix::process::Pid::INIT {
+        return Err((
+            "be pod init",
+            std::io::Error::other("this mode of the shim is for itself, as PID 1 of a new namespace"),
+        ));
+    }
+    let mut order = String::new();
+    step("read the order", std::io::stdin().take(64 * 1024).read_to_string(&mut order))?;
+    let user =
+        Order::parse(&order).ok_or_else(|| ("read the order", std::io::Error::other("it is no list of numbers")))?;
+    // Blocked signals are queued even for PID 1, whose default is to ignore them.
+    let signals: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    step("block signals", signals.thread_block())?;
+    empty_root()?;
+    become_user(&user)?;
+    // After the change of user, which would clear it.
+    step("die with the shim", rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)))?;
+    step("be undumpable", rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;
+    Ok(signals)
+}
+
+/// A root of its own with nothing in it and nothing to be put into it.
+fn empty_root() -> Result<(), Failure> {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    step("leave the mount namespace", unshare(CloneFlags::CLONE_NEWNS))?;
+    step("make mounts private", mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))?;
+    // The working directory is the pod's bundle.
+    step("mount an empty root", mount(Some("none"), ".", Some("tmpfs"), flags, Some("size=4k,nr_inodes=2,mode=555")))?;
+    // What is mounted at the directory is above it, so the directory has to be entered once more.
+    let cwd = step("find the empty root", std::env::current_dir())?;
+    step("enter the empty root", std::env::set_current_dir(&cwd))?;
+    step("pivot into the empty root", rustix::process::pivot_root(".", "."))?;
+    step("leave the old root", umount2(".", MntFlags::MNT_DETACH))?;
+    step("enter the new root", std::env::set_current_dir("/"))?;
+    let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags;
+    step("make the root read-only", mount(none, "/", none, read_only, none))
+}
+
+fn become_user(user: &User) -> Result<(), Failure> {
+    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
+    // The kernel tells where its list of capabilities ends; ones that this binary does not know go too.
+    for capability in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << capability);
+        match rustix::thread::remove_capability_from_bounding_set(one) {
+            Err(rustix::io::Errno::INVAL) => break,
+            other => step("drop a capability", other)?,
+        }
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    step("set groups", setgroups(&groups))?;
+    step("set the group", setresgid(gid, gid, gid))?;
+    step("set the user", setresuid(uid, uid, uid))?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    step("drop capabilities", rustix::thread::set_capabilities(None, sets))?;
+    step("clear ambient capabilities", rustix::thread::clear_ambient_capability_set())?;
+    step("gain no new privileges", rustix::thread::set_no_new_privs(true))
+}
+
+/// With no descriptor left.
+fn last_step(signals: &SigSet) -> std::convert::Infallible {
+    if peapod_sys::allow_only(CALLS).is_err() {
+        peapod_sys::exit_now(1);
+    }
+    loop {
+        match signals.wait() {
+            Ok(Signal::SIGTERM | Signal::SIGINT) => peapod_sys::exit_now(0),
+            // A child, or an interruption: look for children.
+            _ => while matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_))) {},
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_survives() {
+        let user = User { uid: 65_535, gid: 7, groups: vec![1, 2] };
+        let read = Order::parse(&Order::of(&user).0).unwrap();
+        assert_eq!((read.uid, read.gid, read.groups), (65_535, 7, vec![1, 2]));
+        for bad in ["", "1", "1 x", "1 2 -3"] {
+            assert!(Order::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Mounts that the master asks for, with options as `mount(8)` writes them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount,
+};
+
+/// A mount was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MountError {
+    #[error("can't mount {kind} at {target}: {source}{detail}", target = target.display())]
+    Mount { kind: String, target: PathBuf, source: io::Error, detail: String },
+    #[error("can't unmount {target}: {source}", target = target.display())]
+    Unmount { target: PathBuf, source: io::Error },
+}
+
+/// A mount to be made.
+#[derive(Debug)]
+pub(crate) struct Mount<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) target: &'a Path,
+    pub(crate) options: &'a [String],
+}
+
+impl Mount<'_> {
+    /// Makes the mount point, if it is missing, and mounts.
+    pub(crate) fn make(&self) -> Result<(), MountError> {
+        let fail = |detail: String| {
+            move |source| MountError::Mount {
+                kind: self.kind.to_owned(),
+                target: self.target.to_path_buf(),
+                source,
+                detail,
+            }
+        };
+        match std::fs::create_dir(self.target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(String::new())(error)),
+            _ => {}
+        }
+        let options = Options::of(self.options);
+        if self.kind == "bind" || options.bind {
+            return self.bind(&options).map_err(|errno| fail(String::new())(errno.into()));
+        }
+        match self.modern(&options) {
+            // Before Linux 6.8 there is no lowerdir+, and no value may be longer than 255 bytes: then the old call, whose options
+            // must fit into one page.
+            Err(Refused::Option(option)) => {
+                self.classic(&options).map_err(|errno| fail(format!(" (option {option:?})"))(errno.into()))
+            }
+            Err(Refused::Mount(errno)) => Err(fail(String::new())(errno.into())),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn modern(&self, options: &Options<'_>) -> Result<(), Refused> {
+        let context = fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(Refused::Mount)?;
+        let source = if self.source.is_empty() { self.kind } else { self.source };
+        fsconfig_set_string(&context, "source", source).map_err(Refused::Mount)?;
+        for option in &options.data {
+            let set = match option.split_once('=') {
+                Some((key, value)) => fsconfig_set_string(&context, key, value),
+                None => fsconfig_set_flag(&context, *option),
+            };
+            set.map_err(|_| Refused::Option((*option).to_owned()))?;
+        }
+        fsconfig_create(&context).map_err(Refused::Mount)?;
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, options.attributes).map_err(Refused::Mount)?;
+        move_mount(&mount, "", CWD, self.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Refused::Mount)
+    }
+
+    fn classic(&self, options: &Options<'_>) -> nix::Result<()> {
+        let lower: Vec<&str> = options.data.iter().filter_map(|option| option.strip_prefix("lowerdir+=")).collect();
+        let mut data: Vec<String> = Vec::new();
+        if !lower.is_empty() {
+            data.push(format!("lowerdir={}", lower.join(":")));
+        }
+        data.extend(options.data.iter().filter(|option| !option.starts_with("lowerdir+=")).map(|o| (*o).to_owned()));
+        nix::mount::mount(Some(self.source), self.target, Some(self.kind), options.flags, Some(data.join(",").as_str()))
+    }
+
+    fn bind(&self, options: &Options<'_>) -> nix::Result<()> {
+        let none: Option<&str> = None;
+        let bind = MsFlags::MS_BIND | (options.flags & MsFlags::MS_REC);
+        nix::mount::mount(Some(self.source), self.target, none, bind, none)?;
+        let rest = options.flags - MsFlags::MS_REC;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        nix::mount::mount(none, self.target, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | rest, none)
+    }
+}
+
+/// Which way is closed.
+enum Refused {
+    Option(String),
+    Mount(Errno),
+}
+
+/// Options, sorted by who understands them.
+struct Options<'a> {
+    attributes: MountAttrFlags,
+    flags: MsFlags,
+    bind: bool,
+    /// For the file system itself.
+    data: Vec<&'a str>,
+}
+
+impl<'a> Options<'a> {
+    fn of(options: &'a [String]) -> Self {
+        let mut sorted =
+            Self { attributes: MountAttrFlags::empty(), flags: MsFlags::empty(), bind: false, data: Vec::new() };
+        for option in options {
+            let (attribute, flag) = match option.as_str() {
+                "ro" => (MountAttrFlags::MOUNT_ATTR_RDONLY, MsFlags::MS_RDONLY),
+                "nosuid" => (MountAttrFlags::MOUNT_ATTR_NOSUID, MsFlags::MS_NOSUID),
+                "nodev" => (MountAttrFlags::MOUNT_ATTR_NODEV, MsFlags::MS_NODEV),
+                "noexec" => (MountAttrFlags::MOUNT_ATTR_NOEXEC, MsFlags::MS_NOEXEC),
+                "noatime" => (MountAttrFlags::MOUNT_ATTR_NOATIME, MsFlags::MS_NOATIME),
+                "rw" | "defaults" | "suid" | "dev" | "exec" => continue,
+                "bind" | "rbind" => {
+                    sorted.bind = true;
+                    if option == "rbind" {
+                        sorted.flags |= MsFlags::MS_REC;
+                    }
+                    continue;
+                }
+                other => {
+                    sorted.data.push(other);
+                    continue;
+                }
+            };
+            sorted.attributes |= attribute;
+            sorted.flags |= flag;
+        }
+        sorted
+    }
+}
+
+/// Unmounts; what is not mounted is fine. Nobody waits for those who still use it.
+pub(crate) fn unmount(target: &Path) -> Result<(), MountError> {
+    use nix::errno::Errno;
+    match nix::mount::umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        // EINVAL: no mount point.
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(MountError::Unmount { target: target.to_path_buf(), source: errno.into() }),
+    }
+}

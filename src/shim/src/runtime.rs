@@ -1,0 +1,144 @@
+//! The OCI runtime, by its command line.
+
+mod message;
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::reaper::Reaper;
+
+/// No runtime call takes longer, short of a broken node.
+const LIMIT: Duration = Duration::from_secs(100);
+/// How much of a runtime's words is read.
+const WORDS: u64 = 64 * 1024;
+
+/// A call to the OCI runtime failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RuntimeError {
+    #[error("can't run OCI runtime {program}: {source}", program = program.display())]
+    Spawn { program: PathBuf, source: io::Error },
+    #[error("{program} {action}: {words}")]
+    Failed { program: String, action: &'static str, words: String },
+    #[error("{program} {action} did not end within {} s", LIMIT.as_secs())]
+    Timeout { program: String, action: &'static str },
+    #[error("can't read what OCI runtime wrote to {path}: {source}", path = path.display())]
+    Answer { path: PathBuf, source: io::Error },
+}
+
+/// An OCI runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Runtime {
+    pub(crate) program: PathBuf,
+    pub(crate) root: PathBuf,
+    pub(crate) systemd_cgroup: bool,
+}
+
+/// One call of it.
+pub(crate) struct Call<'a> {
+    pub(crate) action: &'static str,
+    pub(crate) args: Vec<&'a OsStr>,
+    /// Standard streams: a container's own for `create` and `exec`.
+    pub(crate) streams: Option<[Stdio; 3]>,
+    pub(crate) stdin: Option<Stdio>,
+    /// File for its words, made and removed by the call.
+    pub(crate) words: PathBuf,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(action: &'static str, words: PathBuf, args: &[&'a OsStr]) -> Self {
+        Self { action, args: args.to_vec(), streams: None, stdin: None, words }
+    }
+}
+
+impl Runtime {
+    /// Runs it to its end.
+    pub(crate) async fn call(&self, reaper: &Reaper, call: Call<'_>) -> Result<(), RuntimeError> {
+        let outcome = self.run(reaper, &call.words.clone(), call).await;
+        outcome.inspect_err(|error| crate::log::warn("OCI runtime failed", &[("error", error)]))
+    }
+
+    async fn run(&self, reaper: &Reaper, words: &Path, call: Call<'_>) -> Result<(), RuntimeError> {
+        let _words = Words(words);
+        let mut command = Command::new(&self.program);
+        if !self.root.as_os_str().is_empty() {
+            command.arg("--root").arg(&self.root);
+        }
+        if self.systemd_cgroup {
+            command.arg("--systemd-cgroup");
+        }
+        command.arg("--log").arg(words).args(["--log-format", "json"]).arg(call.action).args(&call.args);
+        let answer = |source| RuntimeError::Answer { path: words.to_path_buf(), source };
+        match call.streams {
+            Some([stdin, stdout, stderr]) => command.stdin(stdin).stdout(stdout).stderr(stderr),
+            None => command
+                .stdin(call.stdin.unwrap_or_else(Stdio::null))
+                .stdout(Stdio::null())
+                // What it says in its log and what it says aloud end in one file.
+                .stderr(open_words(words).map_err(answer)?),
+        };
+        let spawned = reaper.spawn(&mut command);
+        // The container's ends of its pipes: ours would keep them open.
+        drop(command);
+        let (pid, ended) = spawned.map_err(|source| RuntimeError::Spawn { program: self.program.clone(), source })?;
+        let action = call.action;
+        let Ok(ended) = tokio::time::timeout(LIMIT, ended).await else {
+            // Not reaped yet, so the number is still its own.
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            return Err(RuntimeError::Timeout { program: self.name(), action });
+        };
+        match ended {
+            Ok(ended) if ended.code == 0 => Ok(()),
+            Ok(ended) => {
+                let text = read_words(words).map_err(answer)?;
+                let words =
+                    message::of_log(&text).unwrap_or_else(|| format!("exit code {}, without a word", ended.code));
+                Err(RuntimeError::Failed { program: self.name(), action, words })
+            }
+            Err(_) => Err(RuntimeError::Failed { program: self.name(), action, words: "its end was lost".to_owned() }),
+        }
+    }
+
+    fn name(&self) -> String {
+        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// A process number that the runtime wrote.
+pub(crate) fn read_pid(path: &Path) -> Result<u32, RuntimeError> {
+    let answer = |source| RuntimeError::Answer { path: path.to_path_buf(), source };
+    let text = std::fs::read_to_string(path).map_err(answer)?;
+    text.trim().parse().map_err(|_| answer(io::Error::new(io::ErrorKind::InvalidData, "no process number")))
+}
+
+fn open_words(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn read_words(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(WORDS).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Removes the file with the runtime's words.
+struct Words<'a>(&'a Path);
+
+impl Drop for Words<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}

@@ -1,0 +1,165 @@
+//! Starting pod init: PID 1 of a PID namespace that the pod's containers share.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use peapod_shim_protocol::extension::InitExited;
+use peapod_shim_protocol::extension::event::Kind;
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::Sandbox;
+use crate::container::{process, record};
+use crate::core::Core;
+use crate::error::Error;
+use crate::init;
+use crate::log;
+use crate::reaper::Ended;
+use crate::stdio::copy;
+
+/// For its few system calls.
+const READY: Duration = Duration::from_secs(10);
+/// File in the pod's bundle with its number, for those who clean up after a dead shim.
+pub(crate) const PID_FILE: &str = "init.pid";
+
+/// Who pod init is.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+/// Pod init, running or ended.
+#[derive(Debug)]
+pub(crate) struct PodInit {
+    pub(crate) pid: u32,
+    pidfd: OwnedFd,
+    pub(crate) namespace: OwnedFd,
+    ended: watch::Sender<bool>,
+}
+
+impl PodInit {
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// One that has ended is fine.
+    pub(crate) fn signal(&self, signal: i32) {
+        let _ = peapod_sys::send_signal(&self.pidfd, signal);
+    }
+
+    pub(crate) async fn wait(&self) {
+        // The sender is `self`'s.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+}
+
+impl Sandbox {
+    /// Starts pod init unless it was started; many may ask at once.
+    pub(crate) async fn ensure_init(&self, core: &Arc<Core>, user: User) -> Result<(), Error> {
+        if self.is_stopped() {
+            return Err(Error::Ending);
+        }
+        let init = self.init.get_or_try_init(|| start(core, &user)).await?;
+        if init.has_ended() {
+            let id = core.id.clone();
+            return Err(Error::State { kind: "init of pod", id, is: "ended", wanted: "running" });
+        }
+        Ok(())
+    }
+
+    pub(super) fn pod_init(&self) -> Option<Arc<PodInit>> {
+        self.init.get().cloned()
+    }
+}
+
+async fn start(core: &Arc<Core>, user: &User) -> Result<Arc<PodInit>, Error> {
+    let (ask, asked) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let (answer, answered) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    rustix::io::write(&asked, init::Order::of(user).as_bytes()).map_err(failed("tell it its user"))?;
+    drop(asked);
+    let (pid, ended) = spawn(core, ask, answered)?;
+    match timeout(READY, read_answer(answer)).await {
+        Ok(Ok(text)) if text == init::READY => adopt(core, pid, ended),
+        Ok(Ok(text)) => Err(Error::Init(if text.is_empty() { "it ended without a word".to_owned() } else { text })),
+        Ok(Err(error)) => Err(Error::Init(error.to_string())),
+        Err(_) => {
+            if let Ok(pidfd) = process::open(pid) {
+                let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
+            }
+            Err(Error::Init(format!("it was not ready within {} s", READY.as_secs())))
+        }
+    }
+}
+
+fn adopt(core: &Arc<Core>, pid: u32, ended: oneshot::Receiver<Ended>) -> Result<Arc<PodInit>, Error> {
+    let path = PathBuf::from(format!("/proc/{pid}/ns/pid"));
+    let namespace = File::open(&path).map_err(Error::io("open", &path))?.into();
+    record::write(&core.bundle.join(PID_FILE), format!("{pid}\n").as_bytes())?;
+    let init = Arc::new(PodInit { pid, pidfd: process::open(pid)?, namespace, ended: watch::Sender::new(false) });
+    tokio::spawn(watch_end(core.clone(), init.clone(), ended));
+    Ok(init)
+}
+
+async fn watch_end(core: Arc<Core>, init: Arc<PodInit>, ended: oneshot::Receiver<Ended>) {
+    let code = ended.await.map_or(255, |ended| ended.code);
+    let _ = std::fs::remove_file(core.bundle.join(PID_FILE));
+    if !core.sandbox.is_stopped() {
+        log::warn("pod init has ended", &[("code", &code)]);
+    }
+    core.events.push("", Kind::InitExited(InitExited { code, ..InitExited::default() }));
+    init.ended.send_replace(true);
+}
+
+/// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs meanwhile: the shim
+/// has one thread. It must be this one, as the child is to die with it.
+fn spawn(core: &Core, order: OwnedFd, answer: OwnedFd) -> Result<(u32, oneshot::Receiver<Ended>), Error> {
+    let exe = read_only_exe().map_err(failed("make a read-only mount of the shim's binary"))?;
+    let own = File::open("/proc/self/ns/pid").map_err(failed("open our PID namespace"))?;
+    let mut command = Command::new(format!("/proc/self/fd/{}", exe.as_raw_fd()));
+    command.arg0(init::NAME).env_clear().current_dir(&core.bundle);
+    command.stdin(Stdio::from(order)).stdout(Stdio::from(answer)).stderr(Stdio::null());
+    unshare(CloneFlags::CLONE_NEWPID).map_err(failed("make a PID namespace"))?;
+    let spawned = core.reaper.spawn(&mut command);
+    let back = setns(own, CloneFlags::CLONE_NEWPID).map_err(failed("go back to our PID namespace"));
+    let spawned = spawned.map_err(failed("start it"))?;
+    back.map(|()| spawned)
+}
+
+/// A process with rights over pod init could open its binary through `/proc/1/exe`; not for writing, if it lies on a read-only mount.
+fn read_only_exe() -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let exe = open_tree(CWD, Path::new("/proc/self/exe"), flags)?;
+    peapod_sys::make_read_only(&exe)?;
+    Ok(exe)
+}
+
+async fn read_answer(answer: OwnedFd) -> io::Result<String> {
+    let answer: AsyncFd<OwnedFd> = copy::watched(answer)?;
+    let mut text = Vec::new();
+    let mut buffer = [0; 256];
+    // Its words are few; more are not ours.
+    while text.len() < 1024 {
+        match copy::read_some(&answer, &mut buffer).await? {
+            0 => break,
+            count => text.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Init(format!("can't {what}: {error}"))
+}

@@ -1,0 +1,89 @@
+//! StopSandbox: kills all containers, gives back what they have, ends pod init, unmounts. Once it is through, or as often as it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Stop;
+use crate::clock;
+use crate::core::Core;
+use crate::error::Error;
+use crate::log;
+use crate::mount::unmount;
+
+/// For a `runtime create` that still runs.
+const CREATING: Duration = Duration::from_secs(110);
+/// How long pod init may take after TERM, and after KILL.
+const INIT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
+pub(crate) async fn stop(core: &Arc<Core>) -> Result<(), Error> {
+    core.sandbox.stop.send_if_modified(|stop| {
+        let first = *stop == Stop::No;
+        if first {
+            *stop = Stop::Stopping;
+        }
+        first
+    });
+    let start = Instant::now();
+    while core.is_creating() && start.elapsed() < CREATING {
+        sleep(PAUSE).await;
+    }
+    // Teardown goes on over errors; the first is the answer.
+    let mut outcome = stop_containers(core).await;
+    outcome = outcome.and(end_init(core).await);
+    let mounts = core.sandbox.lock().mounts.clone();
+    for target in mounts.iter().rev() {
+        outcome = outcome.and(unmount(target).map_err(Error::from));
+    }
+    if outcome.is_ok() {
+        let mut state = core.sandbox.lock();
+        state.mounts.clear();
+        (state.ipc, state.uts) = (None, None);
+        drop(state);
+        core.sandbox.stop.send_if_modified(|stop| {
+            let first = *stop == Stop::Stopping;
+            if first {
+                *stop = Stop::Stopped { at: clock::now_ns() };
+            }
+            first
+        });
+    }
+    outcome
+}
+
+async fn stop_containers(core: &Arc<Core>) -> Result<(), Error> {
+    let containers = core.containers();
+    // All at once: one that is slow to die keeps nobody waiting.
+    let ends: Vec<_> = containers
+        .iter()
+        .map(|container| {
+            let (core, container) = (core.clone(), container.clone());
+            tokio::spawn(async move {
+                container.finish().await?;
+                container.release(&core).await
+            })
+        })
+        .collect();
+    let mut outcome = Ok(());
+    for (end, container) in ends.into_iter().zip(&containers) {
+        let end = end.await.unwrap_or(Err(Error::Ending));
+        if let Err(error) = &end {
+            log::warn("a container can't be stopped", &[("container", &container.id), ("error", error)]);
+        }
+        outcome = outcome.and(end);
+    }
+    outcome
+}
+
+async fn end_init(core: &Core) -> Result<(), Error> {
+    let Some(init) = core.sandbox.pod_init() else { return Ok(()) };
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
+        init.signal(signal);
+        if timeout(INIT, init.wait()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(Error::Stuck { what: "pod init".to_owned(), seconds: 2 * INIT.as_secs() })
+}

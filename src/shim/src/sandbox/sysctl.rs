@@ -1,0 +1,82 @@
+//! Kernel parameters of a pod's own namespaces. Others belong to the node and are refused.
+
+use std::path::PathBuf;
+
+use super::namespaces::Plan;
+use crate::error::Error;
+
+/// Parameters of an IPC namespace.
+const IPC: [&str; 3] = ["kernel.shm", "kernel.msg", "fs.mqueue."];
+
+/// Whether the name belongs to a namespace that the pod has to itself.
+pub(crate) fn check(name: &str, plan: &Plan) -> Result<(), Error> {
+    let dotted = dotted(name);
+    let refuse = |why: &str| Err(Error::Sysctl { name: name.to_owned(), why: why.to_owned() });
+    if dotted.split('.').any(str::is_empty) || name.contains("..") || name.contains('\0') {
+        return refuse("is no name of a parameter");
+    }
+    if IPC.iter().any(|prefix| dotted.starts_with(prefix)) || dotted == "kernel.sem" {
+        return if plan.new_ipc {
+            Ok(())
+        } else {
+            refuse("needs an IPC namespace of the pod's own, and it has the node's")
+        };
+    }
+    if dotted.starts_with("net.") {
+        return if plan.netns.is_some() {
+            Ok(())
+        } else {
+            refuse("needs a network of the pod's own, and it has the node's")
+        };
+    }
+    if matches!(dotted.as_str(), "kernel.hostname" | "kernel.domainname") {
+        return if plan.new_uts { Ok(()) } else { refuse("needs a host name of the pod's own, and it has the node's") };
+    }
+    refuse("belongs to the whole node, not to a pod")
+}
+
+/// Sets one in the namespaces of the calling thread.
+pub(crate) fn write(name: &str, value: &str) -> Result<(), Error> {
+    let path = path(name);
+    std::fs::write(&path, value).map_err(|source| {
+        let why = match source.kind() {
+            std::io::ErrorKind::NotFound => "is unknown to this kernel".to_owned(),
+            _ => format!("can't be set to {value:?}: {source}"),
+        };
+        Error::Sysctl { name: name.to_owned(), why }
+    })
+}
+
+/// Both ways of writing a name are in use: `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x`. The first separator tells.
+fn dotted(name: &str) -> String {
+    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'/') => swap(name),
+        _ => name.to_owned(),
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from("/proc/sys").join(swap(&dotted(name)))
+}
+
+fn swap(name: &str) -> String {
+    name.chars()
+        .map(|c| match c {
+            '.' => '/',
+            '/' => '.',
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn knows_both_ways() {
+        for name in ["net.ipv4.conf.eth0/1.rp_filter", "net/ipv4/conf/eth0.1/rp_filter"] {
+            assert_eq!(path(name).to_str(), Some("/proc/sys/net/ipv4/conf/eth0.1/rp_filter"));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Our own service.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use peapod_shim_protocol::PROTOCOL;
+use peapod_shim_protocol::extension::{
+    EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, ReopenLogRequest, ReopenLogResponse,
+    StopRequest, StopResponse, WatchRequest, WatchResponse,
+};
+use peapod_shim_protocol::extension_ttrpc::Extension;
+use protobuf::MessageField;
+use ttrpc::r#async::TtrpcContext;
+
+use super::Service;
+use crate::error::Error;
+use crate::sandbox::pod_init::User;
+
+/// The longest a Watch may wait.
+const WATCH: Duration = Duration::from_secs(300);
+
+#[async_trait]
+impl Extension for Service {
+    async fn hello(&self, _: &TtrpcContext, request: HelloRequest) -> ttrpc::Result<HelloResponse> {
+        if request.protocol == 0 {
+            return Err(Error::Invalid { field: "protocol", why: "0 is no version".to_owned() }.into());
+        }
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Ok(HelloResponse {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            boot_id: boot_id.trim().to_owned(),
+            namespaces: MessageField::some(self.core.sandbox.namespaces()),
+            last_seq: self.core.events.last(),
+            ..HelloResponse::default()
+        })
+    }
+
+    async fn watch(&self, _: &TtrpcContext, request: WatchRequest) -> ttrpc::Result<WatchResponse> {
+        let wait = Duration::from_millis(u64::from(request.wait_ms)).min(WATCH);
+        let events = self.core.events.after(request.after, wait).await;
+        Ok(WatchResponse { events, ..WatchResponse::default() })
+    }
+
+    async fn stop(&self, _: &TtrpcContext, request: StopRequest) -> ttrpc::Result<StopResponse> {
+        self.core.container(&request.container_id)?.stop(request.signal, request.deadline_boottime_ns)?;
+        Ok(StopResponse::new())
+    }
+
+    async fn reopen_log(&self, _: &TtrpcContext, request: ReopenLogRequest) -> ttrpc::Result<ReopenLogResponse> {
+        self.core.container(&request.container_id)?.reopen_log()?;
+        Ok(ReopenLogResponse::new())
+    }
+
+    async fn ensure_init(&self, _: &TtrpcContext, request: EnsureInitRequest) -> ttrpc::Result<EnsureInitResponse> {
+        let user = User { uid: request.uid, gid: request.gid, groups: request.groups };
+        self.work(|core| async move { core.sandbox.ensure_init(&core, user).await }).await?;
+        let namespaces = MessageField::some(self.core.sandbox.namespaces());
+        Ok(EnsureInitResponse { namespaces, ..EnsureInitResponse::default() })
+    }
+}

@@ -1,0 +1,248 @@
+//! containerd's Task service.
+
+use async_trait::async_trait;
+use containerd_shim_protos::api::{
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
+    DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
+    ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
+    StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
+};
+use containerd_shim_protos::shim_async::Task;
+use peapod_shim_protocol::extension::TaskOptions;
+use peapod_shim_protocol::{PROCESS_URL, RESOURCES_URL, TASK_OPTIONS_URL};
+use protobuf::Message;
+use protobuf::well_known_types::any::Any;
+use ttrpc::r#async::TtrpcContext;
+
+use super::Service;
+use crate::clock::timestamp;
+use crate::container::create::{self, Request, RootMount};
+use crate::container::{Container, Phase};
+use crate::error::Error;
+use crate::runtime::Runtime;
+use crate::stdio::Uris;
+
+/// The value of a field of that type.
+fn of_type(any: Option<&Any>, field: &'static str, url: &str) -> Result<Vec<u8>, Error> {
+    let any = any.ok_or_else(|| Error::Invalid { field, why: "is missing".to_owned() })?;
+    // Both forms of a type URL are in use.
+    if any.type_url.trim_start_matches("type.googleapis.com/") != url {
+        return Err(Error::Invalid { field, why: format!("is of type {:?}; {url:?} is understood", any.type_url) });
+    }
+    Ok(any.value.clone())
+}
+
+fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
+    let options = of_type(request.options.as_ref(), "options", TASK_OPTIONS_URL)?;
+    let options = TaskOptions::parse_from_bytes(&options)
+        .map_err(|error| Error::Invalid { field: "options", why: error.to_string() })?;
+    if !request.checkpoint.is_empty() {
+        return Err(Error::Unsupported("Create from a checkpoint"));
+    }
+    Ok(Request {
+        id: request.id,
+        bundle: request.bundle.into(),
+        rootfs: request
+            .rootfs
+            .into_iter()
+            .map(|mount| RootMount { kind: mount.type_, source: mount.source, options: mount.options })
+            .collect(),
+        uris: Uris { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal },
+        runtime: Runtime {
+            program: options.runtime.into(),
+            root: options.runtime_root.into(),
+            systemd_cgroup: options.systemd_cgroup,
+        },
+    })
+}
+
+fn status(phase: Phase) -> Status {
+    match phase {
+        Phase::Created | Phase::Starting => Status::CREATED,
+        Phase::Running => Status::RUNNING,
+        Phase::Paused => Status::PAUSED,
+        Phase::StartFailed | Phase::Exited => Status::STOPPED,
+    }
+}
+
+fn state_of(container: &Container) -> StateResponse {
+    let exit = container.exit();
+    StateResponse {
+        id: container.id.clone(),
+        bundle: container.bundle.to_string_lossy().into_owned(),
+        pid: container.pid,
+        status: status(container.phase()).into(),
+        stdin: container.uris.stdin.clone(),
+        stdout: container.uris.stdout.clone(),
+        stderr: container.uris.stderr.clone(),
+        terminal: container.uris.terminal,
+        exit_status: exit.map_or(0, |exit| exit.code),
+        exited_at: timestamp(exit.map_or(0, |exit| exit.finished_at)),
+        ..StateResponse::default()
+    }
+}
+
+#[async_trait]
+impl Task for Service {
+    async fn state(&self, _: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
+        let container = self.core.container(&request.id)?;
+        let mut state = state_of(&container);
+        if !request.exec_id.is_empty() {
+            let exec = container.exec(&request.exec_id)?;
+            let ended = exec.ended();
+            state.pid = exec.pid();
+            state.status = match ended {
+                Some(_) => Status::STOPPED,
+                None if exec.is_running() => Status::RUNNING,
+                None => Status::CREATED,
+            }
+            .into();
+            (state.stdin, state.stdout) = (exec.uris.stdin.clone(), exec.uris.stdout.clone());
+            (state.stderr, state.terminal) = (exec.uris.stderr.clone(), exec.uris.terminal);
+            state.exit_status = ended.map_or(0, |ended| ended.code);
+            state.exited_at = timestamp(ended.map_or(0, |ended| ended.at));
+            state.exec_id = request.exec_id;
+        }
+        Ok(state)
+    }
+
+    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> ttrpc::Result<CreateTaskResponse> {
+        let request = create_request(request)?;
+        let container = self.work(|core| async move { create::create(&core, request).await }).await?;
+        Ok(CreateTaskResponse { pid: container.pid, ..CreateTaskResponse::default() })
+    }
+
+    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
+        let container = self.core.container(&request.id)?;
+        let pid = if request.exec_id.is_empty() {
+            let pid = container.pid;
+            self.work(|core| async move { container.start(&core).await }).await?;
+            pid
+        } else {
+            let exec = container.exec(&request.exec_id)?;
+            self.work(|core| async move { container.start_exec(&core, &exec).await }).await?
+        };
+        Ok(StartResponse { pid, ..StartResponse::default() })
+    }
+
+    async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
+        let container = self.core.container(&request.id)?;
+        if !request.exec_id.is_empty() {
+            let (pid, ended) = container.delete_exec(&request.exec_id)?;
+            return Ok(DeleteResponse {
+                pid,
+                exit_status: ended.map_or(0, |ended| ended.code),
+                exited_at: timestamp(ended.map_or(0, |ended| ended.at)),
+                ..DeleteResponse::default()
+            });
+        }
+        let ended = container.clone();
+        self.work(|core| async move { container.delete(&core).await }).await?;
+        let exit = ended.exit();
+        Ok(DeleteResponse {
+            pid: ended.pid,
+            exit_status: exit.map_or(0, |exit| exit.code),
+            exited_at: timestamp(exit.map_or(0, |exit| exit.finished_at)),
+            ..DeleteResponse::default()
+        })
+    }
+
+    async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
+        let container = self.core.container(&request.id)?;
+        let pids = match &container.cgroup {
+            Some(cgroup) => cgroup.pids().map_err(Error::from)?,
+            None => vec![container.pid],
+        };
+        let processes = pids.into_iter().map(|pid| ProcessInfo { pid, ..ProcessInfo::default() }).collect();
+        Ok(PidsResponse { processes, ..PidsResponse::default() })
+    }
+
+    async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> ttrpc::Result<Empty> {
+        let container = self.core.container(&request.id)?;
+        self.work(|core| async move { container.pause(&core).await }).await?;
+        Ok(Empty::new())
+    }
+
+    async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> ttrpc::Result<Empty> {
+        let container = self.core.container(&request.id)?;
+        self.work(|core| async move { container.resume(&core).await }).await?;
+        Ok(Empty::new())
+    }
+
+    async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
+        let container = self.core.container(&request.id)?;
+        if request.exec_id.is_empty() {
+            container.kill(request.signal, request.all)?;
+        } else {
+            container.kill_exec(&*container.exec(&request.exec_id)?, request.signal, request.all)?;
+        }
+        Ok(Empty::new())
+    }
+
+    async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> ttrpc::Result<Empty> {
+        let process = of_type(request.spec.as_ref(), "spec", PROCESS_URL)?;
+        let uris =
+            Uris { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal };
+        self.core.container(&request.id)?.prepare_exec(&request.exec_id, process, uris)?;
+        Ok(Empty::new())
+    }
+
+    async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
+        let container = self.core.container(&request.id)?;
+        container.resize(&request.exec_id, request.width, request.height)?;
+        Ok(Empty::new())
+    }
+
+    async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
+        let container = self.core.container(&request.id)?;
+        if request.exec_id.is_empty() {
+            container.close_stdin();
+        } else {
+            container.exec(&request.exec_id)?.close_stdin();
+        }
+        Ok(Empty::new())
+    }
+
+    async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> ttrpc::Result<Empty> {
+        let resources = of_type(request.resources.as_ref(), "resources", RESOURCES_URL)?;
+        let container = self.core.container(&request.id)?;
+        self.work(|core| async move { container.update(&core, &resources).await }).await?;
+        Ok(Empty::new())
+    }
+
+    async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
+        let container = self.core.container(&request.id)?;
+        let (code, at) = if request.exec_id.is_empty() {
+            container.wait().await.map_or((255, 0), |exit| (exit.code, exit.finished_at))
+        } else {
+            container.exec(&request.exec_id)?.wait().await.map_or((255, 0), |ended| (ended.code, ended.at))
+        };
+        Ok(WaitResponse { exit_status: code, exited_at: timestamp(at), ..WaitResponse::default() })
+    }
+
+    async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
+        // The pod itself, or one of its containers.
+        let task_pid = match self.core.container(&request.id) {
+            Ok(container) => container.pid,
+            Err(_) => self.core.sandbox.init_pid(),
+        };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok(ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..ConnectResponse::default() })
+    }
+
+    async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> ttrpc::Result<Empty> {
+        // containerd asks after every container; the pod's own end comes by ShutdownSandbox.
+        if request.now && request.id == self.core.id {
+            self.core.end();
+        }
+        Ok(Empty::new())
+    }
+
+    async fn stats(&self, _: &TtrpcContext, _: StatsRequest) -> ttrpc::Result<StatsResponse> {
+        Self::unsupported("Stats: the daemon reads cgroups itself, and so it")
+    }
+
+    async fn checkpoint(&self, _: &TtrpcContext, _: CheckpointTaskRequest) -> ttrpc::Result<Empty> {
+        Self::unsupported("Checkpoint")
+    }
+}

@@ -1,0 +1,11 @@
+//! What a process reads from and writes to.
+
+pub(crate) mod console;
+pub(crate) mod copy;
+pub(crate) mod cri_log;
+pub(crate) mod fifo;
+mod lines;
+pub(crate) mod plan;
+
+pub(crate) use cri_log::CriLog;
+pub(crate) use plan::Uris;

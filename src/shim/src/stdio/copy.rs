@@ -1,0 +1,125 @@
+//! Moving bytes: from a container's pipes or terminal into its log, and between terminals and FIFOs.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+
+use super::CriLog;
+use super::lines::{LONGEST, Lines};
+
+/// How many buffers are read from one stream before others have their turn.
+const TURNS: usize = 4;
+
+/// A log that its writer and those who reopen it share.
+pub(crate) type SharedLog = Arc<Mutex<CriLog>>;
+
+/// Where a terminal's output goes.
+pub(crate) enum Sink {
+    Log(SharedLog),
+    Fifo(AsyncFd<OwnedFd>),
+    Null,
+}
+
+/// Readies a descriptor for waiting.
+#[allow(deprecated, reason = "its unsafe successor is for descriptors that may be closed elsewhere; these are owned")]
+pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    AsyncFd::new(fd)
+}
+
+/// Writes stdout and stderr to the log, in the order in which they are read, until both have ended.
+pub(crate) async fn to_log(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<AsyncFd<OwnedFd>>, log: SharedLog) {
+    let mut streams = [(stdout, Lines::new("stdout")), (stderr, Lines::new("stderr"))];
+    let buffer = Buffer::default();
+    loop {
+        let [(stdout, out_lines), (stderr, err_lines)] = &mut streams;
+        tokio::select! {
+            more = read(stdout.as_ref(), out_lines, &log, &buffer), if stdout.is_some() => {
+                if !more { *stdout = None; }
+            }
+            more = read(stderr.as_ref(), err_lines, &log, &buffer), if stderr.is_some() => {
+                if !more { *stderr = None; }
+            }
+            else => return,
+        }
+    }
+}
+
+/// The read buffer; there only while there is something to read.
+type Buffer = Mutex<Vec<u8>>;
+
+/// Reads what is there; false at the end.
+async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, log: &SharedLog, buffer: &Buffer) -> bool {
+    let Some(fd) = fd else { return false };
+    let Ok(mut ready) = fd.readable().await else { return false };
+    let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+    buffer.resize(LONGEST, 0);
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..TURNS {
+        match rustix::io::read(fd, buffer.as_mut_slice()) {
+            Err(Errno::AGAIN) => {
+                ready.clear_ready();
+                *buffer = Vec::new();
+                return true;
+            }
+            Err(Errno::INTR) => {}
+            // EIO: the last holder of a terminal has closed it.
+            Ok(0) | Err(_) => {
+                log.finish(lines);
+                return false;
+            }
+            Ok(count) => log.write(lines, &buffer[..count]),
+        }
+    }
+    true
+}
+
+/// Copies a terminal's output until it ends.
+pub(crate) async fn from_terminal(terminal: AsyncFd<OwnedFd>, sink: Sink) {
+    match sink {
+        Sink::Log(log) => to_log(Some(terminal), None, log).await,
+        Sink::Fifo(fifo) => copy(&terminal, &fifo).await,
+        Sink::Null => {
+            let mut buffer = [0; 1024];
+            while matches!(read_some(&terminal, &mut buffer).await, Ok(count) if count > 0) {}
+        }
+    }
+}
+
+/// Copies until the end of either side.
+pub(crate) async fn copy(from: &AsyncFd<OwnedFd>, to: &AsyncFd<OwnedFd>) {
+    let mut buffer = [0; 4096];
+    loop {
+        let Ok(count) = read_some(from, &mut buffer).await else { return };
+        if count == 0 || write_all(to, &buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(crate) async fn read_some(fd: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let mut ready = fd.readable().await?;
+        match ready.try_io(|fd| rustix::io::read(fd.as_fd(), &mut *buffer).map_err(io::Error::from)) {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(outcome) => return outcome,
+            Err(_would_block) => {}
+        }
+    }
+}
+
+async fn write_all(fd: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let mut ready = fd.writable().await?;
+        match ready.try_io(|fd| rustix::io::write(fd.as_fd(), bytes).map_err(io::Error::from)) {
+            Ok(Ok(count)) => bytes = &bytes[count..],
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_would_block) => {}
+        }
+    }
+    Ok(())
+}

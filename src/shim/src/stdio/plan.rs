@@ -1,0 +1,180 @@
+//! From the master's URIs to descriptors for a process, and to what the shim does with the other ends.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use peapod_shim_protocol::LOG_SCHEME;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::task::JoinHandle;
+
+use super::copy::{self, SharedLog, Sink};
+use super::{CriLog, fifo};
+use crate::error::Error;
+
+/// As the master gave them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uris {
+    pub(crate) stdin: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) terminal: bool,
+}
+
+/// Where output goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Output {
+    Null,
+    Log(PathBuf),
+    Fifo(PathBuf),
+}
+
+/// Everything opened for one process.
+pub(crate) struct Streams {
+    /// The process's own ends; with a terminal the runtime makes them and these are nothing.
+    pub(crate) process: [Stdio; 3],
+    /// Ours.
+    pub(crate) ours: Ours,
+}
+
+/// What the shim holds of a process's streams.
+#[derive(Default)]
+pub(crate) struct Ours {
+    pub(crate) log: Option<SharedLog>,
+    /// Keeps the input from ending; dropped by CloseIO.
+    pub(crate) stdin: Option<OwnedFd>,
+    pipes: [Option<OwnedFd>; 2],
+    terminal_out: Option<OwnedFd>,
+}
+
+impl Uris {
+    /// Opens everything. An error leaves nothing but an empty log file.
+    pub(crate) fn open(&self) -> Result<Streams, Error> {
+        let stdout = output("stdout", &self.stdout)?;
+        let stderr = output("stderr", &self.stderr)?;
+        let mut ours = Ours::default();
+        if let Output::Log(path) =
+            [&stdout, &stderr].into_iter().find(|out| matches!(out, Output::Log(_))).unwrap_or(&stdout)
+        {
+            if let Output::Log(other) = &stderr
+                && other != path
+            {
+                let why = format!("must be the log of stdout, {:?}, or none", path.display());
+                return Err(Error::Invalid { field: "stderr", why });
+            }
+            let log = CriLog::open(path).map_err(Error::io("open log", path))?;
+            ours.log = Some(Arc::new(Mutex::new(log)));
+        }
+        if self.terminal {
+            return self.open_terminal(&stdout, ours);
+        }
+        let stdin = if self.stdin.is_empty() {
+            Stdio::null()
+        } else {
+            let (theirs, keep) = fifo::for_reading(Path::new(&self.stdin))?;
+            ours.stdin = Some(keep);
+            theirs.into()
+        };
+        let [out, err] = &mut ours.pipes;
+        let process = [stdin, end(&stdout, out)?, end(&stderr, err)?];
+        Ok(Streams { process, ours })
+    }
+
+    fn open_terminal(&self, stdout: &Output, mut ours: Ours) -> Result<Streams, Error> {
+        if let Output::Fifo(path) = stdout {
+            ours.terminal_out = Some(fifo::for_writing(path)?);
+        }
+        if !self.stdin.is_empty() {
+            let (_, keep) = fifo::for_reading(Path::new(&self.stdin))?;
+            ours.stdin = Some(keep);
+        }
+        Ok(Streams { process: [Stdio::null(), Stdio::null(), Stdio::null()], ours })
+    }
+}
+
+impl Ours {
+    /// Starts reading the process's output; the task ends with the output.
+    pub(crate) fn pump(&mut self) -> Result<Option<JoinHandle<()>>, Error> {
+        let Some(log) = self.log.clone() else { return Ok(None) };
+        let path = Path::new("a pipe");
+        let mut watch = |index: usize| self.pipes[index].take().map(copy::watched).transpose();
+        let stdout = watch(0).map_err(Error::io("watch", path))?;
+        let stderr = watch(1).map_err(Error::io("watch", path))?;
+        Ok(Some(tokio::spawn(copy::to_log(stdout, stderr, log))))
+    }
+
+    /// Connects a terminal: its output to the log or FIFO, its input to the FIFO. The task ends with the output.
+    pub(crate) fn pump_terminal(&mut self, terminal: &OwnedFd) -> Result<Pumps, Error> {
+        let path = Path::new("a terminal");
+        let fail = Error::io("watch", path);
+        let mut ends = || {
+            let output = copy::watched(terminal.try_clone()?)?;
+            let sink = match (self.log.clone(), self.terminal_out.take()) {
+                (Some(log), _) => Sink::Log(log),
+                (None, Some(fifo)) => Sink::Fifo(copy::watched(fifo)?),
+                (None, None) => Sink::Null,
+            };
+            let input = match self.stdin.take() {
+                Some(fifo) => Some((copy::watched(fifo)?, copy::watched(terminal.try_clone()?)?)),
+                None => None,
+            };
+            Ok((output, sink, input))
+        };
+        let (output, sink, input) = ends().map_err(fail)?;
+        let output = tokio::spawn(copy::from_terminal(output, sink));
+        let input = input.map(|(fifo, terminal)| tokio::spawn(async move { copy::copy(&fifo, &terminal).await }));
+        Ok(Pumps { output, input })
+    }
+}
+
+/// The tasks that serve a terminal.
+pub(crate) struct Pumps {
+    pub(crate) output: JoinHandle<()>,
+    /// Ends when it is aborted: the shim holds the FIFO open itself.
+    pub(crate) input: Option<JoinHandle<()>>,
+}
+
+fn output(field: &'static str, uri: &str) -> Result<Output, Error> {
+    if uri.is_empty() {
+        return Ok(Output::Null);
+    }
+    let (log, path) = match uri.strip_prefix(LOG_SCHEME) {
+        Some(path) => (true, path),
+        None => (false, uri),
+    };
+    if !path.starts_with('/') || path.contains("/../") || path.contains("://") {
+        let why = format!("{uri:?} is neither {LOG_SCHEME}<absolute path> nor the absolute path of a FIFO");
+        return Err(Error::Invalid { field, why });
+    }
+    Ok(if log { Output::Log(path.into()) } else { Output::Fifo(path.into()) })
+}
+
+/// The process's end of an output.
+fn end(output: &Output, ours: &mut Option<OwnedFd>) -> Result<Stdio, Error> {
+    Ok(match output {
+        Output::Null => Stdio::null(),
+        Output::Fifo(path) => fifo::for_writing(path)?.into(),
+        Output::Log(path) => {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
+            *ours = Some(read);
+            write.into()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_uris() {
+        let check = |uri: &str| output("stdout", uri).map_err(|error| error.to_string());
+        assert_eq!(check(""), Ok(Output::Null));
+        assert_eq!(check("/run/f"), Ok(Output::Fifo("/run/f".into())));
+        assert_eq!(check("peapod-log:///l/0.log"), Ok(Output::Log("/l/0.log".into())));
+        for bad in ["file:///x", "binary:///x?y", "relative", "peapod-log://x", "/a/../b"] {
+            assert!(check(bad).unwrap_err().contains(bad), "{bad}");
+        }
+    }
+}
