@@ -44,51 +44,58 @@ impl Which<'_> {
     }
 }
 
-/// Forgets UDP connections to these ports of the node. `socket` is a long-lived one: closing it may wait 15 ms.
+/// Forgets UDP connections of one IP version to these ports of the node. `socket` is a long-lived one: closing it may
+/// wait 15 ms.
+///
+/// The kernel walks through the whole of its table, which takes longer than all else of an attach: so it is asked once
+/// for all ports. It filters only by one IP version at a time.
 pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> io::Result<()> {
     let header = [if v4 { 2 } else { 10 }, 0, 0, 0];
-    for &port in ports {
-        let mut found = Vec::new();
-        socket.dump(
-            |messages| list(messages, header, port),
-            |body| found.extend(body.get(4..).and_then(|list| chosen(list, which))),
-        )?;
-        for connection in found {
-            let mut messages = Messages::default();
-            messages.push(CT_DELETE, NLM_F_ACK, &header, |a| {
-                for (kind, value) in &connection {
-                    // What was nested is sent back as it came.
-                    let nested = if *kind == CTA_TUPLE_ORIG { NLA_F_NESTED } else { 0 };
-                    a.bytes(kind | nested, value);
-                }
-            });
-            match socket.request(messages) {
-                // It ended by itself.
-                Err((_, error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
-                other => other.map_err(|(_, error)| error)?,
+    let only = ports.first().copied().filter(|_| ports.len() == 1);
+    let mut found = Vec::new();
+    socket.dump(
+        |messages| list(messages, header, only),
+        |body| found.extend(body.get(4..).and_then(|list| chosen(list, ports, which))),
+    )?;
+    for identity in found {
+        let mut messages = Messages::default();
+        messages.push(CT_DELETE, NLM_F_ACK, &header, |a| {
+            for (kind, value) in &identity {
+                // What was nested is sent back as it came.
+                let nested = if *kind == CTA_TUPLE_ORIG { NLA_F_NESTED } else { 0 };
+                a.bytes(kind | nested, value);
             }
+        });
+        match socket.request(messages) {
+            // It ended by itself.
+            Err((_, error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+            other => other.map_err(|(_, error)| error)?,
         }
     }
     Ok(())
 }
 
-fn list(messages: &mut Messages, header: [u8; 4], port: u16) {
+/// Asks for all UDP connections, or for those to one port.
+fn list(messages: &mut Messages, header: [u8; 4], only: Option<u16>) {
     messages.push(CT_GET, NLM_F_DUMP, &header, |a| {
         a.nest(CTA_TUPLE_ORIG, |a| {
             a.nest(CTA_TUPLE_PROTO, |a| {
                 a.u8(CTA_PROTO_NUM, UDP);
-                a.bytes(CTA_PROTO_DST_PORT, &port.to_be_bytes());
+                if let Some(port) = only {
+                    a.bytes(CTA_PROTO_DST_PORT, &port.to_be_bytes());
+                }
             });
         });
         a.nest(CTA_FILTER, |a| {
-            a.u32(CTA_FILTER_ORIG_FLAGS, FILTER_PROTO_NUM | FILTER_PROTO_DST_PORT);
+            let port = if only.is_some() { FILTER_PROTO_DST_PORT } else { 0 };
+            a.u32(CTA_FILTER_ORIG_FLAGS, FILTER_PROTO_NUM | port);
             a.u32(CTA_FILTER_REPLY_FLAGS, 0);
         });
     });
 }
 
 /// What identifies the connection, if it is one of those.
-fn chosen(list: &[u8], which: &Which<'_>) -> Option<Vec<(u16, Vec<u8>)>> {
+fn chosen(list: &[u8], ports: &BTreeSet<u16>, which: &Which<'_>) -> Option<Vec<(u16, Vec<u8>)>> {
     /// Destination and source in the address part of a tuple, of either family.
     const IP_SOURCE: [u16; 2] = [1, 3];
     const IP_DESTINATION: [u16; 2] = [2, 4];
@@ -98,7 +105,10 @@ fn chosen(list: &[u8], which: &Which<'_>) -> Option<Vec<(u16, Vec<u8>)>> {
     };
     let to = end(CTA_TUPLE_ORIG, IP_DESTINATION)?;
     let answered_by = end(CTA_TUPLE_REPLY, IP_SOURCE)?;
-    which.has(to, answered_by).then(|| {
+    let protocol = find(find(list, CTA_TUPLE_ORIG)?, CTA_TUPLE_PROTO)?;
+    let port = find(protocol, CTA_PROTO_DST_PORT)?.try_into().map(u16::from_be_bytes).ok()?;
+    let meant = ports.contains(&port) && which.has(to, answered_by);
+    meant.then(|| {
         let identity = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE];
         crate::netlink::attributes(list)
             .filter(|(kind, _)| identity.contains(kind))

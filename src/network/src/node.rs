@@ -4,9 +4,11 @@ use crate::config::Settings;
 use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
 use crate::link::{Link, Mac, Routes};
+use crate::netlink::{Family, Socket};
 use crate::netns::{is_gone, sysctl};
 use crate::nft::{Batch, Element, Nft, Ruleset};
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The number of the gateway within the subnets.
@@ -33,6 +35,8 @@ struct Inner {
 pub(crate) struct Node {
     pub(crate) settings: Settings,
     inner: Mutex<Inner>,
+    /// The socket to connection tracking. It has a lock of its own, for what it does takes long.
+    connections: Mutex<Option<Socket>>,
 }
 
 /// The hardware address that goes with a number: a number that is given again has the same, so that nobody's memory of
@@ -45,12 +49,21 @@ pub(crate) fn mac(slot: u32) -> Mac {
 
 impl Node {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, inner: Mutex::default() }
+        Self { settings, inner: Mutex::default(), connections: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // What is in there is valid after a panic elsewhere as well.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the sockets that are not open. A socket belongs to the namespace in which it was opened, and keeps it: to
+    /// be called before the calling thread enters another.
+    pub(crate) fn open_sockets(&self) -> Result<(), StepError> {
+        open(&mut self.lock())?;
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |source| StepError::new("open a connection tracking socket", source);
+        open_connections(&mut connections).map(|_| ()).map_err(failed)
     }
 
     /// The bridge, if it was made or seen.
@@ -82,7 +95,7 @@ impl Node {
             Some(link) if link.kind != "bridge" => {
                 let kind = if link.kind.is_empty() { "a device" } else { link.kind.as_str() };
                 let what = format!("it exists and is no bridge but {kind}; set network.bridge to another name");
-                Err(StepError::new(format!("use {name} as bridge"), std::io::Error::other(what)))
+                Err(StepError::new(format!("use {name} as bridge"), io::Error::other(what)))
             }
             other => Ok(other),
         }
@@ -176,9 +189,10 @@ impl Node {
 
     /// Forgets UDP connections to these ports of the node.
     pub(crate) fn forget_udp(&self, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> Result<(), StepError> {
-        let mut inner = self.lock();
-        let socket = open(&mut inner)?.socket();
-        forget_udp(socket, ports, v4, which).map_err(|source| StepError::new("forget old UDP connections", source))
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |source| StepError::new("forget old UDP connections", source);
+        let socket = open_connections(&mut connections).map_err(failed)?;
+        forget_udp(socket, ports, v4, which).map_err(failed)
     }
 
     /// Takes bridge and table away.
@@ -207,6 +221,13 @@ fn open(inner: &mut Inner) -> Result<&mut Nft, StepError> {
             let nft = Nft::open().map_err(|source| StepError::new("open an nftables socket", source))?;
             Ok(none.insert(nft))
         }
+    }
+}
+
+fn open_connections(connections: &mut Option<Socket>) -> io::Result<&mut Socket> {
+    match connections {
+        Some(socket) => Ok(socket),
+        none => Ok(none.insert(Socket::open(Family::Netfilter)?)),
     }
 }
 

@@ -4,7 +4,6 @@ use crate::attachment::Attachment;
 use peapod_store::rusqlite::{OptionalExtension, params};
 use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// The tables of this room. Pass them to [`Database::open`].
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -29,12 +28,6 @@ pub(crate) struct Record {
     pub(crate) bridge: String,
     /// The number of its addresses within the subnets.
     pub(crate) slot: u32,
-}
-
-impl Record {
-    pub(crate) fn ip(&self, v4: bool) -> Option<IpAddr> {
-        self.attachment.ips.iter().copied().find(|ip| ip.is_ipv4() == v4)
-    }
 }
 
 /// A row as it was found.

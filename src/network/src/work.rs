@@ -1,5 +1,6 @@
 //! What is done at the kernel's door for one attachment. All of it blocks.
 
+use crate::attachment::Attachment;
 use crate::conntrack::Which;
 use crate::error::StepError;
 use crate::link::{Inside, Pair, Routes};
@@ -41,6 +42,7 @@ pub(crate) fn make(
     committed: &mpsc::Receiver<()>,
 ) -> Result<(), Trouble> {
     let attachment = &record.attachment;
+    node.open_sockets()?;
     let mut outside = Routes::open()?;
     let addresses = node_addresses(record, &mut outside)?;
     let namespace = netns::enter_new()?;
@@ -99,14 +101,17 @@ pub(crate) fn undo(node: &Node, record: &Record) -> Vec<StepError> {
     [rules, pin].into_iter().filter_map(Result::err).collect()
 }
 
-fn udp_ports(record: &Record) -> BTreeSet<u16> {
-    let udp = record.attachment.ports.iter().filter(|port| port.protocol == Protocol::Udp);
+/// The UDP ports of the node that lead to this address.
+fn udp_ports(record: &Record, v4: bool) -> BTreeSet<u16> {
+    let Attachment { ports, ips, .. } = &record.attachment;
+    let has_address = ips.iter().any(|ip| ip.is_ipv4() == v4);
+    let udp = ports.iter().filter(|port| has_address && port.protocol == Protocol::Udp && port.serves(v4));
     udp.map(|port| port.host_port).collect()
 }
 
 /// The addresses of the node, if they matter for this record.
 fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAddr>, StepError> {
-    if udp_ports(record).is_empty() {
+    if [true, false].iter().all(|v4| udp_ports(record, *v4).is_empty()) {
         return Ok(BTreeSet::new());
     }
     Ok(outside.addresses()?.into_iter().collect())
@@ -114,14 +119,14 @@ fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAd
 
 /// A connection that is not forgotten goes its old way until it rests for half a minute: said, but no reason to fail.
 fn forget(node: &Node, record: &Record, which: &Which<'_>) {
-    let ports = udp_ports(record);
-    if ports.is_empty() {
-        return;
-    }
-    for v4 in [true, false].into_iter().filter(|v4| record.ip(*v4).is_some()) {
+    for v4 in [true, false] {
+        let ports = udp_ports(record, v4);
+        if ports.is_empty() {
+            continue;
+        }
         if let Err(error) = node.forget_udp(&ports, v4, which) {
             let id = &record.attachment.id;
-            tracing::warn!(network_id = %id, %error, "cannot forget old UDP connections to host ports {ports:?}");
+            tracing::warn!(network_id = %id, %error, "old UDP connections to host ports {ports:?} go on as they were");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Attaches for real. Each test runs itself again in a mount and network namespace of its own: a node with a neighbour.
 //! Needs root, `ip`, `nft`, `nsenter` and python3.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod node;
 
@@ -371,7 +372,7 @@ fn times() {
             let mapped = ports(&[("tcp", 8080, 80, ""), ("udp", 8080, 80, "")]);
             for list in [&[][..], &mapped] {
                 let (mut attach, mut detach) = (Vec::new(), Vec::new());
-                for round in 0..200 {
+                for round in 0..100 {
                     let id = format!("p{round}");
                     let start = Instant::now();
                     node.network.attach(request(&id, list)).await.unwrap();
@@ -385,7 +386,7 @@ fn times() {
                 let (families, ports) = (subnets.len(), list.len());
                 eprintln!(
                     "{families} families, {ports} ports: attach p50 {:?} p99 {:?}, detach p50 {:?} p99 {:?}",
-                    attach[100], attach[197], detach[100], detach[197]
+                    attach[50], attach[98], detach[50], detach[98]
                 );
             }
             node.network.purge().await.unwrap();

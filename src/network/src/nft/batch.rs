@@ -197,11 +197,6 @@ impl Nft {
         Ok(Self { socket: Socket::open(Family::Netfilter)? })
     }
 
-    /// The socket itself, for the other parts of netfilter.
-    pub(crate) fn socket(&mut self) -> &mut Socket {
-        &mut self.socket
-    }
-
     /// Makes the changes; on an error none of them.
     pub(crate) fn commit(&mut self, mut batch: Batch) -> io::Result<()> {
         batch.messages.push(NFNL_MSG_BATCH_END, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
