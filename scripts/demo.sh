@@ -62,7 +62,7 @@ way_out() {
 }
 
 inside() {
-    local daemon='' runner='' ip code
+    daemon= runner=
     mkdir -p "$NODE_DIR/demo"; chmod 755 "$NODE_DIR/demo"
     export PATH=$(dirname "$PEAPOD_BIN"):$PATH PEAPOD_RUN_DIR=$NODE_DIR/demo/pods PEAPOD_ENDPOINT=unix://$NODE_DIR/demo/run/peapod.sock
     trap 'finish' EXIT
@@ -75,13 +75,14 @@ inside() {
 
     title "3. peapod serves the Container Runtime Interface"
     shown "peapod serve --state-root ... --run-root ..."
-    peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
+    # Ctrl-C is for the pod: with the daemon gone nobody could stop it gracefully.
+    setsid peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
         >"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
     daemon=$!
     runner=$daemon wait_for "peapod's socket" peapod ps
 
     title "4. A pod from a Kubernetes manifest"
-    local manifest=examples/web.yaml
+    manifest=examples/web.yaml
     if [ -n "${DEMO_IMAGE:-}" ]; then
         manifest=$NODE_DIR/demo/web.yaml
         sed "s|image: .*/peapod/shell:1|image: $DEMO_IMAGE|" examples/web.yaml >"$manifest"
@@ -128,7 +129,7 @@ leavings() {
     local try left
     for try in $(seq 50); do
         left=$(
-            pgrep -a 'containerd-shim|crun|runc|nginx' || :
+            pgrep -af '^[^ ]*(containerd-shim|crun|runc|peapod-init|nginx)' || :
             awk -v dir="$NODE_DIR/demo/" 'index($5, dir) == 1 && $5 != dir "run" { print $5 }' /proc/self/mountinfo
             ls /var/run/netns 2>/dev/null || :
             find /sys/fs/cgroup -mindepth 3 -type d -path '*/peapod/*' 2>/dev/null || :

@@ -72,9 +72,9 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// There is no connection at the moment; the same call may work later.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone { .. })
+    /// Nobody answers at the moment; the same call may work later.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Gone { .. } | Self::Deadline { .. })
     }
 
     /// What was named is not there.

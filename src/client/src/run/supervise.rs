@@ -220,13 +220,13 @@ impl<'a> Supervisor<'a> {
 
     /// A runtime may be restarted under its pods: they go on, and so do we, for a while.
     async fn unanswered(&mut self, error: CallError) -> Result<(), RunError> {
-        let lost = error.is_gone();
+        let lost = error.is_unanswered();
         let since = match self.away {
             Some(since) => since,
             None if lost => {
                 self.session
                     .console
-                    .note("the runtime went away; what runs goes on, waiting for it to come back")
+                    .note("the runtime does not answer; what runs goes on, waiting for it to come back")
                     .await;
                 *self.away.insert(Instant::now())
             }
