@@ -43,7 +43,9 @@ pub(crate) struct RootMount {
 pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Container>, Error> {
     check_id(&request.id)?;
     let place = core.reserve(&request.id)?;
-    let mut mounts = Mounts { bundle: &request.bundle, made: false };
+    let work =
+        request.rootfs.iter().flat_map(|mount| &mount.options).filter_map(|option| option.strip_prefix("workdir="));
+    let mut mounts = Mounts { bundle: &request.bundle, made: false, work: work.map(PathBuf::from).collect() };
     for mount in &request.rootfs {
         let target = rootfs(&request.bundle);
         Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
@@ -172,6 +174,19 @@ pub(crate) fn check_id(id: &str) -> Result<(), Error> {
 struct Mounts<'a> {
     bundle: &'a Path,
     made: bool,
+    /// Of overlays.
+    work: Vec<PathBuf>,
+}
+
+/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of it. This one was
+/// unmounted in peace and may be tried again.
+fn forget_volatile(work: &Path) {
+    match std::fs::remove_dir_all(work.join("work/incompat")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            log::warn("a failed create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
+        }
+        _ => {}
+    }
 }
 
 impl Drop for Mounts<'_> {
@@ -181,6 +196,7 @@ impl Drop for Mounts<'_> {
         {
             log::warn("a failed create leaves a mount", &[("error", &error)]);
         }
+        self.work.iter().for_each(|work| forget_volatile(work));
     }
 }
 

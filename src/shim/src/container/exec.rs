@@ -32,6 +32,8 @@ pub(crate) struct Exec {
 struct State {
     begun: bool,
     pid: u32,
+    /// Its own, but not led by it under every runtime: crun leaves that to a process of its own that is gone by then.
+    session: u32,
     pidfd: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
@@ -87,14 +89,14 @@ impl Container {
     /// A signal to its first process, or to all of its session.
     pub(crate) fn kill_exec(&self, exec: &Exec, signal: u32, all: bool) -> Result<(), Error> {
         let signal = signal::number(signal)?;
-        let pid = exec.pid();
+        let (pid, session) = exec.pid_and_session();
         let gone = || Error::NotFound { kind: "process of exec", id: exec.id.clone() };
         if pid == 0 {
             return Err(gone());
         }
         if all {
             // Also when its first process has ended: what that left behind is still its session.
-            return self.kill_session(pid, signal);
+            return self.kill_session(session, signal);
         }
         let state = lock(&exec.state);
         let pidfd = state.pidfd.as_ref().filter(|_| exec.ended().is_none()).ok_or_else(gone)?;
@@ -133,6 +135,7 @@ impl Container {
         {
             let mut state = lock(&exec.state);
             state.pid = pid;
+            state.session = process::session(pid).unwrap_or(pid);
             // One that has ended already needs no handle.
             state.pidfd = process::open(pid).ok();
             state.stdin = streams.ours.stdin;
@@ -156,6 +159,11 @@ impl Container {
 impl Exec {
     pub(crate) fn pid(&self) -> u32 {
         lock(&self.state).pid
+    }
+
+    fn pid_and_session(&self) -> (u32, u32) {
+        let state = lock(&self.state);
+        (state.pid, state.session)
     }
 
     pub(crate) fn ended(&self) -> Option<Ended> {
