@@ -12,6 +12,9 @@ use crate::id::ContainerId;
 use crate::node::Node;
 use crate::shim::{Shim, ShimError};
 
+/// How long a killed command may take to be gone.
+const REAPED: Duration = Duration::from_secs(5);
+
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct ExecRequest {
@@ -156,9 +159,15 @@ impl<'a> Exec<'a> {
         Ok((make("out").map_err(failed)?, make("err").map_err(failed)?))
     }
 
+    /// Kills the command and waits until it is reaped: until then it can still be seen in the container.
     async fn kill(&self) {
-        if let Err(error) = self.shim.kill_exec(self.container.as_str(), &self.id).await {
+        let container = self.container.as_str();
+        if let Err(error) = self.shim.kill_exec(container, &self.id).await {
             tracing::warn!(container = self.container.short(), %error, "a command that ran too long could not be killed");
+            return;
+        }
+        if tokio::time::timeout(REAPED, self.shim.wait_exec(container, &self.id)).await.is_err() {
+            tracing::warn!(container = self.container.short(), "a command that was killed does not end");
         }
     }
 
