@@ -3,7 +3,8 @@
 //!
 //! Everything that is made on the node is named after the bridge: the bridge itself, the one nftables table
 //! (`inet <bridge>`), the links. Other tables, links and sysctls are left alone, but for `net.ipv4.ip_forward`, with an
-//! IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own `route_localnet`, which are switched on.
+//! IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own `route_localnet`, which are switched on, and the
+//! bridge's own `accept_ra`, which is switched off.
 //!
 //! Start reading at [`Network::attach`]. Invariants:
 //! - The record of an attachment is committed before anything of it exists that would outlive this process.

@@ -22,8 +22,9 @@ use tokio_util::task::TaskTracker;
 
 /// How many attachments are made at the same time; more only queue for the kernel's one lock of all links.
 const AT_ONCE: usize = 8;
-/// How long to wait for an address whose link is on its way out, when no other is free, and how often to look.
-const REST: Duration = Duration::from_secs(2);
+/// How long to wait for an address whose link is on its way out, when no other is free, and how often to look. The kernel
+/// takes away some 700 namespaces a second, one after the other.
+const REST: Duration = Duration::from_secs(10);
 const REST_POLL: Duration = Duration::from_millis(20);
 /// The thread that makes an attachment needs little.
 const STACK: usize = 256 << 10;

@@ -72,6 +72,15 @@ pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), StepError> {
     std::fs::write(&path, value).map_err(failed)
 }
 
+/// Makes a link of the calling thread's namespace, or `default` for all that are made later, believe no router
+/// advertisement: any pod could send one and become everybody's gateway (CVE-2020-10749). Fine without IPv6.
+pub(crate) fn ignore_routers(link: &str) -> Result<(), StepError> {
+    match sysctl(&format!("ipv6/conf/{link}/accept_ra"), "0") {
+        Err(error) if is_gone(&error.source) => Ok(()),
+        other => other,
+    }
+}
+
 /// Whether an error says that what was to be taken away is not there.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::NOENT.raw_os_error())

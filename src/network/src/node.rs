@@ -5,7 +5,7 @@ use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
 use crate::link::{Link, Mac, Routes};
 use crate::netlink::{Family, Socket};
-use crate::netns::{is_gone, sysctl};
+use crate::netns::{ignore_routers, is_gone, sysctl};
 use crate::nft::{Batch, Element, Nft, Ruleset};
 use std::collections::BTreeSet;
 use std::io;
@@ -121,6 +121,7 @@ impl Node {
             sysctl("ipv6/conf/all/forwarding", "1")?;
             sysctl(&format!("ipv6/conf/{name}/disable_ipv6"), "0")?;
         }
+        ignore_routers(name)?;
         routes.switch_on(&link)?;
         for subnet in [self.settings.v4, self.settings.v6].into_iter().flatten() {
             routes.add_address(&link, subnet.host(GATEWAY), subnet.prefix())?;

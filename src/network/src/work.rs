@@ -50,6 +50,7 @@ pub(crate) fn make(
     // Until here nothing would outlive this process.
     committed.recv().map_err(|_| Trouble::NotCommitted)?;
     netns::pin(&attachment.netns)?;
+    netns::ignore_routers("default")?;
     if node.settings.v6.is_some() {
         for interface in ["all", "default"] {
             netns::sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "0")?;
