@@ -37,15 +37,21 @@ outside() {
     say "the inputs of two small images, from Debian packages"
     tests/images/build.sh prepare
     SECONDS=0
-    trap 'tests/node.sh down' EXIT
+    slirp=
+    trap 'end_node' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
     tests/node.sh up
     [ -z "${DEMO_IMAGE:-}" ] || way_out
     tests/node.sh run scripts/demo.sh inside
-    tests/node.sh down
     trap - EXIT
+    end_node
     title "Done in $SECONDS s: the node is gone, with everything that was in it."
+}
+
+end_node() {
+    [ -z "$slirp" ] || kill "$slirp" 2>/dev/null || :
+    tests/node.sh down
 }
 
 # The node's network leads nowhere. For a public image it gets a way out that changes nothing of the machine's own network.
@@ -54,9 +60,7 @@ way_out() {
         fail "DEMO_IMAGE needs slirp4netns, which could not be installed"
     tests/node.sh run ip route del default
     slirp4netns --configure --mtu=65520 --disable-host-loopback "$(cat "$NODE_DIR/init.pid")" tap0 >"$NODE_DIR/slirp.log" 2>&1 &
-    local slirp=$!
-    # shellcheck disable=SC2064
-    trap "kill $slirp 2>/dev/null || :; tests/node.sh down" EXIT
+    slirp=$!
     wait_for "the node's way out" tests/node.sh run ip route get 10.0.2.2
     echo 'nameserver 10.0.2.3' >"$NODE_DIR/resolv.conf"
 }
