@@ -14,10 +14,11 @@ use crate::work::{self, Trouble};
 use peapod_store::Database;
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How many attachments are made at the same time; more only queue for the kernel's one lock of all links.
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 8;
 /// takes away some 700 namespaces a second, one after the other.
 const REST: Duration = Duration::from_secs(10);
 const REST_POLL: Duration = Duration::from_millis(20);
+/// How often to look whether bridge and table are still there.
+const WATCH: Duration = Duration::from_secs(5);
 /// The thread that makes an attachment needs little.
 const STACK: usize = 256 << 10;
 
@@ -39,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) order: Keyed,
     slots: Semaphore,
     pub(crate) tasks: TaskTracker,
+    /// Ends the watch.
+    pub(crate) closing: CancellationToken,
 }
 
 /// Why an attachment could not be made; what there is of it is still to be taken away.
@@ -71,6 +76,7 @@ impl Inner {
             order: Keyed::default(),
             slots: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
         }
     }
 
@@ -78,12 +84,37 @@ impl Inner {
     pub(crate) fn repair(&self) -> Result<bool, StepError> {
         let repaired = self.node.repair(|| self.elements());
         let mut status = lock(&self.status);
+        match &repaired {
+            Ok(true) => tracing::info!(network = %status.name, "bridge and nftables table were made"),
+            Ok(false) => {}
+            // Said once, not with every look.
+            Err(error) if status.ready || status.message.is_empty() => {
+                tracing::warn!(network = %status.name, %error, "pods cannot be connected");
+            }
+            Err(_) => {}
+        }
         status.ready = repaired.is_ok();
         (status.reason, status.message) = match &repaired {
             Ok(_) => (String::new(), format!("pods are connected to the {}", status.name)),
             Err(error) => ("BridgeNotReady".to_owned(), format!("the {} cannot be used: {error}", status.name)),
         };
         repaired
+    }
+
+    /// Looks now and then whether bridge and table are there, for others take them away: a firewall that is loaded again
+    /// flushes all rules. And a node whose network is not ready gets no pods that would make it so.
+    ///
+    /// Ends with the last handle, or when the network is closed.
+    pub(crate) async fn watch(inner: Weak<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(WATCH) => {}
+            }
+            let Some(inner) = inner.upgrade() else { return };
+            // The outcome is in the status.
+            let _ = blocking(move || inner.repair()).await;
+        }
     }
 
     /// What the table has to hold now.

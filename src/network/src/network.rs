@@ -30,7 +30,7 @@ impl Network {
     /// Opens the network: loads the attachments, takes away what was half made, makes bridge and table.
     ///
     /// If the node does not let it make them, the network opens all the same and its status says why; it is tried again
-    /// by [`check`](Self::check) and by each attach.
+    /// every few seconds, by [`check`](Self::check) and by each attach. The same if others take them away later.
     ///
     /// # Errors
     /// Wrong settings, all mistakes at once; unreadable records; something half made that can't be taken away.
@@ -54,6 +54,8 @@ impl Network {
             network.detach(&id).await.map_err(|source| OpenError::Undo { id, source })?;
         }
         network.check().await;
+        let watch = Inner::watch(Arc::downgrade(&network.inner), network.inner.closing.clone());
+        network.inner.tasks.spawn(watch);
         Ok(network)
     }
 
@@ -62,8 +64,7 @@ impl Network {
         lock(&self.inner.status).clone()
     }
 
-    /// Looks whether pods can be attached, makes bridge and table if they are missing, and says how that went. For the
-    /// node's status, which is asked for every few seconds.
+    /// Looks now whether pods can be attached, makes bridge and table if they are missing, and says how that went.
     pub async fn check(&self) -> NetworkStatus {
         let inner = Arc::clone(&self.inner);
         // The outcome is in the status.
@@ -111,20 +112,24 @@ impl Network {
     /// Lets no new attach begin and waits for what is going on.
     pub async fn close(&self) {
         lock(&self.inner.book).closed = true;
+        self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
 
-    /// Takes bridge and table away: for leaving a node, not for a restart.
+    /// Closes the network and takes bridge and table away: for leaving a node, not for a restart.
     ///
     /// # Errors
-    /// While anything is attached, or if the kernel refuses.
+    /// While anything is attached, and then nothing happens; or if the kernel refuses.
     pub async fn purge(&self) -> Result<(), DetachError> {
         let inner = Arc::clone(&self.inner);
-        let count = lock(&inner.book).entries.len();
-        if count > 0 {
-            return Err(DetachError::InUse { count });
-        }
+        let unused = || match lock(&self.inner.book).entries.len() {
+            0 => Ok(()),
+            count => Err(DetachError::InUse { count }),
+        };
+        unused()?;
+        self.close().await;
+        unused()?;
         blocking(move || inner.node.purge()).await.ok_or(DetachError::Closed)?.map_err(DetachError::Steps)
     }
 }

@@ -1,6 +1,6 @@
 //! A node of a test: private namespaces, a neighbour on a link, servers and clients in any of their namespaces.
 
-use peapod_network::{Attachment, Config, MIGRATIONS, Network, PortMapping, Protocol};
+use peapod_network::{AttachRequest, Attachment, Config, MIGRATIONS, Network, PortMapping, Protocol};
 use peapod_store::{Database, Durability};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -111,8 +111,36 @@ pub(crate) fn run(args: &[&str]) -> String {
 }
 
 /// The table as nft shows it.
-pub(crate) fn by_nft(table: &str) -> String {
+fn by_nft(table: &str) -> String {
     run(&["nft", "-j", "list", "table", "inet", table])
+}
+
+/// What nft shows of a table, without what differs between two equal ones: handles, names, order within sets.
+pub(crate) fn shown(table: &str) -> Vec<String> {
+    let all: serde_json::Value = serde_json::from_str(&by_nft(table)).unwrap();
+    let mut lines: Vec<String> = Vec::new();
+    for item in all["nftables"].as_array().unwrap() {
+        let (kind, value) = item.as_object().unwrap().iter().next().unwrap();
+        if kind == "metainfo" || kind == "table" {
+            continue;
+        }
+        let mut value = value.clone();
+        value.as_object_mut().unwrap().retain(|key, _| key != "handle" && key != "table");
+        if let Some(elements) = value.get_mut("elem").and_then(|elements| elements.as_array_mut()) {
+            elements.sort_by_key(ToString::to_string);
+        }
+        lines.push(format!("{kind} {value}"));
+    }
+    // Rules keep their order, the rest has none.
+    lines.sort_by_key(|line| {
+        if line.starts_with("rule") { line.split("\"expr\"").next().unwrap().to_owned() } else { line.clone() }
+    });
+    lines
+}
+
+/// A request of this id for these ports.
+pub(crate) fn request(id: &str, mapped: &[PortMapping]) -> AttachRequest {
+    AttachRequest { id: id.to_owned(), ports: mapped.to_vec() }
 }
 
 /// Mappings from (protocol, host port, container port, host address).
