@@ -83,7 +83,7 @@ async fn run(core: &Arc<Core>, request: &Request) -> Result<(Ours, Option<std::o
     let mut args =
         vec![OsStr::new("--bundle"), request.bundle.as_os_str(), "--pid-file".as_ref(), pid_file.as_os_str()];
     if let Some(socket) = &socket {
-        args.extend([OsStr::new("--console-socket"), socket.path().as_os_str()]);
+        args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
     }
     args.push(request.id.as_ref());
     let mut call = Call::new("create", request.bundle.join("create.log"), &args);

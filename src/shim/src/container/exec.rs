@@ -117,7 +117,7 @@ impl Container {
         let mut args = vec![OsStr::new("--detach"), "--process".as_ref(), process_file.as_os_str()];
         args.extend([OsStr::new("--pid-file"), pid_file.as_os_str()]);
         if let Some(socket) = &socket {
-            args.extend([OsStr::new("--console-socket"), socket.path().as_os_str()]);
+            args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
         }
         args.push(self.id.as_ref());
         let mut call = Call::new("exec", file("log"), &args);

@@ -21,7 +21,7 @@ pub(crate) struct ConsoleSocket {
     listener: tokio::net::UnixListener,
     path: PathBuf,
     /// Its path for the runtime: through our descriptor of the directory, as a socket's path has but 107 bytes.
-    short: PathBuf,
+    given: PathBuf,
     _dir: OwnedFd,
 }
 
@@ -31,16 +31,16 @@ impl ConsoleSocket {
         let fail = |source| Error::Io { action: "make", path: path.clone(), source };
         let fd = open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let fd = fd.map_err(|errno| fail(errno.into()))?;
-        let short = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd())).join(name);
-        let listener = UnixListener::bind(&short).map_err(fail)?;
+        let given = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd())).join(name);
+        let listener = UnixListener::bind(&given).map_err(fail)?;
         listener.set_nonblocking(true).map_err(fail)?;
         let listener = tokio::net::UnixListener::from_std(listener).map_err(fail)?;
-        Ok(Self { listener, path, short, _dir: fd })
+        Ok(Self { listener, path, given, _dir: fd })
     }
 
     /// For the runtime's command line.
-    pub(crate) fn path(&self) -> &Path {
-        &self.short
+    pub(crate) fn for_runtime(&self) -> &Path {
+        &self.given
     }
 
     /// The terminal's master end.

@@ -1,5 +1,6 @@
 //! A shim of its own for every test: started as the daemon starts it, driven over ttrpc, in a private mount namespace. Needs root.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by it")]
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
 
 use std::os::fd::OwnedFd;
@@ -30,7 +31,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a test's body against every OCI runtime that is installed, each in a mount namespace of its own.
 pub fn with_runtimes(body: impl AsyncFn(Pod)) {
-    let runc = std::env::var_os("PEAPOD_RUNC").map(PathBuf::from).unwrap_or_else(|| "/tmp/gobin/runc".into());
+    let runc = std::env::var_os("PEAPOD_RUNC").map_or_else(|| "/tmp/gobin/runc".into(), PathBuf::from);
     let runtimes: Vec<PathBuf> =
         [PathBuf::from("/usr/bin/crun"), runc].into_iter().filter(|path| path.exists()).collect();
     assert!(!runtimes.is_empty(), "neither /usr/bin/crun nor runc is there: set PEAPOD_RUNC");
