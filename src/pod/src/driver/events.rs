@@ -98,8 +98,11 @@ impl Driver {
                 }
             }
             Some(event::Kind::InitExited(init)) => {
-                tracing::warn!(code = init.code, "pod init ended: the pod is not ready any more");
-                self.broken();
+                // With the pod being stopped this is wanted.
+                if self.pod.stopping.is_none() {
+                    tracing::warn!(code = init.code, "pod init ended: the pod is not ready any more");
+                    self.broken();
+                }
             }
             // Counted by the shim; the exit's reason tells it.
             _ => {}
