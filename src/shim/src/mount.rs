@@ -152,3 +152,81 @@ pub(crate) fn unmount(target: &Path) -> Result<(), MountError> {
         Err(errno) => Err(MountError::Unmount { target: target.to_path_buf(), source: errno.into() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs in a mount namespace of its own, with a directory that mounts don't leave. Needs root.
+    fn isolated(body: impl FnOnce(&Path) + Send) {
+        let dir = tempfile::tempdir().unwrap();
+        let none: Option<&str> = None;
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+                    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+                    nix::mount::mount(none, "/", none, private, none).unwrap();
+                    nix::mount::mount(none, dir.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+                    body(dir.path());
+                    unmount(dir.path()).unwrap();
+                })
+                .join()
+                .unwrap();
+        });
+    }
+
+    /// An overlay of two layers, the upper one of them at the top.
+    fn check_overlay(base: &Path) {
+        for (dir, file) in [("low", "a"), ("top", "b")] {
+            std::fs::create_dir_all(base.join(dir)).unwrap();
+            std::fs::write(base.join(dir).join(file), dir).unwrap();
+            std::fs::write(base.join(dir).join("both"), dir).unwrap();
+        }
+        for dir in ["upper", "work"] {
+            std::fs::create_dir_all(base.join(dir)).unwrap();
+        }
+        let option = |key: &str, dir: &str| format!("{key}={}", base.join(dir).display());
+        let options = [
+            option("lowerdir+", "top"),
+            option("lowerdir+", "low"),
+            option("upperdir", "upper"),
+            option("workdir", "work"),
+            "volatile".to_owned(),
+        ];
+        let target = base.join("rootfs");
+        Mount { kind: "overlay", source: "overlay", target: &target, options: &options }.make().unwrap();
+        assert_eq!(std::fs::read_to_string(target.join("both")).unwrap(), "top");
+        assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "low");
+        unmount(&target).unwrap();
+        assert!(!target.join("a").exists());
+        // Not mounted any more: fine.
+        unmount(&target).unwrap();
+    }
+
+    #[test]
+    fn overlays_of_layers() {
+        isolated(check_overlay);
+    }
+
+    #[test]
+    fn paths_too_long_for_one_option_go_the_old_way() {
+        isolated(|dir| {
+            let long = dir.join("x".repeat(200)).join("y".repeat(100));
+            std::fs::create_dir_all(&long).unwrap();
+            check_overlay(&long);
+        });
+    }
+
+    #[test]
+    fn flags_and_binds() {
+        isolated(|dir| {
+            let target = dir.join("ro");
+            let options = ["bind", "ro"].map(str::to_owned);
+            Mount { kind: "", source: "/tmp", target: &target, options: &options }.make().unwrap();
+            assert!(std::fs::write(target.join("peapod-test"), "").is_err());
+            let bad = Mount { kind: "nonsense", source: "", target: &target, options: &[] }.make().unwrap_err();
+            assert!(bad.to_string().contains("nonsense"), "{bad}");
+        });
+    }
+}

@@ -244,3 +244,31 @@ fn states_pauses_updates() {
         pod.finish().await;
     });
 }
+
+#[test]
+fn memory_stays_flat() {
+    with_runtimes(async |pod| {
+        pod.plain().await;
+        pod.run(&sh("c1", "exec sleep 600")).await;
+        let mut early = 0;
+        for round in 0..150 {
+            let exec = format!("e{round}");
+            drop(pod.prepare("c1", &exec, if round % 2 == 0 { "true" } else { "sleep 600 & sleep 600" }).await);
+            pod.start_exec("c1", &exec).await.unwrap();
+            if round % 2 == 1 {
+                let (id, exec_id) = ("c1".to_owned(), exec.clone());
+                let kill = api::KillRequest { id, exec_id, signal: KILL, all: true, ..Default::default() };
+                pod.task.kill(context(), &kill).await.unwrap();
+            }
+            pod.wait("c1", &exec).await;
+            pod.delete("c1", &exec).await.unwrap();
+            if round == 50 {
+                early = pod.memory();
+            }
+        }
+        let late = pod.memory();
+        println!("{early} kB after 50 execs, {late} kB after 150");
+        assert!(late <= early + 128, "{early} kB became {late} kB");
+        pod.finish().await;
+    });
+}

@@ -233,7 +233,7 @@ fn a_dead_shim_is_cleaned_up_after() {
         };
         wait_for("end of pod init", gone);
         for _ in 0..2 {
-            let output = Command::new(env!("CARGO_BIN_EXE_containerd-shim-peapod-v1"))
+            let output = Command::new(support::shim())
                 .args(["-namespace", "peapod", "-id", &pod.id, "-bundle"])
                 .arg(pod.path())
                 .arg("delete")

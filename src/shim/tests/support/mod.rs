@@ -43,6 +43,12 @@ pub fn with_runtimes(body: impl AsyncFn(Pod)) {
     }
 }
 
+/// The binary under test: the one built with the tests, or the static one that is shipped.
+pub fn shim() -> PathBuf {
+    std::env::var_os("PEAPOD_SHIM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_containerd-shim-peapod-v1").into(), PathBuf::from)
+}
+
 /// A mount namespace of this thread's own, without the tree that crun 1.8 refuses.
 fn isolate() {
     let none: Option<&str> = None;
@@ -102,7 +108,7 @@ impl Pod {
         let id = format!("pod-{}", dir.path().file_name().unwrap().to_string_lossy().trim_start_matches('.'));
         let socket = dir.path().join("sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let shim = Command::new(env!("CARGO_BIN_EXE_containerd-shim-peapod-v1"))
+        let shim = Command::new(shim())
             .args(["-namespace", "peapod", "-id", &id, "-bundle"])
             .arg(dir.path())
             .current_dir(dir.path())
@@ -306,6 +312,13 @@ impl Pod {
         };
         self.task.exec(context(), &request).await.unwrap();
         std::fs::File::from(reader)
+    }
+
+    /// Resident memory of the shim, in kB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub async fn start_exec(&self, id: &str, exec: &str) -> ttrpc::Result<u32> {
