@@ -95,6 +95,10 @@ impl Container {
             return Err(gone());
         }
         if all {
+            if let (Some(pidfd), None) = (lock(&exec.state).pidfd.as_ref(), exec.ended()) {
+                // One that has just ended is fine.
+                let _ = peapod_sys::send_signal(pidfd, signal);
+            }
             // Also when its first process has ended: what that left behind is still its session.
             return self.kill_session(session, signal);
         }
@@ -135,7 +139,9 @@ impl Container {
         {
             let mut state = lock(&exec.state);
             state.pid = pid;
-            state.session = process::session(pid).unwrap_or(pid);
+            // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
+            let containers = process::session(self.pid);
+            state.session = process::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
             // One that has ended already needs no handle.
             state.pidfd = process::open(pid).ok();
             state.stdin = streams.ours.stdin;
