@@ -39,7 +39,8 @@ impl Container {
             stop.signalled = true;
             stop.deadline = Some(stop.deadline.map_or(deadline, |before| before.min(deadline)));
         });
-        if first && self.phase() != Phase::Exited {
+        // With no grace at all the KILL comes alone: what ends by the stop signal first would look as if it had been asked.
+        if first && deadline > boottime_ns() && self.phase() != Phase::Exited {
             self.signal_init(signal)?;
         }
         Ok(())
