@@ -160,3 +160,15 @@ fn huge_messages_pass() {
         assert_eq!(pod.status().await.annotations["big"].len(), big.len());
     });
 }
+
+/// Under crun an exec'd process would have the shim's score: next to nothing would be killed after it.
+#[test]
+fn a_command_is_as_likely_to_be_killed_as_its_container() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("score").run().await;
+        let container =
+            pod.container("main").sh("sleep 1000").resources(|limits| limits.oom_score_adj = 731).start().await;
+        let script = "for i in $(seq 100); do [ $(cat /proc/$$/oom_score_adj) = 731 ] && break; sleep 0.05; done; cat /proc/$$/oom_score_adj";
+        assert_eq!(container.exec(&format!("sh -c '{script}'")).await, "731\n");
+    });
+}

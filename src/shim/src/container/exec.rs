@@ -130,6 +130,7 @@ impl Container {
         core.run(&self.runtime, call).await?;
         let pid = read_pid(&pid_file)?;
         let ended = expectation.claim(pid);
+        process::share_oom_score(self.pid, pid);
         let mut pumps = None;
         if let Some(socket) = &socket {
             let terminal = socket.receive().await?;
