@@ -106,7 +106,12 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
 
 /// Lets go of the pods, which run on.
 async fn close(node: &Node) {
-    if tokio::time::timeout(node.config.timeouts.shutdown / 4, node.pods.close()).await.is_err() {
+    let let_go = async {
+        node.pods.close().await;
+        // An attachment that is being made or undone comes to an end in order.
+        node.network.close().await;
+    };
+    if tokio::time::timeout(node.config.timeouts.shutdown / 4, let_go).await.is_err() {
         tracing::warn!("pods were not let go of in time; the next start finds them all the same");
     }
     tracing::info!("ended");
