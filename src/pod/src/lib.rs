@@ -6,6 +6,7 @@
 mod clock;
 mod config;
 mod container;
+mod dir;
 mod driver;
 mod error;
 mod facts;

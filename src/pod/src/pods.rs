@@ -1,7 +1,9 @@
 //! The door of the heart.
 
+mod ask;
+
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use peapod_image::Images;
@@ -15,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::config::Config;
 use crate::container::{self, ExecOutput, ExecRequest};
-use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request, Waiter};
+use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request};
 use crate::error::{Error, OpenError};
 use crate::facts;
 use crate::id::{ContainerId, PodId};
@@ -316,51 +318,5 @@ impl Pods {
         let snapshot = self.snapshot();
         let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
         self.node.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
-    }
-
-    async fn ask<T>(
-        &self,
-        what: &'static str,
-        handle: &Handle,
-        gone: impl Fn() -> Error,
-        request: impl FnOnce(Waiter<T>) -> Request,
-    ) -> Result<T, Error> {
-        let (answer, result) = oneshot::channel();
-        match handle.send(request(answer)).await {
-            Ok(()) => self.wait(what, handle, result, gone).await,
-            Err(Closed) => Err(self.gone(gone)),
-        }
-    }
-
-    async fn wait<T>(
-        &self,
-        what: &'static str,
-        handle: &Handle,
-        result: oneshot::Receiver<Result<T, Error>>,
-        gone: impl FnOnce() -> Error,
-    ) -> Result<T, Error> {
-        self.wait_for(what, handle, result, self.node.config.operation_timeout, gone).await
-    }
-
-    /// Waits for a driver's answer. The operation goes on when the wait is over or dropped.
-    async fn wait_for<T>(
-        &self,
-        what: &'static str,
-        handle: &Handle,
-        result: oneshot::Receiver<Result<T, Error>>,
-        limit: Duration,
-        gone: impl FnOnce() -> Error,
-    ) -> Result<T, Error> {
-        let began = Instant::now();
-        match tokio::time::timeout(limit, result).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(self.gone(gone)),
-            Err(_) => Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() }),
-        }
-    }
-
-    /// Why a driver takes no requests: its pod was removed this moment, or the daemon ends.
-    fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
-        if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
     }
 }

@@ -6,6 +6,7 @@ use peapod_image::Image;
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
+use peapod_sys::fail_point;
 
 use super::spec;
 use crate::clock;
@@ -51,6 +52,7 @@ async fn prepare(
 ) -> Result<Prepared, Error> {
     let rootfs =
         node.images.lease(&image.id, id.as_str()).await.map_err(|error| Error::failed("keep the image", &error))?;
+    fail_point("container-leased");
     let cgroup = format!("{}/{id}", node.cgroup_parent(pod).trim_end_matches('/'));
     let record = ContainerState {
         phase: ContainerPhase::Created,
@@ -73,6 +75,7 @@ async fn prepare(
     })
     .await
     .map_err(|error| Error::failed("check the container", &error))??;
+    fail_point("container-checked");
     let user = checked.user;
     Ok(Prepared { record: ContainerState { user: (user.uid, user.gid, user.groups), ..record } })
 }

@@ -1,8 +1,8 @@
 //! RemoveContainer: what is left of a container that has no process.
 
-use std::io;
-use std::path::PathBuf;
+use peapod_sys::fail_point;
 
+use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
@@ -15,23 +15,12 @@ pub(crate) async fn remove(node: &Node, shim: Option<Shim>, pod: &PodId, id: &Co
         let deleted = shim.delete(id.as_str(), "").await;
         outcome = outcome.and(deleted.map_err(|error| error.into_error("remove the container from its shim")));
     }
-    for dir in [node.bundle(pod, id), node.writable(id)] {
-        outcome = outcome.and(remove_dir(dir).await);
+    fail_point("container-deleted");
+    for folder in [node.bundle(pod, id), node.writable(id)] {
+        outcome = outcome.and(dir::remove(folder).await);
+        fail_point("container-folder-gone");
     }
     let released = node.images.release(id.as_str()).await;
+    fail_point("container-released");
     outcome.and(released.map_err(|error| Error::failed("give the container's image back", &error)))
-}
-
-async fn remove_dir(dir: PathBuf) -> Result<(), Error> {
-    let step = format!("remove {}", dir.display());
-    let outcome = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    })
-    .await;
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Error::failed(step, &error)),
-        Err(error) => Err(Error::failed(step, &error)),
-    }
 }

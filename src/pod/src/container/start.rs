@@ -8,6 +8,7 @@ use peapod_shim_protocol::LOG_SCHEME;
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{PidMode, PodSpec};
+use peapod_sys::fail_point;
 
 use super::spec;
 use crate::clock;
@@ -80,10 +81,15 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     .await
     .map_err(|error| Error::failed("make config.json", &error))??;
     node.say_once(notes);
+    fail_point("start-laid-out");
     let at = clock::now();
     let created = shim.create(task).await.map_err(|error| error.into_error("create the container"))?;
+    fail_point("start-created");
     match shim.start(id.as_str(), "").await {
-        Ok(pid) => Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init }),
+        Ok(pid) => {
+            fail_point("start-started");
+            Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init })
+        }
         Err(error) => {
             let failure = error.into_error("start the container");
             if let Err(error) = shim.delete(id.as_str(), "").await {

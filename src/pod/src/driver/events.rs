@@ -97,12 +97,10 @@ impl Driver {
                     None => tracing::debug!(container = event.container_id, "an unknown container ended"),
                 }
             }
-            Some(event::Kind::InitExited(init)) => {
-                // With the pod being stopped this is wanted.
-                if self.pod.stopping.is_none() {
-                    tracing::warn!(code = init.code, "pod init ended: the pod is not ready any more");
-                    self.broken();
-                }
+            // With the pod being stopped this is wanted.
+            Some(event::Kind::InitExited(init)) if self.pod.stopping.is_none() => {
+                tracing::warn!(code = init.code, "pod init ended: the pod is not ready any more");
+                self.broken();
             }
             // Counted by the shim; the exit's reason tells it.
             _ => {}

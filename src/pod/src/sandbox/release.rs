@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use peapod_sys::fail_point;
+
 use super::clean_up::run_delete;
 use crate::error::Error;
 use crate::id::PodId;
@@ -17,6 +19,7 @@ pub(crate) async fn release(
     attached: bool,
 ) -> Result<(), Error> {
     let ended = end_shim_checked(node, id, shim).await;
+    fail_point("pod-shim-ended");
     let detached = if attached {
         node.network.detach(id.as_str()).await.map_err(|error| Error::failed("give the pod's network back", &error))
     } else {
@@ -27,6 +30,7 @@ pub(crate) async fn release(
     {
         tracing::debug!(%error, socket = %socket.display(), "the shim's socket stays");
     }
+    fail_point("pod-released");
     ended.and(detached)
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use peapod_network::{AttachRequest, Attachment, PortMapping, Protocol};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
+use peapod_sys::fail_point;
 use tokio::sync::watch;
 
 use super::files;
@@ -42,10 +43,14 @@ pub(crate) async fn set_up(
 ) -> Result<SetUp, Error> {
     node.runtime(&spec.runtime_handler)?;
     let begun = Begun::begin(node, id, spec, socket).await?;
+    fail_point("pod-folder");
     stage.send_replace("waiting for its shim and its network");
     let equipped = begun.equip().await?;
+    fail_point("pod-equipped");
     stage.send_replace("waiting for its namespaces");
-    equipped.finish().await
+    let ready = equipped.finish().await?;
+    fail_point("pod-isolated");
+    Ok(ready)
 }
 
 /// Uid, gid and groups of pod init. Without a user it is nobody, who owns nothing.
@@ -173,6 +178,7 @@ impl Equipped<'_> {
         let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &node.facts.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
         files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
+        fail_point("pod-files");
         let setup = SandboxSetup {
             bundle: dir.clone(),
             netns: self.attachment.as_deref().map(|a| a.netns.clone()),

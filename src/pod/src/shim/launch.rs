@@ -9,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use peapod_sys::fail_point;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shim;
@@ -67,7 +68,9 @@ impl Launcher {
     pub(crate) async fn launch(&self, pod: &str, bundle: &Path, socket: &Path) -> io::Result<Launched> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
+        fail_point("shim-socket");
         let child = self.spawn(pod, bundle, OwnedFd::from(listener)).await?;
+        fail_point("shim-started");
         let pid = child.id().ok_or_else(|| io::Error::other("the shim ended at once: see shim.log in its bundle"))?;
         Ok(Launched { shim: Shim::connect(socket).await?, pid })
     }
