@@ -18,6 +18,7 @@ mod recover;
 mod registry;
 mod sandbox;
 mod shim;
+mod stage;
 mod sweep;
 mod view;
 

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -60,7 +60,12 @@ impl<'a> Call<'a> {
 impl Runtime {
     /// Runs it to its end.
     pub(crate) async fn call(&self, reaper: &Reaper, call: Call<'_>) -> Result<(), RuntimeError> {
+        let (action, began) = (call.action, Instant::now());
         let outcome = self.run(reaper, &call.words.clone(), call).await;
+        // Commands are many, and they are no stage of a container's life.
+        if action != "exec" {
+            crate::log::info("OCI runtime", &[("action", &action), ("us", &began.elapsed().as_micros())]);
+        }
         outcome.inspect_err(|error| crate::log::warn("OCI runtime failed", &[("error", error)]))
     }
 

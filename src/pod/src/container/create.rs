@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::{ContainerPhase, ContainerState};
+use crate::stage::timed;
 
 /// SIGTERM.
 const DEFAULT_STOP_SIGNAL: i32 = 15;
@@ -50,8 +51,9 @@ async fn prepare(
     spec: &Arc<ContainerSpec>,
     image: Arc<Image>,
 ) -> Result<Prepared, Error> {
-    let rootfs =
-        node.images.lease(&image.id, id.as_str()).await.map_err(|error| Error::failed("keep the image", &error))?;
+    let rootfs = timed("create: lease", node.images.lease(&image.id, id.as_str()))
+        .await
+        .map_err(|error| Error::failed("keep the image", &error))?;
     fail_point("container-leased");
     let cgroup = format!("{}/{id}", node.cgroup_parent(pod).trim_end_matches('/'));
     let record = ContainerState {
@@ -67,14 +69,14 @@ async fn prepare(
         held: false,
     };
     let (node, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(spec), node.pod_dir(pod_id));
-    let checked = tokio::task::spawn_blocking(move || {
+    let check = tokio::task::spawn_blocking(move || {
         let looked = spec::look(&spec, &image, &rootfs)?;
         // The real namespaces are known when it starts; everything else is checked by making the whole configuration now.
         let namespaces = spec::namespaces(&spec, &Namespaces::default(), None);
         spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, &cgroup)
-    })
-    .await
-    .map_err(|error| Error::failed("check the container", &error))??;
+    });
+    let checked = timed("create: check", check).await;
+    let checked = checked.map_err(|error| Error::failed("check the container", &error))??;
     fail_point("container-checked");
     let user = checked.user;
     Ok(Prepared { record: ContainerState { user: (user.uid, user.gid, user.groups), ..record } })

@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::record::ContainerState;
 use crate::sandbox;
 use crate::shim::{NewTask, Shim};
+use crate::stage::timed;
 
 /// What a start needs.
 pub(crate) struct StartInput<'a> {
@@ -52,8 +53,9 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
         made_init = Some(namespaces.clone());
     }
     let image = node.images.resolve(&record.image_id).ok_or_else(|| Error::ImageNotFound(record.image_name.clone()))?;
-    let rootfs =
-        node.images.lease(&image.id, id.as_str()).await.map_err(|error| Error::failed("keep the image", &error))?;
+    let rootfs = timed("start: lease", node.images.lease(&image.id, id.as_str()))
+        .await
+        .map_err(|error| Error::failed("keep the image", &error))?;
     let (bundle, writable) = (node.bundle(pod_id, id), node.writable(id));
     let log = pod.log_directory.as_deref().zip(container.log_path.as_deref()).map(|(dir, log)| dir.join(log));
     let task = NewTask {
@@ -71,21 +73,22 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     };
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
-    let notes = tokio::task::spawn_blocking(move || {
+    let laid_out = tokio::task::spawn_blocking(move || {
         let looked = spec::look(&spec, &image, &rootfs)?;
         let config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
         lay_out(&bundle, &writable, log.as_deref(), spec.stdin, &config.json)
             .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
         Ok::<_, Error>(config.notes)
-    })
-    .await
-    .map_err(|error| Error::failed("make config.json", &error))??;
+    });
+    let laid_out = timed("start: lay out", laid_out).await;
+    let notes = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
     node.say_once(notes);
     fail_point("start-laid-out");
     let at = clock::now();
-    let created = shim.create(task).await.map_err(|error| error.into_error("create the container"))?;
+    let created = timed("start: shim's create", shim.create(task)).await;
+    let created = created.map_err(|error| error.into_error("create the container"))?;
     fail_point("start-created");
-    match shim.start(id.as_str(), "").await {
+    match timed("start: shim's start", shim.start(id.as_str(), "")).await {
         Ok(pid) => {
             fail_point("start-started");
             Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init })

@@ -7,6 +7,7 @@ use super::{Done, Driver, view};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::{self, Write};
+use crate::stage::timed;
 use crate::view::PodEntry;
 
 /// Pause before a commit that failed (a full disk, as a rule) is tried again.
@@ -97,7 +98,9 @@ impl Driver {
             let db = self.node.db.clone();
             self.tasks.spawn(async move {
                 let outcome = match writes {
-                    Ok(writes) => record::commit(&db, writes).await.map_err(|error| Error::failed("record", &error)),
+                    Ok(writes) => timed("commit", record::commit(&db, writes))
+                        .await
+                        .map_err(|error| Error::failed("record", &error)),
                     Err(error) => Err(Error::failed("record", &error)),
                 };
                 Done::Committed(outcome)

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::id::PodId;
 use crate::node::Node;
 use crate::shim::{Shim, ShimError};
+use crate::stage::timed;
 
 /// Ends the shim, or cleans up after a dead one, and gives the network back. Tries everything, reports the first error.
 pub(crate) async fn release(
@@ -21,7 +22,9 @@ pub(crate) async fn release(
     let ended = end_shim_checked(node, id, shim).await;
     fail_point("pod-shim-ended");
     let detached = if attached {
-        node.network.detach(id.as_str()).await.map_err(|error| Error::failed("give the pod's network back", &error))
+        timed("stop: network", node.network.detach(id.as_str()))
+            .await
+            .map_err(|error| Error::failed("give the pod's network back", &error))
     } else {
         Ok(())
     };
@@ -46,10 +49,10 @@ async fn end_shim_checked(node: &Node, id: &PodId, shim: Option<Shim>) -> Result
         return run_delete(node, id).await;
     };
     // Again is harmless; before the first CreateSandbox there is nothing to stop.
-    if let Err(error) = shim.stop_sandbox(id.as_str()).await {
+    if let Err(error) = timed("stop: look again", shim.stop_sandbox(id.as_str())).await {
         tracing::debug!(%error, "StopSandbox before the shim's end");
     }
-    match shim.shutdown(id.as_str()).await {
+    match timed("stop: end shim", shim.shutdown(id.as_str())).await {
         Ok(()) | Err(ShimError::Gone(_)) => Ok(()),
         Err(error) => {
             tracing::warn!(%error, "the pod's shim does not end by itself");

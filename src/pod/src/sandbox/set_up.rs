@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::id::PodId;
 use crate::node::Node;
 use crate::shim::{Launched, SandboxSetup, Shim};
+use crate::stage::timed;
 
 /// A pod that is ready.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl<'a> Begun<'a> {
 
     async fn equip(self) -> Result<Equipped<'a>, Error> {
         let launch = self.node.launcher.launch(self.id.as_str(), &self.dir, self.socket);
-        match tokio::join!(launch, self.attach()) {
+        match tokio::join!(timed("pod: start shim", launch), timed("pod: network", self.attach())) {
             (Ok(launched), Ok(attachment)) => Ok(Equipped { begun: self, launched, attachment }),
             (Ok(launched), Err(error)) => {
                 Equipped { begun: self, launched, attachment: None }.undo().await;
@@ -191,8 +192,10 @@ impl Equipped<'_> {
             shm: (spec.namespaces.ipc == Scope::Pod).then(|| dir.join("shm")),
         };
         let shim = &self.launched.shim;
-        shim.create_sandbox(id.as_str(), setup).await.map_err(|error| error.into_error("make the pod's namespaces"))?;
-        let hello = shim.hello().await.map_err(|error| error.into_error("ask the pod's shim for its namespaces"))?;
+        let created = timed("pod: namespaces", shim.create_sandbox(id.as_str(), setup)).await;
+        created.map_err(|error| error.into_error("make the pod's namespaces"))?;
+        let hello = timed("pod: hello", shim.hello()).await;
+        let hello = hello.map_err(|error| error.into_error("ask the pod's shim for its namespaces"))?;
         Ok(hello.namespaces.unwrap_or_default())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -46,11 +46,13 @@ pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Con
     let work =
         request.rootfs.iter().flat_map(|mount| &mount.options).filter_map(|option| option.strip_prefix("workdir="));
     let mut mounts = Mounts { bundle: &request.bundle, made: false, work: work.map(PathBuf::from).collect() };
+    let began = Instant::now();
     for mount in &request.rootfs {
         let target = rootfs(&request.bundle);
         Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
         mounts.made = true;
     }
+    log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
     record::runtime(&request.bundle, &request.runtime)?;
     // From here on a child's end may come before its number.
     let expectation = core.reaper.expect();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use peapod_shim_protocol::extension::SandboxOptions;
 
@@ -25,7 +26,9 @@ pub(crate) async fn create(core: &Arc<Core>, netns: String, options: SandboxOpti
         hostname: options.hostname,
         sysctls: options.sysctls.into_iter().collect(),
     };
+    let began = Instant::now();
     let made = namespaces::make(&plan)?;
+    log::info("namespaces made", &[("us", &began.elapsed().as_micros())]);
     let mut mounts = Undo(Vec::new());
     for mount in &options.mounts {
         let target = Path::new(&mount.target);
@@ -36,8 +39,10 @@ pub(crate) async fn create(core: &Arc<Core>, netns: String, options: SandboxOpti
         mounts.0.push(target.to_path_buf());
     }
     if options.init {
+        let began = Instant::now();
         let user = User { uid: options.init_uid, gid: options.init_gid, groups: options.init_groups };
         core.sandbox.ensure_init(core, user).await?;
+        log::info("pod init made", &[("us", &began.elapsed().as_micros())]);
     }
     let mut state = core.sandbox.lock();
     state.netns = netns;
