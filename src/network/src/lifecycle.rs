@@ -242,6 +242,7 @@ impl Inner {
         let id = entry.attachment.id.clone();
         record::begin(&self.db, id.clone(), entry.record.slot, json).await?;
         // If the thread has failed already, its outcome says why.
+        peapod_sys::fail_point("network-recorded");
         let _ = told.send(());
         match outcome.await {
             Ok(Ok(())) => {}
@@ -249,7 +250,9 @@ impl Inner {
             Ok(Err(Trouble::Resting)) => return Err(Failure::Resting),
             Ok(Err(Trouble::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
         }
+        peapod_sys::fail_point("network-made");
         record::complete(&self.db, id.clone()).await?;
+        peapod_sys::fail_point("network-complete");
         if let Some(entry) = lock(&self.book).entries.get_mut(&id) {
             entry.complete = true;
         }
@@ -276,6 +279,7 @@ impl Inner {
         if !errors.is_empty() {
             return Err(DetachError::Steps(errors));
         }
+        peapod_sys::fail_point("network-undone");
         record::remove(&self.db, id.to_owned()).await?;
         lock(&self.book).forget(id);
         Ok(())

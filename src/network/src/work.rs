@@ -50,6 +50,7 @@ pub(crate) fn make(
     // Until here nothing would outlive this process.
     committed.recv().map_err(|_| Trouble::NotCommitted)?;
     netns::pin(&attachment.netns)?;
+    peapod_sys::fail_point("network-pinned");
     netns::ignore_routers("default")?;
     if node.settings.v6.is_some() {
         for interface in ["all", "default"] {
@@ -70,6 +71,7 @@ pub(crate) fn make(
             if error.is(Errno::EXIST) { Trouble::Resting } else { Trouble::Step(error) }
         },
     )?;
+    peapod_sys::fail_point("network-linked");
     bring_up(node, record, &mut inside)?;
     node.add(&Element::of(&attachment.ports, &attachment.ips))?;
     forget(node, record, &Which::NodesOwn(&addresses));
