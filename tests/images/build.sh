@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fixture images, made from Debian's binary packages, two small C programs and a script.
+# Fixture images, made from Debian's binary packages, small C programs and a script.
 #
 #   build.sh prepare           downloads the packages and lays out the inputs (needs the packages' network, root)
 #   build.sh push SET...       makes the images of `demo`, `tests`, `critest` and pushes them (needs the registry only)
@@ -64,6 +64,7 @@ prepare() {
     exec 9>"$dir/lock"; flock 9         # demo and tests may come at the same time
     [ "$dir/nnp" -nt "$here/nnp.c" ] || gcc -Os -static -s -o "$dir/nnp" "$here/nnp.c"
     [ "$dir/pause" -nt "$here/pause.c" ] || gcc -Os -static -s -o "$dir/pause" "$here/pause.c"
+    [ "$dir/udpecho" -nt "$here/udpecho.c" ] || gcc -Os -static -s -o "$dir/udpecho" "$here/udpecho.c"
     [ -d "$dir/shell" ] || shell_root
     [ -d "$dir/nginx" ] || nginx_root
     rm -rf "$dir/unpacked"

@@ -27,7 +27,7 @@ STAGING = 'k8s-staging-cri-tools/'
 
 
 class Inputs:
-    """The folder that build.sh filled: shell/ and nginx/ (roots), pause, nnp (programs), applets (a list)."""
+    """The folder that build.sh filled: shell/ and nginx/ (roots), pause, nnp, udpecho (programs), applets (a list)."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -120,6 +120,8 @@ def tests(reg, inputs):
     image('entrypoint', [base], {'Env': [PATH, 'FROM_IMAGE=yes', 'BOTH=image'], 'WorkingDir': '/srv/work',
           'Entrypoint': ['/bin/sh', '-c'], 'Cmd': ['echo image-cmd; echo "$FROM_IMAGE $BOTH $(pwd)"'],
           'StopSignal': 'SIGUSR1', 'User': '1000:1001', 'Labels': {'peapod.test': 'label'}})
+    image('udp', [base, one_file('bin/udpecho', inputs.program('udpecho'), mode=0o755)],
+          {'Env': [PATH], 'Cmd': ['udpecho', '7000']})
     many = [one_file(f'many/{i}', str(i)) for i in range(60)]
     image('many', [base, *many])
     # One of each way out of an image's root; nothing of it may ever appear.

@@ -142,7 +142,7 @@ fn what_is_not_there() {
             not_found(&refused);
             assert!(refused.message().contains(name), "does not name the image: {refused}");
         }
-        for name in ["", "UPPER/case", "a//b", "x:y:z", "name@sha256:short"] {
+        for name in ["", "registry.example/UPPER/case", "a//b", "x:y:z", "name@sha256:short"] {
             let refused = daemon.pull(name).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{name:?}: {refused}");
         }

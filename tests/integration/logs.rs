@@ -60,14 +60,14 @@ fn nothing_of_a_flood_is_lost() {
 fn rotation() {
     peapod(async |daemon| {
         let pod = daemon.pod("rotate").run().await;
-        let script = "trap 'echo after' USR1; echo before; while :; do sleep 0.05; done";
+        let script = "echo $$ >/pid; trap 'echo after' USR1; echo before; while :; do sleep 0.05; done";
         let container = pod.container("main").sh(script).start().await;
         container.wait_log("before").await;
         let (file, old) = (container.log_file(), container.log_file().with_extension("log.1"));
         fs::rename(&file, &old).unwrap();
         reopen(&container).await.unwrap();
         assert!(file.exists());
-        container.exec("kill -USR1 $(pgrep -o sh)").await;
+        container.exec("kill -USR1 $(cat /pid)").await;
         container.wait_log("after").await;
         assert!(!fs::read_to_string(&old).unwrap().contains("after"));
     });
@@ -77,7 +77,7 @@ fn rotation() {
 fn a_failed_reopen_changes_nothing() {
     peapod(async |daemon| {
         let pod = daemon.pod("stay").run().await;
-        let script = "trap 'echo after' USR1; echo before; while :; do sleep 0.05; done";
+        let script = "echo $$ >/pid; trap 'echo after' USR1; echo before; while :; do sleep 0.05; done";
         let container = pod.container("main").sh(script).start().await;
         container.wait_log("before").await;
         let folder = std::path::PathBuf::from(&pod.config.log_directory);
@@ -86,7 +86,7 @@ fn a_failed_reopen_changes_nothing() {
         reopen(&container).await.unwrap_err();
         assert!(!folder.exists(), "the failed reopen made something");
         fs::rename(&moved, &folder).unwrap();
-        container.exec("kill -USR1 $(pgrep -o sh)").await;
+        container.exec("kill -USR1 $(cat /pid)").await;
         container.wait_log("after").await;
 
         container.stop(0).await.unwrap();
@@ -155,7 +155,7 @@ fn a_full_disk_stops_no_container() {
         let log = container.log();
         assert!(log.last().unwrap().text == "and again", "{log:?}");
         assert!(
-            log.iter().any(|line| line.text.chars().any(|c| c.is_ascii_digit()) && line.text.contains("drop")),
+            log.iter().any(|line| line.text.chars().any(|c| c.is_ascii_digit()) && line.text.contains("lost")),
             "says nothing of lost lines"
         );
         pod.remove().await.unwrap();

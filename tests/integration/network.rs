@@ -87,7 +87,7 @@ fn host_ports_answer_everywhere_and_go_with_the_pod() {
         let client = daemon.pod("client").run().await;
         for from in [&client, &pod] {
             let shell = from.container("shell").sh("sleep 1000").start().await;
-            let text = shell.exec(&format!("wget -T 5 -qO- http://{NODE}:{port}/")).await;
+            let text = shell.exec(&format!("wget -qO- http://{NODE}:{port}/")).await;
             assert!(text.contains("fixture web server"), "{text}");
         }
         pod.stop().await.unwrap();
@@ -116,16 +116,16 @@ fn udp_ports() {
     peapod(async |daemon| {
         let port = host_port();
         let pod = daemon.pod("udp").protocol_port(v1::Protocol::Udp, 7000, port).run().await;
-        let listener = pod.container("main").sh("echo up; exec nc -u -l -p 7000").start().await;
-        listener.wait_log("up").await;
+        let listener = pod.container("main").image("peapod/test-udp:1").start().await;
+        assert_eq!(listener.state().await, v1::ContainerState::ContainerRunning);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut round = 0;
-        wait_for("a datagram arrives", async || {
-            round += 1;
-            socket
-                .send_to(format!("datagram {round}\n").as_bytes(), ("127.0.0.1", u16::try_from(port).unwrap()))
-                .unwrap();
-            listener.log().iter().any(|line| line.text.contains("datagram"))
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        wait_for("a datagram comes back", async || {
+            let port = u16::try_from(port).unwrap();
+            let mut data = [0; 16];
+            socket.send_to(b"there and back", ("127.0.0.1", port)).unwrap();
+            // From where it was sent to: the way back is translated as well.
+            matches!(socket.recv_from(&mut data), Ok((14, from)) if from.port() == port)
         })
         .await;
     });
@@ -176,7 +176,7 @@ fn both_families() {
         answers(six, 80).await;
         answers("127.0.0.1", port).await;
         let client = daemon.pod("client").run().await;
-        let text = client.container("main").sh(&format!("wget -T 5 -qO- http://[{six}]/")).output().await;
+        let text = client.container("main").sh(&format!("wget -qO- http://[{six}]/")).output().await;
         assert!(text.contains("fixture web server"));
     });
 }

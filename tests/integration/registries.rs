@@ -124,17 +124,24 @@ fn https_with_a_certificate_of_ones_own() {
 struct Stalling {
     address: SocketAddr,
     left: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
 }
 
 impl Stalling {
     async fn start(bytes: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stalling = Self { address: listener.local_addr().unwrap(), left: Arc::new(AtomicU64::new(bytes)) };
-        let left = Arc::clone(&stalling.left);
+        let address = listener.local_addr().unwrap();
+        let stalling = Self { address, left: Arc::new(AtomicU64::new(bytes)), open: Arc::default() };
+        let (left, open) = (Arc::clone(&stalling.left), Arc::clone(&stalling.open));
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(Self::carry(client, Arc::clone(&left)));
+                let (left, open) = (Arc::clone(&left), Arc::clone(&open));
+                tokio::spawn(async move {
+                    open.fetch_add(1, Ordering::SeqCst);
+                    Self::carry(client, left).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         stalling
@@ -144,19 +151,26 @@ impl Stalling {
         let server = TcpStream::connect(&Programs::get().registry).await.unwrap();
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
-        let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-        let mut buffer = vec![0; 16 << 10];
-        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-            let before =
-                left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_sub(length as u64)));
-            if before == Ok(0) {
-                std::future::pending::<()>().await;
+        let up = tokio::io::copy(&mut from_client, &mut to_server);
+        let down = async {
+            let mut buffer = vec![0; 16 << 10];
+            while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                let length64 = length as u64;
+                let before =
+                    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_sub(length64)));
+                if before == Ok(0) {
+                    std::future::pending::<()>().await;
+                }
+                if to_client.write_all(&buffer[..length]).await.is_err() {
+                    break;
+                }
             }
-            if to_client.write_all(&buffer[..length]).await.is_err() {
-                break;
-            }
+        };
+        // Ends with the side that closes first.
+        tokio::select! {
+            _ = up => {}
+            () = down => {}
         }
-        up.abort();
     }
 }
 
@@ -193,7 +207,8 @@ fn a_pull_that_nobody_waits_for_ends() {
             done = pull => panic!("it can't have ended: {done:?}"),
             () = stalls => {}
         }
-        // The stalled connection is given up, so a new pull need not wait for it.
+        // The transfer is given up, so a new pull need not wait for it.
+        wait_for("the connections are closed", async || slow.open.load(Ordering::SeqCst) == 0).await;
         slow.left.store(u64::MAX, Ordering::SeqCst);
         tokio::time::timeout(std::time::Duration::from_secs(15), pull_as(daemon, &image, None)).await.unwrap().unwrap();
     });

@@ -27,6 +27,9 @@ pub(crate) fn all(place: &Place) {
         let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
     let _ = umount2(&place.run_root(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+    for table in leaks::tables(place) {
+        leaks::nft(&format!("delete table {table}"));
+    }
     if Path::new("/sys/class/net").join(place.bridge()).exists() {
         let _ = Command::new("ip").args(["link", "delete", &place.bridge()]).status();
     }

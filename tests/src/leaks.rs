@@ -48,7 +48,9 @@ fn processes(place: &Place) -> Vec<String> {
         .into_iter()
         .filter_map(|path| {
             let line = fs::read_to_string(path.join("cmdline")).ok()?.replace('\0', " ");
-            line.contains(pods.to_str()?).then(|| format!("process {} {line}", path.display()))
+            let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let doing = || format!("{}; {}", read("wchan"), read("stack").replace('\n', " "));
+            line.contains(pods.to_str()?).then(|| format!("process {} {line}({})", path.display(), doing()))
         })
         .collect()
 }
@@ -86,9 +88,7 @@ fn ports(place: &Place) -> Vec<String> {
 
 /// Rules and set elements that name a pod's address.
 fn rules(place: &Place) -> Vec<String> {
-    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is not installed");
     let subnet = format!("{}.", place.subnet());
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let names_pod = |line: &str| {
         line.match_indices(&subnet).any(|(at, _)| {
             let last: String = line[at + subnet.len()..].chars().take_while(char::is_ascii_digit).collect();
@@ -96,7 +96,20 @@ fn rules(place: &Place) -> Vec<String> {
             !matches!(last.as_str(), "0" | "1" | "255")
         })
     };
+    let text: String = tables(place).iter().map(|table| nft(&format!("list table {table}"))).collect();
     text.lines().filter(|line| names_pod(line)).map(|line| format!("rule {}", line.trim())).collect()
+}
+
+/// The daemon's tables, as `family name`. Listing all rules of the node would take a second once it has a hundred tables.
+pub(crate) fn tables(place: &Place) -> Vec<String> {
+    let text = nft("list tables");
+    let all = text.lines().filter_map(|line| line.strip_prefix("table "));
+    all.filter(|table| table.split(['_', '-', ' ']).any(|word| word == place.bridge())).map(str::to_owned).collect()
+}
+
+pub(crate) fn nft(arguments: &str) -> String {
+    let output = Command::new("nft").args(arguments.split(' ')).output().expect("nft is not installed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
