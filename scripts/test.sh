@@ -4,7 +4,7 @@
 #   scripts/test.sh [PART...]      build lint unit house integration crictl critest kubelet
 #
 # ONLY       words: integration tests whose names have one of them
-# HANDLERS   for critest (default: crun); FOCUS a regular expression of spec names
+# HANDLERS   for critest (default: crun runc); FOCUS a regular expression of spec names
 # NODE       name of the node (default: peatest)
 #
 # Everything that makes pods runs in a node of its own (tests/node.sh), which is gone afterwards.
@@ -81,7 +81,7 @@ for part in "${parts[@]}"; do
         case $part in
         integration) step integration integration ;;
         crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
-        critest) for h in ${HANDLERS:-crun}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
+        critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
         kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
         esac ;;
     *) echo "no part $part: build lint house unit integration crictl critest kubelet" >&2; exit 2 ;;
