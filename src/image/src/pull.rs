@@ -10,6 +10,7 @@ use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::{Fetched, Session};
 use crate::store::Store;
+use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ impl Pull {
             return Ok(image);
         }
         let (bytes, manifest) = self.choose(&top).await?;
+        fail_point("pull-manifest");
         let config = self.session.config(&manifest.config.digest).await?;
         let id = ImageId(manifest.config.digest.clone());
         if self.store.shown.get().by_id(&id).is_some()
@@ -65,6 +67,7 @@ impl Pull {
             return Err(self.unusable(format!("its manifest has {layers} layers, its configuration {diffs}")));
         }
         let (layers, _hold) = self.layers(&manifest.layers, &diff_ids).await?;
+        fail_point("pull-layers");
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
         self.store.commit(image, layers, self.names(&top.digest)).await
     }

@@ -13,6 +13,7 @@ use crate::registry::Clients;
 use crate::unpack::remove_tree;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
+use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,7 @@ impl Store {
         let (root, dir) = (self.config.state_root.clone(), self.layers_dir());
         let placing = tokio::task::spawn_blocking(move || place(&root, &dir, &chains, &present, layers));
         let layers = placing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
+        fail_point("pull-placed");
         let rows: Vec<LayerRow> = layers.iter().map(|layer| layer.row()).collect();
         let (recorded, after) = self
             .change(move |tx| {
@@ -133,6 +135,7 @@ impl Store {
                 records::present(tx, &chains)
             })
             .await?;
+        fail_point("pull-recorded");
         for layer in &layers {
             if let Some(short) = recorded.get(&layer.chain_id) {
                 layer.recorded_as(short);
@@ -167,6 +170,9 @@ impl Store {
     async fn sweep(&self) -> Result<(), StoreError> {
         let holds = Arc::clone(&self.holds);
         let (gone, _) = self.change(move |tx| records::sweep(tx, |chain| holds.is_held(chain))).await?;
+        if !gone.is_empty() {
+            fail_point("sweep-recorded");
+        }
         let paths: Vec<PathBuf> = gone.iter().map(|short| self.layers_dir().join(short)).collect();
         remove_all(paths).await;
         Ok(())

@@ -78,6 +78,11 @@ impl Network {
         book.entries.get(id).filter(|entry| entry.complete && !entry.leaving).map(|entry| Arc::clone(&entry.attachment))
     }
 
+    /// The ids of all attachments, also of those that are being made or taken away. No I/O.
+    pub fn ids(&self) -> Vec<String> {
+        lock(&self.inner.book).entries.keys().cloned().collect()
+    }
+
     /// Makes a network namespace, connects it, gives it an address and the ports; all of it works when this returns.
     /// The same request again gives the same attachment.
     ///

@@ -25,6 +25,8 @@ pub struct Config {
     pub shim_cgroup: String,
     /// Containers' cgroups are made by systemd.
     pub systemd_cgroup: bool,
+    /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.
+    pub boot_id_file: PathBuf,
     /// How long an RPC waits for one operation before it says which stage it is in.
     pub operation_timeout: Duration,
     /// How long an exec's output is awaited after its process ended.

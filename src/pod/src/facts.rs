@@ -28,11 +28,6 @@ pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
     }
 }
 
-/// The id of this boot.
-pub(crate) fn boot_id() -> String {
-    read("/proc/sys/kernel/random/boot_id").trim().to_owned()
-}
-
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }

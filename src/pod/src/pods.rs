@@ -29,6 +29,8 @@ use crate::shim::Launcher;
 use crate::sweep::{Known, Sweep};
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
+/// How many owners of a pod's name may vanish while a pod of that name is asked for.
+const RUN_TRIES: usize = 8;
 /// Beyond a container's grace, how long its end is awaited before the call gives up.
 const KILL_MARGIN: Duration = Duration::from_secs(30);
 
@@ -68,6 +70,10 @@ impl Pods {
             std::fs::create_dir_all(&path)
                 .map_err(|source| OpenError::Node { step: format!("can't make {}", path.display()), source })?;
         }
+        let boot_id = std::fs::read_to_string(&config.boot_id_file).map_err(|source| OpenError::Node {
+            step: format!("can't read this boot's id from {}", config.boot_id_file.display()),
+            source,
+        })?;
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
         let shims =
             hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
@@ -78,7 +84,7 @@ impl Pods {
         let node = Arc::new(Node {
             launcher,
             facts,
-            boot_id: facts::boot_id(),
+            boot_id: boot_id.trim().to_owned(),
             db: parts.db,
             images: parts.images,
             network: parts.network,
@@ -100,10 +106,12 @@ impl Pods {
             LoadError::Content { id, reason } => OpenError::Record { id, reason },
         })?;
         let now = clock::now();
-        let pods: Vec<Pod> = loaded
+        let mut pods: Vec<Pod> = loaded
             .into_iter()
             .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now)))
             .collect();
+        // A half-made one has its name only as long as no other has it.
+        pods.sort_by_key(|pod| pod.record.phase == PodPhase::Setup);
         for pod in &pods {
             if let Some(entry) = crate::driver::entry(&self.node, pod) {
                 self.node.show(&entry);
@@ -116,12 +124,8 @@ impl Pods {
         let sweep = Sweep::list(Arc::clone(&self.node), &known).await;
         self.node.leftovers.spawn(sweep.run());
         for pod in pods {
-            let name = pod.spec.metadata.clone();
-            let id = pod.id.clone();
-            let _ = self.node.registry.reserve::<Error>(&name, || {
-                let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded);
-                Ok((id, handle, task))
-            });
+            let (name, id) = (pod.spec.metadata.clone(), pod.id.clone());
+            self.node.registry.add(name, id, || Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded));
         }
         Ok(())
     }
@@ -139,13 +143,17 @@ impl Pods {
     pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
         self.node.runtime(&spec.runtime_handler)?;
         let spec = Arc::new(spec);
-        let handle = self.node.registry.reserve(&spec.metadata, || self.new_driver(&spec))?;
-        let name = format!("{}/{}", spec.metadata.namespace, spec.metadata.name);
-        let (answer, result) = oneshot::channel();
-        match handle.send(Request::Run { spec, answer }).await {
-            Ok(()) => self.wait("the pod", &handle, result, || Error::no_pod(name)).await,
-            Err(Closed) => Err(self.gone(|| Error::no_pod(name))),
+        for _ in 0..RUN_TRIES {
+            let handle = self.node.registry.reserve(&spec.metadata, || self.new_driver(&spec))?;
+            let (answer, result) = oneshot::channel();
+            if handle.send(Request::Run { spec: Arc::clone(&spec), answer }).await.is_ok()
+                && let Some(outcome) = self.wait_or_gone("the pod", &handle, result).await
+            {
+                return outcome;
+            }
+            // What had the name is gone this moment: it was removed, or an earlier daemon had left it half made.
         }
+        Err(self.gone(|| Error::no_pod(format!("{}/{}", spec.metadata.namespace, spec.metadata.name))))
     }
 
     fn new_driver(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {

@@ -148,6 +148,8 @@ pub(crate) struct Loaded {
     pub(crate) spec: PodSpec,
     pub(crate) state: PodState,
     pub(crate) containers: Vec<(ContainerId, ContainerSpec, ContainerState)>,
+    /// It was written in another boot.
+    pub(crate) rebooted: bool,
 }
 
 type Row = (String, String, String);
@@ -174,6 +176,7 @@ pub(crate) async fn load(db: &Database) -> Result<Vec<Loaded>, LoadError> {
             state: decode(&id, &state)?,
             id: decode_id(&id)?,
             containers: Vec::new(),
+            rebooted: false,
         };
         for (_, (container, spec, state)) in containers.iter().filter(|(pod, _)| *pod == id) {
             pod.containers.push((decode_id(container)?, decode(container, spec)?, decode(container, state)?));

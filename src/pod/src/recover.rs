@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use peapod_shim_protocol::containerd::protobuf::MessageField;
 
+use crate::container::{self, Fate};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
@@ -13,14 +14,16 @@ use crate::record::{ContainerPhase, Ended, Loaded, PodPhase, PodState};
 use crate::sandbox::{self, SetUp};
 use crate::shim::Shim;
 
-/// How long a pod's shim may take to answer the new daemon.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What the first snapshot says about a pod: nothing of another boot runs any more.
 pub(crate) fn as_of_this_boot(mut loaded: Loaded, boot_id: &str, now: i64) -> Loaded {
     if loaded.state.boot_id == boot_id {
         return loaded;
     }
+    loaded.rebooted = true;
+    boot_id.clone_into(&mut loaded.state.boot_id);
     if loaded.state.phase == PodPhase::Ready {
         loaded.state.phase = PodPhase::Broken;
     }
@@ -43,29 +46,53 @@ pub(crate) fn as_of_this_boot(mut loaded: Loaded, boot_id: &str, now: i64) -> Lo
     loaded
 }
 
+/// A pod whose shim lives.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) set_up: SetUp,
+    /// Of the containers that had, or may have had, a process.
+    pub(crate) fates: Vec<(ContainerId, Fate)>,
+}
+
 /// Finds a recorded pod's shim again. An error means that there is none.
-pub(crate) async fn reconnect(node: &Node, record: &PodState) -> Result<SetUp, Error> {
-    if record.phase != PodPhase::Ready && record.phase != PodPhase::Broken {
-        return Err(Error::Failed { step: "recover the pod".to_owned(), reason: "it has no shim".to_owned() });
+pub(crate) async fn reconnect(
+    node: &Node,
+    id: &PodId,
+    record: &PodState,
+    containers: Vec<(ContainerId, bool)>,
+) -> Result<Found, Error> {
+    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket)).await.map_err(|_| Error::Failed {
+        step: "recover the pod".to_owned(),
+        reason: format!("its shim does not answer within {} s", LIMIT.as_secs()),
+    })?;
+    let (shim, shim_pid, namespaces) = greeted?;
+    let mut fates = Vec::with_capacity(containers.len());
+    for (container, starting) in containers {
+        let fate = match container::fate(node, &shim, id, &container, starting).await {
+            Ok(fate) => fate,
+            Err(error) if starting => {
+                tracing::error!(container = container.short(), %error, "an unfinished start counts as the container's end");
+                Fate::Ended(None)
+            }
+            Err(error) => {
+                tracing::warn!(container = container.short(), %error, "the container counts as running");
+                continue;
+            }
+        };
+        if matches!(fate, Fate::Running { .. }) {
+            container::end_abandoned(&shim, &container, &node.bundle(id, &container)).await;
+        }
+        fates.push((container, fate));
     }
-    if record.boot_id != node.boot_id {
-        return Err(Error::Failed { step: "recover the pod".to_owned(), reason: "the node was restarted".to_owned() });
-    }
-    match tokio::time::timeout(LIMIT, greet(&record.socket)).await {
-        Ok(Ok((shim, pid, namespaces))) => Ok(SetUp {
-            shim,
-            shim_pid: pid,
-            namespaces: namespaces.unwrap_or_default(),
-            attached: record.attached,
-            ips: record.ips.clone(),
-            netns: record.netns.clone(),
-        }),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::Failed {
-            step: "recover the pod".to_owned(),
-            reason: format!("its shim does not answer within {} s", LIMIT.as_secs()),
-        }),
-    }
+    let set_up = SetUp {
+        shim,
+        shim_pid,
+        namespaces: namespaces.unwrap_or_default(),
+        attached: record.attached,
+        ips: record.ips.clone(),
+        netns: record.netns.clone(),
+    };
+    Ok(Found { set_up, fates })
 }
 
 async fn greet(socket: &Path) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Error> {
@@ -75,18 +102,8 @@ async fn greet(socket: &Path) -> Result<(Shim, u32, MessageField<peapod_shim_pro
 }
 
 /// Takes back a pod that was being made when the daemon died.
-pub(crate) async fn take_back(
-    node: &Arc<Node>,
-    id: &PodId,
-    state: &PodState,
-    containers: &[ContainerId],
-) -> Result<(), Error> {
+pub(crate) async fn take_back(node: &Arc<Node>, id: &PodId, state: &PodState) -> Result<(), Error> {
     let shim = tokio::time::timeout(LIMIT, Shim::connect(&state.socket)).await.ok().and_then(Result::ok);
     let released = sandbox::release(node, id, shim, &state.socket, true).await;
-    for container in containers {
-        if let Err(error) = node.images.release(container.as_str()).await {
-            tracing::warn!(%error, "a lease of a half-made container stays until the next start");
-        }
-    }
     released.and(sandbox::remove_files(node, id).await)
 }

@@ -40,6 +40,15 @@ impl Registry {
         Ok(handle)
     }
 
+    /// A recorded pod with the driver that `start` makes. It has its name unless another one has it already.
+    pub(crate) fn add(&self, name: PodMetadata, id: PodId, start: impl FnOnce() -> (Handle, JoinHandle<()>)) {
+        let mut inner = self.lock();
+        // Under the lock: a driver that is through at once is then forgotten after this, not before.
+        let (handle, task) = start();
+        inner.names.entry(name.clone()).or_insert_with(|| id.clone());
+        inner.pods.insert(id, (name, handle, task));
+    }
+
     /// A pod's driver.
     pub(crate) fn get(&self, id: &PodId) -> Option<Handle> {
         self.lock().pods.get(id).map(|(_, handle, _)| handle.clone())

@@ -22,6 +22,8 @@ pub(crate) struct Sweep {
     pods: Vec<String>,
     writable: Vec<String>,
     leases: Vec<String>,
+    networks: Vec<String>,
+    sockets: Vec<String>,
 }
 
 impl Sweep {
@@ -40,12 +42,15 @@ impl Sweep {
                 Vec::new()
             }
         };
-        Self { node, pods, writable, leases }
+        let networks = node.network.ids().into_iter().filter(|id| !known.pods.contains(id.as_str())).collect();
+        let named: HashSet<_> = known.pods.iter().filter_map(|id| socket_name(&node, id)).collect();
+        let sockets = unknown(&node.config.run_root.join("s"), &named);
+        Self { node, pods, writable, leases, networks, sockets }
     }
 
     /// Gives it back. What fails is logged and found again by the next start.
     pub(crate) async fn run(self) {
-        let Self { node, pods, writable, leases } = self;
+        let Self { node, pods, writable, leases, networks, sockets } = self;
         for name in pods {
             let Ok(id) = serde_json::from_value::<PodId>(name.clone().into()) else { continue };
             let outcome = sandbox::release(&node, &id, None, &node.socket(&id), true).await;
@@ -62,7 +67,23 @@ impl Sweep {
             let outcome = node.images.release(&holder).await;
             said("lease", &holder, outcome.map_err(|error| error.to_string()));
         }
+        for id in networks {
+            let outcome = node.network.detach(&id).await;
+            said("network", &id, outcome.map_err(|error| error.to_string()));
+        }
+        for name in sockets {
+            match std::fs::remove_file(node.config.run_root.join("s").join(&name)) {
+                // The pod's release took it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                outcome => said("socket", &name, outcome.map_err(|error| error.to_string())),
+            }
+        }
     }
+}
+
+/// The file name of a pod's socket.
+fn socket_name(node: &Node, id: &PodId) -> Option<String> {
+    Some(node.socket(id).file_name()?.to_str()?.to_owned())
 }
 
 fn said(what: &'static str, name: &str, outcome: Result<(), String>) {

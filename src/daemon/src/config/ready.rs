@@ -58,6 +58,7 @@ impl Config {
         let state_root = root.path("state_root", "/var/lib/peapod");
         let run_root = root.path("run_root", "/run/peapod");
         check_run_root(&root, &run_root);
+        let boot_id_file = root.path("boot_id_file", "/proc/sys/kernel/random/boot_id");
         let grpc = Grpc::read(root.section("grpc"), &run_root);
         let log = Log::read(root.section("log"));
         let timeouts = Timeouts::read(root.section("timeouts"));
@@ -77,6 +78,7 @@ impl Config {
             cgroup_parent: cgroup.parent,
             shim_cgroup: cgroup.shims,
             systemd_cgroup: false,
+            boot_id_file,
             operation_timeout: timeouts.operation,
             exec_drain: timeouts.exec_drain,
         };

@@ -52,7 +52,7 @@ fn all_mistakes_at_once_with_their_lines() {
     )
     .unwrap_err();
     for expected in [
-        "/config.toml:1: state_rot: is not a key that peapod knows; here there are: state_root, run_root, grpc",
+        "/config.toml:1: state_rot: is not a key that peapod knows; here there are: state_root, run_root, boot_id_file, grpc",
         "/config.toml:2: run_root: \"relative\" is not an absolute path",
         "/config.toml:4: grpc.mode: \"0999\" is not a file mode in octal digits",
         "/config.toml:5: grpc.max_message_bytes: 1 is out of range",

@@ -10,6 +10,7 @@ use crate::manifest::Blob;
 use crate::registry::Session;
 use crate::scratch::Scratch;
 use crate::unpack::{Unpacked, unpack};
+use peapod_sys::fail_point;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -105,6 +106,7 @@ impl Fetcher {
                 return Err(error.about(&blob.digest));
             }
         };
+        fail_point("pull-unpacked");
         // Unpacked or wrong, the compressed bytes have no further use.
         forget(&path);
         if unpacked.blob != blob.digest {
@@ -130,6 +132,7 @@ impl Fetcher {
             let diff = dir.path().join("diff");
             std::fs::create_dir(&diff).map_err(disk)?;
             let root = OwnedFd::from(File::open(&diff).map_err(disk)?);
+            fail_point("pull-scratch");
             let unpacked = unpack(reader, root).map_err(|error| UnpackFailure::Archive(Box::new(error)))?;
             Ok((unpacked, dir))
         });

@@ -15,6 +15,9 @@ use crate::shim::{Shim, ShimError};
 /// How long a killed command may take to be gone.
 const REAPED: Duration = Duration::from_secs(5);
 
+/// Folder of a bundle with the pipes of its commands.
+const DIR: &str = "exec";
+
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct ExecRequest {
@@ -138,7 +141,7 @@ struct Exec<'a> {
 impl<'a> Exec<'a> {
     fn new(node: &'a Node, shim: &'a Shim, container: &'a ContainerId, bundle: &Path) -> Result<Self, Error> {
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
-        let (id, dir) = (id.short().to_owned(), bundle.join("exec"));
+        let (id, dir) = (id.short().to_owned(), bundle.join(DIR));
         std::fs::create_dir_all(&dir).map_err(|error| Error::failed(format!("make {}", dir.display()), &error))?;
         Ok(Self { node, shim, container, dir, id, finished: false })
     }
@@ -174,6 +177,22 @@ impl<'a> Exec<'a> {
     async fn finish(mut self) {
         self.finished = true;
         forget(self.shim, self.container, &self.id).await;
+    }
+}
+
+/// Ends the commands that an earlier daemon was running when it died: nobody waits for them any more.
+pub(crate) async fn end_abandoned(shim: &Shim, container: &ContainerId, bundle: &Path) {
+    let Ok(entries) = std::fs::read_dir(bundle.join(DIR)) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let stem = path.file_stem().and_then(|name| name.to_str());
+        if let (Some(exec), Some("out")) = (stem, path.extension().and_then(|name| name.to_str())) {
+            if let Err(error) = shim.kill_exec(container.as_str(), exec).await {
+                tracing::debug!(container = container.short(), %error, "an abandoned command could not be killed");
+            }
+            forget(shim, container, exec).await;
+        }
+        // Nobody reads it any more.
+        let _ = std::fs::remove_file(&path);
     }
 }
 

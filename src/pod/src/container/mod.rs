@@ -3,6 +3,7 @@
 mod create;
 mod devices;
 mod exec;
+mod fate;
 mod mounts;
 mod remove;
 mod spec;
@@ -10,10 +11,11 @@ mod start;
 mod update;
 
 pub(crate) use create::{Prepared, create};
-pub(crate) use exec::exec_sync;
 pub use exec::{ExecOutput, ExecRequest};
+pub(crate) use exec::{end_abandoned, exec_sync};
+pub(crate) use fate::{Fate, fate};
 pub(crate) use remove::remove;
-pub(crate) use start::{StartInput, Started, resume_start, start};
+pub(crate) use start::{StartInput, Started, start};
 pub(crate) use update::update;
 
 use peapod_shim_protocol::exit::Exit;

@@ -103,22 +103,6 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     }
 }
 
-/// What became of a start that an earlier daemon did not see the end of: a process that runs is a start that succeeded;
-/// anything less is taken back.
-pub(crate) async fn resume_start(shim: &Shim, id: &ContainerId) -> Result<Started, Error> {
-    match shim.state(id.as_str()).await {
-        Ok(state) if state.running => Ok(Started { pid: state.pid, at: clock::now(), namespaces: None }),
-        Ok(_) | Err(crate::shim::ShimError::NotFound(_)) => {
-            shim.delete(id.as_str(), "").await.map_err(|error| error.into_error("take back an unfinished start"))?;
-            Err(Error::Failed {
-                step: "start the container".to_owned(),
-                reason: "the daemon ended while it was being started".to_owned(),
-            })
-        }
-        Err(error) => Err(error.into_error("ask for the container's state")),
-    }
-}
-
 /// Everything on disk that the OCI runtime and the shim expect.
 fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool, config: &[u8]) -> io::Result<()> {
     std::fs::create_dir_all(bundle.join("rootfs"))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peapod_spec::container::Resources;
+use peapod_sys::fail_point;
 
 use super::answer;
 use super::state::{Life, Made};
@@ -48,6 +49,7 @@ impl Driver {
         self.pod_changed();
         self.then(|driver, committed| match committed {
             Ok(()) => {
+                fail_point("pod-ready");
                 let id = driver.pod.id.clone();
                 tracing::info!(ips = ?driver.pod.record.ips, "pod ready");
                 driver.pod.run.deliver(&Ok(id));
@@ -95,7 +97,10 @@ impl Driver {
     fn create_committed(&mut self, id: &ContainerId, committed: &Result<(), Error>) {
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
         match committed {
-            Ok(()) => entry.create.deliver(&Ok(id.clone())),
+            Ok(()) => {
+                fail_point("container-recorded");
+                entry.create.deliver(&Ok(id.clone()));
+            }
             Err(error) => {
                 entry.create.deliver(&Err(error.clone()));
                 self.remove_container_requested(id, None);
@@ -107,6 +112,7 @@ impl Driver {
 
     fn started(&mut self, id: &ContainerId, outcome: Result<Started, Error>) {
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        entry.starting = false;
         let Life::Made(made) = &mut entry.life else { return };
         let result = match outcome {
             Ok(started) => {
@@ -138,6 +144,7 @@ impl Driver {
         let id = id.clone();
         let done = id.clone();
         self.then(move |driver, _| {
+            fail_point("start-running");
             // Whether it could be recorded or not, the process runs: the answer says so.
             if let Some(entry) = driver.pod.containers.get_mut(&done) {
                 entry.start.deliver(&result);
@@ -189,6 +196,7 @@ impl Driver {
             made.record.held = outcome.is_err() && self.pod.shim.is_some();
         }
         self.container_changed(id);
+        fail_point("exit-cleaned");
         self.continue_container_removal(id);
         self.continue_stop();
     }
@@ -207,6 +215,7 @@ impl Driver {
         self.pod.containers.remove(id);
         self.container_gone(id);
         self.then(move |driver, committed| {
+            fail_point("container-gone");
             answer::all(&mut waiters, committed);
             driver.continue_stop();
             driver.continue_removal();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peapod_spec::container::{ContainerSpec, Resources};
+use peapod_sys::fail_point;
 
 use super::answer;
 use super::state::{Container, Life};
@@ -122,12 +123,48 @@ impl Driver {
         let record = made.record.clone();
         let id = id.clone();
         self.container_changed(&id);
-        self.tasks.spawn(async move {
-            let input =
-                container::StartInput { pod_id: &pod_id, pod: &pod, id: &id, spec: &spec, record, namespaces, target };
-            let outcome = container::start(&node, &shim, input).await;
-            Done::Started(id, outcome)
+        // Before a record leads to it, nothing of it is made.
+        self.then(move |driver, committed| match committed {
+            Ok(()) => {
+                fail_point("start-recorded");
+                if let Some(entry) = driver.pod.containers.get_mut(&id) {
+                    entry.starting = true;
+                }
+                driver.tasks.spawn(async move {
+                    let input = container::StartInput {
+                        pod_id: &pod_id,
+                        pod: &pod,
+                        id: &id,
+                        spec: &spec,
+                        record,
+                        namespaces,
+                        target,
+                    };
+                    let outcome = container::start(&node, &shim, input).await;
+                    Done::Started(id, outcome)
+                });
+            }
+            Err(error) => {
+                if let Some(entry) = driver.pod.containers.get_mut(&id) {
+                    entry.start.deliver(&Err(error.clone()));
+                }
+                driver.not_started(&id);
+            }
         });
+    }
+
+    /// A start came to nothing and left nothing: it can be asked for again.
+    pub(super) fn not_started(&mut self, id: &ContainerId) {
+        let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        answer::all(&mut entry.stop_waiters, &Ok(()));
+        if let Some(made) = entry.made_mut() {
+            made.record.phase = ContainerPhase::Created;
+            made.record.held = false;
+            made.record.stop_deadline = None;
+        }
+        self.container_changed(id);
+        self.continue_container_removal(id);
+        self.continue_stop();
     }
 
     pub(super) fn stop_container_requested(&mut self, id: &ContainerId, deadline: i64, waiter: Option<Waiter<()>>) {
@@ -161,7 +198,9 @@ impl Driver {
         self.container_changed(&id);
         if let (true, Some(shim)) = (running, shim) {
             self.tasks.spawn(async move {
+                fail_point("stop-asked");
                 let outcome = shim.stop(id.as_str(), signal, deadline).await;
+                fail_point("stop-sent");
                 Done::StopSent(id, outcome)
             });
         }

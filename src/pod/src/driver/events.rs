@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::{Event, event};
+use peapod_sys::fail_point;
 
 use super::answer;
 use super::state::Life;
@@ -32,7 +33,7 @@ pub(super) fn ended(exit: &Exit) -> Ended {
 }
 
 /// The end of a container of which nothing is known but that it is over.
-fn unknown_end(started_at: i64) -> Ended {
+pub(super) fn unknown_end(started_at: i64) -> Ended {
     Ended {
         started_at,
         finished_at: clock::now(),
@@ -83,6 +84,8 @@ impl Driver {
         self.pod.record.last_event = event.seq;
         self.pod_changed();
         match event.kind {
+            // It was created and taken back: no end of anything that was ever started.
+            Some(event::Kind::Exited(exited)) if exited.started_at == 0 => {}
             Some(event::Kind::Exited(exited)) => {
                 let exit = Exit {
                     code: exited.code,
@@ -112,14 +115,18 @@ impl Driver {
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
         let Life::Made(made) = &mut entry.life else { return };
         match made.record.phase {
-            ContainerPhase::Starting => made.early_exit = Some(end),
-            ContainerPhase::Running { .. } => {
+            // The end of its start, which is on the way, comes first.
+            ContainerPhase::Starting if entry.starting => made.early_exit = Some(end),
+            ContainerPhase::Starting | ContainerPhase::Running { .. } => {
                 tracing::info!(container = id.short(), code = end.code, reason = end.reason, "container ended");
                 made.record.phase = ContainerPhase::Exited(end);
                 entry.cleaning = true;
                 self.container_changed(id);
                 let id = id.clone();
-                self.then(move |driver, _| driver.container_ended(&id));
+                self.then(move |driver, _| {
+                    fail_point("exit-recorded");
+                    driver.container_ended(&id);
+                });
             }
             ContainerPhase::Created | ContainerPhase::Exited(_) => {}
         }
@@ -148,6 +155,11 @@ impl Driver {
         }
         self.pod.record.phase = PodPhase::Broken;
         self.pod_changed();
+        self.kill_rest();
+    }
+
+    /// Ends what still runs in a pod that is not ready any more; a stop does it by itself.
+    pub(super) fn kill_rest(&mut self) {
         if let (Some(shim), None) = (self.pod.shim.clone(), &self.pod.stopping) {
             let id = self.pod.id.clone();
             self.tasks.spawn(async move {
@@ -174,6 +186,9 @@ impl Driver {
 
     /// Kills and unmounts what a dead shim left.
     pub(super) fn begin_clean_up(&mut self) {
+        if std::mem::replace(&mut self.pod.cleaning_up, true) {
+            return;
+        }
         let (node, id) = (Arc::clone(&self.node), self.pod.id.clone());
         let running: Vec<ContainerId> = self
             .pod
@@ -187,13 +202,33 @@ impl Driver {
         self.tasks.spawn(async move { Done::CleanedUp(sandbox::clean_up(&node, &id, running).await) });
     }
 
+    /// A shim's clean-up took what containers held that had ended before.
+    fn nothing_held(&mut self) {
+        let mut changed = Vec::new();
+        for (id, entry) in &mut self.pod.containers {
+            let cleaning = entry.cleaning;
+            if let Some(made) = entry.made_mut()
+                && matches!(made.record.phase, ContainerPhase::Exited(_))
+                && made.record.held
+                && !cleaning
+            {
+                made.record.held = false;
+                changed.push(id.clone());
+            }
+        }
+        for id in changed {
+            self.container_changed(&id);
+        }
+    }
+
     /// What a dead shim left is gone; exits are taken from their files.
     pub(super) fn cleaned_up(&mut self, outcome: Result<Vec<(ContainerId, Option<Exit>)>, Error>) {
+        self.pod.cleaning_up = false;
         let ends = match outcome {
             Ok(ends) => ends,
             Err(error) => {
-                tracing::error!(%error, "what a dead shim left could not be cleaned up; StopPodSandbox tries again");
-                Vec::new()
+                tracing::error!("what a dead shim left could not be cleaned up; StopPodSandbox tries again");
+                return self.stop_failed(&error);
             }
         };
         for (id, exit) in ends {
@@ -206,6 +241,7 @@ impl Driver {
             let end = exit.as_ref().map_or_else(|| unknown_end(started_at), ended);
             self.exited(&id, end);
         }
+        self.nothing_held();
         self.continue_stop();
     }
 }

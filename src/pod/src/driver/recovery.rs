@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::events::{ended, unknown_end};
 use super::{Done, Driver};
+use crate::clock;
+use crate::container::Fate;
 use crate::error::Error;
+use crate::id::ContainerId;
 use crate::record::{ContainerPhase, PodPhase};
-use crate::recover;
-use crate::sandbox::SetUp;
+use crate::recover::{self, Found};
 
 impl Driver {
     /// Looks for the pod's shim, or takes back what was never finished.
@@ -14,13 +17,31 @@ impl Driver {
         let (node, id, record) = (Arc::clone(&self.node), self.pod.id.clone(), self.pod.record.clone());
         match record.phase {
             PodPhase::Setup => {
-                self.tasks.spawn(async move { Done::TakenBack(recover::take_back(&node, &id, &record, &[]).await) });
+                self.tasks.spawn(async move { Done::TakenBack(recover::take_back(&node, &id, &record).await) });
             }
             PodPhase::Stopped => self.finish_recovery(),
+            PodPhase::Ready | PodPhase::Broken if self.pod.rebooted => self.begin_after_reboot(),
             PodPhase::Ready | PodPhase::Broken => {
-                self.tasks.spawn(async move { Done::Recovered(recover::reconnect(&node, &record).await) });
+                let alive = self.pod.containers.iter().filter_map(|(id, entry)| match entry.phase()? {
+                    ContainerPhase::Running { .. } => Some((id.clone(), false)),
+                    ContainerPhase::Starting => Some((id.clone(), true)),
+                    ContainerPhase::Created | ContainerPhase::Exited(_) => None,
+                });
+                let alive = alive.collect();
+                self.tasks.spawn(async move { Done::Recovered(recover::reconnect(&node, &id, &record, alive).await) });
             }
         }
+    }
+
+    /// Nothing of the pod runs: its end is recorded as it is shown, and its network is given back without being asked for.
+    fn begin_after_reboot(&mut self) {
+        self.pod_changed();
+        let all: Vec<ContainerId> = self.pod.containers.keys().cloned().collect();
+        for id in all {
+            self.container_changed(&id);
+        }
+        self.finish_recovery();
+        self.stop_requested(None);
     }
 
     /// A half-made pod is gone, or something of it could not be removed: then its record stays and the next start tries again.
@@ -35,21 +56,28 @@ impl Driver {
         });
     }
 
-    pub(super) fn recovered(&mut self, outcome: Result<SetUp, Error>) {
+    pub(super) fn recovered(&mut self, outcome: Result<Found, Error>) {
         match outcome {
             Ok(found) => {
-                self.take_over(found);
+                self.take_over(found.set_up);
                 tracing::info!("pod recovered");
-                self.begin_watch();
                 self.clean_ended();
-                self.check_started();
+                for (id, fate) in found.fates {
+                    self.settle(&id, &fate);
+                }
+                self.begin_watch();
+                if self.pod.record.phase == PodPhase::Broken {
+                    // The daemon died between seeing it break and killing the rest.
+                    self.kill_rest();
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the pod has no shim any more");
+                self.pod.record.shim_pid = 0;
                 if self.pod.record.phase == PodPhase::Ready {
                     self.pod.record.phase = PodPhase::Broken;
-                    self.pod_changed();
                 }
+                self.pod_changed();
                 self.begin_clean_up();
             }
         }
@@ -84,21 +112,35 @@ impl Driver {
         }
     }
 
-    /// Containers whose start was under way: the shim knows how far it came.
-    fn check_started(&mut self) {
-        let starting: Vec<_> = self
-            .pod
-            .containers
-            .iter()
-            .filter(|(_, entry)| matches!(entry.phase(), Some(ContainerPhase::Starting)))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in starting {
-            let Some(shim) = self.pod.shim.clone() else { return };
-            self.tasks.spawn(async move {
-                let outcome = crate::container::resume_start(&shim, &id).await;
-                Done::Started(id, outcome)
-            });
+    /// A container is what its shim says.
+    fn settle(&mut self, id: &ContainerId, fate: &Fate) {
+        let Some(made) = self.pod.containers.get_mut(id).and_then(super::state::Container::made_mut) else { return };
+        let started_at = match made.record.phase {
+            ContainerPhase::Running { started_at, .. } => started_at,
+            // Nobody was told of its start: it counts from now.
+            _ => clock::now(),
+        };
+        match fate {
+            Fate::Running { pid } => {
+                if made.record.phase == ContainerPhase::Starting {
+                    made.record.phase = ContainerPhase::Running { pid: *pid, started_at };
+                    self.container_changed(id);
+                }
+                self.stop_again(id);
+            }
+            Fate::Ended(exit) => {
+                let end = exit.as_ref().map_or_else(|| unknown_end(started_at), ended);
+                self.exited(id, end);
+            }
+            Fate::NotStarted => self.not_started(id),
+        }
+    }
+
+    /// Whether the shim heard of a recorded stop, nobody knows; told twice, it signals once.
+    fn stop_again(&mut self, id: &ContainerId) {
+        let made = self.pod.containers.get_mut(id).and_then(super::state::Container::made_mut);
+        if let Some(deadline) = made.and_then(|made| made.record.stop_deadline.take()) {
+            self.stop_container_requested(id, deadline, None);
         }
     }
 }

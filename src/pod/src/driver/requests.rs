@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peapod_spec::pod::PodSpec;
+use peapod_sys::fail_point;
 
 use super::answer;
 use super::state::{StopStage, Stopping};
@@ -37,6 +38,7 @@ impl Driver {
         self.pod_changed();
         self.then(|driver, committed| match committed {
             Ok(()) => {
+                fail_point("pod-intent");
                 let (node, id, spec) = (Arc::clone(&driver.node), driver.pod.id.clone(), Arc::clone(&driver.pod.spec));
                 let (socket, stage) = (driver.pod.record.socket.clone(), driver.stage.clone());
                 driver

@@ -31,6 +31,10 @@ pub(crate) struct Pod {
     /// Requests that came before the pod was recovered.
     pub(crate) early: Vec<super::Request>,
     pub(crate) recovering: bool,
+    /// The node was restarted since the record was written.
+    pub(crate) rebooted: bool,
+    /// A child task cleans up after a dead shim.
+    pub(crate) cleaning_up: bool,
 }
 
 /// How far a pod's stop is.
@@ -62,6 +66,8 @@ pub(crate) struct Container {
     pub(crate) stop_waiters: Vec<Waiter<()>>,
     /// Set once it is to be removed.
     pub(crate) removing: Option<Vec<Waiter<()>>>,
+    /// A child task starts it.
+    pub(crate) starting: bool,
     /// A child task gives back what it holds, or removes it.
     pub(crate) cleaning: bool,
 }
@@ -92,6 +98,7 @@ impl Container {
             start: Delivery::new(),
             stop_waiters: Vec::new(),
             removing: None,
+            starting: false,
             cleaning: false,
         }
     }
@@ -139,6 +146,8 @@ impl Pod {
             removing: None,
             early: Vec::new(),
             recovering: false,
+            rebooted: false,
+            cleaning_up: false,
         }
     }
 
@@ -146,7 +155,8 @@ impl Pod {
     pub(crate) fn recorded(loaded: Loaded) -> Self {
         let containers =
             loaded.containers.into_iter().map(|(id, spec, state)| (id, Container::recorded(spec, state))).collect();
-        Self { containers, recovering: true, ..Self::new(loaded.id, Arc::new(loaded.spec), loaded.state) }
+        let rebooted = loaded.rebooted;
+        Self { containers, recovering: true, rebooted, ..Self::new(loaded.id, Arc::new(loaded.spec), loaded.state) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use peapod_sys::fail_point;
+
 use super::answer;
 use super::state::StopStage;
 use super::{Done, Driver};
@@ -9,6 +11,7 @@ use crate::error::Error;
 use crate::record::PodPhase;
 use crate::sandbox;
 use crate::shim::ShimError;
+use crate::stage::timed;
 
 impl Driver {
     /// First stage: the shim kills all containers and pod init at once.
@@ -16,9 +19,16 @@ impl Driver {
         match self.pod.shim.clone() {
             Some(shim) => {
                 let id = self.pod.id.clone();
-                self.tasks.spawn(async move { Done::Killed(shim.stop_sandbox(id.as_str()).await) });
+                self.tasks
+                    .spawn(async move { Done::Killed(timed("stop: kill", shim.stop_sandbox(id.as_str())).await) });
             }
-            None => self.killed(Ok(())),
+            None => {
+                // Unless it is being done already, or nothing was left.
+                if !self.pod.containers.values().all(super::containers::is_quiet) {
+                    self.begin_clean_up();
+                }
+                self.killed(Ok(()));
+            }
         }
     }
 
@@ -29,6 +39,7 @@ impl Driver {
             Err(ShimError::Gone(reason)) => self.shim_gone(&reason),
             Err(error) => return self.stop_failed(&error.into_error("stop the pod's containers")),
         }
+        fail_point("pod-killed");
         if self.pod.record.phase == PodPhase::Ready {
             self.pod.record.phase = PodPhase::Broken;
             self.pod_changed();
@@ -76,6 +87,7 @@ impl Driver {
         }
         self.pod_changed();
         self.then(|driver, committed| {
+            fail_point("pod-stopped");
             if let Some(mut stopping) = driver.pod.stopping.take() {
                 answer::all(&mut stopping.waiters, committed);
             }
@@ -85,7 +97,7 @@ impl Driver {
     }
 
     /// The stop ends here with an error; a later one takes up what is left.
-    fn stop_failed(&mut self, error: &Error) {
+    pub(super) fn stop_failed(&mut self, error: &Error) {
         tracing::warn!(%error, "pod could not be stopped entirely");
         let result = Err(error.clone());
         if let Some(mut stopping) = self.pod.stopping.take() {
@@ -118,6 +130,7 @@ impl Driver {
         }
         self.pod_gone();
         self.then(|driver, committed| {
+            fail_point("pod-gone");
             let mut waiters = driver.pod.removing.take().unwrap_or_default();
             if committed.is_ok() {
                 driver.node.registry.forget(&driver.pod.id);

@@ -42,16 +42,34 @@ impl Pods {
         limit: Duration,
         gone: impl FnOnce() -> Error,
     ) -> Result<T, Error> {
-        let began = Instant::now();
-        match tokio::time::timeout(limit, result).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(self.gone(gone)),
-            Err(_) => Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() }),
-        }
+        answer_within(what, handle, result, limit).await.unwrap_or_else(|| Err(self.gone(gone)))
+    }
+
+    /// The same; `None` when the driver ends without an answer.
+    pub(super) async fn wait_or_gone<T>(
+        &self,
+        what: &'static str,
+        handle: &Handle,
+        result: oneshot::Receiver<Result<T, Error>>,
+    ) -> Option<Result<T, Error>> {
+        answer_within(what, handle, result, self.node.config.operation_timeout).await
     }
 
     /// Why a driver takes no requests: its pod was removed this moment, or the daemon ends.
     pub(super) fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
         if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
+    }
+}
+
+async fn answer_within<T>(
+    what: &'static str,
+    handle: &Handle,
+    result: oneshot::Receiver<Result<T, Error>>,
+    limit: Duration,
+) -> Option<Result<T, Error>> {
+    let began = Instant::now();
+    match tokio::time::timeout(limit, result).await {
+        Ok(answer) => answer.ok(),
+        Err(_) => Some(Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() })),
     }
 }

@@ -80,10 +80,13 @@ pub(crate) struct NewTask {
 
 /// What a shim says about a container's process.
 #[derive(Debug)]
-pub(crate) struct TaskState {
-    /// It was started; its exit, if it ended, comes as an event.
-    pub(crate) running: bool,
-    pub(crate) pid: u32,
+pub(crate) enum TaskState {
+    /// Not started, or just being started.
+    Created,
+    Running {
+        pid: u32,
+    },
+    Ended,
 }
 
 /// `deadline` limits the call on both sides: the shim's, by the request's own time-out, and ours.
@@ -227,9 +230,13 @@ impl Shim {
     pub(crate) async fn state(&self, id: &str) -> Result<TaskState, ShimError> {
         let request = api::StateRequest { id: id.to_owned(), ..Default::default() };
         let answer = call!("State", QUICK, self.inner.task, state, request)?;
-        let running =
-            matches!(answer.status.enum_value(), Ok(api::Status::RUNNING | api::Status::PAUSED | api::Status::STOPPED));
-        Ok(TaskState { running, pid: answer.pid })
+        Ok(match answer.status.enum_value() {
+            Ok(api::Status::RUNNING | api::Status::PAUSED | api::Status::PAUSING) => {
+                TaskState::Running { pid: answer.pid }
+            }
+            Ok(api::Status::STOPPED) => TaskState::Ended,
+            _ => TaskState::Created,
+        })
     }
 
     /// Sends the stop signal once and sets, or brings forward, the moment of the KILL.

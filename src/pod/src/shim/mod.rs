@@ -4,6 +4,6 @@ mod calls;
 mod error;
 mod launch;
 
-pub(crate) use calls::{NewTask, SandboxSetup, Shim};
+pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};

@@ -1,0 +1,77 @@
+//! What became of a container while no daemon was there.
+
+use std::time::Duration;
+
+use peapod_shim_protocol::exit::Exit;
+
+use super::exit_file;
+use crate::dir;
+use crate::error::Error;
+use crate::id::{ContainerId, PodId};
+use crate::node::Node;
+use crate::shim::{Shim, ShimError, TaskState};
+
+/// How long a start that is under way in the shim may take to come to an end.
+const SETTLED: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How it stands.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// Its process runs.
+    Running { pid: u32 },
+    /// It ended; how, if its shim wrote that down.
+    Ended(Option<Exit>),
+    /// Its start never came to a process, and nothing of it is left.
+    NotStarted,
+}
+
+/// Asks the shim. A container whose start was not over when the daemon died (`starting`) has either a process by now, or its start is
+/// taken back.
+pub(crate) async fn fate(
+    node: &Node,
+    shim: &Shim,
+    pod: &PodId,
+    id: &ContainerId,
+    starting: bool,
+) -> Result<Fate, Error> {
+    let step = || format!("see what became of container {}", id.short());
+    let settled = async {
+        loop {
+            let refused = match shim.state(id.as_str()).await {
+                Ok(TaskState::Running { pid }) => return Ok(Fate::Running { pid }),
+                Ok(TaskState::Ended) => match exit_file(&node.bundle(pod, id)).await {
+                    // The start that failed in the shim is being undone there.
+                    None if starting => None,
+                    exit => return Ok(Fate::Ended(exit)),
+                },
+                Err(ShimError::NotFound(_)) if starting => return take_back(node, pod, id).await,
+                Err(ShimError::NotFound(_)) => return Ok(Fate::Ended(exit_file(&node.bundle(pod, id)).await)),
+                Ok(TaskState::Created) => match shim.delete(id.as_str(), "").await {
+                    Ok(()) => return take_back(node, pod, id).await,
+                    // It is being started this moment.
+                    Err(error) => Some(error),
+                },
+                // It is being created this moment.
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused
+                && !matches!(error, ShimError::Refused(_))
+            {
+                return Err(error.into_error(step()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let late = || Error::Failed { step: step(), reason: format!("not over after {} s", SETTLED.as_secs()) };
+    tokio::time::timeout(SETTLED, settled).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use.
+async fn take_back(node: &Node, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
+    for folder in [node.bundle(pod, id), node.writable(id)] {
+        dir::remove(folder).await?;
+    }
+    Ok(Fate::NotStarted)
+}
