@@ -12,6 +12,7 @@ use protobuf::Message;
 
 use crate::args::Args;
 use crate::container::record;
+use crate::runtime::Runtime;
 use crate::sandbox::pod_init::PID_FILE;
 use crate::{clock, log, mount};
 
@@ -42,7 +43,13 @@ fn answer() -> Result<(), String> {
 }
 
 fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
-    let cgroup = record::read_cgroup(bundle).and_then(|path| hierarchy.cgroup(&path).ok());
+    let runtime = record::read_runtime(bundle);
+    if let Some(runtime) = &runtime {
+        // It would go on and make what nobody would know of.
+        end_runtime(runtime, bundle)?;
+    }
+    let path = record::read_cgroup(bundle).or_else(|| record::wanted_cgroup(bundle));
+    let cgroup = path.and_then(|path| hierarchy.cgroup(&path).ok());
     if let Some(cgroup) = &cgroup {
         until(cgroup, || {
             Ok(cgroup.is_empty()? || {
@@ -51,7 +58,7 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
             })
         })?;
     }
-    if let (Some(runtime), Some(id)) = (record::read_runtime(bundle), bundle.file_name()) {
+    if let (Some(runtime), Some(id)) = (runtime, bundle.file_name()) {
         let mut command = Command::new(&runtime.program);
         command.arg("--root").arg(&runtime.root);
         if runtime.systemd_cgroup {
@@ -66,6 +73,44 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
     }
     record::forget(bundle);
     Ok(())
+}
+
+/// Ends calls of the runtime for this container that outlived their shim.
+fn end_runtime(runtime: &Runtime, bundle: &Path) -> Result<(), String> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let calls: Vec<u32> = std::fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| is_call(*pid, runtime, bundle))
+            .collect();
+        if calls.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let stuck: Vec<String> = calls.into_iter().map(crate::container::process::wait_channel).collect();
+            return Err(format!("calls of the OCI runtime won't end: {}", stuck.join(", ")));
+        }
+        for pid in calls {
+            // Looked at again behind the descriptor: the number may be somebody else's by now.
+            if let Ok(pidfd) = crate::container::process::open(pid)
+                && is_call(pid, runtime, bundle)
+            {
+                let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether a process is a call of the runtime that names the bundle, as all of them do.
+fn is_call(pid: u32, runtime: &Runtime, bundle: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = command.split(|byte| *byte == 0).map(|word| Path::new(std::ffi::OsStr::from_bytes(word)));
+    words.next() == Some(&runtime.program) && words.any(|word| word.starts_with(bundle))
 }
 
 fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::GroupError>) -> Result<(), String> {

@@ -39,6 +39,15 @@ pub(crate) fn read_cgroup(bundle: &Path) -> Option<String> {
     fs::read_to_string(bundle.join(CGROUP)).ok().filter(|path| !path.is_empty())
 }
 
+/// The path of the group that its configuration asks for: for one whose shim died before it knew more.
+pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
+    let text = fs::read_to_string(bundle.join("config.json")).ok()?;
+    let (_, rest) = text.split_once("\"cgroupsPath\":\"")?;
+    let (path, _) = rest.split_once('"')?;
+    // As cgroupfs has them. One with an escape in it is not looked for.
+    (path.starts_with('/') && !path.contains('\\')).then(|| path.to_owned())
+}
+
 pub(crate) fn read_runtime(bundle: &Path) -> Option<Runtime> {
     let text = fs::read(bundle.join(RUNTIME)).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
