@@ -32,14 +32,7 @@ impl Daemon {
     /// Starts a daemon and waits until it answers.
     pub(crate) async fn start(options: &Options) -> Self {
         let place = Place::new(options);
-        let mut command = Command::new(&Programs::get().peapod);
-        command.arg("serve").arg("--config").arg(place.config());
-        for setting in &options.settings {
-            command.arg("--set").arg(setting);
-        }
-        let log = File::create(place.path("peapod.log")).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("peapod does not start");
+        let child = spawn(&place, options, None);
         let socket = place.socket();
         let channel =
             Endpoint::from_static("http://peapod").connect_with_connector_lazy(tower::service_fn(move |_| {
@@ -51,11 +44,34 @@ impl Daemon {
         daemon
     }
 
+    /// Kills it as nothing else does: with no moment to prepare for it.
+    pub async fn kill(&self) {
+        self.end(Signal::SIGKILL).await;
+    }
+
     /// Starts it again, after [`Daemon::end`], on the same state.
     pub async fn start_again(&self) {
+        self.begin_again(None).await;
+    }
+
+    /// The same, and it dies as by [`Daemon::kill`] when it comes to a place with this name. A debug build's alone.
+    pub async fn start_again_to_die_at(&self, fail_point: &str) {
+        self.begin_again(Some(fail_point)).await;
+    }
+
+    async fn begin_again(&self, fail_point: Option<&str>) {
         assert!(!self.is_alive(), "it still runs");
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.place, &self.options);
+        let child = spawn(&self.place, &self.options, fail_point);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = child;
         self.wait_ready().await;
+    }
+
+    /// Waits until nothing of any pod is left: no process, mount, namespace, cgroup, link, rule, file, record.
+    ///
+    /// # Panics
+    /// When something stays, naming it.
+    pub async fn nothing_left(&self) {
+        leaks::none(&self.place).await;
     }
 
     async fn wait_ready(&self) {
@@ -186,11 +202,14 @@ impl Daemon {
     }
 }
 
-fn spawn(place: &Place, options: &Options) -> Child {
+fn spawn(place: &Place, options: &Options, fail_point: Option<&str>) -> Child {
     let mut command = Command::new(&Programs::get().peapod);
     command.arg("serve").arg("--config").arg(place.config());
     for setting in &options.settings {
         command.arg("--set").arg(setting);
+    }
+    if let Some(name) = fail_point {
+        command.env("PEAPOD_FAIL_POINT", name);
     }
     let log = File::options().create(true).append(true).open(place.path("peapod.log")).unwrap();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("peapod does not start")

@@ -29,12 +29,16 @@ fn find(place: &Place) -> Vec<String> {
     found.extend(cgroups(place).into_iter().map(|path| format!("cgroup {}", path.display())));
     found.extend(ports(place));
     found.extend(rules(place));
-    let folders = [
+    found.extend(records(place));
+    found.extend(layers(place));
+    let runtimes = entries(&place.run_root().join("runtimes"));
+    let mut folders = vec![
         place.netns_dir(),
         place.run_root().join("pods"),
         place.run_root().join("s"),
         place.state_root().join("containers"),
     ];
+    folders.extend(runtimes);
     for folder in folders {
         found.extend(entries(&folder).into_iter().map(|path| format!("file {}", path.display())));
     }
@@ -110,6 +114,40 @@ pub(crate) fn tables(place: &Place) -> Vec<String> {
 pub(crate) fn nft(arguments: &str) -> String {
     let output = Command::new("nft").args(arguments.split(' ')).output().expect("nft is not installed");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Rows about pods in the daemon's databases.
+fn records(place: &Place) -> Vec<String> {
+    let mut found = Vec::new();
+    let tables = [("state.db", "pods"), ("state.db", "containers"), ("state.db", "network_attachments")];
+    for (file, table) in tables.into_iter().chain([("image.db", "leases")]) {
+        let count: i64 = ask(place, file, &format!("SELECT count(*) FROM {table}")).first().copied().unwrap_or(0);
+        if count != 0 {
+            found.push(format!("{count} records in {file}, {table}"));
+        }
+    }
+    found
+}
+
+/// Half-made layers, and those that no record knows. What came of a blob stays on purpose.
+fn layers(place: &Place) -> Vec<String> {
+    let known: Vec<String> = ask(place, "image.db", "SELECT short FROM layers");
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let mut found = entries(&place.state_root().join("ingest"));
+    found.retain(|path| path.extension().is_none_or(|extension| extension != "part"));
+    let unknown = |path: &PathBuf| name(path) != "empty" && !known.contains(&name(path));
+    found.extend(entries(&place.state_root().join("layers")).into_iter().filter(unknown));
+    found.into_iter().map(|path| format!("layer {}", path.display())).collect()
+}
+
+/// The first column of what a query finds.
+fn ask<T: rusqlite::types::FromSql>(place: &Place, file: &str, query: &str) -> Vec<T> {
+    let path = place.state_root().join(file);
+    let db = rusqlite::Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    db.busy_timeout(PATIENCE).unwrap();
+    let mut statement = db.prepare(query).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,97 @@
+//! The node was restarted: simulated by another boot id, and by killing what a restart would have ended.
+
+use peapod_tests::{Daemon, Options, kill, peapod_with, v1, wait_for};
+use v1::ContainerState::{ContainerCreated, ContainerExited};
+
+/// Runs pods, then lets the node restart; the run root is gone afterwards, or not.
+fn restart(keep_run_root: bool) {
+    let place = tempfile::tempdir().unwrap();
+    let boot_id = place.path().join("boot_id");
+    std::fs::write(&boot_id, "first\n").unwrap();
+    let options = Options::new().set(format!("boot_id_file={:?}", boot_id.to_str().unwrap()));
+    peapod_with(&options, async |daemon| {
+        let one = daemon.pod("one").port(80, 31234).run().await;
+        let two = daemon.pod("two").pid(v1::NamespaceMode::Container).run().await;
+        let running = one.container("running").sh("sleep 1000").start().await;
+        let other = two.container("other").sh("sleep 1000").start().await;
+        let waiting = one.container("waiting").sh("true").create().await;
+        let ended = one.container("ended").sh("exit 4").start().await;
+        let ended_before = ended.wait_exit().await;
+        let image = running.status().await.image_id;
+
+        daemon.kill().await;
+        for pod in [&one, &two] {
+            kill(pod.shim_pid());
+        }
+        end_processes(daemon).await;
+        if !keep_run_root {
+            forget_mounts(daemon);
+        }
+        std::fs::write(&boot_id, "second\n").unwrap();
+        daemon.start_again().await;
+
+        // The first list.
+        for pod in daemon.pods().await {
+            assert_eq!(pod.state(), v1::PodSandboxState::SandboxNotready);
+        }
+        let mut ends = Vec::new();
+        for container in [&running, &other] {
+            let status = container.status().await;
+            assert_eq!(status.state(), ContainerExited);
+            assert_eq!((status.exit_code, status.reason.as_str()), (255, "Unknown"));
+            assert!(status.started_at > 0 && status.finished_at > status.started_at);
+            ends.push(status.finished_at);
+        }
+        assert_eq!(waiting.state().await, ContainerCreated);
+        assert_eq!(ended.status().await, ended_before);
+        assert_eq!(daemon.image(peapod_tests::SHELL).await.unwrap().id, image);
+        // Nobody asked for it.
+        wait_for("networks are given back", async || std::fs::read_dir(daemon.path("netns")).unwrap().count() == 0)
+            .await;
+
+        // Its next start says the same.
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert_eq!([running.status().await.finished_at, other.status().await.finished_at], ends[..]);
+
+        // As the kubelet goes on: the old one is stopped, a new one takes its address and port.
+        one.stop().await.unwrap();
+        let next = daemon.pod("one").config(|config| config.metadata.as_mut().unwrap().attempt = 1);
+        let next = next.port(80, 31234).run().await;
+        let container = next.container("main").sh("echo new").start().await;
+        assert_eq!(container.wait_exit().await.exit_code, 0);
+    });
+}
+
+/// A restart ends all processes, and with them their cgroups.
+async fn end_processes(daemon: &Daemon) {
+    for root in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let parent = root.path().join(daemon.cgroup().trim_start_matches('/'));
+        let groups = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        for group in groups.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            let pids = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            pids.lines().filter_map(|pid| pid.parse().ok()).for_each(kill);
+            wait_for("its cgroup is empty", async || std::fs::remove_dir(&group).is_ok() || !group.exists()).await;
+        }
+    }
+}
+
+/// A restart ends all mounts, and with its tmpfs the run root is empty.
+fn forget_mounts(daemon: &Daemon) {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut below: Vec<&str> = text.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    below.retain(|target| target.starts_with(daemon.run_root().to_str().unwrap()));
+    for target in below.iter().rev() {
+        nix::mount::umount2(*target, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+#[test]
+fn after_a_restart_pods_are_over() {
+    restart(false);
+}
+
+#[test]
+fn a_run_root_that_survived_a_restart_changes_nothing() {
+    restart(true);
+}
