@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo test test-lint test-unit test-integration crictl critest kubelet install deps clean
+.PHONY: help build release demo bench test test-lint test-unit test-integration crictl critest kubelet install deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,6 +19,10 @@ release:            ## optimised build
 demo:               ## a pod from a Kubernetes manifest, from nothing to its end (installs what is missing)
 	scripts/install.sh demo
 	scripts/demo.sh
+
+bench:              ## peapod beside containerd: times, throughput, memory, recovery (QUICK=1, HANDLER=crun|runc)
+	scripts/install.sh test
+	scripts/bench.sh
 
 test:               ## everything; ends with "N passed, N failed"
 	scripts/install.sh test

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
 #
-#   scripts/test.sh [PART...]      build lint unit house integration crictl critest kubelet
+#   scripts/test.sh [PART...]      build lint unit house integration crictl critest kubelet bench
 #
 # ONLY       words: integration tests whose names have one of them
 # HANDLERS   for critest (default: crun runc); FOCUS a regular expression of spec names
@@ -60,6 +60,13 @@ integration() {
     "$node" run env RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}" "$binary" "${only[@]}"
 }
 
+# A handful of pods, to see that the bench works; what it measures in a debug build means nothing.
+bench() {
+    mkdir -p "$target/bench"
+    cargo build --package peapod-tests --bin peapod-bench &&
+        "$node" run "$target/debug/peapod-bench" --smoke --sides peapod --report "$target/bench/smoke.json"
+}
+
 up=
 ensure_node() {
     [ -z "$up" ] || return 0
@@ -68,7 +75,7 @@ ensure_node() {
     "$node" down; "$node" up && up=yes
 }
 
-parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet)
+parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench)
 for part in "${parts[@]}"; do
     case $part in
     build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
@@ -76,15 +83,16 @@ for part in "${parts[@]}"; do
         if command -v cargo-deny >/dev/null; then step deny cargo deny check; else echo "cargo-deny is not installed: deny.toml is not checked"; fi ;;
     house) step house house; step seccomp seccomp ;;
     unit) ensure_node && step unit unit ;;
-    integration | crictl | critest | kubelet)
+    integration | crictl | critest | kubelet | bench)
         ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
         case $part in
         integration) step integration integration ;;
         crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
         critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
         kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
+        bench) step bench bench ;;
         esac ;;
-    *) echo "no part $part: build lint house unit integration crictl critest kubelet" >&2; exit 2 ;;
+    *) echo "no part $part: build lint house unit integration crictl critest kubelet bench" >&2; exit 2 ;;
     esac
 done
 echo

@@ -60,7 +60,12 @@ impl Cri {
     pub(crate) async fn is_ready(&self) -> Result<bool> {
         let request = v1::StatusRequest { verbose: false };
         let answer = self.runtime.clone().status(request).await.context("Status")?.into_inner();
-        Ok(answer.status.is_some_and(|status| status.conditions.iter().all(|condition| condition.status)))
+        // containerd has further conditions, such as that nothing in its configuration will go away some day.
+        let holds = |kind: &str| {
+            let conditions = answer.status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|condition| condition.r#type == kind && condition.status)
+        };
+        Ok(holds("RuntimeReady") && holds("NetworkReady"))
     }
 
     pub(crate) async fn version(&self) -> Result<String> {
@@ -112,7 +117,8 @@ impl Cri {
     }
 
     pub(crate) async fn create(&self, pod: &Pod, shared: bool) -> Result<String> {
-        let masked = ["asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
+        let masked =
+            ["asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
         let read_only = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
         let proc = |names: &[&str]| names.iter().map(|name| format!("/proc/{name}")).collect::<Vec<_>>();
         let kind = if self.pods.seccomp {
@@ -186,7 +192,8 @@ impl Cri {
         let request = v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id.clone() };
         self.runtime.clone().remove_pod_sandbox(request).await.context("RemovePodSandbox")?;
         // As a kubelet does with a pod's own group and logs.
-        let name = pod.config.metadata.as_ref().map(|metadata| format!("bench/pod{}", metadata.name)).unwrap_or_default();
+        let name =
+            pod.config.metadata.as_ref().map(|metadata| format!("bench/pod{}", metadata.name)).unwrap_or_default();
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             let _ = std::fs::remove_dir(hierarchy.path().join(&name));
         }

@@ -71,7 +71,8 @@ async fn run(options: &Options) -> Result<()> {
 async fn one_round(side: &mut Side, plan: &Plan, results: &mut Results) -> Result<()> {
     side.start(false).await?;
     let cri = side.cri().await?;
-    measure::latency(&cri, plan, plan.cycles, results).await?;
+    results.version = cri.version().await?;
+    measure::latency(&cri, plan.cycles, results).await?;
     measure::throughput(&cri, plan, results).await?;
     side.end().await
 }

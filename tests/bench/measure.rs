@@ -39,7 +39,7 @@ async fn timed<T>(results: &mut Results, name: &'static str, call: impl Future<O
 }
 
 /// One pod after the other, from nothing to nothing.
-pub(crate) async fn latency(cri: &Cri, _plan: &Plan, cycles: usize, results: &mut Results) -> Result<()> {
+pub(crate) async fn latency(cri: &Cri, cycles: usize, results: &mut Results) -> Result<()> {
     // What is only done once, such as a bridge, is not what a pod costs.
     one_pod(cri, 0, &mut Results::default(), false).await?;
     for cycle in 1..=cycles {

@@ -62,7 +62,7 @@ impl Options {
         };
         match (self.smoke, self.quick) {
             (true, _) => plan(1, 2, 4, 3, 6, 10, 1, 0),
-            (_, true) => plan(2, 10, 20, 20, 100, 50, 2, 1),
+            (_, true) => plan(1, 12, 20, 20, 100, 50, 2, 1),
             _ => plan(4, 30, 20, 20, 100, 200, 5, 10),
         }
     }

@@ -46,6 +46,7 @@ fn kind(process: &Path) -> Option<&'static str> {
 /// RSS and PSS.
 fn roll_up(process: &Path) -> Option<(u64, u64)> {
     let text = fs::read_to_string(process.join("smaps_rollup")).ok()?;
-    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+    let value =
+        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
     Some((value("Rss:")?, value("Pss:")?))
 }

@@ -38,6 +38,8 @@ impl Samples {
 /// Everything of one side, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
+    /// What it says that it is.
+    pub(crate) version: String,
     /// Milliseconds.
     pub(crate) times: BTreeMap<&'static str, Samples>,
     /// Pods per second.

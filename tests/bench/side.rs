@@ -5,7 +5,7 @@ mod peapod;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -66,6 +66,11 @@ impl Side {
         &self.name
     }
 
+    /// The OCI runtime of its pods.
+    pub(crate) fn runtime(&self) -> &str {
+        &self.pods.handler
+    }
+
     /// Its folder.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -124,7 +129,12 @@ impl Side {
                 && let Some(status) = child.try_wait().context("wait for the daemon")?
             {
                 self.child = None;
-                anyhow::bail!("{} ended at once with {status}: see {}\n{}", self.name, self.log().display(), self.tail());
+                anyhow::bail!(
+                    "{} ended at once with {status}: see {}\n{}",
+                    self.name,
+                    self.log().display(),
+                    self.tail()
+                );
             }
             let late = began.elapsed() >= PATIENCE;
             ensure!(!late, "{} is not ready after {} s\n{}", self.name, PATIENCE.as_secs(), self.tail());
@@ -138,7 +148,8 @@ impl Side {
             return Ok(child.id());
         }
         let stream = UnixStream::connect(self.socket()).await.context("connect")?;
-        let pid = stream.peer_cred().context("ask who answers")?.pid().context("nobody of this PID namespace answers")?;
+        let pid =
+            stream.peer_cred().context("ask who answers")?.pid().context("nobody of this PID namespace answers")?;
         u32::try_from(pid).context("an odd PID")
     }
 
@@ -193,7 +204,9 @@ fn write_hosts(certs: &Path) -> Result<()> {
     let registry = variable("PEAPOD_REGISTRY")?;
     let dir = certs.join(&registry);
     fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-    let toml = format!("server = \"http://{registry}\"\n[host.\"http://{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    let toml = format!(
+        "server = \"http://{registry}\"\n[host.\"http://{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+    );
     fs::write(dir.join("hosts.toml"), toml).context("write hosts.toml")
 }
 
@@ -210,4 +223,3 @@ fn tool(name: &str) -> Result<PathBuf> {
     ensure!(path.exists(), "{} is not there: tests/tools/build.sh containerd cni", path.display());
     Ok(path)
 }
-

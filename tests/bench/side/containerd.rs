@@ -57,7 +57,7 @@ fn settings(dir: &Path, certs: &Path, cni: &Path) -> Result<String> {
         state = dir.join("state"),
         socket = socket(dir),
         plugins = tool("cni")?,
-        crun = handler("crun", program("PEAPOD_CRUN")?),
+        crun = handler("crun", program("PEAPOD_BENCH_CRUN")?),
         runc = handler("runc", program("PEAPOD_RUNC")?),
     ))
 }
