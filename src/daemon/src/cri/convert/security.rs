@@ -3,7 +3,7 @@
 use peapod_api::v1::{Capability, LinuxContainerSecurityContext, SupplementalGroupsPolicy};
 use peapod_spec::container::{Capabilities, ContainerSecurity, GroupsPolicy, UserChoice};
 
-use super::field::{Checked, FieldError, all_without_nul, id, ids, known, without_nul};
+use super::field::{Checked, FieldError, absolute_path, id, ids, known, without_nul};
 use super::{namespaces, profile};
 
 /// Checks a security context. An absent one masks nothing and confines nothing, as the client said nothing.
@@ -31,12 +31,20 @@ pub(super) fn security(context: Option<LinuxContainerSecurityContext>) -> Checke
         supplemental_groups_policy: policy,
         readonly_rootfs: context.readonly_rootfs,
         no_new_privs: context.no_new_privs,
-        masked_paths: all_without_nul("masked_paths", context.masked_paths)?,
-        readonly_paths: all_without_nul("readonly_paths", context.readonly_paths)?,
+        masked_paths: absolute_paths("masked_paths", context.masked_paths)?,
+        readonly_paths: absolute_paths("readonly_paths", context.readonly_paths)?,
         seccomp: profile::seccomp(context.seccomp, &old_seccomp)?,
         apparmor: profile::apparmor(context.apparmor, &old_apparmor)?,
         selinux: profile::selinux(context.selinux_options),
     })
+}
+
+/// Runtimes disagree on what a relative one would be relative to.
+fn absolute_paths(field: &str, values: Vec<String>) -> Checked<Vec<String>> {
+    for (index, value) in values.iter().enumerate() {
+        absolute_path(&format!("{field}[{index}]"), value.clone())?;
+    }
+    Ok(values)
 }
 
 fn user(uid: Option<i64>, name: String) -> Checked<UserChoice> {
