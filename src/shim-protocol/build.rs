@@ -11,11 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .include("../../proto")
         .rust_protobuf()
         .rust_protobuf_customize(ttrpc_codegen::ProtobufCustomize::default().gen_mod_rs(false))
-        .customize(ttrpc_codegen::Customize {
-            async_all: true,
-            gen_mod: false,
-            ..Default::default()
-        })
+        .customize(ttrpc_codegen::Customize { async_all: true, gen_mod: false, ..Default::default() })
         .run()?;
     // The generated files begin with inner attributes, which `include!` refuses.
     for name in ["shim_extension.rs", "shim_extension_ttrpc.rs"] {
