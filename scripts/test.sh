@@ -75,27 +75,32 @@ ensure_node() {
     "$node" down; "$node" up && up=yes
 }
 
-parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench)
-for part in "${parts[@]}"; do
-    case $part in
-    build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
-    lint) step lint lint
-        if command -v cargo-deny >/dev/null; then step deny cargo deny check; else echo "cargo-deny is not installed: deny.toml is not checked"; fi ;;
-    house) step house house; step seccomp seccomp ;;
-    unit) ensure_node && step unit unit ;;
-    integration | crictl | critest | kubelet | bench)
-        ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
+main() {
+    local parts part h
+    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench)
+    for part in "${parts[@]}"; do
         case $part in
-        integration) step integration integration ;;
-        crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
-        critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
-        kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
-        bench) step bench bench ;;
-        esac ;;
-    *) echo "no part $part: build lint house unit integration crictl critest kubelet bench" >&2; exit 2 ;;
-    esac
-done
-echo
-[ ${#broken[@]} = 0 ] || echo "not green: ${broken[*]} (logs in ${out#"$root"/})"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+        build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
+        lint) step lint lint
+            if command -v cargo-deny >/dev/null; then step deny cargo deny check; else echo "cargo-deny is not installed: deny.toml is not checked"; fi ;;
+        house) step house house; step seccomp seccomp ;;
+        unit) ensure_node && step unit unit ;;
+        integration | crictl | critest | kubelet | bench)
+            ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
+            case $part in
+            integration) step integration integration ;;
+            crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
+            critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
+            kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
+            bench) step bench bench ;;
+            esac ;;
+        *) echo "no part $part: build lint house unit integration crictl critest kubelet bench" >&2; exit 2 ;;
+        esac
+    done
+    echo
+    [ ${#broken[@]} = 0 ] || echo "not green: ${broken[*]} (logs in ${out#"$root"/})"
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+# Read whole before it runs: somebody may edit it meanwhile.
+main "$@"; exit
