@@ -275,7 +275,7 @@ impl Pods {
     /// # Errors
     /// When it doesn't run, or the file can't be made.
     pub async fn reopen_log(&self, id: &ContainerId) -> Result<(), Error> {
-        let (shim, _) = self.running(id)?;
+        let (shim, _) = self.running(id).await?;
         shim.reopen_log(id.as_str()).await.map_err(|error| error.into_error("reopen the container's log"))
     }
 
@@ -284,7 +284,7 @@ impl Pods {
     /// # Errors
     /// When it can't be started or takes too long.
     pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest) -> Result<ExecOutput, Error> {
-        let (shim, container) = self.running(id)?;
+        let (shim, container) = self.running(id).await?;
         container::exec_sync(&self.node, &shim, id, &container.bundle, &request).await
     }
 
@@ -302,12 +302,14 @@ impl Pods {
         self.node.leftovers.wait().await;
     }
 
-    /// The shim of a running container's pod.
-    fn running(&self, id: &ContainerId) -> Result<(Arc<crate::shim::Shim>, Arc<ContainerView>), Error> {
+    /// The shim of a running container's pod, once the pod is recovered.
+    async fn running(&self, id: &ContainerId) -> Result<(Arc<crate::shim::Shim>, Arc<ContainerView>), Error> {
+        let mut handle = self.driver_of(id)?;
+        handle.recovered().await;
         let snapshot = self.snapshot();
-        let (entry, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        let (_, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
         let state = match container.state {
-            ContainerState::Running { .. } => match self.node.registry.get(&entry.pod.id).and_then(|h| h.shim()) {
+            ContainerState::Running { .. } => match handle.shim() {
                 Some(shim) => return Ok((shim, Arc::clone(container))),
                 None => "without a shim",
             },

@@ -113,6 +113,7 @@ pub(crate) struct Handle {
     shim: Arc<ArcSwapOption<Shim>>,
     /// What the pod's making waits for.
     stage: watch::Receiver<&'static str>,
+    recovered: watch::Receiver<bool>,
 }
 
 impl Handle {
@@ -123,6 +124,12 @@ impl Handle {
 
     pub(crate) fn shim(&self) -> Option<Arc<Shim>> {
         self.shim.load_full()
+    }
+
+    /// Waits until a pod of an earlier daemon has found its shim again, or has none. No time for all others.
+    pub(crate) async fn recovered(&mut self) {
+        // An error means that the driver has ended: there is nothing to wait for.
+        let _ = self.recovered.wait_for(|recovered| *recovered).await;
     }
 
     pub(crate) fn stage(&self) -> &'static str {
@@ -142,6 +149,7 @@ pub(crate) struct Driver {
     outbox: flush::Outbox,
     shim: Arc<ArcSwapOption<Shim>>,
     stage: watch::Sender<&'static str>,
+    recovered: watch::Sender<bool>,
     /// The pod is gone, or the daemon ends.
     ended: bool,
 }
@@ -161,10 +169,19 @@ impl Driver {
         let (sender, inbox) = mpsc::channel(INBOX);
         let shim = Arc::new(ArcSwapOption::empty());
         let (stage, stages) = watch::channel("waiting to begin");
-        let handle = Handle { inbox: sender, shim: Arc::clone(&shim), stage: stages };
+        let (recovered, told) = watch::channel(matches!(beginning, Beginning::New));
+        let handle = Handle { inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
         let span = tracing::info_span!(parent: None, "pod", pod = pod.id.short());
-        let driver =
-            Self { node, pod, tasks: JoinSet::new(), outbox: flush::Outbox::default(), shim, stage, ended: false };
+        let driver = Self {
+            node,
+            pod,
+            tasks: JoinSet::new(),
+            outbox: flush::Outbox::default(),
+            shim,
+            stage,
+            recovered,
+            ended: false,
+        };
         (handle, tokio::spawn(driver.run(inbox, beginning).instrument(span)))
     }
 

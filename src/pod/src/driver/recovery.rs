@@ -87,6 +87,7 @@ impl Driver {
     /// From here on the pod is like any other.
     fn finish_recovery(&mut self) {
         self.pod.recovering = false;
+        self.recovered.send_replace(true);
         for request in std::mem::take(&mut self.pod.early) {
             self.request(request);
         }
