@@ -40,13 +40,10 @@ pub(crate) fn goals(sides: &[(String, &Results)]) -> Vec<Goal> {
             at_most(&format!("{call}, at most a third of containerd's"), own.p50(call), limit, "ms");
         }
     }
+    // Both of the same moments: taken in turns, each after a rest.
     let alone = own.p50("OCI runtime alone: create+start").map(|ms| ms + 3.0);
-    at_most(
-        "Create+StartContainer at most the OCI runtime's own and 3 ms",
-        own.p50("Create+StartContainer"),
-        alone,
-        "ms",
-    );
+    let beside = own.p50("Create+StartContainer, beside it");
+    at_most("Create+StartContainer at most the OCI runtime's own and 3 ms", beside, alone, "ms");
     let has_memory = own.memory.contains_key("shim");
     at_most("shim and pod init", has_memory.then(|| overhead_kib(own)), Some(512.0), "KiB PSS a pod");
     let daemon = own.memory.get("daemon").and_then(|memory| u32::try_from(memory.rss / 1024).ok());

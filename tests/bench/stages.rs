@@ -54,7 +54,7 @@ pub(crate) async fn measure(side: &mut Side, plan: &Plan, results: &mut Results)
     Ok(stages)
 }
 
-async fn one_pod(cri: &Cri, side: &Side, number: usize, stages: &mut Stages, alone: &mut Results) -> Result<()> {
+async fn one_pod(cri: &Cri, side: &Side, number: usize, stages: &mut Stages, results: &mut Results) -> Result<()> {
     let calls = &mut stages.calls;
     let mut began = Instant::now();
     let mut lap = |calls: &mut Results, name| {
@@ -63,13 +63,15 @@ async fn one_pod(cri: &Cri, side: &Side, number: usize, stages: &mut Stages, alo
     };
     let pod = cri.run_pod(&format!("stage-{number}"), false).await?;
     lap(calls, "RunPodSandbox");
+    let create = Instant::now();
     let container = cri.create(&pod, false).await?;
     lap(calls, "CreateContainer");
     cri.start(&container).await?;
     lap(calls, "StartContainer");
+    results.time("Create+StartContainer, beside it", create.elapsed());
     let folder = side.dir().join("run/pods").join(&pod.id);
     tokio::time::sleep(REST).await;
-    alone::measure(&folder.join("containers").join(&container), side.runtime(), side.dir(), alone)?;
+    alone::measure(&folder.join("containers").join(&container), side.runtime(), side.dir(), results)?;
     // What was measured meanwhile is no call.
     let mut began = Instant::now();
     let mut lap = |calls: &mut Results, name| {
