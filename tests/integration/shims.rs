@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Pod, kill, on_each_runtime, peapod, v1, wait_for};
+use peapod_tests::{Pod, kill, on_each_runtime, v1, wait_for};
 use v1::ContainerState::ContainerExited;
 
 async fn broken_within_a_second(pod: &Pod<'_>) {
