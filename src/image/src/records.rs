@@ -147,7 +147,11 @@ pub(crate) fn insert_lease(
             }
         }
     };
-    tx.execute("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3)", (holder, image.as_str(), &found))?;
+    // A start asks again for what its creation leased: nothing changes then, and nothing has to be brought to disk.
+    let upsert = "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (holder) DO \
+         UPDATE SET image_id = excluded.image_id, chain_id = excluded.chain_id \
+         WHERE image_id != excluded.image_id OR chain_id IS NOT excluded.chain_id";
+    tx.execute(upsert, (holder, image.as_str(), &found))?;
     let top = found.as_deref().and_then(Digest::parse);
     Ok(Some(walk(tx, top.as_ref())?.into_iter().map(|(short, _)| short).collect()))
 }
