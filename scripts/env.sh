@@ -6,4 +6,5 @@ export PEAPOD_SHIM=${PEAPOD_SHIM:-$target/shim/containerd-shim-peapod-v1}
 export PEAPOD_CRUN=${PEAPOD_CRUN:-/usr/bin/crun}
 export PEAPOD_GOTOOLS=${PEAPOD_GOTOOLS:-$target/gotools}
 export PEAPOD_RUNC=${PEAPOD_RUNC:-$PEAPOD_GOTOOLS/runc}
+export PEAPOD_CNI=${PEAPOD_CNI:-$PEAPOD_GOTOOLS/cni}
 export PEAPOD_REGISTRY=${PEAPOD_REGISTRY:-127.0.0.1:5000}

@@ -39,7 +39,7 @@ shim_is_static() {
     ! readelf -l "$PEAPOD_SHIM" | grep -q INTERP || { echo "$PEAPOD_SHIM needs a dynamic loader" >&2; return 1; }
 }
 build_all() { cargo build --package peapod && cargo build-shim && shim_is_static; }
-build_tools() { tests/tools/build.sh cri runc kubelet; }
+build_tools() { tests/tools/build.sh cri runc kubelet cni; }
 lint() { cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings; }
 
 # Tests are built outside and run in the node: it has no network.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod client;
+mod cni;
 mod containers;
 mod exec;
 mod exits;

@@ -119,7 +119,12 @@ pub(crate) fn nft(arguments: &str) -> String {
 /// Rows about pods in the daemon's databases.
 fn records(place: &Place) -> Vec<String> {
     let mut found = Vec::new();
-    let tables = [("state.db", "pods"), ("state.db", "containers"), ("state.db", "network_attachments")];
+    let tables = [
+        ("state.db", "pods"),
+        ("state.db", "containers"),
+        ("state.db", "network_attachments"),
+        ("state.db", "network_cni"),
+    ];
     for (file, table) in tables.into_iter().chain([("image.db", "leases")]) {
         let count: i64 = ask(place, file, &format!("SELECT count(*) FROM {table}")).first().copied().unwrap_or(0);
         if count != 0 {

@@ -91,7 +91,7 @@ impl Place {
              [runtimes.handlers.crun]\npath = {crun:?}\n\
              [runtimes.handlers.runc]\npath = {runc:?}\n\
              [image]\nhosts_dirs = [{certs:?}]\n\
-             [network]\nbridge = {bridge:?}\nsubnets = [\"{subnet}.0/24\"{ipv6}]\nnetns_dir = {netns:?}\n",
+             [network]\nbridge = {bridge:?}\nsubnets = [\"{subnet}.0/24\"{ipv6}]\nnetns_dir = {netns:?}\ncni_conf_dir = {cni:?}\n",
             state = self.state_root(),
             run = self.run_root(),
             shim = programs.shim,
@@ -103,6 +103,7 @@ impl Place {
             certs = self.path("certs.d"),
             bridge = self.bridge(),
             netns = self.netns_dir(),
+            cni = self.path("cni"),
         )
     }
 }

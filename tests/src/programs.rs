@@ -14,6 +14,8 @@ pub struct Programs {
     pub crun: PathBuf,
     /// The Go tools' runc.
     pub runc: PathBuf,
+    /// The folder of the Go tools' CNI plugins.
+    pub cni: PathBuf,
     /// `host:port` of the local registry.
     pub registry: String,
     /// The node's folder: everything that a test writes is below it.
@@ -45,6 +47,7 @@ impl Programs {
             shim: program("PEAPOD_SHIM"),
             crun: program("PEAPOD_CRUN"),
             runc: program("PEAPOD_RUNC"),
+            cni: PathBuf::from(variable("PEAPOD_CNI")),
             registry: variable("PEAPOD_REGISTRY"),
             node: PathBuf::from(variable("NODE_DIR")),
         }

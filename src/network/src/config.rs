@@ -1,5 +1,6 @@
 //! What the network is told, and what it makes of it.
 
+use crate::cni::CniConfig;
 use crate::subnet::Subnet;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub netns_dir: PathBuf,
     /// The largest packet in bytes; absent: that of the link which has the node's default route, else 1500.
     pub mtu: Option<u32>,
+    /// Networks that plugins make.
+    pub cni: CniConfig,
 }
 
 /// The settings can't be used as they are.
@@ -168,6 +171,7 @@ mod tests {
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             netns_dir: "/run/netns".into(),
             mtu: None,
+            cni: CniConfig::default(),
         }
     }
 

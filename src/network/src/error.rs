@@ -1,5 +1,6 @@
 //! What can go wrong, as facts.
 
+use crate::cni::CniError;
 use crate::config::ConfigError;
 use crate::ports::PortMapping;
 use peapod_store::StoreError;
@@ -140,6 +141,9 @@ pub enum AttachError {
     /// The kernel refused a step.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// Plugins, or their configuration, do not do what they should.
+    #[error(transparent)]
+    Cni(#[from] CniError),
     /// The network is being shut down.
     #[error("the network is shutting down")]
     Closed,
@@ -154,6 +158,9 @@ pub enum DetachError {
     /// The kernel refused steps; the others were done.
     #[error("{}", list(.0))]
     Steps(Vec<StepError>),
+    /// Plugins did not take away what they made; they are asked again.
+    #[error("{}", list(.0))]
+    Cni(Vec<CniError>),
     /// The whole network can't be taken away while it is used.
     #[error("{count} pods are attached: detach them first")]
     InUse {

@@ -1,5 +1,7 @@
-//! The built-in pod network: a bridge with addresses, network namespaces pinned as files, links into them, and ports of
-//! the node that lead to them. All by netlink and nftables in this process; no program is started.
+//! The pods' network: CNI plugins if a configuration for them is found, else the built-in one.
+//!
+//! The built-in network is a bridge with addresses, network namespaces pinned as files, links into them, and ports of
+//! the node that lead to them. All by netlink and nftables in this process; it starts no program.
 //!
 //! Everything that is made on the node is named after the bridge: the bridge itself, the one nftables table
 //! (`inet <bridge>`), the links. Other tables, links and sysctls are left alone, but for `net.ipv4.ip_forward`, with an
@@ -13,8 +15,10 @@
 //! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.
 
 mod attachment;
+mod cni;
 mod config;
 mod conntrack;
+mod dispatch;
 mod error;
 mod keyed;
 mod lifecycle;
@@ -33,7 +37,8 @@ mod status;
 mod subnet;
 mod work;
 
-pub use attachment::{AttachRequest, Attachment};
+pub use attachment::{AttachRequest, Attachment, Bandwidth, Dns};
+pub use cni::{CniConfig, CniError, ConfigurationError, Unusable};
 pub use config::{Config, ConfigError};
 pub use error::{AttachError, DetachError, OpenError, PortOwner, StepError};
 pub use network::Network;

@@ -1,6 +1,7 @@
 //! In which order things happen to an attachment, and what is on disk when.
 
 use crate::attachment::{AttachRequest, Attachment};
+use crate::cni::Cni;
 use crate::error::{AttachError, DetachError, StepError};
 use crate::keyed::Keyed;
 use crate::listeners;
@@ -36,6 +37,8 @@ const STACK: usize = 256 << 10;
 pub(crate) struct Inner {
     pub(crate) node: Node,
     db: Database,
+    /// Networks that plugins make.
+    pub(crate) cni: Arc<Cni>,
     pub(crate) book: Mutex<Book>,
     pub(crate) status: Mutex<NetworkStatus>,
     /// Attach and detach of one id follow each other.
@@ -65,18 +68,19 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    pub(crate) fn new(node: Node, db: Database, book: Book) -> Self {
+    pub(crate) fn new(node: Node, db: Database, cni: Arc<Cni>, closing: CancellationToken, book: Book) -> Self {
         let name = format!("built-in bridge {}", node.settings.bridge);
         let status = NetworkStatus { ready: false, name, reason: String::new(), message: String::new() };
         Self {
             node,
             db,
+            cni,
             book: Mutex::new(book),
             status: Mutex::new(status),
             order: Keyed::default(),
             slots: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            closing,
         }
     }
 
@@ -112,6 +116,9 @@ impl Inner {
                 () = tokio::time::sleep(WATCH) => {}
             }
             let Some(inner) = inner.upgrade() else { return };
+            if !inner.is_built_in_used() {
+                continue;
+            }
             // The outcome is in the status.
             let _ = blocking(move || inner.repair()).await;
         }
@@ -205,7 +212,7 @@ impl Inner {
     }
 
     /// No process of the node listens on these ports.
-    async fn check_listeners(&self, request: &AttachRequest) -> Result<(), AttachError> {
+    pub(crate) async fn check_listeners(&self, request: &AttachRequest) -> Result<(), AttachError> {
         if request.ports.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The network's door.
 
 use crate::attachment::{AttachRequest, Attachment};
+use crate::cni::Cni;
 use crate::config::Config;
 use crate::error::{AttachError, DetachError, OpenError};
 use crate::lifecycle::{Inner, blocking, lock};
@@ -13,6 +14,7 @@ use peapod_store::Database;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// A handle to the network; clones share it.
 #[derive(Clone)]
@@ -35,6 +37,7 @@ impl Network {
     /// # Errors
     /// Wrong settings, all mistakes at once; unreadable records; something half made that can't be taken away.
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
+        let cni = config.cni.clone();
         let settings = config.settings().map_err(OpenError::Config)?;
         let (rows, cursor) = record::load(&db).await?;
         let mut entries = HashMap::new();
@@ -48,12 +51,19 @@ impl Network {
         let used = entries.values().map(|entry| entry.record.slot).collect();
         let pool = Pool::new(plan::slots(&settings), used, cursor.unwrap_or(0));
         let book = Book { entries, pool, closed: false };
-        let inner = Inner::new(Node::new(settings), db, book);
+        let closing = CancellationToken::new();
+        let cni = Cni::open(cni, settings.netns_dir.clone(), db.clone(), closing.clone()).await?;
+        let inner = Inner::new(Node::new(settings), db, Arc::new(cni), closing, book);
         let network = Self { inner: Arc::new(inner) };
         for id in half_made {
             network.detach(&id).await.map_err(|source| OpenError::Undo { id, source })?;
         }
+        // Plugins may be slow, and nobody has to wait for those pods.
+        for id in network.inner.cni.half_made() {
+            network.inner.detach_later(id);
+        }
         network.check().await;
+        network.inner.tasks.spawn(Inner::watch_cni(Arc::downgrade(&network.inner)));
         let watch = Inner::watch(Arc::downgrade(&network.inner), network.inner.closing.clone());
         network.inner.tasks.spawn(watch);
         Ok(network)
@@ -61,26 +71,35 @@ impl Network {
 
     /// Whether pods can be attached, as last seen. No I/O.
     pub fn status(&self) -> NetworkStatus {
-        lock(&self.inner.status).clone()
+        self.inner.status_now()
     }
 
     /// Looks now whether pods can be attached, makes bridge and table if they are missing, and says how that went.
     pub async fn check(&self) -> NetworkStatus {
         let inner = Arc::clone(&self.inner);
-        // The outcome is in the status.
-        let _ = blocking(move || inner.repair()).await;
+        // A closed runtime has no status to show either.
+        let _ = inner.cni.look().await;
+        if inner.is_built_in_used() {
+            // The outcome is in the status.
+            let _ = blocking(move || inner.repair()).await;
+        }
         self.status()
     }
 
     /// The attachment of this id. No I/O.
     pub fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
+        if let Some(made_by_plugins) = self.inner.cni.attachment(id) {
+            return Some(made_by_plugins);
+        }
         let book = lock(&self.inner.book);
         book.entries.get(id).filter(|entry| entry.complete && !entry.leaving).map(|entry| Arc::clone(&entry.attachment))
     }
 
     /// The ids of all attachments, also of those that are being made or taken away. No I/O.
     pub fn ids(&self) -> Vec<String> {
-        lock(&self.inner.book).entries.keys().cloned().collect()
+        let mut ids = self.inner.cni.ids();
+        ids.extend(lock(&self.inner.book).entries.keys().cloned());
+        ids
     }
 
     /// Makes a network namespace, connects it, gives it an address and the ports; all of it works when this returns.
@@ -94,7 +113,7 @@ impl Network {
         let network = self.clone();
         let task = self.inner.tasks.spawn(async move {
             let _turn = network.inner.order.turn(&request.id).await;
-            network.inner.attach(request).await
+            network.inner.attach_somewhere(request).await
         });
         task.await.unwrap_or(Err(AttachError::Closed))
     }
@@ -109,7 +128,7 @@ impl Network {
         let id = id.to_owned();
         let task = self.inner.tasks.spawn(async move {
             let _turn = network.inner.order.turn(&id).await;
-            network.inner.detach(&id).await
+            network.inner.detach_anywhere(&id).await
         });
         task.await.unwrap_or(Err(DetachError::Closed))
     }

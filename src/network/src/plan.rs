@@ -40,7 +40,16 @@ pub(crate) fn slots(settings: &Settings) -> u32 {
 }
 
 /// Checks the request by itself; leaves out what maps nothing.
-pub(crate) fn check(settings: &Settings, mut request: AttachRequest) -> Result<AttachRequest, AttachError> {
+pub(crate) fn check(settings: &Settings, request: AttachRequest) -> Result<AttachRequest, AttachError> {
+    let request = check_any(request)?;
+    for port in &request.ports {
+        check_port(settings, port)?;
+    }
+    Ok(request)
+}
+
+/// What is true in every network.
+pub(crate) fn check_any(mut request: AttachRequest) -> Result<AttachRequest, AttachError> {
     let id = &request.id;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if id.is_empty() || id.len() > ID_MAX || id.starts_with('.') || !id.chars().all(allowed) {
@@ -48,7 +57,9 @@ pub(crate) fn check(settings: &Settings, mut request: AttachRequest) -> Result<A
     }
     request.ports.retain(|port| port.host_port != 0);
     for (at, port) in request.ports.iter().enumerate() {
-        check_port(settings, port)?;
+        if port.container_port == 0 {
+            return Err(AttachError::InvalidPort { port: *port, what: "leads to container port 0; use 1 to 65535" });
+        }
         let earlier = request.ports.iter().take(at).find(|earlier| earlier.collides(port));
         if let Some(earlier) = earlier {
             let what = if earlier == port { "is mapped twice" } else { "is mapped twice, to different ports" };
@@ -59,9 +70,6 @@ pub(crate) fn check(settings: &Settings, mut request: AttachRequest) -> Result<A
 }
 
 fn check_port(settings: &Settings, port: &PortMapping) -> Result<(), AttachError> {
-    if port.container_port == 0 {
-        return Err(AttachError::InvalidPort { port: *port, what: "leads to container port 0; use 1 to 65535" });
-    }
     let Some(ip) = port.host_ip else { return Ok(()) };
     if ip == IpAddr::V6(Ipv6Addr::LOCALHOST) {
         let what = "the kernel does not redirect from ::1; use 127.0.0.1, or another address of the node";
@@ -83,6 +91,12 @@ pub(crate) fn same_ports(a: &[PortMapping], b: &[PortMapping]) -> bool {
 }
 
 impl Book {
+    /// Who has a port that is in this one's way.
+    pub(crate) fn holder(&self, port: &PortMapping) -> Option<String> {
+        let holder = self.entries.values().find(|entry| entry.attachment.ports.iter().any(|had| had.collides(port)));
+        holder.map(|entry| entry.attachment.id.clone())
+    }
+
     /// Reserves ports and a number for the request, none of those in `resting`; none if all free ones rest.
     pub(crate) fn reserve(
         &mut self,
@@ -95,10 +109,8 @@ impl Book {
             return Err(AttachError::Closed);
         }
         for port in &request.ports {
-            let holder =
-                self.entries.values().find(|entry| entry.attachment.ports.iter().any(|had| had.collides(port)));
-            if let Some(holder) = holder {
-                let owner = PortOwner::Attachment(holder.attachment.id.clone());
+            if let Some(holder) = self.holder(port) {
+                let owner = PortOwner::Attachment(holder);
                 return Err(AttachError::PortTaken { port: *port, owner });
             }
         }
@@ -159,11 +171,18 @@ fn host_interface(bridge: &str, slot: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cni::CniConfig;
     use crate::config::Config;
 
     fn settings(subnets: &[&str]) -> Settings {
         let subnets = subnets.iter().map(|text| text.parse().unwrap()).collect();
-        let config = Config { bridge: "peapod0".to_owned(), subnets, netns_dir: "/run/netns".into(), mtu: None };
+        let config = Config {
+            bridge: "peapod0".to_owned(),
+            subnets,
+            netns_dir: "/run/netns".into(),
+            mtu: None,
+            cni: CniConfig::default(),
+        };
         config.settings().unwrap()
     }
 
@@ -177,7 +196,7 @@ mod tests {
                 host_ip: (!ip.is_empty()).then(|| ip.parse().unwrap()),
             })
             .collect();
-        AttachRequest { id: id.to_owned(), ports }
+        AttachRequest { id: id.to_owned(), ports, ..AttachRequest::default() }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// The tables of this room. Pass them to [`Database::open`].
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    room: "network",
-    version: 1,
-    sql: "CREATE TABLE network_attachments (
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        room: "network",
+        version: 1,
+        sql: "CREATE TABLE network_attachments (
               id TEXT PRIMARY KEY,
               complete INTEGER NOT NULL,
               record TEXT NOT NULL
@@ -18,7 +19,16 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
               only INTEGER PRIMARY KEY CHECK (only = 0),
               slot INTEGER NOT NULL
           ) STRICT;",
-}];
+    },
+    Migration {
+        room: "network",
+        version: 2,
+        sql: "CREATE TABLE network_cni (
+              id TEXT PRIMARY KEY,
+              record TEXT NOT NULL
+          ) STRICT;",
+    },
+];
 
 /// All that is needed to take an attachment away, whatever the settings are by then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

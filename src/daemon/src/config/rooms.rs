@@ -130,7 +130,14 @@ pub(super) fn network(mut section: Section<'_>) -> peapod_network::Config {
     let netns_dir = section.path("netns_dir", "/var/run/netns");
     // 0 stands for "as the node's default route".
     let mtu = u32::try_from(section.number("mtu", 0, 0..=65535)).ok().filter(|mtu| *mtu != 0);
-    let config = peapod_network::Config { bridge, subnets, netns_dir, mtu };
+    let usual = peapod_network::CniConfig::default();
+    let cni = peapod_network::CniConfig {
+        conf_dir: section.path("cni_conf_dir", usual.conf_dir.clone()),
+        bin_dirs: section.texts("cni_bin_dirs", usual.bin_dirs.clone(), absolute),
+        timeout: section.duration("cni_timeout", usual.timeout),
+        patience: section.duration("cni_patience", usual.patience),
+    };
+    let config = peapod_network::Config { bridge, subnets, netns_dir, mtu, cni };
     for error in config.check().err().unwrap_or_default() {
         section.problem("", error.to_string());
     }

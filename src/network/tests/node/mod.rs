@@ -1,6 +1,6 @@
 //! A node of a test: private namespaces, a neighbour on a link, servers and clients in any of their namespaces.
 
-use peapod_network::{AttachRequest, Attachment, Config, MIGRATIONS, Network, PortMapping, Protocol};
+use peapod_network::{AttachRequest, Attachment, CniConfig, Config, MIGRATIONS, Network, PortMapping, Protocol};
 use peapod_store::{Database, Durability};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -140,7 +140,7 @@ pub(crate) fn shown(table: &str) -> Vec<String> {
 
 /// A request of this id for these ports.
 pub(crate) fn request(id: &str, mapped: &[PortMapping]) -> AttachRequest {
-    AttachRequest { id: id.to_owned(), ports: mapped.to_vec() }
+    AttachRequest { id: id.to_owned(), ports: mapped.to_vec(), ..AttachRequest::default() }
 }
 
 /// Mappings from (protocol, host port, container port, host address).
@@ -205,6 +205,7 @@ impl Node {
             subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
             netns_dir: "/run/netns".into(),
             mtu: None,
+            cni: CniConfig { conf_dir: dir.path().join("cni"), ..CniConfig::default() },
         };
         let db = Database::open(&dir.path().join("state.db"), Durability::Normal, MIGRATIONS).unwrap();
         let network = Network::open(config.clone(), db.clone()).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod clean_up;
 mod files;
+mod network;
 mod release;
 mod remove;
 mod set_up;

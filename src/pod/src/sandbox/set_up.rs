@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_network::{AttachRequest, Attachment, PortMapping, Protocol};
+use peapod_network::{Attachment, PortMapping, Protocol};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
@@ -126,7 +126,7 @@ impl<'a> Begun<'a> {
             host_port: port.host_port,
             host_ip: port.host_ip,
         });
-        let request = AttachRequest { id: self.id.to_string(), ports: ports.collect() };
+        let request = super::network::request(self.id, self.spec, ports.collect());
         let attachment = self.node.network.attach(request).await;
         attachment.map(Some).map_err(|error| Error::failed("attach the pod to its network", &error))
     }

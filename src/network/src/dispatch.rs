@@ -1,0 +1,129 @@
+//! Which network an attachment belongs to: a new one to what is found now, one that is there to what made it.
+
+use crate::attachment::{AttachRequest, Attachment};
+use crate::cni::{Choice, CniError};
+use crate::error::{AttachError, DetachError, PortOwner};
+use crate::lifecycle::{Inner, blocking, lock};
+use crate::plan;
+use crate::status::NetworkStatus;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How often to look which configuration there is.
+const LOOK: Duration = Duration::from_secs(1);
+/// How soon what could not be taken away is tried again, at first and at last.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+
+impl Inner {
+    /// The caller has the turn of this id.
+    pub(crate) async fn attach_somewhere(
+        self: &Arc<Self>,
+        request: AttachRequest,
+    ) -> Result<Arc<Attachment>, AttachError> {
+        let id = request.id.clone();
+        if lock(&self.book).closed {
+            return Err(AttachError::Closed);
+        }
+        if self.cni.has(&id) {
+            if let Some(known) = self.cni.known(&plan::check_any(request.clone())?)? {
+                return Ok(known);
+            }
+            self.cni.detach(&id).await?;
+        }
+        let is_built_in = lock(&self.book).entries.contains_key(&id);
+        let (choice, _) = self.cni.look().await.ok_or(AttachError::Closed)?;
+        if is_built_in || matches!(choice, Choice::None) {
+            self.check_ports(&request, |port| self.cni.holder(port))?;
+            return self.attach(request).await;
+        }
+        let request = plan::check_any(request)?;
+        self.check_ports(&request, |port| self.cni.holder(port).or_else(|| lock(&self.book).holder(port)))?;
+        self.check_listeners(&request).await?;
+        let error = match self.cni.attach(&request, choice).await {
+            Ok(attachment) => return Ok(attachment),
+            Err(error) => error,
+        };
+        // Who hung once may hang again: nobody waits for that.
+        let hangs = matches!(&error, AttachError::Cni(CniError::Slow { .. } | CniError::Closed));
+        if hangs || self.cni.detach(&id).await.is_err() {
+            self.detach_later(id);
+        }
+        Err(error)
+    }
+
+    fn check_ports(
+        &self,
+        request: &AttachRequest,
+        holder: impl Fn(&crate::PortMapping) -> Option<String>,
+    ) -> Result<(), AttachError> {
+        let mut taken = request.ports.iter().filter(|port| port.host_port != 0);
+        let found = taken.find_map(|port| Some((*port, holder(port)?)));
+        found.map_or(Ok(()), |(port, id)| Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) }))
+    }
+
+    /// The caller has the turn of this id.
+    pub(crate) async fn detach_anywhere(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
+        if self.cni.has(id) { self.cni.detach(id).await } else { self.detach(id).await }
+    }
+
+    /// Tries until it is gone, as nobody else might.
+    pub(crate) fn detach_later(self: &Arc<Self>, id: String) {
+        let inner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut pause = AGAIN;
+            loop {
+                {
+                    let _turn = inner.order.turn(&id).await;
+                    if !inner.cni.is_half_made(&id) {
+                        return;
+                    }
+                    match inner.cni.detach(&id).await {
+                        Ok(()) => return,
+                        Err(error) => tracing::warn!(network_id = %id, %error, "cannot undo a half-made network yet"),
+                    }
+                }
+                tokio::select! {
+                    () = inner.closing.cancelled() => return,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_MAX),
+                }
+            }
+        });
+    }
+
+    /// Whether the built-in network is used, or will be for the next pod.
+    pub(crate) fn is_built_in_used(&self) -> bool {
+        matches!(self.cni.directory.last(), Choice::None) || !lock(&self.book).entries.is_empty()
+    }
+
+    /// Looks at what plugins made before, then again and again at their configuration. Ends with the last handle, or when
+    /// the network is closed.
+    pub(crate) async fn watch_cni(inner: Weak<Self>) {
+        let Some((closing, cni)) = inner.upgrade().map(|inner| (inner.closing.clone(), Arc::clone(&inner.cni))) else {
+            return;
+        };
+        cni.look_after().await;
+        cni.check_all().await;
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let Some(inner) = inner.upgrade() else { return };
+            if inner.cni.look_after().await && inner.is_built_in_used() {
+                // The outcome is in the status.
+                let _ = blocking(move || inner.repair()).await;
+            }
+        }
+    }
+
+    /// Which network new pods get, and how it is.
+    pub(crate) fn status_now(&self) -> NetworkStatus {
+        self.cni.status().unwrap_or_else(|| {
+            let mut status = lock(&self.status).clone();
+            let dir = self.cni.directory.path.display();
+            status.message = format!("{}; there is no CNI configuration in {dir}", status.message);
+            status
+        })
+    }
+}
