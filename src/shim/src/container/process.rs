@@ -43,7 +43,9 @@ fn stat(pid: u32) -> Option<String> {
 /// A process that is gone, or a score that may not be lowered, stays as it is.
 pub(crate) fn share_oom_score(from: u32, to: u32) {
     let path = |pid: u32| format!("/proc/{pid}/oom_score_adj");
-    let (Ok(wanted), Ok(found)) = (std::fs::read_to_string(path(from)), std::fs::read_to_string(path(to))) else { return };
+    let (Ok(wanted), Ok(found)) = (std::fs::read_to_string(path(from)), std::fs::read_to_string(path(to))) else {
+        return;
+    };
     if wanted != found {
         let _ = std::fs::write(path(to), wanted.trim());
     }
