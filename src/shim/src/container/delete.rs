@@ -48,11 +48,21 @@ impl Container {
     }
 
     async fn do_release(&self, core: &Arc<Core>) -> Result<(), Error> {
+        // Nothing of it runs any more, so no force is needed, which costs: runc sends KILL then and looks again after 100 ms.
+        let call = Call::new("delete", self.bundle.join("delete.log"), &[self.id.as_ref()]);
+        if core.run(&self.runtime, call).await.is_ok() {
+            return self.give_back().await;
+        }
         let args = [OsStr::new("--force"), self.id.as_ref()];
         let call = Call::new("delete", self.bundle.join("delete.log"), &args);
         // What the runtime still knows is but a directory of its own, and it has said in the log what is wrong with it. What counts is that
         // nothing runs and nothing is mounted.
         let _ = core.run(&self.runtime, call).await;
+        self.give_back().await
+    }
+
+    /// Group and root file system.
+    async fn give_back(&self) -> Result<(), Error> {
         // Teardown goes on; the first error is the answer.
         let mut outcome = self.remove_group().await;
         if self.mounted {
