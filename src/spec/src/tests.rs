@@ -1,6 +1,7 @@
 //! Tests of the whole room: one fixture, one door for golden files, and the real runtimes.
 
 mod capabilities;
+mod confinement;
 mod errors;
 mod exec;
 mod fixture;

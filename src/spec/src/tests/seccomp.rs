@@ -81,7 +81,7 @@ fn clone_flags_are_the_second_argument_on_s390x() {
     assert_eq!(line(Arch::Arm64), "clone SCMP_ACT_ALLOW arg0 SCMP_CMP_MASKED_EQ 0x7e020000 0x0");
 }
 
-fn compare(capability: &str, ours: &BTreeSet<String>, theirs: &BTreeSet<String>) {
+pub(super) fn compare(capability: &str, ours: &BTreeSet<String>, theirs: &BTreeSet<String>) {
     let more: BTreeSet<&str> = ours.difference(theirs).map(String::as_str).collect();
     let fewer: BTreeSet<&str> = theirs.difference(ours).map(String::as_str).collect();
     let reasoned = OURS.iter().filter(|(needs, ..)| needs.is_empty() || *needs == capability);
@@ -95,7 +95,7 @@ fn filter(names: &[&str]) -> LinuxSeccomp {
 }
 
 /// The same text for each rule as the Go program writes.
-fn rules(filter: &LinuxSeccomp) -> BTreeSet<String> {
+pub(super) fn rules(filter: &LinuxSeccomp) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for rule in filter.syscalls().iter().flatten() {
         let mut end = action(rule.action(), rule.errno_ret());
