@@ -78,12 +78,7 @@ inside() {
     tests/images/build.sh push demo | sed 's/^/  /'
 
     title "3. peapod serves the Container Runtime Interface"
-    shown "peapod serve --state-root ... --run-root ..."
-    # Ctrl-C is for the pod: with the daemon gone nobody could stop it gracefully.
-    setsid peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
-        >"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
-    daemon=$!
-    runner=$daemon wait_for "peapod's socket" peapod ps
+    serve
 
     title "4. A pod from a Kubernetes manifest"
     manifest=examples/web.yaml
@@ -113,14 +108,25 @@ inside() {
     show peapod exec web -c writer -- ps
     show peapod exec web -c writer -- wget -q -O - http://localhost/
 
-    title "8. Stop it with grace (Ctrl-C)"
+    title "8. Kill the daemon: the pod does not notice"
+    before=$(processes)
+    shown "kill -9 $daemon"
+    kill -KILL "$daemon"; wait "$daemon" 2>/dev/null || :
+    daemon=
+    show curl -fsS -m 5 "http://$ip/"
+    serve
+    show peapod ps
+    [ "$(processes)" = "$before" ] || fail "the pod's processes are others now"
+    say "the same processes, the same address: $before"
+
+    title "9. Stop it with grace (Ctrl-C)"
     kill -INT "$runner"
     code=0; wait "$runner" || code=$?
     runner=
     say "exit status $code"
     [ "$code" = 130 ] || fail "130 was expected"
 
-    title "9. Nothing is left"
+    title "10. Nothing is left"
     [ "$(peapod ps -a -o json)" = "[]" ] || { peapod ps -a; fail "a pod is left"; }
     show peapod ps -a
     kill "$daemon"; wait "$daemon" || fail "peapod ended with an error"
@@ -128,6 +134,19 @@ inside() {
     left=$(leavings); [ -z "$left" ] || fail "left behind: $left"
     say "no process, no mount, no network namespace, no cgroup"
 }
+
+# Starts the daemon, on the state of the one before if there was one.
+serve() {
+    shown "peapod serve --state-root ... --run-root ..."
+    # Ctrl-C is for the pod: with the daemon gone nobody could stop it gracefully.
+    setsid peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
+        >>"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
+    daemon=$!
+    runner=$daemon wait_for "peapod's socket" peapod ps
+}
+
+# The pod's lasting processes, by name and number.
+processes() { pgrep -lf '^[^ ]*(containerd-shim|peapod-init)|^nginx' | awk '{ print $2, $1 }' | sort | tr '\n' ' '; }
 
 leavings() {
     local try left
