@@ -97,6 +97,8 @@ fn lock_in() -> Result<SigSet, Failure> {
     become_user(&user)?;
     // After the change of user, which would clear it.
     step("die with the shim", rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)))?;
+    // It was started by the number of a descriptor, which tells nobody who it is.
+    step("take its name", rustix::thread::set_name(c"peapod-init"))?;
     step("be undumpable", rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;
     Ok(signals)
 }
