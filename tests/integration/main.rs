@@ -6,6 +6,7 @@ mod bad_input;
 mod client;
 mod cni;
 mod containers;
+mod disk_full;
 mod exec;
 mod exits;
 mod faults;

@@ -26,7 +26,9 @@ pub(crate) fn all(place: &Place) {
     for path in leaks::mounts(place).iter().rev() {
         let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
-    let _ = umount2(&place.run_root(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+    for root in [place.run_root(), place.state_root()] {
+        let _ = umount2(&root, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+    }
     for table in leaks::tables(place) {
         leaks::nft(&format!("delete table {table}"));
     }

@@ -59,14 +59,14 @@ fn processes(place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Everything mounted below the daemon's folder, except the run root itself: it outlives the daemon on purpose.
+/// Everything mounted below the daemon's folder, except its two roots themselves: they outlive the daemon on purpose.
 pub(crate) fn mounts(place: &Place) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let run = place.run_root();
+    let roots = [place.run_root(), place.state_root()];
     text.lines()
         .filter_map(|line| line.split(' ').nth(4))
         .map(PathBuf::from)
-        .filter(|path| path.starts_with(place.dir()) && *path != run)
+        .filter(|path| path.starts_with(place.dir()) && !roots.contains(path))
         .collect()
 }
 

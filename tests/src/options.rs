@@ -7,6 +7,7 @@ pub struct Options {
     pub(crate) settings: Vec<String>,
     pub(crate) hosts: Vec<(String, String)>,
     pub(crate) ipv6: bool,
+    pub(crate) state_disk: Option<u32>,
 }
 
 impl Options {
@@ -34,6 +35,13 @@ impl Options {
     #[must_use]
     pub fn hosts(mut self, host: impl Into<String>, toml: impl Into<String>) -> Self {
         self.hosts.push((host.into(), toml.into()));
+        self
+    }
+
+    /// The state root is a disk of its own with so many MiB.
+    #[must_use]
+    pub fn state_disk(mut self, mib: u32) -> Self {
+        self.state_disk = Some(mib);
         self
     }
 

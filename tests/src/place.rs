@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use nix::mount::{MsFlags, mount};
 use tempfile::TempDir;
 
 use crate::{Options, Programs};
@@ -22,6 +23,11 @@ impl Place {
         let place =
             Self { dir: dir.expect("the node's folder takes no folder"), slot: NEXT.fetch_add(1, Ordering::Relaxed) };
         fs::create_dir_all(place.netns_dir()).unwrap();
+        if let Some(mib) = options.state_disk {
+            let (root, size) = (place.state_root(), format!("size={mib}m"));
+            fs::create_dir(&root).unwrap();
+            mount(Some("tmpfs"), &root, Some("tmpfs"), MsFlags::empty(), Some(size.as_str())).unwrap();
+        }
         for (host, toml) in &options.hosts {
             let dir = place.path("certs.d").join(host);
             fs::create_dir_all(&dir).unwrap();

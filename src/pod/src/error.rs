@@ -1,5 +1,6 @@
 //! What a request to the heart can end with.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why a request was refused or failed. One variant per way in which a caller goes on.
@@ -72,6 +73,19 @@ pub enum Error {
     /// The OCI runtime's words.
     #[error("{0}")]
     Runtime(String),
+    /// A disk is full: nothing was begun.
+    #[error(
+        "no space left on the disk of {}: {free} KiB are free, {need} KiB are needed: remove images or files there",
+        path.display()
+    )]
+    DiskFull {
+        /// The folder on that disk.
+        path: PathBuf,
+        /// KiB that are free.
+        free: u64,
+        /// KiB that there must be.
+        need: u64,
+    },
     /// A step failed.
     #[error("{step}: {reason}")]
     Failed {

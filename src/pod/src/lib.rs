@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod container;
 mod dir;
+mod disk;
 mod driver;
 mod error;
 mod facts;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::config::Config;
 use crate::container::{self, ExecOutput, ExecRequest};
+use crate::disk;
 use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request};
 use crate::error::{Error, OpenError};
 use crate::facts;
@@ -157,6 +158,7 @@ impl Pods {
     }
 
     fn new_driver(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
+        disk::has_room(&self.node)?;
         let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
         let record = PodState {
             phase: PodPhase::Setup,

@@ -9,6 +9,7 @@
 
 mod error;
 mod open;
+mod reserve;
 mod worker;
 
 pub use error::{OpenError, StoreError};
@@ -45,6 +46,7 @@ impl Database {
     pub fn open(path: &Path, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
         let mut connection = open::read_write(path, durability)?;
         open::migrate(&mut connection, path, migrations)?;
+        reserve::keep(&connection, path);
         let reading = open::read_only(path)?;
         let writer = Worker::start("store-write", path, connection)?;
         let reader = Worker::start("store-read", path, reading)?;
@@ -62,9 +64,11 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
+        let path = self.inner.writer.path.clone();
         self.inner
             .writer
             .run(move |connection: &mut Connection| {
+                reserve::before_write(connection, &path);
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&transaction)?;
                 transaction.commit()?;

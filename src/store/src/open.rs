@@ -1,6 +1,7 @@
 //! Opening a file as a database of ours: mode, journal, durability, schema versions.
 
 use crate::error::OpenError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -51,6 +52,7 @@ pub(crate) fn read_write(path: &Path, durability: Durability) -> Result<Connecti
         )?;
         connection.pragma_update_and_check(None, "journal_size_limit", JOURNAL_LIMIT, |_| Ok(()))?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        keep_journal(&connection)?;
         Ok(connection)
     };
     open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
@@ -63,9 +65,15 @@ pub(crate) fn read_only(path: &Path) -> Result<Connection, OpenError> {
         connection.busy_timeout(BUSY)?;
         // Not opened as a read-only file: the journal's index must be writable. This refuses changes all the same.
         connection.pragma_update(None, "query_only", true)?;
+        keep_journal(&connection)?;
         Ok(connection)
     };
     open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+}
+
+/// The journal's file outlives the program: on a full disk the next one could not make it.
+fn keep_journal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
 /// SQLite would make the file with the process's umask; its journal takes the mode of this file.

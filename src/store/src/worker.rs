@@ -13,7 +13,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     jobs: mpsc::Sender<Job>,
 }
 

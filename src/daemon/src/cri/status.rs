@@ -76,6 +76,7 @@ fn pod_code(error: &PodError) -> Code {
         PodError::AlreadyExists { .. } => Code::AlreadyExists,
         PodError::Precondition { .. } => Code::FailedPrecondition,
         PodError::Invalid { .. } => Code::InvalidArgument,
+        PodError::DiskFull { .. } => Code::ResourceExhausted,
         PodError::ExecTimeout(_) => Code::DeadlineExceeded,
         PodError::Busy { .. } | PodError::Overridden { .. } => Code::Aborted,
         PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,

@@ -10,6 +10,7 @@ use super::state::{Container, Life};
 use super::{Done, Driver, Waiter};
 use crate::clock;
 use crate::container;
+use crate::disk;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::{ContainerPhase, PodPhase};
@@ -69,6 +70,9 @@ impl Driver {
             answer::one(answer, Err(Error::Precondition { what: "pod sandbox", id, state, need }));
             return;
         }
+        if let Err(error) = disk::has_room(&self.node) {
+            return answer::one(answer, Err(error));
+        }
         match ContainerId::random() {
             Ok(id) => self.begin_create(id, spec, answer),
             Err(error) => answer::one(answer, Err(Error::failed("make an id", &error))),
@@ -102,6 +106,10 @@ impl Driver {
                 return entry.start.deliver(&Ok(()));
             }
             phase => return answer::one(answer, Err(precondition(id, &phase, "only a created container can start"))),
+        }
+        // It stays created, and can be started once there is room.
+        if let Err(error) = disk::has_room(&self.node) {
+            return answer::one(answer, Err(error));
         }
         let Some(shim) = self.pod.shim.clone().filter(|_| self.pod.record.phase == PodPhase::Ready) else {
             let need = "its containers can't start any more: run another sandbox";

@@ -123,8 +123,10 @@ impl Driver {
                 Done::Retry
             });
         }
-        // What happened is shown also when it can't be recorded: lists tell the truth.
+        // What happened is shown also when it can't be recorded: lists tell the truth. But a pod whose record stays is
+        // still there to be removed.
         match flight.entry {
+            Some(_) if flight.pod_gone && outcome.is_err() => {}
             Some(_) if flight.pod_gone => self.node.hide(&self.pod.id),
             Some(entry) => self.node.show(&entry),
             None => {}
