@@ -16,6 +16,7 @@ mod lifecycle;
 mod lists;
 mod logs;
 mod network;
+mod private;
 mod reboot;
 mod registries;
 mod resources;

@@ -35,8 +35,10 @@ pub(crate) struct Lock {
 
 /// Makes the state root and locks it.
 pub(crate) fn lock_state(root: &Path) -> Result<Lock, PlaceError> {
-    folder(root, 0o711)?;
-    lock(root, "--state-root")
+    folder(root, 0o700)?;
+    let held = lock(root, "--state-root")?;
+    private(&root.join("containers"))?;
+    Ok(held)
 }
 
 fn lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
@@ -74,8 +76,10 @@ pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
     rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
     let held = lock(root, "--run-root")?;
-    folder(&root.join("s"), 0o700)?;
-    folder(&root.join("pods"), 0o711)?;
+    // Others pass through the run root to the socket, and no further.
+    for name in ["s", "pods"] {
+        private(&root.join(name))?;
+    }
     Ok(held)
 }
 
@@ -98,6 +102,13 @@ fn folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
         DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(io_error("can't make", parent))?;
     }
     DirBuilder::new().mode(mode).create(path).map_err(io_error("can't make", path))
+}
+
+/// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and who
+/// knows a pod's id must not get at them.
+fn private(path: &Path) -> Result<(), PlaceError> {
+    folder(path, 0o700)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("can't set the mode of", path))
 }
 
 /// The socket, open under another name; clients find it only once it is [published](Socket::publish).
