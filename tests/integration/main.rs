@@ -14,6 +14,7 @@ mod formats;
 mod images;
 mod lifecycle;
 mod lists;
+mod load;
 mod logs;
 mod network;
 mod private;
