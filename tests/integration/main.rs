@@ -5,6 +5,7 @@
 mod bad_input;
 mod client;
 mod cni;
+mod configuration;
 mod containers;
 mod disk_full;
 mod exec;

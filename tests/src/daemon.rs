@@ -161,11 +161,15 @@ impl Daemon {
 
     /// Sends the daemon a signal and waits for its end.
     pub async fn end(&self, signal: Signal) {
-        let pid = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
         if self.is_alive() {
-            kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+            self.signal(signal);
         }
         wait_for("the daemon ends", async || !self.is_alive()).await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
     }
 
     /// The last lines of its log.

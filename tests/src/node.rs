@@ -12,6 +12,11 @@ impl Daemon {
     pub async fn end_gracefully(&self) {
         self.end(Signal::SIGTERM).await;
     }
+
+    /// Asks the daemon to read its configuration again.
+    pub fn reload(&self) {
+        self.signal(Signal::SIGHUP);
+    }
 }
 
 impl Pod<'_> {

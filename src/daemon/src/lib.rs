@@ -7,6 +7,7 @@ mod config;
 mod cri;
 mod logging;
 mod place;
+mod reload;
 mod serve;
 
 use std::io::Write as _;
@@ -24,11 +25,13 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         return Ok(std::io::stdout().write_all(config::DEFAULT_TEXT.as_bytes())?);
     }
     let only_check = args.check_config;
-    let config = config::load(args)?;
+    // Before they are read: what is written meanwhile is seen to be new.
+    let seen = config::look(&args);
+    let config = config::load(args.clone())?;
     if only_check {
         return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
     }
-    logging::start(&config.log);
+    let logging = logging::start(&config.log);
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");
     }
@@ -37,7 +40,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         .thread_name("peapod")
         .build()
         .context("threads can't be started")?;
-    let ended = runtime.block_on(serve::serve(config));
+    let reload = reload::Reload { args, seen, running: config.clone(), logging };
+    let ended = runtime.block_on(serve::serve(config, reload));
     // Files that are being written now look to the next start like those of a daemon that was killed.
     runtime.shutdown_background();
     ended

@@ -20,14 +20,16 @@ use tonic::transport::Server;
 use crate::config::Config;
 use crate::cri::{ImageCalls, Node, RuntimeCalls};
 use crate::place;
+use crate::reload::Reload;
 
 /// Calls of one client at once; more wait in the client. Many may be long: each container that is being stopped is one.
 const CALLS_AT_ONCE: u32 = 2048;
 
 /// Serves until somebody asks for the end.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> {
     // Before anything else, so that an early one is not lost.
     let end = end_requested()?;
+    let asked = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
     let _state = place::lock_state(&config.state_root)?;
     let _run = place::prepare_run_root(&config.run_root)?;
     let socket = place::bind(&config.grpc.socket, config.grpc.mode)?;
@@ -48,7 +50,10 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         "serving"
     );
     tell_init(NotifyState::Ready);
-    answer_calls(&node, listener, end).await?;
+    tokio::select! {
+        ended = answer_calls(&node, listener, end) => ended?,
+        never = reload.run(&node, asked) => match never {},
+    }
     tell_init(NotifyState::Stopping);
     close(&node).await;
     Ok(())

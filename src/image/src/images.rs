@@ -41,6 +41,14 @@ impl Images {
         Ok(Self { store })
     }
 
+    /// Takes `hosts_dirs`, `request_timeout` and `retries` of another configuration for pulls that begin from now on.
+    /// Its other settings stay as they were when this was opened.
+    pub fn set_pull_config(&self, config: &Config) {
+        let Config { hosts_dirs, request_timeout, retries, .. } = config.clone();
+        let opened = Config::clone(&self.store.config);
+        self.store.pull_config.store(Arc::new(Config { hosts_dirs, request_timeout, retries, ..opened }));
+    }
+
     /// All images, oldest first; a snapshot that costs nothing.
     #[must_use]
     pub fn list(&self) -> Arc<Vec<Arc<Image>>> {

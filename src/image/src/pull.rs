@@ -23,11 +23,12 @@ pub(crate) async fn pull(
     reference: Reference,
     credentials: Option<Credentials>,
 ) -> Result<Arc<Image>, PullError> {
-    let (config, registry) = (Arc::clone(&store.config), reference.registry.clone());
-    let found = tokio::task::spawn_blocking(move || hosts(&config, &registry)).await;
+    let config = store.pull_config.load_full();
+    let (for_hosts, registry) = (Arc::clone(&config), reference.registry.clone());
+    let found = tokio::task::spawn_blocking(move || hosts(&for_hosts, &registry)).await;
     let hosts = found.map_err(|_| PullError::Cancelled { reference: reference.to_string() })??;
     let clients = Arc::clone(&store.clients);
-    let session = Arc::new(Session::new(&store.config, clients, hosts, reference, credentials));
+    let session = Arc::new(Session::new(&config, clients, hosts, reference, credentials));
     Pull { store, session }.run().await
 }
 

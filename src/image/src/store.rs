@@ -11,6 +11,7 @@ use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
 use crate::unpack::remove_tree;
+use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
 use peapod_sys::fail_point;
@@ -23,7 +24,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 type Pulled = Result<Arc<Image>, PullError>;
 
 pub(crate) struct Store {
+    /// As opened.
     pub(crate) config: Arc<Config>,
+    /// For pulls that begin now.
+    pub(crate) pull_config: ArcSwap<Config>,
     pub(crate) db: Database,
     pub(crate) shown: Arc<Shown>,
     pub(crate) clients: Arc<Clients>,
@@ -39,10 +43,12 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(config: Config, db: Database) -> Result<Self, OpenError> {
+        let config = Arc::new(config);
         Ok(Self {
             clients: Arc::new(Clients::new(&config)?),
             fetcher: Fetcher::new(&config),
-            config: Arc::new(config),
+            pull_config: ArcSwap::new(Arc::clone(&config)),
+            config,
             db,
             shown: Arc::default(),
             ready: Ready::default(),

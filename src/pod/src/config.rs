@@ -27,14 +27,21 @@ pub struct Config {
     pub systemd_cgroup: bool,
     /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.
     pub boot_id_file: PathBuf,
-    /// How long an RPC waits for one operation before it says which stage it is in.
-    pub operation_timeout: Duration,
-    /// How long an exec's output is awaited after its process ended.
+    /// At first; see [`crate::Pods::set_patience`].
+    pub patience: Patience,
+}
+
+/// How long calls wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For one operation, before the call says which stage that is in.
+    pub operation: Duration,
+    /// For an exec's output, after its process ended.
     pub exec_drain: Duration,
 }
 
 /// A named OCI runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OciRuntime {
     /// Its binary.
     pub path: PathBuf,

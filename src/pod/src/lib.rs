@@ -23,7 +23,7 @@ mod stage;
 mod sweep;
 mod view;
 
-pub use config::{Config, OciRuntime};
+pub use config::{Config, OciRuntime, Patience};
 pub use container::{ExecOutput, ExecRequest};
 pub use error::{Error, OpenError};
 pub use id::{ContainerId, PodId};

@@ -12,7 +12,7 @@ use peapod_spec::{NodeFacts, Note};
 use peapod_store::Database;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, OciRuntime};
+use crate::config::{Config, OciRuntime, Patience};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::registry::Registry;
@@ -22,6 +22,8 @@ use crate::view::{PodEntry, Snapshot};
 /// The node.
 pub(crate) struct Node {
     pub(crate) config: Config,
+    /// Of now; the one in `config` is that of the start.
+    pub(crate) patience: Mutex<Patience>,
     pub(crate) db: Database,
     pub(crate) images: Images,
     pub(crate) network: Network,
@@ -37,6 +39,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// How long calls wait, as of now.
+    pub(crate) fn patience(&self) -> Patience {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A pod's folder on the run root.
     pub(crate) fn pod_dir(&self, id: &PodId) -> PathBuf {
         self.config.run_root.join("pods").join(id.as_str())

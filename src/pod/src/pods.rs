@@ -2,7 +2,7 @@
 
 mod ask;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Patience};
 use crate::container::{self, ExecOutput, ExecRequest};
 use crate::disk;
 use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request};
@@ -93,11 +93,17 @@ impl Pods {
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
+            patience: Mutex::new(config.patience),
             config,
         });
         let pods = Self { node };
         pods.load().await?;
         Ok(pods)
+    }
+
+    /// Changes how long calls wait that begin to wait from now on.
+    pub fn set_patience(&self, patience: Patience) {
+        *self.node.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
     }
 
     /// Shows every recorded pod, then starts its driver.

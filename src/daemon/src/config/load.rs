@@ -1,6 +1,7 @@
 //! Which texts make up the configuration.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::problem::{ConfigError, Place, Problems};
@@ -30,6 +31,29 @@ pub(crate) fn load(args: ServeArgs) -> Result<Config, ConfigError> {
     tree::merge(&mut tree, options(args));
     let config = Config::read(tree, &problems);
     problems.into_result(config)
+}
+
+/// What the files of the configuration looked like at one moment: inode, time of the last change, size.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen(Vec<(PathBuf, Option<[u64; 4]>)>);
+
+/// Looks at the files, but not into them.
+pub(crate) fn look(args: &ServeArgs) -> Seen {
+    let looks = |path: &PathBuf| {
+        let file = std::fs::metadata(path).ok()?;
+        Some([file.ino(), file.ctime().cast_unsigned(), file.ctime_nsec().cast_unsigned(), file.size()])
+    };
+    // Who reads the files says what is wrong with them.
+    let files = files(args.config.as_deref(), &Problems::default());
+    Seen(
+        files
+            .into_iter()
+            .map(|path| {
+                let looks = looks(&path);
+                (path, looks)
+            })
+            .collect(),
+    )
 }
 
 /// The main file and those of `config.d`, in order.

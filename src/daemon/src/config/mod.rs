@@ -11,5 +11,6 @@ mod section;
 mod tests;
 mod tree;
 
-pub(crate) use load::{DEFAULT_TEXT, load};
-pub(crate) use ready::{Config, Log};
+pub(crate) use load::{DEFAULT_TEXT, Seen, load, look};
+pub(crate) use problem::ConfigError;
+pub(crate) use ready::{Config, Grpc, Log, Timeouts};

@@ -31,7 +31,7 @@ impl fmt::Display for Place {
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// Absent for a default that doesn't work on this node.
     pub(super) place: Option<Place>,
     /// Dotted; empty for a file as a whole.
@@ -72,6 +72,13 @@ impl Problems {
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct ConfigError {
     problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// Every mistake; each shows itself in one line.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
 }
 
 impl fmt::Display for ConfigError {

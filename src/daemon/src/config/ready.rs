@@ -46,8 +46,7 @@ pub(crate) struct Log {
 /// How long things may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeouts {
-    pub(crate) operation: Duration,
-    pub(crate) exec_drain: Duration,
+    pub(crate) patience: peapod_pod::Patience,
     pub(crate) shutdown: Duration,
 }
 
@@ -79,8 +78,7 @@ impl Config {
             shim_cgroup: cgroup.shims,
             systemd_cgroup: false,
             boot_id_file,
-            operation_timeout: timeouts.operation,
-            exec_drain: timeouts.exec_drain,
+            patience: timeouts.patience,
         };
         Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
     }
@@ -136,8 +134,10 @@ impl Log {
 impl Timeouts {
     fn read(mut section: Section<'_>) -> Self {
         let timeouts = Self {
-            operation: section.duration("operation", Duration::from_secs(110)),
-            exec_drain: section.duration("exec_drain", Duration::from_secs(2)),
+            patience: peapod_pod::Patience {
+                operation: section.duration("operation", Duration::from_secs(110)),
+                exec_drain: section.duration("exec_drain", Duration::from_secs(2)),
+            },
             shutdown: section.duration("shutdown", Duration::from_secs(1)),
         };
         section.finish();

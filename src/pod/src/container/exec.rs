@@ -100,7 +100,7 @@ async fn collect(
                 code = &mut exited => break code.map_err(|error| error.into_error("wait for the command"))?,
             }
         };
-        if !over && tokio::time::timeout(node.config.exec_drain, output).await.is_err() {
+        if !over && tokio::time::timeout(node.patience().exec_drain, output).await.is_err() {
             tracing::debug!(container = id.short(), "a command's output is held open by what it left behind");
         }
         code

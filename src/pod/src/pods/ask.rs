@@ -30,7 +30,7 @@ impl Pods {
         result: oneshot::Receiver<Result<T, Error>>,
         gone: impl FnOnce() -> Error,
     ) -> Result<T, Error> {
-        self.wait_for(what, handle, result, self.node.config.operation_timeout, gone).await
+        self.wait_for(what, handle, result, self.node.patience().operation, gone).await
     }
 
     /// Waits for a driver's answer. The operation goes on when the wait is over or dropped.
@@ -52,7 +52,7 @@ impl Pods {
         handle: &Handle,
         result: oneshot::Receiver<Result<T, Error>>,
     ) -> Option<Result<T, Error>> {
-        answer_within(what, handle, result, self.node.config.operation_timeout).await
+        answer_within(what, handle, result, self.node.patience().operation).await
     }
 
     /// Why a driver takes no requests: its pod was removed this moment, or the daemon ends.

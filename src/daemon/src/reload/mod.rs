@@ -1,0 +1,99 @@
+//! Another configuration for a daemon that runs: read on SIGHUP and when the files change, checked as a whole, and then
+//! as much of it taken over as can be without a restart.
+
+mod plan;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+
+use self::plan::{Plan, plan};
+use crate::args::ServeArgs;
+use crate::config::{self, Config, ConfigError, Seen};
+use crate::cri::Node;
+use crate::logging::Logging;
+
+/// How often the files are looked at. A change counts when they look the same twice: then nobody is writing any more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is needed to read the configuration again.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    /// The command line, which wins over files as at the start.
+    pub(crate) args: ServeArgs,
+    /// The files before they were read.
+    pub(crate) seen: Seen,
+    /// What the daemon works with now.
+    pub(crate) running: Config,
+    pub(crate) logging: Logging,
+}
+
+impl Reload {
+    /// Reads again whenever somebody asks for it or has written.
+    pub(crate) async fn run(mut self, node: &Node, mut asked: Signal) -> Infallible {
+        let mut before = None;
+        loop {
+            tokio::select! {
+                Some(()) = asked.recv() => self.reload(node, "SIGHUP").await,
+                () = tokio::time::sleep(LOOK) => {
+                    let now = self.look().await;
+                    if now.is_some() && now == before && now.as_ref() != Some(&self.seen) {
+                        self.reload(node, "the files have changed").await;
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    /// Nothing while the daemon ends.
+    async fn look(&self) -> Option<Seen> {
+        let args = self.args.clone();
+        tokio::task::spawn_blocking(move || config::look(&args)).await.ok()
+    }
+
+    async fn reload(&mut self, node: &Node, why: &'static str) {
+        let args = self.args.clone();
+        let read = tokio::task::spawn_blocking(move || (config::look(&args), config::load(args))).await;
+        let Ok((seen, loaded)) = read else { return };
+        self.seen = seen;
+        match loaded {
+            Ok(wanted) => self.take(node, plan(&self.running, wanted), why),
+            Err(wrong) => refuse(&wrong, why),
+        }
+    }
+
+    fn take(&mut self, node: &Node, plan: Plan, why: &'static str) {
+        // Whoever turns the log down wants to see that, and whoever turns it up as well.
+        let before = tracing::enabled!(tracing::Level::INFO);
+        if before {
+            say(&plan, why);
+        }
+        self.logging.change(&plan.next.log);
+        node.pods.set_patience(plan.next.timeouts.patience);
+        node.images.set_pull_config(&plan.next.images);
+        if !before {
+            say(&plan, why);
+        }
+        self.running = plan.next;
+    }
+}
+
+fn say(plan: &Plan, why: &'static str) {
+    for change in &plan.applied {
+        tracing::info!(key = change.key, from = change.from, to = change.to, "configuration changed: {why}");
+    }
+    if !plan.restart.is_empty() {
+        tracing::warn!(keys = plan.restart.join(", "), "these keys of the configuration change with the next start");
+    }
+    if plan.applied.is_empty() && plan.restart.is_empty() {
+        tracing::info!("configuration read again, nothing in it is new: {why}");
+    }
+}
+
+fn refuse(wrong: &ConfigError, why: &'static str) {
+    for problem in wrong.problems() {
+        tracing::error!(%problem, "the configuration is wrong and changes nothing: {why}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Compares two configurations. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use peapod_pod::{OciRuntime, Patience};
+
+use crate::config::{Config, Grpc, Log, Timeouts};
+
+/// What another configuration means for a daemon that runs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What the daemon works with from now on: the old one but for what is applied.
+    pub(super) next: Config,
+    /// Changes that need nothing more.
+    pub(super) applied: Vec<Change>,
+    /// Keys that would change with a restart; named again each time, as long as it is so.
+    pub(super) restart: Vec<String>,
+}
+
+/// A key with another value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) key: &'static str,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+/// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
+/// forgotten.
+pub(super) fn plan(running: &Config, wanted: Config) -> Plan {
+    let Config { state_root, run_root, grpc, log, timeouts, pods, images, network } = wanted;
+    let mut plan = Plan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
+    plan.keep("state_root", &running.state_root, &state_root);
+    plan.keep("run_root", &running.run_root, &run_root);
+    plan.grpc(&running.grpc, &grpc);
+    plan.log(&running.log, log);
+    plan.timeouts(&running.timeouts, &timeouts);
+    plan.pods(&running.pods, &pods);
+    plan.images(&running.images, images);
+    plan.network(&running.network, &network);
+    plan
+}
+
+impl Plan {
+    /// The value that is to be used, and a note if that is a new one.
+    fn take<T: PartialEq + Debug>(&mut self, key: &'static str, old: &T, new: T) -> T {
+        if *old != new {
+            self.applied.push(Change { key, from: format!("{old:?}"), to: format!("{new:?}") });
+        }
+        new
+    }
+
+    /// A note if the value is another one.
+    fn keep<T: PartialEq>(&mut self, key: &str, old: &T, new: &T) {
+        if old != new {
+            self.restart.push(key.to_owned());
+        }
+    }
+
+    fn grpc(&mut self, old: &Grpc, new: &Grpc) {
+        let Grpc { socket, mode, max_message_bytes } = new;
+        self.keep("grpc.socket", &old.socket, socket);
+        self.keep("grpc.mode", &old.mode, mode);
+        self.keep("grpc.max_message_bytes", &old.max_message_bytes, max_message_bytes);
+    }
+
+    fn log(&mut self, old: &Log, new: Log) {
+        let Log { level, format } = new;
+        self.next.log.level = self.take("log.level", &old.level, level);
+        self.next.log.format = self.take("log.format", &old.format, format);
+    }
+
+    fn timeouts(&mut self, old: &Timeouts, new: &Timeouts) {
+        let Timeouts { patience: Patience { operation, exec_drain }, shutdown } = *new;
+        let patience = Patience {
+            operation: self.take("timeouts.operation", &old.patience.operation, operation),
+            exec_drain: self.take("timeouts.exec_drain", &old.patience.exec_drain, exec_drain),
+        };
+        self.next.timeouts.patience = patience;
+        self.next.pods.patience = patience;
+        self.keep("timeouts.shutdown", &old.shutdown, &shutdown);
+    }
+
+    fn pods(&mut self, old: &peapod_pod::Config, new: &peapod_pod::Config) {
+        let peapod_pod::Config {
+            // These are compared where they are written.
+            state_root: _,
+            run_root: _,
+            patience: _,
+            shim,
+            runtimes,
+            default_runtime,
+            cgroup_root,
+            cgroup_parent,
+            shim_cgroup,
+            systemd_cgroup,
+            boot_id_file,
+        } = new;
+        self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
+        self.keep("shim.path", &old.shim, shim);
+        self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
+        self.keep("cgroup.driver", &old.systemd_cgroup, systemd_cgroup);
+        self.keep("cgroup.parent", &old.cgroup_parent, cgroup_parent);
+        self.keep("cgroup.shims", &old.shim_cgroup, shim_cgroup);
+        self.keep("runtimes.default", &old.default_runtime, default_runtime);
+        self.handlers(&old.runtimes, runtimes);
+    }
+
+    fn handlers(&mut self, old: &BTreeMap<String, OciRuntime>, new: &BTreeMap<String, OciRuntime>) {
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            self.keep(&format!("runtimes.handlers.{name}"), &old.get(name), &new.get(name));
+        }
+    }
+
+    fn images(&mut self, old: &peapod_image::Config, new: peapod_image::Config) {
+        let peapod_image::Config {
+            // Compared where it is written; the next two are no keys.
+            state_root: _,
+            host_cooldown: _,
+            keep_partial: _,
+            hosts_dirs,
+            default_registry,
+            max_downloads,
+            max_unpacks,
+            connect_timeout,
+            stall_timeout,
+            request_timeout,
+            retries,
+        } = new;
+        self.next.images.hosts_dirs = self.take("image.hosts_dirs", &old.hosts_dirs, hosts_dirs);
+        self.next.images.request_timeout = self.take("image.request_timeout", &old.request_timeout, request_timeout);
+        self.next.images.retries = self.take("image.retries", &old.retries, retries);
+        self.keep("image.default_registry", &old.default_registry, &default_registry);
+        self.keep("image.max_downloads", &old.max_downloads, &max_downloads);
+        self.keep("image.max_unpacks", &old.max_unpacks, &max_unpacks);
+        self.keep("image.connect_timeout", &old.connect_timeout, &connect_timeout);
+        self.keep("image.stall_timeout", &old.stall_timeout, &stall_timeout);
+    }
+
+    fn network(&mut self, old: &peapod_network::Config, new: &peapod_network::Config) {
+        let peapod_network::Config { bridge, subnets, netns_dir, mtu, cni } = new;
+        let peapod_network::CniConfig { conf_dir, bin_dirs, timeout, patience } = cni;
+        self.keep("network.bridge", &old.bridge, bridge);
+        self.keep("network.subnets", &old.subnets, subnets);
+        self.keep("network.netns_dir", &old.netns_dir, netns_dir);
+        self.keep("network.mtu", &old.mtu, mtu);
+        self.keep("network.cni_conf_dir", &old.cni.conf_dir, conf_dir);
+        self.keep("network.cni_bin_dirs", &old.cni.bin_dirs, bin_dirs);
+        self.keep("network.cni_timeout", &old.cni.timeout, timeout);
+        self.keep("network.cni_patience", &old.cni.patience, patience);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::ServeArgs;
+
+    /// What changes when these keys are set.
+    fn changes(set: &[&str]) -> Plan {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("config.toml");
+        std::fs::write(&file, "").unwrap();
+        let load = |more: &[&str]| {
+            let usual = ["shim.path=/bin/true", "runtimes.handlers.true.path=/bin/true"];
+            let set = usual.iter().chain(more).map(|&text| text.to_owned()).collect();
+            crate::config::load(ServeArgs { config: Some(file.clone()), set, ..ServeArgs::default() }).unwrap()
+        };
+        plan(&load(&[]), load(set))
+    }
+
+    #[test]
+    fn nothing_new_is_no_change() {
+        let plan = changes(&[]);
+        assert!(plan.applied.is_empty() && plan.restart.is_empty(), "{plan:?}");
+    }
+
+    #[test]
+    fn what_can_change_does() {
+        let plan = changes(&[
+            "log.level=debug",
+            "log.format=json",
+            "timeouts.operation=5s",
+            "timeouts.exec_drain=3s",
+            "image.hosts_dirs=[\"/etc/other\"]",
+            "image.request_timeout=7s",
+            "image.retries=9",
+        ]);
+        let said: Vec<String> = plan.applied.iter().map(|c| format!("{} {} {}", c.key, c.from, c.to)).collect();
+        assert_eq!(
+            said,
+            [
+                "log.level \"info\" \"debug\"",
+                "log.format Text Json",
+                "timeouts.operation 110s 5s",
+                "timeouts.exec_drain 2s 3s",
+                "image.hosts_dirs [\"/etc/peapod/certs.d\"] [\"/etc/other\"]",
+                "image.request_timeout 60s 7s",
+                "image.retries 3 9",
+            ]
+        );
+        assert!(plan.restart.is_empty(), "{:?}", plan.restart);
+        assert_eq!(plan.next.log.level, "debug");
+        assert_eq!(plan.next.images.retries, 9);
+        assert_eq!(plan.next.pods.patience.operation.as_secs(), 5);
+    }
+
+    #[test]
+    fn the_rest_is_named_and_stays() {
+        let plan = changes(&[
+            "state_root=/other",
+            "run_root=/run/other",
+            "grpc.mode=0600",
+            "timeouts.shutdown=2s",
+            "cgroup.parent=/other",
+            "runtimes.handlers.false.path=/bin/false",
+            "runtimes.handlers.true.root=/elsewhere",
+            "image.max_downloads=2",
+            "network.mtu=1400",
+            "network.cni_timeout=1s",
+        ]);
+        for key in [
+            "state_root",
+            "run_root",
+            "grpc.socket",
+            "grpc.mode",
+            "timeouts.shutdown",
+            "cgroup.parent",
+            "runtimes.handlers.false",
+            "runtimes.handlers.true",
+            "image.max_downloads",
+            "network.mtu",
+            "network.cni_timeout",
+        ] {
+            assert!(plan.restart.iter().any(|named| named == key), "no {key} in {:?}", plan.restart);
+        }
+        assert!(plan.applied.is_empty(), "{:?}", plan.applied);
+        assert_eq!(plan.next.images.max_downloads, 4);
+    }
+}
