@@ -117,6 +117,9 @@ impl Pods {
             .into_iter()
             .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now)))
             .collect();
+        for pod in &mut pods {
+            recover::look(&self.node, pod);
+        }
         // A half-made one has its name only as long as no other has it.
         pods.sort_by_key(|pod| pod.record.phase == PodPhase::Setup);
         for pod in &pods {

@@ -1,12 +1,16 @@
 //! What an earlier daemon left: shown at once as it was recorded, then made true again pod by pod.
 
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_shim_protocol::containerd::protobuf::MessageField;
+use rustix::io::Errno;
 
 use crate::container::{self, Fate};
+use crate::driver::{Pod, ended};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
@@ -46,6 +50,41 @@ pub(crate) fn as_of_this_boot(mut loaded: Loaded, boot_id: &str, now: i64) -> Lo
     loaded
 }
 
+/// Adds to a recorded pod what can be seen of it at once, for the first snapshot: which containers have ended, and whether
+/// its shim is gone. Recovery, which follows, asks the shim and records.
+pub(crate) fn look(node: &Node, pod: &mut Pod) {
+    if pod.rebooted || !matches!(pod.record.phase, PodPhase::Ready | PodPhase::Broken) {
+        return;
+    }
+    match knock(&pod.record.socket) {
+        Ok(stream) => pod.connection = stream,
+        Err(error) => {
+            tracing::warn!(pod = pod.id.short(), %error, "the pod's shim does not listen any more: the pod is not ready");
+            pod.record.phase = PodPhase::Broken;
+            pod.record.shim_pid = 0;
+        }
+    }
+    for (id, container) in &mut pod.containers {
+        let Some(made) = container.made_mut() else { continue };
+        if matches!(made.record.phase, ContainerPhase::Running { .. }) {
+            made.seen_exit = container::exit_file_now(&node.bundle(&pod.id, id)).as_ref().map(ended);
+        }
+    }
+}
+
+/// A connection to a shim; none if that would take a wait. An error means that nobody listens.
+fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let address = SocketAddrUnix::new(socket)?;
+    let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&stream, &address) {
+        Ok(()) => Ok(Some(stream.into())),
+        Err(error @ (Errno::CONNREFUSED | Errno::NOENT)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
 /// A pod whose shim lives.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -59,9 +98,10 @@ pub(crate) async fn reconnect(
     node: &Node,
     id: &PodId,
     record: &PodState,
+    connection: Option<UnixStream>,
     containers: Vec<(ContainerId, bool)>,
 ) -> Result<Found, Error> {
-    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket)).await.map_err(|_| Error::Failed {
+    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket, connection)).await.map_err(|_| Error::Failed {
         step: "recover the pod".to_owned(),
         reason: format!("its shim does not answer within {} s", LIMIT.as_secs()),
     })?;
@@ -95,8 +135,15 @@ pub(crate) async fn reconnect(
     Ok(Found { set_up, fates })
 }
 
-async fn greet(socket: &Path) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Error> {
-    let shim = Shim::connect(socket).await.map_err(|error| Error::failed("connect to the pod's shim", &error))?;
+async fn greet(
+    socket: &Path,
+    connection: Option<UnixStream>,
+) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Error> {
+    let connected = match connection {
+        Some(stream) => Shim::over(stream, socket),
+        None => Shim::connect(socket).await,
+    };
+    let shim = connected.map_err(|error| Error::failed("connect to the pod's shim", &error))?;
     let hello = shim.hello().await.map_err(|error| error.into_error("greet the pod's shim"))?;
     Ok((shim, hello.pid, hello.namespaces))
 }

@@ -80,7 +80,7 @@ impl Driver {
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
         match outcome {
             Ok(prepared) => {
-                entry.life = Life::Made(Box::new(Made { record: prepared.record, early_exit: None }));
+                entry.life = Life::Made(Box::new(Made { record: prepared.record, early_exit: None, seen_exit: None }));
                 self.container_changed(id);
                 let id = id.clone();
                 self.then(move |driver, committed| driver.create_committed(&id, committed));

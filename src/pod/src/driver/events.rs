@@ -17,7 +17,7 @@ use crate::sandbox;
 use crate::shim::ShimError;
 
 /// What the field calls the ways of ending.
-pub(super) fn ended(exit: &Exit) -> Ended {
+pub(crate) fn ended(exit: &Exit) -> Ended {
     let reason = match (exit.oom, exit.code) {
         (true, _) => "OOMKilled",
         (false, 0) => "Completed",

@@ -39,6 +39,7 @@ use crate::recover::Found;
 use crate::sandbox::SetUp;
 use crate::shim::{Shim, ShimError};
 
+pub(crate) use events::ended;
 pub(crate) use state::Pod;
 pub(crate) use view::entry;
 

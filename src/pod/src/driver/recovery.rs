@@ -28,7 +28,10 @@ impl Driver {
                     ContainerPhase::Created | ContainerPhase::Exited(_) => None,
                 });
                 let alive = alive.collect();
-                self.tasks.spawn(async move { Done::Recovered(recover::reconnect(&node, &id, &record, alive).await) });
+                let connection = self.pod.connection.take();
+                self.tasks.spawn(async move {
+                    Done::Recovered(recover::reconnect(&node, &id, &record, connection, alive).await)
+                });
             }
         }
     }

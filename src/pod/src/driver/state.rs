@@ -1,6 +1,7 @@
 //! What a driver knows about its pod.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use peapod_shim_protocol::extension::Namespaces;
@@ -31,6 +32,8 @@ pub(crate) struct Pod {
     /// Requests that came before the pod was recovered.
     pub(crate) early: Vec<super::Request>,
     pub(crate) recovering: bool,
+    /// To its shim, made before it is recovered.
+    pub(crate) connection: Option<UnixStream>,
     /// The node was restarted since the record was written.
     pub(crate) rebooted: bool,
     /// A child task cleans up after a dead shim.
@@ -87,6 +90,8 @@ pub(crate) struct Made {
     pub(crate) record: record::ContainerState,
     /// Its end was told before its start was.
     pub(crate) early_exit: Option<record::Ended>,
+    /// It ended while no daemon was there, as its exit file says: that is shown until it is recorded.
+    pub(crate) seen_exit: Option<record::Ended>,
 }
 
 impl Container {
@@ -107,7 +112,7 @@ impl Container {
         Self {
             create: Delivery::unknown(),
             start: Delivery::unknown(),
-            life: Life::Made(Box::new(Made { record, early_exit: None })),
+            life: Life::Made(Box::new(Made { record, early_exit: None, seen_exit: None })),
             ..Self::making(spec)
         }
     }
@@ -146,6 +151,7 @@ impl Pod {
             removing: None,
             early: Vec::new(),
             recovering: false,
+            connection: None,
             rebooted: false,
             cleaning_up: false,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::state::{Container, Pod};
 use crate::id::ContainerId;
 use crate::node::Node;
-use crate::record::{ContainerPhase, PodPhase};
+use crate::record::{ContainerPhase, Ended, PodPhase};
 use crate::view::{ContainerState, ContainerView, PodEntry, PodState, PodView};
 
 /// The pod's picture; none while it is being made.
@@ -36,17 +36,13 @@ pub(crate) fn entry(node: &Node, pod: &Pod) -> Option<PodEntry> {
 }
 
 fn container_view(node: &Node, pod: &Pod, id: &ContainerId, container: &Container) -> Option<ContainerView> {
-    let record = &container.made()?.record;
+    let made = container.made()?;
+    let record = &made.record;
     let state = match &record.phase {
+        ContainerPhase::Running { .. } if let Some(end) = &made.seen_exit => exited(end),
         ContainerPhase::Created | ContainerPhase::Starting => ContainerState::Created,
         ContainerPhase::Running { pid, started_at } => ContainerState::Running { pid: *pid, started_at: *started_at },
-        ContainerPhase::Exited(end) => ContainerState::Exited {
-            started_at: end.started_at,
-            finished_at: end.finished_at,
-            exit_code: end.code,
-            reason: end.reason.clone(),
-            message: end.message.clone(),
-        },
+        ContainerPhase::Exited(end) => exited(end),
     };
     Some(ContainerView {
         id: id.clone(),
@@ -64,6 +60,16 @@ fn container_view(node: &Node, pod: &Pod, id: &ContainerId, container: &Containe
         bundle: node.bundle(&pod.id, id),
         upper: node.writable(id).join("upper"),
     })
+}
+
+fn exited(end: &Ended) -> ContainerState {
+    ContainerState::Exited {
+        started_at: end.started_at,
+        finished_at: end.finished_at,
+        exit_code: end.code,
+        reason: end.reason.clone(),
+        message: end.message.clone(),
+    }
 }
 
 /// Where a container's log is, if it has one.

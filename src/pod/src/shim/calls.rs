@@ -103,15 +103,24 @@ macro_rules! call {
 impl Shim {
     /// Connects to a shim's socket.
     pub(crate) async fn connect(socket: &Path) -> io::Result<Self> {
-        let client = Client::new(Socket::new(UnixStream::connect(socket).await?));
-        Ok(Self {
+        Ok(Self::speak(UnixStream::connect(socket).await?, socket))
+    }
+
+    /// The same over a connection to it that exists; a non-blocking one.
+    pub(crate) fn over(stream: std::os::unix::net::UnixStream, socket: &Path) -> io::Result<Self> {
+        Ok(Self::speak(UnixStream::from_std(stream)?, socket))
+    }
+
+    fn speak(stream: UnixStream, socket: &Path) -> Self {
+        let client = Client::new(Socket::new(stream));
+        Self {
             inner: Arc::new(Inner {
                 task: TaskClient::new(client.clone()),
                 sandbox: SandboxClient::new(client.clone()),
                 extension: ExtensionClient::new(client),
                 socket: socket.to_path_buf(),
             }),
-        })
+        }
     }
 
     pub(crate) async fn hello(&self) -> Result<extension::HelloResponse, ShimError> {
