@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench test test-lint test-unit test-integration crictl critest kubelet install deps clean
+.PHONY: help build release demo bench test deny test-lint test-unit test-integration crictl critest kubelet install deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,10 @@ test:               ## everything; ends with "N passed, N failed"
 
 test-lint:          ## formatting and clippy
 	scripts/test.sh lint
+
+deny:               ## licences and duplicates of all dependencies (installs cargo-deny, once, if it is missing)
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	scripts/test.sh deny
 
 test-unit:          ## the rooms' own tests
 	scripts/test.sh build unit
