@@ -1,6 +1,6 @@
 //! Who a container's process is and what it may do.
 
-use peapod_tests::{Pod, on_each_runtime, peapod, v1};
+use peapod_tests::{Daemon, Options, Pod, on_each_runtime, peapod, peapod_with, v1};
 
 const GROUPS: &str = "k8s-staging-cri-tools/test-image-predefined-group:latest";
 
@@ -131,6 +131,49 @@ fn seccomp_profiles() {
         let refused = missing.try_create().await.err().unwrap();
         assert!(refused.message().contains("/nowhere/profile.json"), "{refused}");
     });
+}
+
+/// crun takes what it compiled for an earlier container; whoever starts with it is as confined as the first.
+#[test]
+fn a_compiled_filter_confines_like_its_profile() {
+    for handler in ["crun", "runc"] {
+        peapod_with(&Options::new().handler(handler), async |daemon| {
+            check_compiled_filters(daemon, handler == "crun").await
+        });
+    }
+}
+
+async fn check_compiled_filters(daemon: &Daemon, kept: bool) {
+    let pod = daemon.pod("filter").run().await;
+    let bundles = daemon.run_root().join("pods").join(&pod.id).join("containers");
+    let given = |id: &str| {
+        let text = std::fs::read(bundles.join(id).join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert!(config["linux"]["seccomp"].is_object());
+        config["annotations"]["run.oci.seccomp_bpf_data"].as_str().map(str::to_owned)
+    };
+    let start = async |name: &str, capability: Option<&str>| {
+        let default = |security: &mut v1::LinuxContainerSecurityContext| {
+            let kind = v1::security_profile::ProfileType::RuntimeDefault.into();
+            security.seccomp = Some(v1::SecurityProfile { profile_type: kind, ..Default::default() });
+            let add_capabilities = capability.map(str::to_owned).into_iter().collect();
+            security.capabilities = Some(v1::Capability { add_capabilities, ..Default::default() });
+        };
+        let container = pod.container(name).sh("sleep 1000").security(default).start().await;
+        // A namespace is what CAP_SYS_ADMIN opens in the profile.
+        let sees = "grep ^Seccomp: /proc/self/status | cut -f2; unshare -u true 2>/dev/null && echo namespace; true";
+        (given(&container.id), container.exec(sees).await)
+    };
+    let (first, confined) = start("first", None).await;
+    assert_eq!((first.as_deref(), confined.as_str()), (None, "2\n"));
+    let (second, confined) = start("second", None).await;
+    assert_eq!((second.is_some(), confined.as_str()), (kept, "2\n"));
+    // Other capabilities, another profile, another program.
+    let (other, allowed) = start("other", Some("SYS_ADMIN")).await;
+    assert_eq!((other.as_deref(), allowed.as_str()), (None, "2\nnamespace\n"));
+    let (again, allowed) = start("again", Some("SYS_ADMIN")).await;
+    assert_eq!((again.is_some(), allowed.as_str()), (kept, "2\nnamespace\n"));
+    assert!(again.is_none() || again != second);
 }
 
 #[test]

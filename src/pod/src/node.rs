@@ -13,6 +13,7 @@ use peapod_store::Database;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, OciRuntime, Patience};
+use crate::container::Programs;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::registry::Registry;
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.
     pub(crate) said: Mutex<HashSet<Note>>,
+    /// Compiled system call filters.
+    pub(crate) filters: Programs,
 }
 
 impl Node {

@@ -93,6 +93,7 @@ impl Pods {
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
+            filters: container::Programs::default(),
             patience: Mutex::new(config.patience),
             config,
         });

@@ -6,6 +6,7 @@ mod exec;
 mod fate;
 mod mounts;
 mod remove;
+mod seccomp;
 mod spec;
 mod start;
 mod update;
@@ -15,6 +16,7 @@ pub use exec::{ExecOutput, ExecRequest};
 pub(crate) use exec::{end_abandoned, exec_sync};
 pub(crate) use fate::{Fate, fate};
 pub(crate) use remove::remove;
+pub(crate) use seccomp::Programs;
 pub(crate) use start::{StartInput, Started, start};
 pub(crate) use update::update;
 

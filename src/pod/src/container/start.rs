@@ -10,6 +10,7 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_sys::fail_point;
 
+use super::seccomp::Filter;
 use super::spec;
 use crate::clock;
 use crate::error::Error;
@@ -73,21 +74,32 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     };
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
+    let compiler = runtime.clone();
     let laid_out = tokio::task::spawn_blocking(move || {
         let looked = spec::look(&spec, &image, &rootfs)?;
-        let config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
+        let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
+        let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let filter = shared.filters.find(&compiler, profile);
+        if let Filter::Ready(program) = &filter {
+            config.set_seccomp_program(program).map_err(|error| Error::failed("make config.json", &error))?;
+        }
         lay_out(&bundle, &writable, log.as_deref(), spec.stdin, &config.json)
             .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
-        Ok::<_, Error>(config.notes)
+        Ok::<_, Error>((config.notes, filter))
     });
     let laid_out = timed("start: lay out", laid_out).await;
-    let notes = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
+    let (notes, filter) = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
     node.say_once(notes);
     fail_point("start-laid-out");
     let at = clock::now();
     let created = timed("start: shim's create", shim.create(task)).await;
     let created = created.map_err(|error| error.into_error("create the container"))?;
     fail_point("start-created");
+    if let Filter::Unknown(key) = filter {
+        let (node, compiler, id) = (Arc::clone(node), runtime.clone(), id.clone());
+        // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a compilation.
+        let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &compiler, &id)).await;
+    }
     match timed("start: shim's start", shim.start(id.as_str(), "")).await {
         Ok(pid) => {
             fail_point("start-started");

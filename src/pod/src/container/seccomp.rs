@@ -1,0 +1,192 @@
+//! Compiled system call filters.
+//!
+//! libseccomp takes 10 ms to compile a default profile, longer than crun takes for all the rest of a container. crun keeps the
+//! program in the container's state, for commands that run there later, and takes a ready one in an annotation instead of
+//! compiling. So the first container with a profile pays, and the program that its runtime made serves the others. runc
+//! has nothing like it: no file is found and none is looked for again.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
+
+use crate::config::OciRuntime;
+use crate::id::ContainerId;
+
+/// Programs kept. A node has a few profiles, each in some variants by capabilities.
+const KEPT: usize = 32;
+/// An instruction of a filter, and how many the kernel takes (`BPF_MAXINSNS`).
+const INSTRUCTION: usize = 8;
+const LONGEST: usize = 4096 * INSTRUCTION;
+
+/// The filters that runtimes compiled so far.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    /// The newest last.
+    known: Mutex<VecDeque<(Key, Option<Arc<str>>)>>,
+}
+
+/// Which runtime compiled what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    binary: PathBuf,
+    /// Device, inode and time of change: another build of the runtime compiles for itself.
+    identity: (u64, u64, i64, i64),
+    profile: String,
+}
+
+/// What to do about a container's filter.
+#[derive(Debug)]
+pub(crate) enum Filter {
+    /// The runtime compiles it, or there is none.
+    Plain,
+    /// Compiled before; base64.
+    Ready(Arc<str>),
+    /// The runtime compiles it, and may leave a program for others.
+    Unknown(Key),
+}
+
+impl Programs {
+    /// Looks for the compiled form of a profile.
+    pub(crate) fn find(&self, runtime: &OciRuntime, profile: Option<&LinuxSeccomp>) -> Filter {
+        let Some(key) = profile.and_then(|profile| Key::of(runtime, profile)) else { return Filter::Plain };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.iter().find(|(other, _)| *other == key) {
+            Some((_, Some(program))) => Filter::Ready(Arc::clone(program)),
+            Some((_, None)) => Filter::Plain,
+            None => Filter::Unknown(key),
+        }
+    }
+
+    /// Takes over what the runtime compiled for a container that it has just created.
+    pub(crate) fn learn(&self, key: Key, runtime: &OciRuntime, id: &ContainerId) {
+        let program =
+            read(&runtime.root.join(id.as_str()).join("seccomp.bpf")).ok().map(|bytes| STANDARD.encode(bytes).into());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().any(|(other, _)| *other == key) {
+            return;
+        }
+        if known.len() >= KEPT {
+            known.pop_front();
+        }
+        known.push_back((key, program));
+    }
+}
+
+impl Key {
+    fn of(runtime: &OciRuntime, profile: &LinuxSeccomp) -> Option<Self> {
+        // A supervisor's profile has a socket beside the program.
+        let supervised = profile.listener_path().is_some()
+            || profile.syscalls().iter().flatten().any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify);
+        if supervised {
+            return None;
+        }
+        let of = fs::metadata(&runtime.path).ok()?;
+        Some(Self {
+            binary: runtime.path.clone(),
+            identity: (of.dev(), of.ino(), of.ctime(), of.ctime_nsec()),
+            profile: serde_json::to_string(profile).ok()?,
+        })
+    }
+}
+
+/// A program, if the file has one.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.is_empty() || bytes.len() > LONGEST || !bytes.len().is_multiple_of(INSTRUCTION) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(action: LinuxSeccompAction) -> LinuxSeccomp {
+        let mut profile = LinuxSeccomp::default();
+        profile.set_default_action(action);
+        profile
+    }
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        runtime: OciRuntime,
+        id: ContainerId,
+    }
+
+    fn place(program: Option<&[u8]>) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = OciRuntime { path: dir.path().join("crun"), root: dir.path().join("root") };
+        let id = ContainerId::random().unwrap();
+        fs::write(&runtime.path, "one").unwrap();
+        let state = runtime.root.join(id.as_str());
+        fs::create_dir_all(&state).unwrap();
+        if let Some(program) = program {
+            fs::write(state.join("seccomp.bpf"), program).unwrap();
+        }
+        Place { _dir: dir, runtime, id }
+    }
+
+    fn learned(place: &Place, programs: &Programs, profile: &LinuxSeccomp) -> Filter {
+        if let Filter::Unknown(key) = programs.find(&place.runtime, Some(profile)) {
+            programs.learn(key, &place.runtime, &place.id);
+        }
+        programs.find(&place.runtime, Some(profile))
+    }
+
+    #[test]
+    fn a_program_serves_the_same_profile_of_the_same_runtime() {
+        let place = place(Some(&[7; 16]));
+        let programs = Programs::default();
+        let errno = profile(LinuxSeccompAction::ScmpActErrno);
+        assert!(matches!(programs.find(&place.runtime, Some(&errno)), Filter::Unknown(_)));
+        let Filter::Ready(program) = learned(&place, &programs, &errno) else { panic!("not learned") };
+        assert_eq!(STANDARD.decode(&*program).unwrap(), [7; 16]);
+        let kill = profile(LinuxSeccompAction::ScmpActKill);
+        assert!(matches!(programs.find(&place.runtime, Some(&kill)), Filter::Unknown(_)));
+        fs::remove_file(&place.runtime.path).unwrap();
+        fs::write(&place.runtime.path, "another build").unwrap();
+        assert!(matches!(programs.find(&place.runtime, Some(&errno)), Filter::Unknown(_)));
+        assert!(matches!(programs.find(&place.runtime, None), Filter::Plain));
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_taken_and_not_read_again() {
+        let errno = profile(LinuxSeccompAction::ScmpActErrno);
+        for content in [None, Some(&[][..]), Some(&[1; 9]), Some(&[0; LONGEST + INSTRUCTION])] {
+            let (place, programs) = (place(content), Programs::default());
+            assert!(matches!(learned(&place, &programs, &errno), Filter::Plain), "{:?}", content.map(<[u8]>::len));
+        }
+    }
+
+    #[test]
+    fn supervised_profiles_are_left_alone() {
+        let (place, programs) = (place(Some(&[7; 8])), Programs::default());
+        let mut listening = profile(LinuxSeccompAction::ScmpActErrno);
+        listening.set_listener_path(Some("/run/listener".into()));
+        assert!(matches!(programs.find(&place.runtime, Some(&listening)), Filter::Plain));
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let (place, programs) = (place(Some(&[7; 8])), Programs::default());
+        let of = |number: u32| {
+            let mut profile = profile(LinuxSeccompAction::ScmpActErrno);
+            profile.set_default_errno_ret(Some(number));
+            profile
+        };
+        for number in 0..=u32::try_from(KEPT).unwrap() {
+            assert!(matches!(learned(&place, &programs, &of(number)), Filter::Ready(_)));
+        }
+        assert!(matches!(programs.find(&place.runtime, Some(&of(0))), Filter::Unknown(_)));
+        assert!(matches!(programs.find(&place.runtime, Some(&of(1))), Filter::Ready(_)));
+    }
+}
