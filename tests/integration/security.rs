@@ -138,7 +138,7 @@ fn seccomp_profiles() {
 fn a_compiled_filter_confines_like_its_profile() {
     for handler in ["crun", "runc"] {
         peapod_with(&Options::new().handler(handler), async |daemon| {
-            check_compiled_filters(daemon, handler == "crun").await
+            check_compiled_filters(daemon, handler == "crun").await;
         });
     }
 }
