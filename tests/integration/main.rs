@@ -29,3 +29,4 @@ mod sharing;
 mod shims;
 mod status;
 mod upgrade;
+mod wiped;

@@ -1,4 +1,5 @@
-//! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`.
+//! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`; and for `delete` our own
+//! `-cgroup PATH`, once for each group that is known to be the pod's.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub(crate) enum Action {
 pub(crate) struct Args {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
+    /// Of containers, as the master has recorded them: what the bundle says may be lost.
+    pub(crate) cgroups: Vec<String>,
     pub(crate) action: Action,
 }
 
@@ -38,7 +41,7 @@ pub(crate) enum ArgsError {
 impl Args {
     pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Self, ArgsError> {
         let mut words = words.map(|word| word.to_string_lossy().into_owned());
-        let (mut id, mut bundle, mut action) = (None, None, Action::Serve);
+        let (mut id, mut bundle, mut cgroups, mut action) = (None, None, Vec::new(), Action::Serve);
         while let Some(word) = words.next() {
             let Some(flag) = word.strip_prefix('-') else {
                 action = match word.as_str() {
@@ -57,6 +60,7 @@ impl Args {
             match name.as_str() {
                 "id" => id = Some(value()?),
                 "bundle" => bundle = Some(PathBuf::from(value()?)),
+                "cgroup" => cgroups.push(value()?),
                 // What containerd says besides and this shim has no use for.
                 "namespace" | "address" | "publish-binary" | "socket" => drop(value()?),
                 "debug" => {}
@@ -65,11 +69,12 @@ impl Args {
             }
         }
         if matches!(action, Action::Version | Action::Start) {
-            return Ok(Self { id: id.unwrap_or_default(), bundle: bundle.unwrap_or_default(), action });
+            return Ok(Self { id: id.unwrap_or_default(), bundle: bundle.unwrap_or_default(), cgroups, action });
         }
         Ok(Self {
             id: id.filter(|id| !id.is_empty()).ok_or(ArgsError::Missing("id"))?,
             bundle: bundle.ok_or(ArgsError::Missing("bundle"))?,
+            cgroups,
             action,
         })
     }
@@ -85,9 +90,11 @@ mod tests {
 
     #[test]
     fn reads_both_ways_of_writing_a_flag() {
-        let wanted = |action| Args { id: "p1".into(), bundle: "/run/p1".into(), action };
+        let wanted = |action| Args { id: "p1".into(), bundle: "/run/p1".into(), cgroups: Vec::new(), action };
         assert_eq!(parse("-namespace peapod -id p1 -bundle /run/p1"), Ok(wanted(Action::Serve)));
         assert_eq!(parse("--namespace=peapod -id=p1 --bundle=/run/p1 -debug delete"), Ok(wanted(Action::Delete)));
+        let groups = parse("-id p1 -bundle /run/p1 -cgroup /a/b --cgroup=/c delete").map(|args| args.cgroups);
+        assert_eq!(groups, Ok(vec!["/a/b".to_owned(), "/c".to_owned()]));
         assert_eq!(parse("-id p1 -frob"), Err(ArgsError::Unknown("-frob".into())));
         assert_eq!(parse("-id"), Err(ArgsError::NoValue("-id".into())));
         assert_eq!(parse("-id p1"), Err(ArgsError::Missing("bundle")));

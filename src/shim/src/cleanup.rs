@@ -1,7 +1,8 @@
-//! `delete`: the one way to clean up after a shim that died. Kills by cgroup, deletes what the runtime knows, unmounts. Says what it
-//! can't do, and does the rest.
+//! `delete`: the one way to clean up after a shim that died, or that nobody can speak to any more. Kills the shim if it is there, kills
+//! by cgroup, deletes what the runtime knows, unmounts. Says what it can't do, and does the rest.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,9 +25,15 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     log::open(&args.bundle, &args.id);
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let mut failures = Vec::new();
+    // It would start, log and write down what nobody asks it about.
+    failures.extend(end_all("shims", |pid| is_shim(pid, args)).err());
     let containers = args.bundle.join("containers");
     for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
         failures.extend(clean_container(&hierarchy, &entry.path()).err());
+    }
+    for path in &args.cgroups {
+        failures
+            .extend(hierarchy.cgroup(path).map_err(|error| error.to_string()).and_then(|it| clean_group(&it)).err());
     }
     failures.extend(end_init(&args.bundle).err());
     failures.extend(unmount_below(&args.bundle));
@@ -46,17 +53,12 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
     let runtime = record::read_runtime(bundle);
     if let Some(runtime) = &runtime {
         // It would go on and make what nobody would know of.
-        end_runtime(runtime, bundle)?;
+        end_all("calls of the OCI runtime", |pid| is_call(pid, runtime, bundle))?;
     }
     let path = record::read_cgroup(bundle).or_else(|| record::wanted_cgroup(bundle));
     let cgroup = path.and_then(|path| hierarchy.cgroup(&path).ok());
     if let Some(cgroup) = &cgroup {
-        until(cgroup, || {
-            Ok(cgroup.is_empty()? || {
-                cgroup.kill()?;
-                cgroup.is_empty()?
-            })
-        })?;
+        empty(cgroup)?;
     }
     if let (Some(runtime), Some(id)) = (runtime, bundle.file_name()) {
         let mut command = Command::new(&runtime.program);
@@ -75,28 +77,43 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Ends calls of the runtime for this container that outlived their shim.
-fn end_runtime(runtime: &Runtime, bundle: &Path) -> Result<(), String> {
+/// Ends what runs in a group, and the group.
+fn clean_group(cgroup: &Cgroup) -> Result<(), String> {
+    empty(cgroup)?;
+    until(cgroup, || Ok(cgroup.remove().is_ok()))
+}
+
+fn empty(cgroup: &Cgroup) -> Result<(), String> {
+    until(cgroup, || {
+        Ok(cgroup.is_empty()? || {
+            cgroup.kill()?;
+            cgroup.is_empty()?
+        })
+    })
+}
+
+/// Ends all processes of a kind, and waits for that.
+fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let calls: Vec<u32> = std::fs::read_dir("/proc")
+        let found: Vec<u32> = std::fs::read_dir("/proc")
             .into_iter()
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| is_call(*pid, runtime, bundle))
+            .filter(|pid| is_one(*pid))
             .collect();
-        if calls.is_empty() {
+        if found.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
-            let stuck: Vec<String> = calls.into_iter().map(crate::container::process::wait_channel).collect();
-            return Err(format!("calls of the OCI runtime won't end: {}", stuck.join(", ")));
+            let stuck: Vec<String> = found.into_iter().map(crate::container::process::wait_channel).collect();
+            return Err(format!("{kind} won't end: {}", stuck.join(", ")));
         }
-        for pid in calls {
+        for pid in found {
             // Looked at again behind the descriptor: the number may be somebody else's by now.
             if let Ok(pidfd) = crate::container::process::open(pid)
-                && is_call(pid, runtime, bundle)
+                && is_one(pid)
             {
                 let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
             }
@@ -107,10 +124,24 @@ fn end_runtime(runtime: &Runtime, bundle: &Path) -> Result<(), String> {
 
 /// Whether a process is a call of the runtime that names the bundle, as all of them do.
 fn is_call(pid: u32, runtime: &Runtime, bundle: &Path) -> bool {
-    use std::os::unix::ffi::OsStrExt;
+    let words = command_line(pid);
+    words.first() == Some(&runtime.program) && words.iter().skip(1).any(|word| word.starts_with(bundle))
+}
+
+/// Whether a process is this pod's shim: it was started with `-id ID -bundle DIR` and no action.
+fn is_shim(pid: u32, args: &Args) -> bool {
+    serves(&command_line(pid), args)
+}
+
+fn serves(words: &[PathBuf], args: &Args) -> bool {
+    let wanted = [Path::new("-id"), Path::new(&args.id), Path::new("-bundle"), &args.bundle];
+    words.windows(4).any(|four| four == wanted) && !words.iter().any(|word| word == Path::new("delete"))
+}
+
+fn command_line(pid: u32) -> Vec<PathBuf> {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut words = command.split(|byte| *byte == 0).map(|word| Path::new(std::ffi::OsStr::from_bytes(word)));
-    words.next() == Some(&runtime.program) && words.any(|word| word.starts_with(bundle))
+    let words = command.split(|byte| *byte == 0);
+    words.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))).collect()
 }
 
 fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::GroupError>) -> Result<(), String> {
@@ -165,8 +196,27 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_shim_of_a_pod() {
+        let words = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
+        let args = Args::parse(["-id", "p1", "-bundle", "/run/p1", "delete"].map(std::ffi::OsString::from).into_iter());
+        let args = args.unwrap();
+        assert!(serves(&words("/x/shim -namespace peapod -id p1 -bundle /run/p1"), &args));
+        for other in [
+            "/x/shim -namespace peapod -id p1 -bundle /run/p1 delete",
+            "/x/shim -namespace peapod -id p2 -bundle /run/p1",
+            "/x/shim -namespace peapod -id p1 -bundle /run/p2",
+            "grep -id p1",
+            "",
+        ] {
+            assert!(!serves(&words(other), &args), "{other}");
+        }
+    }
+
     #[test]
     fn reads_paths_of_mountinfo() {
-        assert_eq!(super::unescape("/a\\040b\\134c"), "/a b\\c");
+        assert_eq!(unescape("/a\\040b\\134c"), "/a b\\c");
     }
 }

@@ -199,7 +199,15 @@ impl Driver {
             })
             .map(|(id, _)| id.clone())
             .collect();
-        self.tasks.spawn(async move { Done::CleanedUp(sandbox::clean_up(&node, &id, running).await) });
+        let cgroups: Vec<String> = self
+            .pod
+            .containers
+            .values()
+            .filter_map(super::state::Container::made)
+            .filter(|made| made.record.held)
+            .map(|made| made.record.cgroup.clone())
+            .collect();
+        self.tasks.spawn(async move { Done::CleanedUp(sandbox::clean_up(&node, &id, running, &cgroups).await) });
     }
 
     /// A shim's clean-up took what containers held that had ended before.

@@ -13,13 +13,15 @@ use crate::node::Node;
 /// Killing and unmounting; a process that can't be killed must not hold a pod for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Kills and unmounts what is left of a pod, then reads how its containers ended.
+/// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of containers that
+/// may hold something, for what the bundle says may be lost.
 pub(crate) async fn clean_up(
     node: &Node,
     id: &PodId,
     running: Vec<ContainerId>,
+    cgroups: &[String],
 ) -> Result<Vec<(ContainerId, Option<Exit>)>, Error> {
-    run_delete(node, id).await?;
+    run_delete(node, id, cgroups).await?;
     let mut ends = Vec::with_capacity(running.len());
     for container in running {
         let exit = container::exit_file(&node.bundle(id, &container)).await;
@@ -28,17 +30,15 @@ pub(crate) async fn clean_up(
     Ok(ends)
 }
 
-/// Runs `containerd-shim-peapod-v1 … delete`. A pod without a folder has nothing left.
-pub(super) async fn run_delete(node: &Node, id: &PodId) -> Result<(), Error> {
+/// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
+pub(super) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
     let bundle = node.pod_dir(id);
-    if !bundle.is_dir() {
-        return Ok(());
-    }
     let binary = &node.config.shim;
     let step = || format!("clean up after the pod's shim with {}", binary.display());
     let child = tokio::process::Command::new(binary)
         .args(["-namespace", "peapod", "-id", id.as_str(), "-bundle"])
         .arg(&bundle)
+        .args(cgroups.iter().flat_map(|path| ["-cgroup", path]))
         .arg("delete")
         .current_dir("/")
         .stdin(Stdio::null())

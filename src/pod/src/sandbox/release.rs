@@ -46,7 +46,7 @@ pub(super) async fn end_shim(node: &Node, id: &PodId, shim: Option<Shim>) {
 
 async fn end_shim_checked(node: &Node, id: &PodId, shim: Option<Shim>) -> Result<(), Error> {
     let Some(shim) = shim else {
-        return run_delete(node, id).await;
+        return run_delete(node, id, &[]).await;
     };
     // Again is harmless; before the first CreateSandbox there is nothing to stop.
     if let Err(error) = timed("stop: look again", shim.stop_sandbox(id.as_str())).await {
@@ -56,7 +56,7 @@ async fn end_shim_checked(node: &Node, id: &PodId, shim: Option<Shim>) -> Result
         Ok(()) | Err(ShimError::Gone(_)) => Ok(()),
         Err(error) => {
             tracing::warn!(%error, "the pod's shim does not end by itself");
-            run_delete(node, id).await
+            run_delete(node, id, &[]).await
         }
     }
 }
