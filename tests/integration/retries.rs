@@ -1,6 +1,10 @@
 //! Retries join what runs, and make nothing twice.
 
-use peapod_tests::{SHELL, peapod};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use peapod_tests::v1::{ContainerState, CreateContainerRequest, StartContainerRequest};
+use peapod_tests::{Daemon, SHELL, insist, peapod};
 use tonic::Code;
 
 #[test]
@@ -14,10 +18,74 @@ fn two_equal_requests_make_one_pod() {
         let id = first.unwrap().into_inner().pod_sandbox_id;
         assert_eq!(second.unwrap().into_inner().pod_sandbox_id, id);
         assert_eq!(daemon.pods().await.len(), 1);
-        // Somebody has received it: from now on it is another one's name.
-        let refused = daemon.runtime().run_pod_sandbox(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::AlreadyExists);
-        assert!(refused.message().contains(&id[..12]), "does not name the pod: {refused}");
+    });
+}
+
+#[test]
+fn a_pod_is_given_again_until_something_is_made_in_it() {
+    peapod(async |daemon| {
+        let builder = daemon.pod("again");
+        let request = builder.request();
+        let pod = builder.run().await;
+        // What was sent may not have arrived. That somebody reads it tells nothing: lists have it too.
+        pod.status().await;
+        let again = daemon.runtime().run_pod_sandbox(request.clone()).await.unwrap().into_inner();
+        assert_eq!(again.pod_sandbox_id, pod.id);
+        daemon.kill().await;
+        daemon.start_again().await;
+        let again = daemon.runtime().run_pod_sandbox(request.clone()).await.unwrap().into_inner();
+        assert_eq!(again.pod_sandbox_id, pod.id);
+
+        pod.container("main").sh("sleep 1000").create().await;
+        refused(daemon, &request, &pod.id).await;
+        daemon.kill().await;
+        daemon.start_again().await;
+        refused(daemon, &request, &pod.id).await;
+        assert_eq!(daemon.pods().await.len(), 1);
+    });
+}
+
+async fn refused(daemon: &Daemon, request: &peapod_tests::v1::RunPodSandboxRequest, id: &str) {
+    let refused = daemon.runtime().run_pod_sandbox(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    assert!(refused.message().contains(&id[..12]), "does not name the pod: {refused}");
+}
+
+#[test]
+fn a_stopped_pod_is_given_to_nobody() {
+    peapod(async |daemon| {
+        let builder = daemon.pod("stopped");
+        let request = builder.request();
+        let pod = builder.run().await;
+        pod.stop().await.unwrap();
+        refused(daemon, &request, &pod.id).await;
+    });
+}
+
+#[test]
+fn answers_that_get_lost_are_given_again() {
+    const CLIENTS: usize = 6;
+    const ROUNDS: usize = 8;
+    peapod(async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        // Some leave before the work is done, some in the very moment of the answer.
+        let clients = (0..CLIENTS).map(async |client| {
+            for round in 0..ROUNDS {
+                let patience = Duration::from_micros(700 + 137 * u64::try_from(client * ROUNDS + round).unwrap());
+                let builder = daemon.pod(&format!("lost-{client}-{round}"));
+                let pod = insist(patience, async || builder.clone().try_run().await).await.unwrap();
+                let builder = pod.container("main").sh("sleep 1000");
+                let container = insist(patience, async || builder.clone().try_create().await).await.unwrap();
+                insist(patience, async || container.start().await).await.unwrap();
+                assert_eq!(container.state().await, ContainerState::ContainerRunning);
+                insist(patience, async || container.stop(0).await).await.unwrap();
+                insist(patience, async || container.remove().await).await.unwrap();
+                insist(patience, async || pod.stop().await).await.unwrap();
+                insist(patience, async || pod.remove().await).await.unwrap();
+            }
+        });
+        join_all(clients).await;
+        assert!(daemon.pods().await.is_empty(), "a retry made another one");
     });
 }
 
@@ -28,8 +96,7 @@ fn a_result_that_nobody_received_waits_for_the_retry() {
         std::fs::create_dir_all(daemon.path("logs-lost")).unwrap();
         let mut runtime = daemon.runtime();
         // Given up long before it can be done, as after a client's deadline.
-        let _ =
-            tokio::time::timeout(std::time::Duration::from_micros(300), runtime.run_pod_sandbox(request.clone())).await;
+        let _ = tokio::time::timeout(Duration::from_micros(300), runtime.run_pod_sandbox(request.clone())).await;
         let id = daemon.runtime().run_pod_sandbox(request).await.unwrap().into_inner().pod_sandbox_id;
         let pods = daemon.pods().await;
         assert_eq!(pods.iter().map(|pod| &pod.id).collect::<Vec<_>>(), [&id]);
@@ -59,14 +126,49 @@ fn two_equal_requests_make_one_container() {
         let (mut first, mut second) = (daemon.runtime(), daemon.runtime());
         let (first, second) =
             tokio::join!(first.create_container(request.clone()), second.create_container(request.clone()));
-        let ids = [first, second].map(|answer| answer.map(|response| response.into_inner().container_id));
-        // Creating is so quick that the first answer may be out before the second question is in.
-        let made: Vec<_> = ids.iter().filter_map(|answer| answer.as_ref().ok()).collect();
-        assert!(!made.is_empty() && made.iter().all(|id| *id == made[0]), "{ids:?}");
-        for refused in ids.iter().filter_map(|answer| answer.as_ref().err()) {
-            assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
-        }
+        let [first, second] = [first, second].map(|answer| answer.unwrap().into_inner().container_id);
+        assert_eq!(first, second);
         assert_eq!(daemon.containers().await.len(), 1);
+        // Whoever starts it knows it.
+        daemon.runtime().start_container(StartContainerRequest { container_id: first.clone() }).await.unwrap();
+        let refused = daemon.runtime().create_container(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+        assert!(refused.message().contains(&first), "does not name the container: {refused}");
+        let other = change(request, |config| config.working_dir = "/tmp".to_owned());
+        let refused = daemon.runtime().create_container(other).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    });
+}
+
+fn change(
+    mut request: CreateContainerRequest,
+    change: impl FnOnce(&mut peapod_tests::v1::ContainerConfig),
+) -> CreateContainerRequest {
+    change(request.config.as_mut().unwrap());
+    request
+}
+
+#[test]
+fn a_start_is_confirmed_again_until_something_is_done_with_the_container() {
+    peapod(async |daemon| {
+        let pod = daemon.pod("start").run().await;
+        let container = pod.container("main").sh("trap '' TERM; echo up; sleep 1000").start().await;
+        container.wait_log("up").await;
+        container.start().await.unwrap();
+        daemon.kill().await;
+        daemon.start_again().await;
+        container.start().await.unwrap();
+        assert_eq!(container.stdout(), "up\n", "it was started twice");
+        container.stop(0).await.unwrap();
+        assert_eq!(container.start().await.unwrap_err().code(), Code::FailedPrecondition);
+
+        // That it could not be started is no success, and the retry hears why.
+        let wrong = pod.container("wrong").config(|config| config.command = vec!["/no/such/program".to_owned()]);
+        let wrong = wrong.create().await;
+        let first = wrong.start().await.unwrap_err();
+        let again = wrong.start().await.unwrap_err();
+        assert_eq!(again.code(), Code::FailedPrecondition);
+        assert!(again.message().contains("/no/such/program"), "{again} after {first}");
     });
 }
 

@@ -14,7 +14,7 @@ pub enum Error {
         /// As asked for.
         id: String,
     },
-    /// The name is taken by a finished operation or by another request.
+    /// The name is taken by a finished operation whose result is in use, or by another request.
     #[error("{what} {name} already exists as {id}: remove it first or use another attempt")]
     AlreadyExists {
         /// `pod sandbox` or `container`.

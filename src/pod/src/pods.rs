@@ -147,7 +147,8 @@ impl Pods {
         self.node.snapshot.load_full()
     }
 
-    /// Makes a pod. A retry with an equal spec joins a running call or takes a result that nobody received.
+    /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked for
+    /// in the pod: only then is it sure that a client has received it.
     ///
     /// # Errors
     /// After one nothing of the pod is left, and its name is free.
@@ -205,7 +206,8 @@ impl Pods {
             .await
     }
 
-    /// Makes a container, without a process, in a READY pod.
+    /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets the
+    /// same id until a call that changes the container has named it.
     ///
     /// # Errors
     /// When the request can't be met; nothing is left then.
@@ -216,7 +218,8 @@ impl Pods {
             .await
     }
 
-    /// Starts a created container.
+    /// Starts a created container. A retry joins the start; on a container that runs it succeeds until the container was
+    /// updated, stopped or removed.
     ///
     /// # Errors
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_sys::fail_point;
 
-use super::answer;
+use super::answer::{self, Delivery, Stage};
 use super::state::{Container, Life};
 use super::{Done, Driver, Waiter};
 use crate::clock;
@@ -29,12 +29,13 @@ pub(super) fn is_quiet(container: &Container) -> bool {
 
 fn describe(phase: &ContainerPhase) -> String {
     match phase {
-        ContainerPhase::Created => "created",
-        ContainerPhase::Starting => "starting",
-        ContainerPhase::Running { .. } => "running",
-        ContainerPhase::Exited(_) => "exited",
+        ContainerPhase::Created => "created".to_owned(),
+        ContainerPhase::Starting => "starting".to_owned(),
+        ContainerPhase::Running { .. } => "running".to_owned(),
+        // A client that did not hear why its start failed hears it now.
+        ContainerPhase::Exited(end) if !end.message.is_empty() => format!("exited ({}: {})", end.reason, end.message),
+        ContainerPhase::Exited(_) => "exited".to_owned(),
     }
-    .to_owned()
 }
 
 fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
@@ -47,16 +48,13 @@ impl Driver {
         if let Some((id, known)) = self.pod.containers.iter_mut().find(|(_, known)| known.spec.metadata == *name) {
             // A container on its way out does not hand its result to anyone.
             let same = *known.spec == spec && known.removing.is_none();
-            match &known.life {
-                Life::Making if same => known.create.join(answer),
-                Life::Making => {
+            match (&known.life, known.create.stage()) {
+                (_, Stage::Pending) if same => known.create.join(answer),
+                (_, Stage::Open) if same => answer::one(answer, Ok(id.clone())),
+                (Life::Making, _) => {
                     answer::one(answer, Err(Error::Busy { what: "container", name: name.name.clone() }));
                 }
-                Life::Made(_) if same && !known.create.received() => {
-                    known.create.join(answer);
-                    known.create.deliver(&Ok(id.clone()));
-                }
-                Life::Made(_) => {
+                (Life::Made(_), _) => {
                     let (name, id) = (format!("{} (attempt {})", name.name, name.attempt), id.to_string());
                     answer::one(answer, Err(Error::AlreadyExists { what: "container", name, id }));
                 }
@@ -101,10 +99,8 @@ impl Driver {
         match phase {
             ContainerPhase::Created if entry.removing.is_none() && !entry.cleaning => {}
             ContainerPhase::Starting => return entry.start.join(answer),
-            ContainerPhase::Running { .. } if !entry.start.received() => {
-                entry.start.join(answer);
-                return entry.start.deliver(&Ok(()));
-            }
+            ContainerPhase::Running { .. } if entry.start.stage() == Stage::Pending => return entry.start.join(answer),
+            ContainerPhase::Running { .. } if entry.start.stage() == Stage::Open => return answer::one(answer, Ok(())),
             phase => return answer::one(answer, Err(precondition(id, &phase, "only a created container can start"))),
         }
         // It stays created, and can be started once there is room.
@@ -123,6 +119,8 @@ impl Driver {
         let (node, pod_id, pod) = (Arc::clone(&self.node), self.pod.id.clone(), Arc::clone(&self.pod.spec));
         let namespaces = self.pod.namespaces.clone();
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        // Of an earlier try there is nothing to remember.
+        entry.start = Delivery::new();
         entry.start.join(answer);
         let spec = Arc::clone(&entry.spec);
         let Some(made) = entry.made_mut() else { return };
@@ -195,7 +193,9 @@ impl Driver {
             ContainerPhase::Starting => false,
             ContainerPhase::Running { .. } => true,
         };
-        entry.stop_waiters.extend(waiter);
+        if let Some(waiter) = waiter {
+            answer::add(&mut entry.stop_waiters, waiter);
+        }
         let shorter = made.record.stop_deadline.is_none_or(|known| deadline < known);
         if !shorter {
             return;
@@ -222,7 +222,11 @@ impl Driver {
             return;
         };
         match &mut entry.removing {
-            Some(waiters) => waiters.extend(waiter),
+            Some(waiters) => {
+                if let Some(waiter) = waiter {
+                    answer::add(waiters, waiter);
+                }
+            }
             None => entry.removing = Some(waiter.into_iter().collect()),
         }
         self.continue_container_removal(id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peapod_spec::pod::PodSpec;
 use peapod_sys::fail_point;
 
-use super::answer;
+use super::answer::{self, Stage};
 use super::state::{StopStage, Stopping};
 use super::{Done, Driver, Request, Waiter};
 use crate::error::Error;
@@ -20,6 +20,7 @@ impl Driver {
             self.pod.early.push(request);
             return;
         }
+        self.note_arrivals(&request);
         match request {
             Request::Run { spec, answer } => self.run_requested(&spec, answer),
             Request::StopPod { answer } => self.stop_requested(Some(answer)),
@@ -30,6 +31,26 @@ impl Driver {
             Request::Remove { id, answer } => self.remove_container_requested(&id, Some(answer)),
             Request::Update { id, change, answer } => self.update_requested(&id, &change, answer),
             Request::Close => self.ended = true,
+        }
+    }
+
+    /// Notes whose results a request shows to have arrived.
+    fn note_arrivals(&mut self, request: &Request) {
+        match request {
+            Request::Create { .. } => self.pod.run.build_on(),
+            Request::Start { id, .. } => {
+                if let Some(entry) = self.pod.containers.get_mut(id) {
+                    entry.create.build_on();
+                }
+            }
+            Request::Stop { id, .. } | Request::Remove { id, .. } | Request::Update { id, .. } => {
+                if let Some(entry) = self.pod.containers.get_mut(id) {
+                    entry.create.build_on();
+                    entry.start.build_on();
+                }
+            }
+            // A pod that is stopped or removed is given to nobody any more.
+            Request::Run { .. } | Request::StopPod { .. } | Request::RemovePod { .. } | Request::Close => {}
         }
     }
 
@@ -71,10 +92,12 @@ impl Driver {
             }
             return;
         }
-        if *spec == pod.spec && !pod.run.received() && pod.is_ready() {
-            pod.run.join(answer);
-            pod.run.deliver(&Ok(pod.id.clone()));
-            return;
+        if *spec == pod.spec && pod.is_ready() {
+            match pod.run.stage() {
+                Stage::Pending => return pod.run.join(answer),
+                Stage::Open => return answer::one(answer, Ok(pod.id.clone())),
+                Stage::BuiltOn => {}
+            }
         }
         let taken = Error::AlreadyExists { what: "pod sandbox", name: name(), id: pod.id.to_string() };
         answer::one(answer, Err(taken));
@@ -83,7 +106,9 @@ impl Driver {
     /// Stops the pod, unless that is over.
     pub(super) fn stop_requested(&mut self, waiter: Option<Waiter<()>>) {
         if let Some(stopping) = &mut self.pod.stopping {
-            stopping.waiters.extend(waiter);
+            if let Some(waiter) = waiter {
+                answer::add(&mut stopping.waiters, waiter);
+            }
             return;
         }
         if self.pod.record.phase == PodPhase::Stopped {
@@ -98,7 +123,7 @@ impl Driver {
 
     fn remove_requested(&mut self, waiter: Waiter<()>) {
         match &mut self.pod.removing {
-            Some(waiters) => waiters.push(waiter),
+            Some(waiters) => answer::add(waiters, waiter),
             None => {
                 self.pod.removing = Some(vec![waiter]);
                 self.stop_requested(None);

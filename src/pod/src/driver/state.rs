@@ -9,7 +9,7 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 
 use super::Waiter;
-use super::answer::Delivery;
+use super::answer::{Delivery, Stage};
 use crate::id::{ContainerId, PodId};
 use crate::record::{self, Loaded, PodPhase};
 use crate::shim::Shim;
@@ -109,9 +109,14 @@ impl Container {
     }
 
     fn recorded(spec: ContainerSpec, record: record::ContainerState) -> Self {
+        // Nobody starts what he does not know of. What came of a start, its client may not have heard.
+        let (create, start) = match record.phase {
+            record::ContainerPhase::Created => (Stage::Open, Stage::Pending),
+            _ => (Stage::BuiltOn, Stage::Open),
+        };
         Self {
-            create: Delivery::unknown(),
-            start: Delivery::unknown(),
+            create: Delivery::at(create),
+            start: Delivery::at(start),
             life: Life::Made(Box::new(Made { record, early_exit: None, seen_exit: None })),
             ..Self::making(spec)
         }
@@ -159,10 +164,13 @@ impl Pod {
 
     /// A pod of an earlier daemon.
     pub(crate) fn recorded(loaded: Loaded) -> Self {
-        let containers =
+        let containers: BTreeMap<_, _> =
             loaded.containers.into_iter().map(|(id, spec, state)| (id, Container::recorded(spec, state))).collect();
-        let rebooted = loaded.rebooted;
-        Self { containers, recovering: true, rebooted, ..Self::new(loaded.id, Arc::new(loaded.spec), loaded.state) }
+        // Whoever made containers in it knew it. Without any, it may never have been told.
+        let run = Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn });
+        let (recovering, rebooted) = (true, loaded.rebooted);
+        let made = Self::new(loaded.id, Arc::new(loaded.spec), loaded.state);
+        Self { containers, run, recovering, rebooted, ..made }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
