@@ -4,7 +4,8 @@
 # HANDLER         the default runtime handler (default: crun); crun and runc are both there by name
 # PEAPOD_LOG      the daemon's log (default: target/peapod.log)
 # PEAPOD_CONFIG   lines of TOML to add to its configuration
-# The command finds CONTAINER_RUNTIME_ENDPOINT and PEAPOD_ENDPOINT set. Pods that it leaves are removed; what stays after
+# The command finds CONTAINER_RUNTIME_ENDPOINT and PEAPOD_ENDPOINT set, and PEAPOD_RESTART, a program that kills the daemon with
+# -9 and starts it again. Pods that it leaves are removed; what stays after
 # that (processes, mounts, links, network namespaces, cgroups) is an error of its own, exit code 99.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -56,11 +57,20 @@ nothing_left() {
     echo "left behind:"; echo "$left"; return 1
 } >&2
 
+cat >"$dir/restart" <<R
+#!/bin/bash
+kill -KILL "\$(cat "$dir/daemon.pid")"
+"$PEAPOD_BIN" serve --config "$dir/config.toml" >>"$log" 2>&1 </dev/null &
+echo \$! >"$dir/daemon.pid"
+R
+chmod +x "$dir/restart"
 "$PEAPOD_BIN" serve --config "$dir/config.toml" >"$log" 2>&1 </dev/null &
 daemon=$!
+echo $daemon >"$dir/daemon.pid"
 finish() {
     local code=$? try
     trap - EXIT
+    daemon=$(cat "$dir/daemon.pid")
     if [ -x "$PEAPOD_GOTOOLS/crictl" ] && kill -0 $daemon 2>/dev/null; then
         for pod in $(timeout 10 "$PEAPOD_GOTOOLS/crictl" pods -q 2>/dev/null || :); do
             timeout 30 "$PEAPOD_GOTOOLS/crictl" rmp -f "$pod" >/dev/null || code=99
@@ -83,4 +93,4 @@ for try in $(seq 200); do
     sleep 0.05
 done
 [ -S "$socket" ] || { echo "peapod serve made no socket within 10 s" >&2; exit 1; }
-PEAPOD_DAEMON_PID=$daemon PEAPOD_DIR=$dir "$@"
+PEAPOD_RESTART=$dir/restart PEAPOD_DIR=$dir "$@"

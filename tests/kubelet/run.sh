@@ -69,6 +69,29 @@ kill -KILL "$pid"
 until_ok 30 "killed again it waits with back-off" pod_has '.status.containerStatuses[] | select(.name == "web") | .state.waiting.reason == "CrashLoopBackOff"'
 until_ok 60 "and is started again" pod_has '.status.containerStatuses[] | select(.name == "web") | .restartCount == 2 and .ready'
 
+# The daemon dies and comes back; the pod and the kubelet's view of it stay as they are.
+seen() { pods | jq -c '[.items[] | .metadata.uid, .status.podIP, (.status.containerStatuses[] | .containerID, .restartCount)]'; }
+before=$(seen)
+SECONDS=0
+"$PEAPOD_RESTART"
+until_ok 20 "a daemon killed and started again answers" crictl version
+listings() { curl -fsS -m 5 http://127.0.0.1:10255/metrics | sed -n 's/^kubelet_pleg_relist_duration_seconds_count //p'; }
+listed=$(listings)
+listed_again() { [ "$(listings)" -ge $((listed + 3)) ]; }
+until_ok 30 "the kubelet has looked at all pods three times" listed_again
+check "to the kubelet nothing has happened" [ "$(seen)" = "$before" ]
+
+# Its shim dies: that is the end of the pod, and the kubelet makes another.
+SECONDS=0
+sandbox=$(crictl pods -q --no-trunc --state ready)
+shim=$(pgrep -f "containerd-shim-peapod-v1 .*-id $sandbox")
+kill -KILL "$shim"
+not_ready() { crictl pods -o json --id "$sandbox" | jq -e '.items[0].state == "SANDBOX_NOTREADY"'; }
+until_ok 5 "a pod whose shim was killed is not ready" not_ready
+another() { local now; now=$(crictl pods -q --no-trunc --state ready); [ -n "$now" ] && [ "$now" != "$sandbox" ]; }
+until_ok 60 "the kubelet makes another" another
+until_ok 90 "which becomes Ready" pod_has '.status.conditions[] | select(.type == "Ready") | .status == "True"'
+
 SECONDS=0
 helper=$(container_of helper)
 cp "$(readlink -f "$(find "$dir/pod-logs" -path '*helper*' -name '*.log' | head -n 1)")" "$out/helper.log" 2>/dev/null
