@@ -8,3 +8,4 @@ export PEAPOD_GOTOOLS=${PEAPOD_GOTOOLS:-$target/gotools}
 export PEAPOD_RUNC=${PEAPOD_RUNC:-$PEAPOD_GOTOOLS/runc}
 export PEAPOD_CNI=${PEAPOD_CNI:-$PEAPOD_GOTOOLS/cni}
 export PEAPOD_REGISTRY=${PEAPOD_REGISTRY:-127.0.0.1:5000}
+export PEAPOD_OLD_SHIM=${PEAPOD_OLD_SHIM:-$target/old-shim/containerd-shim-peapod-v1}

@@ -10,6 +10,8 @@ pub struct Programs {
     pub peapod: PathBuf,
     /// The shim.
     pub shim: PathBuf,
+    /// The oldest shim that the daemon drives.
+    pub old_shim: PathBuf,
     /// Debian's crun.
     pub crun: PathBuf,
     /// The Go tools' runc.
@@ -45,6 +47,7 @@ impl Programs {
         Self {
             peapod: program("PEAPOD_BIN"),
             shim: program("PEAPOD_SHIM"),
+            old_shim: program("PEAPOD_OLD_SHIM"),
             crun: program("PEAPOD_CRUN"),
             runc: program("PEAPOD_RUNC"),
             cni: PathBuf::from(variable("PEAPOD_CNI")),

@@ -326,7 +326,7 @@ impl Pods {
         let state = match container.state {
             ContainerState::Running { .. } => match handle.shim() {
                 Some(shim) => return Ok((shim, Arc::clone(container))),
-                None => "without a shim",
+                None => "without a shim that this peapod can ask",
             },
             ContainerState::Created => "created",
             ContainerState::Exited { .. } => "exited",

@@ -16,7 +16,7 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::{ContainerPhase, Ended, Loaded, PodPhase, PodState};
 use crate::sandbox::{self, SetUp};
-use crate::shim::Shim;
+use crate::shim::{Foreign, Shim, ShimError};
 
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -93,17 +93,26 @@ pub(crate) struct Found {
     pub(crate) fates: Vec<(ContainerId, Fate)>,
 }
 
-/// Finds a recorded pod's shim again. An error means that there is none.
+/// Why a pod can't be driven.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// It has no shim that answers.
+    Gone(Error),
+    /// It has one of another age: its containers run on.
+    Foreign(Foreign),
+}
+
+/// Finds a recorded pod's shim again.
 pub(crate) async fn reconnect(
     node: &Node,
     id: &PodId,
     record: &PodState,
     connection: Option<UnixStream>,
     containers: Vec<(ContainerId, bool)>,
-) -> Result<Found, Error> {
-    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket, connection)).await.map_err(|_| Error::Failed {
-        step: "recover the pod".to_owned(),
-        reason: format!("its shim does not answer within {} s", LIMIT.as_secs()),
+) -> Result<Found, Lost> {
+    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket, connection)).await.map_err(|_| {
+        let reason = format!("its shim does not answer within {} s", LIMIT.as_secs());
+        Lost::Gone(Error::Failed { step: "recover the pod".to_owned(), reason })
     })?;
     let (shim, shim_pid, namespaces) = greeted?;
     let mut fates = Vec::with_capacity(containers.len());
@@ -138,13 +147,16 @@ pub(crate) async fn reconnect(
 async fn greet(
     socket: &Path,
     connection: Option<UnixStream>,
-) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Error> {
+) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Lost> {
     let connected = match connection {
         Some(stream) => Shim::over(stream, socket),
         None => Shim::connect(socket).await,
     };
-    let shim = connected.map_err(|error| Error::failed("connect to the pod's shim", &error))?;
-    let hello = shim.hello().await.map_err(|error| error.into_error("greet the pod's shim"))?;
+    let shim = connected.map_err(|error| Lost::Gone(Error::failed("connect to the pod's shim", &error)))?;
+    let hello = shim.hello().await.map_err(|error| match error {
+        ShimError::Foreign(foreign) => Lost::Foreign(foreign),
+        error => Lost::Gone(error.into_error("greet the pod's shim")),
+    })?;
     Ok((shim, hello.pid, hello.namespaces))
 }
 

@@ -5,8 +5,19 @@ pub mod exit;
 
 pub use containerd_shim_protos as containerd;
 
-/// Version of the extension that this code speaks. A daemon also drives shims of the version before.
-pub const PROTOCOL: u32 = 1;
+/// Number of the protocol that this code speaks: the extension, and which of containerd's calls are served how. It rises with
+/// each change that the other side has to know of.
+///
+/// 1. The first.
+/// 2. Hello tells `oldest_master`.
+pub const PROTOCOL: u32 = 2;
+
+/// The oldest shims that a daemon of this code drives. It may leave a number behind only after a release has spoken the
+/// next one: then the shims of the release before are still driven.
+pub const OLDEST_SHIM: u32 = 1;
+
+/// The oldest masters that a shim of this code serves: for a daemon that is older than the shims it finds.
+pub const OLDEST_MASTER: u32 = 1;
 
 /// Type URL of [`extension::SandboxOptions`] in `CreateSandboxRequest.options`.
 pub const SANDBOX_OPTIONS_URL: &str = "peapod.shim.v1.SandboxOptions";

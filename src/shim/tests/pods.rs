@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use peapod_shim_protocol::PROTOCOL;
 use peapod_shim_protocol::containerd::{api, sandbox_api};
 use peapod_shim_protocol::extension::event::Kind;
 use peapod_shim_protocol::extension::{self, SandboxOptions};
@@ -30,7 +31,7 @@ fn options() -> SandboxOptions {
 }
 
 async fn hello(pod: &Pod) -> extension::HelloResponse {
-    let request = extension::HelloRequest { protocol: 1, ..Default::default() };
+    let request = extension::HelloRequest { protocol: PROTOCOL, ..Default::default() };
     pod.extension.hello(context(), &request).await.unwrap()
 }
 
@@ -57,7 +58,7 @@ fn containers_share_namespaces() {
         let mount = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         assert!(mount.lines().any(|line| line.contains("/shm ") && line.contains("nosuid,nodev,noexec")), "{mount}");
         let answer = hello(&pod).await;
-        assert_eq!((answer.pid, answer.protocol), (pod.shim.id(), 1));
+        assert_eq!((answer.pid, answer.protocol), (pod.shim.id(), PROTOCOL));
         let mut first = sh("c1", "hostname; cat /proc/sys/kernel/msgmax; cat /proc/1/comm; ( sleep 0.1 & ); sleep 600");
         first.namespaces = namespaces(&pod).await;
         pod.run(&first).await;

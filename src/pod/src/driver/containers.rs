@@ -6,7 +6,7 @@ use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_sys::fail_point;
 
 use super::answer::{self, Delivery, Stage};
-use super::state::{Container, Life};
+use super::state::{Container, Life, Pod};
 use super::{Done, Driver, Waiter};
 use crate::clock;
 use crate::container;
@@ -38,6 +38,14 @@ fn describe(phase: &ContainerPhase) -> String {
     }
 }
 
+impl Pod {
+    /// Why nothing can be done to one container of a pod whose shim is another peapod's.
+    fn undriven(&self) -> Error {
+        let need = "its containers can only be stopped together: stop the sandbox";
+        Error::Precondition { what: "pod sandbox", id: self.id.to_string(), state: self.describe(), need }
+    }
+}
+
 fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
     Error::Precondition { what: "container", id: id.to_string(), state: describe(phase), need }
 }
@@ -62,7 +70,7 @@ impl Driver {
             return;
         }
         if !self.pod.is_ready() {
-            let state = if self.pod.record.phase == PodPhase::Ready { "being stopped" } else { "not ready" }.to_owned();
+            let state = self.pod.describe();
             let id = self.pod.id.to_string();
             let need = "a container can only be made in a ready one: run another sandbox";
             answer::one(answer, Err(Error::Precondition { what: "pod sandbox", id, state, need }));
@@ -109,7 +117,7 @@ impl Driver {
         }
         let Some(shim) = self.pod.shim.clone().filter(|_| self.pod.record.phase == PodPhase::Ready) else {
             let need = "its containers can't start any more: run another sandbox";
-            let (what, state) = ("pod sandbox", "not ready".to_owned());
+            let (what, state) = ("pod sandbox", self.pod.describe());
             return answer::one(answer, Err(Error::Precondition { what, id: self.pod.id.to_string(), state, need }));
         };
         let target = match self.target_pid(id) {
@@ -175,6 +183,7 @@ impl Driver {
 
     pub(super) fn stop_container_requested(&mut self, id: &ContainerId, deadline: i64, waiter: Option<Waiter<()>>) {
         let shim = self.pod.shim.clone();
+        let undriven = self.pod.foreign.is_some().then(|| self.pod.undriven());
         let Some(entry) = self.pod.containers.get_mut(id) else {
             if let Some(waiter) = waiter {
                 answer::one(waiter, Err(Error::no_container(id.as_str())));
@@ -193,6 +202,11 @@ impl Driver {
             ContainerPhase::Starting => false,
             ContainerPhase::Running { .. } => true,
         };
+        if let (Some(error), None) = (undriven, &self.pod.stopping) {
+            // The clean-up for a whole pod is what ends it.
+            answer::all(&mut entry.removing.take().unwrap_or_default(), &Err(error.clone()));
+            return answer::all(&mut waiter.into_iter().collect(), &Err(error));
+        }
         if let Some(waiter) = waiter {
             answer::add(&mut entry.stop_waiters, waiter);
         }

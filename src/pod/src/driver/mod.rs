@@ -35,7 +35,7 @@ use crate::container::{Prepared, Started};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
-use crate::recover::Found;
+use crate::recover::{Found, Lost};
 use crate::sandbox::SetUp;
 use crate::shim::{Shim, ShimError};
 
@@ -76,7 +76,7 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) enum Done {
     SetUp(Result<SetUp, Error>),
-    Recovered(Result<Found, Error>),
+    Recovered(Result<Found, Lost>),
     /// A pod that an earlier daemon did not finish is undone.
     TakenBack(Result<(), Error>),
     Created(ContainerId, Box<Result<Prepared, Error>>),

@@ -9,7 +9,7 @@ use crate::container::Fate;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::{ContainerPhase, PodPhase};
-use crate::recover::{self, Found};
+use crate::recover::{self, Found, Lost};
 
 impl Driver {
     /// Looks for the pod's shim, or takes back what was never finished.
@@ -59,7 +59,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn recovered(&mut self, outcome: Result<Found, Error>) {
+    pub(super) fn recovered(&mut self, outcome: Result<Found, Lost>) {
         match outcome {
             Ok(found) => {
                 self.take_over(found.set_up);
@@ -74,7 +74,15 @@ impl Driver {
                     self.kill_rest();
                 }
             }
-            Err(error) => {
+            Err(Lost::Foreign(foreign)) => {
+                // Not recorded: a daemon that can drive it finds it as it was.
+                tracing::error!(
+                    "the pod has {foreign}: it is not ready, and what runs in it runs on until the sandbox is stopped or such a peapod serves"
+                );
+                self.pod.foreign = Some(foreign);
+                self.pod_changed();
+            }
+            Err(Lost::Gone(error)) => {
                 tracing::warn!(%error, "the pod has no shim any more");
                 self.pod.record.shim_pid = 0;
                 if self.pod.record.phase == PodPhase::Ready {

@@ -12,7 +12,7 @@ use super::Waiter;
 use super::answer::{Delivery, Stage};
 use crate::id::{ContainerId, PodId};
 use crate::record::{self, Loaded, PodPhase};
-use crate::shim::Shim;
+use crate::shim::{Foreign, Shim};
 
 /// A pod.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct Pod {
     pub(crate) recovering: bool,
     /// To its shim, made before it is recovered.
     pub(crate) connection: Option<UnixStream>,
+    /// Its shim, if this daemon can't drive it.
+    pub(crate) foreign: Option<Foreign>,
     /// The node was restarted since the record was written.
     pub(crate) rebooted: bool,
     /// A child task cleans up after a dead shim.
@@ -157,6 +159,7 @@ impl Pod {
             early: Vec::new(),
             recovering: false,
             connection: None,
+            foreign: None,
             rebooted: false,
             cleaning_up: false,
         }
@@ -174,6 +177,18 @@ impl Pod {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.record.phase == PodPhase::Ready && self.stopping.is_none() && self.removing.is_none()
+        self.record.phase == PodPhase::Ready
+            && self.foreign.is_none()
+            && self.stopping.is_none()
+            && self.removing.is_none()
+    }
+
+    /// What it is when it is not ready.
+    pub(crate) fn describe(&self) -> String {
+        match &self.foreign {
+            Some(foreign) => format!("held by {foreign}"),
+            None if self.record.phase == PodPhase::Ready && !self.is_ready() => "being stopped".to_owned(),
+            None => "not ready".to_owned(),
+        }
     }
 }

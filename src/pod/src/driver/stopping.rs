@@ -79,6 +79,7 @@ impl Driver {
             Ok(()) => {
                 self.pod.record.phase = PodPhase::Stopped;
                 self.pod.record.attached = false;
+                self.pod.foreign = None;
             }
             Err(error) => {
                 self.pod_changed();

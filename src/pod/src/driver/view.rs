@@ -13,8 +13,8 @@ use crate::view::{ContainerState, ContainerView, PodEntry, PodState, PodView};
 pub(crate) fn entry(node: &Node, pod: &Pod) -> Option<PodEntry> {
     let state = match pod.record.phase {
         PodPhase::Setup => return None,
-        PodPhase::Ready => PodState::Ready,
-        PodPhase::Broken | PodPhase::Stopped => PodState::NotReady,
+        PodPhase::Ready if pod.foreign.is_none() => PodState::Ready,
+        PodPhase::Ready | PodPhase::Broken | PodPhase::Stopped => PodState::NotReady,
     };
     let containers = pod
         .containers

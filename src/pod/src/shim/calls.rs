@@ -19,7 +19,7 @@ use peapod_shim_protocol::extension_ttrpc::ExtensionClient;
 use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, SANDBOX_OPTIONS_URL, TASK_OPTIONS_URL};
 use tokio::net::UnixStream;
 
-use super::ShimError;
+use super::{ShimError, version};
 
 /// Calls that only look or set something.
 const QUICK: Duration = Duration::from_secs(10);
@@ -123,9 +123,12 @@ impl Shim {
         }
     }
 
+    /// What the shim says of itself and its pod. An error if it is one that this daemon can't drive.
     pub(crate) async fn hello(&self) -> Result<extension::HelloResponse, ShimError> {
         let request = extension::HelloRequest { protocol: PROTOCOL, ..Default::default() };
-        call!("Hello", QUICK, self.inner.extension, hello, request)
+        let hello = call!("Hello", QUICK, self.inner.extension, hello, request)?;
+        version::check(&hello).map_err(ShimError::Foreign)?;
+        Ok(hello)
     }
 
     /// Makes the pod's namespaces, mounts and pod init.

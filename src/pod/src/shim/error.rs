@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peapod_shim_protocol::containerd::ttrpc;
 
+use super::Foreign;
 use crate::error::Error;
 
 /// Why a call to a shim failed. One variant per way in which the driver goes on.
@@ -23,6 +24,9 @@ pub(crate) enum ShimError {
     /// The shim knows no such task or exec.
     #[error("{0}")]
     NotFound(String),
+    /// It is a shim that this daemon can't drive.
+    #[error("the pod has {0}")]
+    Foreign(Foreign),
     /// The shim refused, with the OCI runtime's words where it has them.
     #[error("{0}")]
     Refused(String),

@@ -3,7 +3,9 @@
 mod calls;
 mod error;
 mod launch;
+mod version;
 
 pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};
+pub(crate) use version::Foreign;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use peapod_shim_protocol::PROTOCOL;
 use peapod_shim_protocol::extension::{
     EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, ReopenLogRequest, ReopenLogResponse,
     StopRequest, StopResponse, WatchRequest, WatchResponse,
 };
 use peapod_shim_protocol::extension_ttrpc::Extension;
+use peapod_shim_protocol::{OLDEST_MASTER, PROTOCOL};
 use protobuf::MessageField;
 use ttrpc::r#async::TtrpcContext;
 
@@ -33,6 +33,7 @@ impl Extension for Service {
             boot_id: boot_id.trim().to_owned(),
             namespaces: MessageField::some(self.core.sandbox.namespaces()),
             last_seq: self.core.events.last(),
+            oldest_master: OLDEST_MASTER,
             ..HelloResponse::default()
         })
     }
