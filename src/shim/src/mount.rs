@@ -49,12 +49,15 @@ impl Mount<'_> {
             return self.bind(&options).map_err(|errno| fail(String::new())(errno.into()));
         }
         match self.modern(&options) {
-            // Before Linux 6.8 there is no lowerdir+, and no value may be longer than 255 bytes: then the old call, whose options
-            // must fit into one page.
+            // No value may be longer than 255 bytes: then the old call, whose options must fit into one page.
             Err(Refused::Option(option)) => {
                 self.classic(&options).map_err(|errno| fail(format!(" (option {option:?})"))(errno.into()))
             }
-            Err(Refused::Mount(errno)) => Err(fail(String::new())(errno.into())),
+            // Before Linux 6.8 overlay knows no lowerdir+. It says so at the end only: what it is given is kept as text.
+            Err(Refused::Create(Errno::INVAL)) if options.has_lower() => {
+                self.classic(&options).map_err(|errno| fail(String::new())(errno.into()))
+            }
+            Err(Refused::Create(errno) | Refused::Mount(errno)) => Err(fail(String::new())(errno.into())),
             Ok(()) => Ok(()),
         }
     }
@@ -70,18 +73,18 @@ impl Mount<'_> {
             };
             set.map_err(|_| Refused::Option((*option).to_owned()))?;
         }
-        fsconfig_create(&context).map_err(Refused::Mount)?;
+        fsconfig_create(&context).map_err(Refused::Create)?;
         let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, options.attributes).map_err(Refused::Mount)?;
         move_mount(&mount, "", CWD, self.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Refused::Mount)
     }
 
     fn classic(&self, options: &Options<'_>) -> nix::Result<()> {
-        let lower: Vec<&str> = options.data.iter().filter_map(|option| option.strip_prefix("lowerdir+=")).collect();
+        let lower: Vec<&str> = options.data.iter().filter_map(|option| option.strip_prefix(LOWER)).collect();
         let mut data: Vec<String> = Vec::new();
         if !lower.is_empty() {
             data.push(format!("lowerdir={}", lower.join(":")));
         }
-        data.extend(options.data.iter().filter(|option| !option.starts_with("lowerdir+=")).map(|o| (*o).to_owned()));
+        data.extend(options.data.iter().filter(|option| !option.starts_with(LOWER)).map(|o| (*o).to_owned()));
         nix::mount::mount(Some(self.source), self.target, Some(self.kind), options.flags, Some(data.join(",").as_str()))
     }
 
@@ -97,9 +100,13 @@ impl Mount<'_> {
     }
 }
 
+/// One layer of an overlay, from Linux 6.8 on.
+const LOWER: &str = "lowerdir+=";
+
 /// Which way is closed.
 enum Refused {
     Option(String),
+    Create(Errno),
     Mount(Errno),
 }
 
@@ -140,6 +147,10 @@ impl<'a> Options<'a> {
             sorted.flags |= flag;
         }
         sorted
+    }
+
+    fn has_lower(&self) -> bool {
+        self.data.iter().any(|option| option.starts_with(LOWER))
     }
 }
 
