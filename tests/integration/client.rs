@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, Programs, SHELL, fixture, peapod, wait_for};
+use peapod_tests::{Daemon, Programs, SHELL, at_most, fixture, peapod, wait_for};
 use tokio::process::{Child, Command};
 
 /// Longer than any pod here lives.
@@ -25,7 +25,8 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> Command {
 }
 
 async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    let output = tokio::time::timeout(LIMIT, command(daemon, arguments).output()).await.expect("it ends").unwrap();
+    let output =
+        tokio::time::timeout(at_most(LIMIT), command(daemon, arguments).output()).await.expect("it ends").unwrap();
     texts(&output)
 }
 
@@ -48,7 +49,7 @@ fn run(daemon: &Daemon, spec: &str) -> Child {
 }
 
 async fn end(child: Child) -> (i32, String, String) {
-    texts(&tokio::time::timeout(LIMIT, child.wait_with_output()).await.expect("it ends").unwrap())
+    texts(&tokio::time::timeout(at_most(LIMIT), child.wait_with_output()).await.expect("it ends").unwrap())
 }
 
 #[test]
@@ -87,7 +88,8 @@ fn the_first_signal_stops_with_grace_and_the_second_at_once() {
         kill(pid, Signal::SIGINT).unwrap();
         wait_for("it is asked to end", async || client(daemon, &["logs", "pea"]).await.1.contains("bye")).await;
         kill(pid, Signal::SIGINT).unwrap();
-        let (code, out, err) = tokio::time::timeout(Duration::from_secs(20), end(child)).await.expect("at once");
+        let (code, out, err) =
+            tokio::time::timeout(at_most(Duration::from_secs(20)), end(child)).await.expect("at once");
         assert_eq!(code, 130, "{out}{err}");
         assert!(daemon.pods().await.is_empty());
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use nix::sys::signal::Signal;
-use peapod_tests::{Daemon, Options, Programs, SHELL, peapod, peapod_with, v1, wait_for};
+use peapod_tests::{Daemon, Options, Programs, SHELL, at_most, peapod, peapod_with, v1, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -210,6 +210,9 @@ fn a_pull_that_nobody_waits_for_ends() {
         // The transfer is given up, so a new pull need not wait for it.
         wait_for("the connections are closed", async || slow.open.load(Ordering::SeqCst) == 0).await;
         slow.left.store(u64::MAX, Ordering::SeqCst);
-        tokio::time::timeout(std::time::Duration::from_secs(15), pull_as(daemon, &image, None)).await.unwrap().unwrap();
+        tokio::time::timeout(at_most(std::time::Duration::from_secs(15)), pull_as(daemon, &image, None))
+            .await
+            .unwrap()
+            .unwrap();
     });
 }

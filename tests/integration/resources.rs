@@ -102,8 +102,9 @@ fn the_parent_is_the_one_that_was_asked_for() {
         }
         pod.remove().await.unwrap();
         // The parent is the client's: it made it or let it be made, and removes it.
-        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
-            let path = hierarchy.unwrap().path().join(daemon.cgroup().trim_start_matches('/'));
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
+            let path = hierarchy.join(daemon.cgroup().trim_start_matches('/'));
             for name in ["mine/pod1", "mine"] {
                 let _ = fs::remove_dir(path.join(name));
             }

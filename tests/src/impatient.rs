@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::Status;
 
-use crate::PATIENCE;
+use crate::wait::patience as limit;
 
 /// Asks, gives up after `patience`, and asks the same again with twice the patience, until there is an answer.
 ///
@@ -15,6 +15,6 @@ pub async fn insist<T>(mut patience: Duration, mut ask: impl AsyncFnMut() -> Res
         if let Ok(answer) = tokio::time::timeout(patience, ask()).await {
             return answer;
         }
-        patience = (patience * 2).min(PATIENCE);
+        patience = (patience * 2).min(limit());
     }
 }

@@ -49,4 +49,4 @@ pub use peapod_api::v1;
 pub use pod::{Pod, PodBuilder};
 pub use programs::Programs;
 pub use run::{on_each_runtime, peapod, peapod_with};
-pub use wait::{PATIENCE, wait_for, wait_some};
+pub use wait::{at_most, patience, wait_for, wait_some};
