@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench test deny test-lint test-unit test-integration crictl critest kubelet install deps clean
+.PHONY: help build release demo bench test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,9 +50,18 @@ critest:            ## the conformance suite (HANDLER=crun|runc, FOCUS=regex)
 kubelet:            ## a stock kubelet runs a static pod
 	scripts/test.sh build kubelet
 
-install: release    ## puts the programs under $(DESTDIR)$(PREFIX)
-	install -D -m 755 target/release/peapod $(DESTDIR)$(PREFIX)/bin/peapod
-	install -D -m 755 target/shim/containerd-shim-peapod-v1 $(DESTDIR)$(PREFIX)/libexec/peapod/containerd-shim-peapod-v1
+test-vm:            ## the same under systemd and cgroup v2, in a virtual machine (ONLY=words, DRIVERS=cgroupfs|systemd)
+	scripts/install.sh test
+	scripts/test.sh build vm-full
+
+install: release install-files  ## puts the programs and a systemd unit under $(DESTDIR)$(PREFIX)
+
+# What is built already.
+install-files: PEAPOD_BIN ?= target/release/peapod
+install-files: PEAPOD_SHIM ?= target/shim/containerd-shim-peapod-v1
+install-files:
+	install -D -m 755 $(PEAPOD_BIN) $(DESTDIR)$(PREFIX)/bin/peapod
+	install -D -m 755 $(PEAPOD_SHIM) $(DESTDIR)$(PREFIX)/libexec/peapod/containerd-shim-peapod-v1
 	install -D -m 644 packaging/config.toml $(DESTDIR)/etc/peapod/config.toml.example
 
 deps:               ## what demo and tests need from Debian

@@ -2,7 +2,8 @@
 # Installs what is missing on a Debian machine, and nothing else. Rust and Go are only checked: Debian's are too old.
 #
 #   scripts/install.sh demo     to build peapod and run the demo
-#   scripts/install.sh test     to run the tests as well (Go for the kubelet, critest, crictl and runc)
+#   scripts/install.sh test     to run the tests as well (Go for the kubelet, critest, crictl and runc;
+#                               QEMU for a machine with systemd and cgroup v2)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 what=${1:-demo}
@@ -15,6 +16,8 @@ demo=(
 tests=(
     "nft:nftables" "jq:jq" "openssl:openssl" "zstd:zstd" "pkg-config:pkg-config" "mount:mount"
     "/usr/include/seccomp.h:libseccomp-dev"
+    # The virtual machine (virtiofsd comes with qemu-system-x86).
+    "qemu-system-x86_64:qemu-system-x86" "mmdebstrap:mmdebstrap" "mke2fs:e2fsprogs" "cpio:cpio" "depmod:kmod"
 )
 case $what in
 demo) wanted=("${demo[@]}") ;;

@@ -1,9 +1,10 @@
 #!/bin/bash
 # The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
 #
-#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet bench
+#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet bench vm vm-full
 #
-# ONLY       words: integration tests whose names have one of them
+# ONLY       words: integration tests whose names have one of them, here or in the virtual machine
+# DRIVERS    of cgroups in the virtual machine (default: cgroupfs systemd)
 # HANDLERS   for critest (default: crun runc); FOCUS a regular expression of spec names
 # NODE       name of the node (default: peatest)
 #
@@ -27,7 +28,7 @@ step() {
         /^test result:/ && (own != "unit" || / 0 filtered out/) { p += $4; f += $6 }
         /^counted [0-9]+ passed, [0-9]+ failed/ { p += $2; f += $4 }
         END { print p + 0, f + 0 }' "$out/$name.log")
-    if [ "$p" = 0 ] && [ "$f" = 0 ]; then case $name:$code in build*|images*) ;; *:0) p=1 ;; esac; fi
+    if [ "$p" = 0 ] && [ "$f" = 0 ]; then case $name:$code in build*|images*|vm-image:0) ;; *:0) p=1 ;; esac; fi
     if [ "$code" != 0 ] && [ "$f" = 0 ]; then f=1; fi       # it did not even come to count
     passed=$((passed + p)) failed=$((failed + f))
     [ "$code" = 0 ] || broken+=("$name")
@@ -54,12 +55,23 @@ unit() { cargo_tests --workspace --exclude peapod-tests; }
 house() { cargo test --package peapod-tests --lib --test house; }
 # containerd's default seccomp profile, with which peapod's own is compared, is still the one of the pinned containerd.
 seccomp() { (cd tests/tools && GOFLAGS="-mod=readonly" GOTOOLCHAIN=local go run ./seccompdump) | diff "$root/src/spec/golden/containerd-seccomp.json" -; }
-integration() {
-    local binary only=(); read -ra only <<<"${ONLY:-}"
+integration_binary() {
     cargo test --package peapod-tests --test integration --no-run || return
     binary=$(cargo test --package peapod-tests --test integration --no-run --message-format=json 2>/dev/null |
         jq -r 'select(.reason == "compiler-artifact" and .target.name == "integration") | .executable // empty' | tail -n 1)
+}
+integration() {
+    local binary only=(); read -ra only <<<"${ONLY:-}"
+    integration_binary || return
     "$node" run env RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}" "$binary" "${only[@]}"
+}
+
+# In the virtual machine: a few tests, or all that make sense there; with ONLY those that have its words.
+in_vm() {               # smoke | full
+    local binary only=(); read -ra only <<<"${ONLY:-}"
+    integration_binary || return
+    [ ${#only[@]} = 0 ] || set -- words "${only[@]}"
+    PEAPOD_TESTS=$binary tests/vm/tests.sh "$@"
 }
 
 # A handful of pods, to see that the bench works; what it measures in a debug build means nothing.
@@ -79,7 +91,7 @@ ensure_node() {
 
 main() {
     local parts part h
-    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench)
+    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench vm)
     for part in "${parts[@]}"; do
         case $part in
         build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
@@ -88,7 +100,7 @@ main() {
         deny) step deny deny ;;
         house) step house house; step seccomp seccomp ;;
         unit) ensure_node && step unit unit ;;
-        integration | crictl | critest | kubelet | bench)
+        integration | crictl | critest | kubelet | bench | vm | vm-full)
             ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
             case $part in
             integration) step integration integration ;;
@@ -96,6 +108,8 @@ main() {
             critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
             kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
             bench) step bench bench ;;
+            vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;
+            vm-full) step vm-image tests/vm/image.sh && step vm-full in_vm full ;;
             esac ;;
         *) echo "no part $part: build lint deny house unit integration crictl critest kubelet bench" >&2; exit 2 ;;
         esac
