@@ -23,7 +23,6 @@ pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
         may_raise_rlimits: may_raise,
         hugepage_sizes: hugepage_sizes(cgroup_root, cgroup_v2),
         swap_accounting: cgroup_v2 || cgroup_root.join("memory/memory.memsw.limit_in_bytes").exists(),
-        apparmor: apparmor(),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
     }
 }
@@ -66,13 +65,4 @@ fn hugepage_sizes(cgroup_root: &Path, cgroup_v2: bool) -> Vec<String> {
         .collect();
     sizes.sort();
     sizes
-}
-
-/// Loaded profiles; `None` where AppArmor is off.
-fn apparmor() -> Option<Vec<String>> {
-    if !read("/sys/module/apparmor/parameters/enabled").starts_with('Y') {
-        return None;
-    }
-    let profiles = read("/sys/kernel/security/apparmor/profiles");
-    Some(profiles.lines().filter_map(|line| Some(line.rsplit_once(" (")?.0.to_owned())).collect())
 }

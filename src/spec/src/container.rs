@@ -168,6 +168,14 @@ pub struct ContainerSecurity {
     pub selinux: Option<SelinuxOptions>,
 }
 
+impl ContainerSecurity {
+    /// Whether it gets the default AppArmor profile, where there is one.
+    #[must_use]
+    pub fn wants_default_apparmor(&self) -> bool {
+        !self.privileged && matches!(self.apparmor, None | Some(ApparmorProfile::RuntimeDefault))
+    }
+}
+
 /// Changes to the default set. Names are upper case with `CAP_`; `ALL` stands for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {

@@ -35,6 +35,8 @@ pub struct Inputs<'a> {
     pub cgroups_path: &'a str,
     /// Content of the file that a `Localhost` seccomp profile names.
     pub localhost_seccomp: Option<&'a [u8]>,
+    /// AppArmor profiles that are loaded now; `None` where AppArmor is off.
+    pub apparmor: Option<&'a [String]>,
 }
 
 /// The part of an image's configuration that a container inherits.
@@ -77,8 +79,6 @@ pub struct NodeFacts {
     pub hugepage_sizes: Vec<String>,
     /// Whether swap can be limited.
     pub swap_accounting: bool,
-    /// Loaded AppArmor profiles; `None` where AppArmor is off.
-    pub apparmor: Option<Vec<String>>,
     /// Whether SELinux is on.
     pub selinux: bool,
 }

@@ -38,6 +38,7 @@ pub use inputs::{
 };
 pub use json::resources_json;
 pub use note::Note;
+pub use process::APPARMOR_DEFAULT;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
 pub use user::{ResolvedUser, UserError, UserRequest, resolve_user};

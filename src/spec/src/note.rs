@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::process::APPARMOR_DEFAULT;
+
 /// One difference between what was asked for and what the container gets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Note {
@@ -31,6 +33,8 @@ pub enum Note {
     Swap,
     /// Lines of the image's environment without `=` or with NUL.
     ImageEnv(Vec<String>),
+    /// The default AppArmor profile, on a node where it could not be loaded.
+    Apparmor,
     /// Volumes that the image declares: they are plain directories of the container here.
     Volumes(Vec<String>),
 }
@@ -56,6 +60,12 @@ impl fmt::Display for Note {
             Self::Swap => write!(f, "the swap limit is ignored: this node does not account swap"),
             Self::ImageEnv(lines) => {
                 write!(f, "lines of the image's environment that name no variable are ignored: {lines:?}")
+            }
+            Self::Apparmor => {
+                write!(
+                    f,
+                    "containers have no AppArmor profile: {APPARMOR_DEFAULT} is not loaded (is apparmor_parser installed?)"
+                )
             }
             Self::Volumes(paths) => {
                 write!(f, "volumes of the image are plain directories of the container: {}", paths.join(", "))

@@ -12,8 +12,8 @@ use crate::user::ResolvedUser;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Name of the AppArmor profile that `RuntimeDefault` means, if it is loaded.
-const APPARMOR_DEFAULT: &str = "peapod-default";
+/// Name of the AppArmor profile that `RuntimeDefault` means, and that a container gets which asks for none.
+pub const APPARMOR_DEFAULT: &str = "peapod-default";
 
 pub(crate) fn process(
     inputs: &Inputs<'_>,
@@ -33,7 +33,7 @@ pub(crate) fn process(
         .set_capabilities(Some(capabilities::to_oci(granted)))
         .set_rlimits(rlimits(inputs.node, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
-        .set_apparmor_profile(apparmor(inputs)?)
+        .set_apparmor_profile(apparmor(inputs, notes)?)
         .set_oom_score_adj(Some(oom_score_adj(inputs, notes)))
         .set_selinux_label(labels(inputs).map(|labels| labels.process));
     Ok(process)
@@ -131,9 +131,9 @@ fn oom_score_adj(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> i32 {
     given
 }
 
-fn apparmor(inputs: &Inputs<'_>) -> Result<Option<String>, SpecError> {
+fn apparmor(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Option<String>, SpecError> {
     let security = &inputs.container.security;
-    match (&security.apparmor, &inputs.node.apparmor) {
+    match (&security.apparmor, inputs.apparmor) {
         (Some(ApparmorProfile::Localhost(name)), None) => Err(SpecError::ApparmorOff(name.clone())),
         (_, None) => Ok(None),
         (Some(ApparmorProfile::Localhost(name)), Some(loaded)) => {
@@ -149,7 +149,11 @@ fn apparmor(inputs: &Inputs<'_>) -> Result<Option<String>, SpecError> {
             if loaded.contains(&name) { Ok(Some(name)) } else { Err(SpecError::ApparmorNotLoaded(name)) }
         }
         (None, Some(loaded)) if !security.privileged => {
-            Ok(loaded.iter().find(|name| *name == APPARMOR_DEFAULT).cloned())
+            let default = loaded.iter().find(|name| *name == APPARMOR_DEFAULT).cloned();
+            if default.is_none() {
+                notes.push(Note::Apparmor);
+            }
+            Ok(default)
         }
         (None | Some(ApparmorProfile::RuntimeDefault), Some(_)) => Ok(None),
     }

@@ -9,6 +9,7 @@ use peapod_spec::pod::PodSpec;
 use peapod_sys::fail_point;
 
 use super::spec;
+use crate::apparmor;
 use crate::clock;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
@@ -69,8 +70,9 @@ async fn prepare(
         held: false,
     };
     let (node, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(spec), node.pod_dir(pod_id));
+    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let check = tokio::task::spawn_blocking(move || {
-        let looked = spec::look(&spec, &image, &rootfs)?;
+        let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
         // The real namespaces are known when it starts; everything else is checked by making the whole configuration now.
         let namespaces = spec::namespaces(&spec, &Namespaces::default(), None);
         spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, &cgroup)

@@ -28,10 +28,16 @@ pub(super) struct Looked {
     mounts: Vec<ResolvedMount>,
     devices: Vec<HostDevice>,
     seccomp: Option<Vec<u8>>,
+    apparmor: Option<Vec<String>>,
 }
 
 /// Looks up everything; blocks, for the file system.
-pub(super) fn look(spec: &ContainerSpec, image: &Image, rootfs: &Rootfs) -> Result<Looked, Error> {
+pub(super) fn look(
+    spec: &ContainerSpec,
+    image: &Image,
+    rootfs: &Rootfs,
+    apparmor: Option<Vec<String>>,
+) -> Result<Looked, Error> {
     let seccomp = match &spec.security.seccomp {
         Some(SeccompProfile::Localhost(path)) if !spec.security.privileged => Some(seccomp(path)?),
         _ => None,
@@ -50,6 +56,7 @@ pub(super) fn look(spec: &ContainerSpec, image: &Image, rootfs: &Rootfs) -> Resu
         mounts: mounts::resolve(&spec.mounts)?,
         devices: devices::resolve(&spec.devices, spec.security.privileged)?,
         seccomp,
+        apparmor,
     })
 }
 
@@ -77,6 +84,7 @@ pub(super) fn config(
         rootfs: Path::new("rootfs"),
         cgroups_path: cgroup,
         localhost_seccomp: looked.seccomp.as_deref(),
+        apparmor: looked.apparmor.as_deref(),
     })
     .map_err(|error| invalid(&error))
 }

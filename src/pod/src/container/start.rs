@@ -12,6 +12,7 @@ use peapod_sys::fail_point;
 
 use super::seccomp::Filter;
 use super::spec;
+use crate::apparmor;
 use crate::clock;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
@@ -75,8 +76,9 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
     let compiler = runtime.clone();
+    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let laid_out = tokio::task::spawn_blocking(move || {
-        let looked = spec::look(&spec, &image, &rootfs)?;
+        let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
         let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
         let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let filter = shared.filters.find(&compiler, profile);

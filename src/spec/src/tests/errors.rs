@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::fixture::{Case, words};
 use crate::container::{ApparmorProfile, Propagation};
-use crate::{Rlimit, SourcePropagation, SpecError, UserError};
+use crate::{Config, Note, Rlimit, SourcePropagation, SpecError, UserError};
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
     let mut case = Case::new();
@@ -115,7 +115,7 @@ fn apparmor() {
     check(
         |case| {
             localhost(case);
-            case.node.apparmor = Some(words("other"));
+            case.apparmor = Some(words("other"));
         },
         &SpecError::ApparmorNotLoaded("web".to_owned()),
         "not loaded",
@@ -129,8 +129,10 @@ fn apparmor() {
     ] {
         let mut case = Case::new();
         case.container.security.apparmor = wanted;
-        case.node.apparmor = Some(words(loaded));
-        let spec = case.config().unwrap().spec;
+        case.apparmor = Some(words(loaded));
+        let Config { spec, notes, .. } = case.config().unwrap();
         assert_eq!(spec.process().as_ref().unwrap().apparmor_profile().as_deref(), profile);
+        // A container goes without what it did not ask for, and that is said.
+        assert_eq!(notes.contains(&Note::Apparmor), profile.is_none());
     }
 }

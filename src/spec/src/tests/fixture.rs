@@ -25,6 +25,7 @@ pub(super) struct Case {
     pub(super) rootfs: PathBuf,
     pub(super) cgroups_path: String,
     pub(super) localhost_seccomp: Option<&'static [u8]>,
+    pub(super) apparmor: Option<Vec<String>>,
 }
 
 pub(super) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
@@ -64,6 +65,7 @@ impl Case {
             rootfs: "rootfs".into(),
             cgroups_path: "/kubepods/podu1/c1".to_owned(),
             localhost_seccomp: None,
+            apparmor: None,
         }
     }
 
@@ -82,6 +84,7 @@ impl Case {
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
             localhost_seccomp: self.localhost_seccomp,
+            apparmor: self.apparmor.as_deref(),
         })
     }
 
@@ -175,7 +178,6 @@ pub(super) fn node() -> NodeFacts {
         may_raise_rlimits: true,
         hugepage_sizes: words("2MB 1GB"),
         swap_accounting: true,
-        apparmor: None,
         selinux: false,
     }
 }
