@@ -53,7 +53,7 @@ fn the_default_profile_forbids_what_capabilities_would_allow() {
             security.capabilities =
                 Some(v1::Capability { add_capabilities: vec!["SYS_ADMIN".to_owned()], ..Default::default() });
         };
-        let script = "mount -t tmpfs none /tmp 2>/dev/null && echo mounted; echo pod >/tmp/file && cat /tmp/file; kill -0 1 && echo signal";
+        let script = "mount -t tmpfs none /tmp 2>/dev/null && echo mounted; echo pod >/tmp/file && cat /tmp/file; sleep 100 & kill $! && echo signal";
         let default = pod.container("default").sh(script).security(sysadmin).output().await;
         assert_eq!(default, if enabled() { "pod\nsignal\n" } else { "mounted\npod\nsignal\n" });
         let unconfined = pod.container("unconfined").sh(script).security(|security| {

@@ -74,14 +74,16 @@ cat err >&2 & readers+=($!)
 
 tied=(setpriv --pdeathsig KILL)         # whatever ends this script ends the machine
 devices=()
+# virtiofsd locks a file that is named after the socket, wherever that is: two machines need two names.
 for i in "${!folders[@]}"; do
-    "${tied[@]}" "$virtiofsd" --socket-path="s$i" -o source="${folders[i]}" -o cache=auto -o xattr </dev/null >"s$i.log" 2>&1 &
+    socket=s$i.$$
+    "${tied[@]}" "$virtiofsd" --socket-path="$socket" -o source="${folders[i]}" -o cache=auto -o xattr </dev/null >"s$i.log" 2>&1 &
     servers+=($!)
-    devices+=(-chardev "socket,id=s$i,path=s$i" -device "vhost-user-fs-pci,chardev=s$i,tag=s$i,queue-size=1024")
+    devices+=(-chardev "socket,id=s$i,path=$socket" -device "vhost-user-fs-pci,chardev=s$i,tag=s$i,queue-size=1024")
 done
 for i in "${!folders[@]}"; do
-    for try in $(seq 200); do [ ! -S "s$i" ] || break; sleep 0.05; done
-    [ -S "s$i" ] || { say "virtiofsd for ${folders[i]} did not start:"; cat "s$i.log" >&2; exit 125; }
+    for try in $(seq 200); do [ ! -S "s$i.$$" ] || break; sleep 0.05; done
+    [ -S "s$i.$$" ] || { say "virtiofsd for ${folders[i]} did not start:"; cat "s$i.log" >&2; exit 125; }
 done
 for name in out err code; do
     devices+=(-chardev "file,id=$name,path=$name" -device "virtserialport,chardev=$name,name=$name")
