@@ -1,6 +1,10 @@
 //! The node was restarted: simulated by another boot id, and by killing what a restart would have ended.
 
-use peapod_tests::{Daemon, Options, kill, peapod_with, v1, wait_for};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use peapod_tests::{Daemon, Options, Programs, kill, peapod_with, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited};
 
 /// Runs pods, then lets the node restart; the run root is gone afterwards, or not.
@@ -61,6 +65,99 @@ fn restart(keep_run_root: bool) {
         let container = next.container("main").sh("echo new").start().await;
         assert_eq!(container.wait_exit().await.exit_code, 0);
     });
+}
+
+/// A plugin that passes on what the one before it made, and gives a pod named `stuck` back only once there is a file `open`.
+fn make_slow_plugin(dir: &Path) {
+    let script = format!(
+        r#"#!/bin/sh
+case $CNI_COMMAND in
+ADD) exec jq -c '.prevResult + {{cniVersion: .cniVersion}}' ;;
+DEL)
+    case $CNI_ARGS in *K8S_POD_NAME=stuck*)
+        touch {dir}/waiting
+        while [ ! -e {dir}/open ]; do sleep 0.05; done ;;
+    esac ;;
+VERSION) echo '{{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}}' ;;
+esac
+"#,
+        dir = dir.display()
+    );
+    std::fs::write(dir.join("slow"), script).unwrap();
+    std::fs::set_permissions(dir.join("slow"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_slow_network_plugin_holds_up_only_its_own_pod() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    make_slow_plugin(dir);
+    let boot_id = dir.join("boot_id");
+    std::fs::write(&boot_id, "first\n").unwrap();
+    let options = Options::new().set(format!("boot_id_file={:?}", boot_id.to_str().unwrap())).set(format!(
+        "network.cni_bin_dirs=[{:?}, {:?}]",
+        Programs::get().cni,
+        dir
+    ));
+    peapod_with(&options, async |daemon| {
+        let leases = daemon.path("leases");
+        std::fs::create_dir_all(daemon.path("cni")).unwrap();
+        let list = format!(
+            r#"{{"cniVersion":"1.0.0","name":"slow","plugins":[
+            {{"type":"bridge","bridge":"ptslow0","isGateway":true,
+              "ipam":{{"type":"host-local","dataDir":{leases:?},"ranges":[[{{"subnet":"10.198.0.0/24"}}]]}}}},
+            {{"type":"slow"}}]}}"#
+        );
+        std::fs::write(daemon.path("cni/10-slow.conflist"), list).unwrap();
+        // The directory is looked at now and then.
+        let network = async || daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner();
+        wait_for("the plugins are used", async || format!("{:?}", network().await).contains("CNI network slow")).await;
+        let stuck = daemon.pod("stuck").run().await;
+        let mut quick = Vec::new();
+        for name in ["quick-1", "quick-2", "quick-3"] {
+            quick.push(daemon.pod(name).run().await);
+        }
+        let container = stuck.container("main").sh("sleep 1000").start().await;
+
+        daemon.kill().await;
+        for pod in quick.iter().chain([&stuck]) {
+            kill(pod.shim_pid());
+        }
+        end_processes(daemon).await;
+        forget_mounts(daemon);
+        for namespace in std::fs::read_dir(daemon.path("netns")).unwrap().flatten() {
+            nix::mount::umount2(&namespace.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+            std::fs::remove_file(namespace.path()).unwrap();
+        }
+        std::fs::write(&boot_id, "second\n").unwrap();
+        daemon.start_again().await;
+        for pod in daemon.pods().await {
+            assert_eq!(pod.state(), v1::PodSandboxState::SandboxNotready);
+        }
+        assert_eq!(container.state().await, ContainerExited);
+        wait_for("the plugin hangs", async || dir.join("waiting").exists()).await;
+        // The others are stopped and removed, new ones start, of the same name too.
+        for pod in &quick {
+            pod.stop().await.unwrap();
+            pod.remove().await.unwrap();
+        }
+        let next = daemon.pod("stuck").config(|config| config.metadata.as_mut().unwrap().attempt = 1).run().await;
+        assert!(next.ip().await.starts_with("10.198.0."));
+        let waits = tokio::time::timeout(Duration::from_millis(300), stuck.stop()).await;
+        assert!(waits.is_err(), "{waits:?}");
+        assert!(!dir.join("open").exists());
+        std::fs::write(dir.join("open"), "").unwrap();
+        stuck.stop().await.unwrap();
+        for pod in [stuck, next] {
+            pod.remove().await.unwrap();
+        }
+        let kept = std::fs::read_dir(leases.join("slow")).unwrap().flatten();
+        let kept: Vec<_> =
+            kept.map(|file| file.file_name()).filter(|n| n.to_string_lossy().starts_with("10.")).collect();
+        assert!(kept.is_empty(), "{kept:?}");
+    });
+    // The bridge is its plugin's, which leaves it.
+    std::process::Command::new("ip").args(["link", "delete", "ptslow0"]).status().unwrap();
 }
 
 /// A restart ends all processes, and with them their cgroups.
