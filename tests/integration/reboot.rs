@@ -1,10 +1,11 @@
 //! The node was restarted: simulated by another boot id, and by killing what a restart would have ended.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use peapod_tests::{Daemon, Options, Programs, kill, peapod_with, v1, wait_for};
+use peapod_tests::{Daemon, Options, Programs, SHELL, WEB, kill, peapod_with, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited};
 
 /// Runs pods, then lets the node restart; the run root is gone afterwards, or not.
@@ -48,7 +49,7 @@ fn restart(keep_run_root: bool) {
         }
         assert_eq!(waiting.state().await, ContainerCreated);
         assert_eq!(ended.status().await, ended_before);
-        assert_eq!(daemon.image(peapod_tests::SHELL).await.unwrap().id, image);
+        assert_eq!(daemon.image(SHELL).await.unwrap().id, image);
         // Nobody asked for it.
         wait_for("networks are given back", async || std::fs::read_dir(daemon.path("netns")).unwrap().count() == 0)
             .await;
@@ -191,4 +192,46 @@ fn after_a_restart_pods_are_over() {
 #[test]
 fn a_run_root_that_survived_a_restart_changes_nothing() {
     restart(true);
+}
+
+/// All layers, by the name of their folder.
+fn layers(daemon: &Daemon) -> BTreeSet<String> {
+    let folders = std::fs::read_dir(daemon.state_root().join("layers")).unwrap().flatten();
+    folders.map(|folder| folder.file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_layer_that_a_crash_damaged_is_pulled_again_and_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let boot_id = place.path().join("boot_id");
+    std::fs::write(&boot_id, "first\n").unwrap();
+    let options = Options::new().set(format!("boot_id_file={:?}", boot_id.to_str().unwrap()));
+    peapod_with(&options, async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let of_shell = layers(daemon);
+        let web = daemon.pull(WEB).await.unwrap();
+        let before = layers(daemon);
+        daemon.kill().await;
+        // As a file system leaves it that lost what was not written: the file is there, its content is not.
+        let busybox =
+            of_shell.iter().map(|layer| daemon.state_root().join("layers").join(layer).join("diff/bin/busybox"));
+        let busybox: Vec<_> = busybox.filter(|path| path.exists()).collect();
+        assert_eq!(busybox.len(), 1, "{of_shell:?}");
+        std::fs::File::create(&busybox[0]).unwrap();
+        std::fs::write(&boot_id, "second\n").unwrap();
+        daemon.start_again().await;
+        wait_for("the image is not listed any more", async || daemon.image(SHELL).await.is_none()).await;
+        // It lies on the same layer.
+        assert!(daemon.image(WEB).await.is_none());
+        let pod = daemon.pod("again").run().await;
+        assert_eq!(pod.container("main").sh("echo whole").output().await, "whole\n");
+        wait_for("the damaged layer is gone", async || layers(daemon).len() == before.len()).await;
+        assert_eq!(layers(daemon).intersection(&before).count(), before.len() - 1);
+        assert!(!busybox[0].exists());
+        // Its own layers were never in question.
+        assert_eq!(daemon.image(WEB).await.unwrap().id, web);
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert!(daemon.image(SHELL).await.is_some() && daemon.image(WEB).await.is_some());
+    });
 }

@@ -67,7 +67,11 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     let state =
         database(&config, "state.db", Durability::Normal, &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS])?;
     let images = database(&config, "image.db", Durability::Full, &[peapod_image::MIGRATIONS])?;
-    let images = Images::open(config.images.clone(), images).await?;
+    let boot_id = std::fs::read_to_string(&config.pods.boot_id_file);
+    let boot_id =
+        boot_id.with_context(|| format!("can't read this boot's id from {}", config.pods.boot_id_file.display()))?;
+    let of_images = peapod_image::Config { boot_id: boot_id.trim().to_owned(), ..config.images.clone() };
+    let images = Images::open(of_images, images).await?;
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let parts = Parts { db: state, images: images.clone(), network: network.clone() };
     let pods = Pods::open(config.pods.clone(), parts).await?;
@@ -115,6 +119,9 @@ async fn close(node: &Node) {
         node.pods.close().await;
         // An attachment that is being made or undone comes to an end in order.
         node.network.close().await;
+        if let Err(error) = node.images.close().await {
+            tracing::warn!(%error, "that this is the end in order could not be recorded");
+        }
     };
     if tokio::time::timeout(node.config.timeouts.shutdown / 4, let_go).await.is_err() {
         tracing::warn!("pods were not let go of in time; the next start finds them all the same");

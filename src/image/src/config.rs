@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// Holds `content`, `ingest` and `layers`; must be on a file system that can be a lower layer of an overlay.
     pub state_root: PathBuf,
+    /// This boot of the node. Empty if it is not known: then nothing is said about how the last one ended.
+    pub boot_id: String,
     /// Where `<host>/hosts.toml` is looked for, in this order; the first directory that has one for the host wins.
     pub hosts_dirs: Vec<PathBuf>,
     /// The registry of names that say none, such as `busybox`.
@@ -37,6 +39,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             state_root,
+            boot_id: String::new(),
             hosts_dirs: vec![PathBuf::from("/etc/peapod/certs.d")],
             default_registry: "docker.io".to_owned(),
             max_downloads: 4,

@@ -126,6 +126,9 @@ pub enum PullError {
     /// The records can't be written.
     #[error(transparent)]
     Store(Arc<StoreError>),
+    /// Layers that are here are in doubt.
+    #[error(transparent)]
+    Doubt(#[from] SettleError),
     /// Nobody waits for this pull any more, or the store is closing.
     #[error("{reference}: the pull was cancelled")]
     Cancelled {
@@ -191,6 +194,28 @@ pub enum RemoveError {
     Store(#[from] StoreError),
 }
 
+/// Whether a layer is whole could not be found out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SettleError {
+    /// It can't be looked at now.
+    #[error("layer {layer} can't be looked at after the node went down: {source}; try again")]
+    Look {
+        /// Its chain id.
+        layer: Digest,
+        /// What the kernel said.
+        source: Arc<io::Error>,
+    },
+    /// The records can't be read or written.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+impl From<StoreError> for SettleError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
 /// An image could not be leased to a container.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -200,6 +225,9 @@ pub enum LeaseError {
         /// The id that was asked for.
         image: String,
     },
+    /// Its layers are in doubt.
+    #[error(transparent)]
+    Doubt(#[from] SettleError),
     /// The records can't be written.
     #[error(transparent)]
     Store(#[from] StoreError),

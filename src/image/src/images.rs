@@ -36,9 +36,18 @@ impl Images {
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
         let store = Arc::new(Store::new(config, db)?);
         store.load().await?;
+        store.begin().await?;
         open::tidy(&store).await?;
         store.sweep_soon();
         Ok(Self { store })
+    }
+
+    /// The daemon ends in order. Without this the next one, in another boot, looks at all layers before it uses them.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the records can't be written.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.store.db.write(records::doubt::end).await
     }
 
     /// Takes `hosts_dirs`, `request_timeout` and `retries` of another configuration for pulls that begin from now on.
@@ -100,6 +109,7 @@ impl Images {
     /// # Errors
     /// [`LeaseError`]: there is no such image, or the records can't be written.
     pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
+        self.store.settle_image(image).await?;
         let (id, holder) = (image.clone(), holder.to_owned());
         let found = self.store.db.write(move |tx| records::insert_lease(tx, &id, &holder)).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;

@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::fetch::Fresh;
 use crate::records::LayerRow;
-use crate::unpack::take_after;
+use crate::unpack::{print, take_after};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,13 +22,21 @@ pub(crate) struct Layer {
 #[derive(Debug)]
 struct State {
     fresh: Fresh,
+    /// Known once it has its place.
+    print: String,
     placed: bool,
 }
 
 impl Layer {
     pub(crate) fn new(chain_id: Digest, parent: Option<Digest>, diff_id: Digest, fresh: Fresh) -> Self {
         let short = fresh.dir.name().to_owned();
-        Self { chain_id, parent, diff_id, short, state: Mutex::new(State { fresh, placed: false }) }
+        Self {
+            chain_id,
+            parent,
+            diff_id,
+            short,
+            state: Mutex::new(State { fresh, print: String::new(), placed: false }),
+        }
     }
 
     /// Finishes the directory and moves it to its place in `layers`, once. `below` are the layers under it, which have
@@ -38,6 +46,7 @@ impl Layer {
         if !state.placed {
             let diff = state.fresh.dir.path().join("diff");
             take_after(&diff, &state.fresh.implicit, below).map_err(|source| PullError::disk(&diff, source))?;
+            state.print = print(&diff).map_err(|source| PullError::disk(&diff, source))?.to_string();
             state.fresh.dir.move_into(layers).map_err(|source| PullError::disk(layers, source))?;
             state.placed = true;
         }
@@ -53,6 +62,7 @@ impl Layer {
             short: self.short.clone(),
             bytes: state.fresh.bytes,
             inodes: state.fresh.inodes,
+            print: state.print.clone(),
         }
     }
 

@@ -14,7 +14,8 @@
 //! layers/<random>/diff unpacked layers: lower directories of overlays
 //! ```
 //!
-//! A directory that the records do not know does not exist: the next start removes it.
+//! A directory that the records do not know does not exist: the next start removes it. When the node went down under a
+//! running daemon, each layer is looked at (`settle`) before it is used; one that is not what it was is pulled again.
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
 mod catalog;
@@ -35,12 +36,13 @@ mod reference;
 mod registry;
 mod rootfs;
 mod scratch;
+mod settle;
 mod store;
 mod unpack;
 
 pub use config::Config;
 pub use digest::Digest;
-pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError};
+pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError, SettleError};
 pub use images::Images;
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
 pub use records::MIGRATIONS;

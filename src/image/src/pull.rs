@@ -86,7 +86,9 @@ impl Pull {
         self.store.shown.get().by_name(&self.reference().with_digest(digest))
     }
 
+    /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be damaged.
     async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
+        self.store.settle_image(id).await?;
         Ok(self.store.name(id.clone(), self.names(digest)).await?)
     }
 
@@ -129,6 +131,7 @@ impl Pull {
     async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let chains = chains(diff_ids);
         let hold = self.store.holds.hold(&chains);
+        self.store.settle_chains(&chains).await?;
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;

@@ -3,6 +3,8 @@
 //! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
+pub(crate) mod doubt;
+
 use crate::catalog::Catalog;
 use crate::digest::{Digest, chain_id};
 use crate::model::{Image, ImageConfig, ImageId};
@@ -11,10 +13,10 @@ use peapod_store::rusqlite::{self, Connection, OptionalExtension, Row, Transacti
 use std::collections::{BTreeMap, HashMap};
 
 /// The tables of this crate, for [`peapod_store::Database::open`].
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    room: "image",
-    version: 1,
-    sql: "
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { room: "image", version: 1, sql: FIRST }, Migration { room: "image", version: 2, sql: doubt::SQL }];
+
+const FIRST: &str = "
     CREATE TABLE layers (
         chain_id TEXT PRIMARY KEY,
         parent TEXT,
@@ -39,8 +41,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
     );
     CREATE INDEX names_image ON names (image_id);
     CREATE TABLE leases (holder TEXT PRIMARY KEY, image_id TEXT NOT NULL, chain_id TEXT);
-    ",
-}];
+    ";
 
 /// A name that leads to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(crate) struct LayerRow {
     pub(crate) short: String,
     pub(crate) bytes: u64,
     pub(crate) inodes: u64,
+    /// See [`crate::unpack::print`].
+    pub(crate) print: String,
 }
 
 /// An image to be recorded.
@@ -73,16 +76,22 @@ pub(crate) struct ImageRow {
 }
 
 /// Records an image with the layers that were made for it. Of a chain that another pull recorded first, that record
-/// stays.
+/// stays; one that is lost is replaced.
 pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[LayerRow]) -> rusqlite::Result<()> {
     for layer in layers {
-        tx.prepare_cached("INSERT OR IGNORE INTO layers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
+        let upsert = "INSERT INTO layers (chain_id, parent, diff_id, short, bytes, inodes, print)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (chain_id) DO UPDATE SET short = excluded.short,
+             bytes = excluded.bytes, inodes = excluded.inodes, print = excluded.print, state = 0, lost_at = NULL
+             WHERE state = ?8";
+        tx.prepare_cached(upsert)?.execute((
             layer.chain_id.as_str(),
             layer.parent.as_ref().map(Digest::as_str),
             layer.diff_id.as_str(),
             &layer.short,
             layer.bytes.cast_signed(),
             layer.inodes.cast_signed(),
+            &layer.print,
+            doubt::LOST,
         ))?;
     }
     let chain = chains(&image.diff_ids).pop();
@@ -147,6 +156,11 @@ pub(crate) fn insert_lease(
             }
         }
     };
+    if let Some(chain) = &found
+        && doubt::is_broken(tx, chain)?
+    {
+        return Ok(None);
+    }
     // A start asks again for what its creation leased: nothing changes then, and nothing has to be brought to disk.
     let upsert = "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (holder) DO \
          UPDATE SET image_id = excluded.image_id, chain_id = excluded.chain_id \
@@ -167,9 +181,9 @@ pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, I
     statement.query_map([], |row| Ok((row.get(0)?, image_id(row, 1)?)))?.collect()
 }
 
-/// Which of these chains exist, and in which directory.
+/// Which of these chains exist, and in which directory. A lost one does not.
 pub(crate) fn present(connection: &Connection, chains: &[Digest]) -> rusqlite::Result<HashMap<Digest, String>> {
-    let mut statement = connection.prepare_cached("SELECT short FROM layers WHERE chain_id = ?1")?;
+    let mut statement = connection.prepare_cached("SELECT short FROM layers WHERE chain_id = ?1 AND state != 2")?;
     let mut found = HashMap::new();
     for chain in chains {
         let short: Option<String> = statement.query_row([chain.as_str()], |row| row.get(0)).optional()?;
@@ -178,9 +192,9 @@ pub(crate) fn present(connection: &Connection, chains: &[Digest]) -> rusqlite::R
     Ok(found)
 }
 
-/// The directories of all layers.
+/// The directories of all layers that are not lost.
 pub(crate) fn directories(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    connection.prepare("SELECT short FROM layers")?.query_map([], |row| row.get(0))?.collect()
+    connection.prepare("SELECT short FROM layers WHERE state != 2")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Deletes the rows of layers that no image, no lease and no pull needs; answers with their directories.
@@ -206,7 +220,7 @@ pub(crate) fn sweep(tx: &Transaction<'_>, held: impl Fn(&Digest) -> bool) -> rus
     Ok(gone)
 }
 
-/// Everything that lists and statuses show.
+/// Everything that lists and statuses show. An image with a lost layer is not here.
 pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
     let mut names: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
     let mut statement =
@@ -216,7 +230,12 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
         let (tags, digests) = names.entry(row.get(0)?).or_default();
         if row.get(2)? { digests.push(row.get(1)?) } else { tags.push(row.get(1)?) }
     }
-    let mut statement = connection.prepare_cached("SELECT id, size, run, annotations FROM images ORDER BY rowid")?;
+    let query = format!(
+        "{} SELECT id, size, run, annotations FROM images
+         WHERE chain_id IS NULL OR chain_id NOT IN (SELECT chain FROM broken) ORDER BY rowid",
+        doubt::BROKEN
+    );
+    let mut statement = connection.prepare_cached(&query)?;
     let images = statement
         .query_map([], |row| {
             let id = image_id(row, 0)?;
@@ -232,10 +251,11 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let (bytes, inodes): (i64, i64) =
-        connection.query_row("SELECT coalesce(sum(bytes), 0), coalesce(sum(inodes), 0) FROM layers", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+    let (bytes, inodes): (i64, i64) = connection.query_row(
+        "SELECT coalesce(sum(bytes), 0), coalesce(sum(inodes), 0) FROM layers WHERE state != 2",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
     Ok(Catalog::new(images, bytes.cast_unsigned(), inodes.cast_unsigned()))
 }
 
@@ -267,6 +287,12 @@ fn image_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ImageId> {
     ImageId::parse(&text).ok_or_else(|| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("image id {text:?}").into())
     })
+}
+
+fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    let text: String = row.get(column)?;
+    Digest::parse(&text)
+        .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("digest {text:?}").into()))
 }
 
 /// The run part of a configuration, as JSON in a column.

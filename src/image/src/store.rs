@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, Shown};
 use crate::config::Config;
-use crate::error::{OpenError, PullError};
+use crate::error::{OpenError, PullError, SettleError};
 use crate::fetch::Fetcher;
 use crate::flights::Flights;
 use crate::layers::{Holds, Layer, Ready};
@@ -10,6 +10,7 @@ use crate::model::{Credentials, Image, ImageId};
 use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
+use crate::settle::LOOKS;
 use crate::unpack::remove_tree;
 use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
@@ -20,6 +21,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+use tokio::sync::Semaphore;
 
 type Pulled = Result<Arc<Image>, PullError>;
 
@@ -36,6 +39,10 @@ pub(crate) struct Store {
     pub(crate) holds: Arc<Holds>,
     pub(crate) layer_flights: Arc<Flights<crate::Digest, Result<Arc<Layer>, PullError>>>,
     pub(crate) pull_flights: Arc<Flights<(Reference, Option<Credentials>), Pulled>>,
+    /// Some layers may be in doubt.
+    pub(crate) doubts: AtomicBool,
+    pub(crate) looks: Semaphore,
+    pub(crate) settling: Arc<Flights<crate::Digest, Result<(), SettleError>>>,
     /// Somebody asked for a sweep since the last one began.
     sweep_wanted: AtomicBool,
     sweeping: AtomicBool,
@@ -55,6 +62,9 @@ impl Store {
             holds: Arc::default(),
             layer_flights: Flights::new(),
             pull_flights: Flights::new(),
+            doubts: AtomicBool::new(false),
+            looks: Semaphore::new(LOOKS),
+            settling: Flights::new(),
             sweep_wanted: AtomicBool::new(false),
             sweeping: AtomicBool::new(false),
         })
@@ -175,7 +185,14 @@ impl Store {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         let holds = Arc::clone(&self.holds);
-        let (gone, _) = self.change(move |tx| records::sweep(tx, |chain| holds.is_held(chain))).await?;
+        let kept = SystemTime::now().checked_sub(self.config.keep_partial);
+        let before = kept.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let before = before.map_or(0, |before| before.as_secs().cast_signed());
+        let sweep = move |tx: &Transaction<'_>| {
+            records::doubt::forget_lost(tx, before)?;
+            records::sweep(tx, |chain| holds.is_held(chain))
+        };
+        let (gone, _) = self.change(sweep).await?;
         if !gone.is_empty() {
             fail_point("sweep-recorded");
         }

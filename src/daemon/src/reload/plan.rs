@@ -116,8 +116,9 @@ impl Plan {
 
     fn images(&mut self, old: &peapod_image::Config, new: peapod_image::Config) {
         let peapod_image::Config {
-            // Compared where it is written; the next two are no keys.
+            // Compared where it is written; the next three are no keys.
             state_root: _,
+            boot_id: _,
             host_cooldown: _,
             keep_partial: _,
             hosts_dirs,

@@ -1,0 +1,110 @@
+//! Which layers are whole. When the node went down under a running daemon all of them are in doubt, until each was looked at.
+//!
+//! A lost layer keeps its row, so that the layers above and below it stay: the next pull brings that one alone. Its images
+//! are not shown meanwhile, and are forgotten when nobody pulls them for a while.
+
+use crate::digest::Digest;
+use crate::model::ImageId;
+use peapod_store::rusqlite::{self, Connection, OptionalExtension, Transaction};
+
+/// What `layers.state` says.
+pub(super) const LOST: i64 = 2;
+const IN_DOUBT: i64 = 1;
+const WHOLE: i64 = 0;
+
+/// The second migration of this room.
+pub(super) const SQL: &str = "
+    ALTER TABLE layers ADD COLUMN print TEXT;
+    ALTER TABLE layers ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE layers ADD COLUMN lost_at INTEGER;
+    CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    ";
+
+/// Chains that begin on a lost layer or lie above one.
+pub(super) const BROKEN: &str = "WITH RECURSIVE broken (chain) AS (
+        SELECT chain_id FROM layers WHERE state = 2
+        UNION SELECT layers.chain_id FROM layers JOIN broken ON layers.parent = broken.chain)";
+
+/// A layer to be looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    pub(crate) chain: Digest,
+    pub(crate) short: String,
+    /// What was found when it was made; none in records of before there were prints.
+    pub(crate) print: Option<String>,
+}
+
+/// A daemon begins in this boot. If another one ran when the node went down, all layers are in doubt. Answers how many are.
+pub(crate) fn begin(tx: &Transaction<'_>, boot_id: &str) -> rusqlite::Result<u64> {
+    let running: Option<String> =
+        tx.query_row("SELECT value FROM marks WHERE name = 'running'", [], |row| row.get(0)).optional()?;
+    if running.is_some_and(|boot| boot != boot_id) {
+        tx.execute("UPDATE layers SET state = ?1 WHERE state = ?2", (IN_DOUBT, WHOLE))?;
+    }
+    tx.execute("INSERT OR REPLACE INTO marks VALUES ('running', ?1)", [boot_id])?;
+    tx.query_row("SELECT count(*) FROM layers WHERE state = ?1", [IN_DOUBT], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+/// The daemon ends in order: what it recorded is on disk.
+pub(crate) fn end(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM marks WHERE name = 'running'", []).map(drop)
+}
+
+/// All layers in doubt.
+pub(crate) fn all(connection: &Connection) -> rusqlite::Result<Vec<Doubt>> {
+    let mut statement =
+        connection.prepare("SELECT chain_id, short, print FROM layers WHERE state = ?1 ORDER BY rowid")?;
+    read(&mut statement, [IN_DOUBT])
+}
+
+/// Those of an image.
+pub(crate) fn of_image(connection: &Connection, image: &ImageId) -> rusqlite::Result<Vec<Doubt>> {
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE used (chain) AS (
+            SELECT chain_id FROM images WHERE id = ?2
+            UNION SELECT parent FROM layers JOIN used ON layers.chain_id = used.chain WHERE parent IS NOT NULL)
+         SELECT chain_id, short, print FROM layers WHERE state = ?1 AND chain_id IN (SELECT chain FROM used)",
+    )?;
+    read(&mut statement, (IN_DOUBT, image.as_str()))
+}
+
+/// Those of these chains.
+pub(crate) fn of_chains(connection: &Connection, chains: &[Digest]) -> rusqlite::Result<Vec<Doubt>> {
+    let mut doubts = all(connection)?;
+    doubts.retain(|doubt| chains.contains(&doubt.chain));
+    Ok(doubts)
+}
+
+fn read(statement: &mut rusqlite::Statement<'_>, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<Doubt>> {
+    let rows = statement.query_map(parameters, |row| {
+        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, print: row.get(2)? })
+    })?;
+    rows.collect()
+}
+
+/// A layer was looked at. Nothing happens if it is another one by now.
+pub(crate) fn settle(tx: &Transaction<'_>, doubt: &Doubt, whole: bool, now: i64) -> rusqlite::Result<()> {
+    let (state, lost_at) = if whole { (WHOLE, None) } else { (LOST, Some(now)) };
+    tx.prepare_cached("UPDATE layers SET state = ?1, lost_at = ?2 WHERE chain_id = ?3 AND short = ?4 AND state = ?5")?
+        .execute((state, lost_at, doubt.chain.as_str(), &doubt.short, IN_DOUBT))
+        .map(drop)
+}
+
+/// Whether the chain that ends with this layer has a lost one in it.
+pub(crate) fn is_broken(connection: &Connection, chain: &str) -> rusqlite::Result<bool> {
+    let query = format!("{BROKEN} SELECT count(*) FROM broken WHERE chain = ?1");
+    connection.prepare_cached(&query)?.query_row([chain], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+}
+
+/// Forgets images that nobody pulled again since one of their layers was lost up to this moment.
+pub(crate) fn forget_lost(tx: &Transaction<'_>, before: i64) -> rusqlite::Result<()> {
+    let lost: i64 =
+        tx.query_row("SELECT count(*) FROM layers WHERE state = ?1 AND lost_at <= ?2", [LOST, before], |row| {
+            row.get(0)
+        })?;
+    if lost > 0 {
+        tx.execute(&format!("{BROKEN} DELETE FROM images WHERE chain_id IN (SELECT chain FROM broken)"), [])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The print of an unpacked layer: one digest over what the file system says about its entries, without reading a file.
+//!
+//! Names, kinds, modes, owners, sizes, device numbers and link targets are in it: a file that is missing, truncated, or of
+//! another kind changes it. Bytes that changed in place do not.
+
+use crate::digest::{Digest, Hasher};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A directory whose entries are on their way into the digest.
+struct Level {
+    fd: OwnedFd,
+    /// Sorted, the next one last.
+    names: Vec<CString>,
+}
+
+/// Looks at everything below `root`. Blocks.
+pub(crate) fn print(root: &Path) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    let fd = rustix::fs::open(root, LIST, Mode::empty())?;
+    describe(&mut hasher, b"", &rustix::fs::fstat(&fd)?);
+    // Names that are refused when unpacking keep the depth, and so the number of open descriptors, below 300.
+    let mut stack = vec![Level::list(fd, &mut hasher)?];
+    while let Some(mut level) = stack.pop() {
+        let Some(name) = level.names.pop() else {
+            hasher.update(b"up\n");
+            continue;
+        };
+        let stat = rustix::fs::statat(&level.fd, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        describe(&mut hasher, name.as_bytes(), &stat);
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Symlink {
+            text(&mut hasher, rustix::fs::readlinkat(&level.fd, &name, Vec::new())?.as_bytes());
+        }
+        let child = (kind == FileType::Directory).then(|| open(level.fd.as_fd(), &name)).transpose()?;
+        stack.push(level);
+        if let Some(child) = child {
+            stack.push(Level::list(child, &mut hasher)?);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+fn open(parent: BorrowedFd<'_>, name: &CString) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(parent, name, LIST, Mode::empty())
+}
+
+impl Level {
+    fn list(fd: OwnedFd, hasher: &mut Hasher) -> rustix::io::Result<Self> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&fd)? {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        let mut value = [0; 1];
+        match rustix::fs::fgetxattr(&fd, "trusted.overlay.opaque", &mut value) {
+            Ok(_) => hasher.update(b"opaque\n"),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(Self { fd, names })
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
+fn describe(hasher: &mut Hasher, name: &[u8], stat: &Stat) {
+    text(hasher, name);
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let size = if kind == FileType::RegularFile { stat.st_size as u64 } else { 0 };
+    let device =
+        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) { stat.st_rdev as u64 } else { 0 };
+    for number in [u64::from(stat.st_mode), u64::from(stat.st_uid), u64::from(stat.st_gid), size, device] {
+        hasher.update(&number.to_le_bytes());
+    }
+}
+
+/// With its length: no two trees read the same.
+fn text(hasher: &mut Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::print;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn every_change_that_a_broken_disk_makes_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("diff");
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        fs::create_dir_all(root.join("var/empty")).unwrap();
+        fs::write(root.join("usr/bin/tool"), vec![1; 5000]).unwrap();
+        fs::write(root.join("etc"), "").unwrap();
+        symlink("usr/bin", root.join("bin")).unwrap();
+        let whole = print(&root).unwrap();
+        assert_eq!(print(&root).unwrap(), whole);
+        let mut prints = vec![whole.clone()];
+        let mut changed = |what: &str, change: &dyn Fn(), back: &dyn Fn()| {
+            change();
+            let found = print(&root).unwrap();
+            assert!(!prints.contains(&found), "{what}");
+            prints.push(found);
+            back();
+            assert_eq!(print(&root).unwrap(), whole, "{what}");
+        };
+        let tool = root.join("usr/bin/tool");
+        changed("truncated", &|| fs::write(&tool, [1; 4999]).unwrap(), &|| fs::write(&tool, vec![1; 5000]).unwrap());
+        changed("gone", &|| fs::rename(&tool, dir.path().join("kept")).unwrap(), &|| {
+            fs::rename(dir.path().join("kept"), &tool).unwrap();
+        });
+        changed("moved", &|| fs::rename(&tool, root.join("usr/tool")).unwrap(), &|| {
+            fs::rename(root.join("usr/tool"), &tool).unwrap();
+        });
+        let mode = |mode| fs::set_permissions(root.join("etc"), fs::Permissions::from_mode(mode)).unwrap();
+        changed("mode", &|| mode(0o4644), &|| mode(0o644));
+        changed("directory gone", &|| fs::remove_dir(root.join("var/empty")).unwrap(), &|| {
+            fs::create_dir(root.join("var/empty")).unwrap();
+        });
+        changed(
+            "link",
+            &|| {
+                fs::remove_file(root.join("bin")).unwrap();
+                symlink("usr/bim", root.join("bin")).unwrap();
+            },
+            &|| {
+                fs::remove_file(root.join("bin")).unwrap();
+                symlink("usr/bin", root.join("bin")).unwrap();
+            },
+        );
+    }
+}
