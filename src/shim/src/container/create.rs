@@ -116,6 +116,7 @@ fn adopt(
 ) -> Result<(Arc<Container>, Parts), Error> {
     let pid = read_pid(&process::pid_file(&request.bundle))?;
     let pidfd = process::open(pid)?;
+    process::settle_oom_score(pid, &request.bundle);
     let cgroup = core.hierarchy.of_process(pid)?;
     let ended = expectation.claim(pid);
     record::cgroup(&request.bundle, cgroup.as_ref())?;
