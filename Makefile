@@ -63,6 +63,9 @@ install-files:
 	install -D -m 755 $(PEAPOD_BIN) $(DESTDIR)$(PREFIX)/bin/peapod
 	install -D -m 755 $(PEAPOD_SHIM) $(DESTDIR)$(PREFIX)/libexec/peapod/containerd-shim-peapod-v1
 	install -D -m 644 packaging/config.toml $(DESTDIR)/etc/peapod/config.toml.example
+	install -D -m 644 packaging/crictl.yaml $(DESTDIR)/etc/peapod/crictl.yaml
+	install -D -m 644 packaging/peapod.service $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
+	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 
 deps:               ## what demo and tests need from Debian
 	scripts/install.sh test

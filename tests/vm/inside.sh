@@ -1,5 +1,5 @@
 #!/bin/bash
-# What is tested in the virtual machine: inside.sh smoke | full | words WORD... (called by tests.sh, by way of vm.sh).
+# What is tested in the virtual machine: inside.sh smoke | full | unit | words WORD... (called by tests.sh, by way of vm.sh).
 #
 # peapod is installed in the machine as a package would do it, and the machine itself is the node: its systemd, its cgroups.
 # Tests end with "test result: ..." or "counted ..." lines, which scripts/test.sh adds up.
@@ -21,11 +21,19 @@ integration() {         # DRIVER WORD...
 each_driver() { local driver; for driver in $DRIVERS; do timed integration "$driver" "$@"; done; }
 
 "$here/../registry.sh" start || exit
+unit() {
+    echo "=== the systemd unit, with the cgroup driver $1"
+    "$here/unit.sh" "$1"
+}
 case $1 in
-smoke) each_driver lifecycle::a_pod_lives_and_dies ;;
-full) each_driver ;;
+smoke) each_driver lifecycle::a_pod_lives_and_dies
+    timed unit "${DRIVERS%% *}" ;;
+full) export FULL=1
+    each_driver
+    for driver in $DRIVERS; do timed unit "$driver"; done ;;
+unit) for driver in $DRIVERS; do timed unit "$driver"; done ;;
 words) each_driver "${@:2}" ;;
-*) echo "inside.sh: smoke, full or words" >&2; exit 2 ;;
+*) echo "inside.sh: smoke, full, unit or words" >&2; exit 2 ;;
 esac
 journalctl -b --no-pager >"$OUT/journal.log"
 exit $failed

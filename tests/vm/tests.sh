@@ -1,5 +1,5 @@
 #!/bin/bash
-# peapod in the virtual machine: cgroup v2 and systemd. tests.sh smoke | full | words WORD...
+# peapod in the virtual machine: cgroup v2 and systemd. tests.sh smoke | full | unit | words WORD...
 #
 # Installs the built programs as `make install` does, then runs inside.sh in the machine, which says what is tested. Needs
 # the programs, the integration tests' binary (PEAPOD_TESTS) and the registry's images, all made by scripts/test.sh before.
@@ -23,6 +23,6 @@ cp -r "$target/registry" "$stage/usr/lib/peapod-tests/registry"
 
 case $1 in full) limit=3600 ;; *) limit=1500 ;; esac
 "$here/vm.sh" --share "$root" --share "$target" --share "$out:rw" --cwd "$root" --timeout "$limit" \
-    --env "DRIVERS=${DRIVERS:-cgroupfs systemd}" --env "CARGO_TARGET_DIR=$target" --env "OUT=$out" \
+    --env "FULL=${FULL:-}" --env "DRIVERS=${DRIVERS:-cgroupfs systemd}" --env "CARGO_TARGET_DIR=$target" --env "OUT=$out" \
     --env "RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}" --env "PEAPOD_TEST_SLOW=${PEAPOD_TEST_SLOW:-10}" \
     -- "$here/inside.sh" "$@"

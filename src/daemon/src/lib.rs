@@ -5,6 +5,7 @@
 mod args;
 mod config;
 mod cri;
+mod init;
 mod logging;
 mod place;
 mod reload;

@@ -10,7 +10,6 @@ use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{Parts, Pods};
 use peapod_store::{Database, Durability, Migration};
-use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use tonic::transport::Server;
 
 use crate::config::Config;
 use crate::cri::{ImageCalls, Node, RuntimeCalls};
+use crate::init;
 use crate::place;
 use crate::reload::Reload;
 
@@ -49,12 +49,12 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         images = node.images.list().len(),
         "serving"
     );
-    tell_init(NotifyState::Ready);
+    init::ready();
     tokio::select! {
         ended = answer_calls(&node, listener, end) => ended?,
         never = reload.run(&node, asked) => match never {},
+        never = init::stay_alive() => match never {},
     }
-    tell_init(NotifyState::Stopping);
     close(&node).await;
     Ok(())
 }
@@ -141,6 +141,7 @@ fn end_requested() -> anyhow::Result<watch::Receiver<bool>> {
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "ending");
+        init::stopping();
         request.send_replace(true);
     });
     Ok(requested)
@@ -151,12 +152,5 @@ async fn requested(mut end: watch::Receiver<bool>) {
     // An error means that nobody can ask any more: that is no request.
     if end.wait_for(|end| *end).await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// Tells systemd, where there is one.
-fn tell_init(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "the service manager can't be told");
     }
 }

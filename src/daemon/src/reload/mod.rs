@@ -12,6 +12,7 @@ use self::plan::{Plan, plan};
 use crate::args::ServeArgs;
 use crate::config::{self, Config, ConfigError, Seen};
 use crate::cri::Node;
+use crate::init;
 use crate::logging::Logging;
 
 /// How often the files are looked at. A change counts when they look the same twice: then nobody is writing any more.
@@ -54,6 +55,12 @@ impl Reload {
     }
 
     async fn reload(&mut self, node: &Node, why: &'static str) {
+        init::reloading();
+        self.read_again(node, why).await;
+        init::ready();
+    }
+
+    async fn read_again(&mut self, node: &Node, why: &'static str) {
         let args = self.args.clone();
         let read = tokio::task::spawn_blocking(move || (config::look(&args), config::load(args))).await;
         let Ok((seen, loaded)) = read else { return };
