@@ -125,21 +125,25 @@ struct Stalling {
     address: SocketAddr,
     left: Arc<AtomicU64>,
     open: Arc<AtomicU64>,
+    /// Bytes that were let through.
+    carried: Arc<AtomicU64>,
 }
 
 impl Stalling {
     async fn start(bytes: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stalling = Self { address, left: Arc::new(AtomicU64::new(bytes)), open: Arc::default() };
+        let stalling =
+            Self { address, left: Arc::new(AtomicU64::new(bytes)), open: Arc::default(), carried: Arc::default() };
         let (left, open) = (Arc::clone(&stalling.left), Arc::clone(&stalling.open));
+        let carried = Arc::clone(&stalling.carried);
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                let (left, open) = (Arc::clone(&left), Arc::clone(&open));
+                let (left, open, carried) = (Arc::clone(&left), Arc::clone(&open), Arc::clone(&carried));
                 tokio::spawn(async move {
                     open.fetch_add(1, Ordering::SeqCst);
-                    Self::carry(client, left).await;
+                    Self::carry(client, left, carried).await;
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -147,7 +151,7 @@ impl Stalling {
         stalling
     }
 
-    async fn carry(client: TcpStream, left: Arc<AtomicU64>) {
+    async fn carry(client: TcpStream, left: Arc<AtomicU64>, carried: Arc<AtomicU64>) {
         let server = TcpStream::connect(&Programs::get().registry).await.unwrap();
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
@@ -161,6 +165,7 @@ impl Stalling {
                 if before == Ok(0) {
                     std::future::pending::<()>().await;
                 }
+                carried.fetch_add(length64, Ordering::SeqCst);
                 if to_client.write_all(&buffer[..length]).await.is_err() {
                     break;
                 }
@@ -174,25 +179,56 @@ impl Stalling {
     }
 }
 
+/// What is there of blobs that are on their way.
+fn partial(daemon: &Daemon) -> u64 {
+    let files = std::fs::read_dir(daemon.state_root().join("ingest")).unwrap().flatten().map(|entry| entry.path());
+    files
+        .filter(|path| path.extension().is_some_and(|it| it == "part"))
+        .map(|path| path.metadata().unwrap().len())
+        .sum()
+}
+
 #[test]
 fn a_killed_pull_leaves_nothing_visible_and_is_resumed() {
+    /// Until the transfer stalls.
+    const FIRST: u64 = 300 << 10;
+    /// Heads of answers, manifests and configurations, and bytes that were under way.
+    const BESIDE: u64 = 100 << 10;
     peapod(async |daemon| {
-        let slow = Stalling::start(300 << 10).await;
+        let slow = Stalling::start(FIRST).await;
         let image = format!("{}/{SHELL}", slow.address);
         let pull = async {
             pull_as(daemon, &image, None).await.unwrap_err();
         };
         let kill = async {
-            wait_for("the transfer stalls", async || slow.left.load(Ordering::SeqCst) == 0).await;
+            wait_for("what has come is on disk", async || partial(daemon) >= FIRST - BESIDE).await;
+            assert_eq!(slow.left.load(Ordering::SeqCst), 0, "it did not stall");
             daemon.end(Signal::SIGKILL).await;
         };
         tokio::join!(pull, kill);
+        let kept = partial(daemon);
         daemon.start_again().await;
         let images = daemon.images().list_images(v1::ListImagesRequest::default()).await.unwrap().into_inner().images;
         assert!(images.is_empty(), "{images:?}");
         slow.left.store(u64::MAX, Ordering::SeqCst);
-        pull_as(daemon, &image, None).await.unwrap();
+        slow.carried.store(0, Ordering::SeqCst);
+        let id = pull_as(daemon, &image, None).await.unwrap();
+        let resumed = slow.carried.swap(0, Ordering::SeqCst);
         daemon.pod("after").run().await.container("main").image(&image).sh("true").output().await;
+
+        // Without the killed one it is this much. Bytes of the partial blobs were not sent again.
+        for pod in daemon.pods().await {
+            let request = v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id };
+            daemon.runtime().remove_pod_sandbox(request).await.unwrap();
+        }
+        let spec = Some(v1::ImageSpec { image: id, ..Default::default() });
+        daemon.images().remove_image(v1::RemoveImageRequest { image: spec }).await.unwrap();
+        let layers = async || std::fs::read_dir(daemon.state_root().join("layers")).unwrap().count() == 1;
+        wait_for("its layers are gone", layers).await;
+        slow.carried.store(0, Ordering::SeqCst);
+        pull_as(daemon, &image, None).await.unwrap();
+        let whole = slow.carried.load(Ordering::SeqCst);
+        assert!(resumed + kept < whole + BESIDE / 2, "{resumed} bytes after {kept}, and {whole} from the beginning");
     });
 }
 

@@ -9,9 +9,13 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Written at once: fewer, larger writes on the blocking threads.
 const BATCH: usize = 1 << 20;
+/// A slow transfer writes what has come after this time: a daemon that dies loses no more than that.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// A blob on its way to a file.
 pub(super) struct Download<'a> {
@@ -82,8 +86,14 @@ impl Download<'_> {
         // A host that knows no ranges sends everything again.
         let mut skip = self.position - offset;
         let mut batch: Vec<u8> = Vec::new();
+        let mut due = Instant::now() + LINGER;
         let outcome = loop {
-            match response.chunk().await {
+            let Ok(next) = timeout_at(due, response.chunk()).await else {
+                batch = self.write(batch).await?;
+                due = Instant::now() + LINGER;
+                continue;
+            };
+            match next {
                 Ok(Some(chunk)) => {
                     let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
                     skip -= skipped as u64;
@@ -95,6 +105,7 @@ impl Download<'_> {
                     }
                     if batch.len() >= BATCH {
                         batch = self.write(batch).await?;
+                        due = Instant::now() + LINGER;
                     }
                 }
                 Ok(None) => break Ok(()),
