@@ -114,6 +114,30 @@ fn execs() {
 }
 
 #[test]
+fn a_command_that_is_killed_while_it_starts_is_killed() {
+    with_runtimes(async |pod| {
+        pod.plain().await;
+        pod.run(&sh("c1", "exec sleep 600")).await;
+        for round in 0..16 {
+            let exec = format!("e{round}");
+            let _output = pod.prepare("c1", &exec, "sleep 601 & sleep 602").await;
+            // Who asked for it leaves at some moment of the start.
+            let moment = Duration::from_micros(200 * (1 << (round / 2)));
+            drop(tokio::time::timeout(moment, pod.start_exec("c1", &exec)).await);
+            let (id, exec_id) = ("c1".to_owned(), exec.clone());
+            let kill = api::KillRequest { id, exec_id, signal: KILL, all: true, ..Default::default() };
+            drop(pod.task.kill(context(), &kill).await);
+            // Nothing more is asked for: it ends and is reaped all the same.
+            pod.delete("c1", &exec).await.unwrap();
+            assert_eq!(refusal(pod.start_exec("c1", &exec).await).0, ttrpc::Code::NOT_FOUND);
+        }
+        wait_for("the end of all commands", || pod.children() == 1);
+        assert_eq!(pod.cgroup("c1").pids().unwrap().len(), 1);
+        pod.finish().await;
+    });
+}
+
+#[test]
 fn failed_creates_and_starts_leave_nothing() {
     with_runtimes(async |pod| {
         pod.plain().await;

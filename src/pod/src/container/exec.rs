@@ -175,8 +175,9 @@ impl<'a> Exec<'a> {
     }
 
     async fn finish(mut self) {
-        self.finished = true;
         forget(self.shim, self.container, &self.id).await;
+        // Not before: a client may leave now, too.
+        self.finished = true;
     }
 }
 

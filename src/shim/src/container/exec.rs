@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::{Container, Phase, lock, process, record, signal};
+use crate::clock;
 use crate::core::Core;
 use crate::error::Error;
+use crate::log;
 use crate::reaper::Ended;
 use crate::runtime::{Call, read_pid};
 use crate::stdio::Uris;
@@ -31,6 +33,8 @@ pub(crate) struct Exec {
 #[derive(Debug, Default)]
 struct State {
     begun: bool,
+    /// Its whole session is killed: also that part of it which the runtime has yet to make.
+    doomed: bool,
     pid: u32,
     /// Its own, but not led by it under every runtime: crun leaves that to a process of its own that is gone by then.
     session: u32,
@@ -66,33 +70,38 @@ impl Container {
             let is = self.phase().word();
             return Err(Error::State { kind: "container", id: self.id.clone(), is, wanted: "running" });
         }
-        if std::mem::replace(&mut lock(&exec.state).begun, true) {
-            return Err(Error::State { kind: "exec", id: exec.id.clone(), is: "started", wanted: "prepared" });
-        }
+        exec.begin()?;
         let started = self.run_exec(core, exec).await;
         if started.is_err() {
             lock(&self.execs).remove(&exec.id);
+            // Who waits for its end hears that there is none to wait for.
+            exec.finish(Ended { code: 255, signal: None, at: clock::now_ns() });
         }
         started
     }
 
-    /// Forgets one that has ended or was never started.
+    /// Forgets one that has ended, was never started, or was killed with all of its session: that goes on by itself.
     pub(crate) fn delete_exec(&self, id: &str) -> Result<(u32, Option<Ended>), Error> {
         let exec = self.exec(id)?;
-        if exec.is_running() {
+        if exec.is_running() && !lock(&exec.state).doomed {
             return Err(Error::State { kind: "exec", id: id.to_owned(), is: "running", wanted: "ended" });
         }
         lock(&self.execs).remove(id);
         Ok((exec.pid(), exec.ended()))
     }
 
-    /// A signal to its first process, or to all of its session.
+    /// A signal to its first process, or to all of its session. KILL for all also ends one that the runtime is just making,
+    /// and one that was never started does not start any more.
     pub(crate) fn kill_exec(&self, exec: &Exec, signal: u32, all: bool) -> Result<(), Error> {
         let signal = signal::number(signal)?;
-        let (pid, session) = exec.pid_and_session();
+        let (pid, session, begun) = {
+            let mut state = lock(&exec.state);
+            state.doomed |= all && signal == signal::SIGKILL;
+            (state.pid, state.session, state.begun)
+        };
         let gone = || Error::NotFound { kind: "process of exec", id: exec.id.clone() };
         if pid == 0 {
-            return Err(gone());
+            return if begun && all && signal == signal::SIGKILL { Ok(()) } else { Err(gone()) };
         }
         if all {
             if let (Some(pidfd), None) = (lock(&exec.state).pidfd.as_ref(), exec.ended()) {
@@ -147,7 +156,7 @@ impl Container {
             state.pidfd = process::open(pid).ok();
             state.stdin = streams.ours.stdin;
         }
-        let exec = exec.clone();
+        let waited_for = exec.clone();
         tokio::spawn(async move {
             if let Ok(ended) = ended.await {
                 if let Some(pumps) = pumps {
@@ -156,9 +165,15 @@ impl Container {
                         input.abort();
                     }
                 }
-                exec.finish(ended);
+                waited_for.finish(ended);
             }
         });
+        // Who killed it found no process yet.
+        if lock(&exec.state).doomed
+            && let Err(error) = self.kill_exec(exec, signal::SIGKILL.unsigned_abs(), true)
+        {
+            log::warn("a command can't be killed", &[("container", &self.id), ("error", &error)]);
+        }
         Ok(pid)
     }
 }
@@ -168,9 +183,18 @@ impl Exec {
         lock(&self.state).pid
     }
 
-    fn pid_and_session(&self) -> (u32, u32) {
-        let state = lock(&self.state);
-        (state.pid, state.session)
+    /// From here on the runtime may make a process of it.
+    fn begin(&self) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        let is = match (state.begun, state.doomed) {
+            (true, _) => "started",
+            (false, true) => "killed",
+            (false, false) => {
+                state.begun = true;
+                return Ok(());
+            }
+        };
+        Err(Error::State { kind: "exec", id: self.id.clone(), is, wanted: "prepared" })
     }
 
     pub(crate) fn ended(&self) -> Option<Ended> {

@@ -8,7 +8,7 @@ use super::{Container, Phase, lock, process};
 use crate::error::Error;
 
 /// KILL.
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 /// How often processes of an exec are looked for: they may fork meanwhile.
 const ROUNDS: usize = 16;
 

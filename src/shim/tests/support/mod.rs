@@ -314,6 +314,13 @@ impl Pod {
         std::fs::File::from(reader)
     }
 
+    /// How many children the shim has: running ones, and those that it has yet to reap.
+    pub fn children(&self) -> usize {
+        let pid = self.shim.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().count()
+    }
+
     /// Resident memory of the shim, in kB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
