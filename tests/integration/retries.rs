@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use peapod_tests::v1::{ContainerState, CreateContainerRequest, StartContainerRequest};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use peapod_tests::v1::{ContainerState, CreateContainerRequest, StartContainerRequest, VersionRequest};
 use peapod_tests::{Daemon, SHELL, insist, peapod};
 use tonic::Code;
 
@@ -100,6 +102,29 @@ fn a_result_that_nobody_received_waits_for_the_retry() {
         let id = daemon.runtime().run_pod_sandbox(request).await.unwrap().into_inner().pod_sandbox_id;
         let pods = daemon.pods().await;
         assert_eq!(pods.iter().map(|pod| &pod.id).collect::<Vec<_>>(), [&id]);
+    });
+}
+
+#[test]
+fn clients_that_leave_all_at_once_disturb_nobody() {
+    const AT_ONCE: usize = 500;
+    peapod(async |daemon| {
+        let pod = daemon.pod("calm").run().await;
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        // All on one connection, as a kubelet has it.
+        let patient = container.exec("sleep 1; echo calm");
+        let leaving = async {
+            // On a busy node the daemon may not run for a while.
+            kill(Pid::from_raw(daemon.pid()), Signal::SIGSTOP).unwrap();
+            let calls = (0..AT_ONCE).map(async |_| daemon.runtime().version(VersionRequest::default()).await);
+            let gave_up = tokio::time::timeout(Duration::from_millis(200), join_all(calls)).await.is_err();
+            // Their going is on the wire, too.
+            tokio::task::yield_now().await;
+            kill(Pid::from_raw(daemon.pid()), Signal::SIGCONT).unwrap();
+            assert!(gave_up);
+        };
+        let (said, ()) = tokio::join!(patient, leaving);
+        assert_eq!(said, "calm\n");
     });
 }
 

@@ -192,12 +192,20 @@ impl Container<'_> {
 
     /// Its status.
     ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn try_status(&self) -> Result<v1::ContainerStatus, Status> {
+        let request = v1::ContainerStatusRequest { container_id: self.id.clone(), verbose: false };
+        let response = self.pod.daemon.runtime().container_status(request).await?;
+        Ok(response.into_inner().status.expect("a status"))
+    }
+
+    /// Its status.
+    ///
     /// # Panics
     /// When the daemon does not know it.
     pub async fn status(&self) -> v1::ContainerStatus {
-        let request = v1::ContainerStatusRequest { container_id: self.id.clone(), verbose: false };
-        let response = self.pod.daemon.runtime().container_status(request).await.expect("ContainerStatus");
-        response.into_inner().status.expect("a status")
+        self.try_status().await.expect("ContainerStatus")
     }
 
     /// Its state.

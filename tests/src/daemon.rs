@@ -5,27 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use hyper_util::rt::TokioIo;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use peapod_api::v1;
 use peapod_api::v1::image_service_client::ImageServiceClient;
 use peapod_api::v1::runtime_service_client::RuntimeServiceClient;
-use tokio::net::UnixStream;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::place::Place;
-use crate::{Options, PodBuilder, Programs, cleanup, fixture, leaks, wait_for};
-
-const MESSAGE_LIMIT: usize = 16 << 20;
+use crate::{Client, Options, PodBuilder, Programs, cleanup, fixture, leaks, wait_for};
 
 /// A running `peapod serve` with state, sockets, network and cgroups of its own.
 pub struct Daemon {
     place: Place,
     options: Options,
     child: Mutex<Child>,
-    channel: Channel,
+    client: Client,
 }
 
 impl Daemon {
@@ -33,13 +29,8 @@ impl Daemon {
     pub(crate) async fn start(options: &Options) -> Self {
         let place = Place::new(options);
         let child = spawn(&place, options, None);
-        let socket = place.socket();
-        let channel =
-            Endpoint::from_static("http://peapod").connect_with_connector_lazy(tower::service_fn(move |_| {
-                let socket = socket.clone();
-                async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-            }));
-        let daemon = Self { place, options: options.clone(), child: Mutex::new(child), channel };
+        let client = Client::new(place.socket());
+        let daemon = Self { place, options: options.clone(), child: Mutex::new(child), client };
         daemon.wait_ready().await;
         daemon
     }
@@ -85,13 +76,13 @@ impl Daemon {
     /// The runtime service.
     #[must_use]
     pub fn runtime(&self) -> RuntimeServiceClient<Channel> {
-        RuntimeServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+        self.client.runtime()
     }
 
     /// The image service.
     #[must_use]
     pub fn images(&self) -> ImageServiceClient<Channel> {
-        ImageServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT)
+        self.client.images()
     }
 
     /// A pod to be described and run.
@@ -153,6 +144,13 @@ impl Daemon {
         self.place.subnet()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let pid = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        i32::try_from(pid).unwrap()
+    }
+
     /// Whether the process still runs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -168,8 +166,7 @@ impl Daemon {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
     /// The last lines of its log.
@@ -182,14 +179,12 @@ impl Daemon {
 
     /// All pods in any state.
     pub async fn pods(&self) -> Vec<v1::PodSandbox> {
-        let request = v1::ListPodSandboxRequest::default();
-        self.runtime().list_pod_sandbox(request).await.expect("ListPodSandbox").into_inner().items
+        self.client.pods().await.expect("ListPodSandbox")
     }
 
     /// All containers in any state.
     pub async fn containers(&self) -> Vec<v1::Container> {
-        let request = v1::ListContainersRequest::default();
-        self.runtime().list_containers(request).await.expect("ListContainers").into_inner().containers
+        self.client.containers().await.expect("ListContainers")
     }
 
     /// Removes the pods that are left, holds that nothing stays, ends the daemon, and holds that again.

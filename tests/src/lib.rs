@@ -24,6 +24,7 @@
 )]
 
 mod cleanup;
+mod client;
 mod container;
 mod daemon;
 mod images;
@@ -38,6 +39,7 @@ mod programs;
 mod run;
 mod wait;
 
+pub use client::Client;
 pub use container::{Container, ContainerBuilder, Output};
 pub use daemon::Daemon;
 pub use images::{METADATA, SHELL, WEB, fixture};

@@ -95,6 +95,9 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
         .max_encoding_message_size(limit);
     let server = Server::builder()
         .max_concurrent_streams(CALLS_AT_ONCE)
+        // By default a connection is cut when twenty calls are given up before they are looked at, with all others on it.
+        // That is against strangers; here it is a kubelet on a busy node.
+        .http2_max_pending_accept_reset_streams(usize::try_from(CALLS_AT_ONCE).ok())
         .add_service(runtime)
         .add_service(image)
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), requested(end.clone()));
