@@ -3,7 +3,7 @@
 //!
 //! The stages are the calls of `fail_point` in the code: a debug build dies there, as by `kill -9`.
 
-use peapod_tests::{Container, ContainerBuilder, Daemon, Pod, SHELL, peapod, v1, wait_for};
+use peapod_tests::{Container, ContainerBuilder, Daemon, Pod, SHELL, on_each_runtime, peapod, processes, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
 const RUN_POD: &[&str] = &[
@@ -23,6 +23,7 @@ const RUN_POD: &[&str] = &[
 ];
 const CREATE: &[&str] = &["container-leased", "container-checked", "container-recorded"];
 const START: &[&str] = &["start-recorded", "start-laid-out", "start-created", "start-started", "start-running"];
+const EXEC: &[&str] = &["exec-piped", "exec-asked", "exec-started", "exec-ended"];
 const STOP: &[&str] = &["stop-asked", "stop-sent", "exit-recorded", "exit-cleaned"];
 const REMOVE: &[&str] = &["container-deleted", "container-folder-gone", "container-released", "container-gone"];
 const STOP_POD: &[&str] = &["pod-killed", "pod-shim-ended", "network-undone", "pod-released", "pod-stopped"];
@@ -85,7 +86,7 @@ fn while_a_half_made_pod_is_forgotten() {
 }
 
 #[test]
-fn while_a_container_is_created_and_started() {
+fn while_a_container_is_created() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         for stage in CREATE {
@@ -98,6 +99,12 @@ fn while_a_container_is_created_and_started() {
             container.wait_log("up").await;
             remove(&pod).await;
         }
+    });
+}
+
+#[test]
+fn while_a_container_is_started() {
+    on_each_runtime(async |daemon| {
         for stage in START {
             let pod = daemon.pod(stage).run().await;
             let container = main_container(&pod).create().await;
@@ -118,8 +125,27 @@ fn while_a_container_is_created_and_started() {
 }
 
 #[test]
+fn while_a_command_runs() {
+    on_each_runtime(async |daemon| {
+        let (pod, container) = running(daemon, "exec").await;
+        let folder = daemon.run_root().join("pods").join(&pod.id).join("containers").join(&container.id).join("exec");
+        for stage in EXEC {
+            // The last stage comes only when it has ended.
+            let command = if *stage == "exec-ended" { "sleep 0" } else { "sleep 43210" };
+            die_at(daemon, stage, async || container.try_exec(&["sh", "-c", command], 60).await).await;
+            wait_for("nothing is left of the command", async || {
+                processes("sleep 43210") == 0 && std::fs::read_dir(&folder).unwrap().count() == 0
+            })
+            .await;
+            assert_eq!(container.exec("echo hi").await, "hi\n");
+        }
+        remove(&pod).await;
+    });
+}
+
+#[test]
 fn while_a_container_ends() {
-    peapod(async |daemon| {
+    on_each_runtime(async |daemon| {
         for stage in STOP {
             let (pod, container) = running(daemon, stage).await;
             container.wait_log("up").await;
@@ -130,6 +156,12 @@ fn while_a_container_ends() {
             assert!(pod.is_ready().await);
             remove(&pod).await;
         }
+    });
+}
+
+#[test]
+fn while_a_container_is_removed() {
+    on_each_runtime(async |daemon| {
         for stage in REMOVE {
             let (pod, container) = running(daemon, stage).await;
             die_at(daemon, stage, async || container.remove().await).await;
@@ -143,8 +175,8 @@ fn while_a_container_ends() {
 }
 
 #[test]
-fn while_a_pod_ends() {
-    peapod(async |daemon| {
+fn while_a_pod_is_stopped() {
+    on_each_runtime(async |daemon| {
         for stage in STOP_POD {
             let (pod, container) = running(daemon, stage).await;
             die_at(daemon, stage, async || pod.stop().await).await;
@@ -156,6 +188,12 @@ fn while_a_pod_ends() {
             pod.remove().await.unwrap();
             remove(&next).await;
         }
+    });
+}
+
+#[test]
+fn while_a_pod_is_removed() {
+    peapod(async |daemon| {
         for stage in STOP_POD.iter().chain(REMOVE_POD) {
             let (pod, _) = running(daemon, stage).await;
             die_at(daemon, stage, async || pod.remove().await).await;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use peapod_sys::fail_point;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
@@ -57,11 +58,14 @@ pub(crate) async fn exec_sync(
     let exec = Exec::new(node, shim, id, bundle)?;
     let (stdout, stderr) = exec.pipes()?;
     let stderr_path = exec.path("err");
+    fail_point("exec-piped");
     shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
         .await
         .map_err(|e| e.into_error("exec"))?;
+    fail_point("exec-asked");
     let run = async {
         shim.start(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
+        fail_point("exec-started");
         collect(node, shim, id, &exec.id, stdout, stderr, request.limit).await
     };
     let outcome = match request.timeout {
@@ -75,6 +79,7 @@ pub(crate) async fn exec_sync(
             }
         },
     };
+    fail_point("exec-ended");
     exec.finish().await;
     outcome
 }
