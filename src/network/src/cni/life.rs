@@ -5,6 +5,7 @@ use super::caller::{Caller, INTERFACE, Subject};
 use super::conflist::Conflist;
 use super::directory::{Choice, Directory};
 use super::error::CniError;
+use super::orphans;
 use super::record::{self, Record};
 use super::watch::Health;
 use super::{request, result};
@@ -58,6 +59,11 @@ impl Cni {
             let record: Record =
                 serde_json::from_str(&text).map_err(|source| OpenError::Record { id: id.clone(), source })?;
             entries.insert(id, Entry::of(record));
+        }
+        if !entries.is_empty() {
+            let ids: Vec<String> = entries.keys().cloned().collect();
+            // Before anything is taken away that they could make again.
+            let _ = blocking(move || orphans::end(&ids.iter().map(String::as_str).collect())).await;
         }
         Ok(Self {
             directory: Directory::new(config.conf_dir),
@@ -123,9 +129,12 @@ impl Cni {
         let _not_collecting = self.collecting.read().await;
         let mut record = self.plan(request, &conflist);
         self.write(&record).await?;
+        peapod_sys::fail_point("cni-recorded");
         make_namespace(record.attachment.netns.clone()).await?;
+        peapod_sys::fail_point("cni-pinned");
         let subject = subject(&record, Some(&record.attachment.netns));
         let result = self.caller.add(&conflist, &subject).await?;
+        peapod_sys::fail_point("cni-added");
         let garbage = |what| CniError::Garbage { plugin: conflist.name.clone(), command: "ADD", what };
         result::read(&result, &mut record.attachment).map_err(garbage)?;
         if record.attachment.ips.is_empty() {
@@ -179,6 +188,7 @@ impl Cni {
         if !errors.is_empty() {
             self.count_failure(&record, errors).await?;
         }
+        peapod_sys::fail_point("cni-undone");
         let path = record.attachment.netns.clone();
         blocking(move || netns::unpin(&path))
             .await

@@ -8,6 +8,7 @@ mod directory;
 mod error;
 mod exec;
 mod life;
+mod orphans;
 mod record;
 mod request;
 mod result;
