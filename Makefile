@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
+.PHONY: help build release demo bench soak test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +23,10 @@ demo:               ## a pod from a Kubernetes manifest, from nothing to its end
 bench:              ## peapod beside containerd: times, throughput, memory, recovery (QUICK=1, HANDLER=crun|runc)
 	scripts/install.sh test
 	scripts/bench.sh
+
+soak:               ## load and endurance: 100 pods, 50 loops, 100 000 commands (half an hour; ARGS=--help, HANDLER=crun|runc)
+	scripts/install.sh test
+	scripts/soak.sh
 
 test:               ## everything; ends with "N passed, N failed"
 	scripts/install.sh test

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
 #
-#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet bench vm vm-full
+#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet bench load vm vm-full
 #
 # ONLY       words: integration tests whose names have one of them, here or in the virtual machine
 # DRIVERS    of cgroups in the virtual machine (default: cgroupfs systemd)
@@ -81,6 +81,12 @@ bench() {
         "$node" run "$target/debug/peapod-bench" --smoke --sides peapod --report "$target/bench/smoke.json"
 }
 
+# Load at full size, for a shorter time than `make soak` and without judging what depends on the machine's speed.
+load() {
+    cargo build --package peapod-tests --bin peapod-soak &&
+        "$node" run "$target/debug/peapod-soak" --seconds 20 --warm-up 8 --execs 2000
+}
+
 up=
 ensure_node() {
     [ -z "$up" ] || return 0
@@ -91,7 +97,7 @@ ensure_node() {
 
 main() {
     local parts part h
-    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench vm)
+    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench load vm)
     for part in "${parts[@]}"; do
         case $part in
         build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
@@ -100,7 +106,7 @@ main() {
         deny) step deny deny ;;
         house) step house house; step seccomp seccomp ;;
         unit) ensure_node && step unit unit ;;
-        integration | crictl | critest | kubelet | bench | vm | vm-full)
+        integration | crictl | critest | kubelet | bench | load | vm | vm-full)
             ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
             case $part in
             integration) step integration integration ;;
@@ -108,6 +114,7 @@ main() {
             critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
             kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
             bench) step bench bench ;;
+            load) step load load ;;
             vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;
             vm-full) step vm-image tests/vm/image.sh && step vm-full in_vm full ;;
             esac ;;
