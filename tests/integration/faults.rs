@@ -3,6 +3,7 @@
 //!
 //! The stages are the calls of `fail_point` in the code: a debug build dies there, as by `kill -9`.
 
+use nix::sys::signal::Signal;
 use peapod_tests::{Container, ContainerBuilder, Daemon, Pod, SHELL, on_each_runtime, peapod, processes, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
@@ -50,6 +51,10 @@ async fn running<'a>(daemon: &'a Daemon, stage: &str) -> (Pod<'a>, Container<'a>
     let pod = daemon.pod(stage).port(80, 31999).run().await;
     let container = main_container(&pod).start().await;
     (pod, container)
+}
+
+fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
 }
 
 async fn remove(pod: &Pod<'_>) {
@@ -119,6 +124,40 @@ fn while_a_container_is_started() {
             assert_eq!(container.exec("echo hi").await, "hi\n");
             container.stop(0).await.unwrap();
             container.remove().await.unwrap();
+            remove(&pod).await;
+        }
+    });
+}
+
+#[test]
+fn while_a_start_is_taken_back() {
+    on_each_runtime(async |daemon| {
+        // Deleted in the shim, or only killed there: that is held up, so that the daemon dies in the middle of it.
+        for deleted in [true, false] {
+            let pod = daemon.pod("twice").run().await;
+            let container = main_container(&pod).create().await;
+            let shim = pod.shim_pid();
+            daemon.kill().await;
+            daemon.start_again_to_die_at("start-created").await;
+            container.start().await.unwrap_err();
+            wait_for("the daemon dies", async || !daemon.is_alive()).await;
+            signal(shim, Signal::SIGSTOP);
+            if deleted {
+                daemon.start_again_to_die_at("start-given-up").await;
+                signal(shim, Signal::SIGCONT);
+                wait_for("the daemon dies again", async || !daemon.is_alive()).await;
+            } else {
+                // As the call does it whose answer nobody hears: the exit is written down, of a container that never started.
+                signal(shim, Signal::SIGCONT);
+                let bundle = daemon.run_root().join("pods").join(&pod.id).join("containers").join(&container.id);
+                let pid = std::fs::read_to_string(bundle.join("pid")).unwrap();
+                peapod_tests::kill(pid.trim().parse().unwrap());
+                wait_for("its end is written down", async || bundle.join("exit").exists()).await;
+            }
+            daemon.start_again().await;
+            container.start().await.unwrap();
+            container.wait_log("up").await;
+            assert_eq!(container.exec("echo hi").await, "hi\n");
             remove(&pod).await;
         }
     });

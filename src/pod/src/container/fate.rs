@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use peapod_shim_protocol::exit::Exit;
 
+use peapod_sys::fail_point;
+
 use super::exit_file;
 use crate::dir;
 use crate::error::Error;
@@ -44,12 +46,20 @@ pub(crate) async fn fate(
                 Ok(TaskState::Ended) => match exit_file(&node.bundle(pod, id)).await {
                     // The start that failed in the shim is being undone there.
                     None if starting => None,
+                    // Never started: an earlier daemon was taking the start back when it died.
+                    Some(exit) if starting && exit.started_at == 0 => match shim.delete(id.as_str(), "").await {
+                        Ok(()) => return take_back(node, pod, id).await,
+                        Err(error) => Some(error),
+                    },
                     exit => return Ok(Fate::Ended(exit)),
                 },
                 Err(ShimError::NotFound(_)) if starting => return take_back(node, pod, id).await,
                 Err(ShimError::NotFound(_)) => return Ok(Fate::Ended(exit_file(&node.bundle(pod, id)).await)),
                 Ok(TaskState::Created) => match shim.delete(id.as_str(), "").await {
-                    Ok(()) => return take_back(node, pod, id).await,
+                    Ok(()) => {
+                        fail_point("start-given-up");
+                        return take_back(node, pod, id).await;
+                    }
                     // It is being started this moment.
                     Err(error) => Some(error),
                 },
