@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
-use super::{boottime_ns, make_read_only, send_signal};
+use super::{Born, Program, boottime_ns, make_read_only, send_signal};
 
 #[test]
 fn boottime_goes_on() {
@@ -36,4 +36,56 @@ fn real_time_signals_arrive() {
     send_signal(&pidfd, 37).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(37));
     assert_eq!(send_signal(&pidfd, 37).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+}
+
+/// A shell's script, its directory `/`, one variable; standard input is a pipe that this answers the other end of.
+fn script(text: &str) -> (Program, OwnedFd, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let words = ["sh", "-c", text].map(std::ffi::OsStr::new);
+    let env = [("COLOUR", "red")].map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let program = Program::new("/bin/sh".as_ref(), words, env, "/".as_ref()).unwrap();
+    (program, reader.into(), writer)
+}
+
+fn exit_code(born: &Born) -> Option<i32> {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use std::os::fd::AsFd;
+    let ended = waitid(WaitId::PidFd(born.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+    ended.exit_status()
+}
+
+#[test]
+fn a_program_gets_what_it_was_given_and_nothing_else() {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    let text = "read line; test \"$line $COLOUR $PWD\" = 'hello red /' || exit 1
+                env | grep -qv -e ^COLOUR= -e ^PWD= -e ^_= -e ^OLDPWD= -e ^SHLVL= && exit 2
+                test \"$(readlink /proc/$$/fd/1 /proc/$$/fd/2 | sort -u)\" = /dev/null || exit 3
+                test $((0x$(awk '/^SigBlk/ { print $2 }' /proc/$$/status))) = 0 || exit 4
+                test $((0x$(awk '/^SigIgn/ { print $2 }' /proc/$$/status) & 0x1000)) = 0 || exit 5
+                exit 7";
+    let (program, stdin, mut writer) = script(text);
+    for by_std in [false, true] {
+        let born = if by_std { program.spawn_beside(stdin.as_fd(), false) } else { program.spawn(stdin.as_fd(), None) };
+        let born = born.unwrap();
+        assert_eq!(born.placed, !by_std);
+        writer.write_all(b"hello\n").unwrap();
+        assert_eq!(exit_code(&born), Some(7), "by_std: {by_std}");
+    }
+}
+
+#[test]
+fn a_program_that_is_none_says_so() {
+    use std::os::fd::AsFd;
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let program = |path: &str, dir: &str| Program::new(path.as_ref(), ["x".as_ref()], [], dir.as_ref()).unwrap();
+    for (program, errno) in [
+        (program("/nowhere", "/"), libc::ENOENT),
+        (program("/bin/sh", "/nowhere"), libc::ENOENT),
+        (program("/etc/passwd", "/"), libc::EACCES),
+    ] {
+        let error = program.spawn(reader.as_fd(), None).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(errno), "{program:?}");
+    }
+    assert!(Program::new("/a\0b".as_ref(), [], [], "/".as_ref()).is_err());
 }
