@@ -5,6 +5,7 @@
 mod any_moment;
 mod apparmor;
 mod bad_input;
+mod cgroups;
 mod client;
 mod cni;
 mod configuration;

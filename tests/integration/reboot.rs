@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use peapod_tests::{Daemon, Options, Programs, SHELL, WEB, kill, peapod_with, v1, wait_for};
+use peapod_tests::{Daemon, Options, Programs, SHELL, WEB, cgroups, kill, peapod_with, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited};
 
 /// Runs pods, then lets the node restart; the run root is gone afterwards, or not.
@@ -163,8 +163,7 @@ fn a_slow_network_plugin_holds_up_only_its_own_pod() {
 
 /// A restart ends all processes, and with them their cgroups.
 async fn end_processes(daemon: &Daemon) {
-    for root in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let parent = root.path().join(daemon.cgroup().trim_start_matches('/'));
+    for parent in cgroups::dirs(&daemon.cgroup()) {
         let groups = std::fs::read_dir(parent).into_iter().flatten().flatten();
         for group in groups.map(|entry| entry.path()).filter(|path| path.is_dir()) {
             let pids = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();

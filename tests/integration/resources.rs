@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use peapod_tests::{Container, on_each_runtime, peapod, v1, wait_for};
+use peapod_tests::{Container, cgroups, on_each_runtime, peapod, v1, wait_for};
 
 /// The container's cgroup in a hierarchy (v1), or its only one (v2).
 fn cgroup(container: &Container<'_>, controller: &str) -> PathBuf {
     let root = Path::new("/sys/fs/cgroup").join(controller);
     let root = if root.is_dir() { root } else { PathBuf::from("/sys/fs/cgroup") };
-    find(&root, &container.id).unwrap_or_else(|| panic!("no cgroup of {} under {}", container.id, root.display()))
+    find(&root, &container.cgroup_name())
+        .unwrap_or_else(|| panic!("no cgroup of {} under {}", container.id, root.display()))
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
@@ -85,7 +86,8 @@ fn limits_of_what_has_not_started() {
 #[test]
 fn the_parent_is_the_one_that_was_asked_for() {
     on_each_runtime(async |daemon| {
-        let parent = format!("{}/mine/pod1", daemon.cgroup());
+        let above = cgroups::parent(&daemon.cgroup(), "mine");
+        let parent = cgroups::parent(&above, "pod1");
         let pod = daemon
             .pod("parent")
             .config(|config| config.linux.get_or_insert_default().cgroup_parent.clone_from(&parent))
@@ -93,7 +95,8 @@ fn the_parent_is_the_one_that_was_asked_for() {
             .await;
         let container = pod.container("main").sh("sleep 1000").start().await;
         let path = cgroup(&container, "pids");
-        assert!(path.ends_with(format!("{}/{}", parent.trim_start_matches('/'), container.id)), "{}", path.display());
+        let wanted = format!("{}/{}", parent.trim_start_matches('/'), container.cgroup_name());
+        assert!(path.ends_with(wanted), "{}", path.display());
         // The kubelet kills what is left in the pod's cgroup: only the container's own processes may be there.
         let pids = fs::read_to_string(path.join("cgroup.procs")).unwrap();
         for pid in pids.lines() {
@@ -102,13 +105,8 @@ fn the_parent_is_the_one_that_was_asked_for() {
         }
         pod.remove().await.unwrap();
         // The parent is the client's: it made it or let it be made, and removes it.
-        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
-        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
-            let path = hierarchy.join(daemon.cgroup().trim_start_matches('/'));
-            for name in ["mine/pod1", "mine"] {
-                let _ = fs::remove_dir(path.join(name));
-            }
-        }
+        cgroups::remove_parent(&parent);
+        cgroups::remove_parent(&above);
     });
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use peapod_tests::{Container, Daemon, on_each_runtime, peapod, v1, wait_for};
+use peapod_tests::{Container, Daemon, cgroups, on_each_runtime, peapod, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
 /// Counts into its log, ten lines a second.
@@ -23,12 +23,8 @@ fn signal(pid: i32, signal: Signal) {
 
 /// Whether the OCI runtime still has a container.
 fn cgroup_exists(container: &Container<'_>) -> bool {
-    let parent = container.pod.daemon.cgroup();
-    let roots = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|root| root.path());
-    roots.chain([PathBuf::from("/sys/fs/cgroup")]).any(|root| {
-        let groups = std::fs::read_dir(root.join(parent.trim_start_matches('/')));
-        groups.into_iter().flatten().flatten().any(|group| group.file_name().to_string_lossy().contains(&container.id))
-    })
+    let parents = cgroups::dirs(&container.pod.daemon.cgroup());
+    parents.iter().any(|parent| parent.join(container.cgroup_name()).exists())
 }
 
 fn now() -> i64 {

@@ -1,6 +1,6 @@
 //! What the runtime says about itself.
 
-use peapod_tests::{peapod, v1};
+use peapod_tests::{cgroups, peapod, v1};
 use tonic::Code;
 
 #[test]
@@ -38,9 +38,10 @@ fn runtime_and_network_are_ready() {
 
 #[test]
 fn the_kubelet_learns_the_cgroup_driver() {
+    let wanted = if cgroups::by_systemd() { v1::CgroupDriver::Systemd } else { v1::CgroupDriver::Cgroupfs };
     peapod(async |daemon| {
         let config = daemon.runtime().runtime_config(v1::RuntimeConfigRequest::default()).await.unwrap().into_inner();
-        assert_eq!(config.linux.unwrap().cgroup_driver(), v1::CgroupDriver::Cgroupfs);
+        assert_eq!(config.linux.unwrap().cgroup_driver(), wanted);
         let network = v1::NetworkConfig { pod_cidr: "10.9.0.0/24".to_owned() };
         let request = v1::UpdateRuntimeConfigRequest {
             runtime_config: Some(v1::RuntimeConfig { network_config: Some(network) }),

@@ -8,8 +8,8 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::leaks;
 use crate::place::Place;
+use crate::{cgroups, leaks};
 
 pub(crate) fn all(place: &Place) {
     // A kill is not yet an end, so a few rounds.
@@ -23,6 +23,7 @@ pub(crate) fn all(place: &Place) {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    cgroups::remove_parent(&place.cgroup());
     for path in leaks::mounts(place).iter().rev() {
         let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }

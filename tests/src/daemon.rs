@@ -138,6 +138,12 @@ impl Daemon {
         self.place.cgroup()
     }
 
+    /// The cgroup of its shims.
+    #[must_use]
+    pub fn shims_cgroup(&self) -> String {
+        self.place.shims_cgroup()
+    }
+
     /// The first three numbers of its pods' addresses.
     #[must_use]
     pub fn subnet(&self) -> String {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cgroups;
 use crate::place::Place;
 use crate::wait::patience;
 
@@ -77,11 +78,7 @@ fn cgroups(place: &Place) -> Vec<PathBuf> {
 
 /// The daemon's two parents in every hierarchy.
 pub(crate) fn parents(place: &Place) -> Vec<PathBuf> {
-    let names = [place.cgroup(), place.shims_cgroup()];
-    let mut roots = entries(Path::new("/sys/fs/cgroup"));
-    roots.push(PathBuf::from("/sys/fs/cgroup"));
-    let joined = roots.iter().flat_map(|root| names.iter().map(|name| root.join(name.trim_start_matches('/'))));
-    joined.filter(|path| path.is_dir()).collect()
+    [place.cgroup(), place.shims_cgroup()].iter().flat_map(|path| cgroups::dirs(path)).collect()
 }
 
 /// Host ends of pods' links: ports of the daemon's bridge.

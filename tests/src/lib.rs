@@ -23,6 +23,7 @@
     reason = "a harness reports to a person, and a failed step ends the test"
 )]
 
+pub mod cgroups;
 mod cleanup;
 mod client;
 mod container;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use nix::mount::{MsFlags, mount};
 use tempfile::TempDir;
 
-use crate::{Options, Programs};
+use crate::{Options, Programs, cgroups};
 
 /// Where one daemon lives. The folders are gone when it is dropped.
 pub(crate) struct Place {
@@ -72,7 +72,7 @@ impl Place {
 
     /// Parent of the pods' cgroups.
     pub(crate) fn cgroup(&self) -> String {
-        format!("/pt{}", self.slot)
+        cgroups::parent("", &format!("pt{}", self.slot))
     }
 
     pub(crate) fn shims_cgroup(&self) -> String {
@@ -92,7 +92,7 @@ impl Place {
             "state_root = {state:?}\nrun_root = {run:?}\n\
              [log]\nlevel = \"info,peapod_daemon=debug,peapod_pod=debug,peapod_image=debug,peapod_network=debug\"\n\
              [shim]\npath = {shim:?}\n\
-             [cgroup]\nparent = {cgroup:?}\nshims = {shims:?}\n\
+             [cgroup]\ndriver = {driver:?}\nparent = {cgroup:?}\nshims = {shims:?}\n\
              [runtimes]\ndefault = {default:?}\n\
              [runtimes.handlers.crun]\npath = {crun:?}\n\
              [runtimes.handlers.runc]\npath = {runc:?}\n\
@@ -101,6 +101,7 @@ impl Place {
             state = self.state_root(),
             run = self.run_root(),
             shim = programs.shim,
+            driver = programs.cgroup_driver,
             cgroup = self.cgroup(),
             shims = self.shims_cgroup(),
             default = options.handler.unwrap_or("crun"),

@@ -20,6 +20,8 @@ pub struct Programs {
     pub cni: PathBuf,
     /// `host:port` of the local registry.
     pub registry: String,
+    /// Who is to make cgroups.
+    pub cgroup_driver: String,
     /// The node's folder: everything that a test writes is below it.
     pub node: PathBuf,
 }
@@ -52,6 +54,7 @@ impl Programs {
             runc: program("PEAPOD_RUNC"),
             cni: PathBuf::from(variable("PEAPOD_CNI")),
             registry: variable("PEAPOD_REGISTRY"),
+            cgroup_driver: std::env::var("PEAPOD_CGROUP_DRIVER").unwrap_or_else(|_| "cgroupfs".to_owned()),
             node: PathBuf::from(variable("NODE_DIR")),
         }
     }

@@ -22,12 +22,36 @@ pub enum DetectError {
     },
 }
 
+/// A node lacks what a driver needs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    /// Somebody else is PID 1.
+    #[error("systemd is not PID 1 of this machine ({looked_for} is not there): use \"cgroupfs\" or \"auto\"")]
+    NoSystemd {
+        /// Where its presence shows.
+        looked_for: PathBuf,
+    },
+    /// Version 1, or nothing at all.
+    #[error("systemd makes containers' cgroups on cgroup v2 alone, and {root} is none: use \"cgroupfs\" or \"auto\"")]
+    NotV2 {
+        /// Where groups are looked for.
+        root: PathBuf,
+    },
+}
+
 /// A text is no path of a control group.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path:?} is no cgroup path: it must be absolute, below the root, and have no \"..\"")]
+#[error("{path:?} {why}")]
 pub struct PathError {
     /// The text.
     pub path: String,
+    /// What it should be.
+    pub why: &'static str,
+}
+
+impl PathError {
+    pub(crate) const PLAIN: &str = "is no cgroup path: it must be absolute, below the root, and have no \"..\"";
+    pub(crate) const SLICE: &str = "does not end in a slice of systemd, such as \"kubepods-burstable.slice\"";
 }
 
 /// An operation on one control group failed.

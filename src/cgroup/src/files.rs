@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::GroupError;
 
+/// The line of a count of kills, in both versions.
+pub(crate) const OOM_KILL: &str = "oom_kill";
+
 /// A file's text; `None` when the file or its group is not there.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, GroupError> {
     match fs::read_to_string(path) {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::hierarchy::Inner;
-use crate::{GroupError, Stats, files};
+use crate::oom::OomWatch;
+use crate::{GroupError, Nursery, Stats, files};
 
 /// A control group by its path, in all trees of the node. It need not exist.
 #[derive(Clone, Debug)]
@@ -60,16 +61,18 @@ impl Cgroup {
         self.enter("cgroup.procs", pid)
     }
 
-    /// Makes the group and moves the calling thread into it, so that what it starts is born there. Version 2 moves threads
-    /// only within a threaded subtree: there the group is made and the thread stays, and [`Cgroup::attach`] moves the child.
+    /// Makes the group and prepares the calling thread for starting children that are born in it: on version 1 by sitting in it itself, on
+    /// version 2, which moves no single threads, by giving the group to each start.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn enter_thread(&self) -> Result<(), GroupError> {
+    pub fn nursery(&self) -> Result<Nursery, GroupError> {
         self.create()?;
-        if self.inner.table.v2 {
-            return Ok(());
-        }
+        Ok(Nursery::new(self.clone(), (self.inner.table.nursery)(self)?))
+    }
+
+    /// Moves the calling thread into the group.
+    pub(crate) fn enter_thread(&self) -> Result<(), GroupError> {
         self.enter("tasks", u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0))
     }
 
@@ -91,7 +94,12 @@ impl Cgroup {
     pub fn pids(&self) -> Result<Vec<u32>, GroupError> {
         let mut pids = Vec::new();
         files::walk(&self.main_dir(), &mut |dir| {
-            let text = files::read(&dir.join("cgroup.procs"))?.unwrap_or_default();
+            let text = match files::read(&dir.join("cgroup.procs")) {
+                // A threaded group: its processes are listed where its threads began.
+                Err(error) if error.source.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => None,
+                other => other?,
+            };
+            let text = text.unwrap_or_default();
             // 0: a process of a PID namespace that is not ours.
             pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
             Ok(())
@@ -102,9 +110,9 @@ impl Cgroup {
     /// Whether no process is in it or below it. A group that does not exist is empty.
     ///
     /// # Errors
-    /// When a list can't be read.
+    /// When the kernel can't be asked.
     pub fn is_empty(&self) -> Result<bool, GroupError> {
-        Ok(self.pids()?.is_empty())
+        (self.inner.table.is_empty)(self)
     }
 
     /// Sends KILL to every process of the group and below. Does not wait for them to be gone: call it again until
@@ -116,12 +124,29 @@ impl Cgroup {
         (self.inner.table.kill)(self)
     }
 
-    /// How many processes of the group and below the kernel killed for lack of memory.
+    /// How many processes of the group and below the kernel killed for lack of memory. `None` when the group is gone, and the count with
+    /// it; 0 where the node does not count.
     ///
     /// # Errors
     /// When the count can't be read.
-    pub fn oom_kills(&self) -> Result<u64, GroupError> {
-        (self.inner.table.oom_kills)(self)
+    pub fn oom_kills(&self) -> Result<Option<u64>, GroupError> {
+        let kills = (self.inner.table.oom_kills)(self)?;
+        // Looked at afterwards, so that what went meanwhile does not count as none.
+        Ok(self.exists().then_some(kills))
+    }
+
+    /// The file whose changes tell that [`Cgroup::oom_kills`] may have risen. `None` where the kernel does not tell, which is where
+    /// nobody but us removes a group before its count was read.
+    #[must_use]
+    pub fn oom_watch(&self) -> Option<OomWatch> {
+        (self.inner.table.oom_watch)(self)
+    }
+
+    /// The group above; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.path.rsplit_once('/')?;
+        (!parent.is_empty()).then(|| Self::new(self.inner.clone(), parent.to_owned()))
     }
 
     /// What it uses now.
@@ -170,7 +195,7 @@ impl Cgroup {
         self.file(controller, name).map_or(Ok(None), |file| files::number(&file))
     }
 
-    fn main_dir(&self) -> PathBuf {
+    pub(crate) fn main_dir(&self) -> PathBuf {
         self.below(&self.inner.main_tree().dir)
     }
 

@@ -83,12 +83,7 @@ impl Hierarchy {
     /// # Errors
     /// When the path is relative, the root, or has `..` in it.
     pub fn cgroup(&self, path: &str) -> Result<Cgroup, PathError> {
-        let error = || PathError { path: path.to_owned() };
-        let below = path.strip_prefix('/').ok_or_else(error)?.trim_matches('/');
-        if below.is_empty() || below.contains('\0') || below.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(error());
-        }
-        Ok(Cgroup::new(self.inner.clone(), format!("/{below}")))
+        Ok(Cgroup::new(self.inner.clone(), clean(path)?))
     }
 
     /// The group that a process is in. On version 1 processes may sit in different groups of different trees; the one of the
@@ -110,6 +105,8 @@ impl Hierarchy {
             };
             wanted.then_some(group)
         });
+        // Of a process that has just ended, whose group is removed already.
+        let group = group.map(|group| group.strip_suffix(" (deleted)").unwrap_or(group));
         let below = group.map(|group| group.strip_prefix(tree.mounted.trim_end_matches('/')).unwrap_or(group));
         Ok(below.and_then(|path| self.cgroup(path).ok()))
     }
@@ -135,6 +132,16 @@ impl Inner {
 #[allow(clippy::unnecessary_cast, reason = "the type of f_type differs between architectures")]
 fn kind(dir: &Path) -> io::Result<u64> {
     Ok(rustix::fs::statfs(dir)?.f_type as u64)
+}
+
+/// A path of a group as it is written: absolute, below the root, no slash at its end.
+pub(crate) fn clean(path: &str) -> Result<String, PathError> {
+    let error = || PathError { path: path.to_owned(), why: PathError::PLAIN };
+    let below = path.strip_prefix('/').ok_or_else(error)?.trim_matches('/');
+    if below.is_empty() || below.contains('\0') || below.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(error());
+    }
+    Ok(format!("/{below}"))
 }
 
 /// The root field of the mount at `dir`.

@@ -1,19 +1,25 @@
 //! Control groups: paths, statistics, killing, out-of-memory counts. Versions 1 and 2 differ in one small table each
-//! ([`table`]); everything else is written once.
+//! ([`table`]), and so do the ways of making containers' groups ([`Driver`]); everything else is written once.
 //!
 //! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the kernel
 //! is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
 
+mod driver;
 mod error;
 mod files;
 mod group;
 mod hierarchy;
+mod nursery;
+mod oom;
 mod stats;
 mod table;
 
-pub use error::{DetectError, GroupError, PathError};
+pub use driver::{Driver, of_runtime_path};
+pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
+pub use nursery::Nursery;
+pub use oom::OomWatch;
 pub use stats::Stats;
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Where version 1 and version 2 differ. Each is a table of functions on a group; nothing else asks for the version.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::{Cgroup, GroupError, Stats, files};
+use crate::{Cgroup, GroupError, OomWatch, Stats, files};
 
 /// What has to be done differently.
 #[derive(Debug)]
@@ -12,19 +13,44 @@ pub(crate) struct Table {
     pub(crate) kill: fn(&Cgroup) -> Result<(), GroupError>,
     /// How many processes of the group and of those below it the kernel killed for lack of memory.
     pub(crate) oom_kills: fn(&Cgroup) -> Result<u64, GroupError>,
+    /// What tells that this count changes.
+    pub(crate) oom_watch: fn(&Cgroup) -> Option<OomWatch>,
+    /// Whether no process is in the group or below it.
+    pub(crate) is_empty: fn(&Cgroup) -> Result<bool, GroupError>,
+    /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to be given.
+    pub(crate) nursery: fn(&Cgroup) -> Result<Option<OwnedFd>, GroupError>,
     pub(crate) stats: fn(&Cgroup) -> Result<Stats, GroupError>,
     /// Makes a new group able to hold processes.
     pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
 }
 
-pub(crate) static V2: Table =
-    Table { v2: true, kill: v2::kill, oom_kills: v2::oom_kills, stats: v2::stats, prepare: |_| Ok(()) };
+pub(crate) static V2: Table = Table {
+    v2: true,
+    kill: v2::kill,
+    oom_kills: v2::oom_kills,
+    oom_watch: v2::oom_watch,
+    is_empty: v2::is_empty,
+    nursery: v2::nursery,
+    stats: v2::stats,
+    // Controllers are the business of who sets limits: the runtimes enable them all the way down.
+    prepare: |_| Ok(()),
+};
 
-pub(crate) static V1: Table =
-    Table { v2: false, kill: v1::kill, oom_kills: v1::oom_kills, stats: v1::stats, prepare: v1::prepare };
+pub(crate) static V1: Table = Table {
+    v2: false,
+    kill: v1::kill,
+    oom_kills: v1::oom_kills,
+    oom_watch: |_| None,
+    is_empty: |group| Ok(group.pids()?.is_empty()),
+    nursery: |group| group.enter_thread().map(|()| None),
+    stats: v1::stats,
+    prepare: v1::prepare,
+};
 
 mod v2 {
-    use super::{Cgroup, GroupError, Stats, files};
+    use std::fs::File;
+
+    use super::{Cgroup, GroupError, OomWatch, OwnedFd, Stats, files};
     use crate::stats;
 
     pub(super) fn kill(group: &Cgroup) -> Result<(), GroupError> {
@@ -37,7 +63,21 @@ mod v2 {
 
     pub(super) fn oom_kills(group: &Cgroup) -> Result<u64, GroupError> {
         let events = group.text("memory", "memory.events")?;
-        Ok(files::field(&events, "oom_kill").unwrap_or(0))
+        Ok(files::field(&events, files::OOM_KILL).unwrap_or(0))
+    }
+
+    pub(super) fn oom_watch(group: &Cgroup) -> Option<OomWatch> {
+        OomWatch::open(&group.file("memory", "memory.events")?)
+    }
+
+    /// Says of the whole subtree what many lists would.
+    pub(super) fn is_empty(group: &Cgroup) -> Result<bool, GroupError> {
+        Ok(files::field(&group.text("", "cgroup.events")?, "populated").unwrap_or(0) == 0)
+    }
+
+    pub(super) fn nursery(group: &Cgroup) -> Result<Option<OwnedFd>, GroupError> {
+        let dir = group.main_dir();
+        Ok(Some(File::open(&dir).map_err(GroupError::of("open", &dir))?.into()))
     }
 
     pub(super) fn stats(group: &Cgroup) -> Result<Stats, GroupError> {
@@ -110,7 +150,7 @@ mod v1 {
         let mut kills: u64 = 0;
         files::walk(&dir, &mut |dir| {
             let control = files::read(&dir.join("memory.oom_control"))?.unwrap_or_default();
-            kills = kills.saturating_add(files::field(&control, "oom_kill").unwrap_or(0));
+            kills = kills.saturating_add(files::field(&control, files::OOM_KILL).unwrap_or(0));
             Ok(())
         })?;
         Ok(kills)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peapod_cgroup::Driver;
+
 /// Ready settings: paths are absolute, names resolved.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,12 +21,12 @@ pub struct Config {
     pub default_runtime: String,
     /// Where the cgroup file systems are mounted, `/sys/fs/cgroup`.
     pub cgroup_root: PathBuf,
-    /// Parent of the cgroups of pods that name none.
+    /// Who makes containers' cgroups.
+    pub cgroup_driver: Driver,
+    /// Parent of the cgroups of pods that name none, as [`Driver::parent`] answers it.
     pub cgroup_parent: String,
     /// The one cgroup in which all shims live.
     pub shim_cgroup: String,
-    /// Containers' cgroups are made by systemd.
-    pub systemd_cgroup: bool,
     /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.
     pub boot_id_file: PathBuf,
     /// At first; see [`crate::Pods::set_patience`].

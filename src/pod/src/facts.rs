@@ -22,7 +22,7 @@ pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
         rlimits: Vec::new(),
         may_raise_rlimits: may_raise,
         hugepage_sizes: hugepage_sizes(cgroup_root, cgroup_v2),
-        swap_accounting: cgroup_v2 || cgroup_root.join("memory/memory.memsw.limit_in_bytes").exists(),
+        swap_accounting: swap_accounting(cgroup_root, cgroup_v2),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
     }
 }
@@ -37,6 +37,15 @@ fn capability_mask(status: &str, key: &str) -> u64 {
         .find_map(|line| line.strip_prefix(key))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0)
+}
+
+/// Whether swap can be limited: a group that can limit memory has a file for it. The root of version 2 never has.
+fn swap_accounting(cgroup_root: &Path, cgroup_v2: bool) -> bool {
+    if !cgroup_v2 {
+        return cgroup_root.join("memory/memory.memsw.limit_in_bytes").exists();
+    }
+    let groups = std::fs::read_dir(cgroup_root).into_iter().flatten().flatten().map(|entry| entry.path());
+    groups.filter(|group| group.join("memory.max").exists()).all(|group| group.join("memory.swap.max").exists())
 }
 
 /// Page sizes as CRI writes them, where a hugetlb controller can limit them.

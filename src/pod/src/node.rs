@@ -16,6 +16,7 @@ use crate::config::{Config, OciRuntime, Patience};
 use crate::container::Programs;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
+use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
 use crate::view::{PodEntry, Snapshot};
@@ -68,9 +69,17 @@ impl Node {
         self.config.run_root.join("s").join(name.get(..16).unwrap_or(name))
     }
 
-    /// The cgroup below which a pod's containers are.
-    pub(crate) fn cgroup_parent(&self, spec: &PodSpec) -> String {
-        spec.cgroup_parent.clone().unwrap_or_else(|| self.config.cgroup_parent.clone())
+    /// Where a new pod's containers will have their cgroups.
+    pub(crate) fn pod_cgroup(&self, spec: &PodSpec) -> Result<PodCgroup, Error> {
+        let driver = self.config.cgroup_driver;
+        let parent = match &spec.cgroup_parent {
+            None => self.config.cgroup_parent.clone(),
+            Some(parent) => driver.parent(parent).map_err(|error| Error::Invalid {
+                field: "config.linux.cgroup_parent".to_owned(),
+                reason: format!("{error}; peapod's cgroup driver is {}", driver.name()),
+            })?,
+        };
+        Ok(PodCgroup { driver, parent })
     }
 
     /// The OCI runtime behind a handler's name.

@@ -78,10 +78,10 @@ impl Pods {
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
         let shims =
             hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
-        let launcher =
-            Launcher::new(config.shim.clone(), move || Ok(shims.enter_thread()?)).await.map_err(|source| {
-                OpenError::Node { step: format!("can't put shims into cgroup {}", config.shim_cgroup), source }
-            })?;
+        let launcher = Launcher::new(config.shim.clone(), shims).await.map_err(|source| OpenError::Node {
+            step: format!("can't put shims into cgroup {}", config.shim_cgroup),
+            source,
+        })?;
         let node = Arc::new(Node {
             launcher,
             facts,
@@ -154,6 +154,7 @@ impl Pods {
     /// After one nothing of the pod is left, and its name is free.
     pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
         self.node.runtime(&spec.runtime_handler)?;
+        self.node.pod_cgroup(&spec)?;
         let spec = Arc::new(spec);
         for _ in 0..RUN_TRIES {
             let handle = self.node.registry.reserve(&spec.metadata, || self.new_driver(&spec))?;
@@ -181,6 +182,7 @@ impl Pods {
             ips: Vec::new(),
             netns: None,
             last_event: 0,
+            cgroup: self.node.pod_cgroup(spec)?,
         };
         let pod = Pod::new(id.clone(), Arc::clone(spec), record);
         let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::New);

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use peapod_cgroup::Driver;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 use peapod_store::{Database, Migration, StoreError};
@@ -51,6 +52,17 @@ pub(crate) struct PodState {
     pub(crate) netns: Option<PathBuf>,
     /// The last of the shim's events that is recorded here.
     pub(crate) last_event: u64,
+    /// As it was when the pod was made, whatever the daemon is told today.
+    #[serde(default)]
+    pub(crate) cgroup: PodCgroup,
+}
+
+/// Where a pod's containers have their cgroups, and who makes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PodCgroup {
+    pub(crate) driver: Driver,
+    /// A path of a group.
+    pub(crate) parent: String,
 }
 
 /// Phase of a pod's life.
@@ -178,6 +190,11 @@ pub(crate) async fn load(db: &Database) -> Result<Vec<Loaded>, LoadError> {
             containers: Vec::new(),
             rebooted: false,
         };
+        if pod.state.cgroup.parent.is_empty() {
+            // Written before there was a choice.
+            let usual = || Driver::Cgroupfs.default_parent().to_owned();
+            pod.state.cgroup.parent = pod.spec.cgroup_parent.clone().unwrap_or_else(usual);
+        }
         for (_, (container, spec, state)) in containers.iter().filter(|(pod, _)| *pod == id) {
             pod.containers.push((decode_id(container)?, decode(container, spec)?, decode(container, state)?));
         }

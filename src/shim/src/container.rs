@@ -6,6 +6,7 @@ mod control;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod exec;
+mod oom;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod signal;

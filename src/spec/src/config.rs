@@ -1,5 +1,6 @@
 //! From the request to a config.json.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use oci_spec::runtime::{Linux, Root, Spec};
@@ -38,7 +39,9 @@ impl Config {
     /// # Errors
     /// Never with a configuration made here.
     pub fn set_seccomp_program(&mut self, program: &str) -> Result<(), SpecError> {
-        self.spec.set_annotations(Some([(SECCOMP_PROGRAM.to_owned(), program.to_owned())].into()));
+        let mut settings = self.spec.annotations().clone().unwrap_or_default();
+        settings.insert(SECCOMP_PROGRAM.to_owned(), program.to_owned());
+        self.spec.set_annotations(Some(settings));
         self.json = spec_json(&self.spec)?;
         Ok(())
     }
@@ -77,7 +80,8 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
         .set_hostname(None)
         .set_linux(Some(linux));
     // Annotations of the client stay out: to the runtimes some of them are settings ("run.oci.…").
-    spec.set_annotations(None);
+    let settings = inputs.annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    spec.set_annotations(Some(settings.collect()).filter(|settings: &HashMap<_, _>| !settings.is_empty()));
     Ok(Config { json: spec_json(&spec)?, spec, user, notes })
 }
 

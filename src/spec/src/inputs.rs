@@ -33,6 +33,8 @@ pub struct Inputs<'a> {
     pub rootfs: &'a Path,
     /// The container's cgroup, as the OCI runtime takes it.
     pub cgroups_path: &'a str,
+    /// Settings of the OCI runtime that have no field of their own.
+    pub annotations: &'a [(&'a str, &'a str)],
     /// Content of the file that a `Localhost` seccomp profile names.
     pub localhost_seccomp: Option<&'a [u8]>,
     /// AppArmor profiles that are loaded now; `None` where AppArmor is off.

@@ -74,9 +74,9 @@ impl Config {
             runtimes,
             default_runtime,
             cgroup_root: cgroup.root,
+            cgroup_driver: cgroup.driver,
             cgroup_parent: cgroup.parent,
             shim_cgroup: cgroup.shims,
-            systemd_cgroup: false,
             boot_id_file,
             patience: timeouts.patience,
         };

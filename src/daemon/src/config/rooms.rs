@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use peapod_cgroup::Driver;
 use peapod_pod::OciRuntime;
 
 use super::find;
 use super::section::{Section, absolute};
 
+/// There when systemd is PID 1.
+const SYSTEMD: &str = "/run/systemd/system";
+
 /// `[cgroup]`.
 pub(super) struct Cgroup {
     pub(super) root: PathBuf,
+    pub(super) driver: Driver,
     pub(super) parent: String,
     pub(super) shims: String,
 }
@@ -18,19 +23,25 @@ pub(super) struct Cgroup {
 impl Cgroup {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let root = section.path("root", "/sys/fs/cgroup");
-        section.text("driver", (), |text| match text {
-            "cgroupfs" => Ok(()),
-            "systemd" => Err("is not supported yet: use \"cgroupfs\"".into()),
-            _ => Err("should be \"cgroupfs\"".into()),
+        let systemd = Path::new(SYSTEMD);
+        let driver = section.text("driver", None, |text| match (text, text.parse::<Driver>()) {
+            ("auto", _) => Ok(None),
+            (_, Ok(driver)) => {
+                driver.check(&root, systemd).map(|()| Some(driver)).map_err(|error| format!("can't be: {error}"))
+            }
+            (_, Err(())) => Err("should be \"auto\", \"cgroupfs\" or \"systemd\"".into()),
         });
-        let parent = section.text("parent", "/peapod".to_owned(), cgroup_path);
+        let driver = driver.unwrap_or_else(|| Driver::of_node(&root, systemd));
+        let parent = section.text("parent", driver.default_parent().to_owned(), |text| {
+            driver.parent(text).map_err(|error| format!("{} (the driver is {})", error.why, driver.name()))
+        });
         let shims = section.text("shims", "/peapod-shims".to_owned(), cgroup_path);
         if shims == parent || shims.starts_with(&format!("{parent}/")) {
             section
                 .problem("shims", format!("{shims:?} is inside of parent, whose processes may be killed as a whole"));
         }
         section.finish();
-        Self { root, parent, shims }
+        Self { root, driver, parent, shims }
     }
 }
 

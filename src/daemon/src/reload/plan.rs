@@ -92,15 +92,15 @@ impl Plan {
             runtimes,
             default_runtime,
             cgroup_root,
+            cgroup_driver,
             cgroup_parent,
             shim_cgroup,
-            systemd_cgroup,
             boot_id_file,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
         self.keep("shim.path", &old.shim, shim);
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
-        self.keep("cgroup.driver", &old.systemd_cgroup, systemd_cgroup);
+        self.keep("cgroup.driver", &old.cgroup_driver, cgroup_driver);
         self.keep("cgroup.parent", &old.cgroup_parent, cgroup_parent);
         self.keep("cgroup.shims", &old.shim_cgroup, shim_cgroup);
         self.keep("runtimes.default", &old.default_runtime, default_runtime);

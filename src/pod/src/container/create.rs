@@ -14,7 +14,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
-use crate::record::{ContainerPhase, ContainerState};
+use crate::record::{ContainerPhase, ContainerState, PodCgroup};
 use crate::stage::timed;
 
 /// SIGTERM.
@@ -31,11 +31,12 @@ pub(crate) async fn create(
     node: &Arc<Node>,
     pod_id: &PodId,
     pod: &Arc<PodSpec>,
+    cgroup: &PodCgroup,
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
 ) -> Result<Prepared, Error> {
     let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
-    let outcome = prepare(node, pod_id, pod, id, spec, image).await;
+    let outcome = prepare(node, pod_id, pod, cgroup, id, spec, image).await;
     if outcome.is_err()
         && let Err(error) = node.images.release(id.as_str()).await
     {
@@ -48,6 +49,7 @@ async fn prepare(
     node: &Arc<Node>,
     pod_id: &PodId,
     pod: &Arc<PodSpec>,
+    cgroup: &PodCgroup,
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     image: Arc<Image>,
@@ -56,7 +58,7 @@ async fn prepare(
         .await
         .map_err(|error| Error::failed("keep the image", &error))?;
     fail_point("container-leased");
-    let cgroup = format!("{}/{id}", node.cgroup_parent(pod).trim_end_matches('/'));
+    let (driver, group) = (cgroup.driver, cgroup.driver.group(&cgroup.parent, id.as_str()));
     let record = ContainerState {
         phase: ContainerPhase::Created,
         created_at: clock::now(),
@@ -65,7 +67,7 @@ async fn prepare(
         image_ref: image.repo_digests.first().cloned().unwrap_or_else(|| image.id.to_string()),
         user: (0, 0, Vec::new()),
         stop_signal: stop_signal(spec, &image)?,
-        cgroup: cgroup.clone(),
+        cgroup: group.clone(),
         stop_deadline: None,
         held: false,
     };
@@ -75,7 +77,7 @@ async fn prepare(
         let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
         // The real namespaces are known when it starts; everything else is checked by making the whole configuration now.
         let namespaces = spec::namespaces(&spec, &Namespaces::default(), None);
-        spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, &cgroup)
+        spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &group))
     });
     let checked = timed("create: check", check).await;
     let checked = checked.map_err(|error| Error::failed("check the container", &error))??;

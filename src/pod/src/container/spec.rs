@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use peapod_cgroup::Driver;
 use peapod_image::{Image, Rootfs};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::{ContainerSpec, SeccompProfile};
@@ -68,7 +69,7 @@ pub(super) fn config(
     spec: &ContainerSpec,
     looked: &Looked,
     namespaces: &NamespacePaths,
-    cgroup: &str,
+    (driver, group): (Driver, &str),
 ) -> Result<peapod_spec::Config, Error> {
     oci_config(&Inputs {
         pod,
@@ -82,7 +83,8 @@ pub(super) fn config(
         mounts: &looked.mounts,
         devices: &looked.devices,
         rootfs: Path::new("rootfs"),
-        cgroups_path: cgroup,
+        cgroups_path: &driver.runtime_path(group),
+        annotations: driver.annotations(),
         localhost_seccomp: looked.seccomp.as_deref(),
         apparmor: looked.apparmor.as_deref(),
     })

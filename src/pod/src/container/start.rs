@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use peapod_cgroup::Driver;
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
@@ -26,6 +27,8 @@ use crate::stage::timed;
 pub(crate) struct StartInput<'a> {
     pub(crate) pod_id: &'a PodId,
     pub(crate) pod: &'a Arc<PodSpec>,
+    /// Of the pod.
+    pub(crate) driver: Driver,
     pub(crate) id: &'a ContainerId,
     pub(crate) spec: &'a Arc<ContainerSpec>,
     pub(crate) record: ContainerState,
@@ -46,7 +49,7 @@ pub(crate) struct Started {
 
 /// Starts a container; after an error nothing of it runs or is mounted.
 pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
-    let StartInput { pod_id, pod, id, spec: container, record, mut namespaces, target } = input;
+    let StartInput { pod_id, pod, driver, id, spec: container, record, mut namespaces, target } = input;
     let runtime = node.runtime(&pod.runtime_handler)?;
     let mut made_init = None;
     if container.security.pid == PidMode::Pod && namespaces.pid.is_empty() {
@@ -71,7 +74,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
         log: log.as_deref().map(|log| format!("{LOG_SCHEME}{}", log.display())),
         runtime: runtime.path.clone(),
         runtime_root: runtime.root.clone(),
-        systemd_cgroup: node.config.systemd_cgroup,
+        systemd_cgroup: driver == Driver::Systemd,
     };
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
@@ -79,7 +82,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let laid_out = tokio::task::spawn_blocking(move || {
         let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
-        let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, &record.cgroup)?;
+        let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &record.cgroup))?;
         let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let filter = shared.filters.find(&compiler, profile);
         if let Filter::Ready(program) = &filter {

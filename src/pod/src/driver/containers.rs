@@ -89,10 +89,10 @@ impl Driver {
         let mut entry = Container::making(spec);
         entry.create.join(answer);
         let (node, pod, spec) = (Arc::clone(&self.node), Arc::clone(&self.pod.spec), Arc::clone(&entry.spec));
-        let pod_id = self.pod.id.clone();
+        let (pod_id, cgroup) = (self.pod.id.clone(), self.pod.record.cgroup.clone());
         self.pod.containers.insert(id.clone(), entry);
         self.tasks.spawn(async move {
-            let outcome = container::create(&node, &pod_id, &pod, &id, &spec).await;
+            let outcome = container::create(&node, &pod_id, &pod, &cgroup, &id, &spec).await;
             Done::Created(id, Box::new(outcome))
         });
     }
@@ -125,7 +125,7 @@ impl Driver {
             Err(error) => return answer::one(answer, Err(error)),
         };
         let (node, pod_id, pod) = (Arc::clone(&self.node), self.pod.id.clone(), Arc::clone(&self.pod.spec));
-        let namespaces = self.pod.namespaces.clone();
+        let (namespaces, cgroup_driver) = (self.pod.namespaces.clone(), self.pod.record.cgroup.driver);
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
         // Of an earlier try there is nothing to remember.
         entry.start = Delivery::new();
@@ -148,6 +148,7 @@ impl Driver {
                     let input = container::StartInput {
                         pod_id: &pod_id,
                         pod: &pod,
+                        driver: cgroup_driver,
                         id: &id,
                         spec: &spec,
                         record,

@@ -30,7 +30,7 @@ pub(crate) fn entry(node: &Node, pod: &Pod) -> Option<PodEntry> {
         netns: pod.record.netns.clone(),
         shim_pid: pod.record.shim_pid,
         runtime_handler: pod.spec.runtime_handler.clone(),
-        cgroup_parent: node.cgroup_parent(&pod.spec),
+        cgroup_parent: pod.record.cgroup.parent.clone(),
     };
     Some(PodEntry { pod: view, containers })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::oom::Oom;
 use super::{Container, Phase, process, record, rootfs, signal, supervise};
 use crate::core::Core;
 use crate::error::Error;
@@ -74,6 +75,7 @@ pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Con
 /// What the supervisor owns of a container.
 pub(crate) struct Parts {
     pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) oom: Oom,
     pub(crate) output: Option<JoinHandle<()>>,
     pub(crate) input: Option<JoinHandle<()>>,
 }
@@ -119,6 +121,7 @@ fn adopt(
     process::settle_oom_score(pid, &request.bundle);
     let cgroup = core.hierarchy.of_process(pid)?;
     let ended = expectation.claim(pid);
+    let oom = Oom::follow(cgroup.as_ref());
     record::cgroup(&request.bundle, cgroup.as_ref())?;
     let (output, input) = match &terminal {
         Some(terminal) => {
@@ -146,7 +149,7 @@ fn adopt(
         execs: Mutex::new(HashMap::new()),
         released: OnceCell::new(),
     };
-    Ok((Arc::new(container), Parts { ended, output, input }))
+    Ok((Arc::new(container), Parts { ended, oom, output, input }))
 }
 
 /// Removes what a failed `create` may have left. Says what it can't.

@@ -44,8 +44,8 @@ pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
     let text = fs::read_to_string(bundle.join("config.json")).ok()?;
     let (_, rest) = text.split_once("\"cgroupsPath\":\"")?;
     let (path, _) = rest.split_once('"')?;
-    // As cgroupfs has them. One with an escape in it is not looked for.
-    (path.starts_with('/') && !path.contains('\\')).then(|| path.to_owned())
+    // One with an escape in it is not looked for.
+    if path.contains('\\') { None } else { peapod_cgroup::of_runtime_path(path) }
 }
 
 pub(crate) fn read_runtime(bundle: &Path) -> Option<Runtime> {
@@ -87,6 +87,16 @@ mod tests {
         assert_eq!((read.program, read.root, read.systemd_cgroup), (written.program, written.root, true));
         cgroup(dir.path(), None).unwrap();
         assert_eq!(read_cgroup(dir.path()), None);
+        for (asked, path) in [
+            ("/kubepods/pod1/abc", Some("/kubepods/pod1/abc")),
+            ("kubepods-pod1.slice:peapod:abc", Some("/kubepods.slice/kubepods-pod1.slice/peapod-abc.scope")),
+            ("", None),
+        ] {
+            fs::write(dir.path().join("config.json"), format!("{{\"linux\":{{\"cgroupsPath\":\"{asked}\"}}}}"))
+                .unwrap();
+            assert_eq!(wanted_cgroup(dir.path()).as_deref(), path);
+        }
+        fs::remove_file(dir.path().join("config.json")).unwrap();
         forget(dir.path());
         assert!(read_runtime(dir.path()).is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::create::Parts;
+use super::oom::Oom;
 use super::{Container, Phase, process, record};
 use crate::clock;
 use crate::core::Core;
@@ -26,8 +27,10 @@ const AGAIN: Duration = Duration::from_millis(5);
 /// From here on a look every so often is enough.
 const SLOWLY: Duration = Duration::from_millis(100);
 
-pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, parts: Parts) {
-    let ended = until_ended(&container, parts.ended).await;
+pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, mut parts: Parts) {
+    let ended = until_ended(&container, parts.ended, &mut parts.oom).await;
+    parts.oom.look();
+    let killed = container.stop.borrow().left().is_some_and(|left| left.is_zero());
     // What `start` says comes first.
     let mut phase = container.phase.subscribe();
     let failed =
@@ -36,7 +39,7 @@ pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, parts: Parts
     let exit = Exit {
         code: ended.code,
         signal: ended.signal,
-        oom: oom(&container),
+        oom: parts.oom.verdict(&container.id, &ended, killed),
         started_at: container.started_at(),
         finished_at: ended.at.max(container.started_at()),
     };
@@ -64,7 +67,7 @@ pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, parts: Parts
 }
 
 /// Waits for the first process; sends KILL at the deadline, and again until it is heard.
-async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>) -> Ended {
+async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>, oom: &mut Oom) -> Ended {
     let mut stop = container.stop.subscribe();
     let lost = || Ended { code: 255, signal: None, at: clock::now_ns() };
     loop {
@@ -80,6 +83,7 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>)
             ended = &mut ended => return ended.unwrap_or_else(|_| lost()),
             // The sender is the container's.
             _ = stop.changed() => {}
+            () = oom.note() => {}
             () = deadline => {
                 if let Err(error) = container.kill_group() {
                     log::warn("a container can't be killed", &[("container", &container.id), ("error", &error)]);
@@ -114,17 +118,6 @@ async fn empty(container: &Container) {
             return;
         }
         sleep(if waited > SLOWLY { SLOWLY } else { AGAIN }).await;
-    }
-}
-
-fn oom(container: &Container) -> bool {
-    let Some(cgroup) = &container.cgroup else { return false };
-    match cgroup.oom_kills() {
-        Ok(kills) => kills > 0,
-        Err(error) => {
-            log::warn("out-of-memory count is unknown", &[("container", &container.id), ("error", &error)]);
-            false
-        }
     }
 }
 

@@ -83,6 +83,7 @@ impl Case {
             devices: &self.devices,
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
+            annotations: &[],
             localhost_seccomp: self.localhost_seccomp,
             apparmor: self.apparmor.as_deref(),
         })

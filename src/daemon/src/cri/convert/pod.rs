@@ -38,7 +38,7 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         labels: config.labels,
         annotations: config.annotations,
         runtime_handler,
-        cgroup_parent: cgroup_parent(&linux)?,
+        cgroup_parent: cgroup_parent(&linux),
         sysctls: sysctl::sysctls(linux.sysctls, &namespaces).map_err(|error| error.within("linux"))?,
         namespaces,
         security: pod_security(security).map_err(|error| error.within("linux.security_context"))?,
@@ -68,13 +68,10 @@ fn hostname(name: String) -> Checked<String> {
     }
 }
 
-fn cgroup_parent(linux: &LinuxPodSandboxConfig) -> Checked<Option<String>> {
+/// What it may be is the cgroup driver's to say.
+fn cgroup_parent(linux: &LinuxPodSandboxConfig) -> Option<String> {
     let parent = linux.cgroup_parent.trim_end_matches('/');
-    if parent.is_empty() {
-        return Ok(None);
-    }
-    absolute_path("linux.cgroup_parent", parent.to_owned())?;
-    Ok(Some(parent.to_owned()))
+    (!parent.is_empty()).then(|| parent.to_owned())
 }
 
 fn optional_resources(

@@ -59,7 +59,7 @@ fn info(node: &Node) -> BTreeMap<String, String> {
         "runRoot": config.run_root,
         "socket": config.grpc.socket,
         "shim": config.pods.shim,
-        "cgroupDriver": "cgroupfs",
+        "cgroupDriver": config.pods.cgroup_driver.name(),
         "cgroupParent": config.pods.cgroup_parent,
         "defaultRuntime": config.pods.default_runtime,
         "runtimes": runtimes,

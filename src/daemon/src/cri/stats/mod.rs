@@ -27,8 +27,6 @@ pub(crate) struct Sources {
     layers: Layers,
     /// A directory on the file system of writable layers.
     mountpoint: String,
-    /// The parent of all pods that named none.
-    shared_parent: String,
 }
 
 impl Sources {
@@ -37,7 +35,6 @@ impl Sources {
             cgroups: node.cgroups.clone(),
             layers: node.layers.clone(),
             mountpoint: node.config.state_root.to_string_lossy().into_owned(),
-            shared_parent: node.config.pods.cgroup_parent.clone(),
         }
     }
 
@@ -69,8 +66,8 @@ impl Sources {
     pub(crate) fn pod(&self, entry: &PodEntry) -> v1::PodSandboxStats {
         let timestamp = now();
         let running = || entry.containers.values().filter(|view| is_running(view));
-        let own =
-            (entry.pod.cgroup_parent != self.shared_parent).then(|| self.read(&entry.pod.cgroup_parent)).flatten();
+        // A pod that named no parent shares one with others.
+        let own = entry.pod.spec.cgroup_parent.is_some().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
         let stats = own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup))));
         let network = entry.pod.netns.is_some().then(|| {
             // Any process of the pod shows the pod's interfaces.

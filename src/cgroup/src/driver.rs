@@ -1,0 +1,227 @@
+//! Who makes the groups of containers: the OCI runtime by itself, or systemd when the runtime asks it. What differs is how groups are
+//! called, by us and towards the runtime. Nothing else asks for the driver.
+
+use std::path::Path;
+
+use crate::{DriverError, Hierarchy, PathError};
+
+/// A way of making containers' groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum Driver {
+    /// The runtime makes directories: `/kubepods/pod1/<id>`.
+    #[default]
+    Cgroupfs,
+    /// systemd makes scopes in slices: `/kubepods.slice/kubepods-pod1.slice/peapod-<id>.scope`.
+    Systemd,
+}
+
+/// What scopes are called before the container's id. The kubelet takes what follows the last `-` for the id.
+const PREFIX: &str = "peapod";
+
+impl Driver {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Cgroupfs, Self::Systemd];
+
+    /// Its name, as in configurations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroupfs => "cgroupfs",
+            Self::Systemd => "systemd",
+        }
+    }
+
+    /// The one that fits a node: systemd where it manages the groups, and version 2 is alone.
+    #[must_use]
+    pub fn of_node(cgroup_root: &Path, systemd: &Path) -> Self {
+        if Self::Systemd.check(cgroup_root, systemd).is_ok() { Self::Systemd } else { Self::Cgroupfs }
+    }
+
+    /// Whether a node has what it needs. `systemd` is the directory that is there when systemd is PID 1, `/run/systemd/system`.
+    ///
+    /// # Errors
+    /// Naming what is missing.
+    pub fn check(self, cgroup_root: &Path, systemd: &Path) -> Result<(), DriverError> {
+        match self {
+            Self::Cgroupfs => Ok(()),
+            Self::Systemd if !systemd.is_dir() => Err(DriverError::NoSystemd { looked_for: systemd.to_path_buf() }),
+            Self::Systemd => match Hierarchy::detect(cgroup_root) {
+                Ok(hierarchy) if hierarchy.is_v2() => Ok(()),
+                _ => Err(DriverError::NotV2 { root: cgroup_root.to_path_buf() }),
+            },
+        }
+    }
+
+    /// The parent of pods that name none.
+    #[must_use]
+    pub fn default_parent(self) -> &'static str {
+        match self {
+            Self::Cgroupfs => "/peapod",
+            Self::Systemd => "/peapod.slice",
+        }
+    }
+
+    /// The path of a parent's group. For systemd the last element is a slice's name, which says where it is by itself.
+    ///
+    /// # Errors
+    /// When the text is no group's path, or no slice.
+    pub fn parent(self, text: &str) -> Result<String, PathError> {
+        let wrong = |why| PathError { path: text.to_owned(), why };
+        match self {
+            Self::Cgroupfs => crate::hierarchy::clean(text),
+            Self::Systemd => {
+                let path = text.trim_end_matches('/');
+                if path.split('/').any(|part| part == "..") {
+                    return Err(wrong(PathError::PLAIN));
+                }
+                let name = path.rsplit('/').next().unwrap_or_default();
+                expand(name).ok_or_else(|| wrong(PathError::SLICE))
+            }
+        }
+    }
+
+    /// The path of a container's group below a parent that [`Driver::parent`] has answered.
+    #[must_use]
+    pub fn group(self, parent: &str, id: &str) -> String {
+        match self {
+            Self::Cgroupfs => format!("{parent}/{id}"),
+            Self::Systemd => format!("{parent}/{PREFIX}-{id}.scope"),
+        }
+    }
+
+    /// How a group that [`Driver::group`] has answered is called in a runtime's configuration.
+    #[must_use]
+    pub fn runtime_path(self, group: &str) -> String {
+        match self {
+            Self::Cgroupfs => group.to_owned(),
+            Self::Systemd => {
+                let (parent, scope) = group.rsplit_once('/').unwrap_or_default();
+                let slice = parent.rsplit('/').next().unwrap_or_default();
+                let id = scope.strip_suffix(".scope").and_then(|name| name.strip_prefix("peapod-")).unwrap_or(scope);
+                format!("{slice}:{PREFIX}:{id}")
+            }
+        }
+    }
+
+    /// What runtimes are told besides, as annotations. crun would put the processes into a group below the scope. A scope that failed,
+    /// which one of a killed container has for systemd, would be listed until somebody resets it.
+    #[must_use]
+    pub fn annotations(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Cgroupfs => &[],
+            Self::Systemd => {
+                &[("run.oci.systemd.subgroup", ""), ("org.systemd.property.CollectMode", "'inactive-or-failed'")]
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Driver {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|driver| driver.name() == text).ok_or(())
+    }
+}
+
+/// The group that a runtime's configuration means, whichever driver it was written for.
+#[must_use]
+pub fn of_runtime_path(text: &str) -> Option<String> {
+    if text.starts_with('/') {
+        return crate::hierarchy::clean(text).ok();
+    }
+    let mut parts = text.splitn(3, ':');
+    let (slice, prefix, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("{}/{prefix}-{name}.scope", expand(slice)?))
+}
+
+/// Where a slice is: `a-b.slice` is `/a.slice/a-b.slice`. `None` for what is no slice's name, and for the root.
+fn expand(slice: &str) -> Option<String> {
+    const LONGEST: usize = 255;
+    let name = slice.strip_suffix(".slice")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_.\\-".contains(&byte);
+    if slice.len() > LONGEST || !name.bytes().all(plain) || name.split('-').any(str::is_empty) {
+        return None;
+    }
+    let mut path = String::new();
+    for (at, _) in name.match_indices('-').chain([(name.len(), "")]) {
+        path.push('/');
+        path.push_str(name.get(..at)?);
+        path.push_str(".slice");
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_say_where_they_are() {
+        for (text, path) in [
+            ("/kubepods.slice", "/kubepods.slice"),
+            ("test.slice", "/test.slice"),
+            (
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12_34.slice",
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12_34.slice",
+            ),
+            // What stands before the last element is not looked at: systemd does not either.
+            ("/elsewhere/a-b-c.slice/", "/a.slice/a-b.slice/a-b-c.slice"),
+        ] {
+            assert_eq!(Driver::Systemd.parent(text).unwrap(), path);
+        }
+        for text in [
+            "",
+            "/",
+            "/kubepods",
+            "/a.slice/pod1",
+            "-.slice",
+            ".slice",
+            "a--b.slice",
+            "-a.slice",
+            "a-.slice",
+            "/../a.slice",
+            "ä.slice",
+        ] {
+            let error = Driver::Systemd.parent(text).unwrap_err();
+            assert_eq!(error.path, text);
+        }
+        assert!(Driver::Systemd.parent(&format!("{}.slice", "x".repeat(250))).is_err());
+        assert_eq!(Driver::Systemd.parent("/kubepods/pod1").unwrap_err().why, PathError::SLICE);
+    }
+
+    #[test]
+    fn groups_and_what_runtimes_call_them() {
+        let (parent, id) = ("/kubepods.slice/kubepods-pod1.slice", "0123abcd");
+        let group = Driver::Systemd.group(parent, id);
+        assert_eq!(group, "/kubepods.slice/kubepods-pod1.slice/peapod-0123abcd.scope");
+        assert_eq!(Driver::Systemd.runtime_path(&group), "kubepods-pod1.slice:peapod:0123abcd");
+        let group = Driver::Cgroupfs.group("/kubepods/pod1", id);
+        assert_eq!(
+            (group.as_str(), Driver::Cgroupfs.runtime_path(&group).as_str()),
+            ("/kubepods/pod1/0123abcd", group.as_str())
+        );
+        for driver in Driver::ALL {
+            let group = driver.group(&driver.parent(driver.default_parent()).unwrap(), id);
+            assert_eq!(of_runtime_path(&driver.runtime_path(&group)), Some(group));
+            assert_eq!(driver.name().parse(), Ok(driver));
+        }
+        for text in ["", "a:b:c", "a.slice:b", "/a/../b", "relative"] {
+            assert_eq!(of_runtime_path(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_node_without_systemd_has_no_driver_of_that_name() {
+        let (dir, root) = (tempfile::tempdir().unwrap(), Path::new("/sys/fs/cgroup"));
+        let missing = dir.path().join("system");
+        let error = Driver::Systemd.check(root, &missing).unwrap_err().to_string();
+        assert!(error.contains("systemd is not PID 1"), "{error}");
+        assert!(error.contains("cgroupfs"), "{error}");
+        assert_eq!(Driver::of_node(root, &missing), Driver::Cgroupfs);
+        let error = Driver::Systemd.check(dir.path(), dir.path()).unwrap_err().to_string();
+        assert!(error.contains("cgroup v2"), "{error}");
+    }
+}

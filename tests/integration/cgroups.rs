@@ -1,0 +1,138 @@
+//! Where processes are, and that nothing stays of where they were: with either driver, on either version.
+
+use peapod_tests::{Container, Options, cgroups, kill, on_each_runtime, peapod, peapod_with, v1, wait_for};
+
+/// The cgroups of a process, one in each hierarchy.
+fn of_process(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap()
+}
+
+/// Neither a directory nor, with systemd, a unit that somebody would have to reset.
+async fn gone(parent: &str, name: &str) {
+    wait_for(&format!("nothing is left of {name}"), async || {
+        let unit = if cgroups::by_systemd() {
+            cgroups::systemctl(&["list-units", "--all", "--plain", name])
+        } else {
+            String::new()
+        };
+        !unit.contains("peapod-") && cgroups::dirs(parent).iter().all(|dir| !dir.join(name).exists())
+    })
+    .await;
+}
+
+#[test]
+fn shims_and_pod_inits_are_born_in_their_group() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("born").run().await;
+        for (who, pid) in [("shim", pod.shim_pid()), ("pod init", pod.init_pid())] {
+            let groups = of_process(pid);
+            // On version 1 every hierarchy has it; those that limit count.
+            assert!(groups.lines().any(|line| line.ends_with(&daemon.shims_cgroup())), "{who}: {groups}");
+            assert!(!cgroups::is_v2() || groups.lines().count() == 1, "{who}: {groups}");
+        }
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        let pids = container.exec("cat /proc/self/cgroup").await;
+        assert!(!pids.contains(&daemon.shims_cgroup()), "{pids}");
+    });
+}
+
+#[test]
+fn however_a_container_ends_its_group_is_gone() {
+    on_each_runtime(async |daemon| {
+        let parent = daemon.cgroup();
+        let pod = daemon.pod("ends").run().await;
+        let limit = |limits: &mut v1::LinuxContainerResources| limits.memory_limit_in_bytes = 32 << 20;
+        let failed = pod.container("failed").sh("exit 3").start().await;
+        let no_memory = pod.container("memory").sh("exec tail /dev/zero").resources(limit).start().await;
+        let killed = pod.container("killed").sh("sleep 1000").start().await;
+        let nothing = pod.container("nothing").command(&["/no/such/program"]).create().await;
+        nothing.start().await.unwrap_err();
+        assert_eq!(failed.wait_exit().await.exit_code, 3);
+        assert_eq!(no_memory.wait_exit().await.reason, "OOMKilled");
+        killed.stop(0).await.unwrap();
+        let ended = [&failed, &no_memory, &killed, &nothing];
+        for container in ended {
+            gone(&parent, &container.cgroup_name()).await;
+        }
+        let running = pod.container("running").sh("sleep 1000").start().await;
+        pod.stop().await.unwrap();
+        gone(&parent, &running.cgroup_name()).await;
+    });
+}
+
+#[test]
+fn a_dead_shim_leaves_no_group() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("dead").run().await;
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        kill(pod.shim_pid());
+        container.wait_exit().await;
+        gone(&daemon.cgroup(), &container.cgroup_name()).await;
+    });
+}
+
+#[test]
+fn a_parent_of_the_other_kind_is_refused_by_name() {
+    peapod(async |daemon| {
+        let wrong = if cgroups::by_systemd() { "/kubepods/pod1" } else { "kubepods-pod1.slice" };
+        let mut request = daemon.pod("wrong").request();
+        request.config.as_mut().unwrap().linux.get_or_insert_default().cgroup_parent = wrong.to_owned();
+        let error = daemon.runtime().run_pod_sandbox(request).await.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::InvalidArgument, "{error}");
+        for word in ["cgroup_parent", wrong, cgroups::driver()] {
+            assert!(error.message().contains(word), "{error}");
+        }
+    });
+}
+
+/// A pod keeps the driver that it was made with.
+#[test]
+fn a_daemon_with_another_driver_takes_over() {
+    if !cgroups::by_systemd() {
+        // The other one is not there.
+        return;
+    }
+    for (before, after) in [("systemd", "cgroupfs"), ("cgroupfs", "systemd")] {
+        let drop_in = |driver: &str, parent: &str| format!("[cgroup]\ndriver = {driver:?}\nparent = {parent:?}\n");
+        peapod_with(&Options::new(), async |daemon| {
+            let slice = daemon.cgroup();
+            let parent = |driver: &str| if driver == "systemd" { slice.clone() } else { slice.replace(".slice", "") };
+            let configure = |driver: &str| {
+                let dir = daemon.path("config.d");
+                std::fs::create_dir_all(&dir).unwrap();
+                std::fs::write(dir.join("driver.toml"), drop_in(driver, &parent(driver))).unwrap();
+            };
+            let dirs = |container: &Container<'_>, driver: &str| {
+                let name =
+                    if driver == "systemd" { format!("peapod-{}.scope", container.id) } else { container.id.clone() };
+                cgroups::dirs(&format!("{}/{name}", parent(driver))).len()
+            };
+            daemon.kill().await;
+            configure(before);
+            daemon.start_again().await;
+            let pod = daemon.pod("old").run().await;
+            let running = pod.container("running").sh("sleep 1000").start().await;
+            let waiting = pod.container("waiting").sh("sleep 1000").create().await;
+            assert_eq!(dirs(&running, before), 1);
+
+            daemon.kill().await;
+            configure(after);
+            daemon.start_again().await;
+            assert_eq!(running.exec("echo hi").await, "hi\n");
+            waiting.start().await.unwrap();
+            let late = pod.container("late").sh("sleep 1000").start().await;
+            let other = daemon.pod("new").run().await;
+            let new = other.container("new").sh("sleep 1000").start().await;
+            assert_eq!([dirs(&waiting, before), dirs(&late, before), dirs(&new, after)], [1, 1, 1]);
+            running.stop(0).await.unwrap();
+            kill(pod.shim_pid());
+            late.wait_exit().await;
+            pod.remove().await.unwrap();
+            other.remove().await.unwrap();
+            for driver in [before, after] {
+                assert_eq!([&running, &waiting, &late, &new].map(|container| dirs(container, driver)), [0; 4]);
+                cgroups::remove_parent(&parent(driver));
+            }
+        });
+    }
+}
