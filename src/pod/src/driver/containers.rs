@@ -194,10 +194,8 @@ impl Driver {
         let Life::Made(made) = &mut entry.life else { return };
         let running = match made.record.phase {
             ContainerPhase::Created | ContainerPhase::Exited(_) => {
-                if let Some(waiter) = waiter {
-                    answer::one(waiter, Ok(()));
-                }
-                return;
+                // Its end may be on its way to the disk: whoever is told can look at it.
+                return self.then(|_, _| answer::all(&mut waiter.into_iter().collect(), &Ok(())));
             }
             // Its stop goes out as soon as it is started.
             ContainerPhase::Starting => false,

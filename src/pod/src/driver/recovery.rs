@@ -43,7 +43,7 @@ impl Driver {
         for id in all {
             self.container_changed(&id);
         }
-        self.finish_recovery();
+        self.finish_recovery_when_recorded();
         self.stop_requested(None);
     }
 
@@ -92,7 +92,12 @@ impl Driver {
                 self.begin_clean_up();
             }
         }
-        self.finish_recovery();
+        self.finish_recovery_when_recorded();
+    }
+
+    /// What was found is on disk and shown before anyone is answered by it.
+    fn finish_recovery_when_recorded(&mut self) {
+        self.then(|driver, _| driver.finish_recovery());
     }
 
     /// From here on the pod is like any other.
