@@ -32,9 +32,16 @@ pub fn peapod_with(options: &Options, test: impl AsyncFnOnce(&Daemon)) {
     }
 }
 
-/// Runs a test once with each OCI runtime as the default handler.
+/// Runs a test once with each OCI runtime as the default handler: crun and runc, or those that PEAPOD_TEST_RUNTIMES names.
+///
+/// # Panics
+/// When the test does.
 pub fn on_each_runtime(mut test: impl AsyncFnMut(&Daemon)) {
-    for handler in ["crun", "runc"] {
+    let chosen = std::env::var("PEAPOD_TEST_RUNTIMES").unwrap_or_else(|_| "crun runc".to_owned());
+    let handlers: Vec<&str> =
+        ["crun", "runc"].into_iter().filter(|name| chosen.split(' ').any(|c| c == *name)).collect();
+    assert!(!handlers.is_empty(), "PEAPOD_TEST_RUNTIMES={chosen}: crun, runc, or both");
+    for handler in handlers {
         eprintln!("with {handler}:");
         peapod_with(&Options::new().handler(handler), async |daemon| test(daemon).await);
     }

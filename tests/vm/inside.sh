@@ -13,26 +13,33 @@ export PEAPOD_BIN=/usr/bin/peapod PEAPOD_SHIM=/usr/libexec/peapod/containerd-shi
 . "$here/../../scripts/env.sh"
 mkdir -p "$NODE_DIR"; touch "$NODE_DIR/ready"
 failed=0
-timed() { local start=$SECONDS; "$@" || failed=1; echo "--- ${*##*/}: $((SECONDS - start)) s"; }
-integration() {         # DRIVER WORD...
-    echo "=== the integration tests with the cgroup driver $1"
-    PEAPOD_CGROUP_DRIVER=$1 "$tools/integration" "${@:2}"
+timed() { local start=$SECONDS; "$@" || failed=1; echo "--- $((SECONDS - start)) s"; }
+integration() {         # DRIVER RUNTIMES WORD...
+    echo "=== integration tests: cgroup driver $1, $2"
+    PEAPOD_CGROUP_DRIVER=$1 PEAPOD_TEST_RUNTIMES=$2 timed "$tools/integration" "${@:3}"
 }
-each_driver() { local driver; for driver in $DRIVERS; do timed integration "$driver" "$@"; done; }
+unit() {                # DRIVER
+    echo "=== the systemd unit: cgroup driver $1"
+    timed "$here/unit.sh" "$1"
+}
+
+# One pod with all that a driver does differently: its life, a command, statistics, limits, no memory left.
+few=(lifecycle::a_pod_lives exec::output_and_code resources::usage_of resources::limits_are_set exits::no_memory_left)
+# What has to do with cgroups, processes, the kernel's version or systemd.
+most=(cgroups:: lifecycle:: restart:: exits:: resources:: exec:: shims:: sharing:: status:: wiped:: reboot:: security:: apparmor::)
 
 "$here/../registry.sh" start || exit
-unit() {
-    echo "=== the systemd unit, with the cgroup driver $1"
-    "$here/unit.sh" "$1"
-}
 case $1 in
-smoke) each_driver lifecycle::a_pod_lives_and_dies
-    timed unit "${DRIVERS%% *}" ;;
+smoke) for driver in $DRIVERS; do integration "$driver" crun "${few[@]}"; done
+    unit "${DRIVERS##* }" ;;
 full) export FULL=1
-    each_driver
-    for driver in $DRIVERS; do timed unit "$driver"; done ;;
-unit) for driver in $DRIVERS; do timed unit "$driver"; done ;;
-words) each_driver "${@:2}" ;;
+    for driver in $DRIVERS; do
+        integration "$driver" crun "${most[@]}"
+        integration "$driver" runc "${few[@]}" restart::a_killed_daemon exits::
+        unit "$driver"
+    done ;;
+unit) for driver in $DRIVERS; do unit "$driver"; done ;;
+words) for driver in $DRIVERS; do integration "$driver" "$RUNTIMES" "${@:2}"; done ;;
 *) echo "inside.sh: smoke, full, unit or words" >&2; exit 2 ;;
 esac
 journalctl -b --no-pager >"$OUT/journal.log"

@@ -4,7 +4,8 @@
 # Installs the built programs as `make install` does, then runs inside.sh in the machine, which says what is tested. Needs
 # the programs, the integration tests' binary (PEAPOD_TESTS) and the registry's images, all made by scripts/test.sh before.
 #
-# DRIVERS    of cgroups for the integration tests (default: cgroupfs systemd)
+# DRIVERS    of cgroups (default: cgroupfs systemd)
+# RUNTIMES   the OCI runtimes of `words` (default: crun runc)
 # The daemon's log and the machine's journal are in target/vm/out afterwards.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -23,6 +24,6 @@ cp -r "$target/registry" "$stage/usr/lib/peapod-tests/registry"
 
 case $1 in full) limit=3600 ;; *) limit=1500 ;; esac
 "$here/vm.sh" --share "$root" --share "$target" --share "$out:rw" --cwd "$root" --timeout "$limit" \
-    --env "FULL=${FULL:-}" --env "DRIVERS=${DRIVERS:-cgroupfs systemd}" --env "CARGO_TARGET_DIR=$target" --env "OUT=$out" \
+    --env "FULL=${FULL:-}" --env "DRIVERS=${DRIVERS:-cgroupfs systemd}" --env "RUNTIMES=${RUNTIMES:-crun runc}" --env "CARGO_TARGET_DIR=$target" --env "OUT=$out" \
     --env "RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}" --env "PEAPOD_TEST_SLOW=${PEAPOD_TEST_SLOW:-10}" \
     -- "$here/inside.sh" "$@"

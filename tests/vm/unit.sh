@@ -8,10 +8,10 @@ ok() { passed=$((passed + 1)); echo "ok      $1"; }
 bad() { failed=$((failed + 1)); echo "FAILED  $*"; }
 is() { if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: wanted \"$2\", got \"$3\""; fi; }
 check() { local what=$1; shift; if "$@"; then ok "$what"; else bad "$what"; fi; }
-until_ok() {            # WHAT CMD...: at most 60 s
-    local what=$1 limit=$((SECONDS + 60)); shift
+until_ok() {            # WHAT CMD...: at most 180 s, for a machine with other work
+    local what=$1 limit=$((SECONDS + 180)); shift
     until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $limit ] || { bad "$what: waited 60 s for: $*"; return 1; }
+        [ $SECONDS -lt $limit ] || { bad "$what: waited in vain for: $*"; return 1; }
         sleep 0.1
     done
 }
