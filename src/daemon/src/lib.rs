@@ -17,6 +17,9 @@ use anyhow::Context as _;
 
 pub use args::{LogFormat, ServeArgs};
 
+/// At least so many threads answer: on a small node, two that work through a start or write a file must not hold up a list.
+const THREADS: usize = 4;
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -36,8 +39,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(cores.max(THREADS))
         .thread_name("peapod")
         .build()
         .context("threads can't be started")?;
