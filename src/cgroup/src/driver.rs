@@ -106,16 +106,38 @@ impl Driver {
     }
 
     /// What runtimes are told besides, as annotations. crun would put the processes into a group below the scope. A scope that failed,
-    /// which one of a killed container has for systemd, would be listed until somebody resets it.
+    /// which one of a killed container has for systemd, would be listed until somebody resets it. Limits that systemd does not know, and
+    /// crun 1.8 tells it none but the share of processors, are lifted by every `systemctl daemon-reload`. Of tasks a scope has a limit by
+    /// default, which is no business of systemd's here.
     #[must_use]
-    pub fn annotations(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Cgroupfs => &[],
-            Self::Systemd => {
-                &[("run.oci.systemd.subgroup", ""), ("org.systemd.property.CollectMode", "'inactive-or-failed'")]
-            }
+    pub fn annotations(self, limits: Limits) -> Vec<(&'static str, String)> {
+        if self == Self::Cgroupfs {
+            return Vec::new();
         }
+        let number = |value: u64| format!("uint64 {value}");
+        let mut all = vec![
+            ("run.oci.systemd.subgroup", String::new()),
+            ("org.systemd.property.CollectMode", "'inactive-or-failed'".to_owned()),
+            ("org.systemd.property.TasksMax", number(u64::MAX)),
+        ];
+        all.extend(limits.memory.map(|bytes| ("org.systemd.property.MemoryMax", number(bytes))));
+        if let Some((quota, period)) = limits.cpu {
+            let per_second = u128::from(quota) * 1_000_000 / u128::from(period.max(1));
+            let per_second = u64::try_from(per_second).unwrap_or(u64::MAX);
+            all.push(("org.systemd.property.CPUQuotaPerSecUSec", number(per_second)));
+            all.push(("org.systemd.property.CPUQuotaPeriodUSec", number(period)));
+        }
+        all
     }
+}
+
+/// What systemd has to be told about a container; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Microseconds of processors, in a period of so many.
+    pub cpu: Option<(u64, u64)>,
 }
 
 impl std::str::FromStr for Driver {
@@ -211,6 +233,22 @@ mod tests {
         for text in ["", "a:b:c", "a.slice:b", "/a/../b", "relative"] {
             assert_eq!(of_runtime_path(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn systemd_knows_the_limits() {
+        let limits = Limits { memory: Some(64 << 20), cpu: Some((50_000, 100_000)) };
+        assert!(Driver::Cgroupfs.annotations(limits).is_empty());
+        let told = Driver::Systemd.annotations(limits);
+        for (name, value) in [
+            ("MemoryMax", "uint64 67108864"),
+            ("CPUQuotaPerSecUSec", "uint64 500000"),
+            ("CPUQuotaPeriodUSec", "uint64 100000"),
+            ("TasksMax", "uint64 18446744073709551615"),
+        ] {
+            assert!(told.iter().any(|(key, told)| key.ends_with(name) && told == value), "{name}: {told:?}");
+        }
+        assert_eq!(Driver::Systemd.annotations(Limits::default()).len(), 3);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod oom;
 mod stats;
 mod table;
 
-pub use driver::{Driver, of_runtime_path};
+pub use driver::{Driver, Limits, of_runtime_path};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
