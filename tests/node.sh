@@ -162,7 +162,9 @@ down() {
 
 case ${1:-} in
 up) up ;;
-spawn) enter_cgroups; exec unshare -m -n -p -i -u -C -f --mount-proc --kill-child bash "$self" init ;;
+# A cgroup namespace is rooted where its maker sits. Version 2 then wants no process left there, not even this one.
+spawn) enter_cgroups; exec unshare -C bash "$self" spawn-in-cgroup ;;
+spawn-in-cgroup) ! pure_v2 || enter_cgroups leaf; exec unshare -m -n -p -i -u -f --mount-proc --kill-child bash "$self" init ;;
 init) init ;;
 run) shift; [ $# -gt 0 ] || die "run what?"; run "$@" ;;
 down) down ;;

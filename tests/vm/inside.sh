@@ -28,11 +28,24 @@ few=(lifecycle::a_pod_lives exec::output_and_code resources::usage_of resources:
 # What has to do with cgroups, processes, the kernel's version or systemd.
 most=(cgroups:: lifecycle:: restart:: exits:: resources:: exec:: shims:: sharing:: status:: wiped:: reboot:: security:: apparmor::)
 
+# A test node on cgroup v2: controllers handed down, processes in a leaf, nothing left.
+node() {
+    echo "=== a test node"
+    local found
+    found=$(NODE=inner NODE_DIR=/var/tmp/inner "$here/../node.sh" with sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/cgroup.subtree_control')
+    if grep -qx 0::/node <<<"$found" && grep -qw memory <<<"$found" && [ ! -e /sys/fs/cgroup/inner ]; then
+        echo "counted 1 passed, 0 failed"
+    else
+        echo "found: $found"; echo "counted 0 passed, 1 failed"; return 1
+    fi
+}
+
 "$here/../registry.sh" start || exit
 case $1 in
 smoke) for driver in $DRIVERS; do integration "$driver" crun "${few[@]}"; done
     unit "${DRIVERS##* }" ;;
 full) export FULL=1
+    timed node
     for driver in $DRIVERS; do
         integration "$driver" crun "${most[@]}"
         integration "$driver" runc "${few[@]}" restart::a_killed_daemon exits::
