@@ -136,3 +136,24 @@ fn a_daemon_with_another_driver_takes_over() {
         });
     }
 }
+
+/// systemd writes its own idea of a scope's limits whenever it reads its units again.
+#[test]
+fn limits_outlive_a_reload_of_systemd() {
+    if !cgroups::by_systemd() {
+        return;
+    }
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("reload").run().await;
+        let limit = |limits: &mut v1::LinuxContainerResources| {
+            (limits.memory_limit_in_bytes, limits.cpu_period, limits.cpu_quota) = (64 << 20, 100_000, 50_000);
+        };
+        let container = pod.container("main").sh("sleep 1000").resources(limit).start().await;
+        let dir = format!("{}/{}", daemon.cgroup(), container.cgroup_name());
+        let read = |file: &str| std::fs::read_to_string(cgroups::dirs(&dir)[0].join(file)).unwrap().trim().to_owned();
+        let limits = || ["memory.max", "cpu.max", "pids.max"].map(read);
+        assert_eq!(limits(), ["67108864", "50000 100000", "max"]);
+        let _ = cgroups::systemctl(&["daemon-reload"]);
+        assert_eq!(limits(), ["67108864", "50000 100000", "max"]);
+    });
+}
