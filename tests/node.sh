@@ -58,9 +58,11 @@ enter_cgroups() {
 }
 
 remove_cgroups() {
-    local c try
+    local c try state
     for c in $(node_cgroups); do
         [ -d "$c" ] || continue
+        # A daemon or shim that ended in the middle of a kill left it frozen, and what is frozen does not die.
+        for state in $(find "$c" -name freezer.state 2>/dev/null); do echo THAWED 2>/dev/null >"$state" || :; done
         for try in $(seq 50); do
             find "$c" -depth -type d -exec rmdir {} + 2>/dev/null || :
             [ -d "$c" ] || break
