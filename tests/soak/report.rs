@@ -42,6 +42,7 @@ pub(crate) fn print(report: &Report, options: &Options) {
     }
     row("ListPodSandbox", &report.lists.pods, "");
     row("ListContainers", &report.lists.containers, "");
+    row("a pause between, too late", &report.lists.late, "");
 
     println!("\nerrors");
     for ((name, code), (count, words)) in report.book.errors() {
