@@ -126,13 +126,15 @@ fn pod_init_is_no_way_out() {
             .start()
             .await;
         assert_eq!(container.exec("ls -A /proc/1/root/ 2>/dev/null | head").await, "", "its root shows something");
-        assert_eq!(container.exec("ls -A /proc/1/fd 2>/dev/null").await, "", "it has descriptors");
+        // Where AppArmor is on, the looks themselves are refused.
+        assert_eq!(container.exec("ls -A /proc/1/fd 2>/dev/null; true").await, "", "it has descriptors");
         assert_eq!(
             container.exec("cat /proc/1/environ 2>/dev/null | tr '\\0' '\\n'").await,
             "",
             "it has an environment"
         );
-        assert_eq!(container.exec("ls -A /proc/1/cwd/ 2>/dev/null").await, "", "its working directory shows something");
+        let directory = container.exec("ls -A /proc/1/cwd/ 2>/dev/null; true").await;
+        assert_eq!(directory, "", "its working directory shows something");
         assert_eq!(container.exec("(echo x >>/proc/1/exe) 2>/dev/null || echo refused").await, "refused\n");
         let caps = container.exec("grep -h -E '^(CapEff|CapPrm|CapBnd|NoNewPrivs|Seccomp):' /proc/1/status").await;
         for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
