@@ -23,7 +23,8 @@ finish() {
 must() { local what=$1; shift; if output=$("$@" 2>/tmp/stderr); then ok "$what"; else bad "$what: $(cat /tmp/stderr)"; finish; exit 1; fi; }
 crictl() { timeout 120 /usr/lib/peapod-tests/crictl --config /etc/peapod/crictl.yaml -t 60s "$@"; }
 
-dir=/var/tmp/unit; mkdir -p "$dir/logs" /etc/peapod
+# Another driver's run before this one has logs of the same names.
+dir=/var/tmp/unit; rm -rf "$dir"; mkdir -p "$dir/logs" /etc/peapod
 echo "[cgroup]"$'\n'"driver = \"$driver\"" >/etc/peapod/config.toml
 main() { systemctl show -P MainPID peapod; }
 answers() { peapod ps; }
