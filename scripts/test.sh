@@ -118,7 +118,7 @@ main() {
             vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;
             vm-full) step vm-image tests/vm/image.sh && step vm-full in_vm full ;;
             esac ;;
-        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet bench" >&2; exit 2 ;;
+        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet bench load vm vm-full" >&2; exit 2 ;;
         esac
     done
     echo
