@@ -31,5 +31,6 @@ mod security;
 mod sharing;
 mod shims;
 mod status;
+mod turns;
 mod upgrade;
 mod wiped;

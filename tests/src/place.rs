@@ -12,6 +12,8 @@ use crate::{Options, Programs, cgroups};
 /// Where one daemon lives. The folders are gone when it is dropped.
 pub(crate) struct Place {
     dir: TempDir,
+    /// As everywhere, on a tmpfs.
+    run: TempDir,
     slot: u16,
 }
 
@@ -19,9 +21,9 @@ impl Place {
     pub(crate) fn new(options: &Options) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Short: paths of unix sockets have 107 bytes.
-        let dir = tempfile::Builder::new().prefix("t").rand_bytes(4).tempdir_in(&Programs::get().node);
-        let place =
-            Self { dir: dir.expect("the node's folder takes no folder"), slot: NEXT.fetch_add(1, Ordering::Relaxed) };
+        let folder = |at: &Path| tempfile::Builder::new().prefix("t").rand_bytes(4).tempdir_in(at).unwrap();
+        let (dir, run) = (folder(&Programs::get().node), folder(Path::new("/run")));
+        let place = Self { dir, run, slot: NEXT.fetch_add(1, Ordering::Relaxed) };
         fs::create_dir_all(place.netns_dir()).unwrap();
         if let Some(mib) = options.state_disk {
             let (root, size) = (place.state_root(), format!("size={mib}m"));
@@ -55,7 +57,7 @@ impl Place {
     }
 
     pub(crate) fn run_root(&self) -> PathBuf {
-        self.path("run")
+        self.run.path().to_path_buf()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

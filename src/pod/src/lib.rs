@@ -22,6 +22,7 @@ mod sandbox;
 mod shim;
 mod stage;
 mod sweep;
+mod turns;
 mod view;
 
 pub use config::{Config, OciRuntime, Patience};

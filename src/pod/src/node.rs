@@ -19,6 +19,7 @@ use crate::id::{ContainerId, PodId};
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::turns::Turns;
 use crate::view::{PodEntry, Snapshot};
 
 /// The node.
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.
     pub(crate) said: Mutex<HashSet<Note>>,
+    /// At starting and removing containers.
+    pub(crate) turns: Turns,
     /// Compiled system call filters.
     pub(crate) filters: Programs,
 }

@@ -28,6 +28,7 @@ use crate::recover;
 use crate::registry::Registry;
 use crate::shim::Launcher;
 use crate::sweep::{Known, Sweep};
+use crate::turns::Turns;
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
 /// How many owners of a pod's name may vanish while a pod of that name is asked for.
@@ -93,6 +94,7 @@ impl Pods {
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
+            turns: Turns::of_processors(),
             filters: container::Programs::default(),
             patience: Mutex::new(config.patience),
             config,

@@ -155,7 +155,7 @@ impl Driver {
                         namespaces,
                         target,
                     };
-                    let outcome = container::start(&node, &shim, input).await;
+                    let outcome = node.turns.take(container::start(&node, &shim, input)).await;
                     Done::Started(id, outcome)
                 });
             }
@@ -258,7 +258,7 @@ impl Driver {
                 let (node, pod, shim) = (Arc::clone(&self.node), self.pod.id.clone(), self.pod.shim.clone());
                 let id = id.clone();
                 self.tasks.spawn(async move {
-                    let outcome = container::remove(&node, shim.filter(|_| held), &pod, &id).await;
+                    let outcome = node.turns.take(container::remove(&node, shim.filter(|_| held), &pod, &id)).await;
                     Done::Removed(id, outcome)
                 });
             }
