@@ -1,5 +1,7 @@
 //! What has to hold.
 
+use crate::book::Times;
+use crate::lists::Answered;
 use crate::options::Options;
 use crate::report::Report;
 
@@ -12,7 +14,7 @@ const IDLE_SHIM: u64 = 2 << 10;
 const BUSY_SHIM: u64 = 2560;
 /// KiB that a shim may hold more at the end than in the middle: the most that it had to do at once differs a little.
 const SHIM_GROWTH: u64 = 128;
-/// Milliseconds of 99 of 100 lists.
+/// Milliseconds of 99 of 100 lists, without what the machine keeps the client from its processor.
 const LISTS: f64 = 5.0;
 
 /// Prints each promise and whether it was kept; answers whether all were.
@@ -27,16 +29,17 @@ pub(crate) fn print(report: &Report, options: &Options) -> bool {
     let lists = &report.lists;
     let wrong = lists.incomplete + lists.errors.len();
     check(
-        format!("every list is complete: {wrong} of {} are not", 2 * lists.pods.len()),
-        wrong == 0 && lists.pods.len() > 0,
+        format!("every list is complete: {wrong} of {} are not", 2 * lists.pods.seen.len()),
+        wrong == 0 && lists.pods.seen.len() > 0,
     );
-    let p99 = lists.pods.percentile(99).max(lists.containers.percentile(99));
     if options.strict {
-        let late = lists.late.percentile(99);
+        let worst =
+            |of: fn(&Answered) -> &Times| of(&lists.pods).percentile(99).max(of(&lists.containers).percentile(99));
+        let (served, seen) = (worst(|answered| &answered.served), worst(|answered| &answered.seen));
         let what = format!(
-            "99 of 100 lists take less than {LISTS} ms: {p99:.2}; the machine woke their client up to {late:.2} late"
+            "99 of 100 lists take less than {LISTS} ms: {served:.2}; {seen:.2} with the client's own waits for a processor"
         );
-        check(what, p99 < LISTS);
+        check(what, served < LISTS);
     }
 
     for phase in ["loops", "commands"] {
