@@ -147,13 +147,25 @@ fn limits_outlive_a_reload_of_systemd() {
         let pod = daemon.pod("reload").run().await;
         let limit = |limits: &mut v1::LinuxContainerResources| {
             (limits.memory_limit_in_bytes, limits.cpu_period, limits.cpu_quota) = (64 << 20, 100_000, 50_000);
+            limits.unified.insert("memory.high".to_owned(), (48 << 20).to_string());
         };
         let container = pod.container("main").sh("sleep 1000").resources(limit).start().await;
         let dir = format!("{}/{}", daemon.cgroup(), container.cgroup_name());
         let read = |file: &str| std::fs::read_to_string(cgroups::dirs(&dir)[0].join(file)).unwrap().trim().to_owned();
-        let limits = || ["memory.max", "cpu.max", "pids.max"].map(read);
-        assert_eq!(limits(), ["67108864", "50000 100000", "max"]);
+        let limits = || ["memory.max", "memory.high", "memory.swap.max", "cpu.max", "pids.max"].map(read);
+        let before = ["67108864", "50331648", "0", "50000 100000", "max"];
+        assert_eq!(limits(), before);
         let _ = cgroups::systemctl(&["daemon-reload"]);
-        assert_eq!(limits(), ["67108864", "50000 100000", "max"]);
+        assert_eq!(limits(), before);
+
+        let change = |limits: &mut v1::LinuxContainerResources| {
+            (limits.memory_limit_in_bytes, limits.cpu_quota) = (96 << 20, 75_000);
+            limits.unified.insert("memory.high".to_owned(), "max".to_owned());
+        };
+        container.update(change).await.unwrap();
+        let after = ["100663296", "max", "0", "75000 100000", "max"];
+        assert_eq!(limits(), after);
+        let _ = cgroups::systemctl(&["daemon-reload"]);
+        assert_eq!(limits(), after);
     });
 }

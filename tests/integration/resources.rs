@@ -28,17 +28,6 @@ fn memory(container: &Container<'_>) -> String {
     read(container, "memory", "memory.limit_in_bytes", "memory.max")
 }
 
-async fn update(container: &Container<'_>, change: impl FnOnce(&mut v1::LinuxContainerResources)) {
-    let mut linux = v1::LinuxContainerResources::default();
-    change(&mut linux);
-    let request = v1::UpdateContainerResourcesRequest {
-        container_id: container.id.clone(),
-        linux: Some(linux),
-        ..Default::default()
-    };
-    container.pod.daemon.runtime().update_container_resources(request).await.unwrap();
-}
-
 #[test]
 fn limits_are_set_shown_and_changed() {
     on_each_runtime(async |daemon| {
@@ -58,7 +47,7 @@ fn limits_are_set_shown_and_changed() {
         assert!(read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"));
         let shown = container.status().await.resources.unwrap().linux.unwrap();
         assert_eq!((shown.memory_limit_in_bytes, shown.cpu_quota, shown.cpu_shares), (64 << 20, 50_000, 512));
-        update(&container, |limits| limits.memory_limit_in_bytes = 96 << 20).await;
+        container.update(|limits| limits.memory_limit_in_bytes = 96 << 20).await.unwrap();
         assert_eq!(memory(&container), (96 << 20).to_string());
         // What was not said stays.
         assert!(read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"));
@@ -77,7 +66,7 @@ fn limits_of_what_has_not_started() {
             .resources(|limits| limits.memory_limit_in_bytes = 64 << 20)
             .create()
             .await;
-        update(&container, |limits| limits.memory_limit_in_bytes = 80 << 20).await;
+        container.update(|limits| limits.memory_limit_in_bytes = 80 << 20).await.unwrap();
         container.start().await.unwrap();
         assert_eq!(memory(&container), (80 << 20).to_string());
     });

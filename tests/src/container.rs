@@ -181,6 +181,18 @@ impl Container<'_> {
         self.pod.daemon.runtime().stop_container(request).await.map(drop)
     }
 
+    /// Changes its limits.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn update(&self, change: impl FnOnce(&mut v1::LinuxContainerResources)) -> Result<(), Status> {
+        let mut linux = v1::LinuxContainerResources::default();
+        change(&mut linux);
+        let (container_id, linux) = (self.id.clone(), Some(linux));
+        let request = v1::UpdateContainerResourcesRequest { container_id, linux, ..Default::default() };
+        self.pod.daemon.runtime().update_container_resources(request).await.map(drop)
+    }
+
     /// Removes it.
     ///
     /// # Errors

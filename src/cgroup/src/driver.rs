@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::{DriverError, Hierarchy, PathError};
+use crate::{DriverError, Hierarchy, Limits, PathError};
 
 /// A way of making containers' groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,34 +110,21 @@ impl Driver {
     /// crun 1.8 tells it none but the share of processors, are lifted by every `systemctl daemon-reload`. Of tasks a scope has a limit by
     /// default, which is no business of systemd's here.
     #[must_use]
-    pub fn annotations(self, limits: Limits) -> Vec<(&'static str, String)> {
+    pub fn annotations(self, limits: &Limits) -> Vec<(String, String)> {
         if self == Self::Cgroupfs {
             return Vec::new();
         }
         let number = |value: u64| format!("uint64 {value}");
-        let mut all = vec![
+        let settings = [
             ("run.oci.systemd.subgroup", String::new()),
             ("org.systemd.property.CollectMode", "'inactive-or-failed'".to_owned()),
             ("org.systemd.property.TasksMax", number(u64::MAX)),
         ];
-        all.extend(limits.memory.map(|bytes| ("org.systemd.property.MemoryMax", number(bytes))));
-        if let Some((quota, period)) = limits.cpu {
-            let per_second = u128::from(quota) * 1_000_000 / u128::from(period.max(1));
-            let per_second = u64::try_from(per_second).unwrap_or(u64::MAX);
-            all.push(("org.systemd.property.CPUQuotaPerSecUSec", number(per_second)));
-            all.push(("org.systemd.property.CPUQuotaPeriodUSec", number(period)));
-        }
-        all
+        let unlimited = Limits::default().properties();
+        let told = limits.properties().into_iter().filter(|property| !unlimited.contains(property));
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        settings.chain(told.map(|(name, value)| (format!("org.systemd.property.{name}"), number(value)))).collect()
     }
-}
-
-/// What systemd has to be told about a container; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// Bytes.
-    pub memory: Option<u64>,
-    /// Microseconds of processors, in a period of so many.
-    pub cpu: Option<(u64, u64)>,
 }
 
 impl std::str::FromStr for Driver {
@@ -237,18 +224,29 @@ mod tests {
 
     #[test]
     fn systemd_knows_the_limits() {
-        let limits = Limits { memory: Some(64 << 20), cpu: Some((50_000, 100_000)) };
-        assert!(Driver::Cgroupfs.annotations(limits).is_empty());
-        let told = Driver::Systemd.annotations(limits);
+        let limits = Limits {
+            memory_max: Some(64 << 20),
+            swap_max: Some(0),
+            memory_high: Some(48 << 20),
+            memory_min: Some(1 << 20),
+            cpu: Some((50_000, 100_000)),
+            ..Limits::default()
+        };
+        assert!(Driver::Cgroupfs.annotations(&limits).is_empty());
+        let told = Driver::Systemd.annotations(&limits);
         for (name, value) in [
             ("MemoryMax", "uint64 67108864"),
+            ("MemorySwapMax", "uint64 0"),
+            ("MemoryHigh", "uint64 50331648"),
+            ("MemoryMin", "uint64 1048576"),
             ("CPUQuotaPerSecUSec", "uint64 500000"),
             ("CPUQuotaPeriodUSec", "uint64 100000"),
             ("TasksMax", "uint64 18446744073709551615"),
         ] {
-            assert!(told.iter().any(|(key, told)| key.ends_with(name) && told == value), "{name}: {told:?}");
+            let name = format!("org.systemd.property.{name}");
+            assert!(told.iter().any(|(key, told)| *key == name && told == value), "{name}: {told:?}");
         }
-        assert_eq!(Driver::Systemd.annotations(Limits::default()).len(), 3);
+        assert_eq!((told.len(), Driver::Systemd.annotations(&Limits::default()).len()), (9, 3));
     }
 
     #[test]

@@ -9,15 +9,17 @@ mod error;
 mod files;
 mod group;
 mod hierarchy;
+mod limits;
 mod nursery;
 mod oom;
 mod stats;
 mod table;
 
-pub use driver::{Driver, Limits, of_runtime_path};
+pub use driver::{Driver, of_runtime_path};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
+pub use limits::Limits;
 pub use nursery::Nursery;
 pub use oom::OomWatch;
 pub use stats::Stats;

@@ -22,6 +22,7 @@ mod sandbox;
 mod shim;
 mod stage;
 mod sweep;
+mod systemd;
 mod turns;
 mod view;
 

@@ -4,6 +4,7 @@ mod create;
 mod devices;
 mod exec;
 mod fate;
+mod limits;
 mod mounts;
 mod remove;
 mod seccomp;

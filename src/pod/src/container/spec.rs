@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use peapod_cgroup::{Driver, Limits};
+use peapod_cgroup::Driver;
 use peapod_image::{Image, Rootfs};
 use peapod_shim_protocol::extension::Namespaces;
-use peapod_spec::container::{ContainerSpec, Resources, SeccompProfile};
+use peapod_spec::container::{ContainerSpec, SeccompProfile};
 use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_spec::{
-    HostDevice, ImageDefaults, Inputs, NamespacePaths, PidNamespace, ResolvedMount, SpecError, UserError, oci_config,
+    HostDevice, ImageDefaults, Inputs, NamespacePaths, PidNamespace, ResolvedMount, SpecError, UserError,
+    linux_resources, oci_config,
 };
 
-use super::{devices, mounts};
+use super::{devices, limits, mounts};
 use crate::error::Error;
 use crate::node::Node;
 use crate::sandbox;
@@ -71,8 +72,8 @@ pub(super) fn config(
     namespaces: &NamespacePaths,
     (driver, group): (Driver, &str),
 ) -> Result<peapod_spec::Config, Error> {
-    let settings = driver.annotations(limits(&spec.resources));
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let settings = driver.annotations(&limits::of(&linux_resources(&spec.resources, &node.facts)));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     oci_config(&Inputs {
         pod,
         container: spec,
@@ -91,18 +92,6 @@ pub(super) fn config(
         apparmor: looked.apparmor.as_deref(),
     })
     .map_err(|error| invalid(&error))
-}
-
-/// What is above zero: anything else is no limit.
-fn limits(resources: &Resources) -> Limits {
-    /// The kernel's.
-    const PERIOD: u64 = 100_000;
-    let set = |value: i64| u64::try_from(value).ok().filter(|value| *value != 0);
-    let quota = set(resources.cpu_quota);
-    Limits {
-        memory: set(resources.memory_limit),
-        cpu: quota.map(|quota| (quota, set(resources.cpu_period).unwrap_or(PERIOD))),
-    }
 }
 
 /// Where a container's namespaces are. `target` is the process whose PID namespace it shares, for `PidMode::Target`.

@@ -271,25 +271,24 @@ impl Driver {
 
     pub(super) fn update_requested(&mut self, id: &ContainerId, change: &Resources, answer: Waiter<()>) {
         let (node, shim) = (Arc::clone(&self.node), self.pod.shim.clone());
-        let Some((entry, phase)) = self.pod.containers.get_mut(id).and_then(|entry| {
-            let phase = entry.phase()?.clone();
-            Some((entry, phase))
-        }) else {
+        let Some((entry, made)) = self.pod.containers.get(id).and_then(|entry| Some((entry, entry.made()?))) else {
             return answer::one(answer, Err(Error::no_container(id.as_str())));
         };
         let merged = peapod_spec::update_resources(&entry.spec.resources, change);
-        let shim = match (phase, shim) {
+        let shim = match (&made.record.phase, shim) {
             (ContainerPhase::Created, _) => None,
             (ContainerPhase::Running { .. }, Some(shim)) => Some(shim),
             (phase, _) => {
                 let need = "limits can only be changed while it is created or running";
-                return answer::one(answer, Err(precondition(id, &phase, need)));
+                return answer::one(answer, Err(precondition(id, phase, need)));
             }
         };
+        let by_systemd = self.pod.record.cgroup.driver == peapod_cgroup::Driver::Systemd;
+        let scope = by_systemd.then(|| made.record.cgroup.clone());
         let id = id.clone();
         self.tasks.spawn(async move {
             let outcome = match shim {
-                Some(shim) => container::update(&node, &shim, &id, &merged).await,
+                Some(shim) => container::update(&node, &shim, &id, scope.as_deref(), &merged).await,
                 None => Ok(()),
             };
             Done::Updated { id, merged: Box::new(merged), outcome, answer }
