@@ -40,10 +40,8 @@ pub(crate) fn print(report: &Report, options: &Options) {
     for (name, calls) in report.book.calls() {
         row(name, &calls.times, &format!("{:>10}{:>10}", calls.retried, calls.given_up));
     }
-    for (name, answered) in [("ListPodSandbox", &report.lists.pods), ("ListContainers", &report.lists.containers)] {
-        row(name, &answered.seen, "");
-        row("  less the client's waits", &answered.served, "");
-    }
+    row("ListPodSandbox", &report.lists.pods, "");
+    row("ListContainers", &report.lists.containers, "");
     row("a pause between, too late", &report.lists.late, "");
 
     println!("\nerrors");

@@ -1,7 +1,5 @@
 //! What has to hold.
 
-use crate::book::Times;
-use crate::lists::Answered;
 use crate::options::Options;
 use crate::report::Report;
 
@@ -14,7 +12,8 @@ const IDLE_SHIM: u64 = 2 << 10;
 const BUSY_SHIM: u64 = 2560;
 /// KiB that a shim may hold more at the end than in the middle: the most that it had to do at once differs a little.
 const SHIM_GROWTH: u64 = 128;
-/// Milliseconds of 99 of 100 lists, without what the machine keeps the client from its processor.
+/// Milliseconds of 99 of 100 lists, beside what the machine adds: where loops take all processors it wakes a thread that only sleeps
+/// about as late.
 const LISTS: f64 = 5.0;
 
 /// Prints each promise and whether it was kept; answers whether all were.
@@ -29,17 +28,16 @@ pub(crate) fn print(report: &Report, options: &Options) -> bool {
     let lists = &report.lists;
     let wrong = lists.incomplete + lists.errors.len();
     check(
-        format!("every list is complete: {wrong} of {} are not", 2 * lists.pods.seen.len()),
-        wrong == 0 && lists.pods.seen.len() > 0,
+        format!("every list is complete: {wrong} of {} are not", 2 * lists.pods.len()),
+        wrong == 0 && lists.pods.len() > 0,
     );
     if options.strict {
-        let worst =
-            |of: fn(&Answered) -> &Times| of(&lists.pods).percentile(99).max(of(&lists.containers).percentile(99));
-        let (served, seen) = (worst(|answered| &answered.served), worst(|answered| &answered.seen));
+        let p99 = lists.pods.percentile(99).max(lists.containers.percentile(99));
+        let late = lists.late.percentile(99);
         let what = format!(
-            "99 of 100 lists take less than {LISTS} ms: {served:.2}; {seen:.2} with the client's own waits for a processor"
+            "99 of 100 lists take less than {LISTS} ms: {p99:.2}, of which {late:.2} is how late the machine wakes a thread that only sleeps"
         );
-        check(what, served < LISTS);
+        check(what, p99 - late < LISTS);
     }
 
     for phase in ["loops", "commands"] {
