@@ -2,6 +2,7 @@
 //! which a shim leaves a container's end.
 
 pub mod exit;
+pub mod sealed;
 
 pub use containerd_shim_protos as containerd;
 

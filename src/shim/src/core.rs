@@ -11,7 +11,7 @@ use crate::container::Container;
 use crate::error::Error;
 use crate::events::Events;
 use crate::reaper::Reaper;
-use crate::runtime::{Call, Runtime};
+use crate::runtime::{Call, Runtime, Sealed};
 use crate::sandbox::Sandbox;
 
 /// Containers of one pod, ended ones included.
@@ -22,6 +22,7 @@ pub(crate) struct Core {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) reaper: Reaper,
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) hierarchy: Hierarchy,
     pub(crate) events: Events,
     pub(crate) sandbox: Sandbox,
@@ -43,11 +44,12 @@ pub(crate) struct Place {
 }
 
 impl Core {
-    pub(crate) fn new(id: String, bundle: PathBuf, hierarchy: Hierarchy) -> Self {
+    pub(crate) fn new(id: String, bundle: PathBuf, hierarchy: Hierarchy, sealed: Option<Sealed>) -> Self {
         Self {
             id,
             bundle,
             hierarchy,
+            sealed,
             reaper: Reaper::default(),
             events: Events::new(),
             sandbox: Sandbox::default(),
@@ -104,7 +106,7 @@ impl Core {
 
     /// Runs the OCI runtime.
     pub(crate) async fn run(&self, runtime: &Runtime, call: Call<'_>) -> Result<(), Error> {
-        Ok(runtime.call(&self.reaper, call).await?)
+        Ok(runtime.call(self, call).await?)
     }
 
     /// Ends the shim, once the answer to who asked for it has left.

@@ -1,18 +1,21 @@
 //! The OCI runtime, by its command line.
 
 mod message;
+mod sealed;
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::reaper::Reaper;
+pub(crate) use self::sealed::Sealed;
+use crate::core::Core;
 
 /// No runtime call takes longer, short of a broken node.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -59,9 +62,9 @@ impl<'a> Call<'a> {
 
 impl Runtime {
     /// Runs it to its end.
-    pub(crate) async fn call(&self, reaper: &Reaper, call: Call<'_>) -> Result<(), RuntimeError> {
+    pub(crate) async fn call(&self, core: &Core, call: Call<'_>) -> Result<(), RuntimeError> {
         let (action, began) = (call.action, Instant::now());
-        let outcome = self.run(reaper, &call.words.clone(), call).await;
+        let outcome = self.run(core, &call.words.clone(), call).await;
         // Commands are many, and they are no stage of a container's life.
         if action != "exec" {
             crate::log::info("OCI runtime", &[("action", &action), ("us", &began.elapsed().as_micros())]);
@@ -69,9 +72,11 @@ impl Runtime {
         outcome.inspect_err(|error| crate::log::warn("OCI runtime failed", &[("error", error)]))
     }
 
-    async fn run(&self, reaper: &Reaper, words: &Path, call: Call<'_>) -> Result<(), RuntimeError> {
+    async fn run(&self, core: &Core, words: &Path, call: Call<'_>) -> Result<(), RuntimeError> {
         let _words = Words(words);
-        let mut command = Command::new(&self.program);
+        let sealed = core.sealed.as_ref().and_then(|sealed| sealed.of(&self.program));
+        let mut command = Command::new(sealed.as_ref().unwrap_or(&self.program));
+        command.arg0(&self.program);
         if !self.root.as_os_str().is_empty() {
             command.arg("--root").arg(&self.root);
         }
@@ -88,7 +93,7 @@ impl Runtime {
                 // What it says in its log and what it says aloud end in one file.
                 .stderr(open_words(words).map_err(answer)?),
         };
-        let spawned = reaper.spawn(&mut command);
+        let spawned = core.reaper.spawn(&mut command);
         // The container's ends of its pipes: ours would keep them open.
         drop(command);
         let (pid, ended) = spawned.map_err(|source| RuntimeError::Spawn { program: self.program.clone(), source })?;

@@ -17,6 +17,7 @@ use ttrpc::asynchronous::transport::Listener;
 use crate::args::Args;
 use crate::core::Core;
 use crate::log;
+use crate::runtime::Sealed;
 use crate::server::Service;
 
 /// For the answer to who asked for the end to leave.
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("can't start: {error}"))?;
-    runtime.block_on(serve(Arc::new(Core::new(args.id.clone(), args.bundle.clone(), hierarchy))))
+    runtime.block_on(serve(Arc::new(Core::new(args.id.clone(), args.bundle.clone(), hierarchy, Sealed::from_env()))))
 }
 
 /// The daemon may end; its terminal, group and children's parent are nothing to us.

@@ -93,22 +93,26 @@ impl<'a> Begun<'a> {
     }
 
     async fn equip(self) -> Result<Equipped<'a>, Error> {
-        let launch = self.node.launcher.launch(self.id.as_str(), &self.dir, self.socket);
-        match tokio::join!(timed("pod: start shim", launch), timed("pod: network", self.attach())) {
+        match tokio::join!(timed("pod: start shim", self.launch()), timed("pod: network", self.attach())) {
             (Ok(launched), Ok(attachment)) => Ok(Equipped { begun: self, launched, attachment }),
             (Ok(launched), Err(error)) => {
                 Equipped { begun: self, launched, attachment: None }.undo().await;
                 Err(error)
             }
-            (Err(error), attached) => {
+            (Err(failure), attached) => {
                 if matches!(attached, Ok(Some(_))) {
                     self.detach().await;
                 }
-                let failure = Error::failed(format!("start {}", self.node.config.shim.display()), &error);
                 self.undo().await;
                 Err(failure)
             }
         }
+    }
+
+    async fn launch(&self) -> Result<Launched, Error> {
+        let runtime = &self.node.runtime(&self.spec.runtime_handler)?.path;
+        let launched = self.node.launcher.launch(self.id.as_str(), &self.dir, runtime, self.socket).await;
+        launched.map_err(|error| Error::failed(format!("start {}", self.node.config.shim.display()), &error))
     }
 
     /// Host ports of a pod in the node's network are the processes' own business.

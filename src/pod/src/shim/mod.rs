@@ -3,6 +3,8 @@
 mod calls;
 mod error;
 mod launch;
+mod sealed;
+mod spawner;
 mod version;
 
 pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState};

@@ -156,7 +156,7 @@ fn adopt(
 async fn undo(core: &Arc<Core>, request: &Request) {
     let args = [OsStr::new("--force"), request.id.as_ref()];
     let call = Call::new("delete", request.bundle.join("undo.log"), &args);
-    let delete = request.runtime.call(&core.reaper, call);
+    let delete = request.runtime.call(core, call);
     match tokio::time::timeout(GONE, delete).await {
         Ok(Ok(())) => {}
         // It usually never got so far.

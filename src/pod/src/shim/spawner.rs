@@ -1,0 +1,89 @@
+//! The thread whose children the shims are.
+//!
+//! All shims live in one cgroup, and moving a process there afterwards costs an RCU grace period (9 ms). So they are born there: one
+//! thread of the daemon starts them all, and sits in that group itself or starts each into it, as the node has it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use peapod_cgroup::{Cgroup, Nursery};
+use peapod_shim_protocol::sealed;
+use peapod_sys::{Born, Program};
+use tokio::sync::{mpsc, oneshot};
+
+use super::sealed::Copies;
+
+/// A shim to be started.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) pod: String,
+    pub(super) bundle: PathBuf,
+    /// The OCI runtime of the pod's containers.
+    pub(super) runtime: PathBuf,
+    /// It listens already.
+    pub(super) socket: OwnedFd,
+    /// Where its number goes.
+    pub(super) answer: oneshot::Sender<io::Result<u32>>,
+}
+
+/// What the thread has.
+struct Spawner {
+    binary: PathBuf,
+    nursery: Nursery,
+    copies: Copies,
+}
+
+/// Starts the thread, whose children are born in that group; their pidfds go to `children`. It ends when nobody can send jobs any more.
+pub(super) async fn start(
+    binary: PathBuf,
+    group: Cgroup,
+    mut jobs: mpsc::Receiver<Job>,
+    children: mpsc::Sender<OwnedFd>,
+) -> io::Result<()> {
+    let (ready, entered) = oneshot::channel();
+    std::thread::Builder::new().name("shim-spawner".to_owned()).spawn(move || {
+        let nursery = match group.nursery() {
+            Ok(nursery) => nursery,
+            Err(error) => {
+                // Who does not wait for it any more does not want it either.
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        if ready.send(Ok(())).is_err() {
+            return;
+        }
+        let mut spawner = Spawner { binary, nursery, copies: Copies::default() };
+        while let Some(job) = jobs.blocking_recv() {
+            let started = spawner.spawn(&job).map(|Born { pid, pidfd, .. }| {
+                // An end that nobody waits for would stay in the process table. The receiver outlives this.
+                let _ = children.blocking_send(pidfd);
+                pid
+            });
+            // Now the shim alone has it: when that ends, nobody waits on it.
+            drop(job.socket);
+            // Nobody waits any more: the child, if there is one, sees its socket closed and ends.
+            let _ = job.answer.send(started);
+        }
+    })?;
+    entered.await.map_err(|_| io::Error::other("the shim-spawner thread ended"))??;
+    Ok(())
+}
+
+impl Spawner {
+    fn spawn(&mut self, job: &Job) -> io::Result<Born> {
+        let words =
+            [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
+        let words = words.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
+        let env = [("PATH", std::env::var_os("PATH")), (sealed::ENV, self.copies.find(&job.runtime))];
+        let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));
+        let program = Program::new(&self.binary, words, env, &job.bundle)?;
+        let born = program.spawn(job.socket.as_fd(), self.nursery.dir()?)?;
+        if !born.placed {
+            self.nursery.adopt(born.pid)?;
+        }
+        Ok(born)
+    }
+}
