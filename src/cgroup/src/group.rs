@@ -9,6 +9,11 @@ use crate::hierarchy::Inner;
 use crate::oom::OomWatch;
 use crate::{GroupError, Nursery, Stats, files};
 
+/// The number of the calling thread.
+pub(crate) fn thread() -> u32 {
+    u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0)
+}
+
 /// A control group by its path, in all trees of the node. It need not exist.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
@@ -73,7 +78,7 @@ impl Cgroup {
 
     /// Moves the calling thread into the group.
     pub(crate) fn enter_thread(&self) -> Result<(), GroupError> {
-        self.enter("tasks", u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0))
+        self.enter("tasks", thread())
     }
 
     fn enter(&self, file: &str, task: u32) -> Result<(), GroupError> {

@@ -96,19 +96,26 @@ impl Hierarchy {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let text = files::read(&path)?.ok_or_else(gone).map_err(GroupError::of("read", &path))?;
         let tree = self.inner.main_tree();
-        let group = text.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, group) = rest.split_once(':')?;
-            let wanted = match tree.controllers.first() {
-                None => controllers.is_empty(),
-                Some(first) => controllers.split(',').any(|name| name == first),
-            };
-            wanted.then_some(group)
-        });
+        let group = tree.group_in(&text);
         // Of a process that has just ended, whose group is removed already.
         let group = group.map(|group| group.strip_suffix(" (deleted)").unwrap_or(group));
         let below = group.map(|group| group.strip_prefix(tree.mounted.trim_end_matches('/')).unwrap_or(group));
         Ok(below.and_then(|path| self.cgroup(path).ok()))
+    }
+}
+
+impl Tree {
+    /// The group in this tree, of those that a text like that of `/proc/self/cgroup` names (cgroups(7)).
+    pub(crate) fn group_in<'a>(&self, text: &'a str) -> Option<&'a str> {
+        text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, group) = rest.split_once(':')?;
+            let wanted = match self.controllers.first() {
+                None => controllers.is_empty(),
+                Some(first) => controllers.split(',').any(|name| name == first),
+            };
+            wanted.then_some(group)
+        })
     }
 }
 

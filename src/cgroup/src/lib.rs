@@ -10,6 +10,7 @@ mod files;
 mod group;
 mod hierarchy;
 mod limits;
+mod moves;
 mod nursery;
 mod oom;
 mod stats;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::{Cgroup, GroupError, OomWatch, Stats, files};
+use crate::{Cgroup, GroupError, OomWatch, Stats, files, group};
 
 /// What has to be done differently.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Table {
     pub(crate) is_empty: fn(&Cgroup) -> Result<bool, GroupError>,
     /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to be given.
     pub(crate) nursery: fn(&Cgroup) -> Result<Option<OwnedFd>, GroupError>,
+    /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there, its number.
+    pub(crate) caller: fn() -> (&'static str, &'static str, u32),
     pub(crate) stats: fn(&Cgroup) -> Result<Stats, GroupError>,
     /// Makes a new group able to hold processes.
     pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
@@ -31,6 +33,7 @@ pub(crate) static V2: Table = Table {
     oom_watch: v2::oom_watch,
     is_empty: v2::is_empty,
     nursery: v2::nursery,
+    caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
     stats: v2::stats,
     // Controllers are the business of who sets limits: the runtimes enable them all the way down.
     prepare: |_| Ok(()),
@@ -43,6 +46,7 @@ pub(crate) static V1: Table = Table {
     oom_watch: |_| None,
     is_empty: |group| Ok(group.pids()?.is_empty()),
     nursery: |group| group.enter_thread().map(|()| None),
+    caller: || ("/proc/thread-self/cgroup", "tasks", group::thread()),
     stats: v1::stats,
     prepare: v1::prepare,
 };

@@ -98,6 +98,14 @@ fn reads_what_is_used() {
 }
 
 #[test]
+fn a_move_of_nothing_moves_nothing() {
+    let groups = || std::fs::read_to_string("/proc/thread-self/cgroup").unwrap();
+    let before = groups();
+    Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap().move_nothing().unwrap();
+    assert_eq!(groups(), before);
+}
+
+#[test]
 fn children_are_born_inside() {
     let scratch = Scratch::new("birth");
     let group = scratch.0.clone();

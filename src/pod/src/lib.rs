@@ -3,6 +3,7 @@
 //! [`Pods`] is the door. Behind it one driver per pod is the only writer of that pod's state and record; what it decided
 //! is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
 
+mod ahead;
 mod apparmor;
 mod clock;
 mod config;

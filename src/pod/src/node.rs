@@ -12,6 +12,7 @@ use peapod_spec::{NodeFacts, Note};
 use peapod_store::Database;
 use tokio_util::task::TaskTracker;
 
+use crate::ahead::Ahead;
 use crate::config::{Config, OciRuntime, Patience};
 use crate::container::Programs;
 use crate::error::Error;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.
     pub(crate) said: Mutex<HashSet<Note>>,
+    /// Of containers' processes.
+    pub(crate) ahead: Ahead,
     /// At starting and removing containers.
     pub(crate) turns: Turns,
     /// Compiled system call filters.

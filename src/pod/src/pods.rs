@@ -14,6 +14,7 @@ use peapod_store::Database;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use crate::ahead::Ahead;
 use crate::clock;
 use crate::config::{Config, Patience};
 use crate::container::{self, ExecOutput, ExecRequest};
@@ -94,6 +95,7 @@ impl Pods {
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
+            ahead: Ahead::new(hierarchy),
             turns: Turns::of_processors(),
             filters: container::Programs::default(),
             patience: Mutex::new(config.patience),

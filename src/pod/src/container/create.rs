@@ -36,6 +36,8 @@ pub(crate) async fn create(
     spec: &Arc<ContainerSpec>,
 ) -> Result<Prepared, Error> {
     let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
+    // Usually its start is asked for as soon as this is answered.
+    node.ahead.of_a_move();
     let outcome = prepare(node, pod_id, pod, cgroup, id, spec, image).await;
     if outcome.is_err()
         && let Err(error) = node.images.release(id.as_str()).await

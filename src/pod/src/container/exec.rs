@@ -49,6 +49,7 @@ pub(crate) async fn exec_sync(
     bundle: &Path,
     request: &ExecRequest,
 ) -> Result<ExecOutput, Error> {
+    node.ahead.of_a_move();
     let config = tokio::fs::read(bundle.join("config.json")).await;
     let config = config.map_err(|error| Error::failed("read the container's config.json", &error))?;
     let config: oci_spec::runtime::Spec =

@@ -51,6 +51,7 @@ pub(crate) struct Started {
 pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
     let StartInput { pod_id, pod, driver, id, spec: container, record, mut namespaces, target } = input;
     let runtime = node.runtime(&pod.runtime_handler)?;
+    node.ahead.of_a_move();
     let mut made_init = None;
     if container.security.pid == PidMode::Pod && namespaces.pid.is_empty() {
         namespaces =
