@@ -27,6 +27,7 @@ mod registries;
 mod resources;
 mod restart;
 mod retries;
+mod sealed;
 mod security;
 mod sharing;
 mod shims;
