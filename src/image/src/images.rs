@@ -103,15 +103,15 @@ impl Images {
         Ok(())
     }
 
-    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal.
-    /// Asking again gives the same answer; one holder has one lease.
+    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal; not across a power cut,
+    /// which ends whoever uses them. Asking again gives the same answer; one holder has one lease.
     ///
     /// # Errors
     /// [`LeaseError`]: there is no such image, or the records can't be written.
     pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
         self.store.settle_image(image).await?;
         let (id, holder) = (image.clone(), holder.to_owned());
-        let found = self.store.db.write(move |tx| records::insert_lease(tx, &id, &holder)).await?;
+        let found = self.store.db.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;
         let layers = self.store.layers_dir();
         let mut lower_dirs: Vec<_> = shorts.iter().map(|short| layers.join(short).join("diff")).collect();
@@ -127,7 +127,7 @@ impl Images {
     /// [`StoreError`]: the records can't be written.
     pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
         let holder = holder.to_owned();
-        if self.store.db.write(move |tx| records::delete_lease(tx, &holder)).await? {
+        if self.store.db.write_lightly(move |tx| records::delete_lease(tx, &holder)).await? {
             self.store.sweep_soon();
         }
         Ok(())

@@ -32,6 +32,7 @@ pub struct Database {
 struct Inner {
     writer: Worker,
     reader: Worker,
+    durability: Durability,
 }
 
 impl Database {
@@ -50,7 +51,7 @@ impl Database {
         let reading = open::read_only(path)?;
         let writer = Worker::start("store-write", path, connection)?;
         let reader = Worker::start("store-read", path, reading)?;
-        Ok(Self { inner: Arc::new(Inner { writer, reader }) })
+        Ok(Self { inner: Arc::new(Inner { writer, reader, durability }) })
     }
 
     /// Runs `work` in a transaction of its own, which is committed if `work` returns `Ok` and rolled back otherwise.
@@ -64,11 +65,35 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let path = self.inner.writer.path.clone();
+        self.commit(self.inner.durability, work).await
+    }
+
+    /// The same for what is worthless after a power cut: the commit survives the end of the process, and does not wait for the disk.
+    ///
+    /// # Errors
+    /// What `work` or the commit answered, with the database's path.
+    pub async fn write_lightly<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.commit(Durability::Normal, work).await
+    }
+
+    async fn commit<T, F>(&self, durability: Durability, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (path, usual) = (self.inner.writer.path.clone(), self.inner.durability);
         self.inner
             .writer
             .run(move |connection: &mut Connection| {
                 reserve::before_write(connection, &path);
+                // Each time, as the one before may have been the other kind, and may have ended in a panic.
+                if usual == Durability::Full {
+                    open::make_durable(connection, durability)?;
+                }
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&transaction)?;
                 transaction.commit()?;

@@ -42,20 +42,22 @@ pub(crate) fn read_write(path: &Path, durability: Durability) -> Result<Connecti
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        connection.pragma_update(
-            None,
-            "synchronous",
-            match durability {
-                Durability::Normal => "NORMAL",
-                Durability::Full => "FULL",
-            },
-        )?;
+        make_durable(&connection, durability)?;
         connection.pragma_update_and_check(None, "journal_size_limit", JOURNAL_LIMIT, |_| Ok(()))?;
         connection.pragma_update(None, "foreign_keys", true)?;
         keep_journal(&connection)?;
         Ok(connection)
     };
     open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+}
+
+/// What commits survive from now on.
+pub(crate) fn make_durable(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let word = match durability {
+        Durability::Normal => "NORMAL",
+        Durability::Full => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", word)
 }
 
 pub(crate) fn read_only(path: &Path) -> Result<Connection, OpenError> {

@@ -43,6 +43,20 @@ async fn a_failed_write_is_rolled_back_and_the_reader_can_not_write() {
 }
 
 #[tokio::test]
+async fn each_write_is_as_durable_as_it_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let synchronous =
+        |tx: &rusqlite::Transaction<'_>| tx.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+    for (durability, usual) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+        let db = Database::open(&dir.path().join(format!("{usual}.db")), durability, &[ONE]).unwrap();
+        assert_eq!(db.write(synchronous).await.unwrap(), usual);
+        assert_eq!(db.write_lightly(synchronous).await.unwrap(), 1);
+        assert!(db.write_lightly::<(), _>(|_| panic!("a defect")).await.is_err());
+        assert_eq!(db.write(synchronous).await.unwrap(), usual);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_future_does_not_take_its_write_back() {
     let dir = tempfile::tempdir().unwrap();
     let db = Database::open(&dir.path().join("state.db"), Durability::Normal, &[ONE]).unwrap();
