@@ -1,10 +1,11 @@
 //! The same as JSON, and what was to be reached.
 
 use anyhow::{Context, Result};
+use peapod_tests::Samples;
 use serde_json::{Map, Value, json};
 
 use crate::options::Options;
-use crate::results::{Results, Samples, number};
+use crate::results::{Results, number};
 use crate::stages::Stages;
 
 /// A promise, and whether it held.

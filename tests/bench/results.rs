@@ -3,37 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use peapod_tests::Samples;
+
 use crate::processes::Memory;
-
-/// Samples of one thing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Samples(Vec<f64>);
-
-impl Samples {
-    pub(crate) fn push(&mut self, value: f64) {
-        self.0.push(value);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The value below which `percent` of the samples lie.
-    pub(crate) fn percentile(&self, percent: usize) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-        sorted.get(rank).copied().unwrap_or(f64::NAN)
-    }
-
-    pub(crate) fn p50(&self) -> f64 {
-        self.percentile(50)
-    }
-
-    pub(crate) fn p99(&self) -> f64 {
-        self.percentile(99)
-    }
-}
 
 /// Everything of one side, by name.
 #[derive(Debug, Default)]
@@ -74,20 +46,4 @@ pub(crate) fn ms(duration: Duration) -> f64 {
 /// Counts here are small.
 pub(crate) fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Samples;
-
-    #[test]
-    fn percentiles_are_samples() {
-        let mut samples = Samples::default();
-        (1..=100).rev().for_each(|value| samples.push(f64::from(value)));
-        assert_eq!((samples.p50(), samples.p99(), samples.percentile(100)), (50.0, 99.0, 100.0));
-        let mut one = Samples::default();
-        one.push(7.0);
-        assert_eq!((one.p50(), one.p99()), (7.0, 7.0));
-        assert!(Samples::default().p50().is_nan());
-    }
 }

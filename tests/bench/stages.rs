@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use peapod_tests::Samples;
 use serde_json::Value;
 
 use crate::alone;
 use crate::cri::Cri;
 use crate::measure::Plan;
-use crate::results::{Results, Samples};
+use crate::results::Results;
 use crate::side::Side;
 
 /// Stages in the order in which they were first seen, each with its times in milliseconds.

@@ -1,8 +1,10 @@
 //! The tables that people read.
 
+use peapod_tests::Samples;
+
 use crate::options::Options;
 use crate::report;
-use crate::results::{Results, Samples, number};
+use crate::results::{Results, number};
 use crate::stages::Stages;
 
 /// Calls in the order of a pod's life, with what the kernel itself takes for it where that is known: a pod and a container

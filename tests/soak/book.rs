@@ -4,39 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use peapod_tests::patience as longest;
+use peapod_tests::{Samples, patience as longest};
 use tonic::{Code, Status};
 
 /// Longer than anything may take.
 const NEVER: Duration = Duration::from_secs(120);
 
-/// Times in milliseconds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Times(Vec<f64>);
-
-impl Times {
-    pub(crate) fn push(&mut self, took: Duration) {
-        self.0.push(took.as_secs_f64() * 1e3);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The value that so many of a hundred don't exceed.
-    pub(crate) fn percentile(&self, percent: usize) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-        sorted.get(rank).copied().unwrap_or(f64::NAN)
-    }
-}
-
 /// Of one kind of call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls {
-    /// Of clients that wait.
-    pub(crate) times: Times,
+    /// Milliseconds, of clients that wait.
+    pub(crate) times: Samples,
     /// Answers to clients that had given up before.
     pub(crate) retried: usize,
     /// How often they had.
@@ -81,7 +59,7 @@ impl Book {
                 let calls = calls.entry(name).or_default();
                 calls.given_up += given_up;
                 if given_up == 0 {
-                    calls.times.push(began.elapsed());
+                    calls.times.time(began.elapsed());
                 } else {
                     calls.retried += 1;
                 }
@@ -96,7 +74,7 @@ impl Book {
 
     /// A call that ended as it should.
     pub(crate) fn time(&self, name: &'static str, took: Duration) {
-        self.calls.borrow_mut().entry(name).or_default().times.push(took);
+        self.calls.borrow_mut().entry(name).or_default().times.time(took);
     }
 
     /// A call that did not; the first of its kind is kept with its words.

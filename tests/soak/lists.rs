@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Client, Daemon, Pod};
+use peapod_tests::{Client, Daemon, Pod, Samples};
 
-use crate::book::Times;
 use crate::options::Options;
 
 /// Between two rounds: fifty times as often as a kubelet, and no load by itself.
@@ -16,10 +15,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long lists took, and what was wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) pods: Times,
-    pub(crate) containers: Times,
+    pub(crate) pods: Samples,
+    pub(crate) containers: Samples,
     /// How much too late the same thread woke up from its pauses: what the machine adds to every wait, whoever answers.
-    pub(crate) late: Times,
+    pub(crate) late: Samples,
     /// Lists without something that was there.
     pub(crate) incomplete: usize,
     pub(crate) errors: Vec<String>,
@@ -48,7 +47,7 @@ impl Lists {
                         let began = Instant::now();
                         // Of the thread, as tokio's timers count in whole milliseconds. It has nothing else to do.
                         std::thread::sleep(PAUSE);
-                        found.late.push(began.elapsed().saturating_sub(PAUSE));
+                        found.late.time(began.elapsed().saturating_sub(PAUSE));
                     }
                 }),
                 Err(error) => found.errors.push(error.to_string()),
@@ -70,7 +69,7 @@ async fn round(client: &Client, pods: usize, containers: usize, found: &mut Foun
     let began = Instant::now();
     match client.pods().await {
         Ok(list) => {
-            found.pods.push(began.elapsed());
+            found.pods.time(began.elapsed());
             found.incomplete += usize::from(list.len() < pods);
         }
         Err(status) => found.errors.push(status.to_string()),
@@ -78,7 +77,7 @@ async fn round(client: &Client, pods: usize, containers: usize, found: &mut Foun
     let began = Instant::now();
     match client.containers().await {
         Ok(list) => {
-            found.containers.push(began.elapsed());
+            found.containers.time(began.elapsed());
             found.incomplete += usize::from(list.len() < containers);
         }
         Err(status) => found.errors.push(status.to_string()),

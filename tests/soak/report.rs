@@ -1,6 +1,8 @@
 //! The tables.
 
-use crate::book::{Book, Times};
+use peapod_tests::Samples;
+
+use crate::book::Book;
 use crate::holdings::Holdings;
 use crate::lists::Found;
 use crate::options::Options;
@@ -68,7 +70,7 @@ pub(crate) fn print(report: &Report, options: &Options) {
     println!();
 }
 
-fn row(name: &str, times: &Times, more: &str) {
+fn row(name: &str, times: &Samples, more: &str) {
     let [p50, p99, most] = [50, 99, 100].map(|percent| times.percentile(percent));
     println!("{name:<26}{:>8}{p50:>10.2}{p99:>10.2}{most:>10.2}{more}", times.len());
 }

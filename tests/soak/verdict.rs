@@ -29,7 +29,7 @@ pub(crate) fn print(report: &Report, options: &Options) -> bool {
     let wrong = lists.incomplete + lists.errors.len();
     check(
         format!("every list is complete: {wrong} of {} are not", 2 * lists.pods.len()),
-        wrong == 0 && lists.pods.len() > 0,
+        wrong == 0 && !lists.pods.is_empty(),
     );
     if options.strict {
         let p99 = lists.pods.percentile(99).max(lists.containers.percentile(99));

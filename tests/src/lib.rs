@@ -38,6 +38,7 @@ mod place;
 mod pod;
 mod programs;
 mod run;
+mod samples;
 mod wait;
 
 pub use client::Client;
@@ -52,4 +53,5 @@ pub use peapod_api::v1;
 pub use pod::{Pod, PodBuilder};
 pub use programs::Programs;
 pub use run::{on_each_runtime, peapod, peapod_with};
+pub use samples::Samples;
 pub use wait::{at_most, patience, wait_for, wait_some};
