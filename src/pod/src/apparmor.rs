@@ -2,24 +2,16 @@
 
 use std::env;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use peapod_spec::APPARMOR_DEFAULT;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-use tokio::time::timeout;
+
+use crate::program;
 
 /// The profile's rules; named [`APPARMOR_DEFAULT`].
 const PROFILE: &str = include_str!("apparmor.profile");
 /// The program that compiles profiles for the kernel.
 const PARSER: &str = "apparmor_parser";
-/// How long it may take.
-const LIMIT: Duration = Duration::from_secs(20);
-/// How much of its words is told.
-const WORDS: usize = 400;
 
 /// The loaded profiles, as of now; `None` where AppArmor is off. Where a container wants the default profile it is loaded first.
 pub(crate) async fn profiles(wants_default: bool) -> Option<Vec<String>> {
@@ -42,33 +34,9 @@ fn loaded() -> Option<Vec<String>> {
 async fn load() {
     // Absent is said of the containers that go without it.
     let Some(parser) = parser() else { return };
-    let outcome = match timeout(LIMIT, run(&parser)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(io::Error::other(format!("it did not end within {} s", LIMIT.as_secs()))),
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = program::run(parser.as_os_str(), &["--replace", "--skip-cache"], PROFILE.as_bytes()).await {
         tracing::warn!(%error, parser = %parser.display(), "the AppArmor profile {APPARMOR_DEFAULT} can't be loaded");
     }
-}
-
-async fn run(parser: &Path) -> io::Result<()> {
-    let mut child = Command::new(parser)
-        .args(["--replace", "--skip-cache"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // What it thinks of the text comes with its end.
-        let _ = input.write_all(PROFILE.as_bytes()).await;
-    }
-    let output = child.wait_with_output().await?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let words: String = String::from_utf8_lossy(&output.stderr).chars().take(WORDS).collect();
-    Err(io::Error::other(format!("{}: {}", output.status, words.trim())))
 }
 
 /// Root's own PATH may lack the sbin folders.

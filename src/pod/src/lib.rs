@@ -16,6 +16,7 @@ mod facts;
 mod id;
 mod node;
 mod pods;
+mod program;
 mod record;
 mod recover;
 mod registry;

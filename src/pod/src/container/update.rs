@@ -25,7 +25,12 @@ pub(crate) async fn update(
     shim.update(id.as_str(), json).await.map_err(|error| error.into_error("update the container"))?;
     if let Some(scope) = scope {
         let told = systemd::set_limits(scope, &limits::of(&resources)).await;
-        told.map_err(|error| Error::failed("tell systemd the limits that are in force", &error))?;
+        told.map_err(|error| {
+            Error::failed(
+                "tell systemd the limits, which are in force until it reads its units again (repeat the call)",
+                &error,
+            )
+        })?;
     }
     Ok(())
 }
