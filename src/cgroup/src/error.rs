@@ -14,6 +14,9 @@ pub enum DetectError {
         /// The system's reason.
         source: io::Error,
     },
+    /// What is mounted can't be read.
+    #[error("can't read /proc/self/mountinfo: {0}; is proc mounted at /proc?")]
+    Mounts(#[source] io::Error),
     /// Nothing of the kind is mounted there.
     #[error("{root} holds no cgroup file system: mount cgroup2 there, or name another root in the configuration")]
     None {

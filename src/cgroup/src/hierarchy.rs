@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::shown::Mounts;
 use crate::table::{self, Table};
 use crate::{Cgroup, DetectError, GroupError, PathError, files};
 
@@ -42,9 +43,10 @@ impl Hierarchy {
     /// When there is no control group file system.
     pub fn detect(root: &Path) -> Result<Self, DetectError> {
         let read = |source| DetectError::Read { root: root.to_path_buf(), source };
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut mounts = Mounts::open().map_err(DetectError::Mounts)?;
         if kind(root).map_err(read)? == CGROUP2 {
-            let tree = Tree { dir: root.to_path_buf(), controllers: Vec::new(), mounted: mounted(&mounts, root) };
+            let mounted = mounts.root_at(root).map_err(read)?;
+            let tree = Tree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
             return Ok(Self { inner: Arc::new(Inner { table: &table::V2, trees: vec![tree] }) });
         }
         let mut trees = Vec::new();
@@ -62,7 +64,7 @@ impl Hierarchy {
                 Ok(CGROUP2) => Vec::new(),
                 _ => continue,
             };
-            let mounted = mounted(&mounts, &dir);
+            let mounted = mounts.root_at(&dir).map_err(read)?;
             trees.push(Tree { dir, controllers, mounted });
         }
         trees.sort_by(|a, b| a.dir.cmp(&b.dir));
@@ -149,14 +151,4 @@ pub(crate) fn clean(path: &str) -> Result<String, PathError> {
         return Err(error());
     }
     Ok(format!("/{below}"))
-}
-
-/// The root field of the mount at `dir`.
-fn mounted(mountinfo: &str, dir: &Path) -> String {
-    let line = mountinfo.lines().rev().find_map(|line| {
-        let mut fields = line.split(' ').skip(3);
-        let root = fields.next()?;
-        (Path::new(fields.next()?) == dir).then_some(root)
-    });
-    line.unwrap_or("/").to_owned()
 }

@@ -13,6 +13,7 @@ mod limits;
 mod moves;
 mod nursery;
 mod oom;
+mod shown;
 mod stats;
 mod table;
 
