@@ -40,7 +40,7 @@ impl Hierarchy {
     /// Looks at what is mounted at `root`, which is `/sys/fs/cgroup` on every common node.
     ///
     /// # Errors
-    /// When there is no control group file system.
+    /// When there is no control group file system, or what is mounted can't be read.
     pub fn detect(root: &Path) -> Result<Self, DetectError> {
         let read = |source| DetectError::Read { root: root.to_path_buf(), source };
         let mut mounts = Mounts::open().map_err(DetectError::Mounts)?;
