@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::shown::TABLE;
+
 /// The node's control groups can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectError {
@@ -15,7 +17,7 @@ pub enum DetectError {
         source: io::Error,
     },
     /// What is mounted can't be read.
-    #[error("can't read /proc/self/mountinfo: {0}; is proc mounted at /proc?")]
+    #[error("can't read {TABLE}: {0}; is proc mounted at /proc?")]
     Mounts(#[source] io::Error),
     /// Nothing of the kind is mounted there.
     #[error("{root} holds no cgroup file system: mount cgroup2 there, or name another root in the configuration")]

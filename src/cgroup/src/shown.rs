@@ -7,6 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
+/// The mounts that the calling thread sees.
+pub(crate) const TABLE: &str = "/proc/thread-self/mountinfo";
+
 /// The table of mounts, proc_pid_mountinfo(5), read only as far as it has to be: the kernel writes each line when it is read, a node with
 /// many containers has hundreds of them, and control groups are mounted first.
 pub(crate) struct Mounts<R> {
@@ -16,9 +19,9 @@ pub(crate) struct Mounts<R> {
 }
 
 impl Mounts<BufReader<File>> {
-    /// Those that the caller sees.
+    /// Opens [`TABLE`].
     pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self::new(BufReader::new(File::open("/proc/self/mountinfo")?)))
+        Ok(Self::new(BufReader::new(File::open(TABLE)?)))
     }
 }
 
@@ -56,9 +59,12 @@ fn id_and_root(line: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+
     use super::*;
 
-    const TABLE: &[u8] = b"21 1 0:4 / /proc rw - proc proc rw\n\
+    const TEXT: &[u8] = b"21 1 0:4 / /proc rw - proc proc rw\n\
         30 21 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
         31 21 0:27 /kubepods/a /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
         32 21 0:28 / /odd\xff rw - tmpfs tmpfs rw\n\
@@ -67,7 +73,7 @@ mod tests {
 
     #[test]
     fn reads_no_further_than_it_must() {
-        let mut mounts = Mounts::new(TABLE);
+        let mut mounts = Mounts::new(TEXT);
         assert_eq!(mounts.root_of(31).unwrap(), Some("/kubepods/a"));
         assert!(mounts.lines.starts_with(b"32 "));
         assert_eq!(mounts.root_of(30).unwrap(), Some("/"));
@@ -76,10 +82,28 @@ mod tests {
         assert_eq!(mounts.root_of(34).unwrap(), None);
     }
 
+    /// In a mount namespace of its own. Needs root.
     #[test]
-    fn finds_the_mount_of_a_directory() {
-        assert_eq!(Mounts::open().unwrap().root_at(Path::new("/proc")).unwrap(), "/");
-        let dir = Path::new("/proc/no-such-directory");
-        assert_eq!(Mounts::open().unwrap().root_at(dir).unwrap_err().kind(), io::ErrorKind::NotFound);
+    fn finds_the_mount_on_top() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("place");
+        let look = || {
+            let none: Option<&str> = None;
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            let root = || Mounts::open().unwrap().root_at(&place).unwrap();
+            std::fs::create_dir(&place).unwrap();
+            for part in ["below", "above"] {
+                let part = dir.path().join(part);
+                std::fs::create_dir(&part).unwrap();
+                mount(Some(&part), &place, none, MsFlags::MS_BIND, none).unwrap();
+                assert!(Path::new(&root()).ends_with(part.file_name().unwrap()), "{}", root());
+            }
+            mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+            assert_eq!(root(), "/");
+        };
+        std::thread::scope(|scope| scope.spawn(look).join().unwrap());
+        let missing = Mounts::open().unwrap().root_at(&dir.path().join("missing")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 }
