@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test reports to a person")]
 
+mod bounds;
 mod edges;
 mod style;
 
