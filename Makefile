@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench soak test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
+.PHONY: help build release demo bench soak fuzz test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,10 @@ bench:              ## peapod beside containerd: times, throughput, memory, reco
 soak:               ## load and endurance: 100 pods, 50 loops, 100 000 commands (half an hour; ARGS=--help, HANDLER=crun|runc)
 	scripts/install.sh test
 	scripts/soak.sh
+
+fuzz:               ## property tests of all parsers, side by side (SECONDS=60 for each; ONLY=words)
+	scripts/install.sh test
+	scripts/fuzz.sh $(or $(SECONDS),60)
 
 test:               ## everything; ends with "N passed, N failed"
 	scripts/install.sh test

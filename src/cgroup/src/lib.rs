@@ -7,6 +7,8 @@
 mod driver;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod group;
 mod hierarchy;
 mod limits;

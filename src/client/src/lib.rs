@@ -8,6 +8,8 @@ mod connect;
 mod console;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzz;
 mod interrupt;
 mod labels;
 mod logs;

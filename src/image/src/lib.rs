@@ -24,6 +24,8 @@ mod digest;
 mod error;
 mod fetch;
 mod flights;
+#[cfg(test)]
+mod fuzz;
 mod hosts;
 mod images;
 mod layers;

@@ -49,3 +49,6 @@ mod generated {
         include!(concat!(env!("OUT_DIR"), "/shim_extension_ttrpc.rs"));
     }
 }
+
+#[cfg(test)]
+mod fuzz;

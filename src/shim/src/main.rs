@@ -8,6 +8,8 @@ mod container;
 mod core;
 mod error;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod init;
 mod log;
 mod mount;

@@ -1,6 +1,6 @@
 //! The OCI runtime, by its command line.
 
-mod message;
+pub(crate) mod message;
 mod sealed;
 
 use std::ffi::OsStr;

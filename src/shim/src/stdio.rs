@@ -4,7 +4,7 @@ pub(crate) mod console;
 pub(crate) mod copy;
 pub(crate) mod cri_log;
 pub(crate) mod fifo;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod plan;
 
 pub(crate) use cri_log::CriLog;

@@ -1,7 +1,7 @@
 //! System call filters: our own default, and the node's files.
 
 mod default;
-mod localhost;
+pub(crate) mod localhost;
 mod tables;
 
 use oci_spec::runtime::LinuxSeccomp;

@@ -5,6 +5,7 @@ mod confinement;
 mod errors;
 mod exec;
 mod fixture;
+mod fuzz;
 mod golden;
 mod localhost;
 mod resources;

@@ -2,7 +2,7 @@
 
 mod file;
 mod follow;
-mod line;
+pub(crate) mod line;
 
 pub(crate) use file::LogFile;
 pub(crate) use follow::follow;

@@ -2,6 +2,8 @@
 //! that gets a [`Config`] can fail on configuration any more.
 
 mod find;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod problem;
 mod ready;

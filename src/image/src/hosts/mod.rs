@@ -3,6 +3,8 @@
 //! The format is containerd's, so that a node's existing files and everybody's documentation hold.
 
 mod file;
+#[cfg(test)]
+mod fuzz;
 
 use crate::config::Config;
 use crate::error::PullError;

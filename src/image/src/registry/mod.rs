@@ -3,6 +3,8 @@
 mod auth;
 mod challenge;
 mod client;
+#[cfg(test)]
+mod fuzz;
 mod manifests;
 mod session;
 mod tls;

@@ -7,6 +7,8 @@ mod conflist;
 mod directory;
 mod error;
 mod exec;
+#[cfg(test)]
+mod fuzz;
 mod life;
 mod orphans;
 mod record;

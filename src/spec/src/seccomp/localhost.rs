@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::SpecError;
 
 /// Reads the file's content field by field, so that a mistake can be named.
-pub(super) fn parse(path: &Path, text: &[u8]) -> Result<LinuxSeccomp, SpecError> {
+pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<LinuxSeccomp, SpecError> {
     let wrong =
         |field: &str, reason: String| SpecError::Seccomp { path: path.to_owned(), field: field.to_owned(), reason };
     let value: Value = serde_json::from_slice(text).map_err(|error| wrong("not JSON", error.to_string()))?;

@@ -3,6 +3,8 @@
 mod container;
 mod container_view;
 mod field;
+#[cfg(test)]
+mod fuzz;
 mod image;
 mod mounts;
 mod namespaces;

@@ -1,0 +1,61 @@
+//! Manifests that people write and logs that containers fill, damaged in every way.
+
+use crate::logs::line::Joiner;
+use crate::manifest;
+
+const POD: &str = include_str!("../../../examples/web.yaml");
+
+#[test]
+fn pod_manifest() {
+    // Manifests are read on the main thread. With less than its stack a debug build doesn't come to the depth that is refused.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(8 << 20);
+        thread.spawn_scoped(scope, try_manifests).unwrap().join().unwrap();
+    });
+}
+
+fn try_manifests() {
+    let budget = peapod_fuzz::Budget { bytes: 16 << 20, factor: 1024, ..peapod_fuzz::Budget::default() };
+    peapod_fuzz::target!("manifest")
+        .seeds([POD, "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: b, image: c}]}\n"])
+        .tokens([
+            "&a ",
+            "*a",
+            "[*a,*a,*a]",
+            "{{",
+            "- - - ",
+            "? ",
+            "!!binary ",
+            "---\n",
+            "|\n",
+            ": ",
+            "\t",
+            "'",
+            "<<: *a\n",
+            "0x",
+            ".inf",
+        ])
+        .budget(budget)
+        .check(|input| {
+            if let Err(error) = manifest::read(&String::from_utf8_lossy(input)) {
+                assert!(!error.to_string().is_empty());
+            }
+        });
+}
+
+#[test]
+fn log_lines() {
+    peapod_fuzz::target!("log")
+        .seeds(["2024-01-01T00:00:00.000000000Z stdout F text\n2024-01-01T00:00:00.000000000Z stderr P part\n"])
+        .tokens([" ", "stdout", "stderr", " P ", " F ", "\n", "\u{1b}[2J"])
+        .check(|input| {
+            let mut joiner = Joiner::default();
+            let mut bytes: usize = input
+                .split(|byte| *byte == b'\n')
+                .filter_map(|line| joiner.push(line))
+                .map(|line| line.text.len())
+                .sum();
+            bytes += joiner.rest().iter().map(|line| line.text.len()).sum::<usize>();
+            assert!(bytes <= input.len());
+        });
+}
