@@ -197,6 +197,7 @@ impl Cri {
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             let _ = std::fs::remove_dir(hierarchy.path().join(&name));
         }
+        #[allow(clippy::disallowed_methods, reason = "the bench's own folder")]
         let _ = std::fs::remove_dir_all(&pod.config.log_directory);
         Ok(())
     }

@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("shim", "shim-protocol cgroup sys"),
     ("pod", "spec store image network cgroup shim-protocol sys"),
     ("daemon", "sys spec store image network cgroup shim-protocol pod streaming api"),
-    ("client", "api"),
+    ("client", "api sys"),
     ("peapod", "daemon client"),
     ("tests", "api shim-protocol"),
 ];

@@ -56,6 +56,7 @@ fn a_configuration_comes_and_goes_under_a_running_daemon() {
         assert_eq!(pod.ip().await, addresses.ip);
         let refused = daemon.pod("refused").try_run().await.err().unwrap();
         assert!(refused.message().contains("10-net.conflist"), "{refused}");
+        #[allow(clippy::disallowed_methods, reason = "the test's own folder")]
         fs::remove_dir_all(daemon.path("cni")).unwrap();
         network_is(daemon, true, "no CNI configuration").await;
         pod.remove().await.unwrap();

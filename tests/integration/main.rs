@@ -32,6 +32,7 @@ mod security;
 mod sharing;
 mod shims;
 mod status;
+mod trees;
 mod turns;
 mod upgrade;
 mod wiped;

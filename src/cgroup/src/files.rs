@@ -41,15 +41,20 @@ pub(crate) fn field(text: &str, key: &str) -> Option<u64> {
 
 /// Calls `visit` for a directory and all below it, children first. A group that vanishes on the way is skipped.
 pub(crate) fn walk(dir: &Path, visit: &mut impl FnMut(&Path) -> Result<(), GroupError>) -> Result<(), GroupError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(GroupError::of("list", dir)(error)),
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), visit)?;
+    // Parents before children. One directory is open at a time: a privileged container nests groups as it likes.
+    let mut found = vec![dir.to_owned()];
+    let mut listed = 0;
+    while let Some(dir) = found.get(listed).cloned() {
+        match fs::read_dir(&dir) {
+            Ok(entries) => {
+                let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+                found.extend(folders.map(|entry| entry.path()));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && listed == 0 => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(GroupError::of("list", &dir)(error)),
         }
+        listed += 1;
     }
-    visit(dir)
+    found.iter().rev().try_for_each(|dir| visit(dir))
 }

@@ -1,6 +1,5 @@
 //! Directories that go when nobody keeps them.
 
-use crate::unpack::remove_tree;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +63,7 @@ impl Drop for Scratch {
         }
         let path = std::mem::take(&mut self.path);
         let remove = move || {
-            if let Err(error) = remove_tree(&path) {
+            if let Err(error) = peapod_sys::remove_tree(&path) {
                 tracing::warn!(path = %path.display(), %error, "a directory can't be removed; it goes at the next start");
             }
         };

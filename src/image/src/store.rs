@@ -11,7 +11,6 @@ use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
 use crate::settle::LOOKS;
-use crate::unpack::remove_tree;
 use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
@@ -213,7 +212,7 @@ pub(crate) async fn remove_all(paths: Vec<PathBuf>) {
     }
     let work = tokio::task::spawn_blocking(move || {
         for path in paths {
-            if let Err(error) = remove_tree(&path) {
+            if let Err(error) = peapod_sys::remove_tree(&path) {
                 tracing::warn!(path = %path.display(), %error, "an unused layer can't be removed; it goes at the next start");
             }
         }

@@ -85,7 +85,7 @@ fn damages() -> Vec<Damage> {
         (0, "truncated", |dir| std::fs::write(dir.join("top/file"), "to").unwrap()),
         (1, "emptied", |dir| std::fs::write(dir.join("mid/file"), "").unwrap()),
         (1, "a file is gone", |dir| std::fs::remove_file(dir.join("mid/other")).unwrap()),
-        (1, "all is gone", |dir| std::fs::remove_dir_all(dir).unwrap()),
+        (1, "all is gone", |dir| peapod_sys::remove_tree(dir).unwrap()),
         (0, "a link is a file", |dir| {
             std::fs::remove_file(dir.join("top/link")).unwrap();
             std::fs::write(dir.join("top/link"), "x").unwrap();

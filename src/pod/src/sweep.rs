@@ -59,8 +59,7 @@ impl Sweep {
         }
         for name in writable {
             let dir = node.config.state_root.join("containers").join(&name);
-            let outcome = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
-            let outcome = outcome.map_err(std::io::Error::other).and_then(|result| result);
+            let outcome = crate::dir::remove(dir).await;
             said("writable layer", &name, outcome.map_err(|error| error.to_string()));
         }
         for holder in leases {

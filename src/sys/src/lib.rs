@@ -1,18 +1,22 @@
 //! The only room with `unsafe`: what nix and rustix lack, behind functions that can't be misused.
 
+mod bounds;
 mod clock;
 mod fail;
 mod mount;
 mod process;
 mod seccomp;
 mod spawn;
+mod tree;
 
+pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;
 pub use mount::make_read_only;
 pub use process::{close_all, exit_now, send_signal};
 pub use seccomp::allow_only;
 pub use spawn::{Born, Program};
+pub use tree::{NotRemoved, remove_tree, remove_tree_at};
 
 #[cfg(test)]
 mod tests;

@@ -93,10 +93,7 @@ impl PodDir {
 
     /// Removes the directory with all that is in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        Ok(peapod_sys::remove_tree(&self.path)?)
     }
 }
 

@@ -11,12 +11,10 @@ mod meta;
 mod name;
 mod parents;
 mod print;
-mod remove;
 mod stream;
 mod tree;
 
 pub use error::{ArchiveError, Problem};
 pub(crate) use parents::take_after;
 pub(crate) use print::print;
-pub(crate) use remove::remove_tree;
 pub(crate) use stream::{Unpacked, unpack};

@@ -4,6 +4,7 @@
 //! another kind changes it. Bytes that changed in place do not.
 
 use crate::digest::{Digest, Hasher};
+use peapod_sys::TREE_OPEN_FOLDERS;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -15,7 +16,10 @@ const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOL
 
 /// A directory whose entries are on their way into the digest.
 struct Level {
-    fd: OwnedFd,
+    /// Absent while directories far below are looked at; then `..` leads here again.
+    fd: Option<OwnedFd>,
+    dev: u64,
+    ino: u64,
     /// Sorted, the next one last.
     names: Vec<CString>,
 }
@@ -25,34 +29,63 @@ pub(crate) fn print(root: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
     let fd = rustix::fs::open(root, LIST, Mode::empty())?;
     describe(&mut hasher, b"", &rustix::fs::fstat(&fd)?);
-    // Names that are refused when unpacking keep the depth, and so the number of open descriptors, below 300.
     let mut stack = vec![Level::list(fd, &mut hasher)?];
-    while let Some(mut level) = stack.pop() {
+    while let Some(level) = stack.last_mut() {
         let Some(name) = level.names.pop() else {
             hasher.update(b"up\n");
+            let left = stack.pop();
+            if let (Some(left), Some(level)) = (left, stack.last_mut()) {
+                level.reopen(left.fd()?)?;
+            }
             continue;
         };
-        let stat = rustix::fs::statat(&level.fd, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let fd = level.fd()?;
+        let stat = rustix::fs::statat(fd, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         describe(&mut hasher, name.as_bytes(), &stat);
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::Symlink {
-            text(&mut hasher, rustix::fs::readlinkat(&level.fd, &name, Vec::new())?.as_bytes());
-        }
-        let child = (kind == FileType::Directory).then(|| open(level.fd.as_fd(), &name)).transpose()?;
-        stack.push(level);
-        if let Some(child) = child {
-            stack.push(Level::list(child, &mut hasher)?);
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => text(&mut hasher, rustix::fs::readlinkat(fd, &name, Vec::new())?.as_bytes()),
+            FileType::Directory => {
+                let child = open(fd, &name)?;
+                stack.push(Level::list(child, &mut hasher)?);
+                if let Some(above) =
+                    stack.len().checked_sub(TREE_OPEN_FOLDERS + 1).and_then(|above| stack.get_mut(above))
+                {
+                    above.fd = None;
+                }
+            }
+            _ => {}
         }
     }
     Ok(hasher.finish())
 }
 
-fn open(parent: BorrowedFd<'_>, name: &CString) -> rustix::io::Result<OwnedFd> {
+fn open(parent: BorrowedFd<'_>, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(parent, name, LIST, Mode::empty())
 }
 
 impl Level {
+    fn fd(&self) -> rustix::io::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    /// Opens it from a directory in it, unless it is open still.
+    #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
+    fn reopen(&mut self, child: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        if self.fd.is_none() {
+            let fd = open(child, c"..")?;
+            let stat = rustix::fs::fstat(&fd)?;
+            // Nobody moves directories of a layer; if somebody did, it isn't what was recorded.
+            if (stat.st_dev as u64, stat.st_ino as u64) != (self.dev, self.ino) {
+                return Err(Errno::STALE);
+            }
+            self.fd = Some(fd);
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
     fn list(fd: OwnedFd, hasher: &mut Hasher) -> rustix::io::Result<Self> {
+        let stat = rustix::fs::fstat(&fd)?;
         let mut names = Vec::new();
         for entry in Dir::read_from(&fd)? {
             let entry = entry?;
@@ -67,7 +100,7 @@ impl Level {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(other) => return Err(other),
         }
-        Ok(Self { fd, names })
+        Ok(Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64, fd: Some(fd), names })
     }
 }
 
@@ -94,6 +127,22 @@ mod tests {
     use super::print;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn depth_costs_no_descriptors() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = |name: &str| "d/".repeat(400) + name;
+        let root = dir.path().join("diff");
+        for name in ["one", "two"] {
+            fs::create_dir_all(root.join(deep(name))).unwrap();
+        }
+        let opened = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let (before, whole) = (opened(), print(&root).unwrap());
+        assert!(opened() < before + 100);
+        fs::set_permissions(root.join(deep("one")), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_ne!(print(&root).unwrap(), whole);
+        peapod_sys::remove_tree(&root).unwrap();
+    }
 
     #[test]
     fn every_change_that_a_broken_disk_makes_shows() {

@@ -150,7 +150,7 @@ impl Tree {
                 gone.extend_from_slice(name);
                 self.implicit
                     .retain(|path| !(path.starts_with(&gone) && matches!(path.get(gone.len()), None | Some(b'/'))));
-                Ok(super::remove::remove_tree_at(&dir, name)?)
+                peapod_sys::remove_tree_at(&dir, name).map_err(|left| left.errno.into())
             }
             Err(other) => Err(other.into()),
         }

@@ -158,7 +158,7 @@ mod tests {
         assert!(matches!(directory.look(), (Choice::Unusable(_), true)));
         write("10-a.conflist", r#"{"cniVersion":"1.1.0","name":"a","plugins":[{"type":"x"}]}"#);
         assert_eq!(name(directory.look().0), "a");
-        fs::remove_dir_all(&net).unwrap();
+        peapod_sys::remove_tree(&net).unwrap();
         assert!(matches!(directory.look(), (Choice::None, true)));
     }
 }

@@ -145,12 +145,10 @@ impl<'a> Begun<'a> {
         let (dir, socket) = (self.dir, self.socket.to_path_buf());
         let removed = tokio::task::spawn_blocking(move || {
             let _ = std::fs::remove_file(&socket);
-            std::fs::remove_dir_all(&dir)
+            peapod_sys::remove_tree(&dir)
         })
         .await;
-        if let Ok(Err(error)) = removed
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "the folder of a pod that could not be made is left; the next start removes it");
         }
     }

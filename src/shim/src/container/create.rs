@@ -187,11 +187,8 @@ struct Mounts<'a> {
 /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of it. This one was
 /// unmounted in peace and may be tried again.
 fn forget_volatile(work: &Path) {
-    match std::fs::remove_dir_all(work.join("work/incompat")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            log::warn("a failed create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
-        }
-        _ => {}
+    if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
+        log::warn("a failed create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
     }
 }
 

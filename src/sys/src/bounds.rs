@@ -1,0 +1,8 @@
+//! What a tree of files that somebody else made may cost. ARCHITECTURE.md, "Bounds", lists all of them.
+
+/// Folders that one removal or one walk of a tree holds open at a time. Deep enough that trees as people make them are never taken
+/// apart or climbed by `..`; small enough that removals on all of the daemon's blocking threads fit into its descriptors.
+pub const TREE_OPEN_FOLDERS: usize = 32;
+
+/// Times that a removal lists one folder again although only somebody else can have put entries into it.
+pub(crate) const TREE_LISTINGS: u32 = 16;

@@ -1,0 +1,140 @@
+//! Trees as nobody sane makes them, in memory: a disk takes a minute for what is a second there.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{IFlags, Mode, OFlags};
+
+use super::remove_tree;
+
+/// A folder for a test, removed in the end by what is tested.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = Path::new("/dev/shm").join(format!("peapod-tree-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = remove_tree(&self.0);
+    }
+}
+
+/// Folders in each other, with a file in each; answers the last one.
+fn deep(root: &Path, depth: usize, name: &str) -> OwnedFd {
+    let open = |dir: &OwnedFd, name: &str| {
+        rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    };
+    let mut dir = rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o700)).unwrap();
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        drop(rustix::fs::openat(&dir, "file", flags, Mode::RUSR).unwrap());
+        dir = open(&dir, name);
+    }
+    dir
+}
+
+#[test]
+fn links_are_not_followed_and_nothing_there_is_success() {
+    let place = Place::new("links");
+    let (tree, outside) = (place.0.join("tree"), place.0.join("outside"));
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("kept"), "x").unwrap();
+    for inner in ["a/b/c", "a/d", "e"] {
+        fs::create_dir_all(tree.join(inner)).unwrap();
+        symlink(&outside, tree.join(inner).join("link")).unwrap();
+    }
+    remove_tree(&tree).unwrap();
+    assert!(!tree.exists() && outside.join("kept").exists());
+    remove_tree(&tree).unwrap();
+    remove_tree(&place.0.join("no/such")).unwrap();
+    symlink(&outside, &tree).unwrap();
+    remove_tree(&tree).unwrap();
+    assert!(outside.join("kept").exists() && fs::symlink_metadata(&tree).is_err());
+    assert!(remove_tree(Path::new("/")).is_err());
+}
+
+#[test]
+fn depth_costs_no_stack_and_no_descriptors() {
+    let place = Place::new("deep");
+    let tree = place.0.join("tree");
+    fs::create_dir(&tree).unwrap();
+    // Paths far longer than a system call takes.
+    drop(deep(&tree, 20_000, &"n".repeat(100)));
+    // Several branches, each deeper than what is open at a time, with names as a removal that died leaves them.
+    for branch in ["x", "y", ".deep-0", ".deep-1"] {
+        fs::create_dir(tree.join(branch)).unwrap();
+        drop(deep(&tree.join(branch), 500, ".deep-2"));
+    }
+    let small = std::thread::Builder::new().stack_size(128 << 10);
+    let root = tree.clone();
+    small.spawn(move || remove_tree(&root)).unwrap().join().unwrap().unwrap();
+    assert!(!tree.exists());
+}
+
+#[test]
+fn a_wide_folder_goes_whole() {
+    let place = Place::new("wide");
+    let tree = place.0.join("tree");
+    for number in 0..3000 {
+        fs::create_dir_all(tree.join(format!("{number}/full"))).unwrap();
+        fs::write(tree.join(format!("file-{number}")), "").unwrap();
+    }
+    remove_tree(&tree).unwrap();
+    assert!(!tree.exists());
+}
+
+#[test]
+fn flags_are_taken_off() {
+    let place = Place::new("flags");
+    let tree = place.0.join("tree");
+    fs::create_dir_all(tree.join("folder")).unwrap();
+    fs::write(tree.join("folder/file"), "").unwrap();
+    let mut supported = true;
+    for (path, flag) in [("folder/file", IFlags::IMMUTABLE), ("folder", IFlags::APPEND), (".", IFlags::IMMUTABLE)] {
+        let file = fs::File::open(tree.join(path)).unwrap();
+        // A file system without such flags, or a root without CAP_LINUX_IMMUTABLE.
+        supported &= rustix::fs::ioctl_setflags(&file, flag).is_ok();
+    }
+    if supported {
+        assert!(fs::remove_file(tree.join("folder/file")).is_err());
+    }
+    remove_tree(&tree).unwrap();
+    assert!(!tree.exists());
+}
+
+#[test]
+fn a_mount_stays_and_all_else_goes() {
+    let place = Place::new("mount");
+    let tree = place.0.join("tree");
+    let mount = tree.join("a/mount");
+    fs::create_dir_all(&mount).unwrap();
+    fs::create_dir_all(tree.join("b")).unwrap();
+    drop(deep(&tree.join("b"), 100, "d"));
+    let root = tree.clone();
+    // A thread's own mounts: none reaches the node.
+    let refused = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        rustix::mount::mount_change(
+            "/",
+            rustix::mount::MountPropagationFlags::REC | rustix::mount::MountPropagationFlags::PRIVATE,
+        )
+        .unwrap();
+        rustix::mount::mount("tmpfs", &mount, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+        fs::write(mount.join("kept"), "x").unwrap();
+        let refused = remove_tree(&root).unwrap_err();
+        assert!(mount.join("kept").exists());
+        refused
+    });
+    let refused = refused.join().unwrap();
+    assert!(std::io::Error::from(refused).to_string().contains("\"mount\" is a mount point"));
+    assert!(tree.join("a/mount").exists() && !tree.join("b").exists());
+    remove_tree(&tree).unwrap();
+}
