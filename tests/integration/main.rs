@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends the test")]
 
+mod accounts;
 mod any_moment;
 mod apparmor;
 mod bad_input;

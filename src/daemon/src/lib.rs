@@ -3,6 +3,7 @@
 //! [`run`] is the way in. What a call does begins in `cri/runtime/<call>.rs` or `cri/image/<call>.rs`.
 
 mod args;
+mod bounds;
 mod config;
 mod cri;
 mod init;

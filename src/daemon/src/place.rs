@@ -1,5 +1,6 @@
 //! The daemon's place on the node: its folders, the lock that keeps a second daemon out, and the socket.
 
+use std::ffi::CString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use rustix::mount::{MountFlags, MountPropagationFlags};
+
+use crate::bounds;
 
 /// Why the daemon can't take its place.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +72,15 @@ fn lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
 /// locks it.
 pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
     folder(root, 0o711)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let (bytes, inodes) = (run_root_bytes(), bounds::RUN_ROOT_INODES);
+    let size = CString::new(format!("mode=0711,size={bytes},nr_inodes={inodes}")).unwrap_or_default();
     if !is_own_tmpfs(root).map_err(io_error("can't look at", root))? {
-        rustix::mount::mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0711"))
+        rustix::mount::mount("tmpfs", root, "tmpfs", flags, Some(size.as_c_str()))
             .map_err(|error| io_error("can't mount a tmpfs on", root)(error.into()))?;
+    } else if let Err(error) = rustix::mount::mount_remount(root, flags, size.as_c_str()) {
+        // More is in it already. What is new is refused while it is full, and pods end.
+        tracing::warn!(path = %root.display(), bytes, %error, "the run root keeps its size");
     }
     rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
@@ -81,6 +90,14 @@ pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
         private(&root.join(name))?;
     }
     Ok(held)
+}
+
+/// How much the run root may take.
+fn run_root_bytes() -> u64 {
+    let node = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "its type differs between machines")]
+    let memory = u64::from(node.totalram).saturating_mul(u64::from(node.mem_unit));
+    (memory / bounds::RUN_ROOT_PART).min(bounds::RUN_ROOT_BYTES)
 }
 
 /// A tmpfs that begins here, left by an earlier run of the daemon.

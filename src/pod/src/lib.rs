@@ -5,6 +5,7 @@
 
 mod ahead;
 mod apparmor;
+mod bounds;
 mod clock;
 mod config;
 mod container;

@@ -1,41 +1,66 @@
-//! The files that a pod's containers share: hostname, hosts, resolv.conf.
+//! The files that a pod's containers share: hostname, hosts, resolv.conf, and what is in /dev/shm.
+//!
+//! Containers may write all of them, so they are on a tmpfs of the pod's own: who fills it takes room from nobody else.
 
 use std::fmt::Write;
+use std::fs::Permissions;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use peapod_spec::PodFiles;
 use peapod_spec::pod::{DnsConfig, PodSpec, Scope};
 
-/// More of the node's own file is not read.
-const LIMIT: u64 = 1 << 20;
+use crate::bounds;
+use crate::shim::Tmpfs;
+
+/// The tmpfs in a pod's folder.
+const FILES: &str = "files";
 
 /// Which files of a pod's folder its containers get.
 pub(crate) fn of(pod_dir: &Path, spec: &PodSpec) -> PodFiles {
+    let own = pod_dir.join(FILES);
+    // A pod of peapod 0.1 has them in its folder, and a tmpfs for /dev/shm alone.
+    let dir = if own.is_dir() { &own } else { pod_dir };
     PodFiles {
-        hostname: Some(pod_dir.join("hostname")),
-        hosts: Some(pod_dir.join("hosts")),
-        resolv_conf: Some(pod_dir.join("resolv.conf")),
-        shm: (spec.namespaces.ipc == Scope::Pod).then(|| pod_dir.join("shm")),
+        hostname: Some(dir.join("hostname")),
+        hosts: Some(dir.join("hosts")),
+        resolv_conf: Some(dir.join("resolv.conf")),
+        shm: (spec.namespaces.ipc == Scope::Pod).then(|| dir.join("shm")),
     }
 }
 
-/// Writes them, and makes the folder that the shim mounts /dev/shm on.
+/// The tmpfs that the shim mounts for them.
+pub(super) fn mount(pod_dir: &Path, spec: &PodSpec) -> Tmpfs {
+    let target = pod_dir.join(FILES);
+    match spec.namespaces.ipc {
+        Scope::Pod => {
+            Tmpfs { target, kib: bounds::POD_FILES_KIB + bounds::POD_SHM_KIB, inodes: bounds::POD_SHM_INODES }
+        }
+        Scope::Node => Tmpfs { target, kib: bounds::POD_FILES_KIB, inodes: bounds::POD_FILES_INODES },
+    }
+}
+
+/// Writes them, once the tmpfs is there.
 pub(super) fn write(pod_dir: &Path, spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> io::Result<()> {
-    std::fs::write(pod_dir.join("hostname"), format!("{hostname}\n"))?;
+    let dir = pod_dir.join(FILES);
+    std::fs::write(dir.join("hostname"), format!("{hostname}\n"))?;
     let hosts = match spec.namespaces.network {
         Scope::Node => node_file("/etc/hosts")?,
         Scope::Pod => hosts(hostname, ips),
     };
-    std::fs::write(pod_dir.join("hosts"), hosts)?;
+    std::fs::write(dir.join("hosts"), hosts)?;
     let resolv_conf = match &spec.dns {
         Some(dns) => resolv_conf(dns),
         None => node_file("/etc/resolv.conf")?,
     };
-    std::fs::write(pod_dir.join("resolv.conf"), resolv_conf)?;
+    std::fs::write(dir.join("resolv.conf"), resolv_conf)?;
     if spec.namespaces.ipc == Scope::Pod {
-        std::fs::create_dir_all(pod_dir.join("shm"))?;
+        let shm = dir.join("shm");
+        std::fs::create_dir(&shm)?;
+        // Everybody's, as /tmp is, whatever the daemon's umask.
+        std::fs::set_permissions(shm, Permissions::from_mode(0o1777))?;
     }
     Ok(())
 }
@@ -45,7 +70,7 @@ fn node_file(path: &str) -> io::Result<String> {
     use io::Read;
     let mut bytes = Vec::new();
     match std::fs::File::open(path) {
-        Ok(file) => file.take(LIMIT).read_to_end(&mut bytes)?,
+        Ok(file) => file.take(bounds::NODE_FILE_BYTES).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };

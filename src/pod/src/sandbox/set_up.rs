@@ -180,8 +180,6 @@ impl Equipped<'_> {
         let own_network = spec.namespaces.network == Scope::Pod;
         let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &node.facts.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
-        files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
-        fail_point("pod-files");
         let setup = SandboxSetup {
             bundle: dir.clone(),
             netns: self.attachment.as_deref().map(|a| a.netns.clone()),
@@ -191,11 +189,13 @@ impl Equipped<'_> {
             init: spec.namespaces.pid == PidMode::Pod,
             user: init_user(spec),
             sysctls: spec.sysctls.clone().into_iter().collect(),
-            shm: (spec.namespaces.ipc == Scope::Pod).then(|| dir.join("shm")),
+            files: files::mount(dir, spec),
         };
         let shim = &self.launched.shim;
         let created = timed("pod: namespaces", shim.create_sandbox(id.as_str(), setup)).await;
         created.map_err(|error| error.into_error("make the pod's namespaces"))?;
+        files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
+        fail_point("pod-files");
         let hello = timed("pod: hello", shim.hello()).await;
         let hello = hello.map_err(|error| error.into_error("ask the pod's shim for its namespaces"))?;
         Ok(hello.namespaces.unwrap_or_default())

@@ -47,8 +47,16 @@ impl std::fmt::Debug for Shim {
     }
 }
 
+/// A file system in memory, with all that it may take.
+#[derive(Debug)]
+pub(crate) struct Tmpfs {
+    pub(crate) target: PathBuf,
+    pub(crate) kib: u64,
+    pub(crate) inodes: u64,
+}
+
 /// What a pod needs beside its network.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SandboxSetup {
     pub(crate) bundle: PathBuf,
     pub(crate) netns: Option<PathBuf>,
@@ -58,7 +66,7 @@ pub(crate) struct SandboxSetup {
     pub(crate) init: bool,
     pub(crate) user: (u32, u32, Vec<u32>),
     pub(crate) sysctls: HashMap<String, String>,
-    pub(crate) shm: Option<PathBuf>,
+    pub(crate) files: Tmpfs,
 }
 
 /// A container's process to be.
@@ -133,13 +141,15 @@ impl Shim {
 
     /// Makes the pod's namespaces, mounts and pod init.
     pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<(), ShimError> {
-        let shm = setup.shm.map(|target| extension::Mount {
+        let Tmpfs { target, kib, inodes } = setup.files;
+        let size = [format!("size={kib}k"), format!("nr_inodes={inodes}")];
+        let files = extension::Mount {
             type_: "tmpfs".to_owned(),
-            source: "shm".to_owned(),
+            source: "pod".to_owned(),
             target: text(&target),
-            options: ["nosuid", "nodev", "noexec", "mode=1777", "size=65536k"].map(str::to_owned).into(),
+            options: ["nosuid", "nodev", "noexec", "mode=0755"].map(str::to_owned).into_iter().chain(size).collect(),
             ..Default::default()
-        });
+        };
         let (uid, gid, groups) = setup.user;
         let options = extension::SandboxOptions {
             hostname: setup.hostname,
@@ -150,7 +160,7 @@ impl Shim {
             init_gid: gid,
             init_groups: groups,
             sysctls: setup.sysctls,
-            mounts: shm.into_iter().collect(),
+            mounts: vec![files],
             ..Default::default()
         };
         let request = sandbox_api::CreateSandboxRequest {

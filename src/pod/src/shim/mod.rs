@@ -7,7 +7,7 @@ mod sealed;
 mod spawner;
 mod version;
 
-pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState};
+pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState, Tmpfs};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};
 pub(crate) use version::Foreign;

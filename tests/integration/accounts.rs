@@ -1,0 +1,66 @@
+//! What a pod fills is its own.
+
+use peapod_tests::{Options, SHELL, peapod, peapod_with, v1};
+
+/// Free KiB and inodes of the file system of a path.
+fn free(path: &std::path::Path) -> (u64, u64) {
+    let found = nix::sys::statvfs::statvfs(path).unwrap();
+    (found.blocks_available() * found.fragment_size() / 1024, found.files_available())
+}
+
+#[test]
+fn files_that_a_pod_gets_fill_nothing_of_the_nodes() {
+    peapod_with(&Options::new(), async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let (before, _) = free(&daemon.run_root());
+        let fill = "for file in /etc/hostname /etc/hosts /etc/resolv.conf; do
+                        dd if=/dev/zero of=$file bs=1M count=200 2>&1 | grep -o 'No space left' || echo $file grew
+                    done";
+        let ipc_of_node = daemon.pod("ipc-of-node").config(|config| {
+            let options = config.linux.get_or_insert_default().security_context.get_or_insert_default();
+            options.namespace_options.get_or_insert_default().ipc = v1::NamespaceMode::Node.into();
+        });
+        for (pod, most) in [(daemon.pod("fills").run().await, 70 << 10), (ipc_of_node.run().await, 6 << 10)] {
+            let container = pod.container("fills").sh(fill).start().await;
+            container.wait_exit().await;
+            assert_eq!(container.stdout().matches("No space left").count(), 3, "{}", container.stdout());
+            let size = pod.container("size").sh("stat -f -c '%b %S' /etc/hosts").output().await;
+            let words: Vec<u64> = size.split_whitespace().map(|word| word.parse().unwrap()).collect();
+            assert!(words[0] * words[1] / 1024 <= most, "{size}");
+            // Full as it is, it goes on.
+            assert_eq!(pod.container("next").sh("echo here").output().await, "here\n");
+        }
+        let (after, _) = free(&daemon.run_root());
+        assert!(before - after < 4 << 10, "the run root lost {} KiB", before - after);
+    });
+}
+
+#[test]
+fn shared_memory_has_a_size_and_a_number_of_files() {
+    peapod(async |daemon| {
+        let pod = daemon.pod("shm").run().await;
+        let fill = "dd if=/dev/zero of=/dev/shm/x bs=1M 2>/dev/null; rm /dev/shm/x; seq 70000 >/tmp/names; cd /dev/shm
+                    xargs touch </tmp/names 2>&1 | grep -o 'No space left' | head -n 1; ls / >/dev/null && echo lives";
+        assert_eq!(pod.container("fills").sh(fill).output().await, "No space left\nlives\n");
+        assert_eq!(pod.container("next").sh("hostname").output().await, "shm\n");
+    });
+}
+
+#[test]
+fn the_run_root_has_a_size() {
+    peapod(async |daemon| {
+        let size = |daemon: &peapod_tests::Daemon| {
+            let found = nix::sys::statvfs::statvfs(&daemon.run_root()).unwrap();
+            (found.blocks() * found.fragment_size(), found.files())
+        };
+        let (bytes, inodes) = size(daemon);
+        assert!(bytes <= 1 << 30 && inodes <= 1 << 20, "{bytes} bytes, {inodes} inodes");
+        // Also one that an older daemon made.
+        let none: Option<&str> = None;
+        let flags = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_NOSUID | nix::mount::MsFlags::MS_NODEV;
+        nix::mount::mount(none, &daemon.run_root(), none, flags, Some("size=4g")).unwrap();
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert_eq!(size(daemon), (bytes, inodes));
+    });
+}
