@@ -1,6 +1,8 @@
 //! What registries and clients send, damaged in every way.
 
-use crate::manifest::{Document, Platform, configuration, document};
+use crate::configuration::configuration;
+use crate::manifest::{Document, document};
+use crate::platform::Platform;
 use crate::reference::Reference;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":
@@ -57,8 +59,13 @@ fn reference() {
 fn manifest() {
     peapod_fuzz::target!("manifest").seeds([MANIFEST, INDEX]).tokens(TOKENS).check(|input| {
         match document(input, Some("application/vnd.oci.image.manifest.v1+json")) {
-            Ok(Document::Index(index)) => drop(Platform::host().choose(&index)),
-            Ok(Document::Manifest(manifest)) => assert!(manifest.layers.len() <= 500),
+            Ok(Document::Index(index)) => {
+                let ranks = index.iter().filter_map(|entry| Platform::host().rank(entry.target.as_ref()?));
+                assert!(index.len() <= 1000 && ranks.count() <= index.len());
+            }
+            Ok(Document::Manifest(manifest)) => {
+                assert!((0..=500).any(|count| manifest.layers(count).is_ok()));
+            }
             Err(reason) => assert!(!reason.is_empty()),
         }
     });

@@ -18,8 +18,11 @@
 //! running daemon, each layer is looked at (`settle`) before it is used; one that is not what it was is pulled again.
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
+mod bounds;
 mod catalog;
+mod choose;
 mod config;
+mod configuration;
 mod digest;
 mod error;
 mod fetch;
@@ -29,9 +32,11 @@ mod fuzz;
 mod hosts;
 mod images;
 mod layers;
+mod lenient;
 mod manifest;
 mod model;
 mod open;
+mod platform;
 mod pull;
 mod records;
 mod reference;
@@ -40,6 +45,7 @@ mod rootfs;
 mod scratch;
 mod settle;
 mod store;
+mod text;
 mod unpack;
 
 pub use config::Config;

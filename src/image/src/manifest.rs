@@ -1,8 +1,13 @@
-//! Manifests, indexes and configurations: what of them peapod uses. Pure.
+//! Manifests and indexes: what of them peapod uses. Pure.
+//!
+//! What an index lists beside images for some machine (attestations, signatures, artifacts, entries that are damaged) is
+//! passed over: it is never chosen, and hurts nobody.
 
+use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, INDEX_ENTRIES, LAYERS};
 use crate::digest::Digest;
-use crate::model::ImageConfig;
-use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+use crate::lenient::{self, Field, Pairs, Shape, Text};
+use crate::platform::Target;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
 
 /// A blob as a manifest names it.
@@ -17,227 +22,292 @@ pub(crate) struct Blob {
 pub(crate) enum Document {
     /// One image.
     Manifest(Manifest),
-    /// The same image for several platforms.
-    Index(Box<ImageIndex>),
+    /// The same image for several platforms: those entries that may be one.
+    Index(Vec<Entry>),
+}
+
+/// An image, or a further index, that an index lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) digest: Digest,
+    /// What it is for, if the index says so.
+    pub(crate) target: Option<Target>,
+    /// By its media type.
+    pub(crate) is_index: bool,
 }
 
 /// One image's manifest.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     pub(crate) config: Blob,
-    pub(crate) layers: Vec<Blob>,
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Each with whether its media type is one of layers.
+    layers: Vec<(Blob, bool)>,
 }
 
-/// An image's configuration.
-#[derive(Debug)]
-pub(crate) struct Configuration {
-    pub(crate) diff_ids: Vec<Digest>,
-    pub(crate) run: ImageConfig,
+impl Manifest {
+    /// The blobs of an image whose configuration has so many diff ids. Where the manifest lists more, those that are no
+    /// layers by their type are left out.
+    pub(crate) fn layers(&self, diff_ids: usize) -> Result<Vec<Blob>, String> {
+        let all = || self.layers.iter().map(|(blob, _)| blob.clone()).collect::<Vec<_>>();
+        let typed = || self.layers.iter().filter(|(_, typed)| *typed).map(|(blob, _)| blob.clone()).collect::<Vec<_>>();
+        [all(), typed()]
+            .into_iter()
+            .find(|layers| layers.len() == diff_ids)
+            .ok_or_else(|| format!("its manifest has {} layers, its configuration {diff_ids}", self.layers.len()))
+    }
 }
 
-/// What kind of processor and system an image is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Platform {
-    pub(crate) os: String,
-    pub(crate) architecture: String,
-    /// What this machine runs, best first; empty where there is but one.
-    pub(crate) variants: Vec<&'static str>,
-}
-
-/// More layers than overlay takes.
-const MAX_LAYERS: usize = 500;
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// What some registries make of a configuration's type when an image is pushed to them.
+const UNTYPED: [&str; 3] = ["", "application/octet-stream", "application/json"];
+/// How BuildKit marks what it says about an image.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// Reads what a registry served for a reference.
 pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape {
-        schema_version: Option<u32>,
-        media_type: Option<String>,
-        manifests: Option<serde::de::IgnoredAny>,
-        layers: Option<serde::de::IgnoredAny>,
-    }
-    let shape: Shape = serde_json::from_slice(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))?;
-    if shape.schema_version == Some(1) {
+    let top = match lenient::read::<Top>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))? {
+        Field::Is(top) => top,
+        _ => return Err("its manifest is no JSON object".to_owned()),
+    };
+    let declared = match top.media_type.usable() {
+        Some(Text(text)) => plain(&text),
+        None => plain(media_type.unwrap_or_default()),
+    };
+    if top.version == Field::Is(1) || top.is_schema_1 || declared.contains("docker.distribution.manifest.v1") {
         return Err(
             "its manifest has Docker's schema 1, which registries gave up in 2017; push the image again".to_owned()
         );
     }
-    let declared = shape.media_type.as_deref().or(media_type).unwrap_or_default();
-    if shape.manifests.is_some() && shape.layers.is_none() {
-        let index = ImageIndex::from_reader(bytes).map_err(|error| format!("its index is damaged: {error}"))?;
-        return Ok(Document::Index(Box::new(index)));
+    match (top.manifests, top.layers, top.config) {
+        (Field::Absent, Field::Absent, Field::Absent) => Err(format!("what it leads to is no image: {declared}")),
+        (Field::Absent, layers, config) => {
+            let config = config_blob(config, declared == DOCKER_MANIFEST)?;
+            let annotations = top.annotations.usable().unwrap_or_default().0;
+            Ok(Document::Manifest(Manifest { config, annotations, layers: layer_blobs(layers)? }))
+        }
+        (manifests, Field::Absent, Field::Absent) => {
+            let Entries(entries) = manifests.or_default("its index's \"manifests\"")?;
+            Ok(Document::Index(entries))
+        }
+        // Two readers would take it for two things.
+        _ => Err("what it leads to is manifest and index at once".to_owned()),
     }
-    if shape.layers.is_none() {
-        return Err(format!("what it leads to is no image: {declared}"));
-    }
-    let manifest = ImageManifest::from_reader(bytes).map_err(|error| format!("its manifest is damaged: {error}"))?;
-    let kind = manifest.config().media_type().to_string();
-    let images = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-    if !images.contains(&kind.as_str()) {
+}
+
+/// A media type without parameters, in small letters.
+fn plain(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn config_blob(config: Field<Descriptor>, docker: bool) -> Result<Blob, String> {
+    let config = match config {
+        Field::Is(config) => config,
+        _ => return Err("its manifest's \"config\" is no descriptor".to_owned()),
+    };
+    let kind = config.media_type.as_str();
+    let is_image = [OCI_CONFIG, DOCKER_CONFIG].contains(&kind) || kind.is_empty() || docker && UNTYPED.contains(&kind);
+    if !is_image {
         return Err(format!("it is an artifact ({kind}), not an image"));
     }
-    if manifest.layers().len() > MAX_LAYERS {
-        return Err(format!("it has {} layers; the kernel's overlay takes {MAX_LAYERS}", manifest.layers().len()));
-    }
-    let annotations = manifest.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Ok(Document::Manifest(Manifest {
-        config: blob(manifest.config())?,
-        layers: manifest.layers().iter().map(blob).collect::<Result<_, _>>()?,
-        annotations,
-    }))
+    config.blob("its manifest's \"config\"")
 }
 
-fn blob(descriptor: &oci_spec::image::Descriptor) -> Result<Blob, String> {
-    let kind = descriptor.media_type().to_string();
-    if kind.contains("encrypted") {
-        return Err(format!("its layers are encrypted ({kind}), which peapod can't read"));
+fn layer_blobs(layers: Field<Layers>) -> Result<Vec<(Blob, bool)>, String> {
+    let layers = layers.or_default("its manifest's \"layers\"")?;
+    if layers.count > LAYERS {
+        return Err(format!("it has {} layers; the kernel's overlay takes {LAYERS}", layers.count));
     }
-    let digest = descriptor.digest().to_string();
-    let digest = Digest::parse(&digest).ok_or_else(|| format!("it names a blob by {digest}; peapod knows sha256"))?;
-    Ok(Blob { digest, size: descriptor.size() })
-}
-
-/// Reads an image's configuration.
-pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
-    let parsed =
-        ImageConfiguration::from_reader(bytes).map_err(|error| format!("its configuration is damaged: {error}"))?;
-    let diff_ids = parsed
-        .rootfs()
-        .diff_ids()
-        .iter()
-        .map(|text| Digest::parse(text).ok_or_else(|| format!("its configuration has the diff id {text:?}")))
-        .collect::<Result<_, _>>()?;
-    let run = parsed.config().as_ref().map_or_else(ImageConfig::default, |config| {
-        let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-        let mut volumes = list(config.volumes());
-        volumes.sort_unstable();
-        ImageConfig {
-            user: config.user().clone().unwrap_or_default(),
-            entrypoint: list(config.entrypoint()),
-            cmd: list(config.cmd()),
-            env: list(config.env()),
-            working_dir: config.working_dir().clone().unwrap_or_default(),
-            stop_signal: config.stop_signal().clone().filter(|signal| !signal.is_empty()),
-            labels: config.labels().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            volumes,
+    let blob = |(index, layer): (usize, Field<Descriptor>)| {
+        let name = format!("its manifest's layer {}", index + 1);
+        let Field::Is(layer) = layer else { return Err(format!("{name} is no descriptor")) };
+        if layer.media_type.contains("encrypted") {
+            return Err(format!("its layers are encrypted ({}), which peapod can't read", layer.media_type));
         }
-    });
-    Ok(Configuration { diff_ids, run })
+        let kind = layer.media_type.as_str();
+        let typed = ["layer", "rootfs", "tar"].iter().any(|part| kind.contains(part)) || UNTYPED.contains(&kind);
+        Ok((layer.blob(&name)?, typed))
+    };
+    layers.first.into_iter().enumerate().map(blob).collect()
 }
 
-impl Platform {
-    /// This machine's.
-    pub(crate) fn host() -> Self {
-        let (architecture, variants): (&str, &[&'static str]) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", &["", "v1", "v2", "v3"]),
-            "aarch64" => ("arm64", &["v8", ""]),
-            "arm" => ("arm", &["v7", "v6", "v5", ""]),
-            "x86" => ("386", &[""]),
-            "powerpc64" => ("ppc64le", &[""]),
-            other => (other, &[""]),
+/// What may be a manifest or an index.
+struct Top {
+    version: Field<u64>,
+    media_type: Field<Text<DESCRIPTOR_TEXT>>,
+    manifests: Field<Entries>,
+    layers: Field<Layers>,
+    config: Field<Descriptor>,
+    annotations: Field<Pairs<ANNOTATION_BYTES>>,
+    is_schema_1: bool,
+}
+
+impl Shape for Top {
+    const WHAT: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        let mut top = Self {
+            version: Field::Absent,
+            media_type: Field::Absent,
+            manifests: Field::Absent,
+            layers: Field::Absent,
+            config: Field::Absent,
+            annotations: Field::Absent,
+            is_schema_1: false,
         };
-        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variants: variants.to_vec() }
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "schemaVersion" => top.version = members.next_value()?,
+                "mediaType" => top.media_type = members.next_value()?,
+                "manifests" => top.manifests = members.next_value()?,
+                "layers" => top.layers = members.next_value()?,
+                "config" => top.config = members.next_value()?,
+                "annotations" => top.annotations = members.next_value()?,
+                other => {
+                    top.is_schema_1 |= other == "fsLayers";
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Field::Is(top))
+    }
+}
+
+/// The layers of a manifest: the first of them, and how many there are.
+#[derive(Default)]
+struct Layers {
+    first: Vec<Field<Descriptor>>,
+    count: usize,
+}
+
+impl Shape for Layers {
+    const WHAT: &'static str = "a list";
+
+    fn list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {
+        let mut layers = Self::default();
+        while layers.first.len() < LAYERS
+            && let Some(layer) = items.next_element()?
+        {
+            layers.first.push(layer);
+            layers.count += 1;
+        }
+        while layers.count >= LAYERS && items.next_element::<IgnoredAny>()?.is_some() {
+            layers.count += 1;
+        }
+        Ok(Field::Is(layers))
+    }
+}
+
+/// The entries of an index that may be images or further indexes.
+#[derive(Default)]
+struct Entries(Vec<Entry>);
+
+impl Shape for Entries {
+    const WHAT: &'static str = "a list";
+    const LIMIT: &'static str = "1000 images";
+
+    fn list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {
+        let mut entries = Some(Vec::new());
+        while let Some(item) = items.next_element::<Field<Descriptor>>()? {
+            let Some(entry) = item.usable().and_then(Descriptor::entry) else { continue };
+            entries = entries.filter(|entries: &Vec<Entry>| entries.len() < INDEX_ENTRIES);
+            if let Some(entries) = &mut entries {
+                entries.push(entry);
+            }
+        }
+        Ok(entries.map_or(Field::Large, |entries| Field::Is(Self(entries))))
+    }
+}
+
+/// How documents name others.
+struct Descriptor {
+    /// Without parameters; empty if there is none.
+    media_type: String,
+    digest: Field<Text<DESCRIPTOR_TEXT>>,
+    size: Field<u64>,
+    target: Field<Target>,
+    /// It says about an image, or is something else than one.
+    is_beside: bool,
+}
+
+impl Shape for Descriptor {
+    const WHAT: &'static str = "a descriptor";
+
+    fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        let (mut digest, mut size, mut target) = (Field::Absent, Field::Absent, Field::Absent);
+        let mut media_type = Field::<Text<DESCRIPTOR_TEXT>>::Absent;
+        let (mut artifact, mut marks) = (Field::<Text<DESCRIPTOR_TEXT>>::Absent, Field::<Marks>::Absent);
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "mediaType" => media_type = members.next_value()?,
+                "digest" => digest = members.next_value()?,
+                "size" => size = members.next_value()?,
+                "platform" => target = members.next_value()?,
+                "artifactType" => artifact = members.next_value()?,
+                "annotations" => marks = members.next_value()?,
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        let media_type = match media_type {
+            Field::Absent => String::new(),
+            Field::Is(Text(text)) => plain(&text),
+            Field::Wrong | Field::Large => return Ok(Field::Wrong),
+        };
+        let artifact = !matches!(artifact, Field::Absent) && artifact != Field::Is(Text::default());
+        let is_beside = artifact || marks == Field::Is(Marks { is_reference: true });
+        Ok(Field::Is(Self { media_type, digest, size, target, is_beside }))
+    }
+}
+
+impl Descriptor {
+    /// As an entry of an index, if it may be chosen.
+    fn entry(self) -> Option<Entry> {
+        let is_index = [OCI_INDEX, DOCKER_LIST].contains(&self.media_type.as_str());
+        let is_manifest = ["", OCI_MANIFEST, DOCKER_MANIFEST].contains(&self.media_type.as_str());
+        let target = match self.target {
+            Field::Absent => None,
+            Field::Is(target) => Some(target),
+            Field::Wrong | Field::Large => return None,
+        };
+        let can_be_fetched = matches!(self.size, Field::Is(1..)) && !self.is_beside && (is_index || is_manifest);
+        let digest = Digest::parse(&self.digest.usable()?.0)?;
+        can_be_fetched.then_some(Entry { digest, target, is_index })
     }
 
-    /// The index's image for this platform, or what it has instead.
-    pub(crate) fn choose(&self, index: &ImageIndex) -> Result<Blob, Result<String, String>> {
-        let mut best: Option<(usize, &oci_spec::image::Descriptor)> = None;
-        let mut offered = Vec::new();
-        for descriptor in index.manifests() {
-            let Some(platform) = descriptor.platform() else {
-                // An index of one image may leave it out.
-                best = best.or(Some((usize::MAX, descriptor)));
-                continue;
-            };
-            let (os, architecture) = (platform.os().to_string(), platform.architecture().to_string());
-            let variant = platform.variant().as_deref().unwrap_or("");
-            let separator = if variant.is_empty() { "" } else { "/" };
-            offered.push(format!("{os}/{architecture}{separator}{variant}"));
-            if os != self.os || architecture != self.architecture {
-                continue;
-            }
-            let Some(rank) = self.variants.iter().position(|known| *known == variant) else { continue };
-            if best.is_none_or(|(best, _)| rank < best) {
-                best = Some((rank, descriptor));
-            }
+    fn blob(self, name: &str) -> Result<Blob, String> {
+        let size = match self.size {
+            Field::Is(size) if i64::try_from(size).is_ok() => size,
+            _ => return Err(format!("{name} has no usable size")),
+        };
+        let Field::Is(Text(text)) = self.digest else { return Err(format!("{name} has no usable digest")) };
+        let digest = Digest::parse(&text).ok_or_else(|| format!("{name} is named by {text:?}; peapod knows sha256"))?;
+        Ok(Blob { digest, size })
+    }
+}
+
+/// What the annotations of a descriptor say that matters.
+#[derive(PartialEq, Eq)]
+struct Marks {
+    is_reference: bool,
+}
+
+impl Shape for Marks {
+    const WHAT: &'static str = "an object of texts";
+
+    fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        let mut is_reference = false;
+        while let Some((name, IgnoredAny)) = members.next_entry::<String, IgnoredAny>()? {
+            is_reference |= name == REFERENCE_TYPE;
         }
-        match best {
-            Some((_, descriptor)) => blob(descriptor).map_err(Err),
-            None => Err(Ok(offered.join(", "))),
-        }
+        Ok(Field::Is(Self { is_reference }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Document, Platform, configuration, document};
-    use crate::digest::Digest;
-
-    #[test]
-    fn a_configuration_as_docker_writes_it_is_read() {
-        let text = format!(
-            r#"{{"architecture":"amd64","os":"linux","container_config":{{"Image":""}},"created":"2024-01-01T00:00:00Z",
-            "config":{{"Hostname":"","User":"www-data:1004","ExposedPorts":{{"80/tcp":{{}}}},"AttachStdin":false,
-            "Env":["PATH=/bin","A=b"],"Cmd":["sh","-c","x"],"Entrypoint":null,"Volumes":null,"WorkingDir":"",
-            "OnBuild":null,"Labels":null,"StopSignal":"SIGQUIT","ArgsEscaped":true}},
-            "history":[{{"created":"2024-01-01T00:00:00Z","created_by":"x","empty_layer":true}}],
-            "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
-            Digest::of(b"")
-        );
-        let read = configuration(text.as_bytes()).unwrap();
-        assert_eq!(read.diff_ids, [Digest::of(b"")]);
-        assert_eq!(read.run.user, "www-data:1004");
-        assert_eq!(read.run.cmd, ["sh", "-c", "x"]);
-        assert_eq!(read.run.stop_signal.as_deref(), Some("SIGQUIT"));
-        assert!(read.run.entrypoint.is_empty() && read.run.volumes.is_empty());
-        let bare = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
-        assert!(configuration(bare.as_bytes()).unwrap().diff_ids.is_empty());
-    }
-
-    #[test]
-    fn the_best_platform_of_an_index_is_chosen() {
-        let entry = |seed: &str, platform: &str| {
-            let digest = Digest::of(seed.as_bytes());
-            format!(
-                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":1{platform}}}"#
-            )
-        };
-        let platform = |os: &str, arch: &str, variant: &str| {
-            format!(r#","platform":{{"os":"{os}","architecture":"{arch}","variant":"{variant}"}}"#)
-        };
-        let index = |entries: &[String]| {
-            let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
-            match document(text.as_bytes(), None).unwrap() {
-                Document::Index(index) => *index,
-                Document::Manifest(_) => panic!("an index was written"),
-            }
-        };
-        let arm = Platform { os: "linux".into(), architecture: "arm".into(), variants: vec!["v7", "v6", ""] };
-        let all = index(&[
-            entry("windows", &platform("windows", "arm", "v7")),
-            entry("v6", &platform("linux", "arm", "v6")),
-            entry("v7", &platform("linux", "arm", "v7")),
-            entry("v8", &platform("linux", "arm", "v8")),
-        ]);
-        assert_eq!(arm.choose(&all).unwrap().digest, Digest::of(b"v7"));
-        let none = index(&[entry("a", &platform("linux", "s390x", ""))]);
-        assert_eq!(arm.choose(&none).unwrap_err(), Ok("linux/s390x".to_owned()));
-        let unnamed = index(&[entry("only", "")]);
-        assert_eq!(arm.choose(&unnamed).unwrap().digest, Digest::of(b"only"));
-    }
-
-    #[test]
-    fn what_is_no_image_is_refused_by_name() {
-        let refused = |text: &str| document(text.as_bytes(), Some("application/json")).unwrap_err();
-        assert!(refused("<html>").contains("no JSON"));
-        assert!(refused(r#"{"schemaVersion":1,"fsLayers":[]}"#).contains("schema 1"));
-        assert!(refused(r#"{"schemaVersion":2}"#).contains("no image"));
-        let digest = Digest::of(b"");
-        let artifact = format!(
-            r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"{digest}","size":2}},"layers":[]}}"#
-        );
-        assert!(refused(&artifact).contains("artifact"));
-    }
-}
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -1,14 +1,16 @@
 //! One pull, from a reference to a visible image.
 
+use crate::choose::{Chosen, choose, unusable};
+use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::hosts;
 use crate::layers::{Hold, Layer};
-use crate::manifest::{Blob, Configuration, Document, Manifest, Platform, configuration, document};
+use crate::manifest::Blob;
 use crate::model::{Credentials, Image, ImageId};
 use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
-use crate::registry::{Fetched, Session};
+use crate::registry::Session;
 use crate::store::Store;
 use peapod_sys::fail_point;
 use std::collections::HashMap;
@@ -53,21 +55,25 @@ impl Pull {
         {
             return Ok(image);
         }
-        let (bytes, manifest) = self.choose(&top).await?;
+        let Chosen { bytes, manifest, configuration: looked } = choose(&self.session, &top).await?;
         fail_point("pull-manifest");
-        let config = self.session.config(&manifest.config.digest).await?;
+        let (config, Configuration { diff_ids, run, .. }) = match looked {
+            Some(looked) => looked,
+            None => {
+                let config = self.session.config(&manifest.config.digest).await?;
+                let read = configuration(&config).map_err(|problem| unusable(&self.session, &problem))?;
+                (config, read)
+            }
+        };
+        // Whoever has the configuration's bytes may use the image that they make.
         let id = ImageId(manifest.config.digest.clone());
         if self.store.shown.get().by_id(&id).is_some()
             && let Some(image) = self.name(&id, &top.digest).await?
         {
             return Ok(image);
         }
-        let Configuration { diff_ids, run } = configuration(&config).map_err(|problem| self.unusable(problem))?;
-        if diff_ids.len() != manifest.layers.len() {
-            let (layers, diffs) = (manifest.layers.len(), diff_ids.len());
-            return Err(self.unusable(format!("its manifest has {layers} layers, its configuration {diffs}")));
-        }
-        let (layers, _hold) = self.layers(&manifest.layers, &diff_ids).await?;
+        let blobs = manifest.layers(diff_ids.len()).map_err(|problem| unusable(&self.session, &problem))?;
+        let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
         fail_point("pull-layers");
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
         self.store.commit(image, layers, self.names(&top.digest)).await
@@ -75,10 +81,6 @@ impl Pull {
 
     fn reference(&self) -> &Reference {
         &self.session.reference
-    }
-
-    fn unusable(&self, problem: String) -> PullError {
-        PullError::Manifest { reference: self.reference().to_string(), problem }
     }
 
     /// The image that this repository's manifest is known to lead to.
@@ -100,31 +102,6 @@ impl Pull {
             names.push(NameRow { reference: reference.to_string(), is_digest: false });
         }
         names
-    }
-
-    /// The manifest for this machine, with its bytes.
-    async fn choose(&self, top: &Fetched) -> Result<(Vec<u8>, Manifest), PullError> {
-        let read = |fetched: &Fetched| {
-            document(&fetched.bytes, fetched.media_type.as_deref()).map_err(|problem| self.unusable(problem))
-        };
-        let index = match read(top)? {
-            Document::Manifest(manifest) => return Ok((top.bytes.clone(), manifest)),
-            Document::Index(index) => index,
-        };
-        let platform = Platform::host();
-        let chosen = platform.choose(&index).map_err(|refused| match refused {
-            Err(problem) => self.unusable(problem),
-            Ok(offered) => PullError::NoPlatform {
-                reference: self.reference().to_string(),
-                wanted: format!("{}/{}", platform.os, platform.architecture),
-                offered: if offered.is_empty() { "none".to_owned() } else { offered },
-            },
-        })?;
-        let fetched = self.session.manifest(&Selector::Digest(chosen.digest)).await?;
-        match read(&fetched)? {
-            Document::Manifest(manifest) => Ok((fetched.bytes, manifest)),
-            Document::Index(_) => Err(self.unusable("its index leads to another index".to_owned())),
-        }
     }
 
     /// All layers that are not recorded yet, unpacked. What is recorded stays for as long as the hold lives.

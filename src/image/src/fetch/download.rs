@@ -64,7 +64,7 @@ impl Download<'_> {
                         tries += 1;
                     }
                     failure => {
-                        collected.add(host, &failure);
+                        collected.add(host, failure);
                         break;
                     }
                 }

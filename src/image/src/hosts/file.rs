@@ -1,5 +1,7 @@
 //! The text of a `hosts.toml`. Pure.
 
+use crate::bounds::HOSTS_FILE_BYTES;
+
 use super::{Connection, Host, beside, is_local, upstream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +9,9 @@ use toml::{Table, Value};
 
 /// Reads a hosts.toml that stands in `folder` and is about `registry`.
 pub(super) fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<Host>, String> {
+    if text.len() > HOSTS_FILE_BYTES {
+        return Err(format!("has more than {} KiB", HOSTS_FILE_BYTES >> 10));
+    }
     let mut root: Table = text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     let listed = match root.remove("host") {
         None => Table::new(),

@@ -6,8 +6,10 @@ mod file;
 #[cfg(test)]
 mod fuzz;
 
+use crate::bounds::HOSTS_FILE_BYTES;
 use crate::config::Config;
 use crate::error::PullError;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,10 +58,6 @@ impl Host {
             .map_or(self.base.len(), |at| after_scheme + at);
         self.base.get(..end).unwrap_or(&self.base)
     }
-
-    pub(crate) fn is_https(&self) -> bool {
-        self.base.starts_with("https://")
-    }
 }
 
 /// The hosts of `registry`, in the order in which to ask them. Reads files; blocks.
@@ -68,7 +66,7 @@ pub(crate) fn hosts(config: &Config, registry: &str) -> Result<Vec<Host>, PullEr
         for name in names(registry) {
             let folder = directory.join(name);
             let path = folder.join("hosts.toml");
-            let text = match std::fs::read_to_string(&path) {
+            let text = match read(&path) {
                 Ok(text) => text,
                 Err(error)
                     if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
@@ -81,6 +79,13 @@ pub(crate) fn hosts(config: &Config, registry: &str) -> Result<Vec<Host>, PullEr
         }
     }
     Ok(upstream(registry))
+}
+
+/// Reads one byte more than the parser takes: it says that this is too much.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(HOSTS_FILE_BYTES as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The folder names under which a registry is looked for; `:` can't stand in every file name.

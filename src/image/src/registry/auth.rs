@@ -2,10 +2,14 @@
 
 use super::challenge::{Challenge, parse};
 use super::client::innermost;
-use crate::hosts::Host;
+use super::complaint::complaint;
+use super::target::Target;
+use crate::bounds::{ERROR_TEXT, TOKEN_BYTES};
+use crate::lenient::{self, Field, Shape, Text};
 use crate::model::Credentials;
+use crate::text::one_line;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess};
 use std::fmt;
 use std::time::Duration;
 
@@ -43,19 +47,17 @@ pub(super) enum AuthFailure {
     Unavailable(String),
 }
 
-/// A token server's answer is small.
-const MAX_TOKEN: usize = 1 << 20;
-
-/// Answers the challenge of a 401.
+/// Answers the challenge of a 401. `client` follows no redirects: what it sends is meant for the server that the registry
+/// named, and for no other.
 pub(super) async fn answer(
     client: &Client,
-    host: &Host,
+    target: &Target<'_>,
     refused: &Response,
     credentials: Option<&Credentials>,
     repository: &str,
     timeout: Duration,
 ) -> Result<Authorization, AuthFailure> {
-    let credentials = credentials.filter(|credentials| may_have(host, credentials));
+    let credentials = credentials.filter(|credentials| target.may_have(credentials));
     if let Some(token) = credentials.map(|c| &c.registry_token).filter(|token| !token.is_empty()) {
         return Ok(Authorization::Bearer(token.clone()));
     }
@@ -71,7 +73,8 @@ pub(super) async fn answer(
         Challenge::Basic => None,
     });
     if let Some((realm, service, scope)) = bearer {
-        if host.is_https() && !realm.starts_with("https://") {
+        if target.is_https() && !realm.starts_with("https://") {
+            let realm = one_line(realm, ERROR_TEXT);
             return Err(AuthFailure::Refused(format!("wants credentials sent unencrypted to {realm}")));
         }
         let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
@@ -90,18 +93,6 @@ pub(super) async fn answer(
     }
 }
 
-/// Credentials that name a server go to that one alone.
-fn may_have(host: &Host, credentials: &Credentials) -> bool {
-    let named = credentials.server_address.as_str();
-    if named.is_empty() {
-        return true;
-    }
-    let named = named.split_once("://").map_or(named, |(_, rest)| rest);
-    let named = named.split('/').next().unwrap_or(named);
-    let hub = |name: &str| matches!(name, "docker.io" | "index.docker.io" | "registry-1.docker.io");
-    named == host.address || (hub(named) && hub(&host.address))
-}
-
 struct Ask<'a> {
     realm: &'a str,
     service: Option<&'a str>,
@@ -109,58 +100,110 @@ struct Ask<'a> {
     credentials: Option<&'a Credentials>,
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 impl Ask<'_> {
-    async fn token(&self, client: &Client, timeout: Duration) -> Result<String, AuthFailure> {
-        let unavailable = |reason: String| AuthFailure::Unavailable(format!("token server {}: {reason}", self.realm));
+    fn request(&self, client: &Client) -> RequestBuilder {
         let identity = self.credentials.map(|c| c.identity_token.as_str()).filter(|token| !token.is_empty());
         let service = self.service.unwrap_or_default();
-        let request = match identity {
-            Some(identity) => client.post(self.realm).form(&[
+        if let Some(identity) = identity {
+            return client.post(self.realm).form(&[
                 ("grant_type", "refresh_token"),
                 ("refresh_token", identity),
                 ("service", service),
                 ("scope", self.scope),
                 ("client_id", "peapod"),
-            ]),
-            None => {
-                let mut query = vec![("scope", self.scope)];
-                if !service.is_empty() {
-                    query.push(("service", service));
-                }
-                let request = client.get(self.realm).query(&query);
-                match self.credentials.filter(|c| !c.username.is_empty() || !c.password.is_empty()) {
-                    Some(basic) => request.basic_auth(&basic.username, Some(&basic.password)),
-                    None => request,
-                }
-            }
-        };
-        let mut response = request.timeout(timeout).send().await.map_err(|error| unavailable(innermost(&error)))?;
+            ]);
+        }
+        let mut query = vec![("scope", self.scope)];
+        if !service.is_empty() {
+            query.push(("service", service));
+        }
+        let request = client.get(self.realm).query(&query);
+        match self.credentials.filter(|c| !c.username.is_empty() || !c.password.is_empty()) {
+            Some(basic) => request.basic_auth(&basic.username, Some(&basic.password)),
+            None => request,
+        }
+    }
+
+    async fn token(&self, client: &Client, timeout: Duration) -> Result<String, AuthFailure> {
+        let realm = one_line(self.realm, ERROR_TEXT);
+        let unavailable = |reason: String| AuthFailure::Unavailable(format!("token server {realm}: {reason}"));
+        let broken = |error: reqwest::Error| unavailable(innermost(&error));
+        let mut response = self.request(client).timeout(timeout).send().await.map_err(broken)?;
         match response.status() {
-            StatusCode::OK => {}
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(unavailable(status.to_string()));
+            status if status.is_success() => {}
+            status if status.is_redirection() => {
+                let words = format!("token server {realm} answers {status}; redirects of it are not followed");
+                return Err(AuthFailure::Refused(words));
             }
-            status => {
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(unavailable(complaint(response).await));
+            }
+            _ => {
                 let given = if self.credentials.is_some() { "these credentials" } else { "an anonymous pull" };
-                return Err(AuthFailure::Refused(format!("token server {} refuses {given}: {status}", self.realm)));
+                let words = complaint(response).await;
+                return Err(AuthFailure::Refused(format!("token server {realm} refuses {given}: {words}")));
             }
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(innermost(&error)))? {
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > TOKEN_BYTES {
+                return Err(unavailable(format!("answers with more than {} KiB", TOKEN_BYTES >> 10)));
+            }
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_TOKEN {
-                return Err(unavailable("answers with more than 1 MiB".to_owned()));
+        }
+        token(&body).ok_or_else(|| unavailable("does not answer with a token".to_owned()))
+    }
+}
+
+/// The first token of an answer that is not empty; servers give it one of two names, or both.
+fn token(body: &[u8]) -> Option<String> {
+    match lenient::read::<Answer>(body) {
+        Ok(Field::Is(Answer { token, access_token })) => {
+            let usable =
+                |field: Field<Text<TOKEN_BYTES>>| field.usable().map(|text| text.0).filter(|text| !text.is_empty());
+            usable(token).or_else(|| usable(access_token))
+        }
+        _ => None,
+    }
+}
+
+struct Answer {
+    token: Field<Text<TOKEN_BYTES>>,
+    access_token: Field<Text<TOKEN_BYTES>>,
+}
+
+impl Shape for Answer {
+    const WHAT: &'static str = "an object";
+
+    fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        let mut answer = Self { token: Field::Absent, access_token: Field::Absent };
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "token" => answer.token = members.next_value()?,
+                "access_token" => answer.access_token = members.next_value()?,
+                _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|_| unavailable("does not answer with a token".to_owned()))?;
-        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
-        token.ok_or_else(|| unavailable("does not answer with a token".to_owned()))
+        Ok(Field::Is(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::token;
+
+    #[test]
+    fn the_first_token_that_is_one() {
+        for (body, wanted) in [
+            (r#"{"token":"a","access_token":"b"}"#, Some("a")),
+            (r#"{"token":"","access_token":"b"}"#, Some("b")),
+            (r#"{"access_token":"b","token":null,"expires_in":1e999}"#, Some("b")),
+            (r#"{"token":5,"access_token":"b","expires_in":"soon"}"#, Some("b")),
+            (r#"{"token":"","access_token":""}"#, None),
+            ("[]", None),
+            ("", None),
+        ] {
+            assert_eq!(token(body.as_bytes()).as_deref(), wanted, "{body}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What a registry's `WWW-Authenticate` asks for. Pure.
 
+use crate::bounds::HEADER_BYTES;
+
 /// How a registry wants to be convinced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -16,9 +18,12 @@ pub(super) enum Challenge {
     },
 }
 
-/// Reads all challenges of a header; one header may hold several.
+/// Reads all challenges of a header; one header may hold several. One that is longer than any real one holds none.
 pub(super) fn parse(header: &str) -> Vec<Challenge> {
     let mut found = Vec::new();
+    if header.len() > HEADER_BYTES {
+        return found;
+    }
     let mut scheme: Option<String> = None;
     let mut parameters: Vec<(String, String)> = Vec::new();
     let mut rest = header.trim_start();
@@ -99,5 +104,6 @@ mod tests {
         assert_eq!(parse("Negotiate, Bearer error=\"no realm\""), []);
         assert_eq!(parse(""), []);
         assert_eq!(parse("=,=\"a"), []);
+        assert_eq!(parse(&"Basic,".repeat(100_000)), []);
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP clients: one for each way of connecting, shared by all pulls.
 
+use crate::bounds::{CLIENTS, COOLING_HOSTS};
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::hosts::Connection;
@@ -8,11 +9,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// More ways to connect than any node has; beyond it the cache starts over.
-const MAX_CLIENTS: usize = 64;
-/// More hosts than any node has that are out of reach at once.
-const MAX_COOLING: usize = 256;
 
 /// All clients, and which hosts were out of reach a moment ago.
 pub(crate) struct Clients {
@@ -53,7 +49,7 @@ impl Clients {
         let built = tokio::task::spawn_blocking(move || base.build(&wanted)).await;
         let client = built.map_err(|error| error.to_string())??;
         let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
-        if special.len() >= MAX_CLIENTS {
+        if special.len() >= CLIENTS {
             special.clear();
         }
         special.insert(connection.clone(), client.clone());
@@ -64,7 +60,7 @@ impl Clients {
     /// every blob of every pull.
     pub(crate) fn cool_down(&self, origin: &str) {
         let mut cooling = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
-        if cooling.len() >= MAX_COOLING {
+        if cooling.len() >= COOLING_HOSTS {
             cooling.clear();
         }
         cooling.insert(origin.to_owned(), Instant::now() + self.cooldown);
@@ -93,7 +89,9 @@ impl Base {
             .connect_timeout(connection.dial_timeout.unwrap_or(self.connect_timeout))
             // Counts from the last byte: what stalls is broken off, what is slow is not.
             .read_timeout(self.stall_timeout)
-            .pool_max_idle_per_host(8);
+            .pool_max_idle_per_host(8)
+            // Sessions follow redirects themselves: they know what may be sent where, and token servers get none.
+            .redirect(reqwest::redirect::Policy::none());
         let special = !connection.ca.is_empty() || !connection.client.is_empty() || connection.skip_verify;
         if special {
             builder = builder.tls_backend_preconfigured(super::tls::config(connection)?);

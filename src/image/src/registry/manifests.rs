@@ -2,6 +2,7 @@
 
 use super::client::innermost;
 use super::session::{Collected, Failure, Session};
+use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::Host;
@@ -21,11 +22,6 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-/// What registries themselves limit manifests to.
-const MAX_MANIFEST: u64 = 4 << 20;
-/// A configuration with a very long history stays far below.
-const MAX_CONFIG: u64 = 16 << 20;
-
 impl Session {
     /// Asks which digest the reference leads to, without fetching anything. `None` if no host says.
     pub(crate) async fn head(&self) -> Option<Digest> {
@@ -34,7 +30,7 @@ impl Session {
             match self.send(host, &Method::HEAD, &path, |r| r.header(header::ACCEPT, ACCEPT)).await {
                 Ok(response) => return digest_header(&response),
                 // The way to the image, and its errors, are the GET's matter.
-                Err(Failure::NotFound | Failure::Unreachable(_)) => {}
+                Err(Failure::NotFound(_) | Failure::Unreachable(_)) => {}
                 Err(_) => return None,
             }
         }
@@ -48,7 +44,7 @@ impl Session {
             Selector::Digest(digest) => Some(digest),
             Selector::Tag(_) => None,
         };
-        let (response, bytes) = self.small(&path, for_tag, MAX_MANIFEST, wanted).await?;
+        let (response, bytes) = self.small(&path, for_tag, MANIFEST_BYTES, wanted).await?;
         let digest = Digest::of(&bytes);
         if let Some(said) = response.digest.filter(|said| *said != digest) {
             return Err(PullError::Digest { what: said, found: digest });
@@ -58,7 +54,7 @@ impl Session {
 
     /// Fetches an image's configuration.
     pub(crate) async fn config(&self, digest: &Digest) -> Result<Vec<u8>, PullError> {
-        Ok(self.small(&format!("blobs/{digest}"), false, MAX_CONFIG, Some(digest)).await?.1)
+        Ok(self.small(&format!("blobs/{digest}"), false, CONFIGURATION_BYTES, Some(digest)).await?.1)
     }
 
     fn manifest_path(&self, selector: &Selector) -> (String, bool) {
@@ -73,7 +69,7 @@ impl Session {
         &self,
         path: &str,
         for_tag: bool,
-        limit: u64,
+        limit: usize,
         wanted: Option<&Digest>,
     ) -> Result<(Said, Vec<u8>), PullError> {
         let mut collected = Collected::default();
@@ -93,7 +89,7 @@ impl Session {
                         tries += 1;
                     }
                     failure => {
-                        collected.add(host, &failure);
+                        collected.add(host, failure);
                         break;
                     }
                 }
@@ -102,17 +98,17 @@ impl Session {
         Err(collected.into_error(&self.reference))
     }
 
-    async fn small_from(&self, host: &Host, path: &str, limit: u64) -> Result<(Said, Vec<u8>), Failure> {
+    async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
         let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
         let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
         let said = Said { digest: digest_header(&response), media_type: media_type(&response) };
         let read = async {
             let mut bytes = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(|error| Failure::Passing(innermost(&error), None))? {
-                bytes.extend_from_slice(&chunk);
-                if bytes.len() as u64 > limit {
+                if bytes.len() + chunk.len() > limit {
                     return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
                 }
+                bytes.extend_from_slice(&chunk);
             }
             Ok(bytes)
         };

@@ -3,10 +3,12 @@
 mod auth;
 mod challenge;
 mod client;
+mod complaint;
 #[cfg(test)]
 mod fuzz;
 mod manifests;
 mod session;
+mod target;
 mod tls;
 
 pub(crate) use client::Clients;

@@ -2,13 +2,17 @@
 
 use super::auth::{AuthFailure, Authorization, answer};
 use super::client::{Clients, innermost};
+use super::complaint::complaint;
+use super::target::Target;
+use crate::bounds::{ERROR_TEXT, REDIRECTS};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::error::{Attempt, Attempts, PullError};
 use crate::hosts::Host;
 use crate::model::Credentials;
 use crate::reference::Reference;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use crate::text::one_line;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +20,8 @@ use std::time::Duration;
 /// Why one request to one host did not serve.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// It does not have it.
-    NotFound,
+    /// It does not have it; with what it says beside.
+    NotFound(String),
     /// It refuses these credentials.
     Unauthorised(String),
     /// It answered with an error that may pass; after this time, if it said so.
@@ -30,11 +34,22 @@ pub(crate) enum Failure {
 
 impl Failure {
     fn words(&self) -> String {
+        let words = match self {
+            Self::NotFound(words)
+            | Self::Unauthorised(words)
+            | Self::Passing(words, _)
+            | Self::Unreachable(words)
+            | Self::Refused(words) => words,
+        };
+        one_line(words, 2 * ERROR_TEXT)
+    }
+
+    /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer counts.
+    fn weight(&self) -> u8 {
         match self {
-            Self::NotFound => "not found".to_owned(),
-            Self::Unauthorised(words) | Self::Passing(words, _) | Self::Unreachable(words) | Self::Refused(words) => {
-                words.clone()
-            }
+            Self::NotFound(_) | Self::Unauthorised(_) => 2,
+            Self::Passing(..) | Self::Refused(_) => 1,
+            Self::Unreachable(_) => 0,
         }
     }
 }
@@ -42,31 +57,39 @@ impl Failure {
 /// Failures of several hosts, and which error they amount to.
 #[derive(Default)]
 pub(crate) struct Collected {
-    attempts: Vec<Attempt>,
-    unauthorised: bool,
-    /// One that must know says that it does not exist.
-    denied: bool,
-    /// One has not said whether it exists.
-    open: bool,
+    failed: Vec<Failed>,
+}
+
+struct Failed {
+    origin: String,
+    address: String,
+    authority: bool,
+    failure: Failure,
 }
 
 impl Collected {
-    pub(crate) fn add(&mut self, host: &Host, failure: &Failure) {
-        self.attempts.push(Attempt { host: host.origin().to_owned(), outcome: failure.words() });
-        match failure {
-            Failure::Unauthorised(_) => self.unauthorised = true,
-            Failure::NotFound => self.denied |= host.authority,
-            Failure::Passing(..) | Failure::Unreachable(_) | Failure::Refused(_) => self.open = true,
-        }
+    pub(crate) fn add(&mut self, host: &Host, failure: Failure) {
+        let (origin, address, authority) = (host.origin().to_owned(), host.address.clone(), host.authority);
+        self.failed.push(Failed { origin, address, authority, failure });
     }
 
     /// Credentials can be mended by whoever asked, so a refusal says most. That an image does not exist is believed to
     /// the registry itself, or to mirrors if all of them say so: the one that has it may be out of reach.
     pub(crate) fn into_error(self, reference: &Reference) -> PullError {
-        let (reference, tried) = (reference.to_string(), Attempts(self.attempts));
-        if self.unauthorised {
+        let best = |address: &str| {
+            self.failed.iter().filter(|one| one.address == address).map(|one| one.failure.weight()).max()
+        };
+        let told: Vec<&Failed> =
+            self.failed.iter().filter(|one| Some(one.failure.weight()) == best(&one.address)).collect();
+        let any = |what: fn(&Failed) -> bool| told.iter().any(|one| what(one));
+        let unauthorised = any(|one| matches!(one.failure, Failure::Unauthorised(_)));
+        let denied = any(|one| one.authority && matches!(one.failure, Failure::NotFound(_)));
+        let open = any(|one| !matches!(one.failure, Failure::NotFound(_) | Failure::Unauthorised(_)));
+        let attempt = |one: &&Failed| Attempt { host: one.origin.clone(), outcome: one.failure.words() };
+        let (reference, tried) = (reference.to_string(), Attempts(told.iter().map(attempt).collect()));
+        if unauthorised {
             PullError::Unauthorised { reference, tried }
-        } else if self.denied || !(self.open || tried.0.is_empty()) {
+        } else if denied || !(open || tried.0.is_empty()) {
             PullError::NotFound { reference, tried }
         } else {
             PullError::Unavailable { reference, tried }
@@ -142,60 +165,90 @@ impl Session {
         Ok(BlobResponse { response, offset })
     }
 
-    /// Sends a request, with authentication if the host asks for it. The answer is a success or a [`Failure`].
+    /// Sends a request, follows where it leads, with authentication where a host asks for it. The answer is a success or a
+    /// [`Failure`].
     pub(super) async fn send<F>(&self, host: &Host, method: &Method, path: &str, shape: F) -> Result<Response, Failure>
     where
         F: Fn(RequestBuilder) -> RequestBuilder,
     {
         let client = self.clients.get(&host.connection).await.map_err(Failure::Refused)?;
         let repository = &self.reference.repository;
-        let url = format!("{}/{repository}/{path}", host.base);
+        let mut target = Target::of(host, &format!("{repository}/{path}")).map_err(Failure::Refused)?;
+        if host.mirror {
+            target.url.query_pairs_mut().append_pair("ns", &self.reference.registry);
+        }
+        for _ in 0..=REDIRECTS {
+            let response = self.ask(&client, &target, |url| shape(client.request(method.clone(), url))).await?;
+            if !is_redirect(response.status()) {
+                return judge(response, self.asking(&target)).await;
+            }
+            target = target.redirected(&response).map_err(Failure::Refused)?;
+        }
+        Err(Failure::Refused(format!("redirects more than {REDIRECTS} times")))
+    }
+
+    /// Asks one host, and once more if it wants to know who asks.
+    async fn ask<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, Failure>
+    where
+        F: Fn(Url) -> RequestBuilder,
+    {
         let build = || {
-            let mut request = shape(client.request(method.clone(), &url));
-            if host.mirror {
-                request = request.query(&[("ns", self.reference.registry.as_str())]);
+            let mut request = request(target.url.clone());
+            if target.is_own() {
+                for (name, value) in &target.host.headers {
+                    request = request.header(name, value);
+                }
             }
-            for (name, value) in &host.headers {
-                request = request.header(name, value);
-            }
-            match self.authorization(host) {
+            match self.authorization(target) {
                 Some(authorization) => authorization.put_on(request),
                 None => request,
             }
         };
-        let send = |request: RequestBuilder| async {
-            match tokio::time::timeout(self.timeout, request.send()).await {
-                Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", self.timeout.as_secs()))),
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) if error.is_connect() || error.is_timeout() => {
-                    Err(Failure::Unreachable(innermost(&error)))
-                }
-                Ok(Err(error)) if error.is_builder() => Err(Failure::Refused(error.to_string())),
-                Ok(Err(error)) => Err(Failure::Passing(innermost(&error), None)),
-            }
-        };
-        let first = send(build()).await.inspect_err(|failure| {
-            if matches!(failure, Failure::Unreachable(_)) {
-                self.clients.cool_down(host.origin());
-            }
-        })?;
-        self.clients.reached(host.origin());
+        let first = self.once(target, build()).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
-            return judge(first);
+            return Ok(first);
         }
-        let credentials = self.credentials.as_ref();
-        let authorization = answer(&client, host, &first, credentials, repository, self.timeout).await.map_err(
+        let (credentials, repository) = (self.credentials.as_ref(), &self.reference.repository);
+        let authorization = answer(client, target, &first, credentials, repository, self.timeout).await.map_err(
             |failure| match failure {
                 AuthFailure::Refused(words) => Failure::Unauthorised(words),
                 AuthFailure::Unavailable(words) => Failure::Passing(words, None),
             },
         )?;
-        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(host.base.clone(), authorization);
-        judge(send(build()).await?)
+        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(target.origin(), authorization);
+        self.once(target, build()).await
     }
 
-    fn authorization(&self, host: &Host) -> Option<Authorization> {
-        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).get(&host.base).cloned()
+    async fn once(&self, target: &Target<'_>, request: RequestBuilder) -> Result<Response, Failure> {
+        let origin = target.host.origin();
+        let failure = match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(Ok(response)) => {
+                self.clients.reached(origin);
+                return Ok(response);
+            }
+            Ok(Err(error)) if error.is_builder() => return Err(Failure::Refused(error.to_string())),
+            Ok(Err(error)) if !(error.is_connect() || error.is_timeout()) => {
+                return Err(Failure::Passing(innermost(&error), None));
+            }
+            Ok(Err(error)) => innermost(&error),
+            Err(_) => format!("no answer within {} s", self.timeout.as_secs()),
+        };
+        if target.is_own() {
+            self.clients.cool_down(origin);
+            return Err(Failure::Unreachable(failure));
+        }
+        // The host itself did answer.
+        Err(Failure::Passing(format!("redirects to {}: {failure}", target.origin()), None))
+    }
+
+    fn authorization(&self, target: &Target<'_>) -> Option<Authorization> {
+        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).get(&target.origin()).cloned()
+    }
+
+    /// As whom it was asked, for messages.
+    fn asking(&self, target: &Target<'_>) -> &'static str {
+        let given = self.credentials.as_ref().is_some_and(|credentials| target.may_have(credentials));
+        if given { "these credentials" } else { "an anonymous pull" }
     }
 
     /// Waits before a request is repeated: twice as long each time, or as long as the host asked for, within reason.
@@ -205,21 +258,26 @@ impl Session {
     }
 }
 
-fn judge(response: Response) -> Result<Response, Failure> {
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+async fn judge(response: Response, asking: &str) -> Result<Response, Failure> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
+    let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let words = complaint(response).await;
     Err(match status {
-        StatusCode::NOT_FOUND => Failure::NotFound,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Failure::Unauthorised(format!("refuses these credentials: {status}"))
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            Failure::Passing(status.to_string(), after.and_then(|text| text.parse().ok()).map(Duration::from_secs))
-        }
-        status if status.is_server_error() => Failure::Passing(status.to_string(), None),
-        status => Failure::Refused(format!("answers {status}")),
+        StatusCode::NOT_FOUND => Failure::NotFound(match words.split_once(": ") {
+            Some((_, said)) => format!("not found: {said}"),
+            None => "not found".to_owned(),
+        }),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorised(format!("refuses {asking}: {words}")),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failure::Passing(words, after),
+        status if status.is_server_error() => Failure::Passing(words, None),
+        _ => Failure::Refused(format!("answers {words}")),
     })
 }

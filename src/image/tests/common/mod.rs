@@ -4,6 +4,7 @@
 pub mod front;
 pub mod image;
 pub mod registry;
+pub mod stub;
 
 use peapod_image::{Config, Images, MIGRATIONS, PullRequest};
 use peapod_store::{Database, Durability};

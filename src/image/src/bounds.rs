@@ -1,0 +1,51 @@
+//! What a registry, an image or a pull may cost at most. ARCHITECTURE.md has these in its table of bounds.
+
+use std::time::Duration;
+
+/// Bytes of a manifest or an index: what registries themselves take.
+pub(crate) const MANIFEST_BYTES: usize = 4 << 20;
+/// Bytes of an image's configuration: what other clients take; one with a very long history has some hundred KiB.
+pub(crate) const CONFIGURATION_BYTES: usize = 4 << 20;
+/// Bytes of a token server's answer, and so of a token: a token is sent as a header, and servers take 8 to 64 KiB of these.
+pub(crate) const TOKEN_BYTES: usize = 64 << 10;
+/// Bytes that are read of an error's body. JSON that is cut can't be read, so this is more than any real one has.
+pub(crate) const ERROR_BODY_BYTES: usize = 64 << 10;
+/// For how long an error's body is awaited: the status alone says enough.
+pub(crate) const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// Characters of a stranger's text in one of our errors.
+pub(crate) const ERROR_TEXT: usize = 256;
+/// Bytes of a `WWW-Authenticate` or `Location` header that are looked at: URLs beyond this work nowhere.
+pub(crate) const HEADER_BYTES: usize = 8 << 10;
+/// Redirects that one request follows: what browsers and other clients do.
+pub(crate) const REDIRECTS: usize = 10;
+
+/// Indexes that may lead to one another before an image comes. Tools make one; a mirror of mirrors makes two.
+pub(crate) const INDEX_DEPTH: usize = 4;
+/// Manifests and indexes that one pull fetches while it looks for the image of this machine.
+pub(crate) const INDEX_DOCUMENTS: usize = 16;
+/// Entries of an index that can be used; the largest real ones have some dozens.
+pub(crate) const INDEX_ENTRIES: usize = 1000;
+/// Platforms that an error lists.
+pub(crate) const OFFERED_PLATFORMS: usize = 16;
+/// Layers of an image: what the kernel's overlay takes.
+pub(crate) const LAYERS: usize = 500;
+/// Bytes of one text in a descriptor: a media type, a digest, a part of a platform.
+pub(crate) const DESCRIPTOR_TEXT: usize = 255;
+
+/// Bytes of environment, command, entrypoint, volumes and the rest that running an image needs, each text with
+/// [`TEXT_OVERHEAD`]. They are in memory for each image; the kernel takes 128 KiB of one text and 2 MiB of all.
+pub(crate) const RUN_BYTES: usize = 256 << 10;
+/// Bytes of an image's labels in memory, each text with [`TEXT_OVERHEAD`]; for clients that ask for all of one image.
+pub(crate) const LABEL_BYTES: usize = 16 << 10;
+/// Bytes of a manifest's annotations in memory, each text with [`TEXT_OVERHEAD`]. Every list of images shows them: 1000
+/// images stay below the 16 MiB of an answer.
+pub(crate) const ANNOTATION_BYTES: usize = 8 << 10;
+/// Bytes that a text costs beside its own: a million empty ones are not for nothing.
+pub(crate) const TEXT_OVERHEAD: usize = 48;
+
+/// Bytes of a hosts.toml; a long one has some KiB.
+pub(crate) const HOSTS_FILE_BYTES: usize = 32 << 10;
+/// HTTP clients, one for each way of connecting that hosts.toml describes; beyond it the cache starts over.
+pub(crate) const CLIENTS: usize = 64;
+/// Hosts that are remembered as out of reach; beyond it all are tried again.
+pub(crate) const COOLING_HOSTS: usize = 256;
