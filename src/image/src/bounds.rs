@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) const MANIFEST_BYTES: usize = 4 << 20;
 /// Bytes of an image's configuration: what other clients take; one with a very long history has some hundred KiB.
 pub(crate) const CONFIGURATION_BYTES: usize = 4 << 20;
-/// Bytes of a token server's answer, and so of a token: a token is sent as a header, and servers take 8 to 64 KiB of these.
+/// Bytes of a token server's answer, and so of a token: it is sent as a header, and servers take 8 to 64 KiB of these.
 pub(crate) const TOKEN_BYTES: usize = 64 << 10;
 /// Bytes that are read of an error's body. JSON that is cut can't be read, so this is more than any real one has.
 pub(crate) const ERROR_BODY_BYTES: usize = 64 << 10;

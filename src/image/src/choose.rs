@@ -23,8 +23,8 @@ pub(crate) fn unusable(session: &Session, problem: &str) -> PullError {
     PullError::Manifest { reference: session.reference.to_string(), problem: one_line(problem, ERROR_TEXT) }
 }
 
-/// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives way
-/// to the next best; a registry that fails does not, or an image would depend on the weather.
+/// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives
+/// way to the next best; one that can't be fetched now does not: which image comes must not depend on the network.
 pub(crate) async fn choose(session: &Session, top: &Fetched) -> Result<Chosen, PullError> {
     let platform = Platform::host();
     let index = match read(top).map_err(|problem| unusable(session, &problem))? {
@@ -51,7 +51,7 @@ pub(crate) async fn choose(session: &Session, top: &Fetched) -> Result<Chosen, P
         match read(&fetched) {
             Ok(Document::Index(index)) if depth < INDEX_DEPTH => search.add(index, depth + 1),
             Ok(Document::Index(_)) => {
-                search.missed(session, &format!("it has more than {INDEX_DEPTH} indexes in one another"))
+                search.missed(session, &format!("it has more than {INDEX_DEPTH} indexes in one another"));
             }
             Ok(Document::Manifest(manifest)) => {
                 if let Some(chosen) = search.look(session, &entry, fetched.bytes, manifest).await? {
@@ -104,7 +104,8 @@ impl Search<'_> {
         self.problem.get_or_insert_with(|| unusable(session, problem));
     }
 
-    /// Whether a manifest is what was looked for: where its index does not say for which machine it is, its configuration does.
+    /// Whether a manifest is what was looked for. Where its index does not say for which machine it is, its
+    /// configuration does.
     async fn look(
         &mut self,
         session: &Session,

@@ -21,9 +21,8 @@ const DIFF_IDS: usize = (LAYERS + 1) * (DESCRIPTOR_TEXT + TEXT_OVERHEAD);
 /// Reads an image's configuration. What is wrong with it is said with the name of the field.
 pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
     let within = |problem| format!("its configuration is damaged: {problem}");
-    let top = match lenient::read::<Top>(bytes).map_err(within)? {
-        Field::Is(top) => top,
-        _ => return Err(within("it is no JSON object".to_owned())),
+    let Field::Is(top) = lenient::read::<Top>(bytes).map_err(within)? else {
+        return Err(within("it is no JSON object".to_owned()));
     };
     top.checked().map_err(within)
 }

@@ -311,9 +311,8 @@ mod tests {
             let members: Vec<_> = (0..count).map(|index| format!("\"{index}\":{value}")).collect();
             format!("{{{}}}", members.join(","))
         };
-        assert!(
-            matches!(read::<Names<490>>(object(10, "null").as_bytes()), Ok(Field::Is(Names(names))) if names.len() == 10)
-        );
+        let names = read::<Names<490>>(object(10, "null").as_bytes());
+        assert!(matches!(names, Ok(Field::Is(Names(names))) if names.len() == 10));
         assert_eq!(read::<Names<490>>(object(11, "null").as_bytes()), Ok(Field::Large));
         assert_eq!(read::<Pairs<960>>(object(100_000, "\"\"").as_bytes()), Ok(Field::Large));
         let mixed = br#"{"a":"x","b":null,"c":5}"#;

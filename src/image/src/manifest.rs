@@ -1,7 +1,7 @@
 //! Manifests and indexes: what of them peapod uses. Pure.
 //!
-//! What an index lists beside images for some machine (attestations, signatures, artifacts, entries that are damaged) is
-//! passed over: it is never chosen, and hurts nobody.
+//! What an index lists beside images for some machine (attestations, signatures, artifacts, damaged entries) is passed
+//! over: it is never chosen, and never an error.
 
 use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, INDEX_ENTRIES, LAYERS};
 use crate::digest::Digest;
@@ -71,10 +71,8 @@ const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// Reads what a registry served for a reference.
 pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
-    let top = match lenient::read::<Top>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))? {
-        Field::Is(top) => top,
-        _ => return Err("its manifest is no JSON object".to_owned()),
-    };
+    let read = lenient::read::<Top>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))?;
+    let Field::Is(top) = read else { return Err("its manifest is no JSON object".to_owned()) };
     let declared = match top.media_type.usable() {
         Some(Text(text)) => plain(&text),
         None => plain(media_type.unwrap_or_default()),
@@ -106,9 +104,8 @@ fn plain(media_type: &str) -> String {
 }
 
 fn config_blob(config: Field<Descriptor>, docker: bool) -> Result<Blob, String> {
-    let config = match config {
-        Field::Is(config) => config,
-        _ => return Err("its manifest's \"config\" is no descriptor".to_owned()),
+    let Field::Is(config) = config else {
+        return Err("its manifest's \"config\" is no descriptor".to_owned());
     };
     let kind = config.media_type.as_str();
     let is_image = [OCI_CONFIG, DOCKER_CONFIG].contains(&kind) || kind.is_empty() || docker && UNTYPED.contains(&kind);

@@ -91,7 +91,8 @@ fn an_index_is_bounded() {
 fn manifest(kind: &str, config_type: &str, layers: &str) -> Result<super::Manifest, String> {
     let digest = Digest::of(b"config");
     let text = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":{config_type},"digest":"{digest}","size":2}},"layers":{layers}}}"#
+        r#"{{"schemaVersion":2,"mediaType":"{kind}","layers":{layers},
+        "config":{{"mediaType":{config_type},"digest":"{digest}","size":2}}}}"#
     );
     match document(text.as_bytes(), None)? {
         Document::Manifest(manifest) => Ok(manifest),

@@ -47,8 +47,8 @@ pub(super) enum AuthFailure {
     Unavailable(String),
 }
 
-/// Answers the challenge of a 401. `client` follows no redirects: what it sends is meant for the server that the registry
-/// named, and for no other.
+/// Answers the challenge of a 401. `client` follows no redirects: what it sends is meant for the server that the
+/// registry named, and for no other.
 pub(super) async fn answer(
     client: &Client,
     target: &Target<'_>,

@@ -31,7 +31,8 @@ async fn body(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// What a body says: registries answer with a list of errors, token servers with one of several forms, proxies with text.
+/// What a body says: registries answer with a list of errors, token servers with one of several forms, proxies with
+/// text.
 fn reason(body: &[u8]) -> Option<String> {
     let said = match lenient::read::<Body>(body) {
         Ok(Field::Is(Body(said))) => said,

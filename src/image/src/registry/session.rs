@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// It answered something that will not change.
     Refused(String),
+    /// It does not understand the request: what servers of https say to http.
+    Misunderstood(String),
 }
 
 impl Failure {
@@ -39,7 +41,8 @@ impl Failure {
             | Self::Unauthorised(words)
             | Self::Passing(words, _)
             | Self::Unreachable(words)
-            | Self::Refused(words) => words,
+            | Self::Refused(words)
+            | Self::Misunderstood(words) => words,
         };
         one_line(words, 2 * ERROR_TEXT)
     }
@@ -49,7 +52,7 @@ impl Failure {
         match self {
             Self::NotFound(_) | Self::Unauthorised(_) => 2,
             Self::Passing(..) | Self::Refused(_) => 1,
-            Self::Unreachable(_) => 0,
+            Self::Unreachable(_) | Self::Misunderstood(_) => 0,
         }
     }
 }
@@ -278,6 +281,7 @@ async fn judge(response: Response, asking: &str) -> Result<Response, Failure> {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorised(format!("refuses {asking}: {words}")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failure::Passing(words, after),
         status if status.is_server_error() => Failure::Passing(words, None),
+        StatusCode::BAD_REQUEST => Failure::Misunderstood(format!("answers {words}")),
         _ => Failure::Refused(format!("answers {words}")),
     })
 }
