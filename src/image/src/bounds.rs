@@ -43,6 +43,17 @@ pub(crate) const ANNOTATION_BYTES: usize = 8 << 10;
 /// Bytes that a text costs beside its own: a million empty ones are not for nothing.
 pub(crate) const TEXT_OVERHEAD: usize = 48;
 
+/// Blobs in transfer at once, of all registries; each registry has `max_downloads` for itself.
+pub(crate) const TRANSFERS: usize = 32;
+/// Layers that are unpacked while they still come; each has a thread. Others are unpacked once they are here.
+pub(crate) const STREAMED_LAYERS: usize = 32;
+/// After this time a transfer is asked for progress, if others wait; twice as long after each time that it made way.
+pub(crate) const PROGRESS_TIME: Duration = Duration::from_secs(1);
+/// The longest of these times.
+pub(crate) const PROGRESS_TIME_MAX: Duration = Duration::from_secs(16);
+/// Bytes a second that are progress: a modem's. Slower transfers make way for those that wait, and go on later.
+pub(crate) const PROGRESS_RATE: u64 = 16 << 10;
+
 /// Bytes of a hosts.toml; a long one has some KiB.
 pub(crate) const HOSTS_FILE_BYTES: usize = 32 << 10;
 /// HTTP clients, one for each way of connecting that hosts.toml describes; beyond it the cache starts over.

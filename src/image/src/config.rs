@@ -14,7 +14,7 @@ pub struct Config {
     pub hosts_dirs: Vec<PathBuf>,
     /// The registry of names that say none, such as `busybox`.
     pub default_registry: String,
-    /// How many blobs are transferred at once, over all pulls.
+    /// How many blobs of one registry, and of one pull, are transferred at once.
     pub max_downloads: usize,
     /// How many layers are decompressed and unpacked at once, over all pulls.
     pub max_unpacks: usize,

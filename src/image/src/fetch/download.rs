@@ -1,6 +1,8 @@
 //! Transferring one blob into its partial file: over several hosts, and through any number of interruptions.
 
 use super::gauge::Growth;
+use super::slots::{Lane, Slot};
+use crate::bounds::{PROGRESS_RATE, PROGRESS_TIME, PROGRESS_TIME_MAX};
 use crate::error::PullError;
 use crate::hosts::Host;
 use crate::manifest::Blob;
@@ -8,6 +10,7 @@ use crate::registry::{BlobResponse, Collected, Failure, Session};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -26,11 +29,39 @@ pub(super) struct Download<'a> {
     /// How much of it is in the file.
     pub(super) position: u64,
     pub(super) growth: Growth,
+    pub(super) lane: Lane,
 }
 
 enum Stop {
     Failed(Failure),
     Disk(std::io::Error),
+    /// It brings next to nothing, and somebody waits for its slot.
+    MakesWay,
+}
+
+/// Whether a transfer gets on, looked at from time to time.
+struct Progress {
+    time: Duration,
+    due: Instant,
+    bytes: u64,
+}
+
+impl Progress {
+    fn within(time: Duration) -> Self {
+        Self { time, due: Instant::now() + time, bytes: 0 }
+    }
+
+    /// To be called after each wait: an error where others should have the slot.
+    fn look(&mut self, lane: &Lane) -> Result<(), Stop> {
+        if Instant::now() < self.due {
+            return Ok(());
+        }
+        if self.bytes < PROGRESS_RATE.saturating_mul(self.time.as_secs()) && lane.is_wanted() {
+            return Err(Stop::MakesWay);
+        }
+        *self = Self::within(self.time);
+        Ok(())
+    }
 }
 
 impl From<Failure> for Stop {
@@ -40,68 +71,95 @@ impl From<Failure> for Stop {
 }
 
 impl Download<'_> {
+    /// All of it is in the file already.
+    pub(super) fn skip(self) {
+        self.growth.finish();
+    }
+
     /// Ends when the file holds as many bytes as the manifest says. Whether they are the right ones is the reader's to
     /// find out: it sees them all in order anyway.
-    pub(super) async fn run(mut self) -> Result<(), PullError> {
+    /// It holds a slot while it transfers: not while it waits before a retry, and not while it waits for its turn.
+    pub(super) async fn run(mut self, slot: Slot) -> Result<(), PullError> {
         let mut collected = Collected::default();
+        let (mut slot, mut patience) = (Some(slot), PROGRESS_TIME);
         for host in self.session.hosts(false) {
             let mut tries = 0;
             while self.position < self.blob.size {
+                if slot.is_none() {
+                    slot = Some(self.lane.slot().await);
+                }
                 let before = self.position;
-                let failure = match self.from(host).await {
-                    Ok(()) => continue,
-                    Err(Stop::Disk(source)) => return Err(PullError::disk(&self.path, source)),
-                    Err(Stop::Failed(failure)) => failure,
-                };
+                let Err(stop) = self.transfer(host, patience).await else { continue };
                 if self.position > before {
                     tries = 0;
                 }
-                match failure {
-                    Failure::Passing(words, after) if tries < self.session.retries => {
+                match stop {
+                    Stop::Disk(source) => return Err(PullError::disk(&self.path, source)),
+                    Stop::MakesWay => {
+                        tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position,
+                            "a transfer without progress makes way and goes on later");
+                        slot = None;
+                        patience = PROGRESS_TIME_MAX.min(patience * 2);
+                    }
+                    Stop::Failed(Failure::Passing(words, after)) if tries < self.session.retries => {
                         tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position, words,
                             "a transfer was interrupted and is resumed");
+                        slot = None;
                         self.session.back_off(tries, after).await;
                         tries += 1;
                     }
-                    failure => {
+                    Stop::Failed(failure) => {
                         collected.add(host, failure);
                         break;
                     }
                 }
             }
             if self.position >= self.blob.size {
-                self.growth.finish();
-                return Ok(());
+                break;
             }
         }
-        if self.position >= self.blob.size {
-            self.growth.finish();
-            return Ok(());
+        if self.position < self.blob.size {
+            return Err(collected.into_error(&self.session.reference));
         }
-        Err(collected.into_error(&self.session.reference))
+        self.growth.finish();
+        Ok(())
     }
 
-    async fn from(&mut self, host: &Host) -> Result<(), Stop> {
-        let BlobResponse { mut response, offset } = self.session.blob(host, &self.blob.digest, self.position).await?;
+    async fn transfer(&mut self, host: &Host, patience: Duration) -> Result<(), Stop> {
+        let mut progress = Progress::within(patience);
+        let mut asking = pin!(self.session.blob(host, &self.blob.digest, self.position));
+        let BlobResponse { mut response, offset } = loop {
+            match timeout_at(progress.due, &mut asking).await {
+                Ok(answer) => break answer?,
+                Err(_) => progress.look(&self.lane)?,
+            }
+        };
         // A host that knows no ranges sends everything again.
         let mut skip = self.position - offset;
         let mut batch: Vec<u8> = Vec::new();
         let mut due = Instant::now() + LINGER;
         let outcome = loop {
-            let Ok(next) = timeout_at(due, response.chunk()).await else {
-                batch = self.write(batch).await?;
-                due = Instant::now() + LINGER;
+            let next = timeout_at(due.min(progress.due), response.chunk()).await;
+            if let Err(stop) = progress.look(&self.lane) {
+                break Err(stop);
+            }
+            let Ok(next) = next else {
+                if Instant::now() >= due {
+                    batch = self.write(batch).await?;
+                    due = Instant::now() + LINGER;
+                }
                 continue;
             };
             match next {
                 Ok(Some(chunk)) => {
+                    progress.bytes += chunk.len() as u64;
                     let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
                     skip -= skipped as u64;
                     batch.extend_from_slice(&chunk[skipped..]);
                     if self.position + batch.len() as u64 > self.blob.size {
                         batch.clear();
                         let size = self.blob.size;
-                        break Err(Failure::Refused(format!("sends more than the {size} bytes of the blob")));
+                        break Err(Failure::Refused(format!("sends more than the {size} bytes of the blob")).into());
                     }
                     if batch.len() >= BATCH {
                         batch = self.write(batch).await?;
@@ -109,7 +167,7 @@ impl Download<'_> {
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(Failure::Passing(broken(&error), None)),
+                Err(error) => break Err(Failure::Passing(broken(&error), None).into()),
             }
         };
         self.write(batch).await?;

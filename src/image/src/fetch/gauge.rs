@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The writer's end: says how much can be read. Dropping it without [`Growth::finish`] tells the reader to give up.
 pub(super) struct Growth {
@@ -34,34 +36,79 @@ pub(super) struct Growing {
     file: Arc<File>,
     gauge: Arc<Gauge>,
     position: u64,
+    permit: Option<Permit>,
+}
+
+/// The right to work on what is read. It is given back while there is nothing to read.
+pub(super) struct Permit {
+    permits: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    runtime: Handle,
+}
+
+impl Permit {
+    /// Waits for one. To be called within the runtime.
+    pub(super) async fn wait(permits: &Arc<Semaphore>) -> Self {
+        let held = Arc::clone(permits).acquire_owned().await.ok();
+        Self { permits: Arc::clone(permits), held, runtime: Handle::current() }
+    }
+
+    fn take(&mut self) {
+        if self.held.is_none() {
+            self.held = self.runtime.block_on(Arc::clone(&self.permits).acquire_owned()).ok();
+        }
+    }
+}
+
+/// Says that the work is still wanted; dropping it makes the reader give up, also when all bytes have come.
+pub(super) struct Interest(Arc<Gauge>);
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.0.set(|state| state.end = End::Abandoned);
+    }
 }
 
 /// Joins a writer and a reader of `file`, of which `written` bytes are there already.
-pub(super) fn growing(file: Arc<File>, written: u64) -> (Growth, Growing) {
+pub(super) fn growing(file: Arc<File>, written: u64) -> (Growth, Growing, Interest) {
     let state = Mutex::new(State { written, end: End::Open });
     let gauge = Arc::new(Gauge { state, changed: Condvar::new() });
-    (Growth { gauge: Arc::clone(&gauge) }, Growing { file, gauge, position: 0 })
+    let reader = Growing { file, gauge: Arc::clone(&gauge), position: 0, permit: None };
+    (Growth { gauge: Arc::clone(&gauge) }, reader, Interest(gauge))
 }
 
 impl Growth {
     pub(super) fn written(&self, total: u64) {
-        self.set(|state| state.written = total);
+        self.gauge.set(|state| state.written = total);
     }
 
     /// Nothing more will come.
     pub(super) fn finish(self) {
-        self.set(|state| state.end = End::Finished);
+        self.gauge.set(|state| {
+            if state.end == End::Open {
+                state.end = End::Finished;
+            }
+        });
     }
+}
 
+impl Gauge {
     fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.gauge.state.lock().unwrap_or_else(PoisonError::into_inner));
-        self.gauge.changed.notify_all();
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+}
+
+impl Growing {
+    /// From now on reading needs this, but waiting does not.
+    pub(super) fn with(self, permit: Permit) -> Self {
+        Self { permit: Some(permit), ..self }
     }
 }
 
 impl Drop for Growth {
     fn drop(&mut self) {
-        self.set(|state| {
+        self.gauge.set(|state| {
             if state.end == End::Open {
                 state.end = End::Abandoned;
             }
@@ -72,18 +119,24 @@ impl Drop for Growth {
 impl Read for Growing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let written = {
+            let waits = |state: &State| state.end == End::Open && state.written <= self.position;
             let state = self.gauge.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if waits(&state)
+                && let Some(permit) = &mut self.permit
+            {
+                permit.held = None;
+            }
             // The writer either writes, finishes or is dropped, each within its own time limits: this wait ends.
-            let state = self
-                .gauge
-                .changed
-                .wait_while(state, |state| state.end == End::Open && state.written <= self.position)
-                .unwrap_or_else(PoisonError::into_inner);
+            let state =
+                self.gauge.changed.wait_while(state, |state| waits(state)).unwrap_or_else(PoisonError::into_inner);
             if state.end == End::Abandoned {
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the transfer was broken off"));
             }
             state.written
         };
+        if let Some(permit) = &mut self.permit {
+            permit.take();
+        }
         let ready = usize::try_from(written.saturating_sub(self.position)).unwrap_or(usize::MAX).min(buffer.len());
         let count = self.file.read_at(&mut buffer[..ready], self.position)?;
         self.position += count as u64;
@@ -93,14 +146,16 @@ impl Read for Growing {
 
 #[cfg(test)]
 mod tests {
-    use super::growing;
+    use super::{Permit, growing};
     use std::io::{Read, Write};
+    use std::os::unix::fs::FileExt;
     use std::sync::Arc;
+    use tokio::sync::Semaphore;
 
     #[test]
     fn a_reader_waits_for_the_writer_and_sees_its_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let (growth, mut reader) = growing(Arc::new(file.try_clone().unwrap()), 0);
+        let (growth, mut reader, _interest) = growing(Arc::new(file.try_clone().unwrap()), 0);
         let reading = std::thread::spawn(move || {
             let mut all = String::new();
             reader.read_to_string(&mut all).map(|_| all)
@@ -116,8 +171,37 @@ mod tests {
     #[test]
     fn a_reader_gives_up_when_the_writer_is_gone() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let (growth, mut reader) = growing(file, 0);
+        let (growth, mut reader, _interest) = growing(Arc::clone(&file), 0);
         drop(growth);
         assert!(reader.read(&mut [0; 8]).is_err());
+        // All has come, but nobody wants it any more.
+        file.write_all_at(b"x", 0).unwrap();
+        let (growth, mut reader, interest) = growing(file, 1);
+        growth.finish();
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 1);
+        drop(interest);
+        assert!(reader.read(&mut [0; 8]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_permit_is_not_kept_while_there_is_nothing_to_do() {
+        let permits = Arc::new(Semaphore::new(1));
+        let file = tempfile::tempfile().unwrap();
+        let (growth, reader, _interest) = growing(Arc::new(file.try_clone().unwrap()), 0);
+        let mut reader = reader.with(Permit::wait(&permits).await);
+        assert!(Arc::clone(&permits).try_acquire_owned().is_err());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut all = String::new();
+            reader.read_to_string(&mut all).map(|_| all)
+        });
+        let other = Arc::clone(&permits).acquire_owned().await.unwrap();
+        file.write_all_at(b"work", 0).unwrap();
+        growth.written(4);
+        growth.finish();
+        tokio::task::yield_now().await;
+        assert!(!reading.is_finished(), "there is one permit, and somebody has it");
+        drop(other);
+        assert_eq!(reading.await.unwrap().unwrap(), "work");
+        assert_eq!(permits.available_permits(), 1);
     }
 }

@@ -2,7 +2,9 @@
 
 use super::claim::Claims;
 use super::download::Download;
-use super::gauge::growing;
+use super::gauge::{Growing, Permit, growing};
+use super::slots::Slots;
+use crate::bounds::STREAMED_LAYERS;
 use crate::config::Config;
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
@@ -13,7 +15,6 @@ use crate::unpack::{Unpacked, unpack};
 use peapod_sys::fail_point;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +25,10 @@ use tokio::sync::Semaphore;
 pub(crate) struct Fetcher {
     ingest: PathBuf,
     claims: Claims,
-    downloads: Semaphore,
+    slots: Slots,
+    /// Threads that may wait for bytes of a layer.
+    streams: Semaphore,
+    /// Threads that may work on one.
     unpacks: Arc<Semaphore>,
 }
 
@@ -46,7 +50,8 @@ impl Fetcher {
         Self {
             ingest: config.state_root.join("ingest"),
             claims: Claims::default(),
-            downloads: Semaphore::new(config.max_downloads.max(1)),
+            slots: Slots::new(config.max_downloads.max(1)),
+            streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
         }
     }
@@ -84,16 +89,32 @@ impl Fetcher {
         let path = self.part(&blob.digest);
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = open(path.clone(), blob.size).await.map_err(disk)?;
-        let (growth, reader) = growing(Arc::clone(&file), position);
-        let download = Download { session, blob, file: Arc::clone(&file), path: path.clone(), position, growth };
-
-        let transfer = async {
-            // Closed never: the semaphore lives as long as this.
-            let _permit = self.downloads.acquire().await;
-            download.run().await
+        let (growth, reader, _interest) = growing(Arc::clone(&file), position);
+        let (own_path, own_file) = (path.clone(), Arc::clone(&file));
+        let lane = self.slots.of(&session.reference.registry);
+        let is_here = position >= blob.size;
+        // Closed never: the semaphore lives as long as the session.
+        let turn = if is_here { None } else { session.transfers.acquire().await.ok() };
+        let slot = if is_here { None } else { Some(lane.slot().await) };
+        let download = Download { session, blob, file: own_file, path: own_path, position, growth, lane };
+        let unpacked = match (slot, self.streams.try_acquire()) {
+            (None, _) => {
+                download.skip();
+                self.unpack(reader).await
+            }
+            // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
+            (Some(slot), Ok(_stream)) => {
+                let transfer = async { (download.run(slot).await, drop(turn)).0 };
+                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader));
+                transferred?;
+                unpacked
+            }
+            (Some(slot), Err(_)) => {
+                download.run(slot).await?;
+                drop(turn);
+                self.unpack(reader).await
+            }
         };
-        let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader));
-        transferred?;
         let (unpacked, dir) = match unpacked {
             Ok(done) => done,
             Err(error) => {
@@ -120,13 +141,13 @@ impl Fetcher {
         Ok(Fresh { dir, implicit: applied.implicit, inodes: applied.inodes, bytes: applied.bytes })
     }
 
-    /// Unpacks what `reader` brings on a blocking thread, of which there are few. If this future is dropped the
-    /// transfer's end of the file is too: the thread finds that out at its next read, ends and removes what it made.
-    async fn unpack<R: Read + Send + 'static>(&self, reader: R) -> Result<(Unpacked, Scratch), UnpackFailure> {
-        let permit = Arc::clone(&self.unpacks).acquire_owned().await;
+    /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
+    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next read, ends
+    /// and removes what it made.
+    async fn unpack(&self, reader: Growing) -> Result<(Unpacked, Scratch), UnpackFailure> {
+        let reader = reader.with(Permit::wait(&self.unpacks).await);
         let ingest = self.ingest.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
             let disk = |source| UnpackFailure::Disk(ingest.clone(), source);
             let dir = Scratch::new(&ingest).map_err(disk)?;
             let diff = dir.path().join("diff");

@@ -7,5 +7,6 @@ mod claim;
 mod download;
 mod gauge;
 mod layer;
+mod slots;
 
 pub(crate) use layer::{Fetcher, Fresh};

@@ -16,6 +16,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header}
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Why one request to one host did not serve.
 #[derive(Clone, Debug)]
@@ -109,6 +110,9 @@ pub(crate) struct Session {
     hosts: Vec<Host>,
     credentials: Option<Credentials>,
     authorizations: Mutex<HashMap<String, Authorization>>,
+    /// How many of this pull's blobs are on their way, or wait for a slot of their registry: a pull with many layers does
+    /// not fill the queue before one with few.
+    pub(crate) transfers: Semaphore,
 }
 
 /// Bytes of a blob on their way.
@@ -134,6 +138,7 @@ impl Session {
             hosts,
             credentials,
             authorizations: Mutex::default(),
+            transfers: Semaphore::new(config.max_downloads.max(1)),
         }
     }
 
