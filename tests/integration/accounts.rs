@@ -1,6 +1,6 @@
 //! What a pod fills is its own.
 
-use peapod_tests::{Options, SHELL, peapod, peapod_with, v1};
+use peapod_tests::{Daemon, Options, SHELL, peapod, peapod_with, v1, wait_for};
 
 /// Free KiB and inodes of the file system of a path.
 fn free(path: &std::path::Path) -> (u64, u64) {
@@ -49,7 +49,7 @@ fn shared_memory_has_a_size_and_a_number_of_files() {
 #[test]
 fn the_run_root_has_a_size() {
     peapod(async |daemon| {
-        let size = |daemon: &peapod_tests::Daemon| {
+        let size = |daemon: &Daemon| {
             let found = nix::sys::statvfs::statvfs(&daemon.run_root()).unwrap();
             (found.blocks() * found.fragment_size(), found.files())
         };
@@ -62,5 +62,40 @@ fn the_run_root_has_a_size() {
         daemon.kill().await;
         daemon.start_again().await;
         assert_eq!(size(daemon), (bytes, inodes));
+    });
+}
+
+/// Bytes and inodes of all writable layers.
+async fn layers(daemon: &Daemon) -> (u64, u64) {
+    let info = daemon.images().image_fs_info(v1::ImageFsInfoRequest {}).await.unwrap().into_inner();
+    let of = |value: &Option<v1::UInt64Value>| value.as_ref().map_or(0, |value| value.value);
+    info.container_filesystems.first().map_or((0, 0), |usage| (of(&usage.used_bytes), of(&usage.inodes_used)))
+}
+
+#[test]
+fn what_lies_deep_in_a_layer_counts() {
+    peapod_with(&Options::new().state_disk(64), async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let pod = daemon.pod("deep").run().await;
+        // Eight MiB below a path of 6000 bytes, and as many links to it as would be eight times as much.
+        let script =
+            "p=$(printf 'd/%.0s' $(seq 500)); mkdir tree; dd if=/dev/zero of=tree/file bs=1M count=8 2>/dev/null
+                      for i in $(seq 7); do ln tree/file tree/link-$i; done
+                      for i in $(seq 6); do mkdir -p new/$p && mv tree new/${p}tree && mv new tree || exit 1; done
+                      ln -s / tree/root; sleep 1000";
+        let container = pod.container("deep").sh(script).start().await;
+        // Nobody asks for the container's statistics.
+        let deep = |(bytes, inodes)| (8 << 20..9 << 20).contains(&bytes) && (3000..3100).contains(&inodes);
+        wait_for("the layer is counted", async || deep(layers(daemon).await)).await;
+        let request = v1::ContainerStatsRequest { container_id: container.id.clone() };
+        let stats = daemon.runtime().container_stats(request).await.unwrap().into_inner().stats.unwrap();
+        let layer = stats.writable_layer.unwrap();
+        assert!(deep((layer.used_bytes.unwrap().value, layer.inodes_used.unwrap().value)));
+        // Nor does the next daemon have to be asked.
+        daemon.kill().await;
+        daemon.start_again().await;
+        wait_for("the layer is counted again", async || deep(layers(daemon).await)).await;
+        container.remove().await.unwrap();
+        wait_for("it is forgotten with its container", async || layers(daemon).await == (0, 0)).await;
     });
 }

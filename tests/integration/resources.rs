@@ -112,10 +112,11 @@ fn usage_of_containers_and_pods() {
         };
         wait_for("usage is counted", async || {
             let stats = stats().await;
+            let rate = stats.cpu.as_ref().and_then(|cpu| cpu.usage_nano_cores).map_or(0, |value| value.value);
             let cpu = stats.cpu.and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |value| value.value);
             let memory = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |value| value.value);
             let disk = stats.writable_layer.and_then(|layer| layer.used_bytes).map_or(0, |value| value.value);
-            cpu > 10_000_000 && memory > 10_000 && disk >= 3_000_000
+            cpu > 10_000_000 && memory > 10_000 && disk >= 3_000_000 && rate > 10_000_000
         })
         .await;
         assert_eq!(stats().await.attributes.unwrap().metadata, container.config.metadata);
@@ -127,6 +128,7 @@ fn usage_of_containers_and_pods() {
         let of_pod = daemon.runtime().pod_sandbox_stats(request).await.unwrap().into_inner().stats.unwrap();
         let linux = of_pod.linux.unwrap();
         assert!(linux.cpu.unwrap().usage_core_nano_seconds.unwrap().value > 10_000_000);
+        assert!(linux.cpu.unwrap().usage_nano_cores.unwrap().value > 10_000_000);
         assert_eq!(linux.containers.len(), 1);
         let request = v1::ListPodSandboxStatsRequest::default();
         assert_eq!(daemon.runtime().list_pod_sandbox_stats(request).await.unwrap().into_inner().stats.len(), 1);

@@ -11,6 +11,7 @@ mod logging;
 mod place;
 mod reload;
 mod serve;
+mod usage;
 
 use std::io::Write as _;
 

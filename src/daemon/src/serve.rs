@@ -21,6 +21,7 @@ use crate::cri::{ImageCalls, Node, RuntimeCalls};
 use crate::init;
 use crate::place;
 use crate::reload::Reload;
+use crate::usage;
 
 /// Calls of one client at once; more wait in the client. Many may be long: each container that is being stopped is one.
 const CALLS_AT_ONCE: u32 = 2048;
@@ -54,6 +55,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         ended = answer_calls(&node, listener, end) => ended?,
         never = reload.run(&node, asked) => match never {},
         never = init::stay_alive() => match never {},
+        never = usage::run(&node) => match never {},
     }
     close(&node).await;
     Ok(())

@@ -11,3 +11,4 @@ mod status;
 pub(crate) use image::ImageCalls;
 pub(crate) use node::Node;
 pub(crate) use runtime::RuntimeCalls;
+pub(crate) use stats::now;

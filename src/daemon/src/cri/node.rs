@@ -7,9 +7,9 @@ use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
 
-use super::stats::Layers;
 use super::status::{Answer, Failure};
 use crate::config::Config;
+use crate::usage::{Layers, Processors};
 
 /// The rooms that calls are handed on to.
 pub(crate) struct Node {
@@ -20,13 +20,24 @@ pub(crate) struct Node {
     pub(crate) cgroups: Hierarchy,
     /// Sizes of writable layers.
     pub(crate) layers: Layers,
+    /// Processor time of control groups.
+    pub(crate) processors: Processors,
     /// As last told by the kubelet; for display, the built-in network has ranges of its own.
     pod_cidr: Mutex<String>,
 }
 
 impl Node {
     pub(crate) fn new(config: Config, pods: Pods, images: Images, network: Network, cgroups: Hierarchy) -> Self {
-        Self { config, pods, images, network, cgroups, layers: Layers::default(), pod_cidr: Mutex::default() }
+        Self {
+            config,
+            pods,
+            images,
+            network,
+            cgroups,
+            layers: Layers::default(),
+            processors: Processors::default(),
+            pod_cidr: Mutex::default(),
+        }
     }
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.

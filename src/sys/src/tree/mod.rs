@@ -2,8 +2,10 @@
 
 mod open;
 mod remove;
+mod usage;
 
 pub use remove::{NotRemoved, remove_tree, remove_tree_at};
+pub use usage::{Usage, usage};
 
 #[cfg(test)]
 mod tests;

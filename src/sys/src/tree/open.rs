@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, RawDirEntry, ResolveFlags};
 use rustix::io::Errno;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -33,6 +33,23 @@ impl Buffer {
         dir: impl AsFd,
         mut each: impl FnMut(&CStr, FileType) -> Option<T>,
     ) -> rustix::io::Result<Option<T>> {
+        self.entries(dir, |entry| each(entry.file_name(), entry.file_type()))
+    }
+
+    /// The same by inode number.
+    pub(super) fn list_inodes<T>(
+        &mut self,
+        dir: impl AsFd,
+        mut each: impl FnMut(u64) -> Option<T>,
+    ) -> rustix::io::Result<Option<T>> {
+        self.entries(dir, |entry| each(entry.ino()))
+    }
+
+    fn entries<T>(
+        &mut self,
+        dir: impl AsFd,
+        mut each: impl FnMut(&RawDirEntry<'_>) -> Option<T>,
+    ) -> rustix::io::Result<Option<T>> {
         let mut entries = RawDir::new(dir.as_fd(), &mut self.0);
         while let Some(entry) = entries.next() {
             let entry = match entry {
@@ -43,7 +60,7 @@ impl Buffer {
             if matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 continue;
             }
-            if let Some(found) = each(entry.file_name(), entry.file_type()) {
+            if let Some(found) = each(&entry) {
                 let behind = entry.next_entry_cookie();
                 rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(behind))?;
                 return Ok(Some(found));

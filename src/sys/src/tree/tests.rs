@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{IFlags, Mode, OFlags};
 
-use super::remove_tree;
+use super::{Usage, remove_tree, usage};
 
 /// A folder for a test, removed in the end by what is tested.
 struct Place(PathBuf);
@@ -137,4 +137,59 @@ fn a_mount_stays_and_all_else_goes() {
     assert!(std::io::Error::from(refused).to_string().contains("\"mount\" is a mount point"));
     assert!(tree.join("a/mount").exists() && !tree.join("b").exists());
     remove_tree(&tree).unwrap();
+}
+
+#[test]
+fn what_is_deep_or_linked_counts_once() {
+    let place = Place::new("usage");
+    let tree = place.0.join("tree");
+    fs::create_dir_all(tree.join("side/mount")).unwrap();
+    let deepest = deep(&tree, 3000, &"n".repeat(100));
+    fs::write(tree.join("one"), vec![1; 1 << 20]).unwrap();
+    for number in 0..7 {
+        rustix::fs::linkat(
+            rustix::fs::CWD,
+            tree.join("one"),
+            &deepest,
+            format!("link-{number}"),
+            rustix::fs::AtFlags::empty(),
+        )
+        .unwrap();
+        symlink("/", tree.join(format!("side/{number}"))).unwrap();
+    }
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let far = fs::File::from(rustix::fs::openat(&deepest, "far", flags, Mode::RUSR).unwrap());
+    std::io::Write::write_all(&mut &far, &vec![1; 2 << 20]).unwrap();
+    let counted = usage(&tree, || true).unwrap();
+    // Folders of a tmpfs have no blocks.
+    let all = 3000 * 2 + 2 + 1 + 1 + 7;
+    assert_eq!(counted, Usage { bytes: 3 << 20, inodes: all, whole: true });
+    let mut entries = 0;
+    let part = usage(&tree, || {
+        entries += 1;
+        entries < 100
+    });
+    let part = part.unwrap();
+    assert!(!part.whole && part.inodes < all, "{part:?}");
+    assert!(usage(&tree.join("one"), || true).is_err());
+}
+
+#[test]
+fn a_tree_that_changes_is_counted_to_an_end() {
+    let place = Place::new("changes");
+    let tree = place.0.join("tree");
+    fs::create_dir_all(tree.join("other")).unwrap();
+    drop(deep(&tree, 200, "d"));
+    // Moved while the walk is below it.
+    let mut moved = false;
+    let counted = usage(&tree, || {
+        if !moved && fs::exists(tree.join("d")).unwrap() {
+            moved = true;
+            fs::rename(tree.join("d/d"), tree.join("other/d")).unwrap();
+        }
+        true
+    });
+    assert!(counted.unwrap().inodes >= 2);
+    let counted = usage(&tree, || true).unwrap();
+    assert_eq!((counted.inodes, counted.whole), (401, true));
 }

@@ -17,7 +17,6 @@ pub(super) async fn handle(node: &Node, request: ListContainerStatsRequest) -> A
         .cloned()
         .collect();
     let sources = Sources::of(node);
-    sources.keep_layers_of(node);
     let stats = blocking("statistics", move || containers.iter().map(|view| sources.container(view)).collect()).await?;
     Ok(ListContainerStatsResponse { stats })
 }

@@ -1,18 +1,16 @@
-//! What containers and pods use, read from cgroup files by the daemon itself: no shim is asked.
+//! What containers and pods use, read from cgroup files by the daemon itself: no shim is asked. What takes longer comes from samples.
 
-mod layers;
 mod network;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peapod_api::v1;
 use peapod_cgroup::{Hierarchy, Stats};
 use peapod_pod::{ContainerState, ContainerView, PodEntry};
 
-pub(crate) use layers::Layers;
-
 use super::Node;
 use super::convert::{container_attributes, pod_attributes};
+use crate::usage::{Layers, Processors, Reading};
 
 /// Nanoseconds since the epoch.
 pub(crate) fn now() -> i64 {
@@ -25,6 +23,7 @@ pub(crate) fn now() -> i64 {
 pub(crate) struct Sources {
     cgroups: Hierarchy,
     layers: Layers,
+    processors: Processors,
     /// A directory on the file system of writable layers.
     mountpoint: String,
 }
@@ -34,6 +33,7 @@ impl Sources {
         Self {
             cgroups: node.cgroups.clone(),
             layers: node.layers.clone(),
+            processors: node.processors.clone(),
             mountpoint: node.config.state_root.to_string_lossy().into_owned(),
         }
     }
@@ -42,18 +42,18 @@ impl Sources {
     pub(crate) fn container(&self, view: &ContainerView) -> v1::ContainerStats {
         let timestamp = now();
         let stats = is_running(view).then(|| self.read(&view.cgroup)).flatten();
-        let layer = self.layers.of(&view.id, &view.upper);
         v1::ContainerStats {
             attributes: Some(container_attributes(view)),
-            cpu: stats.as_ref().map(|stats| cpu(stats, timestamp)),
-            memory: stats.as_ref().map(|stats| memory(stats, timestamp)),
-            writable_layer: Some(v1::FilesystemUsage {
-                timestamp,
+            cpu: stats.as_ref().map(|(stats, rate)| cpu(stats, *rate, timestamp)),
+            memory: stats.as_ref().map(|(stats, _)| memory(stats, timestamp)),
+            // Absent for a moment after the container's creation.
+            writable_layer: self.layers.of(&view.id).map(|layer| v1::FilesystemUsage {
+                timestamp: layer.timestamp,
                 fs_id: Some(v1::FilesystemIdentifier { mountpoint: self.mountpoint.clone() }),
                 used_bytes: number(layer.bytes),
                 inodes_used: number(layer.inodes),
             }),
-            swap: stats.as_ref().map(|stats| v1::SwapUsage {
+            swap: stats.as_ref().map(|(stats, _)| v1::SwapUsage {
                 timestamp,
                 swap_available_bytes: None,
                 swap_usage_bytes: number(stats.swap),
@@ -68,7 +68,7 @@ impl Sources {
         let running = || entry.containers.values().filter(|view| is_running(view));
         // A pod that named no parent shares one with others.
         let own = entry.pod.spec.cgroup_parent.is_some().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
-        let stats = own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup))));
+        let (stats, rate) = own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup))));
         let network = entry.pod.netns.is_some().then(|| {
             // Any process of the pod shows the pod's interfaces.
             running().find_map(|view| match view.state {
@@ -79,7 +79,7 @@ impl Sources {
         v1::PodSandboxStats {
             attributes: Some(pod_attributes(&entry.pod)),
             linux: Some(v1::LinuxPodSandboxStats {
-                cpu: Some(cpu(&stats, timestamp)),
+                cpu: Some(cpu(&stats, rate, timestamp)),
                 memory: Some(memory(&stats, timestamp)),
                 network: network.flatten(),
                 process: Some(v1::ProcessUsage { timestamp, process_count: number(stats.pids) }),
@@ -90,14 +90,11 @@ impl Sources {
         }
     }
 
-    /// Forgets the layers of containers that are gone.
-    pub(crate) fn keep_layers_of(&self, node: &Node) {
-        let snapshot = node.pods.snapshot();
-        self.layers.retain(|id| snapshot.container(id).is_some());
-    }
-
-    fn read(&self, cgroup: &str) -> Option<Stats> {
-        self.cgroups.cgroup(cgroup).ok()?.stats().ok()
+    /// With the processor time per second, once it is known.
+    fn read(&self, cgroup: &str) -> Option<(Stats, Option<u64>)> {
+        let stats = self.cgroups.cgroup(cgroup).ok()?.stats().ok()?;
+        let rate = self.processors.rate(cgroup, Reading { at: Instant::now(), used: stats.cpu_ns });
+        Some((stats, rate))
     }
 }
 
@@ -106,8 +103,8 @@ pub(crate) fn is_running(view: &ContainerView) -> bool {
     matches!(view.state, ContainerState::Running { .. })
 }
 
-fn sum(all: impl Iterator<Item = Stats>) -> Stats {
-    all.fold(Stats::default(), |mut total, stats| {
+fn sum(all: impl Iterator<Item = (Stats, Option<u64>)>) -> (Stats, Option<u64>) {
+    all.fold((Stats::default(), None), |(mut total, rates), (stats, rate)| {
         total.cpu_ns += stats.cpu_ns;
         total.memory_usage += stats.memory_usage;
         total.working_set += stats.working_set;
@@ -116,7 +113,7 @@ fn sum(all: impl Iterator<Item = Stats>) -> Stats {
         total.major_page_faults += stats.major_page_faults;
         total.swap += stats.swap;
         total.pids += stats.pids;
-        total
+        (total, rates.map_or(rate, |rates: u64| Some(rates + rate.unwrap_or_default())))
     })
 }
 
@@ -124,8 +121,13 @@ fn number(value: u64) -> Option<v1::UInt64Value> {
     Some(v1::UInt64Value { value })
 }
 
-fn cpu(stats: &Stats, timestamp: i64) -> v1::CpuUsage {
-    v1::CpuUsage { timestamp, usage_core_nano_seconds: number(stats.cpu_ns), ..v1::CpuUsage::default() }
+fn cpu(stats: &Stats, rate: Option<u64>, timestamp: i64) -> v1::CpuUsage {
+    v1::CpuUsage {
+        timestamp,
+        usage_core_nano_seconds: number(stats.cpu_ns),
+        usage_nano_cores: rate.and_then(number),
+        ..v1::CpuUsage::default()
+    }
 }
 
 fn memory(stats: &Stats, timestamp: i64) -> v1::MemoryUsage {

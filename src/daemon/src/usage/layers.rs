@@ -1,0 +1,106 @@
+//! Sizes of writable layers, as last counted.
+
+use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use peapod_pod::{ContainerId, ContainerState, ContainerView, Snapshot};
+
+use crate::bounds;
+
+/// Between the first count of a container and the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a writable layer takes of its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) bytes: u64,
+    pub(crate) inodes: u64,
+    /// When it was counted, in nanoseconds since the epoch.
+    pub(crate) timestamp: i64,
+}
+
+struct Sample {
+    layer: Layer,
+    /// Not everything was seen at the last count.
+    partial: bool,
+    /// Whether the container had begun or ended.
+    state: Discriminant<ContainerState>,
+    taken: Instant,
+    /// Until the next count.
+    pause: Duration,
+}
+
+/// A count that is to be made.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) id: ContainerId,
+    /// The layer's folder and the file system's own beside it.
+    pub(crate) dir: PathBuf,
+    state: Discriminant<ContainerState>,
+}
+
+/// A sample for each container that was counted. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Layers(Arc<Mutex<BTreeMap<ContainerId, Sample>>>);
+
+impl Layers {
+    /// The last sample of a container; none before the first count.
+    pub(crate) fn of(&self, id: &ContainerId) -> Option<Layer> {
+        self.lock().get(id).map(|sample| sample.layer)
+    }
+
+    /// The sum of all samples.
+    pub(crate) fn total(&self) -> Layer {
+        self.lock().values().fold(Layer::default(), |total, Sample { layer, .. }| Layer {
+            bytes: total.bytes.saturating_add(layer.bytes),
+            inodes: total.inodes.saturating_add(layer.inodes),
+            timestamp: total.timestamp.max(layer.timestamp),
+        })
+    }
+
+    /// Forgets containers that are gone, and answers which layer is to be counted next.
+    pub(super) fn next(&self, snapshot: &Snapshot) -> Option<Due> {
+        let mut samples = self.lock();
+        samples.retain(|id, _| snapshot.container(id).is_some());
+        let due = |view: &&Arc<ContainerView>| samples.get(&view.id).is_none_or(|sample| sample.is_due(&view.state));
+        let oldest = snapshot.containers().filter(due).min_by_key(|view| samples.get(&view.id).map(|old| old.taken));
+        oldest.map(|view| Due {
+            id: view.id.clone(),
+            dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
+            state: discriminant(&view.state),
+        })
+    }
+
+    /// Keeps what was counted. True if it is the first time that not everything was seen.
+    pub(super) fn put(&self, due: Due, mut layer: Layer, whole: bool, cost: Duration) -> bool {
+        let mut samples = self.lock();
+        let old = samples.get(&due.id);
+        let news = !whole && old.is_none_or(|old| !old.partial);
+        if let Some(old) = old.filter(|_| !whole) {
+            // There is at least what was counted, and more was there before.
+            layer.bytes = layer.bytes.max(old.layer.bytes);
+            layer.inodes = layer.inodes.max(old.layer.inodes);
+        }
+        // A container that has just begun writes most: it is counted again soon, then less and less often.
+        let usual = old.filter(|old| old.state == due.state).map_or(FIRST_PAUSE, |old| old.pause * 2);
+        let pause = usual.min(bounds::LAYER_PERIOD).max(cost * bounds::LAYER_COST_PARTS);
+        let sample = Sample { layer, partial: !whole, state: due.state, taken: Instant::now(), pause };
+        samples.insert(due.id, sample);
+        news
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Sample>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sample {
+    /// A layer changes only while its container runs.
+    fn is_due(&self, state: &ContainerState) -> bool {
+        let again = matches!(state, ContainerState::Running { .. }) || self.partial;
+        self.state != discriminant(state) || (again && self.taken.elapsed() >= self.pause)
+    }
+}

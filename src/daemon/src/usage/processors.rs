@@ -1,0 +1,90 @@
+//! Processor time per second, from two readings of a control group's counter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::bounds;
+
+/// Over a shorter time the kernel's own accounting shows more than what is measured.
+const SHORTEST: Duration = Duration::from_millis(900);
+
+/// A reading of a counter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) at: Instant,
+    /// Nanoseconds since the group was made.
+    pub(crate) used: u64,
+}
+
+/// The last two readings of a group.
+#[derive(Clone, Copy, Debug)]
+struct Readings {
+    last: Reading,
+    before: Option<Reading>,
+}
+
+/// Those of each control group that has processes. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Processors(Arc<Mutex<BTreeMap<String, Readings>>>);
+
+impl Processors {
+    /// Nanoseconds of processor time per second up to this reading; none before there is one that is old enough, or if the group is
+    /// another one by now.
+    pub(crate) fn rate(&self, cgroup: &str, now: Reading) -> Option<u64> {
+        let readings = self.lock();
+        let Readings { last, before } = readings.get(cgroup)?;
+        let old = [Some(*last), *before].into_iter().flatten();
+        let old = old.into_iter().find(|old| now.at.saturating_duration_since(old.at) >= SHORTEST)?;
+        let (used, time) = (now.used.checked_sub(old.used)?, now.at.saturating_duration_since(old.at));
+        u64::try_from(u128::from(used) * 1_000_000_000 / time.as_nanos().max(1)).ok()
+    }
+
+    /// Forgets all other groups, and answers which of these are to be read.
+    pub(super) fn due(&self, groups: BTreeSet<String>) -> Vec<String> {
+        let mut readings = self.lock();
+        readings.retain(|group, _| groups.contains(group));
+        let is_due = |group: &String| {
+            // A second one soon, so that there is a rate.
+            readings.get(group).is_none_or(|Readings { last, before }| {
+                last.at.elapsed() >= if before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
+            })
+        };
+        groups.into_iter().filter(is_due).collect()
+    }
+
+    pub(super) fn put(&self, cgroup: String, reading: Reading) {
+        let mut readings = self.lock();
+        let before = readings.get(&cgroup).map(|readings| readings.last).filter(|last| last.used <= reading.used);
+        readings.insert(cgroup, Readings { last: reading, before });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Readings>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_of_the_youngest_reading_that_is_old_enough() {
+        let (all, start) = (Processors::default(), Instant::now());
+        let reading = |ms: u64, used: u64| Reading { at: start + Duration::from_millis(ms), used };
+        let second = 1_000_000_000;
+        assert_eq!(all.rate("/a", reading(5000, second)), None);
+        all.put("/a".into(), reading(0, 0));
+        assert_eq!(all.rate("/a", reading(500, second)), None);
+        assert_eq!(all.rate("/a", reading(2000, second)), Some(second / 2));
+        all.put("/a".into(), reading(2000, second));
+        assert_eq!(all.rate("/a", reading(2001, second)), Some(second * 1000 / 2001));
+        assert_eq!(all.rate("/a", reading(4000, 5 * second)), Some(2 * second));
+        // A container of the same path that was started anew.
+        assert_eq!(all.rate("/a", reading(4000, 5)), None);
+        all.put("/a".into(), reading(4000, 5));
+        assert_eq!(all.rate("/a", reading(4001, 5)), None);
+        assert!(all.due(BTreeSet::new()).is_empty());
+        assert_eq!(all.rate("/a", reading(9000, 5)), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! The tasks that take samples: one layer at a time, and all control groups that are due.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use peapod_pod::{ContainerState, PodState, Snapshot};
+
+use super::layers::{Due, Layer};
+use super::processors::Reading;
+use crate::bounds;
+use crate::cri::{Node, now};
+
+/// How soon something new is noticed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Takes samples until it is dropped.
+pub(crate) async fn run(node: &Node) -> Infallible {
+    tokio::select! {
+        never = layers(node) => never,
+        never = processors(node) => never,
+    }
+}
+
+async fn layers(node: &Node) -> Infallible {
+    let end = End::default();
+    loop {
+        match node.layers.next(&node.pods.snapshot()) {
+            Some(due) => count(node, due, &end).await,
+            None => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+async fn count(node: &Node, due: Due, end: &End) {
+    let (dir, ended, began) = (due.dir.clone(), Arc::clone(&end.0), Instant::now());
+    let go_on = move || began.elapsed() < bounds::LAYER_WALK && !ended.load(Ordering::Relaxed);
+    let counted = tokio::task::spawn_blocking(move || peapod_sys::usage(&dir, go_on)).await;
+    let layer = |bytes, inodes| Layer { bytes, inodes, timestamp: now() };
+    let (layer, whole) = match counted {
+        Ok(Ok(usage)) => (layer(usage.bytes, usage.inodes), usage.whole),
+        // Not there before the container's start.
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => (layer(0, 0), true),
+        Ok(Err(error)) => {
+            tracing::warn!(container = %due.id, %error, "a writable layer can't be counted");
+            (layer(0, 0), false)
+        }
+        Err(error) => {
+            tracing::warn!(container = %due.id, %error, "a writable layer was not counted");
+            (layer(0, 0), false)
+        }
+    };
+    let (id, cost) = (due.id.clone(), began.elapsed());
+    if node.layers.put(due, layer, whole, cost) {
+        let Layer { bytes, inodes, .. } = layer;
+        let seconds = cost.as_secs();
+        tracing::warn!(container = %id, bytes, inodes, seconds, "a writable layer takes more than could be counted");
+    }
+}
+
+/// Tells a walk that nobody waits for it any more.
+#[derive(Default)]
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn processors(node: &Node) -> Infallible {
+    loop {
+        let due = node.processors.due(groups(&node.pods.snapshot()));
+        if !due.is_empty() {
+            let (cgroups, processors) = (node.cgroups.clone(), node.processors.clone());
+            let read = move || {
+                for group in due {
+                    let stats = cgroups.cgroup(&group).ok().and_then(|cgroup| cgroup.stats().ok());
+                    if let Some(stats) = stats {
+                        processors.put(group, Reading { at: Instant::now(), used: stats.cpu_ns });
+                    }
+                }
+            };
+            if let Err(error) = tokio::task::spawn_blocking(read).await {
+                tracing::warn!(%error, "control groups were not read");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The control groups of everything that runs.
+fn groups(snapshot: &Snapshot) -> BTreeSet<String> {
+    let running = snapshot.containers().filter(|view| matches!(view.state, ContainerState::Running { .. }));
+    let pods = snapshot.pods().map(|entry| &entry.pod);
+    let pods = pods.filter(|pod| pod.state == PodState::Ready && pod.spec.cgroup_parent.is_some());
+    running.map(|view| view.cgroup.clone()).chain(pods.map(|pod| pod.cgroup_parent.clone())).collect()
+}

@@ -1,0 +1,181 @@
+//! What a tree takes of its disk, counted while others go on changing it.
+//!
+//! Constant memory, whatever the tree: folders far above the one that is looked at are closed, and found again by `..`.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::open::{self, Buffer};
+use crate::bounds::TREE_OPEN_FOLDERS;
+
+/// Blocks of a stat are of so many bytes, whatever the file system's own size.
+const BLOCK: u64 = 512;
+/// Links share what they lead to: each counts as its part, in units of 2^-32.
+const UNIT: u32 = 32;
+
+/// What is below a folder, the folder itself not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of all blocks.
+    pub bytes: u64,
+    /// Files, folders and everything else; several links to one file are one.
+    pub inodes: u64,
+    /// Everything was seen. Else there is at least what was counted.
+    pub whole: bool,
+}
+
+/// Counts what is below `root`. Blocks. No link is followed, no mount is entered. `go_on` is asked at each entry.
+///
+/// # Errors
+/// `root` can't be opened.
+pub fn usage(root: &Path, go_on: impl FnMut() -> bool) -> std::io::Result<Usage> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(root, flags, Mode::empty())?;
+    let root = Place::of(&rustix::fs::fstat(&dir)?);
+    let open = VecDeque::from([(dir, root)]);
+    let mut walk = Walk { root, open, above: 0, bytes: 0, inodes: 0, whole: true, go_on };
+    walk.run();
+    let round = |scaled: u128| u64::try_from((scaled + (1 << (UNIT - 1))) >> UNIT).unwrap_or(u64::MAX);
+    Ok(Usage { bytes: round(walk.bytes), inodes: round(walk.inodes), whole: walk.whole })
+}
+
+/// Which inode it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    dev: u64,
+    ino: u64,
+}
+
+impl Place {
+    #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
+    fn of(stat: &Stat) -> Self {
+        Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64 }
+    }
+}
+
+struct Walk<F> {
+    root: Place,
+    /// The folder that is being listed, and those above it, the nearest last.
+    open: VecDeque<(OwnedFd, Place)>,
+    /// How many folders above them are closed.
+    above: u64,
+    bytes: u128,
+    inodes: u128,
+    whole: bool,
+    go_on: F,
+}
+
+/// What the listing stopped at.
+enum Found {
+    Folder(CString),
+    TimeIsUp,
+}
+
+impl<F: FnMut() -> bool> Walk<F> {
+    fn run(&mut self) {
+        let mut buffer = Buffer::new();
+        loop {
+            match self.list(&mut buffer) {
+                Ok(Some(Found::Folder(name))) => self.descend(&name),
+                Ok(None) => {
+                    if !self.ascend(&mut buffer) {
+                        return;
+                    }
+                }
+                Ok(Some(Found::TimeIsUp)) | Err(_) => {
+                    self.whole = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Counts entries up to the next folder.
+    fn list(&mut self, buffer: &mut Buffer) -> rustix::io::Result<Option<Found>> {
+        let Self { root, open, bytes, inodes, go_on, .. } = self;
+        let Some((dir, _)) = open.back() else { return Ok(None) };
+        buffer.list(dir, |name, _| {
+            if !go_on() {
+                return Some(Found::TimeIsUp);
+            }
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+            // Gone meanwhile.
+            let Ok(stat) = rustix::fs::statat(dir, name, flags) else { return None };
+            if Place::of(&stat).dev != root.dev {
+                return None;
+            }
+            let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let (blocks, links) = numbers(&stat);
+            let links = if folder { 1 } else { links.max(1) };
+            *bytes += (u128::from(blocks.saturating_mul(BLOCK)) << UNIT) / u128::from(links);
+            *inodes += (1 << UNIT) / u128::from(links);
+            folder.then(|| Found::Folder(name.to_owned()))
+        })
+    }
+
+    fn descend(&mut self, name: &CStr) {
+        let Some((dir, _)) = self.open.back() else { return };
+        match open::folder(dir, name).and_then(|child| Ok((Place::of(&rustix::fs::fstat(&child)?), child))) {
+            Ok((place, child)) => {
+                self.open.push_back((child, place));
+                if self.open.len() > TREE_OPEN_FOLDERS {
+                    self.open.pop_front();
+                    self.above += 1;
+                }
+            }
+            // Gone, something else by now, or a mount point of the same file system.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
+            Err(_) => self.whole = false,
+        }
+    }
+
+    /// Goes on behind the folder that was listed to its end. False if that was the root, or if the way back is lost.
+    fn ascend(&mut self, buffer: &mut Buffer) -> bool {
+        let Some((child, place)) = self.open.pop_back() else { return false };
+        if !self.open.is_empty() {
+            return true;
+        }
+        if self.above == 0 {
+            return false;
+        }
+        self.above -= 1;
+        match self.parent(child.as_fd(), place, buffer) {
+            // Moved meanwhile, and so is the way back.
+            Ok(Some(parent)) if (parent.1 == self.root) == (self.above == 0) => {
+                self.open.push_back(parent);
+                true
+            }
+            _ => {
+                self.whole = false;
+                false
+            }
+        }
+    }
+
+    /// The folder above, its listing behind that child.
+    fn parent(
+        &mut self,
+        child: BorrowedFd<'_>,
+        place: Place,
+        buffer: &mut Buffer,
+    ) -> rustix::io::Result<Option<(OwnedFd, Place)>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let dir = rustix::fs::openat2(child, c"..", flags, Mode::empty(), resolve)?;
+        let parent = Place::of(&rustix::fs::fstat(&dir)?);
+        let go_on = &mut self.go_on;
+        let found =
+            buffer.list_inodes(&dir, |ino| if ino == place.ino { Some(true) } else { (!go_on()).then_some(false) })?;
+        Ok((found == Some(true) && parent.dev == self.root.dev && parent != place).then_some((dir, parent)))
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
+fn numbers(stat: &Stat) -> (u64, u64) {
+    (u64::try_from(stat.st_blocks).unwrap_or_default(), stat.st_nlink as u64)
+}
