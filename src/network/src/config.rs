@@ -5,7 +5,7 @@ use crate::subnet::Subnet;
 use std::path::PathBuf;
 
 /// The longest name that the kernel gives a link.
-const LINK_NAME_MAX: usize = 15;
+pub(crate) const LINK_NAME_MAX: usize = 15;
 
 /// The settings as they are written.
 #[derive(Clone, Debug)]

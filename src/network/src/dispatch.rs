@@ -3,17 +3,15 @@
 use crate::attachment::{AttachRequest, Attachment};
 use crate::cni::{Choice, CniError};
 use crate::error::{AttachError, DetachError, PortOwner};
-use crate::lifecycle::{Inner, blocking, lock};
+use crate::lifecycle::{Inner, RETRY, RETRY_MAX, blocking, lock};
 use crate::plan;
+use crate::ports::PortMapping;
 use crate::status::NetworkStatus;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How often to look which configuration there is.
 const LOOK: Duration = Duration::from_secs(1);
-/// How soon what could not be taken away is tried again, at first and at last.
-const AGAIN: Duration = Duration::from_secs(1);
-const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 impl Inner {
     /// The caller has the turn of this id.
@@ -34,11 +32,14 @@ impl Inner {
         let is_built_in = lock(&self.book).entries.contains_key(&id);
         let (choice, _) = self.cni.look().await.ok_or(AttachError::Closed)?;
         if is_built_in || matches!(choice, Choice::None) {
-            self.check_ports(&request, |port| self.cni.holder(port))?;
+            let request = plan::check_any(request)?;
+            free(self.cni.meets(&plan::ports_of(&request)?))?;
             return self.attach(request).await;
         }
         let request = plan::check_any(request)?;
-        self.check_ports(&request, |port| self.cni.holder(port).or_else(|| lock(&self.book).holder(port)))?;
+        let ports = plan::ports_of(&request)?;
+        free(self.cni.meets(&ports))?;
+        free(lock(&self.book).meets(&ports))?;
         self.check_listeners(&request).await?;
         let error = match self.cni.attach(&request, choice).await {
             Ok(attachment) => return Ok(attachment),
@@ -47,19 +48,9 @@ impl Inner {
         // Who hung once may hang again: nobody waits for that.
         let hangs = matches!(&error, AttachError::Cni(CniError::Slow { .. } | CniError::Closed));
         if hangs || self.cni.detach(&id).await.is_err() {
-            self.detach_later(id);
+            self.detach_later(id, Duration::ZERO);
         }
         Err(error)
-    }
-
-    fn check_ports(
-        &self,
-        request: &AttachRequest,
-        holder: impl Fn(&crate::PortMapping) -> Option<String>,
-    ) -> Result<(), AttachError> {
-        let mut taken = request.ports.iter().filter(|port| port.host_port != 0);
-        let found = taken.find_map(|port| Some((*port, holder(port)?)));
-        found.map_or(Ok(()), |(port, id)| Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) }))
     }
 
     /// The caller has the turn of this id.
@@ -67,27 +58,28 @@ impl Inner {
         if self.cni.has(id) { self.cni.detach(id).await } else { self.detach(id).await }
     }
 
-    /// Tries until it is gone, as nobody else might.
-    pub(crate) fn detach_later(self: &Arc<Self>, id: String) {
+    /// Tries until it is gone, as nobody else might: first after this pause.
+    pub(crate) fn detach_later(self: &Arc<Self>, id: String, mut pause: Duration) {
+        if !lock(&self.retrying).insert(id.clone()) {
+            return;
+        }
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
-            let mut pause = AGAIN;
             loop {
-                {
-                    let _turn = inner.order.turn(&id).await;
-                    if !inner.cni.is_half_made(&id) {
-                        return;
-                    }
-                    match inner.cni.detach(&id).await {
-                        Ok(()) => return,
-                        Err(error) => tracing::warn!(network_id = %id, %error, "cannot undo a half-made network yet"),
-                    }
-                }
                 tokio::select! {
-                    () = inner.closing.cancelled() => return,
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_MAX),
+                    () = inner.closing.cancelled() => break,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).clamp(RETRY, RETRY_MAX),
+                }
+                let _turn = inner.order.turn(&id).await;
+                if !inner.cni.is_half_made(&id) && !lock(&inner.book).is_leaving(&id) {
+                    break;
+                }
+                match inner.detach_anywhere(&id).await {
+                    Ok(()) => break,
+                    Err(error) => tracing::warn!(network_id = %id, %error, "a network cannot be taken away yet"),
                 }
             }
+            lock(&inner.retrying).remove(&id);
         });
     }
 
@@ -103,17 +95,21 @@ impl Inner {
             return;
         };
         cni.look_after().await;
-        cni.check_all().await;
-        loop {
-            tokio::select! {
-                () = closing.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+        let look = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let Some(inner) = inner.upgrade() else { return };
+                if inner.cni.look_after().await && inner.is_built_in_used() {
+                    // The outcome is in the status.
+                    let _ = blocking(move || inner.repair()).await;
+                }
             }
-            let Some(inner) = inner.upgrade() else { return };
-            if inner.cni.look_after().await && inner.is_built_in_used() {
-                // The outcome is in the status.
-                let _ = blocking(move || inner.repair()).await;
-            }
+        };
+        // Plugins that hang with what they are asked about earlier pods keep nobody from seeing a new configuration.
+        let both = async { tokio::join!(look, cni.check_all()) };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            _ = both => {}
         }
     }
 
@@ -126,4 +122,9 @@ impl Inner {
             status
         })
     }
+}
+
+/// An error if a port is another attachment's.
+fn free(met: Option<(PortMapping, String)>) -> Result<(), AttachError> {
+    met.map_or(Ok(()), |(port, id)| Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) }))
 }

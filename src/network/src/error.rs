@@ -1,5 +1,6 @@
 //! What can go wrong, as facts.
 
+use crate::bounds::PORTS_PER_POD;
 use crate::cni::CniError;
 use crate::config::ConfigError;
 use crate::ports::PortMapping;
@@ -14,25 +15,9 @@ pub enum OpenError {
     /// The settings are wrong.
     #[error("{}", list(.0))]
     Config(Vec<ConfigError>),
-    /// The records can't be read.
+    /// The database can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A record does not make sense; it was written by something else.
-    #[error("the network record of '{id}' cannot be read: {source}")]
-    Record {
-        /// Whose record.
-        id: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// What an attach that was killed in the middle left behind could not be taken away.
-    #[error("cannot undo the half-made network of '{id}': {source}")]
-    Undo {
-        /// Whose network.
-        id: String,
-        /// What went wrong.
-        source: DetachError,
-    },
 }
 
 /// One step at the kernel's door failed.
@@ -99,6 +84,12 @@ pub enum AttachError {
         /// Why it can't work and what to do.
         what: &'static str,
     },
+    /// More than anybody needs.
+    #[error("{count} host ports: a pod can have at most {PORTS_PER_POD}")]
+    TooManyPorts {
+        /// How many were asked for.
+        count: usize,
+    },
     /// A port mapping asks for an address family that pods do not have.
     #[error(
         "host port {port}: {address} cannot be used, pods have no address of that family; \
@@ -125,6 +116,12 @@ pub enum AttachError {
         subnet: String,
         /// How many are in use.
         used: usize,
+    },
+    /// There are as many as there can be.
+    #[error("{most} pods are connected, and the network takes no more: stop pods")]
+    Full {
+        /// How many there can be.
+        most: usize,
     },
     /// There is an attachment of that id with other ports.
     #[error("'{id}' is attached already with other ports: detach it first")]

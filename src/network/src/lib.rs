@@ -3,23 +3,29 @@
 //! The built-in network is a bridge with addresses, network namespaces pinned as files, links into them, and ports of
 //! the node that lead to them. All by netlink and nftables in this process; it starts no program.
 //!
-//! Everything that is made on the node is named after the bridge: the bridge itself, the one nftables table
-//! (`inet <bridge>`), the links. Other tables, links and sysctls are left alone, but for `net.ipv4.ip_forward`, with an
-//! IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own `route_localnet`, which are switched on, and the
-//! bridge's own `accept_ra`, which is switched off.
+//! Everything that is made on the node is named after the bridge: the bridge itself, the two nftables tables
+//! (`inet <bridge>` and `bridge <bridge>`), the links. Other tables, links and sysctls are left alone, but for
+//! `net.ipv4.ip_forward`, with an IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own switches (`facts.rs`).
+//! What others change of these is set again.
+//!
+//! No pod is believed: its link sends only from its own hardware address and IP addresses (`nft/sources.rs`).
 //!
 //! Start reading at [`Network::attach`]. Invariants:
 //! - The record of an attachment is committed before anything of it exists that would outlive this process.
 //! - No link is ever deleted: a namespace's links go with its last reference, and an address is not given again while
 //!   its link is still there.
+//! - What is wrong with one attachment, be it a record that makes no sense or an undo that fails, keeps neither this process
+//!   nor another attachment from working; it can be taken away in the end, and what stays is said.
 //! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.
 
 mod attachment;
+mod bounds;
 mod cni;
 mod config;
 mod conntrack;
 mod dispatch;
 mod error;
+mod facts;
 mod keyed;
 mod lifecycle;
 mod link;
@@ -38,6 +44,7 @@ mod subnet;
 mod work;
 
 pub use attachment::{AttachRequest, Attachment, Bandwidth, Dns};
+pub use bounds::PORTS_PER_POD;
 pub use cni::{CniConfig, CniError, ConfigurationError, Unusable};
 pub use config::{Config, ConfigError};
 pub use error::{AttachError, DetachError, OpenError, PortOwner, StepError};

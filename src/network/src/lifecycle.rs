@@ -4,16 +4,17 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::cni::Cni;
 use crate::error::{AttachError, DetachError, StepError};
 use crate::keyed::Keyed;
+use crate::link::Routes;
 use crate::listeners;
 use crate::netns;
 use crate::nft::Element;
 use crate::node::{Bridge, Node};
-use crate::plan::{self, Book, Entry};
+use crate::plan::{self, Book, Entry, Lost};
 use crate::record;
 use crate::status::NetworkStatus;
-use crate::work::{self, Trouble};
+use crate::work::{self, Trouble, Undone};
 use peapod_store::Database;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
@@ -30,6 +31,9 @@ const REST: Duration = Duration::from_secs(10);
 const REST_POLL: Duration = Duration::from_millis(20);
 /// How often to look whether bridge and table are still there.
 const WATCH: Duration = Duration::from_secs(5);
+/// How soon what could not be taken away is tried again, at first and at last.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The thread that makes an attachment needs little.
 const STACK: usize = 256 << 10;
 
@@ -43,6 +47,10 @@ pub(crate) struct Inner {
     pub(crate) status: Mutex<NetworkStatus>,
     /// Attach and detach of one id follow each other.
     pub(crate) order: Keyed,
+    /// Whose detach is being tried again.
+    pub(crate) retrying: Mutex<HashSet<String>>,
+    /// For how long what can't be taken away is kept and tried again.
+    patience: Duration,
     slots: Semaphore,
     pub(crate) tasks: TaskTracker,
     /// Ends the watch.
@@ -68,7 +76,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    pub(crate) fn new(node: Node, db: Database, cni: Arc<Cni>, closing: CancellationToken, book: Book) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        db: Database,
+        cni: Arc<Cni>,
+        patience: Duration,
+        closing: CancellationToken,
+        book: Book,
+    ) -> Self {
         let name = format!("built-in bridge {}", node.settings.bridge);
         let status = NetworkStatus { ready: false, name, reason: String::new(), message: String::new() };
         Self {
@@ -78,6 +93,8 @@ impl Inner {
             book: Mutex::new(book),
             status: Mutex::new(status),
             order: Keyed::default(),
+            retrying: Mutex::default(),
+            patience,
             slots: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
             closing,
@@ -89,7 +106,7 @@ impl Inner {
         let repaired = self.node.repair(|| self.elements());
         let mut status = lock(&self.status);
         match &repaired {
-            Ok(true) => tracing::info!(network = %status.name, "bridge and nftables table were made"),
+            Ok(true) => tracing::info!(network = %status.name, "bridge and nftables tables were made"),
             Ok(false) => {}
             // Said once, not with every look.
             Err(error) if status.ready || status.message.is_empty() => {
@@ -124,13 +141,17 @@ impl Inner {
         }
     }
 
-    /// What the table has to hold now.
+    /// What the tables have to hold now.
     fn elements(&self) -> BTreeSet<Element> {
         let book = lock(&self.book);
-        let entries = book.entries.values().filter(|entry| !entry.leaving);
-        // After a reboot the records are there but the namespaces are not: nobody is behind these ports.
-        let alive = entries.filter(|entry| !entry.complete || netns::is_pinned(&entry.attachment.netns));
-        alive.flat_map(|entry| Element::of(&entry.attachment.ports, &entry.attachment.ips)).collect()
+        let mut elements = BTreeSet::new();
+        for entry in book.entries.values().filter(|entry| !entry.leaving) {
+            // After a reboot the records are there but the namespaces are not: nobody is behind these ports.
+            let alive = !entry.complete || netns::is_pinned(&entry.attachment.netns);
+            elements.extend(if alive { work::elements(&entry.record) } else { work::sources(&entry.record) });
+        }
+        elements.extend(book.strays.iter().flat_map(|slot| plan::sources(&self.node.settings, *slot)));
+        elements
     }
 
     async fn repair_later(self: &Arc<Self>) -> Result<bool, AttachError> {
@@ -199,7 +220,13 @@ impl Inner {
 
     /// The attachment, if the same request was fulfilled before. What an earlier failure left is taken away.
     async fn known(self: &Arc<Self>, request: &AttachRequest) -> Result<Option<Arc<Attachment>>, AttachError> {
-        let entry = lock(&self.book).entries.get(&request.id).cloned();
+        let (entry, lost) = {
+            let book = lock(&self.book);
+            (book.entries.get(&request.id).cloned(), book.lost.contains_key(&request.id))
+        };
+        if lost {
+            self.detach(&request.id).await?;
+        }
         let Some(entry) = entry else { return Ok(None) };
         if !entry.complete || entry.leaving {
             self.detach(&request.id).await?;
@@ -216,14 +243,10 @@ impl Inner {
         if request.ports.is_empty() {
             return Ok(());
         }
-        let ports = request.ports.clone();
-        let look = move || -> Result<(), AttachError> {
-            for port in ports {
-                if let Some(owner) = listeners::owner(&port)? {
-                    return Err(AttachError::PortTaken { port, owner });
-                }
-            }
-            Ok(())
+        let (ports, set) = (request.ports.clone(), plan::ports_of(request)?);
+        let look = move || match listeners::taken(&ports, &set)? {
+            Some((port, owner)) => Err(AttachError::PortTaken { port, owner }),
+            None => Ok(()),
         };
         // A port of another attachment is named as such later; no socket of the node listens on it.
         blocking(look).await.ok_or(AttachError::Closed)?
@@ -266,29 +289,100 @@ impl Inner {
         Ok(())
     }
 
-    /// Undoes a failed attempt; what can't be undone now stays on record for detach.
+    /// Undoes a failed attempt; what can't be undone now stays on record and is tried again.
     async fn take_back(self: &Arc<Self>, entry: &Entry) {
         let id = &entry.attachment.id;
         if let Err(error) = self.detach(id).await {
-            tracing::warn!(network_id = %id, %error, "cannot undo a failed attach; detach will try again");
+            tracing::warn!(network_id = %id, %error, "cannot undo a failed attach yet");
+            self.detach_later(id.clone(), RETRY);
         }
     }
 
     pub(crate) async fn detach(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
         let record = {
             let mut book = lock(&self.book);
-            let Some(entry) = book.entries.get_mut(id) else { return Ok(()) };
-            entry.leaving = true;
-            Arc::clone(&entry.record)
+            match book.entries.get_mut(id) {
+                Some(entry) => {
+                    entry.leaving = true;
+                    Some(Arc::clone(&entry.record))
+                }
+                None => None,
+            }
         };
+        let Some(record) = record else { return self.detach_lost(id).await };
         let inner = Arc::clone(self);
-        let errors = blocking(move || work::undo(&inner.node, &record)).await.ok_or(DetachError::Closed)?;
+        let errors = blocking(move || inner.undo(&record)).await.ok_or(DetachError::Closed)?;
         if !errors.is_empty() {
-            return Err(DetachError::Steps(errors));
+            let errors = DetachError::Steps(errors);
+            if !self.is_given_up(id) {
+                return Err(errors);
+            }
+            tracing::warn!(network_id = %id, error = %errors, "given up: this of the pod's network stays");
         }
         peapod_sys::fail_point("network-undone");
         record::remove(&self.db, id.to_owned()).await?;
         lock(&self.book).forget(id);
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Takes away what the record says; gives what went wrong. Blocks.
+    fn undo(&self, record: &record::Record) -> Vec<StepError> {
+        let Undone { rules, pin } = work::undo(&self.node, record);
+        let rules = rules.or_else(|error| match record.bridge == self.node.settings.bridge {
+            // What is leaving is not among the elements.
+            true => self.node.rebuild(&self.elements()).map_err(|_| error),
+            false => Err(error),
+        });
+        [rules, pin].into_iter().filter_map(Result::err).collect()
+    }
+
+    /// Whether this has failed for so long that it is let go. Else counts the failure.
+    fn is_given_up(&self, id: &str) -> bool {
+        let mut book = lock(&self.book);
+        let since = book.entries.get_mut(id).map(|entry| *entry.failing_since.get_or_insert_with(Instant::now));
+        since.is_some_and(|since| since.elapsed() >= self.patience)
+    }
+
+    /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending, and
+    /// nobody else gets their numbers.
+    pub(crate) async fn find_strays(self: &Arc<Self>) {
+        if lock(&self.book).lost.is_empty() {
+            return;
+        }
+        let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
+        let mut book = lock(&self.book);
+        for link in links.and_then(Result::ok).unwrap_or_default() {
+            if let Some(slot) =
+                plan::slot_of(&self.node.settings.bridge, &link.name).filter(|slot| book.pool.reserve(*slot))
+            {
+                book.strays.insert(slot);
+            }
+        }
+    }
+
+    /// Takes away what can be told by the id alone. The ports went when this process made its tables.
+    async fn detach_lost(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
+        if lock(&self.book).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_none() {
+            return Ok(());
+        }
+        if plan::is_id(id) {
+            let path = self.node.settings.netns_dir.join(record::pin_name(id));
+            let unpinned = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)?;
+            unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
+        }
+        record::remove(&self.db, id.to_owned()).await?;
+        let strays = lock(&self.book).forget_lost(id);
+        let inner = Arc::clone(self);
+        let forget = move || {
+            let Node { settings, .. } = &inner.node;
+            let elements = strays.iter().flat_map(|slot| plan::sources(settings, *slot)).collect();
+            inner.node.delete(&settings.bridge, &elements)
+        };
+        if let Some(Err(error)) = blocking(forget).await {
+            tracing::warn!(network_id = %id, %error, "rules of a pod whose record cannot be read stay until the next start");
+        }
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ fn link_header(index: u32, flags: u32) -> [u8; 16] {
     header
 }
 
-fn octets(ip: IpAddr) -> Vec<u8> {
+pub(crate) fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -169,7 +169,11 @@ impl Routes {
                 a.nest(IFLA_INFO_SLAVE_DATA, |a| a.u8(IFLA_BRPORT_MODE, 1));
             });
         });
-        self.socket.request(messages).map_err(|(_, source)| StepError::new(format!("make link {}", pair.host), source))
+        self.socket.request(messages).map_err(|(_, source)| {
+            let full = source.raw_os_error() == Some(Errno::XFULL.raw_os_error());
+            let hint = if full { " (a bridge takes no more links: stop pods)" } else { "" };
+            StepError::new(format!("make link {}{hint}", pair.host), source)
+        })
     }
 
     /// Switches links on, then gives addresses and default routes, in one call.

@@ -1,10 +1,11 @@
-//! Who on the node listens on a port already. The kernel is asked for exactly these sockets.
+//! Who on the node listens on a port already.
 
 use crate::error::{PortOwner, StepError};
 use crate::link::address;
 use crate::netlink::{Family, Messages, NLM_F_DUMP, Socket, find};
-use crate::ports::{PortMapping, Protocol};
+use crate::ports::{PortMapping, PortSet, Protocol};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -20,64 +21,76 @@ const PROCESSES_MAX: usize = 65536;
 
 /// A socket that waits for packets.
 struct Listener {
+    protocol: Protocol,
+    port: u16,
     on: IpAddr,
     only_v6: bool,
     inode: u32,
 }
 
 impl Listener {
-    /// Whether packets for the mapping would have come to this socket.
-    fn hears(&self, port: &PortMapping) -> bool {
-        let v4 = self.on.is_ipv4();
-        if self.on == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.only_v6 {
-            return true;
-        }
-        port.serves(v4) && (self.on.is_unspecified() || port.only_on().is_none_or(|only| only == self.on))
+    /// A mapping whose packets would have come to this socket.
+    fn hears<'a>(&self, ports: &'a PortSet) -> Option<&'a PortMapping> {
+        let all = self.on == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.only_v6;
+        ports.colliding(self.protocol, self.port, (!all).then_some(self.on))
     }
 }
 
-/// Who listens on the mapping's port in the network namespace of the calling thread, if anybody does.
-pub(crate) fn owner(port: &PortMapping) -> Result<Option<PortOwner>, StepError> {
-    let failed = |source| StepError::new(format!("look who listens on port {port}"), source);
-    let states = match port.protocol {
-        Protocol::Tcp => LISTENING,
-        Protocol::Udp => UNCONNECTED,
-        // The kernel's SCTP sockets are listed in another way, where there are any.
-        Protocol::Sctp => return Ok(None),
-    };
+/// The first of the ports on which somebody listens in the network namespace of the calling thread, and who.
+///
+/// The kernel is asked once for each protocol and family, however many ports there are.
+pub(crate) fn taken(ports: &[PortMapping], set: &PortSet) -> Result<Option<(PortMapping, PortOwner)>, StepError> {
+    let failed = |source| StepError::new("look who listens on the host ports", source);
     let mut socket = Socket::open(Family::SocketDiagnosis).map_err(failed)?;
-    let mut listeners = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        let dumped = socket.dump(
-            |messages| ask(messages, family, port, states),
-            |body| listeners.extend(parse(body).filter(|listener| listener.hears(port))),
-        );
-        match dumped {
-            Ok(()) => {}
-            // No IPv6, or no means to ask: then nobody can be named.
-            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
-            Err(error) => return Err(failed(error)),
+    // The kernel's SCTP sockets are listed in another way, where there are any.
+    for (protocol, states) in [(Protocol::Tcp, LISTENING), (Protocol::Udp, UNCONNECTED)] {
+        let asked: BTreeSet<u16> =
+            ports.iter().filter(|port| port.protocol == protocol).map(|port| port.host_port).collect();
+        let Some(first) = asked.first() else { continue };
+        // 0 is any.
+        let only = if asked.len() == 1 { *first } else { 0 };
+        let mut found = None;
+        for family in [AF_INET, AF_INET6] {
+            let dumped = socket.dump(
+                |messages| ask(messages, family, protocol, only, states),
+                |body| {
+                    let listener = parse(body, protocol);
+                    let heard = listener.and_then(|listener| Some((*listener.hears(set)?, listener.inode)));
+                    found = found.or(heard);
+                },
+            );
+            match dumped {
+                Ok(()) => {}
+                // No IPv6, or no means to ask: then nobody can be named.
+                Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if let Some((port, inode)) = found {
+            return Ok(Some((port, process_with(inode).unwrap_or(PortOwner::Unknown))));
         }
     }
-    Ok(listeners.first().map(|listener| process_with(listener.inode).unwrap_or(PortOwner::Unknown)))
+    Ok(None)
 }
 
-fn ask(messages: &mut Messages, family: u8, port: &PortMapping, states: u32) {
+fn ask(messages: &mut Messages, family: u8, protocol: Protocol, port: u16, states: u32) {
     // struct inet_diag_req_v2: family, protocol, extensions, states, then the socket: its port, all else any.
     let mut request = [0; 56];
     request[0] = family;
-    request[1] = port.protocol.number();
+    request[1] = protocol.number();
     request[4..8].copy_from_slice(&states.to_ne_bytes());
-    request[8..10].copy_from_slice(&port.host_port.to_be_bytes());
+    request[8..10].copy_from_slice(&port.to_be_bytes());
     // No cookie.
     request[48..56].copy_from_slice(&[0xff; 8]);
     messages.push(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |_| {});
 }
 
-fn parse(body: &[u8]) -> Option<Listener> {
-    // struct inet_diag_msg: the family, at 8 the local address, at 68 the inode, from 72 on attributes.
+fn parse(body: &[u8], protocol: Protocol) -> Option<Listener> {
+    // struct inet_diag_msg: the family, at 4 the local port, at 8 the local address, at 68 the inode, from 72 on attributes.
     let length = if *body.first()? == AF_INET { 4 } else { 16 };
     Some(Listener {
+        protocol,
+        port: u16::from_be_bytes(body.get(4..6)?.try_into().ok()?),
         on: address(body.get(8..8 + length)?)?,
         inode: u32::from_ne_bytes(body.get(68..72)?.try_into().ok()?),
         only_v6: find(body.get(72..)?, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1)),
@@ -123,8 +136,9 @@ mod tests {
             ("::1", true, "0.0.0.0", false),
         ];
         for (on, only_v6, ip, expected) in cases {
-            let listener = Listener { on: on.parse().unwrap(), only_v6, inode: 0 };
-            assert_eq!(listener.hears(&port(ip)), expected, "{on} {only_v6} {ip}");
+            let listener = Listener { protocol: Protocol::Tcp, port: 2, on: on.parse().unwrap(), only_v6, inode: 0 };
+            let set = PortSet::of(&[port(ip)]).unwrap();
+            assert_eq!(listener.hears(&set).is_some(), expected, "{on} {only_v6} {ip}");
         }
     }
 }

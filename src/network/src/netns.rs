@@ -42,14 +42,18 @@ pub(crate) fn unpin(path: &Path) -> Result<(), StepError> {
         match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             // Somebody may have mounted over it.
             Ok(()) => {}
-            Err(nix::Error::EINVAL | nix::Error::ENOENT) => break,
+            Err(nix::Error::EINVAL | nix::Error::ENOENT | nix::Error::ENOTDIR) => break,
             Err(errno) => return Err(failed(errno.into())),
         }
     }
     match remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
+        // The namespace is let go, and no other pod gets that name: what somebody has put there need not keep this one.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            tracing::warn!(path = %path.display(), %error, "what stands in a network namespace's place stays");
+        }
+        _ => {}
     }
+    Ok(())
 }
 
 /// Whether a namespace is pinned at `path`.
@@ -60,25 +64,34 @@ pub(crate) fn is_pinned(path: &Path) -> bool {
     matches!(magic, Ok(NSFS_MAGIC))
 }
 
-/// Writes a sysctl of the calling thread's network namespace, unless it has the value.
-pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), StepError> {
+/// Writes a sysctl of the calling thread's network namespace, unless it has the value; gives the value that it had else.
+pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<Option<String>, StepError> {
     let path = format!("/proc/sys/net/{name}");
     let failed = |source| StepError::new(format!("set {path} to {value}"), source);
     // Read first: it may be read-only here and right already.
     let now = std::fs::read_to_string(&path).map_err(failed)?;
     if now.trim_end() == value {
-        return Ok(());
+        return Ok(None);
     }
-    std::fs::write(&path, value).map_err(failed)
+    std::fs::write(&path, value).map_err(failed)?;
+    Ok(Some(now.trim_end().to_owned()))
 }
 
-/// Makes a link of the calling thread's namespace, or `default` for all that are made later, believe no router
-/// advertisement: any pod could send one and become everybody's gateway (CVE-2020-10749). Fine without IPv6.
-pub(crate) fn ignore_routers(link: &str) -> Result<(), StepError> {
-    match sysctl(&format!("ipv6/conf/{link}/accept_ra"), "0") {
-        Err(error) if is_gone(&error.source) => Ok(()),
-        other => other,
+/// Makes all links of the calling thread's namespace that are made later believe no router advertisement, by which any
+/// pod could become everybody's gateway (CVE-2020-10749), and no redirect; and has their own addresses follow from their
+/// hardware addresses, the only ones that a pod may send from. Fine without IPv6.
+pub(crate) fn believe_nobody() -> Result<(), StepError> {
+    // In IPv4 a link believes what it or "all" says.
+    for links in ["all", "default"] {
+        set_sysctl(&format!("ipv4/conf/{links}/accept_redirects"), "0")?;
     }
+    for switch in ["accept_ra", "accept_redirects", "addr_gen_mode"] {
+        match set_sysctl(&format!("ipv6/conf/default/{switch}"), "0") {
+            Err(error) if !is_gone(&error.source) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether an error says that what was to be taken away is not there.

@@ -4,16 +4,17 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::cni::Cni;
 use crate::config::Config;
 use crate::error::{AttachError, DetachError, OpenError};
-use crate::lifecycle::{Inner, blocking, lock};
+use crate::lifecycle::{Inner, RETRY, blocking, lock};
 use crate::node::Node;
-use crate::plan::{self, Book, Entry};
+use crate::plan::{self, Book, Entry, Lost};
 use crate::pool::Pool;
-use crate::record::{self, Record};
+use crate::record::{self, Record, Row};
 use crate::status::NetworkStatus;
 use peapod_store::Database;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A handle to the network; clones share it.
@@ -35,32 +36,45 @@ impl Network {
     /// every few seconds, by [`check`](Self::check) and by each attach. The same if others take them away later.
     ///
     /// # Errors
-    /// Wrong settings, all mistakes at once; unreadable records; something half made that can't be taken away.
+    /// Wrong settings, all mistakes at once; a database that can't be read. What is wrong with one attachment, such as a
+    /// record that makes no sense or something half made that can't be taken away, is that attachment's alone: it is logged.
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
-        let cni = config.cni.clone();
+        let (cni, patience) = (config.cni.clone(), config.cni.patience);
         let settings = config.settings().map_err(OpenError::Config)?;
         let (rows, cursor) = record::load(&db).await?;
-        let mut entries = HashMap::new();
-        for row in rows {
-            let record: Record =
-                serde_json::from_str(&row.record).map_err(|source| OpenError::Record { id: row.id.clone(), source })?;
-            entries.insert(row.id, Entry::of(record, row.complete));
+        let (mut entries, mut lost) = (HashMap::new(), BTreeMap::new());
+        for Row { id, complete, record } in rows {
+            match Record::parse(&id, &record) {
+                Ok(record) => {
+                    entries.insert(id, Entry::of(record, complete));
+                }
+                Err(error) => {
+                    tracing::error!(
+                        network_id = %id, %error,
+                        "the pod's network record cannot be used: its host ports lead nowhere, and it can only be taken away"
+                    );
+                    lost.insert(id, if complete { Lost::InUse } else { Lost::Leaving });
+                }
+            }
         }
-        let half_made: Vec<String> =
-            entries.iter().filter(|(_, entry)| !entry.complete).map(|(id, _)| id.clone()).collect();
         let used = entries.values().map(|entry| entry.record.slot).collect();
         let pool = Pool::new(plan::slots(&settings), used, cursor.unwrap_or(0));
-        let book = Book { entries, pool, closed: false };
+        let book = Book { lost, ..Book::new(entries, pool) };
+        let half_made: Vec<String> =
+            book.entries.keys().chain(book.lost.keys()).filter(|id| book.is_leaving(id)).cloned().collect();
         let closing = CancellationToken::new();
         let cni = Cni::open(cni, settings.netns_dir.clone(), db.clone(), closing.clone()).await?;
-        let inner = Inner::new(Node::new(settings), db, Arc::new(cni), closing, book);
+        let inner = Inner::new(Node::new(settings), db, Arc::new(cni), patience, closing, book);
         let network = Self { inner: Arc::new(inner) };
+        network.inner.find_strays().await;
         for id in half_made {
-            network.detach(&id).await.map_err(|source| OpenError::Undo { id, source })?;
+            if let Err(error) = network.detach(&id).await {
+                tracing::warn!(network_id = %id, %error, "cannot undo a half-made network yet");
+            }
         }
         // Plugins may be slow, and nobody has to wait for those pods.
         for id in network.inner.cni.half_made() {
-            network.inner.detach_later(id);
+            network.inner.detach_later(id, Duration::ZERO);
         }
         network.check().await;
         network.inner.tasks.spawn(Inner::watch_cni(Arc::downgrade(&network.inner)));
@@ -98,7 +112,8 @@ impl Network {
     /// The ids of all attachments, also of those that are being made or taken away. No I/O.
     pub fn ids(&self) -> Vec<String> {
         let mut ids = self.inner.cni.ids();
-        ids.extend(lock(&self.inner.book).entries.keys().cloned());
+        let book = lock(&self.inner.book);
+        ids.extend(book.entries.keys().chain(book.lost.keys()).cloned());
         ids
     }
 
@@ -122,13 +137,18 @@ impl Network {
     /// namespace. Fine if there is none. Dropping the future does not stop the work.
     ///
     /// # Errors
-    /// See [`DetachError`]: everything that could be done was done, and it can be repeated.
+    /// See [`DetachError`]: everything that could be done was done, and it can be repeated. It is, every few seconds, until
+    /// it succeeds or [`CniConfig::patience`](crate::CniConfig::patience) is over.
     pub async fn detach(&self, id: &str) -> Result<(), DetachError> {
         let network = self.clone();
         let id = id.to_owned();
         let task = self.inner.tasks.spawn(async move {
             let _turn = network.inner.order.turn(&id).await;
-            network.inner.detach_anywhere(&id).await
+            let detached = network.inner.detach_anywhere(&id).await;
+            if detached.is_err() {
+                network.inner.detach_later(id, RETRY);
+            }
+            detached
         });
         task.await.unwrap_or(Err(DetachError::Closed))
     }

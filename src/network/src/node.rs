@@ -1,22 +1,23 @@
-//! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables table. All of it blocks.
+//! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it blocks.
 
 use crate::config::Settings;
 use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
+use crate::facts;
 use crate::link::{Link, Mac, Routes};
 use crate::netlink::{Family, Socket};
-use crate::netns::{ignore_routers, is_gone, sysctl};
-use crate::nft::{Batch, Element, Nft, Ruleset};
+use crate::netns::is_gone;
+use crate::nft::{Element, Nft, Ruleset, TableFamily};
+use crate::plan::link_prefix;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The number of the gateway within the subnets.
-const GATEWAY: u32 = 1;
+pub(crate) const GATEWAY: u32 = 1;
 /// The packet size where neither the settings nor a default route give one.
 const MTU: u32 = 1500;
-/// How many elements go out in one call; the socket's buffer holds several times as many.
-const ELEMENTS_AT_ONCE: usize = 256;
 
 /// The bridge as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) struct Bridge {
 struct Inner {
     nft: Option<Nft>,
     bridge: Option<Bridge>,
+    /// Of the rules as they were made.
+    fingerprint: u64,
 }
 
 /// The shared part. One lock for all changes to rules: they take microseconds.
@@ -60,7 +63,7 @@ impl Node {
     /// Opens the sockets that are not open. A socket belongs to the namespace in which it was opened, and keeps it: to
     /// be called before the calling thread enters another.
     pub(crate) fn open_sockets(&self) -> Result<(), StepError> {
-        open(&mut self.lock())?;
+        open(&mut self.lock().nft)?;
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |source| StepError::new("open a connection tracking socket", source);
         open_connections(&mut connections).map(|_| ()).map_err(failed)
@@ -71,21 +74,36 @@ impl Node {
         self.lock().bridge
     }
 
-    /// Makes what is missing; whether anything was. `elements` gives what the table has to hold.
+    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to hold.
     pub(crate) fn repair(&self, elements: impl FnOnce() -> BTreeSet<Element>) -> Result<bool, StepError> {
         let mut inner = self.lock();
         let known = inner.bridge.take();
         let mut routes = Routes::open()?;
         let found = self.find_bridge(&mut routes)?;
         let same = known.zip(found.as_ref()).is_some_and(|(known, found)| known.index == found.index && found.up);
-        if same && has_table(&mut inner, &self.settings.bridge)? {
+        if same && self.has_addresses(&mut routes)? {
+            self.hold_facts()?;
+            if !self.hold_tables(&mut inner, elements)? {
+                inner.bridge = known;
+                return Ok(false);
+            }
             inner.bridge = known;
-            return Ok(false);
+            return Ok(true);
         }
         let bridge = self.make_bridge(&mut routes, found)?;
-        self.make_table(&mut inner, elements())?;
+        self.make_tables(&mut inner, &elements())?;
         inner.bridge = Some(bridge);
         Ok(true)
+    }
+
+    /// Sets switches of the node that somebody has changed, and says so.
+    pub(crate) fn hold_facts(&self) -> Result<(), StepError> {
+        let changed = facts::hold(&self.settings)?;
+        if !changed.is_empty() {
+            let bridge = &self.settings.bridge;
+            tracing::warn!(%bridge, changed = changed.join(", "), "pods need other settings of the node: set again");
+        }
+        Ok(())
     }
 
     fn find_bridge(&self, routes: &mut Routes) -> Result<Option<Link>, StepError> {
@@ -112,19 +130,10 @@ impl Node {
                 self.find_bridge(routes)?.ok_or_else(missing)?
             }
         };
-        if self.settings.v4.is_some() {
-            sysctl("ipv4/ip_forward", "1")?;
-            // Answers to a node's process that came by 127.0.0.1 are addressed to it.
-            sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
-        }
-        if self.settings.v6.is_some() {
-            sysctl("ipv6/conf/all/forwarding", "1")?;
-            sysctl(&format!("ipv6/conf/{name}/disable_ipv6"), "0")?;
-        }
-        ignore_routers(name)?;
+        facts::hold(&self.settings)?;
         routes.switch_on(&link)?;
-        for subnet in [self.settings.v4, self.settings.v6].into_iter().flatten() {
-            routes.add_address(&link, subnet.host(GATEWAY), subnet.prefix())?;
+        for (ip, prefix) in self.gateways() {
+            routes.add_address(&link, ip, prefix)?;
         }
         Ok(Bridge { index: link.index, mtu })
     }
@@ -137,55 +146,96 @@ impl Node {
         Ok(routes.links()?.iter().find(|link| link.index == index).map_or(MTU, |link| link.mtu))
     }
 
-    fn make_table(&self, inner: &mut Inner, elements: BTreeSet<Element>) -> Result<(), StepError> {
+    fn gateways(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let subnets = [self.settings.v4, self.settings.v6].into_iter().flatten();
+        subnets.map(|subnet| (subnet.host(GATEWAY), subnet.prefix()))
+    }
+
+    fn has_addresses(&self, routes: &mut Routes) -> Result<bool, StepError> {
+        let addresses = routes.addresses()?;
+        Ok(self.gateways().all(|(ip, _)| addresses.contains(&ip)))
+    }
+
+    fn ruleset(&self) -> Ruleset {
         let Settings { bridge, v4, v6, .. } = &self.settings;
-        let failed = |source| StepError::new(format!("make the nftables table inet {bridge}"), source);
-        let nft = open(inner)?;
-        nft.commit(Ruleset { bridge: bridge.clone(), v4: *v4, v6: *v6 }.replace()).map_err(failed)?;
-        let elements: Vec<_> = elements.into_iter().collect();
-        for part in elements.chunks(ELEMENTS_AT_ONCE) {
-            let mut batch = Batch::new(bridge);
-            part.iter().for_each(|element| element.add(&mut batch));
+        Ruleset { bridge: bridge.clone(), links: link_prefix(bridge), v4: *v4, v6: *v6 }
+    }
+
+    /// Makes the tables anew if somebody else has changed anything in them; whether that was so.
+    fn hold_tables(&self, inner: &mut Inner, elements: impl FnOnce() -> BTreeSet<Element>) -> Result<bool, StepError> {
+        let bridge = &self.settings.bridge;
+        let failed = |source| StepError::new(format!("look at the nftables tables {bridge}"), source);
+        let nft = open(&mut inner.nft)?;
+        if nft.is_untouched().map_err(failed)? {
+            return Ok(false);
+        }
+        // Somebody has changed something, most likely of another table.
+        let generation = nft.generation().map_err(failed)?;
+        let elements = elements();
+        let same = fingerprint(nft, bridge).and_then(|seen| {
+            let mut there = BTreeSet::new();
+            for (family, set) in self.ruleset().sets() {
+                there.extend(nft.elements(family, bridge, set)?);
+            }
+            Ok(seen == inner.fingerprint && there == elements)
+        });
+        if same.map_err(failed)? {
+            nft.remember(generation);
+            return Ok(false);
+        }
+        self.make_tables(inner, &elements)?;
+        Ok(true)
+    }
+
+    fn make_tables(&self, inner: &mut Inner, elements: &BTreeSet<Element>) -> Result<(), StepError> {
+        let bridge = &self.settings.bridge;
+        let failed = |source: io::Error| {
+            let unknown =
+                [rustix::io::Errno::AFNOSUPPORT, rustix::io::Errno::OPNOTSUPP].map(rustix::io::Errno::raw_os_error);
+            let hint = match source.raw_os_error().is_some_and(|number| unknown.contains(&number)) {
+                true => " (the kernel needs CONFIG_NF_TABLES_INET and CONFIG_NF_TABLES_BRIDGE)",
+                false => "",
+            };
+            StepError::new(format!("make the nftables tables inet and bridge {bridge}{hint}"), source)
+        };
+        let nft = open(&mut inner.nft)?;
+        let generation = nft.generation().map_err(failed)?;
+        nft.remember(generation);
+        nft.commit(self.ruleset().replace()).map_err(failed)?;
+        for batch in Element::add(elements, bridge) {
             nft.commit(batch).map_err(failed)?;
         }
+        inner.fingerprint = fingerprint(nft, bridge).map_err(failed)?;
         Ok(())
     }
 
-    /// Adds elements to the table.
+    /// Makes the tables anew, for an element that can't be taken out of them.
+    pub(crate) fn rebuild(&self, elements: &BTreeSet<Element>) -> Result<(), StepError> {
+        self.make_tables(&mut self.lock(), elements)
+    }
+
+    /// Adds elements to the tables.
     pub(crate) fn add(&self, elements: &BTreeSet<Element>) -> Result<(), StepError> {
-        if elements.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Batch::new(&self.settings.bridge);
-        elements.iter().for_each(|element| element.add(&mut batch));
-        let mut inner = self.lock();
-        open(&mut inner)?.commit(batch).map_err(|source| StepError::new("map host ports", source))
-    }
-
-    /// Takes elements out of the table of this bridge; fine if they or the table are not there.
-    pub(crate) fn delete(&self, bridge: &str, elements: &BTreeSet<Element>) -> Result<(), StepError> {
-        if elements.is_empty() {
-            return Ok(());
-        }
-        let mut inner = self.lock();
-        let nft = open(&mut inner)?;
-        let mut commit = |elements: &mut dyn Iterator<Item = &Element>| {
-            let mut batch = Batch::new(bridge);
-            elements.for_each(|element| element.delete(&mut batch));
-            match nft.commit(batch) {
-                Err(error) if is_gone(&error) => Ok(false),
-                other => other.map(|()| true),
-            }
-        };
-        let failed = |source| StepError::new("unmap host ports", source);
-        if commit(&mut elements.iter()).map_err(failed)? {
-            return Ok(());
-        }
-        // One of them is missing, and a batch is all or nothing.
-        for element in elements {
-            commit(&mut std::iter::once(element)).map_err(failed)?;
+        let failed = |source| StepError::new("map host ports and say what the pod may send", source);
+        // Many take long: other pods come between.
+        for batch in Element::add(elements, &self.settings.bridge) {
+            open(&mut self.lock().nft)?.commit(batch).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Takes elements out of the tables of this bridge; fine if they or the tables are not there. Goes on after an error,
+    /// and gives the first.
+    pub(crate) fn delete(&self, bridge: &str, elements: &BTreeSet<Element>) -> Result<(), StepError> {
+        let mut first = Ok(());
+        for batch in Element::delete(elements, bridge) {
+            match open(&mut self.lock().nft)?.commit(batch) {
+                // There is no such table.
+                Err(error) if is_gone(&error) => {}
+                other => first = first.and(other),
+            }
+        }
+        first.map_err(|source| StepError::new("unmap host ports and forget what the pod may send", source))
     }
 
     /// Forgets UDP connections to these ports of the node.
@@ -201,13 +251,9 @@ impl Node {
         let mut inner = self.lock();
         inner.bridge = None;
         let bridge = &self.settings.bridge;
-        let table = open(&mut inner).and_then(|nft| {
-            let mut batch = Batch::new(bridge);
-            // Deleting it is an error if it is not there.
-            batch.add_table();
-            batch.delete_table();
-            nft.commit(batch)
-                .map_err(|source| StepError::new(format!("delete the nftables table inet {bridge}"), source))
+        let table = open(&mut inner.nft).and_then(|nft| {
+            nft.commit(Ruleset::purge(bridge))
+                .map_err(|source| StepError::new(format!("delete the nftables tables {bridge}"), source))
         });
         let link = Routes::open().and_then(|mut routes| routes.delete(bridge));
         let errors: Vec<_> = [table, link].into_iter().filter_map(Result::err).collect();
@@ -215,8 +261,8 @@ impl Node {
     }
 }
 
-fn open(inner: &mut Inner) -> Result<&mut Nft, StepError> {
-    match &mut inner.nft {
+fn open(nft: &mut Option<Nft>) -> Result<&mut Nft, StepError> {
+    match nft {
         Some(nft) => Ok(nft),
         none => {
             let nft = Nft::open().map_err(|source| StepError::new("open an nftables socket", source))?;
@@ -232,8 +278,7 @@ fn open_connections(connections: &mut Option<Socket>) -> io::Result<&mut Socket>
     }
 }
 
-fn has_table(inner: &mut Inner, bridge: &str) -> Result<bool, StepError> {
-    open(inner)?
-        .has_table(bridge)
-        .map_err(|source| StepError::new(format!("look for the nftables table inet {bridge}"), source))
+fn fingerprint(nft: &mut Nft, table: &str) -> io::Result<u64> {
+    let [inet, bridge] = [TableFamily::Inet, TableFamily::Bridge].map(|family| nft.fingerprint(family, table));
+    Ok(inet? ^ bridge?.rotate_left(1))
 }

@@ -1,15 +1,18 @@
 //! Decisions without I/O: whether a request is acceptable, and what exactly is going to be made.
 
 use crate::attachment::{AttachRequest, Attachment};
+use crate::bounds::{BRIDGE_PORTS, PORTS_PER_POD};
 use crate::config::Settings;
 use crate::error::{AttachError, PortOwner};
-use crate::node::{Bridge, mac};
+use crate::nft::Element;
+use crate::node::{Bridge, GATEWAY, mac};
 use crate::pool::Pool;
-use crate::ports::{PortMapping, Protocol};
-use crate::record::Record;
-use std::collections::{BTreeSet, HashMap};
+use crate::ports::{PortMapping, PortSet, Protocol};
+use crate::record::{Record, pin_name};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 const ID_MAX: usize = 128;
 /// The link inside a pod.
@@ -24,14 +27,29 @@ pub(crate) struct Entry {
     pub(crate) complete: bool,
     /// It is being taken away: its ports are not to be mapped again.
     pub(crate) leaving: bool,
+    /// When it could not be taken away for the first time.
+    pub(crate) failing_since: Option<Instant>,
 }
 
 /// All attachments and the numbers they use.
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) entries: HashMap<String, Entry>,
+    /// Attachments whose records can't be read.
+    pub(crate) lost: BTreeMap<String, Lost>,
+    /// Numbers of links that no record has: those of lost attachments are among them.
+    pub(crate) strays: BTreeSet<u32>,
     pub(crate) pool: Pool,
     pub(crate) closed: bool,
+}
+
+/// An attachment of which nothing is known but that it was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It was complete, and somebody may use it.
+    InUse,
+    /// It is to be taken away.
+    Leaving,
 }
 
 /// How many numbers there are, counted from 1.
@@ -48,25 +66,34 @@ pub(crate) fn check(settings: &Settings, request: AttachRequest) -> Result<Attac
     Ok(request)
 }
 
+/// Whether it can be part of a file name.
+pub(crate) fn is_id(id: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    !id.is_empty() && id.len() <= ID_MAX && !id.starts_with('.') && id.chars().all(allowed)
+}
+
 /// What is true in every network.
 pub(crate) fn check_any(mut request: AttachRequest) -> Result<AttachRequest, AttachError> {
-    let id = &request.id;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if id.is_empty() || id.len() > ID_MAX || id.starts_with('.') || !id.chars().all(allowed) {
-        return Err(AttachError::InvalidId { id: request.id });
+    if !is_id(&request.id) {
+        return Err(AttachError::InvalidId { id: request.id.chars().take(ID_MAX).collect() });
     }
     request.ports.retain(|port| port.host_port != 0);
-    for (at, port) in request.ports.iter().enumerate() {
-        if port.container_port == 0 {
-            return Err(AttachError::InvalidPort { port: *port, what: "leads to container port 0; use 1 to 65535" });
-        }
-        let earlier = request.ports.iter().take(at).find(|earlier| earlier.collides(port));
-        if let Some(earlier) = earlier {
-            let what = if earlier == port { "is mapped twice" } else { "is mapped twice, to different ports" };
-            return Err(AttachError::InvalidPort { port: *port, what });
-        }
+    if request.ports.len() > PORTS_PER_POD {
+        return Err(AttachError::TooManyPorts { count: request.ports.len() });
     }
+    if let Some(port) = request.ports.iter().find(|port| port.container_port == 0) {
+        return Err(AttachError::InvalidPort { port: *port, what: "leads to container port 0; use 1 to 65535" });
+    }
+    ports_of(&request)?;
     Ok(request)
+}
+
+/// The request's ports, as a set.
+pub(crate) fn ports_of(request: &AttachRequest) -> Result<PortSet, AttachError> {
+    PortSet::of(&request.ports).map_err(|(earlier, port)| {
+        let what = if earlier == port { "is mapped twice" } else { "is mapped twice, to different ports" };
+        AttachError::InvalidPort { port, what }
+    })
 }
 
 fn check_port(settings: &Settings, port: &PortMapping) -> Result<(), AttachError> {
@@ -91,10 +118,14 @@ pub(crate) fn same_ports(a: &[PortMapping], b: &[PortMapping]) -> bool {
 }
 
 impl Book {
-    /// Who has a port that is in this one's way.
-    pub(crate) fn holder(&self, port: &PortMapping) -> Option<String> {
-        let holder = self.entries.values().find(|entry| entry.attachment.ports.iter().any(|had| had.collides(port)));
-        holder.map(|entry| entry.attachment.id.clone())
+    pub(crate) fn new(entries: HashMap<String, Entry>, pool: Pool) -> Self {
+        Self { entries, lost: BTreeMap::new(), strays: BTreeSet::new(), pool, closed: false }
+    }
+
+    /// A port of the set that is in the way of an attachment's, and whose.
+    pub(crate) fn meets(&self, ports: &PortSet) -> Option<(PortMapping, String)> {
+        let others = self.entries.iter().map(|(id, entry)| (id.as_str(), entry.attachment.ports.as_slice()));
+        ports.meets(others).map(|(port, id)| (port, id.to_owned()))
     }
 
     /// Reserves ports and a number for the request, none of those in `resting`; none if all free ones rest.
@@ -108,11 +139,11 @@ impl Book {
         if self.closed {
             return Err(AttachError::Closed);
         }
-        for port in &request.ports {
-            if let Some(holder) = self.holder(port) {
-                let owner = PortOwner::Attachment(holder);
-                return Err(AttachError::PortTaken { port: *port, owner });
-            }
+        if self.entries.len() >= BRIDGE_PORTS {
+            return Err(AttachError::Full { most: BRIDGE_PORTS });
+        }
+        if let Some((port, id)) = self.meets(&ports_of(request)?) {
+            return Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) });
         }
         let Some(slot) = self.pool.take(|slot| !resting.contains(&slot)) else {
             if !resting.is_empty() {
@@ -133,22 +164,37 @@ impl Book {
             self.pool.give_back(entry.record.slot);
         }
     }
+
+    /// Forgets a lost one; gives the numbers that belonged to any of them once the last is gone.
+    pub(crate) fn forget_lost(&mut self, id: &str) -> BTreeSet<u32> {
+        self.lost.remove(id);
+        if !self.lost.is_empty() {
+            return BTreeSet::new();
+        }
+        let strays = std::mem::take(&mut self.strays);
+        strays.iter().for_each(|slot| self.pool.give_back(*slot));
+        strays
+    }
+
+    /// Whether there is something of this id that is to be taken away.
+    pub(crate) fn is_leaving(&self, id: &str) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.leaving) || self.lost.get(id) == Some(&Lost::Leaving)
+    }
 }
 
 impl Entry {
     pub(crate) fn of(record: Record, complete: bool) -> Self {
         let attachment = Arc::new(record.attachment.clone());
-        Self { record: Arc::new(record), attachment, complete, leaving: !complete }
+        Self { record: Arc::new(record), attachment, complete, leaving: !complete, failing_since: None }
     }
 
     fn planned(settings: &Settings, bridge: Bridge, request: &AttachRequest, slot: u32) -> Self {
-        let subnets = || [settings.v4, settings.v6].into_iter().flatten();
         let octets = mac(slot).map(|octet| format!("{octet:02x}"));
         let attachment = Attachment {
             id: request.id.clone(),
-            netns: settings.netns_dir.join(format!("peapod-{}", request.id)),
-            ips: subnets().map(|subnet| subnet.host(slot)).collect(),
-            gateways: subnets().map(|subnet| subnet.host(1)).collect(),
+            netns: settings.netns_dir.join(pin_name(&request.id)),
+            ips: addresses(settings, slot),
+            gateways: addresses(settings, GATEWAY),
             interface: INTERFACE.to_owned(),
             mac: octets.join(":"),
             mtu: bridge.mtu,
@@ -160,12 +206,31 @@ impl Entry {
     }
 }
 
-/// The name of the link on the node: all 15 bytes, from the bridge's name and the number.
-fn host_interface(bridge: &str, slot: u32) -> String {
+fn addresses(settings: &Settings, slot: u32) -> Vec<IpAddr> {
+    [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.host(slot)).collect()
+}
+
+/// What lets the pod of this number send.
+pub(crate) fn sources(settings: &Settings, slot: u32) -> BTreeSet<Element> {
+    Element::of_link(&host_interface(&settings.bridge, slot), mac(slot), &addresses(settings, slot))
+}
+
+/// How the names of the pods' links on the node begin, from the bridge's name.
+pub(crate) fn link_prefix(bridge: &str) -> String {
     // FNV-1a, folded: two bridges of one node hardly ever get the same, and if they do with the same number as well,
     // the kernel says so and another number is taken.
     let hash = bridge.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("pv{:04x}-{slot:08x}", (hash >> 16) ^ (hash & 0xffff))
+    format!("pv{:04x}-", (hash >> 16) ^ (hash & 0xffff))
+}
+
+/// The name of the link on the node: all 15 bytes, from the bridge's name and the number.
+fn host_interface(bridge: &str, slot: u32) -> String {
+    format!("{}{slot:08x}", link_prefix(bridge))
+}
+
+/// The number of a link of this bridge.
+pub(crate) fn slot_of(bridge: &str, link: &str) -> Option<u32> {
+    u32::from_str_radix(link.strip_prefix(&link_prefix(bridge))?, 16).ok()
 }
 
 #[cfg(test)]
@@ -219,7 +284,7 @@ mod tests {
     fn plans_whole_attachments() {
         let settings = settings(&["fd93::/64", "10.93.0.0/29"]);
         let pool = Pool::new(slots(&settings), BTreeSet::new(), 0);
-        let mut book = Book { entries: HashMap::new(), pool, closed: false };
+        let mut book = Book::new(HashMap::new(), pool);
         let bridge = Bridge { index: 3, mtu: 1400 };
         let reserve = |book: &mut Book, request: &AttachRequest| {
             book.reserve(&settings, bridge, request, &BTreeSet::new()).map(|entry| entry.unwrap().attachment)

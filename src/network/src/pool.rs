@@ -34,6 +34,11 @@ impl Pool {
         Some(slot)
     }
 
+    /// Takes this number; whether it was free.
+    pub(crate) fn reserve(&mut self, slot: u32) -> bool {
+        self.used.insert(slot)
+    }
+
     /// Gives a number back.
     pub(crate) fn give_back(&mut self, slot: u32) {
         self.used.remove(&slot);

@@ -1,8 +1,9 @@
 //! Ports of the node that lead to a port of a pod, and when two of them are in each other's way.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A transport protocol with ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,17 +61,60 @@ impl PortMapping {
     pub(crate) fn serves(&self, v4: bool) -> bool {
         self.host_ip.is_none_or(|ip| ip.is_ipv4() == v4)
     }
+}
 
-    /// Whether one packet could be meant for both.
-    pub(crate) fn collides(&self, other: &Self) -> bool {
-        self.protocol == other.protocol
-            && self.host_port == other.host_port
-            && match (self.host_ip, other.host_ip) {
-                (None, _) | (_, None) => true,
-                (Some(a), Some(b)) => {
-                    a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
-                }
+/// Protocol, port and address of the node: by this order all mappings of a port are neighbours, first that of all
+/// addresses, then those of IPv4, then those of IPv6, each family's unspecified address first.
+type Key = (Protocol, u16, Option<IpAddr>);
+
+const LAST_V4: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
+const LAST_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff));
+
+/// Mappings of which no two are in each other's way. Looking one up takes the same few steps however many there are.
+#[derive(Debug, Default)]
+pub(crate) struct PortSet(BTreeMap<Key, PortMapping>);
+
+impl PortSet {
+    /// The set of these mappings, or two that are in each other's way, the earlier one first.
+    pub(crate) fn of(ports: &[PortMapping]) -> Result<Self, (PortMapping, PortMapping)> {
+        let mut set = Self::default();
+        for port in ports {
+            if let Some(earlier) = set.colliding(port.protocol, port.host_port, port.host_ip) {
+                return Err((*earlier, *port));
             }
+            set.0.insert((port.protocol, port.host_port, port.host_ip), *port);
+        }
+        Ok(set)
+    }
+
+    /// A mapping for which a packet to this port could be meant. Without an address: a packet to any.
+    pub(crate) fn colliding(&self, protocol: Protocol, port: u16, ip: Option<IpAddr>) -> Option<&PortMapping> {
+        let at = |ip| self.0.get(&(protocol, port, ip));
+        let among = |first, last| self.0.range((protocol, port, first)..=(protocol, port, Some(last))).next();
+        let Some(ip) = ip else { return among(None, LAST_V6).map(|(_, found)| found) };
+        let (all, last) = match ip {
+            IpAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), LAST_V4),
+            IpAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), LAST_V6),
+        };
+        let same_family = || match ip == all {
+            true => among(Some(all), last).map(|(_, found)| found),
+            false => at(Some(all)).or_else(|| at(Some(ip))),
+        };
+        at(None).or_else(same_family)
+    }
+
+    /// The first of the set's mappings that is in the way of one of these, with what it is in the way of.
+    pub(crate) fn meets<'a>(
+        &self,
+        others: impl IntoIterator<Item = (&'a str, &'a [PortMapping])>,
+    ) -> Option<(PortMapping, &'a str)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        others.into_iter().find_map(|(id, ports)| {
+            let met = ports.iter().find_map(|had| self.colliding(had.protocol, had.host_port, had.host_ip));
+            met.map(|port| (*port, id))
+        })
     }
 }
 
@@ -108,9 +152,33 @@ mod tests {
             ("10.0.0.1", "127.0.0.1", false),
         ];
         for (a, b, expected) in cases {
-            assert_eq!(port(a, Protocol::Tcp).collides(&port(b, Protocol::Tcp)), expected, "{a} {b}");
-            assert_eq!(port(b, Protocol::Tcp).collides(&port(a, Protocol::Tcp)), expected, "{b} {a}");
-            assert!(!port(b, Protocol::Tcp).collides(&port(a, Protocol::Udp)));
+            for (a, b) in [(a, b), (b, a)] {
+                let collide = |protocol| PortSet::of(&[port(a, Protocol::Tcp), port(b, protocol)]);
+                assert_eq!(collide(Protocol::Tcp).is_err(), expected, "{a} {b}");
+                collide(Protocol::Udp).unwrap();
+                let had = [port(b, Protocol::Tcp)];
+                let met = PortSet::of(&[port(a, Protocol::Tcp)]).unwrap().meets([("other", &had[..])]);
+                assert_eq!(met.is_some(), expected, "{a} {b}");
+            }
         }
+    }
+
+    #[test]
+    fn as_many_as_there_are() {
+        let ports: Vec<_> = (0..u16::MAX)
+            .flat_map(|host_port| {
+                [Protocol::Tcp, Protocol::Udp].map(|protocol| PortMapping {
+                    protocol,
+                    container_port: 1,
+                    host_port: host_port + 1,
+                    host_ip: None,
+                })
+            })
+            .collect();
+        let set = PortSet::of(&ports).unwrap();
+        let last = ports[ports.len() - 1];
+        assert_eq!(set.meets([("none", &[][..]), ("last", &[last][..])]), Some((last, "last")));
+        let twice = [&ports[..], &[PortMapping { container_port: 2, ..last }]].concat();
+        assert_eq!(PortSet::of(&twice).unwrap_err().0, last);
     }
 }

@@ -40,6 +40,35 @@ pub(crate) struct Record {
     pub(crate) slot: u32,
 }
 
+/// Why a record is not used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRecord {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("it is about something else: '{0}' at {1}")]
+    Foreign(String, std::path::PathBuf),
+}
+
+/// An error unless what the record leads to is this attachment's own: what stands there is unmounted and removed.
+pub(crate) fn check(id: &str, attachment: &Attachment) -> Result<(), BadRecord> {
+    let Attachment { id: named, netns, .. } = attachment;
+    let own = netns.is_absolute() && netns.file_name().is_some_and(|name| name == pin_name(id).as_str());
+    if named == id && own { Ok(()) } else { Err(BadRecord::Foreign(named.clone(), netns.clone())) }
+}
+
+/// The file that holds the namespace of this attachment, in the directory of all.
+pub(crate) fn pin_name(id: &str) -> String {
+    format!("peapod-{id}")
+}
+
+impl Record {
+    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, BadRecord> {
+        let record: Self = serde_json::from_str(text)?;
+        check(id, &record.attachment)?;
+        Ok(record)
+    }
+}
+
 /// A row as it was found.
 pub(crate) struct Row {
     pub(crate) id: String,
@@ -51,6 +80,8 @@ pub(crate) struct Row {
 pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), StoreError> {
     db.read(|connection| {
         let cursor = connection.query_row("SELECT slot FROM network_cursor", [], |row| row.get(0)).optional()?;
+        // It only says where to begin.
+        let cursor = cursor.and_then(|slot: i64| u32::try_from(slot).ok());
         let mut statement = connection.prepare("SELECT id, complete, record FROM network_attachments")?;
         let rows = statement
             .query_map([], |row| Ok(Row { id: row.get(0)?, complete: row.get(1)?, record: row.get(2)? }))?

@@ -43,6 +43,7 @@ pub(crate) fn make(
 ) -> Result<(), Trouble> {
     let attachment = &record.attachment;
     node.open_sockets()?;
+    node.hold_facts()?;
     let mut outside = Routes::open()?;
     let addresses = node_addresses(record, &mut outside)?;
     let namespace = netns::enter_new()?;
@@ -51,11 +52,11 @@ pub(crate) fn make(
     committed.recv().map_err(|_| Trouble::NotCommitted)?;
     netns::pin(&attachment.netns)?;
     peapod_sys::fail_point("network-pinned");
-    netns::ignore_routers("default")?;
+    netns::believe_nobody()?;
     if node.settings.v6.is_some() {
         for interface in ["all", "default"] {
-            netns::sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "0")?;
-            netns::sysctl(&format!("ipv6/conf/{interface}/accept_dad"), "0")?;
+            netns::set_sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "0")?;
+            netns::set_sysctl(&format!("ipv6/conf/{interface}/accept_dad"), "0")?;
         }
     }
     let pair = Pair {
@@ -72,10 +73,23 @@ pub(crate) fn make(
         },
     )?;
     peapod_sys::fail_point("network-linked");
+    // The pod's first packet is one that it may send.
+    node.add(&elements(record))?;
     bring_up(node, record, &mut inside)?;
-    node.add(&Element::of(&attachment.ports, &attachment.ips))?;
     forget(node, record, &Which::NodesOwn(&addresses));
     Ok(())
+}
+
+/// What the tables hold for an attachment: its host ports, and what it may send.
+pub(crate) fn elements(record: &Record) -> BTreeSet<Element> {
+    let mut elements = sources(record);
+    elements.extend(Element::of_ports(&record.attachment.ports, &record.attachment.ips));
+    elements
+}
+
+/// What the attachment may send.
+pub(crate) fn sources(record: &Record) -> BTreeSet<Element> {
+    Element::of_link(&record.attachment.host_interface, mac(record.slot), &record.attachment.ips)
 }
 
 fn bring_up(node: &Node, record: &Record, inside: &mut Routes) -> Result<(), StepError> {
@@ -94,14 +108,20 @@ fn bring_up(node: &Node, record: &Record, inside: &mut Routes) -> Result<(), Ste
     inside.bring_up(&Inside { loopback: index("lo")?, link: index(&attachment.interface)?, addresses: &addresses })
 }
 
-/// Takes everything of the record away that is there. Does all it can and gives all errors.
-pub(crate) fn undo(node: &Node, record: &Record) -> Vec<StepError> {
+/// How taking an attachment away went.
+pub(crate) struct Undone {
+    pub(crate) rules: Result<(), StepError>,
+    pub(crate) pin: Result<(), StepError>,
+}
+
+/// Takes everything of the record away that is there. Does all it can.
+pub(crate) fn undo(node: &Node, record: &Record) -> Undone {
     let attachment = &record.attachment;
-    let rules = node.delete(&record.bridge, &Element::of(&attachment.ports, &attachment.ips));
+    let rules = node.delete(&record.bridge, &elements(record));
     forget(node, record, &Which::AnsweredBy(&attachment.ips));
     // The links go with the namespace: deleting them would wait 30 ms.
     let pin = netns::unpin(&attachment.netns);
-    [rules, pin].into_iter().filter_map(Result::err).collect()
+    Undone { rules, pin }
 }
 
 /// The UDP ports of the node that lead to this address.
@@ -129,7 +149,7 @@ fn forget(node: &Node, record: &Record, which: &Which<'_>) {
         }
         if let Err(error) = node.forget_udp(&ports, v4, which) {
             let id = &record.attachment.id;
-            tracing::warn!(network_id = %id, %error, "old UDP connections to host ports {ports:?} go on as they were");
+            tracing::warn!(network_id = %id, %error, "old UDP connections to its host ports go on as they were");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Network configurations as CNI defines them: a list of plugins that are called one after the other.
 
+use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES, CONFLIST_PLUGINS, PLUGIN_WORDS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -46,7 +47,7 @@ pub enum ConfigurationError {
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
     /// No configuration is that long.
-    #[error("is longer than 1 MiB")]
+    #[error("is longer than {CONFLIST_BYTES} bytes")]
     Long,
     /// No JSON, or a value of the wrong kind.
     #[error("{0}")]
@@ -60,6 +61,15 @@ pub enum ConfigurationError {
     /// Nothing to call.
     #[error("has no plugins")]
     NoPlugins,
+    /// Each would be a process for each pod.
+    #[error("has {0} plugins; at most {CONFLIST_PLUGINS} are allowed")]
+    ManyPlugins(usize),
+    /// The folder has no end.
+    #[error("has more than {CONFLIST_FILES} entries: keep other files elsewhere")]
+    ManyFiles,
+    /// Not a file any more.
+    #[error("is no file")]
+    NoFile,
     /// A plugin is the name of a program, not a path.
     #[error("has a plugin of type '{0}'; it should be the name of a program")]
     Plugin(String),
@@ -121,20 +131,23 @@ impl Conflist {
             .filter_map(|text| Version::parse(text))
             .chain(written.cni_version.as_deref().and_then(Version::parse))
             .max()
-            .ok_or_else(|| ConfigurationError::Version(written.cni_version.clone().unwrap_or_default()))?;
+            .ok_or_else(|| ConfigurationError::Version(words(&written.cni_version.clone().unwrap_or_default())))?;
         let begins = written.name.starts_with(|c: char| c.is_ascii_alphanumeric());
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if !begins || written.name.len() > 128 || !written.name.chars().all(allowed) {
-            return Err(ConfigurationError::Name(written.name));
+            return Err(ConfigurationError::Name(words(&written.name)));
         }
         let plugins = written.plugins.unwrap_or_else(|| vec![whole]);
         if plugins.is_empty() {
             return Err(ConfigurationError::NoPlugins);
         }
+        if plugins.len() > CONFLIST_PLUGINS {
+            return Err(ConfigurationError::ManyPlugins(plugins.len()));
+        }
         for plugin in &plugins {
             let kind = kind(plugin);
             if kind.is_empty() || kind.starts_with('.') || kind.contains(['/', '\0']) {
-                return Err(ConfigurationError::Plugin(kind.to_owned()));
+                return Err(ConfigurationError::Plugin(words(kind)));
             }
         }
         Ok(Self {
@@ -144,6 +157,11 @@ impl Conflist {
             gc: version >= Version::V1_1_0 && !written.disable_gc.is_set(),
             plugins,
         })
+    }
+
+    /// A list that calls nobody.
+    pub(crate) fn empty() -> Self {
+        Self { name: String::new(), version: Version::V1_0_0, check: false, gc: false, plugins: Vec::new() }
     }
 
     /// What a plugin is to read: its own part, with what the list and the request add.
@@ -173,6 +191,12 @@ impl Conflist {
             .iter()
             .any(|plugin| plugin.get("capabilities").and_then(|all| all.get(capability)) == Some(&Value::Bool(true)))
     }
+}
+
+/// What somebody else wrote, fit for one line of a message.
+pub(crate) fn words(text: &str) -> String {
+    let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(PLUGIN_WORDS).collect()
 }
 
 /// The program of a plugin.

@@ -3,15 +3,14 @@
 
 use super::conflist::{ConfigurationError, Conflist};
 use super::error::about;
+use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const LENGTH_MAX: u64 = 1 << 20;
-/// How many files are looked at.
-const FILES_MAX: usize = 1024;
+const O_NONBLOCK: i32 = nix::fcntl::OFlag::O_NONBLOCK.bits();
 
 /// The configuration that would be used can't be.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -85,21 +84,24 @@ impl Directory {
             }
             Err(error) => {
                 let changed = !matches!(seen.1, Choice::Unusable(_));
-                let choice = Choice::Unusable(about(self.path.clone(), ConfigurationError::Read(error)));
+                let choice = Choice::Unusable(about(self.path.clone(), error));
                 *seen = (None, choice.clone());
                 (choice, changed)
             }
         }
     }
 
-    fn first(&self) -> io::Result<Option<Stamp>> {
+    fn first(&self) -> Result<Option<Stamp>, ConfigurationError> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let mut files: Vec<PathBuf> = Vec::new();
-        for entry in entries.take(FILES_MAX) {
+        for (at, entry) in entries.enumerate() {
+            if at >= CONFLIST_FILES {
+                return Err(ConfigurationError::ManyFiles);
+            }
             let path = entry?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
             if matches!(extension, Some("conflist" | "conf" | "json")) {
@@ -125,8 +127,13 @@ impl Directory {
 
 fn read(file: &Path) -> Result<Conflist, ConfigurationError> {
     let mut text = Vec::new();
-    fs::File::open(file)?.take(LENGTH_MAX + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LENGTH_MAX {
+    // It was a file a moment ago. Opening a pipe would wait for somebody who writes.
+    let file = fs::OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(file)?;
+    if !file.metadata()?.is_file() {
+        return Err(ConfigurationError::NoFile);
+    }
+    file.take(CONFLIST_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > CONFLIST_BYTES {
         return Err(ConfigurationError::Long);
     }
     Conflist::parse(&text)

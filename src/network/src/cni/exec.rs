@@ -1,5 +1,6 @@
 //! Runs a plugin: in a process group of its own, with a deadline, and with an end to what it may say.
 
+use crate::bounds::{PLUGIN_COMPLAINTS, PLUGIN_OUTPUT};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::path::Path;
@@ -8,10 +9,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-/// More than any result needs.
-const STDOUT_MAX: u64 = 1 << 20;
-/// What of its complaints is kept.
-const STDERR_MAX: usize = 4096;
 /// How long a killed plugin may take to be gone, and how long its output may be held open by what it left running.
 const MOMENT: Duration = Duration::from_millis(500);
 
@@ -104,8 +101,8 @@ async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, Trouble> {
 }
 
 async fn take(from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<(), Trouble> {
-    from.take(STDOUT_MAX + 1).read_to_end(into).await?;
-    if into.len() as u64 > STDOUT_MAX { Err(Trouble::Talks) } else { Ok(()) }
+    from.take(PLUGIN_OUTPUT + 1).read_to_end(into).await?;
+    if into.len() as u64 > PLUGIN_OUTPUT { Err(Trouble::Talks) } else { Ok(()) }
 }
 
 /// Keeps the beginning, but reads on: a full pipe would stop the plugin.
@@ -116,7 +113,7 @@ async fn keep(mut from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> io::Resul
         if length == 0 {
             return Ok(());
         }
-        let room = STDERR_MAX.saturating_sub(into.len()).min(length);
+        let room = PLUGIN_COMPLAINTS.saturating_sub(into.len()).min(length);
         into.extend_from_slice(&buffer[..room]);
     }
 }

@@ -1,7 +1,7 @@
 //! In which order things happen to an attachment that plugins make, and what is on disk when.
 
 use super::CniConfig;
-use super::caller::{Caller, INTERFACE, Subject};
+use super::caller::{Caller, Subject};
 use super::conflist::Conflist;
 use super::directory::{Choice, Directory};
 use super::error::CniError;
@@ -10,12 +10,13 @@ use super::record::{self, Record};
 use super::watch::Health;
 use super::{request, result};
 use crate::attachment::{AttachRequest, Attachment};
+use crate::bounds::PLUGIN_ATTACHMENTS;
 use crate::error::{AttachError, DetachError, OpenError, StepError};
 use crate::lifecycle::{blocking, lock};
 use crate::link::{Link, Routes};
 use crate::netns;
 use crate::plan;
-use crate::ports::PortMapping;
+use crate::ports::{PortMapping, PortSet};
 use peapod_store::{Database, StoreError};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,18 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Entry {
     pub(super) record: Arc<Record>,
     pub(super) attachment: Arc<Attachment>,
-    /// It is being made or taken away.
-    pub(super) hidden: bool,
+    pub(super) state: State,
+}
+
+/// How far an attachment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is there.
+    Ready,
+    /// It is being made or taken away: what is there of it is to go.
+    Partial,
+    /// Its record can't be read: somebody may use it, and it can only be taken away.
+    Lost,
 }
 
 /// The attachments that plugins made, and the configuration for new ones.
@@ -56,9 +67,20 @@ impl Cni {
     ) -> Result<Self, OpenError> {
         let mut entries = HashMap::new();
         for (id, text) in record::load(&db).await? {
-            let record: Record =
-                serde_json::from_str(&text).map_err(|source| OpenError::Record { id: id.clone(), source })?;
-            entries.insert(id, Entry::of(record));
+            let entry = match Record::parse(&id, &text) {
+                Ok(record) => Entry::of(record),
+                Err(error) => {
+                    tracing::error!(
+                        network_id = %id, %error,
+                        "the pod's network record cannot be used: it is taken away by the CNI configuration of now"
+                    );
+                    let dir = config.conf_dir.clone();
+                    let now = blocking(move || Directory::new(dir).look().0).await.unwrap_or(Choice::None);
+                    let record = Record::lost(&id, &netns_dir, &now);
+                    Entry { state: State::Lost, ..Entry::of(record) }
+                }
+            };
+            entries.insert(id, entry);
         }
         if !entries.is_empty() {
             let ids: Vec<String> = entries.keys().cloned().collect();
@@ -84,11 +106,12 @@ impl Cni {
 
     /// Whether there is something of this id that is to be taken away.
     pub(crate) fn is_half_made(&self, id: &str) -> bool {
-        lock(&self.entries).get(id).is_some_and(|entry| entry.hidden)
+        lock(&self.entries).get(id).is_some_and(|entry| entry.state == State::Partial)
     }
 
     pub(crate) fn half_made(&self) -> Vec<String> {
-        lock(&self.entries).iter().filter(|(_, entry)| entry.hidden).map(|(id, _)| id.clone()).collect()
+        let partial = |entry: &Entry| entry.state == State::Partial;
+        lock(&self.entries).iter().filter(|(_, entry)| partial(entry)).map(|(id, _)| id.clone()).collect()
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
@@ -96,14 +119,15 @@ impl Cni {
     }
 
     pub(crate) fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
-        lock(&self.entries).get(id).filter(|entry| !entry.hidden).map(|entry| Arc::clone(&entry.attachment))
+        let entries = lock(&self.entries);
+        entries.get(id).filter(|entry| entry.state == State::Ready).map(|entry| Arc::clone(&entry.attachment))
     }
 
-    /// Who has a port that is in this one's way.
-    pub(crate) fn holder(&self, port: &PortMapping) -> Option<String> {
+    /// A port of the set that is in the way of an attachment's, and whose.
+    pub(crate) fn meets(&self, ports: &PortSet) -> Option<(PortMapping, String)> {
         let entries = lock(&self.entries);
-        let holder = entries.iter().find(|(_, entry)| entry.attachment.ports.iter().any(|had| had.collides(port)));
-        holder.map(|(id, _)| id.clone())
+        let others = entries.iter().map(|(id, entry)| (id.as_str(), entry.attachment.ports.as_slice()));
+        ports.meets(others).map(|(port, id)| (port, id.to_owned()))
     }
 
     /// The attachment, if the same request was fulfilled before.
@@ -126,6 +150,9 @@ impl Cni {
         if !request.ports.is_empty() && !conflist.takes("portMappings") {
             tracing::warn!(network_id = %request.id, network = %conflist.name, "no plugin maps host ports: they lead nowhere");
         }
+        if lock(&self.entries).len() >= PLUGIN_ATTACHMENTS {
+            return Err(AttachError::Full { most: PLUGIN_ATTACHMENTS });
+        }
         let _not_collecting = self.collecting.read().await;
         let mut record = self.plan(request, &conflist);
         self.write(&record).await?;
@@ -146,19 +173,8 @@ impl Cni {
     }
 
     fn plan(&self, request: &AttachRequest, conflist: &Conflist) -> Record {
-        let attachment = Attachment {
-            id: request.id.clone(),
-            netns: self.netns_dir.join(format!("peapod-{}", request.id)),
-            ips: Vec::new(),
-            gateways: Vec::new(),
-            interface: INTERFACE.to_owned(),
-            mac: String::new(),
-            mtu: 0,
-            host_interface: String::new(),
-            ports: request.ports.clone(),
-        };
         Record {
-            attachment,
+            attachment: record::planned(&request.id, &self.netns_dir, request.ports.clone()),
             conflist: conflist.clone(),
             args: request::args(request),
             capabilities: request::capabilities(request),
@@ -180,28 +196,26 @@ impl Cni {
         let record = {
             let mut entries = lock(&self.entries);
             let Some(entry) = entries.get_mut(id) else { return Ok(()) };
-            entry.hidden = true;
+            entry.state = State::Partial;
             Arc::clone(&entry.record)
         };
         let netns = Some(record.attachment.netns.as_path()).filter(|path| netns::is_pinned(path));
         let errors = self.caller.del(&record.conflist, &subject(&record, netns), record.result.as_ref()).await;
         if !errors.is_empty() {
-            self.count_failure(&record, errors).await?;
+            self.count_failure(&record, DetachError::Cni(errors)).await?;
         }
         peapod_sys::fail_point("cni-undone");
         let path = record.attachment.netns.clone();
-        blocking(move || netns::unpin(&path))
-            .await
-            .ok_or(DetachError::Closed)?
-            .map_err(|error| DetachError::Steps(vec![error]))?;
+        if let Err(error) = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)? {
+            self.count_failure(&record, DetachError::Steps(vec![error])).await?;
+        }
         record::remove(&self.db, id.to_owned()).await?;
         lock(&self.entries).remove(id);
         Ok(())
     }
 
     /// Success once it has failed for so long that it is given up.
-    async fn count_failure(&self, record: &Record, errors: Vec<CniError>) -> Result<(), DetachError> {
-        let errors = DetachError::Cni(errors);
+    async fn count_failure(&self, record: &Record, errors: DetachError) -> Result<(), DetachError> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let Some(since) = record.failing_since.map(Duration::from_secs) else {
             let failing = Record { failing_since: Some(now.as_secs()), ..record.clone() };
@@ -210,16 +224,13 @@ impl Cni {
                 Err(WriteError::Store(error)) => return Err(error.into()),
                 Err(WriteError::Json(error)) => tracing::warn!(%error, "the time of a failure is not noted"),
             }
-            if let Some(entry) = lock(&self.entries).get_mut(&record.attachment.id) {
-                entry.hidden = true;
-            }
             return Err(errors);
         };
         if now.saturating_sub(since) < self.patience {
             return Err(errors);
         }
         let (id, network) = (&record.attachment.id, &record.conflist.name);
-        tracing::warn!(network_id = %id, %network, error = %errors, "given up: plugins may keep something of this pod, such as its address");
+        tracing::warn!(network_id = %id, %network, error = %errors, "given up: something of this pod's network may stay, such as its address");
         Ok(())
     }
 }
@@ -227,8 +238,8 @@ impl Cni {
 impl Entry {
     fn of(record: Record) -> Self {
         let attachment = Arc::new(record.attachment.clone());
-        let hidden = record.result.is_none() || record.failing_since.is_some();
-        Self { record: Arc::new(record), attachment, hidden }
+        let ready = record.result.is_some() && record.failing_since.is_none();
+        Self { record: Arc::new(record), attachment, state: if ready { State::Ready } else { State::Partial } }
     }
 }
 

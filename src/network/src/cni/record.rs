@@ -1,12 +1,17 @@
 //! The records of attachments that plugins made. They hold the configuration as it was then, because by the time of the
 //! end another one may be there, or none; and the result, which plugins want back.
 
+use super::caller::INTERFACE;
 use super::conflist::{Conflist, Object};
+use super::directory::Choice;
 use crate::attachment::Attachment;
+use crate::ports::PortMapping;
+use crate::record::{self, BadRecord};
 use peapod_store::rusqlite::params;
 use peapod_store::{Database, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::Path;
 
 /// One attachment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +24,40 @@ pub(crate) struct Record {
     pub(crate) result: Option<Value>,
     /// When it could not be taken away for the first time, in seconds since 1970.
     pub(crate) failing_since: Option<u64>,
+}
+
+impl Record {
+    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, BadRecord> {
+        let record: Self = serde_json::from_str(text)?;
+        record::check(id, &record.attachment)?;
+        Ok(record)
+    }
+
+    /// What stands for a record that can't be read: enough to take the attachment away by the configuration of now.
+    pub(crate) fn lost(id: &str, netns_dir: &Path, now: &Choice) -> Self {
+        let conflist = match now {
+            Choice::Use(conflist) => conflist.as_ref().clone(),
+            Choice::None | Choice::Unusable(_) => Conflist::empty(),
+        };
+        let attachment = planned(id, netns_dir, Vec::new());
+        let args = "IgnoreUnknown=1".to_owned();
+        Self { attachment, conflist, args, capabilities: Object::new(), result: None, failing_since: None }
+    }
+}
+
+/// An attachment before plugins said anything about it.
+pub(crate) fn planned(id: &str, netns_dir: &Path, ports: Vec<PortMapping>) -> Attachment {
+    Attachment {
+        id: id.to_owned(),
+        netns: netns_dir.join(record::pin_name(id)),
+        ips: Vec::new(),
+        gateways: Vec::new(),
+        interface: INTERFACE.to_owned(),
+        mac: String::new(),
+        mtu: 0,
+        host_interface: String::new(),
+        ports,
+    }
 }
 
 /// Id and text of all.

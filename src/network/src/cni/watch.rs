@@ -2,7 +2,8 @@
 
 use super::conflist::Conflist;
 use super::directory::Choice;
-use super::life::{Cni, subject};
+use super::life::{Cni, Entry, State, subject};
+use crate::bounds::PLUGIN_COLLECTION;
 use crate::lifecycle::{blocking, lock};
 use crate::netns;
 use crate::status::NetworkStatus;
@@ -51,8 +52,7 @@ impl Cni {
             let health = lock(&self.health);
             conflist.gc && health.trouble.is_none() && !is(&health.collected)
         };
-        if collect {
-            self.collect(&conflist).await;
+        if collect && self.collect(&conflist).await {
             lock(&self.health).collected = Some(conflist);
         }
         changed
@@ -76,23 +76,34 @@ impl Cni {
         Some((choice, changed))
     }
 
-    /// Has plugins take away what belongs to no attachment, such as addresses of pods that a power cut forgot.
-    async fn collect(&self, conflist: &Conflist) {
-        let _nobody_is_connected_meanwhile = self.collecting.write().await;
+    /// Has plugins take away what belongs to no attachment, such as addresses of pods that a power cut forgot. False if it
+    /// is not the time for it: a pod is being connected. Pods that come meanwhile wait, so it may not take long.
+    async fn collect(&self, conflist: &Conflist) -> bool {
+        let Ok(_nobody_is_connected_meanwhile) = self.collecting.try_write() else { return false };
         let entries = lock(&self.entries).clone();
         let valid: Vec<String> = entries
             .into_iter()
             .filter(|(_, entry)| entry.record.conflist.name == conflist.name)
             .map(|(id, _)| id)
             .collect();
-        for error in self.caller.gc(conflist, &valid).await {
-            tracing::warn!(network = %conflist.name, %error, "what belongs to no pod is not taken away");
+        match tokio::time::timeout(PLUGIN_COLLECTION, self.caller.gc(conflist, &valid)).await {
+            Ok(errors) => {
+                for error in errors {
+                    tracing::warn!(network = %conflist.name, %error, "what belongs to no pod is not taken away");
+                }
+            }
+            Err(_) => {
+                let limit = PLUGIN_COLLECTION.as_secs();
+                tracing::warn!(network = %conflist.name, "plugins did not take away what belongs to no pod in {limit} s");
+            }
         }
+        true
     }
 
     /// Has plugins look at what they made before this process began; says what they do not like.
     pub(crate) async fn check_all(&self) {
-        let entries: Vec<_> = lock(&self.entries).values().filter(|entry| !entry.hidden).cloned().collect();
+        let ready = |entry: &&Entry| entry.state == State::Ready;
+        let entries: Vec<_> = lock(&self.entries).values().filter(ready).cloned().collect();
         for entry in entries {
             let (record, pin) = (&entry.record, &entry.attachment.netns);
             let Some(result) = record.result.as_ref().filter(|_| record.conflist.check && netns::is_pinned(pin)) else {

@@ -16,6 +16,8 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A dump's part is at most this long.
 const PART: usize = 32 << 10;
+/// Room for what is sent in one call and for its answers, whatever the node's own default is. Answers that find none are lost.
+const BUFFER: usize = 256 << 10;
 /// How often a dump is repeated because what it shows was changed meanwhile.
 const DUMP_ATTEMPTS: usize = 8;
 
@@ -45,16 +47,21 @@ impl Socket {
         };
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
         sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(DEADLINE))?;
+        // Without the right to it the default stays, which is nearly as large unless somebody made it small.
+        let _ = sockopt::set_socket_send_buffer_size_force(&fd, BUFFER);
+        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER);
         Ok(Self { fd, sequence: 0 })
     }
 
     /// Sends all messages in one call; gives how the kernel answered: the index of the message and its error, if any.
     ///
-    /// The kernel works on a request within the call, so all answers are there when it returns.
+    /// The kernel works on a request within the call, so all answers are there when it returns. Answers that find no room
+    /// are an error (ENOBUFS): callers that have much to ask do it in several calls.
     pub(crate) fn exchange(&mut self, messages: Messages) -> io::Result<Vec<(u32, Option<Errno>)>> {
         let count = messages.count();
         let first = self.send(messages)?;
         let mut answers = Vec::new();
+        let mut lost = None;
         let mut part = vec![0; PART];
         loop {
             match recv(&self.fd, part.as_mut_slice(), RecvFlags::DONTWAIT) {
@@ -67,8 +74,10 @@ impl Socket {
                         }
                     }
                 }
-                Err(Errno::AGAIN) => return Ok(answers),
+                Err(Errno::AGAIN) => return lost.map_or(Ok(answers), |errno: Errno| Err(errno.into())),
                 Err(Errno::INTR) => {}
+                // What did come has to be read all the same, or the next call's answers find no room either.
+                Err(errno @ Errno::NOBUFS) => lost = Some(errno),
                 Err(errno) => return Err(errno.into()),
             }
         }

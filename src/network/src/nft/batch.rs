@@ -1,17 +1,15 @@
 //! Batches: all of their changes are made at once, or none.
 
-use crate::netlink::{Attributes, Family, Messages, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, Socket};
-use rustix::io::Errno;
-use std::io;
+use crate::netlink::{Attributes, Messages, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 
+use super::element::Element;
 use super::expression::Rule;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
+pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
-const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_DELTABLE: u16 = 2;
 const NFT_MSG_NEWCHAIN: u16 = 3;
 const NFT_MSG_NEWRULE: u16 = 6;
@@ -38,24 +36,41 @@ const NFTA_SET_DATA_TYPE: u16 = 6;
 const NFTA_SET_DATA_LEN: u16 = 7;
 const NFTA_SET_ID: u16 = 10;
 const NFT_SET_MAP: u32 = 8;
-const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
-const NFTA_SET_ELEM_LIST_SET: u16 = 2;
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_SET_ELEM_KEY: u16 = 1;
-const NFTA_SET_ELEM_DATA: u16 = 2;
+pub(super) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+pub(super) const NFTA_LIST_ELEM: u16 = 1;
+pub(super) const NFTA_SET_ELEM_KEY: u16 = 1;
+pub(super) const NFTA_SET_ELEM_DATA: u16 = 2;
 pub(super) const NFTA_DATA_VALUE: u16 = 1;
 
-/// The family of a table for both IP versions.
-const NFPROTO_INET: u8 = 1;
+/// What a table's chains see. Tables of different families are different tables, also with one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TableFamily {
+    /// Packets of both IP versions.
+    Inet,
+    /// Frames that come into a bridge.
+    Bridge,
+}
+
+impl TableFamily {
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Inet => 1,
+            Self::Bridge => 7,
+        }
+    }
+}
 
 /// A type of nftables, and how many bytes it takes in a key.
 #[derive(Clone, Copy)]
 pub(super) enum Type {
     Ipv4,
     Ipv6,
+    Mac,
     Protocol,
     Port,
+    Link,
 }
 
 impl Type {
@@ -63,16 +78,19 @@ impl Type {
         match self {
             Self::Ipv4 => 7,
             Self::Ipv6 => 8,
+            Self::Mac => 9,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Link => 41,
         }
     }
 
     fn length(self) -> u32 {
         match self {
-            Self::Ipv6 => 16,
-            // Shorter ones are padded to a register.
-            _ => 4,
+            Self::Ipv6 | Self::Link => 16,
+            // All others are padded to whole registers.
+            Self::Mac => 8,
+            Self::Ipv4 | Self::Protocol | Self::Port => 4,
         }
     }
 }
@@ -93,30 +111,45 @@ pub(super) struct Hook {
     pub(super) priority: i32,
 }
 
-/// Changes to one table that are made together.
+/// Changes to the tables of one name that are made together.
 pub(crate) struct Batch {
     table: String,
+    family: TableFamily,
     messages: Messages,
     sets: u32,
 }
 
 /// `struct nfgenmsg`: family, version, and for the ends of a batch its subsystem.
-fn header(family: u8, resource: u16) -> [u8; 4] {
+pub(super) fn header(family: u8, resource: u16) -> [u8; 4] {
     let [high, low] = resource.to_be_bytes();
     [family, 0, high, low]
 }
 
 impl Batch {
-    pub(crate) fn new(table: &str) -> Self {
+    /// A batch that begins with the table of this family.
+    pub(crate) fn new(family: TableFamily, table: &str) -> Self {
         let mut messages = Messages::default();
         messages.push(NFNL_MSG_BATCH_BEGIN, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
-        Self { table: table.to_owned(), messages, sets: 0 }
+        Self { table: table.to_owned(), family, messages, sets: 0 }
+    }
+
+    /// What follows is about the table of this family.
+    pub(crate) fn switch_to(&mut self, family: TableFamily) {
+        self.family = family;
+    }
+
+    /// The messages with their end, and how many of them are changes.
+    pub(super) fn finish(mut self) -> (Messages, usize) {
+        self.messages.push(NFNL_MSG_BATCH_END, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
+        // The ends of a batch are not acknowledged by older kernels, and none is asked for.
+        let changes = self.messages.count() as usize - 2;
+        (self.messages, changes)
     }
 
     fn push(&mut self, message: u16, flags: u16, body: impl FnOnce(&mut Attributes, &str)) {
         let kind = (NFNL_SUBSYS_NFTABLES << 8) | message;
-        let table = &self.table;
-        self.messages.push(kind, flags | NLM_F_ACK, &header(NFPROTO_INET, 0), |a| body(a, table));
+        let (family, table) = (self.family.number(), &self.table);
+        self.messages.push(kind, flags | NLM_F_ACK, &header(family, 0), |a| body(a, table));
     }
 
     /// Makes the table, or leaves it if it is there.
@@ -169,59 +202,26 @@ impl Batch {
         });
     }
 
-    pub(super) fn element(&mut self, add: bool, set: &str, key: &[u8], data: Option<&[u8]>) {
-        let (message, flags) = if add { (NFT_MSG_NEWSETELEM, NLM_F_CREATE) } else { (NFT_MSG_DELSETELEM, 0) };
+    /// Adds elements of one set; fine if they are there. One message, one acknowledgement, however many they are.
+    pub(super) fn add_elements(&mut self, elements: &[Element]) {
+        self.elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, elements);
+    }
+
+    /// Takes elements of one set away; fails if one of them is not there.
+    pub(super) fn delete_elements(&mut self, elements: &[Element]) {
+        self.elements(NFT_MSG_DELSETELEM, 0, elements);
+    }
+
+    fn elements(&mut self, message: u16, flags: u16, elements: &[Element]) {
+        let Some(first) = elements.first() else { return };
         self.push(message, flags, |a, table| {
             a.text(NFTA_SET_ELEM_LIST_TABLE, table);
-            a.text(NFTA_SET_ELEM_LIST_SET, set);
+            a.text(NFTA_SET_ELEM_LIST_SET, first.set);
             a.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |a| {
-                a.nest(NFTA_LIST_ELEM, |a| {
-                    a.nest(NFTA_SET_ELEM_KEY, |a| a.bytes(NFTA_DATA_VALUE, key));
-                    if let Some(data) = data {
-                        a.nest(NFTA_SET_ELEM_DATA, |a| a.bytes(NFTA_DATA_VALUE, data));
-                    }
-                });
+                for element in elements {
+                    a.nest(NFTA_LIST_ELEM, |a| element.write(a));
+                }
             });
         });
-    }
-}
-
-/// The socket to nftables in one network namespace.
-pub(crate) struct Nft {
-    socket: Socket,
-}
-
-impl Nft {
-    /// Opens the socket in the namespace of the calling thread.
-    pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self { socket: Socket::open(Family::Netfilter)? })
-    }
-
-    /// Makes the changes; on an error none of them.
-    pub(crate) fn commit(&mut self, mut batch: Batch) -> io::Result<()> {
-        batch.messages.push(NFNL_MSG_BATCH_END, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
-        // The ends of a batch are not acknowledged by older kernels, and we ask for none.
-        let changes = batch.messages.count() as usize - 2;
-        let answers = self.socket.exchange(batch.messages)?;
-        // An error of the commit itself comes with the number of the batch's beginning.
-        if let Some(errno) = answers.iter().find_map(|(_, errno)| *errno) {
-            return Err(errno.into());
-        }
-        if answers.len() < changes {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel did not answer every change"));
-        }
-        Ok(())
-    }
-
-    /// Whether the table is there.
-    pub(crate) fn has_table(&mut self, table: &str) -> io::Result<bool> {
-        let mut messages = Messages::default();
-        let kind = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE;
-        messages.push(kind, NLM_F_ACK, &header(NFPROTO_INET, 0), |a| a.text(NFTA_TABLE_NAME, table));
-        match self.socket.request(messages) {
-            Ok(()) => Ok(true),
-            Err((_, error)) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Ok(false),
-            Err((_, error)) => Err(error),
-        }
     }
 }

@@ -9,14 +9,24 @@ const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 
+/// Numbers of protocols in IP headers.
+pub(super) const ICMP: u8 = 1;
+pub(super) const IGMP: u8 = 2;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMPV6: u8 = 58;
+
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
+const PAYLOAD_LINK: u32 = 0;
 const PAYLOAD_NETWORK: u32 = 1;
 const PAYLOAD_TRANSPORT: u32 = 2;
 const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
+const CMP_LTE: u32 = 3;
+const CMP_GTE: u32 = 5;
 const FIB_RESULT_ADDRTYPE: u32 = 3;
 const FIB_F_DADDR: u32 = 2;
 const RTN_LOCAL: u32 = 2;
@@ -26,7 +36,9 @@ const CT_STATUS_DNAT: u32 = 1 << 5;
 const NAT_DNAT: u32 = 1;
 const NAT_RANDOM_FULLY: u32 = 1 << 4;
 const VERDICT_DROP: i32 = 0;
+const VERDICT_ACCEPT: i32 = 1;
 const VERDICT_JUMP: i32 = -3;
+const VERDICT_GOTO: i32 = -4;
 
 /// The verdict's register.
 const REG_VERDICT: u32 = 0;
@@ -38,6 +50,37 @@ const REG: u32 = 8;
 pub(super) enum Side {
     Source,
     Destination,
+}
+
+/// A part of a frame: of which header, from which byte on, how many.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    base: u32,
+    offset: u32,
+    length: u32,
+}
+
+impl Field {
+    pub(super) const ETHER_SOURCE: Self = Self::of(PAYLOAD_LINK, 6, 6);
+    pub(super) const ETHER_TYPE: Self = Self::of(PAYLOAD_LINK, 12, 2);
+    /// Kinds and lengths of the addresses that an ARP packet speaks about.
+    pub(super) const ARP_FORM: Self = Self::of(PAYLOAD_NETWORK, 0, 6);
+    pub(super) const ARP_SENDER_MAC: Self = Self::of(PAYLOAD_NETWORK, 8, 6);
+    pub(super) const ARP_SENDER_IP: Self = Self::of(PAYLOAD_NETWORK, 14, 4);
+    pub(super) const V4_SOURCE: Self = Self::of(PAYLOAD_NETWORK, 12, 4);
+    /// The length of what follows the IPv6 header.
+    pub(super) const V6_LENGTH: Self = Self::of(PAYLOAD_NETWORK, 4, 2);
+    pub(super) const V6_NEXT: Self = Self::of(PAYLOAD_NETWORK, 6, 1);
+    pub(super) const V6_SOURCE: Self = Self::of(PAYLOAD_NETWORK, 8, 16);
+
+    const fn of(base: u32, offset: u32, length: u32) -> Self {
+        Self { base, offset, length }
+    }
+
+    /// Bytes behind the IP header and its extensions; not there in any but the first fragment of a packet.
+    pub(super) const fn transport(offset: u32, length: u32) -> Self {
+        Self::of(PAYLOAD_TRANSPORT, offset, length)
+    }
 }
 
 type Write = Box<dyn FnOnce(&mut Attributes)>;
@@ -118,6 +161,80 @@ impl Rule {
             value(a, 4, &bytes);
             value(a, 5, &vec![0; bytes.len()]);
         })
+    }
+
+    /// The field has this value.
+    pub(super) fn equals(self, field: Field, bytes: &[u8]) -> Self {
+        self.load(field, REG).compare(CMP_EQ, bytes.to_vec())
+    }
+
+    /// The field has another value.
+    pub(super) fn differs(self, field: Field, bytes: &[u8]) -> Self {
+        self.load(field, REG).compare(CMP_NEQ, bytes.to_vec())
+    }
+
+    fn load(self, field: Field, register: u32) -> Self {
+        self.payload(field.base, (field.offset, field.length), register)
+    }
+
+    /// The packet's protocol can be seen, and is this one. It cannot if headers are cut off or malformed.
+    pub(super) fn protocol(self, protocol: u8) -> Self {
+        self.meta(META_L4PROTO, REG).compare(CMP_EQ, vec![protocol])
+    }
+
+    /// The packet's protocol can be seen: it is any but the reserved number.
+    pub(super) fn any_protocol(self) -> Self {
+        self.meta(META_L4PROTO, REG).compare(CMP_NEQ, vec![0xff])
+    }
+
+    /// What follows the IP header and its extensions has begun: it is neither in an earlier fragment nor cut off.
+    pub(super) fn shows_transport(self) -> Self {
+        self.load(Field::transport(0, 1), REG).compare(CMP_GTE, vec![0])
+    }
+
+    /// The packet is a later fragment of an IPv6 packet.
+    pub(super) fn later_fragment_v6(self) -> Self {
+        const FRAGMENT: u8 = 44;
+        let offset = self.step("exthdr", |a| {
+            a.be32(1, REG);
+            a.u8(2, FRAGMENT);
+            a.be32(3, 2);
+            a.be32(4, 2);
+        });
+        // Below it are flags.
+        offset.mask(vec![0xff, 0xf8]).compare(CMP_NEQ, vec![0, 0])
+    }
+
+    /// The packet goes to this port.
+    pub(super) fn goes_to_port(self, protocol: u8, port: u16) -> Self {
+        self.protocol(protocol).equals(Field::transport(2, 2), &port.to_be_bytes())
+    }
+
+    /// The packet is a message of this type.
+    pub(super) fn icmp(self, protocol: u8, kind: u8) -> Self {
+        self.protocol(protocol).equals(Field::transport(0, 1), &[kind])
+    }
+
+    /// The packet is a message of a type between these two.
+    pub(super) fn icmp_among(self, protocol: u8, first: u8, last: u8) -> Self {
+        let rule = self.protocol(protocol).load(Field::transport(0, 1), REG);
+        rule.compare(CMP_GTE, vec![first]).compare(CMP_LTE, vec![last])
+    }
+
+    /// The link by which the frame came and these fields, together, are in the set.
+    pub(super) fn link_with(self, fields: &[Field], set: &str) -> Self {
+        let mut rule = self.meta(META_IIFNAME, REG);
+        let mut register = REG + 4;
+        for field in fields {
+            rule = rule.load(*field, register);
+            register += field.length.div_ceil(4);
+        }
+        rule.lookup(set, false)
+    }
+
+    /// The frame came by a link whose name begins so.
+    pub(super) fn comes_by_any(self, prefix: &str) -> Self {
+        self.meta(META_IIFNAME, REG).compare(CMP_EQ, prefix.as_bytes().to_vec())
     }
 
     fn link_name(self, key: u32, name: &str) -> Self {
@@ -221,6 +338,15 @@ impl Rule {
 
     pub(super) fn drop(self) -> Self {
         self.verdict(VERDICT_DROP, None)
+    }
+
+    pub(super) fn accept(self) -> Self {
+        self.verdict(VERDICT_ACCEPT, None)
+    }
+
+    /// Leaves the chain for good.
+    pub(super) fn go_to(self, chain: &'static str) -> Self {
+        self.verdict(VERDICT_GOTO, Some(chain))
     }
 
     pub(super) fn jump(self, chain: &'static str) -> Self {

@@ -2,8 +2,13 @@
 //! thousands of times more than the change itself.
 
 mod batch;
+mod element;
 mod expression;
 mod ruleset;
+mod socket;
+mod sources;
 
-pub(crate) use batch::{Batch, Nft};
-pub(crate) use ruleset::{Element, Ruleset};
+pub(crate) use batch::TableFamily;
+pub(crate) use element::Element;
+pub(crate) use ruleset::Ruleset;
+pub(crate) use socket::Nft;

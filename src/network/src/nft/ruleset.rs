@@ -1,102 +1,69 @@
-//! The one table of ours: which packets it drops, redirects and masquerades.
+//! Our two tables of one name: `inet` for what packets it drops, redirects and masquerades, as here, and `bridge` for the
+//! frames that pods may send (`sources.rs`).
 //!
 //! ```text
 //! guard (raw, before connection tracking)  from the bridge, to or from 127.0.0.0/8: drop (CVE-2020-8558)
 //! pre, out                                 for the node itself: jump ports
 //! ports                                    address . protocol . port in at4, else protocol . port in any4: redirect
+//! hints (output)                           redirects of the node's own out to the bridge: drop
 //! post                                     from 127.0.0.0/8 out to the bridge: masquerade
 //!                                          pod to pod by a host port (own4 has the pods' ports): masquerade
 //!                                          pod to elsewhere, but not multicast: masquerade
 //! ```
 //! The same for IPv6 with `at6`, `any6`, `own6`; there `::1` is left alone, the kernel would not let it out.
 
-use super::batch::{Batch, Hook, Type};
-use super::expression::{Rule, Side};
-use crate::ports::PortMapping;
+use super::batch::{Batch, Hook, TableFamily, Type};
+use super::expression::{ICMP, ICMPV6, Rule, Side};
+use super::sources;
 use crate::subnet::Subnet;
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 const NF_INET_PRE_ROUTING: u32 = 0;
 const NF_INET_LOCAL_OUT: u32 = 3;
 const NF_INET_POST_ROUTING: u32 = 4;
 
-/// The table of one bridge.
+/// ICMP and ICMPv6: send what goes there by another way.
+const REDIRECT_V4: u8 = 5;
+const REDIRECT_V6: u8 = 137;
+
+/// The tables of one bridge.
 #[derive(Clone, Debug)]
 pub(crate) struct Ruleset {
     pub(crate) bridge: String,
+    /// How the names of the pods' links on the node begin.
+    pub(crate) links: String,
     pub(crate) v4: Option<Subnet>,
     pub(crate) v6: Option<Subnet>,
 }
 
-/// One entry of a set or map of the table.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Element {
-    set: &'static str,
-    key: Vec<u8>,
-    data: Option<Vec<u8>>,
-}
-
-/// Protocol and port as parts of a key.
-fn service(protocol: u8, port: u16) -> [u8; 8] {
-    let [high, low] = port.to_be_bytes();
-    [protocol, 0, 0, 0, high, low, 0, 0]
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
-
-impl Element {
-    /// What makes these ports lead to these addresses.
-    pub(crate) fn of(ports: &[PortMapping], ips: &[IpAddr]) -> BTreeSet<Self> {
-        let mut elements = BTreeSet::new();
-        for port in ports {
-            for ip in ips.iter().filter(|ip| port.serves(ip.is_ipv4())) {
-                let v4 = ip.is_ipv4();
-                let protocol = port.protocol.number();
-                let mut own = octets(*ip);
-                own.extend(service(protocol, port.container_port));
-                elements.insert(Self { set: if v4 { "own4" } else { "own6" }, key: own, data: None });
-
-                let mut data = octets(*ip);
-                data.extend(port.container_port.to_be_bytes());
-                data.extend([0, 0]);
-                let from = service(protocol, port.host_port);
-                let (set, key) = match port.only_on() {
-                    None => (if v4 { "any4" } else { "any6" }, from.to_vec()),
-                    Some(only) => (if v4 { "at4" } else { "at6" }, [octets(only), from.to_vec()].concat()),
-                };
-                elements.insert(Self { set, key, data: Some(data) });
-            }
-        }
-        elements
-    }
-
-    /// Adds this element in the batch.
-    pub(crate) fn add(&self, batch: &mut Batch) {
-        batch.element(true, self.set, &self.key, self.data.as_deref());
-    }
-
-    /// Takes this element away in the batch, which fails if it is not there.
-    pub(crate) fn delete(&self, batch: &mut Batch) {
-        batch.element(false, self.set, &self.key, None);
-    }
-}
-
 impl Ruleset {
-    /// A batch that puts the table in place of whatever is there under its name.
+    /// All sets and maps of both tables.
+    pub(crate) fn sets(&self) -> Vec<(TableFamily, &'static str)> {
+        let v4 = self.v4.map(|_| ["at4", "any4", "own4"]);
+        let v6 = self.v6.map(|_| ["at6", "any6", "own6"]);
+        let inet = [v4, v6].into_iter().flatten().flatten().map(|set| (TableFamily::Inet, set));
+        inet.chain(sources::SETS.map(|set| (TableFamily::Bridge, set))).collect()
+    }
+
+    /// A batch that takes both tables away, whether they are there or not.
+    pub(crate) fn purge(bridge: &str) -> Batch {
+        let mut batch = Batch::new(TableFamily::Inet, bridge);
+        for family in [TableFamily::Bridge, TableFamily::Inet] {
+            batch.switch_to(family);
+            // Deleting one that is not there is an error.
+            batch.add_table();
+            batch.delete_table();
+        }
+        batch
+    }
+
+    /// A batch that puts the tables in place of whatever is there under their name.
     pub(crate) fn replace(&self) -> Batch {
-        let mut batch = Batch::new(&self.bridge);
-        batch.add_table();
-        batch.delete_table();
+        let mut batch = Self::purge(&self.bridge);
         batch.add_table();
         let hooks = [
             ("guard", "filter", NF_INET_PRE_ROUTING, -300),
             ("pre", "nat", NF_INET_PRE_ROUTING, -100),
+            ("hints", "filter", NF_INET_LOCAL_OUT, 0),
             ("out", "nat", NF_INET_LOCAL_OUT, -100),
             ("post", "nat", NF_INET_POST_ROUTING, 100),
         ];
@@ -118,7 +85,9 @@ impl Ruleset {
             self.add_jumps(&mut batch, chain);
         }
         self.add_guard(&mut batch);
+        self.add_hints(&mut batch);
         self.add_masquerade(&mut batch);
+        sources::add(&mut batch, &self.links);
         batch
     }
 
@@ -136,6 +105,14 @@ impl Ruleset {
         for side in [Side::Destination, Side::Source] {
             let rule = Rule::version(true).comes_by(&self.bridge).address(side, Subnet::LOOPBACK_V4, true);
             batch.add_rule("guard", rule.drop());
+        }
+    }
+
+    /// The kernel sends redirects unless both the link's switch and that of all links say no, and the latter is not ours.
+    fn add_hints(&self, batch: &mut Batch) {
+        for (protocol, redirect) in [(ICMP, REDIRECT_V4), (ICMPV6, REDIRECT_V6)] {
+            let rule = Rule::new().leaves_by(&self.bridge).icmp(protocol, redirect);
+            batch.add_rule("hints", rule.drop());
         }
     }
 

@@ -52,6 +52,11 @@ print(s.recv(100).decode())
 pub(crate) struct Server(Child);
 
 impl Server {
+    /// Ends this process.
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -110,14 +115,14 @@ pub(crate) fn run(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The table as nft shows it.
-fn by_nft(table: &str) -> String {
-    run(&["nft", "-j", "list", "table", "inet", table])
+/// What nft shows of both tables of this name.
+pub(crate) fn shown(table: &str) -> Vec<String> {
+    [shown_of("inet", table), shown_of("bridge", table)].concat()
 }
 
 /// What nft shows of a table, without what differs between two equal ones: handles, names, order within sets.
-pub(crate) fn shown(table: &str) -> Vec<String> {
-    let all: serde_json::Value = serde_json::from_str(&by_nft(table)).unwrap();
+fn shown_of(family: &str, table: &str) -> Vec<String> {
+    let all: serde_json::Value = serde_json::from_str(&run(&["nft", "-j", "list", "table", family, table])).unwrap();
     let mut lines: Vec<String> = Vec::new();
     for item in all["nftables"].as_array().unwrap() {
         let (kind, value) = item.as_object().unwrap().iter().next().unwrap();
@@ -184,7 +189,12 @@ pub(crate) fn client(netns: &str, protocol: &str, host: &str, port: u16) -> Resu
 }
 
 fn serve(netns: &str, host: &str, port: u16) -> Server {
-    let mut child = python(netns, SERVER, &[host, &port.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    serve_script(netns, SERVER, &[host, &port.to_string()])
+}
+
+/// A server of a test's own, which says "ready".
+pub(crate) fn serve_script(netns: &str, script: &str, args: &[&str]) -> Server {
+    let mut child = python(netns, script, args).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_network::{Attachment, PortMapping, Protocol};
+use peapod_network::{AttachError, Attachment, PortMapping, Protocol};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
@@ -132,12 +132,17 @@ impl<'a> Begun<'a> {
         });
         let request = super::network::request(self.id, self.spec, ports.collect());
         let attachment = self.node.network.attach(request).await;
-        attachment.map(Some).map_err(|error| Error::failed("attach the pod to its network", &error))
+        attachment.map(Some).map_err(|error| match error {
+            AttachError::InvalidPort { .. } | AttachError::NoFamily { .. } | AttachError::TooManyPorts { .. } => {
+                Error::Invalid { field: "config.port_mappings".to_owned(), reason: error.to_string() }
+            }
+            error => Error::failed("attach the pod to its network", &error),
+        })
     }
 
     async fn detach(&self) {
         if let Err(error) = self.node.network.detach(self.id.as_str()).await {
-            tracing::warn!(%error, "the network of a pod that could not be made is not given back; the next start tries again");
+            tracing::warn!(%error, "the network of a pod that could not be made is not given back yet");
         }
     }
 

@@ -3,12 +3,17 @@
 use std::net::IpAddr;
 
 use peapod_api::v1;
+use peapod_network::PORTS_PER_POD;
 use peapod_spec::pod::{DnsConfig, PortMapping, Protocol};
 
 use super::field::{Checked, FieldError, known};
 
 /// The mappings that publish something.
 pub(super) fn port_mappings(mappings: Vec<v1::PortMapping>) -> Checked<Vec<PortMapping>> {
+    if mappings.len() > PORTS_PER_POD {
+        let reason = format!("{} mappings: a pod can have at most {PORTS_PER_POD}", mappings.len());
+        return Err(FieldError::new("port_mappings", reason));
+    }
     let mut checked = Vec::new();
     for (index, mapping) in mappings.into_iter().enumerate() {
         let mapping = port_mapping(&mapping).map_err(|error| error.within(&format!("port_mappings[{index}]")))?;

@@ -1,0 +1,39 @@
+//! What a pod, a client or a plugin may cost the network, each number once. ARCHITECTURE.md, chapter "Bounds", lists them all.
+
+use std::time::Duration;
+
+/// Host ports of one pod: as many as a protocol has ports. Their rules take some 25 MB of kernel memory, their record 6 MB.
+pub const PORTS_PER_POD: usize = 65_536;
+
+/// Pods on the built-in network at once: Linux gives a bridge no more ports (`BR_MAX_PORTS`).
+pub(crate) const BRIDGE_PORTS: usize = 1023;
+
+/// Pods that plugins connect at once: each has a record in memory, with the configuration and the plugins' result.
+pub(crate) const PLUGIN_ATTACHMENTS: usize = 4096;
+
+/// Bytes of a CNI configuration file: the longest of known networks have a few KiB.
+pub(crate) const CONFLIST_BYTES: u64 = 1 << 20;
+
+/// Plugins in one CNI configuration: each is a process for each pod.
+pub(crate) const CONFLIST_PLUGINS: usize = 64;
+
+/// Entries of the folder of CNI configurations that are looked at.
+pub(crate) const CONFLIST_FILES: usize = 16_384;
+
+/// Bytes that a plugin may write to its standard output: the longest results have some ten KiB.
+pub(crate) const PLUGIN_OUTPUT: u64 = 1 << 20;
+
+/// Bytes that are kept of a plugin's standard error.
+pub(crate) const PLUGIN_COMPLAINTS: usize = 4096;
+
+/// How long plugins may take to look for what belongs to no pod: new pods wait meanwhile.
+pub(crate) const PLUGIN_COLLECTION: Duration = Duration::from_secs(10);
+
+/// Characters of a plugin's words that an error repeats.
+pub(crate) const PLUGIN_WORDS: usize = 1000;
+
+/// Addresses that a plugin's result may give a pod; they all stand in its status and its `hosts` file.
+pub(crate) const PLUGIN_ADDRESSES: usize = 64;
+
+/// Links that a plugin's result may list.
+pub(crate) const PLUGIN_LINKS: usize = 256;
