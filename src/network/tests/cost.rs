@@ -25,7 +25,7 @@ if sys.argv[1] == "serve":
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 u.connect((sys.argv[1], 7000))
 start, rounds = time.monotonic(), 0
-while time.monotonic() - start < 1:
+while time.monotonic() - start < 0.3:
     for _ in range(100):
         u.send(b"x")
         u.recv(100)
@@ -33,7 +33,7 @@ while time.monotonic() - start < 1:
 rate = rounds / (time.monotonic() - start)
 t = socket.create_connection((sys.argv[1], 7001))
 block, sent, start = bytes(1 << 17), 0, time.monotonic()
-while time.monotonic() - start < 1:
+while time.monotonic() - start < 0.3:
     t.sendall(block)
     sent += len(block)
 print(f"{rate:.0f} round trips/s, {sent * 8 / 1e9 / (time.monotonic() - start):.2f} Gbit/s")
@@ -51,11 +51,8 @@ fn cost() {
         let _server = node::serve_script(a.netns.to_str().unwrap(), LOAD, &["serve"]);
         let netns = format!("--net={}", b.netns.display());
         let measure = || run(&["nsenter", &netns, "python3", "-c", LOAD, "10.93.0.2"]);
-        for _ in 0..3 {
-            eprint!("with    {}", measure());
-            run(&["nft", "delete", "table", "bridge", &node.bridge]);
-            eprint!("without {}", measure());
-            node.again().await.close().await;
-        }
+        eprint!("with    {}", measure());
+        run(&["nft", "delete", "table", "bridge", &node.bridge]);
+        eprint!("without {}", measure());
     });
 }
