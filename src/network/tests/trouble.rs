@@ -82,7 +82,7 @@ fn records_that_make_no_sense() {
             let port = 8000 + u16::try_from(at).unwrap();
             pods.push(node.network.attach(request(id, &ports(&[("tcp", port, 80, "")]))).await.unwrap());
         }
-        let write = async |sql: &'static str| node.db.write(move |t| Ok(t.execute(sql, [])?)).await.unwrap();
+        let write = async |sql: &'static str| node.db.write(move |t| t.execute(sql, [])).await.unwrap();
         write("UPDATE network_attachments SET record = '{\"attachment\":' WHERE id IN ('garbage', 'half')").await;
         write("UPDATE network_attachments SET record = (SELECT record FROM network_attachments WHERE id = 'good') WHERE id = 'other'").await;
         write("UPDATE network_attachments SET record = replace(record, '/run/netns/peapod-elsewhere', '/run/precious') WHERE id = 'elsewhere'").await;
@@ -126,7 +126,7 @@ fn an_undo_that_fails_is_tried_again() {
         let mapped = ports(&[("tcp", 8080, 80, "")]);
         let pod = node.again().await.attach(request("half", &mapped)).await.unwrap();
         let sql = "UPDATE network_attachments SET complete = 0 WHERE id = 'half'";
-        node.db.write(move |t| Ok(t.execute(sql, [])?)).await.unwrap();
+        node.db.write(move |t| t.execute(sql, [])).await.unwrap();
         // The pin can't be reached: the folder is a link to itself.
         fs::rename("/run/pins", "/run/elsewhere").unwrap();
         std::os::unix::fs::symlink("/run/pins", "/run/pins").unwrap();
