@@ -28,7 +28,11 @@ const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
+/// `BR_BOOLOPT_NO_LL_LEARN`, value and mask.
+const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
+const NO_LL_LEARN: u32 = 1;
 const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 0x80;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -136,6 +140,24 @@ impl Routes {
         }
     }
 
+    /// Has a bridge learn nothing from frames to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of
+    /// these: by one, a pod could have another's frames sent to itself.
+    pub(crate) fn learn_no_link_local(&mut self, name: &str) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
+            a.text(IFLA_IFNAME, name);
+            a.nest(IFLA_LINKINFO, |a| {
+                a.text(IFLA_INFO_KIND, "bridge");
+                a.nest(IFLA_INFO_DATA, |a| {
+                    let both = [NO_LL_LEARN.to_ne_bytes(), NO_LL_LEARN.to_ne_bytes()].concat();
+                    a.bytes(IFLA_BR_MULTI_BOOLOPT, &both);
+                });
+            });
+        });
+        let doing = || format!("have bridge {name} learn nothing from link-local frames");
+        self.socket.request(messages).map_err(|(_, source)| StepError::new(doing(), source))
+    }
+
     /// Takes the link away. Waits long for the kernel: never on a pod's way.
     pub(crate) fn delete(&mut self, name: &str) -> Result<(), StepError> {
         let mut messages = Messages::default();
@@ -149,7 +171,9 @@ impl Routes {
     /// Makes the pair: the node's end up, on the bridge and in hairpin mode, the other inside the namespace.
     pub(crate) fn make_pair(&mut self, pair: &Pair<'_>) -> Result<(), StepError> {
         let mut messages = Messages::default();
-        messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP), |a| {
+        // Frames to some link-local groups pass by the bridge and its rules to this link itself: it takes no ARP, and
+        // the rules drop all IP packets that come by it.
+        messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP | IFF_NOARP), |a| {
             a.text(IFLA_IFNAME, pair.host);
             a.u32(IFLA_MTU, pair.mtu);
             a.u32(IFLA_MASTER, pair.bridge);

@@ -131,6 +131,7 @@ impl Node {
             }
         };
         facts::hold(&self.settings)?;
+        routes.learn_no_link_local(name)?;
         routes.switch_on(&link)?;
         for (ip, prefix) in self.gateways() {
             routes.add_address(&link, ip, prefix)?;

@@ -253,6 +253,51 @@ fn pods_send_as_themselves_only() {
     });
 }
 
+/// Says from whom the first datagram came.
+const FIRST: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 9100))
+print("ready", flush=True)
+print(s.recvfrom(100)[1][0], flush=True)
+"#;
+
+#[test]
+fn link_local_groups_are_no_way_around() {
+    in_node("link_local_groups_are_no_way_around", async || {
+        let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
+        let victim = node.network.attach(request("victim", &[])).await.unwrap();
+        let pod = node.network.attach(request("attacker", &[])).await.unwrap();
+        let attacker = Attacker::of(&pod, &victim);
+        let (from, node_ip) = (pod.netns.to_str().unwrap(), Ipv4Addr::new(192, 0, 2, 1));
+        let server = node.serve(&victim, 80);
+        assert_eq!(client(from, "tcp", "10.93.0.2", 80).unwrap(), "10.93.0.3");
+        let entries = || run(&["bridge", "fdb", "show", "br", &node.bridge, "dynamic"]);
+        let neighbours = || run(&["ip", "neigh", "show", "dev", &pod.host_interface]);
+        let before = entries();
+        let mut first = node::Lines::start("/proc/self/ns/net", FIRST, &[]);
+        assert_eq!(first.line(), "ready");
+        let claim = ipv4(attacker.other4, node_ip, UDP, 0, &udp(0, 1000, 9100));
+        let mut frames = Vec::new();
+        for last in 0..16 {
+            let group = [1, 0x80, 0xc2, 0, 0, last];
+            // Where the victim is, for the bridge; the victim's packet and its address, for the node.
+            frames.push(ether(group, attacker.other, 0x88cc, &[0; 46]));
+            frames.push(ether(group, attacker.own, 0x800, &claim));
+            let arp = arp(0, 1, (attacker.own, attacker.other4), attacker.gateway4);
+            frames.push(ether(group, attacker.own, 0x806, &arp));
+        }
+        let own = ipv4(attacker.own4, node_ip, UDP, 0, &udp(0, 1000, 9100));
+        frames.push(ether(mac("02:70:00:00:00:01"), attacker.own, 0x800, &own));
+        send(from, &frames);
+        assert_eq!(first.line(), "10.93.0.3");
+        assert_eq!(entries(), before);
+        assert_eq!(neighbours(), "");
+        assert_eq!(client("", "tcp", "10.93.0.2", 80).unwrap(), "10.93.0.1");
+        drop(server);
+    });
+}
+
 /// Datagrams larger than a frame, in both families.
 const LARGE: &str = r#"
 import socket, sys

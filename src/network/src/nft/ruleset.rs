@@ -2,7 +2,8 @@
 //! frames that pods may send (`sources.rs`).
 //!
 //! ```text
-//! guard (raw, before connection tracking)  from the bridge, to or from 127.0.0.0/8: drop (CVE-2020-8558)
+//! guard (raw, before connection tracking)  past the bridge, by a pod's link itself: drop
+//!                                          from the bridge, to or from 127.0.0.0/8: drop (CVE-2020-8558)
 //! pre, out                                 for the node itself: jump ports
 //! ports                                    address . protocol . port in at4, else protocol . port in any4: redirect
 //! hints (output)                           redirects of the node's own out to the bridge: drop
@@ -102,6 +103,7 @@ impl Ruleset {
     }
 
     fn add_guard(&self, batch: &mut Batch) {
+        batch.add_rule("guard", Rule::new().comes_by_any(&self.links).drop());
         for side in [Side::Destination, Side::Source] {
             let rule = Rule::version(true).comes_by(&self.bridge).address(side, Subnet::LOOPBACK_V4, true);
             batch.add_rule("guard", rule.drop());

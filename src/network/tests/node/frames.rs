@@ -1,9 +1,9 @@
 //! Ethernet frames as an attacker would write them, and a way to send them and to see which arrive.
 
-use super::node::Server;
-use std::io::{BufRead, BufReader, Write};
+use super::node::{Lines, python};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 pub(crate) type Mac = [u8; 6];
 
@@ -36,37 +36,20 @@ for line in sys.stdin:
     s.send(bytes.fromhex(line.strip()))
 "#;
 
-fn python(netns: &str, script: &str, args: &[&str]) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={netns}")).args(["python3", "-c", script]).args(args);
-    command
-}
-
 /// Looks at the frames that a link gets.
-pub(crate) struct Listener {
-    _process: Server,
-    output: BufReader<std::process::ChildStdout>,
-}
+pub(crate) struct Listener(Lines);
 
 impl Listener {
     /// Begins to look; to the end when a frame with this mark comes.
     pub(crate) fn start(netns: &str, link: &str, last: u8) -> Self {
-        let mut child = python(netns, LISTEN, &[link, &last.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut listener = Self { _process: Server::of(child), output };
-        assert_eq!(listener.line(), "ready");
-        listener
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
+        let mut lines = Lines::start(netns, LISTEN, &[link, &last.to_string()]);
+        assert_eq!(lines.line(), "ready");
+        Self(lines)
     }
 
     /// The marks of all frames that came.
     pub(crate) fn seen(mut self) -> Vec<u8> {
-        self.line().split_whitespace().map(|mark| mark.parse().unwrap()).collect()
+        self.0.line().split_whitespace().map(|mark| mark.parse().unwrap()).collect()
     }
 }
 

@@ -52,11 +52,6 @@ print(s.recv(100).decode())
 pub(crate) struct Server(Child);
 
 impl Server {
-    /// Ends this process.
-    pub(crate) fn of(child: Child) -> Self {
-        Self(child)
-    }
-
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -165,7 +160,8 @@ pub(crate) fn ports(list: &[(&str, u16, u16, &str)]) -> Vec<PortMapping> {
         .collect()
 }
 
-fn python(netns: &str, script: &str, args: &[&str]) -> Command {
+/// A script to be run in this namespace, or in that of the caller.
+pub(crate) fn python(netns: &str, script: &str, args: &[&str]) -> Command {
     let mut command = if netns.is_empty() {
         Command::new("/usr/bin/env")
     } else {
@@ -267,6 +263,28 @@ impl Node {
     /// A server at the neighbour's.
     pub(crate) fn serve_neighbour(&self, port: u16) -> Server {
         serve(NEIGHBOUR, "::", port)
+    }
+}
+
+/// A script that writes lines; ended when dropped.
+pub(crate) struct Lines {
+    _process: Server,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Lines {
+    /// Starts it in this namespace.
+    pub(crate) fn start(netns: &str, script: &str, args: &[&str]) -> Self {
+        let mut child = python(netns, script, args).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { _process: Server(child), stdout }
+    }
+
+    /// Waits for its next line.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim().to_owned()
     }
 }
 
