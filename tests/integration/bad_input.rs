@@ -38,6 +38,15 @@ const PODS: &[(&str, &str, PodChange)] = &[
     ("port too high", "port_mappings", |config| config.port_mappings = vec![port(0, 80, 70000, "")]),
     ("port below zero", "port_mappings", |config| config.port_mappings = vec![port(0, -1, 80, "")]),
     ("address that is none", "host_ip", |config| config.port_mappings = vec![port(0, 80, 8080, "nowhere")]),
+    ("too many host ports", "port_mappings", |config| {
+        config.port_mappings = (1..=65_537).map(|n| port(0, 80, n % 60_000, "")).collect();
+    }),
+    ("host port mapped twice", "port_mappings", |config| {
+        config.port_mappings = vec![port(0, 80, 30_999, ""), port(0, 81, 30_999, "127.0.0.1")];
+    }),
+    ("host port of an address that cannot be", "port_mappings", |config| {
+        config.port_mappings = vec![port(0, 80, 30_999, "::1")];
+    }),
     ("unknown protocol", "protocol", |config| config.port_mappings = vec![port(9, 80, 8080, "")]),
     ("cgroup parent that climbs", "cgroup_parent", |config| linux(config).cgroup_parent = "/a/../../b".to_owned()),
     ("sysctl that climbs", "sysctls", |config| {

@@ -151,6 +151,51 @@ fn a_taken_port_names_its_owner() {
     });
 }
 
+/// As many as don't fit into one exchange with the kernel; the port after them is free.
+#[test]
+fn many_host_ports_in_one_pod() {
+    peapod_with(&Options::new().ipv6(), async |daemon| {
+        const FIRST: i32 = 20_000;
+        const COUNT: i32 = 2000;
+        let ports = |config: &mut v1::PodSandboxConfig| {
+            let port = |host_port| v1::PortMapping { container_port: 80, host_port, ..Default::default() };
+            config.port_mappings = (FIRST..FIRST + COUNT).map(port).collect();
+        };
+        let pod = daemon.pod("many").config(ports).run().await;
+        web(&pod).await;
+        daemon.pod("one").port(80, FIRST + COUNT).run().await;
+        for port in [FIRST, FIRST + COUNT - 1] {
+            answers("127.0.0.1", port).await;
+        }
+        daemon.end(nix::sys::signal::Signal::SIGKILL).await;
+        daemon.start_again().await;
+        answers("127.0.0.1", FIRST + COUNT / 2).await;
+        let refused = daemon.pod("again").config(ports).try_run().await.err().unwrap();
+        assert!(refused.message().contains(&pod.id[..12]), "does not name the pod: {refused}");
+        pod.remove().await.unwrap();
+        daemon.pod("again").config(ports).run().await;
+    });
+}
+
+#[test]
+fn switches_of_the_node_are_set_again() {
+    peapod(async |daemon| {
+        let links = std::process::Command::new("ip").args(["-o", "-4", "addr"]).output().unwrap();
+        let links = String::from_utf8_lossy(&links.stdout).into_owned();
+        let gateway = format!("{}.1/", daemon.subnet());
+        let bridge = links.lines().find(|line| line.contains(&gateway)).unwrap().split_whitespace().nth(1).unwrap();
+        let switch = |name: &str| format!("/proc/sys/net/ipv4/conf/{bridge}/{name}");
+        for (name, good, bad) in [("forwarding", "1", "0"), ("accept_redirects", "0", "1")] {
+            std::fs::write(switch(name), bad).unwrap();
+            // A pod that is ready has its way out.
+            daemon.pod(name).run().await;
+            assert_eq!(std::fs::read_to_string(switch(name)).unwrap().trim_end(), good, "{name}");
+        }
+        std::fs::write(switch("forwarding"), "0").unwrap();
+        wait_for("it is set again", async || std::fs::read_to_string(switch("forwarding")).unwrap() == "1\n").await;
+    });
+}
+
 #[test]
 fn rules_for_sctp_are_made() {
     peapod(async |daemon| {

@@ -25,6 +25,9 @@ hang) sleep 1007 & sleep 1007 ;;
 fail) echo '{"cniVersion":"1.1.0","code":11,"msg":"not now","details":"the script says so"}'; exit 1 ;;
 die) echo "out of luck" >&2; exit 3 ;;
 garbage) echo 'hello' ;;
+many) printf '{"ips":['; for n in $(seq 2000); do printf '{"address":"10.9.1.1/24"},'; done; echo '{"address":"10.9.1.2"}]}' ;;
+evil) echo '{"interfaces":[{"name":"eth0\\n127.0.0.1 evil","sandbox":"x"}],"ips":[{"address":"10.9.0.2/24"}]}' ;;
+talk) printf '{"code":7,"msg":"a\\nb '; seq -s x 100000 | tr -d '\n'; echo '"}'; exit 1 ;;
 endless) yes ;;
 leave) sleep 2 & echo '{"ips":[{"address":"10.9.0.2/24"}]}' ;;
 *) echo '{"cniVersion":"1.1.0","interfaces":[{"name":"eth0","sandbox":"x","mac":"02:00:00:00:00:07","mtu":1400}],"ips":[{"address":"10.9.0.2/24","gateway":"10.9.0.1","interface":0},{"address":"fd09::2/64","interface":0}]}' ;;
@@ -203,11 +206,14 @@ fn plugins_that_misbehave() {
             ("die", "script ADD ended with exit status: 3: out of luck"),
             ("garbage", "script ADD answers no result"),
             ("endless", "is longer than 1 MiB"),
+            ("many", "2001 addresses; at most 256 and 64 are allowed"),
+            ("evil", "'eth0 127.0.0.1 evil' is no name of a link"),
+            ("talk", "a b 1x2x3"),
         ] {
             setup.behave("ADD", how);
             let start = Instant::now();
             let error = network.attach(request(how, &[])).await.unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
+            assert!(error.contains(words) && error.len() < 1200 && !error.contains('\n'), "{error}");
             assert!(start.elapsed() < Duration::from_secs(3));
             assert!(network.attachment(how).is_none());
         }
@@ -317,6 +323,11 @@ fn configurations_come_and_go() {
         assert!(matches!(refused, AttachError::Cni(CniError::Configuration(_))), "{refused}");
         setup.configure(r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"nowhere"}]}"#);
         setup.ready(false, "'nowhere' is in none of").await;
+        let many = vec![r#"{"type":"script"}"#; 65].join(",");
+        setup.configure(&format!(r#"{{"cniVersion":"1.0.0","name":"n","plugins":[{many}]}}"#));
+        setup.ready(false, "has 65 plugins; at most 64 are allowed").await;
+        // A pipe that nobody writes is no configuration.
+        run(&["mkfifo", setup.dir.join("00-pipe.conflist").to_str().unwrap()]);
         setup.behave("STATUS", "fail");
         setup.script("1.1.0");
         setup.ready(false, "STATUS of network scripted: not now").await;
