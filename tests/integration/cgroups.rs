@@ -169,3 +169,37 @@ fn limits_outlive_a_reload_of_systemd() {
         assert_eq!(limits(), after);
     });
 }
+
+/// A mount of a superblock that the node has can change its options for all: on version 2 those of control groups.
+#[test]
+fn a_privileged_container_leaves_the_nodes_mounts_as_they_are() {
+    on_each_runtime(async |daemon| {
+        let mounts = || {
+            let table = std::fs::read_to_string("/proc/self/mounts").unwrap();
+            let kinds = ["cgroup", "cgroup2", "sysfs", "mqueue", "devtmpfs", "proc"];
+            let of_node = table.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kinds.contains(&kind)));
+            of_node.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = mounts();
+        assert!(before.iter().any(|line| line.contains("/sys/fs/cgroup")));
+        let all = |options: &mut v1::NamespaceOption| {
+            let node = v1::NamespaceMode::Node.into();
+            (options.network, options.ipc, options.pid) = (node, node, node);
+        };
+        let pod = daemon.pod("privileged").host_network().namespaces(all).run().await;
+        for (name, privileged) in [("privileged", true), ("plain", false)] {
+            let container = pod.container(name).sh("ls /sys/fs/cgroup >/dev/null && sleep 1000").security(|security| {
+                security.privileged = privileged;
+                all(security.namespace_options.get_or_insert_default());
+            });
+            let container = container.start().await;
+            assert_eq!(mounts(), before, "{name}");
+            if privileged && cgroups::is_v2() {
+                // It manages the node's tree.
+                container.exec("mkdir /sys/fs/cgroup/of-a-container && rmdir /sys/fs/cgroup/of-a-container").await;
+            }
+            container.stop(0).await.unwrap();
+            assert_eq!(mounts(), before, "{name}");
+        }
+    });
+}

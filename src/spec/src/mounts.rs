@@ -54,8 +54,19 @@ fn system_mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
         shm(inputs)?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
+        cgroups(inputs, access),
     ])
+}
+
+/// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of the same superblock, and
+/// change options of that for the whole node: `nsdelegate` and `memory_recursiveprot` go when a mount in the node's cgroup namespace
+/// does not repeat them.
+fn cgroups(inputs: &Inputs<'_>, access: &str) -> Mount {
+    const PLACE: &str = "/sys/fs/cgroup";
+    if inputs.node.cgroup_v2 && inputs.container.security.privileged {
+        return mount(PLACE, "bind", PLACE, &["rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", access]);
+    }
+    mount(PLACE, "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access])
 }
 
 /// Goes with the IPC namespace.
