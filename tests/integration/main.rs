@@ -5,6 +5,7 @@
 mod accounts;
 mod any_moment;
 mod apparmor;
+mod attributes;
 mod bad_input;
 mod cgroups;
 mod client;

@@ -114,6 +114,12 @@ impl Daemon {
         self.place.path(name)
     }
 
+    /// The runtime handler of pods that name none.
+    #[must_use]
+    pub fn handler(&self) -> &'static str {
+        self.options.handler_name()
+    }
+
     /// The daemon's state root.
     #[must_use]
     pub fn state_root(&self) -> PathBuf {
@@ -208,7 +214,15 @@ impl Daemon {
 }
 
 fn spawn(place: &Place, options: &Options, fail_point: Option<&str>) -> Child {
-    let mut command = Command::new(&Programs::get().peapod);
+    let peapod = &Programs::get().peapod;
+    let mut command = match &options.started_by {
+        None => Command::new(peapod),
+        Some(script) => {
+            let mut shell = Command::new("bash");
+            shell.arg("-c").arg(format!("{script} \"$0\" \"$@\"")).arg(peapod);
+            shell
+        }
+    };
     command.arg("serve").arg("--config").arg(place.config());
     for setting in &options.settings {
         command.arg("--set").arg(setting);

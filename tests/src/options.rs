@@ -7,6 +7,7 @@ pub struct Options {
     pub(crate) settings: Vec<String>,
     pub(crate) hosts: Vec<(String, String)>,
     pub(crate) ipv6: bool,
+    pub(crate) started_by: Option<String>,
     pub(crate) state_disk: Option<u32>,
 }
 
@@ -22,6 +23,10 @@ impl Options {
     pub fn handler(mut self, name: &'static str) -> Self {
         self.handler = Some(name);
         self
+    }
+
+    pub(crate) fn handler_name(&self) -> &'static str {
+        self.handler.unwrap_or("crun")
     }
 
     /// One more `KEY=VALUE` of the configuration.
@@ -42,6 +47,13 @@ impl Options {
     #[must_use]
     pub fn state_disk(mut self, mib: u32) -> Self {
         self.state_disk = Some(mib);
+        self
+    }
+
+    /// The daemon is started by a shell after these words, which end with `exec` and what else comes before a command.
+    #[must_use]
+    pub fn started_by(mut self, script: impl Into<String>) -> Self {
+        self.started_by = Some(script.into());
         self
     }
 

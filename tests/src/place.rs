@@ -106,7 +106,7 @@ impl Place {
             driver = programs.cgroup_driver,
             cgroup = self.cgroup(),
             shims = self.shims_cgroup(),
-            default = options.handler.unwrap_or("crun"),
+            default = options.handler_name(),
             crun = programs.crun,
             runc = programs.runc,
             certs = self.path("certs.d"),

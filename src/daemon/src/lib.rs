@@ -3,6 +3,7 @@
 //! [`run`] is the way in. What a call does begins in `cri/runtime/<call>.rs` or `cri/image/<call>.rs`.
 
 mod args;
+mod attributes;
 mod bounds;
 mod config;
 mod cri;
@@ -37,6 +38,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     if only_check {
         return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
     }
+    attributes::reset().context("can't give up what the daemon was started with")?;
     let logging = logging::start(&config.log);
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");

@@ -15,7 +15,7 @@ use crate::args::Args;
 use crate::container::record;
 use crate::runtime::Runtime;
 use crate::sandbox::pod_init::PID_FILE;
-use crate::{clock, log, mount};
+use crate::{attributes, clock, log, mount};
 
 /// For everything in a container's group to be gone.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -23,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     log::open(&args.bundle, &args.id);
+    attributes::reset();
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let mut failures = Vec::new();
     // It would start, log and write down what nobody asks it about.

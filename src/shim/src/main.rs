@@ -2,6 +2,7 @@
 //! their ends. One process per pod, one thread, no policy: its master says what to do.
 
 mod args;
+mod attributes;
 mod cleanup;
 mod clock;
 mod container;
@@ -26,6 +27,14 @@ use std::process::ExitCode;
 use args::{Action, Args};
 
 fn main() -> ExitCode {
+    // Nothing is open yet but what the daemon was started with, or meant.
+    peapod_sys::without_inherited_descriptors(run).unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "containerd-shim-peapod-v1: can't close inherited descriptors: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> ExitCode {
     let mut words = std::env::args_os();
     if words.next().is_some_and(|name| name == init::NAME) {
         return init::run();

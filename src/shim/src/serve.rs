@@ -15,6 +15,7 @@ use ttrpc::asynchronous::Server;
 use ttrpc::asynchronous::transport::Listener;
 
 use crate::args::Args;
+use crate::attributes;
 use crate::core::Core;
 use crate::log;
 use crate::runtime::Sealed;
@@ -25,6 +26,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     log::open(&args.bundle, &args.id);
+    attributes::reset();
     detach()?;
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,5 +1,6 @@
 //! The only room with `unsafe`: what nix and rustix lack, behind functions that can't be misused.
 
+mod attributes;
 mod bounds;
 mod clock;
 mod fail;
@@ -9,6 +10,9 @@ mod seccomp;
 mod spawn;
 mod tree;
 
+pub use attributes::{
+    default_signals, keep_descriptors_from_children, reset_attributes, without_inherited_descriptors,
+};
 pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;

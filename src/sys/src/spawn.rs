@@ -240,6 +240,8 @@ mod shared {
                     return *libc::__errno_location();
                 }
             }
+            // Others of ours are closed anyway; these are what we were started with ourselves. Before Linux 5.11 they are left.
+            libc::syscall(libc::SYS_close_range, libc::STDERR_FILENO + 1, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if libc::chdir(order.dir) == 0 {
                 libc::execve(order.path, order.argv, order.envp);
             }

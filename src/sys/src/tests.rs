@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
-use super::{Born, Program, boottime_ns, make_read_only, send_signal};
+use super::{Born, Program, boottime_ns, make_read_only, reset_attributes, send_signal};
 
 #[test]
 fn boottime_goes_on() {
@@ -36,6 +36,42 @@ fn real_time_signals_arrive() {
     send_signal(&pidfd, 37).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(37));
     assert_eq!(send_signal(&pidfd, 37).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+}
+
+/// Needs root. Those of a thread alone are changed, so that other tests are left alone.
+#[test]
+fn a_process_gets_the_attributes_of_the_first_one() {
+    fn read(name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/thread-self/{name}")).unwrap()
+    }
+    let scheduling = || {
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        (fields[16].to_owned(), fields[38].to_owned())
+    };
+    let processors = || {
+        let status = read("status");
+        status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap().to_owned()
+    };
+    std::thread::spawn(move || {
+        let all = processors();
+        rustix::process::setpriority_process(None, 7).unwrap();
+        let mut first = rustix::thread::CpuSet::new();
+        first.set(0);
+        rustix::thread::sched_setaffinity(None, &first).unwrap();
+        nix::sys::signal::SigSet::from(nix::sys::signal::Signal::SIGUSR2).thread_block().unwrap();
+        // SAFETY: numbers alone.
+        assert!(unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) } >= 0);
+        assert_eq!((scheduling().0.as_str(), read("personality").as_str()), ("7", "00040000\n"));
+        let mut failed = Vec::new();
+        reset_attributes(|name, error| failed.push((name, error.to_string())));
+        assert_eq!(failed, []);
+        assert_eq!(scheduling(), ("0".to_owned(), "0".to_owned()));
+        assert_eq!((processors(), read("personality").as_str()), (all, "00000000\n"));
+        assert!(read("status").contains("SigBlk:\t0000000000000000"));
+    })
+    .join()
+    .unwrap();
 }
 
 /// A shell's script, its directory `/`, one variable; standard input is a pipe that this answers the other end of.
