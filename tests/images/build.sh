@@ -65,6 +65,8 @@ prepare() {
     [ "$dir/nnp" -nt "$here/nnp.c" ] || gcc -Os -static -s -o "$dir/nnp" "$here/nnp.c"
     [ "$dir/pause" -nt "$here/pause.c" ] || gcc -Os -static -s -o "$dir/pause" "$here/pause.c"
     [ "$dir/udpecho" -nt "$here/udpecho.c" ] || gcc -Os -static -s -o "$dir/udpecho" "$here/udpecho.c"
+    [ "$dir/attack" -nt "$here/attack.c" ] ||
+        gcc -Os -static -nostdlib -fno-stack-protector -fno-builtin -s -o "$dir/attack" "$here/attack.c"
     [ -d "$dir/shell" ] || shell_root
     [ -d "$dir/nginx" ] || nginx_root
     rm -rf "$dir/unpacked"

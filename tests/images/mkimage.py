@@ -27,7 +27,7 @@ STAGING = 'k8s-staging-cri-tools/'
 
 
 class Inputs:
-    """The folder that build.sh filled: shell/ and nginx/ (roots), pause, nnp, udpecho (programs), applets (a list)."""
+    """The folder that build.sh filled: shell/ and nginx/ (roots), pause, nnp, udpecho, attack (programs), applets (a list)."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -122,6 +122,11 @@ def tests(reg, inputs):
           'StopSignal': 'SIGUSR1', 'User': '1000:1001', 'Labels': {'peapod.test': 'label'}})
     image('udp', [base, one_file('bin/udpecho', inputs.program('udpecho'), mode=0o755)],
           {'Env': [PATH], 'Cmd': ['udpecho', '7000']})
+    # Whatever dynamic program of the node is executed in this one, its own loader runs: the OCI runtime's too.
+    attack = (Layer().dir('dev').dir('proc').dir('sys').dir('etc').dir('tmp', 0o1777)
+              .file('attack', inputs.program('attack'), 0o755).symlink('probe', '/proc/self/exe'))
+    attack.file('lib64/ld-linux-x86-64.so.2', inputs.program('attack'), 0o755)
+    image('attack', [attack.done()], {'Env': [PATH], 'Cmd': ['/proc/self/exe', 'exe', 'hold']})
     many = [one_file(f'many/{i}', str(i)) for i in range(60)]
     image('many', [base, *many])
     # One of each way out of an image's root; nothing of it may ever appear.

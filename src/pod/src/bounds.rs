@@ -10,3 +10,8 @@ pub(crate) const POD_FILES_KIB: u64 = 4 << 10;
 pub(crate) const POD_FILES_INODES: u64 = 16;
 /// Bytes that are read of the node's own hosts and resolv.conf.
 pub(crate) const NODE_FILE_BYTES: u64 = 1 << 20;
+/// Bytes of an OCI runtime's file that are searched for the sign that it looks whether it is sealed, once per daemon and version of it. The
+/// largest runtimes, with everything built in, have 50 million.
+pub(crate) const RUNTIME_BYTES: u64 = 64 << 20;
+/// Shims that wait to be started. Each is a RunPodSandbox that goes on, and one start takes a millisecond.
+pub(crate) const SHIM_STARTS: usize = 256;

@@ -80,7 +80,8 @@ impl Pods {
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
         let shims =
             hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
-        let launcher = Launcher::new(config.shim.clone(), shims).await.map_err(|source| OpenError::Node {
+        let launcher = Launcher::new(config.shim.clone(), shims, config.run_root.join("s")).await;
+        let launcher = launcher.map_err(|source| OpenError::Node {
             step: format!("can't put shims into cgroup {}", config.shim_cgroup),
             source,
         })?;

@@ -16,7 +16,7 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::{ContainerPhase, Ended, Loaded, PodPhase, PodState};
 use crate::sandbox::{self, SetUp};
-use crate::shim::{Foreign, Shim, ShimError};
+use crate::shim::{Foreign, Shim, ShimError, settle_old_copy};
 
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -157,6 +157,10 @@ async fn greet(
         ShimError::Foreign(foreign) => Lost::Foreign(foreign),
         error => Lost::Gone(error.into_error("greet the pod's shim")),
     })?;
+    let pid = hello.pid;
+    if let Err(error) = tokio::task::spawn_blocking(move || settle_old_copy(pid)).await {
+        tracing::warn!(%error, "whether the shim runs an older copy of its OCI runtime is not known");
+    }
     Ok((shim, hello.pid, hello.namespaces))
 }
 

@@ -13,6 +13,7 @@ use crate::events::Events;
 use crate::reaper::Reaper;
 use crate::runtime::{Call, Runtime, Sealed};
 use crate::sandbox::Sandbox;
+use crate::stdio::Null;
 
 /// Containers of one pod, ended ones included.
 const CONTAINERS: usize = 1024;
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) bundle: PathBuf,
     pub(crate) reaper: Reaper,
     pub(crate) sealed: Option<Sealed>,
+    pub(crate) null: Null,
     pub(crate) hierarchy: Hierarchy,
     pub(crate) events: Events,
     pub(crate) sandbox: Sandbox,
@@ -44,12 +46,13 @@ pub(crate) struct Place {
 }
 
 impl Core {
-    pub(crate) fn new(id: String, bundle: PathBuf, hierarchy: Hierarchy, sealed: Option<Sealed>) -> Self {
+    pub(crate) fn new(id: String, bundle: PathBuf, hierarchy: Hierarchy, sealed: Option<Sealed>, null: Null) -> Self {
         Self {
             id,
             bundle,
             hierarchy,
             sealed,
+            null,
             reaper: Reaper::default(),
             events: Events::new(),
             sandbox: Sandbox::default(),

@@ -14,6 +14,7 @@ mod fuzz;
 mod init;
 mod log;
 mod mount;
+mod read_only;
 mod reaper;
 mod runtime;
 mod sandbox;

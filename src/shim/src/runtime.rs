@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use peapod_shim_protocol::sealed::{ENV, NULL_ENV};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) use self::sealed::Sealed;
@@ -76,7 +77,7 @@ impl Runtime {
         let _words = Words(words);
         let sealed = core.sealed.as_ref().and_then(|sealed| sealed.of(&self.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&self.program));
-        command.arg0(&self.program);
+        command.arg0(&self.program).env_remove(ENV).env_remove(NULL_ENV);
         if !self.root.as_os_str().is_empty() {
             command.arg("--root").arg(&self.root);
         }

@@ -20,6 +20,7 @@ use crate::core::Core;
 use crate::log;
 use crate::runtime::Sealed;
 use crate::server::Service;
+use crate::stdio::Null;
 
 /// For the answer to who asked for the end to leave.
 const FAREWELL: Duration = Duration::from_millis(50);
@@ -31,7 +32,9 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("can't start: {error}"))?;
-    runtime.block_on(serve(Arc::new(Core::new(args.id.clone(), args.bundle.clone(), hierarchy, Sealed::from_env()))))
+    let null = Null::open().map_err(|error| format!("can't make a /dev/null for containers: {error}"))?;
+    let core = Core::new(args.id.clone(), args.bundle.clone(), hierarchy, Sealed::from_env(), null);
+    runtime.block_on(serve(Arc::new(core)))
 }
 
 /// The daemon may end; its terminal, group and children's parent are nothing to us.

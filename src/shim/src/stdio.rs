@@ -5,7 +5,9 @@ pub(crate) mod copy;
 pub(crate) mod cri_log;
 pub(crate) mod fifo;
 pub(crate) mod lines;
+mod null;
 pub(crate) mod plan;
 
 pub(crate) use cri_log::CriLog;
+pub(crate) use null::Null;
 pub(crate) use plan::Uris;

@@ -15,9 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Shim;
 use super::spawner::{self, Job};
-
-/// How many starts may wait for the thread.
-const QUEUE: usize = 256;
+use crate::bounds::SHIM_STARTS;
 
 /// Starts shims. Clones share the thread that does; it ends with the last one.
 #[derive(Clone, Debug)]
@@ -35,21 +33,23 @@ pub(crate) struct Launched {
 }
 
 impl Launcher {
-    /// Of shims that live in that group.
-    pub(crate) async fn new(binary: PathBuf, group: Cgroup) -> io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel(QUEUE);
-        let (children, born) = mpsc::channel(QUEUE);
-        spawner::start(binary, group, inbox, children).await?;
+    /// Of shims that live in that group. `sockets`: the directory of their sockets.
+    pub(crate) async fn new(binary: PathBuf, group: Cgroup, sockets: PathBuf) -> io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel(SHIM_STARTS);
+        let (children, born) = mpsc::channel(SHIM_STARTS);
+        spawner::start(binary, group, sockets, inbox, children).await?;
         // Ends with the thread, which ends with the last launcher.
         tokio::spawn(reap(born));
         Ok(Self { jobs })
     }
 
-    /// Starts a pod's shim on a socket that is listening before the shim exists, so that nothing has to be awaited.
+    /// Starts a pod's shim on a socket that is listening, and connected to, before the shim exists: so nothing has to be awaited, and once
+    /// there is a shim nothing can fail any more.
     pub(crate) async fn launch(&self, pod: &str, bundle: &Path, runtime: &Path, socket: &Path) -> io::Result<Launched> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         fail_point("shim-socket");
+        let shim = Shim::connect(socket).await?;
         let (answer, started) = oneshot::channel();
         let (pod, bundle, runtime) = (pod.to_owned(), bundle.to_path_buf(), runtime.to_path_buf());
         let gone = || io::Error::other("the shim-spawner thread ended");
@@ -57,7 +57,7 @@ impl Launcher {
         self.jobs.send(job).await.map_err(|_| gone())?;
         let pid = started.await.map_err(|_| gone())??;
         fail_point("shim-started");
-        Ok(Launched { shim: Shim::connect(socket).await?, pid })
+        Ok(Launched { shim, pid })
     }
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod error;
 mod launch;
+mod old_copy;
 mod sealed;
 mod spawner;
 mod version;
@@ -10,4 +11,5 @@ mod version;
 pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState, Tmpfs};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};
+pub(crate) use old_copy::settle as settle_old_copy;
 pub(crate) use version::Foreign;

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use peapod_cgroup::{Cgroup, Nursery};
 use peapod_shim_protocol::sealed;
 use peapod_sys::{Born, Program};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use tokio::sync::{mpsc, oneshot};
 
-use super::sealed::Copies;
+use super::sealed::Views;
 
 /// A shim to be started.
 #[derive(Debug)]
@@ -32,13 +33,14 @@ pub(super) struct Job {
 struct Spawner {
     binary: PathBuf,
     nursery: Nursery,
-    copies: Copies,
+    views: Views,
 }
 
 /// Starts the thread, whose children are born in that group; their pidfds go to `children`. It ends when nobody can send jobs any more.
 pub(super) async fn start(
     binary: PathBuf,
     group: Cgroup,
+    sockets: PathBuf,
     mut jobs: mpsc::Receiver<Job>,
     children: mpsc::Sender<OwnedFd>,
 ) -> io::Result<()> {
@@ -55,17 +57,24 @@ pub(super) async fn start(
         if ready.send(Ok(())).is_err() {
             return;
         }
-        let mut spawner = Spawner { binary, nursery, copies: Copies::default() };
+        let mut spawner = Spawner { binary, nursery, views: Views::new(sockets) };
         while let Some(job) = jobs.blocking_recv() {
-            let started = spawner.spawn(&job).map(|Born { pid, pidfd, .. }| {
-                // An end that nobody waits for would stay in the process table. The receiver outlives this.
-                let _ = children.blocking_send(pidfd);
-                pid
-            });
+            let started = spawner.spawn(&job);
             // Now the shim alone has it: when that ends, nobody waits on it.
             drop(job.socket);
-            // Nobody waits any more: the child, if there is one, sees its socket closed and ends.
-            let _ = job.answer.send(started);
+            let (born, outcome) = match started {
+                Ok(Born { pid, pidfd, .. }) => (Some(pidfd), Ok(pid)),
+                Err(error) => (None, Err(error)),
+            };
+            let heard = job.answer.send(outcome).is_ok();
+            if let Some(pidfd) = born {
+                if !heard {
+                    // Nobody waits any more, so nobody would ever end it. One that has ended is fine.
+                    let _ = peapod_sys::send_signal(&pidfd, Signal::KILL.as_raw());
+                }
+                // An end that nobody waits for would stay in the process table. The receiver outlives this.
+                let _ = children.blocking_send(pidfd);
+            }
         }
     })?;
     entered.await.map_err(|_| io::Error::other("the shim-spawner thread ended"))??;
@@ -77,12 +86,21 @@ impl Spawner {
         let words =
             [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
         let words = words.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
-        let env = [("PATH", std::env::var_os("PATH")), (sealed::ENV, self.copies.find(&job.runtime))];
+        let env = [
+            ("PATH", std::env::var_os("PATH")),
+            (sealed::ENV, self.views.find(&job.runtime)),
+            (sealed::NULL_ENV, self.views.null()),
+        ];
         let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));
         let program = Program::new(&self.binary, words, env, &job.bundle)?;
         let born = program.spawn(job.socket.as_fd(), self.nursery.dir()?)?;
-        if !born.placed {
-            self.nursery.adopt(born.pid)?;
+        if !born.placed
+            && let Err(error) = self.nursery.adopt(born.pid)
+        {
+            // No record leads to it, so it goes at once. Both fail only for one that is gone.
+            let _ = peapod_sys::send_signal(&born, Signal::KILL.as_raw());
+            let _ = waitid(WaitId::PidFd(born.as_fd()), WaitIdOptions::EXITED);
+            return Err(error.into());
         }
         Ok(born)
     }

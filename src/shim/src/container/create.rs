@@ -81,7 +81,7 @@ pub(crate) struct Parts {
 }
 
 async fn run(core: &Arc<Core>, request: &Request) -> Result<(Ours, Option<std::os::fd::OwnedFd>), Error> {
-    let streams = request.uris.open()?;
+    let streams = request.uris.open(&core.null)?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
     let pid_file = process::pid_file(&request.bundle);
     let mut args =

@@ -121,7 +121,7 @@ impl Container {
         let (process_file, pid_file) = (file("json"), file("pid"));
         let _files = Files([&process_file, &pid_file]);
         record::write(&process_file, &exec.process)?;
-        let mut streams = exec.uris.open()?;
+        let mut streams = exec.uris.open(&core.null)?;
         let socket = if exec.uris.terminal {
             Some(ConsoleSocket::bind(&self.bundle, &format!("exec-{}.sock", exec.id))?)
         } else {
@@ -140,22 +140,23 @@ impl Container {
         let pid = read_pid(&pid_file)?;
         let ended = expectation.claim(pid);
         process::share_oom_score(self.pid, pid);
+        self.note_process(exec, pid);
         let mut pumps = None;
         if let Some(socket) = &socket {
-            let terminal = socket.receive().await?;
-            pumps = Some(streams.ours.pump_terminal(&terminal)?);
+            let connected = match socket.receive().await {
+                Ok(terminal) => streams.ours.pump_terminal(&terminal).map(|pumps| (terminal, pumps)),
+                Err(error) => Err(error),
+            };
+            let (terminal, ends) = connected.inspect_err(|_| {
+                // It runs, and nobody will know of it.
+                if let Err(error) = self.kill_exec(exec, signal::SIGKILL.unsigned_abs(), true) {
+                    log::warn("a command can't be killed", &[("container", &self.id), ("error", &error)]);
+                }
+            })?;
+            pumps = Some(ends);
             lock(&exec.state).terminal = Some(terminal);
         }
-        {
-            let mut state = lock(&exec.state);
-            state.pid = pid;
-            // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
-            let containers = process::session(self.pid);
-            state.session = process::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
-            // One that has ended already needs no handle.
-            state.pidfd = process::open(pid).ok();
-            state.stdin = streams.ours.stdin;
-        }
+        lock(&exec.state).stdin = streams.ours.stdin;
         let waited_for = exec.clone();
         tokio::spawn(async move {
             if let Ok(ended) = ended.await {
@@ -175,6 +176,17 @@ impl Container {
             log::warn("a command can't be killed", &[("container", &self.id), ("error", &error)]);
         }
         Ok(pid)
+    }
+
+    /// It runs, with that number.
+    fn note_process(&self, exec: &Exec, pid: u32) {
+        let mut state = lock(&exec.state);
+        state.pid = pid;
+        // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
+        let containers = process::session(self.pid);
+        state.session = process::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
+        // One that has ended already needs no handle.
+        state.pidfd = process::open(pid).ok();
     }
 }
 

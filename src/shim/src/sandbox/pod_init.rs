@@ -12,8 +12,6 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns, unshare};
 use peapod_shim_protocol::extension::InitExited;
 use peapod_shim_protocol::extension::event::Kind;
-use rustix::fs::CWD;
-use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
@@ -25,6 +23,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::init;
 use crate::log;
+use crate::read_only;
 use crate::reaper::Ended;
 use crate::stdio::copy;
 
@@ -126,7 +125,9 @@ async fn watch_end(core: Arc<Core>, init: Arc<PodInit>, ended: oneshot::Receiver
 /// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs meanwhile: the shim
 /// has one thread. It must be this one, as the child is to die with it.
 fn spawn(core: &Core, order: OwnedFd, answer: OwnedFd) -> Result<(u32, oneshot::Receiver<Ended>), Error> {
-    let exe = read_only_exe().map_err(failed("make a read-only mount of the shim's binary"))?;
+    // A process with rights over pod init could open its binary through `/proc/1/exe`.
+    let exe =
+        read_only::open(Path::new("/proc/self/exe")).map_err(failed("make a read-only mount of the shim's binary"))?;
     let own = File::open("/proc/self/ns/pid").map_err(failed("open our PID namespace"))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", exe.as_raw_fd()));
     command.arg0(init::NAME).env_clear().current_dir(&core.bundle);
@@ -136,14 +137,6 @@ fn spawn(core: &Core, order: OwnedFd, answer: OwnedFd) -> Result<(u32, oneshot::
     let back = setns(own, CloneFlags::CLONE_NEWPID).map_err(failed("go back to our PID namespace"));
     let spawned = spawned.map_err(failed("start it"))?;
     back.map(|()| spawned)
-}
-
-/// A process with rights over pod init could open its binary through `/proc/1/exe`; not for writing, if it lies on a read-only mount.
-fn read_only_exe() -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let exe = open_tree(CWD, Path::new("/proc/self/exe"), flags)?;
-    peapod_sys::make_read_only(&exe)?;
-    Ok(exe)
 }
 
 async fn read_answer(answer: OwnedFd) -> io::Result<String> {

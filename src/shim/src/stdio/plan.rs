@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::JoinHandle;
 
 use super::copy::{self, SharedLog, Sink};
-use super::{CriLog, fifo};
+use super::{CriLog, Null, fifo};
 use crate::error::Error;
 
 /// As the master gave them.
@@ -50,7 +50,7 @@ pub(crate) struct Ours {
 
 impl Uris {
     /// Opens everything. An error leaves nothing but an empty log file.
-    pub(crate) fn open(&self) -> Result<Streams, Error> {
+    pub(crate) fn open(&self, null: &Null) -> Result<Streams, Error> {
         let stdout = output("stdout", &self.stdout)?;
         let stderr = output("stderr", &self.stderr)?;
         let mut ours = Ours::default();
@@ -67,21 +67,21 @@ impl Uris {
             ours.log = Some(Arc::new(Mutex::new(log)));
         }
         if self.terminal {
-            return self.open_terminal(&stdout, ours);
+            return self.open_terminal(&stdout, ours, null);
         }
         let stdin = if self.stdin.is_empty() {
-            Stdio::null()
+            nothing(null)?
         } else {
             let (theirs, keep) = fifo::for_reading(Path::new(&self.stdin))?;
             ours.stdin = Some(keep);
             theirs.into()
         };
         let [out, err] = &mut ours.pipes;
-        let process = [stdin, end(&stdout, out)?, end(&stderr, err)?];
+        let process = [stdin, end(&stdout, out, null)?, end(&stderr, err, null)?];
         Ok(Streams { process, ours })
     }
 
-    fn open_terminal(&self, stdout: &Output, mut ours: Ours) -> Result<Streams, Error> {
+    fn open_terminal(&self, stdout: &Output, mut ours: Ours, null: &Null) -> Result<Streams, Error> {
         if let Output::Fifo(path) = stdout {
             ours.terminal_out = Some(fifo::for_writing(path)?);
         }
@@ -89,7 +89,7 @@ impl Uris {
             let (_, keep) = fifo::for_reading(Path::new(&self.stdin))?;
             ours.stdin = Some(keep);
         }
-        Ok(Streams { process: [Stdio::null(), Stdio::null(), Stdio::null()], ours })
+        Ok(Streams { process: [nothing(null)?, nothing(null)?, nothing(null)?], ours })
     }
 }
 
@@ -150,10 +150,14 @@ fn output(field: &'static str, uri: &str) -> Result<Output, Error> {
     Ok(if log { Output::Log(path.into()) } else { Output::Fifo(path.into()) })
 }
 
+fn nothing(null: &Null) -> Result<Stdio, Error> {
+    null.stream().map_err(Error::io("open", Path::new("/dev/null")))
+}
+
 /// The process's end of an output.
-fn end(output: &Output, ours: &mut Option<OwnedFd>) -> Result<Stdio, Error> {
+fn end(output: &Output, ours: &mut Option<OwnedFd>, null: &Null) -> Result<Stdio, Error> {
     Ok(match output {
-        Output::Null => Stdio::null(),
+        Output::Null => nothing(null)?,
         Output::Fifo(path) => fifo::for_writing(path)?.into(),
         Output::Log(path) => {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
