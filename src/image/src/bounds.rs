@@ -54,6 +54,16 @@ pub(crate) const PROGRESS_TIME_MAX: Duration = Duration::from_secs(16);
 /// Bytes a second that are progress: a modem's. Slower transfers make way for those that wait, and go on later.
 pub(crate) const PROGRESS_RATE: u64 = 16 << 10;
 
+/// Names of one image. A registry may lead to the same image by another manifest each time it is asked.
+pub(crate) const IMAGE_NAMES: usize = 256;
+/// Bytes of partial blobs of pulls that nobody runs any more; default of `image.max_partial_bytes`.
+pub(crate) const PARTIAL_BYTES: u64 = 4 << 30;
+/// Age of partial blobs that nobody has resumed; default of `image.keep_partial`.
+pub(crate) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often partial blobs are looked at while the daemon runs.
+pub(crate) const PARTIAL_LOOK: Duration = Duration::from_secs(10 * 60);
+/// For how long a layer that was looked at entry by entry is not looked at again when its image is pulled again.
+pub(crate) const LOOKED_AT: Duration = Duration::from_secs(60);
 /// Bytes of a hosts.toml; a long one has some KiB.
 pub(crate) const HOSTS_FILE_BYTES: usize = 32 << 10;
 /// HTTP clients, one for each way of connecting that hosts.toml describes; beyond it the cache starts over.

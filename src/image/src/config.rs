@@ -1,5 +1,6 @@
 //! What the daemon's configuration says about images.
 
+use crate::bounds::{PARTIAL_AGE, PARTIAL_BYTES};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,8 +29,10 @@ pub struct Config {
     pub retries: u32,
     /// How long a host that could not be reached is tried last.
     pub host_cooldown: Duration,
-    /// Partial blobs that nobody has resumed for this long are dropped at start.
+    /// Partial blobs that nobody has resumed for this long are dropped.
     pub keep_partial: Duration,
+    /// Bytes of partial blobs that nobody transfers; beyond it the oldest are dropped.
+    pub max_partial_bytes: u64,
 }
 
 impl Config {
@@ -49,7 +52,8 @@ impl Config {
             request_timeout: Duration::from_secs(60),
             retries: 3,
             host_cooldown: Duration::from_secs(30),
-            keep_partial: Duration::from_secs(24 * 60 * 60),
+            keep_partial: PARTIAL_AGE,
+            max_partial_bytes: PARTIAL_BYTES,
         }
     }
 }

@@ -198,7 +198,7 @@ pub enum RemoveError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SettleError {
     /// It can't be looked at now.
-    #[error("layer {layer} can't be looked at after the node went down: {source}; try again")]
+    #[error("layer {layer} can't be looked at: {source}; try again")]
     Look {
         /// Its chain id.
         layer: Digest,
@@ -222,6 +222,12 @@ pub enum LeaseError {
     /// There is no such image (any more).
     #[error("image {image} is not here: pull it first")]
     NotFound {
+        /// The id that was asked for.
+        image: String,
+    },
+    /// A layer of it is gone from the disk.
+    #[error("image {image} is damaged: a layer of it is gone from the disk; pull it again")]
+    Lost {
         /// The id that was asked for.
         image: String,
     },

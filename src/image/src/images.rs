@@ -38,6 +38,7 @@ impl Images {
         store.load().await?;
         store.begin().await?;
         open::tidy(&store).await?;
+        tokio::spawn(store.fetcher.keep_in_bounds());
         store.sweep_soon();
         Ok(Self { store })
     }
@@ -114,11 +115,14 @@ impl Images {
         let found = self.store.db.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;
         let layers = self.store.layers_dir();
-        let mut lower_dirs: Vec<_> = shorts.iter().map(|short| layers.join(short).join("diff")).collect();
-        if lower_dirs.is_empty() {
-            lower_dirs.push(layers.join(open::EMPTY).join("diff"));
+        let rootfs = tokio::task::spawn_blocking(move || open::rootfs(&layers, shorts)).await;
+        match rootfs.unwrap_or_else(|_| Err(Vec::new())) {
+            Ok(rootfs) => Ok(rootfs),
+            Err(gone) => {
+                self.store.lose(gone).await?;
+                Err(LeaseError::Lost { image: image.to_string() })
+            }
         }
-        Ok(Rootfs { lower_dirs })
     }
 
     /// Gives `holder`'s lease back. Giving back what is not held is fine.

@@ -1,14 +1,15 @@
 //! Making the directories, and clearing away what a killed process left in them.
 
 use crate::error::OpenError;
+use crate::model::Rootfs;
 use crate::records;
+use crate::records::doubt;
 use crate::store::{Store, remove_all};
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 /// The layer of images that have none: an overlay needs something below.
 pub(crate) const EMPTY: &str = "empty";
@@ -16,13 +17,19 @@ pub(crate) const EMPTY: &str = "empty";
 /// What nobody knows of any more is listed before the first pull can make anything, and removed in the background:
 /// a large tree must not hold up the start.
 pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
-    let known: HashSet<String> = store.db.read(records::directories).await?.into_iter().collect();
-    let (root, keep) = (store.config.state_root.clone(), store.config.keep_partial);
-    let listing = tokio::task::spawn_blocking(move || prepare(&root, &known, keep));
-    let leftover = listing.await.map_err(|error| OpenError::Directory {
+    let boot_id = store.config.boot_id.clone();
+    let (known, retired) =
+        store.db.write(move |tx| Ok((records::directories(tx)?, doubt::retired(tx, &boot_id)?))).await?;
+    let known: HashSet<String> = known.into_iter().collect();
+    let root = store.config.state_root.clone();
+    let listing = tokio::task::spawn_blocking(move || prepare(&root, &known, &retired.into_iter().collect()));
+    let Prepared { leftover, gone } = listing.await.map_err(|error| OpenError::Directory {
         path: store.config.state_root.clone(),
         source: io::Error::other(error),
     })??;
+    if !gone.is_empty() {
+        store.lose(gone).await?;
+    }
     if !leftover.is_empty() {
         tracing::info!(directories = leftover.len(), "clearing away what an earlier run left half made");
         tokio::spawn(remove_all(leftover));
@@ -30,8 +37,41 @@ pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes the directories; answers with what is in them and nobody knows of. Blocks.
-fn prepare(root: &Path, known: &HashSet<String>, keep: Duration) -> Result<Vec<PathBuf>, OpenError> {
+/// The directories of layers with which a container is made, top layer first; or those that are not there any more.
+/// Blocks for one look at each.
+pub(crate) fn rootfs(layers: &Path, shorts: Vec<String>) -> Result<Rootfs, Vec<String>> {
+    if shorts.is_empty() {
+        let empty = layers.join(EMPTY).join("diff");
+        // If it can't be made, the mount says so.
+        let _ = std::fs::create_dir_all(&empty);
+        return Ok(Rootfs { lower_dirs: vec![empty] });
+    }
+    let gone: Vec<String> = shorts.iter().filter(|short| !is_there(layers, short)).cloned().collect();
+    if !gone.is_empty() {
+        return Err(gone);
+    }
+    Ok(Rootfs { lower_dirs: shorts.into_iter().map(|short| layers.join(short).join("diff")).collect() })
+}
+
+/// False only where it certainly is not: a disk that fails now may answer later.
+fn is_there(layers: &Path, short: &str) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match std::fs::symlink_metadata(layers.join(short).join("diff")) {
+        Ok(found) => found.is_dir(),
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+    }
+}
+
+/// What is on disk, against what is known.
+struct Prepared {
+    /// Nobody knows of it.
+    leftover: Vec<PathBuf>,
+    /// Layers that are known and not there.
+    gone: Vec<String>,
+}
+
+/// Makes the directories, and looks into them. Blocks.
+fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> Result<Prepared, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Directory { path, source }
@@ -48,21 +88,17 @@ fn prepare(root: &Path, known: &HashSet<String>, keep: Duration) -> Result<Vec<P
     for entry in std::fs::read_dir(&layers).map_err(at(&layers))? {
         let entry = entry.map_err(at(&layers))?;
         let name = entry.file_name();
-        if !name.to_str().is_some_and(|name| name == EMPTY || known.contains(name)) {
+        if !name.to_str().is_some_and(|name| name == EMPTY || known.contains(name) || retired.contains(name)) {
             leftover.push(entry.path());
         }
     }
     for entry in std::fs::read_dir(&ingest).map_err(at(&ingest))? {
         let entry = entry.map_err(at(&ingest))?;
-        let partial = entry.path().extension().is_some_and(|extension| extension == "part");
-        if !partial || is_old(&entry, keep) {
+        // Partial blobs are `fetch`'s to keep or drop.
+        if entry.path().extension().is_none_or(|extension| extension != "part") {
             leftover.push(entry.path());
         }
     }
-    Ok(leftover)
-}
-
-fn is_old(entry: &std::fs::DirEntry, keep: Duration) -> bool {
-    let modified = entry.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > keep))
+    let gone = known.iter().filter(|short| !is_there(&layers, short)).cloned().collect();
+    Ok(Prepared { leftover, gone })
 }

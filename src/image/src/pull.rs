@@ -90,7 +90,7 @@ impl Pull {
 
     /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be damaged.
     async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
-        self.store.settle_image(id).await?;
+        self.store.look_at_image(id).await?;
         Ok(self.store.name(id.clone(), self.names(digest)).await?)
     }
 
@@ -108,7 +108,7 @@ impl Pull {
     async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let chains = chains(diff_ids);
         let hold = self.store.holds.hold(&chains);
-        self.store.settle_chains(&chains).await?;
+        self.store.look_at_chains(&chains).await?;
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;

@@ -5,6 +5,7 @@
 
 pub(crate) mod doubt;
 
+use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;
 use crate::digest::{Digest, chain_id};
 use crate::model::{Image, ImageConfig, ImageId};
@@ -13,8 +14,11 @@ use peapod_store::rusqlite::{self, Connection, OptionalExtension, Row, Transacti
 use std::collections::{BTreeMap, HashMap};
 
 /// The tables of this crate, for [`peapod_store::Database::open`].
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { room: "image", version: 1, sql: FIRST }, Migration { room: "image", version: 2, sql: doubt::SQL }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { room: "image", version: 1, sql: FIRST },
+    Migration { room: "image", version: 2, sql: doubt::SQL },
+    Migration { room: "image", version: 3, sql: BOUNDED },
+];
 
 const FIRST: &str = "
     CREATE TABLE layers (
@@ -41,6 +45,14 @@ const FIRST: &str = "
     );
     CREATE INDEX names_image ON names (image_id);
     CREATE TABLE leases (holder TEXT PRIMARY KEY, image_id TEXT NOT NULL, chain_id TEXT);
+    ";
+
+/// What earlier versions recorded without a bound: labels and annotations that are for show alone, and images that no
+/// kernel could run.
+const BOUNDED: &str = "
+    UPDATE images SET run = json_set(run, '$.labels', json('{}')) WHERE length(run) > 65536;
+    UPDATE images SET annotations = '{}' WHERE length(annotations) > 16384;
+    DELETE FROM images WHERE length(run) > 1048576;
     ";
 
 /// A name that leads to an image.
@@ -128,7 +140,9 @@ pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow
             name.is_digest,
         ))?;
     }
-    Ok(())
+    let old = "DELETE FROM names WHERE image_id = ?1 AND rowid NOT IN
+         (SELECT rowid FROM names WHERE image_id = ?1 ORDER BY rowid DESC LIMIT ?2)";
+    tx.prepare_cached(old)?.execute((image.as_str(), i64::try_from(IMAGE_NAMES).unwrap_or(i64::MAX))).map(drop)
 }
 
 /// Takes an image away with all its names.
@@ -181,6 +195,13 @@ pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, I
     statement.query_map([], |row| Ok((row.get(0)?, image_id(row, 1)?)))?.collect()
 }
 
+/// Layers whose directories are not there any more are lost, whatever was thought of them.
+pub(crate) fn lose(tx: &Transaction<'_>, shorts: &[String], now: i64) -> rusqlite::Result<()> {
+    let lost = "UPDATE layers SET state = ?1, lost_at = ?2 WHERE short = ?3 AND state != ?1";
+    let mut statement = tx.prepare_cached(lost)?;
+    shorts.iter().try_for_each(|short| statement.execute((doubt::LOST, now, short)).map(drop))
+}
+
 /// Which of these chains exist, and in which directory. A lost one does not.
 pub(crate) fn present(connection: &Connection, chains: &[Digest]) -> rusqlite::Result<HashMap<Digest, String>> {
     let mut statement = connection.prepare_cached("SELECT short FROM layers WHERE chain_id = ?1 AND state != 2")?;
@@ -220,8 +241,9 @@ pub(crate) fn sweep(tx: &Transaction<'_>, held: impl Fn(&Digest) -> bool) -> rus
     Ok(gone)
 }
 
-/// Everything that lists and statuses show. An image with a lost layer is not here.
-pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
+/// Everything that lists and statuses show. An image with a lost layer is not here. What `before` has of an image,
+/// whose id names its content, is not read again.
+pub(crate) fn load(connection: &Connection, before: &Catalog) -> rusqlite::Result<Catalog> {
     let mut names: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
     let mut statement =
         connection.prepare_cached("SELECT image_id, reference, digest FROM names ORDER BY reference")?;
@@ -240,13 +262,17 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
         .query_map([], |row| {
             let id = image_id(row, 0)?;
             let (repo_tags, repo_digests) = names.remove(id.as_str()).unwrap_or_default();
+            let (config, annotations) = match before.by_id(&id) {
+                Some(known) => (known.config.clone(), known.annotations.clone()),
+                None => (read_json::<StoredConfig>(row, 2)?.into(), read_json(row, 3)?),
+            };
             Ok(Image {
                 id,
                 repo_tags,
                 repo_digests,
                 size: row.get::<_, i64>(1)?.cast_unsigned().max(1),
-                config: read_json::<StoredConfig>(row, 2)?.into(),
-                annotations: read_json(row, 3)?,
+                config,
+                annotations,
                 pinned: false,
             })
         })?

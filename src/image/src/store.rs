@@ -18,9 +18,9 @@ use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 type Pulled = Result<Arc<Image>, PullError>;
@@ -41,6 +41,8 @@ pub(crate) struct Store {
     /// Some layers may be in doubt.
     pub(crate) doubts: AtomicBool,
     pub(crate) looks: Semaphore,
+    /// When a layer, by its directory, was last found whole.
+    pub(crate) looked: Mutex<HashMap<String, Instant>>,
     pub(crate) settling: Arc<Flights<crate::Digest, Result<(), SettleError>>>,
     /// Somebody asked for a sweep since the last one began.
     sweep_wanted: AtomicBool,
@@ -63,6 +65,7 @@ impl Store {
             pull_flights: Flights::new(),
             doubts: AtomicBool::new(false),
             looks: Semaphore::new(LOOKS),
+            looked: Mutex::default(),
             settling: Flights::new(),
             sweep_wanted: AtomicBool::new(false),
             sweeping: AtomicBool::new(false),
@@ -87,7 +90,7 @@ impl Store {
             let (value, number, catalog) = db
                 .write(move |tx| {
                     let value = change(tx)?;
-                    Ok((value, numbers.number(), records::load(tx)?))
+                    Ok((value, numbers.number(), records::load(tx, &numbers.get())?))
                 })
                 .await?;
             let catalog = Arc::new(catalog);

@@ -122,6 +122,9 @@ pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_imag
     config.connect_timeout = section.duration("connect_timeout", config.connect_timeout);
     config.stall_timeout = section.duration("stall_timeout", config.stall_timeout);
     config.request_timeout = section.duration("request_timeout", config.request_timeout);
+    config.keep_partial = section.duration("keep_partial", config.keep_partial);
+    let bytes = i64::try_from(config.max_partial_bytes).unwrap_or(i64::MAX);
+    config.max_partial_bytes = section.number("max_partial_bytes", bytes, 0..=i64::MAX).cast_unsigned();
     config.retries = u32::try_from(section.number("retries", i64::from(config.retries), 0..=20)).unwrap_or_default();
     section.finish();
     config

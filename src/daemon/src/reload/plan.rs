@@ -116,11 +116,12 @@ impl Plan {
 
     fn images(&mut self, old: &peapod_image::Config, new: peapod_image::Config) {
         let peapod_image::Config {
-            // Compared where it is written; the next three are no keys.
+            // Compared where it is written; the next two are no keys.
             state_root: _,
             boot_id: _,
             host_cooldown: _,
-            keep_partial: _,
+            keep_partial,
+            max_partial_bytes,
             hosts_dirs,
             default_registry,
             max_downloads,
@@ -138,6 +139,8 @@ impl Plan {
         self.keep("image.max_unpacks", &old.max_unpacks, &max_unpacks);
         self.keep("image.connect_timeout", &old.connect_timeout, &connect_timeout);
         self.keep("image.stall_timeout", &old.stall_timeout, &stall_timeout);
+        self.keep("image.keep_partial", &old.keep_partial, &keep_partial);
+        self.keep("image.max_partial_bytes", &old.max_partial_bytes, &max_partial_bytes);
     }
 
     fn network(&mut self, old: &peapod_network::Config, new: &peapod_network::Config) {

@@ -14,18 +14,21 @@ pub(crate) struct Claims {
 impl Claims {
     /// Waits until nobody else works on this blob. The same blob may be several layers of one image.
     pub(super) async fn claim(&self, digest: &Digest) -> Option<OwnedSemaphorePermit> {
-        let turn = {
-            let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
-            blobs.retain(|_, turn| turn.strong_count() > 0);
-            match blobs.get(digest).and_then(Weak::upgrade) {
-                Some(turn) => turn,
-                None => {
-                    let turn = Arc::new(Semaphore::new(1));
-                    blobs.insert(digest.clone(), Arc::downgrade(&turn));
-                    turn
-                }
-            }
-        };
-        turn.acquire_owned().await.ok()
+        self.turn(digest).acquire_owned().await.ok()
+    }
+
+    /// The same if nobody works on it now.
+    pub(super) fn try_claim(&self, digest: &Digest) -> Option<OwnedSemaphorePermit> {
+        self.turn(digest).try_acquire_owned().ok()
+    }
+
+    fn turn(&self, digest: &Digest) -> Arc<Semaphore> {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        blobs.retain(|_, turn| turn.strong_count() > 0);
+        blobs.get(digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turn = Arc::new(Semaphore::new(1));
+            blobs.insert(digest.clone(), Arc::downgrade(&turn));
+            turn
+        })
     }
 }

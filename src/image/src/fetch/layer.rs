@@ -3,8 +3,9 @@
 use super::claim::Claims;
 use super::download::Download;
 use super::gauge::{Growing, Permit, growing};
+use super::partial::{Keep, prune};
 use super::slots::Slots;
-use crate::bounds::STREAMED_LAYERS;
+use crate::bounds::{PARTIAL_LOOK, STREAMED_LAYERS};
 use crate::config::Config;
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
@@ -19,12 +20,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
     ingest: PathBuf,
-    claims: Claims,
+    claims: Arc<Claims>,
+    keep: Keep,
+    /// A pull is over: there may be a partial blob too many.
+    ended: Arc<Notify>,
     slots: Slots,
     /// Threads that may wait for bytes of a layer.
     streams: Semaphore,
@@ -45,11 +49,19 @@ pub(crate) struct Fresh {
     pub(crate) bytes: u64,
 }
 
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.ended.notify_one();
+    }
+}
+
 impl Fetcher {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             ingest: config.state_root.join("ingest"),
-            claims: Claims::default(),
+            claims: Arc::default(),
+            keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
+            ended: Arc::default(),
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
@@ -60,6 +72,8 @@ impl Fetcher {
     /// what an earlier pull left may be damaged.
     pub(crate) async fn fetch(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
         let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
+        // Dropped after the claim.
+        let _ended = Ended(Arc::clone(&self.ended));
         let _claim = self.claims.claim(&blob.digest).await.ok_or_else(cancelled)?;
         match self.attempt(session, blob, diff_id).await {
             Err(PullError::Digest { found, .. }) => {
@@ -67,6 +81,21 @@ impl Fetcher {
                 self.attempt(session, blob, diff_id).await
             }
             other => other,
+        }
+    }
+
+    /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
+    pub(crate) fn keep_in_bounds(&self) -> impl Future<Output = ()> + use<> {
+        let (ingest, claims, keep, ended) =
+            (self.ingest.clone(), Arc::downgrade(&self.claims), self.keep, Arc::clone(&self.ended));
+        async move {
+            while let Some(claims) = claims.upgrade() {
+                let own = ingest.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || prune(&own, &claims, keep)).await {
+                    tracing::warn!(%error, path = %ingest.display(), "partial blobs can't be listed");
+                }
+                let _ = tokio::time::timeout(PARTIAL_LOOK, ended.notified()).await;
+            }
         }
     }
 
@@ -142,8 +171,8 @@ impl Fetcher {
     }
 
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
-    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next read, ends
-    /// and removes what it made.
+    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next read,
+    /// ends and removes what it made.
     async fn unpack(&self, reader: Growing) -> Result<(Unpacked, Scratch), UnpackFailure> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let ingest = self.ingest.clone();
@@ -158,6 +187,15 @@ impl Fetcher {
             Ok((unpacked, dir))
         });
         work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
+    }
+}
+
+/// Tells when it is dropped.
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -205,7 +243,7 @@ async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
     work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-fn forget(path: &Path) {
+pub(super) fn forget(path: &Path) {
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {

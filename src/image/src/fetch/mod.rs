@@ -7,6 +7,7 @@ mod claim;
 mod download;
 mod gauge;
 mod layer;
+mod partial;
 mod slots;
 
 pub(crate) use layer::{Fetcher, Fresh};

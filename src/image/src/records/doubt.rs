@@ -12,6 +12,24 @@ pub(super) const LOST: i64 = 2;
 const IN_DOUBT: i64 = 1;
 const WHOLE: i64 = 0;
 
+/// Which layers are to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those of which nobody knows whether they are whole.
+    InDoubt,
+    /// Those that are taken for whole.
+    Whole,
+}
+
+impl Which {
+    fn state(self) -> i64 {
+        match self {
+            Self::InDoubt => IN_DOUBT,
+            Self::Whole => WHOLE,
+        }
+    }
+}
+
 /// The second migration of this room.
 pub(super) const SQL: &str = "
     ALTER TABLE layers ADD COLUMN print TEXT;
@@ -32,6 +50,8 @@ pub(crate) struct Doubt {
     pub(crate) short: String,
     /// What was found when it was made; none in records of before there were prints.
     pub(crate) print: Option<String>,
+    /// What was thought of it.
+    pub(crate) which: Which,
 }
 
 /// A daemon begins in this boot. If another one ran when the node went down, all layers are in doubt. Answers how many are.
@@ -51,34 +71,38 @@ pub(crate) fn end(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute("DELETE FROM marks WHERE name = 'running'", []).map(drop)
 }
 
-/// All layers in doubt.
-pub(crate) fn all(connection: &Connection) -> rusqlite::Result<Vec<Doubt>> {
+/// All such layers.
+pub(crate) fn all(connection: &Connection, which: Which) -> rusqlite::Result<Vec<Doubt>> {
     let mut statement =
         connection.prepare("SELECT chain_id, short, print FROM layers WHERE state = ?1 ORDER BY rowid")?;
-    read(&mut statement, [IN_DOUBT])
+    read(&mut statement, which, [which.state()])
 }
 
 /// Those of an image.
-pub(crate) fn of_image(connection: &Connection, image: &ImageId) -> rusqlite::Result<Vec<Doubt>> {
+pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -> rusqlite::Result<Vec<Doubt>> {
     let mut statement = connection.prepare_cached(
         "WITH RECURSIVE used (chain) AS (
             SELECT chain_id FROM images WHERE id = ?2
             UNION SELECT parent FROM layers JOIN used ON layers.chain_id = used.chain WHERE parent IS NOT NULL)
          SELECT chain_id, short, print FROM layers WHERE state = ?1 AND chain_id IN (SELECT chain FROM used)",
     )?;
-    read(&mut statement, (IN_DOUBT, image.as_str()))
+    read(&mut statement, which, (which.state(), image.as_str()))
 }
 
 /// Those of these chains.
-pub(crate) fn of_chains(connection: &Connection, chains: &[Digest]) -> rusqlite::Result<Vec<Doubt>> {
-    let mut doubts = all(connection)?;
+pub(crate) fn of_chains(connection: &Connection, which: Which, chains: &[Digest]) -> rusqlite::Result<Vec<Doubt>> {
+    let mut doubts = all(connection, which)?;
     doubts.retain(|doubt| chains.contains(&doubt.chain));
     Ok(doubts)
 }
 
-fn read(statement: &mut rusqlite::Statement<'_>, parameters: impl rusqlite::Params) -> rusqlite::Result<Vec<Doubt>> {
+fn read(
+    statement: &mut rusqlite::Statement<'_>,
+    which: Which,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<Doubt>> {
     let rows = statement.query_map(parameters, |row| {
-        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, print: row.get(2)? })
+        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, print: row.get(2)?, which })
     })?;
     rows.collect()
 }
@@ -87,8 +111,32 @@ fn read(statement: &mut rusqlite::Statement<'_>, parameters: impl rusqlite::Para
 pub(crate) fn settle(tx: &Transaction<'_>, doubt: &Doubt, whole: bool, now: i64) -> rusqlite::Result<()> {
     let (state, lost_at) = if whole { (WHOLE, None) } else { (LOST, Some(now)) };
     tx.prepare_cached("UPDATE layers SET state = ?1, lost_at = ?2 WHERE chain_id = ?3 AND short = ?4 AND state = ?5")?
-        .execute((state, lost_at, doubt.chain.as_str(), &doubt.short, IN_DOUBT))
+        .execute((state, lost_at, doubt.chain.as_str(), &doubt.short, doubt.which.state()))
         .map(drop)
+}
+
+/// Whether a container may have this layer mounted.
+pub(crate) fn is_used(connection: &Connection, chain: &Digest) -> rusqlite::Result<bool> {
+    let query = "WITH RECURSIVE above (chain) AS (
+            SELECT ?1 UNION SELECT layers.chain_id FROM layers JOIN above ON layers.parent = above.chain)
+         SELECT count(*) FROM leases WHERE chain_id IN (SELECT chain FROM above)";
+    connection.prepare_cached(query)?.query_row([chain.as_str()], |row| row.get::<_, i64>(0)).map(|count| count > 0)
+}
+
+/// How marks begin of directories that are damaged, and that containers of this boot use nevertheless.
+const RETIRED: &str = "retired:";
+
+/// Keeps a damaged directory until the node comes up again.
+pub(crate) fn retire(tx: &Transaction<'_>, short: &str, boot_id: &str) -> rusqlite::Result<()> {
+    tx.execute("INSERT OR REPLACE INTO marks VALUES (?1, ?2)", (format!("{RETIRED}{short}"), boot_id)).map(drop)
+}
+
+/// The directories that are kept so; those of another boot are forgotten.
+pub(crate) fn retired(tx: &Transaction<'_>, boot_id: &str) -> rusqlite::Result<Vec<String>> {
+    tx.execute("DELETE FROM marks WHERE substr(name, 1, 8) = ?1 AND value != ?2", (RETIRED, boot_id))?;
+    tx.prepare("SELECT substr(name, 9) FROM marks WHERE substr(name, 1, 8) = ?1")?
+        .query_map([RETIRED], |row| row.get(0))?
+        .collect()
 }
 
 /// Whether the chain that ends with this layer has a lost one in it.
