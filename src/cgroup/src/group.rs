@@ -181,6 +181,10 @@ impl Cgroup {
         first
     }
 
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// Its directory in the tree with that controller.
     pub(crate) fn dir(&self, controller: &str) -> Option<PathBuf> {
         self.inner.tree(controller).map(|tree| self.below(&tree.dir))

@@ -22,6 +22,10 @@ pub(crate) struct Table {
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there, its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
     pub(crate) stats: fn(&Cgroup) -> Result<Stats, GroupError>,
+    /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
+    pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
+    /// See [`Cgroup::held_memory`].
+    pub(crate) held_memory: fn(&Cgroup) -> Result<Option<u64>, GroupError>,
     /// Makes a new group able to hold processes.
     pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
 }
@@ -35,6 +39,8 @@ pub(crate) static V2: Table = Table {
     nursery: v2::nursery,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
     stats: v2::stats,
+    limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
+    held_memory: v2::held_memory,
     // Controllers are the business of who sets limits: the runtimes enable them all the way down.
     prepare: |_| Ok(()),
 };
@@ -48,6 +54,14 @@ pub(crate) static V1: Table = Table {
     nursery: |group| group.enter_thread().map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", group::thread()),
     stats: v1::stats,
+    limits: || {
+        [
+            ("memory", "memory.memsw.limit_in_bytes", "-1"),
+            ("memory", "memory.limit_in_bytes", "-1"),
+            ("cpu", "cpu.cfs_quota_us", "-1"),
+        ]
+    },
+    held_memory: |_| Ok(None),
     prepare: v1::prepare,
 };
 
@@ -82,6 +96,15 @@ mod v2 {
     pub(super) fn nursery(group: &Cgroup) -> Result<Option<OwnedFd>, GroupError> {
         let dir = group.main_dir();
         Ok(Some(File::open(&dir).map_err(GroupError::of("open", &dir))?.into()))
+    }
+
+    /// Files are read again, and so are the kernel's caches.
+    pub(super) fn held_memory(group: &Cgroup) -> Result<Option<u64>, GroupError> {
+        let Some(usage) = group.number("memory", "memory.current")? else { return Ok(None) };
+        let memory = group.text("memory", "memory.stat")?;
+        let reclaimable = ["active_file", "inactive_file", "slab_reclaimable"];
+        let reclaimable = reclaimable.iter().filter_map(|key| files::field(&memory, key)).sum();
+        Ok(Some(usage.saturating_sub(reclaimable)))
     }
 
     pub(super) fn stats(group: &Cgroup) -> Result<Stats, GroupError> {
