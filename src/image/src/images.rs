@@ -72,6 +72,15 @@ impl Images {
         self.store.catalog().resolve(reference, &self.store.config.default_registry)
     }
 
+    /// An image's configuration, byte for byte as its registry served it; `None` if there is no such image.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the records can't be read.
+    pub async fn configuration(&self, image: &ImageId) -> Result<Option<Vec<u8>>, StoreError> {
+        let image = image.clone();
+        self.store.db.read(move |connection| records::configuration(connection, &image)).await
+    }
+
     /// Pulls an image; the registry is asked even if the image is here, because its answer is the right to use it.
     ///
     /// Equal requests at the same time are one pull. Dropping the future gives up interest in it; the last one to do so

@@ -47,6 +47,7 @@ mod settle;
 mod store;
 mod text;
 mod unpack;
+mod volumes;
 
 pub use config::Config;
 pub use digest::Digest;
@@ -55,4 +56,5 @@ pub use images::Images;
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
 pub use records::MIGRATIONS;
 pub use reference::{Reference, ReferenceError, Selector};
+pub use rootfs::Writable;
 pub use unpack::{ArchiveError, Problem};

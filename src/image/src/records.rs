@@ -150,6 +150,12 @@ pub(crate) fn delete_image(tx: &Transaction<'_>, image: &ImageId) -> rusqlite::R
     tx.execute("DELETE FROM images WHERE id = ?1", [image.as_str()]).map(drop)
 }
 
+/// The image's configuration, as its registry served it.
+pub(crate) fn configuration(connection: &Connection, image: &ImageId) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT config FROM images WHERE id = ?1";
+    connection.prepare_cached(sql)?.query_row([image.as_str()], |row| row.get(0)).optional()
+}
+
 /// Records that `holder` uses the image's layers. Answers with their directories, top layer first; `None` if neither
 /// the image nor such a lease exists.
 pub(crate) fn insert_lease(

@@ -6,6 +6,30 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// A container's writable layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Writable<'a> {
+    /// What the container changed.
+    pub upper: &'a Path,
+    /// The kernel's scratch folder beside it.
+    pub work: &'a Path,
+}
+
+impl Writable<'_> {
+    /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of it. To be called
+    /// when it was unmounted in peace.
+    pub(crate) fn forget_volatile(&self) -> io::Result<()> {
+        let mark = self.work.join("work/incompat");
+        let removed = [std::fs::remove_file(mark.join("volatile/dirty"))]
+            .into_iter()
+            .chain(["volatile", ""].map(|folder| std::fs::remove_dir(mark.join(folder))));
+        removed
+            .filter(|outcome| !outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound))
+            .collect()
+    }
+}
 
 impl Rootfs {
     /// Reads a file such as `/etc/passwd` as a container would see it: links are followed within the image, whiteouts
@@ -37,20 +61,29 @@ impl Rootfs {
         Ok(Some(content))
     }
 
-    fn open(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
         // An overlay without an upper directory needs two lower ones; a single layer is the tree itself.
         if let [only] = self.lower_dirs.as_slice() {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             return Ok(rustix::fs::open(only, flags, Mode::empty())?);
         }
-        match self.mount(true) {
+        self.mount_as_known(None)
+    }
+
+    /// The same with a container's writable layer on top. Attached nowhere, and gone when the descriptor and all made from it are closed.
+    pub(crate) fn open_writable(&self, writable: &Writable<'_>) -> io::Result<OwnedFd> {
+        self.mount_as_known(Some(writable))
+    }
+
+    fn mount_as_known(&self, writable: Option<&Writable<'_>>) -> io::Result<OwnedFd> {
+        match self.mount(true, writable) {
             // Kernels before 6.8 know only one option with all directories.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.mount(false),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.mount(false, writable),
             other => other,
         }
     }
 
-    fn mount(&self, one_by_one: bool) -> io::Result<OwnedFd> {
+    fn mount(&self, one_by_one: bool, writable: Option<&Writable<'_>>) -> io::Result<OwnedFd> {
         let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         if one_by_one {
             for dir in &self.lower_dirs {
@@ -60,8 +93,16 @@ impl Rootfs {
             let dirs: Vec<_> = self.lower_dirs.iter().map(|dir| dir.as_os_str()).collect();
             rustix::mount::fsconfig_set_string(&fs, "lowerdir", dirs.join(std::ffi::OsStr::new(":")))?;
         }
+        let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        match writable {
+            Some(writable) => {
+                rustix::mount::fsconfig_set_string(&fs, "upperdir", writable.upper)?;
+                rustix::mount::fsconfig_set_string(&fs, "workdir", writable.work)?;
+                rustix::mount::fsconfig_set_flag(&fs, "volatile")?;
+            }
+            None => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
+        }
         rustix::mount::fsconfig_create(&fs)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
         Ok(rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
     }
 }
