@@ -81,18 +81,6 @@ fn mounts_are_read_write_or_read_only() {
 }
 
 #[test]
-fn a_missing_mount_source_is_an_error_that_names_it() {
-    peapod(async |daemon| {
-        let pod = daemon.pod("missing").run().await;
-        let missing = daemon.path("nowhere");
-        let refused = pod.container("main").sh("true").mount(&missing, "/mnt").try_create().await.err().unwrap();
-        assert!(refused.message().contains(missing.to_str().unwrap()), "{refused}");
-        assert!(!missing.exists(), "it was made");
-        assert!(daemon.containers().await.is_empty());
-    });
-}
-
-#[test]
 fn mounts_propagate_as_asked() {
     on_each_runtime(async |daemon| {
         let folder = daemon.path("propagate");

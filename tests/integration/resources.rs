@@ -73,6 +73,72 @@ fn limits_of_what_has_not_started() {
 }
 
 #[test]
+fn minus_one_is_no_limit() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("none").run().await;
+        let quota = |container: &Container<'_>| read(container, "cpu", "cpu.cfs_quota_us", "cpu.max");
+        let unlimited = |text: &str| {
+            text == "-1" || text.starts_with("max") || text.parse::<u64>().is_ok_and(|limit| limit > 1 << 60)
+        };
+        for (name, quota_at_first, memory_at_first) in [("none", -1, -1), ("some", 50_000, 64 << 20)] {
+            let container = pod
+                .container(name)
+                .sh("sleep 1000")
+                .resources(|limits| {
+                    limits.cpu_period = 100_000;
+                    limits.cpu_quota = quota_at_first;
+                    limits.memory_limit_in_bytes = memory_at_first;
+                    limits.memory_swap_limit_in_bytes = memory_at_first;
+                })
+                .start()
+                .await;
+            assert_eq!(unlimited(&quota(&container)), quota_at_first < 0, "{}", quota(&container));
+            assert_eq!(unlimited(&memory(&container)), memory_at_first < 0, "{}", memory(&container));
+            container.update(|limits| limits.cpu_quota = -1).await.unwrap();
+            assert!(unlimited(&quota(&container)), "{}", quota(&container));
+            container.update(|limits| limits.memory_limit_in_bytes = -1).await.unwrap();
+            assert!(unlimited(&memory(&container)), "{}", memory(&container));
+            let shown = container.status().await.resources.unwrap().linux.unwrap();
+            assert_eq!((shown.cpu_quota, shown.memory_limit_in_bytes), (-1, -1));
+            container.update(|limits| limits.cpu_quota = 70_000).await.unwrap();
+            container.update(|limits| limits.memory_limit_in_bytes = 48 << 20).await.unwrap();
+            assert!(quota(&container).starts_with("70000") && memory(&container) == (48 << 20).to_string());
+        }
+    });
+}
+
+#[test]
+fn a_limit_below_what_is_used_is_refused_and_changes_nothing() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("used").run().await;
+        let container = pod
+            .container("main")
+            .sh("head -c 50000000 /dev/zero >/dev/shm/held; echo held; sleep 1000")
+            .resources(|limits| {
+                limits.memory_limit_in_bytes = 128 << 20;
+                limits.cpu_shares = 512;
+            })
+            .start()
+            .await;
+        container.wait_log("held").await;
+        let refused = container
+            .update(|limits| {
+                limits.memory_limit_in_bytes = 24 << 20;
+                limits.cpu_shares = 256;
+                limits.cpu_quota = 50_000;
+            })
+            .await
+            .unwrap_err();
+        assert!(!refused.message().is_empty());
+        assert_eq!(memory(&container), (128 << 20).to_string());
+        assert!(!read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"), "half of it is done");
+        let shown = container.status().await.resources.unwrap().linux.unwrap();
+        assert_eq!((shown.memory_limit_in_bytes, shown.cpu_shares, shown.cpu_quota), (128 << 20, 512, 0));
+        assert_eq!(container.exec("echo alive").await, "alive\n");
+    });
+}
+
+#[test]
 fn the_parent_is_the_one_that_was_asked_for() {
     on_each_runtime(async |daemon| {
         let above = cgroups::parent(&daemon.cgroup(), "mine");

@@ -14,3 +14,21 @@ pub const METADATA: &str = "peapod/test-metadata:1";
 pub fn fixture(name: &str) -> String {
     if name.starts_with("peapod/") { format!("{}/{name}", Programs::get().registry) } else { name.to_owned() }
 }
+
+/// Pushes an image with the layers of `base` and these fields in the `config` of its configuration; answers its name. A test makes its
+/// images under tags of its own.
+///
+/// # Panics
+/// When the registry refuses.
+#[must_use]
+pub fn derived(base: &str, tag: &str, config: &serde_json::Value) -> String {
+    use std::io::Write;
+    let (repository, of) = base.split_once(':').expect("a tag");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("images/derive.py");
+    let mut command = std::process::Command::new("/usr/bin/python3");
+    command.arg("-B").arg(script).args([Programs::get().registry.as_str(), repository, of, tag]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("python3");
+    child.stdin.take().expect("stdin").write_all(config.to_string().as_bytes()).expect("its input");
+    assert!(child.wait().expect("its end").success(), "{repository}:{tag} can't be made");
+    format!("{repository}:{tag}")
+}

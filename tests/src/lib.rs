@@ -44,7 +44,7 @@ mod wait;
 pub use client::Client;
 pub use container::{Container, ContainerBuilder, Output};
 pub use daemon::Daemon;
-pub use images::{METADATA, SHELL, WEB, fixture};
+pub use images::{METADATA, SHELL, WEB, derived, fixture};
 pub use impatient::insist;
 pub use log::Line;
 pub use node::{kill, processes};

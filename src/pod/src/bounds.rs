@@ -1,5 +1,7 @@
 //! What a pod may take of what it shares with others. ARCHITECTURE.md, "Bounds", lists all of them.
 
+use std::time::Duration;
+
 /// KiB of a pod's /dev/shm. What Docker gave each container and every peer gives a pod: programs are built for it.
 pub(crate) const POD_SHM_KIB: u64 = 64 << 10;
 /// Files, folders and links in a pod's /dev/shm together with [`POD_FILES_INODES`]: four times the files with content that fit into it.
@@ -15,3 +17,17 @@ pub(crate) const NODE_FILE_BYTES: u64 = 1 << 20;
 pub(crate) const RUNTIME_BYTES: u64 = 64 << 20;
 /// Shims that wait to be started. Each is a RunPodSandbox that goes on, and one start takes a millisecond.
 pub(crate) const SHIM_STARTS: usize = 256;
+/// How long looking up a container's mounts, devices, users and profile may take. Mounts of the network can be dead.
+pub(crate) const LOOK_UP: Duration = Duration::from_secs(30);
+/// Folders that are made for one absent host path, the kubelet's deepest having ten.
+pub(crate) const MADE_FOLDERS: usize = 64;
+/// Devices that one container gets: each is a node and a rule of its cgroup.
+pub(crate) const CONTAINER_DEVICES: usize = 4_096;
+/// Entries that are looked at in the folders of devices of one container. `/dev` of a big node has some thousands.
+pub(crate) const DEVICE_ENTRIES: usize = 65_536;
+/// Bytes of an image's passwd or group file.
+pub(crate) const USER_FILE_BYTES: usize = 4 << 20;
+/// Bytes of a seccomp profile. Published ones have 20 000; in memory it takes some twenty times as much.
+pub(crate) const SECCOMP_PROFILE_BYTES: u64 = 1 << 20;
+/// Bytes of a profile whose compiled form is kept for other containers.
+pub(crate) const KEPT_PROFILE_BYTES: usize = 256 << 10;

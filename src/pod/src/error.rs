@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peapod_spec::excerpt;
+
 /// Why a request was refused or failed. One variant per way in which a caller goes on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No such pod or container.
-    #[error("{what} {id:?} not found")]
+    #[error("{what} {} not found", excerpt(id))]
     NotFound {
         /// `pod sandbox` or `container`.
         what: &'static str,
@@ -55,7 +57,7 @@ pub enum Error {
         reason: String,
     },
     /// The image isn't here.
-    #[error("image {0:?} is not present: pull it first")]
+    #[error("image {} is not present: pull it first", excerpt(.0))]
     ImageNotFound(String),
     /// Still going on; a retry joins it.
     #[error("{what} is still going on after {:.1} s, {stage}: a retry waits for the same operation", elapsed.as_secs_f64())]

@@ -14,6 +14,7 @@ mod disk;
 mod driver;
 mod error;
 mod facts;
+mod features;
 mod id;
 mod node;
 mod pods;

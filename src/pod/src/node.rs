@@ -1,14 +1,15 @@
 //! What all drivers share: the node, its rooms, and the snapshot that readers see.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_spec::pod::PodSpec;
-use peapod_spec::{NodeFacts, Note};
+use peapod_spec::{NodeFacts, Note, excerpt};
 use peapod_store::Database;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,7 @@ use crate::ahead::Ahead;
 use crate::config::{Config, OciRuntime, Patience};
 use crate::container::Programs;
 use crate::error::Error;
+use crate::features::Features;
 use crate::id::{ContainerId, PodId};
 use crate::record::PodCgroup;
 use crate::registry::Registry;
@@ -33,6 +35,9 @@ pub(crate) struct Node {
     pub(crate) network: Network,
     pub(crate) launcher: Launcher,
     pub(crate) facts: NodeFacts,
+    pub(crate) cgroups: Hierarchy,
+    /// What runtimes can do, by the names of their handlers.
+    pub(crate) features: BTreeMap<String, Features>,
     pub(crate) boot_id: String,
     pub(crate) registry: Registry,
     pub(crate) snapshot: ArcSwap<Snapshot>,
@@ -88,14 +93,23 @@ impl Node {
         Ok(PodCgroup { driver, parent })
     }
 
+    fn handler<'a>(&'a self, handler: &'a str) -> &'a str {
+        if handler.is_empty() { &self.config.default_runtime } else { handler }
+    }
+
+    /// What the runtime behind a handler's name can do.
+    pub(crate) fn features(&self, handler: &str) -> Features {
+        self.features.get(self.handler(handler)).copied().unwrap_or_default()
+    }
+
     /// The OCI runtime behind a handler's name.
     pub(crate) fn runtime(&self, handler: &str) -> Result<&OciRuntime, Error> {
-        let name = if handler.is_empty() { &self.config.default_runtime } else { handler };
+        let name = self.handler(handler);
         self.config.runtimes.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.config.runtimes.keys().map(String::as_str).collect();
             Error::Invalid {
                 field: "runtime_handler".to_owned(),
-                reason: format!("{name:?} is not configured; configured are {}", known.join(", ")),
+                reason: format!("{} is not configured; configured are {}", excerpt(name), known.join(", ")),
             }
         })
     }

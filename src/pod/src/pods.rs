@@ -2,6 +2,7 @@
 
 mod ask;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::disk;
 use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request};
 use crate::error::{Error, OpenError};
 use crate::facts;
+use crate::features::{self, Features};
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::{self, LoadError, PodPhase, PodState};
@@ -96,7 +98,9 @@ impl Pods {
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
-            ahead: Ahead::new(hierarchy),
+            features: features(&config).await,
+            ahead: Ahead::new(hierarchy.clone()),
+            cgroups: hierarchy,
             turns: Turns::of_processors(),
             filters: container::Programs::default(),
             patience: Mutex::new(config.patience),
@@ -105,6 +109,21 @@ impl Pods {
         let pods = Self { node };
         pods.load().await?;
         Ok(pods)
+    }
+
+    /// Limits as they stand in a `config.json` of this node, `linux.resources` without devices.
+    ///
+    /// # Errors
+    /// Never with limits that were checked.
+    pub fn limits_json(&self, resources: &Resources) -> Result<Vec<u8>, Error> {
+        peapod_spec::resources_json(&peapod_spec::linux_resources(resources, &self.node.facts))
+            .map_err(|error| Error::failed("write limits as JSON", &error))
+    }
+
+    /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with all below them.
+    #[must_use]
+    pub fn is_recursive_read_only(&self, handler: &str) -> bool {
+        self.node.features(handler).recursive_read_only
     }
 
     /// Changes how long calls wait that begin to wait from now on.
@@ -351,4 +370,21 @@ impl Pods {
         let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
         self.node.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
     }
+}
+
+/// Asks all runtimes at once.
+async fn features(config: &Config) -> BTreeMap<String, Features> {
+    let asked: Vec<_> = config
+        .runtimes
+        .iter()
+        .map(|(name, runtime)| {
+            let (name, runtime) = (name.clone(), runtime.clone());
+            tokio::spawn(async move { (name, features::ask(&runtime).await) })
+        })
+        .collect();
+    let mut features = BTreeMap::new();
+    for answer in asked {
+        features.extend(answer.await.ok());
+    }
+    features
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use peapod_cgroup::Driver;
+use peapod_spec::ImageDefaults;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 use peapod_store::{Database, Migration, StoreError};
@@ -87,6 +88,9 @@ pub(crate) struct ContainerState {
     pub(crate) image_id: String,
     pub(crate) image_name: String,
     pub(crate) image_ref: String,
+    /// What it takes from its image, which may be removed before it starts. Records of earlier releases have none.
+    #[serde(default)]
+    pub(crate) image: Option<ImageDefaults>,
     pub(crate) user: (u32, u32, Vec<u32>),
     pub(crate) stop_signal: i32,
     pub(crate) cgroup: String,

@@ -44,6 +44,8 @@ pub struct PodView {
     pub netns: Option<PathBuf>,
     /// PID of the shim; 0 when there is none.
     pub shim_pid: u32,
+    /// Kinds, as the OCI runtime specification names them, and paths of the namespaces that it has of its own.
+    pub namespaces: Vec<(&'static str, PathBuf)>,
     /// The handler's name as asked for.
     pub runtime_handler: String,
     /// The cgroup below which the pod's containers are, `/…`.

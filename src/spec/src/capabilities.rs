@@ -6,6 +6,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 use crate::SpecError;
 use crate::container::{Capabilities, ContainerSecurity};
+use crate::excerpt::Sample;
 use crate::note::Note;
 
 /// All capabilities; the place in the list is the kernel's number.
@@ -146,7 +147,7 @@ pub(crate) fn granted(
     node: CapabilitySet,
     notes: &mut Vec<Note>,
 ) -> Result<Granted, SpecError> {
-    let (wanted, ambient) = wanted(security)?;
+    let (wanted, ambient) = wanted(security, notes)?;
     let missing = wanted.without(node);
     if missing != CapabilitySet::default() {
         notes.push(Note::Capabilities(missing.names()));
@@ -156,11 +157,20 @@ pub(crate) fn granted(
 }
 
 /// `ALL` counts before single names, so "drop ALL, add X" leaves X and "add ALL, drop X" all but X.
-fn wanted(security: &ContainerSecurity) -> Result<(CapabilitySet, CapabilitySet), SpecError> {
+/// What no kernel has is refused where it should be added; dropped it is already.
+fn wanted(security: &ContainerSecurity, notes: &mut Vec<Note>) -> Result<(CapabilitySet, CapabilitySet), SpecError> {
     let Capabilities { add, drop, add_ambient } = &security.capabilities;
-    let (add_all, add) = parse(add)?;
-    let (drop_all, drop) = parse(drop)?;
-    let (ambient_all, ambient) = parse(add_ambient)?;
+    let refuse = |name: &str| Err(SpecError::UnknownCapability(name.to_owned()));
+    let (add_all, add) = parse(add, refuse)?;
+    let (ambient_all, ambient) = parse(add_ambient, refuse)?;
+    let mut unknown = Vec::new();
+    let (drop_all, drop) = parse(drop, |name| {
+        unknown.push(name.to_owned());
+        Ok(())
+    })?;
+    if !unknown.is_empty() {
+        notes.push(Note::UnknownDrop(Sample::of(unknown.iter().map(String::as_str))));
+    }
     let ambient = if ambient_all { CapabilitySet::all() } else { ambient };
     if security.privileged {
         return Ok((CapabilitySet::all(), ambient));
@@ -175,7 +185,10 @@ fn wanted(security: &ContainerSecurity) -> Result<(CapabilitySet, CapabilitySet)
 }
 
 /// Whether `ALL` is among the names, and the other names as a set.
-fn parse(names: &[String]) -> Result<(bool, CapabilitySet), SpecError> {
+fn parse(
+    names: &[String],
+    mut unknown: impl FnMut(&str) -> Result<(), SpecError>,
+) -> Result<(bool, CapabilitySet), SpecError> {
     let mut all = false;
     let mut set = CapabilitySet::default();
     for name in names {
@@ -184,8 +197,10 @@ fn parse(names: &[String]) -> Result<(bool, CapabilitySet), SpecError> {
             all = true;
             continue;
         }
-        let capability = short.parse().map_err(|_| SpecError::UnknownCapability(name.clone()))?;
-        set = set.union([capability].into_iter().collect());
+        match short.parse::<Capability>() {
+            Ok(capability) => set = set.union([capability].into_iter().collect()),
+            Err(_) => unknown(name)?,
+        }
     }
     Ok((all, set))
 }

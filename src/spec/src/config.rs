@@ -11,6 +11,7 @@ use crate::inputs::Inputs;
 use crate::json::{spec_json, text};
 use crate::note::Note;
 use crate::user::{ResolvedUser, UserRequest, resolve_user};
+use crate::volumes::image_volumes;
 use crate::{devices, mounts, namespaces, process, resources, seccomp, selinux};
 
 /// What the runtimes of the field have understood for years.
@@ -64,10 +65,9 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
         policy: security.supplemental_groups_policy,
     })?;
     let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
-    if !inputs.image.volumes.is_empty() {
-        notes.push(Note::Volumes(inputs.image.volumes.clone()));
-    }
-    let mounts = mounts::mounts(inputs)?;
+    // Looked at also where nothing is to be mounted, so that every mistake is found.
+    image_volumes(inputs.image, inputs.container, &mut notes)?;
+    let mounts = mounts::mounts(inputs, &mut notes)?;
     let process = process::process(inputs, &user, granted, &mut notes)?;
     let linux = linux(inputs, granted, &mut notes)?;
 

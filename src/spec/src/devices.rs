@@ -1,6 +1,7 @@
 //! Devices of a container: nodes to make, and what its cgroup may do with them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
@@ -8,9 +9,21 @@ use crate::SpecError;
 use crate::inputs::{DeviceKind, HostDevice, Inputs};
 use crate::json::text;
 
-/// The runtime makes these by itself, also where the node has another device of that name.
-const RUNTIME_MAKES: [&str; 8] =
-    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
+/// Devices that the OCI runtime makes in every container, with their numbers. It makes them by itself, whatever a device of that
+/// name in config.json is. `/dev/console` is the terminal of a container that has one.
+const STANDARD: [(&str, u32, u32); 7] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+    ("/dev/ptmx", 5, 2),
+];
+/// Its links.
+const LINKS: [&str; 5] = ["/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core"];
+/// File systems in which a device could not be opened, or would be the node's or the whole pod's.
+const FILE_SYSTEMS: [&str; 5] = ["/proc", "/sys", "/dev/pts", "/dev/shm", "/dev/mqueue"];
 
 /// Nodes and cgroup rules. A privileged container may use every device, whether it has a node for it or not.
 pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), SpecError> {
@@ -18,6 +31,7 @@ pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<Linu
     if let Some(name) = inputs.container.cdi_devices.first() {
         return Err(SpecError::CdiDevice(name.clone()));
     }
+    let mounts: BTreeSet<&Path> = inputs.container.mounts.iter().map(|mount| mount.container_path.as_path()).collect();
     let mut rules = vec![everything(privileged)];
     let mut nodes = Vec::new();
     let mut seen = BTreeSet::new();
@@ -26,17 +40,41 @@ pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<Linu
         if !seen.insert(path) {
             continue;
         }
+        // Below a mount of the client the node would be made on the node's own disk, in its `/dev` for example.
+        let mounted = device.container_path.ancestors().any(|above| mounts.contains(above));
+        let made = !mounted && is_made_already(device, inputs.container.tty)?;
         if !privileged {
             rules.push(rule(device));
         }
-        // Below a mount of the client the node would be made on the node's own disk, in its `/dev` for example.
-        let mounted =
-            inputs.container.mounts.iter().any(|mount| device.container_path.starts_with(&mount.container_path));
-        if !mounted && !RUNTIME_MAKES.contains(&path) {
+        if !mounted && !made {
             nodes.push(node(device));
         }
     }
     Ok((nodes, rules))
+}
+
+/// Whether the container has this very device under this name anyway. An error if it has something else there.
+fn is_made_already(device: &HostDevice, tty: bool) -> Result<bool, SpecError> {
+    let refuse = |why| Err(SpecError::DeviceName { path: device.container_path.clone(), why });
+    let path = device.container_path.as_path();
+    if let Some((_, major, minor)) = STANDARD.iter().find(|(name, ..)| path == Path::new(name)) {
+        if (device.kind, device.major, device.minor) == (DeviceKind::Char, *major, *minor) {
+            return Ok(true);
+        }
+        return refuse("every container has its own of this name; ask for another container_path");
+    }
+    if tty && path == Path::new("/dev/console") {
+        return refuse("it is the container's terminal; ask for another container_path");
+    }
+    if LINKS.iter().any(|link| path.starts_with(link)) {
+        return refuse("every container has a link of this name; ask for another container_path");
+    }
+    // There, and where they or /dev are mounted.
+    let clash = |system: &&str| path.starts_with(system) || Path::new(system).starts_with(path);
+    if FILE_SYSTEMS.iter().any(|system| clash(&system)) {
+        return refuse("a file system of the container is mounted there; ask for another container_path");
+    }
+    Ok(false)
 }
 
 fn node(device: &HostDevice) -> LinuxDevice {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::excerpt::excerpt;
 use crate::user::UserError;
 
 /// The request, the image and the node do not go together.
@@ -16,16 +17,45 @@ pub enum SpecError {
     #[error(transparent)]
     User(#[from] UserError),
     /// A working directory that is not absolute.
-    #[error("working_dir {0:?} is not an absolute path")]
+    #[error("working_dir {} is not an absolute path", excerpt(.0))]
     WorkingDir(String),
     /// A value that JSON, and so config.json, can't carry.
-    #[error("envs: the value of {0} is not UTF-8; OCI runtimes read it from JSON and would refuse or change it")]
+    #[error("envs: the value of {} is not UTF-8; OCI runtimes read it from JSON and would refuse or change it", excerpt(.0))]
     EnvNotUtf8(String),
+    /// More of something than a container can have.
+    #[error("{field}: {count} {what}, and a container can have {most}")]
+    TooMany {
+        /// Where it comes from.
+        field: &'static str,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        count: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// The image's configuration has text that no program can be given.
+    #[error("image: the {0} of its configuration has a NUL byte in it")]
+    ImageNul(&'static str),
+    /// A device under a name that means something else in every container.
+    #[error("devices: {} can't be another device: {why}", excerpt(path))]
+    DeviceName {
+        /// Where it should appear.
+        path: PathBuf,
+        /// What is there.
+        why: &'static str,
+    },
+    /// Volumes of a node with SELinux keep their labels.
+    #[error(
+        "mount {}: selinux_relabel can't be done by this release, and a process with a label of its own may not read the volume: \
+         label it on the node (`chcon -R -t container_file_t`) and leave selinux_relabel out", excerpt(.0)
+    )]
+    SelinuxRelabel(PathBuf),
     /// A capability that no kernel known here has.
-    #[error("capabilities: {0:?} is not a capability")]
+    #[error("capabilities: {} is not a capability", excerpt(.0))]
     UnknownCapability(String),
     /// Devices by CDI name.
-    #[error("CDI_devices: {0:?} can't be given: this release knows devices by path only")]
+    #[error("CDI_devices: {} can't be given: this release knows devices by path only", excerpt(.0))]
     CdiDevice(String),
     /// Not every mount of the container was resolved.
     #[error("{wanted} mounts wanted, {resolved} resolved")]
@@ -36,11 +66,14 @@ pub enum SpecError {
         resolved: usize,
     },
     /// A path that is not UTF-8.
-    #[error("path {0:?} is not UTF-8; OCI runtimes read it from JSON")]
+    #[error("path {} is not UTF-8; OCI runtimes read it from JSON", excerpt(.0))]
     PathNotUtf8(PathBuf),
     /// The mount's source does not propagate as the mount needs it.
     #[error(
-        "mount {container_path:?}: {wanted} needs a source on a {needed} mount, but {source_path:?} is on a {found} one (`mount --make-rshared` on the node changes that)"
+        "mount {}: {wanted} needs a source on a {needed} mount, but {} is on a {found} one (`mount --make-rshared` on the \
+         node changes that)",
+        excerpt(container_path),
+        excerpt(source_path)
     )]
     Propagation {
         /// Where it should appear.
@@ -55,13 +88,13 @@ pub enum SpecError {
         found: &'static str,
     },
     /// A read-only mount that can't be recursive.
-    #[error("mount {0:?}: recursive_read_only needs readonly and private propagation")]
+    #[error("mount {}: recursive_read_only needs readonly and private propagation", excerpt(.0))]
     RecursiveReadOnly(PathBuf),
     /// A seccomp profile of the node was named but not handed in.
-    #[error("seccomp profile {0:?} was not read")]
+    #[error("seccomp profile {} was not read", excerpt(.0))]
     SeccompMissing(PathBuf),
     /// A seccomp profile of the node makes no sense.
-    #[error("seccomp profile {path:?}: {field}: {reason}")]
+    #[error("seccomp profile {}: {field}: {reason}", excerpt(path))]
     Seccomp {
         /// The profile.
         path: PathBuf,
@@ -71,10 +104,10 @@ pub enum SpecError {
         reason: String,
     },
     /// An AppArmor profile on a node without AppArmor.
-    #[error("apparmor profile {0:?}: AppArmor is not enabled on this node")]
+    #[error("apparmor profile {}: AppArmor is not enabled on this node", excerpt(.0))]
     ApparmorOff(String),
     /// An AppArmor profile that the kernel does not have.
-    #[error("apparmor profile {0:?} is not loaded on this node (`apparmor_parser` loads it)")]
+    #[error("apparmor profile {} is not loaded on this node (`apparmor_parser` loads it)", excerpt(.0))]
     ApparmorNotLoaded(String),
     /// A resource limit of the configuration has no such name.
     #[error("rlimit {0:?} is not a resource limit")]

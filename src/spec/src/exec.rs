@@ -4,12 +4,13 @@ use oci_spec::runtime::Spec;
 
 use crate::SpecError;
 use crate::json::process_json;
+use crate::process::check_size;
 
 /// A process with the container's own user, environment, directory, rights and limits, as the file that `exec --process`
 /// of the OCI runtimes reads.
 ///
 /// # Errors
-/// Nothing to run, or a configuration without a process.
+/// Nothing to run, more than a process can have, or a configuration without a process.
 pub fn exec_process(spec: &Spec, args: &[String], tty: bool) -> Result<Vec<u8>, SpecError> {
     if args.is_empty() {
         return Err(SpecError::NoCommand);
@@ -22,5 +23,6 @@ pub fn exec_process(spec: &Spec, args: &[String], tty: bool) -> Result<Vec<u8>, 
     {
         env.push("TERM=xterm".to_owned());
     }
+    check_size(args, process.env().as_deref().unwrap_or_default())?;
     process_json(&process)
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::container::ContainerSpec;
 use crate::pod::PodSpec;
 
@@ -26,8 +28,11 @@ pub struct Inputs<'a> {
     pub namespaces: &'a NamespacePaths,
     /// The container's mounts, resolved, in its order; one for each.
     pub mounts: &'a [ResolvedMount],
+    /// The image's volumes that exist as folders of the root file system. They matter where that can't be written.
+    pub volumes: &'a [ImageVolume],
     /// Devices the container gets: those of [`ContainerSpec::devices`], folders expanded, and for a privileged
-    /// container also those of the node's `/dev`. Of equal container paths the first one counts.
+    /// container also those of the node's `/dev` but for the ones that every container has. Of equal container paths the
+    /// first one counts.
     pub devices: &'a [HostDevice],
     /// The root file system: absolute, or relative to the bundle.
     pub rootfs: &'a Path,
@@ -42,7 +47,7 @@ pub struct Inputs<'a> {
 }
 
 /// The part of an image's configuration that a container inherits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageDefaults {
     /// `user`, `uid`, `user:group` …; empty is root.
     pub user: String,
@@ -180,10 +185,20 @@ pub enum PidNamespace {
 pub struct ResolvedMount {
     /// On the node, without symbolic links.
     pub source: PathBuf,
-    /// Whether it is a directory.
-    pub is_dir: bool,
+    /// Pod files, as the container sees them ([`crate::POD_FILES`]), that would be mounted below it and for which it has no place,
+    /// while being read-only forbids to make one.
+    pub lacks: Vec<&'static str>,
     /// How the mount that holds it propagates.
     pub propagation: SourcePropagation,
+}
+
+/// A volume of the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageVolume {
+    /// Where it is in the container, without symbolic links.
+    pub container_path: PathBuf,
+    /// The same folder, as the node sees it while the OCI runtime makes the container.
+    pub source: PathBuf,
 }
 
 /// Propagation of the mount that holds a source, as `/proc/self/mountinfo` tells.

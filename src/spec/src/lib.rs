@@ -6,6 +6,7 @@
 //! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`exec_process`]
 //! for a further process in a container and [`update_resources`] with [`linux_resources`] for changed limits.
 
+pub mod bounds;
 pub mod container;
 pub mod pod;
 
@@ -13,17 +14,20 @@ mod capabilities;
 mod config;
 mod devices;
 mod error;
+mod excerpt;
 mod exec;
 mod inputs;
 mod json;
 mod mounts;
 mod namespaces;
 mod note;
+mod path;
 mod process;
 mod resources;
 mod seccomp;
 mod selinux;
 mod user;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -31,14 +35,18 @@ mod tests;
 pub use capabilities::CapabilitySet;
 pub use config::{Config, oci_config};
 pub use error::SpecError;
+pub use excerpt::{Sample, excerpt};
 pub use exec::exec_process;
 pub use inputs::{
-    Arch, DeviceKind, HostDevice, ImageDefaults, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles,
-    ResolvedMount, Rlimit, SourcePropagation,
+    Arch, DeviceKind, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace,
+    PodFiles, ResolvedMount, Rlimit, SourcePropagation,
 };
 pub use json::resources_json;
+pub use mounts::POD_FILES;
 pub use note::Note;
+pub use path::normal_path;
 pub use process::APPARMOR_DEFAULT;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
 pub use user::{ResolvedUser, UserError, UserRequest, resolve_user};
+pub use volumes::image_volumes;

@@ -1,26 +1,64 @@
 //! Mounts of a container: what every container has, the pod's files, the client's own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use oci_spec::runtime::Mount;
 
 use crate::SpecError;
+use crate::bounds::MOUNTS;
 use crate::container::{self, ContainerSpec, Propagation};
 use crate::inputs::{Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
+use crate::note::Note;
 use crate::pod::Scope;
+use crate::selinux::labels;
+use crate::volumes::can_be_folder;
+
+/// Where every container has file systems of the kernel.
+pub(crate) const SYSTEM: [&str; 3] = ["/proc", "/dev", "/sys"];
+/// What containers have of their pod.
+pub const POD_FILES: [&str; 4] = [HOSTNAME, HOSTS, RESOLV_CONF, SHM];
+const HOSTNAME: &str = "/etc/hostname";
+const HOSTS: &str = "/etc/hosts";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const SHM: &str = "/dev/shm";
 
 /// All mounts in the order in which they are made: a parent before what lies in it, and of the same depth as listed.
-/// A mount of the client replaces whatever the container would have had at that path or below.
-pub(crate) fn mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+///
+/// A mount of the client replaces a file system of the kernel at that path or below. What the pod has for its containers it
+/// replaces only there: a volume at /etc says nothing about the pod's resolv.conf.
+pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<Mount>, SpecError> {
     let spec = inputs.container;
     if spec.mounts.len() != inputs.mounts.len() {
         return Err(SpecError::MountCount { wanted: spec.mounts.len(), resolved: inputs.mounts.len() });
     }
-    let mut all = system_mounts(inputs)?;
-    all.extend(pod_files(inputs)?);
-    all.retain(|own| !spec.mounts.iter().any(|mount| own.destination().starts_with(&mount.container_path)));
+    if spec.mounts.len() > MOUNTS {
+        let (count, most) = (spec.mounts.len(), MOUNTS);
+        return Err(SpecError::TooMany { field: "mounts", what: "mounts", count, most });
+    }
+    let clients: BTreeMap<&Path, &ResolvedMount> =
+        spec.mounts.iter().map(|mount| mount.container_path.as_path()).zip(inputs.mounts).collect();
+    let covered = |path: &Path| path.ancestors().any(|above| clients.contains_key(above));
+    let mut all = system_mounts(inputs);
+    all.retain(|own| !covered(own.destination()));
+    for (path, mount) in pod_files(inputs)? {
+        let above = Path::new(path).ancestors().find_map(|above| clients.get(above));
+        if above.is_some_and(|client| client.lacks.contains(&path)) {
+            notes.push(Note::PodFile(path));
+        } else if !clients.contains_key(Path::new(path)) {
+            all.push(mount);
+        }
+    }
+    // Folders of a root file system that can be written are written to as they are.
+    let volumes = inputs.volumes.iter().filter(|_| inputs.container.security.readonly_rootfs);
+    for volume in volumes.filter(|volume| can_be_folder(&volume.container_path) && !covered(&volume.container_path)) {
+        all.push(mount(text(&volume.container_path)?, "bind", text(&volume.source)?, &["rbind", "rprivate", "rw"]));
+    }
     for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
+        if mount.selinux_relabel && labels(inputs).is_some() {
+            return Err(SpecError::SelinuxRelabel(mount.container_path.clone()));
+        }
         all.push(client_mount(mount, resolved)?);
     }
     all.sort_by_key(|mount| mount.destination().components().count());
@@ -40,9 +78,9 @@ pub(crate) fn rootfs_propagation(spec: &ContainerSpec) -> Option<String> {
 }
 
 /// `/proc`, `/dev`, `/sys`: writable kernel settings only for a privileged container.
-fn system_mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     let access = if inputs.container.security.privileged { "rw" } else { "ro" };
-    Ok(vec![
+    vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
@@ -51,11 +89,10 @@ fn system_mounts(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        shm(inputs)?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
         cgroups(inputs, access),
-    ])
+    ]
 }
 
 /// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of the same superblock, and
@@ -73,23 +110,22 @@ fn cgroups(inputs: &Inputs<'_>, access: &str) -> Mount {
 fn shm(inputs: &Inputs<'_>) -> Result<Mount, SpecError> {
     const BIND: [&str; 5] = ["rbind", "rprivate", "nosuid", "noexec", "nodev"];
     match (&inputs.files.shm, inputs.pod.namespaces.ipc) {
-        (Some(path), _) => Ok(mount("/dev/shm", "bind", text(path)?, &BIND)),
-        (None, Scope::Node) => Ok(mount("/dev/shm", "bind", "/dev/shm", &BIND)),
+        (Some(path), _) => Ok(mount(SHM, "bind", text(path)?, &BIND)),
+        (None, Scope::Node) => Ok(mount(SHM, "bind", "/dev/shm", &BIND)),
         (None, Scope::Pod) => {
-            Ok(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]))
+            Ok(mount(SHM, "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]))
         }
     }
 }
 
-fn pod_files(inputs: &Inputs<'_>) -> Result<Vec<Mount>, SpecError> {
+fn pod_files(inputs: &Inputs<'_>) -> Result<Vec<(&'static str, Mount)>, SpecError> {
     let files = inputs.files;
     let access = if inputs.container.security.readonly_rootfs { "ro" } else { "rw" };
-    let mut mounts = Vec::new();
-    for (destination, source) in
-        [("/etc/hostname", &files.hostname), ("/etc/hosts", &files.hosts), ("/etc/resolv.conf", &files.resolv_conf)]
+    let mut mounts = vec![(SHM, shm(inputs)?)];
+    for (destination, source) in [(HOSTNAME, &files.hostname), (HOSTS, &files.hosts), (RESOLV_CONF, &files.resolv_conf)]
     {
         if let Some(source) = source {
-            mounts.push(mount(destination, "bind", text(source)?, &["rbind", "rprivate", access]));
+            mounts.push((destination, mount(destination, "bind", text(source)?, &["rbind", "rprivate", access])));
         }
     }
     Ok(mounts)

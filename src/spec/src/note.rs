@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::excerpt::Sample;
 use crate::process::APPARMOR_DEFAULT;
 
 /// One difference between what was asked for and what the container gets.
@@ -32,11 +33,17 @@ pub enum Note {
     /// A swap limit where swap can't be limited.
     Swap,
     /// Lines of the image's environment without `=` or with NUL.
-    ImageEnv(Vec<String>),
+    ImageEnv(Sample),
+    /// Capabilities to drop that no kernel known here has.
+    UnknownDrop(Sample),
+    /// A stop signal of the image that is none.
+    StopSignal(String),
+    /// Where a read-only volume of the client has no place for them, a container goes without the pod's files.
+    PodFile(&'static str),
     /// The default AppArmor profile, on a node where it could not be loaded.
     Apparmor,
-    /// Volumes that the image declares: they are plain directories of the container here.
-    Volumes(Vec<String>),
+    /// Volumes that the image declares where no container can have any.
+    Volumes(Sample),
 }
 
 impl fmt::Display for Note {
@@ -59,7 +66,7 @@ impl fmt::Display for Note {
             }
             Self::Swap => write!(f, "the swap limit is ignored: this node does not account swap"),
             Self::ImageEnv(lines) => {
-                write!(f, "lines of the image's environment that name no variable are ignored: {lines:?}")
+                write!(f, "lines of the image's environment that name no variable are ignored: {lines}")
             }
             Self::Apparmor => {
                 write!(
@@ -67,8 +74,15 @@ impl fmt::Display for Note {
                     "containers have no AppArmor profile: {APPARMOR_DEFAULT} is not loaded (is apparmor_parser installed?)"
                 )
             }
+            Self::UnknownDrop(names) => write!(f, "capabilities that no kernel has can't be dropped: {names}"),
+            Self::StopSignal(text) => {
+                write!(f, "the image's stop signal {text} is none: SIGTERM is sent")
+            }
+            Self::PodFile(path) => {
+                write!(f, "a read-only volume above {path} has no such file: the container goes without the pod's")
+            }
             Self::Volumes(paths) => {
-                write!(f, "volumes of the image are plain directories of the container: {}", paths.join(", "))
+                write!(f, "volumes of the image are ignored that can't be folders of a container: {paths}")
             }
         }
     }

@@ -1,16 +1,23 @@
 //! The container's process: what runs, where, with which environment, limits and rights.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User};
 
 use crate::SpecError;
+use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
 use crate::container::{ApparmorProfile, ContainerSpec};
+use crate::excerpt::Sample;
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
+use crate::path::normal_path;
+use crate::pod::Scope;
 use crate::selinux::labels;
 use crate::user::ResolvedUser;
 
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Name of the AppArmor profile that `RuntimeDefault` means, and that a container gets which asks for none.
 pub const APPARMOR_DEFAULT: &str = "peapod-default";
@@ -22,14 +29,16 @@ pub(crate) fn process(
     notes: &mut Vec<Note>,
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
+    let (args, env) = (args(inputs.container, inputs.image)?, env(inputs, notes)?);
+    check_size(&args, &env)?;
     let mut process = Process::default();
     process
         .set_terminal(Some(inputs.container.tty))
         .set_console_size(None)
         .set_user(oci_user(user))
-        .set_args(Some(args(inputs.container, inputs.image)?))
-        .set_env(Some(env(inputs, notes)?))
-        .set_cwd(working_dir(inputs.container, inputs.image)?.into())
+        .set_args(Some(args))
+        .set_env(Some(env))
+        .set_cwd(working_dir(inputs.container, inputs.image)?)
         .set_capabilities(Some(capabilities::to_oci(granted)))
         .set_rlimits(rlimits(inputs.node, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
@@ -54,52 +63,88 @@ fn args(container: &ContainerSpec, image: &ImageDefaults) -> Result<Vec<String>,
         (true, true) => (&image.entrypoint, &image.cmd),
     };
     let all: Vec<String> = command.iter().chain(args).cloned().collect();
+    // The request's own were looked at when it came.
+    if all.iter().any(|arg| arg.contains('\0')) {
+        return Err(SpecError::ImageNul("Entrypoint or Cmd"));
+    }
     if all.is_empty() { Err(SpecError::NoCommand) } else { Ok(all) }
+}
+
+/// What execve(2) would refuse, or what an OCI runtime would take for ever to hand to it.
+pub(crate) fn check_size(args: &[String], env: &[String]) -> Result<(), SpecError> {
+    let too_many = |what, count, most| Err(SpecError::TooMany { field: "command and envs", what, count, most });
+    if env.len() > VARIABLES {
+        return too_many("variables, those of the image counted", env.len(), VARIABLES);
+    }
+    let strings = || args.iter().chain(env);
+    if let Some(long) = strings().map(String::len).find(|len| *len > STRING_BYTES) {
+        return too_many("bytes in one argument or variable", long, STRING_BYTES);
+    }
+    let all = strings().map(|text| text.len() + 1 + size_of::<usize>()).sum();
+    if all > PROGRAM_BYTES {
+        return too_many("bytes of arguments and variables", all, PROGRAM_BYTES);
+    }
+    Ok(())
 }
 
 /// Defaults, then the image's, then the client's. A later value takes the place of an earlier one.
 fn env(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<String>, SpecError> {
-    let mut env = vec![PATH.to_owned()];
-    let hostname = if inputs.pod.hostname.is_empty() { &inputs.node.hostname } else { &inputs.pod.hostname };
+    let mut env = Environment::default();
+    env.set("PATH", PATH);
+    // The host name goes with the network.
+    let own_name = inputs.pod.namespaces.network == Scope::Pod && !inputs.pod.hostname.is_empty();
+    let hostname = if own_name { &inputs.pod.hostname } else { &inputs.node.hostname };
     if !hostname.is_empty() {
-        set(&mut env, "HOSTNAME", hostname);
+        env.set("HOSTNAME", hostname);
     }
     if inputs.container.tty {
-        set(&mut env, "TERM", "xterm");
+        env.set("TERM", "xterm");
     }
-    let mut ignored = Vec::new();
-    for line in &inputs.image.env {
-        match line.split_once('=') {
-            Some((key, value)) if !key.is_empty() && !line.contains('\0') => set(&mut env, key, value),
-            _ => ignored.push(line.clone()),
-        }
+    let usable = |line: &&String| line.find('=').is_some_and(|at| at != 0) && !line.contains('\0');
+    let (lines, ignored): (Vec<_>, Vec<_>) = inputs.image.env.iter().partition(usable);
+    for (key, value) in lines.into_iter().filter_map(|line| line.split_once('=')) {
+        env.set(key, value);
     }
     if !ignored.is_empty() {
-        notes.push(Note::ImageEnv(ignored));
+        notes.push(Note::ImageEnv(Sample::of(ignored.into_iter().map(String::as_str))));
     }
     for var in &inputs.container.envs {
         let value = std::str::from_utf8(&var.value).map_err(|_| SpecError::EnvNotUtf8(var.key.clone()))?;
-        set(&mut env, &var.key, value);
+        env.set(&var.key, value);
     }
-    Ok(env)
+    Ok(env.lines())
 }
 
-fn set(env: &mut Vec<String>, key: &str, value: &str) {
-    let line = format!("{key}={value}");
-    let same = |known: &&mut String| known.split_once('=').is_some_and(|(name, _)| name == key);
-    match env.iter_mut().find(same) {
-        Some(known) => *known = line,
-        None => env.push(line),
+/// Variables in the order in which they were first set.
+#[derive(Default)]
+struct Environment<'a> {
+    variables: Vec<(&'a str, &'a str)>,
+    /// Where in the list.
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> Environment<'a> {
+    fn set(&mut self, key: &'a str, value: &'a str) {
+        let place = *self.places.entry(key).or_insert(self.variables.len());
+        match self.variables.get_mut(place) {
+            Some(variable) => variable.1 = value,
+            None => self.variables.push((key, value)),
+        }
+    }
+
+    fn lines(self) -> Vec<String> {
+        self.variables.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 }
 
 /// What a client says must be absolute; an image's word is taken from the root.
-fn working_dir(container: &ContainerSpec, image: &ImageDefaults) -> Result<String, SpecError> {
+fn working_dir(container: &ContainerSpec, image: &ImageDefaults) -> Result<PathBuf, SpecError> {
     let wanted = &container.working_dir;
     match (wanted.is_empty(), wanted.starts_with('/')) {
-        (false, true) => Ok(wanted.clone()),
+        (false, true) => Ok(normal_path(wanted)),
         (false, false) => Err(SpecError::WorkingDir(wanted.clone())),
-        (true, _) => Ok(format!("/{}", image.working_dir.trim_start_matches('/'))),
+        (true, _) if image.working_dir.contains('\0') => Err(SpecError::ImageNul("WorkingDir")),
+        (true, _) => Ok(normal_path(&image.working_dir)),
     }
 }
 

@@ -47,7 +47,8 @@ pub fn update_resources(current: &Resources, change: &Resources) -> Resources {
     after
 }
 
-/// As config.json takes them. CPU shares and swap stay in v1's scale on v2 too: the runtimes convert.
+/// As config.json takes them. CPU shares and swap stay in v1's scale on v2 too: the runtimes convert. A limit of -1, none, is
+/// left out: a new group has none, crun 1.8 takes no negative numbers, and where there was one before it is lifted otherwise.
 pub(crate) fn limits(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> LinuxResources {
     let mut limits = LinuxResources::default();
     limits
@@ -64,7 +65,7 @@ fn cpu(resources: &Resources) -> Option<LinuxCpu> {
     let mut cpu = LinuxCpu::default();
     cpu.set_shares(positive(resources.cpu_shares))
         .set_period(positive(resources.cpu_period))
-        .set_quota(Some(resources.cpu_quota).filter(|quota| *quota != 0))
+        .set_quota(Some(resources.cpu_quota).filter(|quota| *quota > 0))
         .set_cpus(text(&resources.cpuset_cpus))
         .set_mems(text(&resources.cpuset_mems));
     Some(cpu).filter(|cpu| *cpu != LinuxCpu::default())
@@ -72,19 +73,15 @@ fn cpu(resources: &Resources) -> Option<LinuxCpu> {
 
 /// A memory limit without a word on swap allows no swap, as everywhere in Kubernetes.
 fn memory(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> Option<LinuxMemory> {
-    let limit = Some(resources.memory_limit).filter(|limit| *limit != 0);
-    let said = Some(resources.memory_swap_limit).filter(|swap| *swap != 0);
+    let positive = |value: i64| Some(value).filter(|value| *value > 0);
+    let (limit, said) = (positive(resources.memory_limit), positive(resources.memory_swap_limit));
     let by_file = node.cgroup_v2 && resources.unified.contains_key(SWAP_MAX);
-    let swap = if node.swap_accounting {
-        said.or(limit.filter(|_| !by_file))
-    } else {
-        if said.is_some() && said != limit {
-            notes.push(Note::Swap);
-        }
-        None
-    };
+    let unsaid = limit.filter(|_| resources.memory_swap_limit == 0 && !by_file);
+    if !node.swap_accounting && said.is_some() && said != limit {
+        notes.push(Note::Swap);
+    }
     let mut memory = LinuxMemory::default();
-    memory.set_limit(limit).set_swap(swap);
+    memory.set_limit(limit).set_swap(said.or(unsaid).filter(|_| node.swap_accounting));
     Some(memory).filter(|memory| *memory != LinuxMemory::default())
 }
 

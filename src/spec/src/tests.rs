@@ -4,7 +4,7 @@ mod capabilities;
 mod confinement;
 mod errors;
 mod exec;
-mod fixture;
+pub(crate) mod fixture;
 mod fuzz;
 mod golden;
 mod localhost;

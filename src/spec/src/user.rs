@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
+use crate::bounds::GROUPS;
 use crate::container::{GroupsPolicy, UserChoice};
+use crate::excerpt::excerpt;
 
 /// A user in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +24,14 @@ pub enum UserError {
     #[error("run_as_group {0} is set without run_as_user or run_as_username")]
     GroupWithoutUser(u32),
     /// No such name in the image.
-    #[error("user {0:?} is not in the image's /etc/passwd; use its number")]
+    #[error("user {} is not in the image's /etc/passwd; use its number", excerpt(.0))]
     UnknownUser(String),
     /// No such group in the image.
-    #[error("group {0:?} is not in the image's /etc/group; use its number")]
+    #[error("group {} is not in the image's /etc/group; use its number", excerpt(.0))]
     UnknownGroup(String),
+    /// More groups than a process can have.
+    #[error("{0} groups, and a process can have {GROUPS}")]
+    TooManyGroups(usize),
     /// 4294967295 means "none" to the kernel.
     #[error("{0} is no valid user or group number")]
     OutOfRange(u32),
@@ -87,6 +92,9 @@ pub fn resolve_user(request: &UserRequest<'_>) -> Result<ResolvedUser, UserError
     }
     groups.sort_unstable();
     groups.dedup();
+    if groups.len() > GROUPS {
+        return Err(UserError::TooManyGroups(groups.len()));
+    }
     for id in groups.iter().chain([&entry.uid]) {
         if *id == u32::MAX {
             return Err(UserError::OutOfRange(*id));

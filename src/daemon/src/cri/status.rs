@@ -5,6 +5,7 @@
 
 use peapod_image::{PullError, RemoveError};
 use peapod_pod::Error as PodError;
+use peapod_spec::excerpt;
 use tonic::{Code, Status};
 
 use super::convert::FieldError;
@@ -16,10 +17,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Field(#[from] FieldError),
     /// The id is unknown.
-    #[error("{what} {id:?} not found")]
+    #[error("{what} {} not found", excerpt(id))]
     NotFound { what: &'static str, id: String },
     /// The id is the beginning of several.
-    #[error("{what} {id:?} is the beginning of more than one id: give more of it")]
+    #[error("{what} {} is the beginning of more than one id: give more of it", excerpt(id))]
     Ambiguous { what: &'static str, id: String },
     /// Something with pods or containers.
     #[error(transparent)]

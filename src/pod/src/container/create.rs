@@ -8,7 +8,8 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 use peapod_sys::fail_point;
 
-use super::spec;
+use super::stop_signal::stop_signal;
+use super::{look_up, mounts, spec};
 use crate::apparmor;
 use crate::clock;
 use crate::error::Error;
@@ -16,9 +17,6 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::{ContainerPhase, ContainerState, PodCgroup};
 use crate::stage::timed;
-
-/// SIGTERM.
-const DEFAULT_STOP_SIGNAL: i32 = 15;
 
 /// A container that can be recorded.
 #[derive(Debug)]
@@ -35,6 +33,14 @@ pub(crate) async fn create(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
 ) -> Result<Prepared, Error> {
+    if let Some(index) = spec.mounts.iter().position(|mount| mount.recursive_read_only)
+        && !node.features(&pod.runtime_handler).recursive_read_only
+    {
+        return Err(Error::Invalid {
+            field: format!("mounts[{index}].recursive_read_only"),
+            reason: "the OCI runtime of the pod's handler does not say that it can do this".to_owned(),
+        });
+    }
     let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
     // Usually its start is asked for as soon as this is answered.
     node.ahead.of_a_move();
@@ -60,6 +66,8 @@ async fn prepare(
         .await
         .map_err(|error| Error::failed("keep the image", &error))?;
     fail_point("container-leased");
+    let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
+    node.say_once(note.into_iter().collect());
     let (driver, group) = (cgroup.driver, cgroup.driver.group(&cgroup.parent, id.as_str()));
     let record = ContainerState {
         phase: ContainerPhase::Created,
@@ -68,21 +76,24 @@ async fn prepare(
         image_name: shown_name(&image, spec),
         image_ref: image.repo_digests.first().cloned().unwrap_or_else(|| image.id.to_string()),
         user: (0, 0, Vec::new()),
-        stop_signal: stop_signal(spec, &image)?,
+        image: Some(spec::defaults(&image.config)),
+        stop_signal,
         cgroup: group.clone(),
         stop_deadline: None,
         held: false,
     };
     let (node, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(spec), node.pod_dir(pod_id));
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
-    let check = tokio::task::spawn_blocking(move || {
-        let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
+    let check = move || {
+        let looked = spec::look(&spec, &spec::defaults(&image.config), &rootfs, apparmor)?;
         // The real namespaces are known when it starts; everything else is checked by making the whole configuration now.
         let namespaces = spec::namespaces(&spec, &Namespaces::default(), None);
-        spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &group))
-    });
-    let checked = timed("create: check", check).await;
-    let checked = checked.map_err(|error| Error::failed("check the container", &error))??;
+        let config = spec::config(&node, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &group))?;
+        // The last thing: a refused request changes nothing.
+        mounts::make_absent(&spec.mounts)?;
+        Ok(config)
+    };
+    let checked = timed("create: check", look_up("check the container", check)).await?;
     fail_point("container-checked");
     let user = checked.user;
     Ok(Prepared { record: ContainerState { user: (user.uid, user.gid, user.groups), ..record } })
@@ -99,56 +110,4 @@ fn shown_name(image: &Image, spec: &ContainerSpec) -> String {
         .or_else(|| image.repo_digests.first())
         .cloned()
         .unwrap_or_else(|| image.id.to_string())
-}
-
-/// The request's, else the image's, else SIGTERM.
-fn stop_signal(spec: &ContainerSpec, image: &Image) -> Result<i32, Error> {
-    if let Some(signal) = spec.stop_signal {
-        return Ok(signal);
-    }
-    let Some(text) = image.config.stop_signal.as_deref().filter(|text| !text.is_empty()) else {
-        return Ok(DEFAULT_STOP_SIGNAL);
-    };
-    parse_signal(text).ok_or_else(|| Error::Invalid {
-        field: "image".to_owned(),
-        reason: format!("its configuration has the stop signal {text:?}, which is none"),
-    })
-}
-
-/// `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`.
-fn parse_signal(text: &str) -> Option<i32> {
-    const RTMIN: i32 = 34;
-    const LAST: i32 = 64;
-    if let Ok(number) = text.parse::<i32>() {
-        return (1..=LAST).contains(&number).then_some(number);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |rest: &str| if rest.is_empty() { Some(0) } else { rest.parse::<i32>().ok() };
-    let real_time = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(rest), _) => offset(rest).map(|n| RTMIN + n),
-        (None, Some(rest)) => offset(rest).map(|n| LAST + n),
-        (None, None) => None,
-    };
-    match real_time {
-        Some(number) => (RTMIN..=LAST).contains(&number).then_some(number),
-        None => format!("SIG{name}").parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_signal;
-
-    #[test]
-    fn signals_have_names_and_numbers() {
-        for (text, number) in
-            [("SIGQUIT", 3), ("quit", 3), ("15", 15), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("sigterm", 15)]
-        {
-            assert_eq!(parse_signal(text), Some(number), "{text}");
-        }
-        for text in ["", "0", "65", "SIGNONE", "RTMIN+40", "-1"] {
-            assert_eq!(parse_signal(text), None, "{text}");
-        }
-    }
 }

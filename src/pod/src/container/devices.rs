@@ -4,56 +4,85 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use peapod_spec::container::Device;
-use peapod_spec::{DeviceKind, HostDevice};
+use peapod_spec::{DeviceKind, HostDevice, excerpt};
 
+use crate::bounds::{CONTAINER_DEVICES, DEVICE_ENTRIES};
 use crate::error::Error;
 
-/// Most devices that one container gets.
-const MOST: usize = 4096;
 /// How deep folders of devices are.
 const DEPTH: usize = 8;
 /// What below /dev is no device of the node but a file system of its own, or a person's terminal.
 const NOT_THE_NODES: [&str; 5] = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/console"];
+/// What every container has of its own.
+const EVERY_CONTAINERS: [&str; 7] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
 
 /// The devices of the request, folders expanded, then for a privileged container all of the node's.
 pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDevice>, Error> {
-    let mut found = Vec::new();
+    let mut walk = Walk { found: Vec::new(), looked_at: 0 };
     for (index, device) in devices.iter().enumerate() {
         let invalid = |reason: String| Error::Invalid {
             field: format!("devices[{index}].host_path"),
-            reason: format!("{}: {reason}", device.host_path.display()),
+            reason: format!("{}: {reason}", excerpt(&device.host_path)),
         };
         let metadata = std::fs::metadata(&device.host_path).map_err(|error| invalid(error.to_string()))?;
         if metadata.is_dir() {
-            walk(&device.host_path, &device.container_path, &device.permissions, DEPTH, &mut found);
+            walk.folder(&device.host_path, &device.container_path, &device.permissions, DEPTH);
         } else if let Some(host) = describe(&metadata, device.container_path.clone(), &device.permissions) {
-            found.push(host);
+            walk.found.push(host);
         } else {
             return Err(invalid("is neither a device nor a folder of devices".to_owned()));
         }
+        if walk.found.len() > CONTAINER_DEVICES || walk.looked_at > DEVICE_ENTRIES {
+            return Err(invalid(format!(
+                "a container can have {CONTAINER_DEVICES} devices, out of folders with {DEVICE_ENTRIES} entries"
+            )));
+        }
     }
     if privileged {
-        walk(Path::new("/dev"), Path::new("/dev"), "rwm", DEPTH, &mut found);
+        let asked_for = walk.found.len();
+        walk.folder(Path::new("/dev"), Path::new("/dev"), "rwm", DEPTH);
+        let mut seen = 0..;
+        let every = |device: &HostDevice| EVERY_CONTAINERS.iter().any(|own| Path::new(own) == device.container_path);
+        walk.found.retain(|device| seen.next().is_some_and(|at| at < asked_for) || !every(device));
+        if walk.found.len() > CONTAINER_DEVICES {
+            tracing::warn!(
+                devices = walk.found.len(),
+                "a privileged container gets the first {CONTAINER_DEVICES} only"
+            );
+            walk.found.truncate(CONTAINER_DEVICES);
+        }
     }
-    Ok(found)
+    Ok(walk.found)
 }
 
-/// Adds the devices of a folder; what vanishes meanwhile is left out.
-fn walk(host: &Path, container: &Path, permissions: &str, depth: usize, found: &mut Vec<HostDevice>) {
-    let Ok(entries) = std::fs::read_dir(host) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if found.len() >= MOST || NOT_THE_NODES.iter().any(|other| Path::new(other) == path) {
-            continue;
-        }
-        let inside: PathBuf = container.join(entry.file_name());
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            if depth > 0 {
-                walk(&path, &inside, permissions, depth - 1, found);
+struct Walk {
+    found: Vec<HostDevice>,
+    looked_at: usize,
+}
+
+impl Walk {
+    /// Adds the devices of a folder; what vanishes meanwhile is left out.
+    fn folder(&mut self, host: &Path, container: &Path, permissions: &str, depth: usize) {
+        let Ok(entries) = std::fs::read_dir(host) else { return };
+        for entry in entries.flatten() {
+            self.looked_at += 1;
+            if self.looked_at > DEVICE_ENTRIES {
+                return;
             }
-        } else if let Some(device) = describe(&metadata, inside, permissions) {
-            found.push(device);
+            let path = entry.path();
+            if NOT_THE_NODES.iter().any(|other| Path::new(other) == path) {
+                continue;
+            }
+            let inside: PathBuf = container.join(entry.file_name());
+            let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+            if metadata.is_dir() {
+                if depth > 0 {
+                    self.folder(&path, &inside, permissions, depth - 1);
+                }
+            } else if let Some(device) = describe(&metadata, inside, permissions) {
+                self.found.push(device);
+            }
         }
     }
 }

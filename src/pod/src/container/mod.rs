@@ -4,12 +4,14 @@ mod create;
 mod devices;
 mod exec;
 mod fate;
+mod host_folder;
 mod limits;
 mod mounts;
 mod remove;
 mod seccomp;
 mod spec;
 mod start;
+mod stop_signal;
 mod update;
 
 pub(crate) use create::{Prepared, create};
@@ -19,9 +21,29 @@ pub(crate) use fate::{Fate, fate};
 pub(crate) use remove::remove;
 pub(crate) use seccomp::Programs;
 pub(crate) use start::{StartInput, Started, start};
-pub(crate) use update::update;
+pub(crate) use update::{Update, update};
 
 use peapod_shim_protocol::exit::Exit;
+
+use crate::bounds::LOOK_UP;
+use crate::error::Error;
+
+/// Does what blocks, for file systems of the node. Waits no longer than a living one needs.
+async fn look_up<T: Send + 'static>(
+    step: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::time::timeout(LOOK_UP, tokio::task::spawn_blocking(work)).await {
+        Ok(outcome) => outcome.map_err(|error| Error::failed(step, &error))?,
+        Err(_) => Err(Error::Failed {
+            step: step.to_owned(),
+            reason: format!(
+                "a host path, device or profile did not answer within {} s: is its file system dead?",
+                LOOK_UP.as_secs()
+            ),
+        }),
+    }
+}
 
 /// How a container ended, as its shim wrote it down; `None` if it did not, or not entirely.
 pub(crate) async fn exit_file(bundle: &std::path::Path) -> Option<Exit> {

@@ -1,51 +1,77 @@
 //! Sources of mounts, looked up on the node.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use peapod_spec::container::{Mount, Propagation};
-use peapod_spec::{ResolvedMount, SourcePropagation};
+use peapod_spec::{POD_FILES, ResolvedMount, SourcePropagation, excerpt};
 
+use super::host_folder::{self, Absent};
 use crate::error::Error;
 
-/// Follows each source's symbolic links. A source that isn't there is an error: it is never made.
+/// Mount points and how they propagate.
+type Table = HashMap<PathBuf, SourcePropagation>;
+
+/// Follows each source's symbolic links. One that isn't there is taken as the folder that [`make_absent`] makes of it.
 pub(super) fn resolve(mounts: &[Mount]) -> Result<Vec<ResolvedMount>, Error> {
     // Read only for mounts that need it: it can be long.
     let table = if mounts.iter().any(|mount| mount.propagation != Propagation::Private) {
         let table = std::fs::read_to_string("/proc/self/mountinfo");
         parse(&table.map_err(|error| Error::failed("read /proc/self/mountinfo", &error))?)
     } else {
-        Vec::new()
+        Table::new()
     };
     mounts.iter().enumerate().map(|(index, mount)| one(index, mount, &table)).collect()
 }
 
-fn one(index: usize, mount: &Mount, table: &[(PathBuf, SourcePropagation)]) -> Result<ResolvedMount, Error> {
-    let invalid = |error: std::io::Error| Error::Invalid {
-        field: format!("mounts[{index}].host_path"),
-        reason: format!(
-            "{}: {error} (for {}; the runtime does not make it)",
-            mount.host_path.display(),
-            mount.container_path.display()
-        ),
+/// Makes sources that aren't there, as folders, and says so in the log.
+pub(super) fn make_absent(mounts: &[Mount]) -> Result<(), Error> {
+    for (index, mount) in mounts.iter().enumerate() {
+        if is_absent(&mount.host_path) {
+            host_folder::go(&mount.host_path, Absent::Make).map_err(|error| invalid(index, mount, &error))?;
+            tracing::info!(path = %mount.host_path.display(), "made a host path that was not there, as a folder");
+        }
+    }
+    Ok(())
+}
+
+fn is_absent(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn invalid(index: usize, mount: &Mount, error: &dyn std::error::Error) -> Error {
+    let (host, container) = (excerpt(&mount.host_path), excerpt(&mount.container_path));
+    Error::Invalid { field: format!("mounts[{index}].host_path"), reason: format!("{host}: {error} (for {container})") }
+}
+
+fn one(index: usize, mount: &Mount, table: &Table) -> Result<ResolvedMount, Error> {
+    let source = match std::fs::canonicalize(&mount.host_path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?;
+            mount.host_path.clone()
+        }
+        found => found.map_err(|error| invalid(index, mount, &error))?,
     };
-    let source = std::fs::canonicalize(&mount.host_path).map_err(invalid)?;
-    let is_dir = std::fs::metadata(&source).map_err(invalid)?.is_dir();
     let propagation = propagation(&source, table);
-    Ok(ResolvedMount { source, is_dir, propagation })
+    let lacks = if mount.readonly { lacks(mount, &source) } else { Vec::new() };
+    Ok(ResolvedMount { source, lacks, propagation })
 }
 
-/// Of the mount that holds `path`: of those with the longest mount point, the one mounted last.
-fn propagation(path: &Path, table: &[(PathBuf, SourcePropagation)]) -> SourcePropagation {
-    table
-        .iter()
-        .filter(|(point, _)| path.starts_with(point))
-        .max_by_key(|(point, _)| point.as_os_str().len())
-        .map(|(_, propagation)| *propagation)
-        .unwrap_or_default()
+fn lacks(mount: &Mount, source: &Path) -> Vec<&'static str> {
+    let below = |file: &&str| match Path::new(file).strip_prefix(&mount.container_path) {
+        Ok(rest) => !rest.as_os_str().is_empty() && std::fs::symlink_metadata(source.join(rest)).is_err(),
+        Err(_) => false,
+    };
+    POD_FILES.into_iter().filter(below).collect()
 }
 
-/// Mount points and their propagation, proc_pid_mountinfo(5).
-fn parse(mountinfo: &str) -> Vec<(PathBuf, SourcePropagation)> {
+/// Of the mount that holds `path`: that with the longest mount point.
+fn propagation(path: &Path, table: &Table) -> SourcePropagation {
+    path.ancestors().find_map(|point| table.get(point)).copied().unwrap_or_default()
+}
+
+/// proc_pid_mountinfo(5). Of equal mount points the one mounted last counts.
+fn parse(mountinfo: &str) -> Table {
     mountinfo
         .lines()
         .filter_map(|line| {

@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
 
+use crate::bounds::KEPT_PROFILE_BYTES;
 use crate::config::OciRuntime;
 use crate::id::ContainerId;
 
@@ -91,7 +92,7 @@ impl Key {
         Some(Self {
             binary: runtime.path.clone(),
             identity: (of.dev(), of.ino(), of.ctime(), of.ctime_nsec()),
-            profile: serde_json::to_string(profile).ok()?,
+            profile: serde_json::to_string(profile).ok().filter(|text| text.len() <= KEPT_PROFILE_BYTES)?,
         })
     }
 }

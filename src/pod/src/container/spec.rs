@@ -3,24 +3,20 @@
 use std::path::Path;
 
 use peapod_cgroup::Driver;
-use peapod_image::{Image, Rootfs};
+use peapod_image::{ImageConfig, Rootfs, Writable};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::{ContainerSpec, SeccompProfile};
 use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_spec::{
-    HostDevice, ImageDefaults, Inputs, NamespacePaths, PidNamespace, ResolvedMount, SpecError, UserError,
-    linux_resources, oci_config,
+    HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, ResolvedMount, Sample,
+    SpecError, UserError, excerpt, image_volumes, linux_resources, oci_config,
 };
 
 use super::{devices, limits, mounts};
+use crate::bounds::{SECCOMP_PROFILE_BYTES, USER_FILE_BYTES};
 use crate::error::Error;
 use crate::node::Node;
 use crate::sandbox;
-
-/// More of an image's passwd or group file is not read.
-const USERS_LIMIT: usize = 4 << 20;
-/// More of a seccomp profile is not read.
-const SECCOMP_LIMIT: u64 = 4 << 20;
 
 /// What was looked up on the node and in the image. Blocking work is done.
 pub(super) struct Looked {
@@ -28,6 +24,8 @@ pub(super) struct Looked {
     passwd: Option<String>,
     group: Option<String>,
     mounts: Vec<ResolvedMount>,
+    /// Known when it starts.
+    volumes: Vec<ImageVolume>,
     devices: Vec<HostDevice>,
     seccomp: Option<Vec<u8>>,
     apparmor: Option<Vec<String>>,
@@ -36,7 +34,7 @@ pub(super) struct Looked {
 /// Looks up everything; blocks, for the file system.
 pub(super) fn look(
     spec: &ContainerSpec,
-    image: &Image,
+    image: &ImageDefaults,
     rootfs: &Rootfs,
     apparmor: Option<Vec<String>>,
 ) -> Result<Looked, Error> {
@@ -45,21 +43,60 @@ pub(super) fn look(
         _ => None,
     };
     Ok(Looked {
-        image: ImageDefaults {
-            user: image.config.user.clone(),
-            entrypoint: image.config.entrypoint.clone(),
-            cmd: image.config.cmd.clone(),
-            env: image.config.env.clone(),
-            working_dir: image.config.working_dir.clone(),
-            volumes: image.config.volumes.clone(),
-        },
+        image: image.clone(),
         passwd: users(rootfs, "/etc/passwd")?,
         group: users(rootfs, "/etc/group")?,
         mounts: mounts::resolve(&spec.mounts)?,
+        volumes: Vec::new(),
         devices: devices::resolve(&spec.devices, spec.security.privileged)?,
         seccomp,
         apparmor,
     })
+}
+
+/// What a container takes from its image.
+pub(super) fn defaults(image: &ImageConfig) -> ImageDefaults {
+    ImageDefaults {
+        user: image.user.clone(),
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: image.env.clone(),
+        working_dir: image.working_dir.clone(),
+        volumes: image.volumes.clone(),
+    }
+}
+
+impl Looked {
+    /// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. `rootfs` is where the root
+    /// file system is going to be mounted.
+    pub(super) fn make_volumes(
+        &mut self,
+        spec: &ContainerSpec,
+        layers: &Rootfs,
+        rootfs: &Path,
+        writable: &Writable<'_>,
+        owner: (u32, u32),
+    ) -> Result<Option<Note>, Error> {
+        // What is left out is noted when the configuration is made.
+        let paths = image_volumes(&self.image, spec, &mut Vec::new()).map_err(|error| invalid(&error))?;
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let folders = layers.folders(&paths, writable, owner);
+        let folders = folders.map_err(|error| Error::failed("make the image's volumes", &error))?;
+        let mut others = Vec::new();
+        for (path, folder) in paths.iter().zip(folders) {
+            match folder {
+                Some(container_path) => {
+                    let source = rootfs.join(container_path.strip_prefix("/").unwrap_or(&container_path));
+                    self.volumes.push(ImageVolume { container_path, source });
+                }
+                None => others.push(path.to_string_lossy()),
+            }
+        }
+        let sample = || Sample::of(others.iter().map(AsRef::as_ref));
+        Ok((!others.is_empty()).then(|| Note::Volumes(sample())))
+    }
 }
 
 /// The configuration that follows.
@@ -84,6 +121,7 @@ pub(super) fn config(
         files: &sandbox::files_of(pod_dir, pod),
         namespaces,
         mounts: &looked.mounts,
+        volumes: &looked.volumes,
         devices: &looked.devices,
         rootfs: Path::new("rootfs"),
         cgroups_path: &driver.runtime_path(group),
@@ -111,7 +149,7 @@ pub(super) fn namespaces(spec: &ContainerSpec, pod: &Namespaces, target: Option<
 }
 
 fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
-    match rootfs.read_file(path, USERS_LIMIT) {
+    match rootfs.read_file(path, USER_FILE_BYTES) {
         Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) => Err(Error::failed(format!("read {path} of the image"), &error)),
     }
@@ -119,15 +157,22 @@ fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
 
 fn seccomp(path: &Path) -> Result<Vec<u8>, Error> {
     use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
     let invalid = |reason: String| Error::Invalid {
         field: "linux.security_context.seccomp.localhost_ref".to_owned(),
-        reason: format!("{}: {reason}", path.display()),
+        reason: format!("{}: {reason}", excerpt(path)),
     };
-    let file = std::fs::File::open(path).map_err(|error| invalid(error.to_string()))?;
+    // A FIFO of that name must not hold us up.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
+    let file = std::fs::File::options().read(true).custom_flags(flags.bits()).open(path);
+    let file = file.map_err(|error| invalid(error.to_string()))?;
+    if !file.metadata().map_err(|error| invalid(error.to_string()))?.is_file() {
+        return Err(invalid("is no regular file".to_owned()));
+    }
     let mut bytes = Vec::new();
-    file.take(SECCOMP_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| invalid(error.to_string()))?;
-    if bytes.len() as u64 > SECCOMP_LIMIT {
-        return Err(invalid(format!("has more than {SECCOMP_LIMIT} bytes")));
+    file.take(SECCOMP_PROFILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| invalid(error.to_string()))?;
+    if bytes.len() as u64 > SECCOMP_PROFILE_BYTES {
+        return Err(invalid(format!("has more than {SECCOMP_PROFILE_BYTES} bytes")));
     }
     Ok(bytes)
 }
@@ -141,7 +186,10 @@ fn invalid(error: &SpecError) -> Error {
         SpecError::WorkingDir(_) => "working_dir",
         SpecError::EnvNotUtf8(_) => "envs",
         SpecError::UnknownCapability(_) => "linux.security_context.capabilities",
-        SpecError::Propagation { .. } | SpecError::RecursiveReadOnly(_) => "mounts",
+        SpecError::TooMany { field, .. } => field,
+        SpecError::ImageNul(_) => "image",
+        SpecError::DeviceName { .. } => "devices",
+        SpecError::Propagation { .. } | SpecError::RecursiveReadOnly(_) | SpecError::SelinuxRelabel(_) => "mounts",
         SpecError::SeccompMissing(_) | SpecError::Seccomp { .. } => "linux.security_context.seccomp",
         SpecError::CdiDevice(_) => "CDI_devices",
         SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",

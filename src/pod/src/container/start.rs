@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use peapod_cgroup::Driver;
+use peapod_image::{ImageId, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
@@ -12,7 +13,7 @@ use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_sys::fail_point;
 
 use super::seccomp::Filter;
-use super::spec;
+use super::{look_up, mounts, spec};
 use crate::apparmor;
 use crate::clock;
 use crate::error::Error;
@@ -58,8 +59,14 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
             shim.ensure_init(sandbox::init_user(pod)).await.map_err(|error| error.into_error("start pod init"))?;
         made_init = Some(namespaces.clone());
     }
-    let image = node.images.resolve(&record.image_id).ok_or_else(|| Error::ImageNotFound(record.image_name.clone()))?;
-    let rootfs = timed("start: lease", node.images.lease(&image.id, id.as_str()))
+    let no_image = || Error::ImageNotFound(record.image_name.clone());
+    let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
+    let image = match record.image.clone() {
+        Some(image) => image,
+        // Made by a release that kept nothing of it.
+        None => spec::defaults(&node.images.resolve(&record.image_id).ok_or_else(no_image)?.config),
+    };
+    let rootfs = timed("start: lease", node.images.lease(&image_id, id.as_str()))
         .await
         .map_err(|error| Error::failed("keep the image", &error))?;
     let (bundle, writable) = (node.bundle(pod_id, id), node.writable(id));
@@ -81,16 +88,28 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
     let compiler = runtime.clone();
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
+    let (looking, layers) = (Arc::clone(&spec), rootfs.clone());
+    let looked = look_up("look the container's mounts up", move || {
+        mounts::make_absent(&looking.mounts)?;
+        spec::look(&looking, &image, &layers, apparmor)
+    });
+    let mut looked = timed("start: look up", looked).await?;
     let laid_out = tokio::task::spawn_blocking(move || {
-        let looked = spec::look(&spec, &image, &rootfs, apparmor)?;
+        lay_out(&bundle, &writable, log.as_deref(), spec.stdin)
+            .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
+        let (upper, work) = (writable.join("upper"), writable.join("work"));
+        let layer = Writable { upper: &upper, work: &work };
+        let owner = (record.user.0, record.user.1);
+        let note = looked.make_volumes(&spec, &rootfs, &bundle.join("rootfs"), &layer, owner)?;
         let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &record.cgroup))?;
         let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let filter = shared.filters.find(&compiler, profile);
         if let Filter::Ready(program) = &filter {
             config.set_seccomp_program(program).map_err(|error| Error::failed("make config.json", &error))?;
         }
-        lay_out(&bundle, &writable, log.as_deref(), spec.stdin, &config.json)
-            .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
+        std::fs::write(bundle.join("config.json"), &config.json)
+            .map_err(|error| Error::failed(format!("write the configuration in {}", bundle.display()), &error))?;
+        config.notes.extend(note);
         Ok::<_, Error>((config.notes, filter))
     });
     let laid_out = timed("start: lay out", laid_out).await;
@@ -121,8 +140,8 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     }
 }
 
-/// Everything on disk that the OCI runtime and the shim expect.
-fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool, config: &[u8]) -> io::Result<()> {
+/// Everything on disk that the OCI runtime and the shim expect, but for config.json.
+fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool) -> io::Result<()> {
     std::fs::create_dir_all(bundle.join("rootfs"))?;
     for dir in ["upper", "work"] {
         std::fs::create_dir_all(writable.join(dir))?;
@@ -137,5 +156,5 @@ fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool, conf
             Err(error) => return Err(error.into()),
         }
     }
-    std::fs::write(bundle.join("config.json"), config)
+    Ok(())
 }

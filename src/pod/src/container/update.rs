@@ -1,5 +1,7 @@
 //! UpdateContainerResources of a running container.
 
+use oci_spec::runtime::{LinuxMemory, LinuxResources};
+use peapod_cgroup::{Cgroup, Lift};
 use peapod_spec::container::Resources;
 use peapod_spec::{linux_resources, resources_json};
 
@@ -10,21 +12,76 @@ use crate::node::Node;
 use crate::shim::Shim;
 use crate::systemd;
 
-/// Has the OCI runtime apply all limits, as they are after the change. crun 1.8 doesn't tell systemd, which would go back to those of
-/// the start at its next `systemctl daemon-reload`; from runc it hears the same twice. `scope` is the group, where systemd made it.
-pub(crate) async fn update(
+/// The kernel's own values, where a container said nothing.
+const SHARES: i64 = 1024;
+const PERIOD: i64 = 100_000;
+
+/// A running container whose limits change.
+pub(crate) struct Update<'a> {
+    pub(crate) id: &'a ContainerId,
+    /// Its group.
+    pub(crate) group: &'a str,
+    /// The pod's handler.
+    pub(crate) handler: &'a str,
+    /// Whether systemd made it.
+    pub(crate) by_systemd: bool,
+    pub(crate) before: &'a Resources,
+    pub(crate) after: &'a Resources,
+}
+
+/// Has the OCI runtime apply all limits, as they are after the change. After an error those of before are in force.
+pub(crate) async fn update(node: &Node, shim: &Shim, update: Update<'_>) -> Result<(), Error> {
+    let group = node.cgroups.cgroup(update.group);
+    let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
+    refuse_below_usage(&group, &update)?;
+    let outcome = apply(node, shim, &group, &update, update.after).await;
+    if outcome.is_err()
+        && let Err(error) = apply(node, shim, &group, &update, &taken_back(update.before, update.after)).await
+    {
+        tracing::warn!(container = update.id.short(), %error, "limits of before a failed update could not all be set again");
+    }
+    outcome
+}
+
+/// On cgroup v2 the kernel takes every limit and ends whoever is above it.
+fn refuse_below_usage(group: &Cgroup, update: &Update<'_>) -> Result<(), Error> {
+    let file = update.after.unified.get("memory.max").and_then(|value| value.trim().parse().ok());
+    let limit = u64::try_from(update.after.memory_limit).ok().filter(|limit| *limit != 0).into_iter().chain(file).min();
+    let (Some(limit), Ok(Some(held))) = (limit, group.held_memory()) else { return Ok(()) };
+    if held <= limit {
+        return Ok(());
+    }
+    Err(Error::Precondition {
+        what: "container",
+        id: update.id.to_string(),
+        state: format!("holding {held} bytes of memory"),
+        need: "a limit below that would end it: free memory in it first, or set a higher limit",
+    })
+}
+
+/// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl daemon-reload`; from runc it
+/// hears the same twice.
+async fn apply(
     node: &Node,
     shim: &Shim,
-    id: &ContainerId,
-    scope: Option<&str>,
+    group: &Cgroup,
+    update: &Update<'_>,
     resources: &Resources,
 ) -> Result<(), Error> {
-    let resources = linux_resources(resources, &node.facts);
-    let json = resources_json(&resources)
-        .map_err(|error| Error::Invalid { field: "linux".to_owned(), reason: error.to_string() })?;
-    shim.update(id.as_str(), json).await.map_err(|error| error.into_error("update the container"))?;
-    if let Some(scope) = scope {
-        let told = systemd::set_limits(scope, &limits::of(&resources)).await;
+    let lift = lift(resources);
+    group.lift(lift).map_err(|error| Error::failed("take limits off the container", &error))?;
+    let mut resources = linux_resources(resources, &node.facts);
+    if node.features(update.handler).no_limits {
+        tell_none(&mut resources, lift, node.facts.swap_accounting);
+    }
+    if resources != LinuxResources::default() {
+        let json = resources_json(&resources)
+            .map_err(|error| Error::Invalid { field: "linux".to_owned(), reason: error.to_string() })?;
+        let updated = shim.update(update.id.as_str(), json).await;
+        updated.map_err(|error| error.into_error("update the container"))?;
+    }
+    if update.by_systemd {
+        let told = systemd::set_limits(update.group, &limits::of(&resources)).await;
         told.map_err(|error| {
             Error::failed(
                 "tell systemd the limits, which are in force until it reads its units again (repeat the call)",
@@ -33,4 +90,66 @@ pub(crate) async fn update(
         })?;
     }
     Ok(())
+}
+
+/// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as much as it likes.
+fn lift(resources: &Resources) -> Lift {
+    let memory = resources.memory_limit < 0;
+    let swap = resources.memory_swap_limit < 0 || (memory && resources.memory_swap_limit == 0);
+    Lift { cpu_quota: resources.cpu_quota < 0, memory, swap }
+}
+
+/// Puts -1 for what has no limit.
+fn tell_none(resources: &mut LinuxResources, lift: Lift, swap_accounting: bool) {
+    if lift.cpu_quota {
+        let mut cpu = resources.cpu().clone().unwrap_or_default();
+        cpu.set_quota(Some(-1));
+        resources.set_cpu(Some(cpu));
+    }
+    let mut memory = resources.memory().unwrap_or_default();
+    if lift.memory {
+        memory.set_limit(Some(-1));
+    }
+    if lift.swap && swap_accounting {
+        memory.set_swap(Some(-1));
+    }
+    resources.set_memory(Some(memory).filter(|memory| *memory != LinuxMemory::default()));
+}
+
+/// The limits of before, with the kernel's own where they said nothing and the failed ones did.
+fn taken_back(before: &Resources, failed: &Resources) -> Resources {
+    let number = |before: i64, failed: i64, unsaid: i64| if before == 0 && failed != 0 { unsaid } else { before };
+    Resources {
+        cpu_period: number(before.cpu_period, failed.cpu_period, PERIOD),
+        cpu_quota: number(before.cpu_quota, failed.cpu_quota, -1),
+        cpu_shares: number(before.cpu_shares, failed.cpu_shares, SHARES),
+        memory_limit: number(before.memory_limit, failed.memory_limit, -1),
+        memory_swap_limit: number(before.memory_swap_limit, failed.memory_swap_limit, 0),
+        ..before.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minus_one_lifts() {
+        let of = |cpu_quota, memory_limit, memory_swap_limit| {
+            lift(&Resources { cpu_quota, memory_limit, memory_swap_limit, ..Resources::default() })
+        };
+        assert_eq!(of(0, 0, 0), Lift::default());
+        assert_eq!(of(5, 64, 64), Lift::default());
+        assert_eq!(of(-1, 64, 0), Lift { cpu_quota: true, ..Lift::default() });
+        assert_eq!(of(0, -1, 0), Lift { memory: true, swap: true, ..Lift::default() });
+        assert_eq!(of(0, 64, -1), Lift { swap: true, ..Lift::default() });
+    }
+
+    #[test]
+    fn a_failed_update_goes_back_to_what_was() {
+        let before = Resources { memory_limit: 64, ..Resources::default() };
+        let failed = Resources { memory_limit: 32, cpu_quota: 5, cpu_shares: 7, ..Resources::default() };
+        let wanted = Resources { memory_limit: 64, cpu_quota: -1, cpu_shares: SHARES, ..Resources::default() };
+        assert_eq!(taken_back(&before, &failed), wanted);
+    }
 }

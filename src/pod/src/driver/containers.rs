@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peapod_spec::container::{ContainerSpec, Resources};
+use peapod_spec::excerpt;
 use peapod_sys::fail_point;
 
 use super::answer::{self, Delivery, Stage};
@@ -60,10 +61,11 @@ impl Driver {
                 (_, Stage::Pending) if same => known.create.join(answer),
                 (_, Stage::Open) if same => answer::one(answer, Ok(id.clone())),
                 (Life::Making, _) => {
-                    answer::one(answer, Err(Error::Busy { what: "container", name: name.name.clone() }));
+                    answer::one(answer, Err(Error::Busy { what: "container", name: excerpt(&name.name) }));
                 }
                 (Life::Made(_), _) => {
-                    let (name, id) = (format!("{} (attempt {})", name.name, name.attempt), id.to_string());
+                    let name = format!("{} (attempt {})", excerpt(&name.name), name.attempt);
+                    let id = id.to_string();
                     answer::one(answer, Err(Error::AlreadyExists { what: "container", name, id }));
                 }
             }
@@ -274,7 +276,8 @@ impl Driver {
         let Some((entry, made)) = self.pod.containers.get(id).and_then(|entry| Some((entry, entry.made()?))) else {
             return answer::one(answer, Err(Error::no_container(id.as_str())));
         };
-        let merged = peapod_spec::update_resources(&entry.spec.resources, change);
+        let before = entry.spec.resources.clone();
+        let merged = peapod_spec::update_resources(&before, change);
         let shim = match (&made.record.phase, shim) {
             (ContainerPhase::Created, _) => None,
             (ContainerPhase::Running { .. }, Some(shim)) => Some(shim),
@@ -284,11 +287,14 @@ impl Driver {
             }
         };
         let by_systemd = self.pod.record.cgroup.driver == peapod_cgroup::Driver::Systemd;
-        let scope = by_systemd.then(|| made.record.cgroup.clone());
-        let id = id.clone();
+        let (id, group, pod) = (id.clone(), made.record.cgroup.clone(), Arc::clone(&self.pod.spec));
         self.tasks.spawn(async move {
             let outcome = match shim {
-                Some(shim) => container::update(&node, &shim, &id, scope.as_deref(), &merged).await,
+                Some(shim) => {
+                    let (handler, before, after) = (pod.runtime_handler.as_str(), &before, &merged);
+                    let update = container::Update { id: &id, group: &group, handler, by_systemd, before, after };
+                    container::update(&node, &shim, update).await
+                }
                 None => Ok(()),
             };
             Done::Updated { id, merged: Box::new(merged), outcome, answer }
@@ -308,10 +314,13 @@ impl Driver {
             .containers
             .iter()
             .find(|(other, _)| other.as_str().starts_with(target.as_str()) && !target.is_empty())
-            .ok_or_else(|| invalid(format!("container {target:?} is not in this pod")))?;
+            .ok_or_else(|| invalid(format!("container {} is not in this pod", excerpt(target))))?;
         match other.phase() {
             Some(ContainerPhase::Running { pid, .. }) => Ok(Some(*pid)),
-            _ => Err(invalid(format!("container {target:?} does not run: its PID namespace can't be shared"))),
+            _ => {
+                let name = excerpt(target);
+                Err(invalid(format!("container {name} does not run: its PID namespace can't be shared")))
+            }
         }
     }
 }

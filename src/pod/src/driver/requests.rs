@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use peapod_spec::excerpt;
 use peapod_spec::pod::PodSpec;
 use peapod_sys::fail_point;
 
@@ -83,7 +84,8 @@ impl Driver {
 
     fn run_requested(&mut self, spec: &Arc<PodSpec>, answer: Waiter<PodId>) {
         let pod = &mut self.pod;
-        let name = || format!("{}/{}", pod.spec.metadata.namespace, pod.spec.metadata.name);
+        let metadata = pod.spec.metadata.clone();
+        let name = || format!("{}/{}", excerpt(&metadata.namespace), excerpt(&metadata.name));
         if pod.record.phase == PodPhase::Setup {
             if *spec == pod.spec {
                 pod.run.join(answer);

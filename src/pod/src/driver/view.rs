@@ -1,6 +1,6 @@
 //! A driver's state as its clients see it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::state::{Container, Pod};
@@ -29,10 +29,20 @@ pub(crate) fn entry(node: &Node, pod: &Pod) -> Option<PodEntry> {
         ips: pod.record.ips.clone(),
         netns: pod.record.netns.clone(),
         shim_pid: pod.record.shim_pid,
+        namespaces: namespaces(pod),
         runtime_handler: pod.spec.runtime_handler.clone(),
         cgroup_parent: pod.record.cgroup.parent.clone(),
     };
     Some(PodEntry { pod: view, containers })
+}
+
+fn namespaces(pod: &Pod) -> Vec<(&'static str, PathBuf)> {
+    let of = &pod.namespaces;
+    [("network", &of.network), ("ipc", &of.ipc), ("uts", &of.uts), ("pid", &of.pid)]
+        .into_iter()
+        .filter(|(_, path)| !path.is_empty())
+        .map(|(kind, path)| (kind, path.into()))
+        .collect()
 }
 
 fn container_view(node: &Node, pod: &Pod, id: &ContainerId, container: &Container) -> Option<ContainerView> {
@@ -73,6 +83,6 @@ fn exited(end: &Ended) -> ContainerState {
 }
 
 /// Where a container's log is, if it has one.
-pub(super) fn log_path(directory: Option<&Path>, log: Option<&Path>) -> Option<std::path::PathBuf> {
+pub(super) fn log_path(directory: Option<&Path>, log: Option<&Path>) -> Option<PathBuf> {
     Some(directory?.join(log?))
 }

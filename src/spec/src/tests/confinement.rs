@@ -117,7 +117,7 @@ fn default_container() -> Case {
     ] {
         case.mounts.push(ResolvedMount {
             source: source.into(),
-            is_dir: readonly,
+            lacks: Vec::new(),
             propagation: SourcePropagation::Private,
         });
         case.container.mounts.push(Mount {

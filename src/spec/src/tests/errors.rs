@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::fixture::{Case, words};
+use crate::bounds::{GROUPS, MOUNTS, PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::container::{ApparmorProfile, Propagation};
-use crate::{Config, Note, Rlimit, SourcePropagation, SpecError, UserError};
+use crate::{Config, DeviceKind, HostDevice, Note, Rlimit, SourcePropagation, SpecError, UserError};
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
     let mut case = Case::new();
@@ -27,7 +28,7 @@ fn process() {
         &SpecError::WorkingDir("srv".to_owned()),
         "\"srv\" is not an absolute path",
     );
-    check(|case| case.env("LATIN", b"\xff"), &SpecError::EnvNotUtf8("LATIN".to_owned()), "value of LATIN");
+    check(|case| case.env("LATIN", b"\xff"), &SpecError::EnvNotUtf8("LATIN".to_owned()), "value of \"LATIN\"");
     check(
         |case| case.container.security.run_as_group = Some(7),
         &SpecError::User(UserError::GroupWithoutUser(7)),
@@ -135,4 +136,116 @@ fn apparmor() {
         // A container goes without what it did not ask for, and that is said.
         assert_eq!(notes.contains(&Note::Apparmor), profile.is_none());
     }
+}
+
+fn device(path: &str, major: u32, minor: u32) -> HostDevice {
+    let container_path = path.into();
+    let permissions = "rw".to_owned();
+    HostDevice { container_path, kind: DeviceKind::Char, major, minor, mode: 0o666, uid: 0, gid: 0, permissions }
+}
+
+#[test]
+fn a_device_is_there_or_refused() {
+    let nodes = |path: &str, major, minor, tty| {
+        let mut case = Case::new();
+        case.container.tty = tty;
+        case.devices = vec![device(path, major, minor)];
+        let spec = case.config().map_err(|error| error.to_string())?.spec;
+        Ok::<_, String>(spec.linux().as_ref().unwrap().devices().as_ref().map_or(0, Vec::len))
+    };
+    for (path, major, minor) in [("/dev/null", 1, 3), ("/dev/random", 1, 8), ("/dev/ptmx", 5, 2), ("/dev/tty", 5, 0)] {
+        assert_eq!(nodes(path, major, minor, false), Ok(0), "{path}: every container has it");
+        let refused = nodes(path, 10, 229, false).unwrap_err();
+        assert!(refused.contains(path) && refused.contains("container_path"), "{refused}");
+    }
+    for path in
+        ["/dev/fd", "/dev/fd/3", "/dev/stdin", "/dev/core", "/dev/shm", "/dev/shm/x", "/dev/pts/0", "/proc/x", "/"]
+    {
+        assert!(nodes(path, 1, 9, false).unwrap_err().contains("can't be another device"), "{path}");
+    }
+    assert_eq!(nodes("/dev/console", 5, 1, false), Ok(1));
+    assert!(nodes("/dev/console", 5, 1, true).is_err());
+    assert_eq!(nodes("/dev/nullx", 1, 3, false), Ok(1));
+}
+
+fn too_many(change: impl FnOnce(&mut Case), what: &str) {
+    let mut case = Case::new();
+    change(&mut case);
+    let error = case.config().unwrap_err().to_string();
+    assert!(error.contains(what) && error.len() < 500, "{error}");
+}
+
+#[test]
+fn more_than_a_process_can_have() {
+    let lines = |count: usize| (0..count).map(|number| format!("V{number}=x")).collect::<Vec<_>>();
+    too_many(|case| case.image.env = lines(100_000), "variables");
+    too_many(|case| (0..=VARIABLES).for_each(|number| case.env(&format!("K{number}"), b"")), "variables");
+    // The same one again is one.
+    let mut same = Case::new();
+    (0..200_000).for_each(|_| same.env("SAME", b"value"));
+    assert!(same.config().is_ok());
+    too_many(|case| case.env("LONG", &vec![b'x'; STRING_BYTES]), "one argument or variable");
+    too_many(|case| case.image.entrypoint = vec!["x".repeat(STRING_BYTES + 1)], "one argument or variable");
+    too_many(|case| case.container.args = vec![String::new(); PROGRAM_BYTES / 9 + 1], "bytes of arguments");
+    too_many(|case| case.container.args = vec!["x".repeat(100_000); 30], "bytes of arguments");
+    too_many(|case| (0..=MOUNTS).for_each(|n| drop(case.mount(&format!("/m{n}"), Propagation::Private))), "mounts");
+    too_many(
+        |case| case.container.security.supplemental_groups = (0..=u32::try_from(GROUPS).unwrap()).collect(),
+        "groups",
+    );
+}
+
+#[test]
+fn what_an_image_says_with_a_nul() {
+    for change in [
+        (|case| case.image.entrypoint = vec!["/bin/a\0b".to_owned()]) as fn(&mut Case),
+        |case| case.image.cmd = vec!["\0".to_owned()],
+        |case| case.image.working_dir = "/srv\0".to_owned(),
+        |case| case.image.user = "root\0".to_owned(),
+    ] {
+        let mut case = Case::new();
+        change(&mut case);
+        let error = case.config().unwrap_err().to_string();
+        assert!(!error.contains('\0'), "{error:?}");
+    }
+}
+
+#[test]
+fn errors_repeat_little_of_what_was_asked_for() {
+    let long = "x\n".repeat(500_000);
+    for change in [
+        (|case, long| case.container.working_dir = long) as fn(&mut Case, String),
+        |case, long| case.env(&long, b"\xff"),
+        |case, long| case.container.security.user = crate::container::UserChoice::Name(long),
+        |case, long| case.image.user = long,
+        |case, long| case.image.user = format!("0:{long}"),
+        |case, long| case.container.security.capabilities.add = vec![long],
+        |case, long| case.container.cdi_devices = vec![long],
+        |case, long| case.container.security.apparmor = Some(ApparmorProfile::Localhost(long)),
+    ] {
+        let mut case = Case::new();
+        change(&mut case, long.clone());
+        let error = case.config().unwrap_err().to_string();
+        assert!(error.len() < 500 && !error.contains('\n'), "{} bytes: {error:.600}", error.len());
+    }
+    let mut case = Case::new();
+    case.container.security.capabilities.drop = vec![long.clone(), "CAP_BOGUS".to_owned()];
+    case.image.env = vec![long; 50];
+    let notes = case.config().unwrap().notes;
+    assert!(matches!(notes.as_slice(), [Note::UnknownDrop(_), Note::ImageEnv(_)]), "{notes:?}");
+    assert!(notes.iter().all(|note| note.to_string().len() < 4000), "{notes:?}");
+}
+
+#[test]
+fn a_relabelled_volume_is_refused_where_it_would_matter() {
+    let relabel = |selinux, label: bool| {
+        let mut case = Case::new();
+        case.mount("/data", Propagation::Private).selinux_relabel = true;
+        case.node.selinux = selinux;
+        let options = crate::container::SelinuxOptions { level: "s0:c1".to_owned(), ..Default::default() };
+        case.container.security.selinux = label.then_some(options);
+        case.config().map(drop)
+    };
+    assert_eq!(relabel(true, true), Err(SpecError::SelinuxRelabel("/data".into())));
+    assert_eq!((relabel(false, true), relabel(true, false)), (Ok(()), Ok(())));
 }

@@ -6,34 +6,35 @@ use std::path::PathBuf;
 use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
 use crate::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Config, HostDevice, ImageDefaults, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles, ResolvedMount,
-    SourcePropagation, SpecError, oci_config,
+    Arch, Config, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles,
+    ResolvedMount, SourcePropagation, SpecError, oci_config,
 };
 
 /// Owner of everything that [`Inputs`] borrows.
-pub(super) struct Case {
-    pub(super) pod: PodSpec,
-    pub(super) container: ContainerSpec,
-    pub(super) image: ImageDefaults,
-    pub(super) passwd: Option<&'static str>,
-    pub(super) group: Option<&'static str>,
-    pub(super) node: NodeFacts,
-    pub(super) files: PodFiles,
-    pub(super) namespaces: NamespacePaths,
-    pub(super) mounts: Vec<ResolvedMount>,
-    pub(super) devices: Vec<HostDevice>,
-    pub(super) rootfs: PathBuf,
-    pub(super) cgroups_path: String,
-    pub(super) localhost_seccomp: Option<&'static [u8]>,
-    pub(super) apparmor: Option<Vec<String>>,
+pub(crate) struct Case {
+    pub(crate) pod: PodSpec,
+    pub(crate) container: ContainerSpec,
+    pub(crate) image: ImageDefaults,
+    pub(crate) passwd: Option<&'static str>,
+    pub(crate) group: Option<&'static str>,
+    pub(crate) node: NodeFacts,
+    pub(crate) files: PodFiles,
+    pub(crate) namespaces: NamespacePaths,
+    pub(crate) mounts: Vec<ResolvedMount>,
+    pub(crate) volumes: Vec<ImageVolume>,
+    pub(crate) devices: Vec<HostDevice>,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) cgroups_path: String,
+    pub(crate) localhost_seccomp: Option<&'static [u8]>,
+    pub(crate) apparmor: Option<Vec<String>>,
 }
 
-pub(super) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
-pub(super) const GROUP: &str =
+pub(crate) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
+pub(crate) const GROUP: &str =
     "root:x:0:\nwheel:x:10:root,alice\nalice:x:1000:\nlate:x:50000:alice\nother:x:60000:bob\n";
 
 impl Case {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             pod: pod(),
             container: container(),
@@ -61,6 +62,7 @@ impl Case {
                 pid: PidNamespace::Path("/proc/43/ns/pid".into()),
             },
             mounts: Vec::new(),
+            volumes: Vec::new(),
             devices: Vec::new(),
             rootfs: "rootfs".into(),
             cgroups_path: "/kubepods/podu1/c1".to_owned(),
@@ -69,7 +71,7 @@ impl Case {
         }
     }
 
-    pub(super) fn config(&self) -> Result<Config, SpecError> {
+    pub(crate) fn config(&self) -> Result<Config, SpecError> {
         oci_config(&Inputs {
             pod: &self.pod,
             container: &self.container,
@@ -80,6 +82,7 @@ impl Case {
             files: &self.files,
             namespaces: &self.namespaces,
             mounts: &self.mounts,
+            volumes: &self.volumes,
             devices: &self.devices,
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
@@ -90,11 +93,11 @@ impl Case {
     }
 
     /// A mount of `/data/<name>`, which lies on a shared mount.
-    pub(super) fn mount(&mut self, container_path: &str, propagation: Propagation) -> &mut Mount {
+    pub(crate) fn mount(&mut self, container_path: &str, propagation: Propagation) -> &mut Mount {
         let name = container_path.trim_start_matches('/').replace('/', "-");
         self.mounts.push(ResolvedMount {
             source: format!("/data/{name}").into(),
-            is_dir: true,
+            lacks: Vec::new(),
             propagation: SourcePropagation::Shared,
         });
         self.container.mounts.push(Mount {
@@ -108,12 +111,12 @@ impl Case {
         self.container.mounts.last_mut().unwrap()
     }
 
-    pub(super) fn env(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn env(&mut self, key: &str, value: &[u8]) {
         self.container.envs.push(EnvVar { key: key.to_owned(), value: value.to_vec() });
     }
 }
 
-pub(super) fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -167,7 +170,7 @@ fn container() -> ContainerSpec {
 }
 
 /// A node that can do everything, with cgroup v2.
-pub(super) fn node() -> NodeFacts {
+pub(crate) fn node() -> NodeFacts {
     NodeFacts {
         hostname: "node1".to_owned(),
         arch: Arch::Amd64,

@@ -9,7 +9,7 @@ use crate::container::{
     Capabilities, GroupsPolicy, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
 };
 use crate::pod::Scope;
-use crate::{DeviceKind, HostDevice, PidNamespace, Rlimit};
+use crate::{DeviceKind, HostDevice, ImageVolume, PidNamespace, Rlimit};
 
 pub(super) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -178,6 +178,20 @@ fn mounts() {
         mount.recursive_read_only = true;
         case.mount("/csi", Propagation::Bidirectional);
     });
+    check("mount-over-etc", |case| {
+        case.mount("/etc", Propagation::Private);
+        case.mount("/etc/hosts", Propagation::Private);
+    });
+    check("mount-over-etc-read-only", |case| {
+        case.mount("/etc", Propagation::Private).readonly = true;
+        case.mounts[0].lacks = vec!["/etc/hostname", "/etc/hosts"];
+    });
+    check("volumes-read-only", |case| {
+        case.container.security.readonly_rootfs = true;
+        case.image.volumes = words("/data /mine/deep /proc/x /moved");
+        case.mount("/mine", Propagation::Private);
+        case.volumes = ["/data", "/mine/deep", "/dev/shm/link"].map(volume).into();
+    });
     check("mount-over-dev", |case| {
         case.mount("/dev", Propagation::Private);
         case.devices = vec![device("/dev/fuse", DeviceKind::Char, 10, 229)];
@@ -218,6 +232,13 @@ fn limits() {
         // No CAP_SYS_RESOURCE (24) and no CAP_MKNOD (27).
         case.node.capabilities = !(1 << 24 | 1 << 27);
     });
+}
+
+fn volume(path: &str) -> ImageVolume {
+    ImageVolume {
+        container_path: path.into(),
+        source: format!("/run/peapod/pods/p1/containers/c1/rootfs{path}").into(),
+    }
 }
 
 fn device(path: &str, kind: DeviceKind, major: u32, minor: u32) -> HostDevice {

@@ -76,3 +76,13 @@ fn a_file_for_swap_wins_over_no_swap_by_default() {
     let limits = linux_resources(&resources, &node());
     assert_eq!(limits.memory().unwrap().swap(), None);
 }
+
+#[test]
+fn no_limit_is_left_to_the_group() {
+    let none = Resources { cpu_quota: -1, memory_limit: -1, memory_swap_limit: -1, ..Resources::default() };
+    assert_eq!(resources_json(&linux_resources(&none, &node())).unwrap(), b"{}");
+    let swap =
+        Resources { memory_limit: 64, memory_swap_limit: -1, cpu_quota: -1, cpu_period: 7, ..Resources::default() };
+    let json = resources_json(&linux_resources(&swap, &node())).unwrap();
+    assert_eq!(String::from_utf8(json).unwrap(), r#"{"cpu":{"period":7},"memory":{"limit":64}}"#);
+}

@@ -283,7 +283,11 @@ fn null_device(path: &str) -> HostDevice {
 }
 
 fn bind(case: &mut Case, source: &Path, container_path: &str, propagation: Propagation) {
-    case.mounts.push(ResolvedMount { source: source.into(), is_dir: true, propagation: SourcePropagation::Shared });
+    case.mounts.push(ResolvedMount {
+        source: source.into(),
+        lacks: Vec::new(),
+        propagation: SourcePropagation::Shared,
+    });
     case.container.mounts.push(Mount {
         container_path: container_path.into(),
         host_path: source.into(),

@@ -1,10 +1,13 @@
 //! A container's configuration as a checked specification.
 
 use peapod_api::v1::{ContainerConfig, KeyValue};
+use peapod_spec::bounds::{IMAGE_NAME_BYTES, LABELS, PROGRAM_BYTES, VARIABLES};
 use peapod_spec::container::{ContainerMetadata, ContainerSpec, EnvVar};
+use peapod_spec::excerpt;
 
 use super::field::{
-    Checked, FieldError, absolute_path, all_without_nul, not_empty, relative_path, required, without_nul,
+    Checked, FieldError, all_without_nul, any_absolute_path, at_most, name, not_empty, relative_path, required, short,
+    without_nul,
 };
 use super::{mounts, resources, security, signal};
 
@@ -21,18 +24,28 @@ fn spec(config: ContainerConfig) -> Checked<ContainerSpec> {
     let metadata = required("metadata", config.metadata)?;
     let image = required("image", config.image)?;
     let linux = config.linux.unwrap_or_default();
-    let working_dir = config.working_dir;
-    if !working_dir.is_empty() {
-        absolute_path("working_dir", working_dir.clone())?;
+    if config.stdin_once && config.stdin {
+        let reason = "peapod can't close stdin with the first attached client, as it has no Attach yet: leave it out";
+        return Err(FieldError::unsupported("stdin_once", reason));
+    }
+    let working_dir = match config.working_dir {
+        path if path.is_empty() => path,
+        path => any_absolute_path("working_dir", path)?.to_string_lossy().into_owned(),
+    };
+    program_size(&config.command, &config.args, &config.envs)?;
+    for (field, map) in
+        [("labels", &config.labels), ("annotations", &config.annotations), ("image.annotations", &image.annotations)]
+    {
+        at_most(field, "entries", map.len(), LABELS)?;
     }
     let log_path = match config.log_path {
         path if path.is_empty() => None,
         path => Some(relative_path("log_path", path)?),
     };
     Ok(ContainerSpec {
-        metadata: ContainerMetadata { name: not_empty("metadata.name", metadata.name)?, attempt: metadata.attempt },
-        image: not_empty("image.image", image.image)?,
-        user_specified_image: image.user_specified_image,
+        metadata: ContainerMetadata { name: name("metadata.name", metadata.name)?, attempt: metadata.attempt },
+        image: not_empty("image.image", short("image.image", image.image, IMAGE_NAME_BYTES)?)?,
+        user_specified_image: short("image.user_specified_image", image.user_specified_image, IMAGE_NAME_BYTES)?,
         image_annotations: image.annotations,
         command: all_without_nul("command", config.command)?,
         args: all_without_nul("args", config.args)?,
@@ -59,14 +72,23 @@ fn envs(envs: Vec<KeyValue>) -> Checked<Vec<EnvVar>> {
         let field = |part: &str| format!("envs[{index}].{part}");
         let key = without_nul(&field("key"), not_empty(&field("key"), key)?)?;
         if key.contains('=') {
-            return Err(FieldError::new(field("key"), format!("{key:?} contains `=`")));
+            return Err(FieldError::new(field("key"), format!("{} contains `=`", excerpt(&key))));
         }
         if value.contains(&0) {
-            return Err(FieldError::new(field("value"), format!("the value of {key} contains a NUL byte")));
+            return Err(FieldError::new(field("value"), format!("the value of {} contains a NUL byte", excerpt(&key))));
         }
         checked.push(EnvVar { key, value: value.to_vec() });
     }
     Ok(checked)
+}
+
+/// What no process can be given is not kept. The image's part is counted when it is known.
+fn program_size(command: &[String], args: &[String], envs: &[KeyValue]) -> Checked<()> {
+    let size = |strings: &[String]| strings.iter().map(|text| text.len() + 1).sum::<usize>();
+    at_most("command", "bytes", size(command), PROGRAM_BYTES)?;
+    at_most("args", "bytes", size(args), PROGRAM_BYTES)?;
+    at_most("envs", "entries", envs.len(), VARIABLES)?;
+    at_most("envs", "bytes", envs.iter().map(|env| env.key.len() + env.value.len() + 2).sum(), PROGRAM_BYTES)
 }
 
 /// Names only; there is nothing yet that could look them up.
@@ -74,7 +96,7 @@ fn cdi_devices(devices: Vec<peapod_api::v1::CdiDevice>) -> Checked<Vec<String>> 
     match devices.into_iter().next() {
         None => Ok(Vec::new()),
         Some(device) => {
-            let reason = format!("{:?}: CDI devices are not supported yet", device.name);
+            let reason = format!("{}: CDI devices are not supported yet", excerpt(&device.name));
             Err(FieldError::unsupported("CDI_devices[0]", reason))
         }
     }

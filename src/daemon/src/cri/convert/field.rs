@@ -2,6 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use peapod_spec::bounds::{NAME_BYTES, PATH_BYTES};
+use peapod_spec::{excerpt, normal_path};
+
 /// A field that can't be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
@@ -50,6 +53,24 @@ pub(crate) fn not_empty(field: &str, value: String) -> Checked<String> {
     if value.is_empty() { Err(FieldError::new(field, "is empty")) } else { without_nul(field, value) }
 }
 
+/// A name: text that has to be there, and is no book.
+pub(crate) fn name(field: &str, value: String) -> Checked<String> {
+    not_empty(field, short(field, value, NAME_BYTES)?)
+}
+
+/// Text of so many bytes at most.
+pub(super) fn short(field: &str, value: String, most: usize) -> Checked<String> {
+    at_most(field, "bytes", value.len(), most).map(|()| value)
+}
+
+/// So many of something at most.
+pub(super) fn at_most(field: &str, what: &str, count: usize, most: usize) -> Checked<()> {
+    if count > most {
+        return Err(FieldError::new(field, format!("has {count} {what}, and {most} can be taken")));
+    }
+    Ok(())
+}
+
 /// Text that the kernel can take.
 pub(super) fn without_nul(field: &str, value: String) -> Checked<String> {
     if value.contains('\0') { Err(FieldError::new(field, "contains a NUL character")) } else { Ok(value) }
@@ -62,32 +83,41 @@ pub(super) fn all_without_nul(field: &str, values: Vec<String>) -> Checked<Vec<S
 
 /// An absolute path that stays where it says: without `..`.
 pub(super) fn absolute_path(field: &str, value: String) -> Checked<PathBuf> {
-    let value = without_nul(field, value)?;
-    let path = Path::new(&value);
-    if !path.is_absolute() {
-        return Err(FieldError::new(field, format!("{value:?} is not an absolute path")));
+    let path = rooted_path(field, value)?;
+    no_parent(field, &path)?;
+    Ok(path)
+}
+
+/// An absolute path, brought into its normal form.
+pub(super) fn any_absolute_path(field: &str, value: String) -> Checked<PathBuf> {
+    rooted_path(field, value).map(normal_path)
+}
+
+fn rooted_path(field: &str, value: String) -> Checked<PathBuf> {
+    let value = short(field, without_nul(field, value)?, PATH_BYTES)?;
+    if !value.starts_with('/') {
+        return Err(FieldError::new(field, format!("{} is not an absolute path", excerpt(&value))));
     }
-    no_parent(field, path)?;
-    Ok(path.to_owned())
+    Ok(value.into())
 }
 
 /// A relative path that stays below its folder.
 pub(super) fn relative_path(field: &str, value: String) -> Checked<PathBuf> {
-    let value = without_nul(field, value)?;
+    let value = short(field, without_nul(field, value)?, PATH_BYTES)?;
     let path = Path::new(&value);
     if path.is_absolute() {
-        return Err(FieldError::new(field, format!("{value:?} should be relative")));
+        return Err(FieldError::new(field, format!("{} should be relative", excerpt(&value))));
     }
     no_parent(field, path)?;
     if path.file_name().is_none() || value.ends_with('/') {
-        return Err(FieldError::new(field, format!("{value:?} names no file")));
+        return Err(FieldError::new(field, format!("{} names no file", excerpt(&value))));
     }
     Ok(path.to_owned())
 }
 
 fn no_parent(field: &str, path: &Path) -> Checked<()> {
     if path.components().any(|part| part == Component::ParentDir) {
-        return Err(FieldError::new(field, format!("{} contains `..`", path.display())));
+        return Err(FieldError::new(field, format!("{} contains `..`", excerpt(path))));
     }
     Ok(())
 }

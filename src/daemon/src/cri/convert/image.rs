@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use peapod_api::v1;
 use peapod_image::{Credentials, Image};
+use peapod_spec::bounds::IMAGE_NAME_BYTES;
 
-use super::field::{Checked, FieldError, not_empty, required};
+use super::field::{Checked, FieldError, not_empty, required, short};
 
 /// An image.
 pub(crate) fn image(image: &Image) -> v1::Image {
@@ -28,7 +29,8 @@ pub(crate) fn image(image: &Image) -> v1::Image {
 
 /// The reference of a request that has to name an image.
 pub(crate) fn reference(spec: Option<v1::ImageSpec>) -> Checked<String> {
-    not_empty("image.image", required("image", spec)?.image)
+    let name = short("image.image", required("image", spec)?.image, IMAGE_NAME_BYTES)?;
+    not_empty("image.image", name)
 }
 
 /// Who pulls; `None` is nobody in particular.

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use peapod_api::v1;
+use peapod_spec::bounds::{DEVICES, MOUNTS};
 use peapod_spec::container::{Device, Mount, Propagation};
+use peapod_spec::excerpt;
 
-use super::field::{Checked, FieldError, absolute_path, known, not_empty};
+use super::field::{Checked, FieldError, any_absolute_path, at_most, known, not_empty};
 
 /// Checks all mounts, in the client's order.
 pub(super) fn mounts(mounts: Vec<v1::Mount>) -> Checked<Vec<Mount>> {
+    at_most("mounts", "entries", mounts.len(), MOUNTS)?;
     let check = |(index, message)| mount(message).map_err(|error| error.within(&format!("mounts[{index}]")));
     mounts.into_iter().enumerate().map(check).collect()
 }
@@ -36,9 +39,13 @@ fn mount(message: v1::Mount) -> Checked<Mount> {
             return Err(FieldError::new("recursive_read_only", "needs private propagation"));
         }
     }
+    let container_path = any_absolute_path("container_path", not_empty("container_path", message.container_path)?)?;
+    if container_path.parent().is_none() {
+        return Err(FieldError::new("container_path", "is the container's root, over which nothing can be mounted"));
+    }
     Ok(Mount {
-        container_path: absolute_path("container_path", not_empty("container_path", message.container_path)?)?,
-        host_path: absolute_path("host_path", not_empty("host_path", message.host_path)?)?,
+        container_path,
+        host_path: any_absolute_path("host_path", not_empty("host_path", message.host_path)?)?,
         readonly: message.readonly,
         recursive_read_only: message.recursive_read_only,
         selinux_relabel: message.selinux_relabel,
@@ -66,19 +73,21 @@ pub(crate) fn to_message(mount: &Mount) -> v1::Mount {
 
 /// Checks all devices.
 pub(super) fn devices(devices: Vec<v1::Device>) -> Checked<Vec<Device>> {
+    at_most("devices", "entries", devices.len(), DEVICES)?;
     let check = |(index, message)| device(message).map_err(|error| error.within(&format!("devices[{index}]")));
     devices.into_iter().enumerate().map(check).collect()
 }
 
 fn device(message: v1::Device) -> Checked<Device> {
-    let host_path = absolute_path("host_path", not_empty("host_path", message.host_path)?)?;
+    let host_path = any_absolute_path("host_path", not_empty("host_path", message.host_path)?)?;
     let container_path: PathBuf = match message.container_path {
         path if path.is_empty() => host_path.clone(),
-        path => absolute_path("container_path", path)?,
+        path => any_absolute_path("container_path", path)?,
     };
     let permissions = if message.permissions.is_empty() { "rwm".to_owned() } else { message.permissions };
-    if !permissions.bytes().all(|b| b"rwm".contains(&b)) {
-        return Err(FieldError::new("permissions", format!("{permissions:?} has other letters than r, w and m")));
+    if permissions.len() > 3 || !permissions.bytes().all(|b| b"rwm".contains(&b)) {
+        let reason = format!("{} should be some of the letters r, w and m", excerpt(&permissions));
+        return Err(FieldError::new("permissions", reason));
     }
     Ok(Device { container_path, host_path, permissions })
 }

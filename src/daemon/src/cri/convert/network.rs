@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use peapod_api::v1;
 use peapod_network::PORTS_PER_POD;
+use peapod_spec::bounds::{DNS_BYTES, DNS_ENTRIES};
+use peapod_spec::excerpt;
 use peapod_spec::pod::{DnsConfig, PortMapping, Protocol};
 
-use super::field::{Checked, FieldError, known};
+use super::field::{Checked, FieldError, at_most, known};
 
 /// The mappings that publish something.
 pub(super) fn port_mappings(mappings: Vec<v1::PortMapping>) -> Checked<Vec<PortMapping>> {
@@ -32,7 +34,9 @@ fn port_mapping(mapping: &v1::PortMapping) -> Checked<Option<PortMapping>> {
     let container_port = port("container_port", mapping.container_port)?;
     let host_ip = match mapping.host_ip.as_str() {
         "" => None,
-        text => Some(text.parse().map_err(|_| FieldError::new("host_ip", format!("{text:?} is no IP address")))?),
+        text => {
+            Some(text.parse().map_err(|_| FieldError::new("host_ip", format!("{} is no IP address", excerpt(text))))?)
+        }
     };
     // The address that means all of them.
     let host_ip = host_ip.filter(|ip: &IpAddr| !ip.is_unspecified());
@@ -51,6 +55,12 @@ fn port(field: &str, value: i32) -> Checked<u16> {
 
 /// Words for a resolv.conf; none of them may begin a line of its own.
 pub(super) fn dns(config: v1::DnsConfig) -> Checked<DnsConfig> {
+    let lists = [("servers", &config.servers), ("searches", &config.searches), ("options", &config.options)];
+    for (field, list) in lists {
+        at_most(field, "entries", list.len(), DNS_ENTRIES)?;
+    }
+    let bytes = lists.iter().flat_map(|(_, list)| *list).map(|word| word.len() + 1).sum();
+    at_most("servers, searches and options", "bytes", bytes, DNS_BYTES)?;
     Ok(DnsConfig {
         servers: words("servers", config.servers)?,
         searches: words("searches", config.searches)?,
@@ -61,7 +71,7 @@ pub(super) fn dns(config: v1::DnsConfig) -> Checked<DnsConfig> {
 fn words(field: &str, values: Vec<String>) -> Checked<Vec<String>> {
     for (index, value) in values.iter().enumerate() {
         if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(FieldError::new(format!("{field}[{index}]"), format!("{value:?} is not one word")));
+            return Err(FieldError::new(format!("{field}[{index}]"), format!("{} is not one word", excerpt(value))));
         }
     }
     Ok(values)

@@ -1,9 +1,11 @@
 //! A pod's configuration as a checked specification.
 
 use peapod_api::v1::{LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata};
+use peapod_spec::bounds::{GROUPS, LABELS, PATH_BYTES};
+use peapod_spec::excerpt;
 use peapod_spec::pod::{PodMetadata, PodSecurity, PodSpec, Scope};
 
-use super::field::{Checked, FieldError, absolute_path, id, ids, not_empty, required};
+use super::field::{Checked, FieldError, absolute_path, at_most, id, ids, name, required};
 use super::{namespaces, network, profile, resources, sysctl};
 
 /// What one label of a host name can hold together with a domain, as the kernel counts.
@@ -27,10 +29,12 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         directory if directory.is_empty() => None,
         directory => Some(absolute_path("log_directory", directory)?),
     };
+    at_most("labels", "entries", config.labels.len(), LABELS)?;
+    at_most("annotations", "entries", config.annotations.len(), LABELS)?;
     let port_mappings = network::port_mappings(config.port_mappings)?;
     Ok(PodSpec {
         metadata: metadata(required("metadata", config.metadata)?).map_err(|error| error.within("metadata"))?,
-        hostname: hostname(config.hostname)?,
+        hostname: hostname(config.hostname, namespaces.network)?,
         log_directory,
         dns: config.dns_config.map(network::dns).transpose().map_err(|error| error.within("dns_config"))?,
         // In the node's network a port is the node's already.
@@ -38,7 +42,7 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         labels: config.labels,
         annotations: config.annotations,
         runtime_handler,
-        cgroup_parent: cgroup_parent(&linux),
+        cgroup_parent: cgroup_parent(&linux)?,
         sysctls: sysctl::sysctls(linux.sysctls, &namespaces).map_err(|error| error.within("linux"))?,
         namespaces,
         security: pod_security(security).map_err(|error| error.within("linux.security_context"))?,
@@ -49,29 +53,32 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
 
 fn metadata(metadata: PodSandboxMetadata) -> Checked<PodMetadata> {
     Ok(PodMetadata {
-        name: not_empty("name", metadata.name)?,
-        namespace: not_empty("namespace", metadata.namespace)?,
-        uid: not_empty("uid", metadata.uid)?,
+        name: name("name", metadata.name)?,
+        namespace: name("namespace", metadata.namespace)?,
+        uid: name("uid", metadata.uid)?,
         attempt: metadata.attempt,
     })
 }
 
-fn hostname(name: String) -> Checked<String> {
+/// A pod in the node's network has the node's name, whatever it asks for: the kubelet asks for none.
+fn hostname(name: String, network: Scope) -> Checked<String> {
     if name.len() > HOSTNAME_LIMIT {
-        let reason = format!("{name:?} has {} bytes, the kernel takes {HOSTNAME_LIMIT}", name.len());
+        let reason = format!("{} has {} bytes, the kernel takes {HOSTNAME_LIMIT}", excerpt(&name), name.len());
         return Err(FieldError::new("hostname", reason));
     }
     if name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
-        Ok(name)
+        Ok(if network == Scope::Node { String::new() } else { name })
     } else {
-        Err(FieldError::new("hostname", format!("{name:?} has characters that no host name can have")))
+        let reason = format!("{} has characters that no host name can have", excerpt(&name));
+        Err(FieldError::new("hostname", reason))
     }
 }
 
 /// What it may be is the cgroup driver's to say.
-fn cgroup_parent(linux: &LinuxPodSandboxConfig) -> Option<String> {
+fn cgroup_parent(linux: &LinuxPodSandboxConfig) -> Checked<Option<String>> {
     let parent = linux.cgroup_parent.trim_end_matches('/');
-    (!parent.is_empty()).then(|| parent.to_owned())
+    at_most("linux.cgroup_parent", "bytes", parent.len(), PATH_BYTES)?;
+    Ok((!parent.is_empty()).then(|| parent.to_owned()))
 }
 
 fn optional_resources(
@@ -86,6 +93,7 @@ fn pod_security(context: LinuxSandboxSecurityContext) -> Checked<PodSecurity> {
     if run_as_group.is_some() && run_as_user.is_none() {
         return Err(FieldError::new("run_as_group", "needs run_as_user"));
     }
+    at_most("supplemental_groups", "entries", context.supplemental_groups.len(), GROUPS)?;
     #[allow(deprecated)]
     let old_seccomp = context.seccomp_profile_path;
     Ok(PodSecurity {
@@ -95,6 +103,6 @@ fn pod_security(context: LinuxSandboxSecurityContext) -> Checked<PodSecurity> {
         supplemental_groups: ids("supplemental_groups", context.supplemental_groups)?,
         readonly_rootfs: context.readonly_rootfs,
         seccomp: profile::seccomp(context.seccomp, &old_seccomp)?,
-        selinux: profile::selinux(context.selinux_options),
+        selinux: profile::selinux(context.selinux_options)?,
     })
 }

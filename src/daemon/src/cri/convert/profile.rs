@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use peapod_api::v1::security_profile::ProfileType;
 use peapod_api::v1::{SeLinuxOption, SecurityProfile};
+use peapod_spec::bounds::NAME_BYTES;
 use peapod_spec::container::{ApparmorProfile, SeccompProfile, SelinuxOptions};
+use peapod_spec::excerpt;
 
-use super::field::{Checked, FieldError, absolute_path, known, not_empty};
+use super::field::{Checked, FieldError, absolute_path, at_most, known, not_empty};
 
 /// A profile in the form that preceded the messages: `runtime/default`, `unconfined`, `localhost/NAME`.
 enum OldForm {
@@ -41,7 +43,9 @@ pub(super) fn apparmor(new: Option<SecurityProfile>, old: &str) -> Checked<Optio
             None => None,
             Some(OldForm::RuntimeDefault) => Some(ApparmorProfile::RuntimeDefault),
             Some(OldForm::Unconfined) => Some(ApparmorProfile::Unconfined),
-            Some(OldForm::Localhost(name)) => Some(ApparmorProfile::Localhost(not_empty("apparmor_profile", name)?)),
+            Some(OldForm::Localhost(name)) => {
+                Some(ApparmorProfile::Localhost(super::field::name("apparmor_profile", name)?))
+            }
         });
     };
     Ok(Some(match known("apparmor.profile_type", profile.profile_type)? {
@@ -50,16 +54,22 @@ pub(super) fn apparmor(new: Option<SecurityProfile>, old: &str) -> Checked<Optio
         ProfileType::Localhost => {
             // Some clients carry the prefix of the older form over.
             let name = profile.localhost_ref.strip_prefix("localhost/").unwrap_or(&profile.localhost_ref);
-            ApparmorProfile::Localhost(not_empty("apparmor.localhost_ref", name.to_owned())?)
+            ApparmorProfile::Localhost(super::field::name("apparmor.localhost_ref", name.to_owned())?)
         }
     }))
 }
 
 /// A label; one without content is none.
-pub(super) fn selinux(options: Option<SeLinuxOption>) -> Option<SelinuxOptions> {
-    let options = options?;
+pub(super) fn selinux(options: Option<SeLinuxOption>) -> Checked<Option<SelinuxOptions>> {
+    let Some(options) = options else { return Ok(None) };
+    for part in [&options.user, &options.role, &options.r#type, &options.level] {
+        at_most("selinux_options", "bytes in a part", part.len(), NAME_BYTES)?;
+        if part.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(FieldError::new("selinux_options", format!("{} is no part of a label", excerpt(part))));
+        }
+    }
     let label = SelinuxOptions { user: options.user, role: options.role, type_: options.r#type, level: options.level };
-    (label != SelinuxOptions::default()).then_some(label)
+    Ok((label != SelinuxOptions::default()).then_some(label))
 }
 
 fn localhost_file(reference: String) -> Checked<PathBuf> {
@@ -76,7 +86,7 @@ fn old_form(field: &str, text: &str) -> Checked<Option<OldForm>> {
         _ => match text.strip_prefix("localhost/") {
             Some(name) => OldForm::Localhost(name.to_owned()),
             None => {
-                let reason = format!("{text:?} should be runtime/default, unconfined or localhost/NAME");
+                let reason = format!("{} should be runtime/default, unconfined or localhost/NAME", excerpt(text));
                 return Err(FieldError::new(field, reason));
             }
         },

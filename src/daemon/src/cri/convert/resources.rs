@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use peapod_api::v1::{HugepageLimit, LinuxContainerResources};
+use peapod_spec::bounds::{HUGEPAGE_LIMITS, NAME_BYTES, PATH_BYTES, UNIFIED_FILES};
 use peapod_spec::container::Resources;
+use peapod_spec::excerpt;
 
-use super::field::{Checked, FieldError, without_nul};
+use super::field::{Checked, FieldError, at_most, short, without_nul};
 
 /// Limits of a request; absent ones say nothing.
 pub(crate) fn resources(message: Option<LinuxContainerResources>) -> Checked<Resources> {
     let Some(message) = message else { return Ok(Resources::default()) };
+    at_most("hugepage_limits", "entries", message.hugepage_limits.len(), HUGEPAGE_LIMITS)?;
+    at_most("unified", "entries", message.unified.len(), UNIFIED_FILES)?;
     let mut hugepage_limits = BTreeMap::new();
     for limit in message.hugepage_limits {
         page_size(&limit.page_size)?;
@@ -68,10 +72,10 @@ fn oom_score_adj(value: i64) -> Checked<i64> {
 
 /// The kernel checks the rest: which processors there are.
 fn cpuset(field: &str, value: String) -> Checked<String> {
-    if value.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'-') {
+    if value.len() <= NAME_BYTES && value.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'-') {
         Ok(value)
     } else {
-        Err(FieldError::new(field, format!("{value:?} is not a list such as \"0-3,7\"")))
+        Err(FieldError::new(field, format!("{} is not a list such as \"0-3,7\"", excerpt(&value))))
     }
 }
 
@@ -79,21 +83,26 @@ fn cpuset(field: &str, value: String) -> Checked<String> {
 fn page_size(text: &str) -> Checked<()> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(unit, "KB" | "MB" | "GB") {
+    if (1..=9).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && matches!(unit, "KB" | "MB" | "GB")
+    {
         Ok(())
     } else {
-        Err(FieldError::new("hugepage_limits.page_size", format!("{text:?} is not a size such as \"2MB\"")))
+        Err(FieldError::new("hugepage_limits.page_size", format!("{} is not a size such as \"2MB\"", excerpt(text))))
     }
 }
 
 /// A file of the container's own cgroup, nothing elsewhere.
 fn unified(file: &str, value: &str) -> Checked<()> {
-    let field = || format!("unified[{file:?}]");
-    let plain = file.contains('.')
+    let field = || format!("unified[{}]", excerpt(file));
+    // The kernel's names are short, and so is what it reads.
+    let plain = file.len() <= 255
+        && file.contains('.')
         && !file.starts_with('.')
         && file.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_');
     if !plain {
         return Err(FieldError::new(field(), "is not the name of a cgroup file such as memory.high"));
     }
-    without_nul(&field(), value.to_owned()).map(drop)
+    short(&field(), without_nul(&field(), value.to_owned())?, PATH_BYTES).map(drop)
 }

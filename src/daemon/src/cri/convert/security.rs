@@ -1,9 +1,11 @@
 //! What a container may do.
 
 use peapod_api::v1::{Capability, LinuxContainerSecurityContext, SupplementalGroupsPolicy};
+use peapod_spec::bounds::{CAPABILITIES, GROUPS, HIDDEN_PATHS, NAME_BYTES};
 use peapod_spec::container::{Capabilities, ContainerSecurity, GroupsPolicy, UserChoice};
+use peapod_spec::excerpt;
 
-use super::field::{Checked, FieldError, absolute_path, id, ids, known, without_nul};
+use super::field::{Checked, FieldError, any_absolute_path, at_most, id, ids, known, short, without_nul};
 use super::{namespaces, profile};
 
 /// Checks a security context. An absent one masks nothing and confines nothing, as the client said nothing.
@@ -18,6 +20,7 @@ pub(super) fn security(context: Option<LinuxContainerSecurityContext>) -> Checke
         SupplementalGroupsPolicy::Merge => GroupsPolicy::Merge,
         SupplementalGroupsPolicy::Strict => GroupsPolicy::Strict,
     };
+    at_most("supplemental_groups", "entries", context.supplemental_groups.len(), GROUPS)?;
     #[allow(deprecated)]
     let (old_seccomp, old_apparmor) = (context.seccomp_profile_path, context.apparmor_profile);
     Ok(ContainerSecurity {
@@ -35,16 +38,18 @@ pub(super) fn security(context: Option<LinuxContainerSecurityContext>) -> Checke
         readonly_paths: absolute_paths("readonly_paths", context.readonly_paths)?,
         seccomp: profile::seccomp(context.seccomp, &old_seccomp)?,
         apparmor: profile::apparmor(context.apparmor, &old_apparmor)?,
-        selinux: profile::selinux(context.selinux_options),
+        selinux: profile::selinux(context.selinux_options)?,
     })
 }
 
 /// Runtimes disagree on what a relative one would be relative to.
 fn absolute_paths(field: &str, values: Vec<String>) -> Checked<Vec<String>> {
-    for (index, value) in values.iter().enumerate() {
-        absolute_path(&format!("{field}[{index}]"), value.clone())?;
-    }
-    Ok(values)
+    at_most(field, "entries", values.len(), HIDDEN_PATHS)?;
+    let check = |(index, value)| {
+        let path = any_absolute_path(&format!("{field}[{index}]"), value)?;
+        Ok(path.to_string_lossy().into_owned())
+    };
+    values.into_iter().enumerate().map(check).collect()
 }
 
 fn user(uid: Option<i64>, name: String) -> Checked<UserChoice> {
@@ -54,27 +59,43 @@ fn user(uid: Option<i64>, name: String) -> Checked<UserChoice> {
         }
         (Some(uid), _) => id("run_as_user", uid).map(UserChoice::Uid),
         (None, name) if name.is_empty() => Ok(UserChoice::Image),
-        (None, name) => without_nul("run_as_username", name).map(UserChoice::Name),
+        (None, name) => {
+            short("run_as_username", without_nul("run_as_username", name)?, NAME_BYTES).map(UserChoice::Name)
+        }
     }
 }
 
 fn capabilities(capability: Capability) -> Checked<Capabilities> {
     Ok(Capabilities {
         add: names("capabilities.add_capabilities", capability.add_capabilities)?,
-        drop: names("capabilities.drop_capabilities", capability.drop_capabilities)?,
+        drop: dropped("capabilities.drop_capabilities", capability.drop_capabilities)?,
         add_ambient: names("capabilities.add_ambient_capabilities", capability.add_ambient_capabilities)?,
     })
 }
 
 /// `net_admin`, `NET_ADMIN` and `CAP_NET_ADMIN` are one.
 fn names(field: &str, names: Vec<String>) -> Checked<Vec<String>> {
+    at_most(field, "entries", names.len(), CAPABILITIES)?;
     let mut checked = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
         let upper = name.to_ascii_uppercase();
-        if upper.is_empty() || !upper.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(FieldError::new(format!("{field}[{index}]"), format!("{name:?} is no capability")));
+        if upper.is_empty()
+            || upper.len() > NAME_BYTES
+            || !upper.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        {
+            return Err(FieldError::new(format!("{field}[{index}]"), format!("{} is no capability", excerpt(&name))));
         }
-        checked.push(if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") });
+        checked.push(spelling(upper));
     }
     Ok(checked)
+}
+
+/// What can't be a capability is no capability that a container keeps: it is noted later.
+fn dropped(field: &str, names: Vec<String>) -> Checked<Vec<String>> {
+    at_most(field, "entries", names.len(), CAPABILITIES)?;
+    names.into_iter().map(|name| Ok(spelling(short(field, name, NAME_BYTES)?.to_ascii_uppercase()))).collect()
+}
+
+fn spelling(upper: String) -> String {
+    if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
 }

@@ -228,3 +228,82 @@ fn limits_that_make_no_sense() {
     refused(climbing, "config.linux.resources.unified[\"../memory.max\"]");
     resources(|r| drop(r.unified.insert("memory.oom.group".into(), "1".into()))).unwrap();
 }
+
+#[test]
+fn paths_get_their_normal_form() {
+    let spec = mount(|m| {
+        m.container_path = "/data/../x//".into();
+        m.host_path = "/a/./b/../c".into();
+    });
+    let [mounted] = spec.unwrap().mounts.try_into().unwrap();
+    assert_eq!((mounted.container_path.to_str(), mounted.host_path.to_str()), (Some("/x"), Some("/a/c")));
+    assert_eq!(check(|c| c.working_dir = "/../data/../tmp/.".into()).unwrap().working_dir, "/tmp");
+    for root in ["/", "/..", "/a/..", "//"] {
+        refused(mount(|m| m.container_path = root.into()), "config.mounts[0].container_path");
+    }
+    let masked = security(|c| c.masked_paths = vec!["/proc//kcore/".into()]).unwrap();
+    assert_eq!(masked.security.masked_paths, ["/proc/kcore"]);
+}
+
+#[test]
+fn the_nodes_network_brings_the_nodes_name() {
+    let network = |network: v1::NamespaceMode| {
+        let options = v1::NamespaceOption { network: network.into(), ..Default::default() };
+        let context = v1::LinuxSandboxSecurityContext { namespace_options: Some(options), ..Default::default() };
+        check_pod(|c| {
+            c.hostname = "x".into();
+            c.linux = Some(v1::LinuxPodSandboxConfig { security_context: Some(context), ..Default::default() });
+        })
+    };
+    assert_eq!(network(v1::NamespaceMode::Node).unwrap().hostname, "");
+    assert_eq!(network(v1::NamespaceMode::Pod).unwrap().hostname, "x");
+}
+
+#[test]
+fn what_would_be_ignored_is_refused() {
+    let once = |stdin| {
+        check(|c| {
+            c.stdin = stdin;
+            c.stdin_once = true;
+        })
+    };
+    refused(once(true), "config.stdin_once");
+    assert!(once(false).is_ok(), "there is nothing to close");
+}
+
+#[test]
+fn errors_repeat_little_of_a_request() {
+    let cases: [fn(&mut v1::ContainerConfig, String); 10] = [
+        |c, long| c.working_dir = long,
+        |c, long| c.log_path = long,
+        |c, long| c.metadata.as_mut().unwrap().name = long,
+        |c, long| c.image.as_mut().unwrap().image = long,
+        |c, long| c.envs = vec![v1::KeyValue { key: format!("={long}"), value: Default::default() }],
+        |c, long| c.mounts = vec![v1::Mount { host_path: long, container_path: "/x".into(), ..Default::default() }],
+        |c, long| c.devices = vec![v1::Device { host_path: "/x".into(), permissions: long, ..Default::default() }],
+        |c, long| c.cdi_devices = vec![v1::CdiDevice { name: long }],
+        |c, long| {
+            let resources = v1::LinuxContainerResources { cpuset_cpus: long, ..Default::default() };
+            c.linux = Some(v1::LinuxContainerConfig { resources: Some(resources), security_context: None });
+        },
+        |c, long| {
+            let resources =
+                v1::LinuxContainerResources { unified: [(long, String::new())].into(), ..Default::default() };
+            c.linux = Some(v1::LinuxContainerConfig { resources: Some(resources), security_context: None });
+        },
+    ];
+    for (number, change) in cases.into_iter().enumerate() {
+        let error = check(|config| change(config, "x\n".repeat(1 << 19))).unwrap_err();
+        assert!(error.len() < 500 && !error.contains('\n'), "case {number}: {error:.600}");
+    }
+    let pods: [fn(&mut v1::PodSandboxConfig, String); 4] = [
+        |c, long| c.hostname = long,
+        |c, long| c.log_directory = long,
+        |c, long| c.dns_config = Some(v1::DnsConfig { options: vec![long], ..Default::default() }),
+        |c, long| c.port_mappings = vec![v1::PortMapping { host_ip: long, ..Default::default() }],
+    ];
+    for (number, change) in pods.into_iter().enumerate() {
+        let error = check_pod(|config| change(config, "x\n".repeat(1 << 19))).unwrap_err();
+        assert!(error.len() < 500 && !error.contains('\n'), "case {number}: {error:.600}");
+    }
+}

@@ -117,6 +117,7 @@ fn a_pod_with_two_addresses() {
         ips: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
         netns: Some("/run/netns/x".into()),
         shim_pid: 1,
+        namespaces: Vec::new(),
         runtime_handler: "runc".into(),
         cgroup_parent: "/peapod".into(),
     };

@@ -1,25 +1,34 @@
-//! ImageStatus: one image by any of its names. An absent one is an answer without image, not an error. Reads memory only.
+//! ImageStatus: one image by any of its names. An absent one is an answer without image, not an error. Reads
+//! memory only; the verbose form also the image's record.
 
 use std::collections::BTreeMap;
 
 use peapod_api::v1::{ImageStatusRequest, ImageStatusResponse};
 use peapod_image::Image;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cri::Node;
 use crate::cri::convert::{image, reference};
 use crate::cri::status::Answer;
 
-pub(super) fn handle(node: &Node, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
+pub(super) async fn handle(node: &Node, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
     let Some(found) = node.images.resolve(&reference(request.image)?) else {
         return Ok(ImageStatusResponse::default());
     };
-    let info = if request.verbose { info(&found) } else { BTreeMap::new() };
+    let info = if request.verbose { info(node, &found).await } else { BTreeMap::new() };
     Ok(ImageStatusResponse { image: Some(image(&found)), info })
 }
 
-fn info(image: &Image) -> BTreeMap<String, String> {
+/// `imageSpec` is the image's whole configuration, as other runtimes show it.
+async fn info(node: &Node, image: &Image) -> BTreeMap<String, String> {
     let config = &image.config;
+    let image_spec = match node.images.configuration(&image.id).await {
+        Ok(bytes) => bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+        Err(error) => {
+            tracing::warn!(%error, "an image's configuration can't be shown");
+            None
+        }
+    };
     let info = json!({
         "user": config.user,
         "entrypoint": config.entrypoint,
@@ -29,6 +38,7 @@ fn info(image: &Image) -> BTreeMap<String, String> {
         "stopSignal": config.stop_signal,
         "labels": config.labels,
         "volumes": config.volumes,
+        "imageSpec": image_spec.unwrap_or(Value::Null),
     });
     BTreeMap::from([("info".to_owned(), info.to_string())])
 }

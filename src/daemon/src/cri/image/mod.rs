@@ -43,7 +43,7 @@ impl ImageService for ImageCalls {
         &self,
         request: Request<ImageStatusRequest>,
     ) -> Result<Response<ImageStatusResponse>, Status> {
-        answer("ImageStatus", request.into_inner(), async |request| image_status::handle(&self.0, request)).await
+        answer("ImageStatus", request.into_inner(), async |request| image_status::handle(&self.0, request).await).await
     }
 
     async fn pull_image(&self, request: Request<PullImageRequest>) -> Result<Response<PullImageResponse>, Status> {

@@ -15,7 +15,7 @@ use crate::cri::status::Answer;
 pub(super) async fn handle(node: &Node, request: ContainerStatusRequest) -> Answer<ContainerStatusResponse> {
     let id = not_empty("container_id", request.container_id)?;
     let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
-    let info = if request.verbose { info(&container).await } else { BTreeMap::new() };
+    let info = if request.verbose { info(node, &container).await } else { BTreeMap::new() };
     Ok(ContainerStatusResponse { status: Some(container_status(&container)), info })
 }
 
@@ -32,24 +32,38 @@ fn config(spec: &ContainerSpec) -> Value {
     config
 }
 
-async fn info(container: &ContainerView) -> BTreeMap<String, String> {
+/// What scripts read of other runtimes has the same names here: `pid`, `sandboxID`, `privileged`, `config`, `runtimeSpec`.
+async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String> {
     let pid = match container.state {
         ContainerState::Running { pid, .. } => pid,
         _ => 0,
     };
     // Absent before the first start: then there is nothing to show.
-    let runtime_spec = match tokio::fs::read(container.bundle.join("config.json")).await {
+    let mut runtime_spec = match tokio::fs::read(container.bundle.join("config.json")).await {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         Err(_) => Value::Null,
     };
+    show_limits(node, container, &mut runtime_spec);
     let info = json!({
         "sandboxID": container.pod.as_str(),
         "pid": pid,
         "cgroup": container.cgroup,
         "bundle": container.bundle,
         "writableLayer": container.upper,
+        "privileged": container.spec.security.privileged,
         "config": config(&container.spec),
         "runtimeSpec": runtime_spec,
     });
     BTreeMap::from([("info".to_owned(), info.to_string())])
+}
+
+/// The file has the limits of the start; these are those of the last update.
+fn show_limits(node: &Node, container: &ContainerView, runtime_spec: &mut Value) {
+    let Some(shown) = runtime_spec.pointer_mut("/linux/resources") else { return };
+    let limits = node.pods.limits_json(&container.spec.resources).ok();
+    let Some(mut limits) = limits.and_then(|json| serde_json::from_slice::<Value>(&json).ok()) else { return };
+    if let (Some(limits), Some(devices)) = (limits.as_object_mut(), shown.get("devices")) {
+        limits.insert("devices".to_owned(), devices.clone());
+    }
+    *shown = limits;
 }

@@ -3,6 +3,7 @@
 use peapod_api::v1::{CreateContainerRequest, CreateContainerResponse};
 use peapod_pod::{ContainerId, PodEntry};
 use peapod_spec::container::ContainerSpec;
+use peapod_spec::excerpt;
 use peapod_spec::pod::PidMode;
 
 use crate::cri::Node;
@@ -33,7 +34,7 @@ fn resolve_target(
     let id = find(target)?;
     if !entry.containers.contains_key(&id) {
         let field = "config.linux.security_context.namespace_options.target_id";
-        return Err(FieldError::new(field, format!("container {target} is in another pod")).into());
+        return Err(FieldError::new(field, format!("container {} is in another pod", excerpt(target))).into());
     }
     *target = id.to_string();
     Ok(())

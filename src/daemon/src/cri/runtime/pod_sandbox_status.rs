@@ -1,10 +1,13 @@
-//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads memory only.
+//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads
+//! memory only; the verbose form also looks for a process of the pod.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use peapod_api::v1::{PodSandboxStatusRequest, PodSandboxStatusResponse};
-use peapod_pod::PodView;
-use serde_json::json;
+use peapod_pod::{ContainerState, PodEntry, PodView};
+use serde_json::{Value, json};
 
 use crate::cri::Node;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
@@ -18,19 +21,60 @@ pub(super) fn handle(node: &Node, request: PodSandboxStatusRequest) -> Answer<Po
     let entry = find_pod(&snapshot, &id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(pod_sandbox_status(&entry.pod)),
-        info: if request.verbose { info(&entry.pod) } else { BTreeMap::new() },
+        info: if request.verbose { info(entry) } else { BTreeMap::new() },
         containers_statuses: entry.containers.values().map(|container| container_status(container)).collect(),
         timestamp: now(),
     })
 }
 
-fn info(pod: &PodView) -> BTreeMap<String, String> {
+/// What scripts read of other runtimes has the same names here: `pid`, `runtimeHandler`, `runtimeSpec`, `config`.
+fn info(entry: &PodEntry) -> BTreeMap<String, String> {
+    let pod = &entry.pod;
     let info = json!({
+        "pid": pid(entry),
         "shimPid": pod.shim_pid,
         "networkNamespace": pod.netns,
         "cgroupParent": pod.cgroup_parent,
         "runtimeHandler": pod.runtime_handler,
         "config": &*pod.spec,
+        "runtimeSpec": runtime_spec(pod),
     });
     BTreeMap::from([("info".to_owned(), info.to_string())])
+}
+
+/// A process in the pod's namespaces, for nsenter(1): a container's, else pod init. The shim's would be in the node's.
+fn pid(entry: &PodEntry) -> u32 {
+    let running = entry.containers.values().filter_map(|container| match container.state {
+        ContainerState::Running { pid, .. } => Some(pid),
+        _ => None,
+    });
+    let mut candidates = running.chain(children(entry.pod.shim_pid));
+    let network = entry.pod.netns.as_deref().and_then(identity);
+    candidates.find(|pid| identity(Path::new(&format!("/proc/{pid}/ns/net"))) == network).unwrap_or(0)
+}
+
+/// What a namespace is, by any path to it.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Pod init and the containers' first processes; none without a shim.
+fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// A pod has no configuration of an OCI runtime, as it has no container of its own: this is what of one is true of it.
+fn runtime_spec(pod: &PodView) -> Value {
+    let namespaces: Vec<_> = pod.namespaces.iter().map(|(kind, path)| json!({ "type": kind, "path": path })).collect();
+    json!({
+        "ociVersion": "1.0.2",
+        "hostname": pod.spec.hostname,
+        "annotations": pod.spec.annotations,
+        "linux": {
+            "cgroupsPath": pod.cgroup_parent,
+            "namespaces": namespaces,
+            "sysctl": pod.spec.sysctls,
+        },
+    })
 }

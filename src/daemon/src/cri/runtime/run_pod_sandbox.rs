@@ -2,6 +2,7 @@
 //! joins the first one, or gets its result; after an error nothing is left. Dropping the call cancels nothing.
 
 use peapod_api::v1::{RunPodSandboxRequest, RunPodSandboxResponse};
+use peapod_spec::excerpt;
 
 use crate::cri::Node;
 use crate::cri::convert::{FieldError, pod_spec};
@@ -12,9 +13,11 @@ pub(super) async fn handle(node: &Node, request: RunPodSandboxRequest) -> Answer
     let runtimes = &node.config.pods.runtimes;
     if !handler.is_empty() && !runtimes.contains_key(&handler) {
         let known = runtimes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(
-            FieldError::new("runtime_handler", format!("{handler:?} is not configured; there are: {known}")).into()
-        );
+        return Err(FieldError::new(
+            "runtime_handler",
+            format!("{} is not configured; there are: {known}", excerpt(&handler)),
+        )
+        .into());
     }
     let spec = pod_spec(request.config, handler)?;
     let id = node.pods.run_pod(spec).await?;

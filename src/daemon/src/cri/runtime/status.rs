@@ -41,7 +41,10 @@ fn handlers(node: &Node) -> Vec<RuntimeHandler> {
         .chain(names)
         .map(|name| RuntimeHandler {
             name: name.into(),
-            features: Some(RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false }),
+            features: Some(RuntimeHandlerFeatures {
+                recursive_read_only_mounts: node.pods.is_recursive_read_only(name),
+                user_namespaces: false,
+            }),
         })
         .collect()
 }

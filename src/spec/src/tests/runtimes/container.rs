@@ -93,7 +93,7 @@ impl Pod {
         case.cgroups_path = format!("/{0}/{0}", self.name);
         case.mounts.push(ResolvedMount {
             source: "/usr".into(),
-            is_dir: true,
+            lacks: Vec::new(),
             propagation: SourcePropagation::Private,
         });
         case.container.mounts.push(Mount {
