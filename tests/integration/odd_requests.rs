@@ -65,7 +65,6 @@ fn a_host_path_that_is_not_there_is_made_as_a_folder() {
     on_each_runtime(async |daemon| {
         let pod = daemon.pod("absent").run().await;
         let absent = daemon.path("absent/deep/er");
-        let _ = std::fs::remove_dir_all(daemon.path("absent"));
         let container = pod.container("main").sh("echo x >/mnt/file; stat -c '%a %u:%g' /mnt").mount(&absent, "/mnt");
         assert_eq!(container.output().await, "755 0:0\n");
         assert_eq!(std::fs::read_to_string(absent.join("file")).unwrap(), "x\n");

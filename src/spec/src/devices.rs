@@ -71,7 +71,7 @@ fn is_made_already(device: &HostDevice, tty: bool) -> Result<bool, SpecError> {
     }
     // There, and where they or /dev are mounted.
     let clash = |system: &&str| path.starts_with(system) || Path::new(system).starts_with(path);
-    if FILE_SYSTEMS.iter().any(|system| clash(&system)) {
+    if FILE_SYSTEMS.iter().any(clash) {
         return refuse("a file system of the container is mounted there; ask for another container_path");
     }
     Ok(false)

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use peapod_cgroup::Driver;
-use peapod_image::{ImageId, Writable};
+use peapod_image::{ImageId, Rootfs, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::ImageDefaults;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_sys::fail_point;
 
 use super::seccomp::Filter;
+use super::spec::Looked;
 use super::{look_up, mounts, spec};
 use crate::apparmor;
 use crate::clock;
@@ -59,16 +61,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
             shim.ensure_init(sandbox::init_user(pod)).await.map_err(|error| error.into_error("start pod init"))?;
         made_init = Some(namespaces.clone());
     }
-    let no_image = || Error::ImageNotFound(record.image_name.clone());
-    let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
-    let image = match record.image.clone() {
-        Some(image) => image,
-        // Made by a release that kept nothing of it.
-        None => spec::defaults(&node.images.resolve(&record.image_id).ok_or_else(no_image)?.config),
-    };
-    let rootfs = timed("start: lease", node.images.lease(&image_id, id.as_str()))
-        .await
-        .map_err(|error| Error::failed("keep the image", &error))?;
+    let (image, rootfs) = image(node, id, &record).await?;
     let (bundle, writable) = (node.bundle(pod_id, id), node.writable(id));
     let log = pod.log_directory.as_deref().zip(container.log_path.as_deref()).map(|(dir, log)| dir.join(log));
     let task = NewTask {
@@ -87,18 +80,11 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
     let compiler = runtime.clone();
-    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
-    let (looking, layers) = (Arc::clone(&spec), rootfs.clone());
-    let looked = look_up("look the container's mounts up", move || {
-        mounts::make_absent(&looking.mounts)?;
-        spec::look(&looking, &image, &layers, apparmor)
-    });
-    let mut looked = timed("start: look up", looked).await?;
+    let mut looked = timed("start: look up", look(&spec, image, &rootfs)).await?;
     let laid_out = tokio::task::spawn_blocking(move || {
         lay_out(&bundle, &writable, log.as_deref(), spec.stdin)
             .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
-        let (upper, work) = (writable.join("upper"), writable.join("work"));
-        let layer = Writable { upper: &upper, work: &work };
+        let layer = Writable { upper: &writable.join("upper"), work: &writable.join("work") };
         let owner = (record.user.0, record.user.1);
         let note = looked.make_volumes(&spec, &rootfs, &bundle.join("rootfs"), &layer, owner)?;
         let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &record.cgroup))?;
@@ -138,6 +124,29 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
             Err(failure)
         }
     }
+}
+
+/// What the container takes from its image, and the layers, which it has leased since it was made.
+async fn image(node: &Node, id: &ContainerId, record: &ContainerState) -> Result<(ImageDefaults, Rootfs), Error> {
+    let no_image = || Error::ImageNotFound(record.image_name.clone());
+    let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
+    let image = match record.image.clone() {
+        Some(image) => image,
+        // Made by a release that kept nothing of it.
+        None => spec::defaults(&node.images.resolve(&record.image_id).ok_or_else(no_image)?.config),
+    };
+    let rootfs = timed("start: lease", node.images.lease(&image_id, id.as_str())).await;
+    Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
+}
+
+async fn look(spec: &Arc<ContainerSpec>, image: ImageDefaults, rootfs: &Rootfs) -> Result<Looked, Error> {
+    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
+    let (spec, rootfs) = (Arc::clone(spec), rootfs.clone());
+    look_up("look up what the container needs", move || {
+        mounts::make_absent(&spec.mounts)?;
+        spec::look(&spec, &image, &rootfs, apparmor)
+    })
+    .await
 }
 
 /// Everything on disk that the OCI runtime and the shim expect, but for config.json.

@@ -188,7 +188,10 @@ fn more_than_a_process_can_have() {
     too_many(|case| case.image.entrypoint = vec!["x".repeat(STRING_BYTES + 1)], "one argument or variable");
     too_many(|case| case.container.args = vec![String::new(); PROGRAM_BYTES / 9 + 1], "bytes of arguments");
     too_many(|case| case.container.args = vec!["x".repeat(100_000); 30], "bytes of arguments");
-    too_many(|case| (0..=MOUNTS).for_each(|n| drop(case.mount(&format!("/m{n}"), Propagation::Private))), "mounts");
+    let mount = |case: &mut Case, number: usize| {
+        case.mount(&format!("/m{number}"), Propagation::Private);
+    };
+    too_many(|case| (0..=MOUNTS).for_each(|number| mount(case, number)), "mounts");
     too_many(
         |case| case.container.security.supplemental_groups = (0..=u32::try_from(GROUPS).unwrap()).collect(),
         "groups",
