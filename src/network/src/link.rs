@@ -185,19 +185,22 @@ impl Routes {
                 });
             });
         });
-        // A pod reaches itself through its own host port.
-        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
-            a.text(IFLA_IFNAME, pair.host);
-            a.nest(IFLA_LINKINFO, |a| {
-                a.text(IFLA_INFO_SLAVE_KIND, "bridge");
-                a.nest(IFLA_INFO_SLAVE_DATA, |a| a.u8(IFLA_BRPORT_MODE, 1));
-            });
-        });
+        hairpin_message(&mut messages, pair.host);
         self.socket.request(messages).map_err(|(_, source)| {
             let full = source.raw_os_error() == Some(Errno::XFULL.raw_os_error());
             let hint = if full { " (a bridge takes no more links: stop pods)" } else { "" };
             StepError::new(format!("make link {}{hint}", pair.host), source)
         })
+    }
+
+    /// Puts a pod's link back onto the bridge, and switches it on.
+    pub(crate) fn put_back(&mut self, link: &Link, bridge: u32) -> Result<(), StepError> {
+        let mut messages = Messages::default();
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, IFF_UP), |a| a.u32(IFLA_MASTER, bridge));
+        hairpin_message(&mut messages, &link.name);
+        self.socket
+            .request(messages)
+            .map_err(|(_, source)| StepError::new(format!("put link {} back onto the bridge", link.name), source))
     }
 
     /// Switches links on, then gives addresses and default routes, in one call.
@@ -289,6 +292,17 @@ pub(crate) struct Inside<'a> {
     pub(crate) link: u32,
     /// Address, prefix length and gateway.
     pub(crate) addresses: &'a [(IpAddr, u8, IpAddr)],
+}
+
+/// A pod reaches itself through its own host port.
+fn hairpin_message(messages: &mut Messages, link: &str) {
+    messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
+        a.text(IFLA_IFNAME, link);
+        a.nest(IFLA_LINKINFO, |a| {
+            a.text(IFLA_INFO_SLAVE_KIND, "bridge");
+            a.nest(IFLA_INFO_SLAVE_DATA, |a| a.u8(IFLA_BRPORT_MODE, 1));
+        });
+    });
 }
 
 fn inside(a: &mut Attributes, pair: &Pair<'_>) {

@@ -8,7 +8,7 @@ use crate::link::{Link, Mac, Routes};
 use crate::netlink::{Family, Socket};
 use crate::netns::is_gone;
 use crate::nft::{Element, Nft, Ruleset, TableFamily};
-use crate::plan::link_prefix;
+use crate::plan::{link_prefix, slot_of};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
@@ -79,20 +79,20 @@ impl Node {
         let mut inner = self.lock();
         let known = inner.bridge.take();
         let mut routes = Routes::open()?;
-        let found = self.find_bridge(&mut routes)?;
+        let links = routes.links()?;
+        let found = self.bridge_among(&links)?;
         let same = known.zip(found.as_ref()).is_some_and(|(known, found)| known.index == found.index && found.up);
         if same && self.has_addresses(&mut routes)? {
             self.hold_facts()?;
-            if !self.hold_tables(&mut inner, elements)? {
-                inner.bridge = known;
-                return Ok(false);
-            }
+            let made = self.hold_tables(&mut inner, elements)?;
             inner.bridge = known;
-            return Ok(true);
+            self.hold_links(&mut routes, &links, inner.bridge);
+            return Ok(made);
         }
         let bridge = self.make_bridge(&mut routes, found)?;
         self.make_tables(&mut inner, &elements())?;
         inner.bridge = Some(bridge);
+        self.hold_links(&mut routes, &links, inner.bridge);
         Ok(true)
     }
 
@@ -106,9 +106,26 @@ impl Node {
         Ok(())
     }
 
+    /// Puts pods' links back that somebody has taken off the bridge, as one does who deletes it, or switched off. One that
+    /// can't be is said and left: it may be on its way out.
+    fn hold_links(&self, routes: &mut Routes, links: &[Link], bridge: Option<Bridge>) {
+        let Some(bridge) = bridge else { return };
+        let own = links.iter().filter(|link| slot_of(&self.settings.bridge, &link.name).is_some());
+        for link in own.filter(|link| link.master != bridge.index || !link.up) {
+            match routes.put_back(link, bridge.index) {
+                Ok(()) => tracing::warn!(link = %link.name, "a pod's link was off the bridge, and is put back"),
+                Err(error) => tracing::debug!(%error, "a pod's link is off the bridge"),
+            }
+        }
+    }
+
     fn find_bridge(&self, routes: &mut Routes) -> Result<Option<Link>, StepError> {
+        self.bridge_among(&routes.links()?)
+    }
+
+    fn bridge_among(&self, links: &[Link]) -> Result<Option<Link>, StepError> {
         let name = &self.settings.bridge;
-        let found = routes.links()?.into_iter().find(|link| link.name == *name);
+        let found = links.iter().find(|link| link.name == *name).cloned();
         match found {
             Some(link) if link.kind != "bridge" => {
                 let kind = if link.kind.is_empty() { "a device" } else { link.kind.as_str() };

@@ -1,7 +1,7 @@
 //! The records in the database: one row for each attachment, written before anything exists that could leak.
 
 use crate::attachment::Attachment;
-use peapod_store::rusqlite::{OptionalExtension, params};
+use peapod_store::rusqlite::{self, OptionalExtension, params};
 use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,11 @@ pub(crate) struct Row {
     pub(crate) record: String,
 }
 
+/// A column's text. What is no UTF-8 any more is read all the same: it is one attachment's trouble.
+pub(crate) fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
+}
+
 /// All rows, and the slot that was given last.
 pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), StoreError> {
     db.read(|connection| {
@@ -84,7 +89,7 @@ pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), Store
         let cursor = cursor.and_then(|slot: i64| u32::try_from(slot).ok());
         let mut statement = connection.prepare("SELECT id, complete, record FROM network_attachments")?;
         let rows = statement
-            .query_map([], |row| Ok(Row { id: row.get(0)?, complete: row.get(1)?, record: row.get(2)? }))?
+            .query_map([], |row| Ok(Row { id: text(row, 0)?, complete: row.get(1)?, record: text(row, 2)? }))?
             .collect::<Result<_, _>>()?;
         Ok((rows, cursor))
     })

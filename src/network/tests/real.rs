@@ -237,6 +237,10 @@ fn restart_and_repair() {
         node::run(&["ip", "link", "del", &node.bridge]);
         let next = again.attach(request("next", &[])).await.unwrap();
         assert_eq!(client(next.netns.to_str().unwrap(), "tcp", "10.93.0.1", 1).unwrap_err(), REFUSED);
+        // Those that were there are on it again.
+        assert!(again.check().await.ready && works());
+        node::run(&["ip", "link", "set", &web.host_interface, "nomaster", "down"]);
+        assert!(again.check().await.ready && works());
         node::run(&["ip", "link", "del", &node.bridge]);
         node::run(&["ip", "link", "add", &node.bridge, "type", "veth"]);
         let status = again.check().await;

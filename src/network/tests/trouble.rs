@@ -86,7 +86,7 @@ fn records_that_make_no_sense() {
         write("UPDATE network_attachments SET record = '{\"attachment\":' WHERE id IN ('garbage', 'half')").await;
         write("UPDATE network_attachments SET record = (SELECT record FROM network_attachments WHERE id = 'good') WHERE id = 'other'").await;
         write("UPDATE network_attachments SET record = replace(record, '/run/netns/peapod-elsewhere', '/run/precious') WHERE id = 'elsewhere'").await;
-        write("UPDATE network_attachments SET record = '' WHERE id = 'empty'").await;
+        write("UPDATE network_attachments SET record = CAST(x'7bff00' AS TEXT) WHERE id = 'empty'").await;
         write("UPDATE network_attachments SET complete = 0 WHERE id = 'half'").await;
         write("UPDATE network_cursor SET slot = -7").await;
         write("INSERT INTO network_cni (id, record) VALUES ('plugged', 'nonsense'), ('../up', '{}')").await;

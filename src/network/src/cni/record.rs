@@ -64,7 +64,7 @@ pub(crate) fn planned(id: &str, netns_dir: &Path, ports: Vec<PortMapping>) -> At
 pub(crate) async fn load(db: &Database) -> Result<Vec<(String, String)>, StoreError> {
     db.read(|connection| {
         let mut statement = connection.prepare("SELECT id, record FROM network_cni")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map([], |row| Ok((record::text(row, 0)?, record::text(row, 1)?)))?;
         rows.collect()
     })
     .await
