@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use peapod_tests::{Container, on_each_runtime, peapod, v1, wait_for};
+use peapod_tests::{Container, Options, on_each_runtime, peapod, peapod_with, v1, wait_for};
 
 async fn reopen(container: &Container<'_>) -> Result<(), tonic::Status> {
     let request = v1::ReopenContainerLogRequest { container_id: container.id.clone() };
@@ -160,5 +160,29 @@ fn a_full_disk_stops_no_container() {
         );
         pod.remove().await.unwrap();
         nix::mount::umount(&folder).unwrap();
+    });
+}
+
+#[test]
+fn a_log_grows_no_faster_than_allowed() {
+    peapod_with(&Options::new().set("container_log.rate=100000"), async |daemon| {
+        let pod = daemon.pod("fast").run().await;
+        // A byte each for the program, 46 on disk.
+        let script = "yes '' | head -n 100000; sleep 2; echo after; yes '' | head -n 20000; seq 1 3";
+        let container = pod.container("main").sh(script).start().await;
+        assert_eq!(container.wait_exit().await.exit_code, 0);
+        let size = fs::metadata(container.log_file()).unwrap().len();
+        assert!((400_000..2_000_000).contains(&size), "{size}");
+        let (mut kept, mut lost) = (0, 0);
+        let log = container.log();
+        for line in &log {
+            match line.text.strip_prefix("peapod: ").and_then(|rest| rest.strip_suffix(" log lines were lost here")) {
+                Some(count) => lost += count.parse::<u64>().unwrap(),
+                None => kept += 1,
+            }
+        }
+        assert_eq!(kept + lost, 120_004);
+        let after = log.iter().position(|line| line.text == "after").expect("what comes after a pause");
+        assert!(log[after - 1].text.contains("lost here") && log.last().unwrap().text.contains("lost here"));
     });
 }

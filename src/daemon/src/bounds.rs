@@ -11,6 +11,10 @@ pub(crate) const LAYER_COST_PARTS: u32 = 10;
 /// Time between two readings of a control group's processor time.
 pub(crate) const PROCESSOR_PERIOD: Duration = Duration::from_secs(10);
 
+/// Bytes per second by which a container's log may grow on disk. A kubelet looks every ten seconds whether a log is to be rotated, and
+/// keeps 50 MiB of it: what this drops would have been deleted at the next look.
+pub(crate) const CONTAINER_LOG_RATE: i64 = 64 << 20;
+
 /// Bytes of the run root: a thousand pods with large configurations and full shim logs.
 pub(crate) const RUN_ROOT_BYTES: u64 = 1 << 30;
 /// The run root takes no more than this part of the node's memory: a fifth, as systemd gives /run.

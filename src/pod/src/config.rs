@@ -29,6 +29,8 @@ pub struct Config {
     pub shim_cgroup: String,
     /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.
     pub boot_id_file: PathBuf,
+    /// Bytes per second by which the log of a container that is started from now on may grow on disk; 0 for any.
+    pub log_rate: u64,
     /// At first; see [`crate::Pods::set_patience`].
     pub patience: Patience,
 }

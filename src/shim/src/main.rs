@@ -3,6 +3,7 @@
 
 mod args;
 mod attributes;
+mod bounds;
 mod cleanup;
 mod clock;
 mod container;

@@ -1,5 +1,6 @@
 //! What a process reads from and writes to.
 
+mod budget;
 pub(crate) mod console;
 pub(crate) mod copy;
 pub(crate) mod cri_log;

@@ -11,6 +11,7 @@ use super::rooms;
 use super::section::Section;
 use super::tree::Tree;
 use crate::args::LogFormat;
+use crate::bounds;
 
 /// Bytes of a unix socket's path that the kernel takes, without the final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -66,6 +67,7 @@ impl Config {
         let cgroup = rooms::Cgroup::read(root.section("cgroup"));
         let images = rooms::images(root.section("image"), &state_root);
         let network = rooms::network(root.section("network"));
+        let log_rate = read_container_log(root.section("container_log"));
         root.finish();
         let pods = peapod_pod::Config {
             state_root: state_root.clone(),
@@ -78,10 +80,18 @@ impl Config {
             cgroup_parent: cgroup.parent,
             shim_cgroup: cgroup.shims,
             boot_id_file,
+            log_rate,
             patience: timeouts.patience,
         };
         Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
     }
+}
+
+/// Bytes per second.
+fn read_container_log(mut section: Section<'_>) -> u64 {
+    let rate = section.number("rate", bounds::CONTAINER_LOG_RATE, 0..=1 << 40);
+    section.finish();
+    u64::try_from(rate).unwrap_or_default()
 }
 
 /// Sockets of shims are `<run root>/s/<16 digits>`: they have to fit.

@@ -96,8 +96,10 @@ impl Plan {
             cgroup_parent,
             shim_cgroup,
             boot_id_file,
+            log_rate,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
+        self.keep("container_log.rate", &old.log_rate, log_rate);
         self.keep("shim.path", &old.shim, shim);
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
         self.keep("cgroup.driver", &old.cgroup_driver, cgroup_driver);

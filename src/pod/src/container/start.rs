@@ -73,6 +73,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
         terminal: container.tty,
         stdin: container.stdin.then(|| bundle.join("stdin")),
         log: log.as_deref().map(|log| format!("{LOG_SCHEME}{}", log.display())),
+        log_rate: node.config.log_rate,
         runtime: runtime.path.clone(),
         runtime_root: runtime.root.clone(),
         systemd_cgroup: driver == Driver::Systemd,

@@ -81,6 +81,8 @@ pub(crate) struct NewTask {
     pub(crate) terminal: bool,
     pub(crate) stdin: Option<PathBuf>,
     pub(crate) log: Option<String>,
+    /// Bytes per second by which the log may grow; 0 for any.
+    pub(crate) log_rate: u64,
     pub(crate) runtime: PathBuf,
     pub(crate) runtime_root: PathBuf,
     pub(crate) systemd_cgroup: bool,
@@ -206,6 +208,7 @@ impl Shim {
             runtime: text(&task.runtime),
             runtime_root: text(&task.runtime_root),
             systemd_cgroup: task.systemd_cgroup,
+            log_rate: task.log_rate,
             ..Default::default()
         };
         let mut overlay: Vec<String> = task.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();

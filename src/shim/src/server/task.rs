@@ -47,7 +47,13 @@ fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
             .into_iter()
             .map(|mount| RootMount { kind: mount.type_, source: mount.source, options: mount.options })
             .collect(),
-        uris: Uris { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal },
+        uris: Uris {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+            log_rate: options.log_rate,
+        },
         runtime: Runtime {
             program: options.runtime.into(),
             root: options.runtime_root.into(),
@@ -181,8 +187,13 @@ impl Task for Service {
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> ttrpc::Result<Empty> {
         let process = of_type(request.spec.as_ref(), "spec", PROCESS_URL)?;
-        let uris =
-            Uris { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal };
+        let uris = Uris {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            terminal: request.terminal,
+            log_rate: 0,
+        };
         self.core.container(&request.id)?.prepare_exec(&request.exec_id, process, uris)?;
         Ok(Empty::new())
     }

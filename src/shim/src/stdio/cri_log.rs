@@ -1,12 +1,14 @@
 //! A container's log file. Written by the shim itself, so that no line is lost while the daemon is away; a disk that refuses never stops the
-//! container: lines are counted, dropped, and the count is the first line written afterwards.
+//! container: lines are counted, dropped, and the count is the first line written afterwards. So are lines of a log that grows too fast.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
+use super::budget::Budget;
 use super::lines::Lines;
 use crate::{clock, log};
 
@@ -20,11 +22,14 @@ pub(crate) struct CriLog {
     /// The file ends within a line.
     torn: bool,
     out: Vec<u8>,
+    budget: Option<Budget>,
 }
 
 impl CriLog {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_path_buf(), file: open(path)?, lost: 0, torn: false, out: Vec::new() })
+    /// Opens or makes the file. It may grow by so many bytes per second; 0 is no limit.
+    pub(crate) fn open(path: &Path, rate: u64) -> io::Result<Self> {
+        let budget = Budget::new(rate, Instant::now());
+        Ok(Self { path: path.to_path_buf(), file: open(path)?, lost: 0, torn: false, out: Vec::new(), budget })
     }
 
     /// Opens the path anew, after somebody moved the file away. On an error writing goes on in the old one.
@@ -43,16 +48,34 @@ impl CriLog {
         let time = clock::rfc3339(clock::now_ns());
         let mut out = std::mem::take(&mut self.out);
         lines.push(bytes, &time, &mut out);
-        self.flush(&time, &out);
+        self.admit(&time, &out);
         self.keep(out);
     }
 
-    /// Writes a last line that has no end.
+    /// Writes a last line that has no end, and how many were lost before it.
     pub(crate) fn finish(&mut self, lines: &mut Lines) {
         let time = clock::rfc3339(clock::now_ns());
         let mut out = Vec::new();
         lines.finish(&time, &mut out);
-        self.flush(&time, &out);
+        if !out.is_empty() {
+            self.admit(&time, &out);
+        }
+        if self.lost > 0 {
+            self.flush(&time, &[]);
+        }
+    }
+
+    /// Writes what may still be written.
+    fn admit(&mut self, time: &str, out: &[u8]) {
+        if out.is_empty() {
+            return;
+        }
+        let fits = self.budget.as_mut().map_or(out.len(), |budget| budget.take(out, Instant::now()));
+        let (written, dropped) = out.split_at(fits);
+        if !written.is_empty() {
+            self.flush(time, written);
+        }
+        self.lost += count(dropped);
     }
 
     /// The next write needs no new buffer, unless this one grew big.
@@ -64,9 +87,6 @@ impl CriLog {
     }
 
     fn flush(&mut self, time: &str, out: &[u8]) {
-        if out.is_empty() {
-            return;
-        }
         if self.torn || self.lost > 0 {
             let mut notice = if self.torn { String::from("\n") } else { String::new() };
             if self.lost > 0 {
@@ -136,7 +156,7 @@ mod tests {
     fn reopens_and_keeps_writing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut log = CriLog::open(&path).unwrap();
+        let mut log = CriLog::open(&path, 0).unwrap();
         let mut lines = Lines::new("stdout");
         log.write(&mut lines, b"one\n");
         std::fs::rename(&path, dir.path().join("old.log")).unwrap();
@@ -157,16 +177,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("0.log");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
-        assert!(CriLog::open(&link).is_err());
-        assert!(CriLog::open(Path::new("/dev/null")).is_err());
-        assert!(CriLog::open(&dir.path().join("missing/0.log")).is_err());
+        assert!(CriLog::open(&link, 0).is_err());
+        assert!(CriLog::open(Path::new("/dev/null"), 0).is_err());
+        assert!(CriLog::open(&dir.path().join("missing/0.log"), 0).is_err());
     }
 
     #[test]
     fn counts_what_a_full_disk_refuses() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut log = CriLog::open(&path).unwrap();
+        let mut log = CriLog::open(&path, 0).unwrap();
         let mut lines = Lines::new("stdout");
         log.file = File::options().write(true).open("/dev/full").unwrap();
         log.write(&mut lines, b"one\ntwo\nthr");
@@ -174,5 +194,30 @@ mod tests {
         log.reopen().unwrap();
         log.write(&mut lines, b"four\n");
         assert_eq!(text(&path), ["stderr F peapod: 3 log lines were lost here", "stdout F four"]);
+    }
+
+    #[test]
+    fn counts_what_would_grow_it_too_fast() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let mut log = CriLog::open(&path, 10_000).unwrap();
+        let mut lines = Lines::new("stdout");
+        // Two bytes for the container, some forty on disk.
+        for _ in 0..2000 {
+            log.write(&mut lines, b"\n\n");
+        }
+        log.finish(&mut lines);
+        let size = std::fs::metadata(&path).unwrap().len();
+        assert!((40_000..100_000).contains(&size), "{size}");
+        let text = text(&path);
+        let (mut kept, mut lost) = (0, 0);
+        for line in &text {
+            match line.strip_prefix("stderr F peapod: ").and_then(|rest| rest.split_once(' ')) {
+                Some((count, _)) => lost += count.parse::<u64>().unwrap(),
+                None => kept += 1,
+            }
+        }
+        assert!(lost > 0 && text.last().unwrap().contains("lost here"), "{:?}", text.last());
+        assert_eq!(kept + lost, 4000);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Uris {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) terminal: bool,
+    /// Bytes per second by which a log may grow on disk; 0 for any.
+    pub(crate) log_rate: u64,
 }
 
 /// Where output goes.
@@ -63,7 +65,7 @@ impl Uris {
                 let why = format!("must be the log of stdout, {:?}, or none", path.display());
                 return Err(Error::Invalid { field: "stderr", why });
             }
-            let log = CriLog::open(path).map_err(Error::io("open log", path))?;
+            let log = CriLog::open(path, self.log_rate).map_err(Error::io("open log", path))?;
             ours.log = Some(Arc::new(Mutex::new(log)));
         }
         if self.terminal {
