@@ -42,7 +42,7 @@ shim_is_static() {
 build_all() { cargo build --package peapod && cargo build-shim && shim_is_static; }
 build_tools() { tests/tools/build.sh cri runc kubelet cni && tests/old-shim.sh; }
 # Not the advisories: their list has to be fetched, and a test's outcome may not depend on the day.
-deny() { cargo deny --offline check licenses bans sources; }
+deny() { cargo fetch --locked && cargo deny --offline check licenses bans sources; }
 lint() { cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings; }
 
 # Tests are built outside and run in the node: it has no network.

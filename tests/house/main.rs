@@ -4,6 +4,7 @@
 
 mod bounds;
 mod edges;
+mod makefile;
 mod style;
 
 use std::path::{Path, PathBuf};
