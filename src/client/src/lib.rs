@@ -14,6 +14,7 @@ mod interrupt;
 mod labels;
 mod logs;
 mod manifest;
+mod printable;
 mod run;
 mod select;
 mod table;
@@ -34,6 +35,7 @@ pub use cli::{
 use connect::Connection;
 use console::Console;
 use interrupt::Interrupt;
+use printable::printable;
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
 const OWN_FAILURE: u8 = 125;
@@ -50,7 +52,9 @@ pub fn run(connect: &ConnectArgs, command: &Command) -> ExitCode {
         Err(error) => {
             use std::io::Write;
             // Without standard error there is only the exit status.
-            let _ = writeln!(std::io::stderr().lock(), "peapod: {error:#}");
+            let text = format!("{error:#}");
+            let lines: Vec<_> = text.lines().map(printable).collect();
+            let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
             ExitCode::from(failure)
         }
     }

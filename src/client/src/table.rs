@@ -1,7 +1,10 @@
 //! Text in columns.
 
+use crate::printable::printable;
+
 /// Rows under a head, each column as wide as its longest text.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|text| printable(text)).collect()).collect();
     let width = |column: usize| {
         let longest = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
         longest.unwrap_or_default().max(head.get(column).map_or(0, |text| text.len()))
@@ -13,8 +16,8 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", line.trim_end())
     };
     let mut text = line(head.to_vec());
-    for row in rows {
-        text.push_str(&line(row.iter().map(String::as_str).collect()));
+    for row in &rows {
+        text.push_str(&line(row.iter().map(|text| &**text).collect()));
     }
     text
 }
@@ -27,5 +30,9 @@ mod tests {
     fn columns_stand_below_each_other() {
         let rows = [vec!["web".into(), "é".into(), "x".into()], vec!["a".into(), "long".into(), String::new()]];
         assert_eq!(table(&["POD", "B", "C"], &rows), "POD   B      C\nweb   é      x\na     long\n");
+    }
+    #[test]
+    fn a_name_forges_no_row() {
+        assert_eq!(table(&["POD"], &[vec!["a\nb\x1b[2J".into()]]), "POD\na\\nb\\u{1b}[2J\n");
     }
 }
