@@ -14,6 +14,7 @@ mod cni;
 mod configuration;
 mod containers;
 mod disk_full;
+mod edge;
 mod exec;
 mod exits;
 mod faults;

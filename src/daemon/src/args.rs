@@ -23,7 +23,7 @@ pub struct ServeArgs {
     /// Where clients connect. Default: peapod.sock in the run root.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace, or directives such as `info,peapod_network=debug`.
+    /// What is logged: off, error, warn, info, debug, trace, or directives such as `info,peapod_network=debug`.
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
     /// Form of the lines on standard error.

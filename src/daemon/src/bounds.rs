@@ -21,3 +21,54 @@ pub(crate) const RUN_ROOT_BYTES: u64 = 1 << 30;
 pub(crate) const RUN_ROOT_PART: u64 = 5;
 /// Inodes of the run root; a pod with a container takes some twenty.
 pub(crate) const RUN_ROOT_INODES: u64 = 1 << 20;
+
+/// Bytes of a status message. Percent-encoded they are three times as many, and many clients take 16 KiB of headers.
+pub(crate) const STATUS_MESSAGE: usize = 2 << 10;
+
+/// Bytes of a request's text that an error or a log line repeats: enough to recognise it.
+pub(crate) const ECHO: usize = 256;
+
+/// Bytes of a line of the log, so that no text of somebody else fills the node's journal.
+pub(crate) const LOG_LINE: usize = 16 << 10;
+
+/// Compressed bytes of a request's header fields. Clients send some hundred.
+pub(crate) const HEADER_BLOCK: usize = 64 << 10;
+
+/// Frames of a request's header fields; one holds 16 KiB.
+pub(crate) const HEADER_FRAMES: usize = 16;
+
+/// Bytes of a request's header fields after which no further one is passed on to the HTTP/2 library: it refuses so many.
+pub(crate) const HEADER_FIELDS: usize = 16 << 10;
+
+/// Connections at once, unless configured: more than 500 kubelets, and descriptors enough for pods where a process has 1024.
+pub(crate) const CONNECTIONS: usize = 640;
+
+/// Calls of one connection at once; more wait in the client. Many may be long: each container that is being stopped is one.
+pub(crate) const CALLS_OF_CONNECTION: u32 = 2048;
+
+/// Calls at once beyond each connection's first `FREE_CALLS`.
+pub(crate) const CALLS: usize = 4096;
+
+/// Calls that every connection may have: whoever uses up the rest keeps nobody else from asking.
+pub(crate) const FREE_CALLS: usize = 16;
+
+/// Bytes of requests at once beyond each connection's first `FREE_REQUEST_BYTES`: eight messages of the largest size.
+pub(crate) const REQUEST_BYTES: usize = 128 << 20;
+
+/// Those of one connection.
+pub(crate) const REQUEST_BYTES_OF_CONNECTION: usize = 32 << 20;
+
+/// Bytes of requests that every connection may have.
+pub(crate) const FREE_REQUEST_BYTES: usize = 256 << 10;
+
+/// Bytes that the HTTP/2 library holds of a stream or a connection before they are asked for.
+pub(crate) const WINDOW: u32 = 256 << 10;
+
+/// How long a client may take to show that it speaks HTTP/2.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a connection without calls stays, unless configured. Kubelets ask every second.
+pub(crate) const IDLE: Duration = Duration::from_secs(600);
+
+/// How long a request may take to arrive and an answer to be taken, unless configured; both are on this machine.
+pub(crate) const TRANSFER: Duration = Duration::from_secs(30);

@@ -7,11 +7,14 @@ mod attributes;
 mod bounds;
 mod config;
 mod cri;
+mod grpc;
 mod init;
 mod logging;
+mod memory;
 mod place;
 mod reload;
 mod serve;
+mod text;
 mod usage;
 
 use std::io::Write as _;
@@ -40,6 +43,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     attributes::reset().context("can't give up what the daemon was started with")?;
     let logging = logging::start(&config.log);
+    peapod_sys::keep_no_large_memory();
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");
     }

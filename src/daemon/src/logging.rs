@@ -1,5 +1,11 @@
 //! Log lines go to standard error, as text or as JSON.
+//!
+//! An event is one line, whatever it quotes: what would end the line or steer a terminal is escaped where the line is
+//! written, for every message and field alike.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io;
+use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +15,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::args::LogFormat;
+use crate::bounds::LOG_LINE;
 use crate::config::Log;
+use crate::text;
 
 /// Changes what is logged, and how, while it goes on.
 #[derive(Debug)]
@@ -22,15 +30,28 @@ pub(crate) struct Logging {
 pub(crate) fn start(log: &Log) -> Logging {
     let (filter, handle) = reload::Layer::new(filter(log));
     let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
-    let text =
-        fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(Only { json: false, now: json.clone() });
-    let objects = fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
+    let text = fmt::layer()
+        .with_writer(|| Lines { form: LogFormat::Text, to: io::stderr() })
+        .with_ansi(false)
+        .with_filter(Only { json: false, now: json.clone() });
+    let objects =
+        fmt::layer().with_writer(|| Lines { form: LogFormat::Json, to: io::stderr() }).json().flatten_event(true);
     let objects =
         objects.with_current_span(false).with_span_list(true).with_filter(Only { json: true, now: json.clone() });
     if tracing_subscriber::registry().with(filter).with(text).with(objects).try_init().is_err() {
         tracing::debug!("logging was set up already");
     }
+    std::panic::set_hook(Box::new(panicked));
     Logging { filter: handle, json }
+}
+
+/// Rust's own hook writes several lines, with whatever text the panic carries.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let trace = Backtrace::capture();
+    match trace.status() {
+        BacktraceStatus::Captured => tracing::error!(%trace, "{info}"),
+        _ => tracing::error!("{info}"),
+    }
 }
 
 impl Logging {
@@ -59,4 +80,112 @@ impl<S> Filter<S> for Only {
 fn filter(log: &Log) -> EnvFilter {
     // The level was checked with the rest of the configuration.
     EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Writes each event, which comes in one piece, as one line.
+struct Lines<W> {
+    form: LogFormat,
+    to: W,
+}
+
+impl<W: io::Write> io::Write for Lines<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let written = String::from_utf8_lossy(event);
+        let written = written.strip_suffix('\n').unwrap_or(&written);
+        let mut line = match self.form {
+            LogFormat::Text => text::shortened(&text::one_line(written), LOG_LINE).into_owned(),
+            LogFormat::Json => object(written),
+        };
+        line.push('\n');
+        self.to.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// An object of one line: what JSON leaves as it is inside of its texts is escaped in JSON's way, and one that is too long
+/// becomes the text of a shorter one.
+fn object(written: &str) -> String {
+    if written.len() > LOG_LINE {
+        return object(&serde_json::json!({ "shortened": text::shortened(written, LOG_LINE / 2) }).to_string());
+    }
+    let mut line = String::with_capacity(written.len() + 1);
+    for c in written.chars() {
+        if text::is_control(c) {
+            let mut units = [0; 2];
+            line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const HOSTILE: &str = "x\n2026-01-01T00:00:00Z ERROR forged\r\x1b[2J\u{9b}31m\u{202e}\u{2028}";
+
+    /// What a message, a field by its text, a field by its form and a span's field become.
+    fn logged(form: LogFormat, hostile: &str) -> String {
+        let sink = Sink::default();
+        let to = sink.clone();
+        let layer = fmt::layer().with_ansi(false).with_writer(move || Lines { form, to: to.clone() });
+        let log = || {
+            let span = tracing::info_span!("call", pod = hostile);
+            span.in_scope(|| tracing::info!(shown = %hostile, form = ?hostile, text = hostile, "{hostile}"));
+        };
+        match form {
+            LogFormat::Text => tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log),
+            LogFormat::Json => {
+                tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.json()), log);
+            }
+        }
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_in_both_forms() {
+        for form in [LogFormat::Text, LogFormat::Json] {
+            let written = logged(form, HOSTILE);
+            let line = written.strip_suffix('\n').unwrap();
+            assert!(!line.chars().any(text::is_control), "{line:?}");
+            assert!(line.contains("forged"), "{line}");
+        }
+        let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, HOSTILE)).unwrap();
+        assert_eq!(object["fields"]["message"], HOSTILE);
+    }
+
+    #[test]
+    fn a_long_event_is_cut() {
+        let hostile = format!("{}\n", "\u{202e}\"".repeat(1 << 20));
+        for form in [LogFormat::Text, LogFormat::Json] {
+            let written = logged(form, &hostile);
+            // Escapes of JSON's texts make them longer again.
+            assert!(written.len() <= 4 * LOG_LINE, "{}", written.len());
+            assert_eq!(written.lines().count(), 1);
+        }
+        let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, &hostile)).unwrap();
+        assert!(object["shortened"].as_str().unwrap().contains(" bytes …] "));
+    }
 }

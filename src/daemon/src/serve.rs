@@ -13,18 +13,16 @@ use peapod_store::{Database, Durability, Migration};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::Server;
+use tonic::service::Routes;
 
 use crate::config::Config;
 use crate::cri::{ImageCalls, Node, RuntimeCalls};
+use crate::grpc::{self, Limits};
 use crate::init;
+use crate::memory;
 use crate::place;
 use crate::reload::Reload;
 use crate::usage;
-
-/// Calls of one client at once; more wait in the client. Many may be long: each container that is being stopped is one.
-const CALLS_AT_ONCE: u32 = 2048;
 
 /// Serves until somebody asks for the end.
 pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> {
@@ -52,10 +50,11 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     );
     init::ready();
     tokio::select! {
-        ended = answer_calls(&node, listener, end) => ended?,
+        () = answer_calls(&node, listener, end) => {}
         never = reload.run(&node, asked) => match never {},
         never = init::stay_alive() => match never {},
         never = usage::run(&node) => match never {},
+        never = memory::give_back() => match never {},
     }
     close(&node).await;
     Ok(())
@@ -87,7 +86,7 @@ fn database(config: &Config, name: &str, durability: Durability, rooms: &[&[Migr
 
 /// Answers until the end is requested, then gives the calls that are going on a moment. What they started goes on by
 /// itself: a call only waits.
-async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Receiver<bool>) {
     let limit = node.config.grpc.max_message_bytes;
     let runtime = RuntimeServiceServer::new(RuntimeCalls(node.clone()))
         .max_decoding_message_size(limit)
@@ -95,14 +94,9 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
     let image = ImageServiceServer::new(ImageCalls(node.clone()))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let server = Server::builder()
-        .max_concurrent_streams(CALLS_AT_ONCE)
-        // By default a connection is cut when twenty calls are given up before they are looked at, with all others on it.
-        // That is against strangers; here it is a kubelet on a busy node.
-        .http2_max_pending_accept_reset_streams(usize::try_from(CALLS_AT_ONCE).ok())
-        .add_service(runtime)
-        .add_service(image)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), requested(end.clone()));
+    let grpc = &node.config.grpc;
+    let limits = Limits { connections: grpc.max_connections, idle: grpc.idle_timeout, transfer: grpc.transfer_timeout };
+    let server = grpc::serve(listener, Routes::new(runtime).add_service(image).prepare(), limits, end.clone());
     // The rest of the time is for letting go of the pods.
     let patience = node.config.timeouts.shutdown * 3 / 4;
     let too_long = async {
@@ -110,11 +104,8 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
         tokio::time::sleep(patience).await;
     };
     tokio::select! {
-        ended = server => ended.context("the server failed"),
-        () = too_long => {
-            tracing::info!("calls are still waiting: their clients will ask again");
-            Ok(())
-        }
+        () = server => {}
+        () = too_long => tracing::info!("calls are still waiting: their clients will ask again"),
     }
 }
 

@@ -31,3 +31,28 @@ pub(crate) const USER_FILE_BYTES: usize = 4 << 20;
 pub(crate) const SECCOMP_PROFILE_BYTES: u64 = 1 << 20;
 /// Bytes of a profile whose compiled form is kept for other containers.
 pub(crate) const KEPT_PROFILE_BYTES: usize = 256 << 10;
+
+/// Bytes that lists show of one pod or container: labels, annotations, names, mounts. A Kubernetes object has 1.5 MiB at
+/// most, its annotations 256 KiB.
+pub(crate) const LISTED_ENTRY: u64 = 2 << 20;
+
+/// Bytes of a command's output that are kept without asking anybody: probes write less.
+pub(crate) const EXEC_OUTPUT_FREE: usize = 64 << 10;
+
+/// Bytes of a command's output that a medium slot covers.
+pub(crate) const EXEC_OUTPUT_MEDIUM: usize = 1 << 20;
+
+/// Commands at once whose output has grown beyond `EXEC_OUTPUT_FREE`; together 64 MiB.
+pub(crate) const EXEC_MEDIUM_SLOTS: usize = 64;
+
+/// Those of one pod.
+pub(crate) const EXEC_MEDIUM_SLOTS_OF_POD: usize = 16;
+
+/// Commands at once whose output has grown beyond `EXEC_OUTPUT_MEDIUM`; each may fill a message, so together 64 MiB.
+pub(crate) const EXEC_LARGE_SLOTS: usize = 4;
+
+/// Those of one pod: what never ends leaves the others some.
+pub(crate) const EXEC_LARGE_SLOTS_OF_POD: usize = 2;
+
+/// How long a command waits for a slot before it is killed. Its pipes are not read meanwhile.
+pub(crate) const EXEC_OUTPUT_WAIT: Duration = Duration::from_secs(60);

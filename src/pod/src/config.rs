@@ -31,6 +31,8 @@ pub struct Config {
     pub boot_id_file: PathBuf,
     /// Bytes per second by which the log of a container that is started from now on may grow on disk; 0 for any.
     pub log_rate: u64,
+    /// Bytes of a list of all pods and containers that one answer holds.
+    pub listed_bytes: u64,
     /// At first; see [`crate::Pods::set_patience`].
     pub patience: Patience,
 }

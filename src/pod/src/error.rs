@@ -88,6 +88,29 @@ pub enum Error {
         /// KiB that there must be.
         need: u64,
     },
+    /// Lists could not be answered any more.
+    #[error(
+        "{what} needs {need} bytes in lists of all pods and containers, but {used} of {limit} are taken{biggest}: \
+         remove pods, or shorten labels and annotations"
+    )]
+    ListFull {
+        /// What was asked for.
+        what: String,
+        /// Bytes that it needs.
+        need: u64,
+        /// Bytes that there are.
+        limit: u64,
+        /// Bytes that are taken.
+        used: u64,
+        /// What takes most of them, with a comma before it; empty if that is nothing yet.
+        biggest: String,
+    },
+    /// Too many commands write much at the same time; this one was killed.
+    #[error(
+        "the command was killed: it has written much, and other commands whose output is being kept left no room for it \
+         within {} s: try again, or let it write less", .0.as_secs()
+    )]
+    OutputBusy(Duration),
     /// A step failed.
     #[error("{step}: {reason}")]
     Failed {

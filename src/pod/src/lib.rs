@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod features;
 mod id;
+mod listed;
 mod node;
 mod pods;
 mod program;
@@ -31,7 +32,7 @@ mod turns;
 mod view;
 
 pub use config::{Config, OciRuntime, Patience};
-pub use container::{ExecOutput, ExecRequest};
+pub use container::{ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use id::{ContainerId, PodId};
 pub use pods::{Parts, Pods};

@@ -15,10 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::ahead::Ahead;
 use crate::config::{Config, OciRuntime, Patience};
-use crate::container::Programs;
+use crate::container::{OutputSlots, Programs};
 use crate::error::Error;
 use crate::features::Features;
 use crate::id::{ContainerId, PodId};
+use crate::listed::Listed;
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
@@ -51,6 +52,10 @@ pub(crate) struct Node {
     pub(crate) turns: Turns,
     /// Compiled system call filters.
     pub(crate) filters: Programs,
+    /// Memory for what commands write.
+    pub(crate) outputs: OutputSlots,
+    /// What lists show.
+    pub(crate) listed: Listed,
 }
 
 impl Node {

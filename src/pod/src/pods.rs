@@ -25,6 +25,7 @@ use crate::error::{Error, OpenError};
 use crate::facts;
 use crate::features::{self, Features};
 use crate::id::{ContainerId, PodId};
+use crate::listed::{self, Listed};
 use crate::node::Node;
 use crate::record::{self, LoadError, PodPhase, PodState};
 use crate::recover;
@@ -103,6 +104,8 @@ impl Pods {
             cgroups: hierarchy,
             turns: Turns::of_processors(),
             filters: container::Programs::default(),
+            outputs: container::OutputSlots::of_node(),
+            listed: Listed::new(config.listed_bytes),
             patience: Mutex::new(config.patience),
             config,
         });
@@ -140,7 +143,7 @@ impl Pods {
         let now = clock::now();
         let mut pods: Vec<Pod> = loaded
             .into_iter()
-            .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now)))
+            .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now), &self.node.listed))
             .collect();
         for pod in &mut pods {
             recover::look(&self.node, pod);
@@ -195,6 +198,8 @@ impl Pods {
 
     fn new_driver(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
         disk::has_room(&self.node)?;
+        let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
+        let share = self.node.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
         let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
         let record = PodState {
             phase: PodPhase::Setup,
@@ -208,7 +213,7 @@ impl Pods {
             last_event: 0,
             cgroup: self.node.pod_cgroup(spec)?,
         };
-        let pod = Pod::new(id.clone(), Arc::clone(spec), record);
+        let pod = Pod::new(id.clone(), Arc::clone(spec), record, share);
         let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::New);
         Ok((id, handle, task))
     }

@@ -4,6 +4,7 @@ mod attributes;
 mod bounds;
 mod clock;
 mod fail;
+mod memory;
 mod mount;
 mod process;
 mod seccomp;
@@ -16,6 +17,7 @@ pub use attributes::{
 pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;
+pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
 pub use mount::make_read_only;
 pub use process::{close_all, exit_now, send_signal};
 pub use seccomp::allow_only;

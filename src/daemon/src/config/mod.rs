@@ -4,6 +4,7 @@
 mod find;
 #[cfg(test)]
 mod fuzz;
+mod level;
 mod load;
 mod problem;
 mod ready;

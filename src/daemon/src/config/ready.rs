@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
 use super::find;
+use super::level;
 use super::problem::Problems;
 use super::rooms;
 use super::section::Section;
 use super::tree::Tree;
 use crate::args::LogFormat;
-use crate::bounds;
+use crate::bounds::{self, CONNECTIONS, IDLE, TRANSFER};
 
 /// Bytes of a unix socket's path that the kernel takes, without the final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -35,6 +34,9 @@ pub(crate) struct Grpc {
     pub(crate) socket: PathBuf,
     pub(crate) mode: u32,
     pub(crate) max_message_bytes: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) transfer_timeout: Duration,
 }
 
 /// What is logged, and how.
@@ -81,6 +83,8 @@ impl Config {
             shim_cgroup: cgroup.shims,
             boot_id_file,
             log_rate,
+            // The rest is for what surrounds the entries.
+            listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             patience: timeouts.patience,
         };
         Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
@@ -120,17 +124,25 @@ impl Grpc {
                 .ok_or_else(|| "is not a file mode in octal digits, for example \"0660\"".to_owned())
         });
         let max_message_bytes = section.number("max_message_bytes", 16 << 20, 1 << 20..=256 << 20);
+        let connections = i64::try_from(CONNECTIONS).unwrap_or(i64::MAX);
+        let max_connections = section.number("max_connections", connections, 16..=1 << 20);
+        let idle_timeout = section.duration("idle_timeout", IDLE);
+        let transfer_timeout = section.duration("transfer_timeout", TRANSFER);
         section.finish();
-        Self { socket, mode, max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(16 << 20) }
+        Self {
+            socket,
+            mode,
+            max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(16 << 20),
+            max_connections: usize::try_from(max_connections).unwrap_or(CONNECTIONS),
+            idle_timeout,
+            transfer_timeout,
+        }
     }
 }
 
 impl Log {
     fn read(mut section: Section<'_>) -> Self {
-        let level = section.text("level", "info".to_owned(), |text| match EnvFilter::try_new(text) {
-            Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
-            _ => Err("is no level (error, warn, info, debug, trace) nor a list such as info,peapod_image=debug".into()),
-        });
+        let level = section.text("level", "info".to_owned(), level::directives);
         let format = section.text("format", LogFormat::Text, |text| match text {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),

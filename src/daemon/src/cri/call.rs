@@ -4,16 +4,18 @@ use std::future::Future;
 use std::time::Instant;
 
 use peapod_api::v1;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument as _, Span, field};
 
-use super::status::Answer;
+use super::status::{Answer, Failure};
+use crate::bounds::ECHO;
+use crate::text::shortened;
 
 /// Does a call's work and answers it.
-pub(super) async fn answer<R: Subject, T>(
+pub(super) async fn answer<R: Subject, A: Into<Response<T>>, T>(
     call: &'static str,
     request: R,
-    work: impl AsyncFnOnce(R) -> Answer<T>,
+    work: impl AsyncFnOnce(R) -> Answer<A>,
 ) -> Result<Response<T>, Status> {
     let span = tracing::info_span!("cri", call, pod = field::Empty, container = field::Empty, image = field::Empty);
     request.record(&span);
@@ -21,21 +23,32 @@ pub(super) async fn answer<R: Subject, T>(
     reply(watch, work(request)).instrument(span).await
 }
 
-async fn reply<T>(mut watch: Watch, work: impl Future<Output = Answer<T>>) -> Result<Response<T>, Status> {
+/// Answers a call that is not built yet.
+pub(super) async fn unimplemented<R: Subject, T>(
+    call: &'static str,
+    request: Request<R>,
+) -> Result<Response<T>, Status> {
+    answer(call, request.into_inner(), async |_| Err::<Response<T>, _>(Failure::Unimplemented(call))).await
+}
+
+async fn reply<A: Into<Response<T>>, T>(
+    mut watch: Watch,
+    work: impl Future<Output = Answer<A>>,
+) -> Result<Response<T>, Status> {
     let answer = work.await;
     watch.answered = true;
     let ms = watch.ms();
     match answer {
         Ok(message) => {
             tracing::debug!(ms, "answered");
-            Ok(Response::new(message))
+            Ok(message.into())
         }
         Err(failure) => {
-            let code = failure.code();
+            let (code, message) = (failure.code(), failure.message());
             match code {
                 // What clients ask in their normal course.
-                Code::NotFound | Code::Unimplemented => tracing::debug!(ms, ?code, %failure, "refused"),
-                _ => tracing::warn!(ms, ?code, %failure, "failed"),
+                Code::NotFound | Code::Unimplemented => tracing::debug!(ms, ?code, failure = message, "refused"),
+                _ => tracing::warn!(ms, ?code, failure = message, "failed"),
             }
             Err(failure.into())
         }
@@ -73,7 +86,7 @@ macro_rules! subject {
         impl Subject for v1::$request {
             fn record(&self, span: &Span) {
                 let _ = span;
-                $(span.record($name, self.$field.as_str());)*
+                $(span.record($name, &*shortened(&self.$field, ECHO));)*
             }
         }
     )*};
@@ -103,13 +116,31 @@ subject! {
     ListContainerStatsRequest: ;
     ListImagesRequest: ;
     ImageFsInfoRequest: ;
+    // Of calls that are not built yet.
+    StreamPodSandboxesRequest: ;
+    UpdatePodSandboxResourcesRequest: "pod" = pod_sandbox_id;
+    PortForwardRequest: "pod" = pod_sandbox_id;
+    StreamContainersRequest: ;
+    ExecRequest: "container" = container_id;
+    AttachRequest: "container" = container_id;
+    StreamContainerStatsRequest: ;
+    StreamPodSandboxStatsRequest: ;
+    ListMetricDescriptorsRequest: ;
+    ListPodSandboxMetricsRequest: ;
+    StreamPodSandboxMetricsRequest: ;
+    GetEventsRequest: ;
+    CheckpointContainerRequest: "container" = container_id;
+    CheckpointPodRequest: "pod" = pod_sandbox_id;
+    RestorePodRequest: ;
+    StreamImagesRequest: ;
 }
 
 /// The pod has no id yet, so its name stands for it.
 impl Subject for v1::RunPodSandboxRequest {
     fn record(&self, span: &Span) {
         if let Some(metadata) = self.config.as_ref().and_then(|config| config.metadata.as_ref()) {
-            span.record("pod", format_args!("{}/{}", metadata.namespace, metadata.name));
+            let name = format!("{}/{}", shortened(&metadata.namespace, ECHO), shortened(&metadata.name, ECHO));
+            span.record("pod", name.as_str());
         }
     }
 }
@@ -134,6 +165,6 @@ impl Subject for v1::RemoveImageRequest {
 
 fn record_image(image: Option<&v1::ImageSpec>, span: &Span) {
     if let Some(image) = image {
-        span.record("image", image.image.as_str());
+        span.record("image", &*shortened(&image.image, ECHO));
     }
 }

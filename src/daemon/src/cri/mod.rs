@@ -2,6 +2,7 @@
 
 mod call;
 mod convert;
+mod fit;
 mod image;
 mod node;
 mod runtime;

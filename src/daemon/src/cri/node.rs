@@ -8,7 +8,9 @@ use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
 
 use super::status::{Answer, Failure};
+use crate::bounds::ECHO;
 use crate::config::Config;
+use crate::text::shortened;
 use crate::usage::{Layers, Processors};
 
 /// The rooms that calls are handed on to.
@@ -68,10 +70,11 @@ pub(crate) fn find_container<'s>(
 }
 
 fn one<T>(what: &'static str, id: &str, resolved: Resolved<T>) -> Answer<T> {
+    let id = shortened(id, ECHO);
     match resolved {
         Resolved::One(found) => Ok(found),
-        Resolved::Unknown => Err(Failure::NotFound { what, id: id.to_owned() }),
-        Resolved::Ambiguous => Err(Failure::Ambiguous { what, id: id.to_owned() }),
+        Resolved::Unknown => Err(Failure::NotFound { what, id: id.into_owned() }),
+        Resolved::Ambiguous => Err(Failure::Ambiguous { what, id: id.into_owned() }),
     }
 }
 

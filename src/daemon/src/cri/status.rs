@@ -9,6 +9,8 @@ use peapod_spec::excerpt;
 use tonic::{Code, Status};
 
 use super::convert::FieldError;
+use crate::bounds::STATUS_MESSAGE;
+use crate::text::{one_line, shortened};
 
 /// A call that can't be answered.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,11 @@ impl Failure {
         }
     }
 
+    /// What the caller is told: one printable line of bounded length, whatever the error quotes.
+    pub(crate) fn message(&self) -> String {
+        shortened(&one_line(&self.to_string()), STATUS_MESSAGE).into_owned()
+    }
+
     /// Whether this says that the thing in question is gone, which many calls want anyway.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Pod(PodError::NotFound { .. }))
@@ -67,7 +74,7 @@ impl Failure {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        Self::new(failure.code(), failure.to_string())
+        Self::new(failure.code(), failure.message())
     }
 }
 
@@ -77,7 +84,7 @@ fn pod_code(error: &PodError) -> Code {
         PodError::AlreadyExists { .. } => Code::AlreadyExists,
         PodError::Precondition { .. } => Code::FailedPrecondition,
         PodError::Invalid { .. } => Code::InvalidArgument,
-        PodError::DiskFull { .. } => Code::ResourceExhausted,
+        PodError::DiskFull { .. } | PodError::ListFull { .. } | PodError::OutputBusy(_) => Code::ResourceExhausted,
         PodError::ExecTimeout(_) => Code::DeadlineExceeded,
         PodError::Busy { .. } | PodError::Overridden { .. } => Code::Aborted,
         PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,
@@ -119,6 +126,17 @@ mod tests {
         check(FieldError::new("config.image", "is missing").into(), Code::InvalidArgument, "config.image: is missing");
         check(FieldError::unsupported("a", "not yet").into(), Code::Unimplemented, "a: not yet");
         check(PodError::Runtime("exec: no such file".into()).into(), Code::Unknown, "exec: no such file");
+    }
+
+    #[test]
+    fn whatever_is_quoted_the_message_is_short_and_one_line() {
+        let forged = format!("exec: {}\n\x1b[2Jforged", "ä\u{202e}".repeat(1 << 20));
+        let status = Status::from(Failure::Pod(PodError::Runtime(forged)));
+        let message = status.message();
+        assert!(message.len() <= STATUS_MESSAGE, "{}", message.len());
+        assert!(message.starts_with("exec: ä\\u{202e}") && message.ends_with("\\n\\u{1b}[2Jforged"), "{message}");
+        let unknown = FieldError::new("x".repeat(1 << 20), "y".repeat(1 << 20)).to_string();
+        assert!(unknown.len() < 3 * crate::bounds::ECHO, "{}", unknown.len());
     }
 
     #[test]

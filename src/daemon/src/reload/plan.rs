@@ -59,10 +59,13 @@ impl Plan {
     }
 
     fn grpc(&mut self, old: &Grpc, new: &Grpc) {
-        let Grpc { socket, mode, max_message_bytes } = new;
+        let Grpc { socket, mode, max_message_bytes, max_connections, idle_timeout, transfer_timeout } = new;
         self.keep("grpc.socket", &old.socket, socket);
         self.keep("grpc.mode", &old.mode, mode);
         self.keep("grpc.max_message_bytes", &old.max_message_bytes, max_message_bytes);
+        self.keep("grpc.max_connections", &old.max_connections, max_connections);
+        self.keep("grpc.idle_timeout", &old.idle_timeout, idle_timeout);
+        self.keep("grpc.transfer_timeout", &old.transfer_timeout, transfer_timeout);
     }
 
     fn log(&mut self, old: &Log, new: Log) {
@@ -85,6 +88,7 @@ impl Plan {
     fn pods(&mut self, old: &peapod_pod::Config, new: &peapod_pod::Config) {
         let peapod_pod::Config {
             // These are compared where they are written.
+            listed_bytes: _,
             state_root: _,
             run_root: _,
             patience: _,

@@ -1,13 +1,12 @@
 //! ExecSync: a command in a running container, with its output.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use peapod_sys::fail_point;
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use super::output::{Budget, Output, OutputSlot};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::node::Node;
@@ -31,7 +30,7 @@ pub struct ExecRequest {
 }
 
 /// What a command left.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ExecOutput {
     /// Standard output.
     pub stdout: Vec<u8>,
@@ -39,6 +38,8 @@ pub struct ExecOutput {
     pub stderr: Vec<u8>,
     /// 0 to 255.
     pub exit_code: i32,
+    /// The room that much output takes; to be kept as long as the output is.
+    pub slot: Option<OutputSlot>,
 }
 
 /// Runs a command. Dropping the future, or the time-out, kills it with everything in its session.
@@ -57,7 +58,7 @@ pub(crate) async fn exec_sync(
     let process = peapod_spec::exec_process(&config, &request.command, false)
         .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
     let exec = Exec::new(node, shim, id, bundle)?;
-    let (stdout, stderr) = exec.pipes()?;
+    let pipes = exec.pipes()?;
     let stderr_path = exec.path("err");
     fail_point("exec-piped");
     shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
@@ -67,7 +68,7 @@ pub(crate) async fn exec_sync(
     let run = async {
         shim.start(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
         fail_point("exec-started");
-        collect(node, shim, id, &exec.id, stdout, stderr, request.limit).await
+        collect(node, &exec, pipes, request.limit).await
     };
     let outcome = match request.timeout {
         None => run.await,
@@ -80,6 +81,9 @@ pub(crate) async fn exec_sync(
             }
         },
     };
+    if let Err(Error::OutputBusy(_)) = outcome {
+        exec.kill().await;
+    }
     fail_point("exec-ended");
     exec.finish().await;
     outcome
@@ -88,50 +92,42 @@ pub(crate) async fn exec_sync(
 /// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a little.
 async fn collect(
     node: &Node,
-    shim: &Shim,
-    id: &ContainerId,
-    exec: &str,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
+    exec: &Exec<'_>,
+    pipes: (pipe::Receiver, pipe::Receiver),
     limit: usize,
 ) -> Result<ExecOutput, Error> {
-    let (out, err) = (Kept::default(), Kept::default());
+    let budget = Budget::new(&node.outputs, exec.shim.outputs());
+    let mut output = Output::default();
     let code = {
-        let mut output = std::pin::pin!(async { tokio::join!(out.fill(stdout, limit), err.fill(stderr, limit)) });
-        let mut exited = std::pin::pin!(shim.wait_exec(id.as_str(), exec));
+        let mut filled = std::pin::pin!(output.fill(&pipes.0, &pipes.1, limit, &budget));
+        let mut exited = std::pin::pin!(exec.shim.wait_exec(exec.container.as_str(), &exec.id));
         let mut over = false;
         let code = loop {
             tokio::select! {
-                _ = &mut output, if !over => over = true,
+                end = &mut filled, if !over => { end?; over = true; }
                 code = &mut exited => break code.map_err(|error| error.into_error("wait for the command"))?,
             }
         };
-        if !over && tokio::time::timeout(node.patience().exec_drain, output).await.is_err() {
-            tracing::debug!(container = id.short(), "a command's output is held open by what it left behind");
+        while !over {
+            let waits = budget.waits();
+            match tokio::time::timeout(node.patience().exec_drain, &mut filled).await {
+                Ok(end) => {
+                    end?;
+                    over = true;
+                }
+                // There is more to read, only no room for it yet.
+                Err(_) if budget.waits() != waits || waits % 2 == 1 => {}
+                Err(_) => {
+                    let container = exec.container.short();
+                    tracing::debug!(container, "a command's output is held open by what it left behind");
+                    break;
+                }
+            }
         }
         code
     };
-    Ok(ExecOutput { stdout: out.take(), stderr: err.take(), exit_code: i32::try_from(code).unwrap_or(255) })
-}
-
-/// What was read of one stream, also when reading was given up.
-#[derive(Default)]
-struct Kept(Mutex<Vec<u8>>);
-
-impl Kept {
-    /// Reads to the end, keeps the first `limit` bytes.
-    async fn fill(&self, mut pipe: pipe::Receiver, limit: usize) {
-        let mut buffer = vec![0u8; 16 << 10];
-        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = limit.saturating_sub(kept.len());
-            kept.extend_from_slice(&buffer[..count.min(room)]);
-        }
-    }
-
-    fn take(self) -> Vec<u8> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
+    let (stdout, stderr, slot) = output.into_parts();
+    Ok(ExecOutput { stdout, stderr, exit_code: i32::try_from(code).unwrap_or(255), slot })
 }
 
 /// An exec that is under way. Dropped before it is finished, it is killed.

@@ -14,6 +14,7 @@ use crate::container;
 use crate::disk;
 use crate::error::Error;
 use crate::id::ContainerId;
+use crate::listed::{self, Share};
 use crate::record::{ContainerPhase, PodPhase};
 
 /// Nothing of it is being done, and no process of it lives.
@@ -81,14 +82,19 @@ impl Driver {
         if let Err(error) = disk::has_room(&self.node) {
             return answer::one(answer, Err(error));
         }
+        let name = format!("container {}", spec.metadata.name);
+        let share = match self.node.listed.reserve(&name, listed::of_container(&spec), &self.node.snapshot.load()) {
+            Ok(share) => share,
+            Err(error) => return answer::one(answer, Err(error)),
+        };
         match ContainerId::random() {
-            Ok(id) => self.begin_create(id, spec, answer),
+            Ok(id) => self.begin_create(id, spec, share, answer),
             Err(error) => answer::one(answer, Err(Error::failed("make an id", &error))),
         }
     }
 
-    fn begin_create(&mut self, id: ContainerId, spec: ContainerSpec, answer: Waiter<ContainerId>) {
-        let mut entry = Container::making(spec);
+    fn begin_create(&mut self, id: ContainerId, spec: ContainerSpec, listed: Share, answer: Waiter<ContainerId>) {
+        let mut entry = Container::making(spec, listed);
         entry.create.join(answer);
         let (node, pod, spec) = (Arc::clone(&self.node), Arc::clone(&self.pod.spec), Arc::clone(&entry.spec));
         let (pod_id, cgroup) = (self.pod.id.clone(), self.pod.record.cgroup.clone());

@@ -11,6 +11,7 @@ use peapod_spec::pod::PodSpec;
 use super::Waiter;
 use super::answer::{Delivery, Stage};
 use crate::id::{ContainerId, PodId};
+use crate::listed::{self, Listed, Share};
 use crate::record::{self, Loaded, PodPhase};
 use crate::shim::{Foreign, Shim};
 
@@ -40,6 +41,8 @@ pub(crate) struct Pod {
     pub(crate) rebooted: bool,
     /// A child task cleans up after a dead shim.
     pub(crate) cleaning_up: bool,
+    /// What it takes in lists.
+    _listed: Share,
 }
 
 /// How far a pod's stop is.
@@ -75,6 +78,8 @@ pub(crate) struct Container {
     pub(crate) starting: bool,
     /// A child task gives back what it holds, or removes it.
     pub(crate) cleaning: bool,
+    /// What it takes in lists.
+    _listed: Share,
 }
 
 /// A container's record exists once it is made.
@@ -97,7 +102,7 @@ pub(crate) struct Made {
 }
 
 impl Container {
-    pub(crate) fn making(spec: ContainerSpec) -> Self {
+    pub(crate) fn making(spec: ContainerSpec, listed: Share) -> Self {
         Self {
             spec: Arc::new(spec),
             life: Life::Making,
@@ -107,20 +112,22 @@ impl Container {
             removing: None,
             starting: false,
             cleaning: false,
+            _listed: listed,
         }
     }
 
-    fn recorded(spec: ContainerSpec, record: record::ContainerState) -> Self {
+    fn recorded(spec: ContainerSpec, record: record::ContainerState, listed: &Listed) -> Self {
         // Nobody starts what he does not know of. What came of a start, its client may not have heard.
         let (create, start) = match record.phase {
             record::ContainerPhase::Created => (Stage::Open, Stage::Pending),
             _ => (Stage::BuiltOn, Stage::Open),
         };
+        let share = listed.recorded(listed::of_container(&spec));
         Self {
             create: Delivery::at(create),
             start: Delivery::at(start),
             life: Life::Made(Box::new(Made { record, early_exit: None, seen_exit: None })),
-            ..Self::making(spec)
+            ..Self::making(spec, share)
         }
     }
 
@@ -145,7 +152,7 @@ impl Container {
 
 impl Pod {
     /// A pod of which nothing exists.
-    pub(crate) fn new(id: PodId, spec: Arc<PodSpec>, record: record::PodState) -> Self {
+    pub(crate) fn new(id: PodId, spec: Arc<PodSpec>, record: record::PodState, listed: Share) -> Self {
         Self {
             id,
             spec,
@@ -162,17 +169,20 @@ impl Pod {
             foreign: None,
             rebooted: false,
             cleaning_up: false,
+            _listed: listed,
         }
     }
 
     /// A pod of an earlier daemon.
-    pub(crate) fn recorded(loaded: Loaded) -> Self {
+    pub(crate) fn recorded(loaded: Loaded, listed: &Listed) -> Self {
+        let containers = loaded.containers.into_iter();
         let containers: BTreeMap<_, _> =
-            loaded.containers.into_iter().map(|(id, spec, state)| (id, Container::recorded(spec, state))).collect();
+            containers.map(|(id, spec, state)| (id, Container::recorded(spec, state, listed))).collect();
         // Whoever made containers in it knew it. Without any, it may never have been told.
         let run = Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn });
         let (recovering, rebooted) = (true, loaded.rebooted);
-        let made = Self::new(loaded.id, Arc::new(loaded.spec), loaded.state);
+        let share = listed.recorded(listed::of_pod(&loaded.spec));
+        let made = Self::new(loaded.id, Arc::new(loaded.spec), loaded.state, share);
         Self { containers, run, recovering, rebooted, ..made }
     }
 

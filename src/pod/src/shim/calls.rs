@@ -20,6 +20,7 @@ use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, SANDBOX_OPTIONS
 use tokio::net::UnixStream;
 
 use super::{ShimError, version};
+use crate::container::OutputSlots;
 
 /// Calls that only look or set something.
 const QUICK: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ struct Inner {
     sandbox: SandboxClient,
     extension: ExtensionClient,
     socket: PathBuf,
+    outputs: OutputSlots,
 }
 
 impl std::fmt::Debug for Shim {
@@ -129,8 +131,14 @@ impl Shim {
                 sandbox: SandboxClient::new(client.clone()),
                 extension: ExtensionClient::new(client),
                 socket: socket.to_path_buf(),
+                outputs: OutputSlots::of_pod(),
             }),
         }
+    }
+
+    /// Memory for what commands of the pod write.
+    pub(crate) fn outputs(&self) -> &OutputSlots {
+        &self.inner.outputs
     }
 
     /// What the shim says of itself and its pod. An error if it is one that this daemon can't drive.

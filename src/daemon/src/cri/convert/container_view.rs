@@ -4,6 +4,8 @@ use peapod_api::v1;
 use peapod_pod::{ContainerState, ContainerView};
 
 use super::{mounts, resources, signal};
+use crate::bounds::STATUS_MESSAGE;
+use crate::text::{one_line, shortened};
 
 /// A container in a list.
 pub(crate) fn container(container: &ContainerView) -> v1::Container {
@@ -93,7 +95,8 @@ fn life(state: &ContainerState) -> Life {
             finished_at: *finished_at,
             exit_code: *exit_code,
             reason: reason.clone(),
-            message: message.clone(),
+            // It may be an OCI runtime's, which quotes what it was given.
+            message: shortened(&one_line(message), STATUS_MESSAGE).into_owned(),
         },
     }
 }

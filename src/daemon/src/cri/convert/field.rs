@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::bounds::ECHO;
+use crate::text::shortened;
 use peapod_spec::bounds::{NAME_BYTES, PATH_BYTES};
 use peapod_spec::{excerpt, normal_path};
 
@@ -23,12 +25,18 @@ pub(crate) type Checked<T> = Result<T, FieldError>;
 impl FieldError {
     /// A mistake of the client.
     pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into(), unsupported: false }
+        Self::of(field.into(), reason.into(), false)
     }
 
     /// Something that peapod does not do.
     pub(crate) fn unsupported(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into(), unsupported: true }
+        Self::of(field.into(), reason.into(), true)
+    }
+
+    /// Names of fields and reasons repeat keys and values of the request, which may be long.
+    fn of(field: String, reason: String, unsupported: bool) -> Self {
+        let short = |text: String| if text.len() > ECHO { shortened(&text, ECHO).into_owned() } else { text };
+        Self { field: short(field), reason: short(reason), unsupported }
     }
 
     /// Whether another runtime might accept the field.

@@ -17,9 +17,8 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::Node;
-use super::call::answer;
-use super::status::Failure;
+use super::call::{answer, unimplemented};
+use super::{Node, fit};
 
 /// Calls about images.
 pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
@@ -27,23 +26,30 @@ pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
 #[tonic::async_trait]
 impl ImageService for ImageCalls {
     async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
-        answer("ListImages", request.into_inner(), async |request| Ok(list_images::handle(&self.0, request))).await
+        answer("ListImages", request.into_inner(), async |request| {
+            Ok(fit::images(self.0.config.grpc.max_message_bytes, list_images::handle(&self.0, request)))
+        })
+        .await
     }
 
     type StreamImagesStream = Empty<Result<StreamImagesResponse, Status>>;
 
     async fn stream_images(
         &self,
-        _: Request<StreamImagesRequest>,
+        request: Request<StreamImagesRequest>,
     ) -> Result<Response<Self::StreamImagesStream>, Status> {
-        Err(Failure::Unimplemented("StreamImages").into())
+        unimplemented("StreamImages", request).await
     }
 
     async fn image_status(
         &self,
         request: Request<ImageStatusRequest>,
     ) -> Result<Response<ImageStatusResponse>, Status> {
-        answer("ImageStatus", request.into_inner(), async |request| image_status::handle(&self.0, request).await).await
+        answer("ImageStatus", request.into_inner(), async |request| {
+            let limit = self.0.config.grpc.max_message_bytes;
+            image_status::handle(&self.0, request).await.map(|answer| fit::verbose(limit, answer))
+        })
+        .await
     }
 
     async fn pull_image(&self, request: Request<PullImageRequest>) -> Result<Response<PullImageResponse>, Status> {

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use peapod_api::v1::{ExecSyncRequest, ExecSyncResponse};
 use peapod_pod::ExecRequest;
+use tonic::Response;
 
 use crate::cri::Node;
 use crate::cri::convert::{FieldError, not_empty};
 use crate::cri::node::find_container;
 use crate::cri::status::Answer;
+use crate::grpc::Held;
 
 /// What a response needs beside the output.
 const FRAME: usize = 4096;
 
-pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<ExecSyncResponse> {
+pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<Response<ExecSyncResponse>> {
     let id = not_empty("container_id", request.container_id)?;
     if request.cmd.is_empty() {
         return Err(FieldError::new("cmd", "is empty").into());
@@ -31,5 +33,10 @@ pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<Exec
     // Both streams in full still fit into one message.
     let limit = (node.config.grpc.max_message_bytes - FRAME) / 2;
     let output = node.pods.exec_sync(&id, ExecRequest { command: request.cmd, timeout, limit }).await?;
-    Ok(ExecSyncResponse { stdout: output.stdout, stderr: output.stderr, exit_code: output.exit_code })
+    let (stdout, stderr, exit_code) = (output.stdout, output.stderr, output.exit_code);
+    let mut response = Response::new(ExecSyncResponse { stdout, stderr, exit_code });
+    if let Some(slot) = output.slot {
+        response.extensions_mut().insert(Held::new(slot));
+    }
+    Ok(response)
 }

@@ -51,12 +51,18 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::Node;
-use super::call::answer;
-use super::status::Failure;
+use super::call::{answer, unimplemented};
+use super::{Node, fit};
 
 /// Calls about pods and containers.
 pub(crate) struct RuntimeCalls(pub(crate) Arc<Node>);
+
+impl RuntimeCalls {
+    /// Bytes of an answer.
+    fn limit(&self) -> usize {
+        self.0.config.grpc.max_message_bytes
+    }
+}
 
 #[tonic::async_trait]
 impl RuntimeService for RuntimeCalls {
@@ -116,8 +122,10 @@ impl RuntimeService for RuntimeCalls {
         &self,
         request: Request<PodSandboxStatusRequest>,
     ) -> Result<Response<PodSandboxStatusResponse>, Status> {
-        answer("PodSandboxStatus", request.into_inner(), async |request| pod_sandbox_status::handle(&self.0, request))
-            .await
+        answer("PodSandboxStatus", request.into_inner(), async |request| {
+            pod_sandbox_status::handle(&self.0, request).map(|answer| fit::verbose(self.limit(), answer))
+        })
+        .await
     }
 
     async fn list_pod_sandbox(
@@ -132,20 +140,23 @@ impl RuntimeService for RuntimeCalls {
 
     async fn stream_pod_sandboxes(
         &self,
-        _: Request<StreamPodSandboxesRequest>,
+        request: Request<StreamPodSandboxesRequest>,
     ) -> Result<Response<Self::StreamPodSandboxesStream>, Status> {
-        Err(Failure::Unimplemented("StreamPodSandboxes").into())
+        unimplemented("StreamPodSandboxes", request).await
     }
 
     async fn update_pod_sandbox_resources(
         &self,
-        _: Request<UpdatePodSandboxResourcesRequest>,
+        request: Request<UpdatePodSandboxResourcesRequest>,
     ) -> Result<Response<UpdatePodSandboxResourcesResponse>, Status> {
-        Err(Failure::Unimplemented("UpdatePodSandboxResources").into())
+        unimplemented("UpdatePodSandboxResources", request).await
     }
 
-    async fn port_forward(&self, _: Request<PortForwardRequest>) -> Result<Response<PortForwardResponse>, Status> {
-        Err(Failure::Unimplemented("PortForward").into())
+    async fn port_forward(
+        &self,
+        request: Request<PortForwardRequest>,
+    ) -> Result<Response<PortForwardResponse>, Status> {
+        unimplemented("PortForward", request).await
     }
 
     async fn create_container(
@@ -189,7 +200,7 @@ impl RuntimeService for RuntimeCalls {
         request: Request<ContainerStatusRequest>,
     ) -> Result<Response<ContainerStatusResponse>, Status> {
         answer("ContainerStatus", request.into_inner(), async |request| {
-            container_status::handle(&self.0, request).await
+            container_status::handle(&self.0, request).await.map(|answer| fit::verbose(self.limit(), answer))
         })
         .await
     }
@@ -206,9 +217,9 @@ impl RuntimeService for RuntimeCalls {
 
     async fn stream_containers(
         &self,
-        _: Request<StreamContainersRequest>,
+        request: Request<StreamContainersRequest>,
     ) -> Result<Response<Self::StreamContainersStream>, Status> {
-        Err(Failure::Unimplemented("StreamContainers").into())
+        unimplemented("StreamContainers", request).await
     }
 
     async fn update_container_resources(
@@ -235,12 +246,12 @@ impl RuntimeService for RuntimeCalls {
         answer("ExecSync", request.into_inner(), async |request| exec_sync::handle(&self.0, request).await).await
     }
 
-    async fn exec(&self, _: Request<ExecRequest>) -> Result<Response<ExecResponse>, Status> {
-        Err(Failure::Unimplemented("Exec").into())
+    async fn exec(&self, request: Request<ExecRequest>) -> Result<Response<ExecResponse>, Status> {
+        unimplemented("Exec", request).await
     }
 
-    async fn attach(&self, _: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
-        Err(Failure::Unimplemented("Attach").into())
+    async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
+        unimplemented("Attach", request).await
     }
 
     async fn container_stats(
@@ -265,9 +276,9 @@ impl RuntimeService for RuntimeCalls {
 
     async fn stream_container_stats(
         &self,
-        _: Request<StreamContainerStatsRequest>,
+        request: Request<StreamContainerStatsRequest>,
     ) -> Result<Response<Self::StreamContainerStatsStream>, Status> {
-        Err(Failure::Unimplemented("StreamContainerStats").into())
+        unimplemented("StreamContainerStats", request).await
     }
 
     async fn pod_sandbox_stats(
@@ -294,58 +305,58 @@ impl RuntimeService for RuntimeCalls {
 
     async fn stream_pod_sandbox_stats(
         &self,
-        _: Request<StreamPodSandboxStatsRequest>,
+        request: Request<StreamPodSandboxStatsRequest>,
     ) -> Result<Response<Self::StreamPodSandboxStatsStream>, Status> {
-        Err(Failure::Unimplemented("StreamPodSandboxStats").into())
+        unimplemented("StreamPodSandboxStats", request).await
     }
 
     async fn list_metric_descriptors(
         &self,
-        _: Request<ListMetricDescriptorsRequest>,
+        request: Request<ListMetricDescriptorsRequest>,
     ) -> Result<Response<ListMetricDescriptorsResponse>, Status> {
-        Err(Failure::Unimplemented("ListMetricDescriptors").into())
+        unimplemented("ListMetricDescriptors", request).await
     }
 
     async fn list_pod_sandbox_metrics(
         &self,
-        _: Request<ListPodSandboxMetricsRequest>,
+        request: Request<ListPodSandboxMetricsRequest>,
     ) -> Result<Response<ListPodSandboxMetricsResponse>, Status> {
-        Err(Failure::Unimplemented("ListPodSandboxMetrics").into())
+        unimplemented("ListPodSandboxMetrics", request).await
     }
 
     type StreamPodSandboxMetricsStream = Empty<Result<StreamPodSandboxMetricsResponse, Status>>;
 
     async fn stream_pod_sandbox_metrics(
         &self,
-        _: Request<StreamPodSandboxMetricsRequest>,
+        request: Request<StreamPodSandboxMetricsRequest>,
     ) -> Result<Response<Self::StreamPodSandboxMetricsStream>, Status> {
-        Err(Failure::Unimplemented("StreamPodSandboxMetrics").into())
+        unimplemented("StreamPodSandboxMetrics", request).await
     }
 
     type GetContainerEventsStream = Empty<Result<ContainerEventResponse, Status>>;
 
     async fn get_container_events(
         &self,
-        _: Request<GetEventsRequest>,
+        request: Request<GetEventsRequest>,
     ) -> Result<Response<Self::GetContainerEventsStream>, Status> {
-        Err(Failure::Unimplemented("GetContainerEvents").into())
+        unimplemented("GetContainerEvents", request).await
     }
 
     async fn checkpoint_container(
         &self,
-        _: Request<CheckpointContainerRequest>,
+        request: Request<CheckpointContainerRequest>,
     ) -> Result<Response<CheckpointContainerResponse>, Status> {
-        Err(Failure::Unimplemented("CheckpointContainer").into())
+        unimplemented("CheckpointContainer", request).await
     }
 
     async fn checkpoint_pod(
         &self,
-        _: Request<CheckpointPodRequest>,
+        request: Request<CheckpointPodRequest>,
     ) -> Result<Response<CheckpointPodResponse>, Status> {
-        Err(Failure::Unimplemented("CheckpointPod").into())
+        unimplemented("CheckpointPod", request).await
     }
 
-    async fn restore_pod(&self, _: Request<RestorePodRequest>) -> Result<Response<RestorePodResponse>, Status> {
-        Err(Failure::Unimplemented("RestorePod").into())
+    async fn restore_pod(&self, request: Request<RestorePodRequest>) -> Result<Response<RestorePodResponse>, Status> {
+        unimplemented("RestorePod", request).await
     }
 }

@@ -9,7 +9,9 @@ use peapod_api::v1::{
 use peapod_pod::{ContainerState, PodState};
 use serde_json::json;
 
+use crate::bounds::STATUS_MESSAGE;
 use crate::cri::Node;
+use crate::text::{one_line, shortened};
 
 pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
     let network = node.network.status();
@@ -31,7 +33,12 @@ pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {
-    RuntimeCondition { r#type: kind.into(), status, reason: reason.into(), message: message.into() }
+    RuntimeCondition {
+        r#type: kind.into(),
+        status,
+        reason: reason.into(),
+        message: shortened(&one_line(message), STATUS_MESSAGE).into(),
+    }
 }
 
 /// The default one has no name, and again its own.

@@ -1,0 +1,89 @@
+//! Makes answers fit into a message by leaving out what nobody depends on.
+
+use std::collections::BTreeMap;
+
+use peapod_api::v1;
+use prost::Message;
+
+/// An answer with information for people beside what it is asked for.
+pub(super) trait Verbose: Message {
+    fn info(&mut self) -> &mut BTreeMap<String, String>;
+}
+
+macro_rules! verbose {
+    ($($message:ident),*) => {$(
+        impl Verbose for v1::$message {
+            fn info(&mut self) -> &mut BTreeMap<String, String> {
+                &mut self.info
+            }
+        }
+    )*};
+}
+
+verbose!(StatusResponse, PodSandboxStatusResponse, ContainerStatusResponse, ImageStatusResponse);
+
+/// The information is left out if the answer is longer than `limit` with it: what it was asked for has to arrive.
+pub(super) fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
+    let bytes = answer.encoded_len();
+    if bytes > limit {
+        for text in answer.info().values_mut() {
+            *text = format!("{{\"leftOut\":\"the answer would have {bytes} bytes, a message has {limit} at most\"}}");
+        }
+    }
+    answer
+}
+
+/// Annotations of images, which whoever made an image has written, are left out, the longest first, until all images fit.
+pub(super) fn images(limit: usize, mut answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
+    let mut bytes = answer.encoded_len();
+    if bytes <= limit {
+        return answer;
+    }
+    answer.images.sort_by_key(|image| std::cmp::Reverse(image.spec.as_ref().map_or(0, Message::encoded_len)));
+    for spec in answer.images.iter_mut().filter_map(|image| image.spec.as_mut()) {
+        if bytes <= limit {
+            break;
+        }
+        let before = spec.encoded_len();
+        spec.annotations.clear();
+        bytes -= before - spec.encoded_len();
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_arrives_without_what_is_too_long() {
+        let info = BTreeMap::from([("info".to_owned(), "x".repeat(1000))]);
+        let answer = v1::PodSandboxStatusResponse { timestamp: 7, info, ..Default::default() };
+        assert_eq!(verbose(2000, answer.clone()), answer);
+        let answer = verbose(500, answer);
+        assert!(answer.encoded_len() <= 500 && answer.timestamp == 7);
+        let left: serde_json::Value = serde_json::from_str(&answer.info["info"]).unwrap();
+        assert!(left["leftOut"].as_str().unwrap().contains("500"), "{left}");
+    }
+
+    #[test]
+    fn images_lose_annotations_before_the_list_is_lost() {
+        let image = |length: usize| v1::Image {
+            id: length.to_string(),
+            spec: Some(v1::ImageSpec {
+                annotations: BTreeMap::from([("key".to_owned(), "v".repeat(length))]),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let all = v1::ListImagesResponse { images: vec![image(10), image(5000), image(3000), image(20)] };
+        assert_eq!(images(1 << 20, all.clone()), all);
+        let fitting = images(4000, all);
+        assert!(fitting.encoded_len() <= 4000);
+        let kept = |id: &str| {
+            let image = fitting.images.iter().find(|image| image.id == id).unwrap();
+            !image.spec.as_ref().unwrap().annotations.is_empty()
+        };
+        assert!(kept("10") && kept("20") && kept("3000") && !kept("5000"));
+    }
+}

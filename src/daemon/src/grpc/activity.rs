@@ -1,0 +1,258 @@
+//! What a connection is doing, and what it uses of what all connections share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Duration, Instant};
+use tonic::Status;
+
+use crate::bounds::{CALLS, FREE_CALLS, FREE_REQUEST_BYTES, HANDSHAKE, REQUEST_BYTES, REQUEST_BYTES_OF_CONNECTION};
+
+/// How long connections may take and do nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) idle: Duration,
+    pub(super) transfer: Duration,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    calls: Arc<Semaphore>,
+    request_bytes: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { calls: Arc::new(Semaphore::new(CALLS)), request_bytes: Arc::new(Semaphore::new(REQUEST_BYTES)) }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Activity {
+    shared: Arc<Shared>,
+    patience: Patience,
+    greeted: Arc<AtomicBool>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Calls without an end.
+    open: usize,
+    /// Bytes of their requests.
+    request_bytes: usize,
+    /// Whether there was any call.
+    called: bool,
+    /// When the last one began or ended; at first, when the connection was made.
+    last: Instant,
+    next: u64,
+    /// Calls with an answer that is not taken yet, in the order of their beginning, and when it was there.
+    answered: BTreeMap<u64, Instant>,
+}
+
+/// Why a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It speaks no HTTP/2.
+    Silent,
+    /// It has no calls.
+    Idle,
+    /// It takes no answers.
+    Stuck,
+}
+
+impl Activity {
+    pub(super) fn new(shared: Arc<Shared>, patience: Patience, greeted: Arc<AtomicBool>) -> Self {
+        let (open, request_bytes, called, next) = (0, 0, false, 0);
+        let inner = Inner { open, request_bytes, called, last: Instant::now(), next, answered: BTreeMap::new() };
+        Self { shared, patience, greeted, inner: Mutex::new(inner) }
+    }
+
+    /// What the connection has to end for, or when to ask again.
+    pub(super) fn due(&self, now: Instant) -> Result<Due, Instant> {
+        let Patience { idle, transfer } = self.patience;
+        let inner = self.lock();
+        let (when, due) = match inner.answered.values().min() {
+            Some(answered) => (*answered + transfer, Due::Stuck),
+            // Whatever comes of its calls takes longer than that.
+            None if inner.open > 0 => return Err(now + transfer.min(idle)),
+            None if self.greeted.load(Ordering::Relaxed) => (inner.last + idle, Due::Idle),
+            None => (inner.last + HANDSHAKE.min(idle), Due::Silent),
+        };
+        if when <= now { Ok(due) } else { Err(when) }
+    }
+
+    /// How much it may be missed, if it has no calls: one that never had any first, then the one whose last is longest ago.
+    pub(super) fn worth(&self) -> Option<(bool, Instant)> {
+        let inner = self.lock();
+        (inner.open == 0).then_some((inner.called, inner.last))
+    }
+
+    /// A call begins.
+    pub(super) fn begin(self: &Arc<Self>) -> Result<Call, Status> {
+        let mut inner = self.lock();
+        let permit = if inner.open < FREE_CALLS {
+            None
+        } else {
+            let permit = Arc::clone(&self.shared.calls).try_acquire_owned();
+            Some(permit.map_err(|_| busy(&format!("more than {CALLS} calls wait for an answer")))?)
+        };
+        inner.open += 1;
+        inner.called = true;
+        inner.last = Instant::now();
+        inner.next += 1;
+        let (number, activity) = (inner.next, Arc::clone(self));
+        Ok(Call { activity, number, bytes: Mutex::default(), _permit: permit })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that holds it can panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call, until its answer is taken or given up.
+#[derive(Debug)]
+pub(super) struct Call {
+    activity: Arc<Activity>,
+    number: u64,
+    bytes: Mutex<Bytes>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    own: usize,
+    shared: Option<OwnedSemaphorePermit>,
+}
+
+impl Call {
+    /// How long its request may take to arrive.
+    pub(super) fn transfer(&self) -> Duration {
+        self.activity.patience.transfer
+    }
+
+    /// So many more bytes of its request are here.
+    pub(super) fn receive(&self, count: usize) -> Result<(), Status> {
+        let mut inner = self.activity.lock();
+        let all = inner.request_bytes.saturating_add(count);
+        if all > REQUEST_BYTES_OF_CONNECTION {
+            return Err(busy("requests of more than 32 MiB arrive at the same time over one connection"));
+        }
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if all > FREE_REQUEST_BYTES {
+            let permits = u32::try_from(count).unwrap_or(u32::MAX);
+            let permit = Arc::clone(&self.activity.shared.request_bytes).try_acquire_many_owned(permits);
+            let permit = permit.map_err(|_| busy("too many large requests arrive at the same time"))?;
+            match &mut bytes.shared {
+                Some(shared) => shared.merge(permit),
+                none => *none = Some(permit),
+            }
+        }
+        inner.request_bytes = all;
+        bytes.own += count;
+        Ok(())
+    }
+
+    /// Its answer is there.
+    pub(super) fn answered(&self) {
+        self.activity.lock().answered.insert(self.number, Instant::now());
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let own = self.bytes.get_mut().unwrap_or_else(PoisonError::into_inner).own;
+        let mut inner = self.activity.lock();
+        inner.open -= 1;
+        inner.request_bytes -= own;
+        inner.last = Instant::now();
+        inner.answered.remove(&self.number);
+    }
+}
+
+fn busy(why: &str) -> Status {
+    Status::resource_exhausted(format!("{why}: try again in a moment"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The clock has gone on.
+    fn later() {
+        let now = Instant::now();
+        while Instant::now() == now {}
+    }
+
+    fn connection(shared: &Arc<Shared>) -> Arc<Activity> {
+        let patience = Patience { idle: SECOND * 60, transfer: SECOND * 5 };
+        Arc::new(Activity::new(Arc::clone(shared), patience, Arc::default()))
+    }
+
+    #[test]
+    fn a_connection_ends_for_a_reason() {
+        let activity = connection(&Arc::default());
+        let begun = activity.lock().last;
+        assert_eq!(activity.due(begun), Err(begun + HANDSHAKE));
+        assert_eq!(activity.due(begun + HANDSHAKE), Ok(Due::Silent));
+        activity.greeted.store(true, Ordering::Relaxed);
+        assert_eq!(activity.due(begun + HANDSHAKE), Err(begun + SECOND * 60));
+        let call = activity.begin().unwrap();
+        // A call may take as long as it likes.
+        assert!(activity.due(begun + SECOND * 1000).is_err());
+        call.answered();
+        assert_eq!(activity.due(Instant::now() + SECOND * 5), Ok(Due::Stuck));
+        drop(call);
+        assert_eq!(activity.due(Instant::now() + SECOND * 60), Ok(Due::Idle));
+    }
+
+    #[test]
+    fn who_is_missed_least() {
+        let shared = Arc::default();
+        let (silent, early, late, busy) =
+            (connection(&shared), connection(&shared), connection(&shared), connection(&shared));
+        later();
+        drop(early.begin().unwrap());
+        later();
+        drop(late.begin().unwrap());
+        let call = busy.begin().unwrap();
+        assert!(silent.worth() < early.worth() && early.worth() < late.worth() && busy.worth().is_none());
+        drop(call);
+    }
+
+    #[test]
+    fn whoever_takes_all_leaves_every_connection_something() {
+        let shared = Arc::<Shared>::default();
+        let hogs = [connection(&shared), connection(&shared), connection(&shared)];
+        let mut calls: Vec<_> = hogs.iter().flat_map(|hog| (0..CALLS).map_while(|_| hog.begin().ok())).collect();
+        assert_eq!(calls.len(), CALLS + 3 * FREE_CALLS);
+        let other = connection(&shared);
+        let own: Vec<_> = (0..FREE_CALLS).map(|_| other.begin().unwrap()).collect();
+        assert_eq!(other.begin().unwrap_err().code(), tonic::Code::ResourceExhausted);
+        drop(own);
+        calls.clear();
+
+        // The same with bytes.
+        let connections: Vec<_> = (0..8).map(|_| connection(&shared)).collect();
+        calls.extend(connections.iter().map(|connection| connection.begin().unwrap()));
+        for call in &calls {
+            while call.receive(16 << 10).is_ok() {}
+            assert!(call.activity.lock().request_bytes <= REQUEST_BYTES_OF_CONNECTION);
+        }
+        let call = other.begin().unwrap();
+        call.receive(FREE_REQUEST_BYTES).unwrap();
+        assert_eq!(call.receive(1).unwrap_err().code(), tonic::Code::ResourceExhausted);
+        drop(calls);
+        call.receive(16 << 20).unwrap();
+        drop(call);
+        assert_eq!(shared.request_bytes.available_permits(), REQUEST_BYTES);
+        assert_eq!(shared.calls.available_permits(), CALLS);
+    }
+}

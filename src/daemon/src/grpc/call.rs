@@ -1,0 +1,185 @@
+//! One call between the HTTP/2 library and the services: counted, with a request that has to arrive in time.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::http::{HeaderMap, Request, Response};
+use hyper::service::Service;
+use tokio::time::Sleep;
+use tonic::Status;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use super::activity::{Activity, Call};
+
+/// In an answer's extensions: what is to be kept until the answer was taken.
+#[derive(Clone)]
+pub(crate) struct Held(#[allow(dead_code, reason = "only its end matters")] Arc<dyn std::any::Any + Send + Sync>);
+
+impl Held {
+    pub(crate) fn new(what: impl Send + Sync + 'static) -> Self {
+        Self(Arc::new(what))
+    }
+}
+
+/// The services, for one connection.
+pub(super) struct Calls {
+    pub(super) routes: Routes,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let call = match self.activity.begin() {
+            Ok(call) => Arc::new(call),
+            Err(refused) => return Box::pin(std::future::ready(Ok(refused.into_http().map(AnswerBody::refusal)))),
+        };
+        let mut routes = self.routes.clone();
+        Box::pin(async move {
+            let limit = grpc_timeout(request.headers());
+            let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
+            let Ok(mut answer) = within(limit, routes.call(request)).await;
+            call.answered();
+            let held = answer.extensions_mut().remove::<Held>();
+            Ok(answer.map(|body| AnswerBody { body, _call: Some(call), _held: held }))
+        })
+    }
+}
+
+/// The answer, unless the client's own deadline passes before: who does not notice by itself hears it so.
+async fn within(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Result<Response<tonic::body::Body>, Infallible>>,
+) -> Result<Response<tonic::body::Body>, Infallible> {
+    let Some(limit) = limit else { return answer.await };
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Ok(Status::deadline_exceeded("the call's own deadline has passed").into_http()),
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. What is none is no limit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// A request on its way.
+struct RequestBody {
+    body: Incoming,
+    late: Pin<Box<Sleep>>,
+    call: Arc<Call>,
+}
+
+impl RequestBody {
+    fn new(body: Incoming, call: Arc<Call>) -> Self {
+        Self { body, late: Box::pin(tokio::time::sleep(call.transfer())), call }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        if this.late.as_mut().poll(cx).is_ready() {
+            let limit = this.call.transfer().as_secs_f64();
+            let late = format!("the request did not arrive within {limit} s: send it at once");
+            return Poll::Ready(Some(Err(Status::deadline_exceeded(late))));
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(Box::new(error))))),
+            Some(Ok(frame)) => frame,
+        };
+        let count = frame.data_ref().map_or(0, Bytes::len);
+        Poll::Ready(Some(this.call.receive(count).map(|()| frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer on its way. Dropped when it was taken, or nobody wants it any more.
+pub(super) struct AnswerBody {
+    body: tonic::body::Body,
+    _call: Option<Arc<Call>>,
+    _held: Option<Held>,
+}
+
+impl AnswerBody {
+    fn refusal(body: tonic::body::Body) -> Self {
+        Self { body, _call: None, _held: None }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_clients() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            grpc_timeout(&headers)
+        };
+        assert_eq!(read("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(read("119998m"), Some(Duration::from_millis(119_998)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for none in ["", "S", "2", "2s", "+2S", "123456789S", "é"] {
+            assert_eq!(HeaderMap::new().get("x"), None);
+            if !none.is_ascii() {
+                continue;
+            }
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+}

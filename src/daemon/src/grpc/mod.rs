@@ -1,0 +1,166 @@
+//! The gRPC server behind the socket. Whoever may connect may ask, but costs no more than what stands in `bounds.rs`: in
+//! connections, calls, memory and time. A connection without calls ends by itself, and sooner if others need its place.
+
+mod activity;
+mod call;
+mod headers;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Duration, Instant};
+use tonic::service::Routes;
+
+use self::activity::{Activity, Due, Patience, Shared};
+use self::call::Calls;
+use self::headers::Rewritten;
+use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
+
+pub(crate) use self::call::Held;
+
+/// How long to wait for descriptors when there are none.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client may take to notice that its connection ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Connections that there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// At once.
+    pub(crate) connections: usize,
+    /// How long one without calls stays.
+    pub(crate) idle: Duration,
+    /// How long a request may take to arrive, and an answer to be taken.
+    pub(crate) transfer: Duration,
+}
+
+/// A connection, for whoever needs its place.
+struct Known {
+    task: Id,
+    activity: Arc<Activity>,
+    leave: Option<oneshot::Sender<()>>,
+}
+
+/// All connections.
+struct Connections {
+    routes: Routes,
+    limits: Limits,
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    known: Vec<Known>,
+    end: watch::Receiver<bool>,
+}
+
+/// Answers until the end is requested and every call that was there has its answer.
+pub(crate) async fn serve(listener: UnixListener, routes: Routes, limits: Limits, mut end: watch::Receiver<bool>) {
+    let (shared, tasks, known) = (Arc::default(), JoinSet::new(), Vec::new());
+    let mut connections = Connections { routes, limits, shared, tasks, known, end: end.clone() };
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.add(stream),
+                Err(error) => {
+                    tracing::warn!(%error, "connections can't be accepted for the moment");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+            Some(ended) = connections.tasks.join_next_with_id() => {
+                connections.forget(ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
+            _ = end.wait_for(|end| *end) => break,
+        }
+    }
+    drop(listener);
+    while connections.tasks.join_next().await.is_some() {}
+}
+
+impl Connections {
+    fn add(&mut self, stream: UnixStream) {
+        if self.known.len() >= self.limits.connections && !self.make_room() {
+            tracing::warn!(connections = self.known.len(), "a connection is refused: all that there may be have calls");
+            return;
+        }
+        let greeted = Arc::<AtomicBool>::default();
+        let patience = Patience { idle: self.limits.idle, transfer: self.limits.transfer };
+        let activity = Arc::new(Activity::new(Arc::clone(&self.shared), patience, Arc::clone(&greeted)));
+        let (leave, asked) = oneshot::channel();
+        let io = TokioIo::new(Rewritten::new(stream, greeted));
+        let calls = Calls { routes: self.routes.clone(), activity: Arc::clone(&activity) };
+        let connection = server().serve_connection(io, calls);
+        let task = self.tasks.spawn(attend(connection, Arc::clone(&activity), asked, self.end.clone()));
+        self.known.push(Known { task: task.id(), activity, leave: Some(leave) });
+    }
+
+    /// Ends the connection that is missed least; false if all have calls.
+    fn make_room(&mut self) -> bool {
+        let idle =
+            self.known.iter().enumerate().filter_map(|(at, known)| known.activity.worth().map(|worth| (worth, at)));
+        let Some((_, at)) = idle.min() else { return false };
+        let mut known = self.known.swap_remove(at);
+        // It may have ended by itself.
+        known.leave.take().map(|leave| leave.send(()));
+        true
+    }
+
+    fn forget(&mut self, task: Id) {
+        self.known.retain(|known| known.task != task);
+    }
+}
+
+fn server() -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .max_concurrent_streams(CALLS_OF_CONNECTION)
+        // By default a connection is cut when twenty calls are given up before they are looked at, with all others on it.
+        // That is against strangers; here it is a kubelet on a busy node.
+        .max_pending_accept_reset_streams(usize::try_from(CALLS_OF_CONNECTION).ok())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
+    server
+}
+
+/// Serves one connection to its end, which is the client's or ours.
+async fn attend(
+    connection: http2::Connection<TokioIo<Rewritten>, Calls, TokioExecutor>,
+    activity: Arc<Activity>,
+    asked: oneshot::Receiver<()>,
+    mut end: watch::Receiver<bool>,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let mut asked = std::pin::pin!(asked);
+    let (mut leaving, mut ending) = (None, false);
+    let mut look = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        tokio::select! {
+            // What breaks a connection is the client's trouble.
+            _ = connection.as_mut() => return,
+            // Somebody else needs the place, now.
+            Ok(()) = &mut asked => return,
+            _ = end.wait_for(|end| *end), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = &mut look => {
+                let now = Instant::now();
+                let next = match (activity.due(now), leaving) {
+                    (Ok(Due::Silent | Due::Stuck), _) => return,
+                    // Told, and nothing came of it.
+                    (Ok(Due::Idle), Some(since)) if now >= since + FAREWELL => return,
+                    (Ok(Due::Idle), _) => {
+                        leaving.get_or_insert(now);
+                        connection.as_mut().graceful_shutdown();
+                        now + FAREWELL
+                    }
+                    (Err(next), _) => next,
+                };
+                look.as_mut().reset(next);
+            }
+        }
+    }
+}
