@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::Cgroup;
@@ -49,7 +49,10 @@ impl Launcher {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         fail_point("shim-socket");
-        let shim = Shim::connect(socket).await?;
+        // The first in the queue of one that listens: done at once, where a readiness would come after what else this task does.
+        let stream = UnixStream::connect(socket)?;
+        stream.set_nonblocking(true)?;
+        let shim = Shim::over(stream, socket)?;
         let (answer, started) = oneshot::channel();
         let (pod, bundle, runtime) = (pod.to_owned(), bundle.to_path_buf(), runtime.to_path_buf());
         let gone = || io::Error::other("the shim-spawner thread ended");
