@@ -92,7 +92,7 @@ impl Node {
             None => self.config.cgroup_parent.clone(),
             Some(parent) => driver.parent(parent).map_err(|error| Error::Invalid {
                 field: "config.linux.cgroup_parent".to_owned(),
-                reason: format!("{error}; peapod's cgroup driver is {}", driver.name()),
+                reason: format!("{} {}; peapod's cgroup driver is {}", excerpt(parent), error.why, driver.name()),
             })?,
         };
         Ok(PodCgroup { driver, parent })
