@@ -45,8 +45,9 @@ pub(crate) const TEXT_OVERHEAD: usize = 48;
 
 /// Blobs in transfer at once, of all registries; each registry has `max_downloads` for itself.
 pub(crate) const TRANSFERS: usize = 32;
-/// Layers that are unpacked while they still come; each has a thread. Others are unpacked once they are here.
-pub(crate) const STREAMED_LAYERS: usize = 32;
+/// Layers that are unpacked while they still come; each has a thread, and the memory that its bounds allow also while it
+/// waits. Others are unpacked once they are here.
+pub(crate) const STREAMED_LAYERS: usize = 8;
 /// After this time a transfer is asked for progress, if others wait; twice as long after each time that it made way.
 pub(crate) const PROGRESS_TIME: Duration = Duration::from_secs(1);
 /// The longest of these times.
@@ -70,3 +71,37 @@ pub(crate) const HOSTS_FILE_BYTES: usize = 32 << 10;
 pub(crate) const CLIENTS: usize = 64;
 /// Hosts that are remembered as out of reach; beyond it all are tried again.
 pub(crate) const COOLING_HOSTS: usize = 256;
+
+/// Entries of a layer, each header counted: the largest known layers have some 300 000.
+pub(crate) const LAYER_ENTRIES: u64 = 1_000_000;
+/// Bytes of a layer once it is decompressed, and bytes that it takes on disk: each may be this much. Layers with the
+/// weights of a language model have some 150 GB.
+pub(crate) const LAYER_BYTES: u64 = 256 << 30;
+/// Entries of all layers that one pull unpacks.
+pub(crate) const IMAGE_ENTRIES: u64 = 4_000_000;
+/// Bytes of all layers that one pull unpacks.
+pub(crate) const IMAGE_BYTES: u64 = 512 << 30;
+/// Hundredths of the state root's file system, in bytes and in inodes, that layers leave free for what runs.
+pub(crate) const DISK_RESERVE_PERCENT: u64 = 2;
+/// Directories that a layer makes. The unpacker remembers each, with some 60 bytes, until all have their times.
+pub(crate) const LAYER_DIRECTORIES: usize = 250_000;
+/// Bytes of the names of directories that a layer makes, each once; held while it is unpacked.
+pub(crate) const DIRECTORY_NAMES: usize = 16 << 20;
+/// Bytes of the last parts of all names of a layer. Those of one directory and the ones above it are held while the
+/// layer's print is made; a million names of usual length have 20 MB.
+pub(crate) const LAYER_NAMES: usize = 32 << 20;
+/// Bytes of what describes one entry: headers, long names, PAX records, sparse maps. Go's reader stops at 1 MiB.
+pub(crate) const ENTRY_HEADERS: u64 = 4 << 20;
+/// Extended attributes of an entry.
+pub(crate) const XATTRS: usize = 128;
+/// Bytes of an entry's extended attributes, names included. The kernel takes 64 KiB in one value.
+pub(crate) const XATTR_BYTES: usize = 128 << 10;
+/// Bytes of a path, without its final NUL: the kernel's `PATH_MAX`. It holds for names, for what links lead to, and for
+/// every directory that is made, from the layer's root.
+pub(crate) const PATH: usize = 4095;
+/// Levels of directories below the layer's root, however their names lead there. Deeper than any real tree.
+pub(crate) const LEVELS: usize = 256;
+/// Decompressed bytes behind an archive's end. GNU tar fills its last record, of up to 2 MiB in practice.
+pub(crate) const TRAILER: u64 = 16 << 20;
+/// Binary logarithm of the memory that one zstd frame may ask for: what `zstd --long` and `--ultra -22` write.
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 27;

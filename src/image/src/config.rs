@@ -1,6 +1,8 @@
 //! What the daemon's configuration says about images.
 
+use crate::bounds::{DISK_RESERVE_PERCENT, IMAGE_BYTES, IMAGE_ENTRIES, LAYER_BYTES, LAYER_ENTRIES};
 use crate::bounds::{PARTIAL_AGE, PARTIAL_BYTES};
+use crate::unpack::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +35,16 @@ pub struct Config {
     pub keep_partial: Duration,
     /// Bytes of partial blobs that nobody transfers; beyond it the oldest are dropped.
     pub max_partial_bytes: u64,
+    /// How many entries one layer may have.
+    pub max_layer_entries: u64,
+    /// How many bytes one layer may have, decompressed, and take on disk.
+    pub max_layer_bytes: u64,
+    /// How many entries all layers that one pull unpacks may have.
+    pub max_image_entries: u64,
+    /// How many bytes all layers that one pull unpacks may have, decompressed.
+    pub max_image_bytes: u64,
+    /// How many hundredths of the file system, in bytes and in inodes, layers leave free.
+    pub disk_reserve_percent: u64,
 }
 
 impl Config {
@@ -54,6 +66,22 @@ impl Config {
             host_cooldown: Duration::from_secs(30),
             keep_partial: PARTIAL_AGE,
             max_partial_bytes: PARTIAL_BYTES,
+            max_layer_entries: LAYER_ENTRIES,
+            max_layer_bytes: LAYER_BYTES,
+            max_image_entries: IMAGE_ENTRIES,
+            max_image_bytes: IMAGE_BYTES,
+            disk_reserve_percent: DISK_RESERVE_PERCENT,
+        }
+    }
+
+    /// What layers and images may cost.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            layer_entries: self.max_layer_entries,
+            layer_bytes: self.max_layer_bytes,
+            image_entries: self.max_image_entries,
+            image_bytes: self.max_image_bytes,
+            reserve_percent: self.disk_reserve_percent,
         }
     }
 }

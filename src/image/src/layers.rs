@@ -45,7 +45,7 @@ impl Layer {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.placed {
             let diff = state.fresh.dir.path().join("diff");
-            take_after(&diff, &state.fresh.implicit, below).map_err(|source| PullError::disk(&diff, source))?;
+            take_after(state.fresh.dir.path(), below).map_err(|source| PullError::disk(&diff, source))?;
             state.print = print(&diff).map_err(|source| PullError::disk(&diff, source))?.to_string();
             state.fresh.dir.move_into(layers).map_err(|source| PullError::disk(layers, source))?;
             state.placed = true;

@@ -12,6 +12,7 @@ use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
+use crate::unpack::ImageCost;
 use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -112,10 +113,11 @@ impl Pull {
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;
+        let cost = ImageCost::new(self.store.config.limits());
         let missing = blobs.iter().zip(diff_ids).enumerate().filter_map(|(index, (blob, diff_id))| {
             let chain = chains.get(index).filter(|chain| !present.contains_key(*chain))?;
             let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();
-            Some(self.layer(chain.clone(), parent, diff_id.clone(), blob.clone()))
+            Some(self.layer(chain.clone(), parent, diff_id.clone(), blob.clone(), Arc::clone(&cost)))
         });
         match futures_util::future::try_join_all(missing).await {
             Ok(layers) => Ok((layers, hold)),
@@ -134,6 +136,7 @@ impl Pull {
         parent: Option<Digest>,
         diff_id: Digest,
         blob: Blob,
+        cost: Arc<ImageCost>,
     ) -> Result<Arc<Layer>, PullError> {
         let mut tries = 0;
         loop {
@@ -142,8 +145,9 @@ impl Pull {
             }
             let (store, session) = (Arc::clone(&self.store), Arc::clone(&self.session));
             let (own_chain, parent, diff_id, blob) = (chain.clone(), parent.clone(), diff_id.clone(), blob.clone());
+            let cost = Arc::clone(&cost);
             let work = async move {
-                let fresh = store.fetcher.fetch(&session, &blob, &diff_id).await?;
+                let fresh = store.fetcher.fetch(&session, &blob, &diff_id, &cost).await?;
                 let layer = Arc::new(Layer::new(own_chain, parent, diff_id, fresh));
                 store.ready.add(&layer);
                 Ok(layer)

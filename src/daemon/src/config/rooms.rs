@@ -126,8 +126,19 @@ pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_imag
     let bytes = i64::try_from(config.max_partial_bytes).unwrap_or(i64::MAX);
     config.max_partial_bytes = section.number("max_partial_bytes", bytes, 0..=i64::MAX).cast_unsigned();
     config.retries = u32::try_from(section.number("retries", i64::from(config.retries), 0..=20)).unwrap_or_default();
+    config.max_layer_entries = bound(&mut section, "max_layer_entries", config.max_layer_entries);
+    config.max_layer_bytes = bound(&mut section, "max_layer_bytes", config.max_layer_bytes);
+    config.max_image_entries = bound(&mut section, "max_image_entries", config.max_image_entries);
+    config.max_image_bytes = bound(&mut section, "max_image_bytes", config.max_image_bytes);
+    let reserve = section.number("disk_reserve_percent", config.disk_reserve_percent.cast_signed(), 0..=50);
+    config.disk_reserve_percent = reserve.cast_unsigned();
     section.finish();
     config
+}
+
+/// How much of something there may be.
+fn bound(section: &mut Section<'_>, key: &'static str, default: u64) -> u64 {
+    section.number(key, default.cast_signed(), 1..=i64::MAX).cast_unsigned()
 }
 
 /// How many of something may go on at once.

@@ -136,6 +136,11 @@ impl Plan {
             stall_timeout,
             request_timeout,
             retries,
+            max_layer_entries,
+            max_layer_bytes,
+            max_image_entries,
+            max_image_bytes,
+            disk_reserve_percent,
         } = new;
         self.next.images.hosts_dirs = self.take("image.hosts_dirs", &old.hosts_dirs, hosts_dirs);
         self.next.images.request_timeout = self.take("image.request_timeout", &old.request_timeout, request_timeout);
@@ -147,6 +152,11 @@ impl Plan {
         self.keep("image.stall_timeout", &old.stall_timeout, &stall_timeout);
         self.keep("image.keep_partial", &old.keep_partial, &keep_partial);
         self.keep("image.max_partial_bytes", &old.max_partial_bytes, &max_partial_bytes);
+        self.keep("image.max_layer_entries", &old.max_layer_entries, &max_layer_entries);
+        self.keep("image.max_layer_bytes", &old.max_layer_bytes, &max_layer_bytes);
+        self.keep("image.max_image_entries", &old.max_image_entries, &max_image_entries);
+        self.keep("image.max_image_bytes", &old.max_image_bytes, &max_image_bytes);
+        self.keep("image.disk_reserve_percent", &old.disk_reserve_percent, &disk_reserve_percent);
     }
 
     fn network(&mut self, old: &peapod_network::Config, new: &peapod_network::Config) {

@@ -12,13 +12,12 @@ use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::registry::Session;
 use crate::scratch::Scratch;
-use crate::unpack::{Unpacked, unpack};
+use crate::unpack::{ArchiveError, Cancelled, Excess, ImageCost, Meter, Unpacked, unpack};
 use peapod_sys::fail_point;
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
@@ -42,9 +41,8 @@ const DISCARD: Duration = Duration::from_millis(500);
 /// A layer that was verified and unpacked, and that nobody knows of yet.
 #[derive(Debug)]
 pub(crate) struct Fresh {
-    /// Holds `diff`; goes when dropped.
+    /// Holds `diff`, and what `take_after` needs; goes when dropped.
     pub(crate) dir: Scratch,
-    pub(crate) implicit: BTreeSet<Vec<u8>>,
     pub(crate) inodes: u64,
     pub(crate) bytes: u64,
 }
@@ -70,15 +68,21 @@ impl Fetcher {
 
     /// Transfers, verifies and unpacks `blob`. A blob whose bytes are wrong is fetched once more from its beginning:
     /// what an earlier pull left may be damaged.
-    pub(crate) async fn fetch(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
+    pub(crate) async fn fetch(
+        &self,
+        session: &Session,
+        blob: &Blob,
+        diff_id: &Digest,
+        cost: &Arc<ImageCost>,
+    ) -> Result<Fresh, PullError> {
         let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
         // Dropped after the claim.
         let _ended = Ended(Arc::clone(&self.ended));
         let _claim = self.claims.claim(&blob.digest).await.ok_or_else(cancelled)?;
-        match self.attempt(session, blob, diff_id).await {
+        match self.attempt(session, blob, diff_id, cost).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
-                self.attempt(session, blob, diff_id).await
+                self.attempt(session, blob, diff_id, cost).await
             }
             other => other,
         }
@@ -114,7 +118,13 @@ impl Fetcher {
         self.ingest.join(format!("{}.part", digest.hex()))
     }
 
-    async fn attempt(&self, session: &Session, blob: &Blob, diff_id: &Digest) -> Result<Fresh, PullError> {
+    async fn attempt(
+        &self,
+        session: &Session,
+        blob: &Blob,
+        diff_id: &Digest,
+        cost: &Arc<ImageCost>,
+    ) -> Result<Fresh, PullError> {
         let path = self.part(&blob.digest);
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = open(path.clone(), blob.size).await.map_err(disk)?;
@@ -129,19 +139,19 @@ impl Fetcher {
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();
-                self.unpack(reader).await
+                self.unpack(reader, cost).await
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
                 let transfer = async { (download.run(slot).await, drop(turn)).0 };
-                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader));
+                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, cost));
                 transferred?;
                 unpacked
             }
             (Some(slot), Err(_)) => {
                 download.run(slot).await?;
                 drop(turn);
-                self.unpack(reader).await
+                self.unpack(reader, cost).await
             }
         };
         let (unpacked, dir) = match unpacked {
@@ -166,24 +176,20 @@ impl Fetcher {
             let (layer, wanted) = (blob.digest.clone(), diff_id.clone());
             return Err(PullError::DiffId { layer, wanted, found: unpacked.diff_id });
         }
-        let applied = unpacked.applied;
-        Ok(Fresh { dir, implicit: applied.implicit, inodes: applied.inodes, bytes: applied.bytes })
+        Ok(Fresh { dir, inodes: unpacked.inodes, bytes: unpacked.bytes })
     }
 
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
-    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next read,
-    /// ends and removes what it made.
-    async fn unpack(&self, reader: Growing) -> Result<(Unpacked, Scratch), UnpackFailure> {
+    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next block, ends
+    /// and removes what it made.
+    async fn unpack(&self, reader: Growing, cost: &Arc<ImageCost>) -> Result<(Unpacked, Scratch), UnpackFailure> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
-        let ingest = self.ingest.clone();
+        let wanted = Wanted(Cancelled::default());
+        let (ingest, meter) = (self.ingest.clone(), Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0)));
         let work = tokio::task::spawn_blocking(move || {
-            let disk = |source| UnpackFailure::Disk(ingest.clone(), source);
-            let dir = Scratch::new(&ingest).map_err(disk)?;
-            let diff = dir.path().join("diff");
-            std::fs::create_dir(&diff).map_err(disk)?;
-            let root = OwnedFd::from(File::open(&diff).map_err(disk)?);
+            let dir = Scratch::new(&ingest).map_err(|source| UnpackFailure::Disk(ingest.clone(), source))?;
             fail_point("pull-scratch");
-            let unpacked = unpack(reader, root).map_err(|error| UnpackFailure::Archive(Box::new(error)))?;
+            let unpacked = unpack(reader, dir.path(), meter).map_err(|error| UnpackFailure::of(error, &ingest))?;
             Ok((unpacked, dir))
         });
         work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
@@ -199,12 +205,38 @@ impl Drop for Ended {
     }
 }
 
+/// Says to the unpacker, until it is dropped, that somebody waits. (Of the compressed file it knows by itself; a small
+/// one may have been read long before all is unpacked.)
+struct Wanted(Cancelled);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 enum UnpackFailure {
-    Archive(Box<crate::unpack::ArchiveError>),
+    Archive(Box<ArchiveError>),
     Disk(PathBuf, std::io::Error),
 }
 
 impl UnpackFailure {
+    /// A disk that is full is no fault of the archive.
+    fn of(error: ArchiveError, ingest: &Path) -> Self {
+        use std::io::{Error, ErrorKind};
+        match error {
+            ArchiveError::Disk { source, .. }
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                Self::Disk(ingest.to_owned(), source)
+            }
+            ArchiveError::TooMuch(excess @ Excess::Reserve(_)) => {
+                Self::Disk(ingest.to_owned(), Error::new(ErrorKind::StorageFull, excess))
+            }
+            other => Self::Archive(Box::new(other)),
+        }
+    }
+
     fn about(self, layer: &Digest) -> PullError {
         match self {
             Self::Archive(source) => PullError::Archive { layer: layer.clone(), source: Arc::from(source) },

@@ -27,31 +27,63 @@ pub enum ArchiveError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The layer, or the image that it belongs to, costs more than it may.
+    #[error(transparent)]
+    TooMuch(#[from] Excess),
+    /// Nobody waits for it any more.
+    #[error("unpacking was broken off")]
+    Cancelled,
+}
+
+/// What there is too much of, and how much is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excess {
+    /// Entries of one layer.
+    #[error("has more than {0} entries; image.max_layer_entries can allow more")]
+    LayerEntries(u64),
+    /// Bytes of one layer.
+    #[error("takes more than {0} bytes unpacked; image.max_layer_bytes can allow more")]
+    LayerBytes(u64),
+    /// Entries of all layers of an image.
+    #[error("the image's layers have more than {0} entries together; image.max_image_entries can allow more")]
+    ImageEntries(u64),
+    /// Bytes of all layers of an image.
+    #[error("the image's layers take more than {0} bytes unpacked; image.max_image_bytes can allow more")]
+    ImageBytes(u64),
+    /// Directories of one layer.
+    #[error("has more than {0} directories")]
+    Directories(usize),
+    /// Bytes of names.
+    #[error("its names have more than {0} bytes together")]
+    Names(usize),
+    /// Bytes behind the archive's end.
+    #[error("has more than {0} bytes behind the archive's end")]
+    Trailer(u64),
+    /// The disk has to keep some room.
+    #[error("No space left for layers: {0} % of the file system are kept free (image.disk_reserve_percent)")]
+    Reserve(u64),
 }
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The name begins with `/`.
-    #[error("its name is absolute")]
-    Absolute,
     /// The name has a `..` in it.
-    #[error("its name leads out of the layer")]
+    #[error("its name has a \"..\" in it")]
     Parent,
-    /// The name passes through a symbolic link that leads out of the layer.
-    #[error("its name passes through a link that leads out of the layer")]
+    /// The name passes through a symbolic link that leads to nothing in the layer. Links are read from its root.
+    #[error("its name passes through a link that leads to nothing in this layer")]
     LinkOut,
-    /// The name is longer than the kernel takes.
-    #[error("its name is longer than 4095 bytes")]
+    /// The name, or what its link leads to, is longer than the kernel takes.
+    #[error("its name, or what it links to, is longer than 4095 bytes")]
     Long,
-    /// The name has more levels than any real tree.
-    #[error("its name has more than 256 levels")]
+    /// The name has more levels than any real tree, or leads to so many through links.
+    #[error("it is more than 256 levels deep")]
     Deep,
     /// The name has a NUL byte, or nothing in it.
     #[error("its name is empty or has a NUL byte in it")]
     Name,
-    /// A hard link to something outside the layer.
-    #[error("its hard link leads out of the layer")]
+    /// A hard link with a `..` in it.
+    #[error("its hard link has a \"..\" in it")]
     HardLinkOut,
     /// A hard link to something that is not in this layer.
     #[error("its hard link leads to something that this layer does not have")]
@@ -68,4 +100,22 @@ pub enum Problem {
     /// A number in the header can't be used.
     #[error("a number in its header is out of range")]
     Number,
+    /// A PAX record whose length is wrong.
+    #[error("its PAX records are damaged")]
+    Record,
+    /// The map of a file with holes contradicts itself, or is of an unknown version.
+    #[error("its map of a sparse file is damaged or of an unknown version")]
+    Sparse,
+    /// More extended attributes, or longer ones, than are held.
+    #[error("it has more than 128 extended attributes, or more than 128 KiB of them")]
+    Attributes,
+    /// An extended attribute that the kernel refuses, such as a capability of the wrong length.
+    #[error("the kernel refuses one of its extended attributes")]
+    Attribute,
+}
+
+/// A name as errors show it.
+pub(super) fn shown(name: &[u8]) -> String {
+    // A character has at most 4 bytes.
+    String::from_utf8_lossy(&name[..name.len().min(1024)]).chars().take(256).collect()
 }

@@ -3,18 +3,24 @@
 //! One pass over the bytes does everything: both digests, decompression, unpacking. Whiteouts become what overlay
 //! understands, so that each layer is unpacked by itself and in any order; only [`take_after`] looks at layers below.
 //! The archive is hostile until proven otherwise: no name is used as a path string, each is resolved beneath the
-//! layer's directory by the kernel.
+//! layer's directory by the kernel, and `meter` holds all that it costs against its bounds.
 
 mod apply;
+mod archive;
+mod decompress;
+mod directories;
 mod error;
+mod implicit;
 mod meta;
+mod meter;
 mod name;
 mod parents;
 mod print;
 mod stream;
 mod tree;
 
-pub use error::{ArchiveError, Problem};
+pub use error::{ArchiveError, Excess, Problem};
+pub(crate) use meter::{Cancelled, ImageCost, Limits, Meter};
 pub(crate) use parents::take_after;
 pub(crate) use print::print;
 pub(crate) use stream::{Unpacked, unpack};

@@ -6,36 +6,34 @@
 use super::tree::{Present, present};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
-/// Gives the `implicit` directories of `layer` what the first of `below` (top layer first) says about them.
-pub(crate) fn take_after(layer: &Path, implicit: &BTreeSet<Vec<u8>>, below: &[PathBuf]) -> std::io::Result<()> {
-    if implicit.is_empty() || below.is_empty() {
-        return Ok(());
-    }
-    let own = rustix::fs::open(layer, DIRECTORY, Mode::empty())?;
+/// Gives the directories that the layer in `dir` only implies what the first of `below` (top layer first) says about
+/// them. To be called once, when the layer is unpacked and those below it are in their place.
+pub(crate) fn take_after(dir: &Path, below: &[PathBuf]) -> std::io::Result<()> {
+    let own = rustix::fs::open(dir.join("diff"), DIRECTORY, Mode::empty())?;
     let below: Vec<OwnedFd> =
         below.iter().map(|dir| rustix::fs::open(dir, DIRECTORY, Mode::empty())).collect::<Result<_, _>>()?;
-    for path in implicit {
-        let shown = if path.is_empty() { b"." } else { path.as_slice() };
-        for lower in &below {
-            match rustix::fs::openat2(lower, shown, DIRECTORY, Mode::empty(), INSIDE) {
-                Ok(model) => {
-                    let target = rustix::fs::openat2(&own, shown, DIRECTORY, Mode::empty(), INSIDE)?;
-                    copy(&model, &target)?;
-                    break;
-                }
-                // Hidden by this layer or a file in it: what lies deeper does not show.
-                Err(Errno::NOTDIR | Errno::LOOP) => break,
-                Err(Errno::NOENT) if hides(lower, path)? => break,
-                Err(Errno::NOENT) => {}
-                Err(other) => return Err(other.into()),
+    super::implicit::take(dir, |path| Ok(take_one(&own, path, &below)?))
+}
+
+fn take_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Result<()> {
+    let shown = if path.is_empty() { b"." } else { path };
+    for lower in below {
+        match rustix::fs::openat2(lower, shown, DIRECTORY, Mode::empty(), INSIDE) {
+            Ok(model) => {
+                let target = rustix::fs::openat2(own, shown, DIRECTORY, Mode::empty(), INSIDE)?;
+                return copy(&model, &target);
             }
+            // Hidden by this layer or a file in it: what lies deeper does not show.
+            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            Err(Errno::NOENT) if hides(lower, path)? => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(other) => return Err(other),
         }
     }
     Ok(())

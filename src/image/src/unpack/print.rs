@@ -4,54 +4,47 @@
 //! another kind changes it. Bytes that changed in place do not.
 
 use crate::digest::{Digest, Hasher};
-use peapod_sys::TREE_OPEN_FOLDERS;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A directory whose entries are on their way into the digest.
+/// The names in a directory that have yet to come into the digest.
 struct Level {
-    /// Absent while directories far below are looked at; then `..` leads here again.
-    fd: Option<OwnedFd>,
-    dev: u64,
-    ino: u64,
-    /// Sorted, the next one last.
-    names: Vec<CString>,
+    /// With their NULs, as they were listed.
+    names: Vec<u8>,
+    /// Where each begins; sorted, the next one last.
+    order: Vec<usize>,
 }
 
-/// Looks at everything below `root`. Blocks.
+/// Looks at everything below `root`, of any depth: one directory is open at a time. Blocks.
 pub(crate) fn print(root: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
-    let fd = rustix::fs::open(root, LIST, Mode::empty())?;
-    describe(&mut hasher, b"", &rustix::fs::fstat(&fd)?);
-    let mut stack = vec![Level::list(fd, &mut hasher)?];
+    let mut dir = rustix::fs::open(root, LIST, Mode::empty())?;
+    describe(&mut hasher, b"", &rustix::fs::fstat(&dir)?);
+    let mut stack = vec![Level::list(&dir, &mut hasher)?];
     while let Some(level) = stack.last_mut() {
-        let Some(name) = level.names.pop() else {
+        let Some(name) = level.next() else {
             hasher.update(b"up\n");
-            let left = stack.pop();
-            if let (Some(left), Some(level)) = (left, stack.last_mut()) {
-                level.reopen(left.fd()?)?;
+            stack.pop();
+            // Nobody but us changes layers: what is above is where we came from.
+            if !stack.is_empty() {
+                dir = rustix::fs::openat(&dir, "..", LIST, Mode::empty())?;
             }
             continue;
         };
-        let fd = level.fd()?;
-        let stat = rustix::fs::statat(fd, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-        describe(&mut hasher, name.as_bytes(), &stat);
+        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        describe(&mut hasher, name.to_bytes(), &stat);
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => text(&mut hasher, rustix::fs::readlinkat(fd, &name, Vec::new())?.as_bytes()),
+            FileType::Symlink => text(&mut hasher, rustix::fs::readlinkat(&dir, name, Vec::new())?.as_bytes()),
             FileType::Directory => {
-                let child = open(fd, &name)?;
-                stack.push(Level::list(child, &mut hasher)?);
-                if let Some(above) =
-                    stack.len().checked_sub(TREE_OPEN_FOLDERS + 1).and_then(|above| stack.get_mut(above))
-                {
-                    above.fd = None;
-                }
+                dir = rustix::fs::openat(&dir, name, LIST, Mode::empty())?;
+                let inner = Level::list(&dir, &mut hasher)?;
+                stack.push(inner);
             }
             _ => {}
         }
@@ -59,49 +52,34 @@ pub(crate) fn print(root: &Path) -> io::Result<Digest> {
     Ok(hasher.finish())
 }
 
-fn open(parent: BorrowedFd<'_>, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(parent, name, LIST, Mode::empty())
-}
-
 impl Level {
-    fn fd(&self) -> rustix::io::Result<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
-    }
-
-    /// Opens it from a directory in it, unless it is open still.
-    #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
-    fn reopen(&mut self, child: BorrowedFd<'_>) -> rustix::io::Result<()> {
-        if self.fd.is_none() {
-            let fd = open(child, c"..")?;
-            let stat = rustix::fs::fstat(&fd)?;
-            // Nobody moves directories of a layer; if somebody did, it isn't what was recorded.
-            if (stat.st_dev as u64, stat.st_ino as u64) != (self.dev, self.ino) {
-                return Err(Errno::STALE);
-            }
-            self.fd = Some(fd);
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
-    fn list(fd: OwnedFd, hasher: &mut Hasher) -> rustix::io::Result<Self> {
-        let stat = rustix::fs::fstat(&fd)?;
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&fd)? {
+    fn list(dir: &OwnedFd, hasher: &mut Hasher) -> rustix::io::Result<Self> {
+        let (mut names, mut order) = (Vec::new(), Vec::new());
+        for entry in Dir::read_from(dir.as_fd())? {
             let entry = entry?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name().to_owned());
+                order.push(names.len());
+                names.extend_from_slice(entry.file_name().to_bytes_with_nul());
             }
         }
-        names.sort_unstable_by(|a, b| b.cmp(a));
+        order.sort_unstable_by(|a, b| name_at(&names, *b).cmp(name_at(&names, *a)));
         let mut value = [0; 1];
-        match rustix::fs::fgetxattr(&fd, "trusted.overlay.opaque", &mut value) {
+        match rustix::fs::fgetxattr(dir, "trusted.overlay.opaque", &mut value) {
             Ok(_) => hasher.update(b"opaque\n"),
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(other) => return Err(other),
         }
-        Ok(Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64, fd: Some(fd), names })
+        Ok(Self { names, order })
     }
+
+    fn next(&mut self) -> Option<&CStr> {
+        let at = self.order.pop()?;
+        Some(name_at(&self.names, at))
+    }
+}
+
+fn name_at(names: &[u8], at: usize) -> &CStr {
+    CStr::from_bytes_until_nul(&names[at..]).unwrap_or_default()
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]

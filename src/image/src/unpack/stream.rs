@@ -1,11 +1,17 @@
 //! One pass over a compressed layer: digest of what comes in, decompression, digest of what comes out, unpacking.
 
-use super::apply::{Applied, apply};
+use super::apply::apply;
+use super::decompress::Decompressor;
 use super::error::ArchiveError;
+use super::implicit::Writer;
+use super::meter::{Meter, from_reader, through_reader};
 use crate::digest::{Digest, Hasher};
 use std::cell::RefCell;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::rc::Rc;
 
 /// What one pass found.
@@ -15,48 +21,42 @@ pub(crate) struct Unpacked {
     pub(crate) blob: Digest,
     /// Of the archive in them.
     pub(crate) diff_id: Digest,
-    /// What was made of it.
-    pub(crate) applied: Applied,
+    /// Inodes made.
+    pub(crate) inodes: u64,
+    /// Bytes on disk, in whole blocks.
+    pub(crate) bytes: u64,
 }
 
 const BUFFER: usize = 128 << 10;
 
-/// Unpacks a plain, gzip or zstd layer into the empty directory `root`. Which of them it is, its first bytes say: media
-/// types in the wild do not always.
-pub(crate) fn unpack(layer: impl Read, root: OwnedFd) -> Result<Unpacked, ArchiveError> {
-    let damaged = |source| ArchiveError::Damaged { source };
+/// Unpacks a plain, gzip or zstd layer into `dir`, which is empty: to `diff`, and beside it what
+/// [`take_after`](super::take_after) needs.
+pub(crate) fn unpack(layer: impl Read, dir: &Path, meter: Meter) -> Result<Unpacked, ArchiveError> {
+    let meter = Rc::new(meter);
+    let root = make_root(dir).map_err(|source| ArchiveError::Disk { name: String::new(), source })?;
     let blob = Rc::new(RefCell::new(Hasher::default()));
-    let mut compressed = BufReader::with_capacity(BUFFER, Hashed { inner: layer, hasher: Rc::clone(&blob) });
-    let first = first_bytes(&mut compressed).map_err(damaged)?;
+    let compressed = BufReader::with_capacity(BUFFER, Hashed { inner: layer, hasher: Rc::clone(&blob) });
+    let decompressor = Decompressor::new(compressed).map_err(from_reader)?;
 
     let diff = Rc::new(RefCell::new(Hasher::default()));
-    let applied = match first {
-        [0x1f, 0x8b, ..] => pass(flate2::bufread::MultiGzDecoder::new(&mut compressed), &diff, root),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(&mut compressed).map_err(damaged)?;
-            pass(decoder, &diff, root)
-        }
-        _ => pass(&mut compressed, &diff, root),
-    }?;
-    io::copy(&mut compressed, &mut io::sink()).map_err(damaged)?;
-    Ok(Unpacked { blob: blob.take().finish(), diff_id: diff.take().finish(), applied })
+    let metered = Metered { inner: decompressor, meter: Rc::clone(&meter) };
+    let archive = Hashed { inner: metered, hasher: Rc::clone(&diff) };
+    let mut rest = apply(archive, root, Writer::new(dir), &meter)?;
+    // What stands behind the archive's end belongs to the diff id too.
+    meter.archive_ended();
+    io::copy(&mut rest, &mut io::sink()).map_err(from_reader)?;
+    rest.inner.inner.finish().map_err(from_reader)?;
+    let (inodes, bytes) = meter.finish();
+    Ok(Unpacked { blob: blob.take().finish(), diff_id: diff.take().finish(), inodes, bytes })
 }
 
-fn pass(archive: impl Read, diff: &Rc<RefCell<Hasher>>, root: OwnedFd) -> Result<Applied, ArchiveError> {
-    let mut archive = Hashed { inner: archive, hasher: Rc::clone(diff) };
-    let applied = apply(&mut archive, root)?;
-    // The padding after the archive's end belongs to the diff id too.
-    io::copy(&mut archive, &mut io::sink()).map_err(|source| ArchiveError::Damaged { source })?;
-    Ok(applied)
-}
-
-/// Looks at the first four bytes without taking them. A reader may bring fewer at once.
-fn first_bytes(reader: &mut BufReader<impl Read>) -> io::Result<[u8; 4]> {
-    let mut first = [0; 4];
-    let seen = reader.fill_buf()?;
-    let count = seen.len().min(4);
-    first[..count].copy_from_slice(&seen[..count]);
-    Ok(first)
+/// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
+fn make_root(dir: &Path) -> io::Result<OwnedFd> {
+    let diff = dir.join("diff");
+    std::fs::create_dir(&diff)?;
+    let root = File::open(&diff)?;
+    root.set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    Ok(root.into())
 }
 
 struct Hashed<R> {
@@ -68,6 +68,20 @@ impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.borrow_mut().update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Lets bytes pass as long as they are within bounds and somebody waits for them.
+struct Metered<R> {
+    inner: R,
+    meter: Rc<Meter>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.meter.streamed(count).map_err(through_reader)?;
         Ok(count)
     }
 }

@@ -1,16 +1,32 @@
 //! A directory that an archive is unpacked into, and from which no name leads out.
 
-use super::error::Problem;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, XattrFlags};
+use super::directories::{Directories, Directory, Refused};
+use super::error::{ArchiveError, Excess, Problem, shown};
+use super::implicit::Writer;
+use super::meter::Meter;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, XattrFlags};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 /// Why an entry could not be placed.
 #[derive(Debug)]
 pub(super) enum PlaceError {
     Refused(Problem),
     Disk(Errno),
+    /// Complete with what it is about.
+    Archive(ArchiveError),
+}
+
+impl PlaceError {
+    /// The same, said of the entry `name`.
+    pub(super) fn about(self, name: &[u8]) -> ArchiveError {
+        match self {
+            Self::Refused(problem) => ArchiveError::Entry { name: shown(name), problem },
+            Self::Disk(errno) => ArchiveError::Disk { name: shown(name), source: errno.into() },
+            Self::Archive(error) => error,
+        }
+    }
 }
 
 impl From<Errno> for PlaceError {
@@ -25,109 +41,144 @@ impl From<Problem> for PlaceError {
     }
 }
 
+impl From<ArchiveError> for PlaceError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl From<Excess> for PlaceError {
+    fn from(excess: Excess) -> Self {
+        Self::Archive(excess.into())
+    }
+}
+
+impl From<Refused> for PlaceError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => problem.into(),
+            Refused::Excess(excess) => excess.into(),
+        }
+    }
+}
+
 /// What stands at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Present {
     Nothing,
     Directory,
     Whiteout,
+    Symlink,
     Other,
 }
 
 pub(super) struct Tree {
     root: OwnedFd,
     /// Archives list a directory's entries one after the other, so its descriptor is kept.
-    last: Option<(Vec<u8>, OwnedFd)>,
-    /// Directories that exist only because something is in them; the archive did not describe them.
-    implicit: BTreeSet<Vec<u8>>,
-    pub(super) inodes: u64,
-    pub(super) bytes: u64,
+    last: Option<Opened>,
+    directories: Directories,
+    pub(super) meter: Rc<Meter>,
 }
 
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+struct Opened {
+    path: Vec<u8>,
+    fd: OwnedFd,
+    directory: Directory,
+}
+
+/// Links are read from the layer's root, as a process in the container would read them and as Docker and containerd do:
+/// an absolute one begins there, and there is nothing above it.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+/// For paths of our own making.
+const NO_LINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
+/// How often a path is looked up again that the kernel could not check.
+const AGAIN: usize = 1000;
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const BLOCK: u64 = 4096;
+const MADE: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Tree {
-    pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root, last: None, implicit: BTreeSet::from([Vec::new()]), inodes: 1, bytes: BLOCK }
+    pub(super) fn new(root: OwnedFd, meter: Rc<Meter>) -> rustix::io::Result<Self> {
+        let inode = rustix::fs::fstat(&root)?.st_ino;
+        Ok(Self { root, last: None, directories: Directories::new(inode), meter })
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
-    /// The directories that the archive did not describe, as paths from the root; the root itself is an empty path.
-    pub(super) fn into_implicit(self) -> BTreeSet<Vec<u8>> {
-        self.implicit
+    /// The archive described the root.
+    pub(super) fn root_described(&mut self, times: Timestamps) {
+        self.directories.described(Directories::root(), times);
     }
 
-    /// The archive described this directory.
-    pub(super) fn described(&mut self, path: &[u8]) {
-        self.implicit.remove(path);
+    /// Something with a name of so many bytes is about to be made.
+    pub(super) fn inode(&self, name: &[u8]) -> Result<(), ArchiveError> {
+        self.meter.inode(&self.root, name.len())
     }
 
-    pub(super) fn count(&mut self, content: u64) {
-        self.inodes += 1;
-        self.bytes = self.bytes.saturating_add(content.div_ceil(BLOCK).saturating_mul(BLOCK));
+    /// So many bytes are about to be written.
+    pub(super) fn bytes(&self, count: u64) -> Result<(), ArchiveError> {
+        self.meter.bytes(&self.root, count)
     }
 
     /// The directory `path`, made with everything above it where it is missing.
     pub(super) fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, PlaceError> {
-        let cached = matches!(&self.last, Some((last, _)) if last == path);
-        if !cached {
-            let found = match self.open(path) {
-                Err(PlaceError::Disk(Errno::NOENT)) | Err(PlaceError::Refused(Problem::NotDirectory)) => {
-                    self.make(path)?
-                }
-                other => other?,
+        self.opened(path).map(|(fd, _)| fd)
+    }
+
+    fn opened(&mut self, path: &[u8]) -> Result<(BorrowedFd<'_>, Directory), PlaceError> {
+        if !matches!(&self.last, Some(last) if last.path == path) {
+            let (fd, directory) = match self.open(path) {
+                Err(PlaceError::Disk(Errno::NOENT) | PlaceError::Refused(Problem::NotDirectory)) => self.make(path)?,
+                other => self.known(other?)?,
             };
-            self.last = Some((path.to_vec(), found));
+            self.last = Some(Opened { path: path.to_vec(), fd, directory });
         }
         match &self.last {
-            Some((_, fd)) => Ok(fd.as_fd()),
+            Some(last) => Ok((last.fd.as_fd(), last.directory)),
             None => Err(PlaceError::Disk(Errno::NOENT)),
         }
     }
 
-    /// The directory `path` if it is there. Links are followed as long as they stay inside.
+    /// The directory `path` if it is there. Links are followed, from the root.
     pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, PlaceError> {
         let path = if path.is_empty() { b"." } else { path };
-        rustix::fs::openat2(&self.root, path, HANDLE, Mode::empty(), INSIDE).map_err(|errno| match errno {
+        let open = || rustix::fs::openat2(&self.root, path, HANDLE, Mode::empty(), INSIDE);
+        // A rename anywhere on the node may come between a link's `..` and its check.
+        let mut opened = open();
+        for _ in 0..AGAIN {
+            if opened.as_ref().err() != Some(&Errno::AGAIN) {
+                break;
+            }
+            opened = open();
+        }
+        opened.map_err(|errno| match errno {
             Errno::XDEV | Errno::LOOP => Problem::LinkOut.into(),
             Errno::NOTDIR => Problem::NotDirectory.into(),
+            Errno::NAMETOOLONG => Problem::Long.into(),
             other => PlaceError::Disk(other),
         })
     }
 
+    /// All directories here were made by us, so each is known.
+    fn known(&self, fd: OwnedFd) -> Result<(OwnedFd, Directory), PlaceError> {
+        let inode = rustix::fs::fstat(&fd)?.st_ino;
+        let directory = self.directories.of_inode(inode).ok_or(PlaceError::Disk(Errno::STALE))?;
+        Ok((fd, directory))
+    }
+
     /// Makes `path` level by level, each resolved from the root so that links on the way keep their meaning.
-    fn make(&mut self, path: &[u8]) -> Result<OwnedFd, PlaceError> {
-        let mut current = self.open(b"")?;
+    fn make(&mut self, path: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+        let mut current = self.known(self.open(b"")?)?;
         let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i).chain([path.len()]);
         let mut start = 0;
         for end in ends {
             let (prefix, name) = (&path[..end], &path[start..end]);
             start = end + 1;
             current = match self.open(prefix) {
-                Ok(found) => found,
+                Ok(found) => self.known(found)?,
                 Err(PlaceError::Disk(Errno::NOENT) | PlaceError::Refused(Problem::NotDirectory)) => {
-                    let hidden_below = match present(&current, name)? {
-                        Present::Nothing => false,
-                        // A directory on top of what the same layer hides: everything below stays hidden.
-                        Present::Whiteout => {
-                            rustix::fs::unlinkat(&current, name, AtFlags::empty())?;
-                            true
-                        }
-                        Present::Directory | Present::Other => return Err(Problem::NotDirectory.into()),
-                    };
-                    rustix::fs::mkdirat(&current, name, Mode::from_raw_mode(0o755))?;
-                    let made = self.open(prefix)?;
-                    if hidden_below {
-                        set_opaque(&current, name)?;
-                    }
-                    self.implicit.insert(prefix.to_vec());
-                    self.count(BLOCK);
-                    made
+                    self.make_one(&current.0, current.1, name)?
                 }
                 Err(other) => return Err(other),
             };
@@ -135,47 +186,116 @@ impl Tree {
         Ok(current)
     }
 
-    /// Takes away what stands at `name` in `dir`, a whole directory too. Nothing there is fine.
-    pub(super) fn clear(&mut self, dir_path: &[u8], name: &[u8]) -> Result<(), PlaceError> {
-        let dir = self.open(dir_path)?;
-        // What is cached may pass through what goes now.
+    fn make_one(&mut self, at: &OwnedFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+        let before = present(at, name)?;
+        match before {
+            Present::Nothing => {}
+            // A directory on top of what the same layer hides: everything below stays hidden.
+            Present::Whiteout => rustix::fs::unlinkat(at, name, AtFlags::empty())?,
+            Present::Symlink => return Err(Problem::LinkOut.into()),
+            Present::Directory | Present::Other => return Err(Problem::NotDirectory.into()),
+        }
+        let (made, directory) = self.create(at, above, name)?;
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
+        if before == Present::Whiteout {
+            set_opaque(&made, b"")?;
+        }
+        Ok((made, directory))
+    }
+
+    /// Makes one directory, for nobody but its owner yet.
+    fn create(&mut self, at: impl AsFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+        self.directories.check(above, name)?;
+        self.inode(name)?;
+        self.meter.directory(&self.root)?;
+        rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o700))?;
+        let made = rustix::fs::openat(&at, name, MADE, Mode::empty())?;
+        let directory = self.directories.made(above, name, rustix::fs::fstat(&made)?.st_ino);
+        Ok((made, directory))
+    }
+
+    /// The directory `name` in `path` as the archive describes it, with what was there before.
+    pub(super) fn describe(
+        &mut self,
+        path: &[u8],
+        name: &[u8],
+        times: Timestamps,
+    ) -> Result<(OwnedFd, Present), PlaceError> {
+        let (at, above) = self.opened(path)?;
+        let at = at.try_clone_to_owned().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::MFILE))?;
+        let before = present(&at, name)?;
+        let (made, directory) = match before {
+            Present::Directory => self.known(rustix::fs::openat(&at, name, MADE, Mode::empty())?)?,
+            Present::Nothing => self.create(&at, above, name)?,
+            Present::Whiteout | Present::Symlink | Present::Other => {
+                self.clear(path, name)?;
+                self.create(&at, above, name)?
+            }
+        };
+        self.directories.described(directory, times);
+        Ok((made, before))
+    }
+
+    /// Takes away what stands at `name` in the directory `path`, a whole directory too. Nothing there is fine.
+    pub(super) fn clear(&mut self, path: &[u8], name: &[u8]) -> Result<(), PlaceError> {
+        let dir = self.open(path)?;
+        // What is kept open may have been found through what goes now.
         self.last = None;
         match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {
-                let mut gone = dir_path.to_vec();
-                if !gone.is_empty() {
-                    gone.push(b'/');
-                }
-                gone.extend_from_slice(name);
-                self.implicit
-                    .retain(|path| !(path.starts_with(&gone) && matches!(path.get(gone.len()), None | Some(b'/'))));
-                peapod_sys::remove_tree_at(&dir, name).map_err(|left| left.errno.into())
-            }
+            Err(Errno::ISDIR | Errno::PERM) => Ok(peapod_sys::remove_tree_at(&dir, name).map_err(|left| left.errno)?),
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// Gives all directories their times, and lists those that the archive did not describe: their owner, mode and times
+    /// are those of the layer below.
+    pub(super) fn finish(&self, mut implicit: Writer) -> Result<(), ArchiveError> {
+        self.directories.walk::<ArchiveError>(|path, inode, times| {
+            let failed = |error: Errno| PlaceError::from(error).about(path);
+            let shown = if path.is_empty() { b"." } else { path };
+            let dir = match rustix::fs::openat2(&self.root, shown, HANDLE, Mode::empty(), NO_LINKS) {
+                // A later entry took its place.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+                other => other.map_err(failed)?,
+            };
+            if rustix::fs::fstat(&dir).map_err(failed)?.st_ino != inode {
+                return Ok(false);
+            }
+            match times {
+                // An O_PATH descriptor takes no times itself.
+                Some(times) => rustix::fs::utimensat(&dir, ".", times, AtFlags::empty()).map_err(failed)?,
+                None => implicit
+                    .add(path)
+                    .map_err(|source| ArchiveError::Disk { name: super::error::shown(path), source })?,
+            }
+            Ok(true)
+        })?;
+        implicit.finish().map_err(|source| ArchiveError::Disk { name: String::new(), source })
     }
 }
 
 /// What stands at `name` in `dir`, links not followed.
 pub(super) fn present(dir: impl AsFd, name: &[u8]) -> rustix::io::Result<Present> {
-    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => Ok(Present::Nothing),
-        Err(other) => Err(other),
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(Present::Directory),
-        Ok(stat) if is_whiteout(&stat) => Ok(Present::Whiteout),
-        Ok(_) => Ok(Present::Other),
-    }
+    let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(Present::Nothing),
+        other => other?,
+    };
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Present::Directory,
+        FileType::Symlink => Present::Symlink,
+        _ if is_whiteout(&stat) => Present::Whiteout,
+        _ => Present::Other,
+    })
 }
 
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
+fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// Marks the directory `name` so that overlay shows nothing of what lower layers have in it.
 pub(super) fn set_opaque(dir: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let name = if name.is_empty() { b"." } else { name };
-    let target = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let target = rustix::fs::openat(dir, name, MADE, Mode::empty())?;
     rustix::fs::fsetxattr(&target, "trusted.overlay.opaque", b"y", XattrFlags::empty())
 }

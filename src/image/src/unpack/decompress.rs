@@ -1,0 +1,218 @@
+//! Plain, gzip and zstd layers. Which of them one is, its first bytes say: media types in the wild do not always.
+
+use crate::bounds::ZSTD_WINDOW_LOG;
+use flate2::bufread::GzDecoder;
+use std::io::{self, BufRead, Chain, Cursor, Read};
+
+/// The first bytes, looked at already, and what follows them.
+type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// What comes out of a compressed layer.
+pub(super) enum Decompressor<R: BufRead> {
+    Plain(Whole<R>),
+    Gzip(Members<Whole<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, Whole<R>>),
+}
+
+impl<R: BufRead> Decompressor<R> {
+    pub(super) fn new(mut compressed: R) -> io::Result<Self> {
+        // As many as the longest mark has. A transfer may bring them one by one.
+        let mut first = Vec::new();
+        compressed.by_ref().take(6).read_to_end(&mut first)?;
+        let format = Format::of(&first);
+        let whole = Cursor::new(first).chain(compressed);
+        Ok(match format {
+            Format::Plain => Self::Plain(whole),
+            Format::Gzip => Self::Gzip(Members(Some(GzDecoder::new(whole)))),
+            Format::Zstd => {
+                // Takes any number of frames one after the other, and passes over skippable ones wherever they are.
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                Self::Zstd(decoder)
+            }
+            Format::Other(name) => {
+                let what = format!("it is compressed with {name}: layers are plain, gzip or zstd");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+            }
+        })
+    }
+
+    /// Reads what the decompressor left of the compressed bytes: they belong to the blob's digest.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let rest: &mut dyn Read = match self {
+            Self::Plain(whole) => whole,
+            Self::Gzip(members) => members,
+            Self::Zstd(decoder) => decoder.get_mut(),
+        };
+        io::copy(rest, &mut io::sink()).map(drop)
+    }
+}
+
+impl<R: BufRead> Read for Decompressor<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(whole) => whole.read(buffer),
+            Self::Gzip(members) => members.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Format {
+    Plain,
+    Gzip,
+    Zstd,
+    Other(&'static str),
+}
+
+impl Format {
+    fn of(first: &[u8]) -> Self {
+        match first {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // A skippable frame: pzstd and seekable formats begin with one.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            b"BZh" | [b'B', b'Z', b'h', ..] => Self::Other("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Other("xz"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Other("lz4"),
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Gzip members one after the other, as one stream, and NULs behind the last one: gzip(1) ignores these, which tapes and
+/// some builders leave. Whatever else is there is refused, as by Go.
+pub(super) struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let rest = self.0.take().map(GzDecoder::into_inner);
+            self.0 = rest.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
+    let mut padded = false;
+    loop {
+        let seen = rest.fill_buf()?;
+        let Some(other) = seen.iter().position(|byte| *byte != 0) else {
+            let count = seen.len();
+            if count == 0 {
+                return Ok(None);
+            }
+            padded = true;
+            rest.consume(count);
+            continue;
+        };
+        if padded || other > 0 || seen.first() != Some(&0x1f) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "something that is not gzip follows its gzip data"));
+        }
+        return Ok(Some(GzDecoder::new(rest)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decompressor;
+    use std::io::{self, BufReader, Read, Write};
+
+    /// Brings one byte at a time.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(buffer.len()).min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn read(layer: &[u8]) -> Result<String, String> {
+        let mut text = String::new();
+        let outcome = Decompressor::new(BufReader::new(Trickle(layer))).and_then(|mut decompressor| {
+            decompressor.read_to_string(&mut text)?;
+            decompressor.finish()
+        });
+        outcome.map(|()| text).map_err(|error| error.to_string())
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(text: &str) -> Vec<u8> {
+        zstd::encode_all(text.as_bytes(), 1).unwrap()
+    }
+
+    const SKIPPABLE: &[u8] = b"\x53\x2a\x4d\x18\x03\0\0\0abc";
+
+    #[test]
+    fn streams_in_several_parts_are_read_whole() {
+        for (what, layer) in [
+            ("plain", b"one two".to_vec()),
+            ("gzip", gzip("one two")),
+            ("gzip members", [gzip("one "), gzip(""), gzip("two")].concat()),
+            ("gzip and NULs", [gzip("one two"), vec![0; 512]].concat()),
+            ("members and NULs", [gzip("one "), gzip("two"), vec![0; 70_000]].concat()),
+            ("zstd", zstd("one two")),
+            ("zstd frames", [zstd("one "), zstd(""), zstd("two")].concat()),
+            ("skippable first", [SKIPPABLE, &zstd("one two")].concat()),
+            ("skippable between", [&zstd("one "), SKIPPABLE, &zstd("two")].concat()),
+            ("skippable last", [&zstd("one two"), SKIPPABLE].concat()),
+        ] {
+            assert_eq!(read(&layer).as_deref(), Ok("one two"), "{what}");
+        }
+        assert_eq!(read(b"").as_deref(), Ok(""));
+        assert_eq!(read(b"a").as_deref(), Ok("a"));
+    }
+
+    #[test]
+    fn damaged_streams_are_refused() {
+        let (whole, frame) = (gzip("one two"), zstd("one two"));
+        let mut wrong_sum = whole.clone();
+        let at = wrong_sum.len() - 6;
+        wrong_sum[at] ^= 1;
+        for (what, layer) in [
+            ("gzip cut", whole[..whole.len() - 1].to_vec()),
+            ("gzip cut in its header", whole[..8].to_vec()),
+            ("second member cut", [&whole[..], &whole[..9]].concat()),
+            ("gzip checksum", wrong_sum),
+            ("behind gzip", [&whole[..], b"junk"].concat()),
+            ("a member behind NULs", [&whole[..], &[0; 20], &whole[..]].concat()),
+            ("zstd cut", frame[..frame.len() - 1].to_vec()),
+            ("behind zstd", [&frame[..], b"junk"].concat()),
+            ("skippable cut", SKIPPABLE[..9].to_vec()),
+        ] {
+            assert!(read(&layer).is_err(), "{what}");
+        }
+        assert!(read(b"BZh91AY&SY").unwrap_err().contains("bzip2"));
+        assert!(read(b"\xfd7zXZ\0").unwrap_err().contains("xz"));
+    }
+
+    #[test]
+    fn a_frame_may_not_ask_for_more_memory_than_its_bound() {
+        let asking = |log| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.include_contentsize(false).unwrap();
+            encoder.write_all(b"one two").unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(read(&asking(27)).as_deref(), Ok("one two"));
+        assert!(read(&asking(28)).is_err());
+    }
+}

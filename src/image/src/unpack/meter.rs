@@ -1,0 +1,209 @@
+//! What a layer costs while it is unpacked, against what it may.
+
+use super::error::{ArchiveError, Excess};
+use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
+use std::cell::Cell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What layers and images may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) layer_entries: u64,
+    pub(crate) layer_bytes: u64,
+    pub(crate) image_entries: u64,
+    pub(crate) image_bytes: u64,
+    /// Hundredths of the file system, in bytes and inodes, that are kept free.
+    pub(crate) reserve_percent: u64,
+}
+
+/// What the layers that one pull unpacks have cost so far.
+#[derive(Debug)]
+pub(crate) struct ImageCost {
+    limits: Limits,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl ImageCost {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, entries: AtomicU64::new(0), bytes: AtomicU64::new(0) })
+    }
+}
+
+/// Looked at by who works, set by who gives up.
+pub(crate) type Cancelled = Arc<AtomicBool>;
+
+/// The cost of one layer. What it took of the image's share is given back when it is dropped, unless it was unpacked.
+pub(crate) struct Meter {
+    image: Arc<ImageCost>,
+    cancelled: Cancelled,
+    entries: Cell<u64>,
+    /// Bytes that came out of the decompressor, and of those what stood behind the archive's end.
+    streamed: Cell<u64>,
+    trailer: Cell<Option<u64>>,
+    /// Bytes on disk, in whole blocks, and inodes.
+    made: Cell<u64>,
+    inodes: Cell<u64>,
+    directories: Cell<usize>,
+    names: Cell<usize>,
+    /// Bytes and inodes made since the disk was last asked.
+    unseen: Cell<(u64, u64)>,
+    unpacked: Cell<bool>,
+}
+
+/// Bytes and inodes after which the disk is asked again how much is left.
+const ASK_DISK: (u64, u64) = (16 << 20, 4096);
+/// What the file systems in use give out at once.
+pub(super) const BLOCK: u64 = 4096;
+
+impl Meter {
+    pub(crate) fn new(image: Arc<ImageCost>, cancelled: Cancelled) -> Self {
+        Self {
+            image,
+            cancelled,
+            entries: Cell::new(0),
+            streamed: Cell::new(0),
+            trailer: Cell::new(None),
+            made: Cell::new(0),
+            inodes: Cell::new(0),
+            directories: Cell::new(0),
+            names: Cell::new(0),
+            // Asked at once.
+            unseen: Cell::new(ASK_DISK),
+            unpacked: Cell::new(false),
+        }
+    }
+
+    /// Another entry came.
+    pub(super) fn entry(&self) -> Result<(), Excess> {
+        let limits = &self.image.limits;
+        let before = self.image.entries.fetch_add(1, Ordering::Relaxed);
+        self.entries.set(self.entries.get() + 1);
+        if self.entries.get() > limits.layer_entries {
+            return Err(Excess::LayerEntries(limits.layer_entries));
+        }
+        if before >= limits.image_entries {
+            return Err(Excess::ImageEntries(limits.image_entries));
+        }
+        Ok(())
+    }
+
+    /// So many bytes came out of the decompressor. Answers also whether somebody still waits.
+    pub(super) fn streamed(&self, bytes: usize) -> Result<(), ArchiveError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(ArchiveError::Cancelled);
+        }
+        let (limits, bytes) = (&self.image.limits, bytes as u64);
+        self.streamed.set(self.streamed.get() + bytes);
+        let of_image = self.image.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if self.streamed.get() > limits.layer_bytes {
+            return Err(Excess::LayerBytes(limits.layer_bytes).into());
+        }
+        if of_image > limits.image_bytes {
+            return Err(Excess::ImageBytes(limits.image_bytes).into());
+        }
+        if let Some(before) = self.trailer.get() {
+            self.trailer.set(Some(before + bytes));
+            if before + bytes > TRAILER {
+                return Err(Excess::Trailer(TRAILER).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The archive has ended; what still comes is behind it.
+    pub(super) fn archive_ended(&self) {
+        self.trailer.set(Some(0));
+    }
+
+    /// Something gets a name of so many bytes.
+    pub(super) fn name(&self, bytes: usize) -> Result<(), Excess> {
+        self.names.set(self.names.get() + bytes);
+        if self.names.get() > LAYER_NAMES {
+            return Err(Excess::Names(LAYER_NAMES));
+        }
+        Ok(())
+    }
+
+    /// An inode is made, with a name of so many bytes.
+    pub(super) fn inode(&self, disk: &OwnedFd, name: usize) -> Result<(), ArchiveError> {
+        self.name(name)?;
+        self.inodes.set(self.inodes.get() + 1);
+        let (bytes, inodes) = self.unseen.get();
+        self.unseen.set((bytes, inodes + 1));
+        self.ask(disk)
+    }
+
+    /// A directory is made, besides that it is an inode.
+    pub(super) fn directory(&self, disk: &OwnedFd) -> Result<(), ArchiveError> {
+        self.directories.set(self.directories.get() + 1);
+        if self.directories.get() > LAYER_DIRECTORIES {
+            return Err(Excess::Directories(LAYER_DIRECTORIES).into());
+        }
+        self.bytes(disk, BLOCK)
+    }
+
+    /// So many bytes are about to be written.
+    pub(super) fn bytes(&self, disk: &OwnedFd, bytes: u64) -> Result<(), ArchiveError> {
+        self.made.set(self.made.get().saturating_add(bytes));
+        self.size(self.made.get())?;
+        let (unseen, inodes) = self.unseen.get();
+        self.unseen.set((unseen.saturating_add(bytes), inodes));
+        self.ask(disk)
+    }
+
+    /// Whether something may be so large.
+    pub(super) fn size(&self, bytes: u64) -> Result<(), Excess> {
+        let limit = self.image.limits.layer_bytes;
+        if bytes > limit { Err(Excess::LayerBytes(limit)) } else { Ok(()) }
+    }
+
+    fn ask(&self, disk: &OwnedFd) -> Result<(), ArchiveError> {
+        let (bytes, inodes) = self.unseen.get();
+        if bytes < ASK_DISK.0 && inodes < ASK_DISK.1 {
+            return Ok(());
+        }
+        self.unseen.set((0, 0));
+        let disk = rustix::fs::fstatvfs(disk)
+            .map_err(|errno| ArchiveError::Disk { name: String::new(), source: errno.into() })?;
+        let percent = self.image.limits.reserve_percent;
+        let short = |free: u64, all: u64| u128::from(free) * 100 < u128::from(all) * u128::from(percent);
+        // A file system without a count of inodes says 0.
+        if short(disk.f_bavail, disk.f_blocks) || short(disk.f_ffree, disk.f_files) {
+            return Err(Excess::Reserve(percent).into());
+        }
+        Ok(())
+    }
+
+    /// The layer is there: it keeps its share. Answers with its inodes and bytes on disk.
+    pub(super) fn finish(&self) -> (u64, u64) {
+        self.unpacked.set(true);
+        // With the layer's root.
+        (self.inodes.get() + 1, self.made.get() + BLOCK)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if !self.unpacked.get() {
+            self.image.entries.fetch_sub(self.entries.get(), Ordering::Relaxed);
+            self.image.bytes.fetch_sub(self.streamed.get(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// An error of ours on its way through a chain of readers.
+pub(super) fn through_reader(error: ArchiveError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// What a chain of readers failed with: one of ours, or that the bytes are damaged.
+pub(super) fn from_reader(error: io::Error) -> ArchiveError {
+    match error.downcast::<ArchiveError>() {
+        Ok(own) => own,
+        Err(source) => ArchiveError::Damaged { source },
+    }
+}
