@@ -1,7 +1,9 @@
 //! What the tests of this crate share: a real registry, images made on the spot, a store in a directory of its own.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod corpus;
 pub mod front;
+pub mod headers;
 pub mod image;
 pub mod registry;
 pub mod stub;
@@ -92,4 +94,62 @@ pub async fn wait_for(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Everything below `root`, a line each: path, kind, mode, owner, time, target or device, content, attributes.
+///
+/// Times of directories that no archive describes are those of the test, and so are left out: such are in no list.
+pub fn listing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    list(root, root, &mut lines);
+    lines.sort();
+    lines
+}
+
+fn list(root: &Path, dir: &Path, lines: &mut Vec<String>) {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let meta = path.symlink_metadata().unwrap();
+        let kind = meta.file_type();
+        let what = if kind.is_dir() {
+            "dir".to_owned()
+        } else if kind.is_symlink() {
+            format!("-> {}", std::fs::read_link(&path).unwrap().display())
+        } else if kind.is_char_device() || kind.is_block_device() {
+            let kind = if kind.is_char_device() { "char" } else { "block" };
+            format!("{kind} {}:{}", rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()))
+        } else if kind.is_fifo() {
+            "fifo".to_owned()
+        } else {
+            let digest = peapod_image::Digest::of(&std::fs::read(&path).unwrap());
+            format!("file {} {}{}", meta.size(), &digest.hex()[..8], if meta.nlink() > 1 { " linked" } else { "" })
+        };
+        let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
+        let time = if kind.is_dir() && meta.mtime() > 1_700_000_000 { "now".to_owned() } else { time };
+        lines.push(format!(
+            "{} {what} {:o} {}:{} {time}{}",
+            path.strip_prefix(root).unwrap().display(),
+            meta.mode() & 0o7777,
+            meta.uid(),
+            meta.gid(),
+            attributes(&path),
+        ));
+        if kind.is_dir() {
+            list(root, &path, lines);
+        }
+    }
+}
+
+fn attributes(path: &Path) -> String {
+    let mut names = vec![0; 4096];
+    let length = rustix::fs::llistxattr(path, names.as_mut_slice()).unwrap_or(0);
+    let mut found = String::new();
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; 70_000];
+        let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice()).unwrap();
+        let digest = peapod_image::Digest::of(&value[..length]);
+        found.push_str(&format!(" {}={}", String::from_utf8_lossy(name), &digest.hex()[..8]));
+    }
+    found
 }
