@@ -81,8 +81,9 @@ pub(crate) const LAYER_BYTES: u64 = 256 << 30;
 pub(crate) const IMAGE_ENTRIES: u64 = 4_000_000;
 /// Bytes of all layers that one pull unpacks.
 pub(crate) const IMAGE_BYTES: u64 = 512 << 30;
-/// Hundredths of the state root's file system, in bytes and in inodes, that layers leave free for what runs.
-pub(crate) const DISK_RESERVE_PERCENT: u64 = 2;
+/// Hundredths of the state root's file system, in bytes and in inodes, that layers leave free for what runs. What the file
+/// system itself reserves for root comes on top, and the kubelet removes images long before.
+pub(crate) const DISK_RESERVE_PERCENT: u64 = 1;
 /// Directories that a layer makes. The unpacker remembers each, with some 60 bytes, until all have their times.
 pub(crate) const LAYER_DIRECTORIES: usize = 250_000;
 /// Bytes of the names of directories that a layer makes, each once; held while it is unpacked.

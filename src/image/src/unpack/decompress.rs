@@ -10,7 +10,7 @@ type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 /// What comes out of a compressed layer.
 pub(super) enum Decompressor<R: BufRead> {
     Plain(Whole<R>),
-    Gzip(Members<Whole<R>>),
+    Gzip(Box<Members<Whole<R>>>),
     Zstd(zstd::stream::read::Decoder<'static, Whole<R>>),
 }
 
@@ -23,7 +23,7 @@ impl<R: BufRead> Decompressor<R> {
         let whole = Cursor::new(first).chain(compressed);
         Ok(match format {
             Format::Plain => Self::Plain(whole),
-            Format::Gzip => Self::Gzip(Members(Some(GzDecoder::new(whole)))),
+            Format::Gzip => Self::Gzip(Box::new(Members(Some(GzDecoder::new(whole))))),
             Format::Zstd => {
                 // Takes any number of frames one after the other, and passes over skippable ones wherever they are.
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;

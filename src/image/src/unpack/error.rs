@@ -109,8 +109,9 @@ pub enum Problem {
     /// More extended attributes, or longer ones, than are held.
     #[error("it has more than 128 extended attributes, or more than 128 KiB of them")]
     Attributes,
-    /// An extended attribute that the kernel refuses, such as a capability of the wrong length.
-    #[error("the kernel refuses one of its extended attributes")]
+    /// An extended attribute that the kernel refuses, such as a capability of the wrong length, or one that is larger
+    /// than this file system takes.
+    #[error("the kernel or the file system refuses one of its extended attributes")]
     Attribute,
 }
 

@@ -85,7 +85,12 @@ mod tests {
         paths.iter().try_for_each(|path| writer.add(path)).unwrap();
         writer.finish().unwrap();
         let mut found = Vec::new();
-        let mut read = || take(dir.path(), |path| Ok(found.push(path.to_vec())));
+        let mut read = || {
+            take(dir.path(), |path| {
+                found.push(path.to_vec());
+                Ok(())
+            })
+        };
         read().unwrap();
         read().unwrap();
         assert_eq!(found, paths);

@@ -14,7 +14,7 @@ pub(super) fn apply(entry: &Entry, file: impl AsFd) -> Result<(), PlaceError> {
     rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
     for (name, value) in &entry.xattrs {
-        taken(rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()))?;
+        taken(rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()), value)?;
     }
     Ok(())
 }
@@ -35,7 +35,7 @@ pub(super) fn apply_at(entry: &Entry, dir: impl AsFd, name: &[u8], link: bool) -
             match rustix::fs::lsetxattr(path.as_slice(), name.as_slice(), value, XattrFlags::empty()) {
                 // user.* attributes are for files and directories alone.
                 Err(Errno::PERM) if name.starts_with(b"user.") => {}
-                other => taken(other)?,
+                other => taken(other, value)?,
             }
         }
     }
@@ -43,9 +43,12 @@ pub(super) fn apply_at(entry: &Entry, dir: impl AsFd, name: &[u8], link: bool) -
 }
 
 /// A file system without such attributes holds the image all the same; a damaged one is the image's fault.
-fn taken(result: rustix::io::Result<()>) -> Result<(), PlaceError> {
+fn taken(result: rustix::io::Result<()>, value: &[u8]) -> Result<(), PlaceError> {
+    /// ext4 has one block for all attributes of a file, and says of what doesn't fit that the disk is full.
+    const LARGE: usize = 1 << 10;
     match result {
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(Errno::NOSPC) if value.len() >= LARGE => Err(Problem::Attribute.into()),
         Err(Errno::INVAL | Errno::RANGE | Errno::TOOBIG) => Err(Problem::Attribute.into()),
         Err(other) => Err(other.into()),
     }

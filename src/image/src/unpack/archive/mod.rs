@@ -5,6 +5,8 @@
 //! no entry is anything kept but what global PAX headers say.
 
 mod entry;
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod number;
 mod pax;
@@ -76,7 +78,7 @@ impl<R: Read> Archive<R> {
         let mut before = Before::default();
         loop {
             let Some(header) = self.header().map_err(from_reader)? else { return Ok(None) };
-            match self.step(header, &mut before) {
+            match self.step(&header, &mut before) {
                 Ok(None) => {}
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Err((_, Stop::Io(source))) => return Err(from_reader(source)),
@@ -91,13 +93,13 @@ impl<R: Read> Archive<R> {
     }
 
     /// Takes one header: either it says something about the entry to come, or it is that entry's own.
-    fn step(&mut self, header: Header, before: &mut Before) -> Result<Option<Entry>, (Vec<u8>, Stop)> {
+    fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<Entry>, (Vec<u8>, Stop)> {
         let kind = header.kind();
         let of_header = |stop| (header.name(), stop);
         if matches!(kind, b'L' | b'K' | b'x' | b'X' | b'g' | b'V') {
             // The last one counts where several of a kind follow each other, as with GNU tar and Go.
             let text_of = |bytes: Vec<u8>| Some(text(&bytes).to_vec());
-            let bytes = self.header_content(&header).map_err(of_header)?;
+            let bytes = self.header_content(header).map_err(of_header)?;
             match kind {
                 b'L' => before.name = text_of(bytes),
                 b'K' => before.target = text_of(bytes),
@@ -116,7 +118,7 @@ impl<R: Read> Archive<R> {
         // GNU tar lets records win over long names, as POSIX does over everything; Go the other way. None writes both.
         let name = pax.sparse.name.take().or(pax.path.take()).or(before.name).unwrap_or_else(|| header.name());
         let target = pax.link.take().or(before.target).unwrap_or_else(|| header.link().to_vec());
-        match self.entry(&header, pax, &name, target) {
+        match self.entry(header, pax, &name, target) {
             Ok(entry) => Ok(Some(Entry { name, ..entry })),
             Err(stop) => Err((name, stop)),
         }

@@ -61,12 +61,7 @@ fn links() -> Vec<Case> {
             &["usr dir 755 1000:1001 1600000000", "usr/f file", "x -> usr"],
             "GNU tar gives a directory no time if something came into it through a link",
         ),
-        differs(
-            "link-replaced",
-            &[link(b'2', "x", "/etc"), dir("x/"), file("x/f")],
-            &["x dir", "x/f file"],
-            "GNU tar makes such links last of all and does not find its own",
-        ),
+        same("link-replaced", &[dir("usr/"), link(b'2', "x", "usr"), dir("x/"), file("x/f")]),
         same("file-replaced", &[file("x").content(b"one"), file("x").content(b"other"), link(b'2', "x", "y")]),
         differs(
             "link-absolute-inside",
