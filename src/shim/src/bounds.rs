@@ -1,4 +1,16 @@
-//! What a container may have its shim do. ARCHITECTURE.md, "Bounds", lists all of them.
+//! What a container, an image or an OCI runtime may have its shim do. ARCHITECTURE.md, "Bounds", lists all of them.
+
+use std::time::Duration;
+
+/// One call of the OCI runtime. Less than the 120 s that the daemon waits for its own call, so that the reason arrives.
+pub(crate) const RUNTIME_CALL: Duration = Duration::from_secs(100);
+
+/// One `delete` of the OCI runtime. Nothing runs by then, so it only removes files; what it does not do is done without it.
+pub(crate) const RUNTIME_DELETE: Duration = Duration::from_secs(10);
+
+/// How long a call of the OCI runtime goes on after its container or its command is to end. A healthy one takes
+/// milliseconds, so it comes to its end in order; one that hangs holds up nobody for long.
+pub(crate) const INTERRUPTED_CALL: Duration = Duration::from_secs(1);
 
 /// A log may grow by what is allowed in so many seconds at once: a program that prints a lot and is done loses nothing.
 pub(crate) const LOG_BURST_SECONDS: u64 = 4;

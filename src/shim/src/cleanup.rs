@@ -12,7 +12,9 @@ use peapod_cgroup::{Cgroup, Hierarchy};
 use protobuf::Message;
 
 use crate::args::Args;
+use crate::bounds::RUNTIME_DELETE;
 use crate::container::record;
+use crate::family;
 use crate::runtime::Runtime;
 use crate::sandbox::pod_init::PID_FILE;
 use crate::{attributes, clock, log, mount};
@@ -61,21 +63,35 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
     if let Some(cgroup) = &cgroup {
         empty(cgroup)?;
     }
-    if let (Some(runtime), Some(id)) = (runtime, bundle.file_name()) {
-        let mut command = Command::new(&runtime.program);
-        command.arg("--root").arg(&runtime.root);
-        if runtime.systemd_cgroup {
-            command.arg("--systemd-cgroup");
-        }
-        command.args(["delete", "--force"]).arg(id);
-        // One that the runtime does not know any more is fine; what counts is the group.
-        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if let (Some(runtime), Some(id)) = (runtime, bundle.file_name().and_then(|name| name.to_str())) {
+        delete(&runtime, id);
     }
     if let Some(cgroup) = &cgroup {
         until(cgroup, || Ok(cgroup.remove().is_ok()))?;
     }
     record::forget(bundle);
     Ok(())
+}
+
+/// Has the runtime forget a container. One that it does not know any more is fine; what counts is the group.
+fn delete(runtime: &Runtime, id: &str) {
+    let mut command = Command::new(&runtime.program);
+    command.arg("--root").arg(&runtime.root);
+    if runtime.systemd_cgroup {
+        command.arg("--systemd-cgroup");
+    }
+    command.args(["delete", "--force", id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Ok(mut child) = command.spawn() {
+        let deadline = Instant::now() + RUNTIME_DELETE;
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+        }
+        if matches!(child.try_wait(), Ok(None)) {
+            family::kill(child.id());
+            let _ = child.wait();
+        }
+    }
+    runtime.remove_state(id);
 }
 
 /// Ends what runs in a group, and the group.
@@ -125,8 +141,13 @@ fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
 
 /// Whether a process is a call of the runtime that names the bundle, as all of them do.
 fn is_call(pid: u32, runtime: &Runtime, bundle: &Path) -> bool {
-    let words = command_line(pid);
-    words.first() == Some(&runtime.program) && words.iter().skip(1).any(|word| word.starts_with(bundle))
+    calls(&command_line(pid), runtime, bundle)
+}
+
+/// A runtime that is a script comes after its interpreter.
+fn calls(words: &[PathBuf], runtime: &Runtime, bundle: &Path) -> bool {
+    let program = words.iter().take(3).position(|word| *word == runtime.program);
+    program.is_some_and(|at| words.iter().skip(at + 1).any(|word| word.starts_with(bundle)))
 }
 
 /// Whether a process is this pod's shim: it was started with `-id ID -bundle DIR` and no action.
@@ -213,6 +234,21 @@ mod tests {
             "",
         ] {
             assert!(!serves(&words(other), &args), "{other}");
+        }
+    }
+
+    #[test]
+    fn knows_calls_of_a_runtime() {
+        let words = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
+        let runtime = Runtime { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
+        for (line, is) in [
+            ("/usr/bin/crun --root /r --log /b/create.log create --bundle /b c1", true),
+            ("/bin/sh /usr/bin/crun --root /r --log /b/delete.log delete c1", true),
+            ("/usr/bin/crun --root /r --log /other/create.log create --bundle /other c1", false),
+            ("/usr/bin/runc --root /r --log /b/create.log create --bundle /b c1", false),
+            ("/b/x /usr/bin/crun", false),
+        ] {
+            assert_eq!(calls(&words(line), &runtime, Path::new("/b")), is, "{line}");
         }
     }
 

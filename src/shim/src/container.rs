@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peapod_cgroup::Cgroup;
 use peapod_shim_protocol::exit::Exit;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::runtime::Runtime;
 use crate::stdio::Uris;
@@ -75,6 +75,8 @@ pub(crate) struct Container {
     stop: watch::Sender<signal::Stop>,
     exit: watch::Sender<Option<Exit>>,
     execs: Mutex<HashMap<String, Arc<Exec>>>,
+    /// Ends calls of the runtime that are going on.
+    calls: Arc<Notify>,
     released: OnceCell<()>,
 }
 
@@ -96,6 +98,12 @@ impl Container {
         let mut exit = self.exit.subscribe();
         // The sender is `self`'s.
         exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit)
+    }
+
+    /// It is to end: so are calls of the runtime for it and its commands.
+    pub(crate) fn interrupt(&self) {
+        self.calls.notify_waiters();
+        lock(&self.execs).values().for_each(|exec| exec.interrupt());
     }
 
     pub(crate) fn rootfs(&self) -> PathBuf {

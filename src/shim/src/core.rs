@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peapod_cgroup::Hierarchy;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::container::Container;
 use crate::error::Error;
@@ -34,8 +34,8 @@ pub(crate) struct Core {
 
 /// A container's place in the map.
 enum Slot {
-    /// Its runtime runs `create`.
-    Creating,
+    /// Its runtime runs `create`, which this ends.
+    Creating(Arc<Notify>),
     There(Arc<Container>),
 }
 
@@ -43,6 +43,8 @@ enum Slot {
 pub(crate) struct Place {
     core: Arc<Core>,
     id: String,
+    /// Ends calls of the runtime for it.
+    pub(crate) calls: Arc<Notify>,
 }
 
 impl Core {
@@ -73,14 +75,15 @@ impl Core {
         if containers.len() >= CONTAINERS {
             return Err(Error::Full { what: "containers in a pod", limit: CONTAINERS });
         }
-        containers.insert(id.to_owned(), Slot::Creating);
-        Ok(Place { core: self.clone(), id: id.to_owned() })
+        let calls = Arc::new(Notify::new());
+        containers.insert(id.to_owned(), Slot::Creating(calls.clone()));
+        Ok(Place { core: self.clone(), id: id.to_owned(), calls })
     }
 
     pub(crate) fn container(&self, id: &str) -> Result<Arc<Container>, Error> {
         match self.lock().get(id) {
             Some(Slot::There(container)) => Ok(container.clone()),
-            Some(Slot::Creating) => {
+            Some(Slot::Creating(_)) => {
                 Err(Error::State { kind: "container", id: id.to_owned(), is: "being created", wanted: "created" })
             }
             None => Err(Error::no_container(id)),
@@ -93,14 +96,32 @@ impl Core {
             .values()
             .filter_map(|slot| match slot {
                 Slot::There(container) => Some(container.clone()),
-                Slot::Creating => None,
+                Slot::Creating(_) => None,
             })
             .collect()
     }
 
-    /// Whether a runtime still creates one.
-    pub(crate) fn is_creating(&self) -> bool {
-        self.lock().values().any(|slot| matches!(slot, Slot::Creating))
+    /// Ends every `create` that is going on; answers whether there was one.
+    pub(crate) fn interrupt_creating(&self) -> bool {
+        let mut any = false;
+        for slot in self.lock().values() {
+            if let Slot::Creating(calls) = slot {
+                calls.notify_waiters();
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Ends the `create` of one container, if that is what goes on.
+    pub(crate) fn interrupt_create(&self, id: &str) -> bool {
+        match self.lock().get(id) {
+            Some(Slot::Creating(calls)) => {
+                calls.notify_waiters();
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn forget(&self, id: &str) {
@@ -136,7 +157,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut containers = self.core.lock();
-        if matches!(containers.get(&self.id), Some(Slot::Creating)) {
+        if matches!(containers.get(&self.id), Some(Slot::Creating(_))) {
             containers.remove(&self.id);
         }
     }

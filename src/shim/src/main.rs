@@ -10,6 +10,7 @@ mod container;
 mod core;
 mod error;
 mod events;
+mod family;
 #[cfg(test)]
 mod fuzz;
 mod init;

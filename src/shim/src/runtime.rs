@@ -13,13 +13,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use peapod_shim_protocol::sealed::{ENV, NULL_ENV};
-use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
 
 pub(crate) use self::sealed::Sealed;
+use crate::bounds::{INTERRUPTED_CALL, RUNTIME_CALL};
 use crate::core::Core;
+use crate::family;
+use crate::reaper::Ended;
 
-/// No runtime call takes longer, short of a broken node.
-const LIMIT: Duration = Duration::from_secs(100);
+/// For a call that was killed to be gone.
+const GONE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 /// How much of a runtime's words is read.
 const WORDS: u64 = 64 * 1024;
 
@@ -30,8 +35,10 @@ pub(crate) enum RuntimeError {
     Spawn { program: PathBuf, source: io::Error },
     #[error("{program} {action}: {words}")]
     Failed { program: String, action: &'static str, words: String },
-    #[error("{program} {action} did not end within {} s", LIMIT.as_secs())]
-    Timeout { program: String, action: &'static str },
+    #[error("{program} {action} did not end within {} s and was killed", limit.as_secs())]
+    Timeout { program: String, action: &'static str, limit: Duration },
+    #[error("{program} {action} was still going on when it was to end, and was killed")]
+    Interrupted { program: String, action: &'static str },
     #[error("can't read what OCI runtime wrote to {path}: {source}", path = path.display())]
     Answer { path: PathBuf, source: io::Error },
 }
@@ -53,11 +60,20 @@ pub(crate) struct Call<'a> {
     pub(crate) stdin: Option<Stdio>,
     /// File for its words, made and removed by the call.
     pub(crate) words: PathBuf,
+    /// It may take no longer.
+    pub(crate) limit: Duration,
+    /// Tells that what it works for is to end: then it has [`INTERRUPTED_CALL`] left.
+    pub(crate) interrupt: Option<&'a Notify>,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(action: &'static str, words: PathBuf, args: &[&'a OsStr]) -> Self {
-        Self { action, args: args.to_vec(), streams: None, stdin: None, words }
+        Self { action, args: args.to_vec(), streams: None, stdin: None, words, limit: RUNTIME_CALL, interrupt: None }
+    }
+
+    /// The same, ended early when it is told so from now on.
+    pub(crate) fn until(self, interrupt: &'a Notify) -> Self {
+        Self { interrupt: Some(interrupt), ..self }
     }
 }
 
@@ -75,6 +91,8 @@ impl Runtime {
 
     async fn run(&self, core: &Core, words: &Path, call: Call<'_>) -> Result<(), RuntimeError> {
         let _words = Words(words);
+        // From here on it is heard, also before anybody waits for it.
+        let interrupted = call.interrupt.map(Notify::notified);
         let sealed = core.sealed.as_ref().and_then(|sealed| sealed.of(&self.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&self.program));
         command.arg0(&self.program).env_remove(ENV).env_remove(NULL_ENV);
@@ -98,13 +116,26 @@ impl Runtime {
         // The container's ends of its pipes: ours would keep them open.
         drop(command);
         let (pid, ended) = spawned.map_err(|source| RuntimeError::Spawn { program: self.program.clone(), source })?;
-        let action = call.action;
-        let Ok(ended) = tokio::time::timeout(LIMIT, ended).await else {
-            // Not reaped yet, so the number is still its own.
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
+        let (action, limit) = (call.action, call.limit);
+        let told = async {
+            match interrupted {
+                Some(interrupted) => interrupted.await,
+                None => std::future::pending().await,
             }
-            return Err(RuntimeError::Timeout { program: self.name(), action });
+            sleep(INTERRUPTED_CALL).await;
+        };
+        let mut ended = ended;
+        let ended = tokio::select! {
+            biased;
+            ended = &mut ended => ended,
+            () = told => {
+                end(pid, ended).await;
+                return Err(RuntimeError::Interrupted { program: self.name(), action });
+            }
+            () = sleep(limit) => {
+                end(pid, ended).await;
+                return Err(RuntimeError::Timeout { program: self.name(), action, limit });
+            }
         };
         match ended {
             Ok(ended) if ended.code == 0 => Ok(()),
@@ -118,9 +149,38 @@ impl Runtime {
         }
     }
 
+    /// Removes its directory of a container, as its own `delete` would as the last thing. crun and runc have it by that name.
+    pub(crate) fn remove_state(&self, id: &str) {
+        if self.root.as_os_str().is_empty() || crate::container::create::check_id(id).is_err() {
+            return;
+        }
+        let dir = self.root.join(id);
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                crate::log::warn("a runtime's state stays", &[("path", &dir.display()), ("error", &error)]);
+            }
+            _ => {}
+        }
+    }
+
     fn name(&self) -> String {
         let name = self.program.file_name().unwrap_or(self.program.as_os_str());
         name.to_string_lossy().into_owned()
+    }
+}
+
+/// Kills a call with all that it started. It is not reaped yet, so the number is still its own.
+async fn end(pid: u32, ended: oneshot::Receiver<Ended>) {
+    let mut killed = family::kill(pid);
+    let gone = async {
+        while !killed.are_gone() {
+            sleep(PAUSE).await;
+        }
+        ended.await
+    };
+    if timeout(GONE, gone).await.is_err() {
+        let stuck = crate::container::process::wait_channel(pid);
+        crate::log::warn("a call of the OCI runtime won't die", &[("process", &stuck)]);
     }
 }
 

@@ -18,6 +18,7 @@ impl Container {
         record::write(&file, resources)?;
         let args = [OsStr::new("--resources"), "-".as_ref(), self.id.as_ref()];
         let mut call = Call::new("update", self.bundle.join("update.log"), &args);
+        call.interrupt = Some(&self.calls);
         call.stdin = Some(File::open(&file).map_err(Error::io("open", &file))?.into());
         let updated = core.run(&self.runtime, call).await;
         let _ = std::fs::remove_file(&file);
@@ -38,7 +39,8 @@ impl Container {
             return Err(Error::State { kind: "container", id: self.id.clone(), is: is.word(), wanted: from.word() });
         }
         let args = [OsStr::new(&self.id)];
-        core.run(&self.runtime, Call::new(action, self.bundle.join(format!("{action}.log")), &args)).await?;
+        let call = Call::new(action, self.bundle.join(format!("{action}.log")), &args).until(&self.calls);
+        core.run(&self.runtime, call).await?;
         self.phase.send_if_modified(|phase| {
             // It may have ended meanwhile.
             let still = *phase == from;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::sync::{OnceCell, oneshot, watch};
+use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::oom::Oom;
-use super::{Container, Phase, process, record, rootfs, signal, supervise};
+use super::{Container, Phase, delete, process, record, rootfs, signal, supervise};
 use crate::core::Core;
 use crate::error::Error;
 use crate::log;
@@ -20,9 +20,6 @@ use crate::runtime::{Call, Runtime, read_pid};
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::{Ours, Pumps};
-
-/// How long a container that failed to become one may take to be gone.
-const GONE: Duration = Duration::from_secs(10);
 
 /// What the master asks for.
 pub(crate) struct Request {
@@ -57,12 +54,17 @@ pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Con
     record::runtime(&request.bundle, &request.runtime)?;
     // From here on a child's end may come before its number.
     let expectation = core.reaper.expect();
-    let (ours, terminal) = run(core, &request).await?;
-    let made = adopt(core, &request, &expectation, ours, terminal, mounts.made);
+    let made = match run(core, &request, &place.calls).await {
+        Ok((ours, terminal)) => adopt(core, &request, &expectation, ours, (terminal, mounts.made, place.calls.clone())),
+        Err(error) => Err(error),
+    };
     let (container, parts) = match made {
         Ok(made) => made,
         Err(error) => {
-            undo(core, &request).await;
+            // The master asks for the deletion of what is left all the same, and hears of it then.
+            if let Err(left) = delete::leftovers(core, &request.id, &request.bundle).await {
+                log::warn("a failed create leaves something", &[("container", &request.id), ("error", &left)]);
+            }
             return Err(error);
         }
     };
@@ -80,7 +82,11 @@ pub(crate) struct Parts {
     pub(crate) input: Option<JoinHandle<()>>,
 }
 
-async fn run(core: &Arc<Core>, request: &Request) -> Result<(Ours, Option<std::os::fd::OwnedFd>), Error> {
+async fn run(
+    core: &Arc<Core>,
+    request: &Request,
+    calls: &Notify,
+) -> Result<(Ours, Option<std::os::fd::OwnedFd>), Error> {
     let streams = request.uris.open(&core.null)?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
     let pid_file = process::pid_file(&request.bundle);
@@ -90,21 +96,14 @@ async fn run(core: &Arc<Core>, request: &Request) -> Result<(Ours, Option<std::o
         args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
     }
     args.push(request.id.as_ref());
-    let mut call = Call::new("create", request.bundle.join("create.log"), &args);
+    let mut call = Call::new("create", request.bundle.join("create.log"), &args).until(calls);
     call.streams = Some(streams.process);
-    let created = core.run(&request.runtime, call).await;
-    let terminal = match (created, &socket) {
-        (Ok(()), None) => Ok(None),
-        (Ok(()), Some(socket)) => socket.receive().await.map(Some),
-        (Err(error), _) => Err(error),
+    core.run(&request.runtime, call).await?;
+    let terminal = match &socket {
+        None => None,
+        Some(socket) => Some(socket.receive().await?),
     };
-    match terminal {
-        Ok(terminal) => Ok((streams.ours, terminal)),
-        Err(error) => {
-            undo(core, request).await;
-            Err(error)
-        }
-    }
+    Ok((streams.ours, terminal))
 }
 
 /// Makes the object from what the runtime made.
@@ -113,8 +112,7 @@ fn adopt(
     request: &Request,
     expectation: &Expectation,
     mut ours: Ours,
-    terminal: Option<std::os::fd::OwnedFd>,
-    mounted: bool,
+    (terminal, mounted, calls): (Option<std::os::fd::OwnedFd>, bool, Arc<Notify>),
 ) -> Result<(Arc<Container>, Parts), Error> {
     let pid = read_pid(&process::pid_file(&request.bundle))?;
     let pidfd = process::open(pid)?;
@@ -147,23 +145,10 @@ fn adopt(
         stop: watch::Sender::new(signal::Stop::default()),
         exit: watch::Sender::new(None),
         execs: Mutex::new(HashMap::new()),
+        calls,
         released: OnceCell::new(),
     };
     Ok((Arc::new(container), Parts { ended, oom, output, input }))
-}
-
-/// Removes what a failed `create` may have left. Says what it can't.
-async fn undo(core: &Arc<Core>, request: &Request) {
-    let args = [OsStr::new("--force"), request.id.as_ref()];
-    let call = Call::new("delete", request.bundle.join("undo.log"), &args);
-    let delete = request.runtime.call(core, call);
-    match tokio::time::timeout(GONE, delete).await {
-        Ok(Ok(())) => {}
-        // It usually never got so far.
-        Ok(Err(_)) => log::info("nothing to delete after a failed create", &[("container", &request.id)]),
-        Err(_) => log::warn("a failed create can't be undone", &[("container", &request.id)]),
-    }
-    record::forget(&request.bundle);
 }
 
 /// A name for files and for the runtime.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Container, Phase, lock, process, record, signal};
 use crate::clock;
@@ -27,6 +27,8 @@ pub(crate) struct Exec {
     process: Vec<u8>,
     pub(crate) uris: Uris,
     state: Mutex<State>,
+    /// Ends the runtime's call that makes it.
+    call: Notify,
     ended: watch::Sender<Option<Ended>>,
 }
 
@@ -54,8 +56,8 @@ impl Container {
         if execs.len() >= EXECS {
             return Err(Error::Full { what: "execs of a container", limit: EXECS });
         }
-        let (state, ended) = (Mutex::default(), watch::Sender::new(None));
-        execs.insert(id.to_owned(), Arc::new(Exec { id: id.to_owned(), process, uris, state, ended }));
+        let (state, call, ended) = (Mutex::default(), Notify::new(), watch::Sender::new(None));
+        execs.insert(id.to_owned(), Arc::new(Exec { id: id.to_owned(), process, uris, state, call, ended }));
         Ok(())
     }
 
@@ -101,7 +103,11 @@ impl Container {
         };
         let gone = || Error::NotFound { kind: "process of exec", id: exec.id.clone() };
         if pid == 0 {
-            return if begun && all && signal == signal::SIGKILL { Ok(()) } else { Err(gone()) };
+            if begun && all && signal == signal::SIGKILL {
+                exec.interrupt();
+                return Ok(());
+            }
+            return Err(gone());
         }
         if all {
             if let (Some(pidfd), None) = (lock(&exec.state).pidfd.as_ref(), exec.ended()) {
@@ -135,6 +141,7 @@ impl Container {
         args.push(self.id.as_ref());
         let mut call = Call::new("exec", file("log"), &args);
         call.streams = Some(streams.process);
+        call.interrupt = Some(&exec.call);
         let expectation = core.reaper.expect();
         core.run(&self.runtime, call).await?;
         let pid = read_pid(&pid_file)?;
@@ -207,6 +214,11 @@ impl Exec {
             }
         };
         Err(Error::State { kind: "exec", id: self.id.clone(), is, wanted: "prepared" })
+    }
+
+    /// Ends the runtime's call, if it still makes it.
+    pub(crate) fn interrupt(&self) {
+        self.call.notify_waiters();
     }
 
     pub(crate) fn ended(&self) -> Option<Ended> {

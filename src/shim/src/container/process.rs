@@ -19,6 +19,11 @@ pub(crate) fn open(pid: u32) -> Result<OwnedFd, Error> {
     pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())).map_err(Error::errno("open", &path))
 }
 
+/// The parent of a process; `None` when it is gone.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.split(' ').nth(1)?.parse().ok()
+}
+
 /// The session of a process; `None` when it is gone.
 pub(crate) fn session(pid: u32) -> Option<u32> {
     stat(pid)?.split(' ').nth(3)?.parse().ok()

@@ -31,14 +31,19 @@ impl Stop {
 
 impl Container {
     /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor kills.
+    /// Before there is a program to be asked, only what the runtime does is ended: whoever wants the signal sent asks again.
     pub(crate) fn stop(&self, signal: u32, deadline: i64) -> Result<(), Error> {
         let signal = number(signal)?;
+        let begun = !matches!(self.phase(), Phase::Created | Phase::Starting);
         let mut first = false;
         self.stop.send_modify(|stop| {
-            first = !stop.signalled;
-            stop.signalled = true;
+            first = begun && !stop.signalled;
+            stop.signalled |= begun;
             stop.deadline = Some(stop.deadline.map_or(deadline, |before| before.min(deadline)));
         });
+        if !begun {
+            self.interrupt();
+        }
         // With no grace at all the KILL comes alone: what ends by the stop signal first would look as if it had been asked.
         if first && deadline > boottime_ns() && self.phase() != Phase::Exited {
             self.signal_init(signal)?;

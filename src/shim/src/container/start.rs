@@ -25,7 +25,7 @@ impl Container {
         }
         *lock(&self.started_at) = clock::now_ns();
         let args = [OsStr::new(&self.id)];
-        let call = Call::new("start", self.bundle.join("start.log"), &args);
+        let call = Call::new("start", self.bundle.join("start.log"), &args).until(&self.calls);
         let started = core.run(&self.runtime, call).await;
         if let Err(error) = started {
             self.phase.send_replace(Phase::StartFailed);

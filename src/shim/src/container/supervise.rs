@@ -18,18 +18,21 @@ use crate::core::Core;
 use crate::log;
 use crate::reaper::Ended;
 
-/// How long processes may take to be gone after KILL.
-const EMPTY: Duration = Duration::from_secs(20);
+/// Processes that are not gone so long after KILL are named.
+const EMPTY: Duration = Duration::from_secs(5);
 /// How long something outside the container may hold its output open.
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 /// Between two looks at a group, and between two KILLs.
 const AGAIN: Duration = Duration::from_millis(5);
 /// From here on a look every so often is enough.
 const SLOWLY: Duration = Duration::from_millis(100);
+/// A process that hangs in the kernel (a dead server's file system) may do so for days.
+const SELDOM: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, mut parts: Parts) {
     let ended = until_ended(&container, parts.ended, &mut parts.oom).await;
     parts.oom.look();
+    container.interrupt();
     let killed = container.stop.borrow().left().is_some_and(|left| left.is_zero());
     // What `start` says comes first.
     let mut phase = container.phase.subscribe();
@@ -85,6 +88,7 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>,
             _ = stop.changed() => {}
             () = oom.note() => {}
             () = deadline => {
+                container.interrupt();
                 if let Err(error) = container.kill_group() {
                     log::warn("a container can't be killed", &[("container", &container.id), ("error", &error)]);
                 }
@@ -96,7 +100,7 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>,
     }
 }
 
-/// Kills what is left and waits until the group is empty.
+/// Kills what is left and waits until the group is empty, however long that takes: a container has not ended before.
 async fn empty(container: &Container) {
     let Some(cgroup) = &container.cgroup else { return };
     let start = Instant::now();
@@ -106,18 +110,19 @@ async fn empty(container: &Container) {
             log::warn("a container's group can't be killed", &[("container", &container.id), ("error", &error)]);
         }
         let waited = start.elapsed();
-        if waited > EMPTY / 4 && !told {
+        if waited > EMPTY && !told {
             told = true;
             for pid in cgroup.pids().unwrap_or_default() {
                 let stuck = process::wait_channel(pid);
                 log::warn("a process won't die", &[("container", &container.id), ("process", &stuck)]);
             }
         }
-        if waited > EMPTY {
-            log::error("a container's group stays in use", &[("container", &container.id)]);
-            return;
-        }
-        sleep(if waited > SLOWLY { SLOWLY } else { AGAIN }).await;
+        let pause = match waited {
+            _ if told => SELDOM,
+            waited if waited > SLOWLY => SLOWLY,
+            _ => AGAIN,
+        };
+        sleep(pause).await;
     }
 }
 

@@ -9,11 +9,14 @@ use super::Stop;
 use crate::clock;
 use crate::core::Core;
 use crate::error::Error;
+use crate::family;
 use crate::log;
 use crate::mount::unmount;
 
-/// For a `runtime create` that still runs.
-const CREATING: Duration = Duration::from_secs(110);
+/// For a `runtime create` that still runs to be ended and undone.
+const CREATING: Duration = Duration::from_secs(30);
+/// For what no container accounts for to be gone.
+const STRAYS: Duration = Duration::from_secs(5);
 /// How long pod init may take after TERM, and after KILL.
 const INIT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -27,12 +30,13 @@ pub(crate) async fn stop(core: &Arc<Core>) -> Result<(), Error> {
         first
     });
     let start = Instant::now();
-    while core.is_creating() && start.elapsed() < CREATING {
+    while core.interrupt_creating() && start.elapsed() < CREATING {
         sleep(PAUSE).await;
     }
     // Teardown goes on over errors; the first is the answer.
     let mut outcome = stop_containers(core).await;
     outcome = outcome.and(end_init(core).await);
+    outcome = outcome.and(end_strays().await);
     let mounts = core.sandbox.lock().mounts.clone();
     for target in mounts.iter().rev() {
         outcome = outcome.and(unmount(target).map_err(Error::from));
@@ -75,6 +79,23 @@ async fn stop_containers(core: &Arc<Core>) -> Result<(), Error> {
         outcome = outcome.and(end);
     }
     outcome
+}
+
+/// What a runtime has left behind outside of every container's group: it has become a child of the shim's.
+async fn end_strays() -> Result<(), Error> {
+    let stuck = || Error::Stuck { what: "what the OCI runtime left behind".to_owned(), seconds: STRAYS.as_secs() };
+    let ended = async {
+        // A look while processes come and go may miss one whose parent went meanwhile: two in a row have to find nothing.
+        let mut nothing = 0;
+        while nothing < 2 {
+            let mut killed = family::kill_descendants();
+            nothing = if killed.are_gone() { nothing + 1 } else { 0 };
+            while !killed.are_gone() {
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    timeout(STRAYS, ended).await.map_err(|_| stuck())
 }
 
 async fn end_init(core: &Core) -> Result<(), Error> {

@@ -45,7 +45,10 @@ impl Extension for Service {
     }
 
     async fn stop(&self, _: &TtrpcContext, request: StopRequest) -> ttrpc::Result<StopResponse> {
-        self.core.container(&request.container_id)?.stop(request.signal, request.deadline_boottime_ns)?;
+        // One that is being created has no process to be asked: there will be none.
+        if !self.core.interrupt_create(&request.container_id) {
+            self.core.container(&request.container_id)?.stop(request.signal, request.deadline_boottime_ns)?;
+        }
         Ok(StopResponse::new())
     }
 

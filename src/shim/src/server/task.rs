@@ -17,7 +17,7 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::clock::timestamp;
 use crate::container::create::{self, Request, RootMount};
-use crate::container::{Container, Phase};
+use crate::container::{Container, Phase, delete};
 use crate::error::Error;
 use crate::runtime::Runtime;
 use crate::stdio::Uris;
@@ -132,7 +132,20 @@ impl Task for Service {
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
-        let container = self.core.container(&request.id)?;
+        let container = match self.core.container(&request.id) {
+            Err(error @ Error::NotFound { .. })
+                if request.exec_id.is_empty() && create::check_id(&request.id).is_ok() =>
+            {
+                // Of a create that failed there may be something left, and then it is still here for its master.
+                self.work(|core| async move {
+                    let bundle = core.bundle.join("containers").join(&request.id);
+                    delete::leftovers(&core, &request.id, &bundle).await
+                })
+                .await?;
+                return Err(error.into());
+            }
+            other => other?,
+        };
         if !request.exec_id.is_empty() {
             let (pid, ended) = container.delete_exec(&request.exec_id)?;
             return Ok(DeleteResponse {
