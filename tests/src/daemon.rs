@@ -50,6 +50,11 @@ impl Daemon {
         self.begin_again(Some(fail_point)).await;
     }
 
+    /// The same, and the first time that a driver or a step of it comes there, it panics. A debug build's alone.
+    pub async fn start_again_to_panic_at(&self, fail_point: &str) {
+        self.begin_again(Some(&format!("panic:{fail_point}"))).await;
+    }
+
     async fn begin_again(&self, fail_point: Option<&str>) {
         assert!(!self.is_alive(), "it still runs");
         let child = spawn(&self.place, &self.options, fail_point);

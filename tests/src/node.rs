@@ -54,6 +54,11 @@ pub fn processes(command: &str) -> usize {
     commands().filter(|(_, line)| *line == wanted).count()
 }
 
+/// How many processes have that word in their command lines.
+pub(crate) fn processes_naming(word: &str) -> usize {
+    commands().filter(|(_, line)| line.split('\0').any(|found| found == word)).count()
+}
+
 /// Number and command line of every process; words end with a zero byte.
 fn commands() -> impl Iterator<Item = (i32, String)> {
     std::fs::read_dir(Path::new("/proc")).unwrap().flatten().filter_map(|entry| {

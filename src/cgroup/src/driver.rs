@@ -135,6 +135,16 @@ impl std::str::FromStr for Driver {
     }
 }
 
+/// The container's id in the name of a group as [`Driver::group`] makes it; `None` for what nobody but somebody else has
+/// made.
+#[must_use]
+pub fn id_of(name: &str) -> Option<&str> {
+    const LENGTH: usize = 64;
+    let scope = name.strip_suffix(".scope").and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix('-'));
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    scope.or(Some(name)).filter(|id| id.len() == LENGTH && id.bytes().all(digit))
+}
+
 /// The group that a runtime's configuration means, whichever driver it was written for.
 #[must_use]
 pub fn of_runtime_path(text: &str) -> Option<String> {
@@ -219,6 +229,18 @@ mod tests {
         }
         for text in ["", "a:b:c", "a.slice:b", "/a/../b", "relative"] {
             assert_eq!(of_runtime_path(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn knows_its_own_names() {
+        let id = "0123456789abcdef".repeat(4);
+        for driver in Driver::ALL {
+            let group = driver.group("/p.slice", &id);
+            assert_eq!(id_of(group.rsplit('/').next().unwrap()), Some(id.as_str()));
+        }
+        for other in ["", "node", &id[1..], &format!("crio-{id}.scope"), &format!("{id}.scope"), &id.to_uppercase()] {
+            assert_eq!(id_of(other), None, "{other}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::hierarchy::Inner;
 use crate::oom::OomWatch;
-use crate::{GroupError, Nursery, Stats, files};
+use crate::{GroupError, Nursery, Shared, Stats, files};
 
 /// The number of the calling thread.
 pub(crate) fn thread() -> u32 {
@@ -110,6 +110,29 @@ impl Cgroup {
             Ok(())
         })?;
         Ok(pids)
+    }
+
+    /// Names of the groups right below; none when it does not exist.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub fn children(&self) -> Result<Vec<String>, GroupError> {
+        let dir = self.main_dir();
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(GroupError::of("list", &dir)(error)),
+        };
+        let groups = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        Ok(groups.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
+    /// Says that somebody uses what is below this group, for as long as the answer is kept. `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When it can't be opened or locked.
+    pub fn share(&self) -> Result<Option<Shared>, GroupError> {
+        Shared::of(&self.main_dir())
     }
 
     /// Whether no process is in it or below it. A group that does not exist is empty.

@@ -16,11 +16,12 @@ mod limits;
 mod moves;
 mod nursery;
 mod oom;
+mod shared;
 mod shown;
 mod stats;
 mod table;
 
-pub use driver::{Driver, of_runtime_path};
+pub use driver::{Driver, id_of, of_runtime_path};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
@@ -28,6 +29,7 @@ pub use lift::Lift;
 pub use limits::Limits;
 pub use nursery::Nursery;
 pub use oom::OomWatch;
+pub use shared::Shared;
 pub use stats::Stats;
 
 #[cfg(test)]

@@ -2,15 +2,20 @@
 
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use crate::bounds;
+
+/// How long a predecessor that was killed may take to be gone: on a busy node its locks and sockets outlive its last moment.
+pub(crate) const PREDECESSOR: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the daemon can't take its place.
 #[derive(Debug, thiserror::Error)]
@@ -36,28 +41,49 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// Makes the state root and locks it.
-pub(crate) fn lock_state(root: &Path) -> Result<Lock, PlaceError> {
+/// Makes the state root and locks it, as soon as whoever has it is through, or not at all.
+pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
     folder(root, 0o700)?;
-    let held = lock(root, "--state-root")?;
+    let held = lock(root, "--state-root", patience)?;
     private(&root.join("containers"))?;
     Ok(held)
 }
 
-fn lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
+/// Tries until it works or the patience is over.
+fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, PlaceError>) -> Result<T, PlaceError> {
+    let began = Instant::now();
+    loop {
+        match attempt() {
+            Err(PlaceError::Locked { .. } | PlaceError::SocketTaken { .. }) if began.elapsed() < patience => {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn lock(root: &Path, option: &'static str, patience: Duration) -> Result<Lock, PlaceError> {
+    again(patience, || try_lock(root, option))
+}
+
+fn try_lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
     let path = root.join("lock");
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
+        // A FIFO in its place holds up nobody.
+        .custom_flags(nonblock())
         .mode(0o600)
         .open(&path)
         .map_err(io_error("can't open", &path))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            let mut holder = String::new();
+            // For the message only. Bounded, as anybody's file.
+            let _ = (&file).take(64).read_to_string(&mut holder);
             let pid = if holder.trim().is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() };
             return Err(PlaceError::Locked { path, pid, option });
         }
@@ -68,9 +94,14 @@ fn lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
     Ok(Lock { _file: file })
 }
 
+fn nonblock() -> i32 {
+    // One bit.
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0)
+}
+
 /// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it, and
 /// locks it.
-pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
+pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
     folder(root, 0o711)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let (bytes, inodes) = (run_root_bytes(), bounds::RUN_ROOT_INODES);
@@ -84,10 +115,15 @@ pub(crate) fn prepare_run_root(root: &Path) -> Result<Lock, PlaceError> {
     }
     rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
-    let held = lock(root, "--run-root")?;
+    let held = lock(root, "--run-root", patience)?;
     // Others pass through the run root to the socket, and no further.
     for name in ["s", "pods"] {
-        private(&root.join(name))?;
+        let path = root.join(name);
+        // A link is no folder either.
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+            move_aside(&path)?;
+        }
+        private(&path)?;
     }
     Ok(held)
 }
@@ -121,6 +157,15 @@ fn folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
     DirBuilder::new().mode(mode).create(path).map_err(io_error("can't make", path))
 }
 
+/// Renames what is in the place of something of ours, so that it can be looked at.
+fn move_aside(path: &Path) -> Result<(), PlaceError> {
+    let aside = path.with_extension("unreadable");
+    tracing::error!(path = %path.display(), aside = %aside.display(), "this is not what peapod has made there: it is moved away");
+    // What an earlier start moved there.
+    let _ = std::fs::remove_file(&aside);
+    std::fs::rename(path, &aside).map_err(io_error("can't move away", path))
+}
+
 /// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and who
 /// knows a pod's id must not get at them.
 fn private(path: &Path) -> Result<(), PlaceError> {
@@ -136,8 +181,12 @@ pub(crate) struct Socket {
     path: PathBuf,
 }
 
-/// Binds the socket with its final mode.
-pub(crate) fn bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
+/// Binds the socket with its final mode, as soon as nobody else listens there.
+pub(crate) fn bind(path: &Path, mode: u32, patience: Duration) -> Result<Socket, PlaceError> {
+    again(patience, || try_bind(path, mode))
+}
+
+fn try_bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
     if UnixStream::connect(path).is_ok() {
         return Err(PlaceError::SocketTaken { path: path.to_owned() });
     }
@@ -149,7 +198,8 @@ pub(crate) fn bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
     match std::fs::remove_file(&temporary) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io_error("can't remove", &temporary)(error)),
+        // It may be a folder.
+        Err(_) => move_aside(&temporary)?,
     }
     let listener = UnixListener::bind(&temporary).map_err(io_error("can't bind", &temporary))?;
     std::fs::set_permissions(&temporary, Permissions::from_mode(mode))
@@ -161,7 +211,13 @@ pub(crate) fn bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
 impl Socket {
     /// Takes the place of whatever an earlier daemon left: there is no moment without a socket of the right mode.
     pub(crate) fn publish(self) -> Result<UnixListener, PlaceError> {
-        std::fs::rename(&self.temporary, &self.path).map_err(io_error("can't make", &self.path))?;
+        let publish = || std::fs::rename(&self.temporary, &self.path);
+        let published = publish().or_else(|error| match error.kind() {
+            // Nothing is lost with an empty folder.
+            io::ErrorKind::IsADirectory => std::fs::remove_dir(&self.path).and_then(|()| publish()),
+            _ => Err(error),
+        });
+        published.map_err(io_error("can't make", &self.path))?;
         Ok(self.listener)
     }
 }
@@ -173,21 +229,25 @@ mod tests {
     #[test]
     fn a_second_daemon_is_refused_by_pid() {
         let root = tempfile::tempdir().unwrap();
-        let held = lock_state(root.path()).unwrap();
-        let refused = lock_state(root.path()).unwrap_err().to_string();
+        let held = lock_state(root.path(), Duration::ZERO).unwrap();
+        let refused = lock_state(root.path(), Duration::ZERO).unwrap_err().to_string();
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
+        let waits = std::thread::spawn({
+            let root = root.path().to_owned();
+            move || lock_state(&root, Duration::from_secs(20)).map(drop)
+        });
         drop(held);
-        lock_state(root.path()).unwrap();
+        waits.join().unwrap().unwrap();
     }
 
     #[test]
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("peapod.sock");
-        drop(bind(&path, 0o600).unwrap().publish().unwrap());
-        let live = bind(&path, 0o660).unwrap().publish().unwrap();
+        drop(bind(&path, 0o600, Duration::ZERO).unwrap().publish().unwrap());
+        let live = bind(&path, 0o660, Duration::ZERO).unwrap().publish().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
-        assert!(matches!(bind(&path, 0o660), Err(PlaceError::SocketTaken { .. })));
+        assert!(matches!(bind(&path, 0o660, Duration::ZERO), Err(PlaceError::SocketTaken { .. })));
         drop(live);
     }
 }

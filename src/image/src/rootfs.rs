@@ -31,14 +31,19 @@ impl Writable<'_> {
     }
 }
 
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is a FIFO, a socket or a device, not a file")
+}
+
 impl Rootfs {
     /// Reads a file such as `/etc/passwd` as a container would see it: links are followed within the image, whiteouts
-    /// hide what is below them. `None` if it isn't there or is no regular file.
+    /// hide what is below them. `None` if it isn't there or is a folder.
     ///
     /// Blocks for a moment: several layers are merged in a mount of their own that is attached nowhere.
     ///
     /// # Errors
-    /// The kernel's, or `FileTooLarge` if the file has more than `limit` bytes.
+    /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket or a device: nobody reads
+    /// such a one without waiting for who knows what.
     pub fn read_file(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let root = self.open()?;
         let relative = path.trim_start_matches('/');
@@ -47,11 +52,17 @@ impl Rootfs {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let file = match rustix::fs::openat2(&root, relative, flags, Mode::empty(), resolve) {
             Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::NXIO) => return Ok(None),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            // A socket; a device, as nothing is mounted with devices.
+            Err(rustix::io::Errno::NXIO | rustix::io::Errno::ACCESS) => return Err(no_file()),
             Err(error) => return Err(error.into()),
         };
-        if !file.metadata()?.is_file() {
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
             return Ok(None);
+        }
+        if !kind.is_file() {
+            return Err(no_file());
         }
         let mut content = Vec::new();
         file.take(limit as u64 + 1).read_to_end(&mut content)?;

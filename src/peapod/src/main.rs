@@ -1,5 +1,6 @@
 //! The `peapod` binary: `serve` is the daemon, everything else its client.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,8 +23,15 @@ enum Command {
     Client(peapod_client::Command),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    run(Arguments::parse()).unwrap_or_else(|error| {
+        // One line with its causes. Never a backtrace: what ends here was refused, not broken.
+        let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Serve(_) if arguments.connect.endpoint.is_some() => {
             anyhow::bail!("`peapod serve` connects to nobody: use --socket to say where it listens")

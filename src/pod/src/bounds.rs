@@ -1,4 +1,4 @@
-//! What a pod may take of what it shares with others. ARCHITECTURE.md, "Bounds", lists all of them.
+//! What a pod, and those who ask for it, may take of what they share with others. ARCHITECTURE.md, "Bounds", lists all of them.
 
 use std::time::Duration;
 
@@ -56,3 +56,31 @@ pub(crate) const EXEC_LARGE_SLOTS_OF_POD: usize = 2;
 
 /// How long a command waits for a slot before it is killed. Its pipes are not read meanwhile.
 pub(crate) const EXEC_OUTPUT_WAIT: Duration = Duration::from_secs(60);
+
+/// Changes of one container's limits that wait for each other. The kubelet sends one at a time.
+pub(crate) const UPDATES_WAITING: usize = 16;
+
+/// Requests to one pod that wait until it is recovered. Far more than the kubelet has under way for a pod; those whose
+/// clients have left don't count.
+pub(crate) const EARLY_REQUESTS: usize = 256;
+
+/// How long a start that was under way when the daemon died may go on. Nobody waits for it, and a healthy one takes
+/// milliseconds.
+pub(crate) const UNFINISHED_START: Duration = Duration::from_secs(5);
+
+/// Bytes of one column of a record. What was asked for came in a message of at most 16 MiB, which takes less than twice
+/// that as JSON.
+pub(crate) const RECORD_BYTES: u64 = 64 << 20;
+
+/// Records that could not be read and are kept to be looked at.
+pub(crate) const RECORDS_SET_ASIDE: u32 = 256;
+
+/// Bytes of a container's `config.json`, which holds what its record holds.
+pub(crate) const CONFIG_BYTES: u64 = RECORD_BYTES;
+
+/// Between two looks for cgroups that no record leads to, and how long one has to be unknown before it is ended: nothing
+/// that is being made or removed takes so long to get a record or to lose its group.
+pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(5);
+
+/// Such cgroups that are ended at a time: their paths are arguments of one command. The next look finds the others.
+pub(crate) const SWEEP_GROUPS: usize = 64;

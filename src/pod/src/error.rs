@@ -127,6 +127,12 @@ pub enum Error {
         /// Which one.
         id: String,
     },
+    /// A defect of peapod's: what was asked for may have happened or not.
+    #[error("{what} met a defect of peapod's (its log says more): the pod is taken up from its record, try again")]
+    Defect {
+        /// The operation.
+        what: &'static str,
+    },
     /// The daemon is ending.
     #[error("the daemon is shutting down: try again in a moment")]
     ShuttingDown,
@@ -170,14 +176,6 @@ pub enum OpenError {
     /// The records could not be read.
     #[error("can't read the records of pods")]
     Store(#[from] peapod_store::StoreError),
-    /// A record makes no sense.
-    #[error("the record of pod {id} can't be read: {reason}")]
-    Record {
-        /// Whose.
-        id: String,
-        /// The decoder's words.
-        reason: String,
-    },
     /// The node lacks something.
     #[error("{step}")]
     Node {

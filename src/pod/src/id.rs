@@ -51,6 +51,12 @@ macro_rules! id {
                 random().map(|text| Self(text.into()))
             }
 
+            /// One from outside; none if the text is no id.
+            pub(crate) fn parse(text: &str) -> Option<Self> {
+                let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+                (text.len() == LENGTH && text.bytes().all(digit)).then(|| Self(text.into()))
+            }
+
             /// The 64 digits.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -1,7 +1,7 @@
 //! What all drivers share: the node, its rooms, and the snapshot that readers see.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use peapod_network::Network;
 use peapod_spec::pod::PodSpec;
 use peapod_spec::{NodeFacts, Note, excerpt};
 use peapod_store::Database;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::ahead::Ahead;
@@ -20,11 +21,18 @@ use crate::error::Error;
 use crate::features::Features;
 use crate::id::{ContainerId, PodId};
 use crate::listed::Listed;
+use crate::load::Usual;
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
 use crate::turns::Turns;
 use crate::view::{PodEntry, Snapshot};
+
+/// Where a pod's shim listens below a run root.
+pub(crate) fn socket(run_root: &Path, id: &PodId) -> PathBuf {
+    let name = id.as_str();
+    run_root.join("s").join(name.get(..16).unwrap_or(name))
+}
 
 /// The node.
 pub(crate) struct Node {
@@ -46,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.
     pub(crate) said: Mutex<HashSet<Note>>,
+    /// Set when the daemon ends.
+    pub(crate) closing: watch::Sender<bool>,
     /// Of containers' processes.
     pub(crate) ahead: Ahead,
     /// At starting and removing containers.
@@ -81,8 +91,13 @@ impl Node {
 
     /// Where a pod's shim listens. Short, because a socket's path has 107 bytes.
     pub(crate) fn socket(&self, id: &PodId) -> PathBuf {
-        let name = id.as_str();
-        self.config.run_root.join("s").join(name.get(..16).unwrap_or(name))
+        socket(&self.config.run_root, id)
+    }
+
+    /// Where a pod's things are whose own record does not say.
+    pub(crate) fn usual(&self) -> Usual<'_> {
+        let (driver, parent) = (self.config.cgroup_driver, self.config.cgroup_parent.clone());
+        Usual { run_root: &self.config.run_root, boot_id: &self.boot_id, cgroup: PodCgroup { driver, parent } }
     }
 
     /// Where a new pod's containers will have their cgroups.

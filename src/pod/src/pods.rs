@@ -12,7 +12,7 @@ use peapod_network::Network;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::ahead::Ahead;
@@ -26,12 +26,13 @@ use crate::facts;
 use crate::features::{self, Features};
 use crate::id::{ContainerId, PodId};
 use crate::listed::{self, Listed};
+use crate::load;
 use crate::node::Node;
-use crate::record::{self, LoadError, PodPhase, PodState};
+use crate::record::{PodPhase, PodState};
 use crate::recover;
 use crate::registry::Registry;
 use crate::shim::Launcher;
-use crate::sweep::{Known, Sweep};
+use crate::sweep::{Cgroups, Known, Sweep};
 use crate::turns::Turns;
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
@@ -80,6 +81,13 @@ impl Pods {
             step: format!("can't read this boot's id from {}", config.boot_id_file.display()),
             source,
         })?;
+        if config.cgroup_driver == peapod_cgroup::Driver::Cgroupfs {
+            // So that others can see from the start that somebody uses it.
+            let made = hierarchy.cgroup(&config.cgroup_parent).map(|parent| parent.create());
+            if let Ok(Err(error)) = made {
+                tracing::warn!(%error, "the parent of pods' cgroups can't be made yet");
+            }
+        }
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
         let shims =
             hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
@@ -100,8 +108,9 @@ impl Pods {
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
             features: features(&config).await,
-            ahead: Ahead::new(hierarchy.clone()),
-            cgroups: hierarchy,
+            cgroups: hierarchy.clone(),
+            closing: watch::Sender::new(false),
+            ahead: Ahead::new(hierarchy),
             turns: Turns::of_processors(),
             filters: container::Programs::default(),
             outputs: container::OutputSlots::of_node(),
@@ -136,12 +145,10 @@ impl Pods {
 
     /// Shows every recorded pod, then starts its driver.
     async fn load(&self) -> Result<(), OpenError> {
-        let loaded = record::load(&self.node.db).await.map_err(|error| match error {
-            LoadError::Store(error) => OpenError::Store(error),
-            LoadError::Content { id, reason } => OpenError::Record { id, reason },
-        })?;
+        let records = load::load(&self.node.db, self.node.usual()).await?;
         let now = clock::now();
-        let mut pods: Vec<Pod> = loaded
+        let mut pods: Vec<Pod> = records
+            .pods
             .into_iter()
             .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now), &self.node.listed))
             .collect();
@@ -157,10 +164,13 @@ impl Pods {
         }
         let known = Known {
             pods: pods.iter().map(|pod| pod.id.clone()).collect(),
-            containers: pods.iter().flat_map(|pod| pod.containers.keys().cloned()).collect(),
+            containers: pods.iter().flat_map(|pod| pod.containers.keys().chain(&pod.strays).cloned()).collect(),
+            lost: records.lost,
         };
-        let sweep = Sweep::list(Arc::clone(&self.node), &known).await;
+        let sweep = Sweep::list(Arc::clone(&self.node), known).await;
         self.node.leftovers.spawn(sweep.run());
+        let cgroups = Cgroups::new(Arc::clone(&self.node));
+        self.node.leftovers.spawn(cgroups.sweep(self.node.closing.subscribe()));
         for pod in pods {
             let (name, id) = (pod.spec.metadata.clone(), pod.id.clone());
             self.node.registry.add(name, id, || Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded));
@@ -281,7 +291,7 @@ impl Pods {
                 let limit = grace.saturating_add(KILL_MARGIN);
                 self.wait_for("the container's stop", &handle, result, limit, gone).await
             }
-            Err(Closed) => Err(self.gone(gone)),
+            Err(Closed) => Err(self.unanswered("the container's stop", &handle, gone)),
         }
     }
 
@@ -344,6 +354,7 @@ impl Pods {
         for (_, task) in drivers {
             let _ = task.await;
         }
+        self.node.closing.send_replace(true);
         self.node.leftovers.close();
         self.node.leftovers.wait().await;
     }

@@ -8,18 +8,17 @@ use std::path::PathBuf;
 
 use peapod_cgroup::Driver;
 use peapod_spec::ImageDefaults;
-use peapod_spec::container::ContainerSpec;
-use peapod_spec::pod::PodSpec;
 use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ContainerId, PodId};
 
 /// This room's tables.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    room: "pod",
-    version: 1,
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        room: "pod",
+        version: 1,
+        sql: "
         CREATE TABLE pods (
             id    TEXT PRIMARY KEY,
             spec  TEXT NOT NULL,
@@ -33,7 +32,25 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX containers_of_pod ON containers(pod);
     ",
-}];
+    },
+    Migration {
+        room: "pod",
+        version: 2,
+        // Records that could not be read, as they were: nothing in there means anything to peapod.
+        sql: "
+        CREATE TABLE unreadable (
+            number     INTEGER PRIMARY KEY,
+            at         INTEGER NOT NULL,
+            table_name TEXT NOT NULL,
+            id         BLOB,
+            pod        BLOB,
+            spec       BLOB,
+            state      BLOB,
+            reason     TEXT NOT NULL
+        ) STRICT;
+    ",
+    },
+];
 
 /// What changes about a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +140,13 @@ pub(crate) struct Ended {
     pub(crate) message: String,
 }
 
+impl Ended {
+    /// The same of a container of which is recorded when it was started. The shim's own time is a little later.
+    pub(crate) fn since(self, started_at: i64) -> Self {
+        Self { started_at, finished_at: self.finished_at.max(started_at + 1), ..self }
+    }
+}
+
 /// One change of the database.
 #[derive(Debug)]
 pub(crate) enum Write {
@@ -155,72 +179,4 @@ pub(crate) async fn commit(db: &Database, writes: Vec<Write>) -> Result<(), Stor
         Ok(())
     })
     .await
-}
-
-/// A pod as it was recorded.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) id: PodId,
-    pub(crate) spec: PodSpec,
-    pub(crate) state: PodState,
-    pub(crate) containers: Vec<(ContainerId, ContainerSpec, ContainerState)>,
-    /// It was written in another boot.
-    pub(crate) rebooted: bool,
-}
-
-type Row = (String, String, String);
-
-/// Everything that is recorded.
-pub(crate) async fn load(db: &Database) -> Result<Vec<Loaded>, LoadError> {
-    let (pods, containers) = db
-        .read(|db| {
-            let pods: Vec<Row> = db
-                .prepare("SELECT id, spec, state FROM pods")?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<Result<_, _>>()?;
-            let containers: Vec<(String, Row)> = db
-                .prepare("SELECT pod, id, spec, state FROM containers")?
-                .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?
-                .collect::<Result<_, _>>()?;
-            Ok((pods, containers))
-        })
-        .await?;
-    let mut loaded = Vec::with_capacity(pods.len());
-    for (id, spec, state) in pods {
-        let mut pod = Loaded {
-            spec: decode(&id, &spec)?,
-            state: decode(&id, &state)?,
-            id: decode_id(&id)?,
-            containers: Vec::new(),
-            rebooted: false,
-        };
-        if pod.state.cgroup.parent.is_empty() {
-            // Written before there was a choice.
-            let usual = || Driver::Cgroupfs.default_parent().to_owned();
-            pod.state.cgroup.parent = pod.spec.cgroup_parent.clone().unwrap_or_else(usual);
-        }
-        for (_, (container, spec, state)) in containers.iter().filter(|(pod, _)| *pod == id) {
-            pod.containers.push((decode_id(container)?, decode(container, spec)?, decode(container, state)?));
-        }
-        loaded.push(pod);
-    }
-    Ok(loaded)
-}
-
-/// Why records could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("record of {id}: {reason}")]
-    Content { id: String, reason: String },
-}
-
-fn decode<T: serde::de::DeserializeOwned>(id: &str, text: &str) -> Result<T, LoadError> {
-    serde_json::from_str(text).map_err(|error| LoadError::Content { id: id.to_owned(), reason: error.to_string() })
-}
-
-fn decode_id<T: serde::de::DeserializeOwned>(id: &str) -> Result<T, LoadError> {
-    serde_json::from_value(id.into())
-        .map_err(|error| LoadError::Content { id: id.to_owned(), reason: error.to_string() })
 }

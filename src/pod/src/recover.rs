@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use peapod_shim_protocol::containerd::protobuf::MessageField;
 use rustix::io::Errno;
+use tokio::task::JoinSet;
 
-use crate::container::{self, Fate};
+use crate::container::{self, Expected, Fate};
 use crate::driver::{Pod, ended};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
+use crate::load::Loaded;
 use crate::node::Node;
-use crate::record::{ContainerPhase, Ended, Loaded, PodPhase, PodState};
+use crate::record::{ContainerPhase, Ended, PodPhase, PodState};
 use crate::sandbox::{self, SetUp};
 use crate::shim::{Foreign, Shim, ShimError, settle_old_copy};
 
@@ -66,8 +68,9 @@ pub(crate) fn look(node: &Node, pod: &mut Pod) {
     }
     for (id, container) in &mut pod.containers {
         let Some(made) = container.made_mut() else { continue };
-        if matches!(made.record.phase, ContainerPhase::Running { .. }) {
-            made.seen_exit = container::exit_file_now(&node.bundle(&pod.id, id)).as_ref().map(ended);
+        if let ContainerPhase::Running { started_at, .. } = made.record.phase {
+            let exit = container::exit_file_now(&node.bundle(&pod.id, id));
+            made.seen_exit = exit.as_ref().map(|exit| ended(exit).since(started_at));
         }
     }
 }
@@ -104,34 +107,34 @@ pub(crate) enum Lost {
 
 /// Finds a recorded pod's shim again.
 pub(crate) async fn reconnect(
-    node: &Node,
+    node: &Arc<Node>,
     id: &PodId,
     record: &PodState,
     connection: Option<UnixStream>,
-    containers: Vec<(ContainerId, bool)>,
+    containers: Vec<(ContainerId, Expected)>,
 ) -> Result<Found, Lost> {
     let greeted = tokio::time::timeout(LIMIT, greet(&record.socket, connection)).await.map_err(|_| {
         let reason = format!("its shim does not answer within {} s", LIMIT.as_secs());
         Lost::Gone(Error::Failed { step: "recover the pod".to_owned(), reason })
     })?;
     let (shim, shim_pid, namespaces) = greeted?;
-    let mut fates = Vec::with_capacity(containers.len());
-    for (container, starting) in containers {
-        let fate = match container::fate(node, &shim, id, &container, starting).await {
-            Ok(fate) => fate,
-            Err(error) if starting => {
-                tracing::error!(container = container.short(), %error, "an unfinished start counts as the container's end");
-                Fate::Ended(None)
-            }
-            Err(error) => {
-                tracing::warn!(container = container.short(), %error, "the container counts as running");
-                continue;
-            }
-        };
-        if matches!(fate, Fate::Running { .. }) {
-            container::end_abandoned(&shim, &container, &node.bundle(id, &container)).await;
+    // All at once: one that is slow to tell keeps the pod waiting no longer than its own limit.
+    let mut asked = JoinSet::new();
+    for (container, expected) in containers {
+        let (node, shim, id) = (Arc::clone(node), shim.clone(), id.clone());
+        asked.spawn(async move {
+            let fate = settle(&node, &shim, &id, &container, expected).await?;
+            Some((container, fate))
+        });
+    }
+    let mut fates = Vec::with_capacity(asked.len());
+    while let Some(fate) = asked.join_next().await {
+        match fate {
+            Ok(fate) => fates.extend(fate),
+            // As it would have done in this task.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
         }
-        fates.push((container, fate));
     }
     let set_up = SetUp {
         shim,
@@ -142,6 +145,25 @@ pub(crate) async fn reconnect(
         netns: record.netns.clone(),
     };
     Ok(Found { set_up, fates })
+}
+
+/// What became of one container; none if it counts as it was recorded.
+async fn settle(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId, expected: Expected) -> Option<Fate> {
+    let fate = match (container::fate(node, shim, pod, id, expected).await, expected) {
+        (Ok(fate), _) => fate,
+        (Err(error), Expected::Starting) => {
+            tracing::error!(container = id.short(), %error, "an unfinished start counts as the container's end");
+            Fate::Ended(None)
+        }
+        (Err(error), Expected::Running) => {
+            tracing::warn!(container = id.short(), %error, "the container counts as running");
+            return None;
+        }
+    };
+    if matches!(fate, Fate::Running { .. }) {
+        container::end_abandoned(shim, id, &node.bundle(pod, id)).await;
+    }
+    Some(fate)
 }
 
 async fn greet(

@@ -8,6 +8,7 @@ use peapod_spec::pod::PodMetadata;
 use tokio::task::JoinHandle;
 
 use crate::driver::Handle;
+use crate::error::Error;
 use crate::id::PodId;
 
 /// Names and drivers. Its lock is held for a look-up, never across an await.
@@ -25,12 +26,16 @@ struct Inner {
 
 impl Registry {
     /// The driver of the pod with this name; if there is none, the one that `start` makes.
-    pub(crate) fn reserve<E>(
+    pub(crate) fn reserve(
         &self,
         name: &PodMetadata,
-        start: impl FnOnce() -> Result<(PodId, Handle, JoinHandle<()>), E>,
-    ) -> Result<Handle, E> {
+        start: impl FnOnce() -> Result<(PodId, Handle, JoinHandle<()>), Error>,
+    ) -> Result<Handle, Error> {
         let mut inner = self.lock();
+        if inner.closed {
+            // It would be nobody's.
+            return Err(Error::ShuttingDown);
+        }
         if let Some((_, handle, _)) = inner.names.get(name).and_then(|id| inner.pods.get(id)) {
             return Ok(handle.clone());
         }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 
+use crate::bounds::CONFIG_BYTES;
 use crate::id::{ContainerId, PodId};
+use crate::read;
 
 /// All pods and containers at one moment. Cheap to hold; never changes.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +94,18 @@ pub struct ContainerView {
     pub bundle: PathBuf,
     /// Folder of its writable layer.
     pub upper: PathBuf,
+}
+
+impl ContainerView {
+    /// The configuration that the OCI runtime got; there is one once the container was started.
+    ///
+    /// # Errors
+    /// When there is none, or something else in its place.
+    pub async fn config_json(&self) -> std::io::Result<Vec<u8>> {
+        let file = self.bundle.join("config.json");
+        let read = tokio::task::spawn_blocking(move || read::whole(&file, CONFIG_BYTES)).await;
+        read.unwrap_or_else(|panic| Err(panic.into()))
+    }
 }
 
 /// State of a container.

@@ -68,6 +68,10 @@ impl Exit {
                 .and_then(|(_, value)| value.parse().ok())
                 .ok_or(ParseError { key })
         }
+        // The last line may be cut in the middle of its number.
+        if !text.ends_with('\n') {
+            return Err(ParseError { key: "finished_at" });
+        }
         let signal: u32 = number(text, "signal")?;
         Ok(Self {
             code: number(text, "code")?,
@@ -91,12 +95,9 @@ mod tests {
 
     #[test]
     fn torn_file_is_no_exit() {
-        let text = Exit { code: 0, signal: None, oom: false, started_at: 1, finished_at: 2 }.to_text();
-        for end in 0..text.len() - 1 {
+        let text = Exit { code: 0, signal: None, oom: false, started_at: 1, finished_at: 234 }.to_text();
+        for end in 0..text.len() {
             let cut = &text[..end];
-            if cut.lines().any(|line| line.starts_with("finished_at ") && line.len() > 12) {
-                continue;
-            }
             assert!(Exit::parse(cut).is_err(), "{cut:?}");
         }
     }

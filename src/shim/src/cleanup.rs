@@ -182,7 +182,7 @@ fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::
 /// It dies with its shim; this is for the moment in between.
 fn end_init(bundle: &Path) -> Result<(), String> {
     let file = bundle.join(PID_FILE);
-    let Some(pid) = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) else {
+    let Some(pid) = record::text(&file).and_then(|text| text.trim().parse().ok()) else {
         return Ok(());
     };
     if let Ok(pidfd) = crate::container::process::open(pid) {

@@ -155,11 +155,8 @@ impl Runtime {
             return;
         }
         let dir = self.root.join(id);
-        match std::fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                crate::log::warn("a runtime's state stays", &[("path", &dir.display()), ("error", &error)]);
-            }
-            _ => {}
+        if let Err(error) = peapod_sys::remove_tree(&dir) {
+            crate::log::warn("a runtime's state stays", &[("path", &dir.display()), ("error", &error)]);
         }
     }
 

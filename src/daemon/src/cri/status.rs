@@ -87,6 +87,7 @@ fn pod_code(error: &PodError) -> Code {
         PodError::DiskFull { .. } | PodError::ListFull { .. } | PodError::OutputBusy(_) => Code::ResourceExhausted,
         PodError::ExecTimeout(_) => Code::DeadlineExceeded,
         PodError::Busy { .. } | PodError::Overridden { .. } => Code::Aborted,
+        PodError::Defect { .. } => Code::Internal,
         PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,
         // Shown to users as they are: the kubelet puts codes before the text, but not this one.
         PodError::Runtime(_) | PodError::Failed { .. } => Code::Unknown,

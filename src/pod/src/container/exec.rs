@@ -7,9 +7,11 @@ use peapod_sys::fail_point;
 use tokio::net::unix::pipe;
 
 use super::output::{Budget, Output, OutputSlot};
+use crate::bounds::CONFIG_BYTES;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::node::Node;
+use crate::read;
 use crate::shim::{Shim, ShimError};
 
 /// How long a killed command may take to be gone.
@@ -51,8 +53,11 @@ pub(crate) async fn exec_sync(
     request: &ExecRequest,
 ) -> Result<ExecOutput, Error> {
     node.ahead.of_a_move();
-    let config = tokio::fs::read(bundle.join("config.json")).await;
-    let config = config.map_err(|error| Error::failed("read the container's config.json", &error))?;
+    let file = bundle.join("config.json");
+    let config = tokio::task::spawn_blocking(move || read::whole(&file, CONFIG_BYTES)).await;
+    let config = config
+        .unwrap_or_else(|panic| Err(panic.into()))
+        .map_err(|error| Error::failed("read the container's config.json", &error))?;
     let config: oci_spec::runtime::Spec =
         serde_json::from_slice(&config).map_err(|error| Error::failed("read the container's config.json", &error))?;
     let process = peapod_spec::exec_process(&config, &request.command, false)

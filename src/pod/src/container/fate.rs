@@ -1,12 +1,13 @@
 //! What became of a container while no daemon was there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peapod_shim_protocol::exit::Exit;
 
 use peapod_sys::fail_point;
 
 use super::exit_file;
+use crate::bounds::UNFINISHED_START;
 use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
@@ -17,6 +18,7 @@ use crate::shim::{Shim, ShimError, TaskState};
 const SETTLED: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(10);
+const SIGKILL: u32 = 9;
 
 /// How it stands.
 #[derive(Debug)]
@@ -29,15 +31,23 @@ pub(crate) enum Fate {
     NotStarted,
 }
 
-/// Asks the shim. A container whose start was not over when the daemon died (`starting`) has either a process by now, or its start is
-/// taken back.
+/// What is recorded of a container that may have a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Running,
+    /// Its start was not over when the daemon died.
+    Starting,
+}
+
+/// Asks the shim. A container that was starting has either a process by now, or its start is taken back.
 pub(crate) async fn fate(
     node: &Node,
     shim: &Shim,
     pod: &PodId,
     id: &ContainerId,
-    starting: bool,
+    expected: Expected,
 ) -> Result<Fate, Error> {
+    let (starting, began) = (expected == Expected::Starting, Instant::now());
     let step = || format!("see what became of container {}", id.short());
     let settled = async {
         loop {
@@ -70,6 +80,12 @@ pub(crate) async fn fate(
                 && !matches!(error, ShimError::Refused(_))
             {
                 return Err(error.into_error(step()));
+            }
+            if starting && began.elapsed() > UNFINISHED_START {
+                // Its runtime hangs. The shim ends that, and answers this call at the next look.
+                if let Err(error) = shim.stop(id.as_str(), SIGKILL, 0).await {
+                    tracing::debug!(container = id.short(), %error, "an unfinished start can't be ended");
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -5,6 +5,7 @@ mod devices;
 mod exec;
 mod fate;
 mod host_folder;
+mod interrupt;
 mod limits;
 mod mounts;
 mod output;
@@ -18,10 +19,10 @@ mod update;
 pub(crate) use create::{Prepared, create};
 pub use exec::{ExecOutput, ExecRequest};
 pub(crate) use exec::{end_abandoned, exec_sync};
-pub(crate) use fate::{Fate, fate};
+pub(crate) use fate::{Expected, Fate, fate};
 pub use output::OutputSlot;
 pub(crate) use output::OutputSlots;
-pub(crate) use remove::remove;
+pub(crate) use remove::{end, remove};
 pub(crate) use seccomp::Programs;
 pub(crate) use start::{StartInput, Started, start};
 pub(crate) use update::{Update, update};
@@ -30,6 +31,10 @@ use peapod_shim_protocol::exit::Exit;
 
 use crate::bounds::LOOK_UP;
 use crate::error::Error;
+use crate::read;
+
+/// An exit file has five short lines.
+const EXIT_FILE: u64 = 4096;
 
 /// Does what blocks, for file systems of the node. Waits no longer than a living one needs.
 async fn look_up<T: Send + 'static>(
@@ -50,11 +55,12 @@ async fn look_up<T: Send + 'static>(
 
 /// How a container ended, as its shim wrote it down; `None` if it did not, or not entirely.
 pub(crate) async fn exit_file(bundle: &std::path::Path) -> Option<Exit> {
-    let text = tokio::fs::read_to_string(bundle.join(Exit::FILE)).await.ok()?;
-    Exit::parse(&text).ok()
+    let bundle = bundle.to_path_buf();
+    tokio::task::spawn_blocking(move || exit_file_now(&bundle)).await.ok()?
 }
 
 /// The same without a wait, for the moment before anybody is served: the run root is a tmpfs.
 pub(crate) fn exit_file_now(bundle: &std::path::Path) -> Option<Exit> {
-    Exit::parse(&std::fs::read_to_string(bundle.join(Exit::FILE)).ok()?).ok()
+    let bytes = read::whole(&bundle.join(Exit::FILE), EXIT_FILE).ok()?;
+    Exit::parse(std::str::from_utf8(&bytes).ok()?).ok()
 }

@@ -1,12 +1,34 @@
 //! RemoveContainer: what is left of a container that has no process.
 
+use std::time::{Duration, Instant};
+
 use peapod_sys::fail_point;
 
 use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
-use crate::shim::Shim;
+use crate::shim::{Shim, ShimError};
+
+/// How long a container that is killed may take to be gone.
+const KILLED: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Kills a container, whatever it is doing, and removes it.
+pub(crate) async fn end(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId) -> Result<(), Error> {
+    let failed = |error: ShimError| error.into_error("end the container");
+    let began = Instant::now();
+    shim.stop(id.as_str(), 9, 0).await.map_err(failed)?;
+    loop {
+        match shim.delete(id.as_str(), "").await {
+            Ok(()) => break,
+            // It is on its way out.
+            Err(ShimError::Refused(_)) if began.elapsed() < KILLED => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    remove(node, None, pod, id).await
+}
 
 /// Removes everything but the log. Tries all of it, reports the first error; already gone is success.
 pub(crate) async fn remove(node: &Node, shim: Option<Shim>, pod: &PodId, id: &ContainerId) -> Result<(), Error> {
@@ -19,6 +41,13 @@ pub(crate) async fn remove(node: &Node, shim: Option<Shim>, pod: &PodId, id: &Co
     for folder in [node.bundle(pod, id), node.writable(id)] {
         outcome = outcome.and(dir::remove(folder).await);
         fail_point("container-folder-gone");
+    }
+    // Its own `delete` has done so, unless the shim could not know which runtime it was.
+    for runtime in node.config.runtimes.values() {
+        let state = runtime.root.join(id.as_str());
+        if state.exists() {
+            outcome = outcome.and(dir::remove(state).await);
+        }
     }
     let released = node.images.release(id.as_str()).await;
     fail_point("container-released");

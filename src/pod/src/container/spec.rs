@@ -1,5 +1,6 @@
 //! A container's config.json: the look-ups that the pure function in peapod-spec needs.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use peapod_cgroup::Driver;
@@ -151,6 +152,10 @@ pub(super) fn namespaces(spec: &ContainerSpec, pod: &Namespaces, target: Option<
 fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
     match rootfs.read_file(path, USER_FILE_BYTES) {
         Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+        // Every OCI runtime reads it too, and would wait for a writer.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) => {
+            Err(Error::Invalid { field: "image".to_owned(), reason: format!("its {path} can't be used: {error}") })
+        }
         Err(error) => Err(Error::failed(format!("read {path} of the image"), &error)),
     }
 }

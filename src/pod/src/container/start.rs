@@ -12,7 +12,9 @@ use peapod_spec::ImageDefaults;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{PidMode, PodSpec};
 use peapod_sys::fail_point;
+use tokio::sync::watch;
 
+use super::interrupt::Overridable;
 use super::seccomp::Filter;
 use super::spec::Looked;
 use super::{look_up, mounts, spec};
@@ -23,7 +25,7 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::ContainerState;
 use crate::sandbox;
-use crate::shim::{NewTask, Shim};
+use crate::shim::{NewTask, Shim, ShimError};
 use crate::stage::timed;
 
 /// What a start needs.
@@ -38,6 +40,8 @@ pub(crate) struct StartInput<'a> {
     pub(crate) namespaces: Namespaces,
     /// The process whose PID namespace is shared, for `PidMode::Target`.
     pub(crate) target: Option<u32>,
+    /// The deadline of a stop, which overrides the start.
+    pub(crate) stop: watch::Receiver<Option<i64>>,
 }
 
 /// A container that runs.
@@ -52,13 +56,15 @@ pub(crate) struct Started {
 
 /// Starts a container; after an error nothing of it runs or is mounted.
 pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
-    let StartInput { pod_id, pod, driver, id, spec: container, record, mut namespaces, target } = input;
+    let StartInput { pod_id, pod, driver, id, spec: container, record, mut namespaces, target, stop } = input;
+    let signal = u32::try_from(record.stop_signal).unwrap_or(15);
+    let mut overridable = Overridable { shim, id, signal, stop };
     let runtime = node.runtime(&pod.runtime_handler)?;
     node.ahead.of_a_move();
     let mut made_init = None;
     if container.security.pid == PidMode::Pod && namespaces.pid.is_empty() {
-        namespaces =
-            shim.ensure_init(sandbox::init_user(pod)).await.map_err(|error| error.into_error("start pod init"))?;
+        let init = overridable.or_give_up(shim.ensure_init(sandbox::init_user(pod))).await?;
+        namespaces = init.map_err(|error| error.into_error("start pod init"))?;
         made_init = Some(namespaces.clone());
     }
     let (image, rootfs) = image(node, id, &record).await?;
@@ -103,22 +109,27 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let (notes, filter) = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
     node.say_once(notes);
     fail_point("start-laid-out");
-    let at = clock::now();
-    let created = timed("start: shim's create", shim.create(task)).await;
-    let created = created.map_err(|error| error.into_error("create the container"))?;
+    overridable.check()?;
+    let created = timed("start: shim's create", overridable.or_have_it_ended(shim.create(task))).await;
+    let created = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
     fail_point("start-created");
     if let Filter::Unknown(key) = filter {
         let (node, compiler, id) = (Arc::clone(node), runtime.clone(), id.clone());
         // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a compilation.
         let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &compiler, &id)).await;
     }
-    match timed("start: shim's start", shim.start(id.as_str(), "")).await {
+    let at = clock::now();
+    let begun = match overridable.check() {
+        Ok(()) => timed("start: shim's start", overridable.or_have_it_ended(shim.start(id.as_str(), ""))).await,
+        Err(overridden) => Err(ShimError::Refused(overridden.to_string())),
+    };
+    match begun {
         Ok(pid) => {
             fail_point("start-started");
             Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init })
         }
         Err(error) => {
-            let failure = error.into_error("start the container");
+            let failure = overridable.error_or(error.into_error("start the container"));
             if let Err(error) = shim.delete(id.as_str(), "").await {
                 tracing::warn!(%error, "a container that could not be started is not cleaned up; its removal tries again");
             }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use peapod_spec::container::Resources;
 use peapod_sys::fail_point;
 
 use super::answer;
 use super::state::{Life, Made};
-use super::{Done, Driver, Waiter};
+use super::{Done, Driver};
 use crate::clock;
 use crate::container::{Prepared, Started};
 use crate::error::Error;
@@ -25,13 +24,14 @@ impl Driver {
             Done::Created(id, outcome) => self.created(&id, *outcome),
             Done::Started(id, outcome) => self.started(&id, outcome),
             Done::StopSent(id, outcome) => self.stop_sent(&id, outcome),
-            Done::Updated { id, merged, outcome, answer } => self.updated(&id, *merged, outcome, answer),
+            Done::Updated { id, merged, outcome } => self.updated(&id, *merged, outcome),
             Done::Cleaned(id, outcome) => self.cleaned(&id, &outcome),
             Done::Removed(id, outcome) => self.removed(&id, outcome),
             Done::Killed(outcome) => self.killed(outcome),
             Done::Released(outcome) => self.released(outcome),
             Done::FilesGone(outcome) => self.files_gone(outcome),
             Done::Events(outcome) => self.events(outcome),
+            Done::WatchAgain => self.begin_watch(),
             Done::CleanedUp(outcome) => self.cleaned_up(outcome),
             Done::Committed(outcome) => self.committed(&outcome),
             Done::Retry => self.retry_commit(),
@@ -77,7 +77,7 @@ impl Driver {
     }
 
     fn created(&mut self, id: &ContainerId, outcome: Result<Prepared, Error>) {
-        let Some(entry) = self.pod.containers.get_mut(id) else { return };
+        let Some(entry) = self.pod.containers.get_mut(id) else { return self.abandoned(id, outcome.is_ok()) };
         match outcome {
             Ok(prepared) => {
                 entry.life = Life::Made(Box::new(Made { record: prepared.record, early_exit: None, seen_exit: None }));
@@ -112,7 +112,7 @@ impl Driver {
 
     fn started(&mut self, id: &ContainerId, outcome: Result<Started, Error>) {
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
-        entry.starting = false;
+        entry.starting = None;
         let Life::Made(made) = &mut entry.life else { return };
         let result = match outcome {
             Ok(started) => {
@@ -120,7 +120,7 @@ impl Driver {
                     self.pod.namespaces = namespaces;
                 }
                 made.record.phase = match made.early_exit.take() {
-                    Some(end) => ContainerPhase::Exited(end),
+                    Some(end) => ContainerPhase::Exited(end.since(started.at)),
                     None => ContainerPhase::Running { pid: started.pid, started_at: started.at },
                 };
                 Ok(())
@@ -172,17 +172,8 @@ impl Driver {
             }
             answer::all(&mut entry.stop_waiters, &result);
             answer::all(&mut entry.removing.take().unwrap_or_default(), &result);
-        }
-    }
-
-    fn updated(&mut self, id: &ContainerId, merged: Resources, outcome: Result<(), Error>, waiter: Waiter<()>) {
-        if outcome.is_ok() {
-            if let Some(entry) = self.pod.containers.get_mut(id) {
-                Arc::make_mut(&mut entry.spec).resources = merged;
-            }
             self.container_changed(id);
         }
-        self.then(move |_, committed| answer::one(waiter, outcome.and_then(|()| committed.clone())));
     }
 
     fn cleaned(&mut self, id: &ContainerId, outcome: &Result<(), ShimError>) {
@@ -198,7 +189,13 @@ impl Driver {
         self.container_changed(id);
         fail_point("exit-cleaned");
         self.continue_container_removal(id);
-        self.continue_stop();
+        match outcome {
+            // The pod's stop can't be through without it.
+            Err(error) if self.is_draining() && self.pod.shim.is_some() => {
+                self.stop_failed(&error.clone().into_error("clean up an ended container"));
+            }
+            _ => self.continue_stop(),
+        }
     }
 
     fn removed(&mut self, id: &ContainerId, outcome: Result<(), Error>) {
@@ -209,9 +206,13 @@ impl Driver {
             tracing::warn!(container = id.short(), %error, "container could not be removed");
             let result = Err(error);
             answer::all(&mut waiters, &result);
+            if let (true, Err(error)) = (self.is_draining(), &result) {
+                return self.stop_failed(error);
+            }
             answer::all(&mut self.pod.removing.take().unwrap_or_default(), &result);
             return;
         }
+        self.refuse_updates(id, &Error::no_container(id.as_str()));
         self.pod.containers.remove(id);
         self.container_gone(id);
         self.then(move |driver, committed| {

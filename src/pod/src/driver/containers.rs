@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use peapod_spec::container::{ContainerSpec, Resources};
+use peapod_spec::container::ContainerSpec;
 use peapod_spec::excerpt;
 use peapod_sys::fail_point;
+use tokio::sync::watch;
 
 use super::answer::{self, Delivery, Stage};
 use super::state::{Container, Life, Pod};
@@ -15,7 +16,7 @@ use crate::disk;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::listed::{self, Share};
-use crate::record::{ContainerPhase, PodPhase};
+use crate::record::{ContainerPhase, Ended, PodPhase};
 
 /// Nothing of it is being done, and no process of it lives.
 pub(super) fn is_quiet(container: &Container) -> bool {
@@ -26,6 +27,17 @@ pub(super) fn is_quiet(container: &Container) -> bool {
             ContainerPhase::Exited(_) => !container.cleaning && !made.record.held,
             ContainerPhase::Starting | ContainerPhase::Running { .. } => false,
         },
+    }
+}
+
+/// The end of a container that was stopped before it was started.
+fn never_started() -> Ended {
+    Ended {
+        started_at: 0,
+        finished_at: clock::now(),
+        code: 137,
+        reason: "Error".to_owned(),
+        message: "stopped before it was started".to_owned(),
     }
 }
 
@@ -48,7 +60,7 @@ impl Pod {
     }
 }
 
-fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
+pub(super) fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
     Error::Precondition { what: "container", id: id.to_string(), state: describe(phase), need }
 }
 
@@ -149,9 +161,12 @@ impl Driver {
         self.then(move |driver, committed| match committed {
             Ok(()) => {
                 fail_point("start-recorded");
-                if let Some(entry) = driver.pod.containers.get_mut(&id) {
-                    entry.starting = true;
-                }
+                // A stop may have come meanwhile.
+                let pods = driver.pod.stopping.as_ref().map(|_| clock::boottime());
+                let Some(entry) = driver.pod.containers.get_mut(&id) else { return };
+                let deadline = pods.or_else(|| entry.made()?.record.stop_deadline);
+                let (starting, stop) = watch::channel(deadline);
+                entry.starting = Some(starting);
                 driver.tasks.spawn(async move {
                     let input = container::StartInput {
                         pod_id: &pod_id,
@@ -162,6 +177,7 @@ impl Driver {
                         record,
                         namespaces,
                         target,
+                        stop,
                     };
                     let outcome = node.turns.take(container::start(&node, &shim, input)).await;
                     Done::Started(id, outcome)
@@ -201,11 +217,18 @@ impl Driver {
         };
         let Life::Made(made) = &mut entry.life else { return };
         let running = match made.record.phase {
+            // It will not start any more.
+            ContainerPhase::Created if entry.removing.is_none() && !entry.cleaning => {
+                made.record.phase = ContainerPhase::Exited(never_started());
+                let id = id.clone();
+                self.container_changed(&id);
+                return self.then(|_, _| answer::all(&mut waiter.into_iter().collect(), &Ok(())));
+            }
             ContainerPhase::Created | ContainerPhase::Exited(_) => {
                 // Its end may be on its way to the disk: whoever is told can look at it.
                 return self.then(|_, _| answer::all(&mut waiter.into_iter().collect(), &Ok(())));
             }
-            // Its stop goes out as soon as it is started.
+            // The start is ended, or its stop goes out as soon as it is through.
             ContainerPhase::Starting => false,
             ContainerPhase::Running { .. } => true,
         };
@@ -222,6 +245,9 @@ impl Driver {
             return;
         }
         made.record.stop_deadline = Some(deadline);
+        if let Some(starting) = &entry.starting {
+            starting.send_replace(Some(deadline));
+        }
         let signal = u32::try_from(made.record.stop_signal).unwrap_or(15);
         let id = id.clone();
         self.container_changed(&id);
@@ -275,36 +301,6 @@ impl Driver {
             }
             None => {}
         }
-    }
-
-    pub(super) fn update_requested(&mut self, id: &ContainerId, change: &Resources, answer: Waiter<()>) {
-        let (node, shim) = (Arc::clone(&self.node), self.pod.shim.clone());
-        let Some((entry, made)) = self.pod.containers.get(id).and_then(|entry| Some((entry, entry.made()?))) else {
-            return answer::one(answer, Err(Error::no_container(id.as_str())));
-        };
-        let before = entry.spec.resources.clone();
-        let merged = peapod_spec::update_resources(&before, change);
-        let shim = match (&made.record.phase, shim) {
-            (ContainerPhase::Created, _) => None,
-            (ContainerPhase::Running { .. }, Some(shim)) => Some(shim),
-            (phase, _) => {
-                let need = "limits can only be changed while it is created or running";
-                return answer::one(answer, Err(precondition(id, phase, need)));
-            }
-        };
-        let by_systemd = self.pod.record.cgroup.driver == peapod_cgroup::Driver::Systemd;
-        let (id, group, pod) = (id.clone(), made.record.cgroup.clone(), Arc::clone(&self.pod.spec));
-        self.tasks.spawn(async move {
-            let outcome = match shim {
-                Some(shim) => {
-                    let (handler, before, after) = (pod.runtime_handler.as_str(), &before, &merged);
-                    let update = container::Update { id: &id, group: &group, handler, by_systemd, before, after };
-                    container::update(&node, &shim, update).await
-                }
-                None => Ok(()),
-            };
-            Done::Updated { id, merged: Box::new(merged), outcome, answer }
-        });
     }
 
     /// The process whose PID namespace a container asked to share, if it did.

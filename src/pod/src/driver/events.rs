@@ -1,6 +1,7 @@
 //! What happens in the pod by itself: exits, the end of pod init, the end of the shim.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::{Event, event};
@@ -15,6 +16,9 @@ use crate::id::ContainerId;
 use crate::record::{ContainerPhase, Ended, PodPhase};
 use crate::sandbox;
 use crate::shim::ShimError;
+
+/// Pause before a shim that told no events, but is there, is asked for them again.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the field calls the ways of ending.
 pub(crate) fn ended(exit: &Exit) -> Ended {
@@ -59,9 +63,15 @@ impl Driver {
         let events = match outcome {
             Ok(events) => events,
             Err(ShimError::Gone(reason)) => return self.shim_gone(&reason),
+            // It answers with no event when there is none.
+            Err(error @ ShimError::Timeout { .. }) => return self.shim_gone(&error.to_string()),
             Err(error) => {
-                tracing::warn!(%error, "the pod's shim tells no events; asked again");
-                return self.begin_watch();
+                tracing::warn!(%error, "the pod's shim tells no events; it is asked again in a moment");
+                self.tasks.spawn(async {
+                    tokio::time::sleep(WATCH_AGAIN).await;
+                    Done::WatchAgain
+                });
+                return;
             }
         };
         for event in events {
@@ -116,8 +126,12 @@ impl Driver {
         let Life::Made(made) = &mut entry.life else { return };
         match made.record.phase {
             // The end of its start, which is on the way, comes first.
-            ContainerPhase::Starting if entry.starting => made.early_exit = Some(end),
+            ContainerPhase::Starting if entry.starting.is_some() => made.early_exit = Some(end),
             ContainerPhase::Starting | ContainerPhase::Running { .. } => {
+                let end = match made.record.phase {
+                    ContainerPhase::Running { started_at, .. } => end.since(started_at),
+                    _ => end,
+                };
                 tracing::info!(container = id.short(), code = end.code, reason = end.reason, "container ended");
                 made.record.phase = ContainerPhase::Exited(end);
                 entry.cleaning = true;

@@ -14,10 +14,12 @@ mod completions;
 mod containers;
 mod events;
 mod flush;
+mod life;
 mod recovery;
 mod requests;
 mod state;
 mod stopping;
+mod updates;
 mod view;
 
 use std::sync::Arc;
@@ -86,7 +88,6 @@ pub(crate) enum Done {
         id: ContainerId,
         merged: Box<Resources>,
         outcome: Result<(), Error>,
-        answer: Waiter<()>,
     },
     /// The shim gave up what it held of an ended container.
     Cleaned(ContainerId, Result<(), ShimError>),
@@ -99,6 +100,8 @@ pub(crate) enum Done {
     /// What a dead shim left is gone; each container's exit file, if it has one.
     CleanedUp(Result<Vec<(ContainerId, Option<Exit>)>, Error>),
     Events(Result<Vec<Event>, ShimError>),
+    /// Time to ask for events again.
+    WatchAgain,
     Committed(Result<(), Error>),
     /// Time to try a failed commit again.
     Retry,
@@ -109,6 +112,7 @@ pub(crate) enum Done {
 /// A driver as others hold it.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
+    id: PodId,
     inbox: mpsc::Sender<Request>,
     /// The connection for calls that change no state: exec and log reopen.
     shim: Arc<ArcSwapOption<Shim>>,
@@ -121,6 +125,10 @@ impl Handle {
     /// Hands a request over.
     pub(crate) async fn send(&self, request: Request) -> Result<(), Closed> {
         self.inbox.send(request).await.map_err(|_| Closed)
+    }
+
+    pub(crate) fn id(&self) -> &PodId {
+        &self.id
     }
 
     pub(crate) fn shim(&self) -> Option<Arc<Shim>> {
@@ -156,13 +164,16 @@ pub(crate) struct Driver {
 }
 
 /// How a driver begins.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Beginning {
     /// The pod has to be made.
     New,
     /// It was made by an earlier daemon.
     Recorded,
 }
+
+/// A child task panicked: what it was to do is lost, and with it what waits for it.
+struct StepPanicked;
 
 impl Driver {
     /// Starts a driver; the task ends when the pod is gone or the daemon closes.
@@ -171,22 +182,14 @@ impl Driver {
         let shim = Arc::new(ArcSwapOption::empty());
         let (stage, stages) = watch::channel("waiting to begin");
         let (recovered, told) = watch::channel(matches!(beginning, Beginning::New));
-        let handle = Handle { inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
+        let id = pod.id.clone();
+        let handle = Handle { id, inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
         let span = tracing::info_span!(parent: None, "pod", pod = pod.id.short());
-        let driver = Self {
-            node,
-            pod,
-            tasks: JoinSet::new(),
-            outbox: flush::Outbox::default(),
-            shim,
-            stage,
-            recovered,
-            ended: false,
-        };
-        (handle, tokio::spawn(driver.run(inbox, beginning).instrument(span)))
+        let life = life::Life { node, inbox, shim, stage, recovered };
+        (handle, tokio::spawn(life.live(pod, beginning).instrument(span)))
     }
 
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, beginning: Beginning) {
+    async fn run(mut self, inbox: &mut mpsc::Receiver<Request>, beginning: Beginning) -> Result<(), StepPanicked> {
         match beginning {
             Beginning::New => self.begin_setup(),
             Beginning::Recorded => self.begin_recovery(),
@@ -198,7 +201,7 @@ impl Driver {
                 biased;
                 Some(done) = self.tasks.join_next() => match done {
                     Ok(done) => self.complete(done),
-                    Err(error) => tracing::error!(%error, "a step of this pod panicked"),
+                    Err(_) => return Err(StepPanicked),
                 },
                 request = inbox.recv() => match request {
                     Some(request) => self.request(request),
@@ -207,7 +210,16 @@ impl Driver {
             }
             self.flush();
         }
+        // What is still being made for a pod that is gone gives back what it took.
+        while self.pod.abandoned > 0
+            && let Some(done) = self.tasks.join_next().await
+        {
+            if let Ok(Done::Created(id, outcome)) = done {
+                self.abandoned(&id, outcome.is_ok());
+            }
+        }
         // A request that arrives from now on meets a closed inbox. Children that are left are cut off where they are,
         // as a crash would: the records say what to take up again.
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::events::{ended, unknown_end};
 use super::{Done, Driver};
 use crate::clock;
-use crate::container::Fate;
+use crate::container::{self, Expected, Fate};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::{ContainerPhase, PodPhase};
@@ -23,8 +23,8 @@ impl Driver {
             PodPhase::Ready | PodPhase::Broken if self.pod.rebooted => self.begin_after_reboot(),
             PodPhase::Ready | PodPhase::Broken => {
                 let alive = self.pod.containers.iter().filter_map(|(id, entry)| match entry.phase()? {
-                    ContainerPhase::Running { .. } => Some((id.clone(), false)),
-                    ContainerPhase::Starting => Some((id.clone(), true)),
+                    ContainerPhase::Running { .. } => Some((id.clone(), Expected::Running)),
+                    ContainerPhase::Starting => Some((id.clone(), Expected::Starting)),
                     ContainerPhase::Created | ContainerPhase::Exited(_) => None,
                 });
                 let alive = alive.collect();
@@ -65,6 +65,7 @@ impl Driver {
                 self.take_over(found.set_up);
                 tracing::info!("pod recovered");
                 self.clean_ended();
+                self.end_strays();
                 for (id, fate) in found.fates {
                     self.settle(&id, &fate);
                 }
@@ -110,14 +111,15 @@ impl Driver {
     }
 
     /// What containers that ended before still hold.
-    fn clean_ended(&mut self) {
+    pub(super) fn clean_ended(&mut self) {
         let ended: Vec<_> = self
             .pod
             .containers
             .iter_mut()
             .filter_map(|(id, entry)| {
                 let made = entry.made()?;
-                let held = made.record.held && matches!(made.record.phase, ContainerPhase::Exited(_));
+                let held =
+                    !entry.cleaning && made.record.held && matches!(made.record.phase, ContainerPhase::Exited(_));
                 held.then(|| {
                     entry.cleaning = true;
                     id.clone()
@@ -126,6 +128,24 @@ impl Driver {
             .collect();
         for id in ended {
             self.container_ended(&id);
+        }
+    }
+
+    /// Ends and removes containers whose records can't be read: nobody can ask for it.
+    fn end_strays(&mut self) {
+        let Some(shim) = self.pod.shim.clone() else { return };
+        for id in std::mem::take(&mut self.pod.strays) {
+            let (node, pod, shim) = (Arc::clone(&self.node), self.pod.id.clone(), shim.clone());
+            self.tasks.spawn(async move {
+                match container::end(&node, &shim, &pod, &id).await {
+                    Ok(()) => tracing::info!(container = id.short(), "ended a container whose record can't be read"),
+                    Err(error) => tracing::warn!(
+                        container = id.short(), %error,
+                        "a container whose record can't be read is not ended; the pod's stop does it"
+                    ),
+                }
+                Done::Nothing
+            });
         }
     }
 

@@ -9,17 +9,48 @@ use peapod_sys::fail_point;
 use super::answer::{self, Stage};
 use super::state::{StopStage, Stopping};
 use super::{Done, Driver, Request, Waiter};
+use crate::bounds::EARLY_REQUESTS;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::record::PodPhase;
 use crate::sandbox;
 
+impl Request {
+    /// Whether nobody waits for the answer any more.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Run { answer, .. } => answer.is_closed(),
+            Self::Create { answer, .. } => answer.is_closed(),
+            Self::StopPod { answer }
+            | Self::RemovePod { answer }
+            | Self::Start { answer, .. }
+            | Self::Stop { answer, .. }
+            | Self::Remove { answer, .. }
+            | Self::Update { answer, .. } => answer.is_closed(),
+            Self::Close => false,
+        }
+    }
+
+    fn refuse(self, error: &Error) {
+        match self {
+            Self::Run { answer, .. } => answer::one(answer, Err(error.clone())),
+            Self::Create { answer, .. } => answer::one(answer, Err(error.clone())),
+            Self::StopPod { answer }
+            | Self::RemovePod { answer }
+            | Self::Start { answer, .. }
+            | Self::Stop { answer, .. }
+            | Self::Remove { answer, .. }
+            | Self::Update { answer, .. } => answer::one(answer, Err(error.clone())),
+            Self::Close => {}
+        }
+    }
+}
+
 impl Driver {
     pub(super) fn request(&mut self, request: Request) {
         if self.pod.recovering && !matches!(request, Request::Close) {
             // An operation on a pod waits for that pod alone.
-            self.pod.early.push(request);
-            return;
+            return self.keep_for_later(request);
         }
         self.note_arrivals(&request);
         match request {
@@ -30,9 +61,19 @@ impl Driver {
             Request::Start { id, answer } => self.start_requested(&id, answer),
             Request::Stop { id, deadline, answer } => self.stop_container_requested(&id, deadline, Some(answer)),
             Request::Remove { id, answer } => self.remove_container_requested(&id, Some(answer)),
-            Request::Update { id, change, answer } => self.update_requested(&id, &change, answer),
+            Request::Update { id, change, answer } => self.update_requested(&id, change, answer),
             Request::Close => self.ended = true,
         }
+    }
+
+    /// Until the pod is recovered. Clients that left meanwhile ask again if they still want it.
+    fn keep_for_later(&mut self, request: Request) {
+        self.pod.early.retain(|request| !request.is_given_up());
+        if self.pod.early.len() < EARLY_REQUESTS {
+            return self.pod.early.push(request);
+        }
+        let reason = format!("{EARLY_REQUESTS} requests wait for it already: try again in a moment");
+        request.refuse(&Error::Failed { step: "recover the pod".to_owned(), reason });
     }
 
     /// Notes whose results a request shows to have arrived.

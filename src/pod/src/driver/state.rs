@@ -1,18 +1,20 @@
 //! What a driver knows about its pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use peapod_shim_protocol::extension::Namespaces;
-use peapod_spec::container::ContainerSpec;
+use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
+use tokio::sync::watch;
 
 use super::Waiter;
 use super::answer::{Delivery, Stage};
 use crate::id::{ContainerId, PodId};
 use crate::listed::{self, Listed, Share};
-use crate::record::{self, Loaded, PodPhase};
+use crate::load::Loaded;
+use crate::record::{self, PodPhase};
 use crate::shim::{Foreign, Shim};
 
 /// A pod.
@@ -39,10 +41,14 @@ pub(crate) struct Pod {
     pub(crate) foreign: Option<Foreign>,
     /// The node was restarted since the record was written.
     pub(crate) rebooted: bool,
+    /// Containers whose records can't be read.
+    pub(crate) strays: Vec<ContainerId>,
     /// A child task cleans up after a dead shim.
     pub(crate) cleaning_up: bool,
     /// What it takes in lists.
     _listed: Share,
+    /// Containers whose making goes on, although the pod was stopped and they are forgotten.
+    pub(crate) abandoned: usize,
 }
 
 /// How far a pod's stop is.
@@ -74,8 +80,10 @@ pub(crate) struct Container {
     pub(crate) stop_waiters: Vec<Waiter<()>>,
     /// Set once it is to be removed.
     pub(crate) removing: Option<Vec<Waiter<()>>>,
-    /// A child task starts it.
-    pub(crate) starting: bool,
+    /// A child task starts it; this tells it the deadline of a stop, which ends it.
+    pub(crate) starting: Option<watch::Sender<Option<i64>>>,
+    /// Changes of its limits: the first is being carried out.
+    pub(crate) updates: VecDeque<(Box<Resources>, Waiter<()>)>,
     /// A child task gives back what it holds, or removes it.
     pub(crate) cleaning: bool,
     /// What it takes in lists.
@@ -110,7 +118,8 @@ impl Container {
             start: Delivery::new(),
             stop_waiters: Vec::new(),
             removing: None,
-            starting: false,
+            starting: None,
+            updates: VecDeque::new(),
             cleaning: false,
             _listed: listed,
         }
@@ -170,6 +179,8 @@ impl Pod {
             rebooted: false,
             cleaning_up: false,
             _listed: listed,
+            strays: Vec::new(),
+            abandoned: 0,
         }
     }
 
@@ -180,10 +191,10 @@ impl Pod {
             containers.map(|(id, spec, state)| (id, Container::recorded(spec, state, listed))).collect();
         // Whoever made containers in it knew it. Without any, it may never have been told.
         let run = Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn });
-        let (recovering, rebooted) = (true, loaded.rebooted);
+        let (recovering, rebooted, strays) = (true, loaded.rebooted, loaded.strays);
         let share = listed.recorded(listed::of_pod(&loaded.spec));
         let made = Self::new(loaded.id, Arc::new(loaded.spec), loaded.state, share);
-        Self { containers, run, recovering, rebooted, ..made }
+        Self { containers, run, recovering, rebooted, strays, ..made }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use peapod_sys::fail_point;
 
 use super::answer;
-use super::state::StopStage;
+use super::state::{Container, Life, StopStage};
 use super::{Done, Driver};
+use crate::clock;
 use crate::error::Error;
+use crate::id::ContainerId;
 use crate::record::PodPhase;
 use crate::sandbox;
 use crate::shim::ShimError;
@@ -16,11 +18,17 @@ use crate::stage::timed;
 impl Driver {
     /// First stage: the shim kills all containers and pod init at once.
     pub(super) fn begin_kill(&mut self) {
+        for entry in self.pod.containers.values_mut() {
+            if let Some(starting) = &entry.starting {
+                starting.send_replace(Some(clock::boottime()));
+            }
+        }
         match self.pod.shim.clone() {
             Some(shim) => {
                 let id = self.pod.id.clone();
-                self.tasks
-                    .spawn(async move { Done::Killed(timed("stop: kill", shim.stop_sandbox(id.as_str())).await) });
+                self.tasks.spawn(async move {
+                    Done::Killed(timed("stop: kill", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await)
+                });
             }
             None => {
                 // Unless it is being done already, or nothing was left.
@@ -47,13 +55,47 @@ impl Driver {
         if let Some(stopping) = &mut self.pod.stopping {
             stopping.stage = StopStage::Draining;
         }
+        self.abandon_creates();
+        // What an earlier try could not give back is asked for again.
+        self.clean_ended();
         self.continue_stop();
+    }
+
+    /// Containers that are still being made are no part of the pod any more: whatever their making waits for, it holds up no stop.
+    fn abandon_creates(&mut self) {
+        let making = |entry: &Container| matches!(entry.life, Life::Making);
+        let ids: Vec<_> =
+            self.pod.containers.iter().filter(|(_, entry)| making(entry)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            if let Some(mut entry) = self.pod.containers.remove(&id) {
+                let (what, id) = ("pod sandbox", self.pod.id.to_string());
+                entry.create.deliver(&Err(Error::Overridden { what, id }));
+                self.pod.abandoned += 1;
+            }
+        }
+    }
+
+    /// The making of a forgotten container is over. What it took of the image is given back.
+    pub(super) fn abandoned(&mut self, id: &ContainerId, made: bool) {
+        self.pod.abandoned = self.pod.abandoned.saturating_sub(1);
+        if made {
+            let (node, id) = (Arc::clone(&self.node), id.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = node.images.release(id.as_str()).await {
+                    tracing::warn!(%error, "the layers of a container that was never made stay until the next start");
+                }
+                Done::Nothing
+            });
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.pod.stopping.as_ref().is_some_and(|stopping| stopping.stage == StopStage::Draining)
     }
 
     /// Goes on with the stop when nothing of a container is in the air any more.
     pub(super) fn continue_stop(&mut self) {
-        let draining = self.pod.stopping.as_ref().is_some_and(|stopping| stopping.stage == StopStage::Draining);
-        if !draining || !self.pod.containers.values().all(super::containers::is_quiet) {
+        if !self.is_draining() || !self.pod.containers.values().all(super::containers::is_quiet) {
             return;
         }
         if let Some(stopping) = &mut self.pod.stopping {

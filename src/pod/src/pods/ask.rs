@@ -18,19 +18,9 @@ impl Pods {
     ) -> Result<T, Error> {
         let (answer, result) = oneshot::channel();
         match handle.send(request(answer)).await {
-            Ok(()) => self.wait(what, handle, result, gone).await,
-            Err(Closed) => Err(self.gone(gone)),
+            Ok(()) => self.wait_for(what, handle, result, self.node.patience().operation, gone).await,
+            Err(Closed) => Err(self.unanswered(what, handle, gone)),
         }
-    }
-
-    pub(super) async fn wait<T>(
-        &self,
-        what: &'static str,
-        handle: &Handle,
-        result: oneshot::Receiver<Result<T, Error>>,
-        gone: impl FnOnce() -> Error,
-    ) -> Result<T, Error> {
-        self.wait_for(what, handle, result, self.node.patience().operation, gone).await
     }
 
     /// Waits for a driver's answer. The operation goes on when the wait is over or dropped.
@@ -42,20 +32,32 @@ impl Pods {
         limit: Duration,
         gone: impl FnOnce() -> Error,
     ) -> Result<T, Error> {
-        answer_within(what, handle, result, limit).await.unwrap_or_else(|| Err(self.gone(gone)))
+        let answer = answer_within(what, handle, result, limit).await;
+        answer.unwrap_or_else(|| Err(self.unanswered(what, handle, gone)))
     }
 
-    /// The same; `None` when the driver ends without an answer.
+    /// The same; `None` when the pod is gone before it answers.
     pub(super) async fn wait_or_gone<T>(
         &self,
         what: &'static str,
         handle: &Handle,
         result: oneshot::Receiver<Result<T, Error>>,
     ) -> Option<Result<T, Error>> {
-        answer_within(what, handle, result, self.node.patience().operation).await
+        let answer = answer_within(what, handle, result, self.node.patience().operation).await;
+        answer.or_else(|| self.is_driven(handle).then_some(Err(Error::Defect { what })))
     }
 
-    /// Why a driver takes no requests: its pod was removed this moment, or the daemon ends.
+    /// Why a driver answers nothing: its pod was removed this moment, the daemon ends, or it panicked.
+    pub(super) fn unanswered(&self, what: &'static str, handle: &Handle, gone: impl FnOnce() -> Error) -> Error {
+        if self.is_driven(handle) { Error::Defect { what } } else { self.gone(gone) }
+    }
+
+    /// A pod that is gone is forgotten before anyone is left without an answer.
+    fn is_driven(&self, handle: &Handle) -> bool {
+        self.node.registry.get(handle.id()).is_some()
+    }
+
+    /// Why there is no driver: the pod was removed this moment, or the daemon ends.
     pub(super) fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
         if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
     }

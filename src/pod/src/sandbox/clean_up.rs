@@ -31,7 +31,7 @@ pub(crate) async fn clean_up(
 }
 
 /// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
-pub(super) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
+pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
     let bundle = node.pod_dir(id);
     let binary = &node.config.shim;
     let step = || format!("clean up after the pod's shim with {}", binary.display());

@@ -28,13 +28,16 @@ pub(crate) async fn release(
     } else {
         Ok(())
     };
-    if let Err(error) = std::fs::remove_file(socket)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
+    if let Err(error) = remove_socket(socket) {
         tracing::debug!(%error, socket = %socket.display(), "the shim's socket stays");
     }
     fail_point("pod-released");
     ended.and(detached)
+}
+
+/// Removes a shim's socket, or what is in its place. Already gone is success.
+pub(crate) fn remove_socket(path: &Path) -> std::io::Result<()> {
+    Ok(peapod_sys::remove_tree(path)?)
 }
 
 /// Ends a shim that may not know its pod yet.
@@ -49,7 +52,7 @@ async fn end_shim_checked(node: &Node, id: &PodId, shim: Option<Shim>) -> Result
         return run_delete(node, id, &[]).await;
     };
     // Again is harmless; before the first CreateSandbox there is nothing to stop.
-    if let Err(error) = timed("stop: look again", shim.stop_sandbox(id.as_str())).await {
+    if let Err(error) = timed("stop: look again", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await {
         tracing::debug!(%error, "StopSandbox before the shim's end");
     }
     match timed("stop: end shim", shim.shutdown(id.as_str())).await {

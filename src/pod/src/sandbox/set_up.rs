@@ -103,6 +103,8 @@ impl<'a> Begun<'a> {
                 if matches!(attached, Ok(Some(_))) {
                     self.detach().await;
                 }
+                // It may have been born before that failed.
+                super::release::end_shim(self.node, self.id, None).await;
                 self.undo().await;
                 Err(failure)
             }

@@ -26,6 +26,8 @@ use crate::container::OutputSlots;
 const QUICK: Duration = Duration::from_secs(10);
 /// Calls that run the OCI runtime or wait for the kernel.
 const SLOW: Duration = Duration::from_secs(120);
+/// While a long call is awaited.
+const BETWEEN_HELLOS: Duration = Duration::from_secs(1);
 /// How long one Watch waits for an event.
 const WATCH: Duration = Duration::from_secs(60);
 
@@ -187,6 +189,27 @@ impl Shim {
     pub(crate) async fn stop_sandbox(&self, id: &str) -> Result<(), ShimError> {
         let request = sandbox_api::StopSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
         call!("StopSandbox", SLOW, self.inner.sandbox, stop_sandbox, request).map(drop)
+    }
+
+    /// Waits for a call that may take long, as long as the shim answers others. One that does not, hangs itself, and is as good as gone.
+    pub(crate) async fn while_it_answers<T>(
+        &self,
+        call: impl Future<Output = Result<T, ShimError>>,
+    ) -> Result<T, ShimError> {
+        let hangs = async {
+            loop {
+                tokio::time::sleep(BETWEEN_HELLOS).await;
+                let limit = QUICK / 2;
+                if tokio::time::timeout(limit, self.hello()).await.is_err() {
+                    return format!("it answers nothing within {} s", limit.as_secs());
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            reason = hangs => Err(ShimError::Gone(reason)),
+        }
     }
 
     /// Ends the shim.

@@ -40,6 +40,8 @@ impl ShimError {
                 ttrpc::Code::DEADLINE_EXCEEDED => Self::Timeout { call, limit },
                 _ => Self::Refused(status.message),
             },
+            // The client's own clock; ttrpc has no other word for it.
+            ttrpc::Error::Others(text) if text.contains("deadline elapsed") => Self::Timeout { call, limit },
             other => Self::Gone(other.to_string()),
         }
     }
@@ -50,5 +52,18 @@ impl ShimError {
             Self::Refused(words) => Error::Runtime(words),
             other => Error::failed(step, &other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_takes_too_long_is_not_a_shim_that_is_gone() {
+        let of = |error| ShimError::of("Delete", Duration::from_secs(1), error);
+        let late = ttrpc::Error::Others("Request deadline elapsed".to_owned());
+        assert!(matches!(of(late), ShimError::Timeout { call: "Delete", .. }));
+        assert!(matches!(of(ttrpc::Error::RemoteClosed), ShimError::Gone(_)));
     }
 }

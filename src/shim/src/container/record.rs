@@ -2,13 +2,15 @@
 //! kill and to delete.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::Cgroup;
 use peapod_shim_protocol::exit::Exit;
 
+use crate::bounds::RECORD_FILE;
 use crate::error::Error;
 use crate::runtime::Runtime;
 
@@ -36,12 +38,12 @@ pub(crate) fn runtime(bundle: &Path, runtime: &Runtime) -> Result<(), Error> {
 
 /// The path of its group; `None` when there is nothing to kill as a whole.
 pub(crate) fn read_cgroup(bundle: &Path) -> Option<String> {
-    fs::read_to_string(bundle.join(CGROUP)).ok().filter(|path| !path.is_empty())
+    text(&bundle.join(CGROUP)).filter(|path| !path.is_empty())
 }
 
 /// The path of the group that its configuration asks for: for one whose shim died before it knew more.
 pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
-    let text = fs::read_to_string(bundle.join("config.json")).ok()?;
+    let text = text(&bundle.join("config.json"))?;
     let (_, rest) = text.split_once("\"cgroupsPath\":\"")?;
     let (path, _) = rest.split_once('"')?;
     // One with an escape in it is not looked for.
@@ -49,7 +51,7 @@ pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
 }
 
 pub(crate) fn read_runtime(bundle: &Path) -> Option<Runtime> {
-    let text = fs::read(bundle.join(RUNTIME)).ok()?;
+    let text = read(&bundle.join(RUNTIME))?;
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
     let mut path = || lines.next().map(|line| PathBuf::from(std::ffi::OsString::from_vec(line)));
     let (program, root) = (path()?, path()?);
@@ -61,6 +63,22 @@ pub(crate) fn forget(bundle: &Path) {
     for name in [CGROUP, RUNTIME, "pid"] {
         let _ = fs::remove_file(bundle.join(name));
     }
+}
+
+/// A regular file of a size that such a file may have. Never waits: a FIFO in its place is none.
+pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
+    let file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(RECORD_FILE + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= RECORD_FILE).then_some(bytes)
+}
+
+/// The same as text.
+pub(crate) fn text(path: &Path) -> Option<String> {
+    String::from_utf8(read(path)?).ok()
 }
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

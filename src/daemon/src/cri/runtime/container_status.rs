@@ -39,7 +39,7 @@ async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String
         _ => 0,
     };
     // Absent before the first start: then there is nothing to show.
-    let mut runtime_spec = match tokio::fs::read(container.bundle.join("config.json")).await {
+    let mut runtime_spec = match container.config_json().await {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         Err(_) => Value::Null,
     };

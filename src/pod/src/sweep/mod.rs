@@ -1,5 +1,7 @@
 //! What no record leads to: left by a daemon that died between making and recording, or between removing and forgetting.
 
+mod cgroups;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,17 +10,22 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::sandbox;
 
+pub(crate) use cgroups::Cgroups;
+
 /// Everything that a record names.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) pods: HashSet<PodId>,
     pub(crate) containers: HashSet<ContainerId>,
+    /// Pods whose records can't be read, with cgroups of their containers.
+    pub(crate) lost: Vec<(PodId, Vec<String>)>,
 }
 
 /// Gives back what nobody owns. Runs beside everything else: new ids are never among what was found before them, because
 /// what is looked at was listed when only the recorded ones existed.
 pub(crate) struct Sweep {
     node: Arc<Node>,
+    lost: Vec<(PodId, Vec<String>)>,
     pods: Vec<String>,
     writable: Vec<String>,
     leases: Vec<String>,
@@ -28,7 +35,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// Lists what is there but not known. Nothing new is made before this returns.
-    pub(crate) async fn list(node: Arc<Node>, known: &Known) -> Self {
+    pub(crate) async fn list(node: Arc<Node>, known: Known) -> Self {
         let pods = unknown(&node.config.run_root.join("pods"), &known.pods);
         let writable = unknown(&node.config.state_root.join("containers"), &known.containers);
         let leases = match node.images.leases().await {
@@ -45,12 +52,16 @@ impl Sweep {
         let networks = node.network.ids().into_iter().filter(|id| !known.pods.contains(id.as_str())).collect();
         let named: HashSet<_> = known.pods.iter().filter_map(|id| socket_name(&node, id)).collect();
         let sockets = unknown(&node.config.run_root.join("s"), &named);
-        Self { node, pods, writable, leases, networks, sockets }
+        Self { node, lost: known.lost, pods, writable, leases, networks, sockets }
     }
 
     /// Gives it back. What fails is logged and found again by the next start.
     pub(crate) async fn run(self) {
-        let Self { node, pods, writable, leases, networks, sockets } = self;
+        let Self { node, lost, pods, writable, leases, networks, sockets } = self;
+        for (id, cgroups) in lost {
+            let outcome = sandbox::run_delete(&node, &id, &cgroups).await;
+            said("processes of pod", id.as_str(), outcome.map_err(|error| error.to_string()));
+        }
         for name in pods {
             let Ok(id) = serde_json::from_value::<PodId>(name.clone().into()) else { continue };
             let outcome = sandbox::release(&node, &id, None, &node.socket(&id), true).await;
@@ -71,11 +82,8 @@ impl Sweep {
             said("network", &id, outcome.map_err(|error| error.to_string()));
         }
         for name in sockets {
-            match std::fs::remove_file(node.config.run_root.join("s").join(&name)) {
-                // The pod's release took it.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                outcome => said("socket", &name, outcome.map_err(|error| error.to_string())),
-            }
+            let outcome = sandbox::remove_socket(&node.config.run_root.join("s").join(&name));
+            said("socket", &name, outcome.map_err(|error| error.to_string()));
         }
     }
 }

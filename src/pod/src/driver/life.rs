@@ -1,0 +1,110 @@
+//! A pod's life under this daemon: a driver, and after a defect another one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, watch};
+
+use super::{Beginning, Driver, Pod, Request, flush};
+use crate::id::PodId;
+use crate::load;
+use crate::node::Node;
+use crate::recover;
+use crate::shim::Shim;
+
+/// Pause before a pod is taken up again; doubled each time, as whatever made its driver panic may be in its record.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What stays when a driver panics: the ends of what its clients hold.
+pub(super) struct Life {
+    pub(super) node: Arc<Node>,
+    pub(super) inbox: mpsc::Receiver<Request>,
+    pub(super) shim: Arc<ArcSwapOption<Shim>>,
+    pub(super) stage: watch::Sender<&'static str>,
+    pub(super) recovered: watch::Sender<bool>,
+}
+
+impl Life {
+    /// Drives the pod until it is gone or the daemon closes. When a driver or one of its steps panics, who waits for it is answered with an
+    /// internal error, and the pod is taken up from its record, as after a restart of the daemon.
+    pub(super) async fn live(mut self, pod: Pod, beginning: Beginning) {
+        let id = pod.id.clone();
+        let (mut next, mut beginning, mut pause) = (Some(pod), beginning, PAUSE);
+        while let Some(pod) = next.take() {
+            let driver = self.driver(pod);
+            match caught(driver.run(&mut self.inbox, beginning)).await {
+                Some(Ok(())) => return,
+                Some(Err(_)) => tracing::error!("a step of this pod panicked: the pod is taken up from its record"),
+                None => tracing::error!("this pod's driver panicked: the pod is taken up from its record"),
+            }
+            self.shim.store(None);
+            self.recovered.send_replace(false);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            next = self.recorded(&id).await;
+            beginning = Beginning::Recorded;
+        }
+        // Nothing of it was recorded yet, or nothing is any more.
+        self.node.hide(&id);
+        self.node.registry.forget(&id);
+        self.recovered.send_replace(true);
+    }
+
+    fn driver(&self, pod: Pod) -> Driver {
+        Driver {
+            node: Arc::clone(&self.node),
+            pod,
+            tasks: tokio::task::JoinSet::new(),
+            outbox: flush::Outbox::default(),
+            shim: Arc::clone(&self.shim),
+            stage: self.stage.clone(),
+            recovered: self.recovered.clone(),
+            ended: false,
+        }
+    }
+
+    /// The pod as it is on disk; none if it is not.
+    async fn recorded(&self, id: &PodId) -> Option<Pod> {
+        loop {
+            match load::load_one(&self.node.db, id, self.node.usual()).await {
+                Ok(Some(loaded)) => {
+                    let mut pod = Pod::recorded(loaded, &self.node.listed);
+                    recover::look(&self.node, &mut pod);
+                    return Some(pod);
+                }
+                Ok(None) => return None,
+                Err(error) => tracing::error!(%error, "the pod's record can't be read; it is tried again"),
+            }
+            tokio::time::sleep(LONGEST_PAUSE / 60).await;
+        }
+    }
+}
+
+/// The work's outcome; none if it panicked.
+async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_panic_is_caught_wherever_it_comes() {
+        assert_eq!(super::caught(async { 7 }).await, Some(7));
+        let late = async {
+            tokio::task::yield_now().await;
+            panic!("a defect");
+        };
+        assert_eq!(super::caught::<()>(late).await, None);
+    }
+}

@@ -1,0 +1,267 @@
+//! Reading the records at the start. One that can't be read costs nobody but its own pod: it is set aside.
+
+use peapod_cgroup::Driver;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PodSpec;
+use peapod_store::rusqlite::{Connection, Row, Transaction};
+use peapod_store::{Database, StoreError, rusqlite};
+
+use std::path::Path;
+
+use crate::bounds::{RECORD_BYTES, RECORDS_SET_ASIDE};
+use crate::clock;
+use crate::id::{ContainerId, PodId};
+use crate::record::{ContainerState, PodCgroup, PodPhase, PodState};
+
+/// A pod as it was recorded.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) id: PodId,
+    pub(crate) spec: PodSpec,
+    pub(crate) state: PodState,
+    pub(crate) containers: Vec<(ContainerId, ContainerSpec, ContainerState)>,
+    /// Containers whose records can't be read: what runs of them is ended.
+    pub(crate) strays: Vec<ContainerId>,
+    /// It was written in another boot.
+    pub(crate) rebooted: bool,
+}
+
+/// Everything that is recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) pods: Vec<Loaded>,
+    /// Pods whose records can't be read, with the cgroups of those of their containers whose records can.
+    pub(crate) lost: Vec<(PodId, Vec<String>)>,
+}
+
+/// A record that can't be read.
+#[derive(Debug)]
+struct Unreadable {
+    table: &'static str,
+    id: Vec<u8>,
+    reason: String,
+}
+
+/// A row as it is: nothing about its columns is taken for granted.
+struct Raw {
+    id: Vec<u8>,
+    /// Of a container.
+    pod: Vec<u8>,
+    /// None: more than [`RECORD_BYTES`].
+    spec: Option<Vec<u8>>,
+    state: Option<Vec<u8>>,
+}
+
+impl Raw {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let bytes = |index| -> rusqlite::Result<Option<Vec<u8>>> {
+            let value = row.get_ref(index)?;
+            Ok(value.as_bytes_or_null().ok().flatten().map(<[u8]>::to_vec))
+        };
+        Ok(Self {
+            id: bytes(0)?.unwrap_or_default(),
+            pod: bytes(1)?.unwrap_or_default(),
+            spec: bytes(2)?,
+            state: bytes(3)?,
+        })
+    }
+
+    fn id_text(&self) -> &str {
+        std::str::from_utf8(&self.id).unwrap_or_default()
+    }
+
+    fn spec<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
+        decode("spec", self.spec.as_deref())
+    }
+
+    fn state<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
+        decode("state", self.state.as_deref())
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(column: &str, bytes: Option<&[u8]>) -> Result<T, String> {
+    let bytes = bytes.ok_or_else(|| format!("column {column}: more than {RECORD_BYTES} bytes"))?;
+    serde_json::from_slice(bytes).map_err(|error| format!("column {column}: {error}"))
+}
+
+/// Where a pod's things are that its own record should say.
+pub(crate) struct Usual<'a> {
+    pub(crate) run_root: &'a Path,
+    pub(crate) boot_id: &'a str,
+    pub(crate) cgroup: PodCgroup,
+}
+
+/// Reads everything, and sets aside what can't be read.
+pub(crate) async fn load(db: &Database, usual: Usual<'_>) -> Result<Records, StoreError> {
+    let (pods, containers) =
+        db.read(|db| Ok((rows(db, "pods", "NULL", None)?, rows(db, "containers", "pod", None)?))).await?;
+    let (records, unreadable) = sort_out(pods, containers, &usual);
+    if !unreadable.is_empty() {
+        for record in &unreadable {
+            tracing::error!(
+                table = record.table,
+                id = %String::from_utf8_lossy(&record.id[..record.id.len().min(64)]),
+                reason = record.reason,
+                "a record can't be read: what it led to is ended, and the record is kept in table unreadable of state.db, \
+                 where it can be looked at and deleted"
+            );
+        }
+        if let Err(error) = db.write(move |tx| set_aside(tx, &unreadable)).await {
+            tracing::error!(%error, "records that can't be read stay where they are; the next start tries again");
+        }
+    }
+    Ok(records)
+}
+
+/// One pod; none if it is not recorded, or unreadable: the next start says so.
+pub(crate) async fn load_one(db: &Database, id: &PodId, usual: Usual<'_>) -> Result<Option<Loaded>, StoreError> {
+    let id = id.clone();
+    let (pods, containers) = db
+        .read(move |db| {
+            Ok((rows(db, "pods", "NULL", Some(("id", &id)))?, rows(db, "containers", "pod", Some(("pod", &id)))?))
+        })
+        .await?;
+    Ok(sort_out(pods, containers, &usual).0.pods.pop())
+}
+
+/// All rows of a table, or those with that id in a column.
+fn rows(db: &Connection, table: &str, pod: &str, only: Option<(&str, &PodId)>) -> rusqlite::Result<Vec<Raw>> {
+    let bounded = |column: &str| {
+        format!("CASE WHEN length(CAST({column} AS BLOB)) <= {RECORD_BYTES} THEN CAST({column} AS BLOB) END")
+    };
+    let mut sql = format!("SELECT id, {pod}, {}, {} FROM {table}", bounded("spec"), bounded("state"));
+    match only {
+        None => db.prepare(&sql)?.query_map([], Raw::of)?.collect(),
+        Some((column, id)) => {
+            sql.push_str(&format!(" WHERE {column} = ?1"));
+            db.prepare(&sql)?.query_map([id.as_str()], Raw::of)?.collect()
+        }
+    }
+}
+
+fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, usual: &Usual<'_>) -> (Records, Vec<Unreadable>) {
+    let (mut records, mut unreadable) = (Records::default(), Vec::new());
+    let mut of_pods = std::collections::HashMap::<Vec<u8>, Vec<Raw>>::new();
+    for container in containers {
+        of_pods.entry(container.pod.clone()).or_default().push(container);
+    }
+    for row in pods {
+        let containers = of_pods.remove(&row.id).unwrap_or_default();
+        match pod(&row, usual) {
+            Ok(mut loaded) => {
+                for row in &containers {
+                    match container(row, &loaded.state.cgroup) {
+                        Ok(container) => loaded.containers.push(container),
+                        Err(reason) => {
+                            loaded.strays.extend(ContainerId::parse(row.id_text()));
+                            unreadable.push(Unreadable { table: "containers", id: row.id.clone(), reason });
+                        }
+                    }
+                }
+                records.pods.push(loaded);
+            }
+            Err(reason) => {
+                if let Some(id) = PodId::parse(row.id_text()) {
+                    records.lost.push((id, groups(&containers)));
+                }
+                let without = "its pod's record can't be read".to_owned();
+                unreadable.extend(containers.into_iter().map(|row| row.unreadable("containers", without.clone())));
+                unreadable.push(row.unreadable("pods", reason));
+            }
+        }
+    }
+    for (pod, containers) in of_pods {
+        if let Some(id) = PodId::parse(&String::from_utf8_lossy(&pod)) {
+            records.lost.push((id, groups(&containers)));
+        }
+        let without = "its pod has no record".to_owned();
+        unreadable.extend(containers.into_iter().map(|row| row.unreadable("containers", without.clone())));
+    }
+    (records, unreadable)
+}
+
+impl Raw {
+    fn unreadable(self, table: &'static str, reason: String) -> Unreadable {
+        Unreadable { table, id: self.id, reason }
+    }
+}
+
+/// A pod without its containers. Of one whose state alone is lost the rest is enough to end it in order.
+fn pod(row: &Raw, usual: &Usual<'_>) -> Result<Loaded, String> {
+    let id = PodId::parse(row.id_text()).ok_or("column id: no id of a pod")?;
+    let spec: PodSpec = row.spec()?;
+    let mut state = row.state().unwrap_or_else(|reason: String| {
+        tracing::error!(
+            pod = id.short(),
+            reason,
+            "the state of a pod can't be read: the pod is not ready, and is ended"
+        );
+        PodState {
+            phase: PodPhase::Broken,
+            created_at: clock::now(),
+            boot_id: usual.boot_id.to_owned(),
+            socket: crate::node::socket(usual.run_root, &id),
+            shim_pid: 0,
+            attached: true,
+            ips: Vec::new(),
+            netns: None,
+            last_event: 0,
+            cgroup: PodCgroup {
+                parent: spec
+                    .cgroup_parent
+                    .as_deref()
+                    .and_then(|parent| usual.cgroup.driver.parent(parent).ok())
+                    .unwrap_or_else(|| usual.cgroup.parent.clone()),
+                ..usual.cgroup.clone()
+            },
+        }
+    });
+    if state.cgroup.parent.is_empty() {
+        // Written before there was a choice.
+        let default = || Driver::Cgroupfs.default_parent().to_owned();
+        state.cgroup.parent = spec.cgroup_parent.clone().unwrap_or_else(default);
+    }
+    Ok(Loaded { id, spec, state, containers: Vec::new(), strays: Vec::new(), rebooted: false })
+}
+
+fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, ContainerState), String> {
+    let id = ContainerId::parse(row.id_text()).ok_or("column id: no id of a container")?;
+    let state: ContainerState = row.state()?;
+    // What runs in there is killed one day.
+    if state.cgroup != pod.driver.group(&pod.parent, id.as_str()) {
+        return Err(format!("column state: cgroup {:.100} is not the container's", state.cgroup));
+    }
+    Ok((id, row.spec()?, state))
+}
+
+/// The cgroups of containers that still tell, if they are their own.
+fn groups(containers: &[Raw]) -> Vec<String> {
+    let group = |row: &Raw| {
+        let state: ContainerState = row.state().ok()?;
+        let (id, name) = (ContainerId::parse(row.id_text())?, state.cgroup.rsplit('/').next()?);
+        peapod_cgroup::id_of(name).filter(|found| *found == id.as_str())?;
+        Some(state.cgroup)
+    };
+    containers.iter().filter_map(group).collect()
+}
+
+/// Moves records out of the way; of those that were moved before, the oldest go.
+fn set_aside(tx: &Transaction<'_>, records: &[Unreadable]) -> rusqlite::Result<()> {
+    for Unreadable { table, id, reason } in records {
+        let pod = if *table == "containers" { "pod" } else { "NULL" };
+        tx.execute(
+            &format!(
+                "INSERT INTO unreadable (at, table_name, id, pod, spec, state, reason)
+                 SELECT ?2, '{table}', CAST(id AS BLOB), CAST({pod} AS BLOB), CAST(spec AS BLOB), CAST(state AS BLOB), ?3
+                 FROM {table} WHERE CAST(id AS BLOB) = ?1"
+            ),
+            (id, clock::now(), reason),
+        )?;
+        tx.execute(&format!("DELETE FROM {table} WHERE CAST(id AS BLOB) = ?1"), [id])?;
+    }
+    tx.execute(
+        "DELETE FROM unreadable WHERE number NOT IN (SELECT number FROM unreadable ORDER BY number DESC LIMIT ?1)",
+        [RECORDS_SET_ASIDE],
+    )?;
+    Ok(())
+}
