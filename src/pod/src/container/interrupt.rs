@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::shim::Shim;
+use crate::shim::{Shim, ShimError};
 
 /// Between two times that the shim is told. One of them may come before the call that it is to end.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -52,6 +52,15 @@ impl Overridable<'_> {
                 done = &mut call => return done,
                 () = tell => {}
             }
+        }
+    }
+
+    /// Has the shim start the created container, unless a stop has come.
+    pub(super) async fn start(&mut self) -> Result<u32, ShimError> {
+        let (shim, id) = (self.shim, self.id);
+        match self.check() {
+            Ok(()) => self.or_have_it_ended(shim.start(id.as_str(), "")).await,
+            Err(overridden) => Err(ShimError::Refused(overridden.to_string())),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::record::ContainerState;
 use crate::sandbox;
-use crate::shim::{NewTask, Shim, ShimError};
+use crate::shim::{NewTask, Shim};
 use crate::stage::timed;
 
 /// What a start needs.
@@ -119,11 +119,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
         let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &compiler, &id)).await;
     }
     let at = clock::now();
-    let begun = match overridable.check() {
-        Ok(()) => timed("start: shim's start", overridable.or_have_it_ended(shim.start(id.as_str(), ""))).await,
-        Err(overridden) => Err(ShimError::Refused(overridden.to_string())),
-    };
-    match begun {
+    match timed("start: shim's start", overridable.start()).await {
         Ok(pid) => {
             fail_point("start-started");
             Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init })
