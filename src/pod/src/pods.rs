@@ -1,6 +1,7 @@
 //! The door of the heart.
 
 mod ask;
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,13 +27,10 @@ use crate::facts;
 use crate::features::{self, Features};
 use crate::id::{ContainerId, PodId};
 use crate::listed::{self, Listed};
-use crate::load;
 use crate::node::Node;
 use crate::record::{PodPhase, PodState};
-use crate::recover;
 use crate::registry::Registry;
 use crate::shim::Launcher;
-use crate::sweep::{Cgroups, Known, Sweep};
 use crate::turns::Turns;
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
@@ -141,41 +139,6 @@ impl Pods {
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_patience(&self, patience: Patience) {
         *self.node.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
-    }
-
-    /// Shows every recorded pod, then starts its driver.
-    async fn load(&self) -> Result<(), OpenError> {
-        let records = load::load(&self.node.db, self.node.usual()).await?;
-        let now = clock::now();
-        let mut pods: Vec<Pod> = records
-            .pods
-            .into_iter()
-            .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now), &self.node.listed))
-            .collect();
-        for pod in &mut pods {
-            recover::look(&self.node, pod);
-        }
-        // A half-made one has its name only as long as no other has it.
-        pods.sort_by_key(|pod| pod.record.phase == PodPhase::Setup);
-        for pod in &pods {
-            if let Some(entry) = crate::driver::entry(&self.node, pod) {
-                self.node.show(&entry);
-            }
-        }
-        let known = Known {
-            pods: pods.iter().map(|pod| pod.id.clone()).collect(),
-            containers: pods.iter().flat_map(|pod| pod.containers.keys().chain(&pod.strays).cloned()).collect(),
-            lost: records.lost,
-        };
-        let sweep = Sweep::list(Arc::clone(&self.node), known).await;
-        self.node.leftovers.spawn(sweep.run());
-        let cgroups = Cgroups::new(Arc::clone(&self.node));
-        self.node.leftovers.spawn(cgroups.sweep(self.node.closing.subscribe()));
-        for pod in pods {
-            let (name, id) = (pod.spec.metadata.clone(), pod.id.clone());
-            self.node.registry.add(name, id, || Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded));
-        }
-        Ok(())
     }
 
     /// All pods and containers now. No I/O, no lock.
