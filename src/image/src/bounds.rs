@@ -6,6 +6,14 @@ use std::time::Duration;
 pub(crate) const MANIFEST_BYTES: usize = 4 << 20;
 /// Bytes of an image's configuration: what other clients take; one with a very long history has some hundred KiB.
 pub(crate) const CONFIGURATION_BYTES: usize = 4 << 20;
+/// Bytes of a document that any pull may hold, however many pulls there are: more than nearly all manifests and
+/// configurations have.
+pub(crate) const SMALL_DOCUMENT: usize = 64 << 10;
+/// Pulls that hold larger documents in memory, with up to 12 MiB each; others wait.
+pub(crate) const LARGE_DOCUMENTS: usize = 8;
+/// Within this time a pull that has the right to hold large documents has them all, or gives the right back: who trickles
+/// keeps nobody waiting longer.
+pub(crate) const LARGE_DOCUMENT_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a token server's answer, and so of a token: it is sent as a header, and servers take 8 to 64 KiB of these.
 pub(crate) const TOKEN_BYTES: usize = 64 << 10;
 /// Bytes that are read of an error's body. JSON that is cut can't be read, so this is more than any real one has.

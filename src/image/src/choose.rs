@@ -25,15 +25,16 @@ pub(crate) fn unusable(session: &Session, problem: &str) -> PullError {
 
 /// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives
 /// way to the next best; one that can't be fetched now does not: which image comes must not depend on the network.
-pub(crate) async fn choose(session: &Session, top: &Fetched) -> Result<Chosen, PullError> {
+pub(crate) async fn choose(session: &Session, top: Fetched) -> Result<Chosen, PullError> {
     let platform = Platform::host();
-    let index = match read(top).map_err(|problem| unusable(session, &problem))? {
+    let index = match read(&top).map_err(|problem| unusable(session, &problem))? {
         Document::Manifest(manifest) => {
-            return Ok(Chosen { bytes: top.bytes.clone(), manifest, configuration: None });
+            return Ok(Chosen { bytes: top.bytes, manifest, configuration: None });
         }
         Document::Index(index) => index,
     };
     let mut search = Search { platform: &platform, pending: Vec::new(), offered: Vec::new(), problem: None };
+    drop(top);
     search.add(index, 1);
     let mut left = INDEX_DOCUMENTS;
     while let Some((entry, depth)) = search.pending.pop() {

@@ -3,10 +3,11 @@
 //! What an index lists beside images for some machine (attestations, signatures, artifacts, damaged entries) is passed
 //! over: it is never chosen, and never an error.
 
-use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, INDEX_ENTRIES, LAYERS};
+use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, INDEX_ENTRIES, LAYERS};
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
 use crate::platform::Target;
+use crate::text::one_line;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
 
@@ -69,8 +70,12 @@ const UNTYPED: [&str; 3] = ["", "application/octet-stream", "application/json"];
 /// How BuildKit marks what it says about an image.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
-/// Reads what a registry served for a reference.
+/// Reads what a registry served for a reference. What is wrong with it is said on one line, of bounded length.
 pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
+    read(bytes, media_type).map_err(|problem| one_line(&problem, ERROR_TEXT))
+}
+
+fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
     let read = lenient::read::<Top>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))?;
     let Field::Is(top) = read else { return Err("its manifest is no JSON object".to_owned()) };
     let declared = match top.media_type.usable() {

@@ -3,6 +3,7 @@
 use crate::choose::{Chosen, choose, unusable};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
+use crate::documents::Documents;
 use crate::error::PullError;
 use crate::hosts::hosts;
 use crate::layers::{Hold, Layer};
@@ -12,7 +13,7 @@ use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
-use crate::unpack::ImageCost;
+use crate::unpack::{Excess, ImageCost, Limits};
 use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,23 @@ pub(crate) async fn pull(
     let clients = Arc::clone(&store.clients);
     let session = Arc::new(Session::new(&config, clients, hosts, reference, credentials));
     Pull { store, session }.run().await
+}
+
+/// Checks what a manifest says about the sizes of its layers against what they may have unpacked: compressed they are no
+/// larger.
+fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>, limits: &Limits) -> Result<(), String> {
+    let mut all: u64 = 0;
+    for Blob { digest, size } in blobs {
+        if *size > limits.layer_bytes {
+            let excess = Excess::LayerBytes(limits.layer_bytes);
+            return Err(format!("its manifest declares {size} bytes for layer {digest}, which {excess}"));
+        }
+        all = all.saturating_add(*size);
+    }
+    if all > limits.image_bytes {
+        return Err(format!("its manifest declares {all} bytes: {}", Excess::ImageBytes(limits.image_bytes)));
+    }
+    Ok(())
 }
 
 struct Pull {
@@ -56,7 +74,8 @@ impl Pull {
         {
             return Ok(image);
         }
-        let Chosen { bytes, manifest, configuration: looked } = choose(&self.session, &top).await?;
+        let top_digest = top.digest.clone();
+        let Chosen { bytes, manifest, configuration: looked } = choose(&self.session, top).await?;
         fail_point("pull-manifest");
         let (config, Configuration { diff_ids, run, .. }) = match looked {
             Some(looked) => looked,
@@ -69,15 +88,18 @@ impl Pull {
         // Whoever has the configuration's bytes may use the image that they make.
         let id = ImageId(manifest.config.digest.clone());
         if self.store.shown.get().by_id(&id).is_some()
-            && let Some(image) = self.name(&id, &top.digest).await?
+            && let Some(image) = self.name(&id, &top_digest).await?
         {
             return Ok(image);
         }
         let blobs = manifest.layers(diff_ids.len()).map_err(|problem| unusable(&self.session, &problem))?;
+        let (ingest, allowance) = (self.store.config.state_root.join("ingest"), &self.session.allowance);
+        let documents = Documents::new(bytes, config, &ingest, allowance).await?;
         let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
         fail_point("pull-layers");
+        let (bytes, config) = documents.read(allowance).await?;
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
-        self.store.commit(image, layers, self.names(&top.digest)).await
+        self.store.commit(image, layers, self.names(&top_digest)).await
     }
 
     fn reference(&self) -> &Reference {
@@ -113,7 +135,11 @@ impl Pull {
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;
-        let cost = ImageCost::new(self.store.config.limits());
+        let limits = self.store.config.limits();
+        let is_missing = |index: usize| chains.get(index).is_some_and(|chain| !present.contains_key(chain));
+        let sizes = blobs.iter().enumerate().filter(|(index, _)| is_missing(*index)).map(|(_, blob)| blob);
+        declared(sizes, &limits).map_err(|problem| unusable(&self.session, &problem))?;
+        let cost = ImageCost::new(limits);
         let missing = blobs.iter().zip(diff_ids).enumerate().filter_map(|(index, (blob, diff_id))| {
             let chain = chains.get(index).filter(|chain| !present.contains_key(*chain))?;
             let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();

@@ -16,7 +16,13 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
             while characters.next_if(|next| next.is_whitespace()).is_some() {}
             line.push(' ');
         } else if character.is_control() || is_unseen(character) {
-            line.extend(character.escape_unicode());
+            let number = character.escape_unicode();
+            if count - 1 + number.len() > limit {
+                line.push('…');
+                break;
+            }
+            count += number.len() - 1;
+            line.extend(number);
         } else {
             line.push(character);
         }
@@ -41,5 +47,6 @@ mod tests {
         assert_eq!(one_line("größer ✓", 99), "größer ✓");
         assert_eq!(one_line("äöüß", 3), "äöü…");
         assert_eq!(one_line(&"\n".repeat(1 << 20), 3), "");
+        assert_eq!(one_line(&"\u{202e}".repeat(9), 20), "\\u{202e}\\u{202e}…");
     }
 }

@@ -303,3 +303,27 @@ async fn images_of_odd_tools_are_taken() {
         assert_eq!(pulled.unwrap().id.as_str(), image.config.digest, "{tag}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_without_ranges_is_asked_for_all_of_it() {
+    let image = built(b"resumed");
+    let layer = image.layers[0].clone();
+    for (status, range) in [(416, ""), (400, ""), (206, "bytes */9"), (206, "none"), (206, "bytes 60-99/100")] {
+        let lab = Lab::with(|config| config.retries = 1).await;
+        let layer = layer.clone();
+        let odd = move |_, asked: &Asked| match asked.header("range") {
+            "" => None,
+            _ if asked.path.contains(&layer.digest) => {
+                Some(Reply::new(status, layer.bytes.clone()).header("content-range", range))
+            }
+            _ => None,
+        };
+        let stub = Stub::serving(&[("a:1", &image)], odd).await;
+        let part = lab.root("ingest").join(format!("{}.part", &image.layers[0].digest["sha256:".len()..]));
+        std::fs::write(part, &image.layers[0].bytes[..50]).unwrap();
+        let pulled = lab.images.pull(request(&format!("{}/a:1", stub.host()))).await;
+        assert!(pulled.is_ok(), "{status} {range}: {pulled:?}");
+        let asked = stub.about(&image.layers[0].digest);
+        assert_eq!(asked.iter().map(|asked| asked.header("range")).collect::<Vec<_>>(), ["bytes=50-", ""], "{status}");
+    }
+}

@@ -7,7 +7,10 @@ use crate::error::PullError;
 use crate::hosts::Host;
 use crate::manifest::Blob;
 use crate::registry::{BlobResponse, Collected, Failure, Session};
+use crate::room::has_room;
+use crate::unpack::Excess;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -30,11 +33,13 @@ pub(super) struct Download<'a> {
     pub(super) position: u64,
     pub(super) growth: Growth,
     pub(super) lane: Lane,
+    /// Hundredths of the file system that stay free.
+    pub(super) reserve: u64,
 }
 
 enum Stop {
     Failed(Failure),
-    Disk(std::io::Error),
+    Disk(io::Error),
     /// It brings next to nothing, and somebody waits for its slot.
     MakesWay,
 }
@@ -80,6 +85,12 @@ impl Download<'_> {
     /// find out: it sees them all in order anyway.
     /// It holds a slot while it transfers: not while it waits before a retry, and not while it waits for its turn.
     pub(super) async fn run(mut self, slot: Slot) -> Result<(), PullError> {
+        // What can't fit is not begun: a layer takes at least as much again once it is unpacked.
+        let left = self.blob.size.saturating_sub(self.position);
+        let (file, reserve) = (Arc::clone(&self.file), self.reserve);
+        let room = tokio::task::spawn_blocking(move || check_room(&file, reserve, left)).await;
+        let room = room.unwrap_or_else(|error| Err(io::Error::other(error)));
+        room.map_err(|source| PullError::disk(&self.path, source))?;
         let mut collected = Collected::default();
         let (mut slot, mut patience) = (Some(slot), PROGRESS_TIME);
         for host in self.session.hosts(false) {
@@ -183,19 +194,27 @@ impl Download<'_> {
         if batch.is_empty() {
             return Ok(batch);
         }
-        let (file, position) = (Arc::clone(&self.file), self.position);
+        let (file, position, reserve) = (Arc::clone(&self.file), self.position, self.reserve);
         let written = tokio::task::spawn_blocking(move || {
+            check_room(&file, reserve, batch.len() as u64)?;
             file.write_all_at(&batch, position)?;
             let count = batch.len();
             batch.clear();
             Ok((batch, count as u64))
         });
-        let (batch, count) =
-            written.await.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(Stop::Disk)?;
+        let (batch, count) = written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Stop::Disk)?;
         self.position += count;
         self.growth.written(self.position);
         Ok(batch)
     }
+}
+
+/// Refuses by name what would not leave the reserve free. Blocks.
+fn check_room(file: &File, reserve: u64, bytes: u64) -> io::Result<()> {
+    if has_room(file, reserve, bytes)? {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::StorageFull, Excess::Reserve(reserve)))
 }
 
 fn broken(error: &reqwest::Error) -> String {

@@ -26,6 +26,8 @@ pub(crate) struct Fetcher {
     ingest: PathBuf,
     claims: Arc<Claims>,
     keep: Keep,
+    /// Hundredths of the file system that stay free.
+    reserve: u64,
     /// A pull is over: there may be a partial blob too many.
     ended: Arc<Notify>,
     slots: Slots,
@@ -59,6 +61,7 @@ impl Fetcher {
             ingest: config.state_root.join("ingest"),
             claims: Arc::default(),
             keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
+            reserve: config.disk_reserve_percent,
             ended: Arc::default(),
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
@@ -135,7 +138,8 @@ impl Fetcher {
         // Closed never: the semaphore lives as long as the session.
         let turn = if is_here { None } else { session.transfers.acquire().await.ok() };
         let slot = if is_here { None } else { Some(lane.slot().await) };
-        let download = Download { session, blob, file: own_file, path: own_path, position, growth, lane };
+        let reserve = self.reserve;
+        let download = Download { session, blob, file: own_file, path: own_path, position, growth, lane, reserve };
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();

@@ -1,5 +1,6 @@
 //! HTTP clients: one for each way of connecting, shared by all pulls.
 
+use super::allowance;
 use crate::bounds::{CLIENTS, COOLING_HOSTS};
 use crate::config::Config;
 use crate::error::OpenError;
@@ -7,8 +8,9 @@ use crate::hosts::Connection;
 use reqwest::Client;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// All clients, and which hosts were out of reach a moment ago.
 pub(crate) struct Clients {
@@ -16,6 +18,8 @@ pub(crate) struct Clients {
     stall_timeout: Duration,
     cooldown: Duration,
     plain: Client,
+    /// Of all pulls, for large documents.
+    pub(super) large_documents: Arc<Semaphore>,
     special: Mutex<HashMap<Connection, Client>>,
     cooling: Mutex<HashMap<String, Instant>>,
 }
@@ -31,6 +35,7 @@ impl Clients {
             stall_timeout: config.stall_timeout,
             cooldown: config.host_cooldown,
             plain,
+            large_documents: allowance::permits(),
             special: Mutex::default(),
             cooling: Mutex::default(),
         })

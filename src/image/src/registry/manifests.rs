@@ -2,12 +2,13 @@
 
 use super::client::innermost;
 use super::session::{Collected, Failure, Session};
-use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES};
+use crate::bounds::{CONFIGURATION_BYTES, LARGE_DOCUMENT_TIME, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::Host;
 use crate::reference::Selector;
 use reqwest::{Method, Response, header};
+use tokio::time::{Instant, timeout_at};
 
 /// A manifest or an index, verified.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ impl Session {
                     Err(failure) => failure,
                 };
                 match failure {
-                    Failure::Passing(_, after) if tries < self.retries => {
+                    Failure::Passing(_, after) if tries < self.retries && self.has_time() => {
                         self.back_off(tries, after).await;
                         tries += 1;
                     }
@@ -98,25 +99,51 @@ impl Session {
         Err(collected.into_error(&self.reference))
     }
 
+    /// Whether this pull may go on asking for documents.
+    fn has_time(&self) -> bool {
+        self.allowance.until().is_none_or(|until| until > Instant::now())
+    }
+
+    /// Asks one host. A pull that holds large documents has to be done with them in time.
     async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
+        let asking = self.whole(host, path, limit);
+        let Some(until) = self.allowance.until() else { return asking.await };
+        timeout_at(until, asking).await.unwrap_or_else(|_| Err(too_slow()))
+    }
+
+    async fn whole(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
         let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
         let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
         let said = Said { digest: digest_header(&response), media_type: media_type(&response) };
-        let read = async {
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| Failure::Passing(innermost(&error), None))? {
-                if bytes.len() + chunk.len() > limit {
-                    return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
-                }
-                bytes.extend_from_slice(&chunk);
+        let (mut bytes, mut deadline, mut permit) = (Vec::new(), Instant::now() + self.timeout, None);
+        loop {
+            let next = timeout_at(deadline, response.chunk()).await;
+            let next = next.map_err(|_| match permit {
+                None => Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None),
+                Some(_) => too_slow(),
+            })?;
+            let Some(chunk) = next.map_err(|error| Failure::Passing(innermost(&error), None))? else { break };
+            if bytes.len() + chunk.len() > limit {
+                return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
             }
-            Ok(bytes)
-        };
-        match tokio::time::timeout(self.timeout, read).await {
-            Ok(bytes) => Ok((said, bytes?)),
-            Err(_) => Err(Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None)),
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > SMALL_DOCUMENT && permit.is_none() {
+                // While this waits, nothing more is read.
+                permit = self.allowance.wait().await;
+                deadline = permit.as_ref().map_or(deadline, |permit| permit.until);
+            }
         }
+        self.allowance.keep(permit);
+        Ok((said, bytes))
     }
+}
+
+fn too_slow() -> Failure {
+    let (seconds, size) = (LARGE_DOCUMENT_TIME.as_secs(), SMALL_DOCUMENT >> 10);
+    Failure::Passing(
+        format!("the image's documents have more than {size} KiB and did not come within {seconds} s"),
+        None,
+    )
 }
 
 /// What the head of an answer says about its body.

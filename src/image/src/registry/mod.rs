@@ -1,5 +1,6 @@
 //! Talking to registries: the distribution protocol over HTTP, with credentials, mirrors and retries.
 
+mod allowance;
 mod auth;
 mod challenge;
 mod client;
@@ -11,6 +12,7 @@ mod session;
 mod target;
 mod tls;
 
+pub(crate) use allowance::Allowance;
 pub(crate) use client::Clients;
 pub(crate) use manifests::Fetched;
 pub(crate) use session::{BlobResponse, Collected, Failure, Session};

@@ -1,5 +1,6 @@
 //! One pull's dealings with the hosts of its registry.
 
+use super::allowance::Allowance;
 use super::auth::{AuthFailure, Authorization, answer};
 use super::client::{Clients, innermost};
 use super::complaint::complaint;
@@ -113,6 +114,7 @@ pub(crate) struct Session {
     /// How many of this pull's blobs are on their way, or wait for a slot of their registry: a pull with many layers does
     /// not fill the queue before one with few.
     pub(crate) transfers: Semaphore,
+    pub(crate) allowance: Allowance,
 }
 
 /// Bytes of a blob on their way.
@@ -131,6 +133,7 @@ impl Session {
         credentials: Option<Credentials>,
     ) -> Self {
         Self {
+            allowance: Allowance::new(&clients.large_documents),
             reference,
             timeout: config.request_timeout,
             retries: config.retries,
@@ -149,8 +152,16 @@ impl Session {
         ready.into_iter().chain(cooling).collect()
     }
 
-    /// Asks `host` for a blob, from `offset` on.
+    /// Asks `host` for a blob, from `offset` on. What it sends may begin before that.
     pub(crate) async fn blob(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, Failure> {
+        match self.blob_from(host, digest, offset).await {
+            // It may know no ranges, and say so in its own way.
+            Err(Failure::Refused(_) | Failure::Misunderstood(_)) if offset > 0 => self.blob_from(host, digest, 0).await,
+            other => other,
+        }
+    }
+
+    async fn blob_from(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, Failure> {
         let path = format!("blobs/{digest}");
         let response = self
             .send(host, &Method::GET, &path, |request| {

@@ -2,6 +2,7 @@
 
 use super::error::{ArchiveError, Excess};
 use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
+use crate::room::has_room;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -161,21 +162,15 @@ impl Meter {
         if bytes > limit { Err(Excess::LayerBytes(limit)) } else { Ok(()) }
     }
 
-    fn ask(&self, disk: &OwnedFd) -> Result<(), ArchiveError> {
+    fn ask(&self, file: &OwnedFd) -> Result<(), ArchiveError> {
         let (bytes, inodes) = self.unseen.get();
         if bytes < ASK_DISK.0 && inodes < ASK_DISK.1 {
             return Ok(());
         }
         self.unseen.set((0, 0));
-        let disk = rustix::fs::fstatvfs(disk)
-            .map_err(|errno| ArchiveError::Disk { name: String::new(), source: errno.into() })?;
         let percent = self.image.limits.reserve_percent;
-        let short = |free: u64, all: u64| u128::from(free) * 100 < u128::from(all) * u128::from(percent);
-        // A file system without a count of inodes says 0.
-        if short(disk.f_bavail, disk.f_blocks) || short(disk.f_ffree, disk.f_files) {
-            return Err(Excess::Reserve(percent).into());
-        }
-        Ok(())
+        let disk = |errno: rustix::io::Errno| ArchiveError::Disk { name: String::new(), source: errno.into() };
+        if has_room(file, percent, 0).map_err(disk)? { Ok(()) } else { Err(Excess::Reserve(percent).into()) }
     }
 
     /// The layer is there: it keeps its share. Answers with its inodes and bytes on disk.

@@ -10,6 +10,8 @@ mod archive;
 mod decompress;
 mod directories;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod implicit;
 mod meta;
 mod meter;

@@ -10,6 +10,8 @@ mod fuzz;
 mod header;
 mod number;
 mod pax;
+#[cfg(test)]
+pub(super) mod seeds;
 mod sparse;
 
 pub(super) use entry::{Entry, Kind};
