@@ -77,6 +77,11 @@ impl GroupError {
         move |source| Self { action, path, source }
     }
 
+    /// Of some group below `root`, whose own path may be too long to tell.
+    pub(crate) fn below(self, root: &Path) -> Self {
+        Self { path: root.join("…"), ..self }
+    }
+
     /// Whether the group is gone: never an error for those who want it gone.
     #[must_use]
     pub fn is_gone(&self) -> bool {

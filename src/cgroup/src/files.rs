@@ -1,7 +1,7 @@
 //! Reading and writing the small text files of a control group.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use crate::GroupError;
@@ -37,24 +37,4 @@ pub(crate) fn number(path: &Path) -> Result<Option<u64>, GroupError> {
 /// The value of a line `key value`.
 pub(crate) fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
-}
-
-/// Calls `visit` for a directory and all below it, children first. A group that vanishes on the way is skipped.
-pub(crate) fn walk(dir: &Path, visit: &mut impl FnMut(&Path) -> Result<(), GroupError>) -> Result<(), GroupError> {
-    // Parents before children. One directory is open at a time: a privileged container nests groups as it likes.
-    let mut found = vec![dir.to_owned()];
-    let mut listed = 0;
-    while let Some(dir) = found.get(listed).cloned() {
-        match fs::read_dir(&dir) {
-            Ok(entries) => {
-                let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-                found.extend(folders.map(|entry| entry.path()));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && listed == 0 => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(GroupError::of("list", &dir)(error)),
-        }
-        listed += 1;
-    }
-    found.iter().rev().try_for_each(|dir| visit(dir))
 }

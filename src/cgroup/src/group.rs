@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::hierarchy::Inner;
 use crate::oom::OomWatch;
+use crate::walk::walk;
 use crate::{GroupError, Nursery, Shared, Stats, files};
 
 /// The number of the calling thread.
@@ -98,7 +99,7 @@ impl Cgroup {
     /// When a list can't be read.
     pub fn pids(&self) -> Result<Vec<u32>, GroupError> {
         let mut pids = Vec::new();
-        files::walk(&self.main_dir(), &mut |dir| {
+        walk(&self.main_dir(), &mut |dir| {
             let text = match files::read(&dir.join("cgroup.procs")) {
                 // A threaded group: its processes are listed where its threads began.
                 Err(error) if error.source.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => None,
@@ -195,7 +196,7 @@ impl Cgroup {
     pub fn remove(&self) -> Result<(), GroupError> {
         let mut first = Ok(());
         for tree in &self.inner.trees {
-            let outcome = files::walk(&self.below(&tree.dir), &mut |dir| match fs::remove_dir(dir) {
+            let outcome = walk(&self.below(&tree.dir), &mut |dir| match fs::remove_dir(dir) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(GroupError::of("remove", dir)(error)),
                 _ => Ok(()),
             });

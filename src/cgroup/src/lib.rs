@@ -20,6 +20,7 @@ mod shared;
 mod shown;
 mod stats;
 mod table;
+mod walk;
 
 pub use driver::{Driver, id_of, of_runtime_path};
 pub use error::{DetectError, DriverError, GroupError, PathError};

@@ -129,6 +129,7 @@ mod v2 {
 mod v1 {
     use super::{Cgroup, GroupError, Path, Stats, files};
     use crate::stats;
+    use crate::walk::walk;
 
     /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
     /// finds what was born while the first one was made.
@@ -141,15 +142,18 @@ mod v1 {
         // A group without a freezer is killed as well as can be: the caller repeats until it is empty.
         let frozen = state.as_ref().is_some_and(|file| files::write(file, "FROZEN").is_ok());
         let killed = kill_all(group);
-        let thawed = match (frozen, &state) {
-            (true, Some(file)) => files::write(file, "THAWED"),
-            _ => Ok(()),
-        };
+        let thawed = thaw(group);
         killed?;
-        match thawed {
+        if frozen { thawed } else { Ok(()) }
+    }
+
+    /// With all below it: who sits in a group may have frozen that, and the frozen don't die.
+    fn thaw(group: &Cgroup) -> Result<(), GroupError> {
+        let Some(dir) = group.dir("freezer") else { return Ok(()) };
+        walk(&dir, &mut |dir| match files::write(&dir.join("freezer.state"), "THAWED") {
             Err(error) if error.is_gone() => Ok(()),
             other => other,
-        }
+        })
     }
 
     fn kill_all(group: &Cgroup) -> Result<(), GroupError> {
@@ -175,7 +179,7 @@ mod v1 {
     pub(super) fn oom_kills(group: &Cgroup) -> Result<u64, GroupError> {
         let Some(dir) = group.dir("memory") else { return Ok(0) };
         let mut kills: u64 = 0;
-        files::walk(&dir, &mut |dir| {
+        walk(&dir, &mut |dir| {
             let control = files::read(&dir.join("memory.oom_control"))?.unwrap_or_default();
             kills = kills.saturating_add(files::field(&control, files::OOM_KILL).unwrap_or(0));
             Ok(())

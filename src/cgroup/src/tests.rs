@@ -1,7 +1,7 @@
 //! On the node's own control groups, in a group made for the test. Needs root.
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,35 @@ fn kills_the_whole_subtree_and_removes_it() {
     assert!(scratch.0.is_empty().unwrap());
     assert_eq!(scratch.0.oom_kills().unwrap(), None);
     assert!(scratch.0.stats().unwrap_err().is_gone());
+}
+
+/// What a privileged container can make of its own groups.
+#[test]
+fn kills_and_removes_what_is_frozen_below_paths_of_any_length() {
+    let scratch = Scratch::new("deep");
+    let name = "d".repeat(200);
+    for tree in &scratch.0.inner().trees {
+        let mut dir = std::fs::File::open(tree.dir.join(&scratch.0.path()[1..])).unwrap();
+        for _ in 0..40 {
+            let below = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(&name);
+            std::fs::create_dir(&below).unwrap();
+            dir = std::fs::File::open(below).unwrap();
+        }
+        let file = |name: &str| format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
+        let freezer = tree.controllers.iter().any(|name| name == "freezer");
+        if freezer || scratch.0.inner().table.v2 {
+            let mut child = sleeper();
+            std::fs::write(file("cgroup.procs"), child.id().to_string()).unwrap();
+            let frozen = if freezer { ("freezer.state", "FROZEN") } else { ("cgroup.freeze", "1") };
+            std::fs::write(file(frozen.0), frozen.1).unwrap();
+            assert!(!scratch.0.is_empty().unwrap());
+            scratch.0.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+    wait_for(|| scratch.0.is_empty().unwrap());
+    wait_for(|| scratch.0.remove().is_ok());
+    assert!(!scratch.0.exists());
 }
 
 #[test]
