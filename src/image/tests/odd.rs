@@ -151,7 +151,7 @@ async fn errors_name_what_the_registry_says() {
         ("412", "PRECONDITION: signature missing\\u{1b}[31m"),
         ("429", "429 Too Many Requests: slow down, please"),
         ("500", "500 Internal Server Error"),
-        ("401", "wants credentials; none were given for it"),
+        ("401", "wants credentials; none were given for it: 401 Unauthorized: UNAUTHORIZED: who?"),
         ("418", "xxxxxxxxxx"),
     ] {
         let error = lab.images.pull(request(&format!("{}/a:{tag}", stub.host()))).await.unwrap_err().to_string();

@@ -43,6 +43,8 @@ impl Authorization {
 pub(super) enum AuthFailure {
     /// The credentials do not do, or there are none.
     Refused(String),
+    /// The host's own challenge can't be answered; its body may say more.
+    Unanswerable(&'static str),
     /// The token server failed or is out of reach.
     Unavailable(String),
 }
@@ -86,10 +88,8 @@ pub(super) async fn answer(
         Some(basic) if challenges.contains(&Challenge::Basic) => {
             Ok(Authorization::Basic { username: basic.username.clone(), password: basic.password.clone() })
         }
-        Some(_) => {
-            Err(AuthFailure::Refused("refuses, and asks for neither basic nor bearer authentication".to_owned()))
-        }
-        None => Err(AuthFailure::Refused("wants credentials; none were given for it".to_owned())),
+        Some(_) => Err(AuthFailure::Unanswerable("refuses, and asks for neither basic nor bearer authentication")),
+        None => Err(AuthFailure::Unanswerable("wants credentials; none were given for it")),
     }
 }
 

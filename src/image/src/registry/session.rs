@@ -228,12 +228,15 @@ impl Session {
             return Ok(first);
         }
         let (credentials, repository) = (self.credentials.as_ref(), &self.reference.repository);
-        let authorization = answer(client, target, &first, credentials, repository, self.timeout).await.map_err(
-            |failure| match failure {
-                AuthFailure::Refused(words) => Failure::Unauthorised(words),
-                AuthFailure::Unavailable(words) => Failure::Passing(words, None),
-            },
-        )?;
+        let answered = answer(client, target, &first, credentials, repository, self.timeout).await;
+        let authorization = match answered {
+            Ok(authorization) => authorization,
+            Err(AuthFailure::Refused(words)) => return Err(Failure::Unauthorised(words)),
+            Err(AuthFailure::Unanswerable(words)) => {
+                return Err(Failure::Unauthorised(format!("{words}: {}", complaint(first).await)));
+            }
+            Err(AuthFailure::Unavailable(words)) => return Err(Failure::Passing(words, None)),
+        };
         self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(target.origin(), authorization);
         self.once(target, build()).await
     }
