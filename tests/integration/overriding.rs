@@ -204,6 +204,39 @@ fn what_a_runtime_leaves_goes_with_the_pod() {
 }
 
 #[test]
+fn what_a_runtime_has_started_goes_when_the_shim_was_killed() {
+    let kill = |pod: &Pod<'_>| {
+        let shim = nix::unistd::Pid::from_raw(pod.shim_pid());
+        nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+    };
+    with_faults(async |daemon, runtime| {
+        for command in ["create", "start"] {
+            let pod = pod(daemon, "hung").await;
+            let container = pod.container("main").sh("sleep 1000").create().await;
+            runtime.on(command, Fault::Hang);
+            let killed = async {
+                runtime.wait_hanging(command, 1).await;
+                kill(&pod);
+            };
+            let (started, ()) = join(container.start(), killed).await;
+            started.unwrap_err();
+            soon("RemovePodSandbox", pod.remove()).await;
+            nothing_of(&container, runtime);
+            runtime.heal(command);
+        }
+        let pod = pod(daemon, "left").await;
+        for command in ["create", "start", "exec", "delete"] {
+            runtime.on(command, Fault::Leave);
+        }
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        assert_eq!(container.exec("echo here").await, "here\n");
+        kill(&pod);
+        soon("RemovePodSandbox", pod.remove()).await;
+        nothing_of(&container, runtime);
+    });
+}
+
+#[test]
 fn a_start_that_fails_leaves_nothing() {
     with_faults(async |daemon, runtime| {
         let pod = pod(daemon, "fails").await;

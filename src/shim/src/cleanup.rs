@@ -15,7 +15,7 @@ use crate::args::Args;
 use crate::bounds::RUNTIME_DELETE;
 use crate::container::record;
 use crate::family;
-use crate::runtime::Runtime;
+use crate::runtime::{CALL_ENV, Runtime};
 use crate::sandbox::pod_init::PID_FILE;
 use crate::{attributes, clock, log, mount};
 
@@ -64,7 +64,8 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
         empty(cgroup)?;
     }
     if let (Some(runtime), Some(id)) = (runtime, bundle.file_name().and_then(|name| name.to_str())) {
-        delete(&runtime, id);
+        delete(&runtime, bundle, id);
+        end_all("what the OCI runtime's delete left", |pid| is_call(pid, &runtime, bundle))?;
     }
     if let Some(cgroup) = &cgroup {
         until(cgroup, || Ok(cgroup.remove().is_ok()))?;
@@ -74,12 +75,13 @@ fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
 }
 
 /// Has the runtime forget a container. One that it does not know any more is fine; what counts is the group.
-fn delete(runtime: &Runtime, id: &str) {
+fn delete(runtime: &Runtime, bundle: &Path, id: &str) {
     let mut command = Command::new(&runtime.program);
     command.arg("--root").arg(&runtime.root);
     if runtime.systemd_cgroup {
         command.arg("--systemd-cgroup");
     }
+    command.env(CALL_ENV, bundle);
     command.args(["delete", "--force", id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if let Ok(mut child) = command.spawn() {
         let deadline = Instant::now() + RUNTIME_DELETE;
@@ -118,7 +120,7 @@ fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| is_one(*pid))
+            .filter(|pid| is_beside_us(*pid) && is_one(*pid))
             .collect();
         if found.is_empty() {
             return Ok(());
@@ -139,9 +141,26 @@ fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
     }
 }
 
-/// Whether a process is a call of the runtime that names the bundle, as all of them do.
+/// Whether a process is in our PID namespace. A container's need not be looked at, and memory of a process that answers its page
+/// faults itself, from which command line and environment are read, can hold up its reader.
+fn is_beside_us(pid: u32) -> bool {
+    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+    namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs))
+}
+
+/// Whether a process is a call of the runtime that names the bundle, as all of them do, or was started by one.
 fn is_call(pid: u32, runtime: &Runtime, bundle: &Path) -> bool {
-    calls(&command_line(pid), runtime, bundle)
+    calls(&command_line(pid), runtime, bundle) || is_of_call(&environment(pid), bundle)
+}
+
+/// What a call starts may have any command line.
+fn is_of_call(variables: &[PathBuf], bundle: &Path) -> bool {
+    let value =
+        |variable: &PathBuf| variable.as_os_str().as_bytes().strip_prefix(CALL_ENV.as_bytes()).map(<[u8]>::to_vec);
+    variables.iter().filter_map(value).any(|value| {
+        let value = value.strip_prefix(b"=").unwrap_or_default();
+        Path::new(std::ffi::OsStr::from_bytes(value)).starts_with(bundle)
+    })
 }
 
 /// A runtime that is a script comes after its interpreter.
@@ -161,8 +180,16 @@ fn serves(words: &[PathBuf], args: &Args) -> bool {
 }
 
 fn command_line(pid: u32) -> Vec<PathBuf> {
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = command.split(|byte| *byte == 0);
+    strings(&format!("/proc/{pid}/cmdline"))
+}
+
+fn environment(pid: u32) -> Vec<PathBuf> {
+    strings(&format!("/proc/{pid}/environ"))
+}
+
+fn strings(file: &str) -> Vec<PathBuf> {
+    let text = std::fs::read(file).unwrap_or_default();
+    let words = text.split(|byte| *byte == 0);
     words.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))).collect()
 }
 
@@ -219,6 +246,18 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_what_a_call_has_started() {
+        let bundle = Path::new("/run/p1/containers/c1");
+        let of = |variable: &str| is_of_call(&["A=b".into(), variable.into()], bundle);
+        assert!(of("PEAPOD_CALL=/run/p1/containers/c1/create.log"));
+        for other in
+            ["PEAPOD_CALL=/run/p1/containers/c11/create.log", "PEAPOD_CALL=", "PEAPOD_CALLS=/run/p1", "X=/run/p1"]
+        {
+            assert!(!of(other), "{other}");
+        }
+    }
 
     #[test]
     fn knows_the_shim_of_a_pod() {

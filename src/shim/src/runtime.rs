@@ -25,6 +25,9 @@ use crate::reaper::Ended;
 /// For a call that was killed to be gone.
 const GONE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Tells for which bundle a process of the OCI runtime works, also one that left its parent and has a command line of its own: the
+/// path of a file in that bundle. A container never sees it.
+pub(crate) const CALL_ENV: &str = "PEAPOD_CALL";
 /// How much of a runtime's words is read.
 const WORDS: u64 = 64 * 1024;
 
@@ -95,7 +98,7 @@ impl Runtime {
         let interrupted = call.interrupt.map(Notify::notified);
         let sealed = core.sealed.as_ref().and_then(|sealed| sealed.of(&self.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&self.program));
-        command.arg0(&self.program).env_remove(ENV).env_remove(NULL_ENV);
+        command.arg0(&self.program).env_remove(ENV).env_remove(NULL_ENV).env(CALL_ENV, words);
         if !self.root.as_os_str().is_empty() {
             command.arg("--root").arg(&self.root);
         }
