@@ -109,9 +109,19 @@ fn a_device_is_there_or_refused() {
                 .sh("stat -c '%t:%T' /dev/random /dev/mine 2>/dev/null")
                 .config(|c| c.devices.push(device))
         };
-        for inside in
-            ["/dev/random", "/dev/../dev//null", "/dev/ptmx", "/dev/fd", "/dev/stdin", "/dev/shm/x", "/proc/x"]
-        {
+        for inside in [
+            "/dev/random",
+            "/dev/../dev//null",
+            "/dev/ptmx",
+            "/dev/fd",
+            "/dev/stdin",
+            "/dev/shm/x",
+            "/proc/x",
+            "/etc/hosts",
+            "/etc/passwd",
+            "/bin/sh",
+            "/tmp",
+        ] {
             let refused = device("refused", "/dev/urandom", inside)
                 .try_create()
                 .await
@@ -120,6 +130,15 @@ fn a_device_is_there_or_refused() {
             assert_eq!(refused.code(), Code::InvalidArgument, "{inside}: {refused}");
             assert!(refused.message().contains("devices"), "{inside}: {refused}");
         }
+        let zero = v1::Device {
+            host_path: "/dev/zero".to_owned(),
+            container_path: "/dev/mine".to_owned(),
+            permissions: "rw".to_owned(),
+        };
+        let two = device("two", "/dev/urandom", "/dev/mine").config(|c| c.devices.push(zero));
+        assert_eq!(two.try_create().await.err().unwrap().code(), Code::InvalidArgument);
+        let elsewhere = device("elsewhere", "/dev/urandom", "/tmp/mine").sh("stat -c '%t:%T' /tmp/mine");
+        assert_eq!(elsewhere.output().await, "1:9\n");
         assert_eq!(device("same", "/dev/random", "/dev/random").start().await.wait_exit().await.exit_code, 1);
         assert_eq!(device("other", "/dev/urandom", "/dev/mine").output().await, "1:8\n1:9\n");
     });

@@ -72,6 +72,28 @@ impl Rootfs {
         Ok(Some(content))
     }
 
+    /// The first of the paths at which the image has something, be it a link that leads nowhere. Links above it are followed within the
+    /// image.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn first_taken<'a>(&self, paths: &[&'a Path]) -> io::Result<Option<&'a Path>> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let root = self.open()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        for path in paths {
+            match rustix::fs::openat2(&root, *path, flags, Mode::empty(), resolve) {
+                Ok(_) => return Ok(Some(path)),
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) fn open(&self) -> io::Result<OwnedFd> {
         // An overlay without an upper directory needs two lower ones; a single layer is the tree itself.
         if let [only] = self.lower_dirs.as_slice() {

@@ -24,6 +24,8 @@ const STANDARD: [(&str, u32, u32); 7] = [
 const LINKS: [&str; 5] = ["/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core"];
 /// File systems in which a device could not be opened, or would be the node's or the whole pod's.
 const FILE_SYSTEMS: [&str; 5] = ["/proc", "/sys", "/dev/pts", "/dev/shm", "/dev/mqueue"];
+/// Files of the pod, which are mounted in every container.
+const FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
 /// Nodes and cgroup rules. A privileged container may use every device, whether it has a node for it or not.
 pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), SpecError> {
@@ -73,6 +75,9 @@ fn is_made_already(device: &HostDevice, tty: bool) -> Result<bool, SpecError> {
     let clash = |system: &&str| path.starts_with(system) || Path::new(system).starts_with(path);
     if FILE_SYSTEMS.iter().any(clash) {
         return refuse("a file system of the container is mounted there; ask for another container_path");
+    }
+    if FILES.iter().any(clash) {
+        return refuse("a file of the pod is mounted there; ask for another container_path");
     }
     Ok(false)
 }

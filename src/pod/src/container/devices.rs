@@ -1,9 +1,11 @@
 //! Devices of the node that a container gets.
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use peapod_spec::container::Device;
+use peapod_image::Rootfs;
+use peapod_spec::container::{Device, Mount};
 use peapod_spec::{DeviceKind, HostDevice, excerpt};
 
 use crate::bounds::{CONTAINER_DEVICES, DEVICE_ENTRIES};
@@ -39,6 +41,9 @@ pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDe
             )));
         }
     }
+    if let Some(path) = two_of_one_name(&walk.found) {
+        return Err(refused(path, "two different devices are asked for under this name"));
+    }
     if privileged {
         let asked_for = walk.found.len();
         walk.folder(Path::new("/dev"), Path::new("/dev"), "rwm", DEPTH);
@@ -54,6 +59,38 @@ pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDe
         }
     }
     Ok(walk.found)
+}
+
+fn two_of_one_name(devices: &[HostDevice]) -> Option<&Path> {
+    let mut seen = HashMap::new();
+    for device in devices {
+        let (path, number) = (device.container_path.as_path(), (device.kind, device.major, device.minor));
+        if *seen.entry(path).or_insert(number) != number {
+            return Some(path);
+        }
+    }
+    None
+}
+
+/// Refuses a device at whose path the image has something: every OCI runtime would leave that there, and not say so.
+///
+/// Below `/dev` nothing is the image's, and below the client's mounts no device is made.
+pub(super) fn not_in_the_image(devices: &[HostDevice], mounts: &[Mount], rootfs: &Rootfs) -> Result<(), Error> {
+    let mounts: HashSet<&Path> = mounts.iter().map(|mount| mount.container_path.as_path()).collect();
+    let paths: Vec<&Path> = devices
+        .iter()
+        .map(|device| device.container_path.as_path())
+        .filter(|path| !path.starts_with("/dev") && !path.ancestors().any(|above| mounts.contains(above)))
+        .collect();
+    match rootfs.first_taken(&paths) {
+        Ok(None) => Ok(()),
+        Ok(Some(path)) => Err(refused(path, "the image has something there; ask for another container_path")),
+        Err(error) => Err(Error::failed("look for devices' paths in the image", &error)),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::Invalid { field: "devices".to_owned(), reason: format!("{}: {why}", excerpt(path)) }
 }
 
 struct Walk {

@@ -43,13 +43,15 @@ pub(super) fn look(
         Some(SeccompProfile::Localhost(path)) if !spec.security.privileged => Some(seccomp(path)?),
         _ => None,
     };
+    let devices = devices::resolve(&spec.devices, spec.security.privileged)?;
+    devices::not_in_the_image(&devices, &spec.mounts, rootfs)?;
     Ok(Looked {
         image: image.clone(),
         passwd: users(rootfs, "/etc/passwd")?,
         group: users(rootfs, "/etc/group")?,
         mounts: mounts::resolve(&spec.mounts)?,
         volumes: Vec::new(),
-        devices: devices::resolve(&spec.devices, spec.security.privileged)?,
+        devices,
         seccomp,
         apparmor,
     })

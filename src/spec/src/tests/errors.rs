@@ -158,9 +158,20 @@ fn a_device_is_there_or_refused() {
         let refused = nodes(path, 10, 229, false).unwrap_err();
         assert!(refused.contains(path) && refused.contains("container_path"), "{refused}");
     }
-    for path in
-        ["/dev/fd", "/dev/fd/3", "/dev/stdin", "/dev/core", "/dev/shm", "/dev/shm/x", "/dev/pts/0", "/proc/x", "/"]
-    {
+    for path in [
+        "/dev/fd",
+        "/dev/fd/3",
+        "/dev/stdin",
+        "/dev/core",
+        "/dev/shm",
+        "/dev/shm/x",
+        "/dev/pts/0",
+        "/proc/x",
+        "/",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc",
+    ] {
         assert!(nodes(path, 1, 9, false).unwrap_err().contains("can't be another device"), "{path}");
     }
     assert_eq!(nodes("/dev/console", 5, 1, false), Ok(1));
