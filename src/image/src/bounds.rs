@@ -11,9 +11,10 @@ pub(crate) const CONFIGURATION_BYTES: usize = 4 << 20;
 pub(crate) const SMALL_DOCUMENT: usize = 64 << 10;
 /// Pulls that hold larger documents in memory, with up to 12 MiB each; others wait.
 pub(crate) const LARGE_DOCUMENTS: usize = 8;
-/// Within this time a pull that has the right to hold large documents has them all, or gives the right back: who trickles
-/// keeps nobody waiting longer.
+/// Within this time a pull that has the right to hold large documents has them all, or gives the right back.
 pub(crate) const LARGE_DOCUMENT_TIME: Duration = Duration::from_secs(30);
+/// The same while others wait, and what its bytes take at [`PROGRESS_RATE`]: who trickles keeps nobody waiting longer.
+pub(crate) const LARGE_DOCUMENT_GRACE: Duration = Duration::from_secs(2);
 /// Bytes of a token server's answer, and so of a token: it is sent as a header, and servers take 8 to 64 KiB of these.
 pub(crate) const TOKEN_BYTES: usize = 64 << 10;
 /// Bytes that are read of an error's body. JSON that is cut can't be read, so this is more than any real one has.

@@ -1,69 +1,110 @@
 //! Memory for manifests, indexes and configurations: ordinary ones are free, large ones only a few pulls may hold.
 
-use crate::bounds::{LARGE_DOCUMENT_TIME, LARGE_DOCUMENTS};
+use crate::bounds::{LARGE_DOCUMENT_GRACE, LARGE_DOCUMENT_TIME, LARGE_DOCUMENTS, PROGRESS_RATE};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// One pull's right to hold large documents. Who asks first has it first.
-pub(crate) struct Allowance {
-    permits: Arc<Semaphore>,
-    held: Mutex<Option<Permit>>,
-}
-
-/// To be kept for as long as a large document is in memory.
-#[derive(Debug)]
-pub(super) struct Permit {
-    _permit: Option<OwnedSemaphorePermit>,
-    /// Until when the documents have to be there.
-    pub(super) until: Instant,
-}
+/// How often it is looked whether a pull is overdue.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What all pulls share.
-pub(super) fn permits() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(LARGE_DOCUMENTS))
+pub(super) struct Permits {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// One pull's right to hold large documents. Who asks first has it first.
+pub(crate) struct Allowance {
+    permits: Arc<Permits>,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    since: Instant,
+    /// Bytes of documents that came since then.
+    bytes: u64,
+}
+
+impl Permits {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { free: Arc::new(Semaphore::new(LARGE_DOCUMENTS)), waiting: AtomicUsize::new(0) })
+    }
+}
+
+impl Held {
+    /// Who waits for others waits for seconds: those that trickle make way. Nobody takes longer than his time.
+    fn is_overdue(&self, wanted: bool) -> bool {
+        let time = self.since.elapsed();
+        let progress = LARGE_DOCUMENT_GRACE + Duration::from_secs(self.bytes / PROGRESS_RATE);
+        time > LARGE_DOCUMENT_TIME || wanted && time > progress
+    }
 }
 
 impl Allowance {
-    pub(super) fn new(permits: &Arc<Semaphore>) -> Self {
+    pub(super) fn new(permits: &Arc<Permits>) -> Self {
         Self { permits: Arc::clone(permits), held: Mutex::default() }
     }
 
+    fn held<T>(&self, look: impl FnOnce(&mut Option<Held>) -> T) -> T {
+        look(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Waits for the right, if this pull does not have it yet.
-    pub(super) async fn wait(&self) -> Option<Permit> {
-        if self.until().is_some() {
-            return None;
-        }
-        // Closed never: it lives as long as the permits are asked for.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        Some(Permit { _permit: permit, until: Instant::now() + LARGE_DOCUMENT_TIME })
-    }
-
-    /// The pull holds a large document from now on.
-    pub(super) fn keep(&self, permit: Option<Permit>) {
-        if permit.is_some() {
-            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = permit;
-        }
-    }
-
-    /// The same for documents that are on disk.
     pub(crate) async fn take(&self) {
-        let permit = self.wait().await;
-        self.keep(permit);
+        if self.is_held() {
+            return;
+        }
+        let _waiting = Waiting::new(&self.permits.waiting);
+        // Closed never: it lives as long as somebody asks.
+        if let Ok(permit) = Arc::clone(&self.permits.free).acquire_owned().await {
+            self.held(|held| *held = Some(Held { _permit: permit, since: Instant::now(), bytes: 0 }));
+        }
     }
 
-    /// Whether the pull holds large documents.
+    /// Whether the pull may hold large documents.
     pub(crate) fn is_held(&self) -> bool {
-        self.until().is_some()
+        self.held(|held| held.is_some())
     }
 
     /// It holds none any more.
     pub(crate) fn give_back(&self) {
-        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.held(Option::take));
     }
 
-    /// Until when a pull that has the right has to be done with its documents.
-    pub(super) fn until(&self) -> Option<Instant> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.until)
+    /// Bytes of a document came.
+    pub(super) fn came(&self, bytes: usize) {
+        self.held(|held| {
+            if let Some(held) = held {
+                held.bytes += bytes as u64;
+            }
+        });
+    }
+
+    /// Returns once a pull that has the right takes too long to be done with its documents.
+    pub(super) async fn overdue(&self) {
+        let wanted = || self.permits.waiting.load(Ordering::SeqCst) > 0;
+        while !self.held(|held| held.as_ref().is_some_and(|held| held.is_overdue(wanted()))) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Counts one who waits, also when that one goes away.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP clients: one for each way of connecting, shared by all pulls.
 
-use super::allowance;
+use super::allowance::Permits;
 use crate::bounds::{CLIENTS, COOLING_HOSTS};
 use crate::config::Config;
 use crate::error::OpenError;
@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 
 /// All clients, and which hosts were out of reach a moment ago.
 pub(crate) struct Clients {
@@ -19,7 +18,7 @@ pub(crate) struct Clients {
     cooldown: Duration,
     plain: Client,
     /// Of all pulls, for large documents.
-    pub(super) large_documents: Arc<Semaphore>,
+    pub(super) large_documents: Arc<Permits>,
     special: Mutex<HashMap<Connection, Client>>,
     cooling: Mutex<HashMap<String, Instant>>,
 }
@@ -35,7 +34,7 @@ impl Clients {
             stall_timeout: config.stall_timeout,
             cooldown: config.host_cooldown,
             plain,
-            large_documents: allowance::permits(),
+            large_documents: Permits::new(),
             special: Mutex::default(),
             cooling: Mutex::default(),
         })

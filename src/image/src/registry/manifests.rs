@@ -2,7 +2,7 @@
 
 use super::client::innermost;
 use super::session::{Collected, Failure, Session};
-use crate::bounds::{CONFIGURATION_BYTES, LARGE_DOCUMENT_TIME, MANIFEST_BYTES, SMALL_DOCUMENT};
+use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::Host;
@@ -85,7 +85,7 @@ impl Session {
                     Err(failure) => failure,
                 };
                 match failure {
-                    Failure::Passing(_, after) if tries < self.retries && self.has_time() => {
+                    Failure::Passing(_, after) if tries < self.retries => {
                         self.back_off(tries, after).await;
                         tries += 1;
                     }
@@ -99,51 +99,49 @@ impl Session {
         Err(collected.into_error(&self.reference))
     }
 
-    /// Whether this pull may go on asking for documents.
-    fn has_time(&self) -> bool {
-        self.allowance.until().is_none_or(|until| until > Instant::now())
-    }
-
-    /// Asks one host. A pull that holds large documents has to be done with them in time.
+    /// Asks one host. A pull that holds large documents has to get on.
     async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
-        let asking = self.whole(host, path, limit);
-        let Some(until) = self.allowance.until() else { return asking.await };
-        timeout_at(until, asking).await.unwrap_or_else(|_| Err(too_slow()))
+        let before = self.allowance.is_held();
+        let served = tokio::select! {
+            served = self.whole(host, path, limit) => served,
+            // What is here already of this image goes with the pull.
+            () = self.allowance.overdue(), if before => return Err(Failure::Refused(too_slow())),
+            () = self.allowance.overdue() => Err(Failure::Passing(too_slow(), None)),
+        };
+        if served.is_err() && !before {
+            self.allowance.give_back();
+        }
+        served
     }
 
     async fn whole(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
         let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
         let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
         let said = Said { digest: digest_header(&response), media_type: media_type(&response) };
-        let (mut bytes, mut deadline, mut permit) = (Vec::new(), Instant::now() + self.timeout, None);
+        let (mut bytes, mut deadline) = (Vec::new(), Instant::now() + self.timeout);
         loop {
             let next = timeout_at(deadline, response.chunk()).await;
-            let next = next.map_err(|_| match permit {
-                None => Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None),
-                Some(_) => too_slow(),
-            })?;
-            let Some(chunk) = next.map_err(|error| Failure::Passing(innermost(&error), None))? else { break };
+            let late = |_| Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None);
+            let next = next.map_err(late)?.map_err(|error| Failure::Passing(innermost(&error), None))?;
+            let Some(chunk) = next else { return Ok((said, bytes)) };
             if bytes.len() + chunk.len() > limit {
                 return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
             }
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > SMALL_DOCUMENT && permit.is_none() {
+            self.allowance.came(chunk.len());
+            if bytes.len() > SMALL_DOCUMENT && !self.allowance.is_held() {
                 // While this waits, nothing more is read.
-                permit = self.allowance.wait().await;
-                deadline = permit.as_ref().map_or(deadline, |permit| permit.until);
+                let start = Instant::now();
+                self.allowance.take().await;
+                deadline += start.elapsed();
             }
         }
-        self.allowance.keep(permit);
-        Ok((said, bytes))
     }
 }
 
-fn too_slow() -> Failure {
-    let (seconds, size) = (LARGE_DOCUMENT_TIME.as_secs(), SMALL_DOCUMENT >> 10);
-    Failure::Passing(
-        format!("the image's documents have more than {size} KiB and did not come within {seconds} s"),
-        None,
-    )
+fn too_slow() -> String {
+    let size = SMALL_DOCUMENT >> 10;
+    format!("the image's documents have more than {size} KiB and come too slowly; other pulls wait for their memory")
 }
 
 /// What the head of an answer says about its body.
