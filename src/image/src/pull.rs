@@ -178,7 +178,7 @@ impl Pull {
                 store.ready.add(&layer);
                 Ok(layer)
             };
-            let landed = self.store.layer_flights.join(chain.clone(), work).await;
+            let landed = self.store.layer_flights.join((self.reference().registry.clone(), chain.clone()), work).await;
             tries += 1;
             match landed.result {
                 Some(Ok(layer)) => return Ok(layer),

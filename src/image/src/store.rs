@@ -24,6 +24,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 type Pulled = Result<Arc<Image>, PullError>;
+type Fetched = Result<Arc<Layer>, PullError>;
 
 pub(crate) struct Store {
     /// As opened.
@@ -36,7 +37,8 @@ pub(crate) struct Store {
     pub(crate) fetcher: Fetcher,
     pub(crate) ready: Ready,
     pub(crate) holds: Arc<Holds>,
-    pub(crate) layer_flights: Arc<Flights<crate::Digest, Result<Arc<Layer>, PullError>>>,
+    /// By registry and chain: the same layer of another registry is fetched beside it.
+    pub(crate) layer_flights: Arc<Flights<(String, crate::Digest), Fetched>>,
     pub(crate) pull_flights: Arc<Flights<(Reference, Option<Credentials>), Pulled>>,
     /// Some layers may be in doubt.
     pub(crate) doubts: AtomicBool,

@@ -94,3 +94,19 @@ async fn many_slow_registries_keep_nobody_from_another() {
         pull.abort();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_that_trickles_is_fetched_from_another_registry_beside_it() {
+    let (image, lab) = (layers("shared", 2), Lab::new().await);
+    let evil = Stub::serving(&[("a:1", &image)], trickling(&image, 10, Duration::from_millis(500))).await;
+    let good = Stub::serving(&[("a:1", &image)], |_, _| None).await;
+    let pull = begin(&lab.images, format!("{}/a:1", evil.host()));
+    let parts = || names(&lab.root("ingest")).iter().filter(|name| name.ends_with(".part")).count();
+    wait_for("both layers to begin", || parts() == 2).await;
+    served(&lab, &format!("{}/a:1", good.host()), Duration::from_secs(10)).await;
+    // What is here is no longer waited for by the next one, whoever trickles.
+    served(&lab, &format!("{}/a:1", good.host()), Duration::from_secs(10)).await;
+    assert!(!pull.is_finished() && parts() == 2, "the slow one goes on");
+    pull.abort();
+    wait_for("the connections to end", || evil.open.load(Ordering::SeqCst) == 0).await;
+}

@@ -24,7 +24,11 @@ use tokio::sync::{Notify, Semaphore};
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
     ingest: PathBuf,
-    claims: Arc<Claims>,
+    /// Of one registry's blobs. Registries do not wait for one another here either: one that is slow with a layer that many
+    /// images have would hold up all of these.
+    turns: Claims<(String, Digest)>,
+    /// Of the files that stay for the next pull.
+    claims: Arc<Claims<Digest>>,
     keep: Keep,
     /// Hundredths of the file system that stay free.
     reserve: u64,
@@ -59,6 +63,7 @@ impl Fetcher {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             ingest: config.state_root.join("ingest"),
+            turns: Claims::default(),
             claims: Arc::default(),
             keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
             reserve: config.disk_reserve_percent,
@@ -81,11 +86,14 @@ impl Fetcher {
         let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
         // Dropped after the claim.
         let _ended = Ended(Arc::clone(&self.ended));
-        let _claim = self.claims.claim(&blob.digest).await.ok_or_else(cancelled)?;
-        match self.attempt(session, blob, diff_id, cost).await {
+        let turn = (session.reference.registry.clone(), blob.digest.clone());
+        let _turn = self.turns.claim(&turn).await.ok_or_else(cancelled)?;
+        let claim = self.claims.try_claim(&blob.digest);
+        let part = if claim.is_some() { Part::Named(self.part(&blob.digest)) } else { Part::Passing };
+        match self.attempt(session, blob, diff_id, cost, &part).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
-                self.attempt(session, blob, diff_id, cost).await
+                self.attempt(session, blob, diff_id, cost, &part).await
             }
             other => other,
         }
@@ -127,10 +135,15 @@ impl Fetcher {
         blob: &Blob,
         diff_id: &Digest,
         cost: &Arc<ImageCost>,
+        part: &Part,
     ) -> Result<Fresh, PullError> {
-        let path = self.part(&blob.digest);
+        let path = part.path().unwrap_or(&self.ingest).to_owned();
         let disk = |source| PullError::disk(&path, source);
-        let (file, position) = open(path.clone(), blob.size).await.map_err(disk)?;
+        let (file, position) = match part {
+            Part::Named(path) => open(path.clone(), blob.size).await,
+            Part::Passing => unnamed(self.ingest.clone()).await,
+        }
+        .map_err(disk)?;
         let (growth, reader, _interest) = growing(Arc::clone(&file), position);
         let (own_path, own_file) = (path.clone(), Arc::clone(&file));
         let lane = self.slots.of(&session.reference.registry);
@@ -163,7 +176,7 @@ impl Fetcher {
             Err(error) => {
                 // Damaged on its way, or made so? The digest knows.
                 let found = digest_of(file).await.map_err(disk)?;
-                forget(&path);
+                part.forget();
                 if found != blob.digest {
                     return Err(PullError::Digest { what: blob.digest.clone(), found });
                 }
@@ -172,7 +185,7 @@ impl Fetcher {
         };
         fail_point("pull-unpacked");
         // Unpacked or wrong, the compressed bytes have no further use.
-        forget(&path);
+        part.forget();
         if unpacked.blob != blob.digest {
             return Err(PullError::Digest { what: blob.digest.clone(), found: unpacked.blob });
         }
@@ -197,6 +210,28 @@ impl Fetcher {
             Ok((unpacked, dir))
         });
         work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
+    }
+}
+
+/// Where compressed bytes are kept.
+enum Part {
+    Named(PathBuf),
+    /// Nowhere once they were used: another registry's pull writes the file that stays.
+    Passing,
+}
+
+impl Part {
+    fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Named(path) => Some(path),
+            Self::Passing => None,
+        }
+    }
+
+    fn forget(&self) {
+        if let Self::Named(path) = self {
+            forget(path);
+        }
     }
 }
 
@@ -259,6 +294,16 @@ async fn open(path: PathBuf, size: u64) -> std::io::Result<(Arc<File>, u64)> {
             length = 0;
         }
         Ok((Arc::new(file), length))
+    });
+    open.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+/// A file that is gone when it is closed.
+async fn unnamed(ingest: PathBuf) -> std::io::Result<(Arc<File>, u64)> {
+    let open = tokio::task::spawn_blocking(move || {
+        let dir = Scratch::new(&ingest)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))?;
+        Ok((Arc::new(file), 0))
     });
     open.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

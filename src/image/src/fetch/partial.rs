@@ -24,7 +24,7 @@ struct Partial {
 }
 
 /// Drops what is too old, and the oldest of what is too much. What somebody works on stays. Blocks.
-pub(super) fn prune(ingest: &Path, claims: &Claims, keep: Keep) -> io::Result<()> {
+pub(super) fn prune(ingest: &Path, claims: &Claims<Digest>, keep: Keep) -> io::Result<()> {
     let mut partials = Vec::new();
     for entry in std::fs::read_dir(ingest)? {
         let path = entry?.path();

@@ -106,7 +106,7 @@ impl Session {
             served = self.whole(host, path, limit) => served,
             // What is here already of this image goes with the pull.
             () = self.allowance.overdue(), if before => return Err(Failure::Refused(too_slow())),
-            () = self.allowance.overdue() => Err(Failure::Passing(too_slow(), None)),
+            () = self.allowance.overdue(), if !before => Err(Failure::Passing(too_slow(), None)),
         };
         if served.is_err() && !before {
             self.allowance.give_back();
