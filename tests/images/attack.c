@@ -18,6 +18,9 @@
 #define FS_IMMUTABLE_FL 0x10
 #define NR_fchmodat2 452
 
+/* Kernels before 6.8 run no loader whose last segment can't be written to: they fill up its page. */
+__attribute__((used)) static int data = 1;
+
 static long call(long number, long a, long b, long c, long d, long e)
 {
 	long result;

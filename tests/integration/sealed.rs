@@ -10,6 +10,8 @@ use peapod_tests::{Container, Daemon, Options, Programs, on_each_runtime, peapod
 
 const ATTACK: &str = "peapod/test-attack:1";
 const READ_ONLY: &str = "30";
+/// ENOSYS.
+const NO_SUCH_CALL: &str = "38";
 
 /// Whether a process has a read-only view of the runtime open: a file of that name on no mount of the node.
 fn has_view(pid: i32) -> bool {
@@ -61,10 +63,12 @@ fn looks(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
     (is.mode(), is.uid(), is.gid(), is.size(), is.mtime(), is.ctime(), is.ctime_nsec())
 }
 
-/// What the attack says: names of tries, and whether all of them failed because the file is on a read-only mount.
+/// What the attack says: names of tries, and whether all of them failed because the file is on a read-only mount. The kernel
+/// may lack `fchmodat2`.
 fn outcome<'a>(lines: impl Iterator<Item = &'a str>, target: &str) -> BTreeSet<String> {
     let tries = lines.filter_map(|line| line.strip_prefix(target)?.trim().split_once(' '));
-    tries.map(|(name, errno)| if errno == READ_ONLY { name.to_owned() } else { format!("{name}: {errno}") }).collect()
+    let failed = |name: &str, errno: &str| errno == READ_ONLY || (name, errno) == ("fchmodat2", NO_SUCH_CALL);
+    tries.map(|(name, errno)| if failed(name, errno) { name.to_owned() } else { format!("{name}: {errno}") }).collect()
 }
 
 fn tries(more: &[&str]) -> BTreeSet<String> {

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::sealed::Sealed;
 use crate::bounds::{INTERRUPTED_CALL, RUNTIME_CALL};
+use crate::container::process::share_oom_score;
 use crate::core::Core;
 use crate::family;
 use crate::reaper::Ended;
@@ -67,11 +68,14 @@ pub(crate) struct Call<'a> {
     pub(crate) limit: Duration,
     /// Tells that what it works for is to end: then it has [`INTERRUPTED_CALL`] left.
     pub(crate) interrupt: Option<&'a Notify>,
+    /// The process whose OOM score it begins with, and so all that it starts; else the shim's.
+    pub(crate) oom_score_of: Option<u32>,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(action: &'static str, words: PathBuf, args: &[&'a OsStr]) -> Self {
-        Self { action, args: args.to_vec(), streams: None, stdin: None, words, limit: RUNTIME_CALL, interrupt: None }
+        let (streams, stdin, interrupt, oom_score_of) = (None, None, None, None);
+        Self { action, args: args.to_vec(), streams, stdin, words, limit: RUNTIME_CALL, interrupt, oom_score_of }
     }
 
     /// The same, ended early when it is told so from now on.
@@ -119,6 +123,10 @@ impl Runtime {
         // The container's ends of its pipes: ours would keep them open.
         drop(command);
         let (pid, ended) = spawned.map_err(|source| RuntimeError::Spawn { program: self.program.clone(), source })?;
+        if let Some(process) = call.oom_score_of {
+            // It has its arguments and configuration to read before it starts anything.
+            share_oom_score(process, pid);
+        }
         let (action, limit) = (call.action, call.limit);
         let told = async {
             match interrupted {

@@ -142,6 +142,7 @@ impl Container {
         let mut call = Call::new("exec", file("log"), &args);
         call.streams = Some(streams.process);
         call.interrupt = Some(&exec.call);
+        call.oom_score_of = Some(self.pid);
         let expectation = core.reaper.expect();
         core.run(&self.runtime, call).await?;
         let pid = read_pid(&pid_file)?;
