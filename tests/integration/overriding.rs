@@ -331,7 +331,7 @@ fn the_time_of_a_start_is_the_same_after_the_end() {
 }
 
 #[test]
-fn a_fifo_that_the_runtime_reads_keeps_nobody() {
+fn a_fifo_in_the_place_of_passwd_keeps_nobody() {
     on_each_runtime(async |daemon| {
         let etc = daemon.path("etc");
         std::fs::create_dir(&etc).unwrap();
@@ -339,14 +339,19 @@ fn a_fifo_that_the_runtime_reads_keeps_nobody() {
             mkfifo(&etc.join(name), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         }
         let pod = daemon.pod("fifo").run().await;
-        let container = pod.container("main").mount(&etc, "/etc").sh("sleep 1000").create().await;
-        // Whether it hangs is the runtime's business.
-        let end = async {
-            wait_for("it is on its way", async || group_exists(&container)).await;
-            soon("RemovePodSandbox", pod.remove()).await;
-        };
-        let (_, ()) = join(container.start(), end).await;
-        assert!(!group_exists(&container));
+        // From a volume, and made by the container itself.
+        let mounted = pod.container("mounted").mount(&etc, "/etc").sh("sleep 1000").create().await;
+        let script = "rm -f /etc/passwd /etc/group; mkfifo /etc/passwd /etc/group; echo made; sleep 1000";
+        let made = pod.container("made").sh(script).create().await;
+        for container in [&mounted, &made] {
+            soon("StartContainer", container.start()).await;
+        }
+        made.wait_log("made").await;
+        for container in [&mounted, &made] {
+            assert_eq!(container.exec("echo alive").await, "alive\n");
+        }
+        soon("RemovePodSandbox", pod.remove()).await;
+        assert!(!group_exists(&mounted) && !group_exists(&made));
         daemon.nothing_left().await;
     });
 }

@@ -29,7 +29,7 @@ pub(crate) fn process(
     notes: &mut Vec<Note>,
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
-    let (args, env) = (args(inputs.container, inputs.image)?, env(inputs, notes)?);
+    let (args, env) = (args(inputs.container, inputs.image)?, env(inputs, user, notes)?);
     check_size(&args, &env)?;
     let mut process = Process::default();
     process
@@ -88,7 +88,9 @@ pub(crate) fn check_size(args: &[String], env: &[String]) -> Result<(), SpecErro
 }
 
 /// Defaults, then the image's, then the client's. A later value takes the place of an earlier one.
-fn env(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<String>, SpecError> {
+///
+/// HOME is always there: an OCI runtime that misses it reads the container's own passwd file, which may be a pipe by then.
+fn env(inputs: &Inputs<'_>, user: &ResolvedUser, notes: &mut Vec<Note>) -> Result<Vec<String>, SpecError> {
     let mut env = Environment::default();
     env.set("PATH", PATH);
     // The host name goes with the network.
@@ -111,6 +113,9 @@ fn env(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<String>, SpecEr
     for var in &inputs.container.envs {
         let value = std::str::from_utf8(&var.value).map_err(|_| SpecError::EnvNotUtf8(var.key.clone()))?;
         env.set(&var.key, value);
+    }
+    if !env.places.contains_key("HOME") {
+        env.set("HOME", &user.home);
     }
     Ok(env.lines())
 }

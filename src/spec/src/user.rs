@@ -15,6 +15,8 @@ pub struct ResolvedUser {
     pub gid: u32,
     /// All groups with the primary one, in ascending order, each once.
     pub groups: Vec<u32>,
+    /// The home directory that the passwd file says; `/` if it says none.
+    pub home: String,
 }
 
 /// A user or group that can't be found.
@@ -100,7 +102,7 @@ pub fn resolve_user(request: &UserRequest<'_>) -> Result<ResolvedUser, UserError
             return Err(UserError::OutOfRange(*id));
         }
     }
-    Ok(ResolvedUser { uid: entry.uid, gid, groups })
+    Ok(ResolvedUser { uid: entry.uid, gid, groups, home: entry.home.to_owned() })
 }
 
 /// A user as far as the image knows it.
@@ -108,7 +110,11 @@ struct Entry<'a> {
     name: Option<&'a str>,
     uid: u32,
     gid: u32,
+    home: &'a str,
 }
+
+/// Where there is no other home.
+const NO_HOME: &str = "/";
 
 /// Well-formed lines of a passwd file; others are skipped, as the C library does.
 fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
@@ -117,13 +123,14 @@ fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
         let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        Some(Entry { name: Some(name), uid, gid })
+        let home = fields.nth(1).filter(|home| home.starts_with('/') && !home.contains('\0')).unwrap_or(NO_HOME);
+        Some(Entry { name: Some(name), uid, gid, home })
     })
 }
 
 /// A number need not be in the file: then it has no name and root's group.
 fn by_uid(passwd: &str, uid: u32) -> Entry<'_> {
-    entries(passwd).find(|entry| entry.uid == uid).unwrap_or(Entry { name: None, uid, gid: 0 })
+    entries(passwd).find(|entry| entry.uid == uid).unwrap_or(Entry { name: None, uid, gid: 0, home: NO_HOME })
 }
 
 /// A name wins over a number, also if it looks like one.

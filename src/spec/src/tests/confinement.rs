@@ -15,7 +15,7 @@ use crate::container::{Mount, Propagation, Resources, SeccompProfile, UserChoice
 use crate::{ImageDefaults, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// Lines beginning with `-` are containerd's alone, with `+` ours alone.
-const DIFFERENCES: [(&str, &[&str]); 4] = [
+const DIFFERENCES: [(&str, &[&str]); 5] = [
     (
         "equal: the oldest version that has every field used; crun and runc of any age read it",
         &["- ociVersion 1.3.0", "+ ociVersion 1.0.2"],
@@ -31,6 +31,10 @@ const DIFFERENCES: [(&str, &[&str]); 4] = [
             "- annotations.io.kubernetes.cri.sandbox-namespace default",
             "- annotations.io.kubernetes.cri.sandbox-uid u1",
         ],
+    ),
+    (
+        "equal: what the runtime would find in the container's passwd file, which it need not open then",
+        &["+ process.env.2 HOME=/root"],
     ),
     ("equal: 0022 said aloud, and not left to whoever started the runtime", &["+ process.user.umask 18"]),
     (

@@ -2,7 +2,7 @@
 
 use super::fixture::{GROUP, PASSWD};
 use crate::container::{GroupsPolicy, UserChoice};
-use crate::{ResolvedUser, UserError, UserRequest, resolve_user};
+use crate::{UserError, UserRequest, resolve_user};
 
 /// The one door: a request on top of "nothing said, the fixture's image files".
 fn check<'a>(change: impl FnOnce(&mut UserRequest<'a>), wanted: Result<(u32, u32, &[u32]), UserError>) {
@@ -16,8 +16,8 @@ fn check<'a>(change: impl FnOnce(&mut UserRequest<'a>), wanted: Result<(u32, u32
         policy: GroupsPolicy::Merge,
     };
     change(&mut request);
-    let wanted = wanted.map(|(uid, gid, groups)| ResolvedUser { uid, gid, groups: groups.to_vec() });
-    assert_eq!(resolve_user(&request), wanted, "{request:?}");
+    let found = resolve_user(&request).map(|user| (user.uid, user.gid, user.groups));
+    assert_eq!(found, wanted.map(|(uid, gid, groups)| (uid, gid, groups.to_vec())), "{request:?}");
 }
 
 fn name(name: &str) -> UserChoice {
@@ -120,4 +120,27 @@ fn broken_lines_are_skipped() {
         },
         Ok((5, 6, &[6, 9])),
     );
+}
+
+#[test]
+fn a_home_is_a_path() {
+    for (passwd, home) in [
+        ("a:x:5:5:,,,:/home/a:/bin/sh", "/home/a"),
+        ("a:x:5:5:,,,:/home/a", "/home/a"),
+        ("a:x:5:5::home:/bin/sh", "/"),
+        ("a:x:5:5::/a\0b:", "/"),
+        ("a:x:5:5", "/"),
+        ("", "/"),
+    ] {
+        let request = UserRequest {
+            choice: &UserChoice::Uid(5),
+            group: None,
+            image_user: "",
+            passwd: Some(passwd),
+            group_file: None,
+            supplemental: &[],
+            policy: GroupsPolicy::Merge,
+        };
+        assert_eq!(resolve_user(&request).unwrap().home, home, "{passwd:?}");
+    }
 }
