@@ -3,10 +3,12 @@
 use crate::model::Rootfs;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 /// A container's writable layer.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,41 @@ impl Writable<'_> {
     }
 }
 
+/// What is mounted in every container. A link into it reads what the image does not hold, without an end in some places.
+const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// As many links of one path as the kernel follows.
+const LINKS: usize = 40;
+
+/// Whether the path is a link, or a chain of links, to what is mounted in every container.
+fn leads_to_a_mount(root: &OwnedFd, path: &str) -> bool {
+    let mut path = Path::new("/").join(path);
+    for _ in 0..LINKS {
+        if path == Path::new("/dev/null") {
+            return false;
+        }
+        if MOUNTED.iter().any(|mounted| path.starts_with(mounted)) {
+            return true;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let target = rustix::fs::openat2(root, &path, flags, Mode::empty(), resolve)
+            .and_then(|link| rustix::fs::readlinkat(link, "", Vec::new()));
+        // Nothing there, or no link.
+        let Ok(target) = target else { return false };
+        let mut next = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        for part in Path::new(OsStr::from_bytes(target.to_bytes())).components() {
+            match part {
+                Component::RootDir => next = PathBuf::from("/"),
+                Component::ParentDir => _ = next.pop(),
+                Component::Normal(name) => next.push(name),
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        path = next;
+    }
+    false
+}
+
 fn no_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is a FIFO, a socket or a device, not a file")
 }
@@ -42,11 +79,15 @@ impl Rootfs {
     /// Blocks for a moment: several layers are merged in a mount of their own that is attached nowhere.
     ///
     /// # Errors
-    /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket or a device: nobody reads
-    /// such a one without waiting for who knows what.
+    /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket, a device, or a link
+    /// to `/proc`, `/sys` or `/dev`: nobody reads such a one without waiting for who knows what.
     pub fn read_file(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let root = self.open()?;
         let relative = path.trim_start_matches('/');
+        if leads_to_a_mount(&root, relative) {
+            let why = "it is a link to what every container mounts, not a file of the image";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         // NONBLOCK: a FIFO of that name must not hold us up.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -124,7 +165,7 @@ impl Rootfs {
             }
         } else {
             let dirs: Vec<_> = self.lower_dirs.iter().map(|dir| dir.as_os_str()).collect();
-            rustix::mount::fsconfig_set_string(&fs, "lowerdir", dirs.join(std::ffi::OsStr::new(":")))?;
+            rustix::mount::fsconfig_set_string(&fs, "lowerdir", dirs.join(OsStr::new(":")))?;
         }
         let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
         match writable {

@@ -30,6 +30,10 @@ fn top() -> Vec<u8> {
         .file("opt/.wh..wh..opq", 0o644, b"")
         .file("opt/new", 0o644, b"new")
         .symlink("opt/link", "../etc/passwd")
+        .symlink("opt/null", "/dev/null")
+        .symlink("opt/log", "/proc/kmsg")
+        .symlink("opt/chain", "./../opt/log")
+        .symlink("opt/zero", "../../dev/zero")
         .finish()
 }
 
@@ -69,8 +73,12 @@ async fn an_image_is_pulled_listed_leased_and_removed() {
         assert_eq!(read("/etc/passwd").unwrap(), "nobody:x:65534:65534::/:/bin/sh\n");
         assert_eq!(read("opt/link"), read("/etc/passwd"));
         assert_eq!(read("/opt/new").unwrap(), "new");
-        for missing in ["/etc/gone", "/opt/old", "/opt", "/none", "/etc/passwd/x"] {
+        for missing in ["/etc/gone", "/opt/old", "/opt", "/none", "/etc/passwd/x", "/opt/null"] {
             assert_eq!(read(missing), None, "{missing}");
+        }
+        for link in ["/opt/log", "opt/chain", "/opt/zero"] {
+            let refused = rootfs.read_file(link, 1 << 20).unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData, "{link}: {refused}");
         }
         assert_eq!(rootfs.read_file("/etc/passwd", 3).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
         // The upper layer does not describe /tmp: it must stay as the lower one has it.
