@@ -41,7 +41,7 @@ import socket, sys
 protocol, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(2)
+s.settimeout(5)
 s.connect((host, port))
 if protocol == "udp":
     s.send(b"who")
