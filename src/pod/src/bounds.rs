@@ -33,8 +33,8 @@ pub(crate) const SECCOMP_PROFILE_BYTES: u64 = 1 << 20;
 pub(crate) const KEPT_PROFILE_BYTES: usize = 256 << 10;
 
 /// Bytes that lists show of one pod or container: labels, annotations, names, mounts. A Kubernetes object has 1.5 MiB at
-/// most, its annotations 256 KiB.
-pub(crate) const LISTED_ENTRY: u64 = 2 << 20;
+/// most, its annotations 256 KiB; other clients of CRI send more, and two of that size still fit an answer.
+pub(crate) const LISTED_ENTRY: u64 = 6 << 20;
 
 /// Bytes of a command's output that are kept without asking anybody: probes write less.
 pub(crate) const EXEC_OUTPUT_FREE: usize = 64 << 10;

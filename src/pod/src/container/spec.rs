@@ -202,5 +202,30 @@ fn invalid(error: &SpecError) -> Error {
         SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",
         _ => "config",
     };
-    Error::Invalid { field: field.to_owned(), reason: error.to_string() }
+    // Some name the field themselves.
+    let text = error.to_string();
+    let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    Error::Invalid { field: field.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SpecError, invalid};
+
+    #[test]
+    fn a_field_is_named_once() {
+        for (error, text) in [
+            (
+                SpecError::TooMany { field: "envs", what: "x", count: 2, most: 1 },
+                "envs: 2 x, and a container can have 1",
+            ),
+            (
+                SpecError::DeviceName { path: "/dev/fd".into(), why: "why" },
+                "devices: \"/dev/fd\" can't be another device: why",
+            ),
+        ] {
+            let said = invalid(&error).to_string();
+            assert_eq!(said, text);
+        }
+    }
 }

@@ -37,6 +37,9 @@ pub(super) fn sysctls(sysctls: BTreeMap<String, String>, namespaces: &Namespaces
             return Err(FieldError::new(field, "is not a dotted name such as net.ipv4.ip_forward"));
         }
         let value = short(&field, without_nul(&field, value)?, PATH_BYTES)?;
+        if value.contains(|c: char| c.is_control() && c != '\t') {
+            return Err(FieldError::new(field, "has a line feed or another control character in its value"));
+        }
         let name = dotted(&written);
         let (scope, space) = if name.starts_with("net.") {
             (Some(namespaces.network), "network")
@@ -92,6 +95,14 @@ mod tests {
 
     fn check(name: &str, namespaces: &Namespaces) -> bool {
         sysctls(BTreeMap::from([(name.to_owned(), "1".to_owned())]), namespaces).is_ok()
+    }
+
+    #[test]
+    fn values_are_one_line() {
+        for (value, fits) in [("4096\t87380\t6291456", true), ("1 2\n3", false), ("1\r", false), ("1\0", false)] {
+            let one = BTreeMap::from([("net.ipv4.tcp_rmem".to_owned(), value.to_owned())]);
+            assert_eq!(sysctls(one, &Namespaces::default()).is_ok(), fits, "{value:?}");
+        }
     }
 
     #[test]
