@@ -173,7 +173,7 @@ fn lists_stay_answerable() {
             security.namespace_options.get_or_insert_default().network = v1::NamespaceMode::Node.into();
             client.runtime().run_pod_sandbox(request).await.map(|answer| answer.into_inner().pod_sandbox_id)
         };
-        let refused = run("too-long", &"x".repeat(3_000_000)).await.unwrap_err();
+        let refused = run("too-long", &"x".repeat(7_000_000)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
 
         let names: Vec<String> = (0..10).map(|number| format!("noted-{number}")).collect();
