@@ -4,7 +4,9 @@ use tracing_subscriber::EnvFilter;
 
 /// What a target of ours begins with; a part is written as `peapod_image` or `peapod_image::fetch`.
 const OURS: &str = "peapod";
-const PARTS: [&str; 10] = ["api", "cgroup", "client", "daemon", "image", "network", "pod", "spec", "store", "sys"];
+/// The crates, and `stage`: how long each stage of a pod's or container's way took.
+const PARTS: [&str; 11] =
+    ["api", "cgroup", "client", "daemon", "image", "network", "pod", "spec", "stage", "store", "sys"];
 
 /// The directives as the filter understands them. By itself it takes every word that it does not know for a target, and
 /// then logs nothing else.
@@ -69,6 +71,7 @@ mod tests {
             (" WARN ", "warn"),
             ("Off", "off"),
             ("info,peapod_image=debug", "info,peapod_image=debug"),
+            ("info,peapod_stage=debug", "info,peapod_stage=debug"),
             ("info, peapod_pod::driver = warning,", "info,peapod_pod::driver=warn"),
             ("error,h2=trace,peapod=info", "error,h2=trace,peapod=info"),
             ("info,peapod_daemon[cri{pod=a}]=debug", "info,peapod_daemon[cri{pod=a}]=debug"),
