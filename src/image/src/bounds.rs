@@ -113,5 +113,10 @@ pub(crate) const PATH: usize = 4095;
 pub(crate) const LEVELS: usize = 256;
 /// Decompressed bytes behind an archive's end. GNU tar fills its last record, of up to 2 MiB in practice.
 pub(crate) const TRAILER: u64 = 16 << 20;
-/// Binary logarithm of the memory that one zstd frame may ask for: what `zstd --long` and `--ultra -22` write.
-pub(crate) const ZSTD_WINDOW_LOG: u32 = 27;
+/// Binary logarithm of the memory that a zstd frame may ask for of any unpacker: RFC 8878 asks of every reader to take that
+/// much. `zstd` up to -19 stays within it, as do the libraries that builders of images use.
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
+/// The same of an unpacker that has the right to a large window: what `zstd --long` and `--ultra -22` write.
+pub(crate) const ZSTD_LARGE_WINDOW_LOG: u32 = 27;
+/// Unpackers with a large window, once all of their layer is here; others wait.
+pub(crate) const ZSTD_LARGE_WINDOWS: usize = 2;

@@ -70,7 +70,7 @@ pub enum PullError {
         reference: String,
         /// This machine's platform.
         wanted: String,
-        /// What the index lists.
+        /// What the index lists, or what the image says of itself.
         offered: String,
     },
     /// Bytes are not what their digest says, also after they were fetched again.

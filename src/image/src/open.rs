@@ -5,6 +5,7 @@ use crate::model::Rootfs;
 use crate::records;
 use crate::records::doubt;
 use crate::store::{Store, remove_all};
+use crate::unpack::is_opaque;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -50,7 +51,23 @@ pub(crate) fn rootfs(layers: &Path, shorts: Vec<String>) -> Result<Rootfs, Vec<S
     if !gone.is_empty() {
         return Err(gone);
     }
-    Ok(Rootfs { lower_dirs: shorts.into_iter().map(|short| layers.join(short).join("diff")).collect() })
+    let mut lower_dirs = Vec::with_capacity(shorts.len());
+    for short in shorts {
+        let diff = layers.join(short).join("diff");
+        let is_last = shows_nothing_below(&diff);
+        lower_dirs.push(diff);
+        if is_last {
+            break;
+        }
+    }
+    Ok(Rootfs { lower_dirs })
+}
+
+/// Whether a `.wh..wh..opq` stood at the layer's root. The kernel's overlay does not look there: what is below is left out.
+/// (With containerd's overlay it shines through; its native snapshots, and Docker, hide it as the specification says.)
+fn shows_nothing_below(diff: &Path) -> bool {
+    // What can't be asked, the mount can't use either, and says so.
+    std::fs::File::open(diff).is_ok_and(|root| is_opaque(root).unwrap_or(false))
 }
 
 /// False only where it certainly is not: a disk that fails now may answer later.

@@ -45,7 +45,7 @@ impl Platform {
 
     /// How well an image for `target` fits: 0 is best. `None` if it can't run here.
     pub(crate) fn rank(&self, target: &Target) -> Option<usize> {
-        if !matches!(target.os.as_str(), "" | "linux") {
+        if !target.is_linux() {
             return None;
         }
         if target.architecture.is_empty() {
@@ -106,6 +106,11 @@ fn level() -> usize {
 }
 
 impl Target {
+    /// Whether it is for Linux, or does not say.
+    pub(crate) fn is_linux(&self) -> bool {
+        matches!(self.os.as_str(), "" | "linux")
+    }
+
     /// The usual names of what some tools call otherwise.
     pub(crate) fn normalised(os: &str, architecture: &str, variant: &str) -> Self {
         let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());

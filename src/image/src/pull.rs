@@ -1,5 +1,6 @@
 //! One pull, from a reference to a visible image.
 
+use crate::bounds::ERROR_TEXT;
 use crate::choose::{Chosen, choose, unusable};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
@@ -9,10 +10,12 @@ use crate::hosts::hosts;
 use crate::layers::{Hold, Layer};
 use crate::manifest::Blob;
 use crate::model::{Credentials, Image, ImageId};
+use crate::platform::{Platform, Target};
 use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
+use crate::text::one_line;
 use crate::unpack::{Excess, ImageCost, Limits};
 use peapod_sys::fail_point;
 use std::collections::HashMap;
@@ -77,7 +80,7 @@ impl Pull {
         let top_digest = top.digest.clone();
         let Chosen { bytes, manifest, configuration: looked } = choose(&self.session, top).await?;
         fail_point("pull-manifest");
-        let (config, Configuration { diff_ids, run, .. }) = match looked {
+        let (config, Configuration { diff_ids, run, target }) = match looked {
             Some(looked) => looked,
             None => {
                 let config = self.session.config(&manifest.config.digest).await?;
@@ -85,6 +88,7 @@ impl Pull {
                 (config, read)
             }
         };
+        self.check_machine(&target)?;
         // Whoever has the configuration's bytes may use the image that they make.
         let id = ImageId(manifest.config.digest.clone());
         if self.store.shown.get().by_id(&id).is_some()
@@ -100,6 +104,26 @@ impl Pull {
         let (bytes, config) = documents.read(allowance).await?;
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
         self.store.commit(image, layers, self.names(&top_digest)).await
+    }
+
+    /// What a configuration says about the machine that its image is for, where no index was there to choose by.
+    ///
+    /// No kernel runs another system's programs. Another architecture's may run, by an emulator that the node has in
+    /// binfmt_misc, and a builder may have named the wrong one: containerd pulls such an image, and so does this.
+    fn check_machine(&self, target: &Target) -> Result<(), PullError> {
+        let host = Platform::host();
+        if !target.is_linux() {
+            return Err(PullError::NoPlatform {
+                reference: self.reference().to_string(),
+                wanted: host.to_string(),
+                offered: one_line(&target.to_string(), ERROR_TEXT),
+            });
+        }
+        if host.rank(target).is_none() {
+            let (image, target) = (self.reference(), one_line(&target.to_string(), ERROR_TEXT));
+            tracing::warn!(%image, target, "the image is for another machine than this; it is pulled all the same");
+        }
+        Ok(())
     }
 
     fn reference(&self) -> &Reference {

@@ -85,13 +85,25 @@ fn hostile(name: &str) -> (Layer, Option<&'static str>) {
             }),
             None,
         ),
+        "attributes" => (
+            layer(|put| {
+                let attributes = pax(b'x', &[("SCHILY.xattr.user.big", &[7; 3000])]).bytes(false);
+                (0..4000).for_each(|index| {
+                    put(&attributes);
+                    put(&Raw::new(b'5', &index.to_string()).bytes(false));
+                });
+                put(&end);
+            }),
+            Some("image.max_layer_bytes"),
+        ),
+        // Of no entry.
         "global-attributes" => (
             layer(|put| {
                 put(&pax(b'g', &[("SCHILY.xattr.user.big", &[7; 3000])]).bytes(false));
                 (0..4000).for_each(|index| put(&Raw::new(b'5', &index.to_string()).bytes(false)));
                 put(&end);
             }),
-            Some("image.max_layer_bytes"),
+            None,
         ),
         "headers" => (
             layer(|put| {
@@ -129,7 +141,8 @@ fn hostile(name: &str) -> (Layer, Option<&'static str>) {
     }
 }
 
-const HOSTILE: [&str; 7] = ["repeated", "long-names", "wide", "headers", "trailer", "deep", "global-attributes"];
+const HOSTILE: [&str; 8] =
+    ["repeated", "long-names", "wide", "headers", "trailer", "deep", "attributes", "global-attributes"];
 
 /// Peak of this process's memory since it was last reset.
 fn peak() -> u64 {
@@ -146,7 +159,7 @@ async fn helper_pull_hostile() {
         Registry::start().await,
         Lab::with(|config| {
             config.max_unpacks = 1;
-            config.max_layer_bytes = if name == "global-attributes" { 16 << 20 } else { 80 << 20 };
+            config.max_layer_bytes = if name == "attributes" { 16 << 20 } else { 80 << 20 };
         })
         .await,
     );

@@ -113,11 +113,33 @@ async fn a_configuration_says_for_which_machine_an_image_is() {
     assert_eq!(pulled.id.as_str(), own.config.digest);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_image_is_pulled_for_another_processor_and_not_for_another_system() {
+    let lab = Lab::new().await;
+    let (windows, foreign) = (other_machine("windows"), changed("\"architecture\":\"", "\"architecture\":\"s390x"));
+    let lone = index(&[entry(MANIFEST, &windows.manifest, &platform(HERE))]);
+    let listed = document("listed", INDEX, &lone);
+    let stub = Stub::serving(&[("a:w", &windows), ("a:f", &foreign)], move |_, asked| listed(asked)).await;
+    // Whatever an index says.
+    for tag in ["w", "listed"] {
+        let refused = lab.images.pull(request(&format!("{}/a:{tag}", stub.host()))).await.unwrap_err();
+        let offers = |offered: &str| offered == format!("windows/{HERE}");
+        assert!(matches!(&refused, PullError::NoPlatform { offered, .. } if offers(offered)), "{refused}");
+    }
+    let pulled = lab.images.pull(request(&format!("{}/a:f", stub.host()))).await.unwrap();
+    assert_eq!(pulled.id.as_str(), foreign.config.digest);
+    assert!(lab.images.list().len() == 1);
+}
+
 /// An image whose configuration names an operating system.
 fn other_machine(os: &str) -> Built {
-    let mut image = built(os.as_bytes());
-    let text =
-        String::from_utf8(image.config.bytes.clone()).unwrap().replace("\"os\":\"linux\"", &format!("\"os\":\"{os}\""));
+    changed("\"os\":\"linux\"", &format!("\"os\":\"{os}\""))
+}
+
+/// An image with a part of its configuration replaced.
+fn changed(part: &str, by: &str) -> Built {
+    let mut image = built(by.as_bytes());
+    let text = String::from_utf8(image.config.bytes.clone()).unwrap().replace(part, by);
     let config = common::image::Blob::new(text.into_bytes());
     let manifest = String::from_utf8(image.manifest.clone()).unwrap().replace(&image.config.digest, &config.digest);
     let manifest = manifest

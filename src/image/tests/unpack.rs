@@ -153,6 +153,54 @@ async fn whiteouts_become_what_overlay_understands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_layer_whose_root_is_opaque_hides_all_that_is_below() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let below = Tar::new().dir("./", 0o711).dir("a/", 0o700).file("a/old", 0o644, b"").file("old", 0o644, b"").finish();
+    let opaque = Tar::new().file("a/new", 0o644, b"").file("./.wh..wh..opq", 0o644, b"").finish();
+    let above = Tar::new().file("a/newer", 0o644, b"").file("b/x", 0o644, b"").finish();
+    let dirs = unpacked(&registry, &lab, "opaque", &[below, opaque, above]).await;
+    assert_eq!(dirs.len(), 2, "the lowest layer is not looked through");
+    let mode = |layer: usize, path: &str| dirs[layer].join(path).metadata().unwrap().mode() & 0o7777;
+    assert_eq!(
+        (common::names(&dirs[1]), common::names(&dirs[0])),
+        (vec!["a".to_owned()], vec!["a".into(), "b".into()])
+    );
+    // The root itself stays what it was; what is hidden is no model for what has its name.
+    assert_eq!([mode(1, ""), mode(0, ""), mode(1, "a"), mode(0, "a")], [0o711, 0o711, 0o755, 0o755]);
+}
+
+/// `zstd --ultra -22` and `--long`, as files and from a pipe: what they ask for is given, a few at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn zstd_with_a_large_window_is_unpacked() {
+    let (registry, lab) = (Registry::start().await, Lab::new().await);
+    let content: Vec<u8> = (0..9_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let tar = Tar::new().file("large", 0o644, &content).finish();
+    let packed = |log: u32| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        std::io::Write::write_all(&mut encoder, &tar).unwrap();
+        encoder.finish().unwrap()
+    };
+    let with = |log: u32| {
+        let diff_id = peapod_image::Digest::of(&tar).to_string();
+        Built::with_diff_ids(&[(packed(log), Packing::Plain)], &[diff_id], false, &serde_json::json!({}))
+    };
+    for name in ["25", "27"] {
+        registry.push("window", name, &with(name.parse().unwrap())).await;
+        let reference = format!("{}/window:{name}", registry.host());
+        let image = lab.images.pull(request(&reference)).await.unwrap();
+        let dirs = lab.images.lease(&image.id, name).await.unwrap().lower_dirs;
+        assert!(std::fs::read(dirs[0].join("large")).unwrap() == content, "{name}");
+        lab.images.release(name).await.unwrap();
+        lab.images.remove(&reference).await.unwrap();
+    }
+    registry.push("window", "28", &with(28)).await;
+    let refused = lab.images.pull(request(&format!("{}/window:28", registry.host()))).await.unwrap_err();
+    assert!(refused.to_string().contains("needs more than 134217728 bytes of memory"), "{refused}");
+    lab.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let outside = tempfile::tempdir().unwrap();
@@ -160,8 +208,6 @@ async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
     std::fs::write(outside.path().join("file"), "untouched").unwrap();
     let up = format!("{}{target}", "../".repeat(30));
     let hostile: Vec<(&str, Tar, Problem)> = vec![
-        ("dotdot", Tar::new().file("../evil", 0o644, b"x"), Problem::Parent),
-        ("inner-dotdot", Tar::new().file(&format!("a/{up}/evil"), 0o644, b"x"), Problem::Parent),
         ("link-absolute", Tar::new().symlink("x", &target).file("x/evil", 0o644, b"x"), Problem::LinkOut),
         ("link-relative", Tar::new().symlink("x", &up).file("x/evil", 0o644, b"x"), Problem::LinkOut),
         (
@@ -175,15 +221,15 @@ async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
         ("link-loop", Tar::new().symlink("x", "x").file("x/evil", 0o644, b"x"), Problem::LinkOut),
         ("proc", Tar::new().symlink("x", "/proc/self/root").file("x/evil", 0o644, b"x"), Problem::LinkOut),
         ("hard-absolute", Tar::new().hard_link("x", &format!("{target}/file")), Problem::HardLinkMissing),
-        ("hard-dotdot", Tar::new().hard_link("x", &format!("{up}/file")), Problem::HardLinkOut),
+        ("hard-dotdot", Tar::new().hard_link("x", &format!("{up}/file")), Problem::HardLinkMissing),
         ("hard-link", Tar::new().symlink("x", &target).hard_link("y", "x/file"), Problem::HardLinkMissing),
         ("hard-missing", Tar::new().hard_link("x", "nothing"), Problem::HardLinkMissing),
         ("hard-dir", Tar::new().dir("d/", 0o755).hard_link("x", "d"), Problem::HardLinkMissing),
         ("whiteout-dotdot", Tar::new().file(".wh...", 0o644, b""), Problem::Whiteout),
+        ("whiteout-root", Tar::new().file(".wh..", 0o644, b""), Problem::Whiteout),
         ("deep", Tar::new().file(&"a/".repeat(2000), 0o644, b""), Problem::Deep),
         ("deeper", Tar::new().file(&"a/".repeat(10_000), 0o644, b""), Problem::Long),
         ("through-file", Tar::new().file("f", 0o644, b"").file("f/x", 0o644, b""), Problem::NotDirectory),
-        ("pax", Tar::new().pax(&[("path", format!("{up}/evil").as_bytes())]).file("ok", 0o644, b"x"), Problem::Parent),
         (
             "pax-link",
             Tar::new().pax(&[("linkpath", format!("{target}/file").as_bytes())]).hard_link("ok", "ok2"),
@@ -210,9 +256,13 @@ async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
         .file(&format!("{target}/evil"), 0o644, b"inside")
         .symlink("up", "../../..")
         .file(&format!("up{target}/too"), 0o644, b"inside")
-        .hard_link("/hard", &format!("{target}/evil"));
+        .hard_link("/hard", &format!("{target}/evil"))
+        .file(&format!("a/{up}/climbed"), 0o644, b"inside")
+        .pax(&[("path", format!("{up}/named").as_bytes())])
+        .file("ok", 0o644, b"inside")
+        .hard_link(&format!("{up}/linked"), &format!("../..{target}/evil"));
     let dirs = unpacked(&registry, &lab, "inside", &[inside.finish()]).await;
-    assert_eq!(common::names(&dirs[0].join(&target[1..])), ["evil", "too"]);
+    assert_eq!(common::names(&dirs[0].join(&target[1..])), ["climbed", "evil", "linked", "named", "too"]);
     assert_eq!(std::fs::read(dirs[0].join("hard")).unwrap(), b"inside");
     assert_eq!(common::names(outside.path()), ["file"]);
 

@@ -5,14 +5,14 @@ use super::download::Download;
 use super::gauge::{Growing, Permit, growing};
 use super::partial::{Keep, prune};
 use super::slots::Slots;
-use crate::bounds::{PARTIAL_LOOK, STREAMED_LAYERS};
+use crate::bounds::{PARTIAL_LOOK, STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
 use crate::config::Config;
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::registry::Session;
 use crate::scratch::Scratch;
-use crate::unpack::{ArchiveError, Cancelled, Excess, ImageCost, Meter, Unpacked, unpack};
+use crate::unpack::{ArchiveError, Cancelled, Excess, ImageCost, Meter, Unpacked, Window, unpack};
 use peapod_sys::fail_point;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ pub(crate) struct Fetcher {
     streams: Semaphore,
     /// Threads that may work on one.
     unpacks: Arc<Semaphore>,
+    /// Unpackers with a large window.
+    windows: Semaphore,
 }
 
 /// How long to wait for a cancelled transfer to let go.
@@ -71,6 +73,7 @@ impl Fetcher {
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
+            windows: Semaphore::new(ZSTD_LARGE_WINDOWS),
         }
     }
 
@@ -156,20 +159,24 @@ impl Fetcher {
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();
-                self.unpack(reader, cost).await
+                self.unpack(reader, Window::Usual, cost).await
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
                 let transfer = async { (download.run(slot).await, drop(turn)).0 };
-                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, cost));
+                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, cost));
                 transferred?;
                 unpacked
             }
             (Some(slot), Err(_)) => {
                 download.run(slot).await?;
                 drop(turn);
-                self.unpack(reader, cost).await
+                self.unpack(reader, Window::Usual, cost).await
             }
+        };
+        let unpacked = match unpacked {
+            Err(failure) if failure.is_window() => self.unpack_again(Arc::clone(&file), blob.size, cost).await,
+            other => other,
         };
         let (unpacked, dir) = match unpacked {
             Ok(done) => done,
@@ -196,17 +203,39 @@ impl Fetcher {
         Ok(Fresh { dir, inodes: unpacked.inodes, bytes: unpacked.bytes })
     }
 
+    /// Unpacks a layer whose zstd frames ask for more memory than every unpacker may have. All of it is here by now: no
+    /// large window is held while bytes trickle.
+    async fn unpack_again(
+        &self,
+        file: Arc<File>,
+        size: u64,
+        cost: &Arc<ImageCost>,
+    ) -> Result<(Unpacked, Scratch), UnpackFailure> {
+        // Closed never: the semaphore lives as long as this.
+        let _window = self.windows.acquire().await;
+        let (growth, reader, _interest) = growing(file, size);
+        growth.finish();
+        self.unpack(reader, Window::Large, cost).await
+    }
+
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
     /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next block, ends
     /// and removes what it made.
-    async fn unpack(&self, reader: Growing, cost: &Arc<ImageCost>) -> Result<(Unpacked, Scratch), UnpackFailure> {
+    async fn unpack(
+        &self,
+        reader: Growing,
+        window: Window,
+        cost: &Arc<ImageCost>,
+    ) -> Result<(Unpacked, Scratch), UnpackFailure> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let wanted = Wanted(Cancelled::default());
-        let (ingest, meter) = (self.ingest.clone(), Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0)));
+        let ingest = self.ingest.clone();
+        let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
             let dir = Scratch::new(&ingest).map_err(|source| UnpackFailure::Disk(ingest.clone(), source))?;
             fail_point("pull-scratch");
-            let unpacked = unpack(reader, dir.path(), meter).map_err(|error| UnpackFailure::of(error, &ingest))?;
+            let unpacked =
+                unpack(reader, dir.path(), window, meter).map_err(|error| UnpackFailure::of(error, &ingest))?;
             Ok((unpacked, dir))
         });
         work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
@@ -260,6 +289,11 @@ enum UnpackFailure {
 }
 
 impl UnpackFailure {
+    /// Whether a larger window may help.
+    fn is_window(&self) -> bool {
+        matches!(self, Self::Archive(source) if matches!(**source, ArchiveError::TooMuch(Excess::Window(_))))
+    }
+
     /// A disk that is full is no fault of the archive.
     fn of(error: ArchiveError, ingest: &Path) -> Self {
         use std::io::{Error, ErrorKind};

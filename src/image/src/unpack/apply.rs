@@ -77,10 +77,10 @@ impl Applier {
         }
     }
 
-    /// The archive describes the layer's root itself.
+    /// The archive describes the layer's root itself. Nothing else can be made there: containerd passes over it too.
     fn root(&mut self, entry: &Entry) -> Result<(), PlaceError> {
         if entry.kind != Kind::Directory {
-            return Err(Problem::Name.into());
+            return Ok(());
         }
         self.attributes(entry)?;
         meta::apply(entry, self.tree.root())?;
@@ -155,10 +155,7 @@ impl Applier {
     }
 
     fn hard_link(&mut self, target: &[u8], name: &Name) -> Result<(), PlaceError> {
-        let target = Name::parse(target).map_err(|problem| match problem {
-            Problem::Parent => Problem::HardLinkOut,
-            other => other,
-        })?;
+        let target = Name::parse(target)?;
         let (Some((from_path, from)), Some((to_path, to))) = (target.split(), name.split()) else {
             return Err(Problem::HardLinkMissing.into());
         };

@@ -1,21 +1,51 @@
 //! Plain, gzip and zstd layers. Which of them one is, its first bytes say: media types in the wild do not always.
 
-use crate::bounds::ZSTD_WINDOW_LOG;
+use super::error::{ArchiveError, Excess};
+use super::meter::through_reader;
+use crate::bounds::{ZSTD_LARGE_WINDOW_LOG, ZSTD_WINDOW_LOG};
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Chain, Cursor, Read};
+use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
 
 /// The first bytes, looked at already, and what follows them.
 type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// How much memory a zstd frame may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    Usual,
+    /// What only a few unpackers may have at a time.
+    Large,
+}
+
+impl Window {
+    fn log(self) -> u32 {
+        match self {
+            Self::Usual => ZSTD_WINDOW_LOG,
+            Self::Large => ZSTD_LARGE_WINDOW_LOG,
+        }
+    }
+
+    /// An error of the zstd decoder, with the bound if it is about that.
+    fn explain(self, error: io::Error) -> io::Error {
+        const TOO_LARGE: usize = (ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg();
+        // The decoder's errors have nothing but a text.
+        if error.to_string() == get_error_name(TOO_LARGE) {
+            return through_reader(ArchiveError::TooMuch(Excess::Window(1 << self.log())));
+        }
+        error
+    }
+}
 
 /// What comes out of a compressed layer.
 pub(super) enum Decompressor<R: BufRead> {
     Plain(Whole<R>),
     Gzip(Box<Members<Whole<R>>>),
-    Zstd(zstd::stream::read::Decoder<'static, Whole<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, Whole<R>>, Window),
 }
 
 impl<R: BufRead> Decompressor<R> {
-    pub(super) fn new(mut compressed: R) -> io::Result<Self> {
+    pub(super) fn new(mut compressed: R, window: Window) -> io::Result<Self> {
         // As many as the longest mark has. A transfer may bring them one by one.
         let mut first = Vec::new();
         compressed.by_ref().take(6).read_to_end(&mut first)?;
@@ -27,8 +57,8 @@ impl<R: BufRead> Decompressor<R> {
             Format::Zstd => {
                 // Takes any number of frames one after the other, and passes over skippable ones wherever they are.
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-                Self::Zstd(decoder)
+                decoder.window_log_max(window.log())?;
+                Self::Zstd(decoder, window)
             }
             Format::Other(name) => {
                 let what = format!("it is compressed with {name}: layers are plain, gzip or zstd");
@@ -42,7 +72,7 @@ impl<R: BufRead> Decompressor<R> {
         let rest: &mut dyn Read = match self {
             Self::Plain(whole) => whole,
             Self::Gzip(members) => members,
-            Self::Zstd(decoder) => decoder.get_mut(),
+            Self::Zstd(decoder, _) => decoder.get_mut(),
         };
         io::copy(rest, &mut io::sink()).map(drop)
     }
@@ -53,7 +83,7 @@ impl<R: BufRead> Read for Decompressor<R> {
         match self {
             Self::Plain(whole) => whole.read(buffer),
             Self::Gzip(members) => members.read(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder, window) => decoder.read(buffer).map_err(|error| window.explain(error)),
         }
     }
 }
@@ -124,7 +154,7 @@ fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Decompressor;
+    use super::{Decompressor, Window};
     use std::io::{self, BufReader, Read, Write};
 
     /// Brings one byte at a time.
@@ -140,8 +170,12 @@ mod tests {
     }
 
     fn read(layer: &[u8]) -> Result<String, String> {
+        read_within(layer, Window::Usual)
+    }
+
+    fn read_within(layer: &[u8], window: Window) -> Result<String, String> {
         let mut text = String::new();
-        let outcome = Decompressor::new(BufReader::new(Trickle(layer))).and_then(|mut decompressor| {
+        let outcome = Decompressor::new(BufReader::new(Trickle(layer)), window).and_then(|mut decompressor| {
             decompressor.read_to_string(&mut text)?;
             decompressor.finish()
         });
@@ -212,7 +246,12 @@ mod tests {
             encoder.write_all(b"one two").unwrap();
             encoder.finish().unwrap()
         };
-        assert_eq!(read(&asking(27)).as_deref(), Ok("one two"));
-        assert!(read(&asking(28)).is_err());
+        for (window, taken) in [(Window::Usual, 23), (Window::Large, 27)] {
+            assert_eq!(read_within(&asking(taken), window).as_deref(), Ok("one two"));
+            let refused = read_within(&asking(taken + 1), window).unwrap_err();
+            assert!(refused.contains(&format!("more than {} bytes", 1 << taken)), "{refused}");
+            // A later frame is no other matter.
+            assert!(read_within(&[zstd("one "), asking(taken + 1)].concat(), window).is_err());
+        }
     }
 }

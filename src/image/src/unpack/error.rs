@@ -59,6 +59,9 @@ pub enum Excess {
     /// Bytes behind the archive's end.
     #[error("has more than {0} bytes behind the archive's end")]
     Trailer(u64),
+    /// Memory that a zstd frame asks for.
+    #[error("needs more than {0} bytes of memory to be decompressed (the window of a zstd frame)")]
+    Window(u64),
     /// The disk has to keep some room.
     #[error("No space left for layers: {0} % of the file system are kept free (image.disk_reserve_percent)")]
     Reserve(u64),
@@ -67,9 +70,6 @@ pub enum Excess {
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The name has a `..` in it.
-    #[error("its name has a \"..\" in it")]
-    Parent,
     /// The name passes through a symbolic link that leads to nothing in the layer. Links are read from its root.
     #[error("its name passes through a link that leads to nothing in this layer")]
     LinkOut,
@@ -82,9 +82,6 @@ pub enum Problem {
     /// The name has a NUL byte, or nothing in it.
     #[error("its name is empty or has a NUL byte in it")]
     Name,
-    /// A hard link with a `..` in it.
-    #[error("its hard link has a \"..\" in it")]
-    HardLinkOut,
     /// A hard link to something that is not in this layer.
     #[error("its hard link leads to something that this layer does not have")]
     HardLinkMissing,

@@ -21,8 +21,9 @@ mod print;
 mod stream;
 mod tree;
 
+pub(crate) use decompress::Window;
 pub use error::{ArchiveError, Excess, Problem};
 pub(crate) use meter::{Cancelled, ImageCost, Limits, Meter};
-pub(crate) use parents::take_after;
+pub(crate) use parents::{is_opaque, take_after};
 pub(crate) use print::print;
 pub(crate) use stream::{Unpacked, unpack};

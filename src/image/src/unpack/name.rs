@@ -14,9 +14,10 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Checks a name as it stands in an archive. `./` and repeated slashes mean nothing, and a slash at the beginning is
-    /// the layer's root, for tar and Docker and containerd alike. A `..` is refused, as by GNU tar: Docker takes it away
-    /// with what is before it, which is another place if that is a link.
+    /// Reads a name as it stands in an archive. `./` and repeated slashes mean nothing, and a slash at the beginning is
+    /// the layer's root, for tar, Docker and containerd alike. A `..` takes away the part before it, as a text: so
+    /// Docker and containerd read it. (GNU tar passes over the entry and fails.) There is nothing above the root, as
+    /// with containerd; Docker refuses such a name. What is left has no `..`, and is resolved beneath the root.
     pub(super) fn parse(raw: &[u8]) -> Result<Self, Problem> {
         if raw.is_empty() || raw.contains(&0) {
             return Err(Problem::Name);
@@ -29,7 +30,10 @@ impl Name {
         for part in raw.split(|b| *b == b'/') {
             match part {
                 b"" | b"." => {}
-                b".." => return Err(Problem::Parent),
+                b".." => {
+                    bytes.truncate(bytes.iter().rposition(|b| *b == b'/').unwrap_or(0));
+                    levels = usize::saturating_sub(levels, 1);
+                }
                 part => {
                     if !bytes.is_empty() {
                         bytes.push(b'/');
@@ -70,7 +74,8 @@ pub(super) enum Mark<'a> {
     Ignored,
 }
 
-/// Reads the whiteout convention of the image specification.
+/// Reads the whiteout convention of the image specification. One that names the directory it stands in, or the one above,
+/// is refused, as by containerd: a layer can't hide its own root, and `.wh..wh..opq` is how a directory's content goes.
 pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, Problem> {
     if last == OPAQUE {
         return Ok(Mark::Opaque);
@@ -107,13 +112,21 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_out_are_refused() {
+    fn a_parent_takes_away_what_is_before_it() {
+        for root in ["..", "/..", "/a/..", "a/b/../..", "../../..", "a/../.."] {
+            check(root, Ok(""));
+        }
+        check("a/../b", Ok("b"));
+        check("../../b", Ok("b"));
+        check("a/b/../c/d/../../e", Ok("a/e"));
+        check("a/b/./..//c", Ok("a/c"));
+        check(&"a/../".repeat(800), Ok(""));
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
         check("", Err(Problem::Name));
         check("a\0b", Err(Problem::Name));
-        check("..", Err(Problem::Parent));
-        check("/..", Err(Problem::Parent));
-        check("/a/..", Err(Problem::Parent));
-        check("a/../b", Err(Problem::Parent));
         check(&"a/".repeat(257), Err(Problem::Deep));
         check(&"a/".repeat(10_000), Err(Problem::Long));
         check(&"a".repeat(5000), Err(Problem::Long));

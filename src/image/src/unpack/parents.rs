@@ -6,7 +6,7 @@
 use super::tree::{Present, present};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -22,6 +22,9 @@ pub(crate) fn take_after(dir: &Path, below: &[PathBuf]) -> std::io::Result<()> {
 }
 
 fn take_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Result<()> {
+    if hides(own, path)? {
+        return Ok(());
+    }
     let shown = if path.is_empty() { b"." } else { path };
     for lower in below {
         match rustix::fs::openat2(lower, shown, DIRECTORY, Mode::empty(), INSIDE) {
@@ -39,23 +42,34 @@ fn take_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Result
     Ok(())
 }
 
-/// Whether a missing `path` is missing because something on the way to it is no directory or shows nothing from below.
+/// Whether `path` in the layers below does not show through this one, because something on the way to it is no directory
+/// or shows nothing from below.
 fn hides(layer: &OwnedFd, path: &[u8]) -> rustix::io::Result<bool> {
-    let mut value = [0; 1];
+    if path.is_empty() {
+        return Ok(false);
+    }
     let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i);
-    for end in ends {
-        match rustix::fs::openat2(layer, &path[..end], DIRECTORY, Mode::empty(), INSIDE) {
-            Ok(dir) => {
-                if matches!(rustix::fs::fgetxattr(&dir, "trusted.overlay.opaque", &mut value), Ok(1)) && value == *b"y"
-                {
-                    return Ok(true);
-                }
-            }
+    for end in std::iter::once(0).chain(ends) {
+        let above = if end == 0 { b"." } else { &path[..end] };
+        match rustix::fs::openat2(layer, above, DIRECTORY, Mode::empty(), INSIDE) {
+            Ok(dir) if is_opaque(&dir)? => return Ok(true),
+            Ok(_) => {}
             Err(Errno::NOENT) => return Ok(false),
             Err(_) => return Ok(true),
         }
     }
     Ok(present(layer, path)? == Present::Whiteout)
+}
+
+/// Whether a directory shows nothing of what is below it. The kernel asks that of every directory but a layer's root,
+/// where all layers meet: for roots it is the caller's to leave out what is below.
+pub(crate) fn is_opaque(dir: impl AsFd) -> rustix::io::Result<bool> {
+    let mut value = [0; 1];
+    match rustix::fs::fgetxattr(dir, "trusted.overlay.opaque", &mut value) {
+        Ok(length) => Ok(length == 1 && value == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 fn copy(model: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {

@@ -1,7 +1,7 @@
 //! One pass over a compressed layer: digest of what comes in, decompression, digest of what comes out, unpacking.
 
 use super::apply::apply;
-use super::decompress::Decompressor;
+use super::decompress::{Decompressor, Window};
 use super::error::ArchiveError;
 use super::implicit::Writer;
 use super::meter::{Meter, from_reader, through_reader};
@@ -31,12 +31,12 @@ const BUFFER: usize = 128 << 10;
 
 /// Unpacks a plain, gzip or zstd layer into `dir`, which is empty: to `diff`, and beside it what
 /// [`take_after`](super::take_after) needs.
-pub(crate) fn unpack(layer: impl Read, dir: &Path, meter: Meter) -> Result<Unpacked, ArchiveError> {
+pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter) -> Result<Unpacked, ArchiveError> {
     let meter = Rc::new(meter);
     let root = make_root(dir).map_err(|source| ArchiveError::Disk { name: String::new(), source })?;
     let blob = Rc::new(RefCell::new(Hasher::default()));
     let compressed = BufReader::with_capacity(BUFFER, Hashed { inner: layer, hasher: Rc::clone(&blob) });
-    let decompressor = Decompressor::new(compressed).map_err(from_reader)?;
+    let decompressor = Decompressor::new(compressed, window).map_err(from_reader)?;
 
     let diff = Rc::new(RefCell::new(Hasher::default()));
     let metered = Metered { inner: decompressor, meter: Rc::clone(&meter) };

@@ -127,10 +127,12 @@ impl<R: Read> Archive<R> {
     }
 
     /// Global records hold for all entries that follow, as POSIX and GNU tar have it. (Docker and containerd pass over
-    /// them; what writes them, `git archive`, only has comments there.) Sparse maps are each file's own.
+    /// them; what writes them, `git archive`, only has comments there.) Sparse maps and extended attributes are each
+    /// file's own, as with GNU tar: one capability, or 128 KiB of attributes, is not every file's.
     fn global(&mut self, records: &[u8]) -> Result<(), Problem> {
         self.global.read(records)?;
         self.global.sparse = Default::default();
+        self.global.xattrs.clear();
         Ok(())
     }
 

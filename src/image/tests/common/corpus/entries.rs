@@ -37,7 +37,18 @@ fn names() -> Vec<Case> {
             &["some dir 755 0:0", "some/prefix dir 755", "some/prefix/x file"],
             "Go before 1.9, and so old Docker, wrote a prefix into GNU headers; GNU tar takes it for times",
         ),
-        refused("dotdot", &[file("a/../b")], "\"..\"", "GNU tar passes over the entry; half a layer is none"),
+        differs(
+            "dotdot",
+            &[
+                dir("d/"),
+                file("a/../b"),
+                file("d/x/../../../c").content(b"x"),
+                link(b'1', "g", "d/../../c"),
+                file("d/.."),
+            ],
+            &["b file 0", "c file 1", "d dir 755 1000:1001", "g file 1"],
+            "GNU tar passes over such entries and fails; Docker and containerd take away what is before it",
+        ),
         refused("nothing", &[file("")], "empty", "GNU tar takes it for the root and fails"),
         refused("through-file", &[file("f"), file("f/x")], "not a directory", "GNU tar passes over the entry"),
     ]

@@ -109,6 +109,10 @@ fn pax_records() -> Vec<Case> {
             &["a file 0 e3b0c442 644 7:1001", "b dir 755 7:8"],
             "GNU tar forgets the first one; POSIX keeps what a later one says nothing about",
         ),
+        same(
+            "pax-global-attributes",
+            &[pax(b'g', &[("SCHILY.xattr.user.k", b"v"), ("uid", b"7")]), file("a"), dir("b/")],
+        ),
         differs(
             "pax-acl",
             &[next(&[("SCHILY.xattr.system.posix_acl_access", &acl)]), file("f")],
