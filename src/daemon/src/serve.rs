@@ -1,5 +1,6 @@
 //! From a ready configuration to a daemon that answers, and to its end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{Parts, Pods};
 use peapod_store::{Database, Durability, Migration};
+use peapod_sys::{NotRemoved, Trash};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -72,11 +74,20 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     let boot_id =
         boot_id.with_context(|| format!("can't read this boot's id from {}", config.pods.boot_id_file.display()))?;
     let of_images = peapod_image::Config { boot_id: boot_id.trim().to_owned(), ..config.images.clone() };
-    let images = Images::open(of_images, images).await?;
+    let trash = trash(&config.state_root.join("trash"))?;
+    let images = Images::open(of_images, images, trash.clone()).await?;
     let network = Network::open(config.network.clone(), state.clone()).await?;
-    let parts = Parts { db: state, images: images.clone(), network: network.clone() };
+    let parts = Parts { db: state, images: images.clone(), network: network.clone(), trash };
     let pods = Pods::open(config.pods.clone(), parts).await?;
     Ok(Node::new(config, pods, images, network, cgroups))
+}
+
+/// Where trees of files go that nobody needs: layers, and what containers wrote.
+fn trash(folder: &Path) -> anyhow::Result<Trash> {
+    let failed = |path: &Path, error: &NotRemoved| {
+        tracing::warn!(path = %path.display(), %error, "what nobody needs can't be removed; it is tried again at the next start");
+    };
+    Trash::open(folder.to_owned(), failed).with_context(|| format!("{} can't be used", folder.display()))
 }
 
 fn database(config: &Config, name: &str, durability: Durability, rooms: &[&[Migration]]) -> anyhow::Result<Database> {

@@ -3,6 +3,7 @@
 use crate::error::PullError;
 use crate::registry::Allowance;
 use crate::scratch::Scratch;
+use peapod_sys::Trash;
 use std::io;
 use std::path::Path;
 
@@ -18,14 +19,15 @@ impl Documents {
         manifest: Vec<u8>,
         configuration: Vec<u8>,
         ingest: &Path,
+        trash: &Trash,
         allowance: &Allowance,
     ) -> Result<Self, PullError> {
         if !allowance.is_held() {
             return Ok(Self::Held { manifest, configuration });
         }
-        let at = ingest.to_owned();
+        let (at, trash) = (ingest.to_owned(), trash.clone());
         let written = blocking(move || {
-            let dir = Scratch::new(&at)?;
+            let dir = Scratch::new(&at, &trash)?;
             std::fs::write(dir.path().join("manifest"), manifest)?;
             std::fs::write(dir.path().join("configuration"), configuration)?;
             Ok(dir)

@@ -9,6 +9,7 @@ use crate::records;
 use crate::reference::Reference;
 use crate::store::Store;
 use peapod_store::{Database, StoreError};
+use peapod_sys::Trash;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -29,12 +30,12 @@ impl Images {
     /// Opens the store below `config.state_root`, with its records in `db` (which should be opened with
     /// [`peapod_store::Durability::Full`] and [`crate::MIGRATIONS`]), and drops what a killed process left half made.
     ///
-    /// Partial blobs stay for a while: the next pull resumes them.
+    /// Layers that nobody needs go into `trash`, which should be on the same file system. Partial blobs stay for a while: the next pull resumes them.
     ///
     /// # Errors
     /// [`OpenError`]: a directory or the records can't be used.
-    pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
-        let store = Arc::new(Store::new(config, db)?);
+    pub async fn open(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
+        let store = Arc::new(Store::new(config, db, trash)?);
         store.load().await?;
         store.begin().await?;
         open::tidy(&store).await?;

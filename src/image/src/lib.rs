@@ -12,6 +12,7 @@
 //! ingest/<hex>.part    compressed blobs on their way; resumed by the next pull; gone once unpacked
 //! ingest/<random>/     layers being unpacked
 //! layers/<random>/diff unpacked layers: lower directories of overlays
+//! trash/<number>       what nobody needs: one thread removes it, one tree after the other (`peapod_sys::Trash`)
 //! ```
 //!
 //! A directory that the records do not know does not exist: the next start removes it. When the node went down under a

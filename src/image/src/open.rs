@@ -4,7 +4,7 @@ use crate::error::OpenError;
 use crate::model::Rootfs;
 use crate::records;
 use crate::records::doubt;
-use crate::store::{Store, remove_all};
+use crate::store::Store;
 use crate::unpack::is_opaque;
 use std::collections::HashSet;
 use std::io;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// The layer of images that have none: an overlay needs something below.
 pub(crate) const EMPTY: &str = "empty";
 
-/// What nobody knows of any more is listed before the first pull can make anything, and removed in the background:
-/// a large tree must not hold up the start.
+/// What nobody knows of any more is listed before the first pull can make anything, and put into the trash: a large tree
+/// must not hold up the start.
 pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     let boot_id = store.config.boot_id.clone();
     let (known, retired) =
@@ -33,7 +33,7 @@ pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     }
     if !leftover.is_empty() {
         tracing::info!(directories = leftover.len(), "clearing away what an earlier run left half made");
-        tokio::spawn(remove_all(leftover));
+        store.remove_all(leftover).await;
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ impl Pull {
         }
         let blobs = manifest.layers(diff_ids.len()).map_err(|problem| unusable(&self.session, &problem))?;
         let (ingest, allowance) = (self.store.config.state_root.join("ingest"), &self.session.allowance);
-        let documents = Documents::new(bytes, config, &ingest, allowance).await?;
+        let documents = Documents::new(bytes, config, &ingest, &self.store.trash, allowance).await?;
         let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
         fail_point("pull-layers");
         let (bytes, config) = documents.read(allowance).await?;

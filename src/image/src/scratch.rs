@@ -1,26 +1,28 @@
 //! Directories that go when nobody keeps them.
 
+use peapod_sys::Trash;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A directory of ours that is removed, with all that is in it, when this is dropped without [`Scratch::keep`].
+/// A directory of ours that goes to the trash, with all that is in it, when this is dropped without [`Scratch::keep`].
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
     name: String,
     kept: bool,
+    trash: Trash,
 }
 
 impl Scratch {
     /// Makes a new, empty directory in `parent`, under a name that was never used.
-    pub(crate) fn new(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn new(parent: &Path, trash: &Trash) -> io::Result<Self> {
         loop {
             let mut random = [0_u8; 6];
             let count = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
             let name = hex::encode(random.get(..count).unwrap_or_default());
             let path = parent.join(&name);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path, name, kept: false }),
+                Ok(()) => return Ok(Self { path, name, kept: false, trash: trash.clone() }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -61,13 +63,13 @@ impl Drop for Scratch {
         if self.kept {
             return;
         }
-        let path = std::mem::take(&mut self.path);
+        let (path, trash) = (std::mem::take(&mut self.path), self.trash.clone());
         let remove = move || {
-            if let Err(error) = peapod_sys::remove_tree(&path) {
+            if let Err(error) = trash.put(&path) {
                 tracing::warn!(path = %path.display(), %error, "a directory can't be removed; it goes at the next start");
             }
         };
-        // A large tree takes a while, and this may be an asynchronous thread.
+        // A busy disk takes a while, and this may be an asynchronous thread.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),

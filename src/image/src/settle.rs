@@ -7,7 +7,7 @@ use crate::error::SettleError;
 use crate::model::ImageId;
 use crate::records;
 use crate::records::doubt::{self, Doubt, Which};
-use crate::store::{Store, remove_all};
+use crate::store::Store;
 use crate::unpack::print;
 use peapod_store::rusqlite::{self, Connection};
 use std::io;
@@ -136,7 +136,7 @@ impl Store {
             })
             .await?;
         if !whole && !used {
-            tokio::spawn(remove_all(vec![dir]));
+            self.remove_all(vec![dir]).await;
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Store {
             shorts.iter().map(|short| self.layers_dir().join(short)).filter(|dir| dir.exists()).collect();
         self.change(move |tx| records::lose(tx, &shorts, now())).await?;
         // Without its tree nobody has any use of what else is there.
-        tokio::spawn(remove_all(left));
+        self.remove_all(left).await;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::settle::LOOKS;
 use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
-use peapod_sys::fail_point;
+use peapod_sys::{Trash, fail_point};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub(crate) struct Store {
     /// For pulls that begin now.
     pub(crate) pull_config: ArcSwap<Config>,
     pub(crate) db: Database,
+    /// Where directories go that nobody needs.
+    pub(crate) trash: Trash,
     pub(crate) shown: Arc<Shown>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) fetcher: Fetcher,
@@ -52,14 +54,15 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(config: Config, db: Database) -> Result<Self, OpenError> {
+    pub(crate) fn new(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
         let config = Arc::new(config);
         Ok(Self {
             clients: Arc::new(Clients::new(&config)?),
-            fetcher: Fetcher::new(&config),
+            fetcher: Fetcher::new(&config, trash.clone()),
             pull_config: ArcSwap::new(Arc::clone(&config)),
             config,
             db,
+            trash,
             shown: Arc::default(),
             ready: Ready::default(),
             holds: Arc::default(),
@@ -201,29 +204,30 @@ impl Store {
             fail_point("sweep-recorded");
         }
         let paths: Vec<PathBuf> = gone.iter().map(|short| self.layers_dir().join(short)).collect();
-        remove_all(paths).await;
+        self.remove_all(paths).await;
         Ok(())
+    }
+
+    /// Puts directories into the trash, off the asynchronous threads.
+    pub(crate) async fn remove_all(&self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        let trash = self.trash.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            for path in paths {
+                if let Err(error) = trash.put(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an unused layer can't be removed; it goes at the next start");
+                }
+            }
+        });
+        if work.await.is_err() {
+            tracing::warn!("unused layers are left for the next start");
+        }
     }
 
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.shown.get()
-    }
-}
-
-/// Removes directories one after the other, on one blocking thread.
-pub(crate) async fn remove_all(paths: Vec<PathBuf>) {
-    if paths.is_empty() {
-        return;
-    }
-    let work = tokio::task::spawn_blocking(move || {
-        for path in paths {
-            if let Err(error) = peapod_sys::remove_tree(&path) {
-                tracing::warn!(path = %path.display(), %error, "an unused layer can't be removed; it goes at the next start");
-            }
-        }
-    });
-    if work.await.is_err() {
-        tracing::warn!("unused layers are left for the next start");
     }
 }
 

@@ -254,7 +254,8 @@ async fn helper_that_pulls_and_is_killed() {
         peapod_store::Durability::Full,
         peapod_image::MIGRATIONS,
     );
-    let images = peapod_image::Images::open(config, db.unwrap()).await.unwrap();
+    let trash = common::trash(&config);
+    let images = peapod_image::Images::open(config, db.unwrap(), trash).await.unwrap();
     let _ = images.pull(request(&name)).await;
 }
 

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use peapod_sys::Trash;
+
 use crate::error::Error;
 
-/// Removes a folder with all in it, off the asynchronous threads. Already gone is success.
-pub(crate) async fn remove(dir: PathBuf) -> Result<(), Error> {
-    let step = format!("remove {}", dir.display());
-    match tokio::task::spawn_blocking(move || peapod_sys::remove_tree(&dir)).await {
+/// Removes a folder with all in it, off the asynchronous threads; what takes longer than a moment goes in the background.
+/// Already gone is success.
+pub(crate) async fn remove(trash: &Trash, dir: PathBuf) -> Result<(), Error> {
+    let (trash, step) = (trash.clone(), format!("remove {}", dir.display()));
+    match tokio::task::spawn_blocking(move || trash.remove(&dir)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Error::failed(step, &error)),
         Err(error) => Err(Error::failed(step, &error)),

@@ -11,6 +11,7 @@ use peapod_network::Network;
 use peapod_spec::pod::PodSpec;
 use peapod_spec::{NodeFacts, Note, excerpt};
 use peapod_store::Database;
+use peapod_sys::Trash;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) db: Database,
     pub(crate) images: Images,
     pub(crate) network: Network,
+    /// Where trees of files go that may take long to remove.
+    pub(crate) trash: Trash,
     pub(crate) launcher: Launcher,
     pub(crate) facts: NodeFacts,
     pub(crate) cgroups: Hierarchy,

@@ -13,6 +13,7 @@ use peapod_network::Network;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
+use peapod_sys::Trash;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +61,8 @@ pub struct Parts {
     pub images: Images,
     /// Networks of pods.
     pub network: Network,
+    /// Where trees of files go, on the file system of the state root.
+    pub trash: Trash,
 }
 
 impl Pods {
@@ -101,6 +104,7 @@ impl Pods {
             db: parts.db,
             images: parts.images,
             network: parts.network,
+            trash: parts.trash,
             registry: Registry::default(),
             snapshot: ArcSwap::default(),
             leftovers: TaskTracker::new(),

@@ -22,7 +22,7 @@ pub use mount::make_read_only;
 pub use process::{close_all, exit_now, send_signal};
 pub use seccomp::allow_only;
 pub use spawn::{Born, Program};
-pub use tree::{NotRemoved, Usage, remove_tree, remove_tree_at, usage};
+pub use tree::{NotRemoved, Trash, Usage, remove_tree, remove_tree_at, usage};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::manifest::Blob;
 use crate::registry::Session;
 use crate::scratch::Scratch;
 use crate::unpack::{ArchiveError, Cancelled, Excess, ImageCost, Meter, Unpacked, Window, unpack};
-use peapod_sys::fail_point;
+use peapod_sys::{Trash, fail_point};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use tokio::sync::{Notify, Semaphore};
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
     ingest: PathBuf,
+    trash: Trash,
     /// Of one registry's blobs. Registries do not wait for one another here either: one that is slow with a layer that many
     /// images have would hold up all of these.
     turns: Claims<(String, Digest)>,
@@ -62,9 +63,10 @@ impl Drop for Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, trash: Trash) -> Self {
         Self {
             ingest: config.state_root.join("ingest"),
+            trash,
             turns: Claims::default(),
             claims: Arc::default(),
             keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
@@ -144,7 +146,7 @@ impl Fetcher {
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = match part {
             Part::Named(path) => open(path.clone(), blob.size).await,
-            Part::Passing => unnamed(self.ingest.clone()).await,
+            Part::Passing => unnamed(self.ingest.clone(), self.trash.clone()).await,
         }
         .map_err(disk)?;
         let (growth, reader, _interest) = growing(Arc::clone(&file), position);
@@ -229,10 +231,10 @@ impl Fetcher {
     ) -> Result<(Unpacked, Scratch), UnpackFailure> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let wanted = Wanted(Cancelled::default());
-        let ingest = self.ingest.clone();
+        let (ingest, trash) = (self.ingest.clone(), self.trash.clone());
         let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
-            let dir = Scratch::new(&ingest).map_err(|source| UnpackFailure::Disk(ingest.clone(), source))?;
+            let dir = Scratch::new(&ingest, &trash).map_err(|source| UnpackFailure::Disk(ingest.clone(), source))?;
             fail_point("pull-scratch");
             let unpacked =
                 unpack(reader, dir.path(), window, meter).map_err(|error| UnpackFailure::of(error, &ingest))?;
@@ -333,9 +335,9 @@ async fn open(path: PathBuf, size: u64) -> std::io::Result<(Arc<File>, u64)> {
 }
 
 /// A file that is gone when it is closed.
-async fn unnamed(ingest: PathBuf) -> std::io::Result<(Arc<File>, u64)> {
+async fn unnamed(ingest: PathBuf, trash: Trash) -> std::io::Result<(Arc<File>, u64)> {
     let open = tokio::task::spawn_blocking(move || {
-        let dir = Scratch::new(&ingest)?;
+        let dir = Scratch::new(&ingest, &trash)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))?;
         Ok((Arc::new(file), 0))
     });

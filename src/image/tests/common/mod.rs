@@ -74,7 +74,11 @@ impl Lab {
 
 async fn open(config: &Config) -> Images {
     let db = Database::open(&config.state_root.join("image.db"), Durability::Full, MIGRATIONS).unwrap();
-    Images::open(config.clone(), db).await.unwrap()
+    Images::open(config.clone(), db, trash(config)).await.unwrap()
+}
+
+pub fn trash(config: &Config) -> peapod_sys::Trash {
+    peapod_sys::Trash::open(config.state_root.join("trash"), |_, _| {}).unwrap()
 }
 
 pub fn request(reference: &str) -> PullRequest {

@@ -97,7 +97,7 @@ pub(crate) async fn fate(
 /// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use.
 async fn take_back(node: &Node, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
     for folder in [node.bundle(pod, id), node.writable(id)] {
-        dir::remove(folder).await?;
+        dir::remove(&node.trash, folder).await?;
     }
     Ok(Fate::NotStarted)
 }

@@ -39,14 +39,14 @@ pub(crate) async fn remove(node: &Node, shim: Option<Shim>, pod: &PodId, id: &Co
     }
     fail_point("container-deleted");
     for folder in [node.bundle(pod, id), node.writable(id)] {
-        outcome = outcome.and(dir::remove(folder).await);
+        outcome = outcome.and(dir::remove(&node.trash, folder).await);
         fail_point("container-folder-gone");
     }
     // Its own `delete` has done so, unless the shim could not know which runtime it was.
     for runtime in node.config.runtimes.values() {
         let state = runtime.root.join(id.as_str());
         if state.exists() {
-            outcome = outcome.and(dir::remove(state).await);
+            outcome = outcome.and(dir::remove(&node.trash, state).await);
         }
     }
     let released = node.images.release(id.as_str()).await;

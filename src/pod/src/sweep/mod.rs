@@ -70,7 +70,7 @@ impl Sweep {
         }
         for name in writable {
             let dir = node.config.state_root.join("containers").join(&name);
-            let outcome = crate::dir::remove(dir).await;
+            let outcome = crate::dir::remove(&node.trash, dir).await;
             said("writable layer", &name, outcome.map_err(|error| error.to_string()));
         }
         for holder in leases {

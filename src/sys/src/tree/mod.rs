@@ -2,9 +2,11 @@
 
 mod open;
 mod remove;
+mod trash;
 mod usage;
 
 pub use remove::{NotRemoved, remove_tree, remove_tree_at};
+pub use trash::Trash;
 pub use usage::{Usage, usage};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, IFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -54,12 +55,24 @@ impl From<NotRemoved> for io::Error {
 /// # Errors
 /// The first of what could not be removed.
 pub fn remove_tree(path: &Path) -> Result<(), NotRemoved> {
+    remove(path, None).map(|_| ())
+}
+
+/// The same for so long and no longer. Answers whether all of it is gone; else what is left is a smaller tree.
+///
+/// # Errors
+/// The first of what could not be removed, once all else is gone or nothing else goes.
+pub(super) fn remove_tree_within(path: &Path, time: Duration) -> Result<bool, NotRemoved> {
+    remove(path, Some(Instant::now() + time))
+}
+
+fn remove(path: &Path, until: Option<Instant>) -> Result<bool, NotRemoved> {
     let failed = |errno| NotRemoved { errno, name: CString::new(path.as_os_str().as_bytes()).unwrap_or_default() };
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(failed(Errno::INVAL)) };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     match rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(parent) => remove_tree_at(parent, name.as_bytes()),
-        Err(Errno::NOENT) => Ok(()),
+        Ok(parent) => remove_at(parent.as_fd(), name.as_bytes(), until),
+        Err(Errno::NOENT) => Ok(true),
         Err(errno) => Err(failed(errno)),
     }
 }
@@ -69,14 +82,22 @@ pub fn remove_tree(path: &Path) -> Result<(), NotRemoved> {
 /// # Errors
 /// The first of what could not be removed.
 pub fn remove_tree_at(dir: impl AsFd, name: &[u8]) -> Result<(), NotRemoved> {
+    remove_at(dir.as_fd(), name, None).map(|_| ())
+}
+
+fn remove_at(dir: BorrowedFd<'_>, name: &[u8], until: Option<Instant>) -> Result<bool, NotRemoved> {
     let invalid = || NotRemoved { errno: Errno::INVAL, name: CString::default() };
     let name = CString::new(name).map_err(|_| invalid())?;
     if name.is_empty() || name.as_bytes().contains(&b'/') || matches!(name.as_bytes(), b"." | b"..") {
         return Err(invalid());
     }
-    let mut removal = Removal { above: dir.as_fd(), levels: Vec::new(), moved: 0, left: None };
-    removal.run(&name);
-    removal.left.map_or(Ok(()), Err)
+    let mut removal = Removal { above: dir, levels: Vec::new(), moved: 0, found: Found::default(), until };
+    let is_done = removal.run(&name);
+    match removal.found.left {
+        // Without progress another try would be as long.
+        Some(left) if is_done || !removal.found.progress => Err(left),
+        _ => Ok(is_done),
+    }
 }
 
 struct Removal<'a> {
@@ -86,7 +107,17 @@ struct Removal<'a> {
     levels: Vec<Level>,
     /// Folders that were moved up; the next one's name.
     moved: u64,
+    found: Found,
+    /// When it stops; never if there is none.
+    until: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Found {
+    /// The first entry that can't be removed.
     left: Option<NotRemoved>,
+    /// Whether any entry went.
+    progress: bool,
 }
 
 /// A folder that is being emptied.
@@ -100,21 +131,41 @@ struct Level {
 }
 
 impl Level {
-    /// Removes what is listed, up to the next folder with something in it.
-    fn next(&mut self, buffer: &mut Buffer, left: &mut Option<NotRemoved>) -> rustix::io::Result<Option<CString>> {
+    /// Removes what is listed, up to the next folder with something in it, or until it is late.
+    fn next(&mut self, buffer: &mut Buffer, found: &mut Found, until: Option<Instant>) -> rustix::io::Result<Next> {
         let dir = self.dir.as_fd();
-        buffer.list(dir, |name, kind| match take(dir, name, kind) {
-            Ok(Outcome::Gone) => {
-                self.changed = true;
-                None
+        let next = buffer.list(dir, |name, kind| {
+            if is_late(until) {
+                return Some(Next::Late);
             }
-            Ok(Outcome::Full) => Some(name.to_owned()),
-            Err(errno) => {
-                note(left, name, errno);
-                None
+            match take(dir, name, kind) {
+                Ok(Outcome::Gone) => {
+                    self.changed = true;
+                    found.progress = true;
+                    None
+                }
+                Ok(Outcome::Full) => Some(Next::Folder(name.to_owned())),
+                Err(errno) => {
+                    found.failed(name, errno);
+                    None
+                }
             }
-        })
+        });
+        Ok(next?.unwrap_or(Next::End))
     }
+}
+
+/// What comes next in a folder.
+enum Next {
+    Folder(CString),
+    /// All of it was listed.
+    End,
+    /// The removal's time is over.
+    Late,
+}
+
+fn is_late(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 /// What became of an entry.
@@ -125,18 +176,20 @@ enum Outcome {
 }
 
 impl Removal<'_> {
-    fn run(&mut self, name: &CStr) {
+    /// Answers whether it came to its end.
+    fn run(&mut self, name: &CStr) -> bool {
         let mut buffer = Buffer::new();
         match take(self.above, name, FileType::Unknown) {
-            Ok(Outcome::Gone) => return,
+            Ok(Outcome::Gone) => return true,
             Ok(Outcome::Full) => self.enter(name),
             Err(errno) => self.failed(name, errno),
         }
         while let Some(level) = self.levels.last_mut() {
-            match level.next(&mut buffer, &mut self.left) {
-                Ok(Some(child)) if self.levels.len() < TREE_OPEN_FOLDERS => self.enter(&child),
-                Ok(Some(child)) => self.move_up(&child),
-                Ok(None) => self.leave(),
+            match level.next(&mut buffer, &mut self.found, self.until) {
+                Ok(Next::Folder(child)) if self.levels.len() < TREE_OPEN_FOLDERS => self.enter(&child),
+                Ok(Next::Folder(child)) => self.move_up(&child),
+                Ok(Next::End) => self.leave(),
+                Ok(Next::Late) => return false,
                 Err(errno) => {
                     if let Some(level) = self.levels.pop() {
                         self.failed(&level.name, errno);
@@ -144,6 +197,7 @@ impl Removal<'_> {
                 }
             }
         }
+        true
     }
 
     fn enter(&mut self, name: &CStr) {
@@ -164,6 +218,7 @@ impl Removal<'_> {
         };
         match unlink(parent, &level.name, AtFlags::REMOVEDIR) {
             Ok(()) => {
+                self.found.progress = true;
                 if let Some(changed) = above {
                     *changed = true;
                 }
@@ -179,7 +234,7 @@ impl Removal<'_> {
                 }
             }
             // Because of what was noted already.
-            Err(Errno::NOTEMPTY | Errno::EXIST) if self.left.is_some() => {}
+            Err(Errno::NOTEMPTY | Errno::EXIST) if self.found.left.is_some() => {}
             Err(errno) => self.failed(&level.name, errno),
         }
     }
@@ -213,12 +268,14 @@ impl Removal<'_> {
     }
 
     fn failed(&mut self, name: &CStr, errno: Errno) {
-        note(&mut self.left, name, errno);
+        self.found.failed(name, errno);
     }
 }
 
-fn note(left: &mut Option<NotRemoved>, name: &CStr, errno: Errno) {
-    left.get_or_insert_with(|| NotRemoved { errno, name: name.to_owned() });
+impl Found {
+    fn failed(&mut self, name: &CStr, errno: Errno) {
+        self.left.get_or_insert_with(|| NotRemoved { errno, name: name.to_owned() });
+    }
 }
 
 /// Removes an entry unless it is a folder with something in it.
