@@ -14,6 +14,7 @@ mod family;
 #[cfg(test)]
 mod fuzz;
 mod init;
+mod keys;
 mod log;
 mod mount;
 mod read_only;

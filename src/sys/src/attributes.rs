@@ -12,6 +12,10 @@ const SCHED_FLAG_KEEP_PARAMS: u64 = 0x10;
 const SCHED_FLAG_UTIL_CLAMP: u64 = 0x60;
 /// From linux/keyctl.h.
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+/// To setresuid: as it is.
+const KEEP: libc::uid_t = libc::uid_t::MAX;
+/// The first of 2^28 user numbers that neither people nor subordinate ranges of user namespaces are given.
+const UNASSIGNED_USERS: libc::uid_t = 0xe000_0000;
 /// From linux/ioprio.h.
 const IOPRIO_WHO_PROCESS: libc::c_long = 1;
 /// From linux/prctl.h; libc has no name for it.
@@ -69,9 +73,37 @@ pub fn reset_attributes(mut failed: impl FnMut(&'static str, io::Error)) {
     let policy = unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_DEFAULT, std::ptr::null::<u8>(), 0) };
     tell("memory policy", absent_is_fine(done(policy)));
     tell("security bits", prctl(libc::PR_SET_SECUREBITS, 0));
+    tell("session keyring", absent_is_fine(own_session_keyring()));
+}
+
+/// A keyring counts for the real user. Containers of the node's root user can use up all that root may have of keys: then it is made
+/// for a user whose number nobody guesses, and so has nothing yet. Who may use it does not depend on that.
+fn own_session_keyring() -> io::Result<()> {
+    let joined = join_new_session_keyring();
+    if !joined.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EDQUOT)) {
+        return joined;
+    }
+    let mut random = [0; 4];
+    // SAFETY: the bytes outlive the call, which writes no more of them than there are.
+    done(unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) } as libc::c_long)?;
+    let strange = UNASSIGNED_USERS | (u32::from_ne_bytes(random) >> 4);
+    // SAFETY: asks for a number.
+    let real = unsafe { libc::getuid() };
+    set_real_user(strange)?;
+    let joined = join_new_session_keyring();
+    set_real_user(real)?;
+    joined
+}
+
+fn join_new_session_keyring() -> io::Result<()> {
     // SAFETY: a null name asks for a new keyring without one.
-    let joined = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) };
-    tell("session keyring", absent_is_fine(done(joined)));
+    done(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) })
+}
+
+/// Of the calling thread. The effective user stays, and all capabilities with it.
+fn set_real_user(user: u32) -> io::Result<()> {
+    // SAFETY: numbers alone.
+    done(unsafe { libc::syscall(libc::SYS_setresuid, user, KEEP, KEEP) })
 }
 
 /// Unblocks every signal for the calling thread, and takes back that it is ignored by the process, but for SIGPIPE: see [`reset_attributes`].

@@ -95,6 +95,10 @@ async fn run(
     if let Some(socket) = &socket {
         args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
     }
+    if crate::keys::are_spent() {
+        log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
+        args.push("--no-new-keyring".as_ref());
+    }
     args.push(request.id.as_ref());
     let mut call = Call::new("create", request.bundle.join("create.log"), &args).until(calls);
     call.streams = Some(streams.process);
