@@ -14,6 +14,8 @@ pub const PROGRAM_BYTES: usize = 2 << 20;
 pub const VARIABLES: usize = 16 << 10;
 /// Mounts of a container; each is a system call of the OCI runtime and a line of mount tables.
 pub const MOUNTS: usize = 1_024;
+/// Files in a container's `/dev`. Its devices are at most a quarter of that.
+pub const DEV_INODES: u64 = 16 << 10;
 /// Devices, or folders of devices, that a container names.
 pub const DEVICES: usize = 1_024;
 /// Capabilities in one list of a container: Linux has 41.

@@ -6,7 +6,7 @@ use std::path::Path;
 use oci_spec::runtime::Mount;
 
 use crate::SpecError;
-use crate::bounds::MOUNTS;
+use crate::bounds::{DEV_INODES, MOUNTS};
 use crate::container::{self, ContainerSpec, Propagation};
 use crate::inputs::{Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
@@ -80,9 +80,10 @@ pub(crate) fn rootfs_propagation(spec: &ContainerSpec) -> Option<String> {
 /// `/proc`, `/dev`, `/sys`: writable kernel settings only for a privileged container.
 fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     let access = if inputs.container.security.privileged { "rw" } else { "ro" };
+    let inodes = format!("nr_inodes={DEV_INODES}");
     vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k", &inodes]),
         mount(
             "/dev/pts",
             "devpts",

@@ -15,7 +15,7 @@ use crate::container::{Mount, Propagation, Resources, SeccompProfile, UserChoice
 use crate::{ImageDefaults, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// Lines beginning with `-` are containerd's alone, with `+` ours alone.
-const DIFFERENCES: [(&str, &[&str]); 5] = [
+const DIFFERENCES: [(&str, &[&str]); 6] = [
     (
         "equal: the oldest version that has every field used; crun and runc of any age read it",
         &["- ociVersion 1.3.0", "+ ociVersion 1.0.2"],
@@ -37,6 +37,10 @@ const DIFFERENCES: [(&str, &[&str]); 5] = [
         &["+ process.env.2 HOME=/root"],
     ),
     ("equal: 0022 said aloud, and not left to whoever started the runtime", &["+ process.user.umask 18"]),
+    (
+        "stricter: files without content are kernel memory, and a device needs one",
+        &["+ mounts./dev.options.nr_inodes=16384 "],
+    ),
     (
         "stricter: shared memory holds no programs, set-uid bits or devices, whatever the mount behind it says",
         &[
