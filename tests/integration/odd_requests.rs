@@ -221,5 +221,18 @@ fn kernel_parameters_of_each_of_the_pods_namespaces() {
         for name in ["vm.swappiness", "kernel.panic", "kernel.hostname", "vm/swappiness"] {
             assert!(with(false, name, "1").try_run().await.is_err(), "{name}: accepted");
         }
+        // What only the kernel can tell: a parameter that it lacks, values that it refuses.
+        for (name, value) in [
+            ("net.ipv4.no_such_parameter", "1"),
+            ("net.ipv4.ip_default_ttl", "300"),
+            ("net.ipv4.ip_default_ttl", "many"),
+            ("kernel.msgmax", "-1"),
+            ("fs.mqueue.msg_max", "many"),
+            ("net.ipv4.tcp_available_congestion_control", "reno"),
+        ] {
+            let refused = with(false, name, value).try_run().await.err().unwrap_or_else(|| panic!("{name}: accepted"));
+            assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+            assert!(refused.message().contains(name), "{refused}");
+        }
     });
 }

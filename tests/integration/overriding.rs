@@ -357,17 +357,23 @@ fn a_fifo_in_the_place_of_passwd_keeps_nobody() {
 }
 
 #[test]
-fn an_image_with_a_fifo_as_passwd_is_refused() {
+fn an_image_whose_passwd_is_no_file_is_refused() {
     peapod_with(&Options::new(), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let layers = std::fs::read_dir(daemon.state_root().join("layers")).unwrap().flatten();
         let passwd = layers.map(|layer| layer.path().join("diff/etc/passwd")).find(|path| path.exists()).unwrap();
-        std::fs::remove_file(&passwd).unwrap();
-        mkfifo(&passwd, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-        let pod = daemon.pod("fifo").run().await;
-        let made = pod.container("main").sh("true").security(|security| security.run_as_username = "root".to_owned());
-        let refused = soon("CreateContainer", async { Ok(made.try_create().await.err().unwrap()) }).await;
-        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
-        assert!(refused.message().contains("/etc/passwd"), "{refused:?}");
+        let pod = daemon.pod("passwd").run().await;
+        let fifo = || mkfifo(&passwd, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let link = |target: &str| std::os::unix::fs::symlink(target, &passwd).unwrap();
+        let makers: [&dyn Fn(); 3] = [&fifo, &|| link("passwd"), &|| link(&"x".repeat(300))];
+        for make in makers {
+            std::fs::remove_file(&passwd).unwrap();
+            make();
+            let root = |security: &mut v1::LinuxContainerSecurityContext| security.run_as_username = "root".to_owned();
+            let made = pod.container("main").sh("true").security(root);
+            let refused = soon("CreateContainer", async { Ok(made.try_create().await.err().unwrap()) }).await;
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+            assert!(refused.message().contains("/etc/passwd"), "{refused:?}");
+        }
     });
 }

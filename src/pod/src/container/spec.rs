@@ -155,11 +155,19 @@ fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
     match rootfs.read_file(path, USER_FILE_BYTES) {
         Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
         // Every OCI runtime reads it too, and would wait for a writer.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) || leads_nowhere(&error) =>
+        {
             Err(Error::Invalid { field: "image".to_owned(), reason: format!("its {path} can't be used: {error}") })
         }
         Err(error) => Err(Error::failed(format!("read {path} of the image"), &error)),
     }
+}
+
+/// Whether links of the image are in a circle, or name what no file system can.
+fn leads_nowhere(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    error.raw_os_error().is_some_and(|raw| matches!(Errno::from_raw(raw), Errno::ELOOP | Errno::ENAMETOOLONG))
 }
 
 fn seccomp(path: &Path) -> Result<Vec<u8>, Error> {

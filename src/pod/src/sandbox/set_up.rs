@@ -20,7 +20,7 @@ use super::files;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::node::Node;
-use crate::shim::{Launched, SandboxSetup, Shim};
+use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
 use crate::stage::timed;
 
 /// A pod that is ready.
@@ -200,7 +200,11 @@ impl Equipped<'_> {
         };
         let shim = &self.launched.shim;
         let created = timed("pod: namespaces", shim.create_sandbox(id.as_str(), setup)).await;
-        created.map_err(|error| error.into_error("make the pod's namespaces"))?;
+        created.map_err(|error| match error {
+            // The one thing that the kernel knows better than whoever checked it.
+            ShimError::Invalid(reason) => Error::Invalid { field: "config.linux.sysctls".to_owned(), reason },
+            error => error.into_error("make the pod's namespaces"),
+        })?;
         files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
         fail_point("pod-files");
         let hello = timed("pod: hello", shim.hello()).await;

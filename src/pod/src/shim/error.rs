@@ -27,6 +27,9 @@ pub(crate) enum ShimError {
     /// It is a shim that this daemon can't drive.
     #[error("the pod has {0}")]
     Foreign(Foreign),
+    /// What was asked for can't be done on this node.
+    #[error("{0}")]
+    Invalid(String),
     /// The shim refused, with the OCI runtime's words where it has them.
     #[error("{0}")]
     Refused(String),
@@ -38,6 +41,7 @@ impl ShimError {
             ttrpc::Error::RpcStatus(status) => match status.code() {
                 ttrpc::Code::NOT_FOUND => Self::NotFound(status.message),
                 ttrpc::Code::DEADLINE_EXCEEDED => Self::Timeout { call, limit },
+                ttrpc::Code::INVALID_ARGUMENT => Self::Invalid(status.message),
                 _ => Self::Refused(status.message),
             },
             // The client's own clock; ttrpc has no other word for it.
@@ -49,7 +53,7 @@ impl ShimError {
     /// The same for a client of the heart.
     pub(crate) fn into_error(self, step: impl Into<String>) -> Error {
         match self {
-            Self::Refused(words) => Error::Runtime(words),
+            Self::Refused(words) | Self::Invalid(words) => Error::Runtime(words),
             other => Error::failed(step, &other),
         }
     }
