@@ -1,5 +1,6 @@
 //! A pod's own processes are killed.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use peapod_tests::{Pod, at_most, kill, on_each_runtime, v1, wait_for};
@@ -83,5 +84,38 @@ fn a_shim_may_die_at_any_call() {
             pod.remove().await.unwrap();
             daemon.nothing_left().await;
         }
+    });
+}
+
+/// A container left the node no room for another process, and the one that could end it is gone.
+#[test]
+fn a_pod_that_leaves_no_room_for_processes_is_ended_without_its_shim() {
+    // A limit of a test's own on the daemon needs a hierarchy of its own for that.
+    let hierarchy = Path::new("/sys/fs/cgroup/pids");
+    if !hierarchy.exists() {
+        return;
+    }
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("hit").run().await;
+        let attack = ["/attack", "processes", "hold"];
+        let hostile = pod.container("hostile").image("peapod/test-attack:1").command(&attack).create().await;
+        let above = hierarchy.join(daemon.cgroup().trim_start_matches('/'));
+        let (daemons, limit) = (above.join("daemon"), above.join("pids.max"));
+        std::fs::create_dir(&daemons).unwrap();
+        std::fs::write(daemons.join("cgroup.procs"), daemon.pid().to_string()).unwrap();
+        let current: u32 = std::fs::read_to_string(above.join("pids.current")).unwrap().trim().parse().unwrap();
+        // Room for the runtime, and for threads of the daemon.
+        std::fs::write(&limit, (current + 100).to_string()).unwrap();
+        hostile.start().await.unwrap();
+        // EAGAIN.
+        hostile.wait_log("processes last 11").await;
+        kill(pod.shim_pid());
+        broken_within_a_second(&pod).await;
+        hostile.wait_exit().await;
+        pod.stop().await.unwrap();
+        std::fs::write(&limit, "max").unwrap();
+        std::fs::write(hierarchy.join("cgroup.procs"), daemon.pid().to_string()).unwrap();
+        std::fs::remove_dir(&daemons).unwrap();
+        replaced(&pod).await;
     });
 }

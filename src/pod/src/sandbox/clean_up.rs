@@ -1,8 +1,10 @@
 //! What a dead shim left, removed by the shim's own binary: one way to clean up, whoever the master is.
 
+use std::io::ErrorKind;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use peapod_cgroup::Hierarchy;
 use peapod_shim_protocol::exit::Exit;
 
 use crate::container;
@@ -12,6 +14,9 @@ use crate::node::Node;
 
 /// Killing and unmounting; a process that can't be killed must not hold a pod for ever.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long there may be no room for the clean-up's process after the pod's were killed.
+const ROOM: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of containers that
 /// may hold something, for what the bundle says may be lost.
@@ -32,10 +37,12 @@ pub(crate) async fn clean_up(
 
 /// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
 pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
+    kill(&node.cgroups, cgroups).await;
     let bundle = node.pod_dir(id);
     let binary = &node.config.shim;
     let step = || format!("clean up after the pod's shim with {}", binary.display());
-    let child = tokio::process::Command::new(binary)
+    let mut command = tokio::process::Command::new(binary);
+    command
         .args(["-namespace", "peapod", "-id", id.as_str(), "-bundle"])
         .arg(&bundle)
         .args(cgroups.iter().flat_map(|path| ["-cgroup", path]))
@@ -44,9 +51,8 @@ pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> R
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| Error::failed(step(), &error))?;
+        .kill_on_drop(true);
+    let child = spawn(&mut command).await.map_err(|error| Error::failed(step(), &error))?;
     let failed = |reason: String| Error::Failed { step: step(), reason };
     let output = tokio::time::timeout(LIMIT, child.wait_with_output())
         .await
@@ -57,4 +63,32 @@ pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> R
     }
     let words = String::from_utf8_lossy(&output.stderr);
     Err(failed(format!("{}: {}", output.status, words.trim())))
+}
+
+/// Kills what the pod's containers run, without another process: they may have left the node no room for one.
+async fn kill(hierarchy: &Hierarchy, cgroups: &[String]) {
+    let (hierarchy, cgroups) = (hierarchy.clone(), cgroups.to_vec());
+    let killed = tokio::task::spawn_blocking(move || {
+        for group in &cgroups {
+            let killed = hierarchy.cgroup(group).map_err(|error| error.to_string());
+            if let Err(error) = killed.and_then(|group| group.kill().map_err(|error| error.to_string())) {
+                tracing::warn!(group, error, "what a container left is not killed yet");
+            }
+        }
+    });
+    // The clean-up kills as well, and says what stays.
+    let _ = killed.await;
+}
+
+/// Starts the clean-up, once those who were killed are no processes any more.
+async fn spawn(command: &mut tokio::process::Command) -> std::io::Result<tokio::process::Child> {
+    let began = Instant::now();
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < ROOM => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            started => return started,
+        }
+    }
 }
