@@ -13,6 +13,7 @@ mod client;
 mod cni;
 mod configuration;
 mod containers;
+mod dead_volumes;
 mod disk_full;
 mod edge;
 mod exec;

@@ -19,6 +19,10 @@ pub(crate) const RUNTIME_BYTES: u64 = 64 << 20;
 pub(crate) const SHIM_STARTS: usize = 256;
 /// How long looking up a container's mounts, devices, users and profile may take. Mounts of the network can be dead.
 pub(crate) const LOOK_UP: Duration = Duration::from_secs(30);
+/// Look-ups of a pod at a time. Each has a thread, which a dead file system keeps; its kubelet asks for one container after the other.
+pub(crate) const LOOK_UPS_OF_POD: usize = 4;
+/// Look-ups at a time in all. The process has 512 threads for what blocks, and stops, removals and commands need theirs.
+pub(crate) const LOOK_UPS: usize = 256;
 /// Folders that are made for one absent host path, the kubelet's deepest having ten.
 pub(crate) const MADE_FOLDERS: usize = 64;
 /// Devices that one container gets: each is a node and a rule of its cgroup.

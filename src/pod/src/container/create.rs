@@ -93,7 +93,7 @@ async fn prepare(
         mounts::make_absent(&spec.mounts)?;
         Ok(config)
     };
-    let checked = timed("create: check", look_up("check the container", check)).await?;
+    let checked = timed("create: check", look_up(pod_id, "check the container", check)).await?;
     fail_point("container-checked");
     let user = checked.user;
     Ok(Prepared { record: ContainerState { user: (user.uid, user.gid, user.groups), ..record } })

@@ -7,6 +7,7 @@ mod fate;
 mod host_folder;
 mod interrupt;
 mod limits;
+mod look_up_slots;
 mod mounts;
 mod output;
 mod remove;
@@ -28,28 +29,39 @@ pub(crate) use start::{StartInput, Started, start};
 pub(crate) use update::{Update, update};
 
 use peapod_shim_protocol::exit::Exit;
+use tokio::time::{Instant, timeout_at};
 
+use self::look_up_slots::LookUpSlot;
 use crate::bounds::LOOK_UP;
 use crate::error::Error;
+use crate::id::PodId;
 use crate::read;
 
 /// An exit file has five short lines.
 const EXIT_FILE: u64 = 4096;
 
-/// Does what blocks, for file systems of the node. Waits no longer than a living one needs.
+/// Does for a pod what blocks, for file systems of the node. Waits no longer than a living one needs.
 async fn look_up<T: Send + 'static>(
+    pod: &PodId,
     step: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(LOOK_UP, tokio::task::spawn_blocking(work)).await {
+    let deadline = Instant::now() + LOOK_UP;
+    let failed = |reason: String| Error::Failed { step: step.to_owned(), reason };
+    let Ok(slot) = timeout_at(deadline, LookUpSlot::take(pod)).await else {
+        let earlier = "earlier look-ups, of this pod or of many others, still wait for host paths that don't answer";
+        return Err(failed(format!("{earlier}: is a file system dead?")));
+    };
+    let look = tokio::task::spawn_blocking(move || {
+        let _until_it_answers = slot;
+        work()
+    });
+    match timeout_at(deadline, look).await {
         Ok(outcome) => outcome.map_err(|error| Error::failed(step, &error))?,
-        Err(_) => Err(Error::Failed {
-            step: step.to_owned(),
-            reason: format!(
-                "a host path, device or profile did not answer within {} s: is its file system dead?",
-                LOOK_UP.as_secs()
-            ),
-        }),
+        Err(_) => Err(failed(format!(
+            "a host path, device or profile did not answer within {} s: is its file system dead?",
+            LOOK_UP.as_secs()
+        ))),
     }
 }
 

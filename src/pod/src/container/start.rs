@@ -87,7 +87,7 @@ pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) 
     let namespaces = spec::namespaces(container, &namespaces, target);
     let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
     let compiler = runtime.clone();
-    let mut looked = timed("start: look up", look(&spec, image, &rootfs)).await?;
+    let mut looked = timed("start: look up", look(pod_id, &spec, image, &rootfs)).await?;
     let laid_out = tokio::task::spawn_blocking(move || {
         lay_out(&bundle, &writable, log.as_deref(), spec.stdin)
             .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
@@ -147,10 +147,15 @@ async fn image(node: &Node, id: &ContainerId, record: &ContainerState) -> Result
     Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
 }
 
-async fn look(spec: &Arc<ContainerSpec>, image: ImageDefaults, rootfs: &Rootfs) -> Result<Looked, Error> {
+async fn look(
+    pod: &PodId,
+    spec: &Arc<ContainerSpec>,
+    image: ImageDefaults,
+    rootfs: &Rootfs,
+) -> Result<Looked, Error> {
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let (spec, rootfs) = (Arc::clone(spec), rootfs.clone());
-    look_up("look up what the container needs", move || {
+    look_up(pod, "look up what the container needs", move || {
         mounts::make_absent(&spec.mounts)?;
         spec::look(&spec, &image, &rootfs, apparmor)
     })

@@ -1,0 +1,76 @@
+//! Volumes whose file system does not answer.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use peapod_tests::{Daemon, SHELL, peapod, wait_for};
+
+/// A file system that answers nothing until it is dropped, and then with errors.
+struct Dead {
+    _server: File,
+    path: PathBuf,
+}
+
+impl Dead {
+    fn mount(path: &Path) -> Self {
+        std::fs::create_dir_all(path).unwrap();
+        let server = File::options().read(true).write(true).open("/dev/fuse").unwrap();
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("dead"), path, Some("fuse.dead"), flags, Some(options.as_str())).unwrap();
+        Self { _server: server, path: path.to_owned() }
+    }
+}
+
+impl Drop for Dead {
+    fn drop(&mut self) {
+        // Without its server it answers again, whether it is mounted or not.
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+    }
+}
+
+fn threads(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().count()
+}
+
+#[test]
+fn they_keep_few_threads_and_no_other_pod() {
+    peapod(async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let other = daemon.pod("other").run().await;
+        let shell = other.container("shell").sh("sleep 1000").start().await;
+        let dead = Dead::mount(&daemon.path("dead"));
+        let pods = [daemon.pod("one").run().await, daemon.pod("two").run().await];
+        let before = threads(daemon);
+        let asked = (0..60).map(async |number: usize| {
+            let mounted = pods[number % 2].container(&format!("c{number}")).sh("true");
+            mounted.mount(dead.path.join("x"), "/x").try_create().await
+        });
+        let others_work = async {
+            wait_for("as many wait as may", async || threads(daemon) >= before + 2 * 4).await;
+            assert_eq!(shell.exec("echo alive").await, "alive\n");
+            let late = daemon.pod("late").run().await;
+            assert_eq!(late.container("main").sh("echo here").output().await, "here\n");
+            late.remove().await.unwrap();
+            // Each pod's four, and what other work began.
+            let now = threads(daemon);
+            assert!(now <= before + 2 * 4 + 12, "{before} threads before, {now} now");
+        };
+        tokio::select! {
+            answers = join_all(asked) => panic!("the dead volume answers: {:?}", answers[0].as_ref().err()),
+            () = others_work => {}
+        }
+        // Theirs end as soon as it answers, be it with an error.
+        drop(dead);
+        let began = Instant::now();
+        for pod in pods {
+            pod.remove().await.unwrap();
+        }
+        assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+        wait_for("the threads are free again", async || threads(daemon) <= before + 12).await;
+    });
+}
