@@ -1,8 +1,8 @@
 /*
  * What a hostile image brings as its dynamic loader: run by the kernel for any dynamic program of the node that is executed in the
  * container, such as the OCI runtime by /proc/self/exe. It tries to change the file that it runs as, and its standard input, in every
- * way, and says what came of it: a name and an errno a line. "hold" as its last argument: it stays, with all that it got. "keys" and
- * "processes" use up all there are, "session" tells its session keyring.
+ * way, and says what came of it: a name and an errno a line. "hold" as its last argument: it stays, with all that it got. "keys", "processes"
+ * and "terminals" use up all there are, "session" tells its session keyring.
  *
  * Without a C library, whose start would take the program's headers for its own.
  */
@@ -10,6 +10,7 @@
 
 #define O_WRONLY 1
 #define O_RDWR 2
+#define O_NOCTTY 0400
 #define O_PATH 010000000
 #define AT_FDCWD -100
 #define AT_EMPTY_PATH 0x1000
@@ -113,6 +114,15 @@ static void use_up_processes(void)
 	say("processes", "last", result);
 }
 
+static void use_up_terminals(void)
+{
+	long result;
+	do
+		result = call(__NR_open, (long)"/dev/ptmx", O_RDWR | O_NOCTTY, 0, 0, 0);
+	while (result >= 0);
+	say("terminals", "last", result);
+}
+
 __attribute__((used, noreturn)) static void run(long *stack)
 {
 	long count = *stack, fd;
@@ -128,6 +138,8 @@ __attribute__((used, noreturn)) static void run(long *stack)
 		use_up_keys();
 	} else if (count > 1 && same(words[1], "processes")) {
 		use_up_processes();
+	} else if (count > 1 && same(words[1], "terminals")) {
+		use_up_terminals();
 	} else if (count > 1 && same(words[1], "session")) {
 		say("session", "keyring", -call(__NR_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0, 0, 0));
 	} else if (count > 1 && same(words[1], "stdin")) {

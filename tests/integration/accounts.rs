@@ -58,6 +58,23 @@ fn devices_have_room_for_a_number_of_files() {
     });
 }
 
+#[test]
+fn a_container_opens_some_terminals_and_leaves_some() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("hostile").run().await;
+        let hostile = pod.container("hostile").image(ATTACK).command(&["/attack", "terminals", "hold"]).start().await;
+        hostile.wait_log("all tried").await;
+        // ENOSPC, and not EMFILE.
+        assert!(hostile.stdout().contains("terminals last 28"), "{}", hostile.stdout());
+        let other = daemon.pod("other").run().await;
+        let with_one =
+            other.container("main").sh("test -t 0 && echo terminal").config(|config| config.tty = true).start().await;
+        with_one.wait_log("terminal").await;
+        let opened = pod.container("count").sh("cat /proc/sys/kernel/pty/nr").output().await;
+        assert!(opened.trim().parse::<u32>().unwrap() < 3072, "{opened}");
+    });
+}
+
 /// They count for a user of the whole node, and an OCI runtime needs one of root's for each container.
 #[test]
 fn keys_that_a_container_uses_up_keep_no_other_from_starting() {

@@ -16,6 +16,9 @@ pub const VARIABLES: usize = 16 << 10;
 pub const MOUNTS: usize = 1_024;
 /// Files in a container's `/dev`. Its devices are at most a quarter of that.
 pub const DEV_INODES: u64 = 16 << 10;
+/// Terminals that a container opens. All containers of the node have 3 072 together (kernel.pty.max without kernel.pty.reserve), and whoever
+/// has a terminal, or a command with one, needs one of them.
+pub const TERMINALS: usize = 512;
 /// Devices, or folders of devices, that a container names.
 pub const DEVICES: usize = 1_024;
 /// Capabilities in one list of a container: Linux has 41.

@@ -6,7 +6,7 @@ use std::path::Path;
 use oci_spec::runtime::Mount;
 
 use crate::SpecError;
-use crate::bounds::{DEV_INODES, MOUNTS};
+use crate::bounds::{DEV_INODES, MOUNTS, TERMINALS};
 use crate::container::{self, ContainerSpec, Propagation};
 use crate::inputs::{Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
@@ -80,7 +80,7 @@ pub(crate) fn rootfs_propagation(spec: &ContainerSpec) -> Option<String> {
 /// `/proc`, `/dev`, `/sys`: writable kernel settings only for a privileged container.
 fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     let access = if inputs.container.security.privileged { "rw" } else { "ro" };
-    let inodes = format!("nr_inodes={DEV_INODES}");
+    let (inodes, terminals) = (format!("nr_inodes={DEV_INODES}"), format!("max={TERMINALS}"));
     vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k", &inodes]),
@@ -88,7 +88,7 @@ fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
             "/dev/pts",
             "devpts",
             "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", &terminals],
         ),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),

@@ -38,8 +38,8 @@ const DIFFERENCES: [(&str, &[&str]); 6] = [
     ),
     ("equal: 0022 said aloud, and not left to whoever started the runtime", &["+ process.user.umask 18"]),
     (
-        "stricter: files without content are kernel memory, and a device needs one",
-        &["+ mounts./dev.options.nr_inodes=16384 "],
+        "stricter: files without content are kernel memory, and terminals are few on a node",
+        &["+ mounts./dev.options.nr_inodes=16384 ", "+ mounts./dev/pts.options.max=512 "],
     ),
     (
         "stricter: shared memory holds no programs, set-uid bits or devices, whatever the mount behind it says",
