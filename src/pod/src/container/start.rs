@@ -147,12 +147,7 @@ async fn image(node: &Node, id: &ContainerId, record: &ContainerState) -> Result
     Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
 }
 
-async fn look(
-    pod: &PodId,
-    spec: &Arc<ContainerSpec>,
-    image: ImageDefaults,
-    rootfs: &Rootfs,
-) -> Result<Looked, Error> {
+async fn look(pod: &PodId, spec: &Arc<ContainerSpec>, image: ImageDefaults, rootfs: &Rootfs) -> Result<Looked, Error> {
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let (spec, rootfs) = (Arc::clone(spec), rootfs.clone());
     look_up(pod, "look up what the container needs", move || {
