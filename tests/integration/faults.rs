@@ -22,7 +22,7 @@ const RUN_POD: &[&str] = &[
     "pod-isolated",
     "pod-ready",
 ];
-const CREATE: &[&str] = &["container-leased", "container-checked", "container-recorded"];
+const CREATE: &[&str] = &["container-leased", "container-checked", "container-kept", "container-recorded"];
 const START: &[&str] = &["start-recorded", "start-laid-out", "start-created", "start-started", "start-running"];
 const EXEC: &[&str] = &["exec-piped", "exec-asked", "exec-started", "exec-ended"];
 const STOP: &[&str] = &["stop-asked", "stop-sent", "exit-recorded", "exit-cleaned"];

@@ -23,6 +23,7 @@ mod formats;
 mod image_volumes;
 mod images;
 mod info;
+mod kept;
 mod lifecycle;
 mod lists;
 mod load;

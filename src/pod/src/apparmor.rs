@@ -15,12 +15,17 @@ const PARSER: &str = "apparmor_parser";
 
 /// The loaded profiles, as of now; `None` where AppArmor is off. Where a container wants the default profile it is loaded first.
 pub(crate) async fn profiles(wants_default: bool) -> Option<Vec<String>> {
-    let loaded = loaded()?;
+    let loaded = look().await?;
     if !wants_default || loaded.iter().any(|name| name == APPARMOR_DEFAULT) {
         return Some(loaded);
     }
     load().await;
-    self::loaded()
+    look().await
+}
+
+/// The kernel takes a moment to list its profiles. A panic there counts as AppArmor that is off.
+async fn look() -> Option<Vec<String>> {
+    tokio::task::spawn_blocking(loaded).await.unwrap_or_default()
 }
 
 fn loaded() -> Option<Vec<String>> {
@@ -33,7 +38,7 @@ fn loaded() -> Option<Vec<String>> {
 
 async fn load() {
     // Absent is said of the containers that go without it.
-    let Some(parser) = parser() else { return };
+    let Ok(Some(parser)) = tokio::task::spawn_blocking(parser).await else { return };
     if let Err(error) = program::run(parser.as_os_str(), &["--replace", "--skip-cache"], PROFILE.as_bytes()).await {
         tracing::warn!(%error, parser = %parser.display(), "the AppArmor profile {APPARMOR_DEFAULT} can't be loaded");
     }

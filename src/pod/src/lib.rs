@@ -34,7 +34,7 @@ mod turns;
 mod view;
 
 pub use config::{Config, OciRuntime, Patience};
-pub use container::{ExecOutput, ExecRequest, OutputSlot};
+pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use id::{ContainerId, PodId};
 pub use pods::{Parts, Pods};

@@ -308,7 +308,7 @@ impl Pods {
     /// When it can't be started or takes too long.
     pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest) -> Result<ExecOutput, Error> {
         let (shim, container) = self.running(id).await?;
-        container::exec_sync(&self.node, &shim, id, &container.bundle, &request).await
+        container::exec_sync(&self.node, &shim, &container, &request).await
     }
 
     /// Lets go of all pods, which run on, and ends the drivers.

@@ -10,6 +10,7 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 
 use crate::bounds::CONFIG_BYTES;
+use crate::container::ExecBase;
 use crate::id::{ContainerId, PodId};
 use crate::read;
 
@@ -90,14 +91,16 @@ pub struct ContainerView {
     pub log_path: Option<PathBuf>,
     /// Its cgroup, `/…`.
     pub cgroup: String,
-    /// Its bundle on the run root; config.json is there once it was started.
+    /// Its bundle on the run root.
     pub bundle: PathBuf,
     /// Folder of its writable layer.
     pub upper: PathBuf,
+    /// What commands in it begin with.
+    pub exec: ExecBase,
 }
 
 impl ContainerView {
-    /// The configuration that the OCI runtime got; there is one once the container was started.
+    /// The configuration: as the container was created with it, and once it was started as the OCI runtime got it.
     ///
     /// # Errors
     /// When there is none, or something else in its place.

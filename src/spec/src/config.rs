@@ -1,58 +1,38 @@
 //! From the request to a config.json.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, Root, Spec};
+use oci_spec::runtime::{Linux, LinuxResources, Root, Spec};
 
 use crate::capabilities::{self, CapabilitySet, Granted};
 use crate::error::SpecError;
 use crate::inputs::Inputs;
-use crate::json::{spec_json, text};
+use crate::json::text;
+use crate::kept::Config;
 use crate::note::Note;
 use crate::user::{ResolvedUser, UserRequest, resolve_user};
 use crate::volumes::image_volumes;
-use crate::{devices, mounts, namespaces, process, resources, seccomp, selinux};
+use crate::{devices, mounts, process, seccomp, selinux};
 
 /// What the runtimes of the field have understood for years.
 const OCI_VERSION: &str = "1.0.2";
 
-/// crun's name for it (crun(1), "run.oci.seccomp_bpf_data").
-const SECCOMP_PROGRAM: &str = "run.oci.seccomp_bpf_data";
-
-/// A container's runtime configuration.
+/// A container's runtime configuration, and what was found out on the way to it.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// Content of config.json; the same for the same inputs.
-    pub json: Vec<u8>,
-    /// The same, typed: what [`crate::exec_process`] starts from.
-    pub spec: Spec,
+pub struct Configured {
+    /// The configuration.
+    pub config: Config,
     /// Who runs.
     pub user: ResolvedUser,
     /// What was asked for and is not given.
     pub notes: Vec<Note>,
 }
 
-impl Config {
-    /// Hands the runtime the container's system call filter as a ready program, in base64. crun then does not compile the
-    /// profile, which stays in the configuration; other runtimes compile it as ever.
-    ///
-    /// # Errors
-    /// Never with a configuration made here.
-    pub fn set_seccomp_program(&mut self, program: &str) -> Result<(), SpecError> {
-        let mut settings = self.spec.annotations().clone().unwrap_or_default();
-        settings.insert(SECCOMP_PROGRAM.to_owned(), program.to_owned());
-        self.spec.set_annotations(Some(settings));
-        self.json = spec_json(&self.spec)?;
-        Ok(())
-    }
-}
-
 /// Makes a container's runtime configuration.
 ///
 /// # Errors
 /// Request, image and node do not go together; the message names the field.
-pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
+pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
     let mut notes = Vec::new();
     let security = &inputs.container.security;
     let user = resolve_user(&UserRequest {
@@ -69,7 +49,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
     image_volumes(inputs.image, inputs.container, &mut notes)?;
     let mounts = mounts::mounts(inputs, &mut notes)?;
     let process = process::process(inputs, &user, granted, &mut notes)?;
-    let linux = linux(inputs, granted, &mut notes)?;
+    let linux = linux(inputs, granted)?;
 
     let mut spec = Spec::default();
     spec.set_version(OCI_VERSION.to_owned())
@@ -79,10 +59,9 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Config, SpecError> {
         // The pod's UTS namespace has its name already.
         .set_hostname(None)
         .set_linux(Some(linux));
-    // Annotations of the client stay out: to the runtimes some of them are settings ("run.oci.…").
-    let settings = inputs.annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    spec.set_annotations(Some(settings.collect()).filter(|settings: &HashMap<_, _>| !settings.is_empty()));
-    Ok(Config { json: spec_json(&spec)?, spec, user, notes })
+    let mut config = Config::of(spec);
+    config.set_for_start(inputs.container, inputs.node, &inputs.start, &mut notes)?;
+    Ok(Configured { config, user, notes })
 }
 
 fn root(path: &Path, readonly: bool) -> Result<Root, SpecError> {
@@ -92,20 +71,19 @@ fn root(path: &Path, readonly: bool) -> Result<Root, SpecError> {
     Ok(root)
 }
 
-fn linux(inputs: &Inputs<'_>, granted: Granted, notes: &mut Vec<Note>) -> Result<Linux, SpecError> {
+fn linux(inputs: &Inputs<'_>, granted: Granted) -> Result<Linux, SpecError> {
     let security = &inputs.container.security;
     let (nodes, rules) = devices::devices(inputs)?;
-    let mut limits = resources::limits(&inputs.container.resources, inputs.node, notes);
-    limits.set_devices(Some(rules));
+    let mut resources = LinuxResources::default();
+    resources.set_devices(Some(rules));
     let seccomp = seccomp::profile(inputs, granted.main)?;
     // "Privileged" means that nothing is hidden.
     let paths = |list: &[String]| Some(if security.privileged { Vec::new() } else { list.to_vec() });
 
     let mut linux = Linux::default();
     linux
-        .set_namespaces(Some(namespaces::namespaces(inputs)))
         .set_cgroups_path(Some(inputs.cgroups_path.into()))
-        .set_resources(Some(limits))
+        .set_resources(Some(resources))
         .set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()))
         .set_rootfs_propagation(mounts::rootfs_propagation(inputs.container))
         .set_mount_label(selinux::labels(inputs).map(|labels| labels.mounts))

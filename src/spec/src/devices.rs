@@ -104,6 +104,17 @@ fn rule(device: &HostDevice) -> LinuxDeviceCgroup {
     rule
 }
 
+/// Whether it is the node of this device.
+pub(crate) fn is_node(node: &LinuxDevice, device: &HostDevice) -> bool {
+    (node.typ(), node.major(), node.minor()) == (kind(device.kind), i64::from(device.major), i64::from(device.minor))
+}
+
+/// Whether it allows something with this device, or everything.
+pub(crate) fn is_rule(found: &LinuxDeviceCgroup, device: &HostDevice) -> bool {
+    let number = |rule: &LinuxDeviceCgroup| (rule.allow(), rule.typ(), rule.major(), rule.minor());
+    number(found) == number(&rule(device)) || *found == everything(true)
+}
+
 fn everything(allow: bool) -> LinuxDeviceCgroup {
     let mut rule = LinuxDeviceCgroup::default();
     rule.set_allow(allow).set_access(Some("rwm".to_owned()));

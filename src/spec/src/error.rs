@@ -115,7 +115,13 @@ pub enum SpecError {
     /// A configuration that was read back holds no process.
     #[error("the container's config.json has no process")]
     NoProcess,
-    /// A configuration could not be written as JSON.
-    #[error("the configuration can't be written as JSON: {0}")]
+    /// A configuration could not be written as JSON, or what was read is none.
+    #[error("the configuration as JSON: {0}")]
     Json(String),
+}
+
+impl From<serde_json::Error> for SpecError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error.to_string())
+    }
 }

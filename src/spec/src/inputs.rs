@@ -24,12 +24,8 @@ pub struct Inputs<'a> {
     pub node: &'a NodeFacts,
     /// The pod's files.
     pub files: &'a PodFiles,
-    /// The namespaces that the container joins.
-    pub namespaces: &'a NamespacePaths,
     /// The container's mounts, resolved, in its order; one for each.
     pub mounts: &'a [ResolvedMount],
-    /// The image's volumes that exist as folders of the root file system. They matter where that can't be written.
-    pub volumes: &'a [ImageVolume],
     /// Devices the container gets: those of [`ContainerSpec::devices`], folders expanded, and for a privileged
     /// container also those of the node's `/dev` but for the ones that every container has. Of equal container paths the
     /// first one counts.
@@ -38,12 +34,24 @@ pub struct Inputs<'a> {
     pub rootfs: &'a Path,
     /// The container's cgroup, as the OCI runtime takes it.
     pub cgroups_path: &'a str,
-    /// Settings of the OCI runtime that have no field of their own.
-    pub annotations: &'a [(&'a str, &'a str)],
     /// Content of the file that a `Localhost` seccomp profile names.
     pub localhost_seccomp: Option<&'a [u8]>,
     /// AppArmor profiles that are loaded now; `None` where AppArmor is off.
     pub apparmor: Option<&'a [String]>,
+    /// What the container's start says anew.
+    pub start: StartInputs<'a>,
+}
+
+/// The part of a configuration that is known, or known for good, only when the container starts. See
+/// [`Config::set_for_start`](crate::Config::set_for_start).
+#[derive(Clone, Copy, Debug)]
+pub struct StartInputs<'a> {
+    /// The namespaces that the container joins.
+    pub namespaces: &'a NamespacePaths,
+    /// The image's volumes that exist as folders of the root file system. They matter where that can't be written.
+    pub volumes: &'a [ImageVolume],
+    /// Settings of the OCI runtime that have no field of their own. They follow from the container's limits.
+    pub annotations: &'a [(&'a str, &'a str)],
 }
 
 /// The part of an image's configuration that a container inherits.
@@ -176,6 +184,8 @@ pub enum PidNamespace {
     Path(PathBuf),
     /// One of its own.
     New,
+    /// That of the pod, or of another container, which is found when the container starts: until then it has no path.
+    NotYet,
     /// The node's.
     Host,
 }

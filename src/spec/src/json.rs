@@ -38,13 +38,13 @@ pub fn resources_json(resources: &LinuxResources) -> Result<Vec<u8>, SpecError> 
 }
 
 fn to_value(from: &impl Serialize) -> Result<Value, SpecError> {
-    serde_json::to_value(from).map_err(|error| SpecError::Json(error.to_string()))
+    Ok(serde_json::to_value(from)?)
 }
 
 fn to_bytes(mut value: Value) -> Result<Vec<u8>, SpecError> {
     // `oci-spec` holds free-form maps in hash maps.
     value.sort_all_objects();
-    serde_json::to_vec(&value).map_err(|error| SpecError::Json(error.to_string()))
+    Ok(serde_json::to_vec(&value)?)
 }
 
 /// `oci-spec` holds capabilities in hash sets.

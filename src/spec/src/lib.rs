@@ -3,8 +3,8 @@
 //! Pure: no file, clock, process or environment is touched here. What has to be known about the image or the node is
 //! handed in as [`Inputs`].
 //!
-//! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`exec_process`]
-//! for a further process in a container and [`update_resources`] with [`linux_resources`] for changed limits.
+//! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`Config`] for the edits of a
+//! start, [`ExecTemplate`] for a further process in a container and [`update_resources`] with [`linux_resources`] for changed limits.
 
 pub mod bounds;
 pub mod container;
@@ -18,6 +18,7 @@ mod excerpt;
 mod exec;
 mod inputs;
 mod json;
+mod kept;
 mod mounts;
 mod namespaces;
 mod note;
@@ -33,16 +34,17 @@ mod volumes;
 mod tests;
 
 pub use capabilities::CapabilitySet;
-pub use config::{Config, oci_config};
+pub use config::{Configured, oci_config};
 pub use error::SpecError;
 pub use excerpt::{Sample, excerpt};
-pub use exec::exec_process;
+pub use exec::ExecTemplate;
 pub use inputs::{
     Arch, DeviceKind, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace,
-    PodFiles, ResolvedMount, Rlimit, SourcePropagation,
+    PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
 };
 pub use json::resources_json;
-pub use mounts::POD_FILES;
+pub use kept::Config;
+pub use mounts::{POD_FILES, check_propagation};
 pub use note::Note;
 pub use path::normal_path;
 pub use process::APPARMOR_DEFAULT;

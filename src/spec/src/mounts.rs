@@ -8,12 +8,12 @@ use oci_spec::runtime::Mount;
 use crate::SpecError;
 use crate::bounds::{DEV_INODES, MOUNTS, TERMINALS};
 use crate::container::{self, ContainerSpec, Propagation};
-use crate::inputs::{Inputs, ResolvedMount, SourcePropagation};
+use crate::inputs::{ImageVolume, Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
 use crate::note::Note;
 use crate::pod::Scope;
 use crate::selinux::labels;
-use crate::volumes::can_be_folder;
+use crate::volumes::{can_be_folder, is_below_a_mount};
 
 /// Where every container has file systems of the kernel.
 pub(crate) const SYSTEM: [&str; 3] = ["/proc", "/dev", "/sys"];
@@ -50,19 +50,40 @@ pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<M
             all.push(mount);
         }
     }
-    // Folders of a root file system that can be written are written to as they are.
-    let volumes = inputs.volumes.iter().filter(|_| inputs.container.security.readonly_rootfs);
-    for volume in volumes.filter(|volume| can_be_folder(&volume.container_path) && !covered(&volume.container_path)) {
-        all.push(mount(text(&volume.container_path)?, "bind", text(&volume.source)?, &["rbind", "rprivate", "rw"]));
-    }
     for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
         if mount.selinux_relabel && labels(inputs).is_some() {
             return Err(SpecError::SelinuxRelabel(mount.container_path.clone()));
         }
         all.push(client_mount(mount, resolved)?);
     }
-    all.sort_by_key(|mount| mount.destination().components().count());
+    sort(&mut all);
     Ok(all)
+}
+
+/// Parents first.
+fn sort(mounts: &mut [Mount]) {
+    mounts.sort_by_key(|mount| mount.destination().components().count());
+}
+
+/// Mounts the image's volumes, where a root file system that can't be written needs that: in one that can be written they are
+/// written to as the folders that they are. Those of an earlier start are replaced.
+pub(crate) fn set_volumes(
+    mounts: &mut Vec<Mount>,
+    container: &ContainerSpec,
+    volumes: &[ImageVolume],
+) -> Result<(), SpecError> {
+    if !container.security.readonly_rootfs {
+        return Ok(());
+    }
+    for volume in volumes {
+        let (path, source) = (volume.container_path.as_path(), text(&volume.source)?);
+        mounts.retain(|mount| mount.source().as_deref() != Some(&volume.source));
+        if can_be_folder(path) && !is_below_a_mount(container, path) {
+            mounts.push(mount(text(path)?, "bind", source, &["rbind", "rprivate", "rw"]));
+        }
+    }
+    sort(mounts);
+    Ok(())
 }
 
 /// The container's root must let through what its mounts are to pass on. Unset, the runtime cuts it off.
@@ -136,7 +157,7 @@ fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<M
     if wanted.recursive_read_only && (!wanted.readonly || wanted.propagation != Propagation::Private) {
         return Err(SpecError::RecursiveReadOnly(wanted.container_path.clone()));
     }
-    check_propagation(wanted, resolved)?;
+    check_propagation(wanted, &resolved.source, resolved.propagation)?;
     let propagation = match wanted.propagation {
         Propagation::Private => "rprivate",
         Propagation::HostToContainer => "rslave",
@@ -152,9 +173,13 @@ fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<M
     Ok(mount(destination, "bind", text(&resolved.source)?, &["rbind", propagation, access]))
 }
 
-/// A mount that can't propagate would be silently useless, and for a CSI driver that is lost data.
-fn check_propagation(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<(), SpecError> {
-    let (name, needed) = match (wanted.propagation, resolved.propagation) {
+/// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently useless, and for a
+/// CSI driver that is lost data.
+///
+/// # Errors
+/// It does not; the message says how to change that.
+pub fn check_propagation(wanted: &container::Mount, source: &Path, found: SourcePropagation) -> Result<(), SpecError> {
+    let (name, needed) = match (wanted.propagation, found) {
         (Propagation::Bidirectional, SourcePropagation::Private | SourcePropagation::Slave) => {
             ("bidirectional propagation", "shared")
         }
@@ -165,10 +190,10 @@ fn check_propagation(wanted: &container::Mount, resolved: &ResolvedMount) -> Res
     };
     Err(SpecError::Propagation {
         container_path: wanted.container_path.clone(),
-        source_path: resolved.source.clone(),
+        source_path: source.to_owned(),
         wanted: name,
         needed,
-        found: match resolved.propagation {
+        found: match found {
             SourcePropagation::Private => "private",
             SourcePropagation::Slave => "slave",
             SourcePropagation::Shared => "shared",

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
-use crate::inputs::{Inputs, PidNamespace};
+use crate::container::ContainerSpec;
+use crate::inputs::{NamespacePaths, NodeFacts, PidNamespace};
 
 /// A mount namespace of its own; the pod's network, IPC and UTS; whichever PID namespace; on cgroup v2 a cgroup
 /// namespace, so that a container sees itself at the root of the tree. A privileged one manages the whole tree.
-pub(crate) fn namespaces(inputs: &Inputs<'_>) -> Vec<LinuxNamespace> {
-    let paths = inputs.namespaces;
+pub(crate) fn namespaces(container: &ContainerSpec, node: &NodeFacts, paths: &NamespacePaths) -> Vec<LinuxNamespace> {
     let mut all = vec![namespace(LinuxNamespaceType::Mount, None)];
     match &paths.pid {
         PidNamespace::Path(path) => all.push(namespace(LinuxNamespaceType::Pid, Some(path))),
-        PidNamespace::New => all.push(namespace(LinuxNamespaceType::Pid, None)),
+        PidNamespace::New | PidNamespace::NotYet => all.push(namespace(LinuxNamespaceType::Pid, None)),
         PidNamespace::Host => {}
     }
     let joined = [
@@ -26,7 +26,7 @@ pub(crate) fn namespaces(inputs: &Inputs<'_>) -> Vec<LinuxNamespace> {
             all.push(namespace(kind, path.as_ref()));
         }
     }
-    if inputs.node.cgroup_v2 && !inputs.container.security.privileged {
+    if node.cgroup_v2 && !container.security.privileged {
         all.push(namespace(LinuxNamespaceType::Cgroup, None));
     }
     all

@@ -8,7 +8,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Proces
 use crate::SpecError;
 use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
-use crate::container::{ApparmorProfile, ContainerSpec};
+use crate::container::{ApparmorProfile, ContainerSpec, Resources};
 use crate::excerpt::Sample;
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
@@ -43,7 +43,6 @@ pub(crate) fn process(
         .set_rlimits(rlimits(inputs.node, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
         .set_apparmor_profile(apparmor(inputs, notes)?)
-        .set_oom_score_adj(Some(oom_score_adj(inputs, notes)))
         .set_selinux_label(labels(inputs).map(|labels| labels.process));
     Ok(process)
 }
@@ -171,12 +170,12 @@ fn rlimit_type(name: &str) -> Option<PosixRlimitType> {
     serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
 }
 
-fn oom_score_adj(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> i32 {
-    let wanted = inputs.container.resources.oom_score_adj.clamp(-1000, 1000) as i32;
-    if inputs.node.may_lower_oom || wanted >= inputs.node.oom_score_adj {
+pub(crate) fn oom_score_adj(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> i32 {
+    let wanted = resources.oom_score_adj.clamp(-1000, 1000) as i32;
+    if node.may_lower_oom || wanted >= node.oom_score_adj {
         return wanted;
     }
-    let given = inputs.node.oom_score_adj;
+    let given = node.oom_score_adj;
     notes.push(Note::OomScoreAdj { wanted, given });
     given
 }

@@ -7,6 +7,7 @@ mod exec;
 pub(crate) mod fixture;
 mod fuzz;
 mod golden;
+mod kept;
 mod localhost;
 mod resources;
 mod runtimes;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use peapod_image::Rootfs;
 use peapod_spec::container::{Device, Mount};
-use peapod_spec::{DeviceKind, HostDevice, excerpt};
+use peapod_spec::{Config, DeviceKind, HostDevice, excerpt};
 
+use super::verify::Change;
 use crate::bounds::{CONTAINER_DEVICES, DEVICE_ENTRIES};
 use crate::error::Error;
 
@@ -59,6 +60,21 @@ pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDe
         }
     }
     Ok(walk.found)
+}
+
+/// Whether the devices of the request are those for which the configuration was made.
+pub(super) fn verify(config: &Config, devices: &[Device]) -> Result<(), Change> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let changed = |reason: String| Change { field: "devices".to_owned(), reason };
+    let found = resolve(devices, false).map_err(|error| changed(error.to_string()))?;
+    match found.iter().find(|device| !config.has_device(device)) {
+        None => Ok(()),
+        Some(device) => {
+            Err(changed(format!("{} is device {}:{} now", excerpt(&device.container_path), device.major, device.minor)))
+        }
+    }
 }
 
 fn two_of_one_name(devices: &[HostDevice]) -> Option<&Path> {

@@ -7,12 +7,11 @@ use peapod_sys::fail_point;
 use tokio::net::unix::pipe;
 
 use super::output::{Budget, Output, OutputSlot};
-use crate::bounds::CONFIG_BYTES;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::node::Node;
-use crate::read;
 use crate::shim::{Shim, ShimError};
+use crate::view::ContainerView;
 
 /// How long a killed command may take to be gone.
 const REAPED: Duration = Duration::from_secs(5);
@@ -48,19 +47,14 @@ pub struct ExecOutput {
 pub(crate) async fn exec_sync(
     node: &Node,
     shim: &Shim,
-    id: &ContainerId,
-    bundle: &Path,
+    container: &ContainerView,
     request: &ExecRequest,
 ) -> Result<ExecOutput, Error> {
     node.ahead.of_a_move();
-    let file = bundle.join("config.json");
-    let config = tokio::task::spawn_blocking(move || read::whole(&file, CONFIG_BYTES)).await;
-    let config = config
-        .unwrap_or_else(|panic| Err(panic.into()))
-        .map_err(|error| Error::failed("read the container's config.json", &error))?;
-    let config: oci_spec::runtime::Spec =
-        serde_json::from_slice(&config).map_err(|error| Error::failed("read the container's config.json", &error))?;
-    let process = peapod_spec::exec_process(&config, &request.command, false)
+    let (id, bundle) = (&container.id, container.bundle.as_path());
+    let template = container.exec.template(bundle).await?;
+    let process = template
+        .process(&request.command, false)
         .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
     let exec = Exec::new(node, shim, id, bundle)?;
     let pipes = exec.pipes()?;

@@ -6,7 +6,7 @@ use peapod_shim_protocol::exit::Exit;
 
 use peapod_sys::fail_point;
 
-use super::exit_file;
+use super::{exit_file, kept};
 use crate::bounds::UNFINISHED_START;
 use crate::dir;
 use crate::error::Error;
@@ -94,10 +94,13 @@ pub(crate) async fn fate(
     tokio::time::timeout(SETTLED, settled).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use.
+/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What the container was
+/// created with stays.
 async fn take_back(node: &Node, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
-    for folder in [node.bundle(pod, id), node.writable(id)] {
-        dir::remove(&node.trash, folder).await?;
-    }
+    let bundle = node.bundle(pod, id);
+    let step = || format!("clear {}", node.bundle(pod, id).display());
+    let cleared = tokio::task::spawn_blocking(move || kept::clear(&bundle)).await;
+    cleared.map_err(|panic| Error::failed(step(), &panic))?.map_err(|error| Error::failed(step(), &error))?;
+    dir::remove(&node.trash, node.writable(id)).await?;
     Ok(Fate::NotStarted)
 }

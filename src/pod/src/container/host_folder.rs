@@ -40,12 +40,12 @@ pub(super) enum Absent {
     Make,
 }
 
-/// Goes to an absolute path in normal form, and makes what is missing of it if that is wanted.
-pub(super) fn go(path: &Path, absent: Absent) -> Result<(), FolderError> {
+/// Goes to an absolute path in normal form, and makes what is missing of it if that is wanted. Where that is, without symbolic links.
+pub(super) fn go(path: &Path, absent: Absent) -> Result<PathBuf, FolderError> {
     let mut path = path.to_path_buf();
     for _ in 0..HOPS {
         match walk(&path, absent)? {
-            None => return Ok(()),
+            None => return Ok(path),
             Some(elsewhere) => path = elsewhere,
         }
     }
@@ -123,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().canonicalize().unwrap();
         let path = dir.join("a/b/c");
-        go(&path, Absent::Leave).unwrap();
+        assert_eq!(go(&path, Absent::Leave).unwrap(), path);
         assert!(!dir.join("a").exists());
         go(&path, Absent::Make).unwrap();
         go(&path, Absent::Make).unwrap();

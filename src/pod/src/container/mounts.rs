@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use peapod_spec::container::{Mount, Propagation};
-use peapod_spec::{POD_FILES, ResolvedMount, SourcePropagation, excerpt};
+use peapod_spec::{Config, POD_FILES, ResolvedMount, SourcePropagation, check_propagation, excerpt};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::host_folder::{self, Absent};
+use super::verify::Change;
 use crate::error::Error;
 
 /// Mount points and how they propagate.
@@ -14,23 +17,53 @@ type Table = HashMap<PathBuf, SourcePropagation>;
 
 /// Follows each source's symbolic links. One that isn't there is taken as the folder that [`make_absent`] makes of it.
 pub(super) fn resolve(mounts: &[Mount]) -> Result<Vec<ResolvedMount>, Error> {
-    // Read only for mounts that need it: it can be long.
-    let table = if mounts.iter().any(|mount| mount.propagation != Propagation::Private) {
-        let table = std::fs::read_to_string("/proc/self/mountinfo");
-        parse(&table.map_err(|error| Error::failed("read /proc/self/mountinfo", &error))?)
-    } else {
-        Table::new()
-    };
+    let table = table_for(mounts).map_err(|error| Error::failed("read /proc/self/mountinfo", &error))?;
     mounts.iter().enumerate().map(|(index, mount)| one(index, mount, &table)).collect()
+}
+
+/// The node's mounts, where one of the container's needs to know about them: the table can be long.
+fn table_for(mounts: &[Mount]) -> std::io::Result<Table> {
+    if mounts.iter().all(|mount| mount.propagation == Propagation::Private) {
+        return Ok(Table::new());
+    }
+    Ok(parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
 }
 
 /// Makes sources that aren't there, as folders, and says so in the log.
 pub(super) fn make_absent(mounts: &[Mount]) -> Result<(), Error> {
     for (index, mount) in mounts.iter().enumerate() {
         if is_absent(&mount.host_path) {
-            host_folder::go(&mount.host_path, Absent::Make).map_err(|error| invalid(index, mount, &error))?;
-            tracing::info!(path = %mount.host_path.display(), "made a host path that was not there, as a folder");
+            make(&mount.host_path).map_err(|error| invalid(index, mount, &error))?;
         }
+    }
+    Ok(())
+}
+
+fn make(path: &Path) -> Result<(), host_folder::FolderError> {
+    host_folder::go(path, Absent::Make)?;
+    tracing::info!(path = %path.display(), "made a host path that was not there, as a folder");
+    Ok(())
+}
+
+/// Whether no source of a configuration has a symbolic link on its way now, and all propagate as they must. One that has vanished is
+/// made again.
+pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
+    let field = |index: usize| format!("mounts[{index}].host_path");
+    for (index, source) in config.sources(mounts) {
+        let changed = |reason: String| Change { field: field(index), reason: format!("{}: {reason}", excerpt(source)) };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        match rustix::fs::openat2(rustix::fs::CWD, source, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+            Ok(_) => {}
+            Err(Errno::NOENT) => make(source).map_err(|error| changed(error.to_string()))?,
+            Err(Errno::LOOP) => return Err(changed("there is a symbolic link on this way now".to_owned())),
+            Err(error) => return Err(changed(std::io::Error::from(error).to_string())),
+        }
+    }
+    let table = table_for(mounts).map_err(|error| Change { field: field(0), reason: error.to_string() })?;
+    for (index, source) in config.sources(mounts) {
+        let Some(mount) = mounts.get(index) else { continue };
+        check_propagation(mount, source, propagation(source, &table))
+            .map_err(|error| Change { field: field(index), reason: error.to_string() })?;
     }
     Ok(())
 }
@@ -47,8 +80,7 @@ fn invalid(index: usize, mount: &Mount, error: &dyn std::error::Error) -> Error 
 fn one(index: usize, mount: &Mount, table: &Table) -> Result<ResolvedMount, Error> {
     let source = match std::fs::canonicalize(&mount.host_path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?;
-            mount.host_path.clone()
+            host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?
         }
         found => found.map_err(|error| invalid(index, mount, &error))?,
     };

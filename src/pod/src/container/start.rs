@@ -1,28 +1,37 @@
-//! StartContainer: config.json, root file system, process.
+//! StartContainer: the root file system, the process, and what only now can be said in the configuration.
+//!
+//! A chain of types, each holding what exists by then:
+//!
+//! ```text
+//! Begun ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json) ─▶ Created (by the OCI runtime) ─▶ Started
+//! ```
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::Driver as CgroupDriver;
 use peapod_image::{ImageId, Rootfs, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_shim_protocol::extension::Namespaces;
-use peapod_spec::ImageDefaults;
 use peapod_spec::container::ContainerSpec;
-use peapod_spec::pod::{PidMode, PodSpec};
+use peapod_spec::pod::{self, PidMode, Scope};
+use peapod_spec::{APPARMOR_DEFAULT, Config, ImageDefaults, NamespacePaths, Note, PidNamespace};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
 
+use super::configure::{edit, make, make_volumes, namespaces};
+use super::exec_base::ExecBase;
 use super::interrupt::Overridable;
+use super::look_up::{defaults, look_up};
 use super::seccomp::Filter;
-use super::spec::Looked;
-use super::{look_up, mounts, spec};
+use super::verify::verify;
+use super::{ContainerContext, kept};
 use crate::apparmor;
 use crate::clock;
+use crate::config::OciRuntime;
 use crate::error::Error;
-use crate::id::{ContainerId, PodId};
-use crate::node::Node;
+use crate::id::ContainerId;
 use crate::record::ContainerState;
 use crate::sandbox;
 use crate::shim::{NewTask, Shim};
@@ -30,14 +39,10 @@ use crate::stage::timed;
 
 /// What a start needs.
 pub(crate) struct StartInput<'a> {
-    pub(crate) pod_id: &'a PodId,
-    pub(crate) pod: &'a Arc<PodSpec>,
-    /// Of the pod.
-    pub(crate) driver: Driver,
+    pub(crate) context: &'a ContainerContext,
     pub(crate) id: &'a ContainerId,
     pub(crate) spec: &'a Arc<ContainerSpec>,
     pub(crate) record: ContainerState,
-    pub(crate) namespaces: Namespaces,
     /// The process whose PID namespace is shared, for `PidMode::Target`.
     pub(crate) target: Option<u32>,
     /// The deadline of a stop, which overrides the start.
@@ -52,126 +57,250 @@ pub(crate) struct Started {
     pub(crate) at: i64,
     /// The pod's namespaces, if the start made pod init.
     pub(crate) namespaces: Option<Namespaces>,
+    /// What commands in it begin with.
+    pub(crate) exec: ExecBase,
 }
 
 /// Starts a container; after an error nothing of it runs or is mounted.
-pub(crate) async fn start(node: &Arc<Node>, shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
-    let StartInput { pod_id, pod, driver, id, spec: container, record, mut namespaces, target, stop } = input;
-    let signal = u32::try_from(record.stop_signal).unwrap_or(15);
-    let mut overridable = Overridable { shim, id, signal, stop };
-    let runtime = node.runtime(&pod.runtime_handler)?;
-    node.ahead.of_a_move();
-    let mut made_init = None;
-    if container.security.pid == PidMode::Pod && namespaces.pid.is_empty() {
-        let init = overridable.or_give_up(shim.ensure_init(sandbox::init_user(pod))).await?;
-        namespaces = init.map_err(|error| error.into_error("start pod init"))?;
-        made_init = Some(namespaces.clone());
-    }
-    let (image, rootfs) = image(node, id, &record).await?;
-    let (bundle, writable) = (node.bundle(pod_id, id), node.writable(id));
-    let log = pod.log_directory.as_deref().zip(container.log_path.as_deref()).map(|(dir, log)| dir.join(log));
-    let task = NewTask {
-        id: id.to_string(),
-        bundle: bundle.clone(),
-        lower: rootfs.lower_dirs.clone(),
-        upper: writable.join("upper"),
-        work: writable.join("work"),
-        terminal: container.tty,
-        stdin: container.stdin.then(|| bundle.join("stdin")),
-        log: log.as_deref().map(|log| format!("{LOG_SCHEME}{}", log.display())),
-        log_rate: node.config.log_rate,
-        runtime: runtime.path.clone(),
-        runtime_root: runtime.root.clone(),
-        systemd_cgroup: driver == Driver::Systemd,
-    };
-    let namespaces = spec::namespaces(container, &namespaces, target);
-    let (shared, pod, spec, pod_dir) = (Arc::clone(node), Arc::clone(pod), Arc::clone(container), node.pod_dir(pod_id));
-    let compiler = runtime.clone();
-    let mut looked = timed("start: look up", look(pod_id, &spec, image, &rootfs)).await?;
-    let laid_out = tokio::task::spawn_blocking(move || {
-        lay_out(&bundle, &writable, log.as_deref(), spec.stdin)
-            .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
-        let layer = Writable { upper: &writable.join("upper"), work: &writable.join("work") };
-        let owner = (record.user.0, record.user.1);
-        let note = looked.make_volumes(&spec, &rootfs, &bundle.join("rootfs"), &layer, owner)?;
-        let mut config = spec::config(&shared, &pod_dir, &pod, &spec, &looked, &namespaces, (driver, &record.cgroup))?;
-        let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-        let filter = shared.filters.find(&compiler, profile);
-        if let Filter::Ready(program) = &filter {
-            config.set_seccomp_program(program).map_err(|error| Error::failed("make config.json", &error))?;
-        }
-        std::fs::write(bundle.join("config.json"), &config.json)
-            .map_err(|error| Error::failed(format!("write the configuration in {}", bundle.display()), &error))?;
-        config.notes.extend(note);
-        Ok::<_, Error>((config.notes, filter))
-    });
-    let laid_out = timed("start: lay out", laid_out).await;
-    let (notes, filter) = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
-    node.say_once(notes);
+pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
+    let joined = Begun::begin(shim, input)?.join().await?;
+    let laid_out = joined.lay_out().await?;
     fail_point("start-laid-out");
-    overridable.check()?;
-    let created = timed("start: shim's create", overridable.or_have_it_ended(shim.create(task))).await;
-    let created = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
+    let created = laid_out.create().await?;
     fail_point("start-created");
-    if let Filter::Unknown(key) = filter {
-        let (node, compiler, id) = (Arc::clone(node), runtime.clone(), id.clone());
-        // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a compilation.
-        let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &compiler, &id)).await;
+    created.start().await
+}
+
+/// Nothing was done yet.
+struct Begun<'a> {
+    context: &'a ContainerContext,
+    id: &'a ContainerId,
+    spec: &'a Arc<ContainerSpec>,
+    record: ContainerState,
+    target: Option<u32>,
+    runtime: &'a OciRuntime,
+    overridable: Overridable<'a>,
+}
+
+/// The container's namespaces are there.
+struct Joined<'a> {
+    begun: Begun<'a>,
+    paths: NamespacePaths,
+    /// The pod's, if pod init was made.
+    made_init: Option<Namespaces>,
+}
+
+/// All that the OCI runtime reads is there.
+struct LaidOut<'a> {
+    joined: Joined<'a>,
+    task: NewTask,
+    filter: Filter,
+    exec: ExecBase,
+}
+
+/// The OCI runtime holds the container's process ready.
+struct Created<'a> {
+    joined: Joined<'a>,
+    exec: ExecBase,
+    pid: u32,
+}
+
+impl<'a> Begun<'a> {
+    fn begin(shim: &'a Shim, input: StartInput<'a>) -> Result<Self, Error> {
+        let StartInput { context, id, spec, record, target, stop } = input;
+        let signal = u32::try_from(record.stop_signal).unwrap_or(15);
+        let overridable = Overridable { shim, id, signal, stop };
+        let runtime = context.node.runtime(&context.pod.runtime_handler)?;
+        context.node.ahead.of_a_move();
+        Ok(Self { context, id, spec, record, target, runtime, overridable })
     }
-    let at = clock::now();
-    match timed("start: shim's start", overridable.start()).await {
-        Ok(pid) => {
-            fail_point("start-started");
-            Ok(Started { pid: if pid == 0 { created } else { pid }, at, namespaces: made_init })
+
+    async fn join(mut self) -> Result<Joined<'a>, Error> {
+        let (context, overridable) = (self.context, &mut self.overridable);
+        let mut made_init = None;
+        if self.spec.security.pid == PidMode::Pod && context.namespaces.pid.is_empty() {
+            let init = overridable.or_give_up(overridable.shim.ensure_init(sandbox::init_user(&context.pod))).await?;
+            made_init = Some(init.map_err(|error| error.into_error("start pod init"))?);
         }
-        Err(error) => {
-            let failure = overridable.error_or(error.into_error("start the container"));
-            if let Err(error) = shim.delete(id.as_str(), "").await {
-                tracing::warn!(%error, "a container that could not be started is not cleaned up; its removal tries again");
+        let paths = namespaces(self.spec, made_init.as_ref().unwrap_or(&context.namespaces), self.target);
+        if !is_complete(&paths, &context.pod.namespaces) {
+            let reason = "its shim does not tell all of them: run another sandbox".to_owned();
+            return Err(Error::Failed { step: "find the pod's namespaces".to_owned(), reason });
+        }
+        Ok(Joined { begun: self, paths, made_init })
+    }
+
+    /// What the container takes from its image, and the layers, which it has leased since it was made.
+    async fn image(&self) -> Result<(ImageDefaults, Rootfs), Error> {
+        let (record, images) = (&self.record, &self.context.node.images);
+        let no_image = || Error::ImageNotFound(record.image_name.clone());
+        let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
+        let image = match record.image.clone() {
+            Some(image) => image,
+            // Made by a release that kept nothing of it.
+            None => defaults(&images.resolve(&record.image_id).ok_or_else(no_image)?.config),
+        };
+        let rootfs = timed("start: lease", images.lease(&image_id, self.id.as_str())).await;
+        Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
+    }
+
+    /// The configuration with which the container was created.
+    async fn config(&self, image: &ImageDefaults, rootfs: &Rootfs) -> Result<(Config, Vec<Note>), Error> {
+        let (bundle, id, spec) = (self.context.bundle(self.id), self.id.clone(), Arc::clone(self.spec));
+        let kept = look_up(&self.context.pod_id, "look again at what the container needs", move || {
+            let config = kept::find(&bundle);
+            config.as_ref().map_or(Ok(()), |config| verify(config, &id, &spec))?;
+            Ok(config)
+        });
+        if let Some(config) = kept.await? {
+            if config.apparmor_profile() == Some(APPARMOR_DEFAULT) {
+                // Somebody may have unloaded it. If it can't be had, the OCI runtime says so.
+                apparmor::profiles(true).await;
             }
-            Err(failure)
+            return Ok((config, Vec::new()));
         }
+        let made = make(self.context, self.id, self.spec, image.clone(), rootfs.clone()).await?;
+        Ok((made.config, made.notes))
+    }
+
+    fn task(&self, rootfs: &Rootfs) -> NewTask {
+        let (node, bundle) = (&self.context.node, self.context.bundle(self.id));
+        let writable = node.writable(self.id);
+        NewTask {
+            id: self.id.to_string(),
+            lower: rootfs.lower_dirs.clone(),
+            upper: writable.join("upper"),
+            work: writable.join("work"),
+            terminal: self.spec.tty,
+            stdin: self.spec.stdin.then(|| bundle.join("stdin")),
+            log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
+            log_rate: node.config.log_rate,
+            runtime: self.runtime.path.clone(),
+            runtime_root: self.runtime.root.clone(),
+            systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
+            bundle,
+        }
+    }
+
+    fn log(&self) -> Option<PathBuf> {
+        Some(self.context.pod.log_directory.as_deref()?.join(self.spec.log_path.as_deref()?))
     }
 }
 
-/// What the container takes from its image, and the layers, which it has leased since it was made.
-async fn image(node: &Node, id: &ContainerId, record: &ContainerState) -> Result<(ImageDefaults, Rootfs), Error> {
-    let no_image = || Error::ImageNotFound(record.image_name.clone());
-    let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
-    let image = match record.image.clone() {
-        Some(image) => image,
-        // Made by a release that kept nothing of it.
-        None => spec::defaults(&node.images.resolve(&record.image_id).ok_or_else(no_image)?.config),
-    };
-    let rootfs = timed("start: lease", node.images.lease(&image_id, id.as_str())).await;
-    Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
+/// A missing path means the node's own namespace, which nobody gets who did not ask for it.
+fn is_complete(paths: &NamespacePaths, asked_for: &pod::Namespaces) -> bool {
+    let is_there = |path: &Option<PathBuf>, scope: Scope| path.is_some() || scope == Scope::Node;
+    is_there(&paths.network, asked_for.network)
+        && is_there(&paths.ipc, asked_for.ipc)
+        && paths.pid != PidNamespace::NotYet
 }
 
-async fn look(pod: &PodId, spec: &Arc<ContainerSpec>, image: ImageDefaults, rootfs: &Rootfs) -> Result<Looked, Error> {
-    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
-    let (spec, rootfs) = (Arc::clone(spec), rootfs.clone());
-    look_up(pod, "look up what the container needs", move || {
-        mounts::make_absent(&spec.mounts)?;
-        spec::look(&spec, &image, &rootfs, apparmor)
-    })
-    .await
+impl<'a> Joined<'a> {
+    async fn lay_out(self) -> Result<LaidOut<'a>, Error> {
+        let begun = &self.begun;
+        let (image, rootfs) = begun.image().await?;
+        let (mut config, mut notes) = timed("start: look up", begun.config(&image, &rootfs)).await?;
+        let (task, log) = (begun.task(&rootfs), begun.log());
+        let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
+        let (bundle, upper, work) = (task.bundle.clone(), task.upper.clone(), task.work.clone());
+        let (owner, runtime) = ((begun.record.user.0, begun.record.user.1), begun.runtime.clone());
+        let laid_out = tokio::task::spawn_blocking(move || {
+            make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
+                .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
+            let writable = Writable { upper: &upper, work: &work };
+            let (volumes, note) = make_volumes(&image, &spec, &rootfs, &bundle.join("rootfs"), &writable, owner)?;
+            notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
+            let filter = context.node.filters.find(&runtime, config.seccomp());
+            if let Filter::Ready(program) = &filter {
+                config.set_seccomp_program(program);
+            }
+            kept::write(&bundle, &config)?;
+            let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
+            Ok::<_, Error>((notes, filter, ExecBase::of(exec)))
+        });
+        let laid_out = timed("start: lay out", laid_out).await;
+        let (notes, filter, exec) = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
+        begun.context.node.say_once(notes);
+        Ok(LaidOut { joined: self, task, filter, exec })
+    }
+}
+
+impl<'a> LaidOut<'a> {
+    async fn create(self) -> Result<Created<'a>, Error> {
+        let Self { mut joined, task, filter, exec } = self;
+        let Begun { context, id, runtime, overridable, .. } = &mut joined.begun;
+        overridable.check()?;
+        let call = overridable.shim.create(task);
+        let created = timed("start: shim's create", overridable.or_have_it_ended(call)).await;
+        let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
+        if let Filter::Unknown(key) = filter {
+            let (node, runtime, id) = (Arc::clone(&context.node), runtime.clone(), id.clone());
+            // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a compilation.
+            let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &runtime, &id)).await;
+        }
+        Ok(Created { joined, exec, pid })
+    }
+}
+
+impl Created<'_> {
+    async fn start(self) -> Result<Started, Error> {
+        let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
+        let at = clock::now();
+        match timed("start: shim's start", begun.overridable.start()).await {
+            Ok(told) => {
+                fail_point("start-started");
+                Ok(Started { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
+            }
+            Err(error) => {
+                let failure = begun.overridable.error_or(error.into_error("start the container"));
+                if let Err(error) = begun.overridable.shim.delete(begun.id.as_str(), "").await {
+                    tracing::warn!(
+                        %error,
+                        "a container that could not be started is not cleaned up; its removal tries again"
+                    );
+                }
+                Err(failure)
+            }
+        }
+    }
 }
 
 /// Everything on disk that the OCI runtime and the shim expect, but for config.json.
-fn lay_out(bundle: &Path, writable: &Path, log: Option<&Path>, stdin: bool) -> io::Result<()> {
+fn make_folders(bundle: &Path, writable: [&Path; 2], log: Option<&Path>, stdin: bool) -> io::Result<()> {
     std::fs::create_dir_all(bundle.join("rootfs"))?;
-    for dir in ["upper", "work"] {
-        std::fs::create_dir_all(writable.join(dir))?;
-    }
-    if let Some(folder) = log.and_then(Path::parent) {
+    for folder in writable.into_iter().chain(log.and_then(Path::parent)) {
         std::fs::create_dir_all(folder)?;
     }
     if stdin {
-        match nix::unistd::mkfifo(&bundle.join("stdin"), nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)
-        {
+        let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+        match nix::unistd::mkfifo(&bundle.join("stdin"), mode) {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_container_gets_the_nodes_namespaces_by_mistake() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let whole = NamespacePaths { network: path("/n"), ipc: path("/i"), uts: None, pid: PidNamespace::New };
+        let (own, nodes) = (
+            pod::Namespaces::default(),
+            pod::Namespaces { network: Scope::Node, ipc: Scope::Node, ..pod::Namespaces::default() },
+        );
+        assert!(is_complete(&whole, &own));
+        for lacking in [
+            NamespacePaths { network: None, ..whole.clone() },
+            NamespacePaths { ipc: None, ..whole.clone() },
+            NamespacePaths { pid: PidNamespace::NotYet, ..whole.clone() },
+        ] {
+            assert!(!is_complete(&lacking, &own), "{lacking:?}");
+        }
+        assert!(is_complete(&NamespacePaths { network: None, ipc: None, ..whole }, &nodes));
+    }
 }

@@ -80,7 +80,7 @@ impl Driver {
         let Some(entry) = self.pod.containers.get_mut(id) else { return self.abandoned(id, outcome.is_ok()) };
         match outcome {
             Ok(prepared) => {
-                entry.life = Life::Made(Box::new(Made { record: prepared.record, early_exit: None, seen_exit: None }));
+                entry.life = Life::Made(Box::new(Made::new(prepared.record)));
                 self.container_changed(id);
                 let id = id.clone();
                 self.then(move |driver, committed| driver.create_committed(&id, committed));
@@ -119,6 +119,7 @@ impl Driver {
                 if let Some(namespaces) = started.namespaces {
                     self.pod.namespaces = namespaces;
                 }
+                made.exec = started.exec;
                 made.record.phase = match made.early_exit.take() {
                     Some(end) => ContainerPhase::Exited(end.since(started.at)),
                     None => ContainerPhase::Running { pid: started.pid, started_at: started.at },

@@ -11,7 +11,7 @@ use super::answer::{self, Delivery, Stage};
 use super::state::{Container, Life, Pod};
 use super::{Done, Driver, Waiter};
 use crate::clock;
-use crate::container;
+use crate::container::{self, ContainerContext};
 use crate::disk;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -108,13 +108,22 @@ impl Driver {
     fn begin_create(&mut self, id: ContainerId, spec: ContainerSpec, listed: Share, answer: Waiter<ContainerId>) {
         let mut entry = Container::making(spec, listed);
         entry.create.join(answer);
-        let (node, pod, spec) = (Arc::clone(&self.node), Arc::clone(&self.pod.spec), Arc::clone(&entry.spec));
-        let (pod_id, cgroup) = (self.pod.id.clone(), self.pod.record.cgroup.clone());
+        let (context, spec) = (self.container_context(), Arc::clone(&entry.spec));
         self.pod.containers.insert(id.clone(), entry);
         self.tasks.spawn(async move {
-            let outcome = container::create(&node, &pod_id, &pod, &cgroup, &id, &spec).await;
+            let outcome = container::create(&context, &id, &spec).await;
             Done::Created(id, Box::new(outcome))
         });
+    }
+
+    fn container_context(&self) -> ContainerContext {
+        ContainerContext {
+            node: Arc::clone(&self.node),
+            pod_id: self.pod.id.clone(),
+            pod: Arc::clone(&self.pod.spec),
+            cgroup: self.pod.record.cgroup.clone(),
+            namespaces: self.pod.namespaces.clone(),
+        }
     }
 
     pub(super) fn start_requested(&mut self, id: &ContainerId, answer: Waiter<()>) {
@@ -144,8 +153,7 @@ impl Driver {
             Ok(target) => target,
             Err(error) => return answer::one(answer, Err(error)),
         };
-        let (node, pod_id, pod) = (Arc::clone(&self.node), self.pod.id.clone(), Arc::clone(&self.pod.spec));
-        let (namespaces, cgroup_driver) = (self.pod.namespaces.clone(), self.pod.record.cgroup.driver);
+        let context = self.container_context();
         let Some(entry) = self.pod.containers.get_mut(id) else { return };
         // Of an earlier try there is nothing to remember.
         entry.start = Delivery::new();
@@ -168,19 +176,10 @@ impl Driver {
                 let (starting, stop) = watch::channel(deadline);
                 entry.starting = Some(starting);
                 driver.tasks.spawn(async move {
-                    let input = container::StartInput {
-                        pod_id: &pod_id,
-                        pod: &pod,
-                        driver: cgroup_driver,
-                        id: &id,
-                        spec: &spec,
-                        record,
-                        namespaces,
-                        target,
-                        stop,
-                    };
-                    let outcome = node.turns.take(container::start(&node, &shim, input)).await;
-                    Done::Started(id, outcome)
+                    let (context, id) = (&context, &id);
+                    let input = container::StartInput { context, id, spec: &spec, record, target, stop };
+                    let outcome = context.node.turns.take(container::start(&shim, input)).await;
+                    Done::Started(id.clone(), outcome)
                 });
             }
             Err(error) => {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Waiter;
 use super::answer::{Delivery, Stage};
+use crate::container::ExecBase;
 use crate::id::{ContainerId, PodId};
 use crate::listed::{self, Listed, Share};
 use crate::load::Loaded;
@@ -107,6 +108,14 @@ pub(crate) struct Made {
     pub(crate) early_exit: Option<record::Ended>,
     /// It ended while no daemon was there, as its exit file says: that is shown until it is recorded.
     pub(crate) seen_exit: Option<record::Ended>,
+    /// What commands in it begin with.
+    pub(crate) exec: ExecBase,
+}
+
+impl Made {
+    pub(crate) fn new(record: record::ContainerState) -> Self {
+        Self { record, early_exit: None, seen_exit: None, exec: ExecBase::default() }
+    }
 }
 
 impl Container {
@@ -135,7 +144,7 @@ impl Container {
         Self {
             create: Delivery::at(create),
             start: Delivery::at(start),
-            life: Life::Made(Box::new(Made { record, early_exit: None, seen_exit: None })),
+            life: Life::Made(Box::new(Made::new(record))),
             ..Self::making(spec, share)
         }
     }

@@ -8,6 +8,7 @@ use super::answer;
 use super::state::{Container, Life, StopStage};
 use super::{Done, Driver};
 use crate::clock;
+use crate::container;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::PodPhase;
@@ -75,14 +76,14 @@ impl Driver {
         }
     }
 
-    /// The making of a forgotten container is over. What it took of the image is given back.
+    /// The making of a forgotten container is over. What it took is given back.
     pub(super) fn abandoned(&mut self, id: &ContainerId, made: bool) {
         self.pod.abandoned = self.pod.abandoned.saturating_sub(1);
         if made {
-            let (node, id) = (Arc::clone(&self.node), id.clone());
+            let (node, pod, id) = (Arc::clone(&self.node), self.pod.id.clone(), id.clone());
             self.tasks.spawn(async move {
-                if let Err(error) = node.images.release(id.as_str()).await {
-                    tracing::warn!(%error, "the layers of a container that was never made stay until the next start");
+                if let Err(error) = container::remove(&node, None, &pod, &id).await {
+                    tracing::warn!(%error, "what a container has that was never made stays until the next start");
                 }
                 Done::Nothing
             });

@@ -69,6 +69,7 @@ fn container_view(node: &Node, pod: &Pod, id: &ContainerId, container: &Containe
         cgroup: record.cgroup.clone(),
         bundle: node.bundle(&pod.id, id),
         upper: node.writable(id).join("upper"),
+        exec: made.exec.clone(),
     })
 }
 

@@ -3,9 +3,10 @@
 mod cgroups;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::container;
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
 use crate::sandbox;
@@ -28,6 +29,8 @@ pub(crate) struct Sweep {
     lost: Vec<(PodId, Vec<String>)>,
     pods: Vec<String>,
     writable: Vec<String>,
+    /// Bundles of containers that never were.
+    bundles: Vec<PathBuf>,
     leases: Vec<String>,
     networks: Vec<String>,
     sockets: Vec<String>,
@@ -38,6 +41,8 @@ impl Sweep {
     pub(crate) async fn list(node: Arc<Node>, known: Known) -> Self {
         let pods = unknown(&node.config.run_root.join("pods"), &known.pods);
         let writable = unknown(&node.config.state_root.join("containers"), &known.containers);
+        let is_known = |name: &str| known.containers.contains(name);
+        let bundles = known.pods.iter().flat_map(|pod| container::unrecorded(&node.pod_dir(pod), is_known)).collect();
         let leases = match node.images.leases().await {
             Ok(leases) => leases
                 .into_iter()
@@ -52,12 +57,12 @@ impl Sweep {
         let networks = node.network.ids().into_iter().filter(|id| !known.pods.contains(id.as_str())).collect();
         let named: HashSet<_> = known.pods.iter().filter_map(|id| socket_name(&node, id)).collect();
         let sockets = unknown(&node.config.run_root.join("s"), &named);
-        Self { node, lost: known.lost, pods, writable, leases, networks, sockets }
+        Self { node, lost: known.lost, pods, writable, bundles, leases, networks, sockets }
     }
 
     /// Gives it back. What fails is logged and found again by the next start.
     pub(crate) async fn run(self) {
-        let Self { node, lost, pods, writable, leases, networks, sockets } = self;
+        let Self { node, lost, pods, writable, bundles, leases, networks, sockets } = self;
         for (id, cgroups) in lost {
             let outcome = sandbox::run_delete(&node, &id, &cgroups).await;
             said("processes of pod", id.as_str(), outcome.map_err(|error| error.to_string()));
@@ -72,6 +77,10 @@ impl Sweep {
             let dir = node.config.state_root.join("containers").join(&name);
             let outcome = crate::dir::remove(&node.trash, dir).await;
             said("writable layer", &name, outcome.map_err(|error| error.to_string()));
+        }
+        for bundle in bundles {
+            let (name, outcome) = (bundle.display().to_string(), crate::dir::remove(&node.trash, bundle).await);
+            said("bundle", &name, outcome.map_err(|error| error.to_string()));
         }
         for holder in leases {
             let outcome = node.images.release(&holder).await;

@@ -8,7 +8,7 @@ use crate::{CapabilitySet, Note};
 fn check(add: &str, drop: &str, wanted: impl Fn(CapabilitySet) -> bool) {
     let mut case = Case::new();
     case.container.security.capabilities = Capabilities { add: words(add), drop: words(drop), add_ambient: Vec::new() };
-    let config = case.config().unwrap();
+    let config = case.config().unwrap().config;
     let capabilities = config.spec.process().as_ref().unwrap().capabilities().as_ref().unwrap().clone();
     let bounding: CapabilitySet = capabilities.bounding().iter().flatten().copied().collect();
     assert!(wanted(bounding), "add {add:?}, drop {drop:?}: {:?}", bounding.names());

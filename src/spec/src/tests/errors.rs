@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::fixture::{Case, words};
 use crate::bounds::{GROUPS, MOUNTS, PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::container::{ApparmorProfile, Propagation};
-use crate::{Config, DeviceKind, HostDevice, Note, Rlimit, SourcePropagation, SpecError, UserError};
+use crate::{Config, Configured, DeviceKind, HostDevice, Note, Rlimit, SourcePropagation, SpecError, UserError};
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
     let mut case = Case::new();
@@ -131,7 +131,7 @@ fn apparmor() {
         let mut case = Case::new();
         case.container.security.apparmor = wanted;
         case.apparmor = Some(words(loaded));
-        let Config { spec, notes, .. } = case.config().unwrap();
+        let Configured { config: Config { spec }, notes, .. } = case.config().unwrap();
         assert_eq!(spec.process().as_ref().unwrap().apparmor_profile().as_deref(), profile);
         // A container goes without what it did not ask for, and that is said.
         assert_eq!(notes.contains(&Note::Apparmor), profile.is_none());
@@ -150,7 +150,7 @@ fn a_device_is_there_or_refused() {
         let mut case = Case::new();
         case.container.tty = tty;
         case.devices = vec![device(path, major, minor)];
-        let spec = case.config().map_err(|error| error.to_string())?.spec;
+        let spec = case.config().map_err(|error| error.to_string())?.config.spec;
         Ok::<_, String>(spec.linux().as_ref().unwrap().devices().as_ref().map_or(0, Vec::len))
     };
     for (path, major, minor) in [("/dev/null", 1, 3), ("/dev/random", 1, 8), ("/dev/ptmx", 5, 2), ("/dev/tty", 5, 0)] {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
 use crate::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Config, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace, PodFiles,
-    ResolvedMount, SourcePropagation, SpecError, oci_config,
+    Arch, Configured, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace,
+    PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
 };
 
 /// Owner of everything that [`Inputs`] borrows.
@@ -71,7 +71,7 @@ impl Case {
         }
     }
 
-    pub(crate) fn config(&self) -> Result<Config, SpecError> {
+    pub(crate) fn config(&self) -> Result<Configured, SpecError> {
         oci_config(&Inputs {
             pod: &self.pod,
             container: &self.container,
@@ -80,16 +80,23 @@ impl Case {
             group: self.group,
             node: &self.node,
             files: &self.files,
-            namespaces: &self.namespaces,
             mounts: &self.mounts,
-            volumes: &self.volumes,
             devices: &self.devices,
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
-            annotations: &[],
             localhost_seccomp: self.localhost_seccomp,
             apparmor: self.apparmor.as_deref(),
+            start: self.start(),
         })
+    }
+
+    pub(crate) fn start(&self) -> StartInputs<'_> {
+        StartInputs { namespaces: &self.namespaces, volumes: &self.volumes, annotations: &[] }
+    }
+
+    /// The configuration as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.config().unwrap().config.json().unwrap()).unwrap()
     }
 
     /// A mount of `/data/<name>`, which lies on a shared mount.

@@ -20,7 +20,7 @@ fn check(name: &str, change: impl FnOnce(&mut Case)) {
     let mut case = Case::new();
     change(&mut case);
     let config = case.config().unwrap();
-    let mut oci: Value = serde_json::from_slice(&config.json).unwrap();
+    let mut oci: Value = case.json();
     if let Some(filter) = oci.pointer_mut("/linux/seccomp") {
         // It has its own test.
         let rules = filter["syscalls"].as_array().unwrap().len();

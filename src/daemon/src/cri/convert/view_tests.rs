@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peapod_api::v1;
-use peapod_pod::{ContainerId, ContainerState, ContainerView, PodId, PodState, PodView};
+use peapod_pod::{ContainerId, ContainerState, ContainerView, ExecBase, PodId, PodState, PodView};
 use serde_json::json;
 
 use super::{container, container_spec, container_status, pod_sandbox_status, pod_spec};
@@ -53,6 +53,7 @@ fn view(state: ContainerState) -> ContainerView {
         cgroup: "/peapod/c".into(),
         bundle: "/b".into(),
         upper: "/u".into(),
+        exec: ExecBase::default(),
     }
 }
 

@@ -38,7 +38,7 @@ async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String
         ContainerState::Running { pid, .. } => pid,
         _ => 0,
     };
-    // Absent before the first start: then there is nothing to show.
+    // Absent for a container that was created by a release that kept none.
     let mut runtime_spec = match container.config_json().await {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         Err(_) => Value::Null,
@@ -57,7 +57,7 @@ async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String
     BTreeMap::from([("info".to_owned(), info.to_string())])
 }
 
-/// The file has the limits of the start; these are those of the last update.
+/// The file has the limits of the start, or of the creation; these are those of the last update.
 fn show_limits(node: &Node, container: &ContainerView, runtime_spec: &mut Value) {
     let Some(shown) = runtime_spec.pointer_mut("/linux/resources") else { return };
     let limits = node.pods.limits_json(&container.spec.resources).ok();

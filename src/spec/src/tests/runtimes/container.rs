@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::container::{Mount, Propagation, Resources};
 use crate::tests::fixture::{Case, GROUP, PASSWD, words};
 use crate::{
-    CapabilitySet, Config, NamespacePaths, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, exec_process,
-    linux_resources, resources_json, update_resources,
+    CapabilitySet, Config, NamespacePaths, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, linux_resources,
+    resources_json, update_resources,
 };
 
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -108,8 +108,8 @@ impl Pod {
     }
 
     fn write_config(&self, case: &Case) -> Config {
-        let config = case.config().unwrap();
-        std::fs::write(self.dir().join("bundle/config.json"), &config.json).unwrap();
+        let config = case.config().unwrap().config;
+        std::fs::write(self.dir().join("bundle/config.json"), config.json().unwrap()).unwrap();
         config
     }
 
@@ -176,8 +176,11 @@ impl<'a> Running<'a> {
     pub(super) fn exec(&self, script: &str) -> String {
         let mut args = words("/bin/sh -c");
         args.push(script.to_owned());
-        std::fs::write(self.pod.dir().join("process.json"), exec_process(&self.config.spec, &args, false).unwrap())
-            .unwrap();
+        std::fs::write(
+            self.pod.dir().join("process.json"),
+            self.config.exec_template().unwrap().process(&args, false).unwrap(),
+        )
+        .unwrap();
         let output =
             self.pod.call(self.runtime, &["exec", "--process", "process.json", &self.pod.name]).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);

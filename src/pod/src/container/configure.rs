@@ -1,0 +1,190 @@
+//! From what was looked up to a container's configuration, and from that to what its start gives the OCI runtime.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use peapod_image::{Rootfs, Writable};
+use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PidMode;
+use peapod_spec::{
+    Config, Configured, ImageDefaults, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, Sample, SpecError,
+    StartInputs, UserError, image_volumes, linux_resources, oci_config,
+};
+
+use super::look_up::{Looked, look, look_up};
+use super::{ContainerContext, limits, mounts};
+use crate::apparmor;
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::sandbox;
+
+/// Looks up what a container needs and makes its configuration, complete but for what its start says.
+pub(super) async fn make(
+    context: &ContainerContext,
+    id: &ContainerId,
+    spec: &Arc<ContainerSpec>,
+    image: ImageDefaults,
+    rootfs: Rootfs,
+) -> Result<Configured, Error> {
+    let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
+    let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));
+    look_up(&context.pod_id, "look up what the container needs", move || {
+        let looked = look(&spec, image, &rootfs, apparmor)?;
+        let configured = configure(&own, &id, &spec, &looked)?;
+        // The last thing: a refused request changes nothing.
+        mounts::make_absent(&spec.mounts)?;
+        Ok(configured)
+    })
+    .await
+}
+
+fn configure(
+    context: &ContainerContext,
+    id: &ContainerId,
+    spec: &ContainerSpec,
+    looked: &Looked,
+) -> Result<Configured, Error> {
+    let settings = settings(context, spec);
+    oci_config(&Inputs {
+        pod: &context.pod,
+        container: spec,
+        image: &looked.image,
+        passwd: looked.passwd.as_deref(),
+        group: looked.group.as_deref(),
+        node: &context.node.facts,
+        files: &sandbox::files_of(&context.node.pod_dir(&context.pod_id), &context.pod),
+        mounts: &looked.mounts,
+        devices: &looked.devices,
+        rootfs: Path::new("rootfs"),
+        cgroups_path: &context.cgroup.driver.runtime_path(&context.group(id)),
+        localhost_seccomp: looked.seccomp.as_deref(),
+        apparmor: looked.apparmor.as_deref(),
+        start: StartInputs {
+            namespaces: &namespaces(spec, &context.namespaces, None),
+            volumes: &[],
+            annotations: &borrowed(&settings),
+        },
+    })
+    .map_err(|error| invalid(&error))
+}
+
+/// Says in a configuration what only the start knows.
+pub(super) fn edit(
+    config: &mut Config,
+    context: &ContainerContext,
+    spec: &ContainerSpec,
+    namespaces: &NamespacePaths,
+    volumes: &[ImageVolume],
+) -> Result<Vec<Note>, Error> {
+    let (settings, mut notes) = (settings(context, spec), Vec::new());
+    let start = StartInputs { namespaces, volumes, annotations: &borrowed(&settings) };
+    config.set_for_start(spec, &context.node.facts, &start, &mut notes).map_err(|error| invalid(&error))?;
+    Ok(notes)
+}
+
+/// What the OCI runtime is told of the limits for systemd.
+fn settings(context: &ContainerContext, spec: &ContainerSpec) -> Vec<(String, String)> {
+    context.cgroup.driver.annotations(&limits::of(&linux_resources(&spec.resources, &context.node.facts)))
+}
+
+fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+    settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Where a container's namespaces are. `target` is the process whose PID namespace it shares, for `PidMode::Target`.
+pub(super) fn namespaces(spec: &ContainerSpec, pod: &Namespaces, target: Option<u32>) -> NamespacePaths {
+    let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+    NamespacePaths {
+        network: path(&pod.network),
+        ipc: path(&pod.ipc),
+        uts: path(&pod.uts),
+        pid: match &spec.security.pid {
+            PidMode::Pod => path(&pod.pid).map_or(PidNamespace::NotYet, PidNamespace::Path),
+            PidMode::Container => PidNamespace::New,
+            PidMode::Node => PidNamespace::Host,
+            PidMode::Target(_) => {
+                let of = |pid| PidNamespace::Path(format!("/proc/{pid}/ns/pid").into());
+                target.map_or(PidNamespace::NotYet, of)
+            }
+        },
+    }
+}
+
+/// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. `rootfs` is where the root
+/// file system is going to be mounted. With a note if the image has something else than a folder in their places.
+pub(super) fn make_volumes(
+    image: &ImageDefaults,
+    spec: &ContainerSpec,
+    layers: &Rootfs,
+    rootfs: &Path,
+    writable: &Writable<'_>,
+    owner: (u32, u32),
+) -> Result<(Vec<ImageVolume>, Option<Note>), Error> {
+    // What is left out was noted when the configuration was made.
+    let paths = image_volumes(image, spec, &mut Vec::new()).map_err(|error| invalid(&error))?;
+    let mut volumes = Vec::new();
+    if paths.is_empty() {
+        return Ok((volumes, None));
+    }
+    let folders = layers.folders(&paths, writable, owner);
+    let folders = folders.map_err(|error| Error::failed("make the image's volumes", &error))?;
+    let mut others = Vec::new();
+    for (path, folder) in paths.iter().zip(folders) {
+        match folder {
+            Some(container_path) => {
+                let source = rootfs.join(container_path.strip_prefix("/").unwrap_or(&container_path));
+                volumes.push(ImageVolume { container_path, source });
+            }
+            None => others.push(path.to_string_lossy()),
+        }
+    }
+    let sample = || Sample::of(others.iter().map(AsRef::as_ref));
+    Ok((volumes, (!others.is_empty()).then(|| Note::Volumes(sample()))))
+}
+
+/// Which field of the request it was.
+fn invalid(error: &SpecError) -> Error {
+    let field = match error {
+        SpecError::NoCommand => "command",
+        SpecError::User(UserError::GroupWithoutUser(_)) => "linux.security_context.run_as_group",
+        SpecError::User(_) => "linux.security_context.run_as_user",
+        SpecError::WorkingDir(_) => "working_dir",
+        SpecError::EnvNotUtf8(_) => "envs",
+        SpecError::UnknownCapability(_) => "linux.security_context.capabilities",
+        SpecError::TooMany { field, .. } => field,
+        SpecError::ImageNul(_) => "image",
+        SpecError::DeviceName { .. } => "devices",
+        SpecError::Propagation { .. } | SpecError::RecursiveReadOnly(_) | SpecError::SelinuxRelabel(_) => "mounts",
+        SpecError::SeccompMissing(_) | SpecError::Seccomp { .. } => "linux.security_context.seccomp",
+        SpecError::CdiDevice(_) => "CDI_devices",
+        SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",
+        _ => "config",
+    };
+    // Some name the field themselves.
+    let text = error.to_string();
+    let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    Error::Invalid { field: field.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SpecError, invalid};
+
+    #[test]
+    fn a_field_is_named_once() {
+        for (error, text) in [
+            (
+                SpecError::TooMany { field: "envs", what: "x", count: 2, most: 1 },
+                "envs: 2 x, and a container can have 1",
+            ),
+            (
+                SpecError::DeviceName { path: "/dev/fd".into(), why: "why" },
+                "devices: \"/dev/fd\" can't be another device: why",
+            ),
+        ] {
+            let said = invalid(&error).to_string();
+            assert_eq!(said, text);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a container has from its pod and from the node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::pod::PodSpec;
+
+use crate::id::{ContainerId, PodId};
+use crate::node::Node;
+use crate::record::PodCgroup;
+
+/// A container's surroundings, as they are when one of its operations begins.
+#[derive(Clone)]
+pub(crate) struct ContainerContext {
+    pub(crate) node: Arc<Node>,
+    pub(crate) pod_id: PodId,
+    pub(crate) pod: Arc<PodSpec>,
+    /// Of the pod.
+    pub(crate) cgroup: PodCgroup,
+    /// Of the pod: what it has of its own by now.
+    pub(crate) namespaces: Namespaces,
+}
+
+impl ContainerContext {
+    /// The container's bundle.
+    pub(super) fn bundle(&self, id: &ContainerId) -> PathBuf {
+        self.node.bundle(&self.pod_id, id)
+    }
+
+    /// The container's cgroup, `/…`.
+    pub(super) fn group(&self, id: &ContainerId) -> String {
+        self.cgroup.driver.group(&self.cgroup.parent, id.as_str())
+    }
+}

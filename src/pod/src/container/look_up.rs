@@ -1,0 +1,132 @@
+//! What a container's configuration follows from: looked up once, on the node and in the image.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use peapod_image::{ImageConfig, Rootfs};
+use peapod_spec::container::{ContainerSpec, SeccompProfile};
+use peapod_spec::{HostDevice, ImageDefaults, ResolvedMount, excerpt};
+use tokio::time::{Instant, timeout_at};
+
+use super::look_up_slots::LookUpSlot;
+use super::{devices, mounts};
+use crate::bounds::{LOOK_UP, SECCOMP_PROFILE_BYTES, USER_FILE_BYTES};
+use crate::error::Error;
+use crate::id::PodId;
+
+/// What was found.
+pub(super) struct Looked {
+    pub(super) image: ImageDefaults,
+    /// The image's passwd and group files, if it has them.
+    pub(super) passwd: Option<String>,
+    pub(super) group: Option<String>,
+    /// As many as the request has, in its order.
+    pub(super) mounts: Vec<ResolvedMount>,
+    pub(super) devices: Vec<HostDevice>,
+    /// Content of the profile of the node that the request names.
+    pub(super) seccomp: Option<Vec<u8>>,
+    /// The loaded profiles; `None` where AppArmor is off.
+    pub(super) apparmor: Option<Vec<String>>,
+}
+
+/// Does for a pod what blocks, for file systems of the node. Waits no longer than a living one needs.
+pub(super) async fn look_up<T: Send + 'static>(
+    pod: &PodId,
+    step: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let deadline = Instant::now() + LOOK_UP;
+    let failed = |reason: String| Error::Failed { step: step.to_owned(), reason };
+    let Ok(slot) = timeout_at(deadline, LookUpSlot::take(pod)).await else {
+        let earlier = "earlier look-ups, of this pod or of many others, still wait for host paths that don't answer";
+        return Err(failed(format!("{earlier}: is a file system dead?")));
+    };
+    let look = tokio::task::spawn_blocking(move || {
+        let _until_it_answers = slot;
+        work()
+    });
+    match timeout_at(deadline, look).await {
+        Ok(outcome) => outcome.map_err(|error| Error::failed(step, &error))?,
+        Err(_) => Err(failed(format!(
+            "a host path, device or profile did not answer within {} s: is its file system dead?",
+            LOOK_UP.as_secs()
+        ))),
+    }
+}
+
+/// Looks up everything; blocks, for the file system.
+pub(super) fn look(
+    spec: &ContainerSpec,
+    image: ImageDefaults,
+    rootfs: &Rootfs,
+    apparmor: Option<Vec<String>>,
+) -> Result<Looked, Error> {
+    let seccomp = match &spec.security.seccomp {
+        Some(SeccompProfile::Localhost(path)) if !spec.security.privileged => Some(seccomp(path)?),
+        _ => None,
+    };
+    let devices = devices::resolve(&spec.devices, spec.security.privileged)?;
+    devices::not_in_the_image(&devices, &spec.mounts, rootfs)?;
+    Ok(Looked {
+        image,
+        passwd: users(rootfs, "/etc/passwd")?,
+        group: users(rootfs, "/etc/group")?,
+        mounts: mounts::resolve(&spec.mounts)?,
+        devices,
+        seccomp,
+        apparmor,
+    })
+}
+
+/// What a container takes from its image.
+pub(super) fn defaults(image: &ImageConfig) -> ImageDefaults {
+    ImageDefaults {
+        user: image.user.clone(),
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: image.env.clone(),
+        working_dir: image.working_dir.clone(),
+        volumes: image.volumes.clone(),
+    }
+}
+
+fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
+    match rootfs.read_file(path, USER_FILE_BYTES) {
+        Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+        // Every OCI runtime reads it too, and would wait for a writer.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge) || leads_nowhere(&error) =>
+        {
+            Err(Error::Invalid { field: "image".to_owned(), reason: format!("its {path} can't be used: {error}") })
+        }
+        Err(error) => Err(Error::failed(format!("read {path} of the image"), &error)),
+    }
+}
+
+/// Whether links of the image are in a circle, or name what no file system can.
+fn leads_nowhere(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    error.raw_os_error().is_some_and(|raw| matches!(Errno::from_raw(raw), Errno::ELOOP | Errno::ENAMETOOLONG))
+}
+
+fn seccomp(path: &Path) -> Result<Vec<u8>, Error> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    let invalid = |reason: String| Error::Invalid {
+        field: "linux.security_context.seccomp.localhost_ref".to_owned(),
+        reason: format!("{}: {reason}", excerpt(path)),
+    };
+    // A FIFO of that name must not hold us up.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
+    let file = std::fs::File::options().read(true).custom_flags(flags.bits()).open(path);
+    let file = file.map_err(|error| invalid(error.to_string()))?;
+    if !file.metadata().map_err(|error| invalid(error.to_string()))?.is_file() {
+        return Err(invalid("is no regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(SECCOMP_PROFILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| invalid(error.to_string()))?;
+    if bytes.len() as u64 > SECCOMP_PROFILE_BYTES {
+        return Err(invalid(format!("has more than {SECCOMP_PROFILE_BYTES} bytes")));
+    }
+    Ok(bytes)
+}

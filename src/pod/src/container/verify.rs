@@ -1,0 +1,36 @@
+//! At the start: the node still has what a container's configuration was made from.
+//!
+//! Sources of mounts were found without symbolic links. Between create and start a container of the pod may have put one in the
+//! place of a folder that it can write to, and the OCI runtime would follow it anywhere; a device's number may belong to another one.
+
+use peapod_spec::Config;
+use peapod_spec::container::ContainerSpec;
+
+use super::{devices, mounts};
+use crate::error::Error;
+use crate::id::ContainerId;
+
+/// Looks again at what may have changed, and makes sources of mounts that have vanished. Blocks, for the file system.
+pub(super) fn verify(config: &Config, id: &ContainerId, spec: &ContainerSpec) -> Result<(), Error> {
+    mounts::verify(config, &spec.mounts).map_err(|change| change.into_error(id))?;
+    devices::verify(config, &spec.devices).map_err(|change| change.into_error(id))
+}
+
+/// What is not any more as it was.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The request's field.
+    pub(super) field: String,
+    pub(super) reason: String,
+}
+
+impl Change {
+    fn into_error(self, id: &ContainerId) -> Error {
+        Error::Precondition {
+            what: "container",
+            id: id.to_string(),
+            state: format!("made for another {}: {}", self.field, self.reason),
+            need: "it starts only with what it was created with: remove it and create it again",
+        }
+    }
+}
