@@ -14,6 +14,7 @@ pub(crate) const INTERRUPTED_CALL: Duration = Duration::from_secs(1);
 
 /// A log may grow by what is allowed in so many seconds at once: a program that prints a lot and is done loses nothing.
 pub(crate) const LOG_BURST_SECONDS: u64 = 4;
+
 /// Bytes that are read of a file in a container's bundle, of which `config.json` is the largest: as the daemon bounds it.
 pub(crate) const RECORD_FILE: u64 = 64 << 20;
 

@@ -4,20 +4,19 @@
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::DeleteResponse;
 use peapod_cgroup::{Cgroup, Hierarchy};
 use protobuf::Message;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::args::Args;
-use crate::bounds::RUNTIME_DELETE;
-use crate::container::record;
-use crate::family;
-use crate::runtime::{CALL_ENV, Runtime};
+use crate::reaper::Reaper;
+use crate::runtime::{Binary, CALL_ENV, Launcher, Runtime, Target};
 use crate::sandbox::pod_init::PID_FILE;
-use crate::{attributes, clock, log, mount};
+use crate::{attributes, bundle, clock, files, log, mount, proc};
 
 /// For everything in a container's group to be gone.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -26,17 +25,24 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     log::open(&args.bundle, &args.id);
     attributes::reset();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("can't start: {error}"))?.block_on(clean(args))
+}
+
+async fn clean(args: &Args) -> Result<(), String> {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
+    let reaper = Reaper::default();
+    tokio::spawn(reaper.run().map_err(|error| error.to_string())?);
+    let launcher = Launcher::new(reaper, None);
     let mut failures = Vec::new();
     // It would start, log and write down what nobody asks it about.
-    failures.extend(end_all("shims", |pid| is_shim(pid, args)).err());
+    failures.extend(end_all("shims", |pid| is_shim(pid, args)).await.err());
     let containers = args.bundle.join("containers");
     for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
-        failures.extend(clean_container(&hierarchy, &entry.path()).err());
+        failures.extend(clean_container(&hierarchy, &launcher, &entry.path()).await.err());
     }
     for path in &args.cgroups {
-        failures
-            .extend(hierarchy.cgroup(path).map_err(|error| error.to_string()).and_then(|it| clean_group(&it)).err());
+        failures.extend(clean_group(&hierarchy, path).await.err());
     }
     failures.extend(end_init(&args.bundle).err());
     failures.extend(unmount_below(&args.bundle));
@@ -52,67 +58,48 @@ fn answer() -> Result<(), String> {
     std::io::stdout().write_all(&bytes).map_err(|error| error.to_string())
 }
 
-fn clean_container(hierarchy: &Hierarchy, bundle: &Path) -> Result<(), String> {
-    let runtime = record::read_runtime(bundle);
-    if let Some(runtime) = &runtime {
+async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path) -> Result<(), String> {
+    let binary = bundle::read_runtime(dir);
+    if let Some(binary) = &binary {
         // It would go on and make what nobody would know of.
-        end_all("calls of the OCI runtime", |pid| is_call(pid, runtime, bundle))?;
+        end_all("calls of the OCI runtime", |pid| is_call(pid, binary, dir)).await?;
     }
-    let path = record::read_cgroup(bundle).or_else(|| record::wanted_cgroup(bundle));
+    let path = bundle::read_cgroup(dir).or_else(|| bundle::wanted_cgroup(dir));
     let cgroup = path.and_then(|path| hierarchy.cgroup(&path).ok());
     if let Some(cgroup) = &cgroup {
-        empty(cgroup)?;
+        empty(cgroup).await?;
     }
-    if let (Some(runtime), Some(id)) = (runtime, bundle.file_name().and_then(|name| name.to_str())) {
-        delete(&runtime, bundle, id);
-        end_all("what the OCI runtime's delete left", |pid| is_call(pid, &runtime, bundle))?;
+    if let (Some(binary), Some(id)) = (binary, dir.file_name().and_then(|name| name.to_str())) {
+        let target = Target { id, bundle: dir, interrupt: &Notify::new() };
+        Runtime::new(launcher.clone(), binary.clone()).delete(target).await;
+        end_all("what the OCI runtime's delete left", |pid| is_call(pid, &binary, dir)).await?;
     }
     if let Some(cgroup) = &cgroup {
-        until(cgroup, || Ok(cgroup.remove().is_ok()))?;
+        until(cgroup, || Ok(cgroup.remove().is_ok())).await?;
     }
-    record::forget(bundle);
+    bundle::forget(dir);
     Ok(())
 }
 
-/// Has the runtime forget a container. One that it does not know any more is fine; what counts is the group.
-fn delete(runtime: &Runtime, bundle: &Path, id: &str) {
-    let mut command = Command::new(&runtime.program);
-    command.arg("--root").arg(&runtime.root);
-    if runtime.systemd_cgroup {
-        command.arg("--systemd-cgroup");
-    }
-    command.env(CALL_ENV, bundle);
-    command.args(["delete", "--force", id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if let Ok(mut child) = command.spawn() {
-        let deadline = Instant::now() + RUNTIME_DELETE;
-        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(PAUSE);
-        }
-        if matches!(child.try_wait(), Ok(None)) {
-            family::kill(child.id());
-            let _ = child.wait();
-        }
-    }
-    runtime.remove_state(id);
-}
-
 /// Ends what runs in a group, and the group.
-fn clean_group(cgroup: &Cgroup) -> Result<(), String> {
-    empty(cgroup)?;
-    until(cgroup, || Ok(cgroup.remove().is_ok()))
+async fn clean_group(hierarchy: &Hierarchy, path: &str) -> Result<(), String> {
+    let cgroup = hierarchy.cgroup(path).map_err(|error| error.to_string())?;
+    empty(&cgroup).await?;
+    until(&cgroup, || Ok(cgroup.remove().is_ok())).await
 }
 
-fn empty(cgroup: &Cgroup) -> Result<(), String> {
-    until(cgroup, || {
+async fn empty(cgroup: &Cgroup) -> Result<(), String> {
+    let is_empty = || {
         Ok(cgroup.is_empty()? || {
             cgroup.kill()?;
             cgroup.is_empty()?
         })
-    })
+    };
+    until(cgroup, is_empty).await
 }
 
 /// Ends all processes of a kind, and waits for that.
-fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
+async fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     loop {
         let found: Vec<u32> = std::fs::read_dir("/proc")
@@ -126,18 +113,18 @@ fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            let stuck: Vec<String> = found.into_iter().map(crate::container::process::wait_channel).collect();
+            let stuck: Vec<String> = found.into_iter().map(proc::wait_channel).collect();
             return Err(format!("{kind} won't end: {}", stuck.join(", ")));
         }
         for pid in found {
             // Looked at again behind the descriptor: the number may be somebody else's by now.
-            if let Ok(pidfd) = crate::container::process::open(pid)
+            if let Ok(pidfd) = proc::open(pid)
                 && is_one(pid)
             {
                 let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
             }
         }
-        std::thread::sleep(PAUSE);
+        sleep(PAUSE).await;
     }
 }
 
@@ -149,7 +136,7 @@ fn is_beside_us(pid: u32) -> bool {
 }
 
 /// Whether a process is a call of the runtime that names the bundle, as all of them do, or was started by one.
-fn is_call(pid: u32, runtime: &Runtime, bundle: &Path) -> bool {
+fn is_call(pid: u32, runtime: &Binary, bundle: &Path) -> bool {
     calls(&command_line(pid), runtime, bundle) || is_of_call(&environment(pid), bundle)
 }
 
@@ -164,7 +151,7 @@ fn is_of_call(variables: &[PathBuf], bundle: &Path) -> bool {
 }
 
 /// A runtime that is a script comes after its interpreter.
-fn calls(words: &[PathBuf], runtime: &Runtime, bundle: &Path) -> bool {
+fn calls(words: &[PathBuf], runtime: &Binary, bundle: &Path) -> bool {
     let program = words.iter().take(3).position(|word| *word == runtime.program);
     program.is_some_and(|at| words.iter().skip(at + 1).any(|word| word.starts_with(bundle)))
 }
@@ -193,15 +180,17 @@ fn strings(file: &str) -> Vec<PathBuf> {
     words.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))).collect()
 }
 
-fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::GroupError>) -> Result<(), String> {
+async fn until(
+    cgroup: &Cgroup,
+    mut done: impl FnMut() -> Result<bool, peapod_cgroup::GroupError>,
+) -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     while !done().map_err(|error| error.to_string())? {
         if Instant::now() > deadline {
-            let stuck: Vec<String> =
-                cgroup.pids().unwrap_or_default().into_iter().map(crate::container::process::wait_channel).collect();
+            let stuck: Vec<String> = cgroup.pids().unwrap_or_default().into_iter().map(proc::wait_channel).collect();
             return Err(format!("cgroup {} is in use by {}", cgroup.path(), stuck.join(", ")));
         }
-        std::thread::sleep(PAUSE);
+        sleep(PAUSE).await;
     }
     Ok(())
 }
@@ -209,10 +198,10 @@ fn until(cgroup: &Cgroup, mut done: impl FnMut() -> Result<bool, peapod_cgroup::
 /// It dies with its shim; this is for the moment in between.
 fn end_init(bundle: &Path) -> Result<(), String> {
     let file = bundle.join(PID_FILE);
-    let Some(pid) = record::text(&file).and_then(|text| text.trim().parse().ok()) else {
+    let Some(pid) = files::text(&file).and_then(|text| text.trim().parse().ok()) else {
         return Ok(());
     };
-    if let Ok(pidfd) = crate::container::process::open(pid) {
+    if let Ok(pidfd) = proc::open(pid) {
         // The number may be somebody else's by now.
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         if command.split(|byte| *byte == 0).next() == Some(crate::init::NAME.as_bytes()) {
@@ -279,7 +268,7 @@ mod tests {
     #[test]
     fn knows_calls_of_a_runtime() {
         let words = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
-        let runtime = Runtime { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
+        let runtime = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
         for (line, is) in [
             ("/usr/bin/crun --root /r --log /b/create.log create --bundle /b c1", true),
             ("/bin/sh /usr/bin/crun --root /r --log /b/delete.log delete c1", true),

@@ -54,10 +54,6 @@ impl Error {
         move |errno| Self::Io { action, path, source: errno.into() }
     }
 
-    pub(crate) fn no_container(id: &str) -> Self {
-        Self::NotFound { kind: "container", id: id.to_owned() }
-    }
-
     fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => Code::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::container::process;
+use crate::proc;
 
 /// How often new descendants are looked for. What was found is stopped by then, so that a second look usually finds none.
 const ROUNDS: usize = 16;
@@ -28,7 +28,7 @@ impl Killed {
 /// Kills a process and all that descend from it. They are stopped first: what is stopped has no more children.
 pub(crate) fn kill(pid: u32) -> Killed {
     let mut known = HashMap::new();
-    if let Ok(root) = process::open(pid) {
+    if let Ok(root) = proc::open(pid) {
         known.insert(pid, root);
     }
     kill_below(pid, known)
@@ -48,8 +48,8 @@ fn kill_below(root: u32, mut known: HashMap<u32, OwnedFd>) -> Killed {
         let mut found = HashMap::new();
         for pid in new {
             // Looked at again behind the descriptor: the number may be somebody else's by now.
-            if let Ok(pidfd) = process::open(pid)
-                && process::parent(pid).as_ref() == parents.get(&pid)
+            if let Ok(pidfd) = proc::open(pid)
+                && proc::parent(pid).as_ref() == parents.get(&pid)
             {
                 found.insert(pid, pidfd);
             }
@@ -78,7 +78,7 @@ fn stop<'a>(processes: impl Iterator<Item = &'a OwnedFd>) {
 fn parents() -> HashMap<u32, u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(|pid| Some((pid, process::parent(pid)?))).collect()
+    numbers.filter_map(|pid| Some((pid, proc::parent(pid)?))).collect()
 }
 
 /// Whether a process has that one above it.

@@ -14,8 +14,6 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::process::{DumpableBehavior, WaitOptions};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::sandbox::pod_init::User;
-
 /// Its first argument, by which the binary knows what to be.
 pub(crate) const NAME: &str = "peapod-init";
 /// What it answers when it is in place.
@@ -30,6 +28,14 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_exit_group,
     libc::SYS_exit,
 ];
+
+/// Who pod init is.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
 
 /// Who it is to be, as the shim tells it: numbers between spaces.
 pub(crate) struct Order(String);

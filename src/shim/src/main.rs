@@ -4,25 +4,29 @@
 mod args;
 mod attributes;
 mod bounds;
+mod bundle;
 mod cleanup;
 mod clock;
 mod container;
-mod core;
+mod containers;
 mod error;
 mod events;
 mod family;
+mod files;
 #[cfg(test)]
 mod fuzz;
 mod init;
 mod keys;
 mod log;
 mod mount;
+mod proc;
 mod read_only;
 mod reaper;
 mod runtime;
 mod sandbox;
 mod serve;
 mod server;
+mod shim;
 mod stdio;
 
 use std::io::Write;

@@ -1,32 +1,58 @@
 //! The pod itself: namespaces held by descriptors, mounts, pod init.
 
 pub(crate) mod create;
-pub(crate) mod namespaces;
+mod namespaces;
 pub(crate) mod pod_init;
-pub(crate) mod stop;
 mod sysctl;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use peapod_shim_protocol::extension::Namespaces;
-use tokio::sync::{OnceCell, watch};
+use peapod_shim_protocol::extension::event::Kind;
+use peapod_shim_protocol::extension::{InitExited, Namespaces};
+use tokio::sync::{OnceCell, oneshot, watch};
+use tokio::time::timeout;
 
-use pod_init::PodInit;
+use self::pod_init::PodInit;
+use crate::error::Error;
+use crate::events::Events;
+use crate::init::User;
+use crate::mount::unmount;
+use crate::reaper::{Ended, Reaper};
+use crate::{clock, log};
+
+/// How long pod init may take after TERM, and after KILL.
+const INIT: Duration = Duration::from_secs(2);
 
 /// The pod's own things.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sandbox {
+    pub(crate) id: String,
+    /// The pod's folder.
+    bundle: PathBuf,
+    reaper: Reaper,
+    events: Arc<Events>,
     state: Mutex<State>,
     init: OnceCell<Arc<PodInit>>,
     stop: watch::Sender<Stop>,
 }
 
+/// What there is of it.
 #[derive(Debug, Default)]
-struct State {
-    /// Nanoseconds since the epoch; 0: not yet.
-    created_at: i64,
+enum State {
+    #[default]
+    Absent,
+    /// CreateSandbox is at it.
+    Creating,
+    Created(Made),
+}
+
+#[derive(Debug)]
+struct Made {
+    /// Nanoseconds since the epoch.
+    at: i64,
     netns: String,
     ipc: Option<OwnedFd>,
     uts: Option<OwnedFd>,
@@ -45,37 +71,92 @@ pub(crate) enum Stop {
 }
 
 impl Sandbox {
+    pub(crate) fn new(id: String, bundle: PathBuf, reaper: Reaper, events: Arc<Events>) -> Self {
+        let (state, init, stop) = Default::default();
+        Self { id, bundle, reaper, events, state, init, stop }
+    }
+
     /// Paths of the pod's namespaces, which stay valid while the shim lives.
     pub(crate) fn namespaces(&self) -> Namespaces {
-        let state = self.lock();
-        let path = |fd: Option<&OwnedFd>| {
-            fd.map(|fd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd())).unwrap_or_default()
-        };
-        Namespaces {
-            network: state.netns.clone(),
-            ipc: path(state.ipc.as_ref()),
-            uts: path(state.uts.as_ref()),
-            pid: path(self.init.get().map(|init| &init.namespace)),
-            ..Namespaces::default()
+        let path = |fd: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+        let pid = self.init.get().map(|init| path(&init.namespace)).unwrap_or_default();
+        let mut namespaces = Namespaces { pid, ..Namespaces::default() };
+        if let State::Created(made) = &*self.lock() {
+            namespaces.network.clone_from(&made.netns);
+            namespaces.ipc = made.ipc.as_ref().map(path).unwrap_or_default();
+            namespaces.uts = made.uts.as_ref().map(path).unwrap_or_default();
+        }
+        namespaces
+    }
+
+    /// Nanoseconds since the epoch; 0: not yet.
+    pub(crate) fn created_at(&self) -> i64 {
+        match &*self.lock() {
+            State::Created(made) => made.at,
+            State::Absent | State::Creating => 0,
         }
     }
 
-    /// 0: not yet.
-    pub(crate) fn created_at(&self) -> i64 {
-        self.lock().created_at
-    }
-
+    /// 0: there is none.
     pub(crate) fn init_pid(&self) -> u32 {
         self.init.get().map_or(0, |init| init.pid)
+    }
+
+    /// Starts pod init unless it was started; many may ask at once.
+    pub(crate) async fn ensure_init(self: &Arc<Self>, user: User) -> Result<(), Error> {
+        if self.stop_state() != Stop::No {
+            return Err(Error::Ending);
+        }
+        let start = || async {
+            let (init, ended) = pod_init::start(&self.bundle, &self.reaper, &user).await?;
+            tokio::spawn(self.clone().see_end_of_init(init.clone(), ended));
+            Ok::<_, Error>(init)
+        };
+        let init = self.init.get_or_try_init(start).await?;
+        if init.has_ended() {
+            let id = self.id.clone();
+            return Err(Error::State { kind: "init of pod", id, is: "ended", wanted: "running" });
+        }
+        Ok(())
+    }
+
+    async fn see_end_of_init(self: Arc<Self>, init: Arc<PodInit>, ended: oneshot::Receiver<Ended>) {
+        let code = ended.await.map_or(255, |ended| ended.code);
+        pod_init::forget(&self.bundle);
+        if self.stop_state() == Stop::No {
+            log::warn("pod init has ended", &[("code", &code)]);
+        }
+        self.events.push("", Kind::InitExited(InitExited { code, ..InitExited::default() }));
+        init.ended();
     }
 
     pub(crate) fn stop_state(&self) -> Stop {
         *self.stop.borrow()
     }
 
-    /// Whether new containers have no place any more.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop_state() != Stop::No
+    /// It is to end.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.send_if_modified(|stop| {
+            let first = *stop == Stop::No;
+            if first {
+                *stop = Stop::Stopping;
+            }
+            first
+        });
+    }
+
+    /// Nothing of it runs any more: gives the rest back.
+    pub(crate) fn end_stop(&self) {
+        if let State::Created(made) = &mut *self.lock() {
+            (made.ipc, made.uts, made.mounts) = (None, None, Vec::new());
+        }
+        self.stop.send_if_modified(|stop| {
+            let first = *stop == Stop::Stopping;
+            if first {
+                *stop = Stop::Stopped { at: clock::now_ns() };
+            }
+            first
+        });
     }
 
     /// Waits until it is stopped; answers when that was.
@@ -86,6 +167,28 @@ impl Sandbox {
             Ok(Stop::Stopped { at }) => *at,
             _ => 0,
         }
+    }
+
+    /// Ends pod init, if there is one.
+    pub(crate) async fn end_init(&self) -> Result<(), Error> {
+        let Some(init) = self.init.get() else { return Ok(()) };
+        for signal in [libc::SIGTERM, libc::SIGKILL] {
+            init.signal(signal);
+            if timeout(INIT, init.wait()).await.is_ok() {
+                return Ok(());
+            }
+        }
+        Err(Error::Stuck { what: "pod init".to_owned(), seconds: 2 * INIT.as_secs() })
+    }
+
+    /// Unmounts what was mounted for it, the last first. Goes on over errors; the first is the answer.
+    pub(crate) fn unmount(&self) -> Result<(), Error> {
+        let mounts = match &*self.lock() {
+            State::Created(made) => made.mounts.clone(),
+            State::Absent | State::Creating => Vec::new(),
+        };
+        let unmounted = mounts.iter().rev().map(|target| unmount(target).map_err(Error::from));
+        unmounted.fold(Ok(()), Result::and)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

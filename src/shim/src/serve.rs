@@ -16,10 +16,11 @@ use ttrpc::asynchronous::transport::Listener;
 
 use crate::args::Args;
 use crate::attributes;
-use crate::core::Core;
 use crate::log;
+use crate::reaper::Reaper;
 use crate::runtime::Sealed;
 use crate::server::Service;
+use crate::shim::Shim;
 use crate::stdio::Null;
 
 /// For the answer to who asked for the end to leave.
@@ -33,8 +34,9 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("can't start: {error}"))?;
     let null = Null::open().map_err(|error| format!("can't make a /dev/null for containers: {error}"))?;
-    let core = Core::new(args.id.clone(), args.bundle.clone(), hierarchy, Sealed::from_env(), null);
-    runtime.block_on(serve(Arc::new(core)))
+    let (id, bundle, reaper) = (args.id.clone(), args.bundle.clone(), Reaper::default());
+    let shim = Shim::new(id, bundle, reaper.clone(), hierarchy, Sealed::from_env(), null);
+    runtime.block_on(serve(Arc::new(shim), &reaper))
 }
 
 /// The daemon may end; its terminal, group and children's parent are nothing to us.
@@ -45,15 +47,15 @@ fn detach() -> Result<(), String> {
         .map_err(|error| format!("can't become a subreaper: {error}"))
 }
 
-async fn serve(core: Arc<Core>) -> Result<(), String> {
+async fn serve(shim: Arc<Shim>, reaper: &Reaper) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     // Handled and not ignored: what is ignored stays so in containers. Nobody reads them.
     let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate(), SignalKind::pipe()];
     let _deaf: Vec<_> = kinds.into_iter().map(signal).collect::<Result<_, _>>().map_err(text)?;
-    tokio::spawn(core.reaper.run().map_err(text)?);
+    tokio::spawn(reaper.run().map_err(text)?);
     let stdin = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).map_err(|error| error.to_string())?;
     let listener = listener(stdin)?;
-    let service = Arc::new(Service::new(core.clone()));
+    let service = Arc::new(Service::new(shim.clone()));
     let mut server = Server::new()
         .register_service(create_task(service.clone()))
         .register_service(create_sandbox(service.clone()))
@@ -61,7 +63,7 @@ async fn serve(core: Arc<Core>) -> Result<(), String> {
         .add_listener(listener);
     server.start().await.map_err(|error| format!("can't serve: {error}"))?;
     log::info("serving", &[]);
-    core.ended().await;
+    shim.ended().await;
     tokio::time::sleep(FAREWELL).await;
     log::info("ends as told", &[]);
     Ok(())

@@ -6,26 +6,26 @@ mod task;
 
 use std::sync::Arc;
 
-use crate::core::Core;
 use crate::error::Error;
+use crate::shim::Shim;
 
 /// Implements all three.
 pub(crate) struct Service {
-    core: Arc<Core>,
+    shim: Arc<Shim>,
 }
 
 impl Service {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) fn new(shim: Arc<Shim>) -> Self {
+        Self { shim }
     }
 
     /// Runs work to its end, whether the caller waits for it or not.
-    async fn work<T, F>(&self, work: impl FnOnce(Arc<Core>) -> F) -> ttrpc::Result<T>
+    async fn work<T, F>(&self, work: impl FnOnce(Arc<Shim>) -> F) -> ttrpc::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let work = tokio::spawn(work(self.core.clone()));
+        let work = tokio::spawn(work(self.shim.clone()));
         Ok(work.await.unwrap_or(Err(Error::Ending))?)
     }
 

@@ -7,8 +7,10 @@ pub(crate) mod cri_log;
 pub(crate) mod fifo;
 pub(crate) mod lines;
 mod null;
+mod output;
 pub(crate) mod plan;
 
 pub(crate) use cri_log::CriLog;
 pub(crate) use null::Null;
+pub(crate) use output::Output;
 pub(crate) use plan::Uris;

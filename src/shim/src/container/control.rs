@@ -1,64 +1,78 @@
-//! What is done to a running container: limits, pause, terminal size, log.
+//! What is done to a running container: signals, limits, pause, terminal size, log.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::sync::{Arc, PoisonError};
-
+use peapod_sys::boottime_ns;
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::{Container, Phase, record};
-use crate::core::Core;
+use super::Container;
+use super::init_process::{SIGKILL, signal_number};
+use super::state::{Phase, StopStep};
 use crate::error::Error;
-use crate::runtime::Call;
 
 impl Container {
-    /// Changes limits; `resources` is an OCI object in JSON.
-    pub(crate) async fn update(&self, core: &Arc<Core>, resources: &[u8]) -> Result<(), Error> {
-        let file = self.bundle.join("resources.json");
-        record::write(&file, resources)?;
-        let args = [OsStr::new("--resources"), "-".as_ref(), self.id.as_ref()];
-        let mut call = Call::new("update", self.bundle.join("update.log"), &args);
-        call.interrupt = Some(&self.calls);
-        call.stdin = Some(File::open(&file).map_err(Error::io("open", &file))?.into());
-        let updated = core.run(&self.runtime, call).await;
-        let _ = std::fs::remove_file(&file);
-        updated
-    }
-
-    pub(crate) async fn pause(&self, core: &Arc<Core>) -> Result<(), Error> {
-        self.turn(core, "pause", Phase::Running, Phase::Paused).await
-    }
-
-    pub(crate) async fn resume(&self, core: &Arc<Core>) -> Result<(), Error> {
-        self.turn(core, "resume", Phase::Paused, Phase::Running).await
-    }
-
-    async fn turn(&self, core: &Arc<Core>, action: &'static str, from: Phase, to: Phase) -> Result<(), Error> {
-        let is = self.phase();
-        if is != from {
-            return Err(Error::State { kind: "container", id: self.id.clone(), is: is.word(), wanted: from.word() });
+    /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor kills.
+    /// Before there is a program to be asked, only what the runtime does is ended: whoever wants the signal sent asks again.
+    pub(crate) fn stop(&self, signal: u32, deadline: i64) -> Result<(), Error> {
+        let signal = signal_number(signal)?;
+        let mut step = StopStep::Nothing;
+        self.state.send_modify(|state| step = state.request_stop(deadline, boottime_ns()));
+        match step {
+            StopStep::Interrupt => self.interrupt(),
+            StopStep::Signal => self.init.signal(signal)?,
+            StopStep::Nothing => {}
         }
-        let args = [OsStr::new(&self.id)];
-        let call = Call::new(action, self.bundle.join(format!("{action}.log")), &args).until(&self.calls);
-        core.run(&self.runtime, call).await?;
-        self.phase.send_if_modified(|phase| {
-            // It may have ended meanwhile.
-            let still = *phase == from;
-            if still {
-                *phase = to;
-            }
-            still
-        });
         Ok(())
+    }
+
+    /// A signal to the container's first process, or to all.
+    pub(crate) fn kill(&self, signal: u32, all: bool) -> Result<(), Error> {
+        let signal = signal_number(signal)?;
+        if matches!(self.phase(), Phase::Exited { .. } | Phase::StartFailed { .. }) {
+            return Err(Error::NotFound { kind: "process of container", id: self.id().to_owned() });
+        }
+        if all { self.init.signal_all(signal) } else { self.init.signal(signal) }
+    }
+
+    /// KILL for all, as far as there is a group of its own.
+    pub(super) fn kill_all(&self) -> Result<(), Error> {
+        self.init.signal_all(SIGKILL)
+    }
+
+    /// Ends the process's input: ours was the end that kept it open.
+    pub(crate) fn close_stdin(&self) {
+        self.state.send_if_modified(|state| {
+            state.take_stdin();
+            false
+        });
+    }
+
+    /// Changes limits; `resources` is an OCI object in JSON.
+    pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
+        Ok(self.init.runtime.update(self.init.target(&self.interrupt), resources).await?)
+    }
+
+    pub(crate) async fn pause(&self) -> Result<(), Error> {
+        let (from, to) = self.state.borrow().pausing().map_err(|is| self.refuse(is, "running"))?;
+        self.init.runtime.pause(self.init.target(&self.interrupt)).await?;
+        self.step(from, to);
+        Ok(())
+    }
+
+    pub(crate) async fn resume(&self) -> Result<(), Error> {
+        let (from, to) = self.state.borrow().resuming().map_err(|is| self.refuse(is, "paused"))?;
+        self.init.runtime.resume(self.init.target(&self.interrupt)).await?;
+        self.step(from, to);
+        Ok(())
+    }
+
+    /// One that has ended meanwhile stays so.
+    fn step(&self, from: Phase, to: Phase) {
+        self.state.send_if_modified(|state| state.step(from, to).is_ok());
     }
 
     /// Opens the log's path anew.
     pub(crate) fn reopen_log(&self) -> Result<(), Error> {
-        let missing = || Error::NotFound { kind: "log of container", id: self.id.clone() };
-        let log = self.log.as_ref().ok_or_else(missing)?;
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = log.path().to_path_buf();
-        log.reopen().map_err(Error::io("open log", &path))
+        let missing = || Error::NotFound { kind: "log of container", id: self.id().to_owned() };
+        self.output.as_ref().ok_or_else(missing)?.reopen_log()
     }
 
     /// Sets a terminal's size: the container's, or with an id an exec's.
@@ -71,9 +85,9 @@ impl Container {
         let set = if exec.is_empty() {
             self.terminal.as_ref().map(|terminal| tcsetwinsize(terminal, size))
         } else {
-            self.exec(exec)?.with_terminal(|terminal| tcsetwinsize(terminal, size))
+            self.execs.get(exec)?.with_terminal(|terminal| tcsetwinsize(terminal, size))
         };
-        let missing = || Error::NotFound { kind: "terminal of container", id: self.id.clone() };
-        set.ok_or_else(missing)?.map_err(Error::errno("resize", self.bundle.join("terminal").as_ref()))
+        let missing = || Error::NotFound { kind: "terminal of container", id: self.id().to_owned() };
+        set.ok_or_else(missing)?.map_err(Error::errno("resize", self.init.bundle.join("terminal").as_ref()))
     }
 }

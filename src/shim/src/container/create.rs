@@ -1,25 +1,26 @@
 //! Create: root file system, streams, `runtime create`. A failure undoes all of it.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Notify, OnceCell, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, watch};
 
+use super::Container;
+use super::delete::leftovers;
+use super::exec::Execs;
+use super::host::Host;
+use super::init_process::InitProcess;
 use super::oom::Oom;
-use super::{Container, Phase, delete, process, record, rootfs, signal, supervise};
-use crate::core::Core;
+use super::state::State;
+use super::supervise::Supervised;
 use crate::error::Error;
-use crate::log;
 use crate::mount::{Mount, unmount};
-use crate::reaper::{Ended, Expectation};
-use crate::runtime::{Call, Runtime, read_pid};
+use crate::runtime::{Binary, Child, CreateRequest, Runtime, Target};
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::{Ours, Pumps};
+use crate::{bundle, keys, log, proc};
 
 /// What the master asks for.
 pub(crate) struct Request {
@@ -27,7 +28,7 @@ pub(crate) struct Request {
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: Vec<RootMount>,
     pub(crate) uris: Uris,
-    pub(crate) runtime: Runtime,
+    pub(crate) runtime: Binary,
 }
 
 /// One mount of the root file system, at its top.
@@ -37,94 +38,72 @@ pub(crate) struct RootMount {
     pub(crate) options: Vec<String>,
 }
 
-/// Creates a container and starts the task that sees its end.
-pub(crate) async fn create(core: &Arc<Core>, request: Request) -> Result<Arc<Container>, Error> {
-    check_id(&request.id)?;
-    let place = core.reserve(&request.id)?;
-    let work =
-        request.rootfs.iter().flat_map(|mount| &mount.options).filter_map(|option| option.strip_prefix("workdir="));
-    let mut mounts = Mounts { bundle: &request.bundle, made: false, work: work.map(PathBuf::from).collect() };
-    let began = Instant::now();
-    for mount in &request.rootfs {
-        let target = rootfs(&request.bundle);
-        Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
-        mounts.made = true;
-    }
-    log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
-    record::runtime(&request.bundle, &request.runtime)?;
-    // From here on a child's end may come before its number.
-    let expectation = core.reaper.expect();
-    let made = match run(core, &request, &place.calls).await {
-        Ok((ours, terminal)) => adopt(core, &request, &expectation, ours, (terminal, mounts.made, place.calls.clone())),
+/// What a runtime has made, before it is a container.
+struct Made {
+    child: Child,
+    ours: Ours,
+    terminal: Option<std::os::fd::OwnedFd>,
+}
+
+/// Creates a container, and what its supervisor needs. `interrupt` ends calls of the runtime for it, from now on.
+pub(crate) async fn create(
+    host: &Host,
+    request: &Request,
+    interrupt: Arc<Notify>,
+) -> Result<(Container, Supervised), Error> {
+    let mut rootfs = Rootfs::mount(request)?;
+    bundle::runtime(&request.bundle, &request.runtime)?;
+    let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
+    let made = match run(host, &runtime, request, &interrupt).await {
+        Ok(made) => adopt(host, runtime, request, made, interrupt),
         Err(error) => Err(error),
     };
-    let (container, parts) = match made {
-        Ok(made) => made,
+    match made {
+        Ok((mut container, supervised)) => {
+            container.mounted = std::mem::take(&mut rootfs.mounted);
+            Ok((container, supervised))
+        }
         Err(error) => {
             // The master asks for the deletion of what is left all the same, and hears of it then.
-            if let Err(left) = delete::leftovers(core, &request.id, &request.bundle).await {
+            if let Err(left) = leftovers(host, &request.id, &request.bundle).await {
                 log::warn("a failed create leaves something", &[("container", &request.id), ("error", &left)]);
             }
-            return Err(error);
+            Err(error)
         }
-    };
-    mounts.made = false;
-    place.fill(container.clone());
-    tokio::spawn(supervise::run(core.clone(), container.clone(), parts));
-    Ok(container)
+    }
 }
 
-/// What the supervisor owns of a container.
-pub(crate) struct Parts {
-    pub(crate) ended: oneshot::Receiver<Ended>,
-    pub(crate) oom: Oom,
-    pub(crate) output: Option<JoinHandle<()>>,
-    pub(crate) input: Option<JoinHandle<()>>,
-}
-
-async fn run(
-    core: &Arc<Core>,
-    request: &Request,
-    calls: &Notify,
-) -> Result<(Ours, Option<std::os::fd::OwnedFd>), Error> {
-    let streams = request.uris.open(&core.null)?;
+async fn run(host: &Host, runtime: &Runtime, request: &Request, interrupt: &Notify) -> Result<Made, Error> {
+    let streams = request.uris.open(&host.null)?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
-    let pid_file = process::pid_file(&request.bundle);
-    let mut args =
-        vec![OsStr::new("--bundle"), request.bundle.as_os_str(), "--pid-file".as_ref(), pid_file.as_os_str()];
-    if let Some(socket) = &socket {
-        args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
-    }
-    if crate::keys::are_spent() {
+    let target = Target { id: &request.id, bundle: &request.bundle, interrupt };
+    let console = socket.as_ref().map(ConsoleSocket::for_runtime);
+    let new_keyring = !keys::are_spent();
+    if !new_keyring {
         log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
-        args.push("--no-new-keyring".as_ref());
     }
-    args.push(request.id.as_ref());
-    let mut call = Call::new("create", request.bundle.join("create.log"), &args).until(calls);
-    call.streams = Some(streams.process);
-    core.run(&request.runtime, call).await?;
+    let child = runtime.create(target, CreateRequest { console, streams: streams.process, new_keyring }).await?;
     let terminal = match &socket {
         None => None,
         Some(socket) => Some(socket.receive().await?),
     };
-    Ok((streams.ours, terminal))
+    Ok(Made { child, ours: streams.ours, terminal })
 }
 
 /// Makes the object from what the runtime made.
 fn adopt(
-    core: &Core,
+    host: &Host,
+    runtime: Runtime,
     request: &Request,
-    expectation: &Expectation,
-    mut ours: Ours,
-    (terminal, mounted, calls): (Option<std::os::fd::OwnedFd>, bool, Arc<Notify>),
-) -> Result<(Arc<Container>, Parts), Error> {
-    let pid = read_pid(&process::pid_file(&request.bundle))?;
-    let pidfd = process::open(pid)?;
-    process::settle_oom_score(pid, &request.bundle);
-    let cgroup = core.hierarchy.of_process(pid)?;
-    let ended = expectation.claim(pid);
+    made: Made,
+    interrupt: Arc<Notify>,
+) -> Result<(Container, Supervised), Error> {
+    let Made { child: Child { pid, ended }, mut ours, terminal } = made;
+    let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
+    proc::settle_oom_score(pid, &request.bundle);
+    let cgroup = host.hierarchy.of_process(pid)?;
     let oom = Oom::follow(cgroup.as_ref());
-    record::cgroup(&request.bundle, cgroup.as_ref())?;
+    bundle::cgroup(&request.bundle, cgroup.as_ref())?;
     let (output, input) = match &terminal {
         Some(terminal) => {
             let Pumps { output, input } = ours.pump_terminal(terminal)?;
@@ -132,59 +111,48 @@ fn adopt(
         }
         None => (ours.pump()?, None),
     };
+    let (id, bundle) = (request.id.clone(), request.bundle.clone());
     let container = Container {
-        id: request.id.clone(),
-        bundle: request.bundle.clone(),
-        runtime: request.runtime.clone(),
+        init: InitProcess { id, bundle, runtime, pid, pidfd, cgroup },
         uris: request.uris.clone(),
-        pid,
-        pidfd,
-        cgroup,
-        log: ours.log,
+        execs: Execs::default(),
+        output: ours.output,
         terminal,
-        mounted,
-        stdin: Mutex::new(ours.stdin),
-        phase: watch::Sender::new(Phase::Created),
-        started_at: Mutex::new(0),
-        stop: watch::Sender::new(signal::Stop::default()),
-        exit: watch::Sender::new(None),
-        execs: Mutex::new(HashMap::new()),
-        calls,
-        released: OnceCell::new(),
+        mounted: false,
+        state: watch::Sender::new(State::new(ours.stdin)),
+        interrupt,
     };
-    Ok((Arc::new(container), Parts { ended, oom, output, input }))
+    Ok((container, Supervised { ended, oom, output, input }))
 }
 
-/// A name for files and for the runtime.
-pub(crate) fn check_id(id: &str) -> Result<(), Error> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
-    let dots = id.chars().all(|c| c == '.');
-    if id.is_empty() || id.len() > 128 || dots || !id.chars().all(fine) {
-        return Err(Error::Invalid { field: "id", why: format!("{id:?} must be letters, digits, - _ . + alone") });
-    }
-    Ok(())
-}
-
-/// Unmounts the root file system of a create that fails.
-struct Mounts<'a> {
+/// The root file system of a create: unmounted if that fails. Whatever comes of it, the layer may be mounted again: after a failed
+/// create, and after a start that is taken back.
+struct Rootfs<'a> {
     bundle: &'a Path,
-    made: bool,
+    mounted: bool,
     /// Of overlays.
     work: Vec<PathBuf>,
 }
 
-/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of it. This one was
-/// unmounted in peace and may be tried again.
-fn forget_volatile(work: &Path) {
-    if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
-        log::warn("a failed create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
+impl<'a> Rootfs<'a> {
+    fn mount(request: &'a Request) -> Result<Self, Error> {
+        let options = request.rootfs.iter().flat_map(|mount| &mount.options);
+        let work = options.filter_map(|option| option.strip_prefix("workdir=")).map(PathBuf::from).collect();
+        let mut rootfs = Self { bundle: &request.bundle, mounted: false, work };
+        let (began, target) = (Instant::now(), bundle::rootfs(&request.bundle));
+        for mount in &request.rootfs {
+            Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
+            rootfs.mounted = true;
+        }
+        log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
+        Ok(rootfs)
     }
 }
 
-impl Drop for Mounts<'_> {
+impl Drop for Rootfs<'_> {
     fn drop(&mut self) {
-        if self.made
-            && let Err(error) = unmount(&rootfs(self.bundle))
+        if self.mounted
+            && let Err(error) = unmount(&bundle::rootfs(self.bundle))
         {
             log::warn("a failed create leaves a mount", &[("error", &error)]);
         }
@@ -192,17 +160,10 @@ impl Drop for Mounts<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::check_id;
-
-    #[test]
-    fn ids_are_names() {
-        for id in ["a", "0123abcdef", "a-b_c.d+e"] {
-            assert!(check_id(id).is_ok(), "{id}");
-        }
-        for id in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(129)] {
-            assert!(check_id(id).is_err(), "{id}");
-        }
+/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left half of it. Nothing
+/// of that outlives a crash here: the master begins anew.
+fn forget_volatile(work: &Path) {
+    if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
+        log::warn("a create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
     }
 }

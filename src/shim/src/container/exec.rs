@@ -1,23 +1,32 @@
 //! Another process in a running container.
 
-use std::ffi::OsStr;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use peapod_sys::send_signal;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 
-use super::{Container, Phase, lock, process, record, signal};
-use crate::clock;
-use crate::core::Core;
+use super::init_process::{InitProcess, SIGKILL, signal_number};
+use crate::bundle::check_id;
 use crate::error::Error;
-use crate::log;
 use crate::reaper::Ended;
-use crate::runtime::{Call, read_pid};
-use crate::stdio::Uris;
+use crate::runtime::ExecRequest;
 use crate::stdio::console::ConsoleSocket;
+use crate::stdio::plan::Pumps;
+use crate::stdio::{Null, Uris};
+use crate::{clock, log, proc};
 
 /// Execs of one container that nobody has deleted.
 const EXECS: usize = 1024;
+/// How long something may hold a terminal open after its command has ended.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A container's execs by id, until they are deleted.
+#[derive(Debug, Default)]
+pub(crate) struct Execs(Mutex<HashMap<String, Arc<Exec>>>);
 
 /// An exec: prepared, running, or ended and not yet deleted.
 #[derive(Debug)]
@@ -26,240 +35,344 @@ pub(crate) struct Exec {
     /// An OCI process, as JSON.
     process: Vec<u8>,
     pub(crate) uris: Uris,
-    state: Mutex<State>,
+    state: watch::Sender<State>,
     /// Ends the runtime's call that makes it.
-    call: Notify,
-    ended: watch::Sender<Option<Ended>>,
+    interrupt: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    begun: bool,
-    /// Its whole session is killed: also that part of it which the runtime has yet to make.
-    doomed: bool,
+/// How far it is.
+#[derive(Debug)]
+enum State {
+    Prepared,
+    /// Killed before it was started: it never is.
+    Cancelled,
+    /// The runtime makes it. `doomed`: its whole session is to be killed, also what has yet to be made of it.
+    Starting {
+        doomed: bool,
+    },
+    Running(Process),
+    /// `pid` 0: it could not be started.
+    Ended {
+        pid: u32,
+        session: u32,
+        ended: Ended,
+    },
+}
+
+#[derive(Debug)]
+struct Process {
     pid: u32,
     /// Its own, but not led by it under every runtime: crun leaves that to a process of its own that is gone by then.
     session: u32,
+    /// None: it has ended already.
     pidfd: Option<OwnedFd>,
+    /// The end that keeps its input from ending.
     stdin: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
+    /// Its whole session was killed.
+    doomed: bool,
 }
 
-impl Container {
-    /// Takes note of an exec to be.
-    pub(crate) fn prepare_exec(&self, id: &str, process: Vec<u8>, uris: Uris) -> Result<(), Error> {
-        super::create::check_id(id)?;
-        let mut execs = lock(&self.execs);
+impl Execs {
+    /// Takes note of an exec to be. `process` is an OCI process, as JSON.
+    pub(crate) fn prepare(&self, id: &str, process: Vec<u8>, uris: Uris) -> Result<(), Error> {
+        check_id(id)?;
+        let mut execs = self.lock();
         if execs.contains_key(id) {
             return Err(Error::Exists { kind: "exec", id: id.to_owned() });
         }
         if execs.len() >= EXECS {
             return Err(Error::Full { what: "execs of a container", limit: EXECS });
         }
-        let (state, call, ended) = (Mutex::default(), Notify::new(), watch::Sender::new(None));
-        execs.insert(id.to_owned(), Arc::new(Exec { id: id.to_owned(), process, uris, state, call, ended }));
+        let (state, interrupt) = (watch::Sender::new(State::Prepared), Notify::new());
+        execs.insert(id.to_owned(), Arc::new(Exec { id: id.to_owned(), process, uris, state, interrupt }));
         Ok(())
     }
 
-    pub(crate) fn exec(&self, id: &str) -> Result<Arc<Exec>, Error> {
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<Exec>, Error> {
         let missing = || Error::NotFound { kind: "exec", id: id.to_owned() };
-        lock(&self.execs).get(id).cloned().ok_or_else(missing)
+        self.lock().get(id).cloned().ok_or_else(missing)
     }
 
-    /// Runs it; answers its process number. A failed one is gone.
-    pub(crate) async fn start_exec(&self, core: &Arc<Core>, exec: &Arc<Exec>) -> Result<u32, Error> {
-        if self.phase() != Phase::Running {
-            let is = self.phase().word();
-            return Err(Error::State { kind: "container", id: self.id.clone(), is, wanted: "running" });
+    /// Forgets one that has ended, was never started, or was killed with all of its session: that goes on by itself.
+    pub(crate) fn delete(&self, id: &str) -> Result<Arc<Exec>, Error> {
+        let exec = self.get(id)?;
+        if let State::Starting { doomed: false } | State::Running(Process { doomed: false, .. }) = *exec.state.borrow()
+        {
+            return Err(Error::State { kind: "exec", id: id.to_owned(), is: "running", wanted: "ended" });
         }
-        exec.begin()?;
-        let started = self.run_exec(core, exec).await;
+        self.remove(id);
+        Ok(exec)
+    }
+
+    /// Forgets one that could not be started.
+    pub(crate) fn remove(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    /// The container is to end: so are calls of the runtime for its execs.
+    pub(crate) fn interrupt(&self) {
+        self.lock().values().for_each(|exec| exec.interrupt.notify_waiters());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exec {
+    /// Runs it after [`Exec::begin`]; answers its process number.
+    pub(crate) async fn start(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<u32, Error> {
+        let started = self.run(init, null).await;
         if started.is_err() {
-            lock(&self.execs).remove(&exec.id);
             // Who waits for its end hears that there is none to wait for.
-            exec.finish(Ended { code: 255, signal: None, at: clock::now_ns() });
+            self.finish(Ended { code: 255, signal: None, at: clock::now_ns() });
         }
         started
     }
 
-    /// Forgets one that has ended, was never started, or was killed with all of its session: that goes on by itself.
-    pub(crate) fn delete_exec(&self, id: &str) -> Result<(u32, Option<Ended>), Error> {
-        let exec = self.exec(id)?;
-        if exec.is_running() && !lock(&exec.state).doomed {
-            return Err(Error::State { kind: "exec", id: id.to_owned(), is: "running", wanted: "ended" });
-        }
-        lock(&self.execs).remove(id);
-        Ok((exec.pid(), exec.ended()))
-    }
-
     /// A signal to its first process, or to all of its session. KILL for all also ends one that the runtime is just making,
     /// and one that was never started does not start any more.
-    pub(crate) fn kill_exec(&self, exec: &Exec, signal: u32, all: bool) -> Result<(), Error> {
-        let signal = signal::number(signal)?;
-        let (pid, session, begun) = {
-            let mut state = lock(&exec.state);
-            state.doomed |= all && signal == signal::SIGKILL;
-            (state.pid, state.session, state.begun)
-        };
-        let gone = || Error::NotFound { kind: "process of exec", id: exec.id.clone() };
-        if pid == 0 {
-            if begun && all && signal == signal::SIGKILL {
-                exec.interrupt();
+    pub(crate) fn kill(&self, init: &InitProcess, signal: u32, all: bool) -> Result<(), Error> {
+        let signal = signal_number(signal)?;
+        let gone = || Error::NotFound { kind: "process of exec", id: self.id.clone() };
+        if all && signal == SIGKILL {
+            self.state.send_if_modified(State::doom);
+        }
+        let session = match &*self.state.borrow() {
+            State::Prepared | State::Cancelled | State::Starting { doomed: false } => return Err(gone()),
+            State::Starting { doomed: true } => {
+                self.interrupt.notify_waiters();
                 return Ok(());
             }
-            return Err(gone());
-        }
-        if all {
-            if let (Some(pidfd), None) = (lock(&exec.state).pidfd.as_ref(), exec.ended()) {
-                // One that has just ended is fine.
-                let _ = peapod_sys::send_signal(pidfd, signal);
+            State::Running(process) => {
+                if let Some(pidfd) = &process.pidfd {
+                    let sent = send_signal(pidfd, signal);
+                    if !all {
+                        return sent.map_err(Error::io("signal", &proc::path(process.pid)));
+                    }
+                    // One that has just ended is fine.
+                } else if !all {
+                    return Err(gone());
+                }
+                process.session
             }
-            // Also when its first process has ended: what that left behind is still its session.
-            return self.kill_session(session, signal);
-        }
-        let state = lock(&exec.state);
-        let pidfd = state.pidfd.as_ref().filter(|_| exec.ended().is_none()).ok_or_else(gone)?;
-        peapod_sys::send_signal(pidfd, signal).map_err(Error::io("signal", format!("/proc/{pid}").as_ref()))
+            // What its first process left behind is still its session.
+            State::Ended { pid: 1.., session, .. } if all => *session,
+            State::Ended { .. } => return Err(gone()),
+        };
+        init.signal_session(session, signal)
     }
 
-    async fn run_exec(&self, core: &Arc<Core>, exec: &Arc<Exec>) -> Result<u32, Error> {
-        let file = |suffix: &str| self.bundle.join(format!("exec-{}.{suffix}", exec.id));
-        let (process_file, pid_file) = (file("json"), file("pid"));
-        let _files = Files([&process_file, &pid_file]);
-        record::write(&process_file, &exec.process)?;
-        let mut streams = exec.uris.open(&core.null)?;
-        let socket = if exec.uris.terminal {
-            Some(ConsoleSocket::bind(&self.bundle, &format!("exec-{}.sock", exec.id))?)
-        } else {
-            None
+    async fn run(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<u32, Error> {
+        let mut streams = self.uris.open(null)?;
+        let socket = format!("exec-{}.sock", self.id);
+        let socket = self.uris.terminal.then(|| ConsoleSocket::bind(&init.bundle, &socket)).transpose()?;
+        let request = ExecRequest {
+            id: &self.id,
+            process: &self.process,
+            console: socket.as_ref().map(ConsoleSocket::for_runtime),
+            streams: streams.process,
+            init: init.pid,
         };
-        let mut args = vec![OsStr::new("--detach"), "--process".as_ref(), process_file.as_os_str()];
-        args.extend([OsStr::new("--pid-file"), pid_file.as_os_str()]);
-        if let Some(socket) = &socket {
-            args.extend([OsStr::new("--console-socket"), socket.for_runtime().as_os_str()]);
-        }
-        args.push(self.id.as_ref());
-        let mut call = Call::new("exec", file("log"), &args);
-        call.streams = Some(streams.process);
-        call.interrupt = Some(&exec.call);
-        call.oom_score_of = Some(self.pid);
-        let expectation = core.reaper.expect();
-        core.run(&self.runtime, call).await?;
-        let pid = read_pid(&pid_file)?;
-        let ended = expectation.claim(pid);
-        process::share_oom_score(self.pid, pid);
-        self.note_process(exec, pid);
+        let child = init.runtime.exec(init.target(&self.interrupt), request).await?;
+        proc::share_oom_score(init.pid, child.pid);
+        let doomed = self.note_process(init, child.pid);
         let mut pumps = None;
         if let Some(socket) = &socket {
             let connected = match socket.receive().await {
                 Ok(terminal) => streams.ours.pump_terminal(&terminal).map(|pumps| (terminal, pumps)),
                 Err(error) => Err(error),
             };
-            let (terminal, ends) = connected.inspect_err(|_| {
-                // It runs, and nobody will know of it.
-                if let Err(error) = self.kill_exec(exec, signal::SIGKILL.unsigned_abs(), true) {
-                    log::warn("a command can't be killed", &[("container", &self.id), ("error", &error)]);
-                }
-            })?;
+            // It runs, and nobody will know of it.
+            let (terminal, ends) = connected.inspect_err(|_| self.kill_session(init))?;
             pumps = Some(ends);
-            lock(&exec.state).terminal = Some(terminal);
+            self.with_process(|process| process.terminal = Some(terminal));
         }
-        lock(&exec.state).stdin = streams.ours.stdin;
-        let waited_for = exec.clone();
-        tokio::spawn(async move {
-            if let Ok(ended) = ended.await {
-                if let Some(pumps) = pumps {
-                    let _ = tokio::time::timeout(super::supervise::DRAIN, pumps.output).await;
-                    if let Some(input) = pumps.input {
-                        input.abort();
-                    }
-                }
-                waited_for.finish(ended);
-            }
-        });
-        // Who killed it found no process yet.
-        if lock(&exec.state).doomed
-            && let Err(error) = self.kill_exec(exec, signal::SIGKILL.unsigned_abs(), true)
-        {
-            log::warn("a command can't be killed", &[("container", &self.id), ("error", &error)]);
+        let stdin = streams.ours.stdin;
+        self.with_process(|process| process.stdin = stdin);
+        tokio::spawn(self.clone().see_end(child.ended, pumps));
+        if doomed || self.is_doomed() {
+            // Who killed it found no process yet.
+            self.kill_session(init);
         }
-        Ok(pid)
+        Ok(child.pid)
     }
 
-    /// It runs, with that number.
-    fn note_process(&self, exec: &Exec, pid: u32) {
-        let mut state = lock(&exec.state);
-        state.pid = pid;
+    /// Waits for the end of the process, and of its terminal.
+    async fn see_end(self: Arc<Self>, ended: oneshot::Receiver<Ended>, pumps: Option<Pumps>) {
+        let Ok(ended) = ended.await else { return };
+        if let Some(pumps) = pumps {
+            let _ = timeout(DRAIN, pumps.output).await;
+            if let Some(input) = pumps.input {
+                input.abort();
+            }
+        }
+        self.finish(ended);
+    }
+
+    fn kill_session(&self, init: &InitProcess) {
+        if let Err(error) = self.kill(init, SIGKILL.unsigned_abs(), true) {
+            log::warn("a command can't be killed", &[("container", &init.id), ("error", &error)]);
+        }
+    }
+
+    /// It runs, with that number. Answers whether it is to be killed.
+    fn note_process(&self, init: &InitProcess, pid: u32) -> bool {
         // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
-        let containers = process::session(self.pid);
-        state.session = process::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
-        // One that has ended already needs no handle.
-        state.pidfd = process::open(pid).ok();
+        let containers = proc::session(init.pid);
+        let session = proc::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
+        let mut doomed = false;
+        self.state.send_modify(|state| {
+            doomed = matches!(state, State::Starting { doomed: true });
+            // One that has ended already needs no handle.
+            let pidfd = proc::open(pid).ok();
+            *state = State::Running(Process { pid, session, pidfd, stdin: None, terminal: None, doomed });
+        });
+        doomed
     }
-}
 
-impl Exec {
-    pub(crate) fn pid(&self) -> u32 {
-        lock(&self.state).pid
-    }
-
-    /// From here on the runtime may make a process of it.
-    fn begin(&self) -> Result<(), Error> {
-        let mut state = lock(&self.state);
-        let is = match (state.begun, state.doomed) {
-            (true, _) => "started",
-            (false, true) => "killed",
-            (false, false) => {
-                state.begun = true;
-                return Ok(());
+    /// From here on the runtime may make a process of it, once.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        let mut is = None;
+        self.state.send_if_modified(|state| {
+            match state {
+                State::Prepared => *state = State::Starting { doomed: false },
+                State::Cancelled => is = Some("killed"),
+                State::Starting { .. } | State::Running(_) | State::Ended { .. } => is = Some("started"),
             }
-        };
-        Err(Error::State { kind: "exec", id: self.id.clone(), is, wanted: "prepared" })
+            is.is_none()
+        });
+        is.map_or(Ok(()), |is| Err(Error::State { kind: "exec", id: self.id.clone(), is, wanted: "prepared" }))
     }
 
-    /// Ends the runtime's call, if it still makes it.
-    pub(crate) fn interrupt(&self) {
-        self.call.notify_waiters();
+    /// 0: there is none.
+    pub(crate) fn pid(&self) -> u32 {
+        match &*self.state.borrow() {
+            State::Running(Process { pid, .. }) | State::Ended { pid, .. } => *pid,
+            State::Prepared | State::Cancelled | State::Starting { .. } => 0,
+        }
     }
 
     pub(crate) fn ended(&self) -> Option<Ended> {
-        *self.ended.borrow()
+        self.state.borrow().ended()
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        lock(&self.state).begun && self.ended().is_none()
+        matches!(*self.state.borrow(), State::Starting { .. } | State::Running(_))
     }
 
+    fn is_doomed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Running(Process { doomed: true, .. }))
+    }
+
+    /// Waits for its end.
     pub(crate) async fn wait(&self) -> Option<Ended> {
         // The sender is `self`'s.
-        self.ended.subscribe().wait_for(Option::is_some).await.ok().and_then(|ended| *ended)
+        let mut state = self.state.subscribe();
+        state.wait_for(|state| state.ended().is_some()).await.ok().and_then(|state| state.ended())
     }
 
     pub(crate) fn close_stdin(&self) {
-        lock(&self.state).stdin.take();
+        self.with_process(|process| process.stdin = None);
     }
 
     /// Calls `with` with its terminal, if it has one.
     pub(crate) fn with_terminal<T>(&self, with: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
-        lock(&self.state).terminal.as_ref().map(with)
+        match &*self.state.borrow() {
+            State::Running(process) => process.terminal.as_ref().map(with),
+            _ => None,
+        }
+    }
+
+    /// Changes what is held of the process, if it runs. Nobody waits for that.
+    fn with_process(&self, change: impl FnOnce(&mut Process)) {
+        self.state.send_if_modified(|state| {
+            if let State::Running(process) = state {
+                change(process);
+            }
+            false
+        });
     }
 
     fn finish(&self, ended: Ended) {
-        {
-            let mut state = lock(&self.state);
-            (state.pidfd, state.stdin, state.terminal) = (None, None, None);
-        }
-        self.ended.send_replace(Some(ended));
+        self.state.send_modify(|state| {
+            let (pid, session) = match state {
+                State::Running(Process { pid, session, .. }) | State::Ended { pid, session, .. } => (*pid, *session),
+                State::Prepared | State::Cancelled | State::Starting { .. } => (0, 0),
+            };
+            *state = State::Ended { pid, session, ended };
+        });
     }
 }
 
-/// Files that only the runtime's call needs.
-struct Files<'a>([&'a std::path::Path; 2]);
-
-impl Drop for Files<'_> {
-    fn drop(&mut self) {
-        for path in self.0 {
-            let _ = std::fs::remove_file(path);
+impl State {
+    /// Its whole session is killed: also that part of it which the runtime has yet to make.
+    fn doom(&mut self) -> bool {
+        match self {
+            Self::Prepared => *self = Self::Cancelled,
+            Self::Starting { doomed } | Self::Running(Process { doomed, .. }) => *doomed = true,
+            Self::Cancelled | Self::Ended { .. } => {}
         }
+        false
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        match self {
+            Self::Ended { ended, .. } => Some(*ended),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec() -> Arc<Exec> {
+        let execs = Execs::default();
+        execs.prepare("e1", Vec::new(), Uris::default()).unwrap();
+        assert!(execs.prepare("e1", Vec::new(), Uris::default()).is_err());
+        execs.get("e1").unwrap()
+    }
+
+    #[test]
+    fn what_was_killed_before_its_start_never_starts() {
+        let exec = exec();
+        exec.state.send_if_modified(State::doom);
+        let error = exec.begin().unwrap_err().to_string();
+        assert!(error.contains("killed"), "{error}");
+        assert!(!exec.is_running());
+    }
+
+    #[test]
+    fn what_runs_is_not_forgotten_unless_it_was_killed() {
+        let execs = Execs::default();
+        execs.prepare("e1", Vec::new(), Uris::default()).unwrap();
+        let exec = execs.get("e1").unwrap();
+        exec.begin().unwrap();
+        assert!(exec.begin().unwrap_err().to_string().contains("started"));
+        assert!(execs.delete("e1").is_err());
+        exec.state.send_if_modified(State::doom);
+        execs.delete("e1").unwrap();
+        assert!(execs.get("e1").is_err());
+    }
+
+    #[test]
+    fn one_that_could_not_be_started_has_ended() {
+        let exec = exec();
+        exec.begin().unwrap();
+        exec.finish(Ended { code: 255, signal: None, at: 1 });
+        assert_eq!((exec.pid(), exec.ended().map(|ended| ended.code)), (0, Some(255)));
+    }
+
+    #[test]
+    fn is_bounded() {
+        let execs = Execs::default();
+        for number in 0..EXECS {
+            execs.prepare(&format!("e{number}"), Vec::new(), Uris::default()).unwrap();
+        }
+        assert!(matches!(execs.prepare("one more", Vec::new(), Uris::default()), Err(Error::Invalid { .. })));
+        assert!(matches!(execs.prepare("more", Vec::new(), Uris::default()), Err(Error::Full { .. })));
     }
 }

@@ -5,7 +5,7 @@ use peapod_cgroup::{Cgroup, OomWatch};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::signal::SIGKILL;
+use super::init_process::SIGKILL;
 use crate::log;
 use crate::reaper::Ended;
 

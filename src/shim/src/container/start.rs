@@ -1,41 +1,22 @@
-//! Start: `runtime start`. When it fails the container is removed, and only the call's error tells.
+//! Start: `runtime start`.
 
-use std::ffi::OsStr;
-use std::sync::Arc;
-
-use super::{Container, Phase, lock};
+use super::Container;
 use crate::clock;
-use crate::core::Core;
 use crate::error::Error;
-use crate::runtime::Call;
 
 impl Container {
-    pub(crate) async fn start(&self, core: &Arc<Core>) -> Result<(), Error> {
-        let mut was = Phase::Created;
-        self.phase.send_if_modified(|phase| {
-            was = *phase;
-            let may = *phase == Phase::Created;
-            if may {
-                *phase = Phase::Starting;
-            }
-            may
-        });
-        if was != Phase::Created {
-            return Err(Error::State { kind: "container", id: self.id.clone(), is: was.word(), wanted: "created" });
-        }
-        *lock(&self.started_at) = clock::now_ns();
-        let args = [OsStr::new(&self.id)];
-        let call = Call::new("start", self.bundle.join("start.log"), &args).until(&self.calls);
-        let started = core.run(&self.runtime, call).await;
-        if let Err(error) = started {
-            self.phase.send_replace(Phase::StartFailed);
-            if let Err(left) = self.delete(core).await {
-                crate::log::warn("a failed start leaves something", &[("container", &self.id), ("error", &left)]);
-            }
-            return Err(error);
-        }
+    /// Takes note of a start; refuses one of a container that is not just created.
+    pub(crate) fn begin_start(&self) -> Result<(), Error> {
+        let mut begun = Ok(());
+        self.state.send_modify(|state| begun = state.begin_start(clock::now_ns()));
+        begun.map_err(|is| self.refuse(is, "created"))
+    }
+
+    /// Starts it after [`Container::begin_start`]. When that fails the container is to be deleted, and only the error tells.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        let started = self.init.runtime.start(self.init.target(&self.interrupt)).await;
         // The supervisor waits for this before it tells of an end.
-        self.phase.send_replace(Phase::Running);
-        Ok(())
+        self.state.send_modify(|state| state.end_start(started.is_ok()));
+        Ok(started?)
     }
 }

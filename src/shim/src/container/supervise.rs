@@ -6,22 +6,22 @@ use std::time::Duration;
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::Exited;
 use peapod_shim_protocol::extension::event::Kind;
+use peapod_sys::boottime_ns;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::create::Parts;
+use super::Container;
 use super::oom::Oom;
-use super::{Container, Phase, process, record};
-use crate::clock;
-use crate::core::Core;
-use crate::log;
+use super::state::Phase;
+use crate::events::Events;
 use crate::reaper::Ended;
+use crate::{bundle, clock, log, proc};
 
 /// Processes that are not gone so long after KILL are named.
 const EMPTY: Duration = Duration::from_secs(5);
 /// How long something outside the container may hold its output open.
-pub(crate) const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(2);
 /// Between two looks at a group, and between two KILLs.
 const AGAIN: Duration = Duration::from_millis(5);
 /// From here on a look every so often is enough.
@@ -29,52 +29,79 @@ const SLOWLY: Duration = Duration::from_millis(100);
 /// A process that hangs in the kernel (a dead server's file system) may do so for days.
 const SELDOM: Duration = Duration::from_secs(1);
 
-pub(crate) async fn run(core: Arc<Core>, container: Arc<Container>, mut parts: Parts) {
-    let ended = until_ended(&container, parts.ended, &mut parts.oom).await;
-    parts.oom.look();
+/// What the supervisor owns of a container.
+pub(crate) struct Supervised {
+    pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) oom: Oom,
+    /// Reads the output to its end.
+    pub(crate) output: Option<JoinHandle<()>>,
+    /// Feeds a terminal.
+    pub(crate) input: Option<JoinHandle<()>>,
+}
+
+pub(crate) async fn run(events: Arc<Events>, container: Arc<Container>, mut supervised: Supervised) {
+    let ended = until_ended(&container, supervised.ended, &mut supervised.oom).await;
+    supervised.oom.look();
     container.interrupt();
-    let killed = container.stop.borrow().left().is_some_and(|left| left.is_zero());
-    // What `start` says comes first.
-    let mut phase = container.phase.subscribe();
-    let failed =
-        phase.wait_for(|phase| *phase != Phase::Starting).await.is_ok_and(|phase| *phase == Phase::StartFailed);
+    let killed = left(&container).is_some_and(|left| left.is_zero());
+    let started = until_start_has_ended(&container).await;
     empty(&container).await;
+    let started_at = started.started_at();
     let exit = Exit {
         code: ended.code,
         signal: ended.signal,
-        oom: parts.oom.verdict(&container.id, &ended, killed),
-        started_at: container.started_at(),
-        finished_at: ended.at.max(container.started_at()),
+        oom: supervised.oom.verdict(container.id(), &ended, killed),
+        started_at,
+        finished_at: ended.at.max(started_at),
     };
-    if !failed && let Err(error) = record::exit(&container.bundle, &exit) {
-        log::error("a container's end can't be written down", &[("container", &container.id), ("error", &error)]);
+    // Of a start that failed the call's error alone tells.
+    let is_news = !matches!(started, Phase::StartFailed { .. });
+    if is_news && let Err(error) = bundle::exit(&container.init.bundle, &exit) {
+        log::error("a container's end can't be written down", &[("container", &container.id()), ("error", &error)]);
     }
-    drain(&container, parts.output).await;
-    if let Some(input) = parts.input {
+    drain(&container, supervised.output).await;
+    if let Some(input) = supervised.input {
         input.abort();
     }
-    container.close_stdin();
-    container.phase.send_replace(Phase::Exited);
-    if !failed {
-        let exited = Exited {
-            code: exit.code,
-            signal: exit.signal.unwrap_or(0),
-            oom: exit.oom,
-            started_at: exit.started_at,
-            finished_at: exit.finished_at,
-            ..Exited::default()
-        };
-        core.events.push(&container.id, Kind::Exited(exited));
+    container.state.send_modify(|state| state.exited(exit));
+    if is_news {
+        events.push(container.id(), Kind::Exited(exited(&exit)));
     }
-    container.exit.send_replace(Some(exit));
+}
+
+fn exited(exit: &Exit) -> Exited {
+    Exited {
+        code: exit.code,
+        signal: exit.signal.unwrap_or(0),
+        oom: exit.oom,
+        started_at: exit.started_at,
+        finished_at: exit.finished_at,
+        ..Exited::default()
+    }
+}
+
+/// How long until the KILL.
+fn left(container: &Container) -> Option<Duration> {
+    let deadline = container.state.borrow().deadline()?;
+    let left = deadline.saturating_sub(boottime_ns());
+    Some(Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
+}
+
+/// What `start` says comes before the end.
+async fn until_start_has_ended(container: &Container) -> Phase {
+    let mut state = container.state.subscribe();
+    // The sender is the container's.
+    let _ = state.wait_for(|state| !matches!(state.phase(), Phase::Starting { .. })).await;
+    container.phase()
 }
 
 /// Waits for the first process; sends KILL at the deadline, and again until it is heard.
 async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>, oom: &mut Oom) -> Ended {
-    let mut stop = container.stop.subscribe();
+    let mut state = container.state.subscribe();
     let lost = || Ended { code: 255, signal: None, at: clock::now_ns() };
     loop {
-        let left = stop.borrow_and_update().left();
+        state.mark_unchanged();
+        let left = left(container);
         let deadline = async {
             match left {
                 Some(left) => sleep(left.max(Duration::ZERO)).await,
@@ -85,12 +112,12 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>,
             biased;
             ended = &mut ended => return ended.unwrap_or_else(|_| lost()),
             // The sender is the container's.
-            _ = stop.changed() => {}
+            _ = state.changed() => {}
             () = oom.note() => {}
             () = deadline => {
                 container.interrupt();
-                if let Err(error) = container.kill_group() {
-                    log::warn("a container can't be killed", &[("container", &container.id), ("error", &error)]);
+                if let Err(error) = container.kill_all() {
+                    log::warn("a container can't be killed", &[("container", &container.id()), ("error", &error)]);
                 }
                 if let Ok(ended) = timeout(SLOWLY, &mut ended).await {
                     return ended.unwrap_or_else(|_| lost());
@@ -102,19 +129,19 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>,
 
 /// Kills what is left and waits until the group is empty, however long that takes: a container has not ended before.
 async fn empty(container: &Container) {
-    let Some(cgroup) = &container.cgroup else { return };
+    let Some(cgroup) = &container.init.cgroup else { return };
     let start = Instant::now();
     let mut told = false;
     while !cgroup.is_empty().unwrap_or(true) {
         if let Err(error) = cgroup.kill() {
-            log::warn("a container's group can't be killed", &[("container", &container.id), ("error", &error)]);
+            log::warn("a container's group can't be killed", &[("container", &container.id()), ("error", &error)]);
         }
         let waited = start.elapsed();
         if waited > EMPTY && !told {
             told = true;
             for pid in cgroup.pids().unwrap_or_default() {
-                let stuck = process::wait_channel(pid);
-                log::warn("a process won't die", &[("container", &container.id), ("process", &stuck)]);
+                let stuck = proc::wait_channel(pid);
+                log::warn("a process won't die", &[("container", &container.id()), ("process", &stuck)]);
             }
         }
         let pause = match waited {
@@ -133,6 +160,6 @@ async fn drain(container: &Container, output: Option<JoinHandle<()>>) {
         output.abort();
         // An aborted task has ended before anybody is told of the exit.
         let _ = output.await;
-        log::warn("something outside holds a container's output open", &[("container", &container.id)]);
+        log::warn("something outside holds a container's output open", &[("container", &container.id())]);
     }
 }

@@ -4,58 +4,92 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use peapod_shim_protocol::extension::SandboxOptions;
+use peapod_shim_protocol::extension::{Mount as MountRequest, SandboxOptions};
 
 use super::namespaces::{self, Plan};
-use super::pod_init::User;
-use crate::clock;
-use crate::core::Core;
+use super::{Made, Sandbox, State};
 use crate::error::Error;
-use crate::log;
+use crate::init::User;
 use crate::mount::{Mount, unmount};
+use crate::{clock, log};
 
-/// Sets the pod up, once.
-pub(crate) async fn create(core: &Arc<Core>, netns: String, options: SandboxOptions) -> Result<(), Error> {
-    if core.sandbox.created_at() != 0 {
-        return Err(Error::Exists { kind: "sandbox", id: core.id.clone() });
-    }
-    let plan = Plan {
-        netns: (!netns.is_empty()).then(|| PathBuf::from(&netns)),
-        new_uts: options.new_uts,
-        new_ipc: options.new_ipc,
-        hostname: options.hostname,
-        sysctls: options.sysctls.into_iter().collect(),
-    };
-    let began = Instant::now();
-    let made = namespaces::make(&plan)?;
-    log::info("namespaces made", &[("us", &began.elapsed().as_micros())]);
-    let mut mounts = Undo(Vec::new());
-    for mount in &options.mounts {
-        let target = Path::new(&mount.target);
-        if !target.is_absolute() {
-            return Err(Error::Invalid { field: "mounts.target", why: format!("{target:?} is no absolute path") });
-        }
-        Mount { kind: &mount.type_, source: &mount.source, target, options: &mount.options }.make()?;
-        mounts.0.push(target.to_path_buf());
-    }
-    if options.init {
-        let began = Instant::now();
+impl Sandbox {
+    /// Sets the pod up, once.
+    pub(crate) async fn create(self: &Arc<Self>, netns: String, options: SandboxOptions) -> Result<(), Error> {
+        let claim = Claim::of(self)?;
         let user = User { uid: options.init_uid, gid: options.init_gid, groups: options.init_groups };
-        core.sandbox.ensure_init(core, user).await?;
-        log::info("pod init made", &[("us", &began.elapsed().as_micros())]);
+        let plan = Plan {
+            netns: (!netns.is_empty()).then(|| PathBuf::from(&netns)),
+            new_uts: options.new_uts,
+            new_ipc: options.new_ipc,
+            hostname: options.hostname,
+            sysctls: options.sysctls.into_iter().collect(),
+        };
+        let began = Instant::now();
+        let made = namespaces::make(&plan)?;
+        log::info("namespaces made", &[("us", &began.elapsed().as_micros())]);
+        let mounts = Mounts::make(&options.mounts)?;
+        if options.init {
+            let began = Instant::now();
+            self.ensure_init(user).await?;
+            log::info("pod init made", &[("us", &began.elapsed().as_micros())]);
+        }
+        let (ipc, uts, mounts) = (made.ipc, made.uts, mounts.keep());
+        claim.fill(Made { at: clock::now_ns(), netns, ipc, uts, mounts });
+        Ok(())
     }
-    let mut state = core.sandbox.lock();
-    state.netns = netns;
-    (state.ipc, state.uts) = (made.ipc, made.uts);
-    state.mounts = std::mem::take(&mut mounts.0);
-    state.created_at = clock::now_ns();
-    Ok(())
 }
 
-/// Mounts of a creation that fails.
-struct Undo(Vec<PathBuf>);
+/// The right to set the pod up; given back when that fails.
+struct Claim<'a>(&'a Sandbox);
 
-impl Drop for Undo {
+impl<'a> Claim<'a> {
+    fn of(sandbox: &'a Sandbox) -> Result<Self, Error> {
+        let mut state = sandbox.lock();
+        if !matches!(*state, State::Absent) {
+            return Err(Error::Exists { kind: "sandbox", id: sandbox.id.clone() });
+        }
+        *state = State::Creating;
+        Ok(Self(sandbox))
+    }
+
+    fn fill(self, made: Made) {
+        *self.0.lock() = State::Created(made);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if matches!(*state, State::Creating) {
+            *state = State::Absent;
+        }
+    }
+}
+
+/// What was mounted; unmounted when the creation fails.
+struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    fn make(requests: &[MountRequest]) -> Result<Self, Error> {
+        let mut mounts = Self(Vec::new());
+        for mount in requests {
+            let target = Path::new(&mount.target);
+            if !target.is_absolute() {
+                return Err(Error::Invalid { field: "mounts.target", why: format!("{target:?} is no absolute path") });
+            }
+            Mount { kind: &mount.type_, source: &mount.source, target, options: &mount.options }.make()?;
+            mounts.0.push(target.to_path_buf());
+        }
+        Ok(mounts)
+    }
+
+    fn keep(mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Mounts {
     fn drop(&mut self) {
         for target in self.0.iter().rev() {
             if let Err(error) = unmount(target) {

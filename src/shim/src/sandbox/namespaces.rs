@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::sysctl;
+use super::sysctl::{self, Scopes};
 use crate::error::Error;
 
 /// What is wanted.
@@ -29,8 +29,9 @@ pub(crate) struct Made {
 
 /// Makes them, sets the host name and the sysctls in them.
 pub(crate) fn make(plan: &Plan) -> Result<Made, Error> {
+    let own = Scopes { network: plan.netns.is_some(), uts: plan.new_uts, ipc: plan.new_ipc };
     for (name, _) in &plan.sysctls {
-        sysctl::check(name, plan)?;
+        sysctl::check(name, own)?;
     }
     let thread = std::thread::scope(|scope| {
         std::thread::Builder::new()

@@ -4,41 +4,27 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use peapod_shim_protocol::extension::InitExited;
-use peapod_shim_protocol::extension::event::Kind;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::Sandbox;
-use crate::container::{process, record};
-use crate::core::Core;
 use crate::error::Error;
-use crate::init;
-use crate::log;
-use crate::read_only;
-use crate::reaper::Ended;
+use crate::init::User;
+use crate::reaper::{Ended, Reaper};
 use crate::stdio::copy;
+use crate::{files, init, proc, read_only};
 
 /// For its few system calls.
 const READY: Duration = Duration::from_secs(10);
 /// File in the pod's bundle with its number, for those who clean up after a dead shim.
 pub(crate) const PID_FILE: &str = "init.pid";
-
-/// Who pod init is.
-#[derive(Clone, Debug)]
-pub(crate) struct User {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
-}
 
 /// Pod init, running or ended.
 #[derive(Debug)]
@@ -50,6 +36,11 @@ pub(crate) struct PodInit {
 }
 
 impl PodInit {
+    /// Tells those who wait.
+    pub(super) fn ended(&self) {
+        self.ended.send_replace(true);
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         *self.ended.borrow()
     }
@@ -65,37 +56,23 @@ impl PodInit {
     }
 }
 
-impl Sandbox {
-    /// Starts pod init unless it was started; many may ask at once.
-    pub(crate) async fn ensure_init(&self, core: &Arc<Core>, user: User) -> Result<(), Error> {
-        if self.is_stopped() {
-            return Err(Error::Ending);
-        }
-        let init = self.init.get_or_try_init(|| start(core, &user)).await?;
-        if init.has_ended() {
-            let id = core.id.clone();
-            return Err(Error::State { kind: "init of pod", id, is: "ended", wanted: "running" });
-        }
-        Ok(())
-    }
-
-    pub(super) fn pod_init(&self) -> Option<Arc<PodInit>> {
-        self.init.get().cloned()
-    }
-}
-
-async fn start(core: &Arc<Core>, user: &User) -> Result<Arc<PodInit>, Error> {
+/// Starts it, as that user. Its end arrives through the receiver.
+pub(super) async fn start(
+    bundle: &Path,
+    reaper: &Reaper,
+    user: &User,
+) -> Result<(Arc<PodInit>, oneshot::Receiver<Ended>), Error> {
     let (ask, asked) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     let (answer, answered) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     rustix::io::write(&asked, init::Order::of(user).as_bytes()).map_err(failed("tell it its user"))?;
     drop(asked);
-    let (pid, ended) = spawn(core, ask, answered)?;
+    let (pid, ended) = spawn(bundle, reaper, ask, answered)?;
     match timeout(READY, read_answer(answer)).await {
-        Ok(Ok(text)) if text == init::READY => adopt(core, pid, ended),
+        Ok(Ok(text)) if text == init::READY => Ok((Arc::new(adopt(bundle, pid)?), ended)),
         Ok(Ok(text)) => Err(Error::Init(if text.is_empty() { "it ended without a word".to_owned() } else { text })),
         Ok(Err(error)) => Err(Error::Init(error.to_string())),
         Err(_) => {
-            if let Ok(pidfd) = process::open(pid) {
+            if let Ok(pidfd) = proc::open(pid) {
                 let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
             }
             Err(Error::Init(format!("it was not ready within {} s", READY.as_secs())))
@@ -103,37 +80,37 @@ async fn start(core: &Arc<Core>, user: &User) -> Result<Arc<PodInit>, Error> {
     }
 }
 
-fn adopt(core: &Arc<Core>, pid: u32, ended: oneshot::Receiver<Ended>) -> Result<Arc<PodInit>, Error> {
-    let path = PathBuf::from(format!("/proc/{pid}/ns/pid"));
+fn adopt(bundle: &Path, pid: u32) -> Result<PodInit, Error> {
+    let path = proc::path(pid).join("ns/pid");
     let namespace = File::open(&path).map_err(Error::io("open", &path))?.into();
-    record::write(&core.bundle.join(PID_FILE), format!("{pid}\n").as_bytes())?;
-    let init = Arc::new(PodInit { pid, pidfd: process::open(pid)?, namespace, ended: watch::Sender::new(false) });
-    tokio::spawn(watch_end(core.clone(), init.clone(), ended));
-    Ok(init)
+    let file = bundle.join(PID_FILE);
+    files::write(&file, format!("{pid}\n").as_bytes()).map_err(Error::io("write", &file))?;
+    let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
+    Ok(PodInit { pid, pidfd, namespace, ended: watch::Sender::new(false) })
 }
 
-async fn watch_end(core: Arc<Core>, init: Arc<PodInit>, ended: oneshot::Receiver<Ended>) {
-    let code = ended.await.map_or(255, |ended| ended.code);
-    let _ = std::fs::remove_file(core.bundle.join(PID_FILE));
-    if !core.sandbox.is_stopped() {
-        log::warn("pod init has ended", &[("code", &code)]);
-    }
-    core.events.push("", Kind::InitExited(InitExited { code, ..InitExited::default() }));
-    init.ended.send_replace(true);
+/// It has ended: nobody needs to look for it.
+pub(super) fn forget(bundle: &Path) {
+    let _ = std::fs::remove_file(bundle.join(PID_FILE));
 }
 
 /// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs meanwhile: the shim
 /// has one thread. It must be this one, as the child is to die with it.
-fn spawn(core: &Core, order: OwnedFd, answer: OwnedFd) -> Result<(u32, oneshot::Receiver<Ended>), Error> {
+fn spawn(
+    bundle: &Path,
+    reaper: &Reaper,
+    order: OwnedFd,
+    answer: OwnedFd,
+) -> Result<(u32, oneshot::Receiver<Ended>), Error> {
     // A process with rights over pod init could open its binary through `/proc/1/exe`.
     let exe =
         read_only::open(Path::new("/proc/self/exe")).map_err(failed("make a read-only mount of the shim's binary"))?;
     let own = File::open("/proc/self/ns/pid").map_err(failed("open our PID namespace"))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", exe.as_raw_fd()));
-    command.arg0(init::NAME).env_clear().current_dir(&core.bundle);
+    command.arg0(init::NAME).env_clear().current_dir(bundle);
     command.stdin(Stdio::from(order)).stdout(Stdio::from(answer)).stderr(Stdio::null());
     unshare(CloneFlags::CLONE_NEWPID).map_err(failed("make a PID namespace"))?;
-    let spawned = core.reaper.spawn(&mut command);
+    let spawned = reaper.spawn(&mut command);
     let back = setns(own, CloneFlags::CLONE_NEWPID).map_err(failed("go back to our PID namespace"));
     let spawned = spawned.map_err(failed("start it"))?;
     back.map(|()| spawned)

@@ -2,35 +2,34 @@
 
 use std::path::PathBuf;
 
-use super::namespaces::Plan;
 use crate::error::Error;
 
 /// Parameters of an IPC namespace.
 const IPC: [&str; 3] = ["kernel.shm", "kernel.msg", "fs.mqueue."];
 
+/// Which namespaces a pod has to itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scopes {
+    pub(crate) network: bool,
+    pub(crate) uts: bool,
+    pub(crate) ipc: bool,
+}
+
 /// Whether the name belongs to a namespace that the pod has to itself.
-pub(crate) fn check(name: &str, plan: &Plan) -> Result<(), Error> {
+pub(crate) fn check(name: &str, own: Scopes) -> Result<(), Error> {
     let dotted = dotted(name);
     let refuse = |why: &str| Err(Error::Sysctl { name: name.to_owned(), why: why.to_owned() });
     if dotted.split('.').any(str::is_empty) || name.contains("..") || name.contains('\0') {
         return refuse("is no name of a parameter");
     }
     if IPC.iter().any(|prefix| dotted.starts_with(prefix)) || dotted == "kernel.sem" {
-        return if plan.new_ipc {
-            Ok(())
-        } else {
-            refuse("needs an IPC namespace of the pod's own, and it has the node's")
-        };
+        return if own.ipc { Ok(()) } else { refuse("needs an IPC namespace of the pod's own, and it has the node's") };
     }
     if dotted.starts_with("net.") {
-        return if plan.netns.is_some() {
-            Ok(())
-        } else {
-            refuse("needs a network of the pod's own, and it has the node's")
-        };
+        return if own.network { Ok(()) } else { refuse("needs a network of the pod's own, and it has the node's") };
     }
     if matches!(dotted.as_str(), "kernel.hostname" | "kernel.domainname") {
-        return if plan.new_uts { Ok(()) } else { refuse("needs a host name of the pod's own, and it has the node's") };
+        return if own.uts { Ok(()) } else { refuse("needs a host name of the pod's own, and it has the node's") };
     }
     refuse("belongs to the whole node, not to a pod")
 }
@@ -71,12 +70,31 @@ fn swap(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::{Scopes, check, path};
 
     #[test]
     fn knows_both_ways() {
         for name in ["net.ipv4.conf.eth0/1.rp_filter", "net/ipv4/conf/eth0.1/rp_filter"] {
             assert_eq!(path(name).to_str(), Some("/proc/sys/net/ipv4/conf/eth0.1/rp_filter"));
+        }
+    }
+
+    #[test]
+    fn each_needs_its_namespace() {
+        let all = Scopes { network: true, uts: true, ipc: true };
+        for (name, without) in [
+            ("net.ipv4.ip_forward", Scopes { network: false, ..all }),
+            ("net/ipv4/ip_forward", Scopes { network: false, ..all }),
+            ("kernel.hostname", Scopes { uts: false, ..all }),
+            ("kernel.shm_rmid_forced", Scopes { ipc: false, ..all }),
+            ("kernel.sem", Scopes { ipc: false, ..all }),
+            ("fs.mqueue.msg_max", Scopes { ipc: false, ..all }),
+        ] {
+            assert!(check(name, all).is_ok(), "{name}");
+            assert!(check(name, without).unwrap_err().to_string().contains(name), "{name}");
+        }
+        for name in ["vm.swappiness", "kernel.panic", "", "net..x"] {
+            assert!(check(name, all).is_err(), "{name}");
         }
     }
 }

@@ -14,7 +14,7 @@ use ttrpc::r#async::TtrpcContext;
 
 use super::Service;
 use crate::error::Error;
-use crate::sandbox::pod_init::User;
+use crate::init::User;
 
 /// The longest a Watch may wait.
 const WATCH: Duration = Duration::from_secs(300);
@@ -31,8 +31,8 @@ impl Extension for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             boot_id: boot_id.trim().to_owned(),
-            namespaces: MessageField::some(self.core.sandbox.namespaces()),
-            last_seq: self.core.events.last(),
+            namespaces: MessageField::some(self.shim.sandbox.namespaces()),
+            last_seq: self.shim.events.last(),
             oldest_master: OLDEST_MASTER,
             ..HelloResponse::default()
         })
@@ -40,27 +40,27 @@ impl Extension for Service {
 
     async fn watch(&self, _: &TtrpcContext, request: WatchRequest) -> ttrpc::Result<WatchResponse> {
         let wait = Duration::from_millis(u64::from(request.wait_ms)).min(WATCH);
-        let events = self.core.events.after(request.after, wait).await;
+        let events = self.shim.events.after(request.after, wait).await;
         Ok(WatchResponse { events, ..WatchResponse::default() })
     }
 
     async fn stop(&self, _: &TtrpcContext, request: StopRequest) -> ttrpc::Result<StopResponse> {
         // One that is being created has no process to be asked: there will be none.
-        if !self.core.interrupt_create(&request.container_id) {
-            self.core.container(&request.container_id)?.stop(request.signal, request.deadline_boottime_ns)?;
+        if !self.shim.containers.interrupt_create(&request.container_id) {
+            self.shim.containers.get(&request.container_id)?.stop(request.signal, request.deadline_boottime_ns)?;
         }
         Ok(StopResponse::new())
     }
 
     async fn reopen_log(&self, _: &TtrpcContext, request: ReopenLogRequest) -> ttrpc::Result<ReopenLogResponse> {
-        self.core.container(&request.container_id)?.reopen_log()?;
+        self.shim.containers.get(&request.container_id)?.reopen_log()?;
         Ok(ReopenLogResponse::new())
     }
 
     async fn ensure_init(&self, _: &TtrpcContext, request: EnsureInitRequest) -> ttrpc::Result<EnsureInitResponse> {
         let user = User { uid: request.uid, gid: request.gid, groups: request.groups };
-        self.work(|core| async move { core.sandbox.ensure_init(&core, user).await }).await?;
-        let namespaces = MessageField::some(self.core.sandbox.namespaces());
+        self.work(|shim| async move { shim.sandbox.ensure_init(user).await }).await?;
+        let namespaces = MessageField::some(self.shim.sandbox.namespaces());
         Ok(EnsureInitResponse { namespaces, ..EnsureInitResponse::default() })
     }
 }

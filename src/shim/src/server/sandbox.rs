@@ -17,17 +17,17 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::clock::timestamp;
 use crate::error::Error;
-use crate::sandbox::{Stop, create, stop};
+use crate::sandbox::Stop;
 
 impl Service {
     /// A shim serves one pod.
     fn check_sandbox(&self, id: &str) -> Result<(), Error> {
-        if id == self.core.id { Ok(()) } else { Err(Error::NotFound { kind: "sandbox", id: id.to_owned() }) }
+        if id == self.shim.sandbox.id { Ok(()) } else { Err(Error::NotFound { kind: "sandbox", id: id.to_owned() }) }
     }
 
     fn created(&self, id: &str) -> Result<i64, Error> {
         self.check_sandbox(id)?;
-        match self.core.sandbox.created_at() {
+        match self.shim.sandbox.created_at() {
             0 => Err(Error::State { kind: "sandbox", id: id.to_owned(), is: "not created", wanted: "created" }),
             at => Ok(at),
         }
@@ -52,7 +52,7 @@ impl Sandbox for Service {
     ) -> ttrpc::Result<CreateSandboxResponse> {
         self.check_sandbox(&request.sandbox_id)?;
         let options = options(&request)?;
-        self.work(|core| async move { create::create(&core, request.netns_path, options).await }).await?;
+        self.work(|shim| async move { shim.sandbox.create(request.netns_path, options).await }).await?;
         Ok(CreateSandboxResponse::new())
     }
 
@@ -62,7 +62,7 @@ impl Sandbox for Service {
         request: StartSandboxRequest,
     ) -> ttrpc::Result<StartSandboxResponse> {
         let created_at = timestamp(self.created(&request.sandbox_id)?);
-        let pid = self.core.sandbox.init_pid();
+        let pid = self.shim.sandbox.init_pid();
         Ok(StartSandboxResponse { pid, created_at, ..StartSandboxResponse::default() })
     }
 
@@ -80,13 +80,13 @@ impl Sandbox for Service {
 
     async fn stop_sandbox(&self, _: &TtrpcContext, request: StopSandboxRequest) -> ttrpc::Result<StopSandboxResponse> {
         self.check_sandbox(&request.sandbox_id)?;
-        self.work(|core| async move { stop::stop(&core).await }).await?;
+        self.work(|shim| async move { shim.stop().await }).await?;
         Ok(StopSandboxResponse::new())
     }
 
     async fn wait_sandbox(&self, _: &TtrpcContext, request: WaitSandboxRequest) -> ttrpc::Result<WaitSandboxResponse> {
         self.check_sandbox(&request.sandbox_id)?;
-        let exited_at = timestamp(self.core.sandbox.wait_stopped().await);
+        let exited_at = timestamp(self.shim.sandbox.wait_stopped().await);
         Ok(WaitSandboxResponse { exited_at, ..WaitSandboxResponse::default() })
     }
 
@@ -96,7 +96,7 @@ impl Sandbox for Service {
         request: SandboxStatusRequest,
     ) -> ttrpc::Result<SandboxStatusResponse> {
         self.check_sandbox(&request.sandbox_id)?;
-        let sandbox = &self.core.sandbox;
+        let sandbox = &self.shim.sandbox;
         let (state, exited_at) = match sandbox.stop_state() {
             Stop::Stopped { at } => ("SANDBOX_NOTREADY", at),
             Stop::Stopping => ("SANDBOX_NOTREADY", 0),
@@ -124,7 +124,7 @@ impl Sandbox for Service {
         request: ShutdownSandboxRequest,
     ) -> ttrpc::Result<ShutdownSandboxResponse> {
         self.check_sandbox(&request.sandbox_id)?;
-        self.work(|core| async move { stop::stop(&core).await.map(|()| core.end()) }).await?;
+        self.work(|shim| async move { shim.stop().await.map(|()| shim.end()) }).await?;
         Ok(ShutdownSandboxResponse::new())
     }
 

@@ -15,11 +15,13 @@ use protobuf::well_known_types::any::Any;
 use ttrpc::r#async::TtrpcContext;
 
 use super::Service;
+use crate::bundle::check_id;
 use crate::clock::timestamp;
-use crate::container::create::{self, Request, RootMount};
-use crate::container::{Container, Phase, delete};
+use crate::container::Container;
+use crate::container::create::{Request, RootMount};
+use crate::container::state::Phase;
 use crate::error::Error;
-use crate::runtime::Runtime;
+use crate::runtime::Binary;
 use crate::stdio::Uris;
 
 /// The value of a field of that type.
@@ -54,7 +56,7 @@ fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
             terminal: request.terminal,
             log_rate: options.log_rate,
         },
-        runtime: Runtime {
+        runtime: Binary {
             program: options.runtime.into(),
             root: options.runtime_root.into(),
             systemd_cgroup: options.systemd_cgroup,
@@ -64,20 +66,21 @@ fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
 
 fn status(phase: Phase) -> Status {
     match phase {
-        Phase::Created | Phase::Starting => Status::CREATED,
-        Phase::Running => Status::RUNNING,
-        Phase::Paused => Status::PAUSED,
-        Phase::StartFailed | Phase::Exited => Status::STOPPED,
+        Phase::Created | Phase::Starting { .. } => Status::CREATED,
+        Phase::Running { .. } => Status::RUNNING,
+        Phase::Paused { .. } => Status::PAUSED,
+        Phase::StartFailed { .. } | Phase::Exited { .. } => Status::STOPPED,
     }
 }
 
 fn state_of(container: &Container) -> StateResponse {
-    let exit = container.exit();
+    let phase = container.phase();
+    let exit = phase.exit();
     StateResponse {
-        id: container.id.clone(),
-        bundle: container.bundle.to_string_lossy().into_owned(),
-        pid: container.pid,
-        status: status(container.phase()).into(),
+        id: container.id().to_owned(),
+        bundle: container.init.bundle.to_string_lossy().into_owned(),
+        pid: container.init.pid,
+        status: status(phase).into(),
         stdin: container.uris.stdin.clone(),
         stdout: container.uris.stdout.clone(),
         stderr: container.uris.stderr.clone(),
@@ -91,10 +94,10 @@ fn state_of(container: &Container) -> StateResponse {
 #[async_trait]
 impl Task for Service {
     async fn state(&self, _: &TtrpcContext, request: StateRequest) -> ttrpc::Result<StateResponse> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         let mut state = state_of(&container);
         if !request.exec_id.is_empty() {
-            let exec = container.exec(&request.exec_id)?;
+            let exec = container.execs.get(&request.exec_id)?;
             let ended = exec.ended();
             state.pid = exec.pid();
             state.status = match ended {
@@ -114,52 +117,47 @@ impl Task for Service {
 
     async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> ttrpc::Result<CreateTaskResponse> {
         let request = create_request(request)?;
-        let container = self.work(|core| async move { create::create(&core, request).await }).await?;
-        Ok(CreateTaskResponse { pid: container.pid, ..CreateTaskResponse::default() })
+        let container = self.work(|shim| async move { shim.containers.create(request).await }).await?;
+        Ok(CreateTaskResponse { pid: container.init.pid, ..CreateTaskResponse::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> ttrpc::Result<StartResponse> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         let pid = if request.exec_id.is_empty() {
-            let pid = container.pid;
-            self.work(|core| async move { container.start(&core).await }).await?;
+            let pid = container.init.pid;
+            self.work(|shim| async move { shim.containers.start(&container).await }).await?;
             pid
         } else {
-            let exec = container.exec(&request.exec_id)?;
-            self.work(|core| async move { container.start_exec(&core, &exec).await }).await?
+            let exec = container.execs.get(&request.exec_id)?;
+            self.work(|shim| async move { shim.containers.start_exec(&container, &exec).await }).await?
         };
         Ok(StartResponse { pid, ..StartResponse::default() })
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> ttrpc::Result<DeleteResponse> {
-        let container = match self.core.container(&request.id) {
-            Err(error @ Error::NotFound { .. })
-                if request.exec_id.is_empty() && create::check_id(&request.id).is_ok() =>
-            {
+        let container = match self.shim.containers.get(&request.id) {
+            Err(error @ Error::NotFound { .. }) if request.exec_id.is_empty() && check_id(&request.id).is_ok() => {
                 // Of a create that failed there may be something left, and then it is still here for its master.
-                self.work(|core| async move {
-                    let bundle = core.bundle.join("containers").join(&request.id);
-                    delete::leftovers(&core, &request.id, &bundle).await
-                })
-                .await?;
+                self.work(|shim| async move { shim.containers.delete_leftovers(&request.id).await }).await?;
                 return Err(error.into());
             }
             other => other?,
         };
         if !request.exec_id.is_empty() {
-            let (pid, ended) = container.delete_exec(&request.exec_id)?;
+            let exec = container.execs.delete(&request.exec_id)?;
+            let ended = exec.ended();
             return Ok(DeleteResponse {
-                pid,
+                pid: exec.pid(),
                 exit_status: ended.map_or(0, |ended| ended.code),
                 exited_at: timestamp(ended.map_or(0, |ended| ended.at)),
                 ..DeleteResponse::default()
             });
         }
-        let ended = container.clone();
-        self.work(|core| async move { container.delete(&core).await }).await?;
-        let exit = ended.exit();
+        let deleted = container.clone();
+        self.work(|shim| async move { shim.containers.delete(&container).await }).await?;
+        let exit = deleted.phase().exit();
         Ok(DeleteResponse {
-            pid: ended.pid,
+            pid: deleted.init.pid,
             exit_status: exit.map_or(0, |exit| exit.code),
             exited_at: timestamp(exit.map_or(0, |exit| exit.finished_at)),
             ..DeleteResponse::default()
@@ -167,33 +165,30 @@ impl Task for Service {
     }
 
     async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> ttrpc::Result<PidsResponse> {
-        let container = self.core.container(&request.id)?;
-        let pids = match &container.cgroup {
-            Some(cgroup) => cgroup.pids().map_err(Error::from)?,
-            None => vec![container.pid],
-        };
-        let processes = pids.into_iter().map(|pid| ProcessInfo { pid, ..ProcessInfo::default() }).collect();
+        let container = self.shim.containers.get(&request.id)?;
+        let processes =
+            container.init.pids()?.into_iter().map(|pid| ProcessInfo { pid, ..ProcessInfo::default() }).collect();
         Ok(PidsResponse { processes, ..PidsResponse::default() })
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> ttrpc::Result<Empty> {
-        let container = self.core.container(&request.id)?;
-        self.work(|core| async move { container.pause(&core).await }).await?;
+        let container = self.shim.containers.get(&request.id)?;
+        self.work(|_| async move { container.pause().await }).await?;
         Ok(Empty::new())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> ttrpc::Result<Empty> {
-        let container = self.core.container(&request.id)?;
-        self.work(|core| async move { container.resume(&core).await }).await?;
+        let container = self.shim.containers.get(&request.id)?;
+        self.work(|_| async move { container.resume().await }).await?;
         Ok(Empty::new())
     }
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> ttrpc::Result<Empty> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         if request.exec_id.is_empty() {
             container.kill(request.signal, request.all)?;
         } else {
-            container.kill_exec(&*container.exec(&request.exec_id)?, request.signal, request.all)?;
+            container.execs.get(&request.exec_id)?.kill(&container.init, request.signal, request.all)?;
         }
         Ok(Empty::new())
     }
@@ -207,48 +202,49 @@ impl Task for Service {
             terminal: request.terminal,
             log_rate: 0,
         };
-        self.core.container(&request.id)?.prepare_exec(&request.exec_id, process, uris)?;
+        self.shim.containers.get(&request.id)?.execs.prepare(&request.exec_id, process, uris)?;
         Ok(Empty::new())
     }
 
     async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> ttrpc::Result<Empty> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         container.resize(&request.exec_id, request.width, request.height)?;
         Ok(Empty::new())
     }
 
     async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> ttrpc::Result<Empty> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         if request.exec_id.is_empty() {
             container.close_stdin();
         } else {
-            container.exec(&request.exec_id)?.close_stdin();
+            container.execs.get(&request.exec_id)?.close_stdin();
         }
         Ok(Empty::new())
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> ttrpc::Result<Empty> {
         let resources = of_type(request.resources.as_ref(), "resources", RESOURCES_URL)?;
-        let container = self.core.container(&request.id)?;
-        self.work(|core| async move { container.update(&core, &resources).await }).await?;
+        let container = self.shim.containers.get(&request.id)?;
+        self.work(|_| async move { container.update(&resources).await }).await?;
         Ok(Empty::new())
     }
 
     async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> ttrpc::Result<WaitResponse> {
-        let container = self.core.container(&request.id)?;
+        let container = self.shim.containers.get(&request.id)?;
         let (code, at) = if request.exec_id.is_empty() {
-            container.wait().await.map_or((255, 0), |exit| (exit.code, exit.finished_at))
+            let exit = container.wait().await;
+            (exit.code, exit.finished_at)
         } else {
-            container.exec(&request.exec_id)?.wait().await.map_or((255, 0), |ended| (ended.code, ended.at))
+            container.execs.get(&request.exec_id)?.wait().await.map_or((255, 0), |ended| (ended.code, ended.at))
         };
         Ok(WaitResponse { exit_status: code, exited_at: timestamp(at), ..WaitResponse::default() })
     }
 
     async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
         // The pod itself, or one of its containers.
-        let task_pid = match self.core.container(&request.id) {
-            Ok(container) => container.pid,
-            Err(_) => self.core.sandbox.init_pid(),
+        let task_pid = match self.shim.containers.get(&request.id) {
+            Ok(container) => container.init.pid,
+            Err(_) => self.shim.sandbox.init_pid(),
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..ConnectResponse::default() })
@@ -256,8 +252,8 @@ impl Task for Service {
 
     async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> ttrpc::Result<Empty> {
         // containerd asks after every container; the pod's own end comes by ShutdownSandbox.
-        if request.now && request.id == self.core.id {
-            self.core.end();
+        if request.now && request.id == self.shim.sandbox.id {
+            self.shim.end();
         }
         Ok(Empty::new())
     }

@@ -2,23 +2,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-use super::CriLog;
 use super::lines::{LONGEST, Lines};
+use super::output::Output;
 
-/// How many buffers are read from one stream before others have their turn.
-const TURNS: usize = 4;
-
-/// A log that its writer and those who reopen it share.
-pub(crate) type SharedLog = Arc<Mutex<CriLog>>;
+/// How many buffers are read from one stream before the other one is looked at.
+const READ_BUDGET: usize = 4;
 
 /// Where a terminal's output goes.
 pub(crate) enum Sink {
-    Log(SharedLog),
+    Output(Output),
     Fifo(AsyncFd<OwnedFd>),
     Null,
 }
@@ -30,20 +27,20 @@ pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(fd)
 }
 
-/// Writes stdout and stderr to the log, in the order in which they are read, until both have ended.
-pub(crate) async fn to_log(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<AsyncFd<OwnedFd>>, log: SharedLog) {
+/// Reads stdout and stderr into the output, in the order in which they come, until both have ended.
+pub(crate) async fn to_output(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<AsyncFd<OwnedFd>>, output: Output) {
     let mut streams = [(stdout, Lines::new("stdout")), (stderr, Lines::new("stderr"))];
     let buffer = Buffer::default();
     loop {
         let [(stdout, out_lines), (stderr, err_lines)] = &mut streams;
         tokio::select! {
-            more = read(stdout.as_ref(), out_lines, &log, &buffer), if stdout.is_some() => {
+            more = read(stdout.as_ref(), out_lines, &output, &buffer), if stdout.is_some() => {
                 if !more { *stdout = None; }
             }
-            more = read(stderr.as_ref(), err_lines, &log, &buffer), if stderr.is_some() => {
+            more = read(stderr.as_ref(), err_lines, &output, &buffer), if stderr.is_some() => {
                 if !more { *stderr = None; }
             }
-            else => return,
+            else => break,
         }
     }
 }
@@ -52,13 +49,12 @@ pub(crate) async fn to_log(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<Asyn
 type Buffer = Mutex<Vec<u8>>;
 
 /// Reads what is there; false at the end.
-async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, log: &SharedLog, buffer: &Buffer) -> bool {
+async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, output: &Output, buffer: &Buffer) -> bool {
     let Some(fd) = fd else { return false };
     let Ok(mut ready) = fd.readable().await else { return false };
     let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
     buffer.resize(LONGEST, 0);
-    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..TURNS {
+    for _ in 0..READ_BUDGET {
         match rustix::io::read(fd, buffer.as_mut_slice()) {
             Err(Errno::AGAIN) => {
                 ready.clear_ready();
@@ -68,10 +64,10 @@ async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, log: &SharedLog,
             Err(Errno::INTR) => {}
             // EIO: the last holder of a terminal has closed it.
             Ok(0) | Err(_) => {
-                log.finish(lines);
+                output.finish(lines);
                 return false;
             }
-            Ok(count) => log.write(lines, &buffer[..count]),
+            Ok(count) => output.write(lines, &buffer[..count]),
         }
     }
     true
@@ -80,7 +76,7 @@ async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, log: &SharedLog,
 /// Copies a terminal's output until it ends.
 pub(crate) async fn from_terminal(terminal: AsyncFd<OwnedFd>, sink: Sink) {
     match sink {
-        Sink::Log(log) => to_log(Some(terminal), None, log).await,
+        Sink::Output(output) => to_output(Some(terminal), None, output).await,
         Sink::Fifo(fifo) => copy(&terminal, &fifo).await,
         Sink::Null => {
             let mut buffer = [0; 1024];

@@ -3,14 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 
 use peapod_shim_protocol::LOG_SCHEME;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::JoinHandle;
 
-use super::copy::{self, SharedLog, Sink};
-use super::{CriLog, Null, fifo};
+use super::copy::{self, Sink};
+use super::{CriLog, Null, Output, fifo};
 use crate::error::Error;
 
 /// As the master gave them.
@@ -24,9 +23,9 @@ pub(crate) struct Uris {
     pub(crate) log_rate: u64,
 }
 
-/// Where output goes.
+/// Where a stream goes.
 #[derive(Debug, PartialEq, Eq)]
-enum Output {
+enum Destination {
     Null,
     Log(PathBuf),
     Fifo(PathBuf),
@@ -43,7 +42,7 @@ pub(crate) struct Streams {
 /// What the shim holds of a process's streams.
 #[derive(Default)]
 pub(crate) struct Ours {
-    pub(crate) log: Option<SharedLog>,
+    pub(crate) output: Option<Output>,
     /// Keeps the input from ending; dropped by CloseIO.
     pub(crate) stdin: Option<OwnedFd>,
     pipes: [Option<OwnedFd>; 2],
@@ -53,20 +52,20 @@ pub(crate) struct Ours {
 impl Uris {
     /// Opens everything. An error leaves nothing but an empty log file.
     pub(crate) fn open(&self, null: &Null) -> Result<Streams, Error> {
-        let stdout = output("stdout", &self.stdout)?;
-        let stderr = output("stderr", &self.stderr)?;
+        let stdout = destination("stdout", &self.stdout)?;
+        let stderr = destination("stderr", &self.stderr)?;
         let mut ours = Ours::default();
-        if let Output::Log(path) =
-            [&stdout, &stderr].into_iter().find(|out| matches!(out, Output::Log(_))).unwrap_or(&stdout)
+        if let Destination::Log(path) =
+            [&stdout, &stderr].into_iter().find(|out| matches!(out, Destination::Log(_))).unwrap_or(&stdout)
         {
-            if let Output::Log(other) = &stderr
+            if let Destination::Log(other) = &stderr
                 && other != path
             {
                 let why = format!("must be the log of stdout, {:?}, or none", path.display());
                 return Err(Error::Invalid { field: "stderr", why });
             }
             let log = CriLog::open(path, self.log_rate).map_err(Error::io("open log", path))?;
-            ours.log = Some(Arc::new(Mutex::new(log)));
+            ours.output = Some(Output::new(log));
         }
         if self.terminal {
             return self.open_terminal(&stdout, ours, null);
@@ -83,8 +82,8 @@ impl Uris {
         Ok(Streams { process, ours })
     }
 
-    fn open_terminal(&self, stdout: &Output, mut ours: Ours, null: &Null) -> Result<Streams, Error> {
-        if let Output::Fifo(path) = stdout {
+    fn open_terminal(&self, stdout: &Destination, mut ours: Ours, null: &Null) -> Result<Streams, Error> {
+        if let Destination::Fifo(path) = stdout {
             ours.terminal_out = Some(fifo::for_writing(path)?);
         }
         if !self.stdin.is_empty() {
@@ -98,22 +97,22 @@ impl Uris {
 impl Ours {
     /// Starts reading the process's output; the task ends with the output.
     pub(crate) fn pump(&mut self) -> Result<Option<JoinHandle<()>>, Error> {
-        let Some(log) = self.log.clone() else { return Ok(None) };
+        let Some(output) = self.output.clone() else { return Ok(None) };
         let path = Path::new("a pipe");
         let mut watch = |index: usize| self.pipes[index].take().map(copy::watched).transpose();
         let stdout = watch(0).map_err(Error::io("watch", path))?;
         let stderr = watch(1).map_err(Error::io("watch", path))?;
-        Ok(Some(tokio::spawn(copy::to_log(stdout, stderr, log))))
+        Ok(Some(tokio::spawn(copy::to_output(stdout, stderr, output))))
     }
 
-    /// Connects a terminal: its output to the log or FIFO, its input to the FIFO. The task ends with the output.
+    /// Connects a terminal: its output to the log and its readers, or to a FIFO, its input to the FIFO. The task ends with the output.
     pub(crate) fn pump_terminal(&mut self, terminal: &OwnedFd) -> Result<Pumps, Error> {
         let path = Path::new("a terminal");
         let fail = Error::io("watch", path);
         let mut ends = || {
             let output = copy::watched(terminal.try_clone()?)?;
-            let sink = match (self.log.clone(), self.terminal_out.take()) {
-                (Some(log), _) => Sink::Log(log),
+            let sink = match (self.output.clone(), self.terminal_out.take()) {
+                (Some(output), _) => Sink::Output(output),
                 (None, Some(fifo)) => Sink::Fifo(copy::watched(fifo)?),
                 (None, None) => Sink::Null,
             };
@@ -137,9 +136,9 @@ pub(crate) struct Pumps {
     pub(crate) input: Option<JoinHandle<()>>,
 }
 
-fn output(field: &'static str, uri: &str) -> Result<Output, Error> {
+fn destination(field: &'static str, uri: &str) -> Result<Destination, Error> {
     if uri.is_empty() {
-        return Ok(Output::Null);
+        return Ok(Destination::Null);
     }
     let (log, path) = match uri.strip_prefix(LOG_SCHEME) {
         Some(path) => (true, path),
@@ -149,7 +148,7 @@ fn output(field: &'static str, uri: &str) -> Result<Output, Error> {
         let why = format!("{uri:?} is neither {LOG_SCHEME}<absolute path> nor the absolute path of a FIFO");
         return Err(Error::Invalid { field, why });
     }
-    Ok(if log { Output::Log(path.into()) } else { Output::Fifo(path.into()) })
+    Ok(if log { Destination::Log(path.into()) } else { Destination::Fifo(path.into()) })
 }
 
 fn nothing(null: &Null) -> Result<Stdio, Error> {
@@ -157,11 +156,11 @@ fn nothing(null: &Null) -> Result<Stdio, Error> {
 }
 
 /// The process's end of an output.
-fn end(output: &Output, ours: &mut Option<OwnedFd>, null: &Null) -> Result<Stdio, Error> {
+fn end(output: &Destination, ours: &mut Option<OwnedFd>, null: &Null) -> Result<Stdio, Error> {
     Ok(match output {
-        Output::Null => nothing(null)?,
-        Output::Fifo(path) => fifo::for_writing(path)?.into(),
-        Output::Log(path) => {
+        Destination::Null => nothing(null)?,
+        Destination::Fifo(path) => fifo::for_writing(path)?.into(),
+        Destination::Log(path) => {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
             *ours = Some(read);
             write.into()
@@ -175,10 +174,10 @@ mod tests {
 
     #[test]
     fn knows_uris() {
-        let check = |uri: &str| output("stdout", uri).map_err(|error| error.to_string());
-        assert_eq!(check(""), Ok(Output::Null));
-        assert_eq!(check("/run/f"), Ok(Output::Fifo("/run/f".into())));
-        assert_eq!(check("peapod-log:///l/0.log"), Ok(Output::Log("/l/0.log".into())));
+        let check = |uri: &str| destination("stdout", uri).map_err(|error| error.to_string());
+        assert_eq!(check(""), Ok(Destination::Null));
+        assert_eq!(check("/run/f"), Ok(Destination::Fifo("/run/f".into())));
+        assert_eq!(check("peapod-log:///l/0.log"), Ok(Destination::Log("/l/0.log".into())));
         for bad in ["file:///x", "binary:///x?y", "relative", "peapod-log://x", "/a/../b"] {
             assert!(check(bad).unwrap_err().contains(bad), "{bad}");
         }

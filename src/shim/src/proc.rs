@@ -1,22 +1,20 @@
 //! Processes by number.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::error::Error;
-
-/// Where the runtime writes a container's process number.
-pub(crate) fn pid_file(bundle: &Path) -> PathBuf {
-    bundle.join("pid")
+/// A handle that keeps meaning this process.
+pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// A handle that keeps meaning this process.
-pub(crate) fn open(pid: u32) -> Result<OwnedFd, Error> {
-    let path = PathBuf::from(format!("/proc/{pid}"));
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH);
-    pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())).map_err(Error::errno("open", &path))
+/// Its folder; for naming it in errors.
+pub(crate) fn path(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
 }
 
 /// The parent of a process; `None` when it is gone.

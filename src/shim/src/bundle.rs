@@ -2,17 +2,14 @@
 //! kill and to delete.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::Cgroup;
 use peapod_shim_protocol::exit::Exit;
 
-use crate::bounds::RECORD_FILE;
 use crate::error::Error;
-use crate::runtime::Runtime;
+use crate::files::{self, read, text};
+use crate::runtime::{Binary, PID_FILE};
 
 const CGROUP: &str = "cgroup";
 const RUNTIME: &str = "runtime";
@@ -27,13 +24,9 @@ pub(crate) fn cgroup(bundle: &Path, group: Option<&Cgroup>) -> Result<(), Error>
     write(&bundle.join(CGROUP), group.map_or("", Cgroup::path).as_bytes())
 }
 
-/// Writes which runtime made it: three lines.
-pub(crate) fn runtime(bundle: &Path, runtime: &Runtime) -> Result<(), Error> {
-    let mut text = runtime.program.as_os_str().as_bytes().to_vec();
-    text.push(b'\n');
-    text.extend_from_slice(runtime.root.as_os_str().as_bytes());
-    text.extend_from_slice(if runtime.systemd_cgroup { b"\nsystemd\n" } else { b"\ncgroupfs\n" });
-    write(&bundle.join(RUNTIME), &text)
+/// Writes which runtime made it.
+pub(crate) fn runtime(bundle: &Path, binary: &Binary) -> Result<(), Error> {
+    write(&bundle.join(RUNTIME), &binary.to_bytes())
 }
 
 /// The path of its group; `None` when there is nothing to kill as a whole.
@@ -50,46 +43,35 @@ pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
     if path.contains('\\') { None } else { peapod_cgroup::of_runtime_path(path) }
 }
 
-pub(crate) fn read_runtime(bundle: &Path) -> Option<Runtime> {
-    let text = read(&bundle.join(RUNTIME))?;
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
-    let mut path = || lines.next().map(|line| PathBuf::from(std::ffi::OsString::from_vec(line)));
-    let (program, root) = (path()?, path()?);
-    Some(Runtime { program, root, systemd_cgroup: path()?.as_os_str() == "systemd" })
+/// The runtime that made it; `None` when there is nothing that it could have to be asked about.
+pub(crate) fn read_runtime(bundle: &Path) -> Option<Binary> {
+    Binary::parse(&read(&bundle.join(RUNTIME))?)
+}
+
+/// Where a container's root file system is mounted.
+pub(crate) fn rootfs(bundle: &Path) -> PathBuf {
+    bundle.join("rootfs")
+}
+
+/// Whether an id is a name for files and for the runtime.
+pub(crate) fn check_id(id: &str) -> Result<(), Error> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    let dots = id.chars().all(|c| c == '.');
+    if id.is_empty() || id.len() > 128 || dots || !id.chars().all(fine) {
+        return Err(Error::Invalid { field: "id", why: format!("{id:?} must be letters, digits, - _ . + alone") });
+    }
+    Ok(())
 }
 
 /// Nothing is left to kill or to delete. The exit stays.
 pub(crate) fn forget(bundle: &Path) {
-    for name in [CGROUP, RUNTIME, "pid"] {
+    for name in [CGROUP, RUNTIME, PID_FILE] {
         let _ = fs::remove_file(bundle.join(name));
     }
 }
 
-/// A regular file of a size that such a file may have. Never waits: a FIFO in its place is none.
-pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(RECORD_FILE + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= RECORD_FILE).then_some(bytes)
-}
-
-/// The same as text.
-pub(crate) fn text(path: &Path) -> Option<String> {
-    String::from_utf8(read(path)?).ok()
-}
-
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let part = path.with_extension("part");
-    let mut file = fs::File::create(&part).map_err(Error::io("write", &part))?;
-    file.write_all(bytes).map_err(Error::io("write", &part))?;
-    match fs::rename(&part, path) {
-        // The master has removed the bundle: nobody wants to know.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(Error::io("write", path)),
-    }
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    files::write(path, bytes).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]
@@ -99,10 +81,9 @@ mod tests {
     #[test]
     fn reads_what_it_wrote() {
         let dir = tempfile::tempdir().unwrap();
-        let written = Runtime { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup: true };
+        let written = Binary { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup: true };
         runtime(dir.path(), &written).unwrap();
-        let read = read_runtime(dir.path()).unwrap();
-        assert_eq!((read.program, read.root, read.systemd_cgroup), (written.program, written.root, true));
+        assert_eq!(read_runtime(dir.path()), Some(written));
         cgroup(dir.path(), None).unwrap();
         assert_eq!(read_cgroup(dir.path()), None);
         for (asked, path) in [
@@ -118,5 +99,15 @@ mod tests {
         forget(dir.path());
         assert!(read_runtime(dir.path()).is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn ids_are_names() {
+        for id in ["a", "0123abcdef", "a-b_c.d+e"] {
+            assert!(check_id(id).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(129)] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
     }
 }

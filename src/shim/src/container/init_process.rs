@@ -1,0 +1,98 @@
+//! A container's init process, and what the runtime and the kernel know the container by: signals go here.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use peapod_cgroup::Cgroup;
+use peapod_sys::send_signal;
+use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::proc;
+use crate::runtime::{Runtime, Target};
+
+/// KILL.
+pub(crate) const SIGKILL: i32 = libc::SIGKILL;
+/// How often processes of an exec are looked for: they may fork meanwhile.
+const ROUNDS: usize = 16;
+
+/// The init process of a container that the OCI runtime has created. It may have ended.
+#[derive(Debug)]
+pub(crate) struct InitProcess {
+    /// The container's.
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) runtime: Runtime,
+    pub(crate) pid: u32,
+    pub(crate) pidfd: OwnedFd,
+    /// None: the runtime left it in the root, where nothing is killed as a whole.
+    pub(crate) cgroup: Option<Cgroup>,
+}
+
+impl InitProcess {
+    /// For calls of the runtime, which `interrupt` ends.
+    pub(crate) fn target<'a>(&'a self, interrupt: &'a Notify) -> Target<'a> {
+        Target { id: &self.id, bundle: &self.bundle, interrupt }
+    }
+
+    /// A signal to the init process. One that has just ended is fine: its supervisor tells.
+    pub(crate) fn signal(&self, signal: i32) -> Result<(), Error> {
+        match send_signal(&self.pidfd, signal) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            other => other.map_err(Error::io("signal", &proc::path(self.pid))),
+        }
+    }
+
+    /// A signal to all processes of the container, as far as it has a cgroup of its own.
+    pub(crate) fn signal_all(&self, signal: i32) -> Result<(), Error> {
+        match &self.cgroup {
+            Some(cgroup) if signal == SIGKILL => Ok(cgroup.kill()?),
+            Some(cgroup) => {
+                cgroup.pids()?.into_iter().for_each(|pid| signal_process(pid, signal));
+                Ok(())
+            }
+            None => self.signal(signal),
+        }
+    }
+
+    /// A signal to every process of the container that belongs to a session. New ones may be born meanwhile: repeats until none is left
+    /// when it is KILL.
+    pub(crate) fn signal_session(&self, session: u32, signal: i32) -> Result<(), Error> {
+        let Some(cgroup) = &self.cgroup else {
+            signal_process(session, signal);
+            return Ok(());
+        };
+        for _ in 0..ROUNDS {
+            let pids = cgroup.pids()?;
+            let ours: Vec<u32> = pids.into_iter().filter(|pid| proc::session(*pid) == Some(session)).collect();
+            ours.iter().for_each(|pid| signal_process(*pid, signal));
+            if ours.is_empty() || signal != SIGKILL {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All processes of the container.
+    pub(crate) fn pids(&self) -> Result<Vec<u32>, Error> {
+        match &self.cgroup {
+            Some(cgroup) => Ok(cgroup.pids()?),
+            None => Ok(vec![self.pid]),
+        }
+    }
+}
+
+/// The number of a signal in a request.
+pub(crate) fn signal_number(signal: u32) -> Result<i32, Error> {
+    match i32::try_from(signal) {
+        Ok(signal @ 1..=64) => Ok(signal),
+        _ => Err(Error::Invalid { field: "signal", why: format!("{signal} is none: 1 to 64 are") }),
+    }
+}
+
+/// One that is gone meanwhile is fine.
+fn signal_process(pid: u32, signal: i32) {
+    if let Ok(pidfd) = proc::open(pid) {
+        let _ = send_signal(&pidfd, signal);
+    }
+}

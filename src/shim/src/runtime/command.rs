@@ -1,0 +1,143 @@
+//! The command line of OCI runtimes: the one place that knows it. Signals are no part of it: they go by pidfd and by cgroup.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Binary;
+use crate::bounds::{RUNTIME_CALL, RUNTIME_DELETE};
+
+/// What a container's runtime is called for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action<'a> {
+    Create {
+        bundle: &'a Path,
+        pid_file: &'a Path,
+        console: Option<&'a Path>,
+        /// The container gets a keyring of its own, else the shim's.
+        new_keyring: bool,
+    },
+    Start,
+    Exec {
+        process: &'a Path,
+        pid_file: &'a Path,
+        console: Option<&'a Path>,
+    },
+    Delete {
+        force: bool,
+    },
+    /// The resources come as its standard input.
+    Update,
+    Pause,
+    Resume,
+}
+
+impl Action<'_> {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Start => "start",
+            Self::Exec { .. } => "exec",
+            Self::Delete { .. } => "delete",
+            Self::Update => "update",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// It may take no longer.
+    pub(super) fn limit(&self) -> Duration {
+        match self {
+            Self::Delete { .. } => RUNTIME_DELETE,
+            _ => RUNTIME_CALL,
+        }
+    }
+
+    /// All arguments: those of the runtime, whose messages go to `log`, and those of the action.
+    pub(super) fn arguments<'a>(&'a self, binary: &'a Binary, log: &'a Path, id: &'a str) -> Vec<&'a OsStr> {
+        let mut arguments: Vec<&OsStr> = Vec::with_capacity(16);
+        if !binary.root.as_os_str().is_empty() {
+            arguments.extend(["--root".as_ref(), binary.root.as_os_str()]);
+        }
+        if binary.systemd_cgroup {
+            arguments.push("--systemd-cgroup".as_ref());
+        }
+        arguments.extend(["--log".as_ref(), log.as_os_str(), "--log-format".as_ref(), "json".as_ref()]);
+        arguments.push(self.name().as_ref());
+        self.options(&mut arguments);
+        arguments.push(id.as_ref());
+        arguments
+    }
+
+    fn options<'a>(&'a self, arguments: &mut Vec<&'a OsStr>) {
+        match self {
+            Self::Create { bundle, .. } => arguments.extend(["--bundle".as_ref(), bundle.as_os_str()]),
+            Self::Exec { process, .. } => {
+                arguments.extend(["--detach".as_ref(), "--process".as_ref(), process.as_os_str()]);
+            }
+            Self::Delete { force: true } => arguments.push("--force".as_ref()),
+            Self::Update => arguments.extend::<[&OsStr; 2]>(["--resources".as_ref(), "-".as_ref()]),
+            Self::Delete { force: false } | Self::Start | Self::Pause | Self::Resume => {}
+        }
+        if let Self::Create { pid_file, console, .. } | Self::Exec { pid_file, console, .. } = self {
+            arguments.extend(["--pid-file".as_ref(), pid_file.as_os_str()]);
+            if let Some(console) = console {
+                arguments.extend(["--console-socket".as_ref(), console.as_os_str()]);
+            }
+        }
+        if let Self::Create { new_keyring: false, .. } = self {
+            arguments.push("--no-new-keyring".as_ref());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(action: Action<'_>, binary: &Binary) -> String {
+        let arguments = action.arguments(binary, Path::new("/b/call.log"), "c1");
+        arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn command_lines() {
+        let bare = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
+        let (bundle, pid_file, process) = (Path::new("/b"), Path::new("/b/pid"), Path::new("/b/p.json"));
+        for (action, wanted) in [
+            (
+                Action::Create { bundle, pid_file, console: None, new_keyring: true },
+                "create --bundle /b --pid-file /b/pid c1",
+            ),
+            (
+                Action::Create { bundle, pid_file, console: Some(Path::new("/b/s")), new_keyring: true },
+                "create --bundle /b --pid-file /b/pid --console-socket /b/s c1",
+            ),
+            (
+                Action::Create { bundle, pid_file, console: None, new_keyring: false },
+                "create --bundle /b --pid-file /b/pid --no-new-keyring c1",
+            ),
+            (Action::Start, "start c1"),
+            (
+                Action::Exec { process, pid_file, console: None },
+                "exec --detach --process /b/p.json --pid-file /b/pid c1",
+            ),
+            (
+                Action::Exec { process, pid_file, console: Some(Path::new("/b/s")) },
+                "exec --detach --process /b/p.json --pid-file /b/pid --console-socket /b/s c1",
+            ),
+            (Action::Delete { force: false }, "delete c1"),
+            (Action::Delete { force: true }, "delete --force c1"),
+            (Action::Update, "update --resources - c1"),
+            (Action::Pause, "pause c1"),
+            (Action::Resume, "resume c1"),
+        ] {
+            let common = "--log /b/call.log --log-format json";
+            assert_eq!(line(action, &bare), format!("--root /r {common} {wanted}"));
+            let systemd = Binary { systemd_cgroup: true, ..bare.clone() };
+            assert_eq!(line(action, &systemd), format!("--root /r --systemd-cgroup {common} {wanted}"));
+            let rootless = Binary { root: "".into(), ..bare.clone() };
+            assert_eq!(line(action, &rootless), format!("{common} {wanted}"));
+        }
+    }
+}
