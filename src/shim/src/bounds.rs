@@ -15,6 +15,12 @@ pub(crate) const INTERRUPTED_CALL: Duration = Duration::from_secs(1);
 /// A log may grow by what is allowed in so many seconds at once: a program that prints a lot and is done loses nothing.
 pub(crate) const LOG_BURST_SECONDS: u64 = 4;
 
+/// Bytes of output that wait for one who reads along with a container's log. More than any pipe holds, so that a short pause loses nothing.
+pub(crate) const SUBSCRIBER_BYTES: usize = 256 << 10;
+
+/// How many read along with one container.
+pub(crate) const SUBSCRIBERS: usize = 16;
+
 /// Bytes that are read of a file in a container's bundle, of which `config.json` is the largest: as the daemon bounds it.
 pub(crate) const RECORD_FILE: u64 = 64 << 20;
 

@@ -64,6 +64,9 @@ pub(crate) async fn run(events: Arc<Events>, container: Arc<Container>, mut supe
         input.abort();
     }
     container.state.send_modify(|state| state.exited(exit));
+    if let Some(output) = &container.output {
+        output.exited(exit);
+    }
     if is_news {
         events.push(container.id(), Kind::Exited(exited(&exit)));
     }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
 use super::lines::{LONGEST, Lines};
-use super::output::Output;
+use super::output::{Output, Stream};
 
 /// How many buffers are read from one stream before the other one is looked at.
 const READ_BUDGET: usize = 4;
@@ -34,22 +34,29 @@ pub(crate) async fn to_output(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<A
     loop {
         let [(stdout, out_lines), (stderr, err_lines)] = &mut streams;
         tokio::select! {
-            more = read(stdout.as_ref(), out_lines, &output, &buffer), if stdout.is_some() => {
+            more = read(stdout.as_ref(), Stream::Stdout, out_lines, &output, &buffer), if stdout.is_some() => {
                 if !more { *stdout = None; }
             }
-            more = read(stderr.as_ref(), err_lines, &output, &buffer), if stderr.is_some() => {
+            more = read(stderr.as_ref(), Stream::Stderr, err_lines, &output, &buffer), if stderr.is_some() => {
                 if !more { *stderr = None; }
             }
             else => break,
         }
     }
+    output.end();
 }
 
 /// The read buffer; there only while there is something to read.
 type Buffer = Mutex<Vec<u8>>;
 
 /// Reads what is there; false at the end.
-async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, output: &Output, buffer: &Buffer) -> bool {
+async fn read(
+    fd: Option<&AsyncFd<OwnedFd>>,
+    stream: Stream,
+    lines: &mut Lines,
+    output: &Output,
+    buffer: &Buffer,
+) -> bool {
     let Some(fd) = fd else { return false };
     let Ok(mut ready) = fd.readable().await else { return false };
     let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +74,7 @@ async fn read(fd: Option<&AsyncFd<OwnedFd>>, lines: &mut Lines, output: &Output,
                 output.finish(lines);
                 return false;
             }
-            Ok(count) => output.write(lines, &buffer[..count]),
+            Ok(count) => output.write(stream, lines, &buffer[..count]),
         }
     }
     true

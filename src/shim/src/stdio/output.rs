@@ -1,38 +1,225 @@
-//! A container's output: its log, which its reader and those who reopen it share.
+//! A container's output: first its log, then whoever listens. The log is never held up by a listener: each has a queue of its own, and one
+//! that does not keep up loses it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peapod_shim_protocol::exit::Exit;
+use tokio::sync::Notify;
 
 use super::CriLog;
 use super::lines::Lines;
+use crate::bounds::{SUBSCRIBER_BYTES, SUBSCRIBERS};
 use crate::error::Error;
+
+/// What an entry of a queue takes beside its bytes, at most.
+const OVERHEAD: usize = 64;
+
+/// One of a process's streams; a terminal is one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
 
 /// A container's output. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Output(Arc<Mutex<CriLog>>);
+pub(crate) struct Output(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    log: CriLog,
+    /// No more will come.
+    ended: bool,
+    exit: Option<Exit>,
+    subscribers: Vec<Arc<Queue>>,
+}
+
+/// What a subscriber hears, in this order: bytes, the end of all output, the exit. Nothing comes after the exit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Bytes {
+        stream: Stream,
+        /// As the container wrote them; shared by all subscribers.
+        bytes: Arc<[u8]>,
+    },
+    OutputEnded,
+    Exited(Exit),
+}
+
+/// A subscriber did not keep up: what waited for it was dropped, and nothing comes any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reader of a container's output did not keep up: more than {limit} bytes waited for it")]
+pub(crate) struct Lagged {
+    limit: usize,
+}
+
+/// A subscriber's end. When it is dropped nothing is kept for it any more.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    queue: Arc<Queue>,
+    done: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    news: Notify,
+}
+
+/// What waits for a subscriber.
+#[derive(Debug)]
+enum Waiting {
+    Events { events: VecDeque<Event>, bytes: usize },
+    Lagged,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self::Events { events: VecDeque::new(), bytes: 0 }
+    }
+}
 
 impl Output {
     pub(crate) fn new(log: CriLog) -> Self {
-        Self(Arc::new(Mutex::new(log)))
+        Self(Arc::new(Mutex::new(Inner { log, ended: false, exit: None, subscribers: Vec::new() })))
     }
 
     /// Takes bytes that the container wrote.
-    pub(super) fn write(&self, lines: &mut Lines, bytes: &[u8]) {
-        self.lock().write(lines, bytes);
+    pub(super) fn write(&self, stream: Stream, lines: &mut Lines, bytes: &[u8]) {
+        let mut inner = self.lock();
+        inner.log.write(lines, bytes);
+        if !inner.subscribers.is_empty() {
+            inner.tell(&Event::Bytes { stream, bytes: bytes.into() });
+        }
     }
 
     /// A stream has ended, perhaps within a line.
     pub(super) fn finish(&self, lines: &mut Lines) {
-        self.lock().finish(lines);
+        self.lock().log.finish(lines);
+    }
+
+    /// All streams have ended.
+    pub(super) fn end(&self) {
+        let mut inner = self.lock();
+        if !std::mem::replace(&mut inner.ended, true) {
+            inner.tell(&Event::OutputEnded);
+        }
+    }
+
+    /// The container has exited, and its output was read as far as it will be.
+    pub(crate) fn exited(&self, exit: Exit) {
+        self.end();
+        let mut inner = self.lock();
+        inner.exit = Some(exit);
+        inner.tell(&Event::Exited(exit));
+        inner.subscribers = Vec::new();
     }
 
     /// Opens the log's path anew; on an error writing goes on in the old file.
     pub(crate) fn reopen_log(&self) -> Result<(), Error> {
-        let mut log = self.lock();
-        let reopened = log.reopen();
-        reopened.map_err(Error::io("open log", log.path()))
+        let mut inner = self.lock();
+        let reopened = inner.log.reopen();
+        reopened.map_err(Error::io("open log", inner.log.path()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, CriLog> {
+    /// Hears what the container writes from now on, its end and its exit, also those that have been.
+    #[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
+    pub(crate) fn subscribe(&self) -> Result<Subscription, Error> {
+        let mut inner = self.lock();
+        inner.subscribers.retain(Queue::has_reader);
+        if inner.subscribers.len() >= SUBSCRIBERS {
+            return Err(Error::Full { what: "readers of a container's output", limit: SUBSCRIBERS });
+        }
+        let queue = Arc::new(Queue::default());
+        if inner.ended {
+            queue.push(&Event::OutputEnded);
+        }
+        match inner.exit {
+            Some(exit) => drop(queue.push(&Event::Exited(exit))),
+            None => inner.subscribers.push(queue.clone()),
+        }
+        Ok(Subscription { queue, done: false })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Inner {
+    /// Who has left or does not keep up is told nothing more.
+    fn tell(&mut self, event: &Event) {
+        self.subscribers.retain(|queue| queue.has_reader() && queue.push(event));
+    }
+}
+
+impl Queue {
+    /// The reader's is the second handle.
+    fn has_reader(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    /// Never waits. False: the reader did not keep up.
+    fn push(&self, event: &Event) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Waiting::Events { events, bytes } = &mut *state {
+            *bytes += event.size();
+            if *bytes > SUBSCRIBER_BYTES {
+                *state = Waiting::Lagged;
+            } else {
+                events.push_back(event.clone());
+            }
+        }
+        let keeps_up = matches!(*state, Waiting::Events { .. });
+        drop(state);
+        self.news.notify_one();
+        keeps_up
+    }
+}
+
+impl Event {
+    fn size(&self) -> usize {
+        match self {
+            Self::Bytes { bytes, .. } => bytes.len() + OVERHEAD,
+            // They come once, and must not be what is too much.
+            Self::OutputEnded | Self::Exited(_) => 0,
+        }
+    }
+}
+
+#[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
+impl Subscription {
+    /// What comes next; `None` after the exit.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, Lagged> {
+        loop {
+            let news = self.queue.news.notified();
+            if self.done {
+                return Ok(None);
+            }
+            if let Some(event) = self.take()? {
+                self.done = matches!(event, Event::Exited(_));
+                return Ok(Some(event));
+            }
+            news.await;
+        }
+    }
+
+    fn take(&self) -> Result<Option<Event>, Lagged> {
+        match &mut *self.queue.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            Waiting::Lagged => Err(Lagged { limit: SUBSCRIBER_BYTES }),
+            Waiting::Events { events, bytes } => {
+                let event = events.pop_front();
+                *bytes -= event.as_ref().map_or(0, Event::size);
+                if events.is_empty() {
+                    *events = VecDeque::new();
+                }
+                Ok(event)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

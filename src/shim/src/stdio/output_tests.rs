@@ -1,0 +1,136 @@
+//! What readers of a container's output hear, and that its log does not care.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::*;
+use crate::stdio::copy;
+
+const EXIT: Exit = Exit { code: 3, signal: None, oom: false, started_at: 1, finished_at: 2 };
+
+fn output() -> (Output, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = CriLog::open(&dir.path().join("0.log"), 0).unwrap();
+    (Output::new(log), dir)
+}
+
+/// Lines of the log without their times.
+fn log(dir: &tempfile::TempDir) -> Vec<String> {
+    let text = std::fs::read_to_string(dir.path().join("0.log")).unwrap();
+    text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+}
+
+fn bytes(stream: Stream, text: &str) -> Event {
+    Event::Bytes { stream, bytes: text.as_bytes().into() }
+}
+
+fn waiting(subscription: &Subscription) -> usize {
+    match &*subscription.queue.state.lock().unwrap() {
+        Waiting::Events { bytes, .. } => *bytes,
+        Waiting::Lagged => 0,
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reader_hears_what_comes_and_the_end() {
+    let (output, dir) = output();
+    let (mut out, mut err) = (Lines::new("stdout"), Lines::new("stderr"));
+    output.write(Stream::Stdout, &mut out, b"before\n");
+    let mut reader = output.subscribe().unwrap();
+    output.write(Stream::Stdout, &mut out, b"one\ntw");
+    output.write(Stream::Stderr, &mut err, b"bad\n");
+    output.finish(&mut out);
+    output.end();
+    output.exited(EXIT);
+    for wanted in
+        [bytes(Stream::Stdout, "one\ntw"), bytes(Stream::Stderr, "bad\n"), Event::OutputEnded, Event::Exited(EXIT)]
+    {
+        assert_eq!(reader.next().await, Ok(Some(wanted)));
+    }
+    assert_eq!(reader.next().await, Ok(None));
+    assert_eq!(log(&dir), ["stdout F before", "stdout F one", "stderr F bad", "stdout P tw"]);
+    // One that comes too late hears the end at once.
+    let mut late = output.subscribe().unwrap();
+    assert_eq!(late.next().await, Ok(Some(Event::OutputEnded)));
+    assert_eq!(late.next().await, Ok(Some(Event::Exited(EXIT))));
+    assert_eq!(late.next().await, Ok(None));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reader_that_does_not_keep_up_is_dropped_and_told() {
+    let (output, dir) = output();
+    let mut lines = Lines::new("stdout");
+    let (mut slow, mut quick) = (output.subscribe().unwrap(), output.subscribe().unwrap());
+    let line = [b"x".repeat(1000), b"\n".to_vec()].concat();
+    let mut heard = 0;
+    for _ in 0..1000 {
+        output.write(Stream::Stdout, &mut lines, &line);
+        if let Ok(Some(Event::Bytes { bytes, .. })) = quick.next().await {
+            heard += bytes.len();
+        }
+        assert!(waiting(&slow) <= SUBSCRIBER_BYTES);
+    }
+    assert_eq!(heard, 1000 * line.len());
+    let error = slow.next().await.unwrap_err();
+    assert!(error.to_string().contains("did not keep up"), "{error}");
+    assert_eq!(output.lock().subscribers.len(), 1);
+    output.exited(EXIT);
+    assert_eq!(slow.next().await, Err(error));
+    assert_eq!(log(&dir).len(), 1000, "the log has all");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn many_small_writes_are_bounded_too() {
+    let (output, _dir) = output();
+    let mut lines = Lines::new("stdout");
+    let mut reader = output.subscribe().unwrap();
+    for _ in 0..SUBSCRIBER_BYTES / OVERHEAD {
+        output.write(Stream::Stdout, &mut lines, b"x");
+    }
+    assert!(reader.next().await.is_err());
+}
+
+#[test]
+fn readers_are_few_and_may_leave() {
+    let (output, _dir) = output();
+    let readers: Vec<_> = (0..SUBSCRIBERS).map(|_| output.subscribe().unwrap()).collect();
+    assert!(matches!(output.subscribe(), Err(Error::Full { .. })));
+    drop(readers);
+    output.write(Stream::Stdout, &mut Lines::new("stdout"), b"one\n");
+    assert!(output.lock().subscribers.is_empty());
+    output.subscribe().unwrap();
+}
+
+/// A process whose output is pumped as a container's is, while one reads along who does not read at all.
+#[tokio::test(flavor = "current_thread")]
+async fn a_process_is_not_held_up_by_a_reader() {
+    let (output, dir) = output();
+    let mut lazy = output.subscribe().unwrap();
+    let mut reader = output.subscribe().unwrap();
+    let (ours, theirs): (OwnedFd, OwnedFd) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut child = std::process::Command::new("/bin/sh")
+        .args(["-c", "i=0; while [ $i -lt 20000 ]; do echo line number $i; i=$((i+1)); done"])
+        .stdout(theirs)
+        .spawn()
+        .unwrap();
+    let pump = tokio::spawn(copy::to_output(Some(copy::watched(ours).unwrap()), None, output.clone()));
+    let mut heard = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            match reader.next().await.unwrap() {
+                Some(Event::Bytes { bytes, .. }) => heard.extend_from_slice(&bytes),
+                Some(Event::OutputEnded) => return,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    ended.await.unwrap();
+    pump.await.unwrap();
+    assert!(child.wait().unwrap().success());
+    let written: String = (0..20_000).map(|number| format!("line number {number}\n")).collect();
+    assert!(heard == written.as_bytes(), "what was heard differs from what was written");
+    assert_eq!(log(&dir).len(), 20_000);
+    assert!(lazy.next().await.is_err());
+}
