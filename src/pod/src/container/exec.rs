@@ -65,7 +65,7 @@ pub(crate) async fn exec_sync(
         .map_err(|e| e.into_error("exec"))?;
     fail_point("exec-asked");
     let run = async {
-        shim.start(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
+        shim.start_exec(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
         fail_point("exec-started");
         collect(node, &exec, pipes, request.limit).await
     };
@@ -200,7 +200,7 @@ pub(crate) async fn end_abandoned(shim: &Shim, container: &ContainerId, bundle: 
 
 /// The shim may forget an exec.
 async fn forget(shim: &Shim, container: &ContainerId, exec: &str) {
-    match shim.delete(container.as_str(), exec).await {
+    match shim.delete_exec(container.as_str(), exec).await {
         Ok(()) | Err(ShimError::Gone(_)) => {}
         Err(error) => tracing::debug!(container = container.short(), %error, "an exec stays in its shim's books"),
     }

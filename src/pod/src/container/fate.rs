@@ -57,7 +57,7 @@ pub(crate) async fn fate(
                     // The start that failed in the shim is being undone there.
                     None if starting => None,
                     // Never started: an earlier daemon was taking the start back when it died.
-                    Some(exit) if starting && exit.started_at == 0 => match shim.delete(id.as_str(), "").await {
+                    Some(exit) if starting && exit.started_at == 0 => match shim.delete_task(id.as_str()).await {
                         Ok(()) => return take_back(node, pod, id).await,
                         Err(error) => Some(error),
                     },
@@ -65,7 +65,7 @@ pub(crate) async fn fate(
                 },
                 Err(ShimError::NotFound(_)) if starting => return take_back(node, pod, id).await,
                 Err(ShimError::NotFound(_)) => return Ok(Fate::Ended(exit_file(&node.bundle(pod, id)).await)),
-                Ok(TaskState::Created) => match shim.delete(id.as_str(), "").await {
+                Ok(TaskState::Created) => match shim.delete_task(id.as_str()).await {
                     Ok(()) => {
                         fail_point("start-given-up");
                         return take_back(node, pod, id).await;

@@ -59,7 +59,7 @@ impl Overridable<'_> {
     pub(super) async fn start(&mut self) -> Result<u32, ShimError> {
         let (shim, id) = (self.shim, self.id);
         match self.check() {
-            Ok(()) => self.or_have_it_ended(shim.start(id.as_str(), "")).await,
+            Ok(()) => self.or_have_it_ended(shim.start_task(id.as_str())).await,
             Err(overridden) => Err(ShimError::Refused(overridden.to_string())),
         }
     }

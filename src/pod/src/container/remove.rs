@@ -20,7 +20,7 @@ pub(crate) async fn end(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId)
     let began = Instant::now();
     shim.stop(id.as_str(), 9, 0).await.map_err(failed)?;
     loop {
-        match shim.delete(id.as_str(), "").await {
+        match shim.delete_task(id.as_str()).await {
             Ok(()) => break,
             // It is on its way out.
             Err(ShimError::Refused(_)) if began.elapsed() < KILLED => tokio::time::sleep(PAUSE).await,
@@ -34,7 +34,7 @@ pub(crate) async fn end(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId)
 pub(crate) async fn remove(node: &Node, shim: Option<Shim>, pod: &PodId, id: &ContainerId) -> Result<(), Error> {
     let mut outcome = Ok(());
     if let Some(shim) = shim {
-        let deleted = shim.delete(id.as_str(), "").await;
+        let deleted = shim.delete_task(id.as_str()).await;
         outcome = outcome.and(deleted.map_err(|error| error.into_error("remove the container from its shim")));
     }
     fail_point("container-deleted");

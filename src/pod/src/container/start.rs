@@ -253,7 +253,7 @@ impl Created<'_> {
             }
             Err(error) => {
                 let failure = begun.overridable.error_or(error.into_error("start the container"));
-                if let Err(error) = begun.overridable.shim.delete(begun.id.as_str(), "").await {
+                if let Err(error) = begun.overridable.shim.delete_task(begun.id.as_str()).await {
                     tracing::warn!(
                         %error,
                         "a container that could not be started is not cleaned up; its removal tries again"

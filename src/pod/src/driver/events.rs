@@ -154,7 +154,7 @@ impl Driver {
         let id = id.clone();
         self.tasks.spawn(async move {
             let outcome = match shim {
-                Some(shim) => shim.delete(id.as_str(), "").await,
+                Some(shim) => shim.delete_task(id.as_str()).await,
                 // The shim is gone: its clean-up took all of the pod.
                 None => Ok(()),
             };
