@@ -11,7 +11,8 @@ pub use containerd_shim_protos as containerd;
 ///
 /// 1. The first.
 /// 2. Hello tells `oldest_master`.
-pub const PROTOCOL: u32 = 2;
+/// 3. SetUp is CreateSandbox with an answer. A task's options tell its OOM score and its cgroup.
+pub const PROTOCOL: u32 = 3;
 
 /// The oldest shims that a daemon of this code drives. It may leave a number behind only after a release has spoken the
 /// next one: then the shims of the release before are still driven.

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use peapod_cgroup::Cgroup;
 use peapod_shim_protocol::exit::Exit;
 
 use crate::error::Error;
 use crate::files::{self, read, text};
+use crate::older;
 use crate::runtime::{Binary, PID_FILE};
 
 const CGROUP: &str = "cgroup";
@@ -19,9 +19,9 @@ pub(crate) fn exit(bundle: &Path, exit: &Exit) -> Result<(), Error> {
     write(&bundle.join(Exit::FILE), exit.to_text().as_bytes())
 }
 
-/// Writes which group it is in.
-pub(crate) fn cgroup(bundle: &Path, group: Option<&Cgroup>) -> Result<(), Error> {
-    write(&bundle.join(CGROUP), group.map_or("", Cgroup::path).as_bytes())
+/// Writes which group it is in, or will be; `None` when there is nothing to kill as a whole.
+pub(crate) fn cgroup(bundle: &Path, path: Option<&str>) -> Result<(), Error> {
+    write(&bundle.join(CGROUP), path.unwrap_or_default().as_bytes())
 }
 
 /// Writes which runtime made it.
@@ -31,16 +31,7 @@ pub(crate) fn runtime(bundle: &Path, binary: &Binary) -> Result<(), Error> {
 
 /// The path of its group; `None` when there is nothing to kill as a whole.
 pub(crate) fn read_cgroup(bundle: &Path) -> Option<String> {
-    text(&bundle.join(CGROUP)).filter(|path| !path.is_empty())
-}
-
-/// The path of the group that its configuration asks for: for one whose shim died before it knew more.
-pub(crate) fn wanted_cgroup(bundle: &Path) -> Option<String> {
-    let text = text(&bundle.join("config.json"))?;
-    let (_, rest) = text.split_once("\"cgroupsPath\":\"")?;
-    let (path, _) = rest.split_once('"')?;
-    // One with an escape in it is not looked for.
-    if path.contains('\\') { None } else { peapod_cgroup::of_runtime_path(path) }
+    text(&bundle.join(CGROUP)).filter(|path| !path.is_empty()).or_else(|| older::cgroup(bundle))
 }
 
 /// The runtime that made it; `None` when there is nothing that it could have to be asked about.
@@ -84,18 +75,10 @@ mod tests {
         let written = Binary { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup: true };
         runtime(dir.path(), &written).unwrap();
         assert_eq!(read_runtime(dir.path()), Some(written));
+        cgroup(dir.path(), Some("/kubepods/a")).unwrap();
+        assert_eq!(read_cgroup(dir.path()).as_deref(), Some("/kubepods/a"));
         cgroup(dir.path(), None).unwrap();
         assert_eq!(read_cgroup(dir.path()), None);
-        for (asked, path) in [
-            ("/kubepods/pod1/abc", Some("/kubepods/pod1/abc")),
-            ("kubepods-pod1.slice:peapod:abc", Some("/kubepods.slice/kubepods-pod1.slice/peapod-abc.scope")),
-            ("", None),
-        ] {
-            fs::write(dir.path().join("config.json"), format!("{{\"linux\":{{\"cgroupsPath\":\"{asked}\"}}}}"))
-                .unwrap();
-            assert_eq!(wanted_cgroup(dir.path()).as_deref(), path);
-        }
-        fs::remove_file(dir.path().join("config.json")).unwrap();
         forget(dir.path());
         assert!(read_runtime(dir.path()).is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

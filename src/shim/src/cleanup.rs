@@ -64,7 +64,7 @@ async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path)
         // It would go on and make what nobody would know of.
         end_all("calls of the OCI runtime", |pid| is_call(pid, binary, dir)).await?;
     }
-    let path = bundle::read_cgroup(dir).or_else(|| bundle::wanted_cgroup(dir));
+    let path = bundle::read_cgroup(dir);
     let cgroup = path.and_then(|path| hierarchy.cgroup(&path).ok());
     if let Some(cgroup) = &cgroup {
         empty(cgroup).await?;

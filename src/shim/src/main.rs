@@ -19,6 +19,7 @@ mod init;
 mod keys;
 mod log;
 mod mount;
+mod older;
 mod proc;
 mod read_only;
 mod reaper;

@@ -54,46 +54,19 @@ pub(crate) fn share_oom_score(from: u32, to: u32) {
     }
 }
 
-/// Gives a new container's first process the score 0 where the configuration asks for that: crun takes 0 for "nothing said" and
-/// leaves it with the shim's, which is that of a daemon that must not be killed.
-pub(crate) fn settle_oom_score(pid: u32, bundle: &Path) {
-    let score = |of: &str| std::fs::read_to_string(format!("/proc/{of}/oom_score_adj")).unwrap_or_default();
-    let process = pid.to_string();
-    let own = score("self");
-    if own.trim() == "0" || score(&process) != own {
-        return;
+/// Gives a new container's first process the score that is wanted for it, if the runtime has left it with the shim's, which is that of a
+/// daemon that must not be killed: crun takes 0 for "nothing said".
+pub(crate) fn settle_oom_score(pid: u32, wanted: i32) {
+    let path = path(pid).join("oom_score_adj");
+    let score = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let is = score(&path);
+    if is.trim() != wanted.to_string() && is == score(Path::new("/proc/self/oom_score_adj")) {
+        let _ = std::fs::write(path, wanted.to_string());
     }
-    let config = std::fs::read_to_string(bundle.join("config.json")).unwrap_or_default();
-    if asks_for_zero(&config) {
-        let _ = std::fs::write(format!("/proc/{process}/oom_score_adj"), "0");
-    }
-}
-
-/// Whether a configuration has `"oomScoreAdj": 0`. Within a string its quotes would be escaped.
-fn asks_for_zero(config: &str) -> bool {
-    let values = config.split("\"oomScoreAdj\"").skip(1);
-    values.filter_map(|rest| rest.trim_start().strip_prefix(':')).any(|value| {
-        let value = value.trim_start();
-        value.starts_with('0') && !value[1..].starts_with(|next: char| next.is_ascii_digit())
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn finds_a_score_of_zero() {
-        for (config, zero) in [
-            (r#"{"process":{"oomScoreAdj":0,"args":[]}}"#, true),
-            (r#"{"process":{"oomScoreAdj" : 0}}"#, true),
-            (r#"{"process":{"oomScoreAdj":-999}}"#, false),
-            (r#"{"process":{"oomScoreAdj":10}}"#, false),
-            (r#"{"annotations":{"a":"\"oomScoreAdj\":0"}}"#, false),
-            ("{}", false),
-        ] {
-            assert_eq!(super::asks_for_zero(config), zero, "{config}");
-        }
-    }
-
     #[test]
     fn knows_sessions() {
         let own = nix::unistd::getsid(None).unwrap().as_raw().unsigned_abs();

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use peapod_shim_protocol::PROTOCOL;
-use peapod_shim_protocol::containerd::{api, sandbox_api};
+use peapod_shim_protocol::containerd::protobuf::Message;
+use peapod_shim_protocol::containerd::{api, protobuf, sandbox_api};
 use peapod_shim_protocol::extension::event::Kind;
 use peapod_shim_protocol::extension::{self, SandboxOptions};
 use serde_json::json;
@@ -74,6 +75,45 @@ fn containers_share_namespaces() {
         pod.run(&second).await;
         assert_eq!(pod.exited("c2").await.code, 0);
         assert_eq!(pod.lines("c2"), ["stdout F 0", "stdout F 2", "stdout F done"]);
+        pod.finish().await;
+    });
+}
+
+#[test]
+fn setting_up_answers_what_came_of_it() {
+    with_runtimes(async |pod| {
+        let request = extension::SetUpRequest {
+            sandbox_id: pod.id.clone(),
+            options: protobuf::MessageField::some(options()),
+            ..Default::default()
+        };
+        // Twice at once: one makes it, the other one is told so.
+        let (a, b) = tokio::join!(pod.extension.set_up(context(), &request), pod.extension.set_up(context(), &request));
+        let (made, refused) = if a.is_ok() { (a, b) } else { (b, a) };
+        assert_eq!(refusal(refused).0, ttrpc::Code::ALREADY_EXISTS);
+        let (made, asked) = (made.unwrap(), hello(&pod).await);
+        assert_eq!((made.protocol, made.pid, &made.namespaces), (PROTOCOL, pod.shim.id(), &asked.namespaces));
+        let namespaces = made.namespaces.unwrap();
+        assert!(Path::new(&namespaces.ipc).exists() && Path::new(&namespaces.pid).exists(), "{namespaces}");
+        pod.finish().await;
+    });
+}
+
+#[test]
+fn a_score_that_the_runtime_leaves_is_settled() {
+    with_runtimes(async |pod| {
+        pod.plain().await;
+        let own = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", pod.shim.id())).unwrap();
+        // Its configuration has none, so runtimes leave it with the shim's. Higher than that may always be asked for.
+        let wanted = own.trim().parse::<i32>().unwrap() + 7;
+        let mut request = pod.create_request(&sh("c1", "exec sleep 600"));
+        let mut options = extension::TaskOptions::parse_from_bytes(&request.options.value).unwrap();
+        options.oom_score_adj = Some(wanted);
+        options.cgroup = pod.cgroup("c1").path().to_owned();
+        request.options = support::any(peapod_shim_protocol::TASK_OPTIONS_URL, options.write_to_bytes().unwrap());
+        let pid = pod.task.create(context(), &request).await.unwrap().pid;
+        let is = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+        assert_eq!(is.trim(), wanted.to_string());
         pod.finish().await;
     });
 }

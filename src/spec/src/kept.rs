@@ -89,6 +89,11 @@ impl Config {
         self.spec.process().as_ref()?.apparmor_profile().as_deref()
     }
 
+    /// The OOM score of the container's processes.
+    pub fn oom_score_adj(&self) -> Option<i32> {
+        self.spec.process().as_ref()?.oom_score_adj()
+    }
+
     /// The sources of the client's mounts, each with the mount's place in the client's list.
     pub fn sources<'a>(&'a self, mounts: &[Mount]) -> Vec<(usize, &'a Path)> {
         let places: HashMap<_, _> =

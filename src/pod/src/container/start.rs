@@ -178,6 +178,8 @@ impl<'a> Begun<'a> {
             runtime: self.runtime.path.clone(),
             runtime_root: self.runtime.root.clone(),
             systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
+            oom_score_adj: None,
+            cgroup: self.record.cgroup.clone(),
             bundle,
         }
     }
@@ -216,10 +218,12 @@ impl<'a> Joined<'a> {
             }
             kept::write(&bundle, &config)?;
             let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
-            Ok::<_, Error>((notes, filter, ExecBase::of(exec)))
+            Ok::<_, Error>((notes, filter, ExecBase::of(exec), config.oom_score_adj()))
         });
         let laid_out = timed("start: lay out", laid_out).await;
-        let (notes, filter, exec) = laid_out.map_err(|error| Error::failed("make config.json", &error))??;
+        let (notes, filter, exec, oom_score_adj) =
+            laid_out.map_err(|error| Error::failed("make config.json", &error))??;
+        let task = NewTask { oom_score_adj, ..task };
         begun.context.node.say_once(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
     }

@@ -200,16 +200,14 @@ impl Equipped<'_> {
         };
         let shim = &self.launched.shim;
         let created = timed("pod: namespaces", shim.create_sandbox(id.as_str(), setup)).await;
-        created.map_err(|error| match error {
+        let namespaces = created.map_err(|error| match error {
             // The one thing that the kernel knows better than whoever checked it.
             ShimError::Invalid(reason) => Error::Invalid { field: "config.linux.sysctls".to_owned(), reason },
             error => error.into_error("make the pod's namespaces"),
         })?;
         files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
         fail_point("pod-files");
-        let hello = timed("pod: hello", shim.hello()).await;
-        let hello = hello.map_err(|error| error.into_error("ask the pod's shim for its namespaces"))?;
-        Ok(hello.namespaces.unwrap_or_default())
+        Ok(namespaces)
     }
 
     async fn undo(self) {

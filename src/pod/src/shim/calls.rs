@@ -1,11 +1,11 @@
 //! Calls to a shim, each with its deadline.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use peapod_shim_protocol::containerd::api;
 use peapod_shim_protocol::containerd::protobuf::well_known_types::any::Any;
 use peapod_shim_protocol::containerd::protobuf::{Message, MessageField};
 use peapod_shim_protocol::containerd::sandbox_async::SandboxClient;
@@ -13,19 +13,18 @@ use peapod_shim_protocol::containerd::shim_async::TaskClient;
 use peapod_shim_protocol::containerd::ttrpc::asynchronous::Client;
 use peapod_shim_protocol::containerd::ttrpc::asynchronous::transport::Socket;
 use peapod_shim_protocol::containerd::ttrpc::context;
-use peapod_shim_protocol::containerd::{api, sandbox_api};
-use peapod_shim_protocol::extension::{self, Namespaces};
+use peapod_shim_protocol::extension;
 use peapod_shim_protocol::extension_ttrpc::ExtensionClient;
-use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, SANDBOX_OPTIONS_URL, TASK_OPTIONS_URL};
+use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, TASK_OPTIONS_URL};
 use tokio::net::UnixStream;
 
 use super::{ShimError, version};
 use crate::container::OutputSlots;
 
 /// Calls that only look or set something.
-const QUICK: Duration = Duration::from_secs(10);
+pub(super) const QUICK: Duration = Duration::from_secs(10);
 /// Calls that run the OCI runtime or wait for the kernel.
-const SLOW: Duration = Duration::from_secs(120);
+pub(super) const SLOW: Duration = Duration::from_secs(120);
 /// While a long call is awaited.
 const BETWEEN_HELLOS: Duration = Duration::from_secs(1);
 /// How long one Watch waits for an event.
@@ -34,13 +33,13 @@ const WATCH: Duration = Duration::from_secs(60);
 /// A connection to a pod's shim. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Shim {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     task: TaskClient,
-    sandbox: SandboxClient,
-    extension: ExtensionClient,
+    pub(super) sandbox: SandboxClient,
+    pub(super) extension: ExtensionClient,
     socket: PathBuf,
     outputs: OutputSlots,
 }
@@ -49,28 +48,6 @@ impl std::fmt::Debug for Shim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shim").field("socket", &self.inner.socket).finish_non_exhaustive()
     }
-}
-
-/// A file system in memory, with all that it may take.
-#[derive(Debug)]
-pub(crate) struct Tmpfs {
-    pub(crate) target: PathBuf,
-    pub(crate) kib: u64,
-    pub(crate) inodes: u64,
-}
-
-/// What a pod needs beside its network.
-#[derive(Debug)]
-pub(crate) struct SandboxSetup {
-    pub(crate) bundle: PathBuf,
-    pub(crate) netns: Option<PathBuf>,
-    pub(crate) hostname: String,
-    pub(crate) new_uts: bool,
-    pub(crate) new_ipc: bool,
-    pub(crate) init: bool,
-    pub(crate) user: (u32, u32, Vec<u32>),
-    pub(crate) sysctls: HashMap<String, String>,
-    pub(crate) files: Tmpfs,
 }
 
 /// A container's process to be.
@@ -90,6 +67,10 @@ pub(crate) struct NewTask {
     pub(crate) runtime: PathBuf,
     pub(crate) runtime_root: PathBuf,
     pub(crate) systemd_cgroup: bool,
+    /// As its configuration has it.
+    pub(crate) oom_score_adj: Option<i32>,
+    /// The path of its cgroup.
+    pub(crate) cgroup: String,
 }
 
 /// What a shim says about a container's process.
@@ -103,7 +84,7 @@ pub(crate) enum TaskState {
     Ended,
 }
 
-/// `deadline` limits the call on both sides: the shim's, by the request's own time-out, and ours.
+/// A call with its deadline, on both sides: the shim's, by the request's own time-out, and ours.
 macro_rules! call {
     ($name:literal, $limit:expr, $client:expr, $method:ident, $request:expr) => {{
         let limit: Duration = $limit;
@@ -113,6 +94,7 @@ macro_rules! call {
             .map_err(|error| ShimError::of($name, limit, error))
     }};
 }
+pub(super) use call;
 
 impl Shim {
     /// Connects to a shim's socket.
@@ -151,46 +133,6 @@ impl Shim {
         Ok(hello)
     }
 
-    /// Makes the pod's namespaces, mounts and pod init.
-    pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<(), ShimError> {
-        let Tmpfs { target, kib, inodes } = setup.files;
-        let size = [format!("size={kib}k"), format!("nr_inodes={inodes}")];
-        let files = extension::Mount {
-            type_: "tmpfs".to_owned(),
-            source: "pod".to_owned(),
-            target: text(&target),
-            options: ["nosuid", "nodev", "noexec", "mode=0755"].map(str::to_owned).into_iter().chain(size).collect(),
-            ..Default::default()
-        };
-        let (uid, gid, groups) = setup.user;
-        let options = extension::SandboxOptions {
-            hostname: setup.hostname,
-            new_uts: setup.new_uts,
-            new_ipc: setup.new_ipc,
-            init: setup.init,
-            init_uid: uid,
-            init_gid: gid,
-            init_groups: groups,
-            sysctls: setup.sysctls,
-            mounts: vec![files],
-            ..Default::default()
-        };
-        let request = sandbox_api::CreateSandboxRequest {
-            sandbox_id: id.to_owned(),
-            bundle_path: text(&setup.bundle),
-            netns_path: setup.netns.as_deref().map(text).unwrap_or_default(),
-            options: any(SANDBOX_OPTIONS_URL, encode(&options)?),
-            ..Default::default()
-        };
-        call!("CreateSandbox", SLOW, self.inner.sandbox, create_sandbox, request).map(drop)
-    }
-
-    /// Kills all containers of the pod and pod init, and undoes the pod's mounts.
-    pub(crate) async fn stop_sandbox(&self, id: &str) -> Result<(), ShimError> {
-        let request = sandbox_api::StopSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
-        call!("StopSandbox", SLOW, self.inner.sandbox, stop_sandbox, request).map(drop)
-    }
-
     /// Waits for a call that may take long, as long as the shim answers others. One that does not, hangs itself, and is as good as gone.
     pub(crate) async fn while_it_answers<T>(
         &self,
@@ -212,20 +154,6 @@ impl Shim {
         }
     }
 
-    /// Ends the shim.
-    pub(crate) async fn shutdown(&self, id: &str) -> Result<(), ShimError> {
-        let request = sandbox_api::ShutdownSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
-        call!("ShutdownSandbox", QUICK, self.inner.sandbox, shutdown_sandbox, request).map(drop)
-    }
-
-    /// Starts pod init unless it runs, and tells the pod's namespaces.
-    pub(crate) async fn ensure_init(&self, user: (u32, u32, Vec<u32>)) -> Result<Namespaces, ShimError> {
-        let (uid, gid, groups) = user;
-        let request = extension::EnsureInitRequest { uid, gid, groups, ..Default::default() };
-        let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
-        Ok(answer.namespaces.unwrap_or_default())
-    }
-
     /// Events after `after`, which acknowledges all up to there; none when nothing happened for a while.
     pub(crate) async fn watch(&self, after: u64) -> Result<Vec<extension::Event>, ShimError> {
         let wait_ms = u32::try_from(WATCH.as_millis()).unwrap_or(u32::MAX);
@@ -240,6 +168,8 @@ impl Shim {
             runtime_root: text(&task.runtime_root),
             systemd_cgroup: task.systemd_cgroup,
             log_rate: task.log_rate,
+            oom_score_adj: task.oom_score_adj,
+            cgroup: task.cgroup,
             ..Default::default()
         };
         let mut overlay: Vec<String> = task.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();
@@ -385,14 +315,14 @@ impl Shim {
 }
 
 /// Paths that reach a shim are ours or were text in a request.
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn any(url: &str, value: Vec<u8>) -> MessageField<Any> {
+pub(super) fn any(url: &str, value: Vec<u8>) -> MessageField<Any> {
     MessageField::some(Any { type_url: url.to_owned(), value, ..Default::default() })
 }
 
-fn encode(message: &impl Message) -> Result<Vec<u8>, ShimError> {
+pub(super) fn encode(message: &impl Message) -> Result<Vec<u8>, ShimError> {
     message.write_to_bytes().map_err(|error| ShimError::Refused(format!("a request can't be encoded: {error}")))
 }

@@ -24,6 +24,9 @@ pub(crate) enum ShimError {
     /// The shim knows no such task or exec.
     #[error("{0}")]
     NotFound(String),
+    /// The shim does no such thing, or is too old to know the call.
+    #[error("the pod's shim can't do that: {0}")]
+    Unsupported(String),
     /// It is a shim that this daemon can't drive.
     #[error("the pod has {0}")]
     Foreign(Foreign),
@@ -40,6 +43,7 @@ impl ShimError {
         match error {
             ttrpc::Error::RpcStatus(status) => match status.code() {
                 ttrpc::Code::NOT_FOUND => Self::NotFound(status.message),
+                ttrpc::Code::UNIMPLEMENTED => Self::Unsupported(status.message),
                 ttrpc::Code::DEADLINE_EXCEEDED => Self::Timeout { call, limit },
                 ttrpc::Code::INVALID_ARGUMENT => Self::Invalid(status.message),
                 _ => Self::Refused(status.message),

@@ -4,12 +4,14 @@ mod calls;
 mod error;
 mod launch;
 mod old_copy;
+mod sandbox_calls;
 mod sealed;
 mod spawner;
 mod version;
 
-pub(crate) use calls::{NewTask, SandboxSetup, Shim, TaskState, Tmpfs};
+pub(crate) use calls::{NewTask, Shim, TaskState};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};
 pub(crate) use old_copy::settle as settle_old_copy;
+pub(crate) use sandbox_calls::{SandboxSetup, Tmpfs};
 pub(crate) use version::Foreign;

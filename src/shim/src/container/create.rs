@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use peapod_cgroup::Cgroup;
 use tokio::sync::{Notify, watch};
 
 use super::Container;
@@ -29,6 +30,10 @@ pub(crate) struct Request {
     pub(crate) rootfs: Vec<RootMount>,
     pub(crate) uris: Uris,
     pub(crate) runtime: Binary,
+    /// The OOM score of its processes; `None`: the runtime takes care of it.
+    pub(crate) oom_score_adj: Option<i32>,
+    /// The path of its cgroup; `None`: what comes of it is known when it is there.
+    pub(crate) cgroup: Option<String>,
 }
 
 /// One mount of the root file system, at its top.
@@ -53,6 +58,9 @@ pub(crate) async fn create(
 ) -> Result<(Container, Supervised), Error> {
     let mut rootfs = Rootfs::mount(request)?;
     bundle::runtime(&request.bundle, &request.runtime)?;
+    if let Some(path) = &request.cgroup {
+        bundle::cgroup(&request.bundle, Some(path))?;
+    }
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
     let made = match run(host, &runtime, request, &interrupt).await {
         Ok(made) => adopt(host, runtime, request, made, interrupt),
@@ -100,10 +108,12 @@ fn adopt(
 ) -> Result<(Container, Supervised), Error> {
     let Made { child: Child { pid, ended }, mut ours, terminal } = made;
     let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
-    proc::settle_oom_score(pid, &request.bundle);
+    if let Some(wanted) = request.oom_score_adj {
+        proc::settle_oom_score(pid, wanted);
+    }
     let cgroup = host.hierarchy.of_process(pid)?;
     let oom = Oom::follow(cgroup.as_ref());
-    bundle::cgroup(&request.bundle, cgroup.as_ref())?;
+    bundle::cgroup(&request.bundle, cgroup.as_ref().map(Cgroup::path))?;
     let (output, input) = match &terminal {
         Some(terminal) => {
             let Pumps { output, input } = ours.pump_terminal(terminal)?;

@@ -96,7 +96,7 @@ impl Container {
 /// or the files that lead to it are.
 pub(crate) async fn leftovers(host: &Host, id: &str, dir: &Path) -> Result<(), Error> {
     let Some(binary) = bundle::read_runtime(dir) else { return Ok(()) };
-    let path = bundle::read_cgroup(dir).or_else(|| bundle::wanted_cgroup(dir));
+    let path = bundle::read_cgroup(dir);
     let cgroup = path.and_then(|path| host.hierarchy.cgroup(&path).ok());
     if let Some(cgroup) = &cgroup {
         // Before the runtime looks: one of its own processes may hang in there.

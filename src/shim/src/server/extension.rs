@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use peapod_shim_protocol::extension::{
     EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, ReopenLogRequest, ReopenLogResponse,
-    StopRequest, StopResponse, WatchRequest, WatchResponse,
+    SetUpRequest, StopRequest, StopResponse, WatchRequest, WatchResponse,
 };
 use peapod_shim_protocol::extension_ttrpc::Extension;
 use peapod_shim_protocol::{OLDEST_MASTER, PROTOCOL};
@@ -19,14 +19,10 @@ use crate::init::User;
 /// The longest a Watch may wait.
 const WATCH: Duration = Duration::from_secs(300);
 
-#[async_trait]
-impl Extension for Service {
-    async fn hello(&self, _: &TtrpcContext, request: HelloRequest) -> ttrpc::Result<HelloResponse> {
-        if request.protocol == 0 {
-            return Err(Error::Invalid { field: "protocol", why: "0 is no version".to_owned() }.into());
-        }
+impl Service {
+    fn about_itself(&self) -> HelloResponse {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Ok(HelloResponse {
+        HelloResponse {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -35,7 +31,24 @@ impl Extension for Service {
             last_seq: self.shim.events.last(),
             oldest_master: OLDEST_MASTER,
             ..HelloResponse::default()
-        })
+        }
+    }
+}
+
+#[async_trait]
+impl Extension for Service {
+    async fn hello(&self, _: &TtrpcContext, request: HelloRequest) -> ttrpc::Result<HelloResponse> {
+        if request.protocol == 0 {
+            return Err(Error::Invalid { field: "protocol", why: "0 is no version".to_owned() }.into());
+        }
+        Ok(self.about_itself())
+    }
+
+    async fn set_up(&self, _: &TtrpcContext, request: SetUpRequest) -> ttrpc::Result<HelloResponse> {
+        self.check_sandbox(&request.sandbox_id)?;
+        let (netns, options) = (request.netns_path, request.options.unwrap_or_default());
+        self.work(|shim| async move { shim.sandbox.create(netns, options).await }).await?;
+        Ok(self.about_itself())
     }
 
     async fn watch(&self, _: &TtrpcContext, request: WatchRequest) -> ttrpc::Result<WatchResponse> {

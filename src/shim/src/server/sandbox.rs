@@ -21,7 +21,7 @@ use crate::sandbox::Stop;
 
 impl Service {
     /// A shim serves one pod.
-    fn check_sandbox(&self, id: &str) -> Result<(), Error> {
+    pub(super) fn check_sandbox(&self, id: &str) -> Result<(), Error> {
         if id == self.shim.sandbox.id { Ok(()) } else { Err(Error::NotFound { kind: "sandbox", id: id.to_owned() }) }
     }
 

@@ -1,5 +1,7 @@
 //! containerd's Task service.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
     CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
@@ -21,6 +23,7 @@ use crate::container::Container;
 use crate::container::create::{Request, RootMount};
 use crate::container::state::Phase;
 use crate::error::Error;
+use crate::older;
 use crate::runtime::Binary;
 use crate::stdio::Uris;
 
@@ -41,9 +44,12 @@ fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
     if !request.checkpoint.is_empty() {
         return Err(Error::Unsupported("Create from a checkpoint"));
     }
+    let bundle = PathBuf::from(request.bundle);
     Ok(Request {
+        oom_score_adj: options.oom_score_adj.or_else(|| older::oom_score_adj(&bundle)),
+        cgroup: Some(options.cgroup).filter(|path| !path.is_empty()),
         id: request.id,
-        bundle: request.bundle.into(),
+        bundle,
         rootfs: request
             .rootfs
             .into_iter()

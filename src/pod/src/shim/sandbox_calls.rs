@@ -1,0 +1,114 @@
+//! Calls to a shim about the pod itself.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use peapod_shim_protocol::SANDBOX_OPTIONS_URL;
+use peapod_shim_protocol::containerd::protobuf::MessageField;
+use peapod_shim_protocol::containerd::sandbox_api;
+use peapod_shim_protocol::containerd::ttrpc::context;
+use peapod_shim_protocol::extension::{self, Namespaces};
+
+use super::calls::{QUICK, SLOW, Shim, any, call, encode, text};
+use super::{ShimError, version};
+
+/// A file system in memory, with all that it may take.
+#[derive(Debug)]
+pub(crate) struct Tmpfs {
+    pub(crate) target: PathBuf,
+    pub(crate) kib: u64,
+    pub(crate) inodes: u64,
+}
+
+/// What a pod needs beside its network.
+#[derive(Debug)]
+pub(crate) struct SandboxSetup {
+    pub(crate) bundle: PathBuf,
+    pub(crate) netns: Option<PathBuf>,
+    pub(crate) hostname: String,
+    pub(crate) new_uts: bool,
+    pub(crate) new_ipc: bool,
+    pub(crate) init: bool,
+    pub(crate) user: (u32, u32, Vec<u32>),
+    pub(crate) sysctls: HashMap<String, String>,
+    pub(crate) files: Tmpfs,
+}
+
+impl Shim {
+    /// Makes the pod's namespaces, mounts and pod init; answers where the namespaces are.
+    pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<Namespaces, ShimError> {
+        let Tmpfs { target, kib, inodes } = setup.files;
+        let size = [format!("size={kib}k"), format!("nr_inodes={inodes}")];
+        let files = extension::Mount {
+            type_: "tmpfs".to_owned(),
+            source: "pod".to_owned(),
+            target: text(&target),
+            options: ["nosuid", "nodev", "noexec", "mode=0755"].map(str::to_owned).into_iter().chain(size).collect(),
+            ..Default::default()
+        };
+        let (uid, gid, groups) = setup.user;
+        let options = extension::SandboxOptions {
+            hostname: setup.hostname,
+            new_uts: setup.new_uts,
+            new_ipc: setup.new_ipc,
+            init: setup.init,
+            init_uid: uid,
+            init_gid: gid,
+            init_groups: groups,
+            sysctls: setup.sysctls,
+            mounts: vec![files],
+            ..Default::default()
+        };
+        let netns_path = setup.netns.as_deref().map(text).unwrap_or_default();
+        let request = extension::SetUpRequest {
+            sandbox_id: id.to_owned(),
+            netns_path,
+            options: MessageField::some(options),
+            ..Default::default()
+        };
+        let hello = match call!("SetUp", SLOW, self.inner.extension, set_up, request) {
+            // A shim of protocol 1 or 2: the binary is older than this daemon.
+            Err(ShimError::Unsupported(_)) => self.create_and_ask(request, &setup.bundle).await?,
+            answer => answer?,
+        };
+        version::check(&hello).map_err(ShimError::Foreign)?;
+        Ok(hello.namespaces.unwrap_or_default())
+    }
+
+    async fn create_and_ask(
+        &self,
+        request: extension::SetUpRequest,
+        bundle: &Path,
+    ) -> Result<extension::HelloResponse, ShimError> {
+        let request = sandbox_api::CreateSandboxRequest {
+            sandbox_id: request.sandbox_id,
+            bundle_path: text(bundle),
+            netns_path: request.netns_path,
+            options: any(SANDBOX_OPTIONS_URL, encode(&request.options.unwrap_or_default())?),
+            ..Default::default()
+        };
+        call!("CreateSandbox", SLOW, self.inner.sandbox, create_sandbox, request)?;
+        self.hello().await
+    }
+
+    /// Kills all containers of the pod and pod init, and undoes the pod's mounts.
+    pub(crate) async fn stop_sandbox(&self, id: &str) -> Result<(), ShimError> {
+        let request = sandbox_api::StopSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
+        call!("StopSandbox", SLOW, self.inner.sandbox, stop_sandbox, request).map(drop)
+    }
+
+    /// Ends the shim.
+    pub(crate) async fn shutdown(&self, id: &str) -> Result<(), ShimError> {
+        let request = sandbox_api::ShutdownSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };
+        call!("ShutdownSandbox", QUICK, self.inner.sandbox, shutdown_sandbox, request).map(drop)
+    }
+
+    /// Starts pod init unless it runs, and tells the pod's namespaces.
+    pub(crate) async fn ensure_init(&self, user: (u32, u32, Vec<u32>)) -> Result<Namespaces, ShimError> {
+        let (uid, gid, groups) = user;
+        let request = extension::EnsureInitRequest { uid, gid, groups, ..Default::default() };
+        let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
+        Ok(answer.namespaces.unwrap_or_default())
+    }
+}
