@@ -1,7 +1,7 @@
 //! A container's end, as the shim writes it down before it tells anyone.
 //!
-//! The file is the truth until the daemon has recorded it, also when the shim is gone by then. It is text, one `key value`
-//! a line, so that a person can read it too.
+//! The file is the truth until the daemon has recorded it, also when the shim is gone by then. It is text, one `key
+//! value` a line, so that a person can read it too.
 
 use std::fmt::Write;
 

@@ -22,7 +22,8 @@ fn message() {
     let event = Event { container_id: "c".to_owned(), ..Event::default() };
     let seeds =
         [event.write_to_bytes().unwrap(), vec![0x0a, 0x01, b'x', 0x10, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x1a, 0x00]];
-    // The protobuf crate makes room for ten million numbers when so many are announced, and touches it only when they come.
+    // The protobuf crate makes room for ten million numbers when so many are announced, and touches it only when they
+    // come.
     let budget = peapod_fuzz::Budget { bytes: 81 << 20, ..peapod_fuzz::Budget::default() };
     peapod_fuzz::target!("message")
         .budget(budget)

@@ -6,8 +6,8 @@ pub mod sealed;
 
 pub use containerd_shim_protos as containerd;
 
-/// Number of the protocol that this code speaks: the extension, and which of containerd's calls are served how. It rises with
-/// each change that the other side has to know of.
+/// Number of the protocol that this code speaks: the extension, and which of containerd's calls are served how. It
+/// rises with each change that the other side has to know of.
 ///
 /// 1. The first.
 /// 2. Hello tells `oldest_master`.

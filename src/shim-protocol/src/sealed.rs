@@ -1,6 +1,6 @@
-//! Where a shim finds sealed views of what containers reach and the node needs: its OCI runtime's file, and `/dev/null`, seen through a
-//! read-only mount that nothing can make writable. A shim that gets none, or to which it looks wrong, runs the runtime as it is, and makes
-//! the other by itself.
+//! Where a shim finds sealed views of what containers reach and the node needs: its OCI runtime's file, and
+//! `/dev/null`, seen through a read-only mount that nothing can make writable. A shim that gets none, or to which it
+//! looks wrong, runs the runtime as it is, and makes the other by itself.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -24,15 +24,16 @@ pub fn print(metadata: &Metadata) -> Print {
     (metadata.size(), metadata.mtime(), metadata.mtime_nsec())
 }
 
-/// Whether a file can be changed by nobody who has it open: not its content, mode, owner, times or attributes. By the same sign crun, and
-/// runc before 1.2, see that they need not copy themselves: they lie on a read-only mount, and are no file in memory, as those are judged
-/// by their seals, which leave mode and owner open.
+/// Whether a file can be changed by nobody who has it open: not its content, mode, owner, times or attributes. By the
+/// same sign crun, and runc before 1.2, see that they need not copy themselves: they lie on a read-only mount, and are
+/// no file in memory, as those are judged by their seals, which leave mode and owner open.
 #[must_use]
 pub fn is_sealed(file: &File) -> bool {
     is_read_only(file) && fcntl_get_seals(file).is_err()
 }
 
-/// Whether a file is `/dev/null` of which nobody who has it open can change mode, owner, times or attributes. It can be written to as ever.
+/// Whether a file is `/dev/null` of which nobody who has it open can change mode, owner, times or attributes. It can be
+/// written to as ever.
 #[must_use]
 pub fn is_sealed_null(file: &File) -> bool {
     let is_null = fstat(file).is_ok_and(|stat| {

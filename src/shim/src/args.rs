@@ -1,5 +1,5 @@
-//! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`; and for `delete` our own
-//! `-cgroup PATH`, once for each group that is known to be the pod's.
+//! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`; and for `delete`
+//! our own `-cgroup PATH`, once for each group that is known to be the pod's.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Nothing of how the daemon was started reaches a pod: its umask, affinity, niceness, limits, ignored signals, score and so on. The shim gives
-//! all of it up at its beginning, and what it starts (pod init, the OCI runtime, by that containers and execs) has it from the shim. What
-//! is said for a container comes later, by its configuration.
+//! Nothing of how the daemon was started reaches a pod: its umask, affinity, niceness, limits, ignored signals, score
+//! and so on. The shim gives all of it up at its beginning, and what it starts (pod init, the OCI runtime, by that
+//! containers and execs) has it from the shim. What is said for a container comes later, by its configuration.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -8,15 +8,16 @@ use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread
 
 use crate::log;
 
-/// With this, modes in requests and in the code are what comes of them, and nobody but root can write what says nothing.
+/// With this, modes in requests and in the code are what comes of them, and nobody but root can write what says
+/// nothing.
 const UMASK: Mode = Mode::from_raw_mode(0o022);
 /// That of a daemon that must not be killed for memory.
 const OOM_SCORE: i32 = -999;
 /// Pages of a dead process that go into its core file: the kernel's default, private memory and the heads of files.
 const CORE_PAGES: &str = "0x33";
 
-/// Soft and hard limits of a process for which nothing else is said, `None` for none: what peapod.service has, and for the rest the
-/// kernel's own. Pending signals and pages locked follow the hard limit that the node has.
+/// Soft and hard limits of a process for which nothing else is said, `None` for none: what peapod.service has, and for
+/// the rest the kernel's own. Pending signals and pages locked follow the hard limit that the node has.
 const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
     (Resource::As, None, None),
     (Resource::Core, None, None),

@@ -1,5 +1,5 @@
-//! What the shim leaves in a container's bundle for those who come after it: how it ended, and, should the shim die, what there is to
-//! kill and to delete.
+//! What the shim leaves in a container's bundle for those who come after it: how it ended, and, should the shim die,
+//! what there is to kill and to delete.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `delete`: the one way to clean up after a shim that died, or that nobody can speak to any more. Kills the shim if it is there, kills
-//! by cgroup, deletes what the runtime knows, unmounts. Says what it can't do, and does the rest.
+//! `delete`: the one way to clean up after a shim that died, or that nobody can speak to any more. Kills the shim if it
+//! is there, kills by cgroup, deletes what the runtime knows, unmounts. Says what it can't do, and does the rest.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -128,8 +128,8 @@ async fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String>
     }
 }
 
-/// Whether a process is in our PID namespace. A container's need not be looked at, and memory of a process that answers its page
-/// faults itself, from which command line and environment are read, can hold up its reader.
+/// Whether a process is in our PID namespace. A container's need not be looked at, and memory of a process that answers
+/// its page faults itself, from which command line and environment are read, can hold up its reader.
 fn is_beside_us(pid: u32) -> bool {
     let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
     namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs))

@@ -1,7 +1,7 @@
 //! A container: its process, its streams, its end.
 //!
-//! `create` makes one; [`supervise`] is its task, which sees the end, carries out the stop deadline, and tells; `delete` removes
-//! what is left.
+//! `create` makes one; [`supervise`] is its task, which sees the end, carries out the stop deadline, and tells;
+//! `delete` removes what is left.
 
 mod control;
 pub(crate) mod create;

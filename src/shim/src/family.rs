@@ -7,7 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::proc;
 
-/// How often new descendants are looked for. What was found is stopped by then, so that a second look usually finds none.
+/// How often new descendants are looked for. What was found is stopped by then, so that a second look usually finds
+/// none.
 const ROUNDS: usize = 16;
 
 /// Processes that were killed.

@@ -1,8 +1,8 @@
 //! Pod init: PID 1 of a shared PID namespace. Reaps orphans, ends on TERM and INT.
 //!
-//! Containers in the namespace can look at it, and one with the right to trace processes can reach whatever it holds. So it holds nothing: its
-//! root is an empty read-only file system, it has no descriptors, no capabilities, no environment, and may make a handful of
-//! system calls.
+//! Containers in the namespace can look at it, and one with the right to trace processes can reach whatever it holds.
+//! So it holds nothing: its root is an empty read-only file system, it has no descriptors, no capabilities, no
+//! environment, and may make a handful of system calls.
 
 use std::io::{Read, Write};
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! The shim's own log: JSON lines in a file of the pod's bundle. Never a pipe to the daemon, which may go away. Bounded: a full file becomes
-//! the old one, and the one before that is gone.
+//! The shim's own log: JSON lines in a file of the pod's bundle. Never a pipe to the daemon, which may go away.
+//! Bounded: a full file becomes the old one, and the one before that is gone.
 
 use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};

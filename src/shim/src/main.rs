@@ -1,5 +1,5 @@
-//! A pod's shim: holds the pod's namespaces, runs the OCI runtime, reads what containers say, writes their logs, sees and records
-//! their ends. One process per pod, one thread, no policy: its master says what to do.
+//! A pod's shim: holds the pod's namespaces, runs the OCI runtime, reads what containers say, writes their logs, sees
+//! and records their ends. One process per pod, one thread, no policy: its master says what to do.
 
 mod args;
 mod attributes;

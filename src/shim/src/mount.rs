@@ -53,7 +53,8 @@ impl Mount<'_> {
             Err(Refused::Option(option)) => {
                 self.classic(&options).map_err(|errno| fail(format!(" (option {option:?})"))(errno.into()))
             }
-            // Before Linux 6.8 overlay knows no lowerdir+. It says so at the end only: what it is given is kept as text.
+            // Before Linux 6.8 overlay knows no lowerdir+. It says so at the end only: what it is given is kept as
+            // text.
             Err(Refused::Create(Errno::INVAL)) if options.has_lower() => {
                 self.classic(&options).map_err(|errno| fail(String::new())(errno.into()))
             }

@@ -1,5 +1,5 @@
-//! What masters of protocol 1 and 2 do not say when they create a container: it is looked for in its `config.json`. Gone when
-//! [`peapod_shim_protocol::OLDEST_MASTER`] is 3.
+//! What masters of protocol 1 and 2 do not say when they create a container: it is looked for in its `config.json`.
+//! Gone when [`peapod_shim_protocol::OLDEST_MASTER`] is 3.
 
 use std::path::Path;
 

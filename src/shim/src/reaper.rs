@@ -1,5 +1,6 @@
-//! The one place that waits for children. Container inits and detached execs become the shim's children when their runtime has ended (the
-//! shim is their subreaper), perhaps before anybody knows their number: such ends are kept while somebody expects one.
+//! The one place that waits for children. Container inits and detached execs become the shim's children when their
+//! runtime has ended (the shim is their subreaper), perhaps before anybody knows their number: such ends are kept while
+//! somebody expects one.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

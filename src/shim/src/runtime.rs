@@ -1,5 +1,5 @@
-//! The OCI runtime: all that is asked of it, as functions of one type. That it is a program with a command line is known below this
-//! file alone, so that one without can stand beside it.
+//! The OCI runtime: all that is asked of it, as functions of one type. That it is a program with a command line is
+//! known below this file alone, so that one without can stand beside it.
 
 mod binary;
 mod command;
@@ -122,8 +122,8 @@ impl Runtime {
         self.call(Action::Resume, target).await
     }
 
-    /// Has it forget a container of which nothing runs. What it then still knows is but a folder of its own, and the log says what is
-    /// wrong with it: if it does not remove that, we do.
+    /// Has it forget a container of which nothing runs. What it then still knows is but a folder of its own, and the
+    /// log says what is wrong with it: if it does not remove that, we do.
     pub(crate) async fn delete(&self, target: Target<'_>) {
         // Nothing runs, so no force is needed, which costs: runc sends KILL then and looks again after 100 ms.
         for force in [false, true] {

@@ -1,4 +1,5 @@
-//! The three services on the shim's socket. A call's future only waits: the work is a task that goes on when the caller has left.
+//! The three services on the shim's socket. A call's future only waits: the work is a task that goes on when the caller
+//! has left.
 
 mod extension;
 mod sandbox;

@@ -53,8 +53,8 @@ impl Shim {
         }
     }
 
-    /// StopSandbox: kills all containers, gives back what they have, ends pod init, unmounts. Once it is through, or as often as it is
-    /// asked for.
+    /// StopSandbox: kills all containers, gives back what they have, ends pod init, unmounts. Once it is through, or as
+    /// often as it is asked for.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         self.sandbox.begin_stop();
         self.containers.close();
@@ -89,7 +89,8 @@ impl Shim {
 async fn end_strays() -> Result<(), Error> {
     let stuck = || Error::Stuck { what: "what the OCI runtime left behind".to_owned(), seconds: STRAYS.as_secs() };
     let ended = async {
-        // A look while processes come and go may miss one whose parent went meanwhile: two in a row have to find nothing.
+        // A look while processes come and go may miss one whose parent went meanwhile: two in a row have to find
+        // nothing.
         let mut nothing = 0;
         while nothing < 2 {
             let mut killed = family::kill_descendants();

@@ -133,7 +133,8 @@ impl Shim {
         Ok(hello)
     }
 
-    /// Waits for a call that may take long, as long as the shim answers others. One that does not, hangs itself, and is as good as gone.
+    /// Waits for a call that may take long, as long as the shim answers others. One that does not, hangs itself, and is
+    /// as good as gone.
     pub(crate) async fn while_it_answers<T>(
         &self,
         call: impl Future<Output = Result<T, ShimError>>,

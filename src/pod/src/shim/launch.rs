@@ -43,13 +43,14 @@ impl Launcher {
         Ok(Self { jobs })
     }
 
-    /// Starts a pod's shim on a socket that is listening, and connected to, before the shim exists: so nothing has to be awaited, and once
-    /// there is a shim nothing can fail any more.
+    /// Starts a pod's shim on a socket that is listening, and connected to, before the shim exists: so nothing has to
+    /// be awaited, and once there is a shim nothing can fail any more.
     pub(crate) async fn launch(&self, pod: &str, bundle: &Path, runtime: &Path, socket: &Path) -> io::Result<Launched> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         fail_point("shim-socket");
-        // The first in the queue of one that listens: done at once, where a readiness would come after what else this task does.
+        // The first in the queue of one that listens: done at once, where a readiness would come after what else this
+        // task does.
         let stream = UnixStream::connect(socket)?;
         stream.set_nonblocking(true)?;
         let shim = Shim::over(stream, socket)?;

@@ -1,6 +1,7 @@
-//! The runtime of shims that were started before runtimes were run from sealed views (`sealed.rs`): one sealed copy in memory for all
-//! pods, whose content nobody could change, but whose mode and owner everybody could who reached it through `/proc/self/exe`. Such shims go
-//! on with it, so it is made good, and then immutable; it takes `CAP_LINUX_IMMUTABLE` to undo that, which no container has by default.
+//! The runtime of shims that were started before runtimes were run from sealed views (`sealed.rs`): one sealed copy in
+//! memory for all pods, whose content nobody could change, but whose mode and owner everybody could who reached it
+//! through `/proc/self/exe`. Such shims go on with it, so it is made good, and then immutable; it takes
+//! `CAP_LINUX_IMMUTABLE` to undo that, which no container has by default.
 
 use std::fs::File;
 use std::io;

@@ -1,14 +1,16 @@
 //! Sealed views of OCI runtimes.
 //!
-//! A runtime's process is inside a container for a moment, and the container reaches its binary by `/proc/<pid>/exe`: to write to it
-//! (CVE-2019-5736), or to take its mode away, which its owner may, and root in a container is its owner. So with each call crun first makes
-//! of itself what can't be written, by three changes of the node's mount table, and starts anew: about 2 ms, and on a busy node more, as all
-//! who mount wait for each other. If it lies on a read-only mount already, it goes on at once.
+//! A runtime's process is inside a container for a moment, and the container reaches its binary by `/proc/<pid>/exe`:
+//! to write to it (CVE-2019-5736), or to take its mode away, which its owner may, and root in a container is its owner.
+//! So with each call crun first makes of itself what can't be written, by three changes of the node's mount table, and
+//! starts anew: about 2 ms, and on a busy node more, as all who mount wait for each other. If it lies on a read-only
+//! mount already, it goes on at once.
 //!
-//! So peapod makes one such mount for all pods; their shims open the file in it by the daemon's number when they begin, and run that. The
-//! mount is an overlay without an upper layer: nothing makes it writable, its inodes are not those of the node's file system, and locks,
-//! leases and frozen file systems are its own. It is nowhere in the tree and, once the file is open, in no mount namespace, so
-//! that it can't be mounted anew with other flags either. Where there are no overlays, it is a read-only bind mount of the file.
+//! So peapod makes one such mount for all pods; their shims open the file in it by the daemon's number when they begin,
+//! and run that. The mount is an overlay without an upper layer: nothing makes it writable, its inodes are not those of
+//! the node's file system, and locks, leases and frozen file systems are its own. It is nowhere in the tree and, once
+//! the file is open, in no mount namespace, so that it can't be mounted anew with other flags either. Where there are
+//! no overlays, it is a read-only bind mount of the file.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -46,7 +48,8 @@ pub(super) struct Views {
 struct Made {
     /// Of the file as it was.
     print: sealed::Print,
-    /// `None` for a runtime that has no use for one. Open for reading: as long as it is, nobody gets an exclusive lease on it.
+    /// `None` for a runtime that has no use for one. Open for reading: as long as it is, nobody gets an exclusive lease
+    /// on it.
     view: Option<File>,
 }
 
@@ -64,7 +67,8 @@ impl Views {
         Some(path_for_shims(self.null.as_ref()?).into())
     }
 
-    /// The value of [`sealed::ENV`] for a shim that is to run this runtime; `None` if it has to run it as it is. Blocks.
+    /// The value of [`sealed::ENV`] for a shim that is to run this runtime; `None` if it has to run it as it is.
+    /// Blocks.
     pub(super) fn find(&mut self, program: &Path) -> Option<OsString> {
         let print = sealed::print(&std::fs::metadata(program).ok()?);
         if self.made.get(program).is_none_or(|made| made.print != print) {
@@ -126,7 +130,8 @@ fn overlay(program: &Path, beside: &Path) -> io::Result<File> {
     // By number: a path may have colons, and a value no more than 255 bytes.
     let lower = format!("/proc/self/fd/{}:/proc/self/fd/{}", dir.as_raw_fd(), beside.as_raw_fd());
     fsconfig_set_string(&context, "lowerdir", lower)?;
-    // Turned on by itself where the two are of different file systems, and said in the kernel's log. Nobody looks at inode numbers.
+    // Turned on by itself where the two are of different file systems, and said in the kernel's log. Nobody looks at
+    // inode numbers.
     let _ = fsconfig_set_string(&context, "xino", "off");
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;

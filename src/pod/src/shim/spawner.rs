@@ -1,7 +1,8 @@
 //! The thread whose children the shims are.
 //!
-//! All shims live in one cgroup, and moving a process there afterwards costs an RCU grace period (9 ms). So they are born there: one
-//! thread of the daemon starts them all, and sits in that group itself or starts each into it, as the node has it.
+//! All shims live in one cgroup, and moving a process there afterwards costs an RCU grace period (9 ms). So they are
+//! born there: one thread of the daemon starts them all, and sits in that group itself or starts each into it, as the
+//! node has it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -36,7 +37,8 @@ struct Spawner {
     views: Views,
 }
 
-/// Starts the thread, whose children are born in that group; their pidfds go to `children`. It ends when nobody can send jobs any more.
+/// Starts the thread, whose children are born in that group; their pidfds go to `children`. It ends when nobody can
+/// send jobs any more.
 pub(super) async fn start(
     binary: PathBuf,
     group: Cgroup,

@@ -1,4 +1,5 @@
-//! Which shims this daemon drives: those of its own protocol, of earlier ones that it knows, and later ones that still serve it.
+//! Which shims this daemon drives: those of its own protocol, of earlier ones that it knows, and later ones that still
+//! serve it.
 
 use peapod_shim_protocol::extension::HelloResponse;
 use peapod_shim_protocol::{OLDEST_SHIM, PROTOCOL};

@@ -9,8 +9,9 @@ use super::state::{Phase, StopStep};
 use crate::error::Error;
 
 impl Container {
-    /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor kills.
-    /// Before there is a program to be asked, only what the runtime does is ended: whoever wants the signal sent asks again.
+    /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor
+    /// kills. Before there is a program to be asked, only what the runtime does is ended: whoever wants the signal sent
+    /// asks again.
     pub(crate) fn stop(&self, signal: u32, deadline: i64) -> Result<(), Error> {
         let signal = signal_number(signal)?;
         let mut step = StopStep::Nothing;

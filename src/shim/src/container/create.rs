@@ -135,8 +135,8 @@ fn adopt(
     Ok((container, Supervised { ended, oom, output, input }))
 }
 
-/// The root file system of a create: unmounted if that fails. Whatever comes of it, the layer may be mounted again: after a failed
-/// create, and after a start that is taken back.
+/// The root file system of a create: unmounted if that fails. Whatever comes of it, the layer may be mounted again:
+/// after a failed create, and after a start that is taken back.
 struct Rootfs<'a> {
     bundle: &'a Path,
     mounted: bool,
@@ -170,8 +170,8 @@ impl Drop for Rootfs<'_> {
     }
 }
 
-/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left half of it. Nothing
-/// of that outlives a crash here: the master begins anew.
+/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left
+/// half of it. Nothing of that outlives a crash here: the master begins anew.
 fn forget_volatile(work: &Path) {
     if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
         log::warn("a create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);

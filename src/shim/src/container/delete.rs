@@ -46,8 +46,8 @@ impl Container {
         format!("container {:?} ({})", self.id(), stuck(self.init.cgroup.as_ref()))
     }
 
-    /// Gives back what an ended container has of the node. Once, however often it is asked for; a call of the runtime that does it and
-    /// hangs is ended by the second who asks.
+    /// Gives back what an ended container has of the node. Once, however often it is asked for; a call of the runtime
+    /// that does it and hangs is ended by the second who asks.
     pub(crate) async fn clean_up(&self) -> Result<(), Error> {
         self.interrupt();
         let mut state = self.state.subscribe();
@@ -92,8 +92,8 @@ impl Container {
     }
 }
 
-/// Removes what a `create` that failed may have left in that bundle: processes, the runtime's state, the group. Nothing is left of it,
-/// or the files that lead to it are.
+/// Removes what a `create` that failed may have left in that bundle: processes, the runtime's state, the group. Nothing
+/// is left of it, or the files that lead to it are.
 pub(crate) async fn leftovers(host: &Host, id: &str, dir: &Path) -> Result<(), Error> {
     let Some(binary) = bundle::read_runtime(dir) else { return Ok(()) };
     let path = bundle::read_cgroup(dir);

@@ -131,8 +131,8 @@ impl Exec {
         started
     }
 
-    /// A signal to its first process, or to all of its session. KILL for all also ends one that the runtime is just making,
-    /// and one that was never started does not start any more.
+    /// A signal to its first process, or to all of its session. KILL for all also ends one that the runtime is just
+    /// making, and one that was never started does not start any more.
     pub(crate) fn kill(&self, init: &InitProcess, signal: u32, all: bool) -> Result<(), Error> {
         let signal = signal_number(signal)?;
         let gone = || Error::NotFound { kind: "process of exec", id: self.id.clone() };

@@ -55,8 +55,8 @@ impl InitProcess {
         }
     }
 
-    /// A signal to every process of the container that belongs to a session. New ones may be born meanwhile: repeats until none is left
-    /// when it is KILL.
+    /// A signal to every process of the container that belongs to a session. New ones may be born meanwhile: repeats
+    /// until none is left when it is KILL.
     pub(crate) fn signal_session(&self, session: u32, signal: i32) -> Result<(), Error> {
         let Some(cgroup) = &self.cgroup else {
             signal_process(session, signal);

@@ -1,5 +1,5 @@
-//! Whether the kernel killed of a container for lack of memory. On cgroup v2 the count goes with the group, which systemd removes as soon as
-//! it is empty; so it is followed from the beginning.
+//! Whether the kernel killed of a container for lack of memory. On cgroup v2 the count goes with the group, which
+//! systemd removes as soon as it is empty; so it is followed from the beginning.
 
 use peapod_cgroup::{Cgroup, OomWatch};
 use tokio::io::Interest;

@@ -12,7 +12,8 @@ impl Container {
         begun.map_err(|is| self.refuse(is, "created"))
     }
 
-    /// Starts it after [`Container::begin_start`]. When that fails the container is to be deleted, and only the error tells.
+    /// Starts it after [`Container::begin_start`]. When that fails the container is to be deleted, and only the error
+    /// tells.
     pub(crate) async fn start(&self) -> Result<(), Error> {
         let started = self.init.runtime.start(self.init.target(&self.interrupt)).await;
         // The supervisor waits for this before it tells of an end.

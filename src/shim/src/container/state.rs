@@ -1,4 +1,5 @@
-//! How far a container is: one value, whose transitions are here and know neither processes nor clocks. Who waits for one watches it.
+//! How far a container is: one value, whose transitions are here and know neither processes nor clocks. Who waits for
+//! one watches it.
 
 use std::os::fd::OwnedFd;
 
@@ -132,7 +133,8 @@ impl State {
             return StopStep::Interrupt;
         }
         let first = !std::mem::replace(&mut self.stop.signalled, true);
-        // With no grace at all the KILL comes alone: what ends by the stop signal first would look as if it had been asked.
+        // With no grace at all the KILL comes alone: what ends by the stop signal first would look as if it had been
+        // asked.
         if first && deadline > now { StopStep::Signal } else { StopStep::Nothing }
     }
 

@@ -1,4 +1,5 @@
-//! The command line of OCI runtimes: the one place that knows it. Signals are no part of it: they go by pidfd and by cgroup.
+//! The command line of OCI runtimes: the one place that knows it. Signals are no part of it: they go by pidfd and by
+//! cgroup.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Running the OCI runtime's program to its end: one rule for time, interruption and messages, whatever it is called for.
+//! Running the OCI runtime's program to its end: one rule for time, interruption and messages, whatever it is called
+//! for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -20,8 +21,8 @@ use crate::bounds::INTERRUPTED_CALL;
 use crate::reaper::{Ended, Reaper};
 use crate::{family, log, proc};
 
-/// Tells for which bundle a process of the OCI runtime works, also one that left its parent and has a command line of its own: the
-/// path of a file in that bundle. A container never sees it.
+/// Tells for which bundle a process of the OCI runtime works, also one that left its parent and has a command line of
+/// its own: the path of a file in that bundle. A container never sees it.
 pub(crate) const CALL_ENV: &str = "PEAPOD_CALL";
 /// For a call that was killed to be gone.
 const GONE: Duration = Duration::from_secs(5);

@@ -16,7 +16,8 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// The one that the environment names. The daemon that made it may have ended, and its number be another's: then there is none.
+    /// The one that the environment names. The daemon that made it may have ended, and its number be another's: then
+    /// there is none.
     pub(crate) fn from_env() -> Option<Self> {
         let (view, program) = parse(&std::env::var_os(ENV)?)?;
         Self::open(&view, program)
@@ -28,8 +29,8 @@ impl Sealed {
         Some(Self { program, view, print })
     }
 
-    /// What to run instead of a program, if this shows it as it is now: it may have been replaced by a newer one. And if it can be run: no
-    /// pod depends on it.
+    /// What to run instead of a program, if this shows it as it is now: it may have been replaced by a newer one. And
+    /// if it can be run: no pod depends on it.
     pub(crate) fn of(&self, program: &Path) -> Option<PathBuf> {
         if program != self.program || print(&std::fs::metadata(program).ok()?) != self.print {
             return None;

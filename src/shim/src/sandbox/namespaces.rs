@@ -1,4 +1,5 @@
-//! Making namespaces. A short-lived thread does it, so that the shim itself stays where it is; a descriptor keeps each of them.
+//! Making namespaces. A short-lived thread does it, so that the shim itself stays where it is; a descriptor keeps each
+//! of them.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

@@ -94,8 +94,8 @@ pub(super) fn forget(bundle: &Path) {
     let _ = std::fs::remove_file(bundle.join(PID_FILE));
 }
 
-/// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs meanwhile: the shim
-/// has one thread. It must be this one, as the child is to die with it.
+/// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs
+/// meanwhile: the shim has one thread. It must be this one, as the child is to die with it.
 fn spawn(
     bundle: &Path,
     reaper: &Reaper,

@@ -46,7 +46,8 @@ pub(crate) fn write(name: &str, value: &str) -> Result<(), Error> {
     })
 }
 
-/// Both ways of writing a name are in use: `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x`. The first separator tells.
+/// Both ways of writing a name are in use: `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x`. The first separator
+/// tells.
 fn dotted(name: &str) -> String {
     match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
         Some(b'/') => swap(name),

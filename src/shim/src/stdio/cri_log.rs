@@ -1,5 +1,6 @@
-//! A container's log file. Written by the shim itself, so that no line is lost while the daemon is away; a disk that refuses never stops the
-//! container: lines are counted, dropped, and the count is the first line written afterwards. So are lines of a log that grows too fast.
+//! A container's log file. Written by the shim itself, so that no line is lost while the daemon is away; a disk that
+//! refuses never stops the container: lines are counted, dropped, and the count is the first line written afterwards.
+//! So are lines of a log that grows too fast.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
-//! What a process gets for a stream that leads nowhere. The OCI runtime replaces the node's `/dev/null` by the container's when it makes a
-//! container, but not for a command in one: root in there could take the mode of the node's own away. So it gets one on a read-only
-//! mount, which is written to all the same.
+//! What a process gets for a stream that leads nowhere. The OCI runtime replaces the node's `/dev/null` by the
+//! container's when it makes a container, but not for a command in one: root in there could take the mode of the node's
+//! own away. So it gets one on a read-only mount, which is written to all the same.
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,5 @@
-//! A container's output: first its log, then whoever listens. The log is never held up by a listener: each has a queue of its own, and one
-//! that does not keep up loses it.
+//! A container's output: first its log, then whoever listens. The log is never held up by a listener: each has a queue
+//! of its own, and one that does not keep up loses it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

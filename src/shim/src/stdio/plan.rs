@@ -105,7 +105,8 @@ impl Ours {
         Ok(Some(tokio::spawn(copy::to_output(stdout, stderr, output))))
     }
 
-    /// Connects a terminal: its output to the log and its readers, or to a FIFO, its input to the FIFO. The task ends with the output.
+    /// Connects a terminal: its output to the log and its readers, or to a FIFO, its input to the FIFO. The task ends
+    /// with the output.
     pub(crate) fn pump_terminal(&mut self, terminal: &OwnedFd) -> Result<Pumps, Error> {
         let path = Path::new("a terminal");
         let fail = Error::io("watch", path);

@@ -1,4 +1,5 @@
-//! A shim of its own for every test: started as the daemon starts it, driven over ttrpc, in a private mount namespace. Needs root.
+//! A shim of its own for every test: started as the daemon starts it, driven over ttrpc, in a private mount namespace.
+//! Needs root.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by it")]
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
