@@ -39,15 +39,15 @@ pub(crate) enum ArgsError {
 }
 
 impl Args {
-    pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Self, ArgsError> {
-        let mut words = words.map(|word| word.to_string_lossy().into_owned());
+    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, ArgsError> {
+        let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
         let (mut id, mut bundle, mut cgroups, mut action) = (None, None, Vec::new(), Action::Serve);
-        while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix('-') else {
-                action = match word.as_str() {
+        while let Some(argument) = arguments.next() {
+            let Some(flag) = argument.strip_prefix('-') else {
+                action = match argument.as_str() {
                     "delete" => Action::Delete,
                     "start" => Action::Start,
-                    _ => return Err(ArgsError::Unknown(word)),
+                    _ => return Err(ArgsError::Unknown(argument)),
                 };
                 continue;
             };
@@ -56,7 +56,8 @@ impl Args {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
                 None => (flag.to_owned(), None),
             };
-            let mut value = || inline.clone().or_else(|| words.next()).ok_or_else(|| ArgsError::NoValue(word.clone()));
+            let mut value =
+                || inline.clone().or_else(|| arguments.next()).ok_or_else(|| ArgsError::NoValue(argument.clone()));
             match name.as_str() {
                 "id" => id = Some(value()?),
                 "bundle" => bundle = Some(PathBuf::from(value()?)),
@@ -65,7 +66,7 @@ impl Args {
                 "namespace" | "address" | "publish-binary" | "socket" => drop(value()?),
                 "debug" => {}
                 "v" | "version" => action = Action::Version,
-                _ => return Err(ArgsError::Unknown(word)),
+                _ => return Err(ArgsError::Unknown(argument)),
             }
         }
         if matches!(action, Action::Version | Action::Start) {

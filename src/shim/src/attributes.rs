@@ -43,8 +43,8 @@ pub(crate) fn reset() {
         log::warn("the daemon's attribute stays", &[("attribute", &name), ("error", &error)]);
     };
     peapod_sys::reset_attributes(failed);
-    let told = |name, outcome: std::io::Result<()>| outcome.unwrap_or_else(|error| failed(name, error));
-    told("groups", become_root().map_err(Into::into));
+    let report = |name, outcome: std::io::Result<()>| outcome.unwrap_or_else(|error| failed(name, error));
+    report("groups", become_root().map_err(Into::into));
     for (resource, soft, hard) in LIMITS {
         if let Err(error) = limit(resource, Rlimit { current: soft, maximum: hard }) {
             log::warn("the daemon's limit stays", &[("limit", &format!("{resource:?}")), ("error", &error)]);
@@ -53,7 +53,7 @@ pub(crate) fn reset() {
     if let Err(error) = limit_signals() {
         log::warn("the daemon's limit stays", &[("limit", &"Sigpending"), ("error", &error)]);
     }
-    told("pages in core files", std::fs::write("/proc/self/coredump_filter", CORE_PAGES));
+    report("pages in core files", std::fs::write("/proc/self/coredump_filter", CORE_PAGES));
     lower_oom_score();
 }
 

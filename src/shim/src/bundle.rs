@@ -55,7 +55,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Error> {
 }
 
 /// Nothing is left to kill or to delete. The exit stays.
-pub(crate) fn forget(bundle: &Path) {
+pub(crate) fn remove_records(bundle: &Path) {
     for name in [CGROUP, RUNTIME, PID_FILE] {
         let _ = fs::remove_file(bundle.join(name));
     }
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(read_cgroup(dir.path()).as_deref(), Some("/kubepods/a"));
         cgroup(dir.path(), None).unwrap();
         assert_eq!(read_cgroup(dir.path()), None);
-        forget(dir.path());
+        remove_records(dir.path());
         assert!(read_runtime(dir.path()).is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

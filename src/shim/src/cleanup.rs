@@ -77,7 +77,7 @@ async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path)
     if let Some(cgroup) = &cgroup {
         until(cgroup, || Ok(cgroup.remove().is_ok())).await?;
     }
-    bundle::forget(dir);
+    bundle::remove_records(dir);
     Ok(())
 }
 
@@ -151,9 +151,9 @@ fn is_of_call(variables: &[PathBuf], bundle: &Path) -> bool {
 }
 
 /// A runtime that is a script comes after its interpreter.
-fn calls(words: &[PathBuf], runtime: &Binary, bundle: &Path) -> bool {
-    let program = words.iter().take(3).position(|word| *word == runtime.program);
-    program.is_some_and(|at| words.iter().skip(at + 1).any(|word| word.starts_with(bundle)))
+fn calls(arguments: &[PathBuf], runtime: &Binary, bundle: &Path) -> bool {
+    let program = arguments.iter().take(3).position(|argument| *argument == runtime.program);
+    program.is_some_and(|at| arguments.iter().skip(at + 1).any(|argument| argument.starts_with(bundle)))
 }
 
 /// Whether a process is this pod's shim: it was started with `-id ID -bundle DIR` and no action.
@@ -161,9 +161,9 @@ fn is_shim(pid: u32, args: &Args) -> bool {
     serves(&command_line(pid), args)
 }
 
-fn serves(words: &[PathBuf], args: &Args) -> bool {
+fn serves(arguments: &[PathBuf], args: &Args) -> bool {
     let wanted = [Path::new("-id"), Path::new(&args.id), Path::new("-bundle"), &args.bundle];
-    words.windows(4).any(|four| four == wanted) && !words.iter().any(|word| word == Path::new("delete"))
+    arguments.windows(4).any(|four| four == wanted) && !arguments.iter().any(|argument| argument == Path::new("delete"))
 }
 
 fn command_line(pid: u32) -> Vec<PathBuf> {
@@ -176,8 +176,8 @@ fn environment(pid: u32) -> Vec<PathBuf> {
 
 fn strings(file: &str) -> Vec<PathBuf> {
     let text = std::fs::read(file).unwrap_or_default();
-    let words = text.split(|byte| *byte == 0);
-    words.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))).collect()
+    let arguments = text.split(|byte| *byte == 0);
+    arguments.map(|argument| PathBuf::from(std::ffi::OsStr::from_bytes(argument))).collect()
 }
 
 async fn until(
@@ -250,10 +250,10 @@ mod tests {
 
     #[test]
     fn knows_the_shim_of_a_pod() {
-        let words = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
+        let arguments = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
         let args = Args::parse(["-id", "p1", "-bundle", "/run/p1", "delete"].map(std::ffi::OsString::from).into_iter());
         let args = args.unwrap();
-        assert!(serves(&words("/x/shim -namespace peapod -id p1 -bundle /run/p1"), &args));
+        assert!(serves(&arguments("/x/shim -namespace peapod -id p1 -bundle /run/p1"), &args));
         for other in [
             "/x/shim -namespace peapod -id p1 -bundle /run/p1 delete",
             "/x/shim -namespace peapod -id p2 -bundle /run/p1",
@@ -261,13 +261,13 @@ mod tests {
             "grep -id p1",
             "",
         ] {
-            assert!(!serves(&words(other), &args), "{other}");
+            assert!(!serves(&arguments(other), &args), "{other}");
         }
     }
 
     #[test]
     fn knows_calls_of_a_runtime() {
-        let words = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
+        let arguments = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
         let runtime = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
         for (line, is) in [
             ("/usr/bin/crun --root /r --log /b/create.log create --bundle /b c1", true),
@@ -276,7 +276,7 @@ mod tests {
             ("/usr/bin/runc --root /r --log /b/create.log create --bundle /b c1", false),
             ("/b/x /usr/bin/crun", false),
         ] {
-            assert_eq!(calls(&words(line), &runtime, Path::new("/b")), is, "{line}");
+            assert_eq!(calls(&arguments(line), &runtime, Path::new("/b")), is, "{line}");
         }
     }
 

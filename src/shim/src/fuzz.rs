@@ -28,8 +28,8 @@ fn command_line() {
         .seeds(["-namespace\0k8s.io\0-id\0a\0-bundle\0/b\0-cgroup\0/c\0delete", "--id=a\0-bundle=/b\0start"])
         .tokens(["\0", "-", "=", "-cgroup", "delete"])
         .check(|input| {
-            let words = input.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
-            let _ = Args::parse(words);
+            let arguments = input.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec()));
+            let _ = Args::parse(arguments);
         });
 }
 

@@ -44,11 +44,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let mut words = std::env::args_os();
-    if words.next().is_some_and(|name| name == init::NAME) {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| name == init::NAME) {
         return init::run();
     }
-    let outcome = Args::parse(words).map_err(|error| error.to_string()).and_then(|args| match args.action {
+    let outcome = Args::parse(arguments).map_err(|error| error.to_string()).and_then(|args| match args.action {
         Action::Serve => serve::run(&args),
         Action::Delete => cleanup::run(&args),
         Action::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),

@@ -56,7 +56,7 @@ pub(crate) fn share_oom_score(from: u32, to: u32) {
 
 /// Gives a new container's first process the score that is wanted for it, if the runtime has left it with the shim's,
 /// which is that of a daemon that must not be killed: crun takes 0 for "nothing said".
-pub(crate) fn settle_oom_score(pid: u32, wanted: i32) {
+pub(crate) fn correct_oom_score(pid: u32, wanted: i32) {
     let path = path(pid).join("oom_score_adj");
     let score = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let is = score(&path);

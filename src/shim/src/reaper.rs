@@ -18,7 +18,7 @@ const LIMIT: usize = 1024;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub(crate) struct ExitStatus {
     /// 128 + n for signal n.
     pub(crate) code: u32,
     pub(crate) signal: Option<u32>,
@@ -26,7 +26,7 @@ pub(crate) struct Ended {
     pub(crate) at: i64,
 }
 
-impl Ended {
+impl ExitStatus {
     fn of(status: WaitStatus) -> Self {
         let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
         let signal = number(status.terminating_signal());
@@ -43,8 +43,8 @@ pub(crate) struct Reaper {
 
 #[derive(Debug, Default)]
 struct Inner {
-    watched: HashMap<u32, oneshot::Sender<Ended>>,
-    unclaimed: VecDeque<(u32, Ended)>,
+    watched: HashMap<u32, oneshot::Sender<ExitStatus>>,
+    unclaimed: VecDeque<(u32, ExitStatus)>,
     expecting: usize,
 }
 
@@ -70,7 +70,7 @@ impl Reaper {
     }
 
     /// Starts a program; its end arrives through the receiver.
-    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<(u32, oneshot::Receiver<Ended>)> {
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<(u32, oneshot::Receiver<ExitStatus>)> {
         // The shim has one thread: nothing is reaped between these two.
         let pid = command.spawn()?.id();
         Ok((pid, self.watch(pid)))
@@ -82,24 +82,24 @@ impl Reaper {
         Expectation { reaper: self.clone() }
     }
 
-    fn watch(&self, pid: u32) -> oneshot::Receiver<Ended> {
-        let (tell, told) = oneshot::channel();
-        self.lock().watched.insert(pid, tell);
-        told
+    fn watch(&self, pid: u32) -> oneshot::Receiver<ExitStatus> {
+        let (sender, receiver) = oneshot::channel();
+        self.lock().watched.insert(pid, sender);
+        receiver
     }
 
     fn reap(&self) {
         // `Ok(None)`: children, but none has ended. An error: no children.
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            self.ended(pid.as_raw_nonzero().get().unsigned_abs(), Ended::of(status));
+            self.ended(pid.as_raw_nonzero().get().unsigned_abs(), ExitStatus::of(status));
         }
     }
 
-    fn ended(&self, pid: u32, ended: Ended) {
+    fn ended(&self, pid: u32, ended: ExitStatus) {
         let mut inner = self.lock();
-        if let Some(tell) = inner.watched.remove(&pid) {
+        if let Some(sender) = inner.watched.remove(&pid) {
             // Nobody waits any more: fine, it is reaped.
-            let _ = tell.send(ended);
+            let _ = sender.send(ended);
         } else if inner.expecting > 0 {
             if inner.unclaimed.len() >= LIMIT {
                 inner.unclaimed.pop_front();
@@ -115,16 +115,16 @@ impl Reaper {
 
 impl Expectation {
     /// The end of a process that a runtime has made, whether it has come or will come.
-    pub(crate) fn claim(&self, pid: u32) -> oneshot::Receiver<Ended> {
-        let told = self.reaper.watch(pid);
+    pub(crate) fn claim(&self, pid: u32) -> oneshot::Receiver<ExitStatus> {
+        let receiver = self.reaper.watch(pid);
         let mut inner = self.reaper.lock();
         if let Some(index) = inner.unclaimed.iter().rposition(|(unclaimed, _)| *unclaimed == pid)
             && let Some((_, ended)) = inner.unclaimed.remove(index)
-            && let Some(tell) = inner.watched.remove(&pid)
+            && let Some(sender) = inner.watched.remove(&pid)
         {
-            let _ = tell.send(ended);
+            let _ = sender.send(ended);
         }
-        told
+        receiver
     }
 }
 
@@ -142,8 +142,8 @@ impl Drop for Expectation {
 mod tests {
     use super::*;
 
-    fn end(code: u32) -> Ended {
-        Ended { code, signal: None, at: 1 }
+    fn end(code: u32) -> ExitStatus {
+        ExitStatus { code, signal: None, at: 1 }
     }
 
     #[test]

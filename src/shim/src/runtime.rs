@@ -20,7 +20,7 @@ pub(crate) use self::error::RuntimeError;
 pub(crate) use self::launcher::{CALL_ENV, Launcher};
 pub(crate) use self::sealed::Sealed;
 use crate::files;
-use crate::reaper::Ended;
+use crate::reaper::ExitStatus;
 use command::Action;
 use launcher::{Call, Streams};
 
@@ -70,7 +70,7 @@ pub(crate) struct ExecRequest<'a> {
 pub(crate) struct Child {
     pub(crate) pid: u32,
     /// Its end, which may have come already.
-    pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) ended: oneshot::Receiver<ExitStatus>,
 }
 
 impl Runtime {

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::init::User;
 use crate::mount::unmount;
-use crate::reaper::{Ended, Reaper};
+use crate::reaper::{ExitStatus, Reaper};
 use crate::{clock, log};
 
 /// How long pod init may take after TERM, and after KILL.
@@ -120,9 +120,9 @@ impl Sandbox {
         Ok(())
     }
 
-    async fn see_end_of_init(self: Arc<Self>, init: Arc<PodInit>, ended: oneshot::Receiver<Ended>) {
+    async fn see_end_of_init(self: Arc<Self>, init: Arc<PodInit>, ended: oneshot::Receiver<ExitStatus>) {
         let code = ended.await.map_or(255, |ended| ended.code);
-        pod_init::forget(&self.bundle);
+        pod_init::remove_pid_file(&self.bundle);
         if self.stop_state() == Stop::No {
             log::warn("pod init has ended", &[("code", &code)]);
         }

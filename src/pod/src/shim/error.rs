@@ -33,7 +33,7 @@ pub(crate) enum ShimError {
     /// What was asked for can't be done on this node.
     #[error("{0}")]
     Invalid(String),
-    /// The shim refused, with the OCI runtime's words where it has them.
+    /// The shim refused, with the OCI runtime's message where it has one.
     #[error("{0}")]
     Refused(String),
 }
@@ -54,10 +54,10 @@ impl ShimError {
         }
     }
 
-    /// The same for a client of the heart.
+    /// The same for callers of this crate.
     pub(crate) fn into_error(self, step: impl Into<String>) -> Error {
         match self {
-            Self::Refused(words) | Self::Invalid(words) => Error::Runtime(words),
+            Self::Refused(message) | Self::Invalid(message) => Error::Runtime(message),
             other => Error::failed(step, &other),
         }
     }

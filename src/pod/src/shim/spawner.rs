@@ -85,16 +85,16 @@ pub(super) async fn start(
 
 impl Spawner {
     fn spawn(&mut self, job: &Job) -> io::Result<Born> {
-        let words =
+        let arguments =
             [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
-        let words = words.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
+        let arguments = arguments.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
         let env = [
             ("PATH", std::env::var_os("PATH")),
             (sealed::ENV, self.views.find(&job.runtime)),
             (sealed::NULL_ENV, self.views.null()),
         ];
         let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));
-        let program = Program::new(&self.binary, words, env, &job.bundle)?;
+        let program = Program::new(&self.binary, arguments, env, &job.bundle)?;
         let born = program.spawn(job.socket.as_fd(), self.nursery.dir()?)?;
         if !born.placed
             && let Err(error) = self.nursery.adopt(born.pid)

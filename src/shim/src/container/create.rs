@@ -109,7 +109,7 @@ fn adopt(
     let Made { child: Child { pid, ended }, mut ours, terminal } = made;
     let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
     if let Some(wanted) = request.oom_score_adj {
-        proc::settle_oom_score(pid, wanted);
+        proc::correct_oom_score(pid, wanted);
     }
     let cgroup = host.hierarchy.of_process(pid)?;
     let oom = Oom::follow(cgroup.as_ref());
@@ -166,13 +166,13 @@ impl Drop for Rootfs<'_> {
         {
             log::warn("a failed create leaves a mount", &[("error", &error)]);
         }
-        self.work.iter().for_each(|work| forget_volatile(work));
+        self.work.iter().for_each(|work| remove_volatile_mark(work));
     }
 }
 
 /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left
 /// half of it. Nothing of that outlives a crash here: the master begins anew.
-fn forget_volatile(work: &Path) {
+fn remove_volatile_mark(work: &Path) {
     if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
         log::warn("a create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
     }

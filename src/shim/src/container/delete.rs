@@ -68,12 +68,12 @@ impl Container {
                 }
             }
         }
-        let outcome = self.give_back().await;
+        let outcome = self.release().await;
         self.state.send_modify(|state| state.end_cleanup(outcome.is_ok()));
         outcome
     }
 
-    async fn give_back(&self) -> Result<(), Error> {
+    async fn release(&self) -> Result<(), Error> {
         let init = &self.init;
         init.runtime.delete(init.target(&self.interrupt)).await;
         // Teardown goes on; the first error is the answer.
@@ -85,7 +85,7 @@ impl Container {
             outcome = outcome.and(unmount(&bundle::rootfs(&init.bundle)).map_err(Error::from));
         }
         match &outcome {
-            Ok(()) => bundle::forget(&init.bundle),
+            Ok(()) => bundle::remove_records(&init.bundle),
             Err(error) => log::warn("a container's group stays", &[("container", &init.id), ("error", error)]),
         }
         outcome
@@ -107,7 +107,7 @@ pub(crate) async fn leftovers(host: &Host, id: &str, dir: &Path) -> Result<(), E
     if let Some(cgroup) = &cgroup {
         remove_group(cgroup).await?;
     }
-    bundle::forget(dir);
+    bundle::remove_records(dir);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::init_process::{InitProcess, SIGKILL, signal_number};
 use crate::bundle::check_id;
 use crate::error::Error;
-use crate::reaper::Ended;
+use crate::reaper::ExitStatus;
 use crate::runtime::ExecRequest;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::Pumps;
@@ -55,7 +55,7 @@ enum State {
     Ended {
         pid: u32,
         session: u32,
-        ended: Ended,
+        ended: ExitStatus,
     },
 }
 
@@ -126,7 +126,7 @@ impl Exec {
         let started = self.run(init, null).await;
         if started.is_err() {
             // Who waits for its end hears that there is none to wait for.
-            self.finish(Ended { code: 255, signal: None, at: clock::now_ns() });
+            self.finish(ExitStatus { code: 255, signal: None, at: clock::now_ns() });
         }
         started
     }
@@ -200,7 +200,7 @@ impl Exec {
     }
 
     /// Waits for the end of the process, and of its terminal.
-    async fn see_end(self: Arc<Self>, ended: oneshot::Receiver<Ended>, pumps: Option<Pumps>) {
+    async fn see_end(self: Arc<Self>, ended: oneshot::Receiver<ExitStatus>, pumps: Option<Pumps>) {
         let Ok(ended) = ended.await else { return };
         if let Some(pumps) = pumps {
             let _ = timeout(DRAIN, pumps.output).await;
@@ -254,7 +254,7 @@ impl Exec {
         }
     }
 
-    pub(crate) fn ended(&self) -> Option<Ended> {
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
         self.state.borrow().ended()
     }
 
@@ -267,7 +267,7 @@ impl Exec {
     }
 
     /// Waits for its end.
-    pub(crate) async fn wait(&self) -> Option<Ended> {
+    pub(crate) async fn wait(&self) -> Option<ExitStatus> {
         // The sender is `self`'s.
         let mut state = self.state.subscribe();
         state.wait_for(|state| state.ended().is_some()).await.ok().and_then(|state| state.ended())
@@ -295,7 +295,7 @@ impl Exec {
         });
     }
 
-    fn finish(&self, ended: Ended) {
+    fn finish(&self, ended: ExitStatus) {
         self.state.send_modify(|state| {
             let (pid, session) = match state {
                 State::Running(Process { pid, session, .. }) | State::Ended { pid, session, .. } => (*pid, *session),
@@ -317,7 +317,7 @@ impl State {
         false
     }
 
-    fn ended(&self) -> Option<Ended> {
+    fn ended(&self) -> Option<ExitStatus> {
         match self {
             Self::Ended { ended, .. } => Some(*ended),
             _ => None,
@@ -362,7 +362,7 @@ mod tests {
     fn one_that_could_not_be_started_has_ended() {
         let exec = exec();
         exec.begin().unwrap();
-        exec.finish(Ended { code: 255, signal: None, at: 1 });
+        exec.finish(ExitStatus { code: 255, signal: None, at: 1 });
         assert_eq!((exec.pid(), exec.ended().map(|ended| ended.code)), (0, Some(255)));
     }
 

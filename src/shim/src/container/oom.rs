@@ -7,7 +7,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::init_process::SIGKILL;
 use crate::log;
-use crate::reaper::Ended;
+use crate::reaper::ExitStatus;
 
 /// What is known of a container's kills.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Oom {
     }
 
     /// The verdict, when all processes are gone. `expected`: a KILL was due from us.
-    pub(crate) fn verdict(&self, id: &str, ended: &Ended, expected: bool) -> bool {
+    pub(crate) fn verdict(&self, id: &str, ended: &ExitStatus, expected: bool) -> bool {
         let Some(cgroup) = &self.cgroup else { return false };
         match cgroup.oom_kills() {
             Ok(Some(kills)) => kills > 0,

@@ -15,7 +15,7 @@ use super::Container;
 use super::oom::Oom;
 use super::state::Phase;
 use crate::events::Events;
-use crate::reaper::Ended;
+use crate::reaper::ExitStatus;
 use crate::{bundle, clock, log, proc};
 
 /// Processes that are not gone so long after KILL are named.
@@ -31,7 +31,7 @@ const SELDOM: Duration = Duration::from_secs(1);
 
 /// What the supervisor owns of a container.
 pub(crate) struct Supervised {
-    pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) ended: oneshot::Receiver<ExitStatus>,
     pub(crate) oom: Oom,
     /// Reads the output to its end.
     pub(crate) output: Option<JoinHandle<()>>,
@@ -99,9 +99,9 @@ async fn until_start_has_ended(container: &Container) -> Phase {
 }
 
 /// Waits for the first process; sends KILL at the deadline, and again until it is heard.
-async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>, oom: &mut Oom) -> Ended {
+async fn until_ended(container: &Container, mut ended: oneshot::Receiver<ExitStatus>, oom: &mut Oom) -> ExitStatus {
     let mut state = container.state.subscribe();
-    let lost = || Ended { code: 255, signal: None, at: clock::now_ns() };
+    let lost = || ExitStatus { code: 255, signal: None, at: clock::now_ns() };
     loop {
         state.mark_unchanged();
         let left = left(container);
@@ -134,21 +134,21 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<Ended>,
 async fn empty(container: &Container) {
     let Some(cgroup) = &container.init.cgroup else { return };
     let start = Instant::now();
-    let mut told = false;
+    let mut warned = false;
     while !cgroup.is_empty().unwrap_or(true) {
         if let Err(error) = cgroup.kill() {
             log::warn("a container's group can't be killed", &[("container", &container.id()), ("error", &error)]);
         }
         let waited = start.elapsed();
-        if waited > EMPTY && !told {
-            told = true;
+        if waited > EMPTY && !warned {
+            warned = true;
             for pid in cgroup.pids().unwrap_or_default() {
                 let stuck = proc::wait_channel(pid);
                 log::warn("a process won't die", &[("container", &container.id()), ("process", &stuck)]);
             }
         }
         let pause = match waited {
-            _ if told => SELDOM,
+            _ if warned => SELDOM,
             waited if waited > SLOWLY => SLOWLY,
             _ => AGAIN,
         };

@@ -18,7 +18,7 @@ use super::command::Action;
 use super::sealed::Sealed;
 use super::{Binary, RuntimeError, message};
 use crate::bounds::INTERRUPTED_CALL;
-use crate::reaper::{Ended, Reaper};
+use crate::reaper::{ExitStatus, Reaper};
 use crate::{family, log, proc};
 
 /// Tells for which bundle a process of the OCI runtime works, also one that left its parent and has a command line of
@@ -84,17 +84,17 @@ impl Launcher {
 
     async fn run_logged(&self, binary: &Binary, call: Call<'_>) -> Result<(), RuntimeError> {
         // From here on it is heard, also before anybody waits for it.
-        let interrupted = call.interrupt.notified();
+        let interrupt = call.interrupt.notified();
         let (action, limit, messages) = (call.action.name(), call.action.limit(), call.log);
         let (pid, mut ended) = self.spawn(binary, call)?;
-        let told = async {
-            interrupted.await;
+        let interrupted = async {
+            interrupt.await;
             sleep(INTERRUPTED_CALL).await;
         };
         let ended = tokio::select! {
             biased;
             ended = &mut ended => ended,
-            () = told => {
+            () = interrupted => {
                 end(pid, ended).await;
                 return Err(RuntimeError::Interrupted { program: binary.name(), action });
             }
@@ -108,14 +108,14 @@ impl Launcher {
             Ok(ended) if ended.code == 0 => Ok(()),
             Ok(ended) => {
                 let text = read_messages(messages).map_err(RuntimeError::answer(messages))?;
-                let silent = || format!("exit code {}, without a word", ended.code);
+                let silent = || format!("exit code {}, without a message", ended.code);
                 Err(failed(message::of_log(&text).unwrap_or_else(silent)))
             }
             Err(_) => Err(failed("its end was lost".to_owned())),
         }
     }
 
-    fn spawn(&self, binary: &Binary, call: Call<'_>) -> Result<(u32, oneshot::Receiver<Ended>), RuntimeError> {
+    fn spawn(&self, binary: &Binary, call: Call<'_>) -> Result<(u32, oneshot::Receiver<ExitStatus>), RuntimeError> {
         let sealed = self.sealed.as_ref().and_then(|sealed| sealed.of(&binary.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&binary.program));
         command.arg0(&binary.program).env_remove(ENV).env_remove(NULL_ENV).env(CALL_ENV, call.log);
@@ -148,7 +148,7 @@ fn aloud(command: &mut Command, log: &Path) -> Result<Stdio, RuntimeError> {
 }
 
 /// Kills a call with all that it started. It is not reaped yet, so the number is still its own.
-async fn end(pid: u32, ended: oneshot::Receiver<Ended>) {
+async fn end(pid: u32, ended: oneshot::Receiver<ExitStatus>) {
     let mut killed = family::kill(pid);
     let gone = async {
         while !killed.are_gone() {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::init::User;
-use crate::reaper::{Ended, Reaper};
+use crate::reaper::{ExitStatus, Reaper};
 use crate::stdio::copy;
 use crate::{files, init, proc, read_only};
 
@@ -61,12 +61,12 @@ pub(super) async fn start(
     bundle: &Path,
     reaper: &Reaper,
     user: &User,
-) -> Result<(Arc<PodInit>, oneshot::Receiver<Ended>), Error> {
-    let (ask, asked) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
-    let (answer, answered) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
-    rustix::io::write(&asked, init::Order::of(user).as_bytes()).map_err(failed("tell it its user"))?;
-    drop(asked);
-    let (pid, ended) = spawn(bundle, reaper, ask, answered)?;
+) -> Result<(Arc<PodInit>, oneshot::Receiver<ExitStatus>), Error> {
+    let (order, order_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let (answer, answer_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    rustix::io::write(&order_writer, init::Order::of(user).as_bytes()).map_err(failed("tell it its user"))?;
+    drop(order_writer);
+    let (pid, ended) = spawn(bundle, reaper, order, answer_writer)?;
     match timeout(READY, read_answer(answer)).await {
         Ok(Ok(text)) if text == init::READY => Ok((Arc::new(adopt(bundle, pid)?), ended)),
         Ok(Ok(text)) => Err(Error::Init(if text.is_empty() { "it ended without a word".to_owned() } else { text })),
@@ -90,7 +90,7 @@ fn adopt(bundle: &Path, pid: u32) -> Result<PodInit, Error> {
 }
 
 /// It has ended: nobody needs to look for it.
-pub(super) fn forget(bundle: &Path) {
+pub(super) fn remove_pid_file(bundle: &Path) {
     let _ = std::fs::remove_file(bundle.join(PID_FILE));
 }
 
@@ -101,7 +101,7 @@ fn spawn(
     reaper: &Reaper,
     order: OwnedFd,
     answer: OwnedFd,
-) -> Result<(u32, oneshot::Receiver<Ended>), Error> {
+) -> Result<(u32, oneshot::Receiver<ExitStatus>), Error> {
     // A process with rights over pod init could open its binary through `/proc/1/exe`.
     let exe =
         read_only::open(Path::new("/proc/self/exe")).map_err(failed("make a read-only mount of the shim's binary"))?;

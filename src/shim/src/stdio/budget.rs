@@ -38,8 +38,8 @@ impl Budget {
         if self.empty && self.left < (self.rate / 4).max(LEAST) {
             return 0;
         }
-        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let fits = match lines.get(..room) {
+        let space = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let fits = match lines.get(..space) {
             Some(part) if part.len() < lines.len() => {
                 part.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
             }

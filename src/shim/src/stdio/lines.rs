@@ -19,20 +19,20 @@ impl Lines {
     pub(crate) fn push(&mut self, mut bytes: &[u8], time: &str, out: &mut Vec<u8>) -> u64 {
         let mut lines = 0;
         while !bytes.is_empty() {
-            let room = LONGEST - self.pending.len();
-            let part = &bytes[..room.min(bytes.len())];
+            let space = LONGEST - self.pending.len();
+            let part = &bytes[..space.min(bytes.len())];
             if let Some(end) = part.iter().position(|byte| *byte == b'\n') {
                 self.write(&part[..end], b'F', time, out);
                 bytes = &bytes[end + 1..];
                 lines += 1;
-            } else if part.len() == room && bytes.get(room) != Some(&b'\n') {
+            } else if part.len() == space && bytes.get(space) != Some(&b'\n') {
                 self.write(part, b'P', time, out);
-                bytes = &bytes[room..];
+                bytes = &bytes[space..];
                 lines += 1;
-            } else if part.len() == room {
+            } else if part.len() == space {
                 // The line is just as long as a part may be: it ends here.
                 self.write(part, b'F', time, out);
-                bytes = &bytes[room + 1..];
+                bytes = &bytes[space + 1..];
                 lines += 1;
             } else {
                 self.pending.extend_from_slice(part);

@@ -90,7 +90,7 @@ impl Output {
         let mut inner = self.lock();
         inner.log.write(lines, bytes);
         if !inner.subscribers.is_empty() {
-            inner.tell(&Event::Bytes { stream, bytes: bytes.into() });
+            inner.publish(&Event::Bytes { stream, bytes: bytes.into() });
         }
     }
 
@@ -103,7 +103,7 @@ impl Output {
     pub(super) fn end(&self) {
         let mut inner = self.lock();
         if !std::mem::replace(&mut inner.ended, true) {
-            inner.tell(&Event::OutputEnded);
+            inner.publish(&Event::OutputEnded);
         }
     }
 
@@ -112,7 +112,7 @@ impl Output {
         self.end();
         let mut inner = self.lock();
         inner.exit = Some(exit);
-        inner.tell(&Event::Exited(exit));
+        inner.publish(&Event::Exited(exit));
         inner.subscribers = Vec::new();
     }
 
@@ -149,7 +149,7 @@ impl Output {
 
 impl Inner {
     /// Who has left or does not keep up is told nothing more.
-    fn tell(&mut self, event: &Event) {
+    fn publish(&mut self, event: &Event) {
         self.subscribers.retain(|queue| queue.has_reader() && queue.push(event));
     }
 }
