@@ -10,7 +10,6 @@ mod null;
 mod output;
 pub(crate) mod plan;
 
-pub(crate) use cri_log::CriLog;
 pub(crate) use null::Null;
 pub(crate) use output::Output;
 pub(crate) use plan::Uris;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Binary;
+use super::binary::Binary;
 use crate::bounds::{RUNTIME_CALL, RUNTIME_DELETE};
 
 /// What a container's runtime is called for.

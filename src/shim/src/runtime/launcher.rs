@@ -14,9 +14,11 @@ use peapod_shim_protocol::sealed::{ENV, NULL_ENV};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::binary::Binary;
 use super::command::Action;
+use super::error::RuntimeError;
+use super::message;
 use super::sealed::Sealed;
-use super::{Binary, RuntimeError, message};
 use crate::bounds::INTERRUPTED_CALL;
 use crate::reaper::{ExitStatus, Reaper};
 use crate::{family, log, proc};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peapod_shim_protocol::exit::Exit;
 use tokio::sync::Notify;
 
-use super::CriLog;
+use super::cri_log::CriLog;
 use super::lines::Lines;
 use crate::bounds::{SUBSCRIBER_BYTES, SUBSCRIBERS};
 use crate::error::Error;

@@ -9,7 +9,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::JoinHandle;
 
 use super::copy::{self, Sink};
-use super::{CriLog, Null, Output, fifo};
+use super::cri_log::CriLog;
+use super::fifo;
+use super::null::Null;
+use super::output::Output;
 use crate::error::Error;
 
 /// As the master gave them.
