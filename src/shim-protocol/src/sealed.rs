@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, StatVfsMountFlags, fcntl_get_seals, fstat, fstatvfs, major, minor};
 
 /// The environment variable that names the runtime's.
-pub const ENV: &str = "PEAPOD_SEALED_RUNTIME";
+pub const RUNTIME_ENV: &str = "PEAPOD_SEALED_RUNTIME";
 /// The one that names that of `/dev/null`: a path.
 pub const NULL_ENV: &str = "PEAPOD_SEALED_NULL";
 
 /// What a view and the file that it shows have in common: size, and time of the last change in seconds and nanoseconds.
-pub type Print = (u64, i64, i64);
+pub type Fingerprint = (u64, i64, i64);
 
-/// The print of a file.
+/// The fingerprint of a file.
 #[must_use]
-pub fn print(metadata: &Metadata) -> Print {
+pub fn fingerprint(metadata: &Metadata) -> Fingerprint {
     (metadata.size(), metadata.mtime(), metadata.mtime_nsec())
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Views {
 #[derive(Debug)]
 struct Made {
     /// Of the file as it was.
-    print: sealed::Print,
+    fingerprint: sealed::Fingerprint,
     /// `None` for a runtime that has no use for one. Open for reading: as long as it is, nobody gets an exclusive lease
     /// on it.
     view: Option<File>,
@@ -67,28 +67,28 @@ impl Views {
         Some(path_for_shims(self.null.as_ref()?).into())
     }
 
-    /// The value of [`sealed::ENV`] for a shim that is to run this runtime; `None` if it has to run it as it is.
+    /// The value of [`sealed::RUNTIME_ENV`] for a shim that is to run this runtime; `None` if it has to run it as it is.
     /// Blocks.
     pub(super) fn find(&mut self, program: &Path) -> Option<OsString> {
-        let print = sealed::print(&std::fs::metadata(program).ok()?);
-        if self.made.get(program).is_none_or(|made| made.print != print) {
-            let view = self.view(program, print).unwrap_or_else(|error| {
+        let fingerprint = sealed::fingerprint(&std::fs::metadata(program).ok()?);
+        if self.made.get(program).is_none_or(|made| made.fingerprint != fingerprint) {
+            let view = self.view(program, fingerprint).unwrap_or_else(|error| {
                 tracing::warn!(%error, runtime = %program.display(), "it can't be sealed: each call does that by itself");
                 None
             });
-            self.made.insert(program.to_path_buf(), Made { print, view });
+            self.made.insert(program.to_path_buf(), Made { fingerprint, view });
         }
         let view = self.made.get(program)?.view.as_ref()?;
         Some(sealed::value(Path::new(&path_for_shims(view)), program))
     }
 
-    fn view(&self, program: &Path, print: sealed::Print) -> io::Result<Option<File>> {
+    fn view(&self, program: &Path, fingerprint: sealed::Fingerprint) -> io::Result<Option<File>> {
         if !knows_views(&File::open(program)?)? {
             return Ok(None);
         }
-        let view = overlay(program, &self.beside).and_then(|view| check(view, print)).or_else(|error| {
+        let view = overlay(program, &self.beside).and_then(|view| check(view, fingerprint)).or_else(|error| {
             tracing::info!(%error, runtime = %program.display(), "no overlay for it: a bind mount");
-            bind(program).and_then(|view| check(view, print))
+            bind(program).and_then(|view| check(view, fingerprint))
         })?;
         Ok(Some(view))
     }
@@ -148,8 +148,8 @@ fn bind(path: &Path) -> io::Result<File> {
 }
 
 /// Whether it is what was asked for, safe, and can be run.
-fn check(view: File, print: sealed::Print) -> io::Result<File> {
-    if sealed::print(&view.metadata()?) != print {
+fn check(view: File, fingerprint: sealed::Fingerprint) -> io::Result<File> {
+    if sealed::fingerprint(&view.metadata()?) != fingerprint {
         return Err(io::Error::other("the runtime was replaced meanwhile"));
     }
     if !sealed::is_sealed(&view) {
@@ -220,7 +220,10 @@ mod tests {
         let (at, of) = sealed::parse(&first).expect("two paths");
         assert_eq!(of, path);
         assert_eq!(fs::read(&at).unwrap(), marked());
-        assert_eq!(sealed::print(&fs::metadata(&at).unwrap()), sealed::print(&fs::metadata(&path).unwrap()));
+        assert_eq!(
+            sealed::fingerprint(&fs::metadata(&at).unwrap()),
+            sealed::fingerprint(&fs::metadata(&path).unwrap())
+        );
 
         let other = program(dir.path(), &[&marked(), MARK].concat());
         let (at, _) = sealed::parse(&views.find(&other).expect("a view")).unwrap();
@@ -252,8 +255,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = program(dir.path(), &marked());
         let views = views(dir.path());
-        let print = sealed::print(&fs::metadata(&path).unwrap());
-        let made = [overlay(&path, &views.beside), bind(&path)].map(|view| check(view.unwrap(), print).unwrap());
+        let fingerprint = sealed::fingerprint(&fs::metadata(&path).unwrap());
+        let made = [overlay(&path, &views.beside), bind(&path)].map(|view| check(view.unwrap(), fingerprint).unwrap());
         for view in &made {
             let at = format!("/proc/self/fd/{}", view.as_raw_fd());
             let before = fs::metadata(&path).unwrap();

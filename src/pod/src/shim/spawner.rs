@@ -90,7 +90,7 @@ impl Spawner {
         let arguments = arguments.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
         let env = [
             ("PATH", std::env::var_os("PATH")),
-            (sealed::ENV, self.views.find(&job.runtime)),
+            (sealed::RUNTIME_ENV, self.views.find(&job.runtime)),
             (sealed::NULL_ENV, self.views.null()),
         ];
         let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));

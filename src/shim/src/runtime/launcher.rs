@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peapod_shim_protocol::sealed::{ENV, NULL_ENV};
+use peapod_shim_protocol::sealed::{NULL_ENV, RUNTIME_ENV};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -120,7 +120,7 @@ impl Launcher {
     fn spawn(&self, binary: &Binary, call: Call<'_>) -> Result<(u32, oneshot::Receiver<ExitStatus>), RuntimeError> {
         let sealed = self.sealed.as_ref().and_then(|sealed| sealed.of(&binary.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&binary.program));
-        command.arg0(&binary.program).env_remove(ENV).env_remove(NULL_ENV).env(CALL_ENV, call.log);
+        command.arg0(&binary.program).env_remove(RUNTIME_ENV).env_remove(NULL_ENV).env(CALL_ENV, call.log);
         command.args(call.action.arguments(binary, call.log, call.id));
         let stdin = match call.streams {
             Streams::OfProcess([stdin, stdout, stderr]) => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use peapod_shim_protocol::sealed::{ENV, Print, is_sealed, parse, print};
+use peapod_shim_protocol::sealed::{Fingerprint, RUNTIME_ENV, fingerprint, is_sealed, parse};
 use rustix::fs::{Access, access};
 
 /// A sealed view of a program.
@@ -12,27 +12,27 @@ use rustix::fs::{Access, access};
 pub(crate) struct Sealed {
     program: PathBuf,
     view: File,
-    print: Print,
+    fingerprint: Fingerprint,
 }
 
 impl Sealed {
     /// The one that the environment names. The daemon that made it may have ended, and its number be another's: then
     /// there is none.
     pub(crate) fn from_env() -> Option<Self> {
-        let (view, program) = parse(&std::env::var_os(ENV)?)?;
+        let (view, program) = parse(&std::env::var_os(RUNTIME_ENV)?)?;
         Self::open(&view, program)
     }
 
     fn open(view: &Path, program: PathBuf) -> Option<Self> {
         let view = File::open(view).ok().filter(is_sealed)?;
-        let print = print(&view.metadata().ok()?);
-        Some(Self { program, view, print })
+        let fingerprint = fingerprint(&view.metadata().ok()?);
+        Some(Self { program, view, fingerprint })
     }
 
     /// What to run instead of a program, if this shows it as it is now: it may have been replaced by a newer one. And
     /// if it can be run: no pod depends on it.
     pub(crate) fn of(&self, program: &Path) -> Option<PathBuf> {
-        if program != self.program || print(&std::fs::metadata(program).ok()?) != self.print {
+        if program != self.program || fingerprint(&std::fs::metadata(program).ok()?) != self.fingerprint {
             return None;
         }
         let path = format!("/proc/self/fd/{}", self.view.as_raw_fd());
