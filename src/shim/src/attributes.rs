@@ -8,8 +8,8 @@ use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread
 
 use crate::log;
 
-/// With this, modes in requests and in the code are what comes of them, and nobody but root can write what says
-/// nothing.
+/// Takes nothing from modes that requests and code name, as none of them lets group or others write, and keeps those
+/// from writing files whose mode nobody names.
 const UMASK: Mode = Mode::from_raw_mode(0o022);
 /// That of a daemon that must not be killed for memory.
 const OOM_SCORE: i32 = -999;

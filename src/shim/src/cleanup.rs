@@ -18,7 +18,7 @@ use crate::runtime::{Binary, CALL_ENV, Launcher, Runtime, Target};
 use crate::sandbox::pod_init::PID_FILE;
 use crate::{attributes, bundle, clock, files, log, mount, proc};
 
-/// For everything in a container's group to be gone.
+/// How long processes may take to be gone after KILL.
 const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -23,7 +23,7 @@ use crate::server::Service;
 use crate::shim::Shim;
 use crate::stdio::Null;
 
-/// For the answer to who asked for the end to leave.
+/// How long the answer to the call that ends the shim has to leave.
 const FAREWELL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {

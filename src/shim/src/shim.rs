@@ -18,9 +18,9 @@ use crate::runtime::{Launcher, Sealed};
 use crate::sandbox::Sandbox;
 use crate::stdio::Null;
 
-/// For a `runtime create` that still runs to be ended and undone.
+/// How long a `runtime create` that is interrupted may take to be undone.
 const CREATING: Duration = Duration::from_secs(30);
-/// For what no container accounts for to be gone.
+/// How long processes outside of every container's group may take to be gone after KILL.
 const STRAYS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 

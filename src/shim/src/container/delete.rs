@@ -15,9 +15,9 @@ use crate::mount::unmount;
 use crate::runtime::{Runtime, Target};
 use crate::{bundle, log, proc};
 
-/// For the end of a container that was told to end at once.
+/// How long a container that is killed may take to end.
 const GONE: Duration = Duration::from_secs(30);
-/// For a group to be empty and removed: the kernel may need a moment after the last process.
+/// How long a group may take to be empty and removed: the kernel may need a moment after the last process.
 const GROUP: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 

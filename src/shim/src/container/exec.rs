@@ -62,7 +62,7 @@ enum State {
 #[derive(Debug)]
 struct Process {
     pid: u32,
-    /// Its own, but not led by it under every runtime: crun leaves that to a process of its own that is gone by then.
+    /// Its session's number. Under runc that is `pid`; crun makes the session by a process of its own, which has ended.
     session: u32,
     /// None: it has ended already.
     pidfd: Option<OwnedFd>,

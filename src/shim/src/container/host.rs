@@ -1,11 +1,11 @@
-//! What all containers of a pod are made with.
+//! What the shim makes each container of the pod with.
 
 use peapod_cgroup::Hierarchy;
 
 use crate::runtime::Launcher;
 use crate::stdio::Null;
 
-/// The shim's and the node's part in a container.
+/// Runs the OCI runtime, finds cgroups, and gives processes a `/dev/null`.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) launcher: Launcher,

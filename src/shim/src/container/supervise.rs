@@ -22,11 +22,12 @@ use crate::{bundle, clock, log, proc};
 const EMPTY: Duration = Duration::from_secs(5);
 /// How long something outside the container may hold its output open.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Between two looks at a group, and between two KILLs.
+/// The interval between two looks at a group, and two KILLs, at first.
 const AGAIN: Duration = Duration::from_millis(5);
-/// From here on a look every so often is enough.
+/// After so long the group is looked at, and killed, at this interval.
 const SLOWLY: Duration = Duration::from_millis(100);
-/// A process that hangs in the kernel (a dead server's file system) may do so for days.
+/// The interval once processes were named: one that hangs in the kernel (a dead server's file system) may do so for
+/// days.
 const SELDOM: Duration = Duration::from_secs(1);
 
 /// What the supervisor owns of a container.

@@ -26,7 +26,7 @@ use crate::{family, log, proc};
 /// Tells for which bundle a process of the OCI runtime works, also one that left its parent and has a command line of
 /// its own: the path of a file in that bundle. A container never sees it.
 pub(crate) const CALL_ENV: &str = "PEAPOD_CALL";
-/// For a call that was killed to be gone.
+/// How long a call that was killed may take to be gone; then the log names what it waits for.
 const GONE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of a runtime's messages that are read.

@@ -21,7 +21,7 @@ use crate::reaper::{ExitStatus, Reaper};
 use crate::stdio::copy;
 use crate::{files, init, proc, read_only};
 
-/// For its few system calls.
+/// How long pod init may take until it has given everything up and is in place.
 const READY: Duration = Duration::from_secs(10);
 /// File in the pod's bundle with its number, for those who clean up after a dead shim.
 pub(crate) const PID_FILE: &str = "init.pid";
