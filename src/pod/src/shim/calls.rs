@@ -200,37 +200,22 @@ impl Shim {
 
     /// Starts a created container; answers its PID.
     pub(crate) async fn start_task(&self, id: &str) -> Result<u32, ShimError> {
-        self.start(id, "").await
+        start(self, id, "").await
     }
 
     /// Starts a prepared exec; answers its PID.
     pub(crate) async fn start_exec(&self, id: &str, exec: &str) -> Result<u32, ShimError> {
-        self.start(id, exec).await
-    }
-
-    /// containerd's call is one for both: without an exec's id it is about the container itself.
-    async fn start(&self, id: &str, exec: &str) -> Result<u32, ShimError> {
-        let request = api::StartRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
-        Ok(call!("Start", SLOW, self.inner.task, start, request)?.pid)
+        start(self, id, exec).await
     }
 
     /// Removes an ended container from the OCI runtime, its cgroup and root file system. One that is unknown is fine.
     pub(crate) async fn delete_task(&self, id: &str) -> Result<(), ShimError> {
-        self.delete(id, "").await
+        delete(self, id, "").await
     }
 
     /// Has the shim forget an ended exec. One that is unknown is fine.
     pub(crate) async fn delete_exec(&self, id: &str, exec: &str) -> Result<(), ShimError> {
-        self.delete(id, exec).await
-    }
-
-    /// Both, as [`Shim::start`].
-    async fn delete(&self, id: &str, exec: &str) -> Result<(), ShimError> {
-        let request = api::DeleteRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
-        match call!("Delete", SLOW, self.inner.task, delete, request) {
-            Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        delete(self, id, exec).await
     }
 
     /// Whether a container's process runs.
@@ -312,6 +297,21 @@ impl Shim {
             Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// containerd's call is one for both: without an exec's id it is about the container itself.
+async fn start(shim: &Shim, id: &str, exec: &str) -> Result<u32, ShimError> {
+    let request = api::StartRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
+    Ok(call!("Start", SLOW, shim.inner.task, start, request)?.pid)
+}
+
+/// The same.
+async fn delete(shim: &Shim, id: &str, exec: &str) -> Result<(), ShimError> {
+    let request = api::DeleteRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
+    match call!("Delete", SLOW, shim.inner.task, delete, request) {
+        Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -136,15 +136,16 @@ impl Exec {
     pub(crate) fn kill(&self, init: &InitProcess, signal: u32, all: bool) -> Result<(), Error> {
         let signal = signal_number(signal)?;
         let gone = || Error::NotFound { kind: "process of exec", id: self.id.clone() };
-        if all && signal == SIGKILL {
+        let is_end = all && signal == SIGKILL;
+        if is_end {
             self.state.send_if_modified(State::doom);
         }
         let session = match &*self.state.borrow() {
-            State::Prepared | State::Cancelled | State::Starting { doomed: false } => return Err(gone()),
-            State::Starting { doomed: true } => {
+            State::Starting { .. } if is_end => {
                 self.interrupt.notify_waiters();
                 return Ok(());
             }
+            State::Prepared | State::Cancelled | State::Starting { .. } => return Err(gone()),
             State::Running(process) => {
                 if let Some(pidfd) = &process.pidfd {
                     let sent = send_signal(pidfd, signal);
@@ -177,7 +178,7 @@ impl Exec {
         };
         let child = init.runtime.exec(init.target(&self.interrupt), request).await?;
         proc::share_oom_score(init.pid, child.pid);
-        let doomed = self.note_process(init, child.pid);
+        self.note_process(init, child.pid);
         let mut pumps = None;
         if let Some(socket) = &socket {
             let connected = match socket.receive().await {
@@ -192,7 +193,7 @@ impl Exec {
         let stdin = streams.ours.stdin;
         self.with_process(|process| process.stdin = stdin);
         tokio::spawn(self.clone().see_end(child.ended, pumps));
-        if doomed || self.is_doomed() {
+        if self.is_doomed() {
             // Who killed it found no process yet.
             self.kill_session(init);
         }
@@ -217,19 +218,17 @@ impl Exec {
         }
     }
 
-    /// It runs, with that number. Answers whether it is to be killed.
-    fn note_process(&self, init: &InitProcess, pid: u32) -> bool {
+    /// It runs, with that number.
+    fn note_process(&self, init: &InitProcess, pid: u32) {
         // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
         let containers = proc::session(init.pid);
         let session = proc::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
-        let mut doomed = false;
         self.state.send_modify(|state| {
-            doomed = matches!(state, State::Starting { doomed: true });
+            let doomed = matches!(state, State::Starting { doomed: true });
             // One that has ended already needs no handle.
             let pidfd = proc::open(pid).ok();
             *state = State::Running(Process { pid, session, pidfd, stdin: None, terminal: None, doomed });
         });
-        doomed
     }
 
     /// From here on the runtime may make a process of it, once.
