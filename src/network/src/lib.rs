@@ -8,7 +8,10 @@
 //! `net.ipv4.ip_forward`, with an IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own switches (`facts.rs`).
 //! What others change of these is set again.
 //!
-//! No pod is believed: its link sends only from its own hardware address and IP addresses (`nft/sources.rs`).
+//! No pod is believed: its link sends only from its own hardware address and IP addresses (`nft/sources.rs`). And none fills a
+//! table that the kernel has once for all: everything but the gateway is behind the gateway for it, nobody looks for pods or the
+//! gateway as neighbours (`neighbour.rs`), the bridge learns nothing, and what a pod sends makes the node look for few others and
+//! keep track of a bounded number of connections (`nft/limits.rs`).
 //!
 //! Start reading at [`Network::attach`]. Invariants:
 //! - The record of an attachment is committed before anything of it exists that would outlive this process.
@@ -30,6 +33,7 @@ mod keyed;
 mod lifecycle;
 mod link;
 mod listeners;
+mod neighbour;
 mod netlink;
 mod netns;
 mod network;
@@ -41,6 +45,7 @@ mod ports;
 mod record;
 mod status;
 mod subnet;
+mod undo;
 mod work;
 
 pub use attachment::{AttachRequest, Attachment, Bandwidth, Dns};

@@ -4,15 +4,15 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::cni::Cni;
 use crate::error::{AttachError, DetachError, StepError};
 use crate::keyed::Keyed;
-use crate::link::Routes;
 use crate::listeners;
+use crate::neighbour::Neighbour;
 use crate::netns;
 use crate::nft::Element;
 use crate::node::{Bridge, Node};
-use crate::plan::{self, Book, Entry, Lost};
+use crate::plan::{self, Book, Entry};
 use crate::record;
 use crate::status::NetworkStatus;
-use crate::work::{self, Trouble, Undone};
+use crate::work::{self, Trouble};
 use peapod_store::Database;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -40,7 +40,7 @@ const STACK: usize = 256 << 10;
 /// What all handles share.
 pub(crate) struct Inner {
     pub(crate) node: Node,
-    db: Database,
+    pub(crate) db: Database,
     /// Networks that plugins make.
     pub(crate) cni: Arc<Cni>,
     pub(crate) book: Mutex<Book>,
@@ -50,7 +50,7 @@ pub(crate) struct Inner {
     /// Whose detach is being tried again.
     pub(crate) retrying: Mutex<HashSet<String>>,
     /// For how long what can't be taken away is kept and tried again.
-    patience: Duration,
+    pub(crate) patience: Duration,
     slots: Semaphore,
     pub(crate) tasks: TaskTracker,
     /// Ends the watch.
@@ -103,7 +103,7 @@ impl Inner {
 
     /// Makes bridge and table if they are missing; whether they were. Says in the status how it went. Blocks.
     pub(crate) fn repair(&self) -> Result<bool, StepError> {
-        let repaired = self.node.repair(|| self.elements());
+        let repaired = self.node.repair(|| self.elements(), || self.neighbours());
         let mut status = lock(&self.status);
         match &repaired {
             Ok(true) => tracing::info!(network = %status.name, "bridge and nftables tables were made"),
@@ -142,7 +142,7 @@ impl Inner {
     }
 
     /// What the tables have to hold now.
-    fn elements(&self) -> BTreeSet<Element> {
+    pub(crate) fn elements(&self) -> BTreeSet<Element> {
         let book = lock(&self.book);
         let mut elements = BTreeSet::new();
         for entry in book.entries.values().filter(|entry| !entry.leaving) {
@@ -152,6 +152,15 @@ impl Inner {
         }
         elements.extend(book.strays.iter().flat_map(|slot| plan::sources(&self.node.settings, *slot)));
         elements
+    }
+
+    /// The pods that are the bridge's neighbours now.
+    fn neighbours(&self) -> BTreeSet<Neighbour> {
+        let book = lock(&self.book);
+        let settings = &self.node.settings;
+        let known = book.entries.values().filter(|entry| !entry.leaving);
+        let known = known.flat_map(|entry| work::neighbours(&self.node, &entry.record));
+        known.chain(book.strays.iter().flat_map(|slot| plan::neighbours(settings, *slot))).collect()
     }
 
     async fn repair_later(self: &Arc<Self>) -> Result<bool, AttachError> {
@@ -322,67 +331,6 @@ impl Inner {
         peapod_sys::fail_point("network-undone");
         record::remove(&self.db, id.to_owned()).await?;
         lock(&self.book).forget(id);
-        Ok(())
-    }
-}
-
-impl Inner {
-    /// Takes away what the record says; gives what went wrong. Blocks.
-    fn undo(&self, record: &record::Record) -> Vec<StepError> {
-        let Undone { rules, pin } = work::undo(&self.node, record);
-        let rules = rules.or_else(|error| match record.bridge == self.node.settings.bridge {
-            // What is leaving is not among the elements.
-            true => self.node.rebuild(&self.elements()).map_err(|_| error),
-            false => Err(error),
-        });
-        [rules, pin].into_iter().filter_map(Result::err).collect()
-    }
-
-    /// Whether this has failed for so long that it is let go. Else counts the failure.
-    fn is_given_up(&self, id: &str) -> bool {
-        let mut book = lock(&self.book);
-        let since = book.entries.get_mut(id).map(|entry| *entry.failing_since.get_or_insert_with(Instant::now));
-        since.is_some_and(|since| since.elapsed() >= self.patience)
-    }
-
-    /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending, and
-    /// nobody else gets their numbers.
-    pub(crate) async fn find_strays(self: &Arc<Self>) {
-        if lock(&self.book).lost.is_empty() {
-            return;
-        }
-        let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
-        let mut book = lock(&self.book);
-        for link in links.and_then(Result::ok).unwrap_or_default() {
-            if let Some(slot) =
-                plan::slot_of(&self.node.settings.bridge, &link.name).filter(|slot| book.pool.reserve(*slot))
-            {
-                book.strays.insert(slot);
-            }
-        }
-    }
-
-    /// Takes away what can be told by the id alone. The ports went when this process made its tables.
-    async fn detach_lost(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
-        if lock(&self.book).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_none() {
-            return Ok(());
-        }
-        if plan::is_id(id) {
-            let path = self.node.settings.netns_dir.join(record::pin_name(id));
-            let unpinned = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)?;
-            unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
-        }
-        record::remove(&self.db, id.to_owned()).await?;
-        let strays = lock(&self.book).forget_lost(id);
-        let inner = Arc::clone(self);
-        let forget = move || {
-            let Node { settings, .. } = &inner.node;
-            let elements = strays.iter().flat_map(|slot| plan::sources(settings, *slot)).collect();
-            inner.node.delete(&settings.bridge, &elements)
-        };
-        if let Some(Err(error)) = blocking(forget).await {
-            tracing::warn!(network_id = %id, %error, "rules of a pod whose record cannot be read stay until the next start");
-        }
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! Requests about links, addresses and routes.
 
 use crate::error::StepError;
+use crate::neighbour::{Neighbour, neighbour_message, no_probes_message};
 use crate::netlink::{
     Attributes, Family, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Socket, find, u32_of,
 };
 use rustix::io::Errno;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 const RTM_NEWLINK: u16 = 16;
@@ -19,15 +20,14 @@ const RTM_GETROUTE: u16 = 26;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
-const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
+const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 /// `BR_BOOLOPT_NO_LL_LEARN`, value and mask.
 const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
 const NO_LL_LEARN: u32 = 1;
@@ -44,6 +44,8 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
 
 const AF_INET: u8 = 2;
@@ -61,6 +63,8 @@ pub(crate) struct Link {
     pub(crate) master: u32,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
+    /// The link at the other end, in whatever namespace; 0 if it has none.
+    pub(crate) peer: u32,
 }
 
 /// A pair of links, one on the node and one inside a namespace.
@@ -81,16 +85,22 @@ pub(crate) struct Pair<'a> {
 
 /// A socket for links, addresses and routes of one namespace.
 pub(crate) struct Routes {
-    socket: Socket,
+    pub(crate) socket: Socket,
 }
 
 /// `struct ifinfomsg`: family, type, index, flags and which of them count.
-fn link_header(index: u32, flags: u32) -> [u8; 16] {
+pub(crate) fn link_header(index: u32, flags: u32) -> [u8; 16] {
     let mut header = [0; 16];
     for (at, value) in [(4, index), (8, flags), (12, flags)] {
         header[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
     header
+}
+
+/// The address that Linux gives a link with this hardware address (RFC 4291, appendix A).
+pub(crate) fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 pub(crate) fn octets(ip: IpAddr) -> Vec<u8> {
@@ -100,7 +110,7 @@ pub(crate) fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-fn family(ip: IpAddr) -> u8 {
+pub(crate) fn family(ip: IpAddr) -> u8 {
     if ip.is_ipv4() { AF_INET } else { AF_INET6 }
 }
 
@@ -140,22 +150,25 @@ impl Routes {
         }
     }
 
-    /// Has a bridge learn nothing from frames to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of
-    /// these: by one, a pod could have another's frames sent to itself.
-    pub(crate) fn learn_no_link_local(&mut self, name: &str) -> Result<(), StepError> {
+    /// Gives a bridge its address, and has it keep no memory that pods could fill:
+    /// - none of the groups that somebody listens to, so what is sent to a group goes to all pods;
+    /// - none of senders to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of these frames: by one, a
+    ///   pod could have another's sent to itself.
+    pub(crate) fn set_up_bridge(&mut self, link: &Link, mac: Mac) -> Result<(), StepError> {
         let mut messages = Messages::default();
-        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
-            a.text(IFLA_IFNAME, name);
+        messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, 0), |a| {
+            a.bytes(IFLA_ADDRESS, &mac);
             a.nest(IFLA_LINKINFO, |a| {
                 a.text(IFLA_INFO_KIND, "bridge");
                 a.nest(IFLA_INFO_DATA, |a| {
+                    a.u8(IFLA_BR_MCAST_SNOOPING, 0);
                     let both = [NO_LL_LEARN.to_ne_bytes(), NO_LL_LEARN.to_ne_bytes()].concat();
                     a.bytes(IFLA_BR_MULTI_BOOLOPT, &both);
                 });
             });
         });
-        let doing = || format!("have bridge {name} learn nothing from link-local frames");
-        self.socket.request(messages).map_err(|(_, source)| StepError::new(doing(), source))
+        let failed = |(_, source)| StepError::new(format!("set up bridge {}", link.name), source);
+        self.socket.request(messages).map_err(failed)
     }
 
     /// Takes the link away. Waits long for the kernel: never on a pod's way.
@@ -168,7 +181,7 @@ impl Routes {
         }
     }
 
-    /// Makes the pair: the node's end up, on the bridge and in hairpin mode, the other inside the namespace.
+    /// Makes the pair: the node's end up and on the bridge, the other inside the namespace.
     pub(crate) fn make_pair(&mut self, pair: &Pair<'_>) -> Result<(), StepError> {
         let mut messages = Messages::default();
         // Frames to some link-local groups pass by the bridge and its rules to this link itself: it takes no ARP, and
@@ -185,7 +198,6 @@ impl Routes {
                 });
             });
         });
-        hairpin_message(&mut messages, pair.host);
         self.socket.request(messages).map_err(|(_, source)| {
             let full = source.raw_os_error() == Some(Errno::XFULL.raw_os_error());
             let hint = if full { " (a bridge takes no more links: stop pods)" } else { "" };
@@ -197,36 +209,35 @@ impl Routes {
     pub(crate) fn put_back(&mut self, link: &Link, bridge: u32) -> Result<(), StepError> {
         let mut messages = Messages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, IFF_UP), |a| a.u32(IFLA_MASTER, bridge));
-        hairpin_message(&mut messages, &link.name);
         self.socket
             .request(messages)
             .map_err(|(_, source)| StepError::new(format!("put link {} back onto the bridge", link.name), source))
     }
 
-    /// Switches links on, then gives addresses and default routes, in one call.
+    /// Switches links on, then gives addresses and routes, in one call. All but the gateway is behind the gateway, and the
+    /// pod looks for nobody on its link.
     pub(crate) fn bring_up(&mut self, setup: &Inside<'_>) -> Result<(), StepError> {
         let mut messages = Messages::default();
+        let mut steps = Vec::new();
+        let mut step = |doing: &'static str, messages: &Messages| steps.resize(messages.count() as usize, doing);
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(setup.loopback, IFF_UP), |_| {});
-        for (ip, prefix, _) in setup.addresses {
-            address_message(&mut messages, setup.link, *ip, *prefix);
+        step("switch on lo", &messages);
+        for v4 in [true, false].into_iter().take(if setup.has_v6 { 2 } else { 1 }) {
+            no_probes_message(&mut messages, setup.link, v4);
         }
+        step("have the pod look for no neighbours", &messages);
+        for ip in setup.addresses {
+            address_message(&mut messages, setup.link, *ip, if ip.is_ipv4() { 32 } else { 128 });
+        }
+        step("give the pod's link its address", &messages);
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(setup.link, IFF_UP), |_| {});
-        for (_, _, gateway) in setup.addresses {
-            let header = [family(*gateway), 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
-            messages.push(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
-                a.bytes(RTA_GATEWAY, &octets(*gateway));
-                a.u32(RTA_OIF, setup.link);
-            });
-        }
-        let steps = setup.addresses.len();
+        step("switch on the pod's link", &messages);
+        setup.neighbours.iter().for_each(|neighbour| neighbour_message(&mut messages, setup.link, neighbour));
+        step("enter the gateway as the pod's neighbour", &messages);
+        setup.gateways.iter().for_each(|gateway| route_messages(&mut messages, setup.link, *gateway));
+        step("make the pod's routes", &messages);
         self.socket.request(messages).map_err(|(index, source)| {
-            let doing = match index as usize {
-                0 => "switch on lo",
-                index if index <= steps => "give the pod's link its address",
-                index if index == steps + 1 => "switch on the pod's link",
-                _ => "make the pod's default route",
-            };
-            StepError::new(doing, source)
+            StepError::new(steps.get(index as usize).copied().unwrap_or("connect the pod's link"), source)
         })
     }
 
@@ -254,6 +265,11 @@ impl Routes {
             .dump(build, |body| links.extend(parse_link(body)))
             .map_err(|source| StepError::new("list links", source))?;
         Ok(links)
+    }
+
+    /// The number of the link of this name, if there is one.
+    pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
+        rustix::net::netdevice::name_to_index(self.socket.fd(), name).ok()
     }
 
     /// The addresses of the node itself.
@@ -290,19 +306,25 @@ impl Routes {
 pub(crate) struct Inside<'a> {
     pub(crate) loopback: u32,
     pub(crate) link: u32,
-    /// Address, prefix length and gateway.
-    pub(crate) addresses: &'a [(IpAddr, u8, IpAddr)],
+    pub(crate) addresses: &'a [IpAddr],
+    pub(crate) gateways: &'a [IpAddr],
+    /// Those on the link that the pod knows: the gateway by each of its addresses.
+    pub(crate) neighbours: &'a [Neighbour],
+    /// The kernel has IPv6.
+    pub(crate) has_v6: bool,
 }
 
-/// A pod reaches itself through its own host port.
-fn hairpin_message(messages: &mut Messages, link: &str) {
-    messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(0, 0), |a| {
-        a.text(IFLA_IFNAME, link);
-        a.nest(IFLA_LINKINFO, |a| {
-            a.text(IFLA_INFO_SLAVE_KIND, "bridge");
-            a.nest(IFLA_INFO_SLAVE_DATA, |a| a.u8(IFLA_BRPORT_MODE, 1));
+/// The gateway is on the link, and all else is behind it.
+fn route_messages(messages: &mut Messages, link: u32, gateway: IpAddr) {
+    let mut route = |prefix, scope, to: u16| {
+        let header = [family(gateway), prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0];
+        messages.push(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
+            a.bytes(to, &octets(gateway));
+            a.u32(RTA_OIF, link);
         });
-    });
+    };
+    route(if gateway.is_ipv4() { 32 } else { 128 }, RT_SCOPE_LINK, RTA_DST);
+    route(0, RT_SCOPE_UNIVERSE, RTA_GATEWAY);
 }
 
 fn inside(a: &mut Attributes, pair: &Pair<'_>) {
@@ -335,5 +357,16 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         kind: find(info, IFLA_INFO_KIND).map(text).unwrap_or_default(),
         master: find(list, IFLA_MASTER).and_then(u32_of).unwrap_or(0),
         mtu: find(list, IFLA_MTU).and_then(u32_of).unwrap_or(0),
+        peer: find(list, IFLA_LINK).and_then(u32_of).unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_addresses() {
+        assert_eq!(link_local([0x02, 0x70, 0, 0, 0x12, 0x34]).to_string(), "fe80::70:ff:fe00:1234");
+    }
 }

@@ -1,10 +1,12 @@
 //! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it blocks.
 
+use crate::bounds::POD_CONNECTIONS;
 use crate::config::Settings;
 use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
 use crate::facts;
 use crate::link::{Link, Mac, Routes};
+use crate::neighbour::{Neighbour, Port};
 use crate::netlink::{Family, Socket};
 use crate::netns::is_gone;
 use crate::nft::{Element, Nft, Ruleset, TableFamily};
@@ -18,6 +20,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) const GATEWAY: u32 = 1;
 /// The packet size where neither the settings nor a default route give one.
 const MTU: u32 = 1500;
+
+/// How hardware addresses begin: locally administered.
+const MAC_PREFIX: [u8; 2] = [0x02, 0x70];
 
 /// The bridge as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +50,13 @@ pub(crate) struct Node {
 /// The hardware address that goes with a number: a number that is given again has the same, so that nobody's memory of
 /// it is wrong.
 pub(crate) fn mac(slot: u32) -> Mac {
-    let [a, b, c, d] = slot.to_be_bytes();
-    // Locally administered.
-    [0x02, 0x70, a, b, c, d]
+    let ([first, second], [a, b, c, d]) = (MAC_PREFIX, slot.to_be_bytes());
+    [first, second, a, b, c, d]
+}
+
+/// Whether a hardware address is one that [`mac`] gives.
+fn is_pods(mac: Mac) -> bool {
+    mac.starts_with(&MAC_PREFIX)
 }
 
 impl Node {
@@ -74,8 +83,13 @@ impl Node {
         self.lock().bridge
     }
 
-    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to hold.
-    pub(crate) fn repair(&self, elements: impl FnOnce() -> BTreeSet<Element>) -> Result<bool, StepError> {
+    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to hold,
+    /// `neighbours` the pods on the bridge.
+    pub(crate) fn repair(
+        &self,
+        elements: impl FnOnce() -> BTreeSet<Element>,
+        neighbours: impl FnOnce() -> BTreeSet<Neighbour>,
+    ) -> Result<bool, StepError> {
         let mut inner = self.lock();
         let known = inner.bridge.take();
         let mut routes = Routes::open()?;
@@ -86,13 +100,13 @@ impl Node {
             self.hold_facts()?;
             let made = self.hold_tables(&mut inner, elements)?;
             inner.bridge = known;
-            self.hold_links(&mut routes, &links, inner.bridge);
+            self.hold_pods(&mut routes, &links, inner.bridge, neighbours)?;
             return Ok(made);
         }
         let bridge = self.make_bridge(&mut routes, found)?;
         self.make_tables(&mut inner, &elements())?;
         inner.bridge = Some(bridge);
-        self.hold_links(&mut routes, &links, inner.bridge);
+        self.hold_pods(&mut routes, &links, inner.bridge, neighbours)?;
         Ok(true)
     }
 
@@ -106,15 +120,41 @@ impl Node {
         Ok(())
     }
 
-    /// Puts pods' links back that somebody has taken off the bridge, as one does who deletes it, or switched off. One that
-    /// can't be is said and left: it may be on its way out.
-    fn hold_links(&self, routes: &mut Routes, links: &[Link], bridge: Option<Bridge>) {
-        let Some(bridge) = bridge else { return };
-        let own = links.iter().filter(|link| slot_of(&self.settings.bridge, &link.name).is_some());
-        for link in own.filter(|link| link.master != bridge.index || !link.up) {
-            match routes.put_back(link, bridge.index) {
-                Ok(()) => tracing::warn!(link = %link.name, "a pod's link was off the bridge, and is put back"),
-                Err(error) => tracing::debug!(%error, "a pod's link is off the bridge"),
+    /// Holds what the bridge knows of pods: their links, what is behind these, and their addresses.
+    fn hold_pods(
+        &self,
+        routes: &mut Routes,
+        links: &[Link],
+        bridge: Option<Bridge>,
+        neighbours: impl FnOnce() -> BTreeSet<Neighbour>,
+    ) -> Result<(), StepError> {
+        let Some(bridge) = bridge else { return Ok(()) };
+        self.hold_links(routes, links, bridge);
+        // Looked at first: one that is entered meanwhile is among those that are to be there.
+        let there = routes.neighbours(bridge.index)?;
+        let wanted = neighbours();
+        let missing: Vec<_> = wanted.difference(&there).copied().collect();
+        let stale: Vec<_> = there.difference(&wanted).filter(|known| is_pods(known.mac)).copied().collect();
+        routes.delete_neighbours(bridge.index, &stale)?;
+        routes.add_neighbours(bridge.index, &missing)
+    }
+
+    /// Puts pods' links back that somebody has taken off the bridge, as one does who deletes it, or switched off; and sets
+    /// up those that an older peapod has made. One that can't be is said and left: it may be on its way out.
+    fn hold_links(&self, routes: &mut Routes, links: &[Link], bridge: Bridge) {
+        let ports = routes.ports().unwrap_or_default();
+        for link in links {
+            let Some(slot) = slot_of(&self.settings.bridge, &link.name) else { continue };
+            let port = Port { link: link.index, mac: mac(slot) };
+            let is_off = link.master != bridge.index || !link.up;
+            let held = if is_off { routes.put_back(link, bridge.index) } else { Ok(()) };
+            let is_set = !is_off && ports.contains(&port);
+            match held.and_then(|()| if is_set { Ok(()) } else { routes.set_port(&port) }) {
+                Ok(()) if is_off => {
+                    tracing::warn!(link = %link.name, "a pod's link was off the bridge, and is put back");
+                }
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "a pod's link is not on the bridge"),
             }
         }
     }
@@ -148,7 +188,7 @@ impl Node {
             }
         };
         facts::hold(&self.settings)?;
-        routes.learn_no_link_local(name)?;
+        routes.set_up_bridge(&link, mac(GATEWAY))?;
         routes.switch_on(&link)?;
         for (ip, prefix) in self.gateways() {
             routes.add_address(&link, ip, prefix)?;
@@ -176,7 +216,14 @@ impl Node {
 
     fn ruleset(&self) -> Ruleset {
         let Settings { bridge, v4, v6, .. } = &self.settings;
-        Ruleset { bridge: bridge.clone(), links: link_prefix(bridge), v4: *v4, v6: *v6 }
+        Ruleset {
+            bridge: bridge.clone(),
+            links: link_prefix(bridge),
+            v4: *v4,
+            v6: *v6,
+            mac: mac(GATEWAY),
+            connections: connections_of_a_pod(),
+        }
     }
 
     /// Makes the tables anew if somebody else has changed anything in them; whether that was so.
@@ -256,6 +303,13 @@ impl Node {
         first.map_err(|source| StepError::new("unmap host ports and forget what the pod may send", source))
     }
 
+    /// Takes pods away as neighbours of a bridge; fine if they or the bridge are not there.
+    pub(crate) fn delete_neighbours(&self, bridge: &str, neighbours: &[Neighbour]) -> Result<(), StepError> {
+        let mut routes = Routes::open()?;
+        let Some(index) = routes.index_of(bridge) else { return Ok(()) };
+        routes.delete_neighbours(index, neighbours)
+    }
+
     /// Forgets UDP connections to these ports of the node.
     pub(crate) fn forget_udp(&self, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> Result<(), StepError> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,6 +331,13 @@ impl Node {
         let errors: Vec<_> = [table, link].into_iter().filter_map(Result::err).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// How many connections of one address the node keeps track of: [`POD_CONNECTIONS`], or a quarter of all if that is less.
+fn connections_of_a_pod() -> u32 {
+    let most = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
+    let most = most.ok().and_then(|text| text.trim().parse::<u32>().ok());
+    most.map_or(POD_CONNECTIONS, |most| POD_CONNECTIONS.min((most / 4).max(1)))
 }
 
 fn open(nft: &mut Option<Nft>) -> Result<&mut Nft, StepError> {

@@ -4,11 +4,13 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::bounds::{BRIDGE_PORTS, PORTS_PER_POD};
 use crate::config::Settings;
 use crate::error::{AttachError, PortOwner};
+use crate::link::{Mac, link_local};
+use crate::neighbour::Neighbour;
 use crate::nft::Element;
 use crate::node::{Bridge, GATEWAY, mac};
 use crate::pool::Pool;
 use crate::ports::{PortMapping, PortSet, Protocol};
-use crate::record::{Record, pin_name};
+use crate::record::{Layout, Record, pin_name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -201,7 +203,7 @@ impl Entry {
             host_interface: host_interface(&settings.bridge, slot),
             ports: request.ports.clone(),
         };
-        let record = Record { attachment, bridge: settings.bridge.clone(), slot };
+        let record = Record { attachment, bridge: settings.bridge.clone(), slot, layout: Layout::Routed };
         Self { leaving: false, ..Self::of(record, false) }
     }
 }
@@ -210,9 +212,21 @@ fn addresses(settings: &Settings, slot: u32) -> Vec<IpAddr> {
     [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.host(slot)).collect()
 }
 
-/// What lets the pod of this number send.
+/// What the tables hold for the pod of this number, of which nothing else is known: its layout may be the older one.
 pub(crate) fn sources(settings: &Settings, slot: u32) -> BTreeSet<Element> {
-    Element::of_link(&host_interface(&settings.bridge, slot), mac(slot), &addresses(settings, slot))
+    let link = host_interface(&settings.bridge, slot);
+    Element::of_pod(&link, mac(slot), &addresses(settings, slot), Layout::Shared)
+}
+
+/// The pod of this number as the bridge's neighbour.
+pub(crate) fn neighbours(settings: &Settings, slot: u32) -> Vec<Neighbour> {
+    known_by(settings, mac(slot), &addresses(settings, slot))
+}
+
+/// One hardware address and the IP addresses that it has on the bridge.
+pub(crate) fn known_by(settings: &Settings, mac: Mac, ips: &[IpAddr]) -> Vec<Neighbour> {
+    let link_local = settings.v6.map(|_| IpAddr::V6(link_local(mac)));
+    ips.iter().copied().chain(link_local).map(|ip| Neighbour { ip, mac }).collect()
 }
 
 /// How the names of the pods' links on the node begin, from the bridge's name.

@@ -38,6 +38,20 @@ pub(crate) struct Record {
     pub(crate) bridge: String,
     /// The number of its addresses within the subnets.
     pub(crate) slot: u32,
+    /// How the other pods are reached from its namespace.
+    #[serde(default)]
+    pub(crate) layout: Layout,
+}
+
+/// How a pod's namespace reaches the others of its subnet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Layout {
+    /// They are on its link, and it looks for them there: pods that were made before there was another layout.
+    #[default]
+    Shared,
+    /// They are behind the gateway, as is everything else.
+    Routed,
 }
 
 /// Why a record is not used.

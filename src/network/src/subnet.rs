@@ -35,6 +35,8 @@ pub enum SubnetError {
 impl Subnet {
     pub(crate) const LOOPBACK_V4: Self = Self { network: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 };
     pub(crate) const LOOPBACK_V6: Self = Self { network: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 };
+    pub(crate) const LINK_LOCAL_V6: Self =
+        Self { network: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), prefix: 10 };
     pub(crate) const MULTICAST_V4: Self = Self { network: IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), prefix: 4 };
     pub(crate) const MULTICAST_V6: Self =
         Self { network: IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), prefix: 8 };

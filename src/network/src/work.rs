@@ -3,17 +3,23 @@
 use crate::attachment::Attachment;
 use crate::conntrack::Which;
 use crate::error::StepError;
-use crate::link::{Inside, Pair, Routes};
+use crate::link::{Inside, Link, Pair, Routes};
+use crate::neighbour::{Neighbour, Port};
 use crate::netns;
 use crate::nft::Element;
-use crate::node::{Bridge, Node, mac};
+use crate::node::{Bridge, GATEWAY, Node, mac};
+use crate::plan::known_by;
 use crate::ports::Protocol;
 use crate::record::Record;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::mpsc;
+
+/// The number of `lo` in every namespace.
+const LOOPBACK: u32 = 1;
 
 /// How an attach failed.
 pub(crate) enum Trouble {
@@ -75,42 +81,53 @@ pub(crate) fn make(
     peapod_sys::fail_point("network-linked");
     // The pod's first packet is one that it may send.
     node.add(&elements(record))?;
-    bring_up(node, record, &mut inside)?;
+    let link = link_inside(&mut inside, &attachment.interface)?;
+    let port = Port { link: link.peer, mac: mac(record.slot) };
+    outside.admit(bridge.index, &port, &neighbours(node, record))?;
+    bring_up(node, record, &link, &mut inside)?;
     forget(node, record, &Which::NodesOwn(&addresses));
     Ok(())
 }
 
-/// What the tables hold for an attachment: its host ports, and what it may send.
+/// What the tables hold for an attachment: its host ports, its addresses, and what it may send.
 pub(crate) fn elements(record: &Record) -> BTreeSet<Element> {
     let mut elements = sources(record);
     elements.extend(Element::of_ports(&record.attachment.ports, &record.attachment.ips));
     elements
 }
 
-/// What the attachment may send.
+/// The attachment's addresses, and what it may send.
 pub(crate) fn sources(record: &Record) -> BTreeSet<Element> {
-    Element::of_link(&record.attachment.host_interface, mac(record.slot), &record.attachment.ips)
+    let Attachment { host_interface, ips, .. } = &record.attachment;
+    Element::of_pod(host_interface, mac(record.slot), ips, record.layout)
 }
 
-fn bring_up(node: &Node, record: &Record, inside: &mut Routes) -> Result<(), StepError> {
-    let attachment = &record.attachment;
-    let links = inside.links()?;
-    let index = |name: &str| {
-        let missing = || StepError::new(format!("find link {name} in the pod"), Errno::NODEV);
-        links.iter().find(|link| link.name == name).map(|link| link.index).ok_or_else(missing)
-    };
-    let prefix = |ip: &IpAddr| {
-        let subnet = if ip.is_ipv4() { node.settings.v4 } else { node.settings.v6 };
-        subnet.map_or(0, |subnet| subnet.prefix())
-    };
-    let addresses: Vec<_> =
-        attachment.ips.iter().zip(&attachment.gateways).map(|(ip, gateway)| (*ip, prefix(ip), *gateway)).collect();
-    inside.bring_up(&Inside { loopback: index("lo")?, link: index(&attachment.interface)?, addresses: &addresses })
+/// The attachment as the bridge's neighbour.
+pub(crate) fn neighbours(node: &Node, record: &Record) -> Vec<Neighbour> {
+    known_by(&node.settings, mac(record.slot), &record.attachment.ips)
+}
+
+fn link_inside(inside: &mut Routes, name: &str) -> Result<Link, StepError> {
+    let missing = || StepError::new(format!("find link {name} in the pod"), Errno::NODEV);
+    inside.links()?.into_iter().find(|link| link.name == name).ok_or_else(missing)
+}
+
+fn bring_up(node: &Node, record: &Record, link: &Link, inside: &mut Routes) -> Result<(), StepError> {
+    let Attachment { ips, gateways, .. } = &record.attachment;
+    inside.bring_up(&Inside {
+        loopback: LOOPBACK,
+        link: link.index,
+        addresses: ips,
+        gateways,
+        neighbours: &known_by(&node.settings, mac(GATEWAY), gateways),
+        has_v6: Path::new("/proc/sys/net/ipv6").exists(),
+    })
 }
 
 /// How taking an attachment away went.
 pub(crate) struct Undone {
     pub(crate) rules: Result<(), StepError>,
+    pub(crate) known: Result<(), StepError>,
     pub(crate) pin: Result<(), StepError>,
 }
 
@@ -118,10 +135,11 @@ pub(crate) struct Undone {
 pub(crate) fn undo(node: &Node, record: &Record) -> Undone {
     let attachment = &record.attachment;
     let rules = node.delete(&record.bridge, &elements(record));
+    let known = node.delete_neighbours(&record.bridge, &neighbours(node, record));
     forget(node, record, &Which::AnsweredBy(&attachment.ips));
     // The links go with the namespace: deleting them would wait 30 ms.
     let pin = netns::unpin(&attachment.netns);
-    Undone { rules, pin }
+    Undone { rules, known, pin }
 }
 
 /// The UDP ports of the node that lead to this address.

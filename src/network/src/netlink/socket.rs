@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 const NLMSG_ERROR: u16 = 2;
@@ -51,6 +51,11 @@ impl Socket {
         let _ = sockopt::set_socket_send_buffer_size_force(&fd, BUFFER);
         let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER);
         Ok(Self { fd, sequence: 0 })
+    }
+
+    /// The descriptor, for calls about the namespace that are not netlink's.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Sends all messages in one call; gives how the kernel answered: the index of the message and its error, if any.

@@ -84,6 +84,10 @@ impl Attributes {
         self.bytes(kind, &value.to_be_bytes());
     }
 
+    pub(crate) fn be64(&mut self, kind: u16, value: u64) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
     /// A text, which ends with a zero byte on the wire.
     pub(crate) fn text(&mut self, kind: u16, value: &str) {
         self.open(kind, |attributes| {

@@ -3,7 +3,8 @@
 use crate::netlink::{Attributes, Messages, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 
 use super::element::Element;
-use super::expression::Rule;
+use super::rule::Rule;
+use std::time::Duration;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
@@ -35,7 +36,12 @@ const NFTA_SET_KEY_LEN: u16 = 5;
 const NFTA_SET_DATA_TYPE: u16 = 6;
 const NFTA_SET_DATA_LEN: u16 = 7;
 const NFTA_SET_ID: u16 = 10;
+const NFTA_SET_DESC: u16 = 9;
+const NFTA_SET_TIMEOUT: u16 = 11;
+const NFTA_SET_DESC_SIZE: u16 = 1;
 const NFT_SET_MAP: u32 = 8;
+const NFT_SET_TIMEOUT: u32 = 0x10;
+const NFT_SET_EVAL: u32 = 0x20;
 pub(super) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
@@ -70,6 +76,7 @@ pub(super) enum Type {
     Mac,
     Protocol,
     Port,
+    Mark,
     Link,
 }
 
@@ -81,6 +88,7 @@ impl Type {
             Self::Mac => 9,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Mark => 19,
             Self::Link => 41,
         }
     }
@@ -90,7 +98,7 @@ impl Type {
             Self::Ipv6 | Self::Link => 16,
             // All others are padded to whole registers.
             Self::Mac => 8,
-            Self::Ipv4 | Self::Protocol | Self::Port => 4,
+            Self::Ipv4 | Self::Protocol | Self::Port | Self::Mark => 4,
         }
     }
 }
@@ -109,6 +117,14 @@ pub(super) struct Hook {
     pub(super) kind: &'static str,
     pub(super) number: u32,
     pub(super) priority: i32,
+}
+
+/// A set that rules fill as packets come.
+pub(super) struct DynamicSet {
+    /// How many elements it takes.
+    pub(super) size: u32,
+    /// How long an element stays; without, until its state says that nothing is left of it.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Changes to the tables of one name that are made together.
@@ -178,18 +194,35 @@ impl Batch {
 
     /// Adds a set, or with `data` a map.
     pub(super) fn add_set(&mut self, name: &str, key: &[Type], data: &[Type]) {
+        self.set(name, if data.is_empty() { 0 } else { NFT_SET_MAP }, key, |a| {
+            if !data.is_empty() {
+                a.be32(NFTA_SET_DATA_TYPE, concatenated(data));
+                a.be32(NFTA_SET_DATA_LEN, length(data));
+            }
+        });
+    }
+
+    /// Adds a set that rules fill.
+    pub(super) fn add_dynamic_set(&mut self, name: &str, key: &[Type], set: &DynamicSet) {
+        let timeout = set.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        self.set(name, NFT_SET_EVAL | timeout.map_or(0, |_| NFT_SET_TIMEOUT), key, |a| {
+            if let Some(timeout) = timeout {
+                a.be64(NFTA_SET_TIMEOUT, timeout);
+            }
+            a.nest(NFTA_SET_DESC, |a| a.be32(NFTA_SET_DESC_SIZE, set.size));
+        });
+    }
+
+    fn set(&mut self, name: &str, flags: u32, key: &[Type], more: impl FnOnce(&mut Attributes)) {
         self.sets += 1;
         let id = self.sets;
         self.push(NFT_MSG_NEWSET, NLM_F_CREATE, |a, table| {
             a.text(NFTA_SET_TABLE, table);
             a.text(NFTA_SET_NAME, name);
-            a.be32(NFTA_SET_FLAGS, if data.is_empty() { 0 } else { NFT_SET_MAP });
+            a.be32(NFTA_SET_FLAGS, flags);
             a.be32(NFTA_SET_KEY_TYPE, concatenated(key));
             a.be32(NFTA_SET_KEY_LEN, length(key));
-            if !data.is_empty() {
-                a.be32(NFTA_SET_DATA_TYPE, concatenated(data));
-                a.be32(NFTA_SET_DATA_LEN, length(data));
-            }
+            more(a);
             a.be32(NFTA_SET_ID, id);
         });
     }

@@ -1,11 +1,12 @@
-//! Entries of sets and maps: which ports lead where, and which addresses a pod's link may send from.
+//! Entries of sets and maps: which ports lead where, which addresses pods have, and which one their links may send from.
 
 use super::batch::{Batch, NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY, TableFamily};
-use crate::link::{Mac, octets};
+use crate::link::{Mac, link_local, octets};
 use crate::netlink::{Attributes, find};
 use crate::ports::PortMapping;
+use crate::record::Layout;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// How many elements go out in one call: their messages stay below a netlink socket's smallest usual buffers.
 const AT_ONCE: usize = 256;
@@ -23,12 +24,6 @@ pub(crate) struct Element {
 fn service(protocol: u8, port: u16) -> [u8; 8] {
     let [high, low] = port.to_be_bytes();
     [protocol, 0, 0, 0, high, low, 0, 0]
-}
-
-/// The address that Linux gives a link with this hardware address (RFC 4291, appendix A).
-fn link_local(mac: Mac) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 impl Element {
@@ -58,34 +53,47 @@ impl Element {
         elements
     }
 
-    /// What lets the pod behind this link of the node send from its own addresses.
-    pub(crate) fn of_link(link: &str, mac: Mac, ips: &[IpAddr]) -> BTreeSet<Self> {
-        let mut sender = link.as_bytes().to_vec();
+    /// What the pod behind this link of the node may send, and that it has these addresses.
+    pub(crate) fn of_pod(link: &str, mac: Mac, ips: &[IpAddr], layout: Layout) -> BTreeSet<Self> {
+        let element = |family, set, key| Self { family, set, key, data: None };
+        let mut name = link.as_bytes().to_vec();
         // IFNAMSIZ.
-        sender.resize(16, 0);
-        sender.extend(mac);
-        sender.extend([0; 2]);
+        name.resize(16, 0);
+        let sender = [&name[..], &mac, &[0; 2]].concat();
         let sources = ips.iter().copied().chain([IpAddr::V6(link_local(mac))]).map(|ip| {
             let set = if ip.is_ipv4() { "from4" } else { "from6" };
-            Self { family: TableFamily::Bridge, set, key: [sender.clone(), octets(ip)].concat(), data: None }
+            element(TableFamily::Bridge, set, [sender.clone(), octets(ip)].concat())
         });
-        let own = Self { family: TableFamily::Bridge, set: "mac", key: sender.clone(), data: None };
-        sources.chain([own]).collect()
+        let own = ips.iter().map(|ip| {
+            let set = if ip.is_ipv4() { "pods4" } else { "pods6" };
+            element(TableFamily::Inet, set, octets(*ip))
+        });
+        let mut elements: BTreeSet<Self> = sources.chain(own).collect();
+        elements.insert(element(TableFamily::Bridge, "mac", sender));
+        if layout == Layout::Shared {
+            elements.insert(element(TableFamily::Bridge, "shared", name));
+        }
+        elements
     }
 
     /// Batches that add these elements to the tables of this name; fine if they are there.
     pub(crate) fn add(elements: &BTreeSet<Self>, table: &str) -> Vec<Batch> {
-        batches(elements, table, Batch::add_elements)
+        let elements: Vec<Self> = elements.iter().cloned().collect();
+        elements.chunks(AT_ONCE).map(|part| batch(part, table, Batch::add_elements)).collect()
     }
 
     /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if its
     /// table is not there, and is of one table.
     pub(crate) fn delete(elements: &BTreeSet<Self>, table: &str) -> Vec<Batch> {
-        batches(elements, table, |batch, part| {
+        let elements: Vec<Self> = elements.iter().cloned().collect();
+        let of_families = elements.chunk_by(|a, b| a.family == b.family);
+        let parts = of_families.flat_map(|of_family| of_family.chunks(AT_ONCE));
+        let delete = |batch: &mut Batch, of_set: &[Self]| {
             // One that is missing would keep the others.
-            batch.add_elements(part);
-            batch.delete_elements(part);
-        })
+            batch.add_elements(of_set);
+            batch.delete_elements(of_set);
+        };
+        parts.map(|part| batch(part, table, delete)).collect()
     }
 
     pub(super) fn write(&self, a: &mut Attributes) {
@@ -102,25 +110,13 @@ impl Element {
     }
 }
 
-fn batches(elements: &BTreeSet<Element>, table: &str, change: impl Fn(&mut Batch, &[Element])) -> Vec<Batch> {
-    let elements: Vec<Element> = elements.iter().cloned().collect();
-    let mut batches = Vec::new();
-    for of_family in elements.chunk_by(|a, b| a.family == b.family) {
-        for part in of_family.chunks(AT_ONCE) {
-            let mut batch = Batch::new(part.first().map_or(TableFamily::Inet, |element| element.family), table);
-            part.chunk_by(|a, b| a.set == b.set).for_each(|of_set| change(&mut batch, of_set));
-            batches.push(batch);
+fn batch(elements: &[Element], table: &str, change: impl Fn(&mut Batch, &[Element])) -> Batch {
+    let mut batch = Batch::new(TableFamily::Inet, table);
+    for of_set in elements.chunk_by(|a, b| (a.family, a.set) == (b.family, b.set)) {
+        if let Some(first) = of_set.first() {
+            batch.switch_to(first.family);
         }
+        change(&mut batch, of_set);
     }
-    batches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_local_addresses() {
-        assert_eq!(link_local([0x02, 0x70, 0, 0, 0x12, 0x34]).to_string(), "fe80::70:ff:fe00:1234");
-    }
+    batch
 }

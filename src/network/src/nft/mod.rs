@@ -4,6 +4,9 @@
 mod batch;
 mod element;
 mod expression;
+mod frame;
+mod limits;
+mod rule;
 mod ruleset;
 mod socket;
 mod sources;

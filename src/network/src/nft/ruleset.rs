@@ -7,6 +7,7 @@
 //! pre, out                                 for the node itself: jump ports
 //! ports                                    address . protocol . port in at4, else protocol . port in any4: redirect
 //! hints (output)                           redirects of the node's own out to the bridge: drop
+//! flows, forward, hints (output)           what would fill the node's tables, see `limits.rs`
 //! post                                     from 127.0.0.0/8 out to the bridge: masquerade
 //!                                          pod to pod by a host port (own4 has the pods' ports): masquerade
 //!                                          pod to elsewhere, but not multicast: masquerade
@@ -14,11 +15,14 @@
 //! The same for IPv6 with `at6`, `any6`, `own6`; there `::1` is left alone, the kernel would not let it out.
 
 use super::batch::{Batch, Hook, TableFamily, Type};
-use super::expression::{ICMP, ICMPV6, Rule, Side};
-use super::sources;
+use super::frame::{ICMP, ICMPV6, icmp};
+use super::rule::{Rule, Side};
+use super::{limits, sources};
+use crate::link::Mac;
 use crate::subnet::Subnet;
 
 const NF_INET_PRE_ROUTING: u32 = 0;
+const NF_INET_FORWARD: u32 = 2;
 const NF_INET_LOCAL_OUT: u32 = 3;
 const NF_INET_POST_ROUTING: u32 = 4;
 
@@ -34,13 +38,17 @@ pub(crate) struct Ruleset {
     pub(crate) links: String,
     pub(crate) v4: Option<Subnet>,
     pub(crate) v6: Option<Subnet>,
+    /// The bridge's hardware address.
+    pub(crate) mac: Mac,
+    /// How many connections of one address of a pod there may be.
+    pub(crate) connections: u32,
 }
 
 impl Ruleset {
     /// All sets and maps of both tables.
     pub(crate) fn sets(&self) -> Vec<(TableFamily, &'static str)> {
-        let v4 = self.v4.map(|_| ["at4", "any4", "own4"]);
-        let v6 = self.v6.map(|_| ["at6", "any6", "own6"]);
+        let v4 = self.v4.map(|_| ["at4", "any4", "own4", "pods4"]);
+        let v6 = self.v6.map(|_| ["at6", "any6", "own6", "pods6"]);
         let inet = [v4, v6].into_iter().flatten().flatten().map(|set| (TableFamily::Inet, set));
         inet.chain(sources::SETS.map(|set| (TableFamily::Bridge, set))).collect()
     }
@@ -63,7 +71,9 @@ impl Ruleset {
         batch.add_table();
         let hooks = [
             ("guard", "filter", NF_INET_PRE_ROUTING, -300),
+            ("flows", "filter", NF_INET_PRE_ROUTING, -150),
             ("pre", "nat", NF_INET_PRE_ROUTING, -100),
+            ("forward", "filter", NF_INET_FORWARD, 0),
             ("hints", "filter", NF_INET_LOCAL_OUT, 0),
             ("out", "nat", NF_INET_LOCAL_OUT, -100),
             ("post", "nat", NF_INET_POST_ROUTING, 100),
@@ -81,14 +91,16 @@ impl Ruleset {
             batch.add_set(own, &[address, Type::Protocol, Type::Port], &[]);
             batch.add_rule("ports", Rule::version(v4).redirect(v4, true, at));
             batch.add_rule("ports", Rule::version(v4).redirect(v4, false, any));
+            limits::add_outward(&mut batch, subnet);
         }
         for chain in ["pre", "out"] {
             self.add_jumps(&mut batch, chain);
         }
         self.add_guard(&mut batch);
         self.add_hints(&mut batch);
+        self.add_limits(&mut batch);
         self.add_masquerade(&mut batch);
-        sources::add(&mut batch, &self.links);
+        sources::add(&mut batch, self);
         batch
     }
 
@@ -113,9 +125,24 @@ impl Ruleset {
     /// The kernel sends redirects unless both the link's switch and that of all links say no, and the latter is not ours.
     fn add_hints(&self, batch: &mut Batch) {
         for (protocol, redirect) in [(ICMP, REDIRECT_V4), (ICMPV6, REDIRECT_V6)] {
-            let rule = Rule::new().leaves_by(&self.bridge).icmp(protocol, redirect);
+            let rule = Rule::new().leaves_by(&self.bridge).with(icmp(protocol, redirect));
             batch.add_rule("hints", rule.drop());
         }
+    }
+
+    fn add_limits(&self, batch: &mut Batch) {
+        let subnets = || [self.v4, self.v6].into_iter().flatten();
+        for v4 in [true, false] {
+            limits::add_flows(batch, v4, &self.bridge, self.connections);
+        }
+        for subnet in subnets() {
+            batch.add_rule("forward", limits::outward(subnet.is_v4(), &self.bridge));
+        }
+        for subnet in subnets() {
+            batch.add_rule("forward", limits::nobody(subnet, &self.bridge));
+            batch.add_rule("hints", limits::nobody(subnet, &self.bridge));
+        }
+        batch.add_rule("forward", limits::link_local(&self.bridge));
     }
 
     fn add_masquerade(&self, batch: &mut Batch) {

@@ -126,6 +126,10 @@ fn shown_of(family: &str, table: &str) -> Vec<String> {
         }
         let mut value = value.clone();
         value.as_object_mut().unwrap().retain(|key, _| key != "handle" && key != "table");
+        if value.get("size").is_some() {
+            // A set that rules fill as packets come.
+            value.as_object_mut().unwrap().remove("elem");
+        }
         if let Some(elements) = value.get_mut("elem").and_then(|elements| elements.as_array_mut()) {
             elements.sort_by_key(ToString::to_string);
         }
