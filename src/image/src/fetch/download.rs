@@ -1,7 +1,7 @@
 //! Transferring one blob into its partial file: over several hosts, and through any number of interruptions.
 
-use super::gauge::Growth;
 use super::slots::{Lane, Slot};
+use super::tail::TailWriter;
 use crate::bounds::{PROGRESS_RATE, PROGRESS_TIME, PROGRESS_TIME_MAX};
 use crate::error::PullError;
 use crate::hosts::Host;
@@ -31,7 +31,7 @@ pub(super) struct Download<'a> {
     pub(super) path: PathBuf,
     /// How much of it is in the file.
     pub(super) position: u64,
-    pub(super) growth: Growth,
+    pub(super) writer: TailWriter,
     pub(super) lane: Lane,
     /// Hundredths of the file system that stay free.
     pub(super) reserve: u64,
@@ -78,7 +78,7 @@ impl From<Failure> for Stop {
 impl Download<'_> {
     /// All of it is in the file already.
     pub(super) fn skip(self) {
-        self.growth.finish();
+        self.writer.finish();
     }
 
     /// Ends when the file holds as many bytes as the manifest says. Whether they are the right ones is the reader's to
@@ -132,7 +132,7 @@ impl Download<'_> {
         if self.position < self.blob.size {
             return Err(collected.into_error(&self.session.reference));
         }
-        self.growth.finish();
+        self.writer.finish();
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl Download<'_> {
         });
         let (batch, count) = written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Stop::Disk)?;
         self.position += count;
-        self.growth.written(self.position);
+        self.writer.written(self.position);
         Ok(batch)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::claim::Claims;
 use super::download::Download;
-use super::gauge::{Growing, Permit, growing};
 use super::partial::{Keep, prune};
 use super::slots::Slots;
+use super::tail::{Permit, TailReader, tail};
 use crate::bounds::{PARTIAL_LOOK, STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
 use crate::config::Config;
 use crate::digest::{Digest, Hasher};
@@ -149,7 +149,7 @@ impl Fetcher {
             Part::Passing => unnamed(self.ingest.clone(), self.trash.clone()).await,
         }
         .map_err(disk)?;
-        let (growth, reader, _interest) = growing(Arc::clone(&file), position);
+        let (writer, reader, _interest) = tail(Arc::clone(&file), position);
         let (own_path, own_file) = (path.clone(), Arc::clone(&file));
         let lane = self.slots.of(&session.reference.registry);
         let is_here = position >= blob.size;
@@ -157,7 +157,7 @@ impl Fetcher {
         let turn = if is_here { None } else { session.transfers.acquire().await.ok() };
         let slot = if is_here { None } else { Some(lane.slot().await) };
         let reserve = self.reserve;
-        let download = Download { session, blob, file: own_file, path: own_path, position, growth, lane, reserve };
+        let download = Download { session, blob, file: own_file, path: own_path, position, writer, lane, reserve };
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();
@@ -215,8 +215,8 @@ impl Fetcher {
     ) -> Result<(Unpacked, Scratch), UnpackFailure> {
         // Closed never: the semaphore lives as long as this.
         let _window = self.windows.acquire().await;
-        let (growth, reader, _interest) = growing(file, size);
-        growth.finish();
+        let (writer, reader, _interest) = tail(file, size);
+        writer.finish();
         self.unpack(reader, Window::Large, cost).await
     }
 
@@ -225,7 +225,7 @@ impl Fetcher {
     /// and removes what it made.
     async fn unpack(
         &self,
-        reader: Growing,
+        reader: TailReader,
         window: Window,
         cost: &Arc<ImageCost>,
     ) -> Result<(Unpacked, Scratch), UnpackFailure> {

@@ -5,9 +5,9 @@
 
 mod claim;
 mod download;
-mod gauge;
 mod layer;
 mod partial;
 mod slots;
+mod tail;
 
 pub(crate) use layer::{Fetcher, Fresh};

@@ -7,13 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The writer's end: says how much can be read. Dropping it without [`Growth::finish`] tells the reader to give up.
-pub(super) struct Growth {
-    gauge: Arc<Gauge>,
+/// The writer's end: says how much can be read. Dropping it without [`TailWriter::finish`] tells the reader to give up.
+pub(super) struct TailWriter {
+    tail: Arc<Tail>,
 }
 
 #[derive(Debug)]
-struct Gauge {
+struct Tail {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -32,9 +32,9 @@ enum End {
 }
 
 /// The reader's end: blocks where the writer has not come yet.
-pub(super) struct Growing {
+pub(super) struct TailReader {
     file: Arc<File>,
-    gauge: Arc<Gauge>,
+    tail: Arc<Tail>,
     position: u64,
     permit: Option<Permit>,
 }
@@ -61,7 +61,7 @@ impl Permit {
 }
 
 /// Says that the work is still wanted; dropping it makes the reader give up, also when all bytes have come.
-pub(super) struct Interest(Arc<Gauge>);
+pub(super) struct Interest(Arc<Tail>);
 
 impl Drop for Interest {
     fn drop(&mut self) {
@@ -70,21 +70,21 @@ impl Drop for Interest {
 }
 
 /// Joins a writer and a reader of `file`, of which `written` bytes are there already.
-pub(super) fn growing(file: Arc<File>, written: u64) -> (Growth, Growing, Interest) {
+pub(super) fn tail(file: Arc<File>, written: u64) -> (TailWriter, TailReader, Interest) {
     let state = Mutex::new(State { written, end: End::Open });
-    let gauge = Arc::new(Gauge { state, changed: Condvar::new() });
-    let reader = Growing { file, gauge: Arc::clone(&gauge), position: 0, permit: None };
-    (Growth { gauge: Arc::clone(&gauge) }, reader, Interest(gauge))
+    let tail = Arc::new(Tail { state, changed: Condvar::new() });
+    let reader = TailReader { file, tail: Arc::clone(&tail), position: 0, permit: None };
+    (TailWriter { tail: Arc::clone(&tail) }, reader, Interest(tail))
 }
 
-impl Growth {
+impl TailWriter {
     pub(super) fn written(&self, total: u64) {
-        self.gauge.set(|state| state.written = total);
+        self.tail.set(|state| state.written = total);
     }
 
     /// Nothing more will come.
     pub(super) fn finish(self) {
-        self.gauge.set(|state| {
+        self.tail.set(|state| {
             if state.end == End::Open {
                 state.end = End::Finished;
             }
@@ -92,23 +92,23 @@ impl Growth {
     }
 }
 
-impl Gauge {
+impl Tail {
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
     }
 }
 
-impl Growing {
+impl TailReader {
     /// From now on reading needs this, but waiting does not.
     pub(super) fn with(self, permit: Permit) -> Self {
         Self { permit: Some(permit), ..self }
     }
 }
 
-impl Drop for Growth {
+impl Drop for TailWriter {
     fn drop(&mut self) {
-        self.gauge.set(|state| {
+        self.tail.set(|state| {
             if state.end == End::Open {
                 state.end = End::Abandoned;
             }
@@ -116,11 +116,11 @@ impl Drop for Growth {
     }
 }
 
-impl Read for Growing {
+impl Read for TailReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let written = {
             let waits = |state: &State| state.end == End::Open && state.written <= self.position;
-            let state = self.gauge.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.tail.state.lock().unwrap_or_else(PoisonError::into_inner);
             if waits(&state)
                 && let Some(permit) = &mut self.permit
             {
@@ -128,7 +128,7 @@ impl Read for Growing {
             }
             // The writer either writes, finishes or is dropped, each within its own time limits: this wait ends.
             let state =
-                self.gauge.changed.wait_while(state, |state| waits(state)).unwrap_or_else(PoisonError::into_inner);
+                self.tail.changed.wait_while(state, |state| waits(state)).unwrap_or_else(PoisonError::into_inner);
             if state.end == End::Abandoned {
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the transfer was broken off"));
             }
@@ -146,7 +146,7 @@ impl Read for Growing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Permit, growing};
+    use super::{Permit, tail};
     use std::io::{Read, Write};
     use std::os::unix::fs::FileExt;
     use std::sync::Arc;
@@ -155,29 +155,29 @@ mod tests {
     #[test]
     fn a_reader_waits_for_the_writer_and_sees_its_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let (growth, mut reader, _interest) = growing(Arc::new(file.try_clone().unwrap()), 0);
+        let (writer, mut reader, _interest) = tail(Arc::new(file.try_clone().unwrap()), 0);
         let reading = std::thread::spawn(move || {
             let mut all = String::new();
             reader.read_to_string(&mut all).map(|_| all)
         });
         for (index, part) in ["one ", "two ", "three"].iter().enumerate() {
             file.write_all(part.as_bytes()).unwrap();
-            growth.written([4, 8, 13][index]);
+            writer.written([4, 8, 13][index]);
         }
-        growth.finish();
+        writer.finish();
         assert_eq!(reading.join().unwrap().unwrap(), "one two three");
     }
 
     #[test]
     fn a_reader_gives_up_when_the_writer_is_gone() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let (growth, mut reader, _interest) = growing(Arc::clone(&file), 0);
-        drop(growth);
+        let (writer, mut reader, _interest) = tail(Arc::clone(&file), 0);
+        drop(writer);
         assert!(reader.read(&mut [0; 8]).is_err());
         // All has come, but nobody wants it any more.
         file.write_all_at(b"x", 0).unwrap();
-        let (growth, mut reader, interest) = growing(file, 1);
-        growth.finish();
+        let (writer, mut reader, interest) = tail(file, 1);
+        writer.finish();
         assert_eq!(reader.read(&mut [0; 8]).unwrap(), 1);
         drop(interest);
         assert!(reader.read(&mut [0; 8]).is_err());
@@ -187,7 +187,7 @@ mod tests {
     async fn a_permit_is_not_kept_while_there_is_nothing_to_do() {
         let permits = Arc::new(Semaphore::new(1));
         let file = tempfile::tempfile().unwrap();
-        let (growth, reader, _interest) = growing(Arc::new(file.try_clone().unwrap()), 0);
+        let (writer, reader, _interest) = tail(Arc::new(file.try_clone().unwrap()), 0);
         let mut reader = reader.with(Permit::wait(&permits).await);
         assert!(Arc::clone(&permits).try_acquire_owned().is_err());
         let reading = tokio::task::spawn_blocking(move || {
@@ -196,8 +196,8 @@ mod tests {
         });
         let other = Arc::clone(&permits).acquire_owned().await.unwrap();
         file.write_all_at(b"work", 0).unwrap();
-        growth.written(4);
-        growth.finish();
+        writer.written(4);
+        writer.finish();
         tokio::task::yield_now().await;
         assert!(!reading.is_finished(), "there is one permit, and somebody has it");
         drop(other);
