@@ -28,7 +28,6 @@ mod digest;
 mod documents;
 mod error;
 mod fetch;
-mod flights;
 #[cfg(test)]
 mod fuzz;
 mod hosts;
@@ -47,6 +46,7 @@ mod room;
 mod rootfs;
 mod scratch;
 mod settle;
+mod single_flight;
 mod store;
 mod text;
 mod unpack;

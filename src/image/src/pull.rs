@@ -202,12 +202,12 @@ impl Pull {
                 store.ready.add(&layer);
                 Ok(layer)
             };
-            let landed = self.store.layer_flights.join((self.reference().registry.clone(), chain.clone()), work).await;
+            let outcome = self.store.layer_flights.join((self.reference().registry.clone(), chain.clone()), work).await;
             tries += 1;
-            match landed.result {
+            match outcome.result {
                 Some(Ok(layer)) => return Ok(layer),
                 // Somebody else's registry or credentials failed; ours may do.
-                _ if !landed.own && tries < OWN_TRIES => {}
+                _ if !outcome.own && tries < OWN_TRIES => {}
                 Some(Err(error)) => return Err(error),
                 None => return Err(PullError::Cancelled { reference: self.reference().to_string() }),
             }

@@ -86,8 +86,8 @@ impl Store {
         let mut first = Ok(());
         for doubt in layers {
             let (store, own) = (Arc::clone(self), doubt.clone());
-            let landed = self.settling.join(doubt.chain.clone(), async move { store.look(own).await }).await;
-            let outcome = landed.result.unwrap_or_else(|| {
+            let outcome = self.settling.join(doubt.chain.clone(), async move { store.look(own).await }).await;
+            let outcome = outcome.result.unwrap_or_else(|| {
                 Err(SettleError::Look { layer: doubt.chain, source: Arc::new(io::Error::other("the daemon ends")) })
             });
             first = first.and(outcome);

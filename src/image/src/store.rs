@@ -4,13 +4,13 @@ use crate::catalog::{Catalog, Shown};
 use crate::config::Config;
 use crate::error::{OpenError, PullError, SettleError};
 use crate::fetch::Fetcher;
-use crate::flights::Flights;
 use crate::layers::{Holds, Layer, Ready};
 use crate::model::{Credentials, Image, ImageId};
 use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
 use crate::settle::LOOKS;
+use crate::single_flight::SingleFlight;
 use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
@@ -40,14 +40,14 @@ pub(crate) struct Store {
     pub(crate) ready: Ready,
     pub(crate) holds: Arc<Holds>,
     /// By registry and chain: the same layer of another registry is fetched beside it.
-    pub(crate) layer_flights: Arc<Flights<(String, crate::Digest), Fetched>>,
-    pub(crate) pull_flights: Arc<Flights<(Reference, Option<Credentials>), Pulled>>,
+    pub(crate) layer_flights: Arc<SingleFlight<(String, crate::Digest), Fetched>>,
+    pub(crate) pull_flights: Arc<SingleFlight<(Reference, Option<Credentials>), Pulled>>,
     /// Some layers may be in doubt.
     pub(crate) doubts: AtomicBool,
     pub(crate) looks: Semaphore,
     /// When a layer, by its directory, was last found whole.
     pub(crate) looked: Mutex<HashMap<String, Instant>>,
-    pub(crate) settling: Arc<Flights<crate::Digest, Result<(), SettleError>>>,
+    pub(crate) settling: Arc<SingleFlight<crate::Digest, Result<(), SettleError>>>,
     /// Somebody asked for a sweep since the last one began.
     sweep_wanted: AtomicBool,
     sweeping: AtomicBool,
@@ -66,12 +66,12 @@ impl Store {
             shown: Arc::default(),
             ready: Ready::default(),
             holds: Arc::default(),
-            layer_flights: Flights::new(),
-            pull_flights: Flights::new(),
+            layer_flights: SingleFlight::new(),
+            pull_flights: SingleFlight::new(),
             doubts: AtomicBool::new(false),
             looks: Semaphore::new(LOOKS),
             looked: Mutex::default(),
-            settling: Flights::new(),
+            settling: SingleFlight::new(),
             sweep_wanted: AtomicBool::new(false),
             sweeping: AtomicBool::new(false),
         })

@@ -8,16 +8,16 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// Work in progress, by key. When the last one who waits for some work goes, it is cancelled.
-pub(crate) struct Flights<K, T> {
+pub(crate) struct SingleFlight<K, T> {
     state: Mutex<State<K, T>>,
 }
 
 struct State<K, T> {
     next: u64,
-    running: HashMap<K, Flight<T>>,
+    running: HashMap<K, Running<T>>,
 }
 
-struct Flight<T> {
+struct Running<T> {
     number: u64,
     waiting: usize,
     result: watch::Receiver<Option<T>>,
@@ -25,14 +25,14 @@ struct Flight<T> {
 }
 
 /// What came of it, and who did it.
-pub(crate) struct Landed<T> {
+pub(crate) struct Outcome<T> {
     /// `None` if the work was cancelled or panicked.
     pub(crate) result: Option<T>,
     /// Whether this caller's own work was run, not that of someone who came before.
     pub(crate) own: bool,
 }
 
-impl<K, T> Flights<K, T>
+impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
@@ -42,21 +42,21 @@ where
     }
 
     /// Joins the work that runs under `key`, or starts `work`.
-    pub(crate) async fn join<F>(self: &Arc<Self>, key: K, work: F) -> Landed<T>
+    pub(crate) async fn join<F>(self: &Arc<Self>, key: K, work: F) -> Outcome<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (mut result, waiter, own) = self.board(key, work);
-        let landed = match result.wait_for(Option::is_some).await {
+        let (mut result, waiter, own) = self.subscribe(key, work);
+        let outcome = match result.wait_for(Option::is_some).await {
             Ok(value) => value.clone(),
             Err(_) => None,
         };
         drop(waiter);
-        Landed { result: landed, own }
+        Outcome { result: outcome, own }
     }
 
     #[allow(clippy::type_complexity, reason = "used once, right above")]
-    fn board<F>(self: &Arc<Self>, key: K, work: F) -> (watch::Receiver<Option<T>>, Waiter<K, T>, bool)
+    fn subscribe<F>(self: &Arc<Self>, key: K, work: F) -> (watch::Receiver<Option<T>>, Waiter<K, T>, bool)
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -72,16 +72,16 @@ where
         let (flights, own_key) = (Arc::clone(self), key.clone());
         let task = tokio::spawn(async move {
             let value = work.await;
-            flights.land(&own_key, number);
+            flights.finish(&own_key, number);
             // Nobody may be left who wants to know.
             let _ = tell.send(Some(value));
         });
-        let flight = Flight { number, waiting: 1, result: result.clone(), task: task.abort_handle() };
+        let flight = Running { number, waiting: 1, result: result.clone(), task: task.abort_handle() };
         state.running.insert(key.clone(), flight);
         (result, Waiter { flights: Arc::clone(self), key, number }, true)
     }
 
-    fn land(&self, key: &K, number: u64) {
+    fn finish(&self, key: &K, number: u64) {
         let mut state = self.lock();
         if state.running.get(key).is_some_and(|flight| flight.number == number) {
             state.running.remove(key);
@@ -89,7 +89,7 @@ where
     }
 }
 
-impl<K, T> Flights<K, T> {
+impl<K, T> SingleFlight<K, T> {
     fn lock(&self) -> MutexGuard<'_, State<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +97,7 @@ impl<K, T> Flights<K, T> {
 
 /// One who waits; leaving is dropping it.
 struct Waiter<K: Eq + Hash, T> {
-    flights: Arc<Flights<K, T>>,
+    flights: Arc<SingleFlight<K, T>>,
     key: K,
     number: u64,
 }
@@ -118,7 +118,7 @@ impl<K: Eq + Hash, T> Drop for Waiter<K, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Flights;
+    use super::SingleFlight;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn equal_work_is_done_once_and_again_later() {
-        let flights = Flights::<u8, usize>::new();
+        let flights = SingleFlight::<u8, usize>::new();
         let (count, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let work = || {
             let (count, go) = (Arc::clone(&count), Arc::clone(&go));
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_to_leave_cancels() {
-        let flights = Flights::<u8, ()>::new();
+        let flights = SingleFlight::<u8, ()>::new();
         let alive = Arc::new(());
         let work = || {
             let alive = Arc::clone(&alive);
@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_no_hang() {
-        let flights = Flights::<u8, ()>::new();
+        let flights = SingleFlight::<u8, ()>::new();
         assert!(flights.join(1, async { panic!("a defect") }).await.result.is_none());
         assert!(flights.join(1, async {}).await.result.is_some());
     }
