@@ -98,7 +98,7 @@ pub(crate) const LAYER_DIRECTORIES: usize = 250_000;
 /// Bytes of the names of directories that a layer makes, each once; held while it is unpacked.
 pub(crate) const DIRECTORY_NAMES: usize = 16 << 20;
 /// Bytes of the last parts of all names of a layer. Those of one directory and the ones above it are held while the
-/// layer's print is made; a million names of usual length have 20 MB.
+/// layer's fingerprint is made; a million names of usual length have 20 MB.
 pub(crate) const LAYER_NAMES: usize = 32 << 20;
 /// Bytes of what describes one entry: headers, long names, PAX records, sparse maps. Go's reader stops at 1 MiB.
 pub(crate) const ENTRY_HEADERS: u64 = 4 << 20;

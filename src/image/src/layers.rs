@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::fetch::Fresh;
 use crate::records::LayerRow;
-use crate::unpack::{print, take_after};
+use crate::unpack::{fingerprint, take_after};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,7 +23,7 @@ pub(crate) struct Layer {
 struct State {
     fresh: Fresh,
     /// Known once it has its place.
-    print: String,
+    fingerprint: String,
     placed: bool,
 }
 
@@ -35,7 +35,7 @@ impl Layer {
             parent,
             diff_id,
             short,
-            state: Mutex::new(State { fresh, print: String::new(), placed: false }),
+            state: Mutex::new(State { fresh, fingerprint: String::new(), placed: false }),
         }
     }
 
@@ -46,7 +46,7 @@ impl Layer {
         if !state.placed {
             let diff = state.fresh.dir.path().join("diff");
             take_after(state.fresh.dir.path(), below).map_err(|source| PullError::disk(&diff, source))?;
-            state.print = print(&diff).map_err(|source| PullError::disk(&diff, source))?.to_string();
+            state.fingerprint = fingerprint(&diff).map_err(|source| PullError::disk(&diff, source))?.to_string();
             state.fresh.dir.move_into(layers).map_err(|source| PullError::disk(layers, source))?;
             state.placed = true;
         }
@@ -62,7 +62,7 @@ impl Layer {
             short: self.short.clone(),
             bytes: state.fresh.bytes,
             inodes: state.fresh.inodes,
-            print: state.print.clone(),
+            fingerprint: state.fingerprint.clone(),
         }
     }
 

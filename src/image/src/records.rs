@@ -72,8 +72,8 @@ pub(crate) struct LayerRow {
     pub(crate) short: String,
     pub(crate) bytes: u64,
     pub(crate) inodes: u64,
-    /// See [`crate::unpack::print`].
-    pub(crate) print: String,
+    /// See [`crate::unpack::fingerprint`].
+    pub(crate) fingerprint: String,
 }
 
 /// An image to be recorded.
@@ -102,7 +102,7 @@ pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[Lay
             &layer.short,
             layer.bytes.cast_signed(),
             layer.inodes.cast_signed(),
-            &layer.print,
+            &layer.fingerprint,
             doubt::LOST,
         ))?;
     }

@@ -8,7 +8,7 @@ use crate::model::ImageId;
 use crate::records;
 use crate::records::doubt::{self, Doubt, Which};
 use crate::store::Store;
-use crate::unpack::print;
+use crate::unpack::fingerprint;
 use peapod_store::rusqlite::{self, Connection};
 use std::io;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Store {
     /// Looks at one layer, and drops it if it is not what it was.
     async fn look(self: Arc<Self>, doubt: Doubt) -> Result<(), SettleError> {
         let dir = self.layers_dir().join(&doubt.short);
-        let wanted = if self.was_looked_at(&doubt) { None } else { doubt.print.clone() };
+        let wanted = if self.was_looked_at(&doubt) { None } else { doubt.fingerprint.clone() };
         let diff = dir.join("diff");
         // Closed never: the semaphore lives as long as this.
         let _permit = self.looks.acquire().await;
@@ -164,8 +164,8 @@ fn now() -> i64 {
 /// Whether a layer is as it was made. An error says nothing about it.
 fn is_whole(diff: &Path, wanted: Option<&str>) -> io::Result<bool> {
     let found = match wanted {
-        Some(_) => print(diff).map(Some),
-        // Made before there were prints: that it is there is all that can be said.
+        Some(_) => fingerprint(diff).map(Some),
+        // Made before there were fingerprints: that it is there is all that can be said.
         None => std::fs::read_dir(diff).map(|_| None),
     };
     match found {

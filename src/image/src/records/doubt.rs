@@ -48,8 +48,8 @@ pub(super) const BROKEN: &str = "WITH RECURSIVE broken (chain) AS (
 pub(crate) struct Doubt {
     pub(crate) chain: Digest,
     pub(crate) short: String,
-    /// What was found when it was made; none in records of before there were prints.
-    pub(crate) print: Option<String>,
+    /// What was found when it was made; none in records of before there were fingerprints.
+    pub(crate) fingerprint: Option<String>,
     /// What was thought of it.
     pub(crate) which: Which,
 }
@@ -102,7 +102,7 @@ fn read(
     parameters: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<Doubt>> {
     let rows = statement.query_map(parameters, |row| {
-        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, print: row.get(2)?, which })
+        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, fingerprint: row.get(2)?, which })
     })?;
     rows.collect()
 }

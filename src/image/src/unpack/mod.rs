@@ -10,6 +10,7 @@ mod archive;
 mod decompress;
 mod directories;
 mod error;
+mod fingerprint;
 #[cfg(test)]
 mod fuzz;
 mod implicit;
@@ -17,13 +18,12 @@ mod meta;
 mod meter;
 mod name;
 mod parents;
-mod print;
 mod stream;
 mod tree;
 
 pub(crate) use decompress::Window;
 pub use error::{ArchiveError, Excess, Problem};
+pub(crate) use fingerprint::fingerprint;
 pub(crate) use meter::{Cancelled, ImageCost, Limits, Meter};
 pub(crate) use parents::{is_opaque, take_after};
-pub(crate) use print::print;
 pub(crate) use stream::{Unpacked, unpack};

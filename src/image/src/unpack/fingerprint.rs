@@ -1,4 +1,4 @@
-//! The print of an unpacked layer: one digest over what the file system says about its entries, without reading a file.
+//! The fingerprint of an unpacked layer: one digest over what the file system says about its entries, without reading a file.
 //!
 //! Names, kinds, modes, owners, sizes, device numbers and link targets are in it: a file that is missing, truncated, or of
 //! another kind changes it. Bytes that changed in place do not.
@@ -22,7 +22,7 @@ struct Level {
 }
 
 /// Looks at everything below `root`, of any depth: one directory is open at a time. Blocks.
-pub(crate) fn print(root: &Path) -> io::Result<Digest> {
+pub(crate) fn fingerprint(root: &Path) -> io::Result<Digest> {
     let mut hasher = Hasher::default();
     let mut dir = rustix::fs::open(root, LIST, Mode::empty())?;
     describe(&mut hasher, b"", &rustix::fs::fstat(&dir)?);
@@ -102,7 +102,7 @@ fn text(hasher: &mut Hasher, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::print;
+    use super::fingerprint;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -115,10 +115,10 @@ mod tests {
             fs::create_dir_all(root.join(deep(name))).unwrap();
         }
         let opened = || fs::read_dir("/proc/self/fd").unwrap().count();
-        let (before, whole) = (opened(), print(&root).unwrap());
+        let (before, whole) = (opened(), fingerprint(&root).unwrap());
         assert!(opened() < before + 100);
         fs::set_permissions(root.join(deep("one")), fs::Permissions::from_mode(0o700)).unwrap();
-        assert_ne!(print(&root).unwrap(), whole);
+        assert_ne!(fingerprint(&root).unwrap(), whole);
         peapod_sys::remove_tree(&root).unwrap();
     }
 
@@ -131,16 +131,16 @@ mod tests {
         fs::write(root.join("usr/bin/tool"), vec![1; 5000]).unwrap();
         fs::write(root.join("etc"), "").unwrap();
         symlink("usr/bin", root.join("bin")).unwrap();
-        let whole = print(&root).unwrap();
-        assert_eq!(print(&root).unwrap(), whole);
+        let whole = fingerprint(&root).unwrap();
+        assert_eq!(fingerprint(&root).unwrap(), whole);
         let mut prints = vec![whole.clone()];
         let mut changed = |what: &str, change: &dyn Fn(), back: &dyn Fn()| {
             change();
-            let found = print(&root).unwrap();
+            let found = fingerprint(&root).unwrap();
             assert!(!prints.contains(&found), "{what}");
             prints.push(found);
             back();
-            assert_eq!(print(&root).unwrap(), whole, "{what}");
+            assert_eq!(fingerprint(&root).unwrap(), whole, "{what}");
         };
         let tool = root.join("usr/bin/tool");
         changed("truncated", &|| fs::write(&tool, [1; 4999]).unwrap(), &|| fs::write(&tool, vec![1; 5000]).unwrap());
