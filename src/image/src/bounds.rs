@@ -72,8 +72,8 @@ pub(crate) const PARTIAL_BYTES: u64 = 4 << 30;
 pub(crate) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often partial blobs are looked at while the daemon runs.
 pub(crate) const PARTIAL_LOOK: Duration = Duration::from_secs(10 * 60);
-/// For how long a layer that was looked at entry by entry is not looked at again when its image is pulled again.
-pub(crate) const LOOKED_AT: Duration = Duration::from_secs(60);
+/// For how long a layer that was verified entry by entry is not verified again when its image is pulled again.
+pub(crate) const VERIFIED_FOR: Duration = Duration::from_secs(60);
 /// Bytes of a hosts.toml; a long one has some KiB.
 pub(crate) const HOSTS_FILE_BYTES: usize = 32 << 10;
 /// HTTP clients, one for each way of connecting that hosts.toml describes; beyond it the cache starts over.

@@ -126,9 +126,9 @@ pub enum PullError {
     /// The records can't be written.
     #[error(transparent)]
     Store(Arc<StoreError>),
-    /// Layers that are here are in doubt.
+    /// Layers that are here could not be verified.
     #[error(transparent)]
-    Doubt(#[from] SettleError),
+    Unverified(#[from] VerifyError),
     /// Nobody waits for this pull any more, or the store is closing.
     #[error("{reference}: the pull was cancelled")]
     Cancelled {
@@ -196,10 +196,10 @@ pub enum RemoveError {
 
 /// Whether a layer is whole could not be found out.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum SettleError {
+pub enum VerifyError {
     /// It can't be looked at now.
-    #[error("layer {layer} can't be looked at: {source}; try again")]
-    Look {
+    #[error("layer {layer} can't be verified: {source}; try again")]
+    Unreadable {
         /// Its chain id.
         layer: Digest,
         /// What the kernel said.
@@ -210,7 +210,7 @@ pub enum SettleError {
     Store(Arc<StoreError>),
 }
 
-impl From<StoreError> for SettleError {
+impl From<StoreError> for VerifyError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
     }
@@ -231,9 +231,9 @@ pub enum LeaseError {
         /// The id that was asked for.
         image: String,
     },
-    /// Its layers are in doubt.
+    /// Its layers could not be verified.
     #[error(transparent)]
-    Doubt(#[from] SettleError),
+    Unverified(#[from] VerifyError),
     /// The records can't be written.
     #[error(transparent)]
     Store(#[from] StoreError),

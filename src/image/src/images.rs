@@ -44,12 +44,12 @@ impl Images {
         Ok(Self { store })
     }
 
-    /// The daemon ends in order. Without this the next one, in another boot, looks at all layers before it uses them.
+    /// The daemon ends in order. Without this the next one, in another boot, verifies all layers before it uses them.
     ///
     /// # Errors
     /// [`StoreError`]: the records can't be written.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.store.db.write(records::doubt::end).await
+        self.store.db.write(records::unverified::end).await
     }
 
     /// Takes `hosts_dirs`, `request_timeout` and `retries` of another configuration for pulls that begin from now on.
@@ -120,7 +120,7 @@ impl Images {
     /// # Errors
     /// [`LeaseError`]: there is no such image, or the records can't be written.
     pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
-        self.store.settle_image(image).await?;
+        self.store.verify_pending(image).await?;
         let (id, holder) = (image.clone(), holder.to_owned());
         let found = self.store.db.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A directory that the records do not know does not exist: the next start removes it. When the node went down under a
-//! running daemon, each layer is looked at (`settle`) before it is used; one that is not what it was is pulled again.
+//! running daemon, each layer is verified (`verify`) before it is used; one that is not what it was is pulled again.
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
 mod bounds;
@@ -45,16 +45,16 @@ mod registry;
 mod room;
 mod rootfs;
 mod scratch;
-mod settle;
 mod single_flight;
 mod store;
 mod text;
 mod unpack;
+mod verify;
 mod volumes;
 
 pub use config::Config;
 pub use digest::Digest;
-pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError, SettleError};
+pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError, VerifyError};
 pub use images::Images;
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
 pub use records::MIGRATIONS;

@@ -3,7 +3,7 @@
 use crate::error::OpenError;
 use crate::model::Rootfs;
 use crate::records;
-use crate::records::doubt;
+use crate::records::unverified;
 use crate::store::Store;
 use crate::unpack::is_opaque;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ pub(crate) const EMPTY: &str = "empty";
 pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     let boot_id = store.config.boot_id.clone();
     let (known, retired) =
-        store.db.write(move |tx| Ok((records::directories(tx)?, doubt::retired(tx, &boot_id)?))).await?;
+        store.db.write(move |tx| Ok((records::directories(tx)?, unverified::retired(tx, &boot_id)?))).await?;
     let known: HashSet<String> = known.into_iter().collect();
     let root = store.config.state_root.clone();
     let listing = tokio::task::spawn_blocking(move || prepare(&root, &known, &retired.into_iter().collect()));

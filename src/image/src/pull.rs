@@ -78,10 +78,10 @@ impl Pull {
             return Ok(image);
         }
         let top_digest = top.digest.clone();
-        let Chosen { bytes, manifest, configuration: looked } = choose(&self.session, top).await?;
+        let Chosen { bytes, manifest, configuration: read } = choose(&self.session, top).await?;
         fail_point("pull-manifest");
-        let (config, Configuration { diff_ids, run, target }) = match looked {
-            Some(looked) => looked,
+        let (config, Configuration { diff_ids, run, target }) = match read {
+            Some(read) => read,
             None => {
                 let config = self.session.config(&manifest.config.digest).await?;
                 let read = configuration(&config).map_err(|problem| unusable(&self.session, &problem))?;
@@ -137,7 +137,7 @@ impl Pull {
 
     /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be damaged.
     async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
-        self.store.look_at_image(id).await?;
+        self.store.verify_image(id).await?;
         Ok(self.store.name(id.clone(), self.names(digest)).await?)
     }
 
@@ -155,7 +155,7 @@ impl Pull {
     async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let chains = chains(diff_ids);
         let hold = self.store.holds.hold(&chains);
-        self.store.look_at_chains(&chains).await?;
+        self.store.verify_chains(&chains).await?;
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;

@@ -3,7 +3,7 @@
 //! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
-pub(crate) mod doubt;
+pub(crate) mod unverified;
 
 use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 /// The tables of this crate, for [`peapod_store::Database::open`].
 pub const MIGRATIONS: &[Migration] = &[
     Migration { room: "image", version: 1, sql: FIRST },
-    Migration { room: "image", version: 2, sql: doubt::SQL },
+    Migration { room: "image", version: 2, sql: unverified::SQL },
     Migration { room: "image", version: 3, sql: BOUNDED },
 ];
 
@@ -103,7 +103,7 @@ pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[Lay
             layer.bytes.cast_signed(),
             layer.inodes.cast_signed(),
             &layer.fingerprint,
-            doubt::LOST,
+            unverified::LOST,
         ))?;
     }
     let chain = chains(&image.diff_ids).pop();
@@ -177,7 +177,7 @@ pub(crate) fn insert_lease(
         }
     };
     if let Some(chain) = &found
-        && doubt::is_broken(tx, chain)?
+        && unverified::is_broken(tx, chain)?
     {
         return Ok(None);
     }
@@ -205,7 +205,7 @@ pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, I
 pub(crate) fn lose(tx: &Transaction<'_>, shorts: &[String], now: i64) -> rusqlite::Result<()> {
     let lost = "UPDATE layers SET state = ?1, lost_at = ?2 WHERE short = ?3 AND state != ?1";
     let mut statement = tx.prepare_cached(lost)?;
-    shorts.iter().try_for_each(|short| statement.execute((doubt::LOST, now, short)).map(drop))
+    shorts.iter().try_for_each(|short| statement.execute((unverified::LOST, now, short)).map(drop))
 }
 
 /// Which of these chains exist, and in which directory. A lost one does not.
@@ -261,7 +261,7 @@ pub(crate) fn load(connection: &Connection, before: &Catalog) -> rusqlite::Resul
     let query = format!(
         "{} SELECT id, size, run, annotations FROM images
          WHERE chain_id IS NULL OR chain_id NOT IN (SELECT chain FROM broken) ORDER BY rowid",
-        doubt::BROKEN
+        unverified::BROKEN
     );
     let mut statement = connection.prepare_cached(&query)?;
     let images = statement

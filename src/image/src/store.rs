@@ -2,15 +2,15 @@
 
 use crate::catalog::{Catalog, Shown};
 use crate::config::Config;
-use crate::error::{OpenError, PullError, SettleError};
+use crate::error::{OpenError, PullError, VerifyError};
 use crate::fetch::Fetcher;
 use crate::layers::{Holds, Layer, Ready};
 use crate::model::{Credentials, Image, ImageId};
 use crate::records::{self, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
-use crate::settle::LOOKS;
 use crate::single_flight::SingleFlight;
+use crate::verify::VERIFIERS;
 use arc_swap::ArcSwap;
 use peapod_store::rusqlite::{self, Transaction};
 use peapod_store::{Database, StoreError};
@@ -42,12 +42,12 @@ pub(crate) struct Store {
     /// By registry and chain: the same layer of another registry is fetched beside it.
     pub(crate) layer_flights: Arc<SingleFlight<(String, crate::Digest), Fetched>>,
     pub(crate) pull_flights: Arc<SingleFlight<(Reference, Option<Credentials>), Pulled>>,
-    /// Some layers may be in doubt.
-    pub(crate) doubts: AtomicBool,
-    pub(crate) looks: Semaphore,
+    /// Some layers may be unverified.
+    pub(crate) unverified: AtomicBool,
+    pub(crate) verifiers: Semaphore,
     /// When a layer, by its directory, was last found whole.
-    pub(crate) looked: Mutex<HashMap<String, Instant>>,
-    pub(crate) settling: Arc<SingleFlight<crate::Digest, Result<(), SettleError>>>,
+    pub(crate) verified: Mutex<HashMap<String, Instant>>,
+    pub(crate) verifying: Arc<SingleFlight<crate::Digest, Result<(), VerifyError>>>,
     /// Somebody asked for a sweep since the last one began.
     sweep_wanted: AtomicBool,
     sweeping: AtomicBool,
@@ -68,10 +68,10 @@ impl Store {
             holds: Arc::default(),
             layer_flights: SingleFlight::new(),
             pull_flights: SingleFlight::new(),
-            doubts: AtomicBool::new(false),
-            looks: Semaphore::new(LOOKS),
-            looked: Mutex::default(),
-            settling: SingleFlight::new(),
+            unverified: AtomicBool::new(false),
+            verifiers: Semaphore::new(VERIFIERS),
+            verified: Mutex::default(),
+            verifying: SingleFlight::new(),
             sweep_wanted: AtomicBool::new(false),
             sweeping: AtomicBool::new(false),
         })
@@ -196,7 +196,7 @@ impl Store {
         let before = kept.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let before = before.map_or(0, |before| before.as_secs().cast_signed());
         let sweep = move |tx: &Transaction<'_>| {
-            records::doubt::forget_lost(tx, before)?;
+            records::unverified::forget_lost(tx, before)?;
             records::sweep(tx, |chain| holds.is_held(chain))
         };
         let (gone, _) = self.change(sweep).await?;

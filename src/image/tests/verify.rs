@@ -1,4 +1,4 @@
-//! The node goes down while the store is open: layers are looked at, and only those that are damaged are pulled again. Needs
+//! The node goes down while the store is open: layers are verified, and only those that are damaged are pulled again. Needs
 //! root and Debian's docker-registry.
 #![allow(clippy::unwrap_used, missing_docs)]
 

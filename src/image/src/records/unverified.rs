@@ -1,4 +1,5 @@
-//! Which layers are whole. When the node went down under a running daemon all of them are in doubt, until each was looked at.
+//! Which layers are whole. When the node went down under a running daemon all of them are
+//! unverified, until each was compared with its fingerprint.
 //!
 //! A lost layer keeps its row, so that the layers above and below it stay: the next pull brings that one alone. Its images
 //! are not shown meanwhile, and are forgotten when nobody pulls them for a while.
@@ -9,14 +10,14 @@ use peapod_store::rusqlite::{self, Connection, OptionalExtension, Transaction};
 
 /// What `layers.state` says.
 pub(super) const LOST: i64 = 2;
-const IN_DOUBT: i64 = 1;
+const UNVERIFIED: i64 = 1;
 const WHOLE: i64 = 0;
 
-/// Which layers are to be looked at.
+/// Which layers are to be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     /// Those of which nobody knows whether they are whole.
-    InDoubt,
+    Unverified,
     /// Those that are taken for whole.
     Whole,
 }
@@ -24,7 +25,7 @@ pub(crate) enum Which {
 impl Which {
     fn state(self) -> i64 {
         match self {
-            Self::InDoubt => IN_DOUBT,
+            Self::Unverified => UNVERIFIED,
             Self::Whole => WHOLE,
         }
     }
@@ -43,9 +44,9 @@ pub(super) const BROKEN: &str = "WITH RECURSIVE broken (chain) AS (
         SELECT chain_id FROM layers WHERE state = 2
         UNION SELECT layers.chain_id FROM layers JOIN broken ON layers.parent = broken.chain)";
 
-/// A layer to be looked at.
+/// A layer to be verified.
 #[derive(Clone, Debug)]
-pub(crate) struct Doubt {
+pub(crate) struct Unverified {
     pub(crate) chain: Digest,
     pub(crate) short: String,
     /// What was found when it was made; none in records of before there were fingerprints.
@@ -54,15 +55,16 @@ pub(crate) struct Doubt {
     pub(crate) which: Which,
 }
 
-/// A daemon begins in this boot. If another one ran when the node went down, all layers are in doubt. Answers how many are.
+/// A daemon begins in this boot. If another one ran when the node went down, all layers are unverified. Answers how
+/// many are.
 pub(crate) fn begin(tx: &Transaction<'_>, boot_id: &str) -> rusqlite::Result<u64> {
     let running: Option<String> =
         tx.query_row("SELECT value FROM marks WHERE name = 'running'", [], |row| row.get(0)).optional()?;
     if running.is_some_and(|boot| boot != boot_id) {
-        tx.execute("UPDATE layers SET state = ?1 WHERE state = ?2", (IN_DOUBT, WHOLE))?;
+        tx.execute("UPDATE layers SET state = ?1 WHERE state = ?2", (UNVERIFIED, WHOLE))?;
     }
     tx.execute("INSERT OR REPLACE INTO marks VALUES ('running', ?1)", [boot_id])?;
-    tx.query_row("SELECT count(*) FROM layers WHERE state = ?1", [IN_DOUBT], |row| row.get::<_, i64>(0))
+    tx.query_row("SELECT count(*) FROM layers WHERE state = ?1", [UNVERIFIED], |row| row.get::<_, i64>(0))
         .map(i64::cast_unsigned)
 }
 
@@ -72,14 +74,14 @@ pub(crate) fn end(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// All such layers.
-pub(crate) fn all(connection: &Connection, which: Which) -> rusqlite::Result<Vec<Doubt>> {
+pub(crate) fn all(connection: &Connection, which: Which) -> rusqlite::Result<Vec<Unverified>> {
     let mut statement =
         connection.prepare("SELECT chain_id, short, print FROM layers WHERE state = ?1 ORDER BY rowid")?;
     read(&mut statement, which, [which.state()])
 }
 
 /// Those of an image.
-pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -> rusqlite::Result<Vec<Doubt>> {
+pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -> rusqlite::Result<Vec<Unverified>> {
     let mut statement = connection.prepare_cached(
         "WITH RECURSIVE used (chain) AS (
             SELECT chain_id FROM images WHERE id = ?2
@@ -90,28 +92,28 @@ pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -
 }
 
 /// Those of these chains.
-pub(crate) fn of_chains(connection: &Connection, which: Which, chains: &[Digest]) -> rusqlite::Result<Vec<Doubt>> {
-    let mut doubts = all(connection, which)?;
-    doubts.retain(|doubt| chains.contains(&doubt.chain));
-    Ok(doubts)
+pub(crate) fn of_chains(connection: &Connection, which: Which, chains: &[Digest]) -> rusqlite::Result<Vec<Unverified>> {
+    let mut unverified = all(connection, which)?;
+    unverified.retain(|unverified| chains.contains(&unverified.chain));
+    Ok(unverified)
 }
 
 fn read(
     statement: &mut rusqlite::Statement<'_>,
     which: Which,
     parameters: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<Doubt>> {
+) -> rusqlite::Result<Vec<Unverified>> {
     let rows = statement.query_map(parameters, |row| {
-        Ok(Doubt { chain: super::digest(row, 0)?, short: row.get(1)?, fingerprint: row.get(2)?, which })
+        Ok(Unverified { chain: super::digest(row, 0)?, short: row.get(1)?, fingerprint: row.get(2)?, which })
     })?;
     rows.collect()
 }
 
-/// A layer was looked at. Nothing happens if it is another one by now.
-pub(crate) fn settle(tx: &Transaction<'_>, doubt: &Doubt, whole: bool, now: i64) -> rusqlite::Result<()> {
+/// A layer was verified. Nothing happens if it is another one by now.
+pub(crate) fn verify(tx: &Transaction<'_>, unverified: &Unverified, whole: bool, now: i64) -> rusqlite::Result<()> {
     let (state, lost_at) = if whole { (WHOLE, None) } else { (LOST, Some(now)) };
     tx.prepare_cached("UPDATE layers SET state = ?1, lost_at = ?2 WHERE chain_id = ?3 AND short = ?4 AND state = ?5")?
-        .execute((state, lost_at, doubt.chain.as_str(), &doubt.short, doubt.which.state()))
+        .execute((state, lost_at, unverified.chain.as_str(), &unverified.short, unverified.which.state()))
         .map(drop)
 }
 

@@ -1,0 +1,190 @@
+//! Comparing layers with their fingerprints: unverified ones in the background and before anybody uses one, others when their
+//! image is pulled again.
+
+use crate::bounds::VERIFIED_FOR;
+use crate::digest::Digest;
+use crate::error::VerifyError;
+use crate::model::ImageId;
+use crate::records;
+use crate::records::unverified::{self, Unverified, Which};
+use crate::store::Store;
+use crate::unpack::fingerprint;
+use peapod_store::rusqlite::{self, Connection};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// How many layers are verified at once: one in the background, the others because somebody waits.
+pub(crate) const VERIFIERS: usize = 2;
+
+impl Store {
+    /// A daemon begins: were layers unverified, they are verified in the background.
+    pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), peapod_store::StoreError> {
+        let boot_id = self.config.boot_id.clone();
+        if boot_id.is_empty() {
+            return Ok(());
+        }
+        let (unverified, _) = self.change(move |tx| unverified::begin(tx, &boot_id)).await?;
+        if unverified == 0 {
+            return Ok(());
+        }
+        tracing::info!(
+            layers = unverified,
+            "the node went down while peapod ran: layers are verified before they are used"
+        );
+        self.unverified.store(true, Ordering::SeqCst);
+        let store = Arc::clone(self);
+        tokio::spawn(async move {
+            match store.verify(|connection| unverified::all(connection, Which::Unverified)).await {
+                Ok(()) => {
+                    store.unverified.store(false, Ordering::SeqCst);
+                    tracing::info!("all layers were verified");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "not all layers could be verified; it is tried again when they are used");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns when none of the image's layers is unverified.
+    pub(crate) async fn verify_pending(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
+        let id = id.clone();
+        self.verify(move |connection| unverified::of_image(connection, Which::Unverified, &id)).await
+    }
+
+    /// The same, and verifies those that are taken for whole too: somebody pulls the image again, perhaps because of them.
+    pub(crate) async fn verify_image(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
+        self.verify_pending(id).await?;
+        let id = id.clone();
+        self.verify_all(self.db.read(move |connection| unverified::of_image(connection, Which::Whole, &id)).await?)
+            .await
+    }
+
+    /// The same for chains.
+    pub(crate) async fn verify_chains(self: &Arc<Self>, chains: &[Digest]) -> Result<(), VerifyError> {
+        let own = chains.to_vec();
+        self.verify(move |connection| unverified::of_chains(connection, Which::Unverified, &own)).await?;
+        let own = chains.to_vec();
+        self.verify_all(self.db.read(move |connection| unverified::of_chains(connection, Which::Whole, &own)).await?)
+            .await
+    }
+
+    async fn verify<F>(self: &Arc<Self>, which: F) -> Result<(), VerifyError>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<Vec<Unverified>> + Send + 'static,
+    {
+        if !self.unverified.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.verify_all(self.db.read(which).await?).await
+    }
+
+    async fn verify_all(self: &Arc<Self>, layers: Vec<Unverified>) -> Result<(), VerifyError> {
+        let mut first = Ok(());
+        for unverified in layers {
+            let (store, own) = (Arc::clone(self), unverified.clone());
+            let outcome =
+                self.verifying.join(unverified.chain.clone(), async move { store.verify_one(own).await }).await;
+            let outcome = outcome.result.unwrap_or_else(|| {
+                Err(VerifyError::Unreadable {
+                    layer: unverified.chain,
+                    source: Arc::new(io::Error::other("the daemon ends")),
+                })
+            });
+            first = first.and(outcome);
+        }
+        first
+    }
+
+    /// Whether it need not be verified entry by entry: somebody just did.
+    fn was_verified(&self, unverified: &Unverified) -> bool {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.retain(|_, at| at.elapsed() < VERIFIED_FOR);
+        unverified.which == Which::Whole && verified.contains_key(&unverified.short)
+    }
+
+    /// Verifies one layer, and drops it if it is not what it was.
+    async fn verify_one(self: Arc<Self>, unverified: Unverified) -> Result<(), VerifyError> {
+        let dir = self.layers_dir().join(&unverified.short);
+        let wanted = if self.was_verified(&unverified) { None } else { unverified.fingerprint.clone() };
+        let diff = dir.join("diff");
+        // Closed never: the semaphore lives as long as this.
+        let _permit = self.verifiers.acquire().await;
+        let verified = tokio::task::spawn_blocking(move || is_whole(&diff, wanted.as_deref())).await;
+        let failed = |source| VerifyError::Unreadable { layer: unverified.chain.clone(), source: Arc::new(source) };
+        let whole = verified.map_err(io::Error::other).and_then(|verified| verified).map_err(failed)?;
+        if whole {
+            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            verified.entry(unverified.short.clone()).or_insert_with(Instant::now);
+        }
+        if whole && unverified.which == Which::Whole {
+            return Ok(());
+        }
+        if !whole {
+            tracing::error!(layer = %unverified.chain, dir = %dir.display(),
+                "a layer is damaged and is dropped: images that have it are pulled again when they are next asked for");
+        }
+        let boot_id = self.config.boot_id.clone();
+        let (used, _) = self
+            .change(move |tx| {
+                unverified::verify(tx, &unverified, whole, now())?;
+                // What runs on a damaged layer goes on with what is left of it.
+                let used = !whole && unverified.which == Which::Whole && unverified::is_used(tx, &unverified.chain)?;
+                if used {
+                    unverified::retire(tx, &unverified.short, &boot_id)?;
+                }
+                Ok(used)
+            })
+            .await?;
+        if !whole && !used {
+            self.remove_all(vec![dir]).await;
+        }
+        Ok(())
+    }
+
+    /// The directories of these layers are gone.
+    pub(crate) async fn lose(&self, shorts: Vec<String>) -> Result<(), peapod_store::StoreError> {
+        tracing::error!(
+            layers = shorts.join(", "),
+            "layers are gone from the disk: images that have them are pulled again when they are next asked for"
+        );
+        let left: Vec<_> =
+            shorts.iter().map(|short| self.layers_dir().join(short)).filter(|dir| dir.exists()).collect();
+        self.change(move |tx| records::lose(tx, &shorts, now())).await?;
+        // Without its tree nobody has any use of what else is there.
+        self.remove_all(left).await;
+        Ok(())
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed())
+}
+
+/// Whether a layer is as it was made. An error says nothing about it.
+fn is_whole(diff: &Path, wanted: Option<&str>) -> io::Result<bool> {
+    let found = match wanted {
+        Some(_) => fingerprint(diff).map(Some),
+        // Made before there were fingerprints: that it is there is all that can be said.
+        None => std::fs::read_dir(diff).map(|_| None),
+    };
+    match found {
+        Ok(Some(found)) => Ok(wanted == Some(found.as_str())),
+        Ok(None) => Ok(true),
+        Err(error) if is_damage(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error tells of what is on disk, and not of this moment.
+fn is_damage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let damage = [Errno::NOENT, Errno::NOTDIR, Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP, Errno::STALE];
+    Errno::from_io_error(error).is_some_and(|errno| damage.contains(&errno))
+}
