@@ -1,4 +1,4 @@
-//! What is here, as one immutable picture: lists and look-ups never wait.
+//! What is here, as one immutable snapshot: lists and look-ups never wait.
 
 use crate::digest::Digest;
 use crate::model::{Image, ImageId};
@@ -64,15 +64,15 @@ impl Catalog {
     }
 }
 
-/// The current picture. A writer brings each new one with the number of its transaction, so that two who finish at
+/// The current snapshot. A writer brings each new one with the number of its transaction, so that two who finish at
 /// once can't put an older one on top.
 #[derive(Default)]
-pub(crate) struct Shown {
+pub(crate) struct CatalogCell {
     current: ArcSwap<(u64, Arc<Catalog>)>,
     next: AtomicU64,
 }
 
-impl Shown {
+impl CatalogCell {
     pub(crate) fn get(&self) -> Arc<Catalog> {
         Arc::clone(&self.current.load().1)
     }
@@ -83,7 +83,7 @@ impl Shown {
     }
 
     /// To be called after the commit.
-    pub(crate) fn show(&self, number: u64, catalog: &Arc<Catalog>) {
+    pub(crate) fn publish(&self, number: u64, catalog: &Arc<Catalog>) {
         let new = Arc::new((number, Arc::clone(catalog)));
         self.current.rcu(|old| if old.0 >= number { Arc::clone(old) } else { Arc::clone(&new) });
     }
@@ -91,7 +91,7 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Catalog, Shown};
+    use super::{Arc, Catalog, CatalogCell};
     use crate::digest::Digest;
     use crate::model::{Image, ImageConfig, ImageId};
 
@@ -153,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn an_older_picture_never_replaces_a_newer_one() {
-        let shown = Shown::default();
-        let (first, second) = (shown.number(), shown.number());
-        shown.show(second, &Arc::new(Catalog::new(vec![], 2, 0)));
-        shown.show(first, &Arc::new(Catalog::new(vec![], 1, 0)));
-        assert_eq!(shown.get().bytes, 2);
+    fn an_older_snapshot_never_replaces_a_newer_one() {
+        let cell = CatalogCell::default();
+        let (first, second) = (cell.number(), cell.number());
+        cell.publish(second, &Arc::new(Catalog::new(vec![], 2, 0)));
+        cell.publish(first, &Arc::new(Catalog::new(vec![], 1, 0)));
+        assert_eq!(cell.get().bytes, 2);
     }
 }

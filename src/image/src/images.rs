@@ -1,4 +1,4 @@
-//! The door of this crate.
+//! The public API of this crate.
 
 use crate::config::Config;
 use crate::error::{LeaseError, OpenError, PullError, RemoveError};

@@ -64,7 +64,7 @@ struct Pull {
 impl Pull {
     async fn run(&self) -> Result<Arc<Image>, PullError> {
         // What is here is not transferred again, but asking the registry stands for the right to use it.
-        if self.store.shown.get().by_name(&self.reference().to_string()).is_some()
+        if self.store.catalog_cell.get().by_name(&self.reference().to_string()).is_some()
             && let Some(digest) = self.session.head().await
             && let Some(image) = self.known(&digest)
             && let Some(image) = self.name(&image.id, &digest).await?
@@ -91,7 +91,7 @@ impl Pull {
         self.check_machine(&target)?;
         // Whoever has the configuration's bytes may use the image that they make.
         let id = ImageId(manifest.config.digest.clone());
-        if self.store.shown.get().by_id(&id).is_some()
+        if self.store.catalog_cell.get().by_id(&id).is_some()
             && let Some(image) = self.name(&id, &top_digest).await?
         {
             return Ok(image);
@@ -132,7 +132,7 @@ impl Pull {
 
     /// The image that this repository's manifest is known to lead to.
     fn known(&self, digest: &Digest) -> Option<Arc<Image>> {
-        self.store.shown.get().by_name(&self.reference().with_digest(digest))
+        self.store.catalog_cell.get().by_name(&self.reference().with_digest(digest))
     }
 
     /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be damaged.

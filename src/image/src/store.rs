@@ -1,6 +1,6 @@
 //! What all pulls, leases and removals share, and the changes that they make visible.
 
-use crate::catalog::{Catalog, Shown};
+use crate::catalog::{Catalog, CatalogCell};
 use crate::config::Config;
 use crate::error::{OpenError, PullError, VerifyError};
 use crate::fetch::Fetcher;
@@ -34,7 +34,7 @@ pub(crate) struct Store {
     pub(crate) db: Database,
     /// Where directories go that nobody needs.
     pub(crate) trash: Trash,
-    pub(crate) shown: Arc<Shown>,
+    pub(crate) catalog_cell: Arc<CatalogCell>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) fetcher: Fetcher,
     pub(crate) ready: Ready,
@@ -63,7 +63,7 @@ impl Store {
             config,
             db,
             trash,
-            shown: Arc::default(),
+            catalog_cell: Arc::default(),
             ready: Ready::default(),
             holds: Arc::default(),
             layer_flights: SingleFlight::new(),
@@ -81,17 +81,17 @@ impl Store {
         self.config.state_root.join("layers")
     }
 
-    /// Makes a change and shows it; answers with the picture right after it. The work goes on when the caller does not
-    /// wait for it: what is committed is shown.
+    /// Makes a change and publishes it; answers with the catalog right after it. The work goes on when the caller does not
+    /// wait for it: what is committed is catalog_cell.
     pub(crate) async fn change<T, F>(&self, change: F) -> Result<(T, Arc<Catalog>), StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (db, shown) = (self.db.clone(), Arc::clone(&self.shown));
+        let (db, cell) = (self.db.clone(), Arc::clone(&self.catalog_cell));
         let path = self.config.state_root.clone();
         let work = tokio::spawn(async move {
-            let numbers = Arc::clone(&shown);
+            let numbers = Arc::clone(&cell);
             let (value, number, catalog) = db
                 .write(move |tx| {
                     let value = change(tx)?;
@@ -99,7 +99,7 @@ impl Store {
                 })
                 .await?;
             let catalog = Arc::new(catalog);
-            shown.show(number, &catalog);
+            cell.publish(number, &catalog);
             Ok((value, catalog))
         });
         work.await.unwrap_or(Err(StoreError::Closed { path }))
@@ -227,7 +227,7 @@ impl Store {
     }
 
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        self.shown.get()
+        self.catalog_cell.get()
     }
 }
 
