@@ -7,7 +7,7 @@ use crate::error::PullError;
 use crate::hosts::Host;
 use crate::manifest::Blob;
 use crate::registry::{BlobResponse, Collected, Failure, Session};
-use crate::room::has_room;
+use crate::space::has_space;
 use crate::unpack::Excess;
 use std::fs::File;
 use std::io;
@@ -88,9 +88,9 @@ impl Download<'_> {
         // What can't fit is not begun: a layer takes at least as much again once it is unpacked.
         let left = self.blob.size.saturating_sub(self.position);
         let (file, reserve) = (Arc::clone(&self.file), self.reserve);
-        let room = tokio::task::spawn_blocking(move || check_room(&file, reserve, left)).await;
-        let room = room.unwrap_or_else(|error| Err(io::Error::other(error)));
-        room.map_err(|source| PullError::disk(&self.path, source))?;
+        let space = tokio::task::spawn_blocking(move || check_space(&file, reserve, left)).await;
+        let space = space.unwrap_or_else(|error| Err(io::Error::other(error)));
+        space.map_err(|source| PullError::disk(&self.path, source))?;
         let mut collected = Collected::default();
         let (mut slot, mut patience) = (Some(slot), PROGRESS_TIME);
         for host in self.session.hosts(false) {
@@ -196,7 +196,7 @@ impl Download<'_> {
         }
         let (file, position, reserve) = (Arc::clone(&self.file), self.position, self.reserve);
         let written = tokio::task::spawn_blocking(move || {
-            check_room(&file, reserve, batch.len() as u64)?;
+            check_space(&file, reserve, batch.len() as u64)?;
             file.write_all_at(&batch, position)?;
             let count = batch.len();
             batch.clear();
@@ -210,8 +210,8 @@ impl Download<'_> {
 }
 
 /// Refuses by name what would not leave the reserve free. Blocks.
-fn check_room(file: &File, reserve: u64, bytes: u64) -> io::Result<()> {
-    if has_room(file, reserve, bytes)? {
+fn check_space(file: &File, reserve: u64, bytes: u64) -> io::Result<()> {
+    if has_space(file, reserve, bytes)? {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::StorageFull, Excess::Reserve(reserve)))

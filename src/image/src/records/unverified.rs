@@ -31,7 +31,7 @@ impl Which {
     }
 }
 
-/// The second migration of this room.
+/// The second migration of this crate.
 pub(super) const SQL: &str = "
     ALTER TABLE layers ADD COLUMN print TEXT;
     ALTER TABLE layers ADD COLUMN state INTEGER NOT NULL DEFAULT 0;

@@ -25,7 +25,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(config: &Config) -> Result<Self, OpenError> {
-        // Another room may have installed it before; it is the same one.
+        // Another crate may have installed it before; it is the same one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let base = Base { connect_timeout: config.connect_timeout, stall_timeout: config.stall_timeout };
         let plain = base.build(&Connection::default()).map_err(|reason| OpenError::Client { reason })?;

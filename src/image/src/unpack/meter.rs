@@ -2,7 +2,7 @@
 
 use super::error::{ArchiveError, Excess};
 use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
-use crate::room::has_room;
+use crate::space::has_space;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -170,7 +170,7 @@ impl Meter {
         self.unseen.set((0, 0));
         let percent = self.image.limits.reserve_percent;
         let disk = |errno: rustix::io::Errno| ArchiveError::Disk { name: String::new(), source: errno.into() };
-        if has_room(file, percent, 0).map_err(disk)? { Ok(()) } else { Err(Excess::Reserve(percent).into()) }
+        if has_space(file, percent, 0).map_err(disk)? { Ok(()) } else { Err(Excess::Reserve(percent).into()) }
     }
 
     /// The layer is there: it keeps its share. Answers with its inodes and bytes on disk.
