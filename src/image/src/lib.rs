@@ -60,4 +60,4 @@ pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, R
 pub use records::MIGRATIONS;
 pub use reference::{Reference, ReferenceError, Selector};
 pub use rootfs::Writable;
-pub use unpack::{ArchiveError, Excess, Problem};
+pub use unpack::{ArchiveError, EntryError, LimitError};

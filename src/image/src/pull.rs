@@ -16,7 +16,7 @@ use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
 use crate::text::one_line;
-use crate::unpack::{Excess, ImageCost, Limits};
+use crate::unpack::{ImageCost, LimitError, Limits};
 use peapod_sys::fail_point;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,13 +45,13 @@ fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>, limits: &Limits) -> Resul
     let mut all: u64 = 0;
     for Blob { digest, size } in blobs {
         if *size > limits.layer_bytes {
-            let excess = Excess::LayerBytes(limits.layer_bytes);
+            let excess = LimitError::LayerBytes(limits.layer_bytes);
             return Err(format!("its manifest declares {size} bytes for layer {digest}, which {excess}"));
         }
         all = all.saturating_add(*size);
     }
     if all > limits.image_bytes {
-        return Err(format!("its manifest declares {all} bytes: {}", Excess::ImageBytes(limits.image_bytes)));
+        return Err(format!("its manifest declares {all} bytes: {}", LimitError::ImageBytes(limits.image_bytes)));
     }
     Ok(())
 }

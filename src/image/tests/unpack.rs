@@ -6,7 +6,7 @@ mod common;
 use common::image::{Built, Packing, Tar};
 use common::registry::Registry;
 use common::{Lab, request};
-use peapod_image::{ArchiveError, Problem, PullError};
+use peapod_image::{ArchiveError, EntryError, PullError};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use tar::EntryType;
@@ -207,33 +207,33 @@ async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
     let target = outside.path().to_str().unwrap().to_owned();
     std::fs::write(outside.path().join("file"), "untouched").unwrap();
     let up = format!("{}{target}", "../".repeat(30));
-    let hostile: Vec<(&str, Tar, Problem)> = vec![
-        ("link-absolute", Tar::new().symlink("x", &target).file("x/evil", 0o644, b"x"), Problem::LinkOut),
-        ("link-relative", Tar::new().symlink("x", &up).file("x/evil", 0o644, b"x"), Problem::LinkOut),
+    let hostile: Vec<(&str, Tar, EntryError)> = vec![
+        ("link-absolute", Tar::new().symlink("x", &target).file("x/evil", 0o644, b"x"), EntryError::LinkOut),
+        ("link-relative", Tar::new().symlink("x", &up).file("x/evil", 0o644, b"x"), EntryError::LinkOut),
         (
             "link-chain",
             Tar::new().symlink("y", "d/../..").symlink("x", &format!("y{target}")).file("x/evil", 0o644, b"x"),
-            Problem::LinkOut,
+            EntryError::LinkOut,
         ),
-        ("link-dir", Tar::new().symlink("x", &target).dir("x/evil/", 0o755), Problem::LinkOut),
-        ("link-whiteout", Tar::new().symlink("x", &target).file("x/.wh.file", 0o644, b""), Problem::LinkOut),
-        ("link-opaque", Tar::new().symlink("x", &target).file("x/.wh..wh..opq", 0o644, b""), Problem::LinkOut),
-        ("link-loop", Tar::new().symlink("x", "x").file("x/evil", 0o644, b"x"), Problem::LinkOut),
-        ("proc", Tar::new().symlink("x", "/proc/self/root").file("x/evil", 0o644, b"x"), Problem::LinkOut),
-        ("hard-absolute", Tar::new().hard_link("x", &format!("{target}/file")), Problem::HardLinkMissing),
-        ("hard-dotdot", Tar::new().hard_link("x", &format!("{up}/file")), Problem::HardLinkMissing),
-        ("hard-link", Tar::new().symlink("x", &target).hard_link("y", "x/file"), Problem::HardLinkMissing),
-        ("hard-missing", Tar::new().hard_link("x", "nothing"), Problem::HardLinkMissing),
-        ("hard-dir", Tar::new().dir("d/", 0o755).hard_link("x", "d"), Problem::HardLinkMissing),
-        ("whiteout-dotdot", Tar::new().file(".wh...", 0o644, b""), Problem::Whiteout),
-        ("whiteout-root", Tar::new().file(".wh..", 0o644, b""), Problem::Whiteout),
-        ("deep", Tar::new().file(&"a/".repeat(2000), 0o644, b""), Problem::Deep),
-        ("deeper", Tar::new().file(&"a/".repeat(10_000), 0o644, b""), Problem::Long),
-        ("through-file", Tar::new().file("f", 0o644, b"").file("f/x", 0o644, b""), Problem::NotDirectory),
+        ("link-dir", Tar::new().symlink("x", &target).dir("x/evil/", 0o755), EntryError::LinkOut),
+        ("link-whiteout", Tar::new().symlink("x", &target).file("x/.wh.file", 0o644, b""), EntryError::LinkOut),
+        ("link-opaque", Tar::new().symlink("x", &target).file("x/.wh..wh..opq", 0o644, b""), EntryError::LinkOut),
+        ("link-loop", Tar::new().symlink("x", "x").file("x/evil", 0o644, b"x"), EntryError::LinkOut),
+        ("proc", Tar::new().symlink("x", "/proc/self/root").file("x/evil", 0o644, b"x"), EntryError::LinkOut),
+        ("hard-absolute", Tar::new().hard_link("x", &format!("{target}/file")), EntryError::HardLinkMissing),
+        ("hard-dotdot", Tar::new().hard_link("x", &format!("{up}/file")), EntryError::HardLinkMissing),
+        ("hard-link", Tar::new().symlink("x", &target).hard_link("y", "x/file"), EntryError::HardLinkMissing),
+        ("hard-missing", Tar::new().hard_link("x", "nothing"), EntryError::HardLinkMissing),
+        ("hard-dir", Tar::new().dir("d/", 0o755).hard_link("x", "d"), EntryError::HardLinkMissing),
+        ("whiteout-dotdot", Tar::new().file(".wh...", 0o644, b""), EntryError::Whiteout),
+        ("whiteout-root", Tar::new().file(".wh..", 0o644, b""), EntryError::Whiteout),
+        ("deep", Tar::new().file(&"a/".repeat(2000), 0o644, b""), EntryError::Deep),
+        ("deeper", Tar::new().file(&"a/".repeat(10_000), 0o644, b""), EntryError::Long),
+        ("through-file", Tar::new().file("f", 0o644, b"").file("f/x", 0o644, b""), EntryError::NotDirectory),
         (
             "pax-link",
             Tar::new().pax(&[("linkpath", format!("{target}/file").as_bytes())]).hard_link("ok", "ok2"),
-            Problem::HardLinkMissing,
+            EntryError::HardLinkMissing,
         ),
     ];
     for (name, tar, expected) in hostile {

@@ -6,9 +6,9 @@ use crate::bounds::{PROGRESS_RATE, PROGRESS_TIME, PROGRESS_TIME_MAX};
 use crate::error::PullError;
 use crate::hosts::Host;
 use crate::manifest::Blob;
-use crate::registry::{BlobResponse, Collected, Failure, Session};
+use crate::registry::{BlobResponse, Collected, RequestError, Session};
 use crate::space::has_space;
-use crate::unpack::Excess;
+use crate::unpack::LimitError;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -37,8 +37,8 @@ pub(super) struct Download<'a> {
     pub(super) reserve: u64,
 }
 
-enum Stop {
-    Failed(Failure),
+enum TransferError {
+    Failed(RequestError),
     Disk(io::Error),
     /// It brings next to nothing, and somebody waits for its slot.
     MakesWay,
@@ -57,20 +57,20 @@ impl Progress {
     }
 
     /// To be called after each wait: an error where others should have the slot.
-    fn look(&mut self, lane: &Lane) -> Result<(), Stop> {
+    fn look(&mut self, lane: &Lane) -> Result<(), TransferError> {
         if Instant::now() < self.due {
             return Ok(());
         }
         if self.bytes < PROGRESS_RATE.saturating_mul(self.time.as_secs()) && lane.is_wanted() {
-            return Err(Stop::MakesWay);
+            return Err(TransferError::MakesWay);
         }
         *self = Self::within(self.time);
         Ok(())
     }
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
+impl From<RequestError> for TransferError {
+    fn from(failure: RequestError) -> Self {
         Self::Failed(failure)
     }
 }
@@ -105,21 +105,21 @@ impl Download<'_> {
                     tries = 0;
                 }
                 match stop {
-                    Stop::Disk(source) => return Err(PullError::disk(&self.path, source)),
-                    Stop::MakesWay => {
+                    TransferError::Disk(source) => return Err(PullError::disk(&self.path, source)),
+                    TransferError::MakesWay => {
                         tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position,
                             "a transfer without progress makes way and goes on later");
                         slot = None;
                         patience = PROGRESS_TIME_MAX.min(patience * 2);
                     }
-                    Stop::Failed(Failure::Passing(words, after)) if tries < self.session.retries => {
+                    TransferError::Failed(RequestError::Passing(words, after)) if tries < self.session.retries => {
                         tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position, words,
                             "a transfer was interrupted and is resumed");
                         slot = None;
                         self.session.back_off(tries, after).await;
                         tries += 1;
                     }
-                    Stop::Failed(failure) => {
+                    TransferError::Failed(failure) => {
                         collected.add(host, failure);
                         break;
                     }
@@ -136,7 +136,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    async fn transfer(&mut self, host: &Host, patience: Duration) -> Result<(), Stop> {
+    async fn transfer(&mut self, host: &Host, patience: Duration) -> Result<(), TransferError> {
         let mut progress = Progress::within(patience);
         let mut asking = pin!(self.session.blob(host, &self.blob.digest, self.position));
         let BlobResponse { mut response, offset } = loop {
@@ -170,7 +170,9 @@ impl Download<'_> {
                     if self.position + batch.len() as u64 > self.blob.size {
                         batch.clear();
                         let size = self.blob.size;
-                        break Err(Failure::Refused(format!("sends more than the {size} bytes of the blob")).into());
+                        break Err(
+                            RequestError::Refused(format!("sends more than the {size} bytes of the blob")).into()
+                        );
                     }
                     if batch.len() >= BATCH {
                         batch = self.write(batch).await?;
@@ -178,19 +180,19 @@ impl Download<'_> {
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(Failure::Passing(broken(&error), None).into()),
+                Err(error) => break Err(RequestError::Passing(broken(&error), None).into()),
             }
         };
         self.write(batch).await?;
         outcome?;
         if self.position < self.blob.size {
-            return Err(Failure::Passing("ended before the blob did".to_owned(), None).into());
+            return Err(RequestError::Passing("ended before the blob did".to_owned(), None).into());
         }
         Ok(())
     }
 
     /// Writes, tells the reader, and gives the empty buffer back.
-    async fn write(&mut self, mut batch: Vec<u8>) -> Result<Vec<u8>, Stop> {
+    async fn write(&mut self, mut batch: Vec<u8>) -> Result<Vec<u8>, TransferError> {
         if batch.is_empty() {
             return Ok(batch);
         }
@@ -202,7 +204,8 @@ impl Download<'_> {
             batch.clear();
             Ok((batch, count as u64))
         });
-        let (batch, count) = written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Stop::Disk)?;
+        let (batch, count) =
+            written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(TransferError::Disk)?;
         self.position += count;
         self.writer.written(self.position);
         Ok(batch)
@@ -214,7 +217,7 @@ fn check_space(file: &File, reserve: u64, bytes: u64) -> io::Result<()> {
     if has_space(file, reserve, bytes)? {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::StorageFull, Excess::Reserve(reserve)))
+    Err(io::Error::new(io::ErrorKind::StorageFull, LimitError::Reserve(reserve)))
 }
 
 fn broken(error: &reqwest::Error) -> String {

@@ -12,7 +12,7 @@ use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::registry::Session;
 use crate::scratch::Scratch;
-use crate::unpack::{ArchiveError, Cancelled, Excess, ImageCost, Meter, Unpacked, Window, unpack};
+use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
 use peapod_sys::{Trash, fail_point};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -212,7 +212,7 @@ impl Fetcher {
         file: Arc<File>,
         size: u64,
         cost: &Arc<ImageCost>,
-    ) -> Result<(Unpacked, Scratch), UnpackFailure> {
+    ) -> Result<(Unpacked, Scratch), UnpackError> {
         // Closed never: the semaphore lives as long as this.
         let _window = self.windows.acquire().await;
         let (writer, reader, _interest) = tail(file, size);
@@ -228,19 +228,19 @@ impl Fetcher {
         reader: TailReader,
         window: Window,
         cost: &Arc<ImageCost>,
-    ) -> Result<(Unpacked, Scratch), UnpackFailure> {
+    ) -> Result<(Unpacked, Scratch), UnpackError> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let wanted = Wanted(Cancelled::default());
         let (ingest, trash) = (self.ingest.clone(), self.trash.clone());
         let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
-            let dir = Scratch::new(&ingest, &trash).map_err(|source| UnpackFailure::Disk(ingest.clone(), source))?;
+            let dir = Scratch::new(&ingest, &trash).map_err(|source| UnpackError::Disk(ingest.clone(), source))?;
             fail_point("pull-scratch");
             let unpacked =
-                unpack(reader, dir.path(), window, meter).map_err(|error| UnpackFailure::of(error, &ingest))?;
+                unpack(reader, dir.path(), window, meter).map_err(|error| UnpackError::of(error, &ingest))?;
             Ok((unpacked, dir))
         });
-        work.await.unwrap_or_else(|error| Err(UnpackFailure::Disk(self.ingest.clone(), std::io::Error::other(error))))
+        work.await.unwrap_or_else(|error| Err(UnpackError::Disk(self.ingest.clone(), std::io::Error::other(error))))
     }
 }
 
@@ -285,15 +285,15 @@ impl Drop for Wanted {
     }
 }
 
-enum UnpackFailure {
+enum UnpackError {
     Archive(Box<ArchiveError>),
     Disk(PathBuf, std::io::Error),
 }
 
-impl UnpackFailure {
+impl UnpackError {
     /// Whether a larger window may help.
     fn is_window(&self) -> bool {
-        matches!(self, Self::Archive(source) if matches!(**source, ArchiveError::TooMuch(Excess::Window(_))))
+        matches!(self, Self::Archive(source) if matches!(**source, ArchiveError::TooMuch(LimitError::Window(_))))
     }
 
     /// A disk that is full is no fault of the archive.
@@ -305,7 +305,7 @@ impl UnpackFailure {
             {
                 Self::Disk(ingest.to_owned(), source)
             }
-            ArchiveError::TooMuch(excess @ Excess::Reserve(_)) => {
+            ArchiveError::TooMuch(excess @ LimitError::Reserve(_)) => {
                 Self::Disk(ingest.to_owned(), Error::new(ErrorKind::StorageFull, excess))
             }
             other => Self::Archive(Box::new(other)),

@@ -40,7 +40,7 @@ impl Authorization {
 
 /// Why there is nothing to send.
 #[derive(Debug)]
-pub(super) enum AuthFailure {
+pub(super) enum AuthError {
     /// The credentials do not do, or there are none.
     Refused(String),
     /// The host's own challenge can't be answered; its body may say more.
@@ -58,7 +58,7 @@ pub(super) async fn answer(
     credentials: Option<&Credentials>,
     repository: &str,
     timeout: Duration,
-) -> Result<Authorization, AuthFailure> {
+) -> Result<Authorization, AuthError> {
     let credentials = credentials.filter(|credentials| target.may_have(credentials));
     if let Some(token) = credentials.map(|c| &c.registry_token).filter(|token| !token.is_empty()) {
         return Ok(Authorization::Bearer(token.clone()));
@@ -77,7 +77,7 @@ pub(super) async fn answer(
     if let Some((realm, service, scope)) = bearer {
         if target.is_https() && !realm.starts_with("https://") {
             let realm = one_line(realm, ERROR_TEXT);
-            return Err(AuthFailure::Refused(format!("wants credentials sent unencrypted to {realm}")));
+            return Err(AuthError::Refused(format!("wants credentials sent unencrypted to {realm}")));
         }
         let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
         let ask = Ask { realm, service: service.as_deref(), scope: &scope, credentials };
@@ -88,8 +88,8 @@ pub(super) async fn answer(
         Some(basic) if challenges.contains(&Challenge::Basic) => {
             Ok(Authorization::Basic { username: basic.username.clone(), password: basic.password.clone() })
         }
-        Some(_) => Err(AuthFailure::Unanswerable("refuses, and asks for neither basic nor bearer authentication")),
-        None => Err(AuthFailure::Unanswerable("wants credentials; none were given for it")),
+        Some(_) => Err(AuthError::Unanswerable("refuses, and asks for neither basic nor bearer authentication")),
+        None => Err(AuthError::Unanswerable("wants credentials; none were given for it")),
     }
 }
 
@@ -124,16 +124,16 @@ impl Ask<'_> {
         }
     }
 
-    async fn token(&self, client: &Client, timeout: Duration) -> Result<String, AuthFailure> {
+    async fn token(&self, client: &Client, timeout: Duration) -> Result<String, AuthError> {
         let realm = one_line(self.realm, ERROR_TEXT);
-        let unavailable = |reason: String| AuthFailure::Unavailable(format!("token server {realm}: {reason}"));
+        let unavailable = |reason: String| AuthError::Unavailable(format!("token server {realm}: {reason}"));
         let broken = |error: reqwest::Error| unavailable(innermost(&error));
         let mut response = self.request(client).timeout(timeout).send().await.map_err(broken)?;
         match response.status() {
             status if status.is_success() => {}
             status if status.is_redirection() => {
                 let words = format!("token server {realm} answers {status}; redirects of it are not followed");
-                return Err(AuthFailure::Refused(words));
+                return Err(AuthError::Refused(words));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(unavailable(complaint(response).await));
@@ -141,7 +141,7 @@ impl Ask<'_> {
             _ => {
                 let given = if self.credentials.is_some() { "these credentials" } else { "an anonymous pull" };
                 let words = complaint(response).await;
-                return Err(AuthFailure::Refused(format!("token server {realm} refuses {given}: {words}")));
+                return Err(AuthError::Refused(format!("token server {realm} refuses {given}: {words}")));
             }
         }
         let mut body = Vec::new();

@@ -1,7 +1,7 @@
 //! Manifests and other small things that are read into memory whole.
 
 use super::client::innermost;
-use super::session::{Collected, Failure, Session};
+use super::session::{Collected, RequestError, Session};
 use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;
@@ -31,7 +31,7 @@ impl Session {
             match self.send(host, &Method::HEAD, &path, |r| r.header(header::ACCEPT, ACCEPT)).await {
                 Ok(response) => return digest_header(&response),
                 // The way to the image, and its errors, are the GET's matter.
-                Err(Failure::NotFound(_) | Failure::Unreachable(_)) => {}
+                Err(RequestError::NotFound(_) | RequestError::Unreachable(_)) => {}
                 Err(_) => return None,
             }
         }
@@ -80,12 +80,12 @@ impl Session {
                 let failure = match self.small_from(host, path, limit).await {
                     Ok((said, bytes)) => match wanted.filter(|wanted| Digest::of(&bytes) != **wanted) {
                         None => return Ok((said, bytes)),
-                        Some(_) => Failure::Refused("serves other bytes than the digest promises".to_owned()),
+                        Some(_) => RequestError::Refused("serves other bytes than the digest promises".to_owned()),
                     },
                     Err(failure) => failure,
                 };
                 match failure {
-                    Failure::Passing(_, after) if tries < self.retries => {
+                    RequestError::Passing(_, after) if tries < self.retries => {
                         self.back_off(tries, after).await;
                         tries += 1;
                     }
@@ -100,13 +100,13 @@ impl Session {
     }
 
     /// Asks one host. A pull that holds large documents has to get on.
-    async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
+    async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
         let before = self.allowance.is_held();
         let served = tokio::select! {
             served = self.whole(host, path, limit) => served,
             // What is here already of this image goes with the pull.
-            () = self.allowance.overdue(), if before => return Err(Failure::Refused(too_slow())),
-            () = self.allowance.overdue(), if !before => Err(Failure::Passing(too_slow(), None)),
+            () = self.allowance.overdue(), if before => return Err(RequestError::Refused(too_slow())),
+            () = self.allowance.overdue(), if !before => Err(RequestError::Passing(too_slow(), None)),
         };
         if served.is_err() && !before {
             self.allowance.give_back();
@@ -114,18 +114,18 @@ impl Session {
         served
     }
 
-    async fn whole(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), Failure> {
+    async fn whole(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
         let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
         let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
         let said = Said { digest: digest_header(&response), media_type: media_type(&response) };
         let (mut bytes, mut deadline) = (Vec::new(), Instant::now() + self.timeout);
         loop {
             let next = timeout_at(deadline, response.chunk()).await;
-            let late = |_| Failure::Passing(format!("not done within {} s", self.timeout.as_secs()), None);
-            let next = next.map_err(late)?.map_err(|error| Failure::Passing(innermost(&error), None))?;
+            let late = |_| RequestError::Passing(format!("not done within {} s", self.timeout.as_secs()), None);
+            let next = next.map_err(late)?.map_err(|error| RequestError::Passing(innermost(&error), None))?;
             let Some(chunk) = next else { return Ok((said, bytes)) };
             if bytes.len() + chunk.len() > limit {
-                return Err(Failure::Refused(format!("serves more than {} MiB", limit >> 20)));
+                return Err(RequestError::Refused(format!("serves more than {} MiB", limit >> 20)));
             }
             bytes.extend_from_slice(&chunk);
             self.allowance.came(chunk.len());

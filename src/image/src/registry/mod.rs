@@ -15,4 +15,4 @@ mod tls;
 pub(crate) use allowance::Allowance;
 pub(crate) use client::Clients;
 pub(crate) use manifests::Fetched;
-pub(crate) use session::{BlobResponse, Collected, Failure, Session};
+pub(crate) use session::{BlobResponse, Collected, RequestError, Session};

@@ -1,7 +1,7 @@
 //! One pull's dealings with the hosts of its registry.
 
 use super::allowance::Allowance;
-use super::auth::{AuthFailure, Authorization, answer};
+use super::auth::{AuthError, Authorization, answer};
 use super::client::{Clients, innermost};
 use super::complaint::complaint;
 use super::target::Target;
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 /// Why one request to one host did not serve.
 #[derive(Clone, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum RequestError {
     /// It does not have it; with what it says beside.
     NotFound(String),
     /// It refuses these credentials.
@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     Misunderstood(String),
 }
 
-impl Failure {
+impl RequestError {
     fn words(&self) -> String {
         let words = match self {
             Self::NotFound(words)
@@ -69,11 +69,11 @@ struct Failed {
     origin: String,
     address: String,
     authority: bool,
-    failure: Failure,
+    failure: RequestError,
 }
 
 impl Collected {
-    pub(crate) fn add(&mut self, host: &Host, failure: Failure) {
+    pub(crate) fn add(&mut self, host: &Host, failure: RequestError) {
         let (origin, address, authority) = (host.origin().to_owned(), host.address.clone(), host.authority);
         self.failed.push(Failed { origin, address, authority, failure });
     }
@@ -87,9 +87,9 @@ impl Collected {
         let told: Vec<&Failed> =
             self.failed.iter().filter(|one| Some(one.failure.weight()) == best(&one.address)).collect();
         let any = |what: fn(&Failed) -> bool| told.iter().any(|one| what(one));
-        let unauthorised = any(|one| matches!(one.failure, Failure::Unauthorised(_)));
-        let denied = any(|one| one.authority && matches!(one.failure, Failure::NotFound(_)));
-        let open = any(|one| !matches!(one.failure, Failure::NotFound(_) | Failure::Unauthorised(_)));
+        let unauthorised = any(|one| matches!(one.failure, RequestError::Unauthorised(_)));
+        let denied = any(|one| one.authority && matches!(one.failure, RequestError::NotFound(_)));
+        let open = any(|one| !matches!(one.failure, RequestError::NotFound(_) | RequestError::Unauthorised(_)));
         let attempt = |one: &&Failed| Attempt { host: one.origin.clone(), outcome: one.failure.words() };
         let (reference, tried) = (reference.to_string(), Attempts(told.iter().map(attempt).collect()));
         if unauthorised {
@@ -153,15 +153,17 @@ impl Session {
     }
 
     /// Asks `host` for a blob, from `offset` on. What it sends may begin before that.
-    pub(crate) async fn blob(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, Failure> {
+    pub(crate) async fn blob(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, RequestError> {
         match self.blob_from(host, digest, offset).await {
             // It may know no ranges, and say so in its own way.
-            Err(Failure::Refused(_) | Failure::Misunderstood(_)) if offset > 0 => self.blob_from(host, digest, 0).await,
+            Err(RequestError::Refused(_) | RequestError::Misunderstood(_)) if offset > 0 => {
+                self.blob_from(host, digest, 0).await
+            }
             other => other,
         }
     }
 
-    async fn blob_from(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, Failure> {
+    async fn blob_from(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, RequestError> {
         let path = format!("blobs/{digest}");
         let response = self
             .send(host, &Method::GET, &path, |request| {
@@ -176,7 +178,7 @@ impl Session {
                 .and_then(|start| start.parse().ok());
             match start {
                 Some(start) if start <= offset => start,
-                _ => return Err(Failure::Refused("answers another range than was asked for".to_owned())),
+                _ => return Err(RequestError::Refused("answers another range than was asked for".to_owned())),
             }
         } else {
             0
@@ -185,14 +187,20 @@ impl Session {
     }
 
     /// Sends a request, follows where it leads, with authentication where a host asks for it. The answer is a success or a
-    /// [`Failure`].
-    pub(super) async fn send<F>(&self, host: &Host, method: &Method, path: &str, shape: F) -> Result<Response, Failure>
+    /// [`RequestError`].
+    pub(super) async fn send<F>(
+        &self,
+        host: &Host,
+        method: &Method,
+        path: &str,
+        shape: F,
+    ) -> Result<Response, RequestError>
     where
         F: Fn(RequestBuilder) -> RequestBuilder,
     {
-        let client = self.clients.get(&host.connection).await.map_err(Failure::Refused)?;
+        let client = self.clients.get(&host.connection).await.map_err(RequestError::Refused)?;
         let repository = &self.reference.repository;
-        let mut target = Target::of(host, &format!("{repository}/{path}")).map_err(Failure::Refused)?;
+        let mut target = Target::of(host, &format!("{repository}/{path}")).map_err(RequestError::Refused)?;
         if host.mirror {
             target.url.query_pairs_mut().append_pair("ns", &self.reference.registry);
         }
@@ -201,13 +209,13 @@ impl Session {
             if !is_redirect(response.status()) {
                 return judge(response, self.asking(&target)).await;
             }
-            target = target.redirected(&response).map_err(Failure::Refused)?;
+            target = target.redirected(&response).map_err(RequestError::Refused)?;
         }
-        Err(Failure::Refused(format!("redirects more than {REDIRECTS} times")))
+        Err(RequestError::Refused(format!("redirects more than {REDIRECTS} times")))
     }
 
     /// Asks one host, and once more if it wants to know who asks.
-    async fn ask<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, Failure>
+    async fn ask<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, RequestError>
     where
         F: Fn(Url) -> RequestBuilder,
     {
@@ -231,36 +239,36 @@ impl Session {
         let answered = answer(client, target, &first, credentials, repository, self.timeout).await;
         let authorization = match answered {
             Ok(authorization) => authorization,
-            Err(AuthFailure::Refused(words)) => return Err(Failure::Unauthorised(words)),
-            Err(AuthFailure::Unanswerable(words)) => {
-                return Err(Failure::Unauthorised(format!("{words}: {}", complaint(first).await)));
+            Err(AuthError::Refused(words)) => return Err(RequestError::Unauthorised(words)),
+            Err(AuthError::Unanswerable(words)) => {
+                return Err(RequestError::Unauthorised(format!("{words}: {}", complaint(first).await)));
             }
-            Err(AuthFailure::Unavailable(words)) => return Err(Failure::Passing(words, None)),
+            Err(AuthError::Unavailable(words)) => return Err(RequestError::Passing(words, None)),
         };
         self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(target.origin(), authorization);
         self.once(target, build()).await
     }
 
-    async fn once(&self, target: &Target<'_>, request: RequestBuilder) -> Result<Response, Failure> {
+    async fn once(&self, target: &Target<'_>, request: RequestBuilder) -> Result<Response, RequestError> {
         let origin = target.host.origin();
         let failure = match tokio::time::timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => {
                 self.clients.reached(origin);
                 return Ok(response);
             }
-            Ok(Err(error)) if error.is_builder() => return Err(Failure::Refused(error.to_string())),
+            Ok(Err(error)) if error.is_builder() => return Err(RequestError::Refused(error.to_string())),
             Ok(Err(error)) if !(error.is_connect() || error.is_timeout()) => {
-                return Err(Failure::Passing(innermost(&error), None));
+                return Err(RequestError::Passing(innermost(&error), None));
             }
             Ok(Err(error)) => innermost(&error),
             Err(_) => format!("no answer within {} s", self.timeout.as_secs()),
         };
         if target.is_own() {
             self.clients.cool_down(origin);
-            return Err(Failure::Unreachable(failure));
+            return Err(RequestError::Unreachable(failure));
         }
         // The host itself did answer.
-        Err(Failure::Passing(format!("redirects to {}: {failure}", target.origin()), None))
+        Err(RequestError::Passing(format!("redirects to {}: {failure}", target.origin()), None))
     }
 
     fn authorization(&self, target: &Target<'_>) -> Option<Authorization> {
@@ -284,7 +292,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-async fn judge(response: Response, asking: &str) -> Result<Response, Failure> {
+async fn judge(response: Response, asking: &str) -> Result<Response, RequestError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -293,14 +301,16 @@ async fn judge(response: Response, asking: &str) -> Result<Response, Failure> {
     let after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let words = complaint(response).await;
     Err(match status {
-        StatusCode::NOT_FOUND => Failure::NotFound(match words.split_once(": ") {
+        StatusCode::NOT_FOUND => RequestError::NotFound(match words.split_once(": ") {
             Some((_, said)) => format!("not found: {said}"),
             None => "not found".to_owned(),
         }),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Unauthorised(format!("refuses {asking}: {words}")),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Failure::Passing(words, after),
-        status if status.is_server_error() => Failure::Passing(words, None),
-        StatusCode::BAD_REQUEST => Failure::Misunderstood(format!("answers {words}")),
-        _ => Failure::Refused(format!("answers {words}")),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            RequestError::Unauthorised(format!("refuses {asking}: {words}"))
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => RequestError::Passing(words, after),
+        status if status.is_server_error() => RequestError::Passing(words, None),
+        StatusCode::BAD_REQUEST => RequestError::Misunderstood(format!("answers {words}")),
+        _ => RequestError::Refused(format!("answers {words}")),
     })
 }

@@ -1,12 +1,12 @@
 //! Applying an archive, entry by entry, to an empty directory.
 
 use super::archive::{Archive, Entry, Kind, Region};
-use super::error::{ArchiveError, Problem};
+use super::error::{ArchiveError, EntryError};
 use super::implicit::Writer;
 use super::meta;
 use super::meter::{BLOCK, Meter, from_reader};
 use super::name::{Mark, Name, mark};
-use super::tree::{PlaceError, Present, Tree, present, set_opaque};
+use super::tree::{ApplyError, Present, Tree, present, set_opaque};
 use crate::bounds::PATH;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -24,7 +24,7 @@ pub(super) fn apply<R: Read>(
     implicit: Writer,
     meter: &Rc<Meter>,
 ) -> Result<R, ArchiveError> {
-    let disk = |error: Errno| PlaceError::from(error).about(b"");
+    let disk = |error: Errno| ApplyError::from(error).about(b"");
     let tree = Tree::new(root, Rc::clone(meter)).map_err(disk)?;
     let mut applier = Applier { tree, buffer: vec![0; BUFFER] };
     let mut archive = Archive::new(archive);
@@ -42,7 +42,7 @@ struct Applier {
 }
 
 impl Applier {
-    fn place(&mut self, content: &mut impl Read, entry: &Entry) -> Result<(), PlaceError> {
+    fn place(&mut self, content: &mut impl Read, entry: &Entry) -> Result<(), ApplyError> {
         let name = Name::parse(&entry.name)?;
         let Some((dir, last)) = name.split() else { return self.root(entry) };
         match mark(last)? {
@@ -60,10 +60,10 @@ impl Applier {
             Kind::Symlink => {
                 let target = entry.target.as_slice();
                 if target.is_empty() || target.contains(&0) {
-                    return Err(Problem::Name.into());
+                    return Err(EntryError::Name.into());
                 }
                 if target.len() > PATH {
-                    return Err(Problem::Long.into());
+                    return Err(EntryError::Long.into());
                 }
                 self.tree.bytes(BLOCK)?;
                 self.make(entry, dir, last, |at| rustix::fs::symlinkat(target, at, last))
@@ -78,7 +78,7 @@ impl Applier {
     }
 
     /// The archive describes the layer's root itself. Nothing else can be made there: containerd passes over it too.
-    fn root(&mut self, entry: &Entry) -> Result<(), PlaceError> {
+    fn root(&mut self, entry: &Entry) -> Result<(), ApplyError> {
         if entry.kind != Kind::Directory {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Applier {
         Ok(())
     }
 
-    fn whiteout(&mut self, dir_path: &[u8], hidden: &[u8]) -> Result<(), PlaceError> {
+    fn whiteout(&mut self, dir_path: &[u8], hidden: &[u8]) -> Result<(), ApplyError> {
         let dir = self.tree.directory(dir_path)?;
         match present(dir, hidden)? {
             // What this layer itself brings stays; only what is below is hidden.
@@ -103,7 +103,7 @@ impl Applier {
         Ok(())
     }
 
-    fn directory(&mut self, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), PlaceError> {
+    fn directory(&mut self, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
         self.attributes(entry)?;
         let (made, before) = self.tree.describe(dir, last, entry.times())?;
         meta::apply(entry, &made)?;
@@ -113,7 +113,7 @@ impl Applier {
         Ok(())
     }
 
-    fn file(&mut self, content: &mut impl Read, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), PlaceError> {
+    fn file(&mut self, content: &mut impl Read, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
         self.attributes(entry)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = self.create(dir, last, |at| rustix::fs::openat(at, last, flags, Mode::from_raw_mode(0o600)))?;
@@ -139,7 +139,7 @@ impl Applier {
     }
 
     /// Copies up to `most` bytes; answers how many there were.
-    fn copy(&mut self, content: &mut impl Read, made: &mut File, name: &[u8], most: u64) -> Result<u64, PlaceError> {
+    fn copy(&mut self, content: &mut impl Read, made: &mut File, name: &[u8], most: u64) -> Result<u64, ApplyError> {
         let mut written = 0;
         while written < most {
             let room = usize::try_from(most - written).unwrap_or(usize::MAX).min(BUFFER);
@@ -154,17 +154,19 @@ impl Applier {
         Ok(written)
     }
 
-    fn hard_link(&mut self, target: &[u8], name: &Name) -> Result<(), PlaceError> {
+    fn hard_link(&mut self, target: &[u8], name: &Name) -> Result<(), ApplyError> {
         let target = Name::parse(target)?;
         let (Some((from_path, from)), Some((to_path, to))) = (target.split(), name.split()) else {
-            return Err(Problem::HardLinkMissing.into());
+            return Err(EntryError::HardLinkMissing.into());
         };
         let source = match self.tree.open(from_path) {
-            Err(PlaceError::Disk(Errno::NOENT) | PlaceError::Refused(_)) => return Err(Problem::HardLinkMissing.into()),
+            Err(ApplyError::Disk(Errno::NOENT) | ApplyError::Refused(_)) => {
+                return Err(EntryError::HardLinkMissing.into());
+            }
             other => other?,
         };
         if matches!(present(&source, from)?, Present::Nothing | Present::Directory | Present::Whiteout) {
-            return Err(Problem::HardLinkMissing.into());
+            return Err(EntryError::HardLinkMissing.into());
         }
         self.tree.meter.name(to.len())?;
         // Not through a link: the link itself gets the second name.
@@ -179,8 +181,8 @@ impl Applier {
         }
     }
 
-    fn device(&mut self, entry: &Entry, kind: FileType, dir: &[u8], last: &[u8]) -> Result<(), PlaceError> {
-        let (major, minor) = entry.device.ok_or(Problem::Number)?;
+    fn device(&mut self, entry: &Entry, kind: FileType, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
+        let (major, minor) = entry.device.ok_or(EntryError::Number)?;
         let device = rustix::fs::makedev(major, minor);
         self.make(entry, dir, last, |at| rustix::fs::mknodat(at, last, kind, Mode::empty(), device))
     }
@@ -192,7 +194,7 @@ impl Applier {
         dir: &[u8],
         last: &[u8],
         create: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
-    ) -> Result<(), PlaceError> {
+    ) -> Result<(), ApplyError> {
         self.attributes(entry)?;
         self.create(dir, last, create)?;
         meta::apply_at(entry, self.tree.directory(dir)?, last, entry.kind == Kind::Symlink)
@@ -204,7 +206,7 @@ impl Applier {
         dir: &[u8],
         last: &[u8],
         create: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<T>,
-    ) -> Result<T, PlaceError> {
+    ) -> Result<T, ApplyError> {
         self.tree.inode(last)?;
         match create(self.tree.directory(dir)?) {
             Err(Errno::EXIST) => {

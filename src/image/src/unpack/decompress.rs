@@ -1,6 +1,6 @@
 //! Plain, gzip and zstd layers. Which of them one is, its first bytes say: media types in the wild do not always.
 
-use super::error::{ArchiveError, Excess};
+use super::error::{ArchiveError, LimitError};
 use super::meter::through_reader;
 use crate::bounds::{ZSTD_LARGE_WINDOW_LOG, ZSTD_WINDOW_LOG};
 use flate2::bufread::GzDecoder;
@@ -31,7 +31,7 @@ impl Window {
         const TOO_LARGE: usize = (ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg();
         // The decoder's errors have nothing but a text.
         if error.to_string() == get_error_name(TOO_LARGE) {
-            return through_reader(ArchiveError::TooMuch(Excess::Window(1 << self.log())));
+            return through_reader(ArchiveError::TooMuch(LimitError::Window(1 << self.log())));
         }
         error
     }

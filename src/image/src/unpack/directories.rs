@@ -2,7 +2,7 @@
 //!
 //! Each has its own name here and its parent, no path: memory grows with the names and not with the depth.
 
-use super::error::{Excess, Problem};
+use super::error::{EntryError, LimitError};
 use crate::bounds::{DIRECTORY_NAMES, LEVELS, PATH};
 use rustix::fs::Timestamps;
 use std::collections::HashMap;
@@ -45,16 +45,16 @@ impl Directories {
     }
 
     /// Whether a directory `name` may be made in `parent`.
-    pub(super) fn check(&self, parent: Directory, name: &[u8]) -> Result<(), Refused> {
-        let Some(parent) = self.all.get(parent.0 as usize) else { return Err(Refused::Problem(Problem::Deep)) };
+    pub(super) fn check(&self, parent: Directory, name: &[u8]) -> Result<(), DirectoryError> {
+        let Some(parent) = self.all.get(parent.0 as usize) else { return Err(DirectoryError::Entry(EntryError::Deep)) };
         if usize::from(parent.levels) >= LEVELS {
-            return Err(Refused::Problem(Problem::Deep));
+            return Err(DirectoryError::Entry(EntryError::Deep));
         }
         if usize::from(parent.path) + 1 + name.len() > PATH {
-            return Err(Refused::Problem(Problem::Long));
+            return Err(DirectoryError::Entry(EntryError::Long));
         }
         if self.names.len() + name.len() > DIRECTORY_NAMES {
-            return Err(Refused::Excess(Excess::Names(DIRECTORY_NAMES)));
+            return Err(DirectoryError::Limit(LimitError::Names(DIRECTORY_NAMES)));
         }
         Ok(())
     }
@@ -131,14 +131,14 @@ impl Directories {
 
 /// Why a directory may not be made.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    Problem(Problem),
-    Excess(Excess),
+pub(super) enum DirectoryError {
+    Entry(EntryError),
+    Limit(LimitError),
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Directories, Excess, Problem, Refused};
+    use super::{Directories, DirectoryError, EntryError, LimitError};
     use rustix::fs::{Timespec, Timestamps};
 
     fn at(seconds: i64) -> Timestamps {
@@ -177,18 +177,18 @@ mod tests {
             inode += 1;
             deep = all.made(deep, b"a", inode);
         }
-        assert_eq!((inode, all.check(deep, b"a")), (257, Err(Refused::Problem(Problem::Deep))));
+        assert_eq!((inode, all.check(deep, b"a")), (257, Err(DirectoryError::Entry(EntryError::Deep))));
         let (mut long, mut levels) = (Directories::root(), 0);
         while all.check(long, &[b'n'; 255]).is_ok() {
             (inode, levels) = (inode + 1, levels + 1);
             long = all.made(long, &[b'n'; 255], inode);
         }
-        assert_eq!((levels, all.check(long, &[b'n'; 255])), (16, Err(Refused::Problem(Problem::Long))));
+        assert_eq!((levels, all.check(long, &[b'n'; 255])), (16, Err(DirectoryError::Entry(EntryError::Long))));
         while all.check(Directories::root(), &[b'n'; 255]).is_ok() {
             inode += 1;
             all.made(Directories::root(), &[b'n'; 255], inode);
         }
-        let full = Refused::Excess(Excess::Names(crate::bounds::DIRECTORY_NAMES));
+        let full = DirectoryError::Limit(LimitError::Names(crate::bounds::DIRECTORY_NAMES));
         assert_eq!(all.check(Directories::root(), &[b'n'; 255]), Err(full));
     }
 }

@@ -11,7 +11,7 @@ pub enum ArchiveError {
         /// The entry's name, cut at 256 characters.
         name: String,
         /// What is wrong with it.
-        problem: Problem,
+        problem: EntryError,
     },
     /// The compressed stream or the archive's structure is damaged.
     #[error("the archive is damaged: {source}")]
@@ -29,7 +29,7 @@ pub enum ArchiveError {
     },
     /// The layer, or the image that it belongs to, costs more than it may.
     #[error(transparent)]
-    TooMuch(#[from] Excess),
+    TooMuch(#[from] LimitError),
     /// Nobody waits for it any more.
     #[error("unpacking was broken off")]
     Cancelled,
@@ -37,7 +37,7 @@ pub enum ArchiveError {
 
 /// What there is too much of, and how much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Excess {
+pub enum LimitError {
     /// Entries of one layer.
     #[error("has more than {0} entries; image.max_layer_entries can allow more")]
     LayerEntries(u64),
@@ -69,7 +69,7 @@ pub enum Excess {
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum EntryError {
     /// The name passes through a symbolic link that leads to nothing in the layer. Links are read from its root.
     #[error("its name passes through a link that leads to nothing in this layer")]
     LinkOut,

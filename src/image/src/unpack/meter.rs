@@ -1,6 +1,6 @@
 //! What a layer costs while it is unpacked, against what it may.
 
-use super::error::{ArchiveError, Excess};
+use super::error::{ArchiveError, LimitError};
 use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
 use crate::space::has_space;
 use std::cell::Cell;
@@ -79,15 +79,15 @@ impl Meter {
     }
 
     /// Another entry came.
-    pub(super) fn entry(&self) -> Result<(), Excess> {
+    pub(super) fn entry(&self) -> Result<(), LimitError> {
         let limits = &self.image.limits;
         let before = self.image.entries.fetch_add(1, Ordering::Relaxed);
         self.entries.set(self.entries.get() + 1);
         if self.entries.get() > limits.layer_entries {
-            return Err(Excess::LayerEntries(limits.layer_entries));
+            return Err(LimitError::LayerEntries(limits.layer_entries));
         }
         if before >= limits.image_entries {
-            return Err(Excess::ImageEntries(limits.image_entries));
+            return Err(LimitError::ImageEntries(limits.image_entries));
         }
         Ok(())
     }
@@ -101,15 +101,15 @@ impl Meter {
         self.streamed.set(self.streamed.get() + bytes);
         let of_image = self.image.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if self.streamed.get() > limits.layer_bytes {
-            return Err(Excess::LayerBytes(limits.layer_bytes).into());
+            return Err(LimitError::LayerBytes(limits.layer_bytes).into());
         }
         if of_image > limits.image_bytes {
-            return Err(Excess::ImageBytes(limits.image_bytes).into());
+            return Err(LimitError::ImageBytes(limits.image_bytes).into());
         }
         if let Some(before) = self.trailer.get() {
             self.trailer.set(Some(before + bytes));
             if before + bytes > TRAILER {
-                return Err(Excess::Trailer(TRAILER).into());
+                return Err(LimitError::Trailer(TRAILER).into());
             }
         }
         Ok(())
@@ -121,10 +121,10 @@ impl Meter {
     }
 
     /// Something gets a name of so many bytes.
-    pub(super) fn name(&self, bytes: usize) -> Result<(), Excess> {
+    pub(super) fn name(&self, bytes: usize) -> Result<(), LimitError> {
         self.names.set(self.names.get() + bytes);
         if self.names.get() > LAYER_NAMES {
-            return Err(Excess::Names(LAYER_NAMES));
+            return Err(LimitError::Names(LAYER_NAMES));
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Meter {
     pub(super) fn directory(&self, disk: &OwnedFd) -> Result<(), ArchiveError> {
         self.directories.set(self.directories.get() + 1);
         if self.directories.get() > LAYER_DIRECTORIES {
-            return Err(Excess::Directories(LAYER_DIRECTORIES).into());
+            return Err(LimitError::Directories(LAYER_DIRECTORIES).into());
         }
         self.bytes(disk, BLOCK)
     }
@@ -157,9 +157,9 @@ impl Meter {
     }
 
     /// Whether something may be so large.
-    pub(super) fn size(&self, bytes: u64) -> Result<(), Excess> {
+    pub(super) fn size(&self, bytes: u64) -> Result<(), LimitError> {
         let limit = self.image.limits.layer_bytes;
-        if bytes > limit { Err(Excess::LayerBytes(limit)) } else { Ok(()) }
+        if bytes > limit { Err(LimitError::LayerBytes(limit)) } else { Ok(()) }
     }
 
     fn ask(&self, file: &OwnedFd) -> Result<(), ArchiveError> {
@@ -170,7 +170,7 @@ impl Meter {
         self.unseen.set((0, 0));
         let percent = self.image.limits.reserve_percent;
         let disk = |errno: rustix::io::Errno| ArchiveError::Disk { name: String::new(), source: errno.into() };
-        if has_space(file, percent, 0).map_err(disk)? { Ok(()) } else { Err(Excess::Reserve(percent).into()) }
+        if has_space(file, percent, 0).map_err(disk)? { Ok(()) } else { Err(LimitError::Reserve(percent).into()) }
     }
 
     /// The layer is there: it keeps its share. Answers with its inodes and bytes on disk.

@@ -22,7 +22,7 @@ mod stream;
 mod tree;
 
 pub(crate) use decompress::Window;
-pub use error::{ArchiveError, Excess, Problem};
+pub use error::{ArchiveError, EntryError, LimitError};
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use meter::{Cancelled, ImageCost, Limits, Meter};
 pub(crate) use parents::{is_opaque, take_after};

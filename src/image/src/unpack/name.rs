@@ -1,6 +1,6 @@
 //! Entry names: what may be written where. Pure.
 
-use super::error::Problem;
+use super::error::EntryError;
 use crate::bounds::{LEVELS, PATH};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -18,12 +18,12 @@ impl Name {
     /// the layer's root, for tar, Docker and containerd alike. A `..` takes away the part before it, as a text: so
     /// Docker and containerd read it. (GNU tar passes over the entry and fails.) There is nothing above the root, as
     /// with containerd; Docker refuses such a name. What is left has no `..`, and is resolved beneath the root.
-    pub(super) fn parse(raw: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn parse(raw: &[u8]) -> Result<Self, EntryError> {
         if raw.is_empty() || raw.contains(&0) {
-            return Err(Problem::Name);
+            return Err(EntryError::Name);
         }
         if raw.len() > PATH {
-            return Err(Problem::Long);
+            return Err(EntryError::Long);
         }
         let mut bytes = Vec::with_capacity(raw.len());
         let mut levels = 0;
@@ -44,7 +44,7 @@ impl Name {
             }
         }
         if levels > LEVELS {
-            return Err(Problem::Deep);
+            return Err(EntryError::Deep);
         }
         Ok(Self { bytes })
     }
@@ -76,7 +76,7 @@ pub(super) enum Mark<'a> {
 
 /// Reads the whiteout convention of the image specification. One that names the directory it stands in, or the one above,
 /// is refused, as by containerd: a layer can't hide its own root, and `.wh..wh..opq` is how a directory's content goes.
-pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, Problem> {
+pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, EntryError> {
     if last == OPAQUE {
         return Ok(Mark::Opaque);
     }
@@ -85,16 +85,16 @@ pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, Problem> {
     }
     match last.strip_prefix(WHITEOUT) {
         None => Ok(Mark::None),
-        Some(b"" | b"." | b"..") => Err(Problem::Whiteout),
+        Some(b"" | b"." | b"..") => Err(EntryError::Whiteout),
         Some(hidden) => Ok(Mark::Whiteout(hidden)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mark, Name, Problem, mark};
+    use super::{EntryError, Mark, Name, mark};
 
-    fn check(raw: &str, expected: Result<&str, Problem>) {
+    fn check(raw: &str, expected: Result<&str, EntryError>) {
         let found = Name::parse(raw.as_bytes()).map(|name| String::from_utf8(name.bytes).unwrap());
         assert_eq!(found.as_deref().map_err(|problem| *problem), expected, "{raw:?}");
     }
@@ -125,11 +125,11 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        check("", Err(Problem::Name));
-        check("a\0b", Err(Problem::Name));
-        check(&"a/".repeat(257), Err(Problem::Deep));
-        check(&"a/".repeat(10_000), Err(Problem::Long));
-        check(&"a".repeat(5000), Err(Problem::Long));
+        check("", Err(EntryError::Name));
+        check("a\0b", Err(EntryError::Name));
+        check(&"a/".repeat(257), Err(EntryError::Deep));
+        check(&"a/".repeat(10_000), Err(EntryError::Long));
+        check(&"a".repeat(5000), Err(EntryError::Long));
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(mark(b".wh..wh..opq"), Ok(Mark::Opaque));
         assert_eq!(mark(b".wh..wh.plnk"), Ok(Mark::Ignored));
         for bad in [&b".wh."[..], b".wh..", b".wh..."] {
-            assert_eq!(mark(bad), Err(Problem::Whiteout));
+            assert_eq!(mark(bad), Err(EntryError::Whiteout));
         }
     }
 

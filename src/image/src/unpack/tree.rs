@@ -1,7 +1,7 @@
 //! A directory that an archive is unpacked into, and from which no name leads out.
 
-use super::directories::{Directories, Directory, Refused};
-use super::error::{ArchiveError, Excess, Problem, shown};
+use super::directories::{Directories, Directory, DirectoryError};
+use super::error::{ArchiveError, EntryError, LimitError, shown};
 use super::implicit::Writer;
 use super::meter::Meter;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, XattrFlags};
@@ -11,14 +11,14 @@ use std::rc::Rc;
 
 /// Why an entry could not be placed.
 #[derive(Debug)]
-pub(super) enum PlaceError {
-    Refused(Problem),
+pub(super) enum ApplyError {
+    Refused(EntryError),
     Disk(Errno),
     /// Complete with what it is about.
     Archive(ArchiveError),
 }
 
-impl PlaceError {
+impl ApplyError {
     /// The same, said of the entry `name`.
     pub(super) fn about(self, name: &[u8]) -> ArchiveError {
         match self {
@@ -29,35 +29,35 @@ impl PlaceError {
     }
 }
 
-impl From<Errno> for PlaceError {
+impl From<Errno> for ApplyError {
     fn from(errno: Errno) -> Self {
         Self::Disk(errno)
     }
 }
 
-impl From<Problem> for PlaceError {
-    fn from(problem: Problem) -> Self {
+impl From<EntryError> for ApplyError {
+    fn from(problem: EntryError) -> Self {
         Self::Refused(problem)
     }
 }
 
-impl From<ArchiveError> for PlaceError {
+impl From<ArchiveError> for ApplyError {
     fn from(error: ArchiveError) -> Self {
         Self::Archive(error)
     }
 }
 
-impl From<Excess> for PlaceError {
-    fn from(excess: Excess) -> Self {
+impl From<LimitError> for ApplyError {
+    fn from(excess: LimitError) -> Self {
         Self::Archive(excess.into())
     }
 }
 
-impl From<Refused> for PlaceError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Problem(problem) => problem.into(),
-            Refused::Excess(excess) => excess.into(),
+impl From<DirectoryError> for ApplyError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Entry(error) => error.into(),
+            DirectoryError::Limit(error) => error.into(),
         }
     }
 }
@@ -122,26 +122,28 @@ impl Tree {
     }
 
     /// The directory `path`, made with everything above it where it is missing.
-    pub(super) fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, PlaceError> {
+    pub(super) fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, ApplyError> {
         self.opened(path).map(|(fd, _)| fd)
     }
 
-    fn opened(&mut self, path: &[u8]) -> Result<(BorrowedFd<'_>, Directory), PlaceError> {
+    fn opened(&mut self, path: &[u8]) -> Result<(BorrowedFd<'_>, Directory), ApplyError> {
         if !matches!(&self.last, Some(last) if last.path == path) {
             let (fd, directory) = match self.open(path) {
-                Err(PlaceError::Disk(Errno::NOENT) | PlaceError::Refused(Problem::NotDirectory)) => self.make(path)?,
+                Err(ApplyError::Disk(Errno::NOENT) | ApplyError::Refused(EntryError::NotDirectory)) => {
+                    self.make(path)?
+                }
                 other => self.known(other?)?,
             };
             self.last = Some(Opened { path: path.to_vec(), fd, directory });
         }
         match &self.last {
             Some(last) => Ok((last.fd.as_fd(), last.directory)),
-            None => Err(PlaceError::Disk(Errno::NOENT)),
+            None => Err(ApplyError::Disk(Errno::NOENT)),
         }
     }
 
     /// The directory `path` if it is there. Links are followed, from the root.
-    pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, PlaceError> {
+    pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, ApplyError> {
         let path = if path.is_empty() { b"." } else { path };
         let open = || rustix::fs::openat2(&self.root, path, HANDLE, Mode::empty(), INSIDE);
         // A rename anywhere on the node may come between a link's `..` and its check.
@@ -153,22 +155,22 @@ impl Tree {
             opened = open();
         }
         opened.map_err(|errno| match errno {
-            Errno::XDEV | Errno::LOOP => Problem::LinkOut.into(),
-            Errno::NOTDIR => Problem::NotDirectory.into(),
-            Errno::NAMETOOLONG => Problem::Long.into(),
-            other => PlaceError::Disk(other),
+            Errno::XDEV | Errno::LOOP => EntryError::LinkOut.into(),
+            Errno::NOTDIR => EntryError::NotDirectory.into(),
+            Errno::NAMETOOLONG => EntryError::Long.into(),
+            other => ApplyError::Disk(other),
         })
     }
 
     /// All directories here were made by us, so each is known.
-    fn known(&self, fd: OwnedFd) -> Result<(OwnedFd, Directory), PlaceError> {
+    fn known(&self, fd: OwnedFd) -> Result<(OwnedFd, Directory), ApplyError> {
         let inode = rustix::fs::fstat(&fd)?.st_ino;
-        let directory = self.directories.of_inode(inode).ok_or(PlaceError::Disk(Errno::STALE))?;
+        let directory = self.directories.of_inode(inode).ok_or(ApplyError::Disk(Errno::STALE))?;
         Ok((fd, directory))
     }
 
     /// Makes `path` level by level, each resolved from the root so that links on the way keep their meaning.
-    fn make(&mut self, path: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+    fn make(&mut self, path: &[u8]) -> Result<(OwnedFd, Directory), ApplyError> {
         let mut current = self.known(self.open(b"")?)?;
         let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i).chain([path.len()]);
         let mut start = 0;
@@ -177,7 +179,7 @@ impl Tree {
             start = end + 1;
             current = match self.open(prefix) {
                 Ok(found) => self.known(found)?,
-                Err(PlaceError::Disk(Errno::NOENT) | PlaceError::Refused(Problem::NotDirectory)) => {
+                Err(ApplyError::Disk(Errno::NOENT) | ApplyError::Refused(EntryError::NotDirectory)) => {
                     self.make_one(&current.0, current.1, name)?
                 }
                 Err(other) => return Err(other),
@@ -186,14 +188,14 @@ impl Tree {
         Ok(current)
     }
 
-    fn make_one(&mut self, at: &OwnedFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+    fn make_one(&mut self, at: &OwnedFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), ApplyError> {
         let before = present(at, name)?;
         match before {
             Present::Nothing => {}
             // A directory on top of what the same layer hides: everything below stays hidden.
             Present::Whiteout => rustix::fs::unlinkat(at, name, AtFlags::empty())?,
-            Present::Symlink => return Err(Problem::LinkOut.into()),
-            Present::Directory | Present::Other => return Err(Problem::NotDirectory.into()),
+            Present::Symlink => return Err(EntryError::LinkOut.into()),
+            Present::Directory | Present::Other => return Err(EntryError::NotDirectory.into()),
         }
         let (made, directory) = self.create(at, above, name)?;
         rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
@@ -204,7 +206,7 @@ impl Tree {
     }
 
     /// Makes one directory, for nobody but its owner yet.
-    fn create(&mut self, at: impl AsFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), PlaceError> {
+    fn create(&mut self, at: impl AsFd, above: Directory, name: &[u8]) -> Result<(OwnedFd, Directory), ApplyError> {
         self.directories.check(above, name)?;
         self.inode(name)?;
         self.meter.directory(&self.root)?;
@@ -220,7 +222,7 @@ impl Tree {
         path: &[u8],
         name: &[u8],
         times: Timestamps,
-    ) -> Result<(OwnedFd, Present), PlaceError> {
+    ) -> Result<(OwnedFd, Present), ApplyError> {
         let (at, above) = self.opened(path)?;
         let at = at.try_clone_to_owned().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::MFILE))?;
         let before = present(&at, name)?;
@@ -237,7 +239,7 @@ impl Tree {
     }
 
     /// Takes away what stands at `name` in the directory `path`, a whole directory too. Nothing there is fine.
-    pub(super) fn clear(&mut self, path: &[u8], name: &[u8]) -> Result<(), PlaceError> {
+    pub(super) fn clear(&mut self, path: &[u8], name: &[u8]) -> Result<(), ApplyError> {
         let dir = self.open(path)?;
         // What is kept open may have been found through what goes now.
         self.last = None;
@@ -252,7 +254,7 @@ impl Tree {
     /// are those of the layer below.
     pub(super) fn finish(&self, mut implicit: Writer) -> Result<(), ArchiveError> {
         self.directories.walk::<ArchiveError>(|path, inode, times| {
-            let failed = |error: Errno| PlaceError::from(error).about(path);
+            let failed = |error: Errno| ApplyError::from(error).about(path);
             let shown = if path.is_empty() { b"." } else { path };
             let dir = match rustix::fs::openat2(&self.root, shown, HANDLE, Mode::empty(), NO_LINKS) {
                 // A later entry took its place.

@@ -17,7 +17,7 @@ mod sparse;
 pub(super) use entry::{Entry, Kind};
 pub(super) use sparse::Region;
 
-use super::error::{ArchiveError, Problem, shown};
+use super::error::{ArchiveError, EntryError, shown};
 use super::meter::from_reader;
 use crate::bounds::ENTRY_HEADERS;
 use entry::has_content;
@@ -49,19 +49,19 @@ struct Before {
 }
 
 /// Why the next entry can't be read.
-enum Stop {
+enum ReadError {
     Io(io::Error),
-    Refused(Problem),
+    Refused(EntryError),
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
+impl From<EntryError> for ReadError {
+    fn from(problem: EntryError) -> Self {
         Self::Refused(problem)
     }
 }
@@ -83,8 +83,10 @@ impl<R: Read> Archive<R> {
             match self.step(&header, &mut before) {
                 Ok(None) => {}
                 Ok(Some(entry)) => return Ok(Some(entry)),
-                Err((_, Stop::Io(source))) => return Err(from_reader(source)),
-                Err((name, Stop::Refused(problem))) => return Err(ArchiveError::Entry { name: shown(&name), problem }),
+                Err((_, ReadError::Io(source))) => return Err(from_reader(source)),
+                Err((name, ReadError::Refused(problem))) => {
+                    return Err(ArchiveError::Entry { name: shown(&name), problem });
+                }
             }
         }
     }
@@ -95,7 +97,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// Takes one header: either it says something about the entry to come, or it is that entry's own.
-    fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<Entry>, (Vec<u8>, Stop)> {
+    fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<Entry>, (Vec<u8>, ReadError)> {
         let kind = header.kind();
         let of_header = |stop| (header.name(), stop);
         if matches!(kind, b'L' | b'K' | b'x' | b'X' | b'g' | b'V') {
@@ -129,19 +131,19 @@ impl<R: Read> Archive<R> {
     /// Global records hold for all entries that follow, as POSIX and GNU tar have it. (Docker and containerd pass over
     /// them; what writes them, `git archive`, only has comments there.) Sparse maps and extended attributes are each
     /// file's own, as with GNU tar: one capability, or 128 KiB of attributes, is not every file's.
-    fn global(&mut self, records: &[u8]) -> Result<(), Problem> {
+    fn global(&mut self, records: &[u8]) -> Result<(), EntryError> {
         self.global.read(records)?;
         self.global.sparse = Default::default();
         self.global.xattrs.clear();
         Ok(())
     }
 
-    fn entry(&mut self, header: &Header, pax: Pax, name: &[u8], target: Vec<u8>) -> Result<Entry, Stop> {
+    fn entry(&mut self, header: &Header, pax: Pax, name: &[u8], target: Vec<u8>) -> Result<Entry, ReadError> {
         let flag = header.kind();
-        let kind = Kind::of(flag, name).ok_or(Problem::Kind)?;
-        let known = |value: Option<i64>| value.ok_or(Problem::Number);
-        let id = |record: Option<u32>, field: Option<i64>| record.or(field.and_then(owner)).ok_or(Problem::Number);
-        let size = if has_content(flag) { pax.size.or(header.size()).ok_or(Problem::Number)? } else { 0 };
+        let kind = Kind::of(flag, name).ok_or(EntryError::Kind)?;
+        let known = |value: Option<i64>| value.ok_or(EntryError::Number);
+        let id = |record: Option<u32>, field: Option<i64>| record.or(field.and_then(owner)).ok_or(EntryError::Number);
+        let size = if has_content(flag) { pax.size.or(header.size()).ok_or(EntryError::Number)? } else { 0 };
         self.content = size;
         self.padding = usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or(0);
         let sparse = if kind == Kind::File { self.sparse(header, pax.sparse)? } else { None };
@@ -154,7 +156,7 @@ impl<R: Read> Archive<R> {
             target,
             kind,
             // Some programs write the file's kind into its mode.
-            mode: u32::try_from(known(header.mode())? & 0o7777).map_err(|_| Problem::Number)?,
+            mode: u32::try_from(known(header.mode())? & 0o7777).map_err(|_| EntryError::Number)?,
             uid: id(pax.uid, header.uid())?,
             gid: id(pax.gid, header.gid())?,
             modified,
@@ -166,7 +168,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// The map of a file with holes, wherever it is; what is left as content are the file's bytes.
-    fn sparse(&mut self, header: &Header, records: sparse::SparseRecords) -> Result<Option<Sparse>, Stop> {
+    fn sparse(&mut self, header: &Header, records: sparse::SparseRecords) -> Result<Option<Sparse>, ReadError> {
         let stated = records.size;
         let (regions, size) = if header.kind() == b'S' {
             let (fields, more, size) = header.sparse();
@@ -178,10 +180,10 @@ impl<R: Read> Archive<R> {
                 Map::InContent => (self.map_in_content()?, stated),
             }
         };
-        Ok(Some(Sparse::checked(regions, size.ok_or(Problem::Sparse)?, self.content)?))
+        Ok(Some(Sparse::checked(regions, size.ok_or(EntryError::Sparse)?, self.content)?))
     }
 
-    fn map_of_headers(&mut self, fields: &[u8], mut more: bool) -> Result<Vec<Region>, Stop> {
+    fn map_of_headers(&mut self, fields: &[u8], mut more: bool) -> Result<Vec<Region>, ReadError> {
         let mut regions = Vec::new();
         let mut goes_on = regions_of_header(fields, &mut regions)?;
         while more {
@@ -192,11 +194,11 @@ impl<R: Read> Archive<R> {
         Ok(regions)
     }
 
-    fn map_in_content(&mut self) -> Result<Vec<Region>, Stop> {
+    fn map_in_content(&mut self) -> Result<Vec<Region>, ReadError> {
         let mut lines = MapLines::default();
         loop {
             let block = self.block()?.ok_or_else(cut_short)?;
-            self.content = self.content.checked_sub(BLOCK as u64).ok_or(Problem::Sparse)?;
+            self.content = self.content.checked_sub(BLOCK as u64).ok_or(EntryError::Sparse)?;
             if let Some(regions) = lines.block(&block)? {
                 return Ok(regions);
             }
@@ -204,8 +206,8 @@ impl<R: Read> Archive<R> {
     }
 
     /// The content of a header that only describes.
-    fn header_content(&mut self, header: &Header) -> Result<Vec<u8>, Stop> {
-        let size = header.size().ok_or(Problem::Number)?;
+    fn header_content(&mut self, header: &Header) -> Result<Vec<u8>, ReadError> {
+        let size = header.size().ok_or(EntryError::Number)?;
         self.spend(size)?;
         let mut bytes = Vec::new();
         (&mut self.inner).take(size).read_to_end(&mut bytes)?;

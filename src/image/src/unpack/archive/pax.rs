@@ -3,7 +3,7 @@
 use super::number::{decimal, owner};
 use super::sparse::SparseRecords;
 use crate::bounds::{XATTR_BYTES, XATTRS};
-use crate::unpack::error::Problem;
+use crate::unpack::error::EntryError;
 use rustix::fs::Timespec;
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -27,16 +27,16 @@ pub(super) struct Pax {
 
 impl Pax {
     /// Takes over what `records` say.
-    pub(super) fn read(&mut self, mut records: &[u8]) -> Result<(), Problem> {
+    pub(super) fn read(&mut self, mut records: &[u8]) -> Result<(), EntryError> {
         while !records.is_empty() {
-            let (key, value, rest) = split(records).ok_or(Problem::Record)?;
+            let (key, value, rest) = split(records).ok_or(EntryError::Record)?;
             self.record(key, value)?;
             records = rest;
         }
         Ok(())
     }
 
-    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), EntryError> {
         let given = (!value.is_empty()).then_some(value);
         match key {
             b"path" => self.path = given.map(<[u8]>::to_vec),
@@ -59,7 +59,7 @@ impl Pax {
     }
 
     /// A later record of the same name takes the earlier one's place.
-    fn xattr(&mut self, name: &[u8], value: &[u8]) -> Result<(), Problem> {
+    fn xattr(&mut self, name: &[u8], value: &[u8]) -> Result<(), EntryError> {
         let name = unescape(name);
         if !wanted(&name) {
             return Ok(());
@@ -68,7 +68,7 @@ impl Pax {
         self.xattrs.push((name, value.to_vec()));
         let bytes: usize = self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
         if self.xattrs.len() > XATTRS || bytes > XATTR_BYTES {
-            return Err(Problem::Attributes);
+            return Err(EntryError::Attributes);
         }
         Ok(())
     }
@@ -86,16 +86,16 @@ fn split(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&body[..equals], &body[equals + 1..], rest))
 }
 
-fn number(text: &[u8]) -> Result<u64, Problem> {
-    decimal(text).ok_or(Problem::Number)
+fn number(text: &[u8]) -> Result<u64, EntryError> {
+    decimal(text).ok_or(EntryError::Number)
 }
 
-fn id(text: &[u8]) -> Result<u32, Problem> {
-    decimal(text).and_then(owner).ok_or(Problem::Number)
+fn id(text: &[u8]) -> Result<u32, EntryError> {
+    decimal(text).and_then(owner).ok_or(EntryError::Number)
 }
 
-fn time(text: &[u8]) -> Result<Timespec, Problem> {
-    timespec(text).ok_or(Problem::Number)
+fn time(text: &[u8]) -> Result<Timespec, EntryError> {
+    timespec(text).ok_or(EntryError::Number)
 }
 
 /// GNU tar writes `=` and `%` in an attribute's name as `%3D` and `%25`: a key ends at the first `=`.
@@ -139,7 +139,7 @@ fn timespec(text: &[u8]) -> Option<Timespec> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pax, Problem, timespec, wanted};
+    use super::{EntryError, Pax, timespec, wanted};
 
     fn record(key: &str, value: &[u8]) -> Vec<u8> {
         let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
@@ -150,7 +150,7 @@ mod tests {
         [length.to_string().as_bytes(), &rest].concat()
     }
 
-    fn read(records: &[Vec<u8>]) -> Result<Pax, Problem> {
+    fn read(records: &[Vec<u8>]) -> Result<Pax, EntryError> {
         let mut pax = Pax::default();
         pax.read(&records.concat()).map(|()| pax)
     }
@@ -210,13 +210,18 @@ mod tests {
         for bad in
             [&b"x"[..], b"5 a=b\n", b"7 a=b\n", b"6 a=bc", b"0 a=b\n", b"6 a b\n", b"-6 a=b\n", b"99999999999 a=b\n"]
         {
-            assert_eq!(Pax::default().read(bad).unwrap_err(), Problem::Record, "{:?}", bad.escape_ascii().to_string());
+            assert_eq!(
+                Pax::default().read(bad).unwrap_err(),
+                EntryError::Record,
+                "{:?}",
+                bad.escape_ascii().to_string()
+            );
         }
         for (key, value) in [("size", "-1"), ("size", "1x"), ("uid", "abc"), ("gid", "4294967296"), ("mtime", "now")] {
-            assert_eq!(read(&[record(key, value.as_bytes())]).unwrap_err(), Problem::Number, "{key}={value}");
+            assert_eq!(read(&[record(key, value.as_bytes())]).unwrap_err(), EntryError::Number, "{key}={value}");
         }
         let many: Vec<_> = (0..200).map(|n| record(&format!("SCHILY.xattr.user.{n}"), b"v")).collect();
-        assert_eq!(read(&many).unwrap_err(), Problem::Attributes);
-        assert_eq!(read(&[record("SCHILY.xattr.user.big", &[0; 300_000])]).unwrap_err(), Problem::Attributes);
+        assert_eq!(read(&many).unwrap_err(), EntryError::Attributes);
+        assert_eq!(read(&[record("SCHILY.xattr.user.big", &[0; 300_000])]).unwrap_err(), EntryError::Attributes);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::header::text;
 use super::number::{decimal, number};
-use crate::unpack::error::Problem;
+use crate::unpack::error::EntryError;
 
 /// Bytes that the archive holds; between regions are holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,30 +22,30 @@ pub(in crate::unpack) struct Sparse {
 
 impl Sparse {
     /// Checks what the archive says: regions in order, within the file, and as many bytes as it `stored`.
-    pub(super) fn checked(regions: Vec<Region>, size: u64, stored: u64) -> Result<Self, Problem> {
+    pub(super) fn checked(regions: Vec<Region>, size: u64, stored: u64) -> Result<Self, EntryError> {
         let (mut end, mut bytes) = (0, 0_u64);
         for region in &regions {
             if region.offset < end {
-                return Err(Problem::Sparse);
+                return Err(EntryError::Sparse);
             }
-            end = region.offset.checked_add(region.length).ok_or(Problem::Sparse)?;
-            bytes = bytes.checked_add(region.length).ok_or(Problem::Sparse)?;
+            end = region.offset.checked_add(region.length).ok_or(EntryError::Sparse)?;
+            bytes = bytes.checked_add(region.length).ok_or(EntryError::Sparse)?;
         }
         if end > size || bytes != stored || i64::try_from(size).is_err() {
-            return Err(Problem::Sparse);
+            return Err(EntryError::Sparse);
         }
         Ok(Self { regions, size })
     }
 }
 
 /// Reads regions as GNU headers hold them, 24 bytes each; answers whether the list goes on.
-pub(super) fn regions_of_header(fields: &[u8], regions: &mut Vec<Region>) -> Result<bool, Problem> {
+pub(super) fn regions_of_header(fields: &[u8], regions: &mut Vec<Region>) -> Result<bool, EntryError> {
     for field in fields.as_chunks::<24>().0 {
         let (offset, length) = field.split_at(12);
         if text(offset).is_empty() || text(length).is_empty() {
             return Ok(false);
         }
-        let part = |field| number(field).and_then(|part| u64::try_from(part).ok()).ok_or(Problem::Sparse);
+        let part = |field| number(field).and_then(|part| u64::try_from(part).ok()).ok_or(EntryError::Sparse);
         regions.push(Region { offset: part(offset)?, length: part(length)? });
     }
     Ok(true)
@@ -78,8 +78,8 @@ pub(super) enum Map {
 
 impl SparseRecords {
     /// Takes over a record; `key` is without `GNU.sparse.`.
-    pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), Problem> {
-        let number = || decimal(value).ok_or(Problem::Sparse);
+    pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), EntryError> {
+        let number = || decimal(value).ok_or(EntryError::Sparse);
         match key {
             b"major" => self.version.0 = number()?,
             b"minor" => self.version.1 = number()?,
@@ -88,7 +88,7 @@ impl SparseRecords {
             b"numblocks" => self.mapped = true,
             b"offset" => self.offset = Some(number()?),
             b"numbytes" => {
-                let offset = self.offset.take().ok_or(Problem::Sparse)?;
+                let offset = self.offset.take().ok_or(EntryError::Sparse)?;
                 self.regions.push(Region { offset, length: number()? });
                 self.mapped = true;
             }
@@ -101,25 +101,25 @@ impl SparseRecords {
         Ok(())
     }
 
-    pub(super) fn into_map(self) -> Result<Map, Problem> {
+    pub(super) fn into_map(self) -> Result<Map, EntryError> {
         match self.version {
             (1, 0) => Ok(Map::InContent),
             (0, _) if self.mapped => Ok(Map::Here(self.regions)),
             (0, _) => Ok(Map::None),
-            _ => Err(Problem::Sparse),
+            _ => Err(EntryError::Sparse),
         }
     }
 }
 
 /// `offset,length,offset,length`
-fn map(text: &[u8]) -> Result<Vec<Region>, Problem> {
+fn map(text: &[u8]) -> Result<Vec<Region>, EntryError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let mut numbers = text.split(|byte| *byte == b',').map(|part| decimal::<u64>(part).ok_or(Problem::Sparse));
+    let mut numbers = text.split(|byte| *byte == b',').map(|part| decimal::<u64>(part).ok_or(EntryError::Sparse));
     let mut regions = Vec::new();
     while let Some(offset) = numbers.next() {
-        regions.push(Region { offset: offset?, length: numbers.next().ok_or(Problem::Sparse)?? });
+        regions.push(Region { offset: offset?, length: numbers.next().ok_or(EntryError::Sparse)?? });
     }
     Ok(regions)
 }
@@ -135,16 +135,16 @@ pub(super) struct MapLines {
 
 impl MapLines {
     /// Takes a block; answers with the map once it is whole.
-    pub(super) fn block(&mut self, block: &[u8]) -> Result<Option<Vec<Region>>, Problem> {
+    pub(super) fn block(&mut self, block: &[u8]) -> Result<Option<Vec<Region>>, EntryError> {
         for byte in block {
             if *byte != b'\n' {
                 self.line.push(*byte);
                 if self.line.len() > 20 {
-                    return Err(Problem::Sparse);
+                    return Err(EntryError::Sparse);
                 }
                 continue;
             }
-            let value: u64 = decimal(&self.line).ok_or(Problem::Sparse)?;
+            let value: u64 = decimal(&self.line).ok_or(EntryError::Sparse)?;
             self.line.clear();
             match (self.count, self.offset.take()) {
                 (None, _) => self.count = Some(value),
@@ -161,7 +161,7 @@ impl MapLines {
 
 #[cfg(test)]
 mod tests {
-    use super::{Map, MapLines, Problem, Region, Sparse, SparseRecords};
+    use super::{EntryError, Map, MapLines, Region, Sparse, SparseRecords};
 
     fn region(offset: u64, length: u64) -> Region {
         Region { offset, length }
@@ -192,9 +192,9 @@ mod tests {
         assert!(matches!(read(&[("major", "1"), ("minor", "0")]), Ok(Map::InContent)));
         assert!(matches!(read(&[("size", "5")]), Ok(Map::None)));
         for bad in [&[("major", "2")][..], &[("major", "1"), ("minor", "1")], &[("map", "1,2,3")], &[("map", "a")]] {
-            assert!(matches!(read(bad), Err(Problem::Sparse)), "{bad:?}");
+            assert!(matches!(read(bad), Err(EntryError::Sparse)), "{bad:?}");
         }
-        assert!(matches!(read(&[("numbytes", "1")]), Err(Problem::Sparse)));
+        assert!(matches!(read(&[("numbytes", "1")]), Err(EntryError::Sparse)));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(lines.block(b"2\n0\n5"), Ok(None));
         assert_eq!(lines.block(b"\n10\n1\n\0\0\0"), Ok(Some(vec![region(0, 5), region(10, 1)])));
         assert_eq!(MapLines::default().block(b"0\n\0"), Ok(Some(Vec::new())));
-        assert_eq!(MapLines::default().block(b"x\n"), Err(Problem::Sparse));
-        assert_eq!(MapLines::default().block(&[b'1'; 30]), Err(Problem::Sparse));
+        assert_eq!(MapLines::default().block(b"x\n"), Err(EntryError::Sparse));
+        assert_eq!(MapLines::default().block(&[b'1'; 30]), Err(EntryError::Sparse));
     }
 }
