@@ -28,8 +28,8 @@ pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
     top.checked().map_err(within)
 }
 
-type Word = Field<Text<RUN_BYTES>>;
-type Words = Field<Texts<RUN_BYTES>>;
+type OneText = Field<Text<RUN_BYTES>>;
+type Texts_ = Field<Texts<RUN_BYTES>>;
 
 #[derive(Default)]
 struct Top {
@@ -47,12 +47,12 @@ struct RootFs {
 
 #[derive(Default)]
 struct Run {
-    user: Word,
-    entrypoint: Words,
-    cmd: Words,
-    env: Words,
-    working_dir: Word,
-    stop_signal: Word,
+    user: OneText,
+    entrypoint: Texts_,
+    cmd: Texts_,
+    env: Texts_,
+    working_dir: OneText,
+    stop_signal: OneText,
     labels: Field<Pairs<LABEL_BYTES>>,
     volumes: Field<Names<RUN_BYTES>>,
 }

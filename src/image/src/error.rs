@@ -165,7 +165,7 @@ impl From<StoreError> for PullError {
 pub struct Attempt {
     /// Such as `https://registry-1.docker.io`.
     pub host: String,
-    /// In plain words.
+    /// On one line of bounded length.
     pub outcome: String,
 }
 

@@ -112,8 +112,8 @@ impl Download<'_> {
                         slot = None;
                         patience = PROGRESS_TIME_MAX.min(patience * 2);
                     }
-                    TransferError::Failed(RequestError::Passing(words, after)) if tries < self.session.retries => {
-                        tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position, words,
+                    TransferError::Failed(RequestError::Passing(message, after)) if tries < self.session.retries => {
+                        tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position, message,
                             "a transfer was interrupted and is resumed");
                         slot = None;
                         self.session.back_off(tries, after).await;

@@ -80,8 +80,8 @@ pub(super) async fn answer(
             return Err(AuthError::Refused(format!("wants credentials sent unencrypted to {realm}")));
         }
         let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
-        let ask = Ask { realm, service: service.as_deref(), scope: &scope, credentials };
-        return ask.token(client, timeout).await.map(Authorization::Bearer);
+        let token = TokenRequest { realm, service: service.as_deref(), scope: &scope, credentials };
+        return token.send(client, timeout).await.map(Authorization::Bearer);
     }
     let basic = credentials.filter(|c| !c.username.is_empty() || !c.password.is_empty());
     match basic {
@@ -93,15 +93,15 @@ pub(super) async fn answer(
     }
 }
 
-struct Ask<'a> {
+struct TokenRequest<'a> {
     realm: &'a str,
     service: Option<&'a str>,
     scope: &'a str,
     credentials: Option<&'a Credentials>,
 }
 
-impl Ask<'_> {
-    fn request(&self, client: &Client) -> RequestBuilder {
+impl TokenRequest<'_> {
+    fn build(&self, client: &Client) -> RequestBuilder {
         let identity = self.credentials.map(|c| c.identity_token.as_str()).filter(|token| !token.is_empty());
         let service = self.service.unwrap_or_default();
         if let Some(identity) = identity {
@@ -124,24 +124,24 @@ impl Ask<'_> {
         }
     }
 
-    async fn token(&self, client: &Client, timeout: Duration) -> Result<String, AuthError> {
+    async fn send(&self, client: &Client, timeout: Duration) -> Result<String, AuthError> {
         let realm = one_line(self.realm, ERROR_TEXT);
         let unavailable = |reason: String| AuthError::Unavailable(format!("token server {realm}: {reason}"));
         let broken = |error: reqwest::Error| unavailable(innermost(&error));
-        let mut response = self.request(client).timeout(timeout).send().await.map_err(broken)?;
+        let mut response = self.build(client).timeout(timeout).send().await.map_err(broken)?;
         match response.status() {
             status if status.is_success() => {}
             status if status.is_redirection() => {
-                let words = format!("token server {realm} answers {status}; redirects of it are not followed");
-                return Err(AuthError::Refused(words));
+                let message = format!("token server {realm} answers {status}; redirects of it are not followed");
+                return Err(AuthError::Refused(message));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(unavailable(complaint(response).await));
             }
             _ => {
                 let given = if self.credentials.is_some() { "these credentials" } else { "an anonymous pull" };
-                let words = complaint(response).await;
-                return Err(AuthError::Refused(format!("token server {realm} refuses {given}: {words}")));
+                let message = complaint(response).await;
+                return Err(AuthError::Refused(format!("token server {realm} refuses {given}: {message}")));
             }
         }
         let mut body = Vec::new();

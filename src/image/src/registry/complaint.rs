@@ -45,7 +45,7 @@ fn reason(body: &[u8]) -> Option<String> {
     (!said.is_empty() && !said.starts_with(['<', '{', '['])).then_some(said)
 }
 
-type Words = Text<ERROR_BODY_BYTES>;
+type Message = Text<ERROR_BODY_BYTES>;
 
 /// Code and message of whatever form it has.
 struct Body(String);
@@ -54,19 +54,19 @@ impl Shape for Body {
     const WHAT: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
-        let (mut code, mut words) = (String::new(), String::new());
+        let (mut code, mut message) = (String::new(), String::new());
         let mut listed = Field::<First>::Absent;
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
                 "errors" => listed = members.next_value()?,
                 "code" | "error" => put(&mut code, members.next_value()?),
-                "message" | "error_description" | "details" | "detail" => put(&mut words, members.next_value()?),
+                "message" | "error_description" | "details" | "detail" => put(&mut message, members.next_value()?),
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Field::Is(match listed {
             Field::Is(First(said)) => Self(said),
-            _ => Self(joined(&code, &words)),
+            _ => Self(joined(&code, &message)),
         }))
     }
 
@@ -95,18 +95,18 @@ impl Shape for First {
     }
 }
 
-fn put(place: &mut String, field: Field<Words>) {
+fn put(slot: &mut String, field: Field<Message>) {
     if let Field::Is(Text(text)) = field
-        && place.is_empty()
+        && slot.is_empty()
     {
-        *place = text;
+        *slot = text;
     }
 }
 
-fn joined(code: &str, words: &str) -> String {
-    match (code.is_empty(), words.is_empty()) {
-        (false, false) => format!("{code}: {words}"),
-        _ => format!("{code}{words}"),
+fn joined(code: &str, message: &str) -> String {
+    match (code.is_empty(), message.is_empty()) {
+        (false, false) => format!("{code}: {message}"),
+        _ => format!("{code}{message}"),
     }
 }
 

@@ -37,16 +37,16 @@ pub(crate) enum RequestError {
 }
 
 impl RequestError {
-    fn words(&self) -> String {
-        let words = match self {
-            Self::NotFound(words)
-            | Self::Unauthorised(words)
-            | Self::Passing(words, _)
-            | Self::Unreachable(words)
-            | Self::Refused(words)
-            | Self::Misunderstood(words) => words,
+    fn message(&self) -> String {
+        let message = match self {
+            Self::NotFound(message)
+            | Self::Unauthorised(message)
+            | Self::Passing(message, _)
+            | Self::Unreachable(message)
+            | Self::Refused(message)
+            | Self::Misunderstood(message) => message,
         };
-        one_line(words, 2 * ERROR_TEXT)
+        one_line(message, 2 * ERROR_TEXT)
     }
 
     /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer counts.
@@ -88,13 +88,13 @@ impl Collected {
             self.failed.iter().filter(|one| Some(one.failure.weight()) == best(&one.address)).collect();
         let any = |what: fn(&Failed) -> bool| told.iter().any(|one| what(one));
         let unauthorised = any(|one| matches!(one.failure, RequestError::Unauthorised(_)));
-        let denied = any(|one| one.authority && matches!(one.failure, RequestError::NotFound(_)));
+        let known_missing = any(|one| one.authority && matches!(one.failure, RequestError::NotFound(_)));
         let open = any(|one| !matches!(one.failure, RequestError::NotFound(_) | RequestError::Unauthorised(_)));
-        let attempt = |one: &&Failed| Attempt { host: one.origin.clone(), outcome: one.failure.words() };
+        let attempt = |one: &&Failed| Attempt { host: one.origin.clone(), outcome: one.failure.message() };
         let (reference, tried) = (reference.to_string(), Attempts(told.iter().map(attempt).collect()));
         if unauthorised {
             PullError::Unauthorised { reference, tried }
-        } else if denied || !(open || tried.0.is_empty()) {
+        } else if known_missing || !(open || tried.0.is_empty()) {
             PullError::NotFound { reference, tried }
         } else {
             PullError::Unavailable { reference, tried }
@@ -205,17 +205,18 @@ impl Session {
             target.url.query_pairs_mut().append_pair("ns", &self.reference.registry);
         }
         for _ in 0..=REDIRECTS {
-            let response = self.ask(&client, &target, |url| shape(client.request(method.clone(), url))).await?;
+            let response =
+                self.authenticated(&client, &target, |url| shape(client.request(method.clone(), url))).await?;
             if !is_redirect(response.status()) {
-                return judge(response, self.asking(&target)).await;
+                return judge(response, self.identity(&target)).await;
             }
             target = target.redirected(&response).map_err(RequestError::Refused)?;
         }
         Err(RequestError::Refused(format!("redirects more than {REDIRECTS} times")))
     }
 
-    /// Asks one host, and once more if it wants to know who asks.
-    async fn ask<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, RequestError>
+    /// Sends a request to one host, and once more with authentication if the host wants it.
+    async fn authenticated<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, RequestError>
     where
         F: Fn(Url) -> RequestBuilder,
     {
@@ -239,11 +240,11 @@ impl Session {
         let answered = answer(client, target, &first, credentials, repository, self.timeout).await;
         let authorization = match answered {
             Ok(authorization) => authorization,
-            Err(AuthError::Refused(words)) => return Err(RequestError::Unauthorised(words)),
-            Err(AuthError::Unanswerable(words)) => {
-                return Err(RequestError::Unauthorised(format!("{words}: {}", complaint(first).await)));
+            Err(AuthError::Refused(message)) => return Err(RequestError::Unauthorised(message)),
+            Err(AuthError::Unanswerable(message)) => {
+                return Err(RequestError::Unauthorised(format!("{message}: {}", complaint(first).await)));
             }
-            Err(AuthError::Unavailable(words)) => return Err(RequestError::Passing(words, None)),
+            Err(AuthError::Unavailable(message)) => return Err(RequestError::Passing(message, None)),
         };
         self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(target.origin(), authorization);
         self.once(target, build()).await
@@ -276,15 +277,15 @@ impl Session {
     }
 
     /// As whom it was asked, for messages.
-    fn asking(&self, target: &Target<'_>) -> &'static str {
+    fn identity(&self, target: &Target<'_>) -> &'static str {
         let given = self.credentials.as_ref().is_some_and(|credentials| target.may_have(credentials));
         if given { "these credentials" } else { "an anonymous pull" }
     }
 
     /// Waits before a request is repeated: twice as long each time, or as long as the host asked for, within reason.
-    pub(crate) async fn back_off(&self, tries: u32, asked: Option<Duration>) {
+    pub(crate) async fn back_off(&self, tries: u32, after: Option<Duration>) {
         let own = Duration::from_millis(200) * 2_u32.saturating_pow(tries.min(5));
-        tokio::time::sleep(asked.unwrap_or(own).min(Duration::from_secs(10))).await;
+        tokio::time::sleep(after.unwrap_or(own).min(Duration::from_secs(10))).await;
     }
 }
 
@@ -292,25 +293,25 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-async fn judge(response: Response, asking: &str) -> Result<Response, RequestError> {
+async fn judge(response: Response, identity: &str) -> Result<Response, RequestError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let words = complaint(response).await;
+    let message = complaint(response).await;
     Err(match status {
-        StatusCode::NOT_FOUND => RequestError::NotFound(match words.split_once(": ") {
+        StatusCode::NOT_FOUND => RequestError::NotFound(match message.split_once(": ") {
             Some((_, said)) => format!("not found: {said}"),
             None => "not found".to_owned(),
         }),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            RequestError::Unauthorised(format!("refuses {asking}: {words}"))
+            RequestError::Unauthorised(format!("refuses {identity}: {message}"))
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => RequestError::Passing(words, after),
-        status if status.is_server_error() => RequestError::Passing(words, None),
-        StatusCode::BAD_REQUEST => RequestError::Misunderstood(format!("answers {words}")),
-        _ => RequestError::Refused(format!("answers {words}")),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => RequestError::Passing(message, after),
+        status if status.is_server_error() => RequestError::Passing(message, None),
+        StatusCode::BAD_REQUEST => RequestError::Misunderstood(format!("answers {message}")),
+        _ => RequestError::Refused(format!("answers {message}")),
     })
 }
