@@ -33,7 +33,7 @@ impl Documents {
             Ok(dir)
         });
         let dir = written.await.map_err(|source| PullError::disk(ingest, source))?;
-        allowance.give_back();
+        allowance.release();
         Ok(Self::OnDisk(dir))
     }
 

@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::fetch::Fresh;
 use crate::records::LayerRow;
-use crate::unpack::{fingerprint, take_after};
+use crate::unpack::{fingerprint, inherit_attributes};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,9 +22,9 @@ pub(crate) struct Layer {
 #[derive(Debug)]
 struct State {
     fresh: Fresh,
-    /// Known once it has its place.
+    /// Known once it is installed.
     fingerprint: String,
-    placed: bool,
+    installed: bool,
 }
 
 impl Layer {
@@ -35,20 +35,20 @@ impl Layer {
             parent,
             diff_id,
             short,
-            state: Mutex::new(State { fresh, fingerprint: String::new(), placed: false }),
+            state: Mutex::new(State { fresh, fingerprint: String::new(), installed: false }),
         }
     }
 
-    /// Finishes the directory and moves it to its place in `layers`, once. `below` are the layers under it, which have
-    /// their place already, top layer first. Blocks.
-    pub(crate) fn place(&self, layers: &Path, below: &[PathBuf]) -> Result<PathBuf, PullError> {
+    /// Finishes the directory and moves it into `layers`, once. `below` are the layers under it, which are
+    /// there already, top layer first. Blocks.
+    pub(crate) fn install(&self, layers: &Path, below: &[PathBuf]) -> Result<PathBuf, PullError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.placed {
+        if !state.installed {
             let diff = state.fresh.dir.path().join("diff");
-            take_after(state.fresh.dir.path(), below).map_err(|source| PullError::disk(&diff, source))?;
+            inherit_attributes(state.fresh.dir.path(), below).map_err(|source| PullError::disk(&diff, source))?;
             state.fingerprint = fingerprint(&diff).map_err(|source| PullError::disk(&diff, source))?.to_string();
             state.fresh.dir.move_into(layers).map_err(|source| PullError::disk(layers, source))?;
-            state.placed = true;
+            state.installed = true;
         }
         Ok(state.fresh.dir.path().join("diff"))
     }

@@ -117,7 +117,7 @@ impl Store {
         Ok(after.by_id(&wanted))
     }
 
-    /// Puts the layers in their place, on disk for good, and then into the records together with their image.
+    /// Installs the layers in `layers`, on disk for good, and then into the records together with their image.
     /// Once begun it is carried out, whoever waits: a half-done commit is what must not be.
     pub(crate) async fn commit(
         self: &Arc<Self>,
@@ -146,8 +146,8 @@ impl Store {
         let wanted = chains.clone();
         let present = self.db.write(move |tx| records::present(tx, &wanted)).await?;
         let (root, dir) = (self.config.state_root.clone(), self.layers_dir());
-        let placing = tokio::task::spawn_blocking(move || place(&root, &dir, &chains, &present, layers));
-        let layers = placing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
+        let installing = tokio::task::spawn_blocking(move || install(&root, &dir, &chains, &present, layers));
+        let layers = installing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
         fail_point("pull-placed");
         let rows: Vec<LayerRow> = layers.iter().map(|layer| layer.row()).collect();
         let (recorded, after) = self
@@ -231,8 +231,8 @@ impl Store {
     }
 }
 
-/// Puts layers in place from the bottom up and makes sure that all of it is on disk. Blocks.
-fn place(
+/// Installs layers from the bottom up and makes sure that all of it is on disk. Blocks.
+fn install(
     root: &Path,
     dir: &Path,
     chains: &[crate::Digest],
@@ -243,7 +243,7 @@ fn place(
     for chain in chains {
         let path = match (present.get(chain), layers.iter().find(|layer| layer.chain_id == *chain)) {
             (Some(short), _) => dir.join(short).join("diff"),
-            (None, Some(layer)) => layer.place(dir, &below)?,
+            (None, Some(layer)) => layer.install(dir, &below)?,
             // Held and asked for on the writing side, so it is one of the two.
             (None, None) => {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);

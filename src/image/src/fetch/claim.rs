@@ -19,21 +19,21 @@ impl<K> Default for Claims<K> {
 impl<K: Clone + Eq + Hash> Claims<K> {
     /// Waits until nobody else works on this blob. The same blob may be several layers of one image.
     pub(super) async fn claim(&self, key: &K) -> Option<OwnedSemaphorePermit> {
-        self.turn(key).acquire_owned().await.ok()
+        self.lock(key).acquire_owned().await.ok()
     }
 
     /// The same if nobody works on it now.
     pub(super) fn try_claim(&self, key: &K) -> Option<OwnedSemaphorePermit> {
-        self.turn(key).try_acquire_owned().ok()
+        self.lock(key).try_acquire_owned().ok()
     }
 
-    fn turn(&self, key: &K) -> Arc<Semaphore> {
+    fn lock(&self, key: &K) -> Arc<Semaphore> {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
-        blobs.retain(|_, turn| turn.strong_count() > 0);
+        blobs.retain(|_, lock| lock.strong_count() > 0);
         blobs.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let turn = Arc::new(Semaphore::new(1));
-            blobs.insert(key.clone(), Arc::downgrade(&turn));
-            turn
+            let lock = Arc::new(Semaphore::new(1));
+            blobs.insert(key.clone(), Arc::downgrade(&lock));
+            lock
         })
     }
 }

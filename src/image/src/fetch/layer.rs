@@ -27,7 +27,7 @@ pub(crate) struct Fetcher {
     trash: Trash,
     /// Of one registry's blobs. Registries do not wait for one another here either: one that is slow with a layer that many
     /// images have would hold up all of these.
-    turns: Claims<(String, Digest)>,
+    locks: Claims<(String, Digest)>,
     /// Of the files that stay for the next pull.
     claims: Arc<Claims<Digest>>,
     keep: Keep,
@@ -50,7 +50,7 @@ const DISCARD: Duration = Duration::from_millis(500);
 /// A layer that was verified and unpacked, and that nobody knows of yet.
 #[derive(Debug)]
 pub(crate) struct Fresh {
-    /// Holds `diff`, and what `take_after` needs; goes when dropped.
+    /// Holds `diff`, and what `inherit_attributes` needs; goes when dropped.
     pub(crate) dir: Scratch,
     pub(crate) inodes: u64,
     pub(crate) bytes: u64,
@@ -67,7 +67,7 @@ impl Fetcher {
         Self {
             ingest: config.state_root.join("ingest"),
             trash,
-            turns: Claims::default(),
+            locks: Claims::default(),
             claims: Arc::default(),
             keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
             reserve: config.disk_reserve_percent,
@@ -91,8 +91,8 @@ impl Fetcher {
         let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
         // Dropped after the claim.
         let _ended = Ended(Arc::clone(&self.ended));
-        let turn = (session.reference.registry.clone(), blob.digest.clone());
-        let _turn = self.turns.claim(&turn).await.ok_or_else(cancelled)?;
+        let key = (session.reference.registry.clone(), blob.digest.clone());
+        let _lock = self.locks.claim(&key).await.ok_or_else(cancelled)?;
         let claim = self.claims.try_claim(&blob.digest);
         let part = if claim.is_some() { Part::Named(self.part(&blob.digest)) } else { Part::Passing };
         match self.attempt(session, blob, diff_id, cost, &part).await {
@@ -154,7 +154,7 @@ impl Fetcher {
         let lane = self.slots.of(&session.reference.registry);
         let is_here = position >= blob.size;
         // Closed never: the semaphore lives as long as the session.
-        let turn = if is_here { None } else { session.transfers.acquire().await.ok() };
+        let permit = if is_here { None } else { session.transfers.acquire().await.ok() };
         let slot = if is_here { None } else { Some(lane.slot().await) };
         let reserve = self.reserve;
         let download = Download { session, blob, file: own_file, path: own_path, position, writer, lane, reserve };
@@ -165,14 +165,14 @@ impl Fetcher {
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
-                let transfer = async { (download.run(slot).await, drop(turn)).0 };
+                let transfer = async { (download.run(slot).await, drop(permit)).0 };
                 let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, cost));
                 transferred?;
                 unpacked
             }
             (Some(slot), Err(_)) => {
                 download.run(slot).await?;
-                drop(turn);
+                drop(permit);
                 self.unpack(reader, Window::Usual, cost).await
             }
         };

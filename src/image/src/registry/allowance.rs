@@ -71,7 +71,7 @@ impl Allowance {
     }
 
     /// It holds none any more.
-    pub(crate) fn give_back(&self) {
+    pub(crate) fn release(&self) {
         drop(self.held(Option::take));
     }
 

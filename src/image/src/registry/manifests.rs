@@ -109,7 +109,7 @@ impl Session {
             () = self.allowance.overdue(), if !before => Err(RequestError::Passing(too_slow(), None)),
         };
         if served.is_err() && !before {
-            self.allowance.give_back();
+            self.allowance.release();
         }
         served
     }

@@ -30,7 +30,7 @@ pub(super) fn apply<R: Read>(
     let mut archive = Archive::new(archive);
     while let Some(entry) = archive.next()? {
         meter.entry()?;
-        applier.place(&mut archive, &entry).map_err(|error| error.about(&entry.name))?;
+        applier.apply(&mut archive, &entry).map_err(|error| error.about(&entry.name))?;
     }
     applier.tree.finish(implicit)?;
     Ok(archive.into_rest())
@@ -42,7 +42,7 @@ struct Applier {
 }
 
 impl Applier {
-    fn place(&mut self, content: &mut impl Read, entry: &Entry) -> Result<(), ApplyError> {
+    fn apply(&mut self, content: &mut impl Read, entry: &Entry) -> Result<(), ApplyError> {
         let name = Name::parse(&entry.name)?;
         let Some((dir, last)) = name.split() else { return self.root(entry) };
         match mark(last)? {
@@ -200,7 +200,7 @@ impl Applier {
         meta::apply_at(entry, self.tree.directory(dir)?, last, entry.kind == Kind::Symlink)
     }
 
-    /// Makes something in place of whatever was there.
+    /// Makes something instead of whatever was there.
     fn create<T>(
         &mut self,
         dir: &[u8],
@@ -232,5 +232,5 @@ fn is_same(one: (impl AsFd, &[u8]), other: (impl AsFd, &[u8])) -> rustix::io::Re
 }
 
 fn on_disk(source: io::Error, name: &[u8]) -> ArchiveError {
-    ArchiveError::Disk { name: super::error::shown(name), source }
+    ArchiveError::Disk { name: super::error::printable(name), source }
 }

@@ -113,7 +113,7 @@ pub enum EntryError {
 }
 
 /// A name as errors show it.
-pub(super) fn shown(name: &[u8]) -> String {
+pub(super) fn printable(name: &[u8]) -> String {
     // A character has at most 4 bytes.
     String::from_utf8_lossy(&name[..name.len().min(1024)]).chars().take(256).collect()
 }

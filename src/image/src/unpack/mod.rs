@@ -1,7 +1,7 @@
 //! Layers: from a compressed archive to a directory that can be a lower layer of an overlay.
 //!
 //! One pass over the bytes does everything: both digests, decompression, unpacking. Whiteouts become what overlay
-//! understands, so that each layer is unpacked by itself and in any order; only [`take_after`] looks at layers below.
+//! understands, so that each layer is unpacked by itself and in any order; only [`inherit_attributes`] looks at layers below.
 //! The archive is hostile until proven otherwise: no name is used as a path string, each is resolved beneath the
 //! layer's directory by the kernel, and `meter` holds all that it costs against its bounds.
 
@@ -25,5 +25,5 @@ pub(crate) use decompress::Window;
 pub use error::{ArchiveError, EntryError, LimitError};
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use meter::{Cancelled, ImageCost, Limits, Meter};
-pub(crate) use parents::{is_opaque, take_after};
+pub(crate) use parents::{inherit_attributes, is_opaque};
 pub(crate) use stream::{Unpacked, unpack};

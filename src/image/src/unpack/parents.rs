@@ -1,4 +1,4 @@
-//! Directories that a layer only implies take after the layer below.
+//! Directories that a layer only implies inherit the attributes of the layer below.
 //!
 //! In an overlay the topmost layer that has a directory decides its owner, mode and attributes. A layer that brings
 //! `tmp/x` without saying anything about `tmp` must not turn the `/tmp` below from 1777 into 0755.
@@ -14,22 +14,22 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLIN
 
 /// Gives the directories that the layer in `dir` only implies what the first of `below` (top layer first) says about
 /// them. To be called once, when the layer is unpacked and those below it are in their place.
-pub(crate) fn take_after(dir: &Path, below: &[PathBuf]) -> std::io::Result<()> {
+pub(crate) fn inherit_attributes(dir: &Path, below: &[PathBuf]) -> std::io::Result<()> {
     let own = rustix::fs::open(dir.join("diff"), DIRECTORY, Mode::empty())?;
     let below: Vec<OwnedFd> =
         below.iter().map(|dir| rustix::fs::open(dir, DIRECTORY, Mode::empty())).collect::<Result<_, _>>()?;
-    super::implicit::take(dir, |path| Ok(take_one(&own, path, &below)?))
+    super::implicit::take(dir, |path| Ok(inherit_one(&own, path, &below)?))
 }
 
-fn take_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Result<()> {
+fn inherit_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Result<()> {
     if hides(own, path)? {
         return Ok(());
     }
-    let shown = if path.is_empty() { b"." } else { path };
+    let relative = if path.is_empty() { b"." } else { path };
     for lower in below {
-        match rustix::fs::openat2(lower, shown, DIRECTORY, Mode::empty(), INSIDE) {
+        match rustix::fs::openat2(lower, relative, DIRECTORY, Mode::empty(), INSIDE) {
             Ok(model) => {
-                let target = rustix::fs::openat2(own, shown, DIRECTORY, Mode::empty(), INSIDE)?;
+                let target = rustix::fs::openat2(own, relative, DIRECTORY, Mode::empty(), INSIDE)?;
                 return copy(&model, &target);
             }
             // Hidden by this layer or a file in it: what lies deeper does not show.

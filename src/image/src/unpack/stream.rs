@@ -30,7 +30,7 @@ pub(crate) struct Unpacked {
 const BUFFER: usize = 128 << 10;
 
 /// Unpacks a plain, gzip or zstd layer into `dir`, which is empty: to `diff`, and beside it what
-/// [`take_after`](super::take_after) needs.
+/// [`inherit_attributes`](super::inherit_attributes) needs.
 pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter) -> Result<Unpacked, ArchiveError> {
     let meter = Rc::new(meter);
     let root = make_root(dir).map_err(|source| ArchiveError::Disk { name: String::new(), source })?;

@@ -1,7 +1,7 @@
 //! A directory that an archive is unpacked into, and from which no name leads out.
 
 use super::directories::{Directories, Directory, DirectoryError};
-use super::error::{ArchiveError, EntryError, LimitError, shown};
+use super::error::{ArchiveError, EntryError, LimitError, printable};
 use super::implicit::Writer;
 use super::meter::Meter;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, XattrFlags};
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// Why an entry could not be placed.
+/// Why an entry could not be applied.
 #[derive(Debug)]
 pub(super) enum ApplyError {
     Refused(EntryError),
@@ -22,8 +22,8 @@ impl ApplyError {
     /// The same, said of the entry `name`.
     pub(super) fn about(self, name: &[u8]) -> ArchiveError {
         match self {
-            Self::Refused(problem) => ArchiveError::Entry { name: shown(name), problem },
-            Self::Disk(errno) => ArchiveError::Disk { name: shown(name), source: errno.into() },
+            Self::Refused(problem) => ArchiveError::Entry { name: printable(name), problem },
+            Self::Disk(errno) => ArchiveError::Disk { name: printable(name), source: errno.into() },
             Self::Archive(error) => error,
         }
     }
@@ -255,8 +255,8 @@ impl Tree {
     pub(super) fn finish(&self, mut implicit: Writer) -> Result<(), ArchiveError> {
         self.directories.walk::<ArchiveError>(|path, inode, times| {
             let failed = |error: Errno| ApplyError::from(error).about(path);
-            let shown = if path.is_empty() { b"." } else { path };
-            let dir = match rustix::fs::openat2(&self.root, shown, HANDLE, Mode::empty(), NO_LINKS) {
+            let relative = if path.is_empty() { b"." } else { path };
+            let dir = match rustix::fs::openat2(&self.root, relative, HANDLE, Mode::empty(), NO_LINKS) {
                 // A later entry took its place.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
                 other => other.map_err(failed)?,
@@ -269,7 +269,7 @@ impl Tree {
                 Some(times) => rustix::fs::utimensat(&dir, ".", times, AtFlags::empty()).map_err(failed)?,
                 None => implicit
                     .add(path)
-                    .map_err(|source| ArchiveError::Disk { name: super::error::shown(path), source })?,
+                    .map_err(|source| ArchiveError::Disk { name: super::error::printable(path), source })?,
             }
             Ok(true)
         })?;

@@ -17,7 +17,7 @@ mod sparse;
 pub(super) use entry::{Entry, Kind};
 pub(super) use sparse::Region;
 
-use super::error::{ArchiveError, EntryError, shown};
+use super::error::{ArchiveError, EntryError, printable};
 use super::meter::from_reader;
 use crate::bounds::ENTRY_HEADERS;
 use entry::has_content;
@@ -85,7 +85,7 @@ impl<R: Read> Archive<R> {
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Err((_, ReadError::Io(source))) => return Err(from_reader(source)),
                 Err((name, ReadError::Refused(problem))) => {
-                    return Err(ArchiveError::Entry { name: shown(&name), problem });
+                    return Err(ArchiveError::Entry { name: printable(&name), problem });
                 }
             }
         }
