@@ -28,8 +28,8 @@ pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
     top.checked().map_err(within)
 }
 
-type OneText = Field<Text<RUN_BYTES>>;
-type Texts_ = Field<Texts<RUN_BYTES>>;
+type TextField = Field<Text<RUN_BYTES>>;
+type ListField = Field<Texts<RUN_BYTES>>;
 
 #[derive(Default)]
 struct Top {
@@ -47,12 +47,12 @@ struct RootFs {
 
 #[derive(Default)]
 struct Run {
-    user: OneText,
-    entrypoint: Texts_,
-    cmd: Texts_,
-    env: Texts_,
-    working_dir: OneText,
-    stop_signal: OneText,
+    user: TextField,
+    entrypoint: ListField,
+    cmd: ListField,
+    env: ListField,
+    working_dir: TextField,
+    stop_signal: TextField,
     labels: Field<Pairs<LABEL_BYTES>>,
     volumes: Field<Names<RUN_BYTES>>,
 }

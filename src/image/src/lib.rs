@@ -37,6 +37,7 @@ mod lenient;
 mod manifest;
 mod model;
 mod open;
+mod permits;
 mod platform;
 mod pull;
 mod records;

@@ -1,36 +1,30 @@
 //! Who may transfer: so many blobs of each registry at once, and so many in all.
 //!
-//! Registries do not wait for one another while there is room in all, so one that is slow, by intent or not, keeps nobody
-//! from another. Where somebody waits, a transfer without progress makes way (see [`Lane::is_wanted`]); it goes on where it
-//! was when its turn comes again.
+//! Registries do not wait for one another while slots are left in all, so one that is slow, by intent or not, keeps
+//! nobody from another. Where somebody waits, a transfer without progress gives its slot up (see [`Lane::is_wanted`]); it
+//! goes on where it was once it has one again.
 
 use crate::bounds::TRANSFERS;
+use crate::permits::Permits;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// All slots.
 pub(super) struct Slots {
     of_each: usize,
-    all: Arc<Queue>,
-    registries: Mutex<HashMap<String, Weak<Queue>>>,
-}
-
-/// Slots, and how many wait for one.
-struct Queue {
-    slots: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    all: Arc<Permits>,
+    registries: Mutex<HashMap<String, Weak<Permits>>>,
 }
 
 /// The slots of one registry.
 #[derive(Clone)]
 pub(super) struct Lane {
-    own: Arc<Queue>,
-    all: Arc<Queue>,
+    own: Arc<Permits>,
+    all: Arc<Permits>,
 }
 
-/// The right to transfer; given back when dropped.
+/// The right to transfer; released when dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     _own: Option<OwnedSemaphorePermit>,
@@ -39,63 +33,32 @@ pub(super) struct Slot {
 
 impl Slots {
     pub(super) fn new(of_each: usize) -> Self {
-        let all = Queue::new(TRANSFERS.max(of_each));
+        let all = Permits::new(TRANSFERS.max(of_each));
         Self { of_each, all, registries: Mutex::default() }
     }
 
     pub(super) fn of(&self, registry: &str) -> Lane {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        registries.retain(|_, queue| queue.strong_count() > 0);
+        registries.retain(|_, permits| permits.strong_count() > 0);
         let own = registries.get(registry).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let queue = Queue::new(self.of_each);
-            registries.insert(registry.to_owned(), Arc::downgrade(&queue));
-            queue
+            let permits = Permits::new(self.of_each);
+            registries.insert(registry.to_owned(), Arc::downgrade(&permits));
+            permits
         });
         Lane { own, all: Arc::clone(&self.all) }
-    }
-}
-
-impl Queue {
-    fn new(slots: usize) -> Arc<Self> {
-        Arc::new(Self { slots: Arc::new(Semaphore::new(slots)), waiting: AtomicUsize::new(0) })
-    }
-
-    /// `None` never comes: these semaphores are not closed.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(free) = Arc::clone(&self.slots).try_acquire_owned() {
-            return Some(free);
-        }
-        let _waiting = Waiting::new(&self.waiting);
-        Arc::clone(&self.slots).acquire_owned().await.ok()
     }
 }
 
 impl Lane {
     /// Waits for a slot; who asks first has it first.
     pub(super) async fn slot(&self) -> Slot {
-        let own = self.own.slot().await;
-        Slot { _own: own, _all: self.all.slot().await }
+        let own = self.own.acquire().await;
+        Slot { _own: own, _all: self.all.acquire().await }
     }
 
     /// Whether somebody waits for a slot that this registry holds.
     pub(super) fn is_wanted(&self) -> bool {
-        [&self.own, &self.all].into_iter().any(|queue| queue.waiting.load(Ordering::SeqCst) > 0)
-    }
-}
-
-/// Counts one who waits, also when that one goes away.
-struct Waiting<'c>(&'c AtomicUsize);
-
-impl<'c> Waiting<'c> {
-    fn new(count: &'c AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        [&self.own, &self.all].into_iter().any(|permits| permits.is_wanted())
     }
 }
 

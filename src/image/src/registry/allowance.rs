@@ -1,20 +1,14 @@
 //! Memory for manifests, indexes and configurations: ordinary ones are free, large ones only a few pulls may hold.
 
-use crate::bounds::{LARGE_DOCUMENT_GRACE, LARGE_DOCUMENT_TIME, LARGE_DOCUMENTS, PROGRESS_RATE};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::bounds::{LARGE_DOCUMENT_GRACE, LARGE_DOCUMENT_TIME, PROGRESS_RATE};
+use crate::permits::Permits;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// How often it is looked whether a pull is overdue.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// What all pulls share.
-pub(super) struct Permits {
-    free: Arc<Semaphore>,
-    waiting: AtomicUsize,
-}
 
 /// One pull's right to hold large documents. Who asks first has it first.
 pub(crate) struct Allowance {
@@ -27,12 +21,6 @@ struct Held {
     since: Instant,
     /// Bytes of documents that came since then.
     bytes: u64,
-}
-
-impl Permits {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { free: Arc::new(Semaphore::new(LARGE_DOCUMENTS)), waiting: AtomicUsize::new(0) })
-    }
 }
 
 impl Held {
@@ -58,9 +46,7 @@ impl Allowance {
         if self.is_held() {
             return;
         }
-        let _waiting = Waiting::new(&self.permits.waiting);
-        // Closed never: it lives as long as somebody asks.
-        if let Ok(permit) = Arc::clone(&self.permits.free).acquire_owned().await {
+        if let Some(permit) = self.permits.acquire().await {
             self.held(|held| *held = Some(Held { _permit: permit, since: Instant::now(), bytes: 0 }));
         }
     }
@@ -86,25 +72,8 @@ impl Allowance {
 
     /// Returns once a pull that has the right takes too long to be done with its documents.
     pub(super) async fn overdue(&self) {
-        let wanted = || self.permits.waiting.load(Ordering::SeqCst) > 0;
-        while !self.held(|held| held.as_ref().is_some_and(|held| held.is_overdue(wanted()))) {
+        while !self.held(|held| held.as_ref().is_some_and(|held| held.is_overdue(self.permits.is_wanted()))) {
             tokio::time::sleep(LOOK).await;
         }
-    }
-}
-
-/// Counts one who waits, also when that one goes away.
-struct Waiting<'c>(&'c AtomicUsize);
-
-impl<'c> Waiting<'c> {
-    fn new(count: &'c AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,13 +1,12 @@
 //! HTTP clients: one for each way of connecting, shared by all pulls.
 
-use super::allowance::Permits;
-use crate::bounds::{CLIENTS, COOLING_HOSTS};
+use crate::bounds::{CLIENTS, COOLING_HOSTS, LARGE_DOCUMENTS};
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::hosts::Connection;
+use crate::permits::Permits;
 use reqwest::Client;
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +33,7 @@ impl Clients {
             stall_timeout: config.stall_timeout,
             cooldown: config.host_cooldown,
             plain,
-            large_documents: Permits::new(),
+            large_documents: Permits::new(LARGE_DOCUMENTS),
             special: Mutex::default(),
             cooling: Mutex::default(),
         })
@@ -102,11 +101,6 @@ impl Base {
         }
         builder.build().map_err(|error| innermost(&error))
     }
-}
-
-/// Reads a file that hosts.toml names.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The cause at the bottom: "connection refused" and not "error sending request".
