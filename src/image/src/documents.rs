@@ -2,10 +2,8 @@
 
 use crate::error::PullError;
 use crate::registry::Allowance;
-use crate::scratch::Scratch;
-use peapod_sys::Trash;
+use crate::scratch::{Ingest, Scratch};
 use std::io;
-use std::path::Path;
 
 /// Both documents, byte for byte: large ones on disk, where they wait for nobody's memory.
 pub(crate) enum Documents {
@@ -14,25 +12,24 @@ pub(crate) enum Documents {
 }
 
 impl Documents {
-    /// Puts large documents into a directory of their own in `ingest`, and gives the right to hold them back.
+    /// Puts large documents into a directory of their own in `ingest`, and releases the right to hold them.
     pub(crate) async fn new(
         manifest: Vec<u8>,
         configuration: Vec<u8>,
-        ingest: &Path,
-        trash: &Trash,
+        ingest: &Ingest,
         allowance: &Allowance,
     ) -> Result<Self, PullError> {
         if !allowance.is_held() {
             return Ok(Self::Held { manifest, configuration });
         }
-        let (at, trash) = (ingest.to_owned(), trash.clone());
+        let own = ingest.clone();
         let written = blocking(move || {
-            let dir = Scratch::new(&at, &trash)?;
+            let dir = own.scratch()?;
             std::fs::write(dir.path().join("manifest"), manifest)?;
             std::fs::write(dir.path().join("configuration"), configuration)?;
             Ok(dir)
         });
-        let dir = written.await.map_err(|source| PullError::disk(ingest, source))?;
+        let dir = written.await.map_err(|source| PullError::disk(ingest.path(), source))?;
         allowance.release();
         Ok(Self::OnDisk(dir))
     }

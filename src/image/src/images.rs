@@ -11,7 +11,6 @@ use crate::store::Store;
 use peapod_store::{Database, StoreError};
 use peapod_sys::Trash;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 /// All images of this node; clones share them.
@@ -30,17 +29,18 @@ impl Images {
     /// Opens the store below `config.state_root`, with its records in `db` (which should be opened with
     /// [`peapod_store::Durability::Full`] and [`crate::MIGRATIONS`]), and drops what a killed process left half made.
     ///
-    /// Layers that nobody needs go into `trash`, which should be on the same file system. Partial blobs stay for a while: the next pull resumes them.
+    /// Layers that nobody needs go into `trash`, which should be on the same file system. Partial blobs stay for a
+    /// while: the next pull resumes them.
     ///
     /// # Errors
     /// [`OpenError`]: a directory or the records can't be used.
     pub async fn open(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
         let store = Arc::new(Store::new(config, db, trash)?);
-        store.load().await?;
-        store.begin().await?;
+        store.records.load().await?;
+        store.verifier.begin().await?;
         open::tidy(&store).await?;
         tokio::spawn(store.fetcher.keep_in_bounds());
-        store.sweep_soon();
+        store.sweeper.wake();
         Ok(Self { store })
     }
 
@@ -49,7 +49,7 @@ impl Images {
     /// # Errors
     /// [`StoreError`]: the records can't be written.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.store.db.write(records::unverified::end).await
+        self.store.records.write(records::unverified::end).await
     }
 
     /// Takes `hosts_dirs`, `request_timeout` and `retries` of another configuration for pulls that begin from now on.
@@ -63,14 +63,14 @@ impl Images {
     /// All images, oldest first; a snapshot that costs nothing.
     #[must_use]
     pub fn list(&self) -> Arc<Vec<Arc<Image>>> {
-        Arc::clone(&self.store.catalog().images)
+        Arc::clone(&self.store.records.catalog().images)
     }
 
     /// The image that `reference` means: an id with or without `sha256:`, a name with a tag (or `latest`) or a digest,
     /// or the beginning of an id, at least six digits of it, that fits no other image. Looks at memory alone.
     #[must_use]
     pub fn resolve(&self, reference: &str) -> Option<Arc<Image>> {
-        self.store.catalog().resolve(reference, &self.store.config.default_registry)
+        self.store.records.catalog().resolve(reference, &self.store.config.default_registry)
     }
 
     /// An image's configuration, byte for byte as its registry served it; `None` if there is no such image.
@@ -79,7 +79,7 @@ impl Images {
     /// [`StoreError`]: the records can't be read.
     pub async fn configuration(&self, image: &ImageId) -> Result<Option<Vec<u8>>, StoreError> {
         let image = image.clone();
-        self.store.db.read(move |connection| records::configuration(connection, &image)).await
+        self.store.records.read(move |connection| records::configuration(connection, &image)).await
     }
 
     /// Pulls an image; the registry is asked even if the image is here, because its answer is the right to use it.
@@ -95,7 +95,7 @@ impl Images {
         let key = (reference.clone(), credentials.clone());
         let cancelled = PullError::Cancelled { reference: reference.to_string() };
         let work = pull(Arc::clone(&self.store), reference, credentials);
-        self.store.pull_flights.join(key, work).await.result.unwrap_or(Err(cancelled))
+        self.store.pulls.join(key, work).await.result.unwrap_or(Err(cancelled))
     }
 
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.
@@ -108,28 +108,28 @@ impl Images {
     pub async fn remove(&self, reference: &str) -> Result<(), RemoveError> {
         if let Some(image) = self.resolve(reference) {
             let id = image.id.clone();
-            self.store.change(move |tx| records::delete_image(tx, &id)).await?;
-            self.store.sweep_soon();
+            self.store.records.change(move |tx| records::delete_image(tx, &id)).await?;
+            self.store.sweeper.wake();
         }
         Ok(())
     }
 
-    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal; not across a power cut,
-    /// which ends whoever uses them. Asking again gives the same answer; one holder has one lease.
+    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal; not
+    /// across a power cut, which ends whoever uses them. Asking again gives the same answer; one holder has one lease.
     ///
     /// # Errors
     /// [`LeaseError`]: there is no such image, or the records can't be written.
     pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
-        self.store.verify_pending(image).await?;
+        self.store.verifier.verify_pending(image).await?;
         let (id, holder) = (image.clone(), holder.to_owned());
-        let found = self.store.db.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
+        let found = self.store.records.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;
-        let layers = self.store.layers_dir();
-        let rootfs = tokio::task::spawn_blocking(move || open::rootfs(&layers, shorts)).await;
+        let dir = Arc::clone(&self.store.dir);
+        let rootfs = tokio::task::spawn_blocking(move || open::rootfs(dir.path(), shorts)).await;
         match rootfs.unwrap_or_else(|_| Err(Vec::new())) {
             Ok(rootfs) => Ok(rootfs),
             Err(gone) => {
-                self.store.lose(gone).await?;
+                self.store.verifier.lose(gone).await?;
                 Err(LeaseError::Lost { image: image.to_string() })
             }
         }
@@ -141,8 +141,8 @@ impl Images {
     /// [`StoreError`]: the records can't be written.
     pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
         let holder = holder.to_owned();
-        if self.store.db.write_lightly(move |tx| records::delete_lease(tx, &holder)).await? {
-            self.store.sweep_soon();
+        if self.store.records.write_lightly(move |tx| records::delete_lease(tx, &holder)).await? {
+            self.store.sweeper.wake();
         }
         Ok(())
     }
@@ -152,16 +152,14 @@ impl Images {
     /// # Errors
     /// [`StoreError`]: the records can't be read.
     pub async fn leases(&self) -> Result<Vec<(String, ImageId)>, StoreError> {
-        self.store.db.read(records::leases).await
+        self.store.records.read(records::leases).await
     }
 
-    /// What the store takes on disk, from its records.
-    ///
-    /// # Errors
-    /// None today: nothing on disk is asked.
-    pub async fn fs_info(&self) -> Result<FsInfo, io::Error> {
-        let catalog = self.store.catalog();
+    /// What the store takes on disk, by its records. Looks at memory alone.
+    #[must_use]
+    pub fn fs_info(&self) -> FsInfo {
+        let catalog = self.store.records.catalog();
         let mountpoint = self.store.config.state_root.clone();
-        Ok(FsInfo { mountpoint, used_bytes: catalog.bytes, inodes_used: catalog.inodes })
+        FsInfo { mountpoint, used_bytes: catalog.bytes, inodes_used: catalog.inodes }
     }
 }

@@ -1,11 +1,22 @@
-//! Layers on their way from a finished unpack to a record.
+//! Layers on their way from a registry to a record: who owns what until then.
+//!
+//! ```text
+//! pull            SingleFlight by reference and credentials: the last one who waits cancels it
+//!  └─ layer       LayerFlights by registry and chain; a Layer, while a pull has it, by chain alone
+//!      └─ blob    Partials: who works on a registry's blob, who writes the file that stays for the next pull
+//!          └─ Scratch: the directory that is unpacked into; to the trash when it is dropped, unless it is recorded
+//! Hold            by chain: a sweep leaves what a pull counts on, from before it looks until its image is recorded
+//! lease           in the records: layers that a container uses
+//! ```
 
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::fetch::Fresh;
 use crate::records::LayerRow;
+use crate::single_flight::{Outcome, SingleFlight};
 use crate::unpack::{fingerprint, inherit_attributes};
 use std::collections::HashMap;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -74,21 +85,44 @@ impl Layer {
     }
 }
 
-/// Layers that are ready and not yet recorded, so that another pull finds them.
-#[derive(Default)]
-pub(crate) struct Ready {
-    layers: Mutex<HashMap<Digest, Weak<Layer>>>,
+type Fetched = Result<Arc<Layer>, PullError>;
+
+/// Layers that are being fetched, and those that were and are not recorded yet.
+///
+/// The same layer of another registry is fetched beside it, so that one that is slow with a layer that many images have
+/// holds up none of these; whichever is here first is everybody's.
+pub(crate) struct LayerFlights {
+    running: Arc<SingleFlight<(String, Digest), Fetched>>,
+    fetched: Arc<Mutex<HashMap<Digest, Weak<Layer>>>>,
 }
 
-impl Ready {
-    pub(crate) fn add(&self, layer: &Arc<Layer>) {
-        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        layers.retain(|_, layer| layer.strong_count() > 0);
-        layers.insert(layer.chain_id.clone(), Arc::downgrade(layer));
+impl LayerFlights {
+    pub(crate) fn new() -> Self {
+        Self { running: SingleFlight::new(), fetched: Arc::default() }
     }
 
-    pub(crate) fn get(&self, chain_id: &Digest) -> Option<Arc<Layer>> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(chain_id).and_then(Weak::upgrade)
+    /// The layer of this chain: one that is here, what a fetch from this registry that runs already brings, or what
+    /// `fetch` does.
+    pub(crate) async fn join<F>(&self, registry: &str, chain: &Digest, fetch: F) -> Outcome<Fetched>
+    where
+        F: Future<Output = Fetched> + Send + 'static,
+    {
+        if let Some(layer) = self.fetched(chain) {
+            return Outcome { result: Some(Ok(layer)), own: false };
+        }
+        let (fetched, own) = (Arc::clone(&self.fetched), chain.clone());
+        let work = async move {
+            let layer = fetch.await?;
+            let mut fetched = fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            fetched.retain(|_, layer| layer.strong_count() > 0);
+            fetched.insert(own, Arc::downgrade(&layer));
+            Ok(layer)
+        };
+        self.running.join((registry.to_owned(), chain.clone()), work).await
+    }
+
+    fn fetched(&self, chain: &Digest) -> Option<Arc<Layer>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).get(chain).and_then(Weak::upgrade)
     }
 }
 

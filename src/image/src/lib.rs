@@ -1,9 +1,9 @@
 //! Images: pulled from registries, verified, unpacked into layers, leased to containers.
 //!
-//! [`Images`] is the public API. A pull goes through `pull` (reference to manifest to layers), `registry` (HTTP, credentials,
-//! mirrors from `hosts`), `fetch` (transfer and unpacking of one layer at the same time), `unpack` (a hostile archive to
-//! a directory) and `store`, which makes the result visible in one transaction of `records`. Lists and look-ups read
-//! `catalog`, an immutable snapshot.
+//! [`Images`] is the public API. A pull goes through `pull` (reference to manifest to layers), `registry` (HTTP,
+//! credentials, mirrors from `hosts`), `fetch` (transfer and unpacking of one layer at the same time), `unpack` (a
+//! hostile archive to a directory) and `store`, which makes the result visible in one transaction of `records`. Lists
+//! and look-ups read `catalog`, an immutable snapshot.
 //!
 //! On disk, below the state root:
 //!
@@ -33,6 +33,7 @@ mod fuzz;
 mod hosts;
 mod images;
 mod layers;
+mod layers_dir;
 mod lenient;
 mod manifest;
 mod model;
@@ -48,6 +49,7 @@ mod scratch;
 mod single_flight;
 mod space;
 mod store;
+mod sweep;
 mod text;
 mod unpack;
 mod verify;

@@ -15,12 +15,12 @@ use std::sync::Arc;
 /// The layer of images that have none: an overlay needs something below.
 pub(crate) const EMPTY: &str = "empty";
 
-/// What nobody knows of any more is listed before the first pull can make anything, and put into the trash: a large tree
-/// must not hold up the start.
+/// What nobody knows of any more is listed before the first pull can make anything, and put into the trash: a large
+/// tree must not hold up the start.
 pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     let boot_id = store.config.boot_id.clone();
     let (known, retired) =
-        store.db.write(move |tx| Ok((records::directories(tx)?, unverified::retired(tx, &boot_id)?))).await?;
+        store.records.write(move |tx| Ok((records::directories(tx)?, unverified::retired(tx, &boot_id)?))).await?;
     let known: HashSet<String> = known.into_iter().collect();
     let root = store.config.state_root.clone();
     let listing = tokio::task::spawn_blocking(move || prepare(&root, &known, &retired.into_iter().collect()));
@@ -29,11 +29,11 @@ pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
         source: io::Error::other(error),
     })??;
     if !gone.is_empty() {
-        store.lose(gone).await?;
+        store.verifier.lose(gone).await?;
     }
     if !leftover.is_empty() {
         tracing::info!(directories = leftover.len(), "clearing away what an earlier run left half made");
-        store.remove_all(leftover).await;
+        store.dir.remove(leftover).await;
     }
     Ok(())
 }
@@ -63,8 +63,9 @@ pub(crate) fn rootfs(layers: &Path, shorts: Vec<String>) -> Result<Rootfs, Vec<S
     Ok(Rootfs { lower_dirs })
 }
 
-/// Whether a `.wh..wh..opq` stood at the layer's root. The kernel's overlay does not look there: what is below is left out.
-/// (With containerd's overlay it shines through; its native snapshots, and Docker, hide it as the specification says.)
+/// Whether a `.wh..wh..opq` stood at the layer's root. The kernel's overlay does not look there: what is below is left
+/// out. (With containerd's overlay it shines through; its native snapshots, and Docker, hide it as the specification
+/// says.)
 fn shows_nothing_below(diff: &Path) -> bool {
     // What can't be asked, the mount can't use either, and says so.
     std::fs::File::open(diff).is_ok_and(|root| is_opaque(root).unwrap_or(false))

@@ -39,8 +39,8 @@ pub(crate) async fn pull(
     Pull { store, session }.run().await
 }
 
-/// Checks what a manifest says about the sizes of its layers against what they may have unpacked: compressed they are no
-/// larger.
+/// Checks what a manifest says about the sizes of its layers against what they may have unpacked: compressed they are
+/// no larger.
 fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>, limits: &Limits) -> Result<(), String> {
     let mut all: u64 = 0;
     for Blob { digest, size } in blobs {
@@ -64,7 +64,7 @@ struct Pull {
 impl Pull {
     async fn run(&self) -> Result<Arc<Image>, PullError> {
         // What is here is not transferred again, but asking the registry stands for the right to use it.
-        if self.store.catalog_cell.get().by_name(&self.reference().to_string()).is_some()
+        if self.store.records.catalog().by_name(&self.reference().to_string()).is_some()
             && let Some(digest) = self.session.head().await
             && let Some(image) = self.known(&digest)
             && let Some(image) = self.name(&image.id, &digest).await?
@@ -91,14 +91,14 @@ impl Pull {
         self.check_machine(&target)?;
         // Whoever has the configuration's bytes may use the image that they make.
         let id = ImageId(manifest.config.digest.clone());
-        if self.store.catalog_cell.get().by_id(&id).is_some()
+        if self.store.records.catalog().by_id(&id).is_some()
             && let Some(image) = self.name(&id, &top_digest).await?
         {
             return Ok(image);
         }
         let blobs = manifest.layers(diff_ids.len()).map_err(|problem| unusable(&self.session, &problem))?;
-        let (ingest, allowance) = (self.store.config.state_root.join("ingest"), &self.session.allowance);
-        let documents = Documents::new(bytes, config, &ingest, &self.store.trash, allowance).await?;
+        let allowance = &self.session.allowance;
+        let documents = Documents::new(bytes, config, self.store.fetcher.ingest(), allowance).await?;
         let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
         fail_point("pull-layers");
         let (bytes, config) = documents.read(allowance).await?;
@@ -132,12 +132,13 @@ impl Pull {
 
     /// The image that this repository's manifest is known to lead to.
     fn known(&self, digest: &Digest) -> Option<Arc<Image>> {
-        self.store.catalog_cell.get().by_name(&self.reference().with_digest(digest))
+        self.store.records.catalog().by_name(&self.reference().with_digest(digest))
     }
 
-    /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be damaged.
+    /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be
+    /// damaged.
     async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
-        self.store.verify_image(id).await?;
+        self.store.verifier.verify_image(id).await?;
         Ok(self.store.name(id.clone(), self.names(digest)).await?)
     }
 
@@ -155,10 +156,10 @@ impl Pull {
     async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let chains = chains(diff_ids);
         let hold = self.store.holds.hold(&chains);
-        self.store.verify_chains(&chains).await?;
+        self.store.verifier.verify_chains(&chains).await?;
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
-        let present: HashMap<Digest, String> = self.store.db.write(move |tx| present(tx, &wanted)).await?;
+        let present: HashMap<Digest, String> = self.store.records.write(move |tx| present(tx, &wanted)).await?;
         let limits = self.store.config.limits();
         let is_missing = |index: usize| chains.get(index).is_some_and(|chain| !present.contains_key(chain));
         let sizes = blobs.iter().enumerate().filter(|(index, _)| is_missing(*index)).map(|(_, blob)| blob);
@@ -190,19 +191,14 @@ impl Pull {
     ) -> Result<Arc<Layer>, PullError> {
         let mut tries = 0;
         loop {
-            if let Some(ready) = self.store.ready.get(&chain) {
-                return Ok(ready);
-            }
             let (store, session) = (Arc::clone(&self.store), Arc::clone(&self.session));
             let (own_chain, parent, diff_id, blob) = (chain.clone(), parent.clone(), diff_id.clone(), blob.clone());
             let cost = Arc::clone(&cost);
             let work = async move {
                 let fresh = store.fetcher.fetch(&session, &blob, &diff_id, &cost).await?;
-                let layer = Arc::new(Layer::new(own_chain, parent, diff_id, fresh));
-                store.ready.add(&layer);
-                Ok(layer)
+                Ok(Arc::new(Layer::new(own_chain, parent, diff_id, fresh)))
             };
-            let outcome = self.store.layer_flights.join((self.reference().registry.clone(), chain.clone()), work).await;
+            let outcome = self.store.layers.join(&self.reference().registry, &chain, work).await;
             tries += 1;
             match outcome.result {
                 Some(Ok(layer)) => return Ok(layer),

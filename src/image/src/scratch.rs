@@ -13,22 +13,39 @@ pub(crate) struct Scratch {
     trash: Trash,
 }
 
-impl Scratch {
-    /// Makes a new, empty directory in `parent`, under a name that was never used.
-    pub(crate) fn new(parent: &Path, trash: &Trash) -> io::Result<Self> {
+/// `ingest` in the state root: what is on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Ingest {
+    dir: PathBuf,
+    trash: Trash,
+}
+
+impl Ingest {
+    pub(crate) fn new(state_root: &Path, trash: Trash) -> Self {
+        Self { dir: state_root.join("ingest"), trash }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes a new, empty directory, under a name that was never used.
+    pub(crate) fn scratch(&self) -> io::Result<Scratch> {
         loop {
             let mut random = [0_u8; 6];
             let count = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
             let name = hex::encode(random.get(..count).unwrap_or_default());
-            let path = parent.join(&name);
+            let path = self.dir.join(&name);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path, name, kept: false, trash: trash.clone() }),
+                Ok(()) => return Ok(Scratch { path, name, kept: false, trash: self.trash.clone() }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
     }
+}
 
+impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -66,7 +83,7 @@ impl Drop for Scratch {
         let (path, trash) = (std::mem::take(&mut self.path), self.trash.clone());
         let remove = move || {
             if let Err(error) = trash.put(&path) {
-                tracing::warn!(path = %path.display(), %error, "a directory can't be removed; it goes at the next start");
+                tracing::warn!(path = %path.display(), %error, "it can't be removed before the next start");
             }
         };
         // A busy disk takes a while, and this may be an asynchronous thread.

@@ -1,46 +1,72 @@
-//! Comparing layers with their fingerprints: unverified ones in the background and before anybody uses one, others when their
-//! image is pulled again.
+//! Comparing layers with their fingerprints: unverified ones in the background and before anybody uses one, others when
+//! their image is pulled again.
 
 use crate::bounds::VERIFIED_FOR;
 use crate::digest::Digest;
 use crate::error::VerifyError;
+use crate::layers_dir::LayersDir;
 use crate::model::ImageId;
-use crate::records;
 use crate::records::unverified::{self, Unverified, Which};
-use crate::store::Store;
+use crate::records::{self, Records};
+use crate::single_flight::SingleFlight;
 use crate::unpack::fingerprint;
+use peapod_store::StoreError;
 use peapod_store::rusqlite::{self, Connection};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
 
 /// How many layers are verified at once: one in the background, the others because somebody waits.
-pub(crate) const VERIFIERS: usize = 2;
+const VERIFIERS: usize = 2;
 
-impl Store {
+/// Finds out which layers are whole, and drops those that are not.
+pub(crate) struct Verifier {
+    records: Arc<Records>,
+    dir: Arc<LayersDir>,
+    /// This boot of the node; empty if it is not known.
+    boot_id: String,
+    /// Some layers may be unverified.
+    pending: AtomicBool,
+    permits: Semaphore,
+    /// When a layer, by its short name, was last found whole.
+    verified: Mutex<HashMap<String, Instant>>,
+    flights: Arc<SingleFlight<Digest, Result<(), VerifyError>>>,
+}
+
+impl Verifier {
+    pub(crate) fn new(records: Arc<Records>, dir: Arc<LayersDir>, boot_id: String) -> Arc<Self> {
+        Arc::new(Self {
+            records,
+            dir,
+            boot_id,
+            pending: AtomicBool::new(false),
+            permits: Semaphore::new(VERIFIERS),
+            verified: Mutex::default(),
+            flights: SingleFlight::new(),
+        })
+    }
+
     /// A daemon begins: were layers unverified, they are verified in the background.
-    pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), peapod_store::StoreError> {
-        let boot_id = self.config.boot_id.clone();
+    pub(crate) async fn begin(self: &Arc<Self>) -> Result<(), StoreError> {
+        let boot_id = self.boot_id.clone();
         if boot_id.is_empty() {
             return Ok(());
         }
-        let (unverified, _) = self.change(move |tx| unverified::begin(tx, &boot_id)).await?;
-        if unverified == 0 {
+        let (layers, _) = self.records.change(move |tx| unverified::begin(tx, &boot_id)).await?;
+        if layers == 0 {
             return Ok(());
         }
-        tracing::info!(
-            layers = unverified,
-            "the node went down while peapod ran: layers are verified before they are used"
-        );
-        self.unverified.store(true, Ordering::SeqCst);
-        let store = Arc::clone(self);
+        tracing::info!(layers, "the node went down while peapod ran: layers are verified before they are used");
+        self.pending.store(true, Ordering::SeqCst);
+        let verifier = Arc::clone(self);
         tokio::spawn(async move {
-            match store.verify(|connection| unverified::all(connection, Which::Unverified)).await {
+            match verifier.pending(|connection| unverified::all(connection, Which::Unverified)).await {
                 Ok(()) => {
-                    store.unverified.store(false, Ordering::SeqCst);
+                    verifier.pending.store(false, Ordering::SeqCst);
                     tracing::info!("all layers were verified");
                 }
                 Err(error) => {
@@ -54,110 +80,108 @@ impl Store {
     /// Returns when none of the image's layers is unverified.
     pub(crate) async fn verify_pending(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
         let id = id.clone();
-        self.verify(move |connection| unverified::of_image(connection, Which::Unverified, &id)).await
+        self.pending(move |connection| unverified::of_image(connection, Which::Unverified, &id)).await
     }
 
-    /// The same, and verifies those that are taken for whole too: somebody pulls the image again, perhaps because of them.
+    /// The same, and verifies those that are taken for whole too: somebody pulls the image again, perhaps because of
+    /// them.
     pub(crate) async fn verify_image(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
         self.verify_pending(id).await?;
         let id = id.clone();
-        self.verify_all(self.db.read(move |connection| unverified::of_image(connection, Which::Whole, &id)).await?)
+        self.verify(self.records.read(move |connection| unverified::of_image(connection, Which::Whole, &id)).await?)
             .await
     }
 
     /// The same for chains.
     pub(crate) async fn verify_chains(self: &Arc<Self>, chains: &[Digest]) -> Result<(), VerifyError> {
         let own = chains.to_vec();
-        self.verify(move |connection| unverified::of_chains(connection, Which::Unverified, &own)).await?;
+        self.pending(move |connection| unverified::of_chains(connection, Which::Unverified, &own)).await?;
         let own = chains.to_vec();
-        self.verify_all(self.db.read(move |connection| unverified::of_chains(connection, Which::Whole, &own)).await?)
-            .await
+        let whole = self.records.read(move |connection| unverified::of_chains(connection, Which::Whole, &own)).await?;
+        self.verify(whole).await
     }
 
-    async fn verify<F>(self: &Arc<Self>, which: F) -> Result<(), VerifyError>
+    async fn pending<F>(self: &Arc<Self>, which: F) -> Result<(), VerifyError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<Vec<Unverified>> + Send + 'static,
     {
-        if !self.unverified.load(Ordering::SeqCst) {
+        if !self.pending.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.verify_all(self.db.read(which).await?).await
+        self.verify(self.records.read(which).await?).await
     }
 
-    async fn verify_all(self: &Arc<Self>, layers: Vec<Unverified>) -> Result<(), VerifyError> {
+    async fn verify(self: &Arc<Self>, layers: Vec<Unverified>) -> Result<(), VerifyError> {
         let mut first = Ok(());
-        for unverified in layers {
-            let (store, own) = (Arc::clone(self), unverified.clone());
-            let outcome =
-                self.verifying.join(unverified.chain.clone(), async move { store.verify_one(own).await }).await;
-            let outcome = outcome.result.unwrap_or_else(|| {
-                Err(VerifyError::Unreadable {
-                    layer: unverified.chain,
-                    source: Arc::new(io::Error::other("the daemon ends")),
-                })
-            });
+        for layer in layers {
+            let (verifier, own) = (Arc::clone(self), layer.clone());
+            let done = self.flights.join(layer.chain.clone(), async move { verifier.verify_one(own).await }).await;
+            let ended = || io::Error::other("the daemon ends");
+            let outcome = done
+                .result
+                .unwrap_or_else(|| Err(VerifyError::Unreadable { layer: layer.chain, source: Arc::new(ended()) }));
             first = first.and(outcome);
         }
         first
     }
 
     /// Whether it need not be verified entry by entry: somebody just did.
-    fn was_verified(&self, unverified: &Unverified) -> bool {
+    fn was_verified(&self, layer: &Unverified) -> bool {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         verified.retain(|_, at| at.elapsed() < VERIFIED_FOR);
-        unverified.which == Which::Whole && verified.contains_key(&unverified.short)
+        layer.which == Which::Whole && verified.contains_key(&layer.short)
     }
 
     /// Verifies one layer, and drops it if it is not what it was.
-    async fn verify_one(self: Arc<Self>, unverified: Unverified) -> Result<(), VerifyError> {
-        let dir = self.layers_dir().join(&unverified.short);
-        let wanted = if self.was_verified(&unverified) { None } else { unverified.fingerprint.clone() };
+    async fn verify_one(self: Arc<Self>, layer: Unverified) -> Result<(), VerifyError> {
+        let dir = self.dir.of(&layer.short);
+        let wanted = if self.was_verified(&layer) { None } else { layer.fingerprint.clone() };
         let diff = dir.join("diff");
         // Closed never: the semaphore lives as long as this.
-        let _permit = self.verifiers.acquire().await;
-        let verified = tokio::task::spawn_blocking(move || is_whole(&diff, wanted.as_deref())).await;
-        let failed = |source| VerifyError::Unreadable { layer: unverified.chain.clone(), source: Arc::new(source) };
-        let whole = verified.map_err(io::Error::other).and_then(|verified| verified).map_err(failed)?;
+        let _permit = self.permits.acquire().await;
+        let found = tokio::task::spawn_blocking(move || is_whole(&diff, wanted.as_deref())).await;
+        let failed = |source| VerifyError::Unreadable { layer: layer.chain.clone(), source: Arc::new(source) };
+        let whole = found.map_err(io::Error::other).and_then(|found| found).map_err(failed)?;
         if whole {
             let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-            verified.entry(unverified.short.clone()).or_insert_with(Instant::now);
+            verified.entry(layer.short.clone()).or_insert_with(Instant::now);
         }
-        if whole && unverified.which == Which::Whole {
+        if whole && layer.which == Which::Whole {
             return Ok(());
         }
         if !whole {
-            tracing::error!(layer = %unverified.chain, dir = %dir.display(),
+            tracing::error!(layer = %layer.chain, dir = %dir.display(),
                 "a layer is damaged and is dropped: images that have it are pulled again when they are next asked for");
         }
-        let boot_id = self.config.boot_id.clone();
+        let boot_id = self.boot_id.clone();
         let (used, _) = self
+            .records
             .change(move |tx| {
-                unverified::verify(tx, &unverified, whole, now())?;
+                unverified::verified(tx, &layer, whole, now())?;
                 // What runs on a damaged layer goes on with what is left of it.
-                let used = !whole && unverified.which == Which::Whole && unverified::is_used(tx, &unverified.chain)?;
+                let used = !whole && layer.which == Which::Whole && unverified::is_used(tx, &layer.chain)?;
                 if used {
-                    unverified::retire(tx, &unverified.short, &boot_id)?;
+                    unverified::retire(tx, &layer.short, &boot_id)?;
                 }
                 Ok(used)
             })
             .await?;
         if !whole && !used {
-            self.remove_all(vec![dir]).await;
+            self.dir.remove(vec![dir]).await;
         }
         Ok(())
     }
 
     /// The directories of these layers are gone.
-    pub(crate) async fn lose(&self, shorts: Vec<String>) -> Result<(), peapod_store::StoreError> {
+    pub(crate) async fn lose(&self, shorts: Vec<String>) -> Result<(), StoreError> {
         tracing::error!(
             layers = shorts.join(", "),
             "layers are gone from the disk: images that have them are pulled again when they are next asked for"
         );
-        let left: Vec<_> =
-            shorts.iter().map(|short| self.layers_dir().join(short)).filter(|dir| dir.exists()).collect();
-        self.change(move |tx| records::lose(tx, &shorts, now())).await?;
+        let left: Vec<_> = shorts.iter().map(|short| self.dir.of(short)).filter(|dir| dir.exists()).collect();
+        self.records.change(move |tx| records::lose(tx, &shorts, now())).await?;
         // Without its tree nobody has any use of what else is there.
-        self.remove_all(left).await;
+        self.dir.remove(left).await;
         Ok(())
     }
 }

@@ -113,7 +113,8 @@ impl Download<'_> {
                         patience = PROGRESS_TIME_MAX.min(patience * 2);
                     }
                     TransferError::Failed(RequestError::Passing(message, after)) if tries < self.session.retries => {
-                        tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position, message,
+                        let (blob, host, position) = (&self.blob.digest, host.origin(), self.position);
+                        tracing::debug!(%blob, host, position, message,
                             "a transfer was interrupted and is resumed");
                         slot = None;
                         self.session.back_off(tries, after).await;

@@ -1,40 +1,30 @@
 //! One layer, from the registry to a directory of its own.
 
-use super::claim::Claims;
 use super::download::Download;
-use super::partial::{Keep, prune};
+use super::partial::{Partial, Partials};
 use super::slots::Slots;
 use super::tail::{Permit, TailReader, tail};
-use crate::bounds::{PARTIAL_LOOK, STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
+use crate::bounds::{STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
 use crate::config::Config;
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::registry::Session;
-use crate::scratch::Scratch;
+use crate::scratch::{Ingest, Scratch};
 use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
-use peapod_sys::{Trash, fail_point};
-use std::fs::{File, OpenOptions};
+use peapod_sys::fail_point;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
-    ingest: PathBuf,
-    trash: Trash,
-    /// Of one registry's blobs. Registries do not wait for one another here either: one that is slow with a layer that many
-    /// images have would hold up all of these.
-    locks: Claims<(String, Digest)>,
-    /// Of the files that stay for the next pull.
-    claims: Arc<Claims<Digest>>,
-    keep: Keep,
+    ingest: Ingest,
+    partials: Partials,
     /// Hundredths of the file system that stay free.
     reserve: u64,
-    /// A pull is over: there may be a partial blob too many.
-    ended: Arc<Notify>,
     slots: Slots,
     /// Threads that may wait for bytes of a layer.
     streams: Semaphore,
@@ -43,9 +33,6 @@ pub(crate) struct Fetcher {
     /// Unpackers with a large window.
     windows: Semaphore,
 }
-
-/// How long to wait for a cancelled transfer to let go.
-const DISCARD: Duration = Duration::from_millis(500);
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
 #[derive(Debug)]
@@ -56,22 +43,12 @@ pub(crate) struct Fresh {
     pub(crate) bytes: u64,
 }
 
-impl Drop for Fetcher {
-    fn drop(&mut self) {
-        self.ended.notify_one();
-    }
-}
-
 impl Fetcher {
-    pub(crate) fn new(config: &Config, trash: Trash) -> Self {
+    pub(crate) fn new(config: &Config, ingest: Ingest) -> Self {
         Self {
-            ingest: config.state_root.join("ingest"),
-            trash,
-            locks: Claims::default(),
-            claims: Arc::default(),
-            keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
+            partials: Partials::new(config, ingest.clone()),
+            ingest,
             reserve: config.disk_reserve_percent,
-            ended: Arc::default(),
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
@@ -89,12 +66,8 @@ impl Fetcher {
         cost: &Arc<ImageCost>,
     ) -> Result<Fresh, PullError> {
         let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
-        // Dropped after the claim.
-        let _ended = Ended(Arc::clone(&self.ended));
-        let key = (session.reference.registry.clone(), blob.digest.clone());
-        let _lock = self.locks.claim(&key).await.ok_or_else(cancelled)?;
-        let claim = self.claims.try_claim(&blob.digest);
-        let part = if claim.is_some() { Part::Named(self.part(&blob.digest)) } else { Part::Passing };
+        let registry = &session.reference.registry;
+        let part = self.partials.lock(registry, &blob.digest).await.ok_or_else(cancelled)?;
         match self.attempt(session, blob, diff_id, cost, &part).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
@@ -104,34 +77,20 @@ impl Fetcher {
         }
     }
 
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
     pub(crate) fn keep_in_bounds(&self) -> impl Future<Output = ()> + use<> {
-        let (ingest, claims, keep, ended) =
-            (self.ingest.clone(), Arc::downgrade(&self.claims), self.keep, Arc::clone(&self.ended));
-        async move {
-            while let Some(claims) = claims.upgrade() {
-                let own = ingest.clone();
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || prune(&own, &claims, keep)).await {
-                    tracing::warn!(%error, path = %ingest.display(), "partial blobs can't be listed");
-                }
-                let _ = tokio::time::timeout(PARTIAL_LOOK, ended.notified()).await;
-            }
-        }
+        self.partials.keep_in_bounds()
     }
 
     /// Drops what is here of blobs that are of no use: their image was refused.
     pub(crate) async fn discard(&self, blobs: &[Blob]) {
         for blob in blobs {
-            // Cancelled transfers give their claim back at once; who holds it longer is another pull, which uses it.
-            let claimed = tokio::time::timeout(DISCARD, self.claims.claim(&blob.digest)).await;
-            if claimed.is_ok() {
-                forget(&self.part(&blob.digest));
-            }
+            self.partials.discard(&blob.digest).await;
         }
-    }
-
-    fn part(&self, digest: &Digest) -> PathBuf {
-        self.ingest.join(format!("{}.part", digest.hex()))
     }
 
     async fn attempt(
@@ -140,15 +99,11 @@ impl Fetcher {
         blob: &Blob,
         diff_id: &Digest,
         cost: &Arc<ImageCost>,
-        part: &Part,
+        part: &Partial,
     ) -> Result<Fresh, PullError> {
-        let path = part.path().unwrap_or(&self.ingest).to_owned();
+        let path = part.path().to_owned();
         let disk = |source| PullError::disk(&path, source);
-        let (file, position) = match part {
-            Part::Named(path) => open(path.clone(), blob.size).await,
-            Part::Passing => unnamed(self.ingest.clone(), self.trash.clone()).await,
-        }
-        .map_err(disk)?;
+        let (file, position) = part.open(blob.size).await.map_err(disk)?;
         let (writer, reader, _interest) = tail(Arc::clone(&file), position);
         let (own_path, own_file) = (path.clone(), Arc::clone(&file));
         let lane = self.slots.of(&session.reference.registry);
@@ -221,8 +176,8 @@ impl Fetcher {
     }
 
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
-    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next block, ends
-    /// and removes what it made.
+    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next block,
+    /// ends and removes what it made.
     async fn unpack(
         &self,
         reader: TailReader,
@@ -231,47 +186,17 @@ impl Fetcher {
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let wanted = Wanted(Cancelled::default());
-        let (ingest, trash) = (self.ingest.clone(), self.trash.clone());
+        let ingest = self.ingest.clone();
         let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
-            let dir = Scratch::new(&ingest, &trash).map_err(|source| UnpackError::Disk(ingest.clone(), source))?;
+            let at = ingest.path();
+            let dir = ingest.scratch().map_err(|source| UnpackError::Disk(at.to_owned(), source))?;
             fail_point("pull-scratch");
-            let unpacked =
-                unpack(reader, dir.path(), window, meter).map_err(|error| UnpackError::of(error, &ingest))?;
+            let unpacked = unpack(reader, dir.path(), window, meter).map_err(|error| UnpackError::of(error, at))?;
             Ok((unpacked, dir))
         });
-        work.await.unwrap_or_else(|error| Err(UnpackError::Disk(self.ingest.clone(), std::io::Error::other(error))))
-    }
-}
-
-/// Where compressed bytes are kept.
-enum Part {
-    Named(PathBuf),
-    /// Nowhere once they were used: another registry's pull writes the file that stays.
-    Passing,
-}
-
-impl Part {
-    fn path(&self) -> Option<&PathBuf> {
-        match self {
-            Self::Named(path) => Some(path),
-            Self::Passing => None,
-        }
-    }
-
-    fn forget(&self) {
-        if let Self::Named(path) = self {
-            forget(path);
-        }
-    }
-}
-
-/// Tells when it is dropped.
-struct Ended(Arc<Notify>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.notify_one();
+        work.await
+            .unwrap_or_else(|error| Err(UnpackError::Disk(self.ingest.path().to_owned(), std::io::Error::other(error))))
     }
 }
 
@@ -320,30 +245,6 @@ impl UnpackError {
     }
 }
 
-/// Opens a partial blob and says how much of it is there; more than there can be is worth nothing.
-async fn open(path: PathBuf, size: u64) -> std::io::Result<(Arc<File>, u64)> {
-    let open = tokio::task::spawn_blocking(move || {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut length = file.metadata()?.len();
-        if length > size {
-            file.set_len(0)?;
-            length = 0;
-        }
-        Ok((Arc::new(file), length))
-    });
-    open.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
-/// A file that is gone when it is closed.
-async fn unnamed(ingest: PathBuf, trash: Trash) -> std::io::Result<(Arc<File>, u64)> {
-    let open = tokio::task::spawn_blocking(move || {
-        let dir = Scratch::new(&ingest, &trash)?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))?;
-        Ok((Arc::new(file), 0))
-    });
-    open.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
 async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
     use std::os::unix::fs::FileExt;
     let work = tokio::task::spawn_blocking(move || {
@@ -358,12 +259,4 @@ async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
         }
     });
     work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
-pub(super) fn forget(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "a partial blob can't be removed");
-    }
 }

@@ -3,8 +3,8 @@
 //! The transfer writes to `ingest/<digest>.part` and resumes there after any interruption; the unpacker reads the same
 //! file from its beginning and waits where the transfer has not come yet. Neither knows of the other's retries.
 
-mod claim;
 mod download;
+mod keyed_lock;
 mod layer;
 mod partial;
 mod slots;

@@ -1,21 +1,166 @@
-//! Partial blobs of pulls that nobody runs any more: kept for the next pull, within bounds of age and size.
+//! Partial blobs: who works on which, and how long those stay that nobody works on.
 
-use super::claim::Claims;
-use super::layer::forget;
+use super::keyed_lock::{KeyedGuard, KeyedLock};
+use crate::bounds::PARTIAL_LOOK;
+use crate::config::Config;
 use crate::digest::Digest;
+use crate::scratch::Ingest;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// How long to wait for a cancelled transfer to let go.
+const DISCARD: Duration = Duration::from_millis(500);
+
+/// The compressed blobs in `ingest`.
+pub(super) struct Partials {
+    ingest: Ingest,
+    /// Of one registry's blobs: the same blob may be several layers of one image. Registries do not wait for one
+    /// another: one that is slow with a layer that many images have would hold up all of these.
+    blobs: KeyedLock<(String, Digest)>,
+    /// Of the files that stay for the next pull.
+    files: Arc<KeyedLock<Digest>>,
+    keep: Keep,
+    /// Somebody is done with one: there may be one too many.
+    ended: Arc<Notify>,
+}
+
+/// The right to work on a blob.
+pub(super) struct Partial {
+    ingest: Ingest,
+    /// Where compressed bytes are kept. Nowhere once they were used if another registry's pull writes the file that
+    /// stays.
+    file: Option<(PathBuf, KeyedGuard)>,
+    _blob: KeyedGuard,
+    /// Last, so that the locks are free when it tells.
+    _ended: Ended,
+}
+
+impl Partials {
+    pub(super) fn new(config: &Config, ingest: Ingest) -> Self {
+        Self {
+            ingest,
+            blobs: KeyedLock::default(),
+            files: Arc::default(),
+            keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
+            ended: Arc::default(),
+        }
+    }
+
+    /// Waits until nobody else works on this registry's blob. `None` never comes.
+    pub(super) async fn lock(&self, registry: &str, blob: &Digest) -> Option<Partial> {
+        let ended = Ended(Arc::clone(&self.ended));
+        let own = self.blobs.lock(&(registry.to_owned(), blob.clone())).await?;
+        let file = self.files.try_lock(blob).map(|guard| (self.path(blob), guard));
+        Some(Partial { ingest: self.ingest.clone(), file, _blob: own, _ended: ended })
+    }
+
+    /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
+    pub(super) fn keep_in_bounds(&self) -> impl Future<Output = ()> + use<> {
+        let (dir, keep, ended) = (self.ingest.path().to_owned(), self.keep, Arc::clone(&self.ended));
+        let files = Arc::downgrade(&self.files);
+        async move {
+            while let Some(files) = files.upgrade() {
+                let own = dir.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || prune(&own, &files, keep)).await {
+                    tracing::warn!(%error, path = %dir.display(), "partial blobs can't be listed");
+                }
+                let _ = tokio::time::timeout(PARTIAL_LOOK, ended.notified()).await;
+            }
+        }
+    }
+
+    /// Drops what is here of a blob that is of no use: its image was refused.
+    pub(super) async fn discard(&self, blob: &Digest) {
+        // Cancelled transfers release it at once; who has it longer is another pull, which uses it.
+        let locked = tokio::time::timeout(DISCARD, self.files.lock(blob)).await;
+        if locked.is_ok() {
+            forget(&self.path(blob));
+        }
+    }
+
+    fn path(&self, blob: &Digest) -> PathBuf {
+        self.ingest.path().join(format!("{}.part", blob.hex()))
+    }
+}
+
+impl Drop for Partials {
+    fn drop(&mut self) {
+        self.ended.notify_one();
+    }
+}
+
+impl Partial {
+    /// The file, or the directory that it has no name in; for errors.
+    pub(super) fn path(&self) -> &Path {
+        self.file.as_ref().map_or(self.ingest.path(), |(path, _)| path)
+    }
+
+    /// Opens the file and says how much of the blob is there; more than there can be is worth nothing.
+    pub(super) async fn open(&self, size: u64) -> io::Result<(Arc<File>, u64)> {
+        let named = self.file.as_ref().map(|(path, _)| path.clone());
+        let ingest = self.ingest.clone();
+        let open = tokio::task::spawn_blocking(move || match named {
+            Some(path) => resume(&path, size),
+            None => Ok((unnamed(&ingest)?, 0)),
+        });
+        let (file, position) = open.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        Ok((Arc::new(file), position))
+    }
+
+    /// Removes the file: its bytes have no further use.
+    pub(super) fn forget(&self) {
+        if let Some((path, _)) = &self.file {
+            forget(path);
+        }
+    }
+}
+
+/// Tells when it is dropped.
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn resume(path: &Path, size: u64) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut length = file.metadata()?.len();
+    if length > size {
+        file.set_len(0)?;
+        length = 0;
+    }
+    Ok((file, length))
+}
+
+/// A file that is gone when it is closed.
+fn unnamed(ingest: &Ingest) -> io::Result<File> {
+    let dir = ingest.scratch()?;
+    OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))
+}
+
+fn forget(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a partial blob can't be removed");
+    }
+}
 
 /// What partial blobs may cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keep {
-    pub(super) age: Duration,
-    pub(super) bytes: u64,
+struct Keep {
+    age: Duration,
+    bytes: u64,
 }
 
-struct Partial {
+struct Found {
     path: PathBuf,
     digest: Digest,
     age: Duration,
@@ -24,7 +169,7 @@ struct Partial {
 }
 
 /// Drops what is too old, and the oldest of what is too much. What somebody works on stays. Blocks.
-pub(super) fn prune(ingest: &Path, claims: &Claims<Digest>, keep: Keep) -> io::Result<()> {
+fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()> {
     let mut partials = Vec::new();
     for entry in std::fs::read_dir(ingest)? {
         let path = entry?.path();
@@ -37,12 +182,12 @@ pub(super) fn prune(ingest: &Path, claims: &Claims<Digest>, keep: Keep) -> io::R
         let Ok(metadata) = path.symlink_metadata() else { continue };
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        partials.push(Partial { path, digest, age, bytes: metadata.blocks() * 512 });
+        partials.push(Found { path, digest, age, bytes: metadata.blocks() * 512 });
     }
     partials.sort_by_key(|partial| partial.age);
     let mut total: u64 = 0;
     for partial in partials {
-        let Some(_claim) = claims.try_claim(&partial.digest) else { continue };
+        let Some(_guard) = files.try_lock(&partial.digest) else { continue };
         total = total.saturating_add(partial.bytes);
         if partial.age > keep.age || total > keep.bytes {
             total -= partial.bytes;
@@ -54,9 +199,8 @@ pub(super) fn prune(ingest: &Path, claims: &Claims<Digest>, keep: Keep) -> io::R
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, prune};
+    use super::{Keep, KeyedLock, prune};
     use crate::digest::Digest;
-    use crate::fetch::claim::Claims;
     use std::fs::{File, FileTimes};
     use std::time::{Duration, SystemTime};
 
@@ -76,15 +220,15 @@ mod tests {
                 .unwrap();
         }
         std::fs::create_dir(dir.path().join("scratch")).unwrap();
-        let claims = Claims::default();
-        let claim = claims.claim(&digest(5)).await;
+        let files = KeyedLock::default();
+        let guard = files.lock(&digest(5)).await;
         let left = || (0..6).filter(|number| path(*number).exists()).collect::<Vec<_>>();
-        prune(dir.path(), &claims, Keep { age: Duration::from_secs(350), bytes: 1 << 20 }).unwrap();
+        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 1 << 20 }).unwrap();
         assert_eq!(left(), [0, 1, 2, 3, 5]);
-        prune(dir.path(), &claims, Keep { age: Duration::from_secs(350), bytes: 2 * 8192 }).unwrap();
+        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 2 * 8192 }).unwrap();
         assert_eq!(left(), [0, 1, 5]);
-        drop(claim);
-        prune(dir.path(), &claims, Keep { age: Duration::from_secs(350), bytes: 0 }).unwrap();
+        drop(guard);
+        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 0 }).unwrap();
         assert!(left().is_empty() && dir.path().join("scratch").exists());
     }
 }

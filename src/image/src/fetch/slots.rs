@@ -1,8 +1,8 @@
 //! Who may transfer: so many blobs of each registry at once, and so many in all.
 //!
 //! Registries do not wait for one another while slots are left in all, so one that is slow, by intent or not, keeps
-//! nobody from another. Where somebody waits, a transfer without progress gives its slot up (see [`Lane::is_wanted`]); it
-//! goes on where it was once it has one again.
+//! nobody from another. Where somebody waits, a transfer without progress gives its slot up (see [`Lane::is_wanted`]);
+//! it goes on where it was once it has one again.
 
 use crate::bounds::TRANSFERS;
 use crate::permits::Permits;

@@ -1,8 +1,8 @@
 //! Which layers are whole. When the node went down under a running daemon all of them are
 //! unverified, until each was compared with its fingerprint.
 //!
-//! A lost layer keeps its row, so that the layers above and below it stay: the next pull brings that one alone. Its images
-//! are not shown meanwhile, and are forgotten when nobody pulls them for a while.
+//! A lost layer keeps its row, so that the layers above and below it stay: the next pull brings that one alone. Its
+//! images are not shown meanwhile, and are forgotten when nobody pulls them for a while.
 
 use crate::digest::Digest;
 use crate::model::ImageId;
@@ -110,7 +110,7 @@ fn read(
 }
 
 /// A layer was verified. Nothing happens if it is another one by now.
-pub(crate) fn verify(tx: &Transaction<'_>, unverified: &Unverified, whole: bool, now: i64) -> rusqlite::Result<()> {
+pub(crate) fn verified(tx: &Transaction<'_>, unverified: &Unverified, whole: bool, now: i64) -> rusqlite::Result<()> {
     let (state, lost_at) = if whole { (WHOLE, None) } else { (LOST, Some(now)) };
     tx.prepare_cached("UPDATE layers SET state = ?1, lost_at = ?2 WHERE chain_id = ?3 AND short = ?4 AND state = ?5")?
         .execute((state, lost_at, unverified.chain.as_str(), &unverified.short, unverified.which.state()))

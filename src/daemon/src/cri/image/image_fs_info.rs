@@ -4,14 +4,10 @@ use peapod_api::v1::{FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, 
 
 use crate::cri::Node;
 use crate::cri::stats::now;
-use crate::cri::status::{Answer, Failure};
+use crate::cri::status::Answer;
 
 pub(super) async fn handle(node: &Node, _: ImageFsInfoRequest) -> Answer<ImageFsInfoResponse> {
-    let images = node
-        .images
-        .fs_info()
-        .await
-        .map_err(|source| Failure::Io { what: "the size of the image store".into(), source })?;
+    let images = node.images.fs_info();
     let mountpoint = images.mountpoint.to_string_lossy().into_owned();
     let usage = |used_bytes, inodes_used| FilesystemUsage {
         timestamp: now(),

@@ -3,7 +3,10 @@
 //! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
+mod published;
 pub(crate) mod unverified;
+
+pub(crate) use published::Records;
 
 use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;
@@ -249,7 +252,7 @@ pub(crate) fn sweep(tx: &Transaction<'_>, held: impl Fn(&Digest) -> bool) -> rus
 
 /// Everything that lists and statuses show. An image with a lost layer is not here. What `before` has of an image,
 /// whose id names its content, is not read again.
-pub(crate) fn load(connection: &Connection, before: &Catalog) -> rusqlite::Result<Catalog> {
+fn load(connection: &Connection, before: &Catalog) -> rusqlite::Result<Catalog> {
     let mut names: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
     let mut statement =
         connection.prepare_cached("SELECT image_id, reference, digest FROM names ORDER BY reference")?;
