@@ -54,8 +54,8 @@ pub(crate) const TEXT_OVERHEAD: usize = 48;
 
 /// Blobs in transfer at once, of all registries; each registry has `max_downloads` for itself.
 pub(crate) const TRANSFERS: usize = 32;
-/// Layers that are unpacked while they still come; each has a thread, and the memory that its bounds allow also while it
-/// waits. Others are unpacked once they are here.
+/// Layers that are unpacked while they still come; each has a thread, and the memory that its bounds allow also while
+/// it waits. Others are unpacked once they are here.
 pub(crate) const STREAMED_LAYERS: usize = 8;
 /// After this time a transfer is asked for progress, if others wait; twice as long after each time that it made way.
 pub(crate) const PROGRESS_TIME: Duration = Duration::from_secs(1);
@@ -90,8 +90,8 @@ pub(crate) const LAYER_BYTES: u64 = 256 << 30;
 pub(crate) const IMAGE_ENTRIES: u64 = 4_000_000;
 /// Bytes of all layers that one pull unpacks.
 pub(crate) const IMAGE_BYTES: u64 = 512 << 30;
-/// Hundredths of the state root's file system, in bytes and in inodes, that layers leave free for what runs. What the file
-/// system itself reserves for root comes on top, and the kubelet removes images long before.
+/// Hundredths of the state root's file system, in bytes and in inodes, that layers leave free for what runs. What the
+/// file system itself reserves for root comes on top, and the kubelet removes images long before.
 pub(crate) const DISK_RESERVE_PERCENT: u64 = 1;
 /// Directories that a layer makes. The unpacker remembers each, with some 60 bytes, until all have their times.
 pub(crate) const LAYER_DIRECTORIES: usize = 250_000;
@@ -113,8 +113,8 @@ pub(crate) const PATH: usize = 4095;
 pub(crate) const LEVELS: usize = 256;
 /// Decompressed bytes behind an archive's end. GNU tar fills its last record, of up to 2 MiB in practice.
 pub(crate) const TRAILER: u64 = 16 << 20;
-/// Binary logarithm of the memory that a zstd frame may ask for of any unpacker: RFC 8878 asks of every reader to take that
-/// much. `zstd` up to -19 stays within it, as do the libraries that builders of images use.
+/// Binary logarithm of the memory that a zstd frame may ask for of any unpacker: RFC 8878 asks of every reader to take
+/// that much. `zstd` up to -19 stays within it, as do the libraries that builders of images use.
 pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;
 /// The same of an unpacker that has the right to a large window: what `zstd --long` and `--ultra -22` write.
 pub(crate) const ZSTD_LARGE_WINDOW_LOG: u32 = 27;

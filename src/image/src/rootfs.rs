@@ -20,8 +20,8 @@ pub struct Writable<'a> {
 }
 
 impl Writable<'_> {
-    /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of it. To be called
-    /// when it was unmounted in peace.
+    /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash may have left half of
+    /// it. To be called when it was unmounted in peace.
     pub(crate) fn forget_volatile(&self) -> io::Result<()> {
         let mark = self.work.join("work/incompat");
         let removed = [std::fs::remove_file(mark.join("volatile/dirty"))]
@@ -33,7 +33,8 @@ impl Writable<'_> {
     }
 }
 
-/// What is mounted in every container. A link into it reads what the image does not hold, without an end in some places.
+/// What is mounted in every container. A link into it reads what the image does not hold, without an end in some
+/// places.
 const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// As many links of one path as the kernel follows.
 const LINKS: usize = 40;
@@ -79,8 +80,8 @@ impl Rootfs {
     /// Blocks for a moment: several layers are merged in a mount of their own that is attached nowhere.
     ///
     /// # Errors
-    /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket, a device, or a link
-    /// to `/proc`, `/sys` or `/dev`: nobody reads such a one without waiting for who knows what.
+    /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket, a
+    /// device, or a link to `/proc`, `/sys` or `/dev`: nobody reads such a one without waiting for who knows what.
     pub fn read_file(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let root = self.open()?;
         let relative = path.trim_start_matches('/');
@@ -113,8 +114,8 @@ impl Rootfs {
         Ok(Some(content))
     }
 
-    /// The first of the paths at which the image has something, be it a link that leads nowhere. Links above it are followed within the
-    /// image.
+    /// The first of the paths at which the image has something, be it a link that leads nowhere. Links above it are
+    /// followed within the image.
     ///
     /// # Errors
     /// The kernel's.
@@ -144,7 +145,8 @@ impl Rootfs {
         self.mount_as_known(None)
     }
 
-    /// The same with a container's writable layer on top. Attached nowhere, and gone when the descriptor and all made from it are closed.
+    /// The same with a container's writable layer on top. Attached nowhere, and gone when the descriptor and all made
+    /// from it are closed.
     pub(crate) fn open_writable(&self, writable: &Writable<'_>) -> io::Result<OwnedFd> {
         self.mount_as_known(Some(writable))
     }

@@ -3,8 +3,8 @@
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
-/// Whether `percent` hundredths of the file system that `file` is on would stay free, in bytes and in inodes, if so many
-/// bytes more were written. Other writers take space at the same time: who writes much asks again and again.
+/// Whether `percent` hundredths of the file system that `file` is on would stay free, in bytes and in inodes, if so
+/// many bytes more were written. Other writers take space at the same time: who writes much asks again and again.
 pub(crate) fn has_space(file: impl AsFd, percent: u64, bytes: u64) -> Result<bool, Errno> {
     let disk = rustix::fs::fstatvfs(file)?;
     let blocks = disk.f_bavail.saturating_sub(bytes.div_ceil(disk.f_frsize.max(1)));

@@ -13,9 +13,9 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 const MODE: Mode = Mode::from_raw_mode(0o755);
 
 impl Rootfs {
-    /// Where these absolute paths lead to within the image, each without symbolic links. What is in no layer is made in the
-    /// container's writable layer, the last folder of each path with that owner. `None` where the image has something else than a
-    /// folder, or a link to nowhere.
+    /// Where these absolute paths lead to within the image, each without symbolic links. What is in no layer is made in
+    /// the container's writable layer, the last folder of each path with that owner. `None` where the image has
+    /// something else than a folder, or a link to nowhere.
     ///
     /// Blocks for a moment. Nobody else may have mounted the writable layer meanwhile.
     ///

@@ -245,7 +245,8 @@ async fn what_layers_may_cost_is_configured() {
     }
 }
 
-/// An archive whose one entry has 1 TiB of content that nobody writes, in so many equal zstd frames that none sees its end.
+/// An archive whose one entry has 1 TiB of content that nobody writes, in so many equal zstd frames that none sees its
+/// end.
 fn endless() -> Layer {
     let header = Raw::new(b'D', "zeros").field(124, &[&[0x80, 0, 0, 0][..], &(1_i64 << 40).to_be_bytes()].concat());
     let frame = zstd::encode_all(&vec![0; 64 << 20][..], 1).unwrap();

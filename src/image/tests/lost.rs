@@ -1,4 +1,5 @@
-//! What is lost or too much on disk while nobody looks: layers that somebody deleted or damaged, partial blobs, names, labels.
+//! What is lost or too much on disk while nobody looks: layers that somebody deleted or damaged, partial blobs, names,
+//! labels.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;

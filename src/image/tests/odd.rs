@@ -1,4 +1,5 @@
-//! Registries and images that are odd, and those that are hostile: what is asked of whom, what is taken, and what is said.
+//! Registries and images that are odd, and those that are hostile: what is asked of whom, what is taken, and what is
+//! said.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;

@@ -1,4 +1,5 @@
-//! Registries that send next to nothing, for ever: others are served meanwhile, and nothing stays when the pull is given up.
+//! Registries that send next to nothing, for ever: others are served meanwhile, and nothing stays when the pull is
+//! given up.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod common;

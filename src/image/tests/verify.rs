@@ -1,5 +1,5 @@
-//! The node goes down while the store is open: layers are verified, and only those that are damaged are pulled again. Needs
-//! root and Debian's docker-registry.
+//! The node goes down while the store is open: layers are verified, and only those that are damaged are pulled again.
+//! Needs root and Debian's docker-registry.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;

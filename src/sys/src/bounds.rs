@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-/// Folders that one removal or one walk of a tree holds open at a time. Deep enough that trees as people make them are never taken
-/// apart or climbed by `..`; small enough that removals on all of the daemon's blocking threads fit into its descriptors.
+/// Folders that one removal or one walk of a tree holds open at a time. Deep enough that trees as people make them are
+/// never taken apart or climbed by `..`; small enough that removals on all of the daemon's blocking threads fit into
+/// its descriptors.
 pub const TREE_OPEN_FOLDERS: usize = 32;
 
 /// Times that a removal lists one folder again although only somebody else can have put entries into it.
 pub(crate) const TREE_LISTINGS: u32 = 16;
 
-/// For how long a tree is removed while somebody waits; what is left then goes in the background. Trees as containers leave
-/// them are gone by then.
+/// For how long a tree is removed while somebody waits; what is left then goes in the background. Trees as containers
+/// leave them are gone by then.
 pub(crate) const TREE_REMOVAL: Duration = Duration::from_millis(200);
 
 /// For how long the trash works on one tree before it is the next one's turn: a large one holds up no other.

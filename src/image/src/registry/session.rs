@@ -49,7 +49,8 @@ impl RequestError {
         one_line(message, 2 * ERROR_TEXT)
     }
 
-    /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer counts.
+    /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer
+    /// counts.
     fn weight(&self) -> u8 {
         match self {
             Self::NotFound(_) | Self::Unauthorised(_) => 2,
@@ -111,8 +112,8 @@ pub(crate) struct Session {
     hosts: Vec<Host>,
     credentials: Option<Credentials>,
     authorizations: Mutex<HashMap<String, Authorization>>,
-    /// How many of this pull's blobs are on their way, or wait for a slot of their registry: a pull with many layers does
-    /// not fill the queue before one with few.
+    /// How many of this pull's blobs are on their way, or wait for a slot of their registry: a pull with many layers
+    /// does not fill the queue before one with few.
     pub(crate) transfers: Semaphore,
     pub(crate) allowance: Allowance,
 }
@@ -186,8 +187,8 @@ impl Session {
         Ok(BlobResponse { response, offset })
     }
 
-    /// Sends a request, follows where it leads, with authentication where a host asks for it. The answer is a success or a
-    /// [`RequestError`].
+    /// Sends a request, follows where it leads, with authentication where a host asks for it. The answer is a success
+    /// or a [`RequestError`].
     pub(super) async fn send<F>(
         &self,
         host: &Host,

@@ -111,8 +111,8 @@ impl Format {
     }
 }
 
-/// Gzip members one after the other, as one stream, and NULs behind the last one: gzip(1) ignores these, which tapes and
-/// some builders leave. Whatever else is there is refused, as by Go.
+/// Gzip members one after the other, as one stream, and NULs behind the last one: gzip(1) ignores these, which tapes
+/// and some builders leave. Whatever else is there is refused, as by Go.
 pub(super) struct Members<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead> Read for Members<R> {

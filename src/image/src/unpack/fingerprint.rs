@@ -1,7 +1,8 @@
-//! The fingerprint of an unpacked layer: one digest over what the file system says about its entries, without reading a file.
+//! The fingerprint of an unpacked layer: one digest over what the file system says about its entries, without reading a
+//! file.
 //!
-//! Names, kinds, modes, owners, sizes, device numbers and link targets are in it: a file that is missing, truncated, or of
-//! another kind changes it. Bytes that changed in place do not.
+//! Names, kinds, modes, owners, sizes, device numbers and link targets are in it: a file that is missing, truncated, or
+//! of another kind changes it. Bytes that changed in place do not.
 
 use crate::digest::{Digest, Hasher};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};

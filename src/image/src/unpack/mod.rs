@@ -1,8 +1,8 @@
 //! Layers: from a compressed archive to a directory that can be a lower layer of an overlay.
 //!
 //! One pass over the bytes does everything: both digests, decompression, unpacking. Whiteouts become what overlay
-//! understands, so that each layer is unpacked by itself and in any order; only [`inherit_attributes`] looks at layers below.
-//! The archive is hostile until proven otherwise: no name is used as a path string, each is resolved beneath the
+//! understands, so that each layer is unpacked by itself and in any order; only [`inherit_attributes`] looks at layers
+//! below. The archive is hostile until proven otherwise: no name is used as a path string, each is resolved beneath the
 //! layer's directory by the kernel, and `meter` holds all that it costs against its bounds.
 
 mod apply;

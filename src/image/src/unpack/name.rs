@@ -74,8 +74,9 @@ pub(super) enum Mark<'a> {
     Ignored,
 }
 
-/// Reads the whiteout convention of the image specification. One that names the directory it stands in, or the one above,
-/// is refused, as by containerd: a layer can't hide its own root, and `.wh..wh..opq` is how a directory's content goes.
+/// Reads the whiteout convention of the image specification. One that names the directory it stands in, or the one
+/// above, is refused, as by containerd: a layer can't hide its own root, and `.wh..wh..opq` is how a directory's
+/// content goes.
 pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, EntryError> {
     if last == OPAQUE {
         return Ok(Mark::Opaque);

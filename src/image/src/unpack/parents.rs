@@ -42,8 +42,8 @@ fn inherit_one(own: &OwnedFd, path: &[u8], below: &[OwnedFd]) -> rustix::io::Res
     Ok(())
 }
 
-/// Whether `path` in the layers below does not show through this one, because something on the way to it is no directory
-/// or shows nothing from below.
+/// Whether `path` in the layers below does not show through this one, because something on the way to it is no
+/// directory or shows nothing from below.
 fn hides(layer: &OwnedFd, path: &[u8]) -> rustix::io::Result<bool> {
     if path.is_empty() {
         return Ok(false);

@@ -250,8 +250,8 @@ impl Tree {
         }
     }
 
-    /// Gives all directories their times, and lists those that the archive did not describe: their owner, mode and times
-    /// are those of the layer below.
+    /// Gives all directories their times, and lists those that the archive did not describe: their owner, mode and
+    /// times are those of the layer below.
     pub(super) fn finish(&self, mut implicit: Writer) -> Result<(), ArchiveError> {
         self.directories.walk::<ArchiveError>(|path, inode, times| {
             let failed = |error: Errno| ApplyError::from(error).about(path);

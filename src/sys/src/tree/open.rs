@@ -26,8 +26,8 @@ impl Buffer {
         Self(Box::new_uninit_slice(BUFFER))
     }
 
-    /// Goes on with the listing of a folder where its descriptor stands, until `each` answers something: then the descriptor stands
-    /// behind that entry. `None` at the end of the listing.
+    /// Goes on with the listing of a folder where its descriptor stands, until `each` answers something: then the
+    /// descriptor stands behind that entry. `None` at the end of the listing.
     pub(super) fn list<T>(
         &mut self,
         dir: impl AsFd,

@@ -1,7 +1,8 @@
 //! Removing a tree.
 //!
-//! Neither the stack, nor memory, nor descriptors grow with it: a folder that lies too deep is moved up into one that is open anyway,
-//! and comes to its turn there. A removal that dies in between leaves a smaller tree, which the next one removes.
+//! Neither the stack, nor memory, nor descriptors grow with it: a folder that lies too deep is moved up into one that
+//! is open anyway, and comes to its turn there. A removal that dies in between leaves a smaller tree, which the next
+//! one removes.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -47,10 +48,11 @@ impl From<NotRemoved> for io::Error {
     }
 }
 
-/// Removes what is at `path` with all that is in it; nothing there is success. Blocks, for as long as there are entries.
+/// Removes what is at `path` with all that is in it; nothing there is success. Blocks, for as long as there are
+/// entries.
 ///
-/// Links are removed and not followed, mounts are not entered, immutable and append-only entries lose their flag if this process may
-/// take it. Goes on after a failure with everything else, and can be called again.
+/// Links are removed and not followed, mounts are not entered, immutable and append-only entries lose their flag if
+/// this process may take it. Goes on after a failure with everything else, and can be called again.
 ///
 /// # Errors
 /// The first of what could not be removed.
@@ -314,7 +316,8 @@ fn moved(from: &OwnedFd, name: &CStr, to: &OwnedFd, new: &CStr) -> rustix::io::R
     }
 }
 
-/// Takes the flags of a folder and of one of its entries that forbid to remove the entry. Whether it helped shows when that is tried.
+/// Takes the flags of a folder and of one of its entries that forbid to remove the entry. Whether it helped shows when
+/// that is tried.
 fn permit(dir: BorrowedFd<'_>, name: &CStr) {
     clear(dir);
     let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -1,8 +1,8 @@
 //! Trees that go in the background.
 //!
-//! Removing a tree may take minutes: with ext4 that discards freed blocks at once, milliseconds an entry. Nobody waits for
-//! that: a tree is moved into the trash, which is one rename, and one thread of low priority removes what is there. What a
-//! process that was killed left there goes when the next one opens it.
+//! Removing a tree may take minutes: with ext4 that discards freed blocks at once, milliseconds an entry. Nobody waits
+//! for that: a tree is moved into the trash, which is one rename, and one thread of low priority removes what is there.
+//! What a process that was killed left there goes when the next one opens it.
 
 use std::fs;
 use std::io;

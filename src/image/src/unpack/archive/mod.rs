@@ -1,8 +1,8 @@
 //! Reading tar archives, entry by entry: v7, ustar, star, GNU and PAX headers, in any mixture.
 //!
-//! Nothing here touches the disk. What is read is what GNU tar, Docker and containerd make of the same bytes; where they
-//! differ, the choice and its reason stand beside the code. No entry's headers take more than a bound of memory, and of
-//! no entry is anything kept but what global PAX headers say.
+//! Nothing here touches the disk. What is read is what GNU tar, Docker and containerd make of the same bytes; where
+//! they differ, the choice and its reason stand beside the code. No entry's headers take more than a bound of memory,
+//! and of no entry is anything kept but what global PAX headers say.
 
 mod entry;
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Numbers as headers hold them. Pure.
 
-/// Reads a field: octal text with spaces or NULs around it, or base 256 (a first byte of 0x80 or above, two's complement
-/// behind its highest bit) as GNU tar and Solaris write what octal can't hold.
+/// Reads a field: octal text with spaces or NULs around it, or base 256 (a first byte of 0x80 or above, two's
+/// complement behind its highest bit) as GNU tar and Solaris write what octal can't hold.
 ///
-/// A field without a digit is 0: that is what Go's reader, and so Docker and containerd, take it for, while GNU tar warns.
-/// What follows a space or NUL behind the digits means nothing, as in GNU tar.
+/// A field without a digit is 0: that is what Go's reader, and so Docker and containerd, take it for, while GNU tar
+/// warns. What follows a space or NUL behind the digits means nothing, as in GNU tar.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => base_256(field),
@@ -30,8 +30,8 @@ fn base_256(field: &[u8]) -> Option<i64> {
 }
 
 /// A user's or group's id. A negative one counts from the end, as the kernel reads it (-2 is what old systems call
-/// nobody): so do Docker and containerd; GNU tar fails and leaves the file root's. -1 is no id for the kernel but "leave
-/// it": root's, with all three.
+/// nobody): so do Docker and containerd; GNU tar fails and leaves the file root's. -1 is no id for the kernel but
+/// "leave it": root's, with all three.
 pub(super) fn owner(value: i64) -> Option<u32> {
     let id = match value {
         0.. => u32::try_from(value).ok()?,
