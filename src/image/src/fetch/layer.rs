@@ -17,7 +17,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
@@ -31,7 +31,7 @@ pub(crate) struct Fetcher {
     /// Threads that may work on one.
     unpacks: Arc<Semaphore>,
     /// Unpackers with a large window.
-    windows: Semaphore,
+    windows: Arc<Semaphore>,
 }
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
@@ -52,7 +52,7 @@ impl Fetcher {
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
-            windows: Semaphore::new(ZSTD_LARGE_WINDOWS),
+            windows: Arc::new(Semaphore::new(ZSTD_LARGE_WINDOWS)),
         }
     }
 
@@ -116,19 +116,19 @@ impl Fetcher {
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();
-                self.unpack(reader, Window::Usual, cost).await
+                self.unpack(reader, Window::Usual, None, cost).await
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
                 let transfer = async { (download.run(slot).await, drop(permit)).0 };
-                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, cost));
+                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, None, cost));
                 transferred?;
                 unpacked
             }
             (Some(slot), Err(_)) => {
                 download.run(slot).await?;
                 drop(permit);
-                self.unpack(reader, Window::Usual, cost).await
+                self.unpack(reader, Window::Usual, None, cost).await
             }
         };
         let unpacked = match unpacked {
@@ -169,19 +169,20 @@ impl Fetcher {
         cost: &Arc<ImageCost>,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         // Closed never: the semaphore lives as long as this.
-        let _window = self.windows.acquire().await;
+        let permit = Arc::clone(&self.windows).acquire_owned().await.ok();
         let (writer, reader, _interest) = tail(file, size);
         writer.finish();
-        self.unpack(reader, Window::Large, cost).await
+        self.unpack(reader, Window::Large, permit, cost).await
     }
 
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
-    /// count. Who drops this future drops the interest in the file too: the thread finds that out at its next block,
-    /// ends and removes what it made.
+    /// count. `permit` is for the window. Who drops this future drops the interest in the file too: the thread finds
+    /// that out at its next block, ends and removes what it made.
     async fn unpack(
         &self,
         reader: TailReader,
         window: Window,
+        permit: Option<OwnedSemaphorePermit>,
         cost: &Arc<ImageCost>,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
@@ -189,6 +190,8 @@ impl Fetcher {
         let ingest = self.ingest.clone();
         let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
+            // As long as the memory that it is for.
+            let _permit = permit;
             let at = ingest.path();
             let dir = ingest.scratch().map_err(|source| UnpackError::Disk(at.to_owned(), source))?;
             fail_point("pull-scratch");
