@@ -267,9 +267,7 @@ impl Tree {
             match times {
                 // An O_PATH descriptor takes no times itself.
                 Some(times) => rustix::fs::utimensat(&dir, ".", times, AtFlags::empty()).map_err(failed)?,
-                None => implicit
-                    .add(path)
-                    .map_err(|source| ArchiveError::Disk { name: super::error::printable(path), source })?,
+                None => implicit.add(path).map_err(|source| ArchiveError::Disk { name: printable(path), source })?,
             }
             Ok(true)
         })?;
