@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench soak fuzz test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
+.PHONY: help build release demo bench soak fuzz model test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ soak:               ## load and endurance: 100 pods, 50 loops, 100 000 commands 
 fuzz:               ## property tests of all parsers, side by side (SECONDS=60 for each; ONLY=words)
 	scripts/install.sh test
 	scripts/fuzz.sh $(or $(SECONDS),60)
+
+model:              ## a pod's rules of life against a simulated world (CASES=1000000 lives, in an optimised build)
+	PEAPOD_MODEL_CASES=$(or $(CASES),100000) cargo test --release --package peapod-pod --lib -- machine::model
 
 test:               ## everything; ends with "N passed, N failed"
 	scripts/install.sh test

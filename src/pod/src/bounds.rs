@@ -64,6 +64,10 @@ pub(crate) const EXEC_OUTPUT_WAIT: Duration = Duration::from_secs(60);
 /// Changes of one container's limits that wait for each other. The kubelet sends one at a time.
 pub(crate) const UPDATES_WAITING: usize = 16;
 
+/// Changes of what lists show that are kept for a subscriber who does not take them. A node with 110 pods that all start at once has ten
+/// times fewer at a time.
+pub(crate) const CHANGES_KEPT: usize = 8_192;
+
 /// Requests to one pod that wait until it is recovered. Far more than the kubelet has under way for a pod; those whose
 /// clients have left don't count.
 pub(crate) const EARLY_REQUESTS: usize = 256;

@@ -1,8 +1,9 @@
 //! The heart of peapod: the life of pods and containers, without any wire format.
 //!
-//! [`Pods`] is the door. Behind it one driver per pod is the only writer of that pod's state and record; what it decided
-//! is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
+//! [`Pods`] is the door. Behind it each pod has a machine, which decides, and an actor, which carries that out and is the only writer of
+//! the pod's record. What was decided is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
 
+mod actor;
 mod ahead;
 mod apparmor;
 mod bounds;
@@ -11,20 +12,25 @@ mod config;
 mod container;
 mod dir;
 mod disk;
-mod driver;
 mod error;
 mod facts;
 mod features;
 mod id;
+mod layout;
 mod listed;
 mod load;
+mod machine;
+mod namespaces;
 mod node;
 mod pods;
 mod program;
+mod publisher;
 mod read;
 mod record;
 mod recover;
 mod registry;
+#[cfg(test)]
+mod samples;
 mod sandbox;
 mod shim;
 mod stage;
@@ -38,5 +44,6 @@ pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use id::{ContainerId, PodId};
 pub use pods::{Parts, Pods};
+pub use publisher::{Change, Lagged, Subscription};
 pub use record::MIGRATIONS;
 pub use view::{ContainerState, ContainerView, PodEntry, PodState, PodView, Resolved, Snapshot};

@@ -6,20 +6,19 @@ use peapod_spec::pod::PodSpec;
 use peapod_store::rusqlite::{Connection, Row, Transaction};
 use peapod_store::{Database, StoreError, rusqlite};
 
-use std::path::Path;
-
 use crate::bounds::{RECORD_BYTES, RECORDS_SET_ASIDE};
 use crate::clock;
 use crate::id::{ContainerId, PodId};
-use crate::record::{ContainerState, PodCgroup, PodPhase, PodState};
+use crate::layout::Layout;
+use crate::record::{ContainerRecord, PodCgroup, PodPhase, PodRecord};
 
 /// A pod as it was recorded.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) id: PodId,
     pub(crate) spec: PodSpec,
-    pub(crate) state: PodState,
-    pub(crate) containers: Vec<(ContainerId, ContainerSpec, ContainerState)>,
+    pub(crate) state: PodRecord,
+    pub(crate) containers: Vec<(ContainerId, ContainerSpec, ContainerRecord)>,
     /// Containers whose records can't be read: what runs of them is ended.
     pub(crate) strays: Vec<ContainerId>,
     /// It was written in another boot.
@@ -86,7 +85,7 @@ fn decode<T: serde::de::DeserializeOwned>(column: &str, bytes: Option<&[u8]>) ->
 
 /// Where a pod's things are that its own record should say.
 pub(crate) struct Usual<'a> {
-    pub(crate) run_root: &'a Path,
+    pub(crate) layout: &'a Layout,
     pub(crate) boot_id: &'a str,
     pub(crate) cgroup: PodCgroup,
 }
@@ -196,11 +195,11 @@ fn pod(row: &Raw, usual: &Usual<'_>) -> Result<Loaded, String> {
             reason,
             "the state of a pod can't be read: the pod is not ready, and is ended"
         );
-        PodState {
+        PodRecord {
             phase: PodPhase::Broken,
             created_at: clock::now(),
             boot_id: usual.boot_id.to_owned(),
-            socket: crate::node::socket(usual.run_root, &id),
+            socket: usual.layout.socket(&id),
             shim_pid: 0,
             attached: true,
             ips: Vec::new(),
@@ -224,9 +223,9 @@ fn pod(row: &Raw, usual: &Usual<'_>) -> Result<Loaded, String> {
     Ok(Loaded { id, spec, state, containers: Vec::new(), strays: Vec::new(), rebooted: false })
 }
 
-fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, ContainerState), String> {
+fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, ContainerRecord), String> {
     let id = ContainerId::parse(row.id_text()).ok_or("column id: no id of a container")?;
-    let state: ContainerState = row.state()?;
+    let state: ContainerRecord = row.state()?;
     // What runs in there is killed one day.
     if state.cgroup != pod.driver.group(&pod.parent, id.as_str()) {
         return Err(format!("column state: cgroup {:.100} is not the container's", state.cgroup));
@@ -237,7 +236,7 @@ fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, 
 /// The cgroups of containers that still tell, if they are their own.
 fn groups(containers: &[Raw]) -> Vec<String> {
     let group = |row: &Raw| {
-        let state: ContainerState = row.state().ok()?;
+        let state: ContainerRecord = row.state().ok()?;
         let (id, name) = (ContainerId::parse(row.id_text())?, state.cgroup.rsplit('/').next()?);
         peapod_cgroup::id_of(name).filter(|found| *found == id.as_str())?;
         Some(state.cgroup)

@@ -1,10 +1,9 @@
-//! What all drivers share: the node, its rooms, and the snapshot that readers see.
+//! What all pods share: the node, its rooms, and what readers see.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
@@ -21,23 +20,19 @@ use crate::container::{OutputSlots, Programs};
 use crate::error::Error;
 use crate::features::Features;
 use crate::id::{ContainerId, PodId};
+use crate::layout::Layout;
 use crate::listed::Listed;
 use crate::load::Usual;
+use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
 use crate::turns::Turns;
-use crate::view::{PodEntry, Snapshot};
-
-/// Where a pod's shim listens below a run root.
-pub(crate) fn socket(run_root: &Path, id: &PodId) -> PathBuf {
-    let name = id.as_str();
-    run_root.join("s").join(name.get(..16).unwrap_or(name))
-}
 
 /// The node.
 pub(crate) struct Node {
     pub(crate) config: Config,
+    pub(crate) layout: Arc<Layout>,
     /// Of now; the one in `config` is that of the start.
     pub(crate) patience: Mutex<Patience>,
     pub(crate) db: Database,
@@ -52,7 +47,7 @@ pub(crate) struct Node {
     pub(crate) features: BTreeMap<String, Features>,
     pub(crate) boot_id: String,
     pub(crate) registry: Registry,
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) publisher: Publisher,
     /// Owner of what abandoned calls leave to be done.
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.
@@ -79,28 +74,28 @@ impl Node {
 
     /// A pod's folder on the run root.
     pub(crate) fn pod_dir(&self, id: &PodId) -> PathBuf {
-        self.config.run_root.join("pods").join(id.as_str())
+        self.layout.pod_dir(id)
     }
 
     /// A container's bundle.
     pub(crate) fn bundle(&self, pod: &PodId, id: &ContainerId) -> PathBuf {
-        self.pod_dir(pod).join("containers").join(id.as_str())
+        self.layout.bundle(pod, id)
     }
 
     /// The folder of a container's writable layer.
     pub(crate) fn writable(&self, id: &ContainerId) -> PathBuf {
-        self.config.state_root.join("containers").join(id.as_str())
+        self.layout.writable(id)
     }
 
     /// Where a pod's shim listens. Short, because a socket's path has 107 bytes.
     pub(crate) fn socket(&self, id: &PodId) -> PathBuf {
-        socket(&self.config.run_root, id)
+        self.layout.socket(id)
     }
 
     /// Where a pod's things are whose own record does not say.
     pub(crate) fn usual(&self) -> Usual<'_> {
         let (driver, parent) = (self.config.cgroup_driver, self.config.cgroup_parent.clone());
-        Usual { run_root: &self.config.run_root, boot_id: &self.boot_id, cgroup: PodCgroup { driver, parent } }
+        Usual { layout: &self.layout, boot_id: &self.boot_id, cgroup: PodCgroup { driver, parent } }
     }
 
     /// Where a new pod's containers will have their cgroups.
@@ -147,23 +142,5 @@ impl Node {
                 said.insert(note);
             }
         }
-    }
-
-    /// Shows a pod's new picture to readers.
-    pub(crate) fn show(&self, entry: &PodEntry) {
-        self.snapshot.rcu(|old| {
-            let mut new = Snapshot::clone(old);
-            new.put(entry.clone());
-            Arc::new(new)
-        });
-    }
-
-    /// Takes a pod out of what readers see.
-    pub(crate) fn hide(&self, id: &PodId) {
-        self.snapshot.rcu(|old| {
-            let mut new = Snapshot::clone(old);
-            new.remove(id);
-            Arc::new(new)
-        });
     }
 }

@@ -1,35 +1,36 @@
 //! The door of the heart.
 
-mod ask;
+mod call;
 mod recorded;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
 use peapod_sys::Trash;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::actor::{self, Handle, Machine};
 use crate::ahead::Ahead;
 use crate::clock;
 use crate::config::{Config, Patience};
 use crate::container::{self, ExecOutput, ExecRequest};
 use crate::disk;
-use crate::driver::{Beginning, Closed, Driver, Handle, Pod, Request};
 use crate::error::{Error, OpenError};
 use crate::facts;
 use crate::features::{self, Features};
 use crate::id::{ContainerId, PodId};
+use crate::layout::Layout;
 use crate::listed::{self, Listed};
+use crate::machine::{Identity, NewContainer, Reply, Request};
 use crate::node::Node;
-use crate::record::{PodPhase, PodState};
+use crate::publisher::{Publisher, Subscription};
 use crate::registry::Registry;
 use crate::shim::Launcher;
 use crate::turns::Turns;
@@ -39,6 +40,8 @@ use crate::view::{ContainerState, ContainerView, Snapshot};
 const RUN_TRIES: usize = 8;
 /// Beyond a container's grace, how long its end is awaited before the call gives up.
 const KILL_MARGIN: Duration = Duration::from_secs(30);
+
+use call::Subject;
 
 /// All pods of the node. Clones are the same door.
 #[derive(Clone)]
@@ -106,7 +109,8 @@ impl Pods {
             network: parts.network,
             trash: parts.trash,
             registry: Registry::default(),
-            snapshot: ArcSwap::default(),
+            publisher: Publisher::new(),
+            layout: Arc::new(Layout::new(&config.run_root, &config.state_root)),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
             features: features(&config).await,
@@ -148,7 +152,13 @@ impl Pods {
     /// All pods and containers now. No I/O, no lock.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.node.snapshot.load_full()
+        self.node.publisher.snapshot()
+    }
+
+    /// What lists show, and each change of that from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.node.publisher.subscribe()
     }
 
     /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked for
@@ -158,40 +168,34 @@ impl Pods {
     /// After one nothing of the pod is left, and its name is free.
     pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
         self.node.runtime(&spec.runtime_handler)?;
-        self.node.pod_cgroup(&spec)?;
         let spec = Arc::new(spec);
         for _ in 0..RUN_TRIES {
-            let handle = self.node.registry.reserve(&spec.metadata, || self.new_driver(&spec))?;
-            let (answer, result) = oneshot::channel();
-            if handle.send(Request::Run { spec: Arc::clone(&spec), answer }).await.is_ok()
-                && let Some(outcome) = self.wait_or_gone("the pod", &handle, result).await
-            {
-                return outcome;
+            let handle = self.node.registry.reserve(&spec.metadata, || self.new_actor(&spec))?;
+            if let Some(outcome) = self.call_or_gone("the pod", &handle, Request::Run(Arc::clone(&spec))).await {
+                return outcome.map(|_| handle.id().clone());
             }
             // What had the name is gone this moment: it was removed, or an earlier daemon had left it half made.
         }
         Err(self.gone(|| Error::no_pod(format!("{}/{}", spec.metadata.namespace, spec.metadata.name))))
     }
 
-    fn new_driver(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
+    fn new_actor(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
+        let cgroup = self.node.pod_cgroup(spec)?;
         disk::has_room(&self.node)?;
         let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
         let share = self.node.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
         let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
-        let record = PodState {
-            phase: PodPhase::Setup,
+        let identity = Identity {
+            id: id.clone(),
+            spec: Arc::clone(spec),
             created_at: clock::now(),
             boot_id: self.node.boot_id.clone(),
             socket: self.node.socket(&id),
-            shim_pid: 0,
-            attached: false,
-            ips: Vec::new(),
-            netns: None,
-            last_event: 0,
-            cgroup: self.node.pod_cgroup(spec)?,
+            cgroup,
+            layout: Arc::clone(&self.node.layout),
         };
-        let pod = Pod::new(id.clone(), Arc::clone(spec), record, share);
-        let (handle, task) = Driver::start(Arc::clone(&self.node), pod, Beginning::New);
+        let pod = actor::Pod { machine: Machine::new(identity, share), connection: None };
+        let (handle, task) = actor::start(Arc::clone(&self.node), pod, true);
         Ok((id, handle, task))
     }
 
@@ -200,8 +204,8 @@ impl Pods {
     /// # Errors
     /// When something could not be given back; another call tries again.
     pub async fn stop_pod(&self, id: &PodId) -> Result<(), Error> {
-        let handle = self.driver(id)?;
-        self.ask("the pod's stop", &handle, || Error::no_pod(id.as_str()), |answer| Request::StopPod { answer }).await
+        let handle = self.actor(id)?;
+        self.call("the pod's stop", Subject::Pod(id), &handle, Request::StopPod).await.map(drop)
     }
 
     /// Stops a pod if need be and removes it with its containers.
@@ -209,9 +213,8 @@ impl Pods {
     /// # Errors
     /// When something could not be removed; another call tries again.
     pub async fn remove_pod(&self, id: &PodId) -> Result<(), Error> {
-        let handle = self.driver(id)?;
-        self.ask("the pod's removal", &handle, || Error::no_pod(id.as_str()), |answer| Request::RemovePod { answer })
-            .await
+        let handle = self.actor(id)?;
+        self.call("the pod's removal", Subject::Pod(id), &handle, Request::RemovePod).await.map(drop)
     }
 
     /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets the
@@ -220,10 +223,16 @@ impl Pods {
     /// # Errors
     /// When the request can't be met; nothing is left then.
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
-        let handle = self.driver(pod)?;
-        let spec = Box::new(spec);
-        self.ask("the container", &handle, || Error::no_pod(pod.as_str()), |answer| Request::Create { spec, answer })
-            .await
+        let (what, handle) = ("the container", self.actor(pod)?);
+        let name = format!("container {}", spec.metadata.name);
+        let admitted = disk::has_room(&self.node)
+            .and_then(|()| self.node.listed.reserve(&name, listed::of_container(&spec), &self.snapshot()));
+        let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
+        let new = Box::new(NewContainer { id, spec, admitted });
+        match self.call(what, Subject::Pod(pod), &handle, Request::Create(new)).await? {
+            Reply::Created(id) => Ok(id),
+            Reply::Done => Err(Error::Defect { what }),
+        }
     }
 
     /// Starts a created container. A retry joins the start; on a container that runs it succeeds until the container was
@@ -232,14 +241,9 @@ impl Pods {
     /// # Errors
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`.
     pub async fn start_container(&self, id: &ContainerId) -> Result<(), Error> {
-        let handle = self.driver_of(id)?;
-        self.ask(
-            "the container's start",
-            &handle,
-            || Error::no_container(id.as_str()),
-            |answer| Request::Start { id: id.clone(), answer },
-        )
-        .await
+        let handle = self.actor_of(id)?;
+        let request = Request::Start(id.clone(), disk::has_room(&self.node));
+        self.call("the container's start", Subject::Container(id), &handle, request).await.map(drop)
     }
 
     /// Asks a container to end, kills it after `grace`, and returns when it has ended. Zero kills at once.
@@ -248,18 +252,11 @@ impl Pods {
     /// # Errors
     /// When it doesn't end.
     pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), Error> {
-        let handle = self.driver_of(id)?;
+        let handle = self.actor_of(id)?;
         let grace_ns = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
-        let deadline = clock::boottime().saturating_add(grace_ns);
-        let gone = || Error::no_container(id.as_str());
-        let (answer, result) = oneshot::channel();
-        match handle.send(Request::Stop { id: id.clone(), deadline, answer }).await {
-            Ok(()) => {
-                let limit = grace.saturating_add(KILL_MARGIN);
-                self.wait_for("the container's stop", &handle, result, limit, gone).await
-            }
-            Err(Closed) => Err(self.unanswered("the container's stop", &handle, gone)),
-        }
+        let request = Request::Stop(id.clone(), clock::boottime().saturating_add(grace_ns));
+        let limit = grace.saturating_add(KILL_MARGIN);
+        self.call_within("the container's stop", Subject::Container(id), &handle, request, limit).await.map(drop)
     }
 
     /// Removes a container, killing it first if it runs.
@@ -267,14 +264,9 @@ impl Pods {
     /// # Errors
     /// When something could not be removed.
     pub async fn remove_container(&self, id: &ContainerId) -> Result<(), Error> {
-        let handle = self.driver_of(id)?;
-        self.ask(
-            "the container's removal",
-            &handle,
-            || Error::no_container(id.as_str()),
-            |answer| Request::Remove { id: id.clone(), answer },
-        )
-        .await
+        let handle = self.actor_of(id)?;
+        let request = Request::Remove(id.clone());
+        self.call("the container's removal", Subject::Container(id), &handle, request).await.map(drop)
     }
 
     /// Changes limits of a created or running container. Zero and empty values keep what is.
@@ -282,15 +274,9 @@ impl Pods {
     /// # Errors
     /// When the container has ended or the OCI runtime refuses.
     pub async fn update_container(&self, id: &ContainerId, change: Resources) -> Result<(), Error> {
-        let handle = self.driver_of(id)?;
-        let change = Box::new(change);
-        self.ask(
-            "the container's update",
-            &handle,
-            || Error::no_container(id.as_str()),
-            |answer| Request::Update { id: id.clone(), change, answer },
-        )
-        .await
+        let handle = self.actor_of(id)?;
+        let request = Request::Update(id.clone(), Box::new(change));
+        self.call("the container's update", Subject::Container(id), &handle, request).await.map(drop)
     }
 
     /// Opens a running container's log anew at its path.
@@ -311,14 +297,13 @@ impl Pods {
         container::exec_sync(&self.node, &shim, &container, &request).await
     }
 
-    /// Lets go of all pods, which run on, and ends the drivers.
+    /// Lets go of all pods, which run on, and ends the actors.
     pub async fn close(&self) {
-        let drivers = self.node.registry.take_all();
-        for (handle, _) in &drivers {
-            // A driver that ended by itself has nothing to close.
-            let _ = handle.send(Request::Close).await;
+        let actors = self.node.registry.take_all();
+        for (handle, _) in &actors {
+            handle.close().await;
         }
-        for (_, task) in drivers {
+        for (_, task) in actors {
             let _ = task.await;
         }
         self.node.closing.send_replace(true);
@@ -328,7 +313,7 @@ impl Pods {
 
     /// The shim of a running container's pod, once the pod is recovered.
     async fn running(&self, id: &ContainerId) -> Result<(Arc<crate::shim::Shim>, Arc<ContainerView>), Error> {
-        let mut handle = self.driver_of(id)?;
+        let mut handle = self.actor_of(id)?;
         handle.recovered().await;
         let snapshot = self.snapshot();
         let (_, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
@@ -344,11 +329,11 @@ impl Pods {
         Err(Error::Precondition { what: "container", id: id.to_string(), state: state.to_owned(), need })
     }
 
-    fn driver(&self, id: &PodId) -> Result<Handle, Error> {
+    fn actor(&self, id: &PodId) -> Result<Handle, Error> {
         self.node.registry.get(id).ok_or_else(|| Error::no_pod(id.as_str()))
     }
 
-    fn driver_of(&self, id: &ContainerId) -> Result<Handle, Error> {
+    fn actor_of(&self, id: &ContainerId) -> Result<Handle, Error> {
         let snapshot = self.snapshot();
         let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
         self.node.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))

@@ -54,7 +54,7 @@ pub const MIGRATIONS: &[Migration] = &[
 
 /// What changes about a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PodState {
+pub(crate) struct PodRecord {
     pub(crate) phase: PodPhase,
     /// Nanoseconds since the epoch.
     pub(crate) created_at: i64,
@@ -98,7 +98,7 @@ pub(crate) enum PodPhase {
 
 /// What changes about a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ContainerState {
+pub(crate) struct ContainerRecord {
     pub(crate) phase: ContainerPhase,
     /// Nanoseconds since the epoch.
     pub(crate) created_at: i64,
@@ -114,7 +114,8 @@ pub(crate) struct ContainerState {
     /// When the shim kills it, CLOCK_BOOTTIME in nanoseconds.
     pub(crate) stop_deadline: Option<i64>,
     /// The shim, the OCI runtime, the cgroup or the mount table may still hold something of it.
-    pub(crate) held: bool,
+    #[serde(rename = "held")]
+    pub(crate) needs_cleanup: bool,
 }
 
 /// Phase of a container's life.

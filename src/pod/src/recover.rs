@@ -6,73 +6,47 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peapod_shim_protocol::containerd::protobuf::MessageField;
 use rustix::io::Errno;
 use tokio::task::JoinSet;
 
+use crate::actor::{self, Machine};
+use crate::clock;
 use crate::container::{self, Expected, Fate};
-use crate::driver::{Pod, ended};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::load::Loaded;
+use crate::machine::{Connected, ReconnectError, Reconnected, Seen};
+use crate::namespaces::PodNamespaces;
 use crate::node::Node;
-use crate::record::{ContainerPhase, Ended, PodPhase, PodState};
-use crate::sandbox::{self, SetUp};
-use crate::shim::{Foreign, Shim, ShimError, settle_old_copy};
+use crate::record::{ContainerPhase, PodPhase};
+use crate::sandbox;
+use crate::shim::{Shim, ShimError, settle_old_copy};
 
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the first snapshot says about a pod: nothing of another boot runs any more.
-pub(crate) fn as_of_this_boot(mut loaded: Loaded, boot_id: &str, now: i64) -> Loaded {
-    if loaded.state.boot_id == boot_id {
-        return loaded;
-    }
-    loaded.rebooted = true;
-    boot_id.clone_into(&mut loaded.state.boot_id);
-    if loaded.state.phase == PodPhase::Ready {
-        loaded.state.phase = PodPhase::Broken;
-    }
-    loaded.state.shim_pid = 0;
-    for (_, _, container) in &mut loaded.containers {
-        let started_at = match container.phase {
-            ContainerPhase::Running { started_at, .. } => started_at,
-            ContainerPhase::Starting => 0,
-            ContainerPhase::Created | ContainerPhase::Exited(_) => continue,
-        };
-        container.phase = ContainerPhase::Exited(Ended {
-            started_at,
-            finished_at: now,
-            code: 255,
-            reason: "Unknown".to_owned(),
-            message: "the node was restarted".to_owned(),
-        });
-        container.held = false;
-    }
-    loaded
-}
-
-/// Adds to a recorded pod what can be seen of it at once, for the first snapshot: which containers have ended, and whether
-/// its shim is gone. Recovery, which follows, asks the shim and records.
-pub(crate) fn look(node: &Node, pod: &mut Pod) {
-    if pod.rebooted || !matches!(pod.record.phase, PodPhase::Ready | PodPhase::Broken) {
-        return;
-    }
-    match knock(&pod.record.socket) {
-        Ok(stream) => pod.connection = stream,
-        Err(error) => {
-            tracing::warn!(pod = pod.id.short(), %error, "the pod's shim does not listen any more: the pod is not ready");
-            pod.record.phase = PodPhase::Broken;
-            pod.record.shim_pid = 0;
+/// A recorded pod, with what can be seen of it at once: which containers have ended, and whether its shim is gone. Recovery, which follows,
+/// asks the shim and records.
+pub(crate) fn take_up(node: &Node, loaded: Loaded) -> actor::Pod {
+    let loaded = loaded.in_this_boot(&node.boot_id, clock::now());
+    let mut seen = Seen::default();
+    let mut connection = None;
+    if !loaded.rebooted && matches!(loaded.state.phase, PodPhase::Ready | PodPhase::Broken) {
+        match knock(&loaded.state.socket) {
+            Ok(stream) => (seen.listening, connection) = (true, stream),
+            Err(error) => {
+                let pod = loaded.id.short();
+                tracing::warn!(pod, %error, "the pod's shim does not listen any more: the pod is not ready");
+            }
         }
+        let running = loaded.containers.iter();
+        let running = running.filter(|(_, _, record)| matches!(record.phase, ContainerPhase::Running { .. }));
+        let exits = running
+            .filter_map(|(id, _, _)| Some((id.clone(), container::exit_file_now(&node.bundle(&loaded.id, id))?)));
+        seen.exits = exits.collect();
     }
-    for (id, container) in &mut pod.containers {
-        let Some(made) = container.made_mut() else { continue };
-        if let ContainerPhase::Running { started_at, .. } = made.record.phase {
-            let exit = container::exit_file_now(&node.bundle(&pod.id, id));
-            made.seen_exit = exit.as_ref().map(|exit| ended(exit).since(started_at));
-        }
-    }
+    let machine = Machine::recorded(loaded, seen, &node.layout, &node.listed);
+    actor::Pod { machine, connection }
 }
 
 /// A connection to a shim; none if that would take a wait. An error means that nobody listens.
@@ -88,40 +62,23 @@ fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-/// A pod whose shim lives.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) set_up: SetUp,
-    /// Of the containers that had, or may have had, a process.
-    pub(crate) fates: Vec<(ContainerId, Fate)>,
-}
-
-/// Why a pod can't be driven.
-#[derive(Debug)]
-pub(crate) enum Lost {
-    /// It has no shim that answers.
-    Gone(Error),
-    /// It has one of another age: its containers run on.
-    Foreign(Foreign),
-}
-
 /// Finds a recorded pod's shim again.
 pub(crate) async fn reconnect(
     node: &Arc<Node>,
     id: &PodId,
-    record: &PodState,
+    socket: &Path,
     connection: Option<UnixStream>,
     containers: Vec<(ContainerId, Expected)>,
-) -> Result<Found, Lost> {
-    let greeted = tokio::time::timeout(LIMIT, greet(&record.socket, connection)).await.map_err(|_| {
+) -> Result<Reconnected<Shim>, ReconnectError> {
+    let greeted = tokio::time::timeout(LIMIT, greet(socket, connection)).await.map_err(|_| {
         let reason = format!("its shim does not answer within {} s", LIMIT.as_secs());
-        Lost::Gone(Error::Failed { step: "recover the pod".to_owned(), reason })
+        ReconnectError::Gone(Error::Failed { step: "recover the pod".to_owned(), reason })
     })?;
-    let (shim, shim_pid, namespaces) = greeted?;
+    let connected = greeted?;
     // All at once: one that is slow to tell keeps the pod waiting no longer than its own limit.
     let mut asked = JoinSet::new();
     for (container, expected) in containers {
-        let (node, shim, id) = (Arc::clone(node), shim.clone(), id.clone());
+        let (node, shim, id) = (Arc::clone(node), connected.shim.clone(), id.clone());
         asked.spawn(async move {
             let fate = settle(&node, &shim, &id, &container, expected).await?;
             Some((container, fate))
@@ -136,15 +93,7 @@ pub(crate) async fn reconnect(
             Err(_) => {}
         }
     }
-    let set_up = SetUp {
-        shim,
-        shim_pid,
-        namespaces: namespaces.unwrap_or_default(),
-        attached: record.attached,
-        ips: record.ips.clone(),
-        netns: record.netns.clone(),
-    };
-    Ok(Found { set_up, fates })
+    Ok(Reconnected { connected, fates })
 }
 
 /// What became of one container; none if it counts as it was recorded.
@@ -166,29 +115,27 @@ async fn settle(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId, expecte
     Some(fate)
 }
 
-async fn greet(
-    socket: &Path,
-    connection: Option<UnixStream>,
-) -> Result<(Shim, u32, MessageField<peapod_shim_protocol::extension::Namespaces>), Lost> {
+async fn greet(socket: &Path, connection: Option<UnixStream>) -> Result<Connected<Shim>, ReconnectError> {
     let connected = match connection {
         Some(stream) => Shim::over(stream, socket),
         None => Shim::connect(socket).await,
     };
-    let shim = connected.map_err(|error| Lost::Gone(Error::failed("connect to the pod's shim", &error)))?;
+    let shim = connected.map_err(|error| ReconnectError::Gone(Error::failed("connect to the pod's shim", &error)))?;
     let hello = shim.hello().await.map_err(|error| match error {
-        ShimError::Foreign(foreign) => Lost::Foreign(foreign),
-        error => Lost::Gone(error.into_error("greet the pod's shim")),
+        ShimError::Foreign(foreign) => ReconnectError::Foreign(foreign),
+        error => ReconnectError::Gone(error.into_error("greet the pod's shim")),
     })?;
     let pid = hello.pid;
     if let Err(error) = tokio::task::spawn_blocking(move || settle_old_copy(pid)).await {
         tracing::warn!(%error, "whether the shim runs an older copy of its OCI runtime is not known");
     }
-    Ok((shim, hello.pid, hello.namespaces))
+    let namespaces = PodNamespaces::from(hello.namespaces.unwrap_or_default());
+    Ok(Connected { shim, pid, namespaces })
 }
 
 /// Takes back a pod that was being made when the daemon died.
-pub(crate) async fn take_back(node: &Arc<Node>, id: &PodId, state: &PodState) -> Result<(), Error> {
-    let shim = tokio::time::timeout(LIMIT, Shim::connect(&state.socket)).await.ok().and_then(Result::ok);
-    let released = sandbox::release(node, id, shim, &state.socket, true).await;
+pub(crate) async fn take_back(node: &Arc<Node>, id: &PodId, socket: &Path) -> Result<(), Error> {
+    let shim = tokio::time::timeout(LIMIT, Shim::connect(socket)).await.ok().and_then(Result::ok);
+    let released = sandbox::release(node, id, shim, socket, true).await;
     released.and(sandbox::remove_files(node, id).await)
 }

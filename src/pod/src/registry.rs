@@ -1,4 +1,4 @@
-//! Which pods there are and who drives them.
+//! Which pods there are and who runs them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use peapod_spec::pod::PodMetadata;
 use tokio::task::JoinHandle;
 
-use crate::driver::Handle;
+use crate::actor::Handle;
 use crate::error::Error;
 use crate::id::PodId;
 
-/// Names and drivers. Its lock is held for a look-up, never across an await.
+/// Names and actors. Its lock is held for a look-up, never across an await.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
@@ -25,7 +25,7 @@ struct Inner {
 }
 
 impl Registry {
-    /// The driver of the pod with this name; if there is none, the one that `start` makes.
+    /// The actor of the pod with this name; if there is none, the one that `start` makes.
     pub(crate) fn reserve(
         &self,
         name: &PodMetadata,
@@ -45,16 +45,16 @@ impl Registry {
         Ok(handle)
     }
 
-    /// A recorded pod with the driver that `start` makes. It has its name unless another one has it already.
+    /// A recorded pod with the actor that `start` makes. It has its name unless another one has it already.
     pub(crate) fn add(&self, name: PodMetadata, id: PodId, start: impl FnOnce() -> (Handle, JoinHandle<()>)) {
         let mut inner = self.lock();
-        // Under the lock: a driver that is through at once is then forgotten after this, not before.
+        // Under the lock: an actor that is through at once is then forgotten after this, not before.
         let (handle, task) = start();
         inner.names.entry(name.clone()).or_insert_with(|| id.clone());
         inner.pods.insert(id, (name, handle, task));
     }
 
-    /// A pod's driver.
+    /// A pod's actor.
     pub(crate) fn get(&self, id: &PodId) -> Option<Handle> {
         self.lock().pods.get(id).map(|(_, handle, _)| handle.clone())
     }
@@ -70,7 +70,7 @@ impl Registry {
         }
     }
 
-    /// All drivers and their tasks, which the caller then waits for.
+    /// All actors and their tasks, which the caller then waits for.
     pub(crate) fn take_all(&self) -> Vec<(Handle, JoinHandle<()>)> {
         let mut inner = self.lock();
         inner.closed = true;

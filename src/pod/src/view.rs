@@ -190,13 +190,13 @@ impl Snapshot {
     }
 
     /// Puts a pod's new picture in the place of the old one.
-    pub(crate) fn put(&mut self, entry: PodEntry) {
+    pub(crate) fn put(&mut self, entry: Arc<PodEntry>) {
         let id = entry.pod.id.clone();
         self.forget_containers(&id);
         for container in entry.containers.keys() {
             self.containers.insert(container.clone(), id.clone());
         }
-        self.pods.insert(id, Arc::new(entry));
+        self.pods.insert(id, entry);
     }
 
     /// Takes a pod and its containers out.
@@ -239,8 +239,25 @@ fn resolve<'a, K: std::borrow::Borrow<str> + Ord, V>(map: &'a BTreeMap<K, V>, te
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A pod of a new id, and of nothing else.
+    pub(crate) fn pod() -> PodEntry {
+        let pod = PodView {
+            id: PodId::random().unwrap(),
+            spec: Arc::new(crate::samples::pod_spec("pod")),
+            state: PodState::Ready,
+            created_at: 0,
+            ips: Vec::new(),
+            netns: None,
+            shim_pid: 0,
+            namespaces: Vec::new(),
+            runtime_handler: String::new(),
+            cgroup_parent: String::new(),
+        };
+        PodEntry { pod, containers: BTreeMap::new() }
+    }
 
     #[test]
     fn prefixes_resolve_when_unique() {

@@ -13,13 +13,13 @@ use super::{ContainerContext, kept};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::record::{ContainerPhase, ContainerState};
+use crate::record::{ContainerPhase, ContainerRecord};
 use crate::stage::timed;
 
 /// A container that can be recorded.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) record: ContainerState,
+    pub(crate) record: ContainerRecord,
 }
 
 /// Checks a request against image and node, keeps the image's layers for it, and its configuration in its bundle. After an error
@@ -69,7 +69,7 @@ async fn prepare(
     fail_point("container-kept");
     let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
     node.say_once(made.notes.into_iter().chain(note).collect());
-    let record = ContainerState {
+    let record = ContainerRecord {
         phase: ContainerPhase::Created,
         created_at: clock::now(),
         image_id: image.id.to_string(),
@@ -80,7 +80,7 @@ async fn prepare(
         stop_signal,
         cgroup: context.group(id),
         stop_deadline: None,
-        held: false,
+        needs_cleanup: false,
     };
     Ok(Prepared { record })
 }

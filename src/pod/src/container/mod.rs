@@ -23,7 +23,7 @@ mod update;
 mod verify;
 
 pub(crate) use context::ContainerContext;
-pub(crate) use create::{Prepared, create};
+pub(crate) use create::create;
 pub use exec::{ExecOutput, ExecRequest};
 pub(crate) use exec::{end_abandoned, exec_sync};
 pub use exec_base::ExecBase;

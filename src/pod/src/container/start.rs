@@ -32,7 +32,7 @@ use crate::clock;
 use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::record::ContainerState;
+use crate::record::ContainerRecord;
 use crate::sandbox;
 use crate::shim::{NewTask, Shim};
 use crate::stage::timed;
@@ -42,7 +42,7 @@ pub(crate) struct StartInput<'a> {
     pub(crate) context: &'a ContainerContext,
     pub(crate) id: &'a ContainerId,
     pub(crate) spec: &'a Arc<ContainerSpec>,
-    pub(crate) record: ContainerState,
+    pub(crate) record: ContainerRecord,
     /// The process whose PID namespace is shared, for `PidMode::Target`.
     pub(crate) target: Option<u32>,
     /// The deadline of a stop, which overrides the start.
@@ -76,7 +76,7 @@ struct Begun<'a> {
     context: &'a ContainerContext,
     id: &'a ContainerId,
     spec: &'a Arc<ContainerSpec>,
-    record: ContainerState,
+    record: ContainerRecord,
     target: Option<u32>,
     runtime: &'a OciRuntime,
     overridable: Overridable<'a>,

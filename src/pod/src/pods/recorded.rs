@@ -3,37 +3,26 @@
 use std::sync::Arc;
 
 use super::Pods;
-use crate::clock;
-use crate::driver::{Beginning, Driver, Pod};
+use crate::actor;
 use crate::error::OpenError;
 use crate::load;
-use crate::record::PodPhase;
 use crate::recover;
 use crate::sweep::{Cgroups, Known, Sweep};
 
 impl Pods {
-    /// Shows every recorded pod, then starts its driver.
+    /// Shows every recorded pod, then starts its actor.
     pub(super) async fn load(&self) -> Result<(), OpenError> {
         let records = load::load(&self.node.db, self.node.usual()).await?;
-        let now = clock::now();
-        let mut pods: Vec<Pod> = records
-            .pods
-            .into_iter()
-            .map(|pod| Pod::recorded(recover::as_of_this_boot(pod, &self.node.boot_id, now), &self.node.listed))
-            .collect();
-        for pod in &mut pods {
-            recover::look(&self.node, pod);
-        }
+        let mut pods: Vec<actor::Pod> =
+            records.pods.into_iter().map(|loaded| recover::take_up(&self.node, loaded)).collect();
         // A half-made one has its name only as long as no other has it.
-        pods.sort_by_key(|pod| pod.record.phase == PodPhase::Setup);
-        for pod in &pods {
-            if let Some(entry) = crate::driver::entry(&self.node, pod) {
-                self.node.show(&entry);
-            }
+        pods.sort_by_key(|pod| pod.machine.is_half_made());
+        for entry in pods.iter().filter_map(|pod| pod.machine.entry()) {
+            self.node.publisher.publish(entry);
         }
         let known = Known {
-            pods: pods.iter().map(|pod| pod.id.clone()).collect(),
-            containers: pods.iter().flat_map(|pod| pod.containers.keys().chain(&pod.strays).cloned()).collect(),
+            pods: pods.iter().map(|pod| pod.machine.identity().id.clone()).collect(),
+            containers: pods.iter().flat_map(|pod| pod.machine.recorded_containers().cloned()).collect(),
             lost: records.lost,
         };
         let sweep = Sweep::list(Arc::clone(&self.node), known).await;
@@ -41,8 +30,9 @@ impl Pods {
         let cgroups = Cgroups::new(Arc::clone(&self.node));
         self.node.leftovers.spawn(cgroups.sweep(self.node.closing.subscribe()));
         for pod in pods {
-            let (name, id) = (pod.spec.metadata.clone(), pod.id.clone());
-            self.node.registry.add(name, id, || Driver::start(Arc::clone(&self.node), pod, Beginning::Recorded));
+            let identity = pod.machine.identity();
+            let (name, id) = (identity.spec.metadata.clone(), identity.id.clone());
+            self.node.registry.add(name, id, || actor::start(Arc::clone(&self.node), pod, false));
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl Cgroups {
     fn find(&mut self) -> Vec<String> {
         let now = Instant::now();
         let groups: BTreeSet<String> = self.parents().iter().flat_map(|parent| self.groups(parent)).collect();
-        let snapshot = self.node.snapshot.load();
+        let snapshot = self.node.publisher.snapshot();
         let is_known = |group: &str| {
             let id = group.rsplit('/').next().and_then(peapod_cgroup::id_of).and_then(ContainerId::parse);
             id.is_none_or(|id| snapshot.container(&id).is_some())
@@ -71,7 +71,7 @@ impl Cgroups {
     }
 
     fn parents(&mut self) -> BTreeSet<String> {
-        let snapshot = self.node.snapshot.load();
+        let snapshot = self.node.publisher.snapshot();
         let mut parents: BTreeSet<String> = snapshot.pods().map(|entry| entry.pod.cgroup_parent.clone()).collect();
         let usual = self.node.config.cgroup_parent.clone();
         if self.is_alone() {

@@ -1,4 +1,4 @@
-//! A pod's life under this daemon: a driver, and after a defect another one.
+//! A pod's life under this daemon: an actor, and after a defect another one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -9,62 +9,67 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, watch};
 
-use super::{Beginning, Driver, Pod, Request, flush};
+use super::jobs::Workshop;
+use super::tickets::Tickets;
+use super::{Actor, Defect, Message, Pod};
 use crate::id::PodId;
 use crate::load;
 use crate::node::Node;
 use crate::recover;
 use crate::shim::Shim;
 
-/// Pause before a pod is taken up again; doubled each time, as whatever made its driver panic may be in its record.
+/// Pause before a pod is taken up again; doubled each time, as whatever made its actor panic may be in its record.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What stays when a driver panics: the ends of what its clients hold.
+/// What stays when an actor panics: the ends of what its clients hold.
 pub(super) struct Life {
     pub(super) node: Arc<Node>,
-    pub(super) inbox: mpsc::Receiver<Request>,
+    pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) shim: Arc<ArcSwapOption<Shim>>,
     pub(super) stage: watch::Sender<&'static str>,
     pub(super) recovered: watch::Sender<bool>,
 }
 
 impl Life {
-    /// Drives the pod until it is gone or the daemon closes. When a driver or one of its steps panics, who waits for it is answered with an
-    /// internal error, and the pod is taken up from its record, as after a restart of the daemon.
-    pub(super) async fn live(mut self, pod: Pod, beginning: Beginning) {
-        let id = pod.id.clone();
-        let (mut next, mut beginning, mut pause) = (Some(pod), beginning, PAUSE);
+    /// Drives the pod until it is gone or the daemon closes. When an actor panics, or one of its jobs of which nobody can know how far it
+    /// came, who waits for it is answered with an internal error, and the pod is taken up from its record, as after a restart of the daemon.
+    pub(super) async fn live(mut self, pod: Pod) {
+        let id = pod.machine.identity().id.clone();
+        let (mut next, mut pause) = (Some(pod), PAUSE);
         while let Some(pod) = next.take() {
-            let driver = self.driver(pod);
-            match caught(driver.run(&mut self.inbox, beginning)).await {
+            let actor = self.actor(pod);
+            match caught(actor.run(&mut self.inbox)).await {
                 Some(Ok(())) => return,
-                Some(Err(_)) => tracing::error!("a step of this pod panicked: the pod is taken up from its record"),
-                None => tracing::error!("this pod's driver panicked: the pod is taken up from its record"),
+                Some(Err(Defect)) => tracing::error!("a job of this pod panicked: the pod is taken up from its record"),
+                None => tracing::error!("this pod's actor panicked: the pod is taken up from its record"),
             }
             self.shim.store(None);
             self.recovered.send_replace(false);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             next = self.recorded(&id).await;
-            beginning = Beginning::Recorded;
         }
         // Nothing of it was recorded yet, or nothing is any more.
-        self.node.hide(&id);
+        self.node.publisher.hide(&id);
         self.node.registry.forget(&id);
         self.recovered.send_replace(true);
     }
 
-    fn driver(&self, pod: Pod) -> Driver {
-        Driver {
-            node: Arc::clone(&self.node),
-            pod,
+    fn actor(&self, pod: Pod) -> Actor {
+        let Pod { machine, connection } = pod;
+        let identity = Arc::clone(machine.identity());
+        Actor {
+            workshop: Workshop { node: Arc::clone(&self.node), identity, stage: self.stage.clone() },
+            machine,
+            tickets: Tickets::default(),
             tasks: tokio::task::JoinSet::new(),
-            outbox: flush::Outbox::default(),
+            running: std::collections::HashMap::new(),
+            starts: std::collections::HashMap::new(),
+            connection,
             shim: Arc::clone(&self.shim),
-            stage: self.stage.clone(),
             recovered: self.recovered.clone(),
-            ended: false,
+            forgotten: false,
         }
     }
 
@@ -72,11 +77,7 @@ impl Life {
     async fn recorded(&self, id: &PodId) -> Option<Pod> {
         loop {
             match load::load_one(&self.node.db, id, self.node.usual()).await {
-                Ok(Some(loaded)) => {
-                    let mut pod = Pod::recorded(loaded, &self.node.listed);
-                    recover::look(&self.node, &mut pod);
-                    return Some(pod);
-                }
+                Ok(Some(loaded)) => return Some(recover::take_up(&self.node, loaded)),
                 Ok(None) => return None,
                 Err(error) => tracing::error!(%error, "the pod's record can't be read; it is tried again"),
             }

@@ -1,7 +1,6 @@
 //! Results that a client may not have received yet.
 
-use crate::driver::Waiter;
-use crate::error::Error;
+use super::input::Ticket;
 
 /// Who waits for a result, and whether any client is known to have it.
 ///
@@ -10,8 +9,8 @@ use crate::error::Error;
 /// it is a call that builds on the result. So an equal request gets the same result until such a call has come. Reading
 /// proves nothing either: whoever lists pods can ask for the status of what is found there, as the kubelet does.
 #[derive(Debug)]
-pub(crate) struct Delivery<T> {
-    waiters: Vec<Waiter<T>>,
+pub(crate) struct Delivery {
+    tickets: Vec<Ticket>,
     stage: Stage,
 }
 
@@ -22,23 +21,23 @@ pub(crate) enum Stage {
     Pending,
     /// It can be given to everyone who asks for the same.
     Open,
-    /// A client has it.
+    /// A client has it, or nobody shall get it.
     BuiltOn,
 }
 
-impl<T: Clone> Delivery<T> {
+impl Delivery {
     pub(crate) fn new() -> Self {
         Self::at(Stage::Pending)
     }
 
     /// Of something that an earlier daemon made, as far as the record tells.
     pub(crate) fn at(stage: Stage) -> Self {
-        Self { waiters: Vec::new(), stage }
+        Self { tickets: Vec::new(), stage }
     }
 
     /// Waits for the result.
-    pub(crate) fn join(&mut self, waiter: Waiter<T>) {
-        add(&mut self.waiters, waiter);
+    pub(crate) fn join(&mut self, ticket: Ticket) {
+        self.tickets.push(ticket);
     }
 
     /// Somebody asks for what only makes sense with the result at hand.
@@ -51,68 +50,62 @@ impl<T: Clone> Delivery<T> {
         self.stage
     }
 
-    /// Gives the result to all who still wait. An error is theirs alone; a success stays open.
-    pub(crate) fn deliver(&mut self, result: &Result<T, Error>) {
-        if self.stage == Stage::Pending && result.is_ok() {
+    /// Whether it was not told to everyone who waits.
+    pub(crate) fn is_due(&self) -> bool {
+        self.stage == Stage::Pending || !self.tickets.is_empty()
+    }
+
+    /// The success stays open. Answers who is to be told of it.
+    pub(crate) fn succeed(&mut self) -> Vec<Ticket> {
+        if self.stage == Stage::Pending {
             self.stage = Stage::Open;
         }
-        all(&mut self.waiters, result);
+        std::mem::take(&mut self.tickets)
     }
-}
 
-/// One more waits; those who left meanwhile are forgotten, so that a client which asks again and again makes no heap.
-pub(crate) fn add<T>(waiters: &mut Vec<Waiter<T>>, waiter: Waiter<T>) {
-    waiters.retain(|waiter| !waiter.is_closed());
-    waiters.push(waiter);
-}
-
-/// Answers everyone in the list.
-pub(crate) fn all<T: Clone>(waiters: &mut Vec<Waiter<T>>, result: &Result<T, Error>) {
-    for waiter in waiters.drain(..) {
-        // A client that is gone has no use for it.
-        let _ = waiter.send(result.clone());
+    /// An error is theirs alone who wait for it.
+    pub(crate) fn fail(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.tickets)
     }
-}
 
-/// Answers one.
-pub(crate) fn one<T>(waiter: Waiter<T>, result: Result<T, Error>) {
-    // As above.
-    let _ = waiter.send(result);
+    /// Clients that left.
+    pub(crate) fn leave(&mut self, left: &[Ticket]) {
+        self.tickets.retain(|ticket| !left.contains(ticket));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::oneshot;
-
     use super::*;
 
     #[test]
     fn a_result_stays_open_until_it_is_built_on() {
         let mut delivery = Delivery::new();
-        let (waiter, mut answer) = oneshot::channel();
-        delivery.join(waiter);
-        assert_eq!(delivery.stage(), Stage::Pending);
-        delivery.deliver(&Ok(7));
-        assert_eq!(answer.try_recv().unwrap().unwrap(), 7);
+        delivery.join(Ticket(1));
+        assert!(delivery.is_due());
+        assert_eq!(delivery.succeed(), [Ticket(1)]);
+        assert!(!delivery.is_due());
         assert_eq!(delivery.stage(), Stage::Open, "that it was sent proves nothing");
         delivery.build_on();
-        delivery.deliver(&Ok(7));
+        assert_eq!(delivery.succeed(), []);
         assert_eq!(delivery.stage(), Stage::BuiltOn);
     }
 
     #[test]
     fn an_error_is_not_kept() {
-        let mut delivery = Delivery::<u8>::new();
-        delivery.deliver(&Err(Error::ShuttingDown));
+        let mut delivery = Delivery::new();
+        delivery.join(Ticket(1));
+        assert_eq!(delivery.fail(), [Ticket(1)]);
         assert_eq!(delivery.stage(), Stage::Pending);
     }
 
     #[test]
     fn waiters_who_left_make_no_heap() {
-        let mut delivery = Delivery::<u8>::new();
-        for _ in 0..100 {
-            delivery.join(oneshot::channel().0);
+        let mut delivery = Delivery::new();
+        for number in 0..100 {
+            delivery.join(Ticket(number));
+            delivery.leave(&[Ticket(number)]);
         }
-        assert_eq!(delivery.waiters.len(), 1);
+        assert!(delivery.tickets.is_empty());
     }
 }

@@ -1,0 +1,218 @@
+//! Jobs of a pod: each is one of the operations in `sandbox` and `container`, or a call to the shim.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use peapod_cgroup::Driver;
+use peapod_shim_protocol::exit::Exit;
+use peapod_shim_protocol::extension::{self, Namespaces, event};
+use peapod_sys::fail_point;
+use tokio::sync::watch;
+
+use crate::container::{self, ContainerContext};
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::machine::{
+    Connected, ContainerOutcome, Identity, Job, JobError, Outcome, SetUp, ShimEvent, ShimEventKind, Start, Started,
+    Update,
+};
+use crate::namespaces::PodNamespaces;
+use crate::node::Node;
+use crate::recover;
+use crate::sandbox;
+use crate::shim::{Shim, ShimError};
+use crate::stage::timed;
+
+/// What a pod's jobs work with.
+#[derive(Clone)]
+pub(super) struct Workshop {
+    pub(super) node: Arc<Node>,
+    pub(super) identity: Arc<Identity>,
+    /// What the pod's making waits for.
+    pub(super) stage: watch::Sender<&'static str>,
+}
+
+/// What a job gets beside its own input.
+pub(super) enum Extra {
+    None,
+    /// To the pod's shim, made before the pod is recovered.
+    Connection(UnixStream),
+    /// The deadline of a stop, which overrides a start.
+    Stop(watch::Receiver<Option<i64>>),
+}
+
+impl Workshop {
+    pub(super) async fn perform(self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
+        let (node, identity) = (&self.node, &*self.identity);
+        let id = &identity.id;
+        match job {
+            Job::SetUp => Outcome::SetUp(self.set_up().await),
+            Job::TakeBack => Outcome::TakenBack(recover::take_back(node, id, &identity.socket).await),
+            Job::Reconnect(containers) => {
+                let connection = if let Extra::Connection(stream) = extra { Some(stream) } else { None };
+                Outcome::Reconnected(recover::reconnect(node, id, &identity.socket, connection, containers).await)
+            }
+            Job::Watch { shim, after } => Outcome::Watched(watched(shim.watch(after).await)),
+            Job::Kill { shim } => {
+                let killed = timed("stop: kill", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await;
+                Outcome::Killed(killed.map_err(|error| job_error(error, "stop the pod's containers")))
+            }
+            Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandbox::clean_up(node, id, live, &cgroups).await),
+            Job::Release { shim, attached } => {
+                Outcome::Released(sandbox::release(node, id, shim, &identity.socket, attached).await)
+            }
+            Job::RemoveFiles => Outcome::FilesRemoved(sandbox::remove_files(node, id).await),
+            Job::EndStray { shim, id } => {
+                self.end_stray(&shim, &id).await;
+                Outcome::StrayEnded
+            }
+            Job::Discard(container) => {
+                if let Err(error) = container::remove(node, None, id, &container).await {
+                    tracing::warn!(%error, "what a container took that was never made stays until the next start");
+                }
+                Outcome::Discarded(container)
+            }
+            Job::Create { .. } | Job::Start(_) | Job::Stop { .. } | Job::Update(_) => {
+                self.of_container(job, extra).await
+            }
+            Job::Delete { shim, id } => {
+                let deleted = shim.delete_task(id.as_str()).await;
+                let deleted = deleted.map_err(|error| job_error(error, "clean up an ended container"));
+                Outcome::Container(id, ContainerOutcome::CleanedUp(deleted))
+            }
+            Job::Remove { shim, id: container } => {
+                let removed = node.turns.take(container::remove(node, shim, id, &container)).await;
+                Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
+            }
+        }
+    }
+
+    async fn of_container(&self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
+        let (node, identity) = (&self.node, &*self.identity);
+        match job {
+            Job::Create { id, spec, namespaces } => {
+                let created = container::create(&self.context(&namespaces), &id, &spec).await;
+                let created = created.map(|prepared| Box::new(prepared.record));
+                Outcome::Container(id, ContainerOutcome::Created(created))
+            }
+            Job::Start(start) => {
+                let (id, started) = self.start(*start, extra).await;
+                Outcome::Container(id, ContainerOutcome::Started(started.map_err(JobError::Failed)))
+            }
+            Job::Stop { shim, id, signal, deadline } => {
+                fail_point("stop-asked");
+                let sent = shim.stop(id.as_str(), signal, deadline).await;
+                fail_point("stop-sent");
+                let sent = sent.map_err(|error| job_error(error, "stop the container"));
+                Outcome::Container(id, ContainerOutcome::StopSent(sent))
+            }
+            Job::Update(update) => {
+                let Update { shim, id, cgroup, before, after } = *update;
+                let updated = container::Update {
+                    id: &id,
+                    group: &cgroup,
+                    handler: &identity.spec.runtime_handler,
+                    by_systemd: identity.cgroup.driver == Driver::Systemd,
+                    before: &before,
+                    after: &after,
+                };
+                let updated = container::update(node, &shim, updated).await;
+                Outcome::Container(id, ContainerOutcome::Updated(updated))
+            }
+            // The others are the pod's.
+            _ => Outcome::StrayEnded,
+        }
+    }
+
+    fn context(&self, namespaces: &PodNamespaces) -> ContainerContext {
+        ContainerContext {
+            node: Arc::clone(&self.node),
+            pod_id: self.identity.id.clone(),
+            pod: Arc::clone(&self.identity.spec),
+            cgroup: self.identity.cgroup.clone(),
+            namespaces: told(namespaces),
+        }
+    }
+
+    async fn set_up(&self) -> Result<SetUp<Shim>, Error> {
+        let Identity { id, spec, socket, .. } = &*self.identity;
+        let ready = sandbox::set_up(&self.node, id, spec, socket, &self.stage).await?;
+        let namespaces = PodNamespaces::from(ready.namespaces);
+        Ok(SetUp {
+            connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces },
+            attached: ready.attached,
+            ips: ready.ips,
+            netns: ready.netns,
+        })
+    }
+
+    async fn start(&self, start: Start<Shim>, extra: Extra) -> (ContainerId, Result<Started, Error>) {
+        let Start { shim, id, spec, record, namespaces, target, stopped } = start;
+        let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
+        let context = &self.context(&namespaces);
+        let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
+        let started = self.node.turns.take(container::start(&shim, input)).await;
+        let started = started.map(|container::Started { pid, at, namespaces, exec }| {
+            let namespaces = namespaces.map(PodNamespaces::from);
+            Started { pid, at, namespaces, exec }
+        });
+        (id, started)
+    }
+
+    /// Nobody can ask for it.
+    async fn end_stray(&self, shim: &Shim, id: &ContainerId) {
+        match container::end(&self.node, shim, &self.identity.id, id).await {
+            Ok(()) => tracing::info!(container = id.short(), "ended a container whose record can't be read"),
+            Err(error) => tracing::warn!(
+                container = id.short(), %error,
+                "a container whose record can't be read is not ended; the pod's stop does it"
+            ),
+        }
+    }
+}
+
+fn job_error(error: ShimError, step: &'static str) -> JobError {
+    match error {
+        ShimError::Gone(reason) => JobError::Gone(reason),
+        error => JobError::Failed(error.into_error(step)),
+    }
+}
+
+fn watched(events: Result<Vec<extension::Event>, ShimError>) -> Result<Vec<ShimEvent>, JobError> {
+    match events {
+        Ok(events) => Ok(events.into_iter().map(event).collect()),
+        // It answers with no event when there is none.
+        Err(error @ ShimError::Timeout { .. }) => Err(JobError::Gone(error.to_string())),
+        Err(error) => Err(job_error(error, "hear of the pod's events")),
+    }
+}
+
+fn event(event: extension::Event) -> ShimEvent {
+    let kind = match event.kind {
+        Some(event::Kind::Exited(exited)) => ShimEventKind::Exited {
+            id: event.container_id,
+            exit: Exit {
+                code: exited.code,
+                signal: (exited.signal != 0).then_some(exited.signal),
+                oom: exited.oom,
+                started_at: exited.started_at,
+                finished_at: exited.finished_at,
+            },
+        },
+        Some(event::Kind::InitExited(init)) => ShimEventKind::InitExited { code: init.code },
+        _ => ShimEventKind::Other,
+    };
+    ShimEvent { number: event.seq, kind }
+}
+
+fn told(namespaces: &PodNamespaces) -> Namespaces {
+    let text = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| path.to_string_lossy().into_owned());
+    let text = |path| text(path).unwrap_or_default();
+    Namespaces {
+        network: text(&namespaces.network),
+        ipc: text(&namespaces.ipc),
+        uts: text(&namespaces.uts),
+        pid: text(&namespaces.pid),
+        ..Namespaces::default()
+    }
+}

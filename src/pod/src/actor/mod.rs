@@ -1,0 +1,274 @@
+//! One actor per pod: carries out what the pod's machine wants, and nothing else.
+//!
+//! It feeds the machine with requests, outcomes and pauses that are over, one at a time, and carries out the actions that come back in their
+//! order. It never awaits work: a job is a task, and its end an input. A job that panics has an outcome too, where its state can be known;
+//! else, and after a defect of the machine, the pod is taken up from its record ([`life`]).
+
+mod commit;
+mod jobs;
+mod life;
+mod tickets;
+
+use std::collections::HashMap;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
+use tracing::Instrument;
+
+use crate::clock;
+use crate::error::Error;
+use crate::id::{ContainerId, PodId};
+use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, Now, Outcome, Reply, Request, Timer};
+use crate::node::Node;
+use crate::shim::Shim;
+
+use jobs::{Extra, Workshop};
+use tickets::{Tickets, Waiter};
+
+/// The machine of a pod whose shim is a real one.
+pub(crate) type Machine = machine::Machine<Shim>;
+
+/// How many requests may wait for an actor. It takes them faster than anyone sends them.
+const INBOX: usize = 64;
+
+/// What an actor is sent.
+#[derive(Debug)]
+enum Message {
+    Request(Request, Waiter),
+    /// Let go of everything as it is.
+    Close,
+}
+
+/// An actor as others hold it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    id: PodId,
+    inbox: mpsc::Sender<Message>,
+    /// The connection for calls that change no state: exec and log reopen.
+    shim: Arc<ArcSwapOption<Shim>>,
+    /// What the pod's making waits for.
+    stage: watch::Receiver<&'static str>,
+    recovered: watch::Receiver<bool>,
+}
+
+/// The actor has ended.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Handle {
+    /// Hands a request over. The answer comes, or doesn't if the pod is gone before.
+    pub(crate) async fn send(&self, request: Request) -> Result<oneshot::Receiver<Result<Reply, Error>>, Closed> {
+        let (waiter, answer) = oneshot::channel();
+        self.inbox.send(Message::Request(request, waiter)).await.map_err(|_| Closed)?;
+        Ok(answer)
+    }
+
+    /// Has the actor let go of its pod, which runs on.
+    pub(crate) async fn close(&self) {
+        // One that ended by itself has nothing to close.
+        let _ = self.inbox.send(Message::Close).await;
+    }
+
+    pub(crate) fn id(&self) -> &PodId {
+        &self.id
+    }
+
+    pub(crate) fn shim(&self) -> Option<Arc<Shim>> {
+        self.shim.load_full()
+    }
+
+    /// Waits until a pod of an earlier daemon has found its shim again, or has none. No time for all others.
+    pub(crate) async fn recovered(&mut self) {
+        // An error means that the actor has ended: there is nothing to wait for.
+        let _ = self.recovered.wait_for(|recovered| *recovered).await;
+    }
+
+    pub(crate) fn stage(&self) -> &'static str {
+        *self.stage.borrow()
+    }
+}
+
+/// A pod to be driven.
+pub(crate) struct Pod {
+    pub(crate) machine: Machine,
+    /// To its shim, made before it is recovered.
+    pub(crate) connection: Option<UnixStream>,
+}
+
+/// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
+pub(crate) fn start(node: Arc<Node>, pod: Pod, is_new: bool) -> (Handle, task::JoinHandle<()>) {
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let shim = Arc::new(ArcSwapOption::empty());
+    let (stage, stages) = watch::channel("waiting to begin");
+    let (recovered, told) = watch::channel(is_new);
+    let id = pod.machine.identity().id.clone();
+    let handle = Handle { id: id.clone(), inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
+    let span = tracing::info_span!(parent: None, "pod", pod = id.short());
+    let life = life::Life { node, inbox, shim, stage, recovered };
+    (handle, tokio::spawn(life.live(pod).instrument(span)))
+}
+
+/// What a task of an actor ends with.
+#[derive(Debug)]
+enum Done {
+    Job(Outcome<Shim>),
+    Commit(Result<(), Error>),
+    Pause(Timer),
+}
+
+/// Which task it is.
+#[derive(Debug)]
+enum Task {
+    Job(JobKey),
+    Commit,
+    Pause,
+}
+
+/// Something panicked of which nobody can know how far it came.
+struct Defect;
+
+/// Drives a pod.
+struct Actor {
+    workshop: Workshop,
+    machine: Machine,
+    tickets: Tickets,
+    tasks: JoinSet<Done>,
+    running: HashMap<task::Id, (Task, AbortHandle)>,
+    /// Of starts under way: tells the deadline of a stop.
+    starts: HashMap<ContainerId, watch::Sender<Option<i64>>>,
+    connection: Option<UnixStream>,
+    shim: Arc<ArcSwapOption<Shim>>,
+    recovered: watch::Sender<bool>,
+    /// The pod is gone; what was abandoned goes on.
+    forgotten: bool,
+}
+
+impl Actor {
+    async fn run(mut self, inbox: &mut mpsc::Receiver<Message>) -> Result<(), Defect> {
+        self.step(Input::Begin);
+        while !self.machine.is_over() {
+            tokio::select! {
+                // What happened below comes before what is asked from above.
+                biased;
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    let input = self.input(ended)?;
+                    self.step(input);
+                }
+                message = inbox.recv() => match message {
+                    Some(Message::Request(request, waiter)) => self.request(request, waiter),
+                    Some(Message::Close) | None => break,
+                },
+            }
+        }
+        // A request that arrives from now on meets a closed inbox. Tasks that are left are cut off where they are, as a crash would: the
+        // records say what to take up again.
+        Ok(())
+    }
+
+    fn request(&mut self, request: Request, waiter: Waiter) {
+        if self.forgotten {
+            // Who asked finds that the pod is gone.
+            return;
+        }
+        let left = self.tickets.left();
+        if !left.is_empty() {
+            self.step(Input::Left(left));
+        }
+        let ticket = self.tickets.issue(waiter);
+        self.step(Input::Request(ticket, request));
+    }
+
+    fn step(&mut self, input: Input<Shim>) {
+        let now = Now { realtime: clock::now(), boottime: clock::boottime() };
+        for action in self.machine.step(now, input) {
+            self.carry_out(action);
+        }
+    }
+
+    /// What the end of a task means to the machine.
+    fn input(&mut self, ended: Result<(task::Id, Done), JoinError>) -> Result<Input<Shim>, Defect> {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let task = self.running.remove(&id).map(|(task, _)| task);
+        let outcome = match (ended, task) {
+            (Ok((_, Done::Commit(outcome))), _) => return Ok(Input::Committed(outcome)),
+            (Ok((_, Done::Pause(timer))), _) => return Ok(Input::Timer(timer)),
+            (Ok((_, Done::Job(outcome))), _) => Some(outcome),
+            (Err(error), Some(Task::Job(key))) if error.is_cancelled() => key.cancelled(),
+            (Err(_), Some(Task::Job(key))) => key.panicked(),
+            (Err(_), _) => None,
+        };
+        let outcome = outcome.ok_or(Defect)?;
+        if let Outcome::Container(id, ContainerOutcome::Started(_)) = &outcome {
+            self.starts.remove(id);
+        }
+        Ok(Input::Outcome(outcome))
+    }
+
+    fn carry_out(&mut self, action: Action<Shim>) {
+        let node = &self.workshop.node;
+        match action {
+            Action::Commit(rows) => {
+                let (db, identity) = (node.db.clone(), Arc::clone(&self.workshop.identity));
+                self.spawn(Task::Commit, async move { Done::Commit(commit::commit(db, identity, rows).await) });
+            }
+            Action::Publish(entry) => node.publisher.publish(*entry),
+            Action::Hide => node.publisher.hide(&self.workshop.identity.id),
+            Action::Answer(ticket, result) => self.tickets.answer(ticket, result),
+            Action::Run(job) => self.begin(job),
+            Action::Override(id, deadline) => {
+                if let Some(stop) = self.starts.get(&id) {
+                    stop.send_replace(Some(deadline));
+                }
+            }
+            Action::Cancel(key) => self.cancel(|job| *job == key),
+            Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
+            Action::Pause(timer, pause) => self.spawn(Task::Pause, async move {
+                tokio::time::sleep(pause).await;
+                Done::Pause(timer)
+            }),
+            Action::Expose(shim) => self.shim.store(shim.map(Arc::new)),
+            Action::Recovered => drop(self.recovered.send_replace(true)),
+            Action::Reached(stage) => peapod_sys::fail_point(stage),
+            Action::Forget => self.forget(),
+        }
+    }
+
+    fn begin(&mut self, job: Job<Shim>) {
+        let extra = match &job {
+            Job::Reconnect(_) => self.connection.take().map_or(Extra::None, Extra::Connection),
+            Job::Start(start) => {
+                let (sender, stop) = watch::channel(start.stopped);
+                self.starts.insert(start.id.clone(), sender);
+                Extra::Stop(stop)
+            }
+            _ => Extra::None,
+        };
+        let (key, workshop) = (job.key(), self.workshop.clone());
+        self.spawn(Task::Job(key), async move { Done::Job(workshop.perform(job, extra).await) });
+    }
+
+    fn spawn(&mut self, task: Task, work: impl Future<Output = Done> + Send + 'static) {
+        let handle = self.tasks.spawn(work.in_current_span());
+        self.running.insert(handle.id(), (task, handle));
+    }
+
+    fn cancel(&self, which: impl Fn(&JobKey) -> bool) {
+        for (task, handle) in self.running.values() {
+            if let Task::Job(key) = task
+                && which(key)
+            {
+                handle.abort();
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.workshop.node.registry.forget(&self.workshop.identity.id);
+        self.forgotten = true;
+        self.recovered.send_replace(true);
+        self.tickets.drop_all();
+    }
+}

@@ -1,0 +1,243 @@
+//! What a pod's machine wants to be done, in this order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peapod_spec::container::{ContainerSpec, Resources};
+
+use super::input::{ContainerOutcome, JobError, Outcome, Reply, Ticket, Timer};
+use crate::container::Expected;
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::namespaces::PodNamespaces;
+use crate::record::{ContainerRecord, PodRecord};
+use crate::view::PodEntry;
+
+/// One thing to do. None is waited for.
+#[derive(Debug)]
+pub(crate) enum Action<S> {
+    /// Begin to write rows, all or none. Its end is an input; no other commit comes before that.
+    Commit(Vec<Row>),
+    /// Show the pod so to readers.
+    Publish(Box<PodEntry>),
+    /// Show it no more.
+    Hide,
+    /// Tell who waits. A call that was given up has no use for it.
+    Answer(Ticket, Result<Reply, Error>),
+    /// Begin a job. Its end is an input.
+    Run(Job<S>),
+    /// Tell the job that starts a container that it is stopped, with the deadline.
+    Override(ContainerId, i64),
+    /// Give a job up: it ends at once.
+    Cancel(JobKey),
+    /// Give up all jobs that wait for the shim, which is gone.
+    CancelShimJobs,
+    /// After that time, an input.
+    Pause(Timer, Duration),
+    /// The shim of calls that change no state: exec and log reopen.
+    Expose(Option<S>),
+    /// The pod is known as well as it will be: such calls need wait no longer.
+    Recovered,
+    /// A stage at which tests let the daemon die.
+    Reached(&'static str),
+    /// The pod is gone: its name is free. Whoever waits still is left without an answer.
+    Forget,
+}
+
+/// A row of the database.
+#[derive(Clone, Debug)]
+pub(crate) enum Row {
+    Pod(Box<PodRecord>),
+    Container(ContainerId, Arc<ContainerSpec>, Box<ContainerRecord>),
+    NoContainer(ContainerId),
+    /// With all its containers.
+    NoPod,
+}
+
+/// Work that takes time.
+#[derive(Debug)]
+pub(crate) enum Job<S> {
+    /// Make the pod.
+    SetUp,
+    /// Undo a pod that an earlier daemon did not finish.
+    TakeBack,
+    /// Find the pod's shim again, and what became of those containers.
+    Reconnect(Vec<(ContainerId, Expected)>),
+    /// Wait for the shim's next events; all up to `after` are recorded, and forgotten by the shim.
+    Watch {
+        shim: S,
+        after: u64,
+    },
+    /// Have the shim kill everything.
+    Kill {
+        shim: S,
+    },
+    /// Kill and unmount what a dead shim left, then read how these containers ended.
+    CleanUp {
+        live: Vec<ContainerId>,
+        cgroups: Vec<String>,
+    },
+    /// End the shim, or clean up after it, and give the network back.
+    Release {
+        shim: Option<S>,
+        attached: bool,
+    },
+    RemoveFiles,
+    /// End and remove a container whose record can't be read.
+    EndStray {
+        shim: S,
+        id: ContainerId,
+    },
+    /// Give back what a container took that was never made.
+    Discard(ContainerId),
+    Create {
+        id: ContainerId,
+        spec: Arc<ContainerSpec>,
+        namespaces: PodNamespaces,
+    },
+    Start(Box<Start<S>>),
+    Stop {
+        shim: S,
+        id: ContainerId,
+        signal: u32,
+        deadline: i64,
+    },
+    Update(Box<Update<S>>),
+    /// Have the shim give up what it holds of an ended container.
+    Delete {
+        shim: S,
+        id: ContainerId,
+    },
+    /// Remove a container that has no process; from its shim too, if that holds something.
+    Remove {
+        shim: Option<S>,
+        id: ContainerId,
+    },
+}
+
+/// A container to be started.
+#[derive(Debug)]
+pub(crate) struct Start<S> {
+    pub(crate) shim: S,
+    pub(crate) id: ContainerId,
+    pub(crate) spec: Arc<ContainerSpec>,
+    pub(crate) record: ContainerRecord,
+    pub(crate) namespaces: PodNamespaces,
+    /// The process whose PID namespace is shared, for `PidMode::Target`.
+    pub(crate) target: Option<u32>,
+    /// The deadline of a stop that came before.
+    pub(crate) stopped: Option<i64>,
+}
+
+/// A running container whose limits change.
+#[derive(Debug)]
+pub(crate) struct Update<S> {
+    pub(crate) shim: S,
+    pub(crate) id: ContainerId,
+    pub(crate) cgroup: String,
+    pub(crate) before: Resources,
+    pub(crate) after: Resources,
+}
+
+/// Which job it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobKey {
+    SetUp,
+    TakeBack,
+    Reconnect,
+    Watch,
+    Kill,
+    CleanUp,
+    Release,
+    RemoveFiles,
+    EndStray,
+    Discard(ContainerId),
+    Create(ContainerId),
+    Start(ContainerId),
+    Stop(ContainerId),
+    Update(ContainerId),
+    Delete(ContainerId),
+    /// Whether it needs the shim.
+    Remove(ContainerId, bool),
+}
+
+impl<S> Job<S> {
+    pub(crate) fn key(&self) -> JobKey {
+        match self {
+            Self::SetUp => JobKey::SetUp,
+            Self::TakeBack => JobKey::TakeBack,
+            Self::Reconnect(_) => JobKey::Reconnect,
+            Self::Watch { .. } => JobKey::Watch,
+            Self::Kill { .. } => JobKey::Kill,
+            Self::CleanUp { .. } => JobKey::CleanUp,
+            Self::Release { .. } => JobKey::Release,
+            Self::RemoveFiles => JobKey::RemoveFiles,
+            Self::EndStray { .. } => JobKey::EndStray,
+            Self::Discard(id) => JobKey::Discard(id.clone()),
+            Self::Create { id, .. } => JobKey::Create(id.clone()),
+            Self::Start(start) => JobKey::Start(start.id.clone()),
+            Self::Stop { id, .. } => JobKey::Stop(id.clone()),
+            Self::Update(update) => JobKey::Update(update.id.clone()),
+            Self::Delete { id, .. } => JobKey::Delete(id.clone()),
+            Self::Remove { id, shim } => JobKey::Remove(id.clone(), shim.is_some()),
+        }
+    }
+}
+
+impl JobKey {
+    /// Whether it waits for the pod's shim. One that ends the shim does not count.
+    pub(crate) fn needs_shim(&self) -> bool {
+        match self {
+            Self::Watch | Self::Kill | Self::EndStray => true,
+            Self::Start(_) | Self::Stop(_) | Self::Update(_) | Self::Delete(_) => true,
+            Self::Remove(_, needed) => *needed,
+            Self::SetUp | Self::TakeBack | Self::Reconnect | Self::CleanUp | Self::Release | Self::RemoveFiles => false,
+            Self::Discard(_) | Self::Create(_) => false,
+        }
+    }
+
+    /// What a job ends with that was given up.
+    pub(crate) fn cancelled<S>(self) -> Option<Outcome<S>> {
+        let ended =
+            Error::Failed { step: "update the container".to_owned(), reason: "it ended, or its shim did".to_owned() };
+        self.failed(JobError::Gone("its connection was given up".to_owned()), ended)
+    }
+
+    /// What a job ends with that panicked. None where nobody can know how far it came: the pod is taken up from its record then.
+    pub(crate) fn panicked<S>(self) -> Option<Outcome<S>> {
+        let defect = |what| Error::Defect { what };
+        let error = match &self {
+            Self::Create(_) => defect("the container"),
+            Self::Stop(_) => defect("the container's stop"),
+            Self::Update(_) => defect("the container's update"),
+            Self::Delete(_) | Self::Remove(..) => defect("the container's removal"),
+            Self::RemoveFiles => defect("the pod's removal"),
+            _ => defect("the pod's stop"),
+        };
+        match self {
+            // What was made, nobody knows.
+            Self::SetUp | Self::Start(_) | Self::TakeBack | Self::Reconnect => None,
+            key => key.failed(JobError::Failed(error.clone()), error),
+        }
+    }
+
+    fn failed<S>(self, why: JobError, error: Error) -> Option<Outcome<S>> {
+        let of = |id, outcome| Some(Outcome::Container(id, outcome));
+        match self {
+            Self::SetUp | Self::TakeBack | Self::Reconnect => None,
+            Self::Watch => Some(Outcome::Watched(Err(why))),
+            Self::Kill => Some(Outcome::Killed(Err(why))),
+            Self::CleanUp => Some(Outcome::CleanedUp(Err(error))),
+            Self::Release => Some(Outcome::Released(Err(error))),
+            Self::RemoveFiles => Some(Outcome::FilesRemoved(Err(error))),
+            Self::EndStray => Some(Outcome::StrayEnded),
+            Self::Discard(id) => Some(Outcome::Discarded(id)),
+            Self::Create(id) => of(id, ContainerOutcome::Created(Err(error))),
+            Self::Start(id) => of(id, ContainerOutcome::Started(Err(why))),
+            Self::Stop(id) => of(id, ContainerOutcome::StopSent(Err(why))),
+            Self::Update(id) => of(id, ContainerOutcome::Updated(Err(error))),
+            Self::Delete(id) => of(id, ContainerOutcome::CleanedUp(Err(why))),
+            Self::Remove(id, _) => of(id, ContainerOutcome::Removed(Err(why))),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What must hold at each step.
+
+use std::collections::BTreeMap;
+
+use super::world::{Disk, World};
+use crate::id::ContainerId;
+use crate::machine::{Job, JobKey, Reply};
+use crate::record::{ContainerPhase, PodPhase};
+use crate::view::{ContainerState, PodEntry, PodState};
+
+/// What a call was about.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    Run,
+    StopPod,
+    RemovePod,
+    Create,
+    Start(ContainerId),
+    Stop(ContainerId),
+    Remove(ContainerId),
+    /// The change has a limit of this name that no other has.
+    Update(ContainerId, String),
+}
+
+/// A success that is told is on disk; what happened may at least not be on its way there.
+pub(super) fn success(asked: &Asked, reply: &Reply, world: &World, tried: &Disk) {
+    let disk = &world.disk;
+    match (asked, reply) {
+        (Asked::Run, Reply::Done) => {
+            let phase = disk.pod.as_ref().map(|pod| pod.phase);
+            assert!(
+                phase.is_some_and(|phase| phase != PodPhase::Setup),
+                "a pod is told before it is recorded: {phase:?}"
+            );
+        }
+        (Asked::Create, Reply::Created(id)) => {
+            assert!(disk.phase(id).is_some(), "a container is told before it is recorded");
+        }
+        (Asked::Start(id), Reply::Done) => {
+            let phase = tried.phase(id);
+            let begun = matches!(phase, Some(ContainerPhase::Running { .. } | ContainerPhase::Exited(_)) | None);
+            assert!(begun, "a start is told before it is recorded: {phase:?}");
+        }
+        (Asked::Stop(id), Reply::Done) => {
+            let phase = tried.phase(id);
+            let over = matches!(phase, Some(ContainerPhase::Exited(_) | ContainerPhase::Created) | None);
+            assert!(over, "an end is told before it is recorded: {phase:?}");
+        }
+        (Asked::Remove(id), Reply::Done) => {
+            assert!(disk.phase(id).is_none(), "a removal is told before it is recorded");
+        }
+        (Asked::Update(id, limit), Reply::Done) => {
+            let Some((spec, _)) = disk.containers.get(id) else { return };
+            let limits = &spec.resources.hugepage_limits;
+            assert!(limits.contains_key(limit), "a change is lost: {limit} is not among {limits:?}");
+        }
+        (Asked::StopPod, Reply::Done) => {
+            let phase = disk.pod.as_ref().map(|pod| pod.phase);
+            assert!(matches!(phase, None | Some(PodPhase::Stopped)), "a stop is told before it is recorded: {phase:?}");
+        }
+        (Asked::RemovePod, Reply::Done) => {
+            assert!(disk.pod.is_none(), "a removal is told before it is recorded");
+            let left = world.left();
+            assert!(left.iter().all(|left| left == "a lease"), "a pod is removed, but there is {left:?}");
+        }
+        (asked, reply) => panic!("{asked:?} is answered with {reply:?}"),
+    }
+}
+
+/// What excludes each other never runs at once.
+pub(super) fn exclusive<'a>(job: &Job<u32>, running: impl Iterator<Item = &'a JobKey>) {
+    let key = job.key();
+    for other in running {
+        let together = match (container(&key), container(other)) {
+            // A stop overrides whatever is done to its container.
+            (Some(one), Some(two)) => one != two || matches!(key, JobKey::Stop(_)) || matches!(other, JobKey::Stop(_)),
+            (Some(_), None) => !(works_in_shim(&key) && *other == JobKey::CleanUp || *other == JobKey::TakeBack),
+            (None, Some(_)) => !(works_in_shim(other) && matches!(key, JobKey::CleanUp | JobKey::Release)),
+            (None, None) => key != *other && (is_harmless(&key) || is_harmless(other)),
+        };
+        assert!(together, "{key:?} begins while {other:?} is under way");
+    }
+}
+
+fn is_harmless(key: &JobKey) -> bool {
+    matches!(key, JobKey::Watch | JobKey::Kill | JobKey::EndStray)
+}
+
+fn works_in_shim(key: &JobKey) -> bool {
+    matches!(key, JobKey::Start(_) | JobKey::Update(_) | JobKey::Delete(_) | JobKey::Remove(_, true))
+}
+
+fn container(key: &JobKey) -> Option<&ContainerId> {
+    match key {
+        JobKey::Create(id) | JobKey::Start(id) | JobKey::Stop(id) | JobKey::Update(id) => Some(id),
+        JobKey::Delete(id) | JobKey::Remove(id, _) | JobKey::Discard(id) => Some(id),
+        _ => None,
+    }
+}
+
+/// What is shown is what was committed, or could not be.
+pub(super) fn shown(entry: &PodEntry, tried: &Disk) {
+    let record = tried.pod.as_ref().expect("what is shown is recorded");
+    match entry.pod.state {
+        PodState::Ready => assert_eq!(record.phase, PodPhase::Ready, "shown as ready"),
+        PodState::NotReady => assert_ne!(record.phase, PodPhase::Setup, "shown before it was made"),
+    }
+    let shown: BTreeMap<_, _> = entry.containers.iter().map(|(id, view)| (id, state(&view.state))).collect();
+    let recorded: BTreeMap<_, _> =
+        tried.containers.iter().map(|(id, (_, record))| (id, phase(&record.phase))).collect();
+    assert_eq!(shown.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>(), "other containers are shown");
+    for (id, shown) in shown {
+        // An end that an exit file tells is shown before it is recorded.
+        let same = shown == recorded[id] || (shown == "exited" && recorded[id] == "running");
+        assert!(same, "{} is shown as {shown} and recorded as {}", id.short(), recorded[id]);
+    }
+}
+
+fn state(state: &ContainerState) -> &'static str {
+    match state {
+        ContainerState::Created => "created",
+        ContainerState::Running { .. } => "running",
+        ContainerState::Exited { .. } => "exited",
+    }
+}
+
+fn phase(phase: &ContainerPhase) -> &'static str {
+    match phase {
+        ContainerPhase::Created | ContainerPhase::Starting => "created",
+        ContainerPhase::Running { .. } => "running",
+        ContainerPhase::Exited(_) => "exited",
+    }
+}

@@ -1,0 +1,188 @@
+//! The same for one container.
+
+use std::sync::Arc;
+
+use super::Machine;
+use super::action::{Action, Job, Start, Update};
+use super::container::{Body, CleaningUp, Container, Made, Operation, precondition};
+use super::effects::Effects;
+use super::input::{JobError, Reply};
+use super::life::{CleanUp, Life, Pod, Up};
+use crate::id::ContainerId;
+use crate::record::ContainerPhase;
+
+impl<S: Clone> Machine<S> {
+    pub(super) fn advance_containers(&mut self) -> bool {
+        let Self { pod, containers, fx, .. } = self;
+        for (id, container) in containers.iter_mut() {
+            if advance(pod, id, container, fx) {
+                return true;
+            }
+        }
+        // Its start was recorded, and then there was no shim to start it.
+        let lost = |(id, container): (&ContainerId, &Container)| {
+            let made = container.made()?;
+            let waits = matches!(made.operation, Operation::StartRecorded { .. }) && fx.outbox.is_over(made.recorded);
+            waits.then(|| id.clone())
+        };
+        let Some(id) = containers.iter().find_map(lost) else { return false };
+        self.started(&id, Err(JobError::Gone("the pod's shim is gone".to_owned())));
+        true
+    }
+}
+
+/// One step of a container. False when nothing can go on.
+fn advance<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let Body::Made(made) = &container.body else { return false };
+    let recorded = fx.outbox.is_over(made.recorded);
+    if recorded && container.create.is_due() {
+        fx.reached("container-recorded");
+        let created = Ok(Reply::Created(id.clone()));
+        fx.answer_all(container.create.succeed(), &created);
+        return true;
+    }
+    (recorded && (told(container, fx) || start(pod, id, container, fx)))
+        || stop(pod, id, container, fx)
+        || (recorded && clean_up(pod, id, container, fx))
+        || update(pod, id, container, fx)
+        || remove(pod, id, container, fx)
+}
+
+/// What came of a start, and an end, are told once they are recorded.
+fn told<S>(container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let Body::Made(made) = &mut container.body else { return false };
+    if let Operation::Started(result) = &mut made.operation {
+        fx.reached("start-running");
+        let result = std::mem::replace(result, Ok(()));
+        let tickets = if result.is_ok() { container.start.succeed() } else { container.start.fail() };
+        fx.answer_all(tickets, &result.map(|()| Reply::Done));
+        made.rest();
+        return true;
+    }
+    if made.has_ended() && !container.stops.is_empty() {
+        fx.reached("exit-recorded");
+        fx.answer_all(std::mem::take(&mut container.stops), &Ok(Reply::Done));
+        return true;
+    }
+    false
+}
+
+/// Before a record leads to it, nothing of it is made.
+fn start<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let (Body::Made(made), Some(up)) = (&mut container.body, pod.life.up()) else { return false };
+    let Operation::StartRecorded { target } = made.operation else { return false };
+    fx.reached("start-recorded");
+    made.told = wanted_stop(pod, made, fx);
+    made.operation = Operation::Starting { early_exit: None };
+    fx.run(Job::Start(Box::new(Start {
+        shim: up.shim.clone(),
+        id: id.clone(),
+        spec: Arc::clone(&container.spec),
+        record: made.record.clone(),
+        namespaces: up.namespaces.clone(),
+        target,
+        stopped: made.told,
+    })));
+    true
+}
+
+/// The deadline of a container's stop: the pod's ends it now.
+fn wanted_stop<S>(pod: &Pod<S>, made: &Made, fx: &Effects<S>) -> Option<i64> {
+    if pod.is_ending() { Some(made.told.unwrap_or(fx.now.boottime)) } else { made.record.stop_deadline }
+}
+
+/// A removal stops what lives, and a stop is told to whoever starts or runs it.
+fn stop<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let live = container.is_live();
+    let Body::Made(made) = &mut container.body else { return false };
+    if live && container.removal.is_some() && made.record.stop_deadline.is_none_or(|known| known > fx.now.boottime) {
+        made.record.stop_deadline = Some(fx.now.boottime);
+        fx.outbox.container(id);
+    }
+    let Some(Up { shim, .. }) = pod.life.up() else { return false };
+    let starting = matches!(made.operation, Operation::Starting { .. });
+    let wanted = if starting { wanted_stop(pod, made, fx) } else { made.record.stop_deadline };
+    let Some(deadline) = wanted.filter(|deadline| made.told.is_none_or(|told| *deadline < told)) else { return false };
+    match made.record.phase {
+        ContainerPhase::Starting if starting => fx.push(Action::Override(id.clone(), deadline)),
+        ContainerPhase::Running { .. } => {
+            let signal = u32::try_from(made.record.stop_signal).unwrap_or(15);
+            fx.run(Job::Stop { shim: shim.clone(), id: id.clone(), signal, deadline });
+        }
+        _ => return false,
+    }
+    made.told = Some(deadline);
+    true
+}
+
+/// What an ended container held is given back: by its shim, or by the clean-up after that.
+fn clean_up<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let Body::Made(made) = &mut container.body else { return false };
+    let Operation::CleaningUp(state) = &mut made.operation else { return false };
+    match &pod.life {
+        Life::Up(up) if *state == CleaningUp::Due => {
+            fx.reached("exit-recorded");
+            fx.run(Job::Delete { shim: up.shim.clone(), id: id.clone() });
+            *state = CleaningUp::Running;
+        }
+        Life::Lost(CleanUp::Done) if *state != CleaningUp::Running => {
+            made.record.needs_cleanup = false;
+            made.operation = Operation::None;
+            fx.outbox.container(id);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// One change after the other: each builds on what the one before has made of the limits.
+fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let Body::Made(made) = &mut container.body else { return false };
+    let Some((ticket, change)) = container.updates.front() else { return false };
+    let (ticket, before) = (*ticket, &container.spec.resources);
+    let need = "limits can only be changed while it is created or running";
+    match (&made.record.phase, pod.life.up()) {
+        (ContainerPhase::Created, _) if made.is_idle() => {
+            // It begins with them.
+            let after = peapod_spec::update_resources(before, change);
+            Arc::make_mut(&mut container.spec).resources = after;
+            fx.outbox.container(id);
+            fx.promise(ticket, Reply::Done);
+        }
+        (ContainerPhase::Running { .. }, Some(up)) if made.is_idle() => {
+            let after = Box::new(peapod_spec::update_resources(before, change));
+            fx.run(Job::Update(Box::new(Update {
+                shim: up.shim.clone(),
+                id: id.clone(),
+                cgroup: made.record.cgroup.clone(),
+                before: before.clone(),
+                after: (*after).clone(),
+            })));
+            made.operation = Operation::Updating { ticket, after };
+        }
+        (ContainerPhase::Created, _) | (ContainerPhase::Running { .. }, Some(_)) => return false,
+        (ContainerPhase::Running { .. }, None) => {
+            fx.refuse(ticket, pod.not_ready("limits of its containers can only be changed while it is"));
+        }
+        (phase, _) => fx.refuse(ticket, precondition(id, phase, need)),
+    }
+    container.updates.pop_front();
+    true
+}
+
+fn remove<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    if container.removal.is_none() || container.is_live() {
+        return false;
+    }
+    let Body::Made(made) = &mut container.body else { return false };
+    let shim = match (&made.operation, &pod.life) {
+        (Operation::None, _) => None,
+        (Operation::CleaningUp(CleaningUp::Failed), Life::Up(up)) => Some(up.shim.clone()),
+        // By the clean-up that goes with the pod's stop.
+        (Operation::CleaningUp(CleaningUp::Due | CleaningUp::Failed), Life::Foreign { .. }) => None,
+        _ => return false,
+    };
+    fx.run(Job::Remove { shim, id: id.clone() });
+    made.operation = Operation::Removing;
+    true
+}

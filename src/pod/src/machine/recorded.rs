@@ -1,0 +1,154 @@
+//! A pod that an earlier daemon left, or this one before a defect: from its record to its first steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use peapod_shim_protocol::exit::Exit;
+
+use super::Machine;
+use super::action::Job;
+use super::container::{Container, ended};
+use super::delivery::{Delivery, Stage};
+use super::effects::Effects;
+use super::life::{Admission, Attachment, CleanUp, Identity, Life, Pod};
+use super::outbox::Mark;
+use crate::container::Expected;
+use crate::id::ContainerId;
+use crate::layout::Layout;
+use crate::listed::{self, Listed};
+use crate::load::Loaded;
+use crate::record::{ContainerPhase, Ended, PodPhase};
+
+/// What can be seen of a recorded pod at once, for the first list.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Somebody listens where its shim should, or may.
+    pub(crate) listening: bool,
+    /// What exit files say of containers that are recorded as running.
+    pub(crate) exits: Vec<(ContainerId, Exit)>,
+}
+
+impl<S: Clone> Machine<S> {
+    /// A pod as it is recorded. Of another boot nothing runs any more.
+    pub(crate) fn recorded(loaded: Loaded, seen: Seen, layout: &Arc<Layout>, listed: &Listed) -> Self {
+        let Loaded { id, spec, state, containers, strays, rebooted } = loaded;
+        let Seen { listening, exits } = seen;
+        let mut exits: BTreeMap<ContainerId, Exit> = exits.into_iter().collect();
+        let share = listed.recorded(listed::of_pod(&spec));
+        let containers: BTreeMap<_, _> = containers
+            .into_iter()
+            .map(|(id, spec, record)| {
+                let seen = exits.remove(&id).zip(started_at(&record.phase));
+                let seen = seen.map(|(exit, started_at)| ended(&exit).since(started_at));
+                let share = listed.recorded(listed::of_container(&spec));
+                (id, Container::recorded(spec, record, seen, share))
+            })
+            .collect();
+        let life = match state.phase {
+            PodPhase::Setup => Life::TakingBack,
+            PodPhase::Stopped => Life::Stopped,
+            PodPhase::Ready | PodPhase::Broken if rebooted => Life::Lost(CleanUp::Done),
+            PodPhase::Ready | PodPhase::Broken => Life::Reconnecting {
+                ready: listening && state.phase == PodPhase::Ready,
+                shim_pid: if listening { state.shim_pid } else { 0 },
+            },
+        };
+        let until = matches!(life, Life::Stopped).then(Mark::default);
+        let pod = Pod {
+            identity: Arc::new(Identity {
+                id,
+                spec: Arc::new(spec),
+                created_at: state.created_at,
+                boot_id: state.boot_id,
+                socket: state.socket,
+                cgroup: state.cgroup,
+                layout: Arc::clone(layout),
+            }),
+            life,
+            network: Attachment { attached: state.attached, ips: state.ips, netns: state.netns },
+            last_event: state.last_event,
+            // Whoever made containers in it knew it. Without any, it may never have been told.
+            run: Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn }),
+            stop: None,
+            removal: None,
+            recorded: Mark::default(),
+            strays,
+            _listed: share,
+        };
+        let admission = Admission::Deferred { requests: Vec::new(), until };
+        Self { pod, containers, abandoned: std::collections::BTreeSet::new(), admission, fx: Effects::new() }
+    }
+
+    /// Nothing of it was ever told to anyone.
+    pub(crate) fn is_half_made(&self) -> bool {
+        matches!(self.pod.life, Life::TakingBack)
+    }
+
+    pub(super) fn begin(&mut self) {
+        match &self.pod.life {
+            Life::Intended => self.life_changed(),
+            Life::TakingBack => self.fx.run(Job::TakeBack),
+            Life::Reconnecting { .. } => {
+                let alive = self
+                    .containers
+                    .iter()
+                    .filter_map(|(id, container)| Some((id.clone(), expected(&container.made()?.record.phase)?)));
+                self.fx.run(Job::Reconnect(alive.collect()));
+            }
+            Life::Lost(_) => self.begin_after_reboot(),
+            _ => {}
+        }
+    }
+
+    /// Nothing of the pod runs: its end is recorded as it is shown, and its network is given back without being asked for.
+    fn begin_after_reboot(&mut self) {
+        self.life_changed();
+        for id in self.containers.keys() {
+            self.fx.outbox.container(id);
+        }
+        let recorded = self.pod.recorded;
+        if let Admission::Deferred { until, .. } = &mut self.admission {
+            *until = Some(recorded);
+        }
+        self.want_stop();
+    }
+}
+
+fn started_at(phase: &ContainerPhase) -> Option<i64> {
+    if let ContainerPhase::Running { started_at, .. } = phase { Some(*started_at) } else { None }
+}
+
+fn expected(phase: &ContainerPhase) -> Option<Expected> {
+    match phase {
+        ContainerPhase::Running { .. } => Some(Expected::Running),
+        ContainerPhase::Starting => Some(Expected::Starting),
+        ContainerPhase::Created | ContainerPhase::Exited(_) => None,
+    }
+}
+
+impl Loaded {
+    /// The same in this boot: nothing of another one runs any more.
+    pub(crate) fn in_this_boot(mut self, boot_id: &str, now: i64) -> Self {
+        if self.state.boot_id == boot_id {
+            return self;
+        }
+        self.rebooted = true;
+        boot_id.clone_into(&mut self.state.boot_id);
+        for (_, _, container) in &mut self.containers {
+            let started_at = match container.phase {
+                ContainerPhase::Running { started_at, .. } => started_at,
+                ContainerPhase::Starting => 0,
+                ContainerPhase::Created | ContainerPhase::Exited(_) => continue,
+            };
+            container.phase = ContainerPhase::Exited(Ended {
+                started_at,
+                finished_at: now,
+                code: 255,
+                reason: "Unknown".to_owned(),
+                message: "the node was restarted".to_owned(),
+            });
+            container.needs_cleanup = false;
+        }
+        self
+    }
+}

@@ -1,0 +1,99 @@
+//! Calls to a pod's actor, and the wait for its answer.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::Pods;
+use crate::actor::{Closed, Handle};
+use crate::error::Error;
+use crate::id::{ContainerId, PodId};
+use crate::machine::{Reply, Request};
+
+/// Where an answer comes.
+type Answer = oneshot::Receiver<Result<Reply, Error>>;
+
+/// What a call is about: the error if that is gone.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    Pod(&'a PodId),
+    Container(&'a ContainerId),
+}
+
+impl Subject<'_> {
+    fn not_found(self) -> Error {
+        match self {
+            Self::Pod(id) => Error::no_pod(id.as_str()),
+            Self::Container(id) => Error::no_container(id.as_str()),
+        }
+    }
+}
+
+impl Pods {
+    /// Asks, and waits as long as any operation may take.
+    pub(super) async fn call(
+        &self,
+        what: &'static str,
+        subject: Subject<'_>,
+        handle: &Handle,
+        request: Request,
+    ) -> Result<Reply, Error> {
+        self.call_within(what, subject, handle, request, self.node.patience().operation).await
+    }
+
+    /// Asks, and waits for the answer. The operation goes on when the wait is over or dropped.
+    pub(super) async fn call_within(
+        &self,
+        what: &'static str,
+        subject: Subject<'_>,
+        handle: &Handle,
+        request: Request,
+        limit: Duration,
+    ) -> Result<Reply, Error> {
+        let answer = match handle.send(request).await {
+            Ok(answer) => answer_within(what, handle, answer, limit).await,
+            Err(Closed) => None,
+        };
+        answer.unwrap_or_else(|| Err(self.unanswered(what, subject, handle)))
+    }
+
+    /// The same; `None` when the pod is gone before it answers.
+    pub(super) async fn call_or_gone(
+        &self,
+        what: &'static str,
+        handle: &Handle,
+        request: Request,
+    ) -> Option<Result<Reply, Error>> {
+        let answer = handle.send(request).await.ok()?;
+        let answer = answer_within(what, handle, answer, self.node.patience().operation).await;
+        answer.or_else(|| self.has_actor(handle).then_some(Err(Error::Defect { what })))
+    }
+
+    /// Why an actor answers nothing: its pod was removed this moment, the daemon ends, or it panicked.
+    fn unanswered(&self, what: &'static str, subject: Subject<'_>, handle: &Handle) -> Error {
+        if self.has_actor(handle) { Error::Defect { what } } else { self.gone(|| subject.not_found()) }
+    }
+
+    /// A pod that is gone is forgotten before anyone is left without an answer.
+    fn has_actor(&self, handle: &Handle) -> bool {
+        self.node.registry.get(handle.id()).is_some()
+    }
+
+    /// Why there is no actor: the pod was removed this moment, or the daemon ends.
+    pub(super) fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
+        if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
+    }
+}
+
+async fn answer_within(
+    what: &'static str,
+    handle: &Handle,
+    answer: Answer,
+    limit: Duration,
+) -> Option<Result<Reply, Error>> {
+    let began = Instant::now();
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.ok(),
+        Err(_) => Some(Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() })),
+    }
+}

@@ -1,0 +1,53 @@
+//! Pods and containers for tests.
+
+use std::collections::BTreeMap;
+
+use peapod_spec::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, Resources};
+use peapod_spec::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
+
+/// A pod with a name, and as little else as there can be.
+pub(crate) fn pod_spec(name: &str) -> PodSpec {
+    let text = |text: &str| text.to_owned();
+    PodSpec {
+        metadata: PodMetadata { name: text(name), uid: text("uid"), namespace: text("default"), attempt: 0 },
+        hostname: String::new(),
+        log_directory: None,
+        dns: None,
+        port_mappings: Vec::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        runtime_handler: String::new(),
+        cgroup_parent: None,
+        sysctls: BTreeMap::new(),
+        namespaces: Namespaces::default(),
+        security: PodSecurity::default(),
+        overhead: None,
+        resources: None,
+    }
+}
+
+/// The same of a container.
+pub(crate) fn container_spec(name: &str, attempt: u32) -> ContainerSpec {
+    ContainerSpec {
+        metadata: ContainerMetadata { name: name.to_owned(), attempt },
+        image: "image".to_owned(),
+        user_specified_image: String::new(),
+        image_annotations: BTreeMap::new(),
+        command: Vec::new(),
+        args: Vec::new(),
+        working_dir: String::new(),
+        envs: Vec::new(),
+        mounts: Vec::new(),
+        devices: Vec::new(),
+        cdi_devices: Vec::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        log_path: None,
+        stdin: false,
+        stdin_once: false,
+        tty: false,
+        stop_signal: None,
+        resources: Resources::default(),
+        security: ContainerSecurity::default(),
+    }
+}
