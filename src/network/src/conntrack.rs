@@ -2,13 +2,12 @@
 //! came or went meanwhile.
 
 use crate::link::address;
-use crate::netlink::{Messages, NLM_F_ACK, NLM_F_DUMP, Socket, find};
+use crate::netlink::{AF_INET, AF_INET6, Messages, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, Socket, find};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-const NLA_F_NESTED: u16 = 0x8000;
 const CT_GET: u16 = 0x101;
 const CT_DELETE: u16 = 0x102;
 
@@ -50,7 +49,7 @@ impl Which<'_> {
 /// The kernel walks through the whole of its table, which takes longer than all else of an attach: so it is asked once
 /// for all ports. It filters only by one IP version at a time.
 pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> io::Result<()> {
-    let header = [if v4 { 2 } else { 10 }, 0, 0, 0];
+    let header = [if v4 { AF_INET } else { AF_INET6 }, 0, 0, 0];
     let only = ports.first().copied().filter(|_| ports.len() == 1);
     let mut found = Vec::new();
     socket.dump(

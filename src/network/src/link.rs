@@ -3,13 +3,13 @@
 use crate::error::StepError;
 use crate::neighbour::{Neighbour, neighbour_message, no_probes_message};
 use crate::netlink::{
-    Attributes, Family, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Socket, find, u32_of,
+    AF_INET, AF_INET6, Attributes, Family, IFLA_LINKINFO, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL,
+    NLM_F_REPLACE, RTM_NEWLINK, Socket, find, u32_of,
 };
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
@@ -22,7 +22,6 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -47,9 +46,6 @@ const RTPROT_BOOT: u8 = 3;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
-
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 
 /// A hardware address.
 pub(crate) type Mac = [u8; 6];

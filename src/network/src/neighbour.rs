@@ -6,25 +6,25 @@
 
 use crate::error::StepError;
 use crate::link::{Mac, Routes, address, family, link_header, octets};
-use crate::netlink::{Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, find, u32_of};
+use crate::netlink::{
+    AF_BRIDGE, AF_INET, AF_INET6, IFLA_LINKINFO, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE,
+    RTM_NEWLINK, find, u32_of,
+};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-const RTM_NEWLINK: u16 = 16;
 const RTM_NEWNEIGH: u16 = 28;
 const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_SETNEIGHTBL: u16 = 67;
 
-const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_LEARNING: u16 = 8;
 const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 
-const AF_BRIDGE: u8 = 7;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NUD_NOARP: u16 = 0x40;
@@ -77,7 +77,7 @@ pub(crate) fn neighbour_message(messages: &mut Messages, link: u32, Neighbour { 
 
 /// Has a link look for no neighbours of one IP version: a packet to one that is not entered is dropped.
 pub(crate) fn no_probes_message(messages: &mut Messages, link: u32, v4: bool) {
-    let (family, table) = if v4 { (2, "arp_cache") } else { (10, "ndisc_cache") };
+    let (family, table) = if v4 { (AF_INET, "arp_cache") } else { (AF_INET6, "ndisc_cache") };
     messages.push(RTM_SETNEIGHTBL, NLM_F_ACK, &[family, 0, 0, 0], |a| {
         a.text(NDTA_NAME, table);
         a.nest(NDTA_PARMS, |a| {

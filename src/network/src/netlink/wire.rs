@@ -1,9 +1,10 @@
 //! The bytes of netlink: messages of a header and attributes, each aligned to four bytes.
 
+use super::constants::NLA_F_NESTED;
+
 const NLMSG_HDR: usize = 16;
 const NLA_HDR: usize = 4;
 const NLM_F_REQUEST: u16 = 1;
-const NLA_F_NESTED: u16 = 0x8000;
 /// The low bits of an attribute's type; above them are flags.
 const NLA_TYPE_MASK: u16 = 0x3fff;
 

@@ -2,13 +2,16 @@
 
 use crate::netlink::{Attributes, Messages, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 
+use super::constants::{
+    NFNL_SUBSYS_NFTABLES, NFTA_LIST_ELEM, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+    NFTA_SET_ELEM_LIST_TABLE,
+};
 use super::element::Element;
 use super::rule::Rule;
 use std::time::Duration;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
-pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_DELTABLE: u16 = 2;
@@ -25,7 +28,6 @@ const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_CHAIN_TYPE: u16 = 7;
 const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
-const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_SET_TABLE: u16 = 1;
@@ -42,13 +44,6 @@ const NFTA_SET_DESC_SIZE: u16 = 1;
 const NFT_SET_MAP: u32 = 8;
 const NFT_SET_TIMEOUT: u32 = 0x10;
 const NFT_SET_EVAL: u32 = 0x20;
-pub(super) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
-pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
-pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-pub(super) const NFTA_LIST_ELEM: u16 = 1;
-pub(super) const NFTA_SET_ELEM_KEY: u16 = 1;
-pub(super) const NFTA_SET_ELEM_DATA: u16 = 2;
-pub(super) const NFTA_DATA_VALUE: u16 = 1;
 
 /// What a table's chains see. Tables of different families are different tables, also with one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

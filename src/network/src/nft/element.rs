@@ -1,6 +1,7 @@
 //! Entries of sets and maps: which ports lead where, which addresses pods have, and which one their links may send from.
 
-use super::batch::{Batch, NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY, TableFamily};
+use super::batch::{Batch, TableFamily};
+use super::constants::{NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY};
 use crate::link::{Mac, link_local, octets};
 use crate::netlink::{Attributes, find};
 use crate::ports::PortMapping;

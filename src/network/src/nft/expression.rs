@@ -1,6 +1,6 @@
 //! The kernel's expressions: small steps of which a rule is made, which load something into a register, compare it, or act.
 
-use super::batch::NFTA_DATA_VALUE;
+use super::constants::NFTA_DATA_VALUE;
 use crate::netlink::Attributes;
 
 const LOOKUP_F_INV: u32 = 1;

@@ -17,6 +17,7 @@
 //! So the node looks for nobody on the bridge at all, and on its other links for few at a time for one pod.
 
 use super::batch::{Batch, DynamicSet, Type};
+use super::constants::{NFTA_EXPR_DATA, NFTA_EXPR_NAME};
 use super::expression::{Field, Is, REG, Step, among, compare, load, mask, not_among, step};
 use super::frame::shows_transport;
 use super::rule::{self, Rule, Side, version};
@@ -42,8 +43,6 @@ const PORTS: u32 = 4;
 const LISTS: u32 = 64;
 const REJECT_ICMPX_UNREACH: u32 = 2;
 const ICMPX_HOST_UNREACH: u8 = 2;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
 
 /// The sets of addresses that pods have.
 pub(super) fn pods(v4: bool) -> &'static str {

@@ -2,6 +2,7 @@
 //! thousands of times more than the change itself.
 
 mod batch;
+mod constants;
 mod element;
 mod expression;
 mod frame;

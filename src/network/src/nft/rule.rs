@@ -1,5 +1,6 @@
 //! Rules: what a packet is like, then what is done with it.
 
+use super::constants::{NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LIST_ELEM, family};
 use super::expression::{
     Field, Is, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, REG, Step, among, compare, load, mapped, mask,
     meta, step,
@@ -7,10 +8,6 @@ use super::expression::{
 use crate::netlink::Attributes;
 use crate::subnet::Subnet;
 use std::net::IpAddr;
-
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
 
 const FIB_RESULT_ADDRTYPE: u32 = 3;
 const FIB_F_DADDR: u32 = 2;
@@ -47,7 +44,7 @@ pub(super) fn address(v4: bool, side: Side) -> Field {
 
 /// The packet is of this IP version.
 pub(super) fn version(v4: bool) -> [Step; 2] {
-    [meta(META_NFPROTO, REG), compare(Is::Equal, vec![if v4 { 2 } else { 10 }])]
+    [meta(META_NFPROTO, REG), compare(Is::Equal, vec![family(v4)])]
 }
 
 /// One rule in the making.
@@ -171,7 +168,7 @@ impl Rule {
         let port = REG + address(v4, Side::Destination).registers();
         let nat = step("nat", move |a| {
             a.be32(1, NAT_DNAT);
-            a.be32(2, if v4 { 2 } else { 10 });
+            a.be32(2, u32::from(family(v4)));
             a.be32(3, REG);
             a.be32(5, port);
         });

@@ -1,8 +1,9 @@
 //! The socket to nftables in one network namespace: changes go out, and what is there is looked at.
 
-use super::batch::{
-    Batch, NFNL_SUBSYS_NFTABLES, NFTA_LIST_ELEM, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
-    NFTA_SET_ELEM_LIST_TABLE, TableFamily, header,
+use super::batch::{Batch, TableFamily, header};
+use super::constants::{
+    NFNL_SUBSYS_NFTABLES, NFTA_LIST_ELEM, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
+    NFTA_SET_ELEM_LIST_TABLE,
 };
 use super::element::Element;
 use crate::netlink::{Attributes, Family, NLM_F_ACK, NLM_F_DUMP, Socket, attributes, find};
@@ -14,7 +15,6 @@ use std::io;
 const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_GETSETELEM: u16 = 13;
 const NFT_MSG_GETGEN: u16 = 16;
-const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_GEN_ID: u16 = 1;
 /// `struct nfgenmsg`.
 const HEADER: usize = 4;
