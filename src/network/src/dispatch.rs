@@ -1,50 +1,116 @@
 //! Which network an attachment belongs to: a new one to what is found now, one that is there to what made it.
 
 use crate::attachment::{AttachRequest, Attachment};
-use crate::cni::{Choice, CniError};
+use crate::builtin::Builtin;
+use crate::cni::{Choice, Cni, CniError};
 use crate::error::{AttachError, DetachError, PortOwner};
-use crate::lifecycle::{Inner, RETRY, RETRY_MAX, blocking, lock};
-use crate::plan;
+use crate::keyed::Keyed;
+use crate::listeners;
 use crate::ports::PortMapping;
+use crate::request;
 use crate::status::NetworkStatus;
-use std::sync::{Arc, Weak};
+use crate::sync::{blocking, lock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How often to look which configuration there is.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often to look whether bridge and table are still there.
+const WATCH: Duration = Duration::from_secs(5);
+/// How soon what could not be taken away is tried again, at first and at last.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// What all handles share.
+pub(crate) struct Inner {
+    pub(crate) builtin: Arc<Builtin>,
+    pub(crate) cni: Arc<Cni>,
+    /// Attach and detach of one id follow each other.
+    pub(crate) order: Keyed,
+    /// Whose detach is being tried again.
+    retrying: Mutex<HashSet<String>>,
+    pub(crate) tasks: TaskTracker,
+    /// Lets no attach begin, and ends what only goes on.
+    pub(crate) closing: CancellationToken,
+}
+
+/// Who makes an attachment, or has made it.
+enum Maker<'a> {
+    Builtin(&'a Arc<Builtin>),
+    Cni(&'a Cni),
+}
+
+impl Maker<'_> {
+    async fn detach(&self, id: &str) -> Result<(), DetachError> {
+        match self {
+            Self::Builtin(builtin) => builtin.detach(id).await,
+            Self::Cni(cni) => cni.detach(id).await,
+        }
+    }
+
+    fn is_leaving(&self, id: &str) -> bool {
+        match self {
+            Self::Builtin(builtin) => builtin.is_leaving(id),
+            Self::Cni(cni) => cni.is_leaving(id),
+        }
+    }
+
+    fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
+        match self {
+            Self::Builtin(builtin) => builtin.attachment(id),
+            Self::Cni(cni) => cni.attachment(id),
+        }
+    }
+}
 
 impl Inner {
-    /// The caller has the turn of this id.
-    pub(crate) async fn attach_somewhere(
-        self: &Arc<Self>,
-        request: AttachRequest,
-    ) -> Result<Arc<Attachment>, AttachError> {
-        let id = request.id.clone();
-        if lock(&self.book).closed {
+    pub(crate) fn new(builtin: Arc<Builtin>, cni: Arc<Cni>, closing: CancellationToken) -> Self {
+        let (order, retrying) = (Keyed::default(), Mutex::default());
+        Self { builtin, cni, order, retrying, tasks: TaskTracker::new(), closing }
+    }
+
+    /// Who has made what there is of this id, if there is anything.
+    fn maker(&self, id: &str) -> Maker<'_> {
+        if self.cni.has(id) { Maker::Cni(&self.cni) } else { Maker::Builtin(&self.builtin) }
+    }
+
+    pub(crate) fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
+        self.maker(id).attachment(id)
+    }
+
+    /// Connects. The caller has the turn of this id.
+    pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
+        if self.closing.is_cancelled() {
             return Err(AttachError::Closed);
         }
+        let id = request.id.clone();
+        let request = request::check(request)?;
         if self.cni.has(&id) {
-            if let Some(known) = self.cni.known(&plan::check_any(request.clone())?)? {
+            if let Some(known) = self.cni.known(&request)? {
                 return Ok(known);
             }
             self.cni.detach(&id).await?;
         }
-        let is_built_in = lock(&self.book).entries.contains_key(&id);
         let (choice, _) = self.cni.look().await.ok_or(AttachError::Closed)?;
-        if is_built_in || matches!(choice, Choice::None) {
-            let request = plan::check_any(request)?;
-            free(self.cni.meets(&plan::ports_of(&request)?))?;
-            return self.attach(request).await;
-        }
-        let request = plan::check_any(request)?;
-        let ports = plan::ports_of(&request)?;
+        let ports = request::ports_of(&request)?;
         free(self.cni.meets(&ports))?;
-        free(lock(&self.book).meets(&ports))?;
-        self.check_listeners(&request).await?;
+        if self.builtin.has(&id) || matches!(choice, Choice::None) {
+            let attached = self.builtin.attach(request).await;
+            if attached.is_err() && self.builtin.is_leaving(&id) {
+                self.detach_later(id, RETRY);
+            }
+            return attached;
+        }
+        free(self.builtin.meets(&ports))?;
+        listeners::check(&request).await?;
         let error = match self.cni.attach(&request, choice).await {
             Ok(attachment) => return Ok(attachment),
             Err(error) => error,
         };
+        self.cni.leave(&id);
         // Who hung once may hang again: nobody waits for that.
         let hangs = matches!(&error, AttachError::Cni(CniError::Slow { .. } | CniError::Closed));
         if hangs || self.cni.detach(&id).await.is_err() {
@@ -53,9 +119,9 @@ impl Inner {
         Err(error)
     }
 
-    /// The caller has the turn of this id.
-    pub(crate) async fn detach_anywhere(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
-        if self.cni.has(id) { self.cni.detach(id).await } else { self.detach(id).await }
+    /// Takes away. The caller has the turn of this id.
+    pub(crate) async fn detach(&self, id: &str) -> Result<(), DetachError> {
+        self.maker(id).detach(id).await
     }
 
     /// Tries until it is gone, as nobody else might: first after this pause.
@@ -71,10 +137,10 @@ impl Inner {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).clamp(RETRY, RETRY_MAX),
                 }
                 let _turn = inner.order.turn(&id).await;
-                if !inner.cni.is_half_made(&id) && !lock(&inner.book).is_leaving(&id) {
+                if !inner.maker(&id).is_leaving(&id) {
                     break;
                 }
-                match inner.detach_anywhere(&id).await {
+                match inner.detach(&id).await {
                     Ok(()) => break,
                     Err(error) => tracing::warn!(network_id = %id, %error, "a network cannot be taken away yet"),
                 }
@@ -85,7 +151,31 @@ impl Inner {
 
     /// Whether the built-in network is used, or will be for the next pod.
     pub(crate) fn is_built_in_used(&self) -> bool {
-        matches!(self.cni.directory.last(), Choice::None) || !lock(&self.book).entries.is_empty()
+        matches!(self.cni.directory.last(), Choice::None) || self.builtin.count() > 0
+    }
+
+    /// Makes what is missing of the built-in network, if that is used. The outcome is in the status.
+    pub(crate) async fn repair(&self) {
+        if self.is_built_in_used() {
+            let builtin = Arc::clone(&self.builtin);
+            // A closed runtime has no status to show either.
+            let _ = blocking(move || builtin.repair()).await;
+        }
+    }
+
+    /// Looks now and then whether bridge and table are there, for others take them away: a firewall that is loaded again
+    /// flushes all rules. And a node whose network is not ready gets no pods that would make it so.
+    ///
+    /// Ends with the last handle, or when the network is closed.
+    pub(crate) async fn watch(inner: Weak<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(WATCH) => {}
+            }
+            let Some(inner) = inner.upgrade() else { return };
+            inner.repair().await;
+        }
     }
 
     /// Looks at what plugins made before, then again and again at their configuration. Ends with the last handle, or when
@@ -99,9 +189,8 @@ impl Inner {
             loop {
                 tokio::time::sleep(LOOK).await;
                 let Some(inner) = inner.upgrade() else { return };
-                if inner.cni.look_after().await && inner.is_built_in_used() {
-                    // The outcome is in the status.
-                    let _ = blocking(move || inner.repair()).await;
+                if inner.cni.look_after().await {
+                    inner.repair().await;
                 }
             }
         };
@@ -114,9 +203,9 @@ impl Inner {
     }
 
     /// Which network new pods get, and how it is.
-    pub(crate) fn status_now(&self) -> NetworkStatus {
+    pub(crate) fn status(&self) -> NetworkStatus {
         self.cni.status().unwrap_or_else(|| {
-            let mut status = lock(&self.status).clone();
+            let mut status = self.builtin.status();
             let dir = self.cni.directory.path.display();
             status.message = format!("{}; there is no CNI configuration in {dir}", status.message);
             status

@@ -23,14 +23,13 @@
 
 mod attachment;
 mod bounds;
+mod builtin;
 mod cni;
 mod config;
 mod conntrack;
 mod dispatch;
 mod error;
-mod facts;
 mod keyed;
-mod lifecycle;
 mod link;
 mod listeners;
 mod neighbour;
@@ -38,15 +37,12 @@ mod netlink;
 mod netns;
 mod network;
 mod nft;
-mod node;
-mod plan;
-mod pool;
 mod ports;
 mod record;
+mod request;
 mod status;
 mod subnet;
-mod undo;
-mod work;
+mod sync;
 
 pub use attachment::{AttachRequest, Attachment, Bandwidth, Dns};
 pub use bounds::PORTS_PER_POD;

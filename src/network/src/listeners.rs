@@ -1,9 +1,12 @@
 //! Who on the node listens on a port already.
 
-use crate::error::{PortOwner, StepError};
+use crate::attachment::AttachRequest;
+use crate::error::{AttachError, PortOwner, StepError};
 use crate::link::address;
-use crate::netlink::{Family, Messages, NLM_F_DUMP, Socket, find};
+use crate::netlink::{AF_INET, AF_INET6, Family, Messages, NLM_F_DUMP, Socket, find};
 use crate::ports::{PortMapping, PortSet, Protocol};
+use crate::request;
+use crate::sync::blocking;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +14,6 @@ use std::net::{IpAddr, Ipv6Addr};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_SKV6ONLY: u16 = 11;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 /// States, as bits: a TCP socket that listens; a UDP socket that is connected to nobody.
 const LISTENING: u32 = 1 << 10;
 const UNCONNECTED: u32 = 1 << 7;
@@ -36,10 +37,24 @@ impl Listener {
     }
 }
 
+/// An error if somebody listens on a port that is asked for. A port of another attachment is named as such elsewhere; no socket
+/// of the node listens on it.
+pub(crate) async fn check(request: &AttachRequest) -> Result<(), AttachError> {
+    if request.ports.is_empty() {
+        return Ok(());
+    }
+    let (ports, set) = (request.ports.clone(), request::ports_of(request)?);
+    let look = move || match taken(&ports, &set)? {
+        Some((port, owner)) => Err(AttachError::PortTaken { port, owner }),
+        None => Ok(()),
+    };
+    blocking(look).await.ok_or(AttachError::Closed)?
+}
+
 /// The first of the ports on which somebody listens in the network namespace of the calling thread, and who.
 ///
 /// The kernel is asked once for each protocol and family, however many ports there are.
-pub(crate) fn taken(ports: &[PortMapping], set: &PortSet) -> Result<Option<(PortMapping, PortOwner)>, StepError> {
+fn taken(ports: &[PortMapping], set: &PortSet) -> Result<Option<(PortMapping, PortOwner)>, StepError> {
     let failed = |source| StepError::new("look who listens on the host ports", source);
     let mut socket = Socket::open(Family::SocketDiagnosis).map_err(failed)?;
     // The kernel's SCTP sockets are listed in another way, where there are any.

@@ -1,17 +1,14 @@
 //! The network's door.
 
 use crate::attachment::{AttachRequest, Attachment};
+use crate::builtin::Builtin;
 use crate::cni::Cni;
 use crate::config::Config;
+use crate::dispatch::{Inner, RETRY};
 use crate::error::{AttachError, DetachError, OpenError};
-use crate::lifecycle::{Inner, RETRY, blocking, lock};
-use crate::node::Node;
-use crate::plan::{self, Book, Entry, Lost};
-use crate::pool::Pool;
-use crate::record::{self, Record, Row};
 use crate::status::NetworkStatus;
+use crate::sync::blocking;
 use peapod_store::Database;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +22,7 @@ pub struct Network {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").field("settings", &self.inner.node.settings).finish_non_exhaustive()
+        f.debug_struct("Network").field("settings", self.inner.builtin.settings()).finish_non_exhaustive()
     }
 }
 
@@ -41,39 +38,17 @@ impl Network {
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
         let (cni, patience) = (config.cni.clone(), config.cni.patience);
         let settings = config.settings().map_err(OpenError::Config)?;
-        let (rows, cursor) = record::load(&db).await?;
-        let (mut entries, mut lost) = (HashMap::new(), BTreeMap::new());
-        for Row { id, complete, record } in rows {
-            match Record::parse(&id, &record) {
-                Ok(record) => {
-                    entries.insert(id, Entry::of(record, complete));
-                }
-                Err(error) => {
-                    tracing::error!(
-                        network_id = %id, %error,
-                        "the pod's network record cannot be used: its host ports lead nowhere, and it can only be taken away"
-                    );
-                    lost.insert(id, if complete { Lost::InUse } else { Lost::Leaving });
-                }
-            }
-        }
-        let used = entries.values().map(|entry| entry.record.slot).collect();
-        let pool = Pool::new(plan::slots(&settings), used, cursor.unwrap_or(0));
-        let book = Book { lost, ..Book::new(entries, pool) };
-        let half_made: Vec<String> =
-            book.entries.keys().chain(book.lost.keys()).filter(|id| book.is_leaving(id)).cloned().collect();
-        let closing = CancellationToken::new();
-        let cni = Cni::open(cni, settings.netns_dir.clone(), db.clone(), closing.clone()).await?;
-        let inner = Inner::new(Node::new(settings), db, Arc::new(cni), patience, closing, book);
-        let network = Self { inner: Arc::new(inner) };
-        network.inner.find_strays().await;
-        for id in half_made {
+        let (closing, netns_dir) = (CancellationToken::new(), settings.netns_dir.clone());
+        let builtin = Builtin::open(settings, db.clone(), patience, closing.clone()).await?;
+        let cni = Arc::new(Cni::open(cni, netns_dir, db, closing.clone()).await?);
+        let network = Self { inner: Arc::new(Inner::new(Arc::clone(&builtin), Arc::clone(&cni), closing)) };
+        for id in builtin.leaving() {
             if let Err(error) = network.detach(&id).await {
                 tracing::warn!(network_id = %id, %error, "cannot undo a half-made network yet");
             }
         }
         // Plugins may be slow, and nobody has to wait for those pods.
-        for id in network.inner.cni.half_made() {
+        for id in cni.leaving() {
             network.inner.detach_later(id, Duration::ZERO);
         }
         network.check().await;
@@ -85,35 +60,26 @@ impl Network {
 
     /// Whether pods can be attached, as last seen. No I/O.
     pub fn status(&self) -> NetworkStatus {
-        self.inner.status_now()
+        self.inner.status()
     }
 
     /// Looks now whether pods can be attached, makes bridge and table if they are missing, and says how that went.
     pub async fn check(&self) -> NetworkStatus {
-        let inner = Arc::clone(&self.inner);
         // A closed runtime has no status to show either.
-        let _ = inner.cni.look().await;
-        if inner.is_built_in_used() {
-            // The outcome is in the status.
-            let _ = blocking(move || inner.repair()).await;
-        }
+        let _ = self.inner.cni.look().await;
+        self.inner.repair().await;
         self.status()
     }
 
     /// The attachment of this id. No I/O.
     pub fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
-        if let Some(made_by_plugins) = self.inner.cni.attachment(id) {
-            return Some(made_by_plugins);
-        }
-        let book = lock(&self.inner.book);
-        book.entries.get(id).filter(|entry| entry.complete && !entry.leaving).map(|entry| Arc::clone(&entry.attachment))
+        self.inner.attachment(id)
     }
 
     /// The ids of all attachments, also of those that are being made or taken away. No I/O.
     pub fn ids(&self) -> Vec<String> {
         let mut ids = self.inner.cni.ids();
-        let book = lock(&self.inner.book);
-        ids.extend(book.entries.keys().chain(book.lost.keys()).cloned());
+        ids.extend(self.inner.builtin.ids());
         ids
     }
 
@@ -128,7 +94,7 @@ impl Network {
         let network = self.clone();
         let task = self.inner.tasks.spawn(async move {
             let _turn = network.inner.order.turn(&request.id).await;
-            network.inner.attach_somewhere(request).await
+            network.inner.attach(request).await
         });
         task.await.unwrap_or(Err(AttachError::Closed))
     }
@@ -144,7 +110,7 @@ impl Network {
         let id = id.to_owned();
         let task = self.inner.tasks.spawn(async move {
             let _turn = network.inner.order.turn(&id).await;
-            let detached = network.inner.detach_anywhere(&id).await;
+            let detached = network.inner.detach(&id).await;
             if detached.is_err() {
                 network.inner.detach_later(id, RETRY);
             }
@@ -155,7 +121,6 @@ impl Network {
 
     /// Lets no new attach begin and waits for what is going on.
     pub async fn close(&self) {
-        lock(&self.inner.book).closed = true;
         self.inner.closing.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
@@ -166,14 +131,15 @@ impl Network {
     /// # Errors
     /// While anything is attached, and then nothing happens; or if the kernel refuses.
     pub async fn purge(&self) -> Result<(), DetachError> {
-        let inner = Arc::clone(&self.inner);
-        let unused = || match lock(&self.inner.book).entries.len() {
+        let builtin = Arc::clone(&self.inner.builtin);
+        let unused = || match builtin.count() {
             0 => Ok(()),
             count => Err(DetachError::InUse { count }),
         };
         unused()?;
         self.close().await;
         unused()?;
-        blocking(move || inner.node.purge()).await.ok_or(DetachError::Closed)?.map_err(DetachError::Steps)
+        let builtin = Arc::clone(&self.inner.builtin);
+        blocking(move || builtin.purge()).await.ok_or(DetachError::Closed)?.map_err(DetachError::Steps)
     }
 }

@@ -74,6 +74,11 @@ impl Subnet {
         }
     }
 
+    /// The first address, which is the bridge's and the pods' gateway.
+    pub(crate) fn gateway(&self) -> IpAddr {
+        self.host(1)
+    }
+
     /// The address with this number, counted from the network's own (0).
     pub(crate) fn host(&self, number: u32) -> IpAddr {
         match self.network {

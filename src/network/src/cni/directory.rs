@@ -2,7 +2,6 @@
 //! or be a mount that comes and goes.
 
 use super::conflist::{ConfigurationError, Conflist};
-use super::error::about;
 use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES};
 use std::fs;
 use std::io::{self, Read};
@@ -20,6 +19,12 @@ pub struct Unusable {
     pub file: PathBuf,
     /// What is wrong.
     pub source: Arc<ConfigurationError>,
+}
+
+impl Unusable {
+    fn new(file: PathBuf, source: ConfigurationError) -> Self {
+        Self { file, source: Arc::new(source) }
+    }
 }
 
 /// What the directory says.
@@ -77,14 +82,14 @@ impl Directory {
                     Err(ConfigurationError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
                         return (seen.1.clone(), false);
                     }
-                    Err(error) => Choice::Unusable(about(stamp.file.clone(), error)),
+                    Err(error) => Choice::Unusable(Unusable::new(stamp.file.clone(), error)),
                 };
                 *seen = (Some(stamp), choice.clone());
                 (choice, true)
             }
             Err(error) => {
                 let changed = !matches!(seen.1, Choice::Unusable(_));
-                let choice = Choice::Unusable(about(self.path.clone(), error));
+                let choice = Choice::Unusable(Unusable::new(self.path.clone(), error));
                 *seen = (None, choice.clone());
                 (choice, changed)
             }

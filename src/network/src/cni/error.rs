@@ -1,6 +1,5 @@
 //! How calling plugins fails.
 
-use super::conflist::ConfigurationError;
 use super::directory::Unusable;
 use std::io;
 use std::path::PathBuf;
@@ -86,11 +85,6 @@ pub enum CniError {
     /// The network is being shut down.
     #[error("the network is shutting down")]
     Closed,
-}
-
-/// For messages about a file.
-pub(crate) fn about(file: PathBuf, source: ConfigurationError) -> Unusable {
-    Unusable { file, source: std::sync::Arc::new(source) }
 }
 
 fn list(paths: &[PathBuf]) -> String {

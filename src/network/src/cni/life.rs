@@ -5,18 +5,18 @@ use super::caller::{Caller, Subject};
 use super::conflist::Conflist;
 use super::directory::{Choice, Directory};
 use super::error::CniError;
+use super::health::Health;
 use super::orphans;
 use super::record::{self, Record};
-use super::watch::Health;
 use super::{request, result};
 use crate::attachment::{AttachRequest, Attachment};
 use crate::bounds::PLUGIN_ATTACHMENTS;
 use crate::error::{AttachError, DetachError, OpenError, StepError};
-use crate::lifecycle::{blocking, lock};
 use crate::link::{Link, Routes};
 use crate::netns;
-use crate::plan;
 use crate::ports::{PortMapping, PortSet};
+use crate::request::same_ports;
+use crate::sync::{blocking, lock};
 use peapod_store::{Database, StoreError};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,10 +37,12 @@ pub(super) struct Entry {
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// It is being made.
+    Making,
     /// It is there.
     Ready,
-    /// It is being made or taken away: what is there of it is to go.
-    Partial,
+    /// It is to be taken away.
+    Leaving,
     /// Its record can't be read: somebody may use it, and it can only be taken away.
     Lost,
 }
@@ -68,7 +70,9 @@ impl Cni {
         let mut entries = HashMap::new();
         for (id, text) in record::load(&db).await? {
             let entry = match Record::parse(&id, &text) {
-                Ok(record) => Entry::of(record),
+                Ok(record) if record.is_whole() => Entry::of(record, State::Ready),
+                // Nobody goes on to make it.
+                Ok(record) => Entry::of(record, State::Leaving),
                 Err(error) => {
                     tracing::error!(
                         network_id = %id, %error,
@@ -77,7 +81,7 @@ impl Cni {
                     let dir = config.conf_dir.clone();
                     let now = blocking(move || Directory::new(dir).look().0).await.unwrap_or(Choice::None);
                     let record = Record::lost(&id, &netns_dir, &now);
-                    Entry { state: State::Lost, ..Entry::of(record) }
+                    Entry::of(record, State::Lost)
                 }
             };
             entries.insert(id, entry);
@@ -105,13 +109,14 @@ impl Cni {
     }
 
     /// Whether there is something of this id that is to be taken away.
-    pub(crate) fn is_half_made(&self, id: &str) -> bool {
-        lock(&self.entries).get(id).is_some_and(|entry| entry.state == State::Partial)
+    pub(crate) fn is_leaving(&self, id: &str) -> bool {
+        lock(&self.entries).get(id).is_some_and(|entry| entry.state == State::Leaving)
     }
 
-    pub(crate) fn half_made(&self) -> Vec<String> {
-        let partial = |entry: &Entry| entry.state == State::Partial;
-        lock(&self.entries).iter().filter(|(_, entry)| partial(entry)).map(|(id, _)| id.clone()).collect()
+    /// What is to be taken away.
+    pub(crate) fn leaving(&self) -> Vec<String> {
+        let leaving = |entry: &Entry| entry.state == State::Leaving;
+        lock(&self.entries).iter().filter(|(_, entry)| leaving(entry)).map(|(id, _)| id.clone()).collect()
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
@@ -133,7 +138,7 @@ impl Cni {
     /// The attachment, if the same request was fulfilled before.
     pub(crate) fn known(&self, request: &AttachRequest) -> Result<Option<Arc<Attachment>>, AttachError> {
         match self.attachment(&request.id) {
-            Some(known) if !plan::same_ports(&known.ports, &request.ports) => {
+            Some(known) if !same_ports(&known.ports, &request.ports) => {
                 Err(AttachError::Different { id: request.id.clone() })
             }
             known => Ok(known),
@@ -155,7 +160,7 @@ impl Cni {
         }
         let _not_collecting = self.collecting.read().await;
         let mut record = self.plan(request, &conflist);
-        self.write(&record).await?;
+        self.write(&record, State::Making).await?;
         peapod_sys::fail_point("cni-recorded");
         make_namespace(record.attachment.netns.clone()).await?;
         peapod_sys::fail_point("cni-pinned");
@@ -168,7 +173,7 @@ impl Cni {
             return Err(CniError::NoAddress { network: conflist.name.clone() }.into());
         }
         record.result = Some(result);
-        self.write(&record).await?;
+        self.write(&record, State::Ready).await?;
         self.attachment(&request.id).ok_or(AttachError::Closed)
     }
 
@@ -184,21 +189,24 @@ impl Cni {
     }
 
     /// To disk, then to memory.
-    async fn write(&self, record: &Record) -> Result<(), WriteError> {
+    async fn write(&self, record: &Record, state: State) -> Result<(), WriteError> {
         let id = record.attachment.id.clone();
         record::put(&self.db, id.clone(), serde_json::to_string(record)?).await?;
-        lock(&self.entries).insert(id, Entry::of(record.clone()));
+        lock(&self.entries).insert(id, Entry::of(record.clone(), state));
         Ok(())
+    }
+
+    /// What there is of this id is to be taken away; gives its record, if it has one.
+    pub(crate) fn leave(&self, id: &str) -> Option<Arc<Record>> {
+        let mut entries = lock(&self.entries);
+        let entry = entries.get_mut(id)?;
+        entry.state = State::Leaving;
+        Some(Arc::clone(&entry.record))
     }
 
     /// Takes everything away, by the configuration that made it. Fine if there is nothing.
     pub(crate) async fn detach(&self, id: &str) -> Result<(), DetachError> {
-        let record = {
-            let mut entries = lock(&self.entries);
-            let Some(entry) = entries.get_mut(id) else { return Ok(()) };
-            entry.state = State::Partial;
-            Arc::clone(&entry.record)
-        };
+        let Some(record) = self.leave(id) else { return Ok(()) };
         let netns = Some(record.attachment.netns.as_path()).filter(|path| netns::is_pinned(path));
         let errors = self.caller.del(&record.conflist, &subject(&record, netns), record.result.as_ref()).await;
         if !errors.is_empty() {
@@ -219,7 +227,7 @@ impl Cni {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let Some(since) = record.failing_since.map(Duration::from_secs) else {
             let failing = Record { failing_since: Some(now.as_secs()), ..record.clone() };
-            match self.write(&failing).await {
+            match self.write(&failing, State::Leaving).await {
                 Ok(()) => {}
                 Err(WriteError::Store(error)) => return Err(error.into()),
                 Err(WriteError::Json(error)) => tracing::warn!(%error, "the time of a failure is not noted"),
@@ -236,10 +244,9 @@ impl Cni {
 }
 
 impl Entry {
-    fn of(record: Record) -> Self {
+    fn of(record: Record, state: State) -> Self {
         let attachment = Arc::new(record.attachment.clone());
-        let ready = record.result.is_some() && record.failing_since.is_none();
-        Self { record: Arc::new(record), attachment, state: if ready { State::Ready } else { State::Partial } }
+        Self { record: Arc::new(record), attachment, state }
     }
 }
 

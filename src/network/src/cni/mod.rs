@@ -9,6 +9,7 @@ mod error;
 mod exec;
 #[cfg(test)]
 mod fuzz;
+mod health;
 mod life;
 mod orphans;
 mod record;

@@ -33,6 +33,11 @@ impl Record {
         Ok(record)
     }
 
+    /// Whether plugins made it, and were not asked to take it away without success.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.result.is_some() && self.failing_since.is_none()
+    }
+
     /// What stands for a record that can't be read: enough to take the attachment away by the configuration of now.
     pub(crate) fn lost(id: &str, netns_dir: &Path, now: &Choice) -> Self {
         let conflist = match now {

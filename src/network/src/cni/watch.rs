@@ -4,25 +4,15 @@ use super::conflist::Conflist;
 use super::directory::Choice;
 use super::life::{Cni, Entry, State, subject};
 use crate::bounds::PLUGIN_COLLECTION;
-use crate::lifecycle::{blocking, lock};
 use crate::netns;
 use crate::status::NetworkStatus;
+use crate::sync::{blocking, lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often plugins are asked whether they are fine, and how often if they are not.
 const ASK: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-
-/// What the plugins of a configuration said last.
-#[derive(Default)]
-pub(crate) struct Health {
-    of: Option<Arc<Conflist>>,
-    trouble: Option<String>,
-    asked: Option<Instant>,
-    /// The configuration by which was taken away what belongs to nobody.
-    collected: Option<Arc<Conflist>>,
-}
 
 impl Cni {
     /// Looks at the directory, and asks the plugins if that is due; whether another configuration is there.

@@ -30,7 +30,6 @@ use super::frame::{
 use super::rule::{Rule, Side};
 use super::ruleset::Ruleset;
 use crate::link::{link_local, octets};
-use crate::node::GATEWAY;
 use crate::subnet::Subnet;
 use std::net::IpAddr;
 
@@ -116,7 +115,7 @@ fn add_port(batch: &mut Batch) {
 fn add_resolve(batch: &mut Batch, ruleset: &Ruleset) {
     batch.add_rule("resolve", Rule::when(equals(frame::ARP_OPERATION, &ARP_REPLY)).accept());
     if let Some(subnet) = ruleset.v4 {
-        let gateway = octets(subnet.host(GATEWAY));
+        let gateway = octets(subnet.gateway());
         batch.add_rule("resolve", Rule::when(equals(frame::ARP_TARGET_IP, &gateway)).accept());
     }
     batch.add_rule("resolve", Rule::when(link_with(&[], "shared")).accept());
@@ -144,7 +143,7 @@ fn add_v6(batch: &mut Batch, ruleset: &Ruleset) {
     let message = |kind| Rule::when(icmp(ICMPV6, kind));
     batch.add_rule("v6", Rule::when(protocol(TCP)).go_to("routed"));
     batch.add_rule("v6", Rule::when(to_port(UDP, DHCP_CLIENT_V6)).drop());
-    let gateways = ruleset.v6.map(|subnet| subnet.host(GATEWAY)).into_iter();
+    let gateways = ruleset.v6.map(|subnet| subnet.gateway()).into_iter();
     for gateway in gateways.chain([IpAddr::V6(link_local(ruleset.mac))]) {
         batch.add_rule("v6", message(SOLICIT).with(equals(TARGET, &octets(gateway))).go_to("solicit"));
     }

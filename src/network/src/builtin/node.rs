@@ -1,16 +1,16 @@
 //! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it blocks.
 
+use super::facts;
+use super::plan::{link_prefix, slot_of};
 use crate::bounds::POD_CONNECTIONS;
 use crate::config::Settings;
 use crate::conntrack::{Which, forget_udp};
 use crate::error::StepError;
-use crate::facts;
 use crate::link::{Link, Mac, Routes};
 use crate::neighbour::{Neighbour, Port};
 use crate::netlink::{Family, Socket};
 use crate::netns::is_gone;
 use crate::nft::{Element, Nft, Ruleset, TableFamily};
-use crate::plan::{link_prefix, slot_of};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;

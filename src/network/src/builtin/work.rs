@@ -1,5 +1,7 @@
 //! What is done at the kernel's door for one attachment. All of it blocks.
 
+use super::node::{Bridge, GATEWAY, Node, mac};
+use super::plan::known_by;
 use crate::attachment::Attachment;
 use crate::conntrack::Which;
 use crate::error::StepError;
@@ -7,8 +9,6 @@ use crate::link::{Inside, Link, Pair, Routes};
 use crate::neighbour::{Neighbour, Port};
 use crate::netns;
 use crate::nft::Element;
-use crate::node::{Bridge, GATEWAY, Node, mac};
-use crate::plan::known_by;
 use crate::ports::Protocol;
 use crate::record::Record;
 use rustix::io::Errno;

@@ -1,0 +1,172 @@
+//! In which order things happen to an attachment that is made, and what is on disk when.
+
+use super::node::Bridge;
+use super::table::{Entry, State};
+use super::work::{self, Trouble};
+use super::{Builtin, plan};
+use crate::attachment::{AttachRequest, Attachment};
+use crate::error::{AttachError, StepError};
+use crate::listeners;
+use crate::record;
+use crate::request;
+use crate::sync::{blocking, lock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+use tokio::sync::oneshot;
+
+/// How long to wait for an address whose link is on its way out, when no other is free, and how often to look. The kernel
+/// takes away some 700 namespaces a second, one after the other.
+const REST: Duration = Duration::from_secs(10);
+const REST_POLL: Duration = Duration::from_millis(20);
+/// The thread that makes an attachment needs little.
+const STACK: usize = 256 << 10;
+
+/// Why an attachment could not be made; what there is of it is still to be taken away.
+enum Failure {
+    /// The link that had the number last is not gone yet.
+    Resting,
+    /// Anything else.
+    Attach(AttachError),
+}
+
+impl<E: Into<AttachError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Attach(error.into())
+    }
+}
+
+impl Builtin {
+    /// Connects. What of a failed attempt can't be undone stays on record, as one that is leaving.
+    pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
+        let request = plan::check(&self.node.settings, request)?;
+        if let Some(known) = self.known(&request).await? {
+            return Ok(known);
+        }
+        listeners::check(&request).await?;
+        let _permit = self.permits.acquire().await.map_err(|_| AttachError::Closed)?;
+        let mut repaired = false;
+        let mut resting = BTreeSet::new();
+        let deadline = Instant::now() + REST;
+        loop {
+            if self.closing.is_cancelled() {
+                return Err(AttachError::Closed);
+            }
+            let bridge = self.bridge().await?;
+            // Numbers whose links rest count as free only as long as there is time to wait for them.
+            let all_rest = Instant::now() >= deadline;
+            let none = BTreeSet::new();
+            let avoid = if all_rest { &none } else { &resting };
+            let Some(entry) = lock(&self.book).reserve(&self.node.settings, bridge, &request, avoid)? else {
+                resting.clear();
+                tokio::time::sleep(REST_POLL).await;
+                continue;
+            };
+            let failure = match self.make(bridge, &entry).await {
+                Ok(()) => return Ok(entry.attachment),
+                Err(failure) => failure,
+            };
+            let is_undone = self.take_back(&entry).await;
+            match failure {
+                Failure::Resting if !all_rest && is_undone => {
+                    resting.insert(entry.record.slot);
+                }
+                Failure::Resting => return Err(resting_error(&entry)),
+                // Somebody may have taken the bridge or the table away since they were made.
+                Failure::Attach(AttachError::Step(error)) if !repaired && is_undone => {
+                    repaired = true;
+                    if !self.repair_later().await? {
+                        return Err(error.into());
+                    }
+                }
+                Failure::Attach(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The attachment, if the same request was fulfilled before. What an earlier failure left is taken away.
+    async fn known(self: &Arc<Self>, request: &AttachRequest) -> Result<Option<Arc<Attachment>>, AttachError> {
+        let (entry, lost) = {
+            let book = lock(&self.book);
+            (book.entries.get(&request.id).cloned(), book.lost.contains_key(&request.id))
+        };
+        if lost {
+            self.detach(&request.id).await?;
+        }
+        let Some(entry) = entry else { return Ok(None) };
+        if entry.state != State::Ready {
+            self.detach(&request.id).await?;
+            return Ok(None);
+        }
+        if !request::same_ports(&entry.attachment.ports, &request.ports) {
+            return Err(AttachError::Different { id: request.id.clone() });
+        }
+        Ok(Some(entry.attachment))
+    }
+
+    /// Writes the record, makes what it says, and writes that it is made.
+    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &Entry) -> Result<(), Failure> {
+        let (told, committed) = mpsc::sync_channel(1);
+        let (done, outcome) = oneshot::channel();
+        let (builtin, record) = (Arc::clone(self), Arc::clone(&entry.record));
+        // A thread of its own, because it ends in another namespace. It begins while the record is being written.
+        let work = move || {
+            // Nobody waits any more only if the runtime is gone.
+            let _ = done.send(work::make(&builtin.node, bridge, &record, &committed));
+        };
+        thread::Builder::new()
+            .name("net-attach".to_owned())
+            .stack_size(STACK)
+            .spawn(work)
+            .map_err(|source| StepError::new("start a thread", source))?;
+        let json = serde_json::to_string(&*entry.record)
+            .map_err(|source| StepError::new("write the network record", io::Error::from(source)))?;
+        let id = entry.attachment.id.clone();
+        record::begin(&self.db, id.clone(), entry.record.slot, json).await?;
+        // If the thread has failed already, its outcome says why.
+        peapod_sys::fail_point("network-recorded");
+        let _ = told.send(());
+        match outcome.await {
+            Ok(Ok(())) => {}
+            Ok(Err(Trouble::Step(error))) => return Err(error.into()),
+            Ok(Err(Trouble::Resting)) => return Err(Failure::Resting),
+            Ok(Err(Trouble::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
+        }
+        peapod_sys::fail_point("network-made");
+        record::complete(&self.db, id.clone()).await?;
+        peapod_sys::fail_point("network-complete");
+        lock(&self.book).complete(&id);
+        Ok(())
+    }
+
+    /// Undoes a failed attempt; whether all of it could be undone.
+    async fn take_back(self: &Arc<Self>, entry: &Entry) -> bool {
+        let id = &entry.attachment.id;
+        let undone = self.detach(id).await;
+        if let Err(error) = &undone {
+            tracing::warn!(network_id = %id, %error, "cannot undo a failed attach yet");
+        }
+        undone.is_ok()
+    }
+
+    /// The bridge, made if need be.
+    async fn bridge(self: &Arc<Self>) -> Result<Bridge, AttachError> {
+        if let Some(bridge) = self.node.bridge() {
+            return Ok(bridge);
+        }
+        self.repair_later().await?;
+        self.node.bridge().ok_or(AttachError::Closed)
+    }
+
+    async fn repair_later(self: &Arc<Self>) -> Result<bool, AttachError> {
+        let builtin = Arc::clone(self);
+        Ok(blocking(move || builtin.repair()).await.ok_or(AttachError::Closed)??)
+    }
+}
+
+fn resting_error(entry: &Entry) -> AttachError {
+    let there = io::Error::from(rustix::io::Errno::EXIST);
+    let link = &entry.attachment.host_interface;
+    StepError::new(format!("make link {link}, and the links of all other free addresses are still there"), there).into()
+}
