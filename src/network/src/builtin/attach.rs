@@ -58,7 +58,7 @@ impl Builtin {
             let all_rest = Instant::now() >= deadline;
             let none = BTreeSet::new();
             let avoid = if all_rest { &none } else { &resting };
-            let Some(entry) = lock(&self.book).reserve(&self.node.settings, bridge, &request, avoid)? else {
+            let Some(entry) = lock(&self.table).reserve(&self.node.settings, bridge, &request, avoid)? else {
                 resting.clear();
                 tokio::time::sleep(REST_POLL).await;
                 continue;
@@ -88,8 +88,8 @@ impl Builtin {
     /// The attachment, if the same request was fulfilled before. What an earlier failure left is taken away.
     async fn known(self: &Arc<Self>, request: &AttachRequest) -> Result<Option<Arc<Attachment>>, AttachError> {
         let (entry, lost) = {
-            let book = lock(&self.book);
-            (book.entries.get(&request.id).cloned(), book.lost.contains_key(&request.id))
+            let table = lock(&self.table);
+            (table.entries.get(&request.id).cloned(), table.lost.contains_key(&request.id))
         };
         if lost {
             self.detach(&request.id).await?;
@@ -136,7 +136,7 @@ impl Builtin {
         peapod_sys::fail_point("network-made");
         record::complete(&self.db, id.clone()).await?;
         peapod_sys::fail_point("network-complete");
-        lock(&self.book).complete(&id);
+        lock(&self.table).complete(&id);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 impl Builtin {
     /// Takes everything away. Fine if there is nothing.
     pub(crate) async fn detach(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
-        let Some(record) = lock(&self.book).leave(id) else { return self.detach_lost(id).await };
+        let Some(record) = lock(&self.table).leave(id) else { return self.detach_lost(id).await };
         let builtin = Arc::clone(self);
         let errors = blocking(move || builtin.undo(&record)).await.ok_or(DetachError::Closed)?;
         if !errors.is_empty() {
@@ -26,7 +26,7 @@ impl Builtin {
         }
         peapod_sys::fail_point("network-undone");
         record::remove(&self.db, id.to_owned()).await?;
-        lock(&self.book).forget(id);
+        lock(&self.table).forget(id);
         Ok(())
     }
 
@@ -43,12 +43,12 @@ impl Builtin {
 
     /// Whether this has failed for so long that it is let go. Else counts the failure.
     fn is_given_up(&self, id: &str) -> bool {
-        lock(&self.book).fail(id).is_some_and(|since| since.elapsed() >= self.patience)
+        lock(&self.table).fail(id).is_some_and(|since| since.elapsed() >= self.patience)
     }
 
     /// Takes away what can be told by the id alone. The ports went when this process made its tables.
     async fn detach_lost(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
-        if lock(&self.book).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_none() {
+        if lock(&self.table).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_none() {
             return Ok(());
         }
         if request::is_id(id) {
@@ -57,7 +57,7 @@ impl Builtin {
             unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
         }
         record::remove(&self.db, id.to_owned()).await?;
-        let strays = lock(&self.book).forget_lost(id);
+        let strays = lock(&self.table).forget_lost(id);
         let builtin = Arc::clone(self);
         let forget = move || {
             let Node { settings, .. } = &builtin.node;

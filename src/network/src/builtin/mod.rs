@@ -11,7 +11,7 @@ mod work;
 
 use self::node::Node;
 use self::pool::Pool;
-use self::table::{Book, Entry, Lost, State};
+use self::table::{AttachmentTable, Entry, Lost, State};
 use crate::attachment::Attachment;
 use crate::config::Settings;
 use crate::error::{OpenError, StepError};
@@ -37,7 +37,7 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Builtin {
     node: Node,
     db: Database,
-    book: Mutex<Book>,
+    table: Mutex<AttachmentTable>,
     status: Mutex<NetworkStatus>,
     /// For how long what can't be taken away is kept and tried again.
     patience: Duration,
@@ -77,7 +77,7 @@ impl Builtin {
         let builtin = Arc::new(Self {
             node: Node::new(settings),
             db,
-            book: Mutex::new(Book { lost, ..Book::new(entries, pool) }),
+            table: Mutex::new(AttachmentTable { lost, ..AttachmentTable::new(entries, pool) }),
             status: Mutex::new(status),
             patience,
             permits: Semaphore::new(AT_ONCE),
@@ -94,37 +94,37 @@ impl Builtin {
 
     /// Whether there is, or may be, anything of this id.
     pub(crate) fn has(&self, id: &str) -> bool {
-        lock(&self.book).entries.contains_key(id)
+        lock(&self.table).entries.contains_key(id)
     }
 
     /// Whether there is something of this id that is to be taken away.
     pub(crate) fn is_leaving(&self, id: &str) -> bool {
-        lock(&self.book).is_leaving(id)
+        lock(&self.table).is_leaving(id)
     }
 
     /// What is to be taken away.
     pub(crate) fn leaving(&self) -> Vec<String> {
-        let book = lock(&self.book);
-        book.ids().filter(|id| book.is_leaving(id)).cloned().collect()
+        let table = lock(&self.table);
+        table.ids().filter(|id| table.is_leaving(id)).cloned().collect()
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
-        lock(&self.book).ids().cloned().collect()
+        lock(&self.table).ids().cloned().collect()
     }
 
     /// How many attachments there are whose records can be read.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.book).entries.len()
+        lock(&self.table).entries.len()
     }
 
     pub(crate) fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
-        let book = lock(&self.book);
-        book.entries.get(id).filter(|entry| entry.state == State::Ready).map(|entry| Arc::clone(&entry.attachment))
+        let table = lock(&self.table);
+        table.entries.get(id).filter(|entry| entry.state == State::Ready).map(|entry| Arc::clone(&entry.attachment))
     }
 
     /// A port of the set that is in the way of an attachment's, and whose.
     pub(crate) fn meets(&self, ports: &PortSet) -> Option<(PortMapping, String)> {
-        lock(&self.book).meets(ports)
+        lock(&self.table).meets(ports)
     }
 
     /// How the network is, as last seen.
@@ -160,39 +160,39 @@ impl Builtin {
 
     /// What the tables have to hold now.
     fn elements(&self) -> BTreeSet<Element> {
-        let book = lock(&self.book);
+        let table = lock(&self.table);
         let mut elements = BTreeSet::new();
-        for entry in book.entries.values().filter(|entry| !entry.is_leaving()) {
+        for entry in table.entries.values().filter(|entry| !entry.is_leaving()) {
             // After a reboot the records are there but the namespaces are not: nobody is behind these ports.
             let alive = entry.state == State::Making || netns::is_pinned(&entry.attachment.netns);
             elements.extend(if alive { work::elements(&entry.record) } else { work::sources(&entry.record) });
         }
-        elements.extend(book.strays.iter().flat_map(|slot| plan::sources(&self.node.settings, *slot)));
+        elements.extend(table.strays.iter().flat_map(|slot| plan::sources(&self.node.settings, *slot)));
         elements
     }
 
     /// The pods that are the bridge's neighbours now.
     fn neighbours(&self) -> BTreeSet<Neighbour> {
-        let book = lock(&self.book);
+        let table = lock(&self.table);
         let settings = &self.node.settings;
-        let known = book.entries.values().filter(|entry| !entry.is_leaving());
+        let known = table.entries.values().filter(|entry| !entry.is_leaving());
         let known = known.flat_map(|entry| work::neighbours(&self.node, &entry.record));
-        known.chain(book.strays.iter().flat_map(|slot| plan::neighbours(settings, *slot))).collect()
+        known.chain(table.strays.iter().flat_map(|slot| plan::neighbours(settings, *slot))).collect()
     }
 
     /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending, and
     /// nobody else gets their numbers.
     async fn find_strays(&self) {
-        if lock(&self.book).lost.is_empty() {
+        if lock(&self.table).lost.is_empty() {
             return;
         }
         let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
-        let mut book = lock(&self.book);
+        let mut table = lock(&self.table);
         for link in links.and_then(Result::ok).unwrap_or_default() {
             if let Some(slot) =
-                plan::slot_of(&self.node.settings.bridge, &link.name).filter(|slot| book.pool.reserve(*slot))
+                plan::slot_of(&self.node.settings.bridge, &link.name).filter(|slot| table.pool.reserve(*slot))
             {
-                book.strays.insert(slot);
+                table.strays.insert(slot);
             }
         }
     }

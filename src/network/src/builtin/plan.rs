@@ -103,7 +103,7 @@ pub(crate) fn slot_of(bridge: &str, link: &str) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::builtin::pool::Pool;
-    use crate::builtin::table::Book;
+    use crate::builtin::table::AttachmentTable;
     use crate::cni::CniConfig;
     use crate::config::Config;
     use crate::ports::Protocol;
@@ -154,25 +154,25 @@ mod tests {
     fn plans_whole_attachments() {
         let settings = settings(&["fd93::/64", "10.93.0.0/29"]);
         let pool = Pool::new(slots(&settings), BTreeSet::new(), 0);
-        let mut book = Book::new(HashMap::new(), pool);
+        let mut table = AttachmentTable::new(HashMap::new(), pool);
         let bridge = Bridge { index: 3, mtu: 1400 };
-        let reserve = |book: &mut Book, request: &AttachRequest| {
-            book.reserve(&settings, bridge, request, &BTreeSet::new()).map(|entry| entry.unwrap().attachment)
+        let reserve = |table: &mut AttachmentTable, request: &AttachRequest| {
+            table.reserve(&settings, bridge, request, &BTreeSet::new()).map(|entry| entry.unwrap().attachment)
         };
-        let first = reserve(&mut book, &request("a", &[(80, 8080, "")])).unwrap();
+        let first = reserve(&mut table, &request("a", &[(80, 8080, "")])).unwrap();
         assert_eq!(first.ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.93.0.2", "fd93::2"]);
         assert_eq!(first.gateways.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.93.0.1", "fd93::1"]);
         assert_eq!((first.mac.as_str(), first.mtu), ("02:70:00:00:00:02", 1400));
         assert_eq!(first.netns.to_str(), Some("/run/netns/peapod-a"));
         assert_eq!(first.host_interface.len(), 15);
-        let taken = reserve(&mut book, &request("b", &[(80, 1, "10.0.0.1")])).unwrap_err();
+        let taken = reserve(&mut table, &request("b", &[(80, 1, "10.0.0.1")])).unwrap_err();
         assert_eq!(taken.to_string(), "host port 10.0.0.1:80/TCP is taken by pod a: stop that, or map another port");
         for id in ["b", "c", "d", "e"] {
-            reserve(&mut book, &request(id, &[])).unwrap();
+            reserve(&mut table, &request(id, &[])).unwrap();
         }
-        let full = reserve(&mut book, &request("f", &[])).unwrap_err().to_string();
+        let full = reserve(&mut table, &request("f", &[])).unwrap_err().to_string();
         assert!(full.starts_with("no address is free in 10.93.0.0/29 and fd93::/64 (5 in use)"), "{full}");
-        book.forget("a");
-        assert_eq!(reserve(&mut book, &request("f", &[(80, 1, "")])).unwrap().ips[0].to_string(), "10.93.0.2");
+        table.forget("a");
+        assert_eq!(reserve(&mut table, &request("f", &[(80, 1, "")])).unwrap().ips[0].to_string(), "10.93.0.2");
     }
 }

@@ -42,7 +42,7 @@ impl State {
 
 /// All attachments and the numbers they use.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct AttachmentTable {
     pub(crate) entries: HashMap<String, Entry>,
     /// Attachments whose records can't be read.
     pub(crate) lost: BTreeMap<String, Lost>,
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-impl Book {
+impl AttachmentTable {
     pub(crate) fn new(entries: HashMap<String, Entry>, pool: Pool) -> Self {
         Self { entries, lost: BTreeMap::new(), strays: BTreeSet::new(), pool }
     }
