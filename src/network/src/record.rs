@@ -37,7 +37,8 @@ pub(crate) struct Record {
     /// The bridge it hangs on, and the table that has its ports.
     pub(crate) bridge: String,
     /// The number of its addresses within the subnets.
-    pub(crate) slot: u32,
+    #[serde(rename = "slot")]
+    pub(crate) host_index: u32,
     /// How the other pods are reached from its namespace.
     #[serde(default)]
     pub(crate) layout: Layout,
@@ -95,12 +96,12 @@ pub(crate) fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<S
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
 }
 
-/// All rows, and the slot that was given last.
+/// All rows, and the host_index that was given last.
 pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), StoreError> {
     db.read(|connection| {
         let cursor = connection.query_row("SELECT slot FROM network_cursor", [], |row| row.get(0)).optional()?;
         // It only says where to begin.
-        let cursor = cursor.and_then(|slot: i64| u32::try_from(slot).ok());
+        let cursor = cursor.and_then(|host_index: i64| u32::try_from(host_index).ok());
         let mut statement = connection.prepare("SELECT id, complete, record FROM network_attachments")?;
         let rows = statement
             .query_map([], |row| Ok(Row { id: text(row, 0)?, complete: row.get(1)?, record: text(row, 2)? }))?
@@ -111,14 +112,14 @@ pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), Store
 }
 
 /// Says what is going to be made.
-pub(crate) async fn begin(db: &Database, id: String, slot: u32, json: String) -> Result<(), StoreError> {
+pub(crate) async fn begin(db: &Database, id: String, host_index: u32, json: String) -> Result<(), StoreError> {
     db.write(move |transaction| {
         transaction
             .prepare_cached("INSERT INTO network_attachments (id, complete, record) VALUES (?1, 0, ?2)")?
             .execute(params![id, json])?;
         transaction
             .prepare_cached("INSERT OR REPLACE INTO network_cursor (only, slot) VALUES (0, ?1)")?
-            .execute(params![slot])?;
+            .execute(params![host_index])?;
         Ok(())
     })
     .await

@@ -70,7 +70,7 @@ impl Builtin {
             let is_undone = self.take_back(&entry).await;
             match failure {
                 Failure::Resting if !all_rest && is_undone => {
-                    resting.insert(entry.record.slot);
+                    resting.insert(entry.record.host_index);
                 }
                 Failure::Resting => return Err(resting_error(&entry)),
                 // Somebody may have taken the bridge or the table away since they were made.
@@ -123,7 +123,7 @@ impl Builtin {
         let json = serde_json::to_string(&*entry.record)
             .map_err(|source| StepError::new("write the network record", io::Error::from(source)))?;
         let id = entry.attachment.id.clone();
-        record::begin(&self.db, id.clone(), entry.record.slot, json).await?;
+        record::begin(&self.db, id.clone(), entry.record.host_index, json).await?;
         // If the thread has failed already, its outcome says why.
         peapod_sys::fail_point("network-recorded");
         let _ = told.send(());

@@ -61,9 +61,9 @@ impl Builtin {
         let builtin = Arc::clone(self);
         let forget = move || {
             let Node { settings, .. } = &builtin.node;
-            let elements = strays.iter().flat_map(|slot| plan::sources(settings, *slot)).collect();
+            let elements = strays.iter().flat_map(|host_index| plan::sources(settings, *host_index)).collect();
             let rules = builtin.node.delete(&settings.bridge, &elements);
-            let known: Vec<_> = strays.iter().flat_map(|slot| plan::neighbours(settings, *slot)).collect();
+            let known: Vec<_> = strays.iter().flat_map(|host_index| plan::neighbours(settings, *host_index)).collect();
             rules.and(builtin.node.delete_neighbours(&settings.bridge, &known))
         };
         if let Some(Err(error)) = blocking(forget).await {

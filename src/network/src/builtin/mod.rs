@@ -70,8 +70,8 @@ impl Builtin {
                 }
             }
         }
-        let used = entries.values().map(|entry| entry.record.slot).collect();
-        let pool = Pool::new(plan::slots(&settings), used, cursor.unwrap_or(0));
+        let used = entries.values().map(|entry| entry.record.host_index).collect();
+        let pool = Pool::new(plan::host_indexes(&settings), used, cursor.unwrap_or(0));
         let name = format!("built-in bridge {}", settings.bridge);
         let status = NetworkStatus { ready: false, name, reason: String::new(), message: String::new() };
         let builtin = Arc::new(Self {
@@ -167,7 +167,7 @@ impl Builtin {
             let alive = entry.state == State::Making || netns::is_pinned(&entry.attachment.netns);
             elements.extend(if alive { work::elements(&entry.record) } else { work::sources(&entry.record) });
         }
-        elements.extend(table.strays.iter().flat_map(|slot| plan::sources(&self.node.settings, *slot)));
+        elements.extend(table.strays.iter().flat_map(|host_index| plan::sources(&self.node.settings, *host_index)));
         elements
     }
 
@@ -177,7 +177,7 @@ impl Builtin {
         let settings = &self.node.settings;
         let known = table.entries.values().filter(|entry| !entry.is_leaving());
         let known = known.flat_map(|entry| work::neighbours(&self.node, &entry.record));
-        known.chain(table.strays.iter().flat_map(|slot| plan::neighbours(settings, *slot))).collect()
+        known.chain(table.strays.iter().flat_map(|host_index| plan::neighbours(settings, *host_index))).collect()
     }
 
     /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending, and
@@ -189,10 +189,10 @@ impl Builtin {
         let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
         let mut table = lock(&self.table);
         for link in links.and_then(Result::ok).unwrap_or_default() {
-            if let Some(slot) =
-                plan::slot_of(&self.node.settings.bridge, &link.name).filter(|slot| table.pool.reserve(*slot))
+            if let Some(host_index) = plan::host_index_of(&self.node.settings.bridge, &link.name)
+                .filter(|host_index| table.pool.reserve(*host_index))
             {
-                table.strays.insert(slot);
+                table.strays.insert(host_index);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it blocks.
 
 use super::facts;
-use super::plan::{link_prefix, slot_of};
+use super::plan::{host_index_of, link_prefix};
 use crate::bounds::POD_CONNECTIONS;
 use crate::config::Settings;
 use crate::conntrack::{Which, forget_udp};
@@ -49,8 +49,8 @@ pub(crate) struct Node {
 
 /// The hardware address that goes with a number: a number that is given again has the same, so that nobody's memory of
 /// it is wrong.
-pub(crate) fn mac(slot: u32) -> Mac {
-    let ([first, second], [a, b, c, d]) = (MAC_PREFIX, slot.to_be_bytes());
+pub(crate) fn mac(host_index: u32) -> Mac {
+    let ([first, second], [a, b, c, d]) = (MAC_PREFIX, host_index.to_be_bytes());
     [first, second, a, b, c, d]
 }
 
@@ -144,8 +144,8 @@ impl Node {
     fn hold_links(&self, routes: &mut Routes, links: &[Link], bridge: Bridge) {
         let ports = routes.ports().unwrap_or_default();
         for link in links {
-            let Some(slot) = slot_of(&self.settings.bridge, &link.name) else { continue };
-            let port = Port { link: link.index, mac: mac(slot) };
+            let Some(host_index) = host_index_of(&self.settings.bridge, &link.name) else { continue };
+            let port = Port { link: link.index, mac: mac(host_index) };
             let is_off = link.master != bridge.index || !link.up;
             let held = if is_off { routes.put_back(link, bridge.index) } else { Ok(()) };
             let is_set = !is_off && ports.contains(&port);

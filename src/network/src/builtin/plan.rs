@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv6Addr};
 const INTERFACE: &str = "eth0";
 
 /// How many numbers there are, counted from 1.
-pub(crate) fn slots(settings: &Settings) -> u32 {
+pub(crate) fn host_indexes(settings: &Settings) -> u32 {
     [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.hosts()).min().unwrap_or(0)
 }
 
@@ -44,35 +44,35 @@ fn check_port(settings: &Settings, port: &PortMapping) -> Result<(), AttachError
 }
 
 /// The record of what is going to be made for the request with this number.
-pub(super) fn record(settings: &Settings, bridge: Bridge, request: &AttachRequest, slot: u32) -> Record {
-    let octets = mac(slot).map(|octet| format!("{octet:02x}"));
+pub(super) fn record(settings: &Settings, bridge: Bridge, request: &AttachRequest, host_index: u32) -> Record {
+    let octets = mac(host_index).map(|octet| format!("{octet:02x}"));
     let attachment = Attachment {
         id: request.id.clone(),
         netns: settings.netns_dir.join(pin_name(&request.id)),
-        ips: addresses(settings, slot),
+        ips: addresses(settings, host_index),
         gateways: addresses(settings, GATEWAY),
         interface: INTERFACE.to_owned(),
         mac: octets.join(":"),
         mtu: bridge.mtu,
-        host_interface: host_interface(&settings.bridge, slot),
+        host_interface: host_interface(&settings.bridge, host_index),
         ports: request.ports.clone(),
     };
-    Record { attachment, bridge: settings.bridge.clone(), slot, layout: Layout::Routed }
+    Record { attachment, bridge: settings.bridge.clone(), host_index, layout: Layout::Routed }
 }
 
-fn addresses(settings: &Settings, slot: u32) -> Vec<IpAddr> {
-    [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.host(slot)).collect()
+fn addresses(settings: &Settings, host_index: u32) -> Vec<IpAddr> {
+    [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.host(host_index)).collect()
 }
 
 /// What the tables hold for the pod of this number, of which nothing else is known: its layout may be the older one.
-pub(crate) fn sources(settings: &Settings, slot: u32) -> BTreeSet<Element> {
-    let link = host_interface(&settings.bridge, slot);
-    Element::of_pod(&link, mac(slot), &addresses(settings, slot), Layout::Shared)
+pub(crate) fn sources(settings: &Settings, host_index: u32) -> BTreeSet<Element> {
+    let link = host_interface(&settings.bridge, host_index);
+    Element::of_pod(&link, mac(host_index), &addresses(settings, host_index), Layout::Shared)
 }
 
 /// The pod of this number as the bridge's neighbour.
-pub(crate) fn neighbours(settings: &Settings, slot: u32) -> Vec<Neighbour> {
-    known_by(settings, mac(slot), &addresses(settings, slot))
+pub(crate) fn neighbours(settings: &Settings, host_index: u32) -> Vec<Neighbour> {
+    known_by(settings, mac(host_index), &addresses(settings, host_index))
 }
 
 /// One hardware address and the IP addresses that it has on the bridge.
@@ -90,12 +90,12 @@ pub(crate) fn link_prefix(bridge: &str) -> String {
 }
 
 /// The name of the link on the node: all 15 bytes, from the bridge's name and the number.
-fn host_interface(bridge: &str, slot: u32) -> String {
-    format!("{}{slot:08x}", link_prefix(bridge))
+fn host_interface(bridge: &str, host_index: u32) -> String {
+    format!("{}{host_index:08x}", link_prefix(bridge))
 }
 
 /// The number of a link of this bridge.
-pub(crate) fn slot_of(bridge: &str, link: &str) -> Option<u32> {
+pub(crate) fn host_index_of(bridge: &str, link: &str) -> Option<u32> {
     u32::from_str_radix(link.strip_prefix(&link_prefix(bridge))?, 16).ok()
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn plans_whole_attachments() {
         let settings = settings(&["fd93::/64", "10.93.0.0/29"]);
-        let pool = Pool::new(slots(&settings), BTreeSet::new(), 0);
+        let pool = Pool::new(host_indexes(&settings), BTreeSet::new(), 0);
         let mut table = AttachmentTable::new(HashMap::new(), pool);
         let bridge = Bridge { index: 3, mtu: 1400 };
         let reserve = |table: &mut AttachmentTable, request: &AttachRequest| {

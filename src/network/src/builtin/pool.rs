@@ -28,20 +28,21 @@ impl Pool {
     pub(crate) fn take(&mut self, usable: impl Fn(u32) -> bool) -> Option<u32> {
         let behind = self.cursor.saturating_add(1).max(FIRST)..=self.last;
         let before = FIRST..=self.cursor.min(self.last);
-        let slot = behind.chain(before).find(|slot| !self.used.contains(slot) && usable(*slot))?;
-        self.used.insert(slot);
-        self.cursor = slot;
-        Some(slot)
+        let host_index =
+            behind.chain(before).find(|host_index| !self.used.contains(host_index) && usable(*host_index))?;
+        self.used.insert(host_index);
+        self.cursor = host_index;
+        Some(host_index)
     }
 
     /// Takes this number; whether it was free.
-    pub(crate) fn reserve(&mut self, slot: u32) -> bool {
-        self.used.insert(slot)
+    pub(crate) fn reserve(&mut self, host_index: u32) -> bool {
+        self.used.insert(host_index)
     }
 
     /// Gives a number back.
-    pub(crate) fn give_back(&mut self, slot: u32) {
-        self.used.remove(&slot);
+    pub(crate) fn give_back(&mut self, host_index: u32) {
+        self.used.remove(&host_index);
     }
 }
 
@@ -62,8 +63,8 @@ mod tests {
         assert_eq!(pool.used(), 4);
         pool.give_back(4);
         pool.give_back(5);
-        assert_eq!(pool.take(|slot| slot != 4), Some(5));
-        assert_eq!(pool.take(|slot| slot != 4), None);
+        assert_eq!(pool.take(|host_index| host_index != 4), Some(5));
+        assert_eq!(pool.take(|host_index| host_index != 4), None);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl AttachmentTable {
         if let Some((port, id)) = self.meets(&request::ports_of(request)?) {
             return Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) });
         }
-        let Some(slot) = self.pool.take(|slot| !resting.contains(&slot)) else {
+        let Some(host_index) = self.pool.take(|host_index| !resting.contains(&host_index)) else {
             if !resting.is_empty() {
                 return Ok(None);
             }
@@ -109,7 +109,7 @@ impl AttachmentTable {
             let subnet = subnets.collect::<Vec<_>>().join(" and ");
             return Err(AttachError::NoAddress { subnet, used: self.pool.used() });
         };
-        let entry = Entry::of(plan::record(settings, bridge, request, slot), State::Making);
+        let entry = Entry::of(plan::record(settings, bridge, request, host_index), State::Making);
         self.entries.insert(request.id.clone(), entry.clone());
         Ok(Some(entry))
     }
@@ -141,7 +141,7 @@ impl AttachmentTable {
     /// Forgets an entry and frees what it had.
     pub(crate) fn forget(&mut self, id: &str) {
         if let Some(entry) = self.entries.remove(id) {
-            self.pool.give_back(entry.record.slot);
+            self.pool.give_back(entry.record.host_index);
         }
     }
 
@@ -152,7 +152,7 @@ impl AttachmentTable {
             return BTreeSet::new();
         }
         let strays = std::mem::take(&mut self.strays);
-        strays.iter().for_each(|slot| self.pool.give_back(*slot));
+        strays.iter().for_each(|host_index| self.pool.give_back(*host_index));
         strays
     }
 

@@ -69,7 +69,7 @@ pub(crate) fn make(
         host: &attachment.host_interface,
         bridge: bridge.index,
         inside: &attachment.interface,
-        mac: mac(record.slot),
+        mac: mac(record.host_index),
         mtu: attachment.mtu,
         netns: namespace.as_fd(),
     };
@@ -82,7 +82,7 @@ pub(crate) fn make(
     // The pod's first packet is one that it may send.
     node.add(&elements(record))?;
     let link = link_inside(&mut inside, &attachment.interface)?;
-    let port = Port { link: link.peer, mac: mac(record.slot) };
+    let port = Port { link: link.peer, mac: mac(record.host_index) };
     outside.admit(bridge.index, &port, &neighbours(node, record))?;
     bring_up(node, record, &link, &mut inside)?;
     forget(node, record, &Which::NodesOwn(&addresses));
@@ -99,12 +99,12 @@ pub(crate) fn elements(record: &Record) -> BTreeSet<Element> {
 /// The attachment's addresses, and what it may send.
 pub(crate) fn sources(record: &Record) -> BTreeSet<Element> {
     let Attachment { host_interface, ips, .. } = &record.attachment;
-    Element::of_pod(host_interface, mac(record.slot), ips, record.layout)
+    Element::of_pod(host_interface, mac(record.host_index), ips, record.layout)
 }
 
 /// The attachment as the bridge's neighbour.
 pub(crate) fn neighbours(node: &Node, record: &Record) -> Vec<Neighbour> {
-    known_by(&node.settings, mac(record.slot), &record.attachment.ips)
+    known_by(&node.settings, mac(record.host_index), &record.attachment.ips)
 }
 
 fn link_inside(inside: &mut Routes, name: &str) -> Result<Link, StepError> {

@@ -33,12 +33,12 @@ pub(crate) struct Caller {
     /// For each plugin.
     pub(crate) limit: Duration,
     pub(crate) closing: CancellationToken,
-    slots: Semaphore,
+    permits: Semaphore,
 }
 
 impl Caller {
     pub(crate) fn new(bin_dirs: Vec<PathBuf>, limit: Duration, closing: CancellationToken) -> Self {
-        Self { bin_dirs, limit, closing, slots: Semaphore::new(AT_ONCE) }
+        Self { bin_dirs, limit, closing, permits: Semaphore::new(AT_ONCE) }
     }
 
     /// Connects; gives the result of the last plugin.
@@ -130,7 +130,7 @@ impl Caller {
             self.closing.cancelled().await;
             tokio::time::sleep(LAST_MOMENT).await;
         };
-        let _slot = self.slots.acquire().await.map_err(|_| CniError::Closed)?;
+        let _permit = self.permits.acquire().await.map_err(|_| CniError::Closed)?;
         let ended = exec::run(&program, &environment, &input, self.limit, stop).await;
         let ended = ended.map_err(|trouble| match trouble {
             Trouble::Io(source) => failed(source),
