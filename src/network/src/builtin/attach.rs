@@ -18,15 +18,15 @@ use tokio::sync::oneshot;
 
 /// How long to wait for an address whose link is on its way out, when no other is free, and how often to look. The kernel
 /// takes away some 700 namespaces a second, one after the other.
-const REST: Duration = Duration::from_secs(10);
-const REST_POLL: Duration = Duration::from_millis(20);
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_POLL: Duration = Duration::from_millis(20);
 /// The thread that makes an attachment needs little.
 const STACK: usize = 256 << 10;
 
 /// Why an attachment could not be made; what there is of it is still to be taken away.
 enum Failure {
     /// The link that had the number last is not gone yet.
-    Resting,
+    Lingering,
     /// Anything else.
     Attach(AttachError),
 }
@@ -47,20 +47,20 @@ impl Builtin {
         listeners::check(&request).await?;
         let _permit = self.permits.acquire().await.map_err(|_| AttachError::Closed)?;
         let mut repaired = false;
-        let mut resting = BTreeSet::new();
-        let deadline = Instant::now() + REST;
+        let mut lingering = BTreeSet::new();
+        let deadline = Instant::now() + LINGER;
         loop {
             if self.closing.is_cancelled() {
                 return Err(AttachError::Closed);
             }
             let bridge = self.bridge().await?;
-            // Numbers whose links rest count as free only as long as there is time to wait for them.
-            let all_rest = Instant::now() >= deadline;
+            // Numbers whose links linger count as free only as long as there is time to wait for them.
+            let all_linger = Instant::now() >= deadline;
             let none = BTreeSet::new();
-            let avoid = if all_rest { &none } else { &resting };
+            let avoid = if all_linger { &none } else { &lingering };
             let Some(entry) = lock(&self.table).reserve(&self.node.settings, bridge, &request, avoid)? else {
-                resting.clear();
-                tokio::time::sleep(REST_POLL).await;
+                lingering.clear();
+                tokio::time::sleep(LINGER_POLL).await;
                 continue;
             };
             let failure = match self.make(bridge, &entry).await {
@@ -69,10 +69,10 @@ impl Builtin {
             };
             let is_undone = self.take_back(&entry).await;
             match failure {
-                Failure::Resting if !all_rest && is_undone => {
-                    resting.insert(entry.record.host_index);
+                Failure::Lingering if !all_linger && is_undone => {
+                    lingering.insert(entry.record.host_index);
                 }
-                Failure::Resting => return Err(resting_error(&entry)),
+                Failure::Lingering => return Err(lingering_error(&entry)),
                 // Somebody may have taken the bridge or the table away since they were made.
                 Failure::Attach(AttachError::Step(error)) if !repaired && is_undone => {
                     repaired = true;
@@ -130,7 +130,7 @@ impl Builtin {
         match outcome.await {
             Ok(Ok(())) => {}
             Ok(Err(Trouble::Step(error))) => return Err(error.into()),
-            Ok(Err(Trouble::Resting)) => return Err(Failure::Resting),
+            Ok(Err(Trouble::Lingering)) => return Err(Failure::Lingering),
             Ok(Err(Trouble::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
         }
         peapod_sys::fail_point("network-made");
@@ -165,7 +165,7 @@ impl Builtin {
     }
 }
 
-fn resting_error(entry: &Entry) -> AttachError {
+fn lingering_error(entry: &Entry) -> AttachError {
     let there = io::Error::from(rustix::io::Errno::EXIST);
     let link = &entry.attachment.host_interface;
     StepError::new(format!("make link {link}, and the links of all other free addresses are still there"), there).into()

@@ -87,13 +87,13 @@ impl AttachmentTable {
         ports.meets(others).map(|(port, id)| (port, id.to_owned()))
     }
 
-    /// Reserves ports and a number for the request, none of those in `resting`; none if all free ones rest.
+    /// Reserves ports and a number for the request, none of those in `lingering`; none if all free ones linger.
     pub(crate) fn reserve(
         &mut self,
         settings: &Settings,
         bridge: Bridge,
         request: &AttachRequest,
-        resting: &BTreeSet<u32>,
+        lingering: &BTreeSet<u32>,
     ) -> Result<Option<Entry>, AttachError> {
         if self.entries.len() >= BRIDGE_PORTS {
             return Err(AttachError::Full { most: BRIDGE_PORTS });
@@ -101,8 +101,8 @@ impl AttachmentTable {
         if let Some((port, id)) = self.meets(&request::ports_of(request)?) {
             return Err(AttachError::PortTaken { port, owner: PortOwner::Attachment(id) });
         }
-        let Some(host_index) = self.pool.take(|host_index| !resting.contains(&host_index)) else {
-            if !resting.is_empty() {
+        let Some(host_index) = self.pool.take(|host_index| !lingering.contains(&host_index)) else {
+            if !lingering.is_empty() {
                 return Ok(None);
             }
             let subnets = [settings.v4, settings.v6].into_iter().flatten().map(|subnet| subnet.to_string());

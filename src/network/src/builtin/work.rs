@@ -24,7 +24,7 @@ const LOOPBACK: u32 = 1;
 /// How an attach failed.
 pub(crate) enum Trouble {
     /// The link that had this number last is still there.
-    Resting,
+    Lingering,
     /// The record was not committed, so nothing may be made.
     NotCommitted,
     /// The kernel refused a step.
@@ -75,7 +75,7 @@ pub(crate) fn make(
     };
     outside.make_pair(&pair).map_err(
         |error| {
-            if error.is(Errno::EXIST) { Trouble::Resting } else { Trouble::Step(error) }
+            if error.is(Errno::EXIST) { Trouble::Lingering } else { Trouble::Step(error) }
         },
     )?;
     peapod_sys::fail_point("network-linked");
