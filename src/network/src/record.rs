@@ -137,7 +137,7 @@ pub(crate) async fn complete(db: &Database, id: String) -> Result<(), StoreError
 }
 
 /// Forgets it.
-pub(crate) async fn remove(db: &Database, id: String) -> Result<(), StoreError> {
+pub(crate) async fn delete(db: &Database, id: String) -> Result<(), StoreError> {
     db.write(move |transaction| {
         transaction.prepare_cached("DELETE FROM network_attachments WHERE id = ?1")?.execute(params![id])?;
         Ok(())

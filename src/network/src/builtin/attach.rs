@@ -67,7 +67,7 @@ impl Builtin {
                 Ok(()) => return Ok(entry.attachment),
                 Err(failure) => failure,
             };
-            let is_undone = self.take_back(&entry).await;
+            let is_undone = self.rollback(&entry).await;
             match failure {
                 Failure::Lingering if !all_linger && is_undone => {
                     lingering.insert(entry.record.host_index);
@@ -141,7 +141,7 @@ impl Builtin {
     }
 
     /// Undoes a failed attempt; whether all of it could be undone.
-    async fn take_back(self: &Arc<Self>, entry: &Entry) -> bool {
+    async fn rollback(self: &Arc<Self>, entry: &Entry) -> bool {
         let id = &entry.attachment.id;
         let undone = self.detach(id).await;
         if let Err(error) = &undone {

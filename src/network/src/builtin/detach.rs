@@ -25,8 +25,8 @@ impl Builtin {
             tracing::warn!(network_id = %id, error = %errors, "given up: this of the pod's network stays");
         }
         peapod_sys::fail_point("network-undone");
-        record::remove(&self.db, id.to_owned()).await?;
-        lock(&self.table).forget(id);
+        record::delete(&self.db, id.to_owned()).await?;
+        lock(&self.table).delete(id);
         Ok(())
     }
 
@@ -56,8 +56,8 @@ impl Builtin {
             let unpinned = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)?;
             unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
         }
-        record::remove(&self.db, id.to_owned()).await?;
-        let strays = lock(&self.table).forget_lost(id);
+        record::delete(&self.db, id.to_owned()).await?;
+        let strays = lock(&self.table).delete_lost(id);
         let builtin = Arc::clone(self);
         let forget = move || {
             let Node { settings, .. } = &builtin.node;

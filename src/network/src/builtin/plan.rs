@@ -172,7 +172,7 @@ mod tests {
         }
         let full = reserve(&mut table, &request("f", &[])).unwrap_err().to_string();
         assert!(full.starts_with("no address is free in 10.93.0.0/29 and fd93::/64 (5 in use)"), "{full}");
-        table.forget("a");
+        table.delete("a");
         assert_eq!(reserve(&mut table, &request("f", &[(80, 1, "")])).unwrap().ips[0].to_string(), "10.93.0.2");
     }
 }

@@ -41,7 +41,7 @@ impl Pool {
     }
 
     /// Gives a number back.
-    pub(crate) fn give_back(&mut self, host_index: u32) {
+    pub(crate) fn release(&mut self, host_index: u32) {
         self.used.remove(&host_index);
     }
 }
@@ -55,14 +55,14 @@ mod tests {
         let mut pool = Pool::new(5, BTreeSet::from([3]), 0);
         let take = |pool: &mut Pool| pool.take(|_| true);
         assert_eq!(take(&mut pool), Some(2));
-        pool.give_back(2);
+        pool.release(2);
         assert_eq!(take(&mut pool), Some(4));
         assert_eq!(take(&mut pool), Some(5));
         assert_eq!(take(&mut pool), Some(2));
         assert_eq!(take(&mut pool), None);
         assert_eq!(pool.used(), 4);
-        pool.give_back(4);
-        pool.give_back(5);
+        pool.release(4);
+        pool.release(5);
         assert_eq!(pool.take(|host_index| host_index != 4), Some(5));
         assert_eq!(pool.take(|host_index| host_index != 4), None);
     }

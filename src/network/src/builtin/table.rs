@@ -139,20 +139,20 @@ impl AttachmentTable {
     }
 
     /// Forgets an entry and frees what it had.
-    pub(crate) fn forget(&mut self, id: &str) {
+    pub(crate) fn delete(&mut self, id: &str) {
         if let Some(entry) = self.entries.remove(id) {
-            self.pool.give_back(entry.record.host_index);
+            self.pool.release(entry.record.host_index);
         }
     }
 
     /// Forgets a lost one; gives the numbers that belonged to any of them once the last is gone.
-    pub(crate) fn forget_lost(&mut self, id: &str) -> BTreeSet<u32> {
+    pub(crate) fn delete_lost(&mut self, id: &str) -> BTreeSet<u32> {
         self.lost.remove(id);
         if !self.lost.is_empty() {
             return BTreeSet::new();
         }
         let strays = std::mem::take(&mut self.strays);
-        strays.iter().for_each(|host_index| self.pool.give_back(*host_index));
+        strays.iter().for_each(|host_index| self.pool.release(*host_index));
         strays
     }
 

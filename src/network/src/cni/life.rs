@@ -217,7 +217,7 @@ impl Cni {
         if let Err(error) = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)? {
             self.count_failure(&record, DetachError::Steps(vec![error])).await?;
         }
-        record::remove(&self.db, id.to_owned()).await?;
+        record::delete(&self.db, id.to_owned()).await?;
         lock(&self.entries).remove(id);
         Ok(())
     }

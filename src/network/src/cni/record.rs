@@ -87,7 +87,7 @@ pub(crate) async fn put(db: &Database, id: String, json: String) -> Result<(), S
 }
 
 /// Forgets it.
-pub(crate) async fn remove(db: &Database, id: String) -> Result<(), StoreError> {
+pub(crate) async fn delete(db: &Database, id: String) -> Result<(), StoreError> {
     db.write(move |transaction| {
         transaction.prepare_cached("DELETE FROM network_cni WHERE id = ?1")?.execute(params![id])?;
         Ok(())
