@@ -1,6 +1,6 @@
 //! In which order things happen to an attachment that is made, and what is on disk when.
 
-use super::node::Bridge;
+use super::host::Bridge;
 use super::table::{Entry, State};
 use super::work::{self, Trouble};
 use super::{Builtin, plan};
@@ -40,7 +40,7 @@ impl<E: Into<AttachError>> From<E> for Failure {
 impl Builtin {
     /// Connects. What of a failed attempt can't be undone stays on record, as one that is leaving.
     pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
-        let request = plan::check(&self.node.settings, request)?;
+        let request = plan::check(&self.host.settings, request)?;
         if let Some(known) = self.known(&request).await? {
             return Ok(known);
         }
@@ -58,7 +58,7 @@ impl Builtin {
             let all_linger = Instant::now() >= deadline;
             let none = BTreeSet::new();
             let avoid = if all_linger { &none } else { &lingering };
-            let Some(entry) = lock(&self.table).reserve(&self.node.settings, bridge, &request, avoid)? else {
+            let Some(entry) = lock(&self.table).reserve(&self.host.settings, bridge, &request, avoid)? else {
                 lingering.clear();
                 tokio::time::sleep(LINGER_POLL).await;
                 continue;
@@ -113,7 +113,7 @@ impl Builtin {
         // A thread of its own, because it ends in another namespace. It begins while the record is being written.
         let work = move || {
             // Nobody waits any more only if the runtime is gone.
-            let _ = done.send(work::make(&builtin.node, bridge, &record, &committed));
+            let _ = done.send(work::make(&builtin.host, bridge, &record, &committed));
         };
         thread::Builder::new()
             .name("net-attach".to_owned())
@@ -152,11 +152,11 @@ impl Builtin {
 
     /// The bridge, made if need be.
     async fn bridge(self: &Arc<Self>) -> Result<Bridge, AttachError> {
-        if let Some(bridge) = self.node.bridge() {
+        if let Some(bridge) = self.host.bridge() {
             return Ok(bridge);
         }
         self.repair_later().await?;
-        self.node.bridge().ok_or(AttachError::Closed)
+        self.host.bridge().ok_or(AttachError::Closed)
     }
 
     async fn repair_later(self: &Arc<Self>) -> Result<bool, AttachError> {

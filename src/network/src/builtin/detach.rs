@@ -1,6 +1,6 @@
 //! Taking away what a record says, or what there is without one.
 
-use super::node::Node;
+use super::host::HostNetwork;
 use super::table::Lost;
 use super::work::{self, Undone};
 use super::{Builtin, plan};
@@ -32,10 +32,10 @@ impl Builtin {
 
     /// Takes away what the record says; gives what went wrong. Blocks.
     fn undo(&self, record: &record::Record) -> Vec<StepError> {
-        let Undone { rules, known, pin } = work::undo(&self.node, record);
-        let rules = rules.or_else(|error| match record.bridge == self.node.settings.bridge {
+        let Undone { rules, known, pin } = work::undo(&self.host, record);
+        let rules = rules.or_else(|error| match record.bridge == self.host.settings.bridge {
             // What is leaving is not among the elements.
-            true => self.node.rebuild(&self.elements()).map_err(|_| error),
+            true => self.host.rebuild(&self.elements()).map_err(|_| error),
             false => Err(error),
         });
         [rules, known, pin].into_iter().filter_map(Result::err).collect()
@@ -52,7 +52,7 @@ impl Builtin {
             return Ok(());
         }
         if request::is_id(id) {
-            let path = self.node.settings.netns_dir.join(record::pin_name(id));
+            let path = self.host.settings.netns_dir.join(record::pin_name(id));
             let unpinned = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)?;
             unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
         }
@@ -60,11 +60,11 @@ impl Builtin {
         let strays = lock(&self.table).delete_lost(id);
         let builtin = Arc::clone(self);
         let forget = move || {
-            let Node { settings, .. } = &builtin.node;
+            let HostNetwork { settings, .. } = &builtin.host;
             let elements = strays.iter().flat_map(|host_index| plan::sources(settings, *host_index)).collect();
-            let rules = builtin.node.delete(&settings.bridge, &elements);
+            let rules = builtin.host.delete(&settings.bridge, &elements);
             let known: Vec<_> = strays.iter().flat_map(|host_index| plan::neighbours(settings, *host_index)).collect();
-            rules.and(builtin.node.delete_neighbours(&settings.bridge, &known))
+            rules.and(builtin.host.delete_neighbours(&settings.bridge, &known))
         };
         if let Some(Err(error)) = blocking(forget).await {
             tracing::warn!(network_id = %id, %error, "rules of a pod whose record cannot be read stay until the next start");

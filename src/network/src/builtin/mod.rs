@@ -3,13 +3,13 @@
 mod attach;
 mod detach;
 mod facts;
-mod node;
+mod host;
 mod plan;
 mod pool;
 mod table;
 mod work;
 
-use self::node::Node;
+use self::host::HostNetwork;
 use self::pool::Pool;
 use self::table::{AttachmentTable, Entry, Lost, State};
 use crate::attachment::Attachment;
@@ -35,7 +35,7 @@ const AT_ONCE: usize = 8;
 
 /// The built-in network and its attachments.
 pub(crate) struct Builtin {
-    node: Node,
+    host: HostNetwork,
     db: Database,
     table: Mutex<AttachmentTable>,
     status: Mutex<NetworkStatus>,
@@ -75,7 +75,7 @@ impl Builtin {
         let name = format!("built-in bridge {}", settings.bridge);
         let status = NetworkStatus { ready: false, name, reason: String::new(), message: String::new() };
         let builtin = Arc::new(Self {
-            node: Node::new(settings),
+            host: HostNetwork::new(settings),
             db,
             table: Mutex::new(AttachmentTable { lost, ..AttachmentTable::new(entries, pool) }),
             status: Mutex::new(status),
@@ -89,7 +89,7 @@ impl Builtin {
 
     /// The checked settings.
     pub(crate) fn settings(&self) -> &Settings {
-        &self.node.settings
+        &self.host.settings
     }
 
     /// Whether there is, or may be, anything of this id.
@@ -134,7 +134,7 @@ impl Builtin {
 
     /// Makes bridge and table if they are missing; whether they were. Says in the status how it went. Blocks.
     pub(crate) fn repair(&self) -> Result<bool, StepError> {
-        let repaired = self.node.repair(|| self.elements(), || self.neighbours());
+        let repaired = self.host.repair(|| self.elements(), || self.neighbours());
         let mut status = lock(&self.status);
         match &repaired {
             Ok(true) => tracing::info!(network = %status.name, "bridge and nftables tables were made"),
@@ -155,7 +155,7 @@ impl Builtin {
 
     /// Takes bridge and tables away. Blocks.
     pub(crate) fn purge(&self) -> Result<(), Vec<StepError>> {
-        self.node.purge()
+        self.host.purge()
     }
 
     /// What the tables have to hold now.
@@ -167,16 +167,16 @@ impl Builtin {
             let alive = entry.state == State::Making || netns::is_pinned(&entry.attachment.netns);
             elements.extend(if alive { work::elements(&entry.record) } else { work::sources(&entry.record) });
         }
-        elements.extend(table.strays.iter().flat_map(|host_index| plan::sources(&self.node.settings, *host_index)));
+        elements.extend(table.strays.iter().flat_map(|host_index| plan::sources(&self.host.settings, *host_index)));
         elements
     }
 
     /// The pods that are the bridge's neighbours now.
     fn neighbours(&self) -> BTreeSet<Neighbour> {
         let table = lock(&self.table);
-        let settings = &self.node.settings;
+        let settings = &self.host.settings;
         let known = table.entries.values().filter(|entry| !entry.is_leaving());
-        let known = known.flat_map(|entry| work::neighbours(&self.node, &entry.record));
+        let known = known.flat_map(|entry| work::neighbours(&self.host, &entry.record));
         known.chain(table.strays.iter().flat_map(|host_index| plan::neighbours(settings, *host_index))).collect()
     }
 
@@ -189,7 +189,7 @@ impl Builtin {
         let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
         let mut table = lock(&self.table);
         for link in links.and_then(Result::ok).unwrap_or_default() {
-            if let Some(host_index) = plan::host_index_of(&self.node.settings.bridge, &link.name)
+            if let Some(host_index) = plan::host_index_of(&self.host.settings.bridge, &link.name)
                 .filter(|host_index| table.pool.reserve(*host_index))
             {
                 table.strays.insert(host_index);

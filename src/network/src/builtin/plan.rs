@@ -1,6 +1,6 @@
 //! Decisions without I/O: whether a request is acceptable, and what exactly is going to be made.
 
-use super::node::{Bridge, GATEWAY, mac};
+use super::host::{Bridge, GATEWAY, mac};
 use crate::attachment::{AttachRequest, Attachment};
 use crate::config::Settings;
 use crate::error::AttachError;

@@ -1,6 +1,6 @@
 //! The attachments of the built-in network, how far each is, and the numbers and ports that they have.
 
-use super::node::Bridge;
+use super::host::Bridge;
 use super::plan;
 use super::pool::Pool;
 use crate::attachment::{AttachRequest, Attachment};

@@ -1,6 +1,6 @@
 //! What is done at the kernel's door for one attachment. All of it blocks.
 
-use super::node::{Bridge, GATEWAY, Node, mac};
+use super::host::{Bridge, GATEWAY, HostNetwork, mac};
 use super::plan::known_by;
 use crate::attachment::Attachment;
 use crate::conntrack::Which;
@@ -42,14 +42,14 @@ impl From<StepError> for Trouble {
 ///
 /// Run it on a thread of its own: it ends in the new namespace.
 pub(crate) fn make(
-    node: &Node,
+    host: &HostNetwork,
     bridge: Bridge,
     record: &Record,
     committed: &mpsc::Receiver<()>,
 ) -> Result<(), Trouble> {
     let attachment = &record.attachment;
-    node.open_sockets()?;
-    node.hold_facts()?;
+    host.open_sockets()?;
+    host.hold_facts()?;
     let mut outside = Routes::open()?;
     let addresses = node_addresses(record, &mut outside)?;
     let namespace = netns::enter_new()?;
@@ -59,7 +59,7 @@ pub(crate) fn make(
     netns::pin(&attachment.netns)?;
     peapod_sys::fail_point("network-pinned");
     netns::believe_nobody()?;
-    if node.settings.v6.is_some() {
+    if host.settings.v6.is_some() {
         for interface in ["all", "default"] {
             netns::set_sysctl(&format!("ipv6/conf/{interface}/disable_ipv6"), "0")?;
             netns::set_sysctl(&format!("ipv6/conf/{interface}/accept_dad"), "0")?;
@@ -80,12 +80,12 @@ pub(crate) fn make(
     )?;
     peapod_sys::fail_point("network-linked");
     // The pod's first packet is one that it may send.
-    node.add(&elements(record))?;
+    host.add(&elements(record))?;
     let link = link_inside(&mut inside, &attachment.interface)?;
     let port = Port { link: link.peer, mac: mac(record.host_index) };
-    outside.admit(bridge.index, &port, &neighbours(node, record))?;
-    bring_up(node, record, &link, &mut inside)?;
-    forget(node, record, &Which::NodesOwn(&addresses));
+    outside.admit(bridge.index, &port, &neighbours(host, record))?;
+    bring_up(host, record, &link, &mut inside)?;
+    forget(host, record, &Which::NodesOwn(&addresses));
     Ok(())
 }
 
@@ -103,8 +103,8 @@ pub(crate) fn sources(record: &Record) -> BTreeSet<Element> {
 }
 
 /// The attachment as the bridge's neighbour.
-pub(crate) fn neighbours(node: &Node, record: &Record) -> Vec<Neighbour> {
-    known_by(&node.settings, mac(record.host_index), &record.attachment.ips)
+pub(crate) fn neighbours(host: &HostNetwork, record: &Record) -> Vec<Neighbour> {
+    known_by(&host.settings, mac(record.host_index), &record.attachment.ips)
 }
 
 fn link_inside(inside: &mut Routes, name: &str) -> Result<Link, StepError> {
@@ -112,14 +112,14 @@ fn link_inside(inside: &mut Routes, name: &str) -> Result<Link, StepError> {
     inside.links()?.into_iter().find(|link| link.name == name).ok_or_else(missing)
 }
 
-fn bring_up(node: &Node, record: &Record, link: &Link, inside: &mut Routes) -> Result<(), StepError> {
+fn bring_up(host: &HostNetwork, record: &Record, link: &Link, inside: &mut Routes) -> Result<(), StepError> {
     let Attachment { ips, gateways, .. } = &record.attachment;
     inside.bring_up(&Inside {
         loopback: LOOPBACK,
         link: link.index,
         addresses: ips,
         gateways,
-        neighbours: &known_by(&node.settings, mac(GATEWAY), gateways),
+        neighbours: &known_by(&host.settings, mac(GATEWAY), gateways),
         has_v6: Path::new("/proc/sys/net/ipv6").exists(),
     })
 }
@@ -132,11 +132,11 @@ pub(crate) struct Undone {
 }
 
 /// Takes everything of the record away that is there. Does all it can.
-pub(crate) fn undo(node: &Node, record: &Record) -> Undone {
+pub(crate) fn undo(host: &HostNetwork, record: &Record) -> Undone {
     let attachment = &record.attachment;
-    let rules = node.delete(&record.bridge, &elements(record));
-    let known = node.delete_neighbours(&record.bridge, &neighbours(node, record));
-    forget(node, record, &Which::AnsweredBy(&attachment.ips));
+    let rules = host.delete(&record.bridge, &elements(record));
+    let known = host.delete_neighbours(&record.bridge, &neighbours(host, record));
+    forget(host, record, &Which::AnsweredBy(&attachment.ips));
     // The links go with the namespace: deleting them would wait 30 ms.
     let pin = netns::unpin(&attachment.netns);
     Undone { rules, known, pin }
@@ -159,13 +159,13 @@ fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAd
 }
 
 /// A connection that is not forgotten goes its old way until it rests for half a minute: said, but no reason to fail.
-fn forget(node: &Node, record: &Record, which: &Which<'_>) {
+fn forget(host: &HostNetwork, record: &Record, which: &Which<'_>) {
     for v4 in [true, false] {
         let ports = udp_ports(record, v4);
         if ports.is_empty() {
             continue;
         }
-        if let Err(error) = node.forget_udp(&ports, v4, which) {
+        if let Err(error) = host.forget_udp(&ports, v4, which) {
             let id = &record.attachment.id;
             tracing::warn!(network_id = %id, %error, "old UDP connections to its host ports go on as they were");
         }

@@ -40,7 +40,7 @@ struct Inner {
 }
 
 /// The shared part. One lock for all changes to rules: they take microseconds.
-pub(crate) struct Node {
+pub(crate) struct HostNetwork {
     pub(crate) settings: Settings,
     inner: Mutex<Inner>,
     /// The socket to connection tracking. It has a lock of its own, for what it does takes long.
@@ -59,7 +59,7 @@ fn is_pods(mac: Mac) -> bool {
     mac.starts_with(&MAC_PREFIX)
 }
 
-impl Node {
+impl HostNetwork {
     pub(crate) fn new(settings: Settings) -> Self {
         Self { settings, inner: Mutex::default(), connections: Mutex::default() }
     }
