@@ -4,7 +4,7 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::builtin::Builtin;
 use crate::cni::{Choice, Cni, CniError};
 use crate::error::{AttachError, DetachError, PortOwner};
-use crate::keyed::Keyed;
+use crate::keyed::KeyedLock;
 use crate::listeners;
 use crate::ports::PortMapping;
 use crate::request;
@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     pub(crate) builtin: Arc<Builtin>,
     pub(crate) cni: Arc<Cni>,
     /// Attach and detach of one id follow each other.
-    pub(crate) order: Keyed,
+    pub(crate) order: KeyedLock,
     /// Whose detach is being tried again.
     retrying: Mutex<HashSet<String>>,
     pub(crate) tasks: TaskTracker,
@@ -68,7 +68,7 @@ impl Maker<'_> {
 
 impl Inner {
     pub(crate) fn new(builtin: Arc<Builtin>, cni: Arc<Cni>, closing: CancellationToken) -> Self {
-        let (order, retrying) = (Keyed::default(), Mutex::default());
+        let (order, retrying) = (KeyedLock::default(), Mutex::default());
         Self { builtin, cni, order, retrying, tasks: TaskTracker::new(), closing }
     }
 
@@ -81,7 +81,7 @@ impl Inner {
         self.maker(id).attachment(id)
     }
 
-    /// Connects. The caller has the turn of this id.
+    /// Connects. The caller holds the lock of this id.
     pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
         if self.closing.is_cancelled() {
             return Err(AttachError::Closed);
@@ -119,7 +119,7 @@ impl Inner {
         Err(error)
     }
 
-    /// Takes away. The caller has the turn of this id.
+    /// Takes away. The caller holds the lock of this id.
     pub(crate) async fn detach(&self, id: &str) -> Result<(), DetachError> {
         self.maker(id).detach(id).await
     }
@@ -136,7 +136,7 @@ impl Inner {
                     () = inner.closing.cancelled() => break,
                     () = tokio::time::sleep(pause) => pause = (pause * 2).clamp(RETRY, RETRY_MAX),
                 }
-                let _turn = inner.order.turn(&id).await;
+                let _guard = inner.order.lock(&id).await;
                 if !inner.maker(&id).is_leaving(&id) {
                     break;
                 }

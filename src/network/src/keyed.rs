@@ -1,4 +1,4 @@
-//! Turns: work on one key happens one after the other, work on different keys at the same time.
+//! Locks of keys: work on one key happens one after the other, work on different keys at the same time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,27 +8,27 @@ type Locks = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
 
 /// A lock for each key that somebody works on.
 #[derive(Default)]
-pub(crate) struct Keyed {
+pub(crate) struct KeyedLock {
     locks: Arc<Mutex<Locks>>,
 }
 
 /// The right to work on a key, until it is dropped.
-pub(crate) struct Turn {
+pub(crate) struct KeyedGuard {
     key: String,
     guard: Option<OwnedMutexGuard<()>>,
     locks: Arc<Mutex<Locks>>,
 }
 
-impl Keyed {
+impl KeyedLock {
     /// Waits until nobody else works on `key`.
-    pub(crate) async fn turn(&self, key: &str) -> Turn {
+    pub(crate) async fn lock(&self, key: &str) -> KeyedGuard {
         let lock = Arc::clone(held(&self.locks).entry(key.to_owned()).or_default());
         let guard = lock.lock_owned().await;
-        Turn { key: key.to_owned(), guard: Some(guard), locks: Arc::clone(&self.locks) }
+        KeyedGuard { key: key.to_owned(), guard: Some(guard), locks: Arc::clone(&self.locks) }
     }
 }
 
-impl Drop for Turn {
+impl Drop for KeyedGuard {
     fn drop(&mut self) {
         self.guard.take();
         let mut locks = held(&self.locks);
@@ -49,10 +49,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_after_the_other_and_nothing_kept() {
-        let keyed = Keyed::default();
-        let first = keyed.turn("a").await;
-        let _other = keyed.turn("b").await;
-        let second = keyed.turn("a");
+        let keyed = KeyedLock::default();
+        let first = keyed.lock("a").await;
+        let _other = keyed.lock("b").await;
+        let second = keyed.lock("a");
         tokio::pin!(second);
         assert!(futures_ready(&mut second).await.is_none());
         drop(first);

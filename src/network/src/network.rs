@@ -93,7 +93,7 @@ impl Network {
     pub async fn attach(&self, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
         let network = self.clone();
         let task = self.inner.tasks.spawn(async move {
-            let _turn = network.inner.order.turn(&request.id).await;
+            let _guard = network.inner.order.lock(&request.id).await;
             network.inner.attach(request).await
         });
         task.await.unwrap_or(Err(AttachError::Closed))
@@ -109,7 +109,7 @@ impl Network {
         let network = self.clone();
         let id = id.to_owned();
         let task = self.inner.tasks.spawn(async move {
-            let _turn = network.inner.order.turn(&id).await;
+            let _guard = network.inner.order.lock(&id).await;
             let detached = network.inner.detach(&id).await;
             if detached.is_err() {
                 network.inner.detach_later(id, RETRY);
