@@ -46,7 +46,7 @@ mod sync;
 
 pub use attachment::{AttachRequest, Attachment, Bandwidth, Dns};
 pub use bounds::PORTS_PER_POD;
-pub use cni::{CniConfig, CniError, ConfigurationError, Unusable};
+pub use cni::{CniConfig, CniError, ConfigurationError, UnusableError};
 pub use config::{Config, ConfigError};
 pub use error::{AttachError, DetachError, OpenError, PortOwner, StepError};
 pub use network::Network;

@@ -57,7 +57,7 @@ pub(crate) enum Layout {
 
 /// Why a record is not used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadRecord {
+pub(crate) enum RecordError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error("it is about something else: '{0}' at {1}")]
@@ -65,10 +65,10 @@ pub(crate) enum BadRecord {
 }
 
 /// An error unless what the record leads to is this attachment's own: what stands there is unmounted and removed.
-pub(crate) fn check(id: &str, attachment: &Attachment) -> Result<(), BadRecord> {
+pub(crate) fn check(id: &str, attachment: &Attachment) -> Result<(), RecordError> {
     let Attachment { id: named, netns, .. } = attachment;
     let own = netns.is_absolute() && netns.file_name().is_some_and(|name| name == pin_name(id).as_str());
-    if named == id && own { Ok(()) } else { Err(BadRecord::Foreign(named.clone(), netns.clone())) }
+    if named == id && own { Ok(()) } else { Err(RecordError::Foreign(named.clone(), netns.clone())) }
 }
 
 /// The file that holds the namespace of this attachment, in the directory of all.
@@ -77,7 +77,7 @@ pub(crate) fn pin_name(id: &str) -> String {
 }
 
 impl Record {
-    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, BadRecord> {
+    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, RecordError> {
         let record: Self = serde_json::from_str(text)?;
         check(id, &record.attachment)?;
         Ok(record)

@@ -2,7 +2,7 @@
 
 use super::host::Bridge;
 use super::table::{Entry, State};
-use super::work::{self, Trouble};
+use super::work::{self, MakeError};
 use super::{Builtin, plan};
 use crate::attachment::{AttachRequest, Attachment};
 use crate::error::{AttachError, StepError};
@@ -24,14 +24,14 @@ const LINGER_POLL: Duration = Duration::from_millis(20);
 const STACK: usize = 256 << 10;
 
 /// Why an attachment could not be made; what there is of it is still to be taken away.
-enum Failure {
+enum AttemptError {
     /// The link that had the number last is not gone yet.
     Lingering,
     /// Anything else.
     Attach(AttachError),
 }
 
-impl<E: Into<AttachError>> From<E> for Failure {
+impl<E: Into<AttachError>> From<E> for AttemptError {
     fn from(error: E) -> Self {
         Self::Attach(error.into())
     }
@@ -69,18 +69,18 @@ impl Builtin {
             };
             let is_undone = self.rollback(&entry).await;
             match failure {
-                Failure::Lingering if !all_linger && is_undone => {
+                AttemptError::Lingering if !all_linger && is_undone => {
                     lingering.insert(entry.record.host_index);
                 }
-                Failure::Lingering => return Err(lingering_error(&entry)),
+                AttemptError::Lingering => return Err(lingering_error(&entry)),
                 // Somebody may have taken the bridge or the table away since they were made.
-                Failure::Attach(AttachError::Step(error)) if !repaired && is_undone => {
+                AttemptError::Attach(AttachError::Step(error)) if !repaired && is_undone => {
                     repaired = true;
                     if !self.repair_later().await? {
                         return Err(error.into());
                     }
                 }
-                Failure::Attach(error) => return Err(error),
+                AttemptError::Attach(error) => return Err(error),
             }
         }
     }
@@ -106,7 +106,7 @@ impl Builtin {
     }
 
     /// Writes the record, makes what it says, and writes that it is made.
-    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &Entry) -> Result<(), Failure> {
+    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &Entry) -> Result<(), AttemptError> {
         let (told, committed) = mpsc::sync_channel(1);
         let (done, outcome) = oneshot::channel();
         let (builtin, record) = (Arc::clone(self), Arc::clone(&entry.record));
@@ -129,9 +129,9 @@ impl Builtin {
         let _ = told.send(());
         match outcome.await {
             Ok(Ok(())) => {}
-            Ok(Err(Trouble::Step(error))) => return Err(error.into()),
-            Ok(Err(Trouble::Lingering)) => return Err(Failure::Lingering),
-            Ok(Err(Trouble::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
+            Ok(Err(MakeError::Step(error))) => return Err(error.into()),
+            Ok(Err(MakeError::Lingering)) => return Err(AttemptError::Lingering),
+            Ok(Err(MakeError::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
         }
         peapod_sys::fail_point("network-made");
         record::complete(&self.db, id.clone()).await?;

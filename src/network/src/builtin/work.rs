@@ -22,7 +22,7 @@ use std::sync::mpsc;
 const LOOPBACK: u32 = 1;
 
 /// How an attach failed.
-pub(crate) enum Trouble {
+pub(crate) enum MakeError {
     /// The link that had this number last is still there.
     Lingering,
     /// The record was not committed, so nothing may be made.
@@ -31,7 +31,7 @@ pub(crate) enum Trouble {
     Step(StepError),
 }
 
-impl From<StepError> for Trouble {
+impl From<StepError> for MakeError {
     fn from(error: StepError) -> Self {
         Self::Step(error)
     }
@@ -46,7 +46,7 @@ pub(crate) fn make(
     bridge: Bridge,
     record: &Record,
     committed: &mpsc::Receiver<()>,
-) -> Result<(), Trouble> {
+) -> Result<(), MakeError> {
     let attachment = &record.attachment;
     host.open_sockets()?;
     host.hold_facts()?;
@@ -55,7 +55,7 @@ pub(crate) fn make(
     let namespace = netns::enter_new()?;
     let mut inside = Routes::open()?;
     // Until here nothing would outlive this process.
-    committed.recv().map_err(|_| Trouble::NotCommitted)?;
+    committed.recv().map_err(|_| MakeError::NotCommitted)?;
     netns::pin(&attachment.netns)?;
     peapod_sys::fail_point("network-pinned");
     netns::believe_nobody()?;
@@ -73,11 +73,9 @@ pub(crate) fn make(
         mtu: attachment.mtu,
         netns: namespace.as_fd(),
     };
-    outside.make_pair(&pair).map_err(
-        |error| {
-            if error.is(Errno::EXIST) { Trouble::Lingering } else { Trouble::Step(error) }
-        },
-    )?;
+    outside
+        .make_pair(&pair)
+        .map_err(|error| if error.is(Errno::EXIST) { MakeError::Lingering } else { MakeError::Step(error) })?;
     peapod_sys::fail_point("network-linked");
     // The pod's first packet is one that it may send.
     host.add(&elements(record))?;

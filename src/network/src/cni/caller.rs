@@ -2,7 +2,7 @@
 
 use super::conflist::{Conflist, Object, kind, words};
 use super::error::CniError;
-use super::exec::{self, Ended, Trouble};
+use super::exec::{self, Ended, ExecError};
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -133,10 +133,10 @@ impl Caller {
         let _permit = self.permits.acquire().await.map_err(|_| CniError::Closed)?;
         let ended = exec::run(&program, &environment, &input, self.limit, stop).await;
         let ended = ended.map_err(|trouble| match trouble {
-            Trouble::Io(source) => failed(source),
-            Trouble::Slow => CniError::Slow { plugin: name.to_owned(), command, limit: self.limit },
-            Trouble::Talks => garbage(name, command, "it is longer than 1 MiB"),
-            Trouble::Stopped => CniError::Closed,
+            ExecError::Io(source) => failed(source),
+            ExecError::Slow => CniError::Slow { plugin: name.to_owned(), command, limit: self.limit },
+            ExecError::Talks => garbage(name, command, "it is longer than 1 MiB"),
+            ExecError::Stopped => CniError::Closed,
         })?;
         if ended.status.success() { Ok(ended.stdout) } else { Err(refusal(name, command, list, &ended)) }
     }

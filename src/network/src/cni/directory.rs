@@ -14,14 +14,14 @@ const O_NONBLOCK: i32 = nix::fcntl::OFlag::O_NONBLOCK.bits();
 /// The configuration that would be used can't be.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("CNI configuration {}: {source}", file.display())]
-pub struct Unusable {
+pub struct UnusableError {
     /// The file, or the directory.
     pub file: PathBuf,
     /// What is wrong.
     pub source: Arc<ConfigurationError>,
 }
 
-impl Unusable {
+impl UnusableError {
     fn new(file: PathBuf, source: ConfigurationError) -> Self {
         Self { file, source: Arc::new(source) }
     }
@@ -35,7 +35,7 @@ pub(crate) enum Choice {
     /// The first one by name.
     Use(Arc<Conflist>),
     /// The first one by name is wrong. No other is taken: pods would end up in a network that nobody meant.
-    Unusable(Unusable),
+    Unusable(UnusableError),
 }
 
 /// What tells whether a file is still the same.
@@ -82,14 +82,14 @@ impl Directory {
                     Err(ConfigurationError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
                         return (seen.1.clone(), false);
                     }
-                    Err(error) => Choice::Unusable(Unusable::new(stamp.file.clone(), error)),
+                    Err(error) => Choice::Unusable(UnusableError::new(stamp.file.clone(), error)),
                 };
                 *seen = (Some(stamp), choice.clone());
                 (choice, true)
             }
             Err(error) => {
                 let changed = !matches!(seen.1, Choice::Unusable(_));
-                let choice = Choice::Unusable(Unusable::new(self.path.clone(), error));
+                let choice = Choice::Unusable(UnusableError::new(self.path.clone(), error));
                 *seen = (None, choice.clone());
                 (choice, changed)
             }

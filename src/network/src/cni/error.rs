@@ -1,6 +1,6 @@
 //! How calling plugins fails.
 
-use super::directory::Unusable;
+use super::directory::UnusableError;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum CniError {
     /// The configuration that would be used is wrong.
     #[error(transparent)]
-    Configuration(#[from] Unusable),
+    Configuration(#[from] UnusableError),
     /// A program is missing.
     #[error("CNI plugin '{plugin}' is in none of {}: install it, or set network.cni_bin_dirs", list(.searched))]
     Missing {

@@ -20,7 +20,7 @@ pub(crate) struct Ended {
 }
 
 /// Why there is no such end.
-pub(crate) enum Trouble {
+pub(crate) enum ExecError {
     /// It could not be started, or not be talked to.
     Io(io::Error),
     /// The deadline passed.
@@ -31,7 +31,7 @@ pub(crate) enum Trouble {
     Stopped,
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ExecError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     input: &[u8],
     limit: Duration,
     stop: impl Future<Output = ()>,
-) -> Result<Ended, Trouble> {
+) -> Result<Ended, ExecError> {
     let mut command = Command::new(program);
     command.envs(environment.iter().map(|(name, value)| (*name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,8 +54,8 @@ pub(crate) async fn run(
     let talk = talk(&mut child, input);
     let outcome = tokio::select! {
         ended = talk => ended,
-        () = tokio::time::sleep(limit) => Err(Trouble::Slow),
-        () = stop => Err(Trouble::Stopped),
+        () = tokio::time::sleep(limit) => Err(ExecError::Slow),
+        () = stop => Err(ExecError::Stopped),
     };
     if outcome.is_err() {
         if let Some(group) = group {
@@ -68,7 +68,7 @@ pub(crate) async fn run(
     outcome
 }
 
-async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, Trouble> {
+async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, ExecError> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let mut stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
@@ -100,9 +100,9 @@ async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, Trouble> {
     Ok(Ended { status, stdout: out, stderr: err })
 }
 
-async fn take(from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<(), Trouble> {
+async fn take(from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<(), ExecError> {
     from.take(PLUGIN_OUTPUT + 1).read_to_end(into).await?;
-    if into.len() as u64 > PLUGIN_OUTPUT { Err(Trouble::Talks) } else { Ok(()) }
+    if into.len() as u64 > PLUGIN_OUTPUT { Err(ExecError::Talks) } else { Ok(()) }
 }
 
 /// Keeps the beginning, but reads on: a full pipe would stop the plugin.

@@ -21,7 +21,7 @@ pub(crate) use directory::Choice;
 pub(crate) use life::Cni;
 
 pub use conflist::ConfigurationError;
-pub use directory::Unusable;
+pub use directory::UnusableError;
 pub use error::CniError;
 
 use std::path::PathBuf;

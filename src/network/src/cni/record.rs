@@ -6,7 +6,7 @@ use super::conflist::{Conflist, Object};
 use super::directory::Choice;
 use crate::attachment::Attachment;
 use crate::ports::PortMapping;
-use crate::record::{self, BadRecord};
+use crate::record::{self, RecordError};
 use peapod_store::rusqlite::params;
 use peapod_store::{Database, StoreError};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, BadRecord> {
+    pub(crate) fn parse(id: &str, text: &str) -> Result<Self, RecordError> {
         let record: Self = serde_json::from_str(text)?;
         record::check(id, &record.attachment)?;
         Ok(record)
