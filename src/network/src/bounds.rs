@@ -47,8 +47,8 @@ pub(crate) const PLUGIN_COMPLAINTS: usize = 4096;
 /// How long plugins may take to look for what belongs to no pod: new pods wait meanwhile.
 pub(crate) const PLUGIN_COLLECTION: Duration = Duration::from_secs(10);
 
-/// Characters of a plugin's words that an error repeats.
-pub(crate) const PLUGIN_WORDS: usize = 1000;
+/// Characters of a plugin's message that an error repeats.
+pub(crate) const PLUGIN_MESSAGE: usize = 1000;
 
 /// Addresses that a plugin's result may give a pod; they all stand in its status and its `hosts` file.
 pub(crate) const PLUGIN_ADDRESSES: usize = 64;

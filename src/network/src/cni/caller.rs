@@ -1,6 +1,6 @@
 //! The operations of the specification, each on all plugins of a list.
 
-use super::conflist::{Conflist, Object, kind, words};
+use super::conflist::{Conflist, Object, excerpt, kind};
 use super::error::CniError;
 use super::exec::{self, Ended, ExecError};
 use rustix::fs::{Access, access};
@@ -149,21 +149,21 @@ fn garbage(plugin: &str, command: &'static str, what: impl Into<String>) -> CniE
 /// The answer to ADD: an object.
 fn parse(plugin: &Object, output: &[u8]) -> Result<Value, CniError> {
     let wrong = |what: String| garbage(kind(plugin), "ADD", what);
-    let value: Value = serde_json::from_slice(output).map_err(|error| wrong(words(&error.to_string())))?;
+    let value: Value = serde_json::from_slice(output).map_err(|error| wrong(excerpt(&error.to_string())))?;
     if value.is_object() { Ok(value) } else { Err(wrong("it is no object".to_owned())) }
 }
 
 /// What a plugin says about its failure: an object on standard output, else whatever it wrote.
 fn refusal(plugin: &str, command: &'static str, list: &Conflist, ended: &Ended) -> CniError {
-    let text = |value: &Value, key: &str| words(value.get(key).and_then(Value::as_str).unwrap_or_default());
-    if let Ok(said) = serde_json::from_slice::<Value>(&ended.stdout)
-        && let Some(code) = said.get("code").and_then(Value::as_u64)
+    let text = |value: &Value, key: &str| excerpt(value.get(key).and_then(Value::as_str).unwrap_or_default());
+    if let Ok(output) = serde_json::from_slice::<Value>(&ended.stdout)
+        && let Some(code) = output.get("code").and_then(Value::as_u64)
     {
-        let (message, details) = (text(&said, "msg"), text(&said, "details"));
+        let (message, details) = (text(&output, "msg"), text(&output, "details"));
         let message = if details.is_empty() { message } else { format!("{message}: {details}") };
         return CniError::Refused { plugin: plugin.to_owned(), command, network: list.name.clone(), code, message };
     }
     let wrote = if ended.stderr.is_empty() { &ended.stdout } else { &ended.stderr };
-    let said = words(&String::from_utf8_lossy(wrote));
-    CniError::Failed { plugin: plugin.to_owned(), command, status: ended.status, said }
+    let stderr = excerpt(&String::from_utf8_lossy(wrote));
+    CniError::Failed { plugin: plugin.to_owned(), command, status: ended.status, stderr }
 }

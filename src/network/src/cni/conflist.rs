@@ -1,6 +1,6 @@
 //! Network configurations as CNI defines them: a list of plugins that are called one after the other.
 
-use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES, CONFLIST_PLUGINS, PLUGIN_WORDS};
+use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES, CONFLIST_PLUGINS, PLUGIN_MESSAGE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -131,11 +131,11 @@ impl Conflist {
             .filter_map(|text| Version::parse(text))
             .chain(written.cni_version.as_deref().and_then(Version::parse))
             .max()
-            .ok_or_else(|| ConfigurationError::Version(words(&written.cni_version.clone().unwrap_or_default())))?;
+            .ok_or_else(|| ConfigurationError::Version(excerpt(&written.cni_version.clone().unwrap_or_default())))?;
         let begins = written.name.starts_with(|c: char| c.is_ascii_alphanumeric());
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if !begins || written.name.len() > 128 || !written.name.chars().all(allowed) {
-            return Err(ConfigurationError::Name(words(&written.name)));
+            return Err(ConfigurationError::Name(excerpt(&written.name)));
         }
         let plugins = written.plugins.unwrap_or_else(|| vec![whole]);
         if plugins.is_empty() {
@@ -147,7 +147,7 @@ impl Conflist {
         for plugin in &plugins {
             let kind = kind(plugin);
             if kind.is_empty() || kind.starts_with('.') || kind.contains(['/', '\0']) {
-                return Err(ConfigurationError::Plugin(words(kind)));
+                return Err(ConfigurationError::Plugin(excerpt(kind)));
             }
         }
         Ok(Self {
@@ -194,9 +194,9 @@ impl Conflist {
 }
 
 /// What somebody else wrote, fit for one line of a message.
-pub(crate) fn words(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(PLUGIN_WORDS).collect()
+    plain.take(PLUGIN_MESSAGE).collect()
 }
 
 /// The program of a plugin.

@@ -51,11 +51,11 @@ pub enum CniError {
         network: String,
         /// As the specification or the plugin numbers errors.
         code: u64,
-        /// Its words.
+        /// Its message.
         message: String,
     },
     /// It ended with an error without saying which.
-    #[error("CNI plugin {plugin} {command} ended with {status}: {said}")]
+    #[error("CNI plugin {plugin} {command} ended with {status}: {stderr}")]
     Failed {
         /// Its name.
         plugin: String,
@@ -64,7 +64,7 @@ pub enum CniError {
         /// How it ended.
         status: ExitStatus,
         /// The end of what it wrote.
-        said: String,
+        stderr: String,
     },
     /// What it answers is no result.
     #[error("CNI plugin {plugin} {command} answers no result: {what}")]

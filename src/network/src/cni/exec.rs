@@ -84,14 +84,14 @@ async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, ExecError> {
         tokio::pin!(pipes);
         tokio::select! {
             biased;
-            said = &mut pipes => {
-                said?;
+            drained = &mut pipes => {
+                drained?;
                 child.wait().await?
             }
             status = child.wait() => {
                 // What it left running may hold the pipes open for ever.
-                if let Ok(said) = tokio::time::timeout(MOMENT, &mut pipes).await {
-                    said?;
+                if let Ok(drained) = tokio::time::timeout(MOMENT, &mut pipes).await {
+                    drained?;
                 }
                 status?
             }

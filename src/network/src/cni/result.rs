@@ -2,7 +2,7 @@
 //! nothing that is read here.
 
 use super::caller::INTERFACE;
-use super::conflist::words;
+use super::conflist::excerpt;
 use crate::attachment::Attachment;
 use crate::bounds::{PLUGIN_ADDRESSES, PLUGIN_LINKS};
 use crate::config::LINK_NAME_MAX;
@@ -42,7 +42,7 @@ struct Address {
 
 /// Fills in what the plugins decided. The addresses keep the order that they have there.
 pub(crate) fn read(result: &Value, attachment: &mut Attachment) -> Result<(), String> {
-    let written = Written::deserialize(result).map_err(|error| words(&error.to_string()))?;
+    let written = Written::deserialize(result).map_err(|error| excerpt(&error.to_string()))?;
     let (links, ips) = (written.interfaces.len(), written.ips.len());
     if links > PLUGIN_LINKS || ips > PLUGIN_ADDRESSES {
         return Err(format!(
@@ -52,17 +52,18 @@ pub(crate) fn read(result: &Value, attachment: &mut Attachment) -> Result<(), St
     // Addresses of the node's end, if a plugin lists them, are not the pod's.
     let inside = |index: usize| written.interfaces.get(index).is_none_or(|link| !link.sandbox.is_empty());
     for address in written.ips.iter().filter(|address| address.interface.is_none_or(inside)) {
-        let ip = ip(&address.address).ok_or_else(|| format!("'{}' is no address of a pod", words(&address.address)))?;
+        let ip =
+            ip(&address.address).ok_or_else(|| format!("'{}' is no address of a pod", excerpt(&address.address)))?;
         attachment.ips.push(ip);
         attachment.gateways.extend(address.gateway);
     }
     let links = || written.interfaces.iter().filter(|link| !link.sandbox.is_empty());
     if let Some(link) = links().find(|link| link.name == INTERFACE).or_else(|| links().next()) {
         if !is_link_name(&link.name) {
-            return Err(format!("'{}' is no name of a link", words(&link.name)));
+            return Err(format!("'{}' is no name of a link", excerpt(&link.name)));
         }
         if !is_mac(&link.mac) {
-            return Err(format!("'{}' is no hardware address", words(&link.mac)));
+            return Err(format!("'{}' is no hardware address", excerpt(&link.mac)));
         }
         attachment.interface.clone_from(&link.name);
         attachment.mac.clone_from(&link.mac);
