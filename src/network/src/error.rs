@@ -20,7 +20,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// One step at the kernel's door failed.
+/// The kernel refused one step.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}: {source}")]
 pub struct StepError {

@@ -1,4 +1,4 @@
-//! The network's door.
+//! The crate's public handle.
 
 use crate::attachment::{AttachRequest, Attachment};
 use crate::builtin::Builtin;

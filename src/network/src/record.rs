@@ -5,7 +5,7 @@ use peapod_store::rusqlite::{self, OptionalExtension, params};
 use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
 
-/// The tables of this room. Pass them to [`Database::open`].
+/// The tables of this crate. Pass them to [`Database::open`].
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
         room: "network",

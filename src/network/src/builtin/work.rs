@@ -1,4 +1,4 @@
-//! What is done at the kernel's door for one attachment. All of it blocks.
+//! What is done in the kernel for one attachment. All of it blocks.
 
 use super::host::{Bridge, GATEWAY, HostNetwork, mac};
 use super::plan::known_by;
