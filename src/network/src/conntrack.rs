@@ -1,5 +1,5 @@
-//! Forgetting connections. A UDP "connection" lives on while packets flow, and its packets never see a port mapping that
-//! came or went meanwhile.
+//! Forgetting connections. A UDP "connection" lives on while packets flow, and its packets never see a port mapping
+//! that came or went meanwhile.
 
 use crate::link::address;
 use crate::netlink::{AF_INET, AF_INET6, Messages, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, Socket, find};

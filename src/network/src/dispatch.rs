@@ -163,8 +163,8 @@ impl Inner {
         }
     }
 
-    /// Looks now and then whether bridge and table are there, for others take them away: a firewall that is loaded again
-    /// flushes all rules. And a node whose network is not ready gets no pods that would make it so.
+    /// Looks now and then whether bridge and table are there, for others take them away: a firewall that is loaded
+    /// again flushes all rules. And a node whose network is not ready gets no pods that would make it so.
     ///
     /// Ends with the last handle, or when the network is closed.
     pub(crate) async fn watch(inner: Weak<Self>, closing: CancellationToken) {
@@ -178,8 +178,8 @@ impl Inner {
         }
     }
 
-    /// Looks at what plugins made before, then again and again at their configuration. Ends with the last handle, or when
-    /// the network is closed.
+    /// Looks at what plugins made before, then again and again at their configuration. Ends with the last handle, or
+    /// when the network is closed.
     pub(crate) async fn watch_cni(inner: Weak<Self>) {
         let Some((closing, cni)) = inner.upgrade().map(|inner| (inner.closing.clone(), Arc::clone(&inner.cni))) else {
             return;

@@ -5,20 +5,20 @@
 //!
 //! Everything that is made on the node is named after the bridge: the bridge itself, the two nftables tables
 //! (`inet <bridge>` and `bridge <bridge>`), the links. Other tables, links and sysctls are left alone, but for
-//! `net.ipv4.ip_forward`, with an IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own switches (`facts.rs`).
-//! What others change of these is set again.
+//! `net.ipv4.ip_forward`, with an IPv6 subnet `net.ipv6.conf.all.forwarding`, and the bridge's own switches
+//! (`facts.rs`). What others change of these is set again.
 //!
-//! No pod is believed: its link sends only from its own hardware address and IP addresses (`nft/sources.rs`). And none fills a
-//! table that the kernel has once for all: everything but the gateway is behind the gateway for it, nobody looks for pods or the
-//! gateway as neighbours (`neighbour.rs`), the bridge learns nothing, and what a pod sends makes the node look for few others and
-//! keep track of a bounded number of connections (`nft/limits.rs`).
+//! No pod is believed: its link sends only from its own hardware address and IP addresses (`nft/sources.rs`). And none
+//! fills a table that the kernel has once for all: everything but the gateway is behind the gateway for it, nobody
+//! looks for pods or the gateway as neighbours (`neighbour.rs`), the bridge learns nothing, and what a pod sends makes
+//! the node look for few others and keep track of a bounded number of connections (`nft/limits.rs`).
 //!
 //! Start reading at [`Network::attach`]. Invariants:
 //! - The record of an attachment is committed before anything of it exists that would outlive this process.
 //! - No link is ever deleted: a namespace's links go with its last reference, and an address is not given again while
 //!   its link is still there.
-//! - What is wrong with one attachment, be it a record that makes no sense or an undo that fails, keeps neither this process
-//!   nor another attachment from working; it can be taken away in the end, and what stays is said.
+//! - What is wrong with one attachment, be it a record that makes no sense or an undo that fails, keeps neither this
+//!   process nor another attachment from working; it can be taken away in the end, and what stays is said.
 //! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.
 
 mod attachment;

@@ -148,8 +148,8 @@ impl Routes {
 
     /// Gives a bridge its address, and has it keep no memory that pods could fill:
     /// - none of the groups that somebody listens to, so what is sent to a group goes to all pods;
-    /// - none of senders to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of these frames: by one, a
-    ///   pod could have another's sent to itself.
+    /// - none of senders to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of these frames: by
+    ///   one, a pod could have another's sent to itself.
     pub(crate) fn set_up_bridge(&mut self, link: &Link, mac: Mac) -> Result<(), StepError> {
         let mut messages = Messages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, 0), |a| {
@@ -210,8 +210,8 @@ impl Routes {
             .map_err(|(_, source)| StepError::new(format!("put link {} back onto the bridge", link.name), source))
     }
 
-    /// Switches links on, then gives addresses and routes, in one call. All but the gateway is behind the gateway, and the
-    /// pod looks for nobody on its link.
+    /// Switches links on, then gives addresses and routes, in one call. All but the gateway is behind the gateway, and
+    /// the pod looks for nobody on its link.
     pub(crate) fn bring_up(&mut self, setup: &Inside<'_>) -> Result<(), StepError> {
         let mut messages = Messages::default();
         let mut steps = Vec::new();

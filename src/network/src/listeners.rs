@@ -37,8 +37,8 @@ impl Listener {
     }
 }
 
-/// An error if somebody listens on a port that is asked for. A port of another attachment is named as such elsewhere; no socket
-/// of the node listens on it.
+/// An error if somebody listens on a port that is asked for. A port of another attachment is named as such elsewhere;
+/// no socket of the node listens on it.
 pub(crate) async fn check(request: &AttachRequest) -> Result<(), AttachError> {
     if request.ports.is_empty() {
         return Ok(());
@@ -101,7 +101,8 @@ fn ask(messages: &mut Messages, family: u8, protocol: Protocol, port: u16, state
 }
 
 fn parse(body: &[u8], protocol: Protocol) -> Option<Listener> {
-    // struct inet_diag_msg: the family, at 4 the local port, at 8 the local address, at 68 the inode, from 72 on attributes.
+    // struct inet_diag_msg: the family, at 4 the local port, at 8 the local address, at 68 the inode, from 72 on
+    // attributes.
     let length = if *body.first()? == AF_INET { 4 } else { 16 };
     Some(Listener {
         protocol,

@@ -1,8 +1,8 @@
 //! Requests about neighbours: which hardware address an IP address has, and behind which port of the bridge that is.
 //!
-//! The kernel has one table of neighbours for each IP version and all namespaces together, with room for about a thousand
-//! that were looked for. So nobody looks for pods or their gateway: both are entered as permanent, which takes none of that
-//! room, and pods look for nobody at all.
+//! The kernel has one table of neighbours for each IP version and all namespaces together, with room for about a
+//! thousand that were looked for. So nobody looks for pods or their gateway: both are entered as permanent, which takes
+//! none of that room, and pods look for nobody at all.
 
 use crate::error::StepError;
 use crate::link::{Mac, Routes, address, family, link_header, octets};
@@ -88,8 +88,8 @@ pub(crate) fn no_probes_message(messages: &mut Messages, link: u32, v4: bool) {
     });
 }
 
-/// Has the bridge know by itself what is behind a port, learn nothing from the pod, and bother it with no frames for others.
-/// A pod reaches itself through its own host port: hairpin mode.
+/// Has the bridge know by itself what is behind a port, learn nothing from the pod, and bother it with no frames for
+/// others. A pod reaches itself through its own host port: hairpin mode.
 fn port_messages(messages: &mut Messages, Port { link, mac }: &Port) {
     messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(*link, 0), |a| {
         a.nest(IFLA_LINKINFO, |a| {

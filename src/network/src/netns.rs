@@ -64,7 +64,8 @@ pub(crate) fn is_pinned(path: &Path) -> bool {
     matches!(magic, Ok(NSFS_MAGIC))
 }
 
-/// Writes a sysctl of the calling thread's network namespace, unless it has the value; gives the value that it had else.
+/// Writes a sysctl of the calling thread's network namespace, unless it has the value; gives the value that it had
+/// else.
 pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<Option<String>, StepError> {
     let path = format!("/proc/sys/net/{name}");
     let failed = |source| StepError::new(format!("set {path} to {value}"), source);
@@ -78,8 +79,8 @@ pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<Option<String>, Step
 }
 
 /// Makes all links of the calling thread's namespace that are made later believe no router advertisement, by which any
-/// pod could become everybody's gateway (CVE-2020-10749), and no redirect; and has their own addresses follow from their
-/// hardware addresses, the only ones that a pod may send from. Fine without IPv6.
+/// pod could become everybody's gateway (CVE-2020-10749), and no redirect; and has their own addresses follow from
+/// their hardware addresses, the only ones that a pod may send from. Fine without IPv6.
 pub(crate) fn believe_nobody() -> Result<(), StepError> {
     // In IPv4 a link believes what it or "all" says.
     for links in ["all", "default"] {

@@ -33,8 +33,9 @@ impl Network {
     /// every few seconds, by [`check`](Self::check) and by each attach. The same if others take them away later.
     ///
     /// # Errors
-    /// Wrong settings, all mistakes at once; a database that can't be read. What is wrong with one attachment, such as a
-    /// record that makes no sense or something half made that can't be taken away, is that attachment's alone: it is logged.
+    /// Wrong settings, all mistakes at once; a database that can't be read. What is wrong with one attachment, such as
+    /// a record that makes no sense or something half made that can't be taken away, is that attachment's alone: it is
+    /// logged.
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
         let (cni, patience) = (config.cni.clone(), config.cni.patience);
         let settings = config.settings().map_err(OpenError::Config)?;
@@ -103,8 +104,8 @@ impl Network {
     /// namespace. Fine if there is none. Dropping the future does not stop the work.
     ///
     /// # Errors
-    /// See [`DetachError`]: everything that could be done was done, and it can be repeated. It is, every few seconds, until
-    /// it succeeds or [`CniConfig::patience`](crate::CniConfig::patience) is over.
+    /// See [`DetachError`]: everything that could be done was done, and it can be repeated. It is, every few seconds,
+    /// until it succeeds or [`CniConfig::patience`](crate::CniConfig::patience) is over.
     pub async fn detach(&self, id: &str) -> Result<(), DetachError> {
         let network = self.clone();
         let id = id.to_owned();

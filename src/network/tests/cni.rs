@@ -1,5 +1,5 @@
-//! Networks that plugins make: the usual ones, and some that misbehave. Each test runs in namespaces of its own. Needs root,
-//! `ip`, `nft`, `nsenter`, python3, and the plugins of tests/tools/build.sh.
+//! Networks that plugins make: the usual ones, and some that misbehave. Each test runs in namespaces of its own. Needs
+//! root, `ip`, `nft`, `nsenter`, python3, and the plugins of tests/tools/build.sh.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 #[allow(dead_code, reason = "each file of tests uses a part")]

@@ -6,7 +6,8 @@ mod node;
 
 use node::{Node, in_node, request, run};
 
-/// Round trips of small datagrams a second, and how much flows through one TCP connection, from a pod to itself or another.
+/// Round trips of small datagrams a second, and how much flows through one TCP connection, from a pod to itself or
+/// another.
 const LOAD: &str = r#"
 import socket, sys, threading, time
 def take(listener):

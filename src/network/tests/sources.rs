@@ -1,5 +1,5 @@
-//! What pods may send: frames that claim to come from somebody else reach neither another pod nor the node; what pods need
-//! does. In nodes as those of `real.rs`.
+//! What pods may send: frames that claim to come from somebody else reach neither another pod nor the node; what pods
+//! need does. In nodes as those of `real.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 #[path = "node/frames.rs"]

@@ -1,4 +1,5 @@
-//! No pod fills a table of the node's kernel: neighbours, connections, what the bridge remembers. In nodes as those of `real.rs`.
+//! No pod fills a table of the node's kernel: neighbours, connections, what the bridge remembers. In nodes as those of
+//! `real.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 #[path = "node/frames.rs"]

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 use tokio::sync::oneshot;
 
-/// How long to wait for an address whose link is on its way out, when no other is free, and how often to look. The kernel
-/// takes away some 700 namespaces a second, one after the other.
+/// How long to wait for an address whose link is on its way out, when no other is free, and how often to look. The
+/// kernel takes away some 700 namespaces a second, one after the other.
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_POLL: Duration = Duration::from_millis(20);
 /// The thread that makes an attachment needs little.

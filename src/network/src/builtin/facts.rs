@@ -1,12 +1,12 @@
-//! Switches of the node without which pods would not be connected, or would be believed. Others change them, too: a firewall
-//! that is loaded, a `sysctl --system`. So they are looked at again and again.
+//! Switches of the node without which pods would not be connected, or would be believed. Others change them, too: a
+//! firewall that is loaded, a `sysctl --system`. So they are looked at again and again.
 
 use crate::config::Settings;
 use crate::error::StepError;
 use crate::netns::{is_gone, set_sysctl};
 
-/// A switch: its path below /proc/sys/net, the value it has to have, and whether it may be missing because the kernel has
-/// no IPv6.
+/// A switch: its path below /proc/sys/net, the value it has to have, and whether it may be missing because the kernel
+/// has no IPv6.
 struct Fact {
     path: String,
     value: &'static str,

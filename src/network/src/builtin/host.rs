@@ -1,4 +1,5 @@
-//! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it blocks.
+//! What all attachments share on the node: the bridge, its addresses, the sysctls, the nftables tables. All of it
+//! blocks.
 
 use super::facts;
 use super::plan::{host_index_of, link_prefix};
@@ -83,8 +84,8 @@ impl HostNetwork {
         self.lock().bridge
     }
 
-    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to hold,
-    /// `neighbours` the pods on the bridge.
+    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to
+    /// hold, `neighbours` the pods on the bridge.
     pub(crate) fn repair(
         &self,
         elements: impl FnOnce() -> BTreeSet<Element>,
@@ -139,8 +140,8 @@ impl HostNetwork {
         routes.add_neighbours(bridge.index, &missing)
     }
 
-    /// Puts pods' links back that somebody has taken off the bridge, as one does who deletes it, or switched off; and sets
-    /// up those that an older peapod has made. One that can't be is said and left: it may be on its way out.
+    /// Puts pods' links back that somebody has taken off the bridge, as one does who deletes it, or switched off; and
+    /// sets up those that an older peapod has made. One that can't be is said and left: it may be on its way out.
     fn hold_links(&self, routes: &mut Routes, links: &[Link], bridge: Bridge) {
         let ports = routes.ports().unwrap_or_default();
         for link in links {
@@ -289,8 +290,8 @@ impl HostNetwork {
         Ok(())
     }
 
-    /// Takes elements out of the tables of this bridge; fine if they or the tables are not there. Goes on after an error,
-    /// and gives the first.
+    /// Takes elements out of the tables of this bridge; fine if they or the tables are not there. Goes on after an
+    /// error, and gives the first.
     pub(crate) fn delete(&self, bridge: &str, elements: &BTreeSet<Element>) -> Result<(), StepError> {
         let mut first = Ok(());
         for batch in Element::delete(elements, bridge) {
@@ -333,7 +334,8 @@ impl HostNetwork {
     }
 }
 
-/// How many connections of one address the node keeps track of: [`POD_CONNECTIONS`], or a quarter of all if that is less.
+/// How many connections of one address the node keeps track of: [`POD_CONNECTIONS`], or a quarter of all if that is
+/// less.
 fn connections_of_a_pod() -> u32 {
     let most = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max");
     let most = most.ok().and_then(|text| text.trim().parse::<u32>().ok());

@@ -180,8 +180,8 @@ impl Builtin {
         known.chain(table.strays.iter().flat_map(|host_index| plan::neighbours(settings, *host_index))).collect()
     }
 
-    /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending, and
-    /// nobody else gets their numbers.
+    /// Links on the node that no record leads to may be those of pods whose records can't be read: they go on sending,
+    /// and nobody else gets their numbers.
     async fn find_strays(&self) {
         if lock(&self.table).lost.is_empty() {
             return;

@@ -1,5 +1,5 @@
-//! The directory of configurations. It is looked at again and again, never watched: it may not be there yet, be replaced
-//! or be a mount that comes and goes.
+//! The directory of configurations. It is looked at again and again, never watched: it may not be there yet, be
+//! replaced or be a mount that comes and goes.
 
 use super::conflist::{ConfigurationError, Conflist};
 use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES};

@@ -36,8 +36,8 @@ pub struct CniConfig {
     pub bin_dirs: Vec<PathBuf>,
     /// How long a plugin may take to connect or disconnect a pod.
     pub timeout: Duration,
-    /// For how long a pod that can't be disconnected is kept and tried again; then it is let go with a warning, because a
-    /// plugin that is gone for good, for one, would keep the pod for ever.
+    /// For how long a pod that can't be disconnected is kept and tried again; then it is let go with a warning, because
+    /// a plugin that is gone for good, for one, would keep the pod for ever.
     pub patience: Duration,
 }
 

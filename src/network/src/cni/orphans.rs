@@ -1,5 +1,5 @@
-//! Plugins that an earlier daemon was running when it died. Nobody reads what they say, and what they still make would be made
-//! after, or while, it is taken away.
+//! Plugins that an earlier daemon was running when it died. Nobody reads what they say, and what they still make would
+//! be made after, or while, it is taken away.
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashSet;

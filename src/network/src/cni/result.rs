@@ -1,5 +1,5 @@
-//! What a result says about the pod, checked: it becomes part of the pod's status and files. Versions 0.3 to 1.1 differ in
-//! nothing that is read here.
+//! What a result says about the pod, checked: it becomes part of the pod's status and files. Versions 0.3 to 1.1 differ
+//! in nothing that is read here.
 
 use super::caller::INTERFACE;
 use super::conflist::excerpt;

@@ -66,8 +66,8 @@ impl Cni {
         Some((choice, changed))
     }
 
-    /// Has plugins take away what belongs to no attachment, such as addresses of pods that a power cut forgot. False if it
-    /// is not the time for it: a pod is being connected. Pods that come meanwhile wait, so it may not take long.
+    /// Has plugins take away what belongs to no attachment, such as addresses of pods that a power cut forgot. False if
+    /// it is not the time for it: a pod is being connected. Pods that come meanwhile wait, so it may not take long.
     async fn collect(&self, conflist: &Conflist) -> bool {
         let Ok(_nobody_is_connected_meanwhile) = self.collecting.try_write() else { return false };
         let entries = lock(&self.entries).clone();

@@ -1,6 +1,7 @@
 //! Netlink without a library: messages are written into a buffer, sent in one call, answers are read back.
 //!
-//! The few constants that are used have the names that the kernel's headers give them; those of one use stand beside it.
+//! The few constants that are used have the names that the kernel's headers give them; those of one use stand beside
+//! it.
 
 mod constants;
 mod socket;

@@ -16,7 +16,8 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A dump's part is at most this long.
 const PART: usize = 32 << 10;
-/// Room for what is sent in one call and for its answers, whatever the node's own default is. Answers that find none are lost.
+/// Room for what is sent in one call and for its answers, whatever the node's own default is. Answers that find none
+/// are lost.
 const BUFFER: usize = 256 << 10;
 /// How often a dump is repeated because what it shows was changed meanwhile.
 const DUMP_ATTEMPTS: usize = 8;
@@ -60,8 +61,8 @@ impl Socket {
 
     /// Sends all messages in one call; gives how the kernel answered: the index of the message and its error, if any.
     ///
-    /// The kernel works on a request within the call, so all answers are there when it returns. Answers that find no room
-    /// are an error (ENOBUFS): callers that have much to ask do it in several calls.
+    /// The kernel works on a request within the call, so all answers are there when it returns. Answers that find no
+    /// room are an error (ENOBUFS): callers that have much to ask do it in several calls.
     pub(crate) fn exchange(&mut self, messages: Messages) -> io::Result<Vec<(u32, Option<Errno>)>> {
         let count = messages.count();
         let first = self.send(messages)?;

@@ -1,4 +1,5 @@
-//! Entries of sets and maps: which ports lead where, which addresses pods have, and which one their links may send from.
+//! Entries of sets and maps: which ports lead where, which addresses pods have, and which one their links may send
+//! from.
 
 use super::batch::{Batch, TableFamily};
 use super::constants::{NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY};
@@ -83,8 +84,8 @@ impl Element {
         elements.chunks(AT_ONCE).map(|part| batch(part, table, Batch::add_elements)).collect()
     }
 
-    /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if its
-    /// table is not there, and is of one table.
+    /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if
+    /// its table is not there, and is of one table.
     pub(crate) fn delete(elements: &BTreeSet<Self>, table: &str) -> Vec<Batch> {
         let elements: Vec<Self> = elements.iter().cloned().collect();
         let of_families = elements.chunk_by(|a, b| a.family == b.family);

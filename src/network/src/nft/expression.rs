@@ -1,4 +1,5 @@
-//! The kernel's expressions: small steps of which a rule is made, which load something into a register, compare it, or act.
+//! The kernel's expressions: small steps of which a rule is made, which load something into a register, compare it, or
+//! act.
 
 use super::constants::NFTA_DATA_VALUE;
 use crate::netlink::Attributes;

@@ -1,18 +1,20 @@
-//! What pods may make of the tables that the node's kernel has once for all: connections, and neighbours of the node's links.
+//! What pods may make of the tables that the node's kernel has once for all: connections, and neighbours of the node's
+//! links.
 //!
 //! ```text
 //! flows (prerouting)  a connection begins, from the bridge: goto flows4, flows6
-//! flows4, flows6      it shows ports: goto ports4, ports6; the list that destination and sender have in common is full: drop
+//! flows4, flows6      it shows ports: goto ports4, ports6; the list that destination and sender have in common is
+//!                     full: drop
 //! ports4, ports6      the list that destination, ports and sender have in common is full: drop
 //! forward             from the bridge to elsewhere, and nobody has answered yet: goto outward4, outward6
 //!                     to an address of the subnet that no pod has: reject
 //!                     from the bridge to a link-local address: drop
 //! hints (output)      to an address of the subnet that no pod has: reject
-//! outward4, outward6  sender . next hop was seen lately: accept; the sender's share of next hops in this time is used up:
-//!                     drop; the next hop is noted: accept; there is no room to note it: drop
+//! outward4, outward6  sender . next hop was seen lately: accept; the sender's share of next hops in this time is used
+//!                     up: drop; the next hop is noted: accept; no more can be noted: drop
 //! ```
-//! An address's connections are kept in several lists, by what they are known by, because the kernel looks through a whole list for
-//! each that begins.
+//! An address's connections are kept in several lists, by what they are known by, because the kernel looks through a
+//! whole list for each that begins.
 //!
 //! So the node looks for nobody on the bridge at all, and on its other links for few at a time for one pod.
 
@@ -83,8 +85,8 @@ fn names(v4: bool) -> Names {
     if v4 { V4 } else { V6 }
 }
 
-/// Adds a limit of the connections that pods begin, in one IP version: also without a subnet of IPv6 pods have link-local
-/// addresses.
+/// Adds a limit of the connections that pods begin, in one IP version: also without a subnet of IPv6 pods have
+/// link-local addresses.
 pub(super) fn add_flows(batch: &mut Batch, v4: bool, bridge: &str, most: u32) {
     let Names { address, connections, flows, ports, .. } = names(v4);
     let set = DynamicSet { size: addresses().saturating_mul(LISTS), timeout: None };
@@ -190,8 +192,8 @@ fn next_hop(v4: bool) -> Step {
 
 type Expression = (&'static str, Box<dyn FnOnce(&mut Attributes)>);
 
-/// Puts what is loaded into the set, with a state of its own there. Goes on if the state says so; ends the rule if the set is
-/// full.
+/// Puts what is loaded into the set, with a state of its own there. Goes on if the state says so; ends the rule if the
+/// set is full.
 fn note(operation: u32, set: &'static str, state: Option<Expression>) -> Step {
     step("dynset", move |a| {
         a.text(1, set);

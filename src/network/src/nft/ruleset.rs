@@ -1,5 +1,5 @@
-//! Our two tables of one name: `inet` for what packets it drops, redirects and masquerades, as here, and `bridge` for the
-//! frames that pods may send (`sources.rs`).
+//! Our two tables of one name: `inet` for what packets it drops, redirects and masquerades, as here, and `bridge` for
+//! the frames that pods may send (`sources.rs`).
 //!
 //! ```text
 //! guard (raw, before connection tracking)  past the bridge, by a pod's link itself: drop
@@ -122,7 +122,8 @@ impl Ruleset {
         }
     }
 
-    /// The kernel sends redirects unless both the link's switch and that of all links say no, and the latter is not ours.
+    /// The kernel sends redirects unless both the link's switch and that of all links say no, and the latter is not
+    /// ours.
     fn add_hints(&self, batch: &mut Batch) {
         for (protocol, redirect) in [(ICMP, REDIRECT_V4), (ICMPV6, REDIRECT_V6)] {
             let rule = Rule::new().leaves_by(&self.bridge).with(icmp(protocol, redirect));

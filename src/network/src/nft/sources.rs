@@ -1,25 +1,27 @@
-//! The table that believes no pod: which frames one may send. A pod with the capability NET_RAW, which is among those that
-//! containers get by default, sends whatever it likes; here is the first place where that is seen.
+//! The table that believes no pod: which frames one may send. A pod with the capability NET_RAW, which is among those
+//! that containers get by default, sends whatever it likes; here is the first place where that is seen.
 //!
 //! ```text
 //! ports        a frame that comes into the bridge by a pod's link: goto port
-//! port         IPv4 and IPv6 from the link's own hardware address and IP address: goto v4, v6; an ARP packet that tells
-//!              nothing but these: goto resolve; from :: (looking for a second that has the address): goto unspecified.
-//!              All else is dropped, so also tagged frames (VLAN), in which any of this could be
-//! resolve      an answer, a question for the gateway, and any question of a pod that shares its link with the others: accept
-//! v4           drop: DHCP answers, redirects, router advertisements, queries of multicast routers. Fragments but the first
-//!              show no ports and types, and are nothing without the first. All else: goto routed
-//! v6           the same, and neighbour discovery: goto solicit if resolve would accept it, advert. A first fragment that ends before
-//!              the protocol's header, where all this could be, is dropped (RFC 7113)
-//! routed       to the bridge, a group, or a link-local address: accept; to another pod: made to go to the bridge, which routes
-//!              it, so the node sees both directions of a connection however a pod reaches the others
+//! port         IPv4 and IPv6 from the link's own hardware address and IP address: goto v4, v6; an ARP packet that
+//!              tells nothing but these: goto resolve; from :: (looking for a second that has the address): goto
+//!              unspecified. All else is dropped, so also tagged frames (VLAN), in which any of this could be
+//! resolve      an answer, a question for the gateway, and any question of a pod that shares its link with the others:
+//!              accept
+//! v4           drop: DHCP answers, redirects, router advertisements, queries of multicast routers. Fragments but the
+//!              first show no ports and types, and are nothing without the first. All else: goto routed
+//! v6           the same, and neighbour discovery: goto solicit if resolve would accept it, advert. A first fragment
+//!              that ends before the protocol's header, where all this could be, is dropped (RFC 7113)
+//! routed       to the bridge, a group, or a link-local address: accept; to another pod: made to go to the bridge,
+//!              which routes it, so the node sees both directions of a connection however a pod reaches the others
 //! unspecified  a search for a second that has the pod's own address, and multicast reports: accept
 //! solicit      tells the pod's own hardware address or none, and has no extension headers: accept
 //! advert       the same, and it is about the pod's own address: accept
 //! ```
 //! Each set is keyed by the link's name first: a frame costs the same however many pods there are.
 //!
-//! A pod that could ask all others who they are would have each remember it: an entry in the kernel's table for each of them.
+//! A pod that could ask all others who they are would have each remember it: an entry in the kernel's table for each of
+//! them.
 
 use super::batch::{Batch, Hook, TableFamily, Type};
 use super::expression::Field;
