@@ -48,6 +48,7 @@ const PODS: &[(&str, &str, PodChange)] = &[
         config.port_mappings = vec![port(0, 80, 30_999, "::1")];
     }),
     ("unknown protocol", "protocol", |config| config.port_mappings = vec![port(9, 80, 8080, "")]),
+    ("cgroup parent with a line feed", "cgroup_parent", |config| linux(config).cgroup_parent = "/a\nb".to_owned()),
     ("cgroup parent that climbs", "cgroup_parent", |config| linux(config).cgroup_parent = "/a/../../b".to_owned()),
     ("sysctl that climbs", "sysctls", |config| {
         linux(config).sysctls.insert("../../etc/passwd".to_owned(), "x".to_owned());

@@ -55,7 +55,8 @@ pub struct PathError {
 }
 
 impl PathError {
-    pub(crate) const PLAIN: &str = "is no cgroup path: it must be absolute, below the root, and have no \"..\"";
+    pub(crate) const PLAIN: &str = "is no cgroup path: it must be absolute, below the root, and have no \"..\", \
+                                    no line feed and no name of more than 255 bytes";
     pub(crate) const SLICE: &str = "does not end in a slice of systemd, such as \"kubepods-burstable.slice\"";
 }
 

@@ -145,10 +145,11 @@ fn kind(dir: &Path) -> io::Result<u64> {
 
 /// A path of a group as it is written: absolute, below the root, no slash at its end.
 pub(crate) fn clean(path: &str) -> Result<String, PathError> {
+    const LONGEST: usize = 255;
     let error = || PathError { path: path.to_owned(), why: PathError::PLAIN };
     let below = path.strip_prefix('/').ok_or_else(error)?.trim_matches('/');
-    if below.is_empty() || below.contains('\0') || below.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(error());
-    }
-    Ok(format!("/{below}"))
+    // The kernel makes no group whose name has a line feed: /proc/<pid>/cgroup has a line for each.
+    let is_name =
+        |part: &str| !matches!(part, "" | "." | "..") && part.len() <= LONGEST && !part.contains(['\0', '\n']);
+    if below.split('/').all(is_name) { Ok(format!("/{below}")) } else { Err(error()) }
 }

@@ -41,9 +41,11 @@ fn sleeper() -> Child {
 #[test]
 fn refuses_what_is_no_path() {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
-    for path in ["", "/", "relative", "/a/../b", "/a/./b", "/a//b", "/a\0b"] {
+    let long = format!("/a/{}", "x".repeat(256));
+    for path in ["", "/", "relative", "/a/../b", "/a/./b", "/a//b", "/a\0b", "/a\nb", &long] {
         assert_eq!(hierarchy.cgroup(path).unwrap_err(), PathError { path: path.to_owned(), why: PathError::PLAIN });
     }
+    assert!(hierarchy.cgroup(&long[..long.len() - 1]).is_ok());
     assert_eq!(hierarchy.cgroup("/a/b/").unwrap().path(), "/a/b");
 }
 
