@@ -59,6 +59,37 @@ fn devices_have_room_for_a_number_of_files() {
 }
 
 #[test]
+fn statistics_tell_of_the_pods_interfaces_and_of_some() {
+    peapod(async |daemon| {
+        let pod = daemon.pod("interfaces").run().await;
+        let make = "i=0; while [ $i -lt 100 ]; do ip link add v$i type veth || exit; i=$((i + 1)); done
+                    echo made; sleep 1000";
+        // In a network namespace of its own, and in the pod's.
+        let left = pod.container("left").sh(&format!("exec unshare -r -n sh -c '{make}'")).start().await;
+        left.wait_log("made").await;
+        let interfaces = async || {
+            let request = v1::PodSandboxStatsRequest { pod_sandbox_id: pod.id.clone() };
+            let stats = daemon.runtime().pod_sandbox_stats(request).await.unwrap().into_inner().stats.unwrap();
+            let network = stats.linux.unwrap().network;
+            network.map(|network| (network.default_interface.map(|own| own.name), network.interfaces.len()))
+        };
+        assert_eq!(interfaces().await, None);
+        let stays = pod.container("stays").sh("sleep 1000").start().await;
+        assert_eq!(interfaces().await, Some((Some("eth0".to_owned()), 0)));
+        let admin = pod.container("admin").sh(make).security(|security| {
+            let add_capabilities = vec!["NET_ADMIN".to_owned()];
+            security.capabilities = Some(v1::Capability { add_capabilities, ..Default::default() });
+        });
+        let admin = admin.start().await;
+        admin.wait_log("made").await;
+        assert_eq!(interfaces().await, Some((Some("eth0".to_owned()), 64)));
+        for container in [left, stays, admin] {
+            container.stop(0).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_container_opens_some_terminals_and_leaves_some() {
     on_each_runtime(async |daemon| {
         let pod = daemon.pod("hostile").run().await;

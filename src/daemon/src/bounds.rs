@@ -72,3 +72,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(600);
 
 /// How long a request may take to arrive and an answer to be taken, unless configured; both are on this machine.
 pub(crate) const TRANSFER: Duration = Duration::from_secs(30);
+
+/// Interfaces that a pod's statistics list beside its own: who may change the pod's network can make any number, and
+/// all pods' have to fit into one message.
+pub(crate) const INTERFACES: usize = 64;
+/// Bytes of the kernel's table of interfaces that are read for it; a line has some 130.
+pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;

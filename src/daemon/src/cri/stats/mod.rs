@@ -69,10 +69,10 @@ impl Sources {
         // A pod that named no parent shares one with others.
         let own = entry.pod.spec.cgroup_parent.is_some().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
         let (stats, rate) = own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup))));
-        let network = entry.pod.netns.is_some().then(|| {
-            // Any process of the pod shows the pod's interfaces.
+        // Any process of the pod shows the pod's interfaces, if it has stayed with them.
+        let network = entry.pod.netns.as_deref().and_then(|netns| {
             running().find_map(|view| match view.state {
-                ContainerState::Running { pid, .. } => network::usage(pid, timestamp),
+                ContainerState::Running { pid, .. } => network::usage(pid, netns, timestamp),
                 _ => None,
             })
         });
@@ -81,7 +81,7 @@ impl Sources {
             linux: Some(v1::LinuxPodSandboxStats {
                 cpu: Some(cpu(&stats, rate, timestamp)),
                 memory: Some(memory(&stats, timestamp)),
-                network: network.flatten(),
+                network,
                 process: Some(v1::ProcessUsage { timestamp, process_count: number(stats.pids) }),
                 containers: running().map(|view| self.container(view)).collect(),
                 io: None,

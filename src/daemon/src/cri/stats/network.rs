@@ -1,19 +1,38 @@
 //! Traffic of a pod, as one of its processes sees it: no namespace has to be entered for that.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use peapod_api::v1;
+
+use crate::bounds::{INTERFACES, INTERFACES_BYTES};
 
 /// The interface that every pod has.
 const DEFAULT_INTERFACE: &str = "eth0";
 
-/// Reads the interfaces of a process; `None` when it is gone.
-pub(super) fn usage(pid: u32, timestamp: i64) -> Option<v1::NetworkUsage> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+/// Reads the interfaces of the pod's network namespace by a process in it; `None` when that is gone, or has left for
+/// another namespace, where it can have any interfaces that it likes.
+pub(super) fn usage(pid: u32, netns: &Path, timestamp: i64) -> Option<v1::NetworkUsage> {
+    let is = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let pods = is(netns)?;
+    let mut bytes = Vec::new();
+    let file = File::open(format!("/proc/{pid}/net/dev")).ok()?;
+    file.take(INTERFACES_BYTES).read_to_end(&mut bytes).ok()?;
+    if is(Path::new(&format!("/proc/{pid}/ns/net")))? != pods {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    // The last line may have been cut.
+    let (text, _) = text.rsplit_once('\n')?;
     let mut default_interface = None;
     let mut interfaces = Vec::new();
-    for usage in parse(&text) {
+    for usage in parse(text) {
         match usage.name.as_str() {
             DEFAULT_INTERFACE => default_interface = Some(usage),
             "lo" => {}
+            _ if interfaces.len() == INTERFACES => {}
             _ => interfaces.push(usage),
         }
     }
