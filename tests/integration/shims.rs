@@ -68,8 +68,8 @@ fn a_pod_without_its_init_is_over() {
 #[test]
 fn a_shim_may_die_at_any_call() {
     on_each_runtime(async |daemon| {
-        // They appear one after the other while a container is created.
-        for file in ["config.json", "runtime", "pid", "cgroup"] {
+        // They appear one after the other while a container is started.
+        for file in ["runtime", "pid", "cgroup"] {
             let pod = daemon.pod(file).run().await;
             let container = pod.container("main").sh("sleep 1000").create().await;
             let shim = pod.shim_pid();

@@ -17,11 +17,14 @@ use super::state::State;
 use super::supervise::Supervised;
 use crate::error::Error;
 use crate::mount::{Mount, unmount};
-use crate::runtime::{Binary, Child, CreateRequest, Runtime, Target};
+use crate::runtime::{Binary, Child, CreateRequest, Runtime, RuntimeError, Target};
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::{Ours, Pumps};
 use crate::{bundle, keys, log, proc};
+
+/// EDQUOT in the words of OCI runtimes.
+const NO_QUOTA: &str = "isk quota exceeded";
 
 /// What the master asks for.
 pub(crate) struct Request {
@@ -57,36 +60,50 @@ pub(crate) async fn create(
     interrupt: Arc<Notify>,
 ) -> Result<(Container, Supervised), Error> {
     let mut rootfs = Rootfs::mount(request)?;
-    bundle::runtime(&request.bundle, &request.runtime)?;
-    if let Some(path) = &request.cgroup {
-        bundle::cgroup(&request.bundle, Some(path))?;
-    }
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
-    let made = match run(host, &runtime, request, &interrupt).await {
-        Ok(made) => adopt(host, runtime, request, made, interrupt),
-        Err(error) => Err(error),
+    let new_keyring = !keys::are_spent();
+    let made = match make(host, &runtime, request, &interrupt, new_keyring).await {
+        // Keys were used up meanwhile; the disk's quota would say so again.
+        Err(Error::Runtime(RuntimeError::Failed { message, .. })) if new_keyring && message.contains(NO_QUOTA) => {
+            clear(host, request).await;
+            make(host, &runtime, request, &interrupt, false).await
+        }
+        made => made,
     };
-    match made {
+    match made.and_then(|made| adopt(host, runtime, request, made, interrupt)) {
         Ok((mut container, supervised)) => {
             container.mounted = std::mem::take(&mut rootfs.mounted);
             Ok((container, supervised))
         }
         Err(error) => {
-            // The master asks for the deletion of what is left all the same, and hears of it then.
-            if let Err(left) = leftovers(host, &request.id, &request.bundle).await {
-                log::warn("a failed create leaves something", &[("container", &request.id), ("error", &left)]);
-            }
+            clear(host, request).await;
             Err(error)
         }
     }
 }
 
-async fn run(host: &Host, runtime: &Runtime, request: &Request, interrupt: &Notify) -> Result<Made, Error> {
+/// The master asks for the deletion of what is left all the same, and hears of it then.
+async fn clear(host: &Host, request: &Request) {
+    if let Err(left) = leftovers(host, &request.id, &request.bundle).await {
+        log::warn("a failed create leaves something", &[("container", &request.id), ("error", &left)]);
+    }
+}
+
+async fn make(
+    host: &Host,
+    runtime: &Runtime,
+    request: &Request,
+    interrupt: &Notify,
+    new_keyring: bool,
+) -> Result<Made, Error> {
+    bundle::runtime(&request.bundle, &request.runtime)?;
+    if let Some(path) = &request.cgroup {
+        bundle::cgroup(&request.bundle, Some(path))?;
+    }
     let streams = request.uris.open(&host.null)?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
     let target = Target { id: &request.id, bundle: &request.bundle, interrupt };
     let console = socket.as_ref().map(ConsoleSocket::for_runtime);
-    let new_keyring = !keys::are_spent();
     if !new_keyring {
         log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
     }
