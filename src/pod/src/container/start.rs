@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::ContainerRecord;
 use crate::sandbox;
-use crate::shim::{NewTask, Shim};
+use crate::shim::{NewTask, Overlay, Shim, TaskRuntime};
 use crate::stage::timed;
 
 /// What a start needs.
@@ -168,16 +168,20 @@ impl<'a> Begun<'a> {
         let writable = node.writable(self.id);
         NewTask {
             id: self.id.to_string(),
-            lower: rootfs.lower_dirs.clone(),
-            upper: writable.join("upper"),
-            work: writable.join("work"),
+            rootfs: Overlay {
+                lower: rootfs.lower_dirs.clone(),
+                upper: writable.join("upper"),
+                work: writable.join("work"),
+            },
             terminal: self.spec.tty,
             stdin: self.spec.stdin.then(|| bundle.join("stdin")),
             log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
             log_rate: node.config.log_rate,
-            runtime: self.runtime.path.clone(),
-            runtime_root: self.runtime.root.clone(),
-            systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
+            runtime: TaskRuntime {
+                path: self.runtime.path.clone(),
+                root: self.runtime.root.clone(),
+                systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
+            },
             oom_score_adj: None,
             cgroup: self.record.cgroup.clone(),
             bundle,
@@ -204,7 +208,7 @@ impl<'a> Joined<'a> {
         let (mut config, mut notes) = timed("start: look up", begun.config(&image, &rootfs)).await?;
         let (task, log) = (begun.task(&rootfs), begun.log());
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
-        let (bundle, upper, work) = (task.bundle.clone(), task.upper.clone(), task.work.clone());
+        let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
         let (owner, runtime) = ((begun.record.user.0, begun.record.user.1), begun.runtime.clone());
         let laid_out = tokio::task::spawn_blocking(move || {
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)

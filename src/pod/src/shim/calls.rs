@@ -50,23 +50,37 @@ impl std::fmt::Debug for Shim {
     }
 }
 
+/// Layers of a root file system.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    /// Top layer first.
+    pub(crate) lower: Vec<PathBuf>,
+    pub(crate) upper: PathBuf,
+    pub(crate) work: PathBuf,
+}
+
+/// The OCI runtime that makes a container.
+#[derive(Debug)]
+pub(crate) struct TaskRuntime {
+    pub(crate) path: PathBuf,
+    /// Where it keeps its state.
+    pub(crate) root: PathBuf,
+    /// Cgroups are made by systemd; else by the runtime itself.
+    pub(crate) systemd_cgroup: bool,
+}
+
 /// A container's process to be.
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
-    /// Top layer first.
-    pub(crate) lower: Vec<PathBuf>,
-    pub(crate) upper: PathBuf,
-    pub(crate) work: PathBuf,
+    pub(crate) rootfs: Overlay,
     pub(crate) terminal: bool,
     pub(crate) stdin: Option<PathBuf>,
     pub(crate) log: Option<String>,
     /// Bytes per second by which the log may grow; 0 for any.
     pub(crate) log_rate: u64,
-    pub(crate) runtime: PathBuf,
-    pub(crate) runtime_root: PathBuf,
-    pub(crate) systemd_cgroup: bool,
+    pub(crate) runtime: TaskRuntime,
     /// As its configuration has it.
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup.
@@ -165,17 +179,17 @@ impl Shim {
     /// Mounts the root file system and has the OCI runtime create the container.
     pub(crate) async fn create(&self, task: NewTask) -> Result<u32, ShimError> {
         let options = extension::TaskOptions {
-            runtime: text(&task.runtime),
-            runtime_root: text(&task.runtime_root),
-            systemd_cgroup: task.systemd_cgroup,
+            runtime: text(&task.runtime.path),
+            runtime_root: text(&task.runtime.root),
+            systemd_cgroup: task.runtime.systemd_cgroup,
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
             cgroup: task.cgroup,
             ..Default::default()
         };
-        let mut overlay: Vec<String> = task.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();
-        overlay.push(format!("upperdir={}", text(&task.upper)));
-        overlay.push(format!("workdir={}", text(&task.work)));
+        let mut overlay: Vec<String> = task.rootfs.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();
+        overlay.push(format!("upperdir={}", text(&task.rootfs.upper)));
+        overlay.push(format!("workdir={}", text(&task.rootfs.work)));
         // The upper layer is worthless after a crash of the node: nothing has to be synced when it is unmounted.
         overlay.push("volatile".to_owned());
         let log = task.log.unwrap_or_default();

@@ -9,7 +9,7 @@ mod sealed;
 mod spawner;
 mod version;
 
-pub(crate) use calls::{NewTask, Shim, TaskState};
+pub(crate) use calls::{NewTask, Overlay, Shim, TaskRuntime, TaskState};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher};
 pub(crate) use old_copy::settle as settle_old_copy;
