@@ -10,7 +10,7 @@ use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{Parts, Pods};
-use peapod_store::{Database, Durability, Migration};
+use peapod_store::{Database, Durability, Migration, SetAside};
 use peapod_sys::{NotRemoved, Trash};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,9 +67,9 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     // Fails only if something in this process chose one before, and then there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cgroups = Hierarchy::detect(&config.pods.cgroup_root).context("cgroups can't be used")?;
-    let state =
-        database(&config, "state.db", Durability::Normal, &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS])?;
-    let images = database(&config, "image.db", Durability::Full, &[peapod_image::MIGRATIONS])?;
+    let mut set_aside = Vec::new();
+    let state = database(&config, &STATE, &mut set_aside)?;
+    let images = database(&config, &IMAGES, &mut set_aside)?;
     let boot_id = std::fs::read_to_string(&config.pods.boot_id_file);
     let boot_id =
         boot_id.with_context(|| format!("can't read this boot's id from {}", config.pods.boot_id_file.display()))?;
@@ -79,7 +79,7 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let parts = Parts { db: state, images: images.clone(), network: network.clone(), trash };
     let pods = Pods::open(config.pods.clone(), parts).await?;
-    Ok(Node::new(config, pods, images, network, cgroups))
+    Ok(Node::new(config, pods, images, network, cgroups, set_aside))
 }
 
 /// Where trees of files go that nobody needs: layers, and what containers wrote.
@@ -90,9 +90,36 @@ fn trash(folder: &Path) -> anyhow::Result<Trash> {
     Trash::open(folder.to_owned(), failed).with_context(|| format!("{} can't be used", folder.display()))
 }
 
-fn database(config: &Config, name: &str, durability: Durability, rooms: &[&[Migration]]) -> anyhow::Result<Database> {
-    let migrations: Vec<Migration> = rooms.iter().copied().flatten().copied().collect();
-    Ok(Database::open(&config.state_root.join(name), durability, &migrations)?)
+/// A database of the daemon.
+struct Records {
+    file: &'static str,
+    /// "pe" and a letter and number of its own, for SQLite's header.
+    id: i32,
+    durability: Durability,
+    rooms: &'static [&'static [Migration]],
+}
+
+const STATE: Records = Records {
+    file: "state.db",
+    id: 0x7065_7301,
+    durability: Durability::Normal,
+    rooms: &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS],
+};
+
+const IMAGES: Records =
+    Records { file: "image.db", id: 0x7065_6901, durability: Durability::Full, rooms: &[peapod_image::MIGRATIONS] };
+
+/// Opens a database, an empty one if what is there can't be read. Adds what was set aside of it, now or earlier.
+fn database(config: &Config, records: &Records, set_aside: &mut Vec<SetAside>) -> anyhow::Result<Database> {
+    let path = config.state_root.join(records.file);
+    let migrations: Vec<Migration> = records.rooms.iter().copied().flatten().copied().collect();
+    let (database, now) = Database::open_or_begin(&path, records.id, records.durability, &migrations)?;
+    let earlier = peapod_store::kept(&path).unwrap_or_default().into_iter();
+    let earlier = earlier.filter(|kept| now.as_ref().is_none_or(|now| now.kept != *kept));
+    let reason = "at an earlier start, whose log says why";
+    set_aside.extend(earlier.map(|kept| SetAside { path: path.clone(), kept, reason: reason.to_owned() }));
+    set_aside.extend(now);
+    Ok(database)
 }
 
 /// Answers until the end is requested, then gives the calls that are going on a moment. What they started goes on by

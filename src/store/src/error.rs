@@ -21,6 +21,32 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// SQLite reads the file, and finds that it is not in order.
+    #[error("database {}: damaged: {what}", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// The first thing that is not in order.
+        what: String,
+    },
+    /// It is somebody else's database, or has somebody else's journal.
+    #[error("database {}: it is another program's (application id {found:#x}, not {known:#x})", path.display())]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+        /// The application id in the file.
+        found: i32,
+        /// Ours.
+        known: i32,
+    },
+    /// What stands in the database's place could not be looked at, or moved away.
+    #[error("database {}: cannot be set aside: {source}", path.display())]
+    Aside {
+        /// What was to be moved.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A newer peapod wrote this database.
     #[error(
         "database {}: the records of '{room}' have schema {found}, this peapod knows up to {known}; \
@@ -67,6 +93,26 @@ pub enum OpenError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+impl OpenError {
+    /// Whether the file is at fault, and will be the next time too. Not so if the disk fails, is full or can't be written to: then the
+    /// file may be whole.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged { .. } | Self::Foreign { .. } => true,
+            Self::Sqlite { source, .. } | Self::Migration { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            Self::Create { .. }
+            | Self::Aside { .. }
+            | Self::Newer { .. }
+            | Self::Numbering { .. }
+            | Self::Thread { .. } => false,
+        }
+    }
 }
 
 /// A read or a write failed.

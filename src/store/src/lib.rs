@@ -7,11 +7,14 @@
 //!
 //! This crate knows no tables but its own `schema_versions`; each room brings its [`Migration`]s.
 
+mod aside;
+mod bounds;
 mod error;
 mod open;
 mod reserve;
 mod worker;
 
+pub use aside::{SetAside, kept};
 pub use error::{OpenError, StoreError};
 pub use open::{Durability, Migration};
 /// The SQLite binding, so that rooms use the same version as the store.
@@ -36,6 +39,38 @@ struct Inner {
 }
 
 impl Database {
+    /// Opens the database at `path` as [`Database::open`] does. What stands there and can't be read is set aside, and an empty one begins.
+    ///
+    /// `id`: tells this database from others, as SQLite's `application_id`.
+    ///
+    /// Blocks; call it at start or from a blocking thread.
+    ///
+    /// # Errors
+    /// [`OpenError`]: where an empty database would be no better, see [`OpenError::is_damage`].
+    pub fn open_or_begin(
+        path: &Path,
+        id: i32,
+        durability: Durability,
+        migrations: &[Migration],
+    ) -> Result<(Self, Option<SetAside>), OpenError> {
+        let in_the_way = aside::clear_way(path)?;
+        match Self::open_whole(path, id, durability, migrations) {
+            Ok(database) => Ok((database, in_the_way)),
+            Err(error) if error.is_damage() => {
+                let aside = aside::set_aside(path, error.to_string())?;
+                Ok((Self::open_whole(path, id, durability, migrations)?, Some(aside)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_whole(path: &Path, id: i32, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
+        let connection = open::read_write(path, durability)?;
+        open::identify(&connection, path, id)?;
+        open::check(&connection, path)?;
+        Self::on(connection, path, durability, migrations)
+    }
+
     /// Opens the database at `path` (made with mode 0600 if it is not there; its directory must exist) and brings
     /// each room's schema up to date in one transaction.
     ///
@@ -45,7 +80,15 @@ impl Database {
     /// [`OpenError`]: the file can't be opened or is no database, a migration fails, or a room's schema is newer than
     /// this program knows.
     pub fn open(path: &Path, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
-        let mut connection = open::read_write(path, durability)?;
+        Self::on(open::read_write(path, durability)?, path, durability, migrations)
+    }
+
+    fn on(
+        mut connection: Connection,
+        path: &Path,
+        durability: Durability,
+        migrations: &[Migration],
+    ) -> Result<Self, OpenError> {
         open::migrate(&mut connection, path, migrations)?;
         reserve::keep(&connection, path);
         let reading = open::read_only(path)?;
@@ -115,5 +158,7 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;

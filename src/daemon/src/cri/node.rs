@@ -6,6 +6,7 @@ use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
+use peapod_store::SetAside;
 
 use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
@@ -24,12 +25,21 @@ pub(crate) struct Node {
     pub(crate) layers: Layers,
     /// Processor time of control groups.
     pub(crate) processors: Processors,
+    /// Databases that could not be read, at this start or earlier, and are still in the state root.
+    pub(crate) set_aside: Vec<SetAside>,
     /// As last told by the kubelet; for display, the built-in network has ranges of its own.
     pod_cidr: Mutex<String>,
 }
 
 impl Node {
-    pub(crate) fn new(config: Config, pods: Pods, images: Images, network: Network, cgroups: Hierarchy) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        pods: Pods,
+        images: Images,
+        network: Network,
+        cgroups: Hierarchy,
+        set_aside: Vec<SetAside>,
+    ) -> Self {
         Self {
             config,
             pods,
@@ -38,6 +48,7 @@ impl Node {
             cgroups,
             layers: Layers::default(),
             processors: Processors::default(),
+            set_aside,
             pod_cidr: Mutex::default(),
         }
     }

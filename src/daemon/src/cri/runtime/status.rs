@@ -7,6 +7,7 @@ use peapod_api::v1::{
     StatusResponse,
 };
 use peapod_pod::{ContainerState, PodState};
+use peapod_store::SetAside;
 use serde_json::json;
 
 use crate::bounds::STATUS_MESSAGE;
@@ -19,6 +20,7 @@ pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
         // Whoever can answer can run pods: what they need was checked before the socket was opened.
         condition("RuntimeReady", true, "", "peapod is running"),
         condition("NetworkReady", network.ready, &network.reason, &network.message),
+        records(&node.set_aside),
     ];
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
@@ -30,6 +32,24 @@ pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
             mount_options: false,
         }),
     }
+}
+
+/// Whether peapod knows all that it once knew. The kubelet passes over conditions that it does not know; a person sees them.
+fn records(set_aside: &[SetAside]) -> RuntimeCondition {
+    const KIND: &str = "RecordsIntact";
+    if set_aside.is_empty() {
+        return condition(KIND, true, "", "all records could be read when peapod started");
+    }
+    let lost = set_aside.iter().map(|SetAside { path, kept, reason }| {
+        let (name, kept) = (path.file_name().unwrap_or_default().display(), kept.display());
+        format!("{name} could not be read ({reason}) and is kept as {kept}")
+    });
+    let lost = lost.collect::<Vec<_>>().join("; ");
+    let message = format!(
+        "what ran by records that were lost was ended, and began anew: {lost}. This is said until these files are moved \
+         away and peapod is started again"
+    );
+    condition(KIND, false, "DatabaseSetAside", &message)
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {
