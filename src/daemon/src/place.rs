@@ -45,7 +45,9 @@ pub(crate) struct Lock {
 pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
     folder(root, 0o700)?;
     let held = lock(root, "--state-root", patience)?;
-    private(&root.join("containers"))?;
+    for name in ["containers", "layers", "ingest"] {
+        own(&root.join(name), Links::Followed)?;
+    }
     Ok(held)
 }
 
@@ -68,6 +70,10 @@ fn lock(root: &Path, option: &'static str, patience: Duration) -> Result<Lock, P
 
 fn try_lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
     let path = root.join("lock");
+    if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir() || found.is_symlink()) {
+        // No daemon holds it.
+        move_aside(&path)?;
+    }
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -117,15 +123,47 @@ pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, 
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
     let held = lock(root, "--run-root", patience)?;
     // Others pass through the run root to the socket, and no further.
-    for name in ["s", "pods"] {
-        let path = root.join(name);
-        // A link is no folder either.
-        if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
-            move_aside(&path)?;
-        }
-        private(&path)?;
+    for name in ["s", "pods", "runtimes"] {
+        own(&root.join(name), Links::Refused)?;
     }
     Ok(held)
+}
+
+/// What a link to a folder is, in the place of a folder of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Links {
+    /// How an administrator keeps it on another disk.
+    Followed,
+    /// Somebody's mischief.
+    Refused,
+}
+
+/// Makes one of the daemon's folders, private. What is in its place and is none is moved away: it costs what was in the folder, and no
+/// more than that.
+fn own(path: &Path, links: Links) -> Result<(), PlaceError> {
+    if !is_free(path, links).map_err(io_error("can't look at", path))? {
+        move_aside(path)?;
+    }
+    private(path)
+}
+
+/// Whether a folder can be made there, or is there. An error is the disk's.
+fn is_free(path: &Path, links: Links) -> io::Result<bool> {
+    use rustix::io::Errno;
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        found => found?,
+    };
+    if !found.is_symlink() || links == Links::Refused {
+        return Ok(found.is_dir());
+    }
+    match std::fs::metadata(path) {
+        Ok(target) => Ok(target.is_dir()),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            _ => Err(error),
+        },
+    }
 }
 
 /// How much the run root may take.
@@ -162,7 +200,7 @@ fn move_aside(path: &Path) -> Result<(), PlaceError> {
     let aside = path.with_extension("unreadable");
     tracing::error!(path = %path.display(), aside = %aside.display(), "this is not what peapod has made there: it is moved away");
     // What an earlier start moved there.
-    let _ = std::fs::remove_file(&aside);
+    peapod_sys::remove_tree(&aside).map_err(|error| io_error("can't remove", &aside)(error.into()))?;
     std::fs::rename(path, &aside).map_err(io_error("can't move away", path))
 }
 
@@ -212,11 +250,13 @@ impl Socket {
     /// Takes the place of whatever an earlier daemon left: there is no moment without a socket of the right mode.
     pub(crate) fn publish(self) -> Result<UnixListener, PlaceError> {
         let publish = || std::fs::rename(&self.temporary, &self.path);
-        let published = publish().or_else(|error| match error.kind() {
-            // Nothing is lost with an empty folder.
-            io::ErrorKind::IsADirectory => std::fs::remove_dir(&self.path).and_then(|()| publish()),
-            _ => Err(error),
-        });
+        let published = match publish() {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                move_aside(&self.path)?;
+                publish()
+            }
+            other => other,
+        };
         published.map_err(io_error("can't make", &self.path))?;
         Ok(self.listener)
     }
