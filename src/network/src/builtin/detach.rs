@@ -46,15 +46,17 @@ impl Builtin {
         lock(&self.table).fail(id).is_some_and(|since| since.elapsed() >= self.patience)
     }
 
-    /// Takes away what can be told by the id alone. The ports went when this process made its tables.
+    /// Takes away what can be told by the id alone, also of one that no record knows. The ports went when this process
+    /// made its tables.
     async fn detach_lost(self: &Arc<Self>, id: &str) -> Result<(), DetachError> {
-        if lock(&self.table).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_none() {
-            return Ok(());
-        }
+        let is_recorded = lock(&self.table).lost.get_mut(id).map(|lost| *lost = Lost::Leaving).is_some();
         if request::is_id(id) {
             let path = self.host.settings.netns_dir.join(record::pin_name(id));
             let unpinned = blocking(move || netns::unpin(&path)).await.ok_or(DetachError::Closed)?;
             unpinned.map_err(|error| DetachError::Steps(vec![error]))?;
+        }
+        if !is_recorded {
+            return Ok(());
         }
         record::delete(&self.db, id.to_owned()).await?;
         let strays = lock(&self.table).delete_lost(id);
