@@ -66,12 +66,16 @@ pub(crate) const PROGRESS_RATE: u64 = 16 << 10;
 
 /// Names of one image. A registry may lead to the same image by another manifest each time it is asked.
 pub(crate) const IMAGE_NAMES: usize = 256;
+/// Bytes of a column of an image's record, but for its documents: what the two above allow, as JSON.
+pub(crate) const IMAGE_RECORD_BYTES: usize = 4 << 20;
 /// Bytes of partial blobs of pulls that nobody runs any more; default of `image.max_partial_bytes`.
 pub(crate) const PARTIAL_BYTES: u64 = 4 << 30;
 /// Age of partial blobs that nobody has resumed; default of `image.keep_partial`.
 pub(crate) const PARTIAL_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often partial blobs are looked at while the daemon runs.
 pub(crate) const PARTIAL_LOOK: Duration = Duration::from_secs(10 * 60);
+/// Between two looks whether containers still run on layers that no record knows.
+pub(crate) const LEFTOVER_LOOK: Duration = Duration::from_secs(5);
 /// For how long a layer that was verified entry by entry is not verified again when its image is pulled again.
 pub(crate) const VERIFIED_FOR: Duration = Duration::from_secs(60);
 /// Bytes of a hosts.toml; a long one has some KiB.

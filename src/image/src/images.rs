@@ -36,6 +36,7 @@ impl Images {
     /// [`OpenError`]: a directory or the records can't be used.
     pub async fn open(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
         let store = Arc::new(Store::new(config, db, trash)?);
+        open::delete_nonsense(&store).await?;
         store.records.load().await?;
         store.verifier.begin().await?;
         open::tidy(&store).await?;

@@ -1,6 +1,8 @@
 //! Making the directories, and clearing away what a killed process left in them.
 
+use crate::bounds::LEFTOVER_LOOK;
 use crate::error::OpenError;
+use crate::layers_dir::LayersDir;
 use crate::model::Rootfs;
 use crate::records;
 use crate::records::unverified;
@@ -12,8 +14,29 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Records of which each has a line in the log.
+const SAID: usize = 32;
+
 /// The layer of images that have none: an overlay needs something below.
 pub(crate) const EMPTY: &str = "empty";
+
+/// Deletes rows that make no sense.
+pub(crate) async fn delete_nonsense(store: &Arc<Store>) -> Result<(), OpenError> {
+    let deleted = store.records.write(records::nonsense::delete).await?;
+    for row in deleted.iter().take(SAID) {
+        let records::nonsense::Deleted { table, key, reason } = row;
+        tracing::error!(
+            table,
+            key,
+            reason,
+            "a record of image.db makes no sense and is deleted: its image can be pulled again"
+        );
+    }
+    if deleted.len() > SAID {
+        tracing::error!(more = deleted.len() - SAID, "further records of image.db make no sense and are deleted");
+    }
+    Ok(())
+}
 
 /// What nobody knows of any more is listed before the first pull can make anything, and put into the trash: a large
 /// tree must not hold up the start.
@@ -33,7 +56,7 @@ pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     }
     if !leftover.is_empty() {
         tracing::info!(directories = leftover.len(), "clearing away what an earlier run left half made");
-        store.dir.remove(leftover).await;
+        tokio::spawn(clear_away(Arc::clone(&store.dir), leftover));
     }
     Ok(())
 }
@@ -74,9 +97,47 @@ fn shows_nothing_below(diff: &Path) -> bool {
 /// False only where it certainly is not: a disk that fails now may answer later.
 fn is_there(layers: &Path, short: &str) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
-    match std::fs::symlink_metadata(layers.join(short).join("diff")) {
+    let dir = layers.join(short);
+    // A link is none: it leads to what is not ours to mount, or to remove.
+    let is_dir = |path: &Path| match std::fs::symlink_metadata(path) {
         Ok(found) => found.is_dir(),
         Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+    };
+    is_dir(&dir) && is_dir(&dir.join("diff"))
+}
+
+/// Moves those directories to the end that containers run on, and answers how many others there are. Blocks.
+fn unused(directories: &mut [PathBuf]) -> usize {
+    if directories.is_empty() {
+        return 0;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // Names are random: where one stands, it is meant.
+    let is_used = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| mounts.contains(&format!("/{name}/diff")))
+    };
+    directories.sort_by_cached_key(|path| is_used(path));
+    directories.partition_point(|path| !is_used(path))
+}
+
+/// Puts directories into the trash of which nobody knows any more, each once no container runs on it: records may be
+/// lost of what is in use.
+async fn clear_away(dir: Arc<LayersDir>, mut leftover: Vec<PathBuf>) {
+    while !leftover.is_empty() {
+        let looked = tokio::task::spawn_blocking(move || {
+            let count = unused(&mut leftover);
+            let used = leftover.split_off(count);
+            (leftover, used)
+        });
+        // An error means that the daemon ends.
+        let Ok((unused, used)) = looked.await else { return };
+        dir.remove(unused).await;
+        if !used.is_empty() {
+            tracing::debug!(directories = used.len(), "layers without a record stay while containers run on them");
+            tokio::time::sleep(LEFTOVER_LOOK).await;
+        }
+        leftover = used;
     }
 }
 
@@ -100,7 +161,10 @@ fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> R
         // Layers hold set-user-id programs of strangers: nobody but root may reach them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
     }
-    std::fs::create_dir_all(&empty).map_err(at(&empty))?;
+    if !is_there(&layers, EMPTY) {
+        peapod_sys::remove_tree(&layers.join(EMPTY)).map_err(|error| at(&empty)(error.into()))?;
+        std::fs::create_dir_all(&empty).map_err(at(&empty))?;
+    }
 
     let mut leftover = Vec::new();
     for entry in std::fs::read_dir(&layers).map_err(at(&layers))? {
@@ -117,6 +181,8 @@ fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> R
             leftover.push(entry.path());
         }
     }
-    let gone = known.iter().filter(|short| !is_there(&layers, short)).cloned().collect();
+    let gone: Vec<String> = known.iter().filter(|short| !is_there(&layers, short)).cloned().collect();
+    let in_their_places = gone.iter().map(|short| layers.join(short));
+    leftover.extend(in_their_places.filter(|path| std::fs::symlink_metadata(path).is_ok()));
     Ok(Prepared { leftover, gone })
 }

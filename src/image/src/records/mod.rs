@@ -3,6 +3,9 @@
 //! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
+pub(crate) mod nonsense;
+#[cfg(test)]
+mod nonsense_tests;
 mod published;
 pub(crate) mod unverified;
 
