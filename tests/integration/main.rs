@@ -33,6 +33,8 @@ mod odd_requests;
 mod overriding;
 mod panics;
 mod poisoned;
+mod poisoned_files;
+mod poisoned_images;
 mod private;
 mod reboot;
 mod registries;
