@@ -46,6 +46,7 @@ mod security;
 mod sharing;
 mod shims;
 mod status;
+mod strays;
 mod trees;
 mod turns;
 mod upgrade;

@@ -215,7 +215,7 @@ fn folders_of_the_state_root() {
         let old = Old::run(daemon, 53544, 31784).await;
         let away = daemon.path("away");
         fs::create_dir(&away).unwrap();
-        for name in ["containers", "layers", "ingest"] {
+        for name in ["containers", "layers", "ingest", "trash"] {
             let path = daemon.state_root().join(name);
             for (number, (what, poison)) in IN_ITS_PLACE.iter().enumerate() {
                 eprintln!("{name}: {what}");

@@ -45,7 +45,7 @@ pub(crate) struct Lock {
 pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
     folder(root, 0o700)?;
     let held = lock(root, "--state-root", patience)?;
-    for name in ["containers", "layers", "ingest"] {
+    for name in ["containers", "layers", "ingest", "trash"] {
         own(&root.join(name), Links::Followed)?;
     }
     Ok(held)

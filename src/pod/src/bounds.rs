@@ -86,9 +86,14 @@ pub(crate) const RECORDS_SET_ASIDE: u32 = 256;
 /// Bytes of a container's `config.json`, which holds what its record holds.
 pub(crate) const CONFIG_BYTES: u64 = RECORD_BYTES;
 
-/// Between two looks for cgroups that no record leads to, and how long one has to be unknown before it is ended: nothing
-/// that is being made or removed takes so long to get a record or to lose its group.
+/// Between two looks for what no record leads to, and how long it has to be unknown before it is ended.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(5);
 
-/// Such cgroups that are ended at a time: their paths are arguments of one command. The next look finds the others.
-pub(crate) const SWEEP_GROUPS: usize = 64;
+/// Things without a record that are ended in one look. Paths of cgroups are arguments of one command.
+pub(crate) const SWEEP_ROUND: usize = 64;
+
+/// Those that are ended at the same time: one may hang until its time is over.
+pub(crate) const SWEEP_AT_ONCE: usize = 8;
+
+/// Those that are remembered between two looks. The others are found once these are gone.
+pub(crate) const SWEEP_SEEN: usize = 4_096;

@@ -27,6 +27,7 @@ use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::sweep::Making;
 use crate::turns::Turns;
 
 /// The node.
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) boot_id: String,
     pub(crate) registry: Registry,
     pub(crate) publisher: Publisher,
+    /// Containers without a record yet.
+    pub(crate) making: Making,
     /// Owner of what abandoned calls leave to be done.
     pub(crate) leftovers: TaskTracker,
     /// What the node can't grant is said once, not for each container.

@@ -33,6 +33,7 @@ use crate::node::Node;
 use crate::publisher::{Publisher, Subscription};
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::sweep::Making;
 use crate::turns::Turns;
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
@@ -111,6 +112,7 @@ impl Pods {
             registry: Registry::default(),
             publisher: Publisher::new(),
             layout: Arc::new(Layout::new(&config.run_root, &config.state_root)),
+            making: Making::default(),
             leftovers: TaskTracker::new(),
             said: Mutex::default(),
             features: features(&config).await,

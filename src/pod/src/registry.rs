@@ -1,7 +1,7 @@
 //! Which pods there are and who runs them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use peapod_spec::pod::PodMetadata;
@@ -57,6 +57,12 @@ impl Registry {
     /// A pod's actor.
     pub(crate) fn get(&self, id: &PodId) -> Option<Handle> {
         self.lock().pods.get(id).map(|(_, handle, _)| handle.clone())
+    }
+
+    /// All pods, also those that are being made or removed; none when the daemon has let go of them.
+    pub(crate) fn ids(&self) -> Option<HashSet<PodId>> {
+        let inner = self.lock();
+        (!inner.closed).then(|| inner.pods.keys().cloned().collect())
     }
 
     /// The pod is gone: its name is free.

@@ -41,6 +41,7 @@ pub(crate) async fn create(
     let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
     // Usually its start is asked for as soon as this is answered.
     node.ahead.of_a_move();
+    let _making = node.making.begin(id);
     let outcome = prepare(context, id, spec, image).await;
     if outcome.is_err()
         && let Err(error) = super::remove(node, None, &context.pod_id, id).await

@@ -7,7 +7,7 @@ use crate::actor;
 use crate::error::OpenError;
 use crate::load;
 use crate::recover;
-use crate::sweep::{Cgroups, Known, Sweep};
+use crate::sweep::{Known, Sweep};
 
 impl Pods {
     /// Shows every recorded pod, then starts its actor.
@@ -26,9 +26,7 @@ impl Pods {
             lost: records.lost,
         };
         let sweep = Sweep::list(Arc::clone(&self.node), known).await;
-        self.node.leftovers.spawn(sweep.run());
-        let cgroups = Cgroups::new(Arc::clone(&self.node));
-        self.node.leftovers.spawn(cgroups.sweep(self.node.closing.subscribe()));
+        self.node.leftovers.spawn(sweep.run(self.node.closing.subscribe()));
         for pod in pods {
             let identity = pod.machine.identity();
             let (name, id) = (identity.spec.metadata.clone(), identity.id.clone());

@@ -36,7 +36,7 @@ pub(crate) async fn release(
 }
 
 /// Removes a shim's socket, or what is in its place. Already gone is success.
-pub(crate) fn remove_socket(path: &Path) -> std::io::Result<()> {
+fn remove_socket(path: &Path) -> std::io::Result<()> {
     Ok(peapod_sys::remove_tree(path)?)
 }
 

@@ -1,17 +1,28 @@
-//! What no record leads to: left by a daemon that died between making and recording, or between removing and forgetting.
+//! What no record leads to: left by a daemon that died between making and recording, or between removing and forgetting, by a defect, an OCI
+//! runtime or a person. Looked for at the start, and as long as the daemon runs.
+//!
+//! What is being made is never taken for it. First is listed what is there, then what is known: and what is to be made is known before it is
+//! made, a pod by the registry, a container by its record or, until it has one, by [`Making`]. What is being removed is forgotten last. And but
+//! for what was there before this daemon made anything, it has to be unknown in two looks, [`SWEEP_PERIOD`] apart.
 
 mod cgroups;
+mod end;
+mod find;
+mod making;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::container;
+use tokio::sync::watch;
+
+use crate::bounds::{SWEEP_PERIOD, SWEEP_ROUND, SWEEP_SEEN};
 use crate::id::{ContainerId, PodId};
 use crate::node::Node;
-use crate::sandbox;
+use cgroups::Cgroups;
 
-pub(crate) use cgroups::Cgroups;
+pub(crate) use making::Making;
 
 /// Everything that a record names.
 #[derive(Debug, Default)]
@@ -22,99 +33,115 @@ pub(crate) struct Known {
     pub(crate) lost: Vec<(PodId, Vec<String>)>,
 }
 
-/// Gives back what nobody owns. Runs beside everything else: new ids are never among what was found before them, because
-/// what is looked at was listed when only the recorded ones existed.
+/// One thing that nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stray {
+    /// Of a container. What runs in it ends with it.
+    Cgroup(String),
+    /// What there is of a pod: its shim, its network, its folder.
+    Pod(PodId),
+    /// A network whose id is no pod's.
+    Network(String),
+    /// A hold on an image's layers, by its holder.
+    Lease(String),
+    /// A file or folder below the daemon's two roots, with all that is in it.
+    Files(PathBuf),
+}
+
+/// What is remembered of a stray between two looks.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// In the first look.
+    since: Instant,
+    /// How often it could not be ended.
+    failures: u32,
+}
+
+/// Gives back what nobody owns.
 pub(crate) struct Sweep {
     node: Arc<Node>,
+    cgroups: Cgroups,
+    /// What is to be ended now.
+    strays: Vec<Stray>,
     lost: Vec<(PodId, Vec<String>)>,
-    pods: Vec<String>,
-    writable: Vec<String>,
-    /// Bundles of containers that never were.
-    bundles: Vec<PathBuf>,
-    leases: Vec<String>,
-    networks: Vec<String>,
-    sockets: Vec<String>,
+    seen: BTreeMap<Stray, Seen>,
 }
 
 impl Sweep {
     /// Lists what is there but not known. Nothing new is made before this returns.
     pub(crate) async fn list(node: Arc<Node>, known: Known) -> Self {
-        let pods = unknown(&node.config.run_root.join("pods"), &known.pods);
-        let writable = unknown(&node.config.state_root.join("containers"), &known.containers);
-        let is_known = |name: &str| known.containers.contains(name);
-        let bundles = known.pods.iter().flat_map(|pod| container::unrecorded(&node.pod_dir(pod), is_known)).collect();
-        let leases = match node.images.leases().await {
-            Ok(leases) => leases
-                .into_iter()
-                .map(|(holder, _)| holder)
-                .filter(|holder| !known.containers.contains(holder.as_str()))
-                .collect(),
-            Err(error) => {
-                tracing::warn!(%error, "leases of images can't be listed; the next start tries again");
-                Vec::new()
-            }
+        let Some((mut sweep, found)) = Self::new(Arc::clone(&node)).find().await else {
+            // The first look while the daemon runs is the next try.
+            return Self::new(node);
         };
-        let networks = node.network.ids().into_iter().filter(|id| !known.pods.contains(id.as_str())).collect();
-        let named: HashSet<_> = known.pods.iter().filter_map(|id| socket_name(&node, id)).collect();
-        let sockets = unknown(&node.config.run_root.join("s"), &named);
-        Self { node, lost: known.lost, pods, writable, bundles, leases, networks, sockets }
+        sweep.strays = unknown(&sweep.node, found, &known).into_iter().collect();
+        sweep.lost = known.lost;
+        sweep
     }
 
-    /// Gives it back. What fails is logged and found again by the next start.
-    pub(crate) async fn run(self) {
-        let Self { node, lost, pods, writable, bundles, leases, networks, sockets } = self;
-        for (id, cgroups) in lost {
-            let outcome = sandbox::run_delete(&node, &id, &cgroups).await;
-            said("processes of pod", id.as_str(), outcome.map_err(|error| error.to_string()));
+    fn new(node: Arc<Node>) -> Self {
+        let cgroups = Cgroups::new(Arc::clone(&node));
+        Self { node, cgroups, strays: Vec::new(), lost: Vec::new(), seen: BTreeMap::new() }
+    }
+
+    /// Gives it back, and then looks for more until the daemon ends. What fails is tried again with the next look.
+    pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
+        self.end_lost().await;
+        loop {
+            self.end().await;
+            tokio::select! {
+                // An error means that the daemon is gone.
+                _ = closing.wait_for(|closing| *closing) => return,
+                () = tokio::time::sleep(SWEEP_PERIOD) => {}
+            }
+            let Some(next) = self.look().await else { return };
+            self = next;
         }
-        for name in pods {
-            let Ok(id) = serde_json::from_value::<PodId>(name.clone().into()) else { continue };
-            let outcome = sandbox::release(&node, &id, None, &node.socket(&id), true).await;
-            let outcome = outcome.and(sandbox::remove_files(&node, &id).await);
-            said("pod", &name, outcome.map_err(|error| error.to_string()));
+    }
+
+    /// Finds what nobody has known for a while. None when the daemon ends.
+    async fn look(self) -> Option<Self> {
+        let (mut this, found) = self.find().await?;
+        let known = this.known()?;
+        let unknown = unknown(&this.node, found, &known);
+        let now = Instant::now();
+        this.seen.retain(|stray, _| unknown.contains(stray));
+        for stray in unknown {
+            if this.seen.len() < SWEEP_SEEN {
+                this.seen.entry(stray).or_insert(Seen { since: now, failures: 0 });
+            }
         }
-        for name in writable {
-            let dir = node.config.state_root.join("containers").join(&name);
-            let outcome = crate::dir::remove(&node.trash, dir).await;
-            said("writable layer", &name, outcome.map_err(|error| error.to_string()));
-        }
-        for bundle in bundles {
-            let (name, outcome) = (bundle.display().to_string(), crate::dir::remove(&node.trash, bundle).await);
-            said("bundle", &name, outcome.map_err(|error| error.to_string()));
-        }
-        for holder in leases {
-            let outcome = node.images.release(&holder).await;
-            said("lease", &holder, outcome.map_err(|error| error.to_string()));
-        }
-        for id in networks {
-            let outcome = node.network.detach(&id).await;
-            said("network", &id, outcome.map_err(|error| error.to_string()));
-        }
-        for name in sockets {
-            let outcome = sandbox::remove_socket(&node.config.run_root.join("s").join(&name));
-            said("socket", &name, outcome.map_err(|error| error.to_string()));
-        }
+        let stale = this.seen.iter().filter(|(_, seen)| now.duration_since(seen.since) >= SWEEP_PERIOD);
+        let mut stale: Vec<_> = stale.map(|(stray, seen)| (seen.failures, stray.clone())).collect();
+        // What can't be ended keeps nobody's place.
+        stale.sort();
+        this.strays = stale.into_iter().take(SWEEP_ROUND).map(|(_, stray)| stray).collect();
+        Some(this)
+    }
+
+    /// What is known now. None when the daemon ends: it lets go of its pods, which run on.
+    fn known(&self) -> Option<Known> {
+        let pods = self.node.registry.ids()?;
+        // In this order: one that gets its record meanwhile is in one of the two.
+        let mut containers = self.node.making.ids();
+        let snapshot = self.node.publisher.snapshot();
+        containers.extend(snapshot.containers().map(|container| container.id.clone()));
+        Some(Known { pods, containers, lost: Vec::new() })
     }
 }
 
-/// The file name of a pod's socket.
-fn socket_name(node: &Node, id: &PodId) -> Option<String> {
-    Some(node.socket(id).file_name()?.to_str()?.to_owned())
-}
-
-fn said(what: &'static str, name: &str, outcome: Result<(), String>) {
-    match outcome {
-        Ok(()) => tracing::info!(what, name, "removed what no record leads to"),
-        Err(error) => tracing::warn!(what, name, error, "no record leads to this, but it can't be removed"),
-    }
-}
-
-/// Entries of a folder that are not known.
-fn unknown<K: std::borrow::Borrow<str> + std::hash::Hash + Eq>(dir: &Path, known: &HashSet<K>) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !known.contains(name.as_str()))
-        .collect()
+/// Those of what was found that nobody knows.
+fn unknown(node: &Node, found: BTreeSet<Stray>, known: &Known) -> BTreeSet<Stray> {
+    let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| node.socket(id)).collect();
+    let is_container = |name: &str| known.containers.contains(name);
+    let is_known = |stray: &Stray| match stray {
+        Stray::Cgroup(group) => group.rsplit('/').next().and_then(peapod_cgroup::id_of).is_none_or(is_container),
+        Stray::Pod(id) => known.pods.contains(id),
+        Stray::Network(id) => known.pods.contains(id.as_str()),
+        Stray::Lease(holder) => is_container(holder),
+        Stray::Files(path) => {
+            sockets.contains(path) || path.file_name().and_then(|name| name.to_str()).is_some_and(is_container)
+        }
+    };
+    found.into_iter().filter(|stray| !is_known(stray)).collect()
 }

@@ -1,0 +1,108 @@
+//! Ending what nobody knows, a few things at a time: one that hangs holds up no others.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Stray, Sweep};
+use crate::bounds::SWEEP_AT_ONCE;
+use crate::dir;
+use crate::id::PodId;
+use crate::node::Node;
+use crate::sandbox;
+
+impl Sweep {
+    /// Ends what runs of pods whose records can't be read; the rest of them is found by the next look.
+    pub(super) async fn end_lost(&mut self) {
+        for (id, cgroups) in std::mem::take(&mut self.lost) {
+            let outcome = sandbox::run_delete(&self.node, &id, &cgroups).await;
+            match outcome {
+                Ok(()) => tracing::info!(pod = id.short(), "ended what ran of a pod whose record can't be read"),
+                Err(error) => tracing::warn!(pod = id.short(), %error, "what ran of a pod without a record goes on"),
+            }
+        }
+    }
+
+    /// Ends all that was found.
+    pub(super) async fn end(&mut self) {
+        let mut strays = std::mem::take(&mut self.strays);
+        // First what runs, then what that uses.
+        strays.sort();
+        let rest = strays.split_off(strays.partition_point(|stray| matches!(stray, Stray::Cgroup(_))));
+        let pods = rest.partition_point(|stray| matches!(stray, Stray::Pod(_)));
+        let outcome = end_groups(&self.node, &strays).await;
+        strays.iter().for_each(|stray| self.ended(stray, outcome.clone()));
+        self.end_each(&rest[..pods]).await;
+        self.end_each(&rest[pods..]).await;
+    }
+
+    async fn end_each(&mut self, strays: &[Stray]) {
+        let (mut waiting, mut running) = (strays.iter().cloned(), JoinSet::new());
+        loop {
+            while running.len() < SWEEP_AT_ONCE
+                && let Some(stray) = waiting.next()
+            {
+                let node = Arc::clone(&self.node);
+                running.spawn(async move {
+                    let outcome = end(&node, &stray).await;
+                    (stray, outcome)
+                });
+            }
+            match running.join_next().await {
+                None => return,
+                Some(Ok((stray, outcome))) => self.ended(&stray, outcome),
+                // A panic, which its hook has logged: the next look finds it again.
+                Some(Err(_)) => {}
+            }
+        }
+    }
+
+    fn ended(&mut self, stray: &Stray, outcome: Result<(), String>) {
+        let failures = self.seen.get(stray).map_or(0, |seen| seen.failures);
+        match outcome {
+            Ok(()) => {
+                tracing::warn!(?stray, "ended and removed what no record leads to");
+                self.seen.remove(stray);
+            }
+            // Said once, not with every look.
+            Err(error) if failures == 0 => {
+                tracing::warn!(?stray, error, "no record leads to this, but it can't be removed; tried again");
+            }
+            Err(error) => tracing::debug!(?stray, error, failures, "it still can't be removed"),
+        }
+        if let Some(seen) = self.seen.get_mut(stray) {
+            seen.failures = failures.saturating_add(1);
+        }
+    }
+}
+
+/// All at once: one call ends as many groups as it is given.
+async fn end_groups(node: &Node, strays: &[Stray]) -> Result<(), String> {
+    let groups: Vec<String> = strays
+        .iter()
+        .filter_map(|stray| match stray {
+            Stray::Cgroup(group) => Some(group.clone()),
+            _ => None,
+        })
+        .collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    // The clean-up of a pod that does not exist: it has nothing but these groups.
+    let nobody = PodId::random().map_err(|error| error.to_string())?;
+    sandbox::run_delete(node, &nobody, &groups).await.map_err(|error| error.to_string())
+}
+
+async fn end(node: &Node, stray: &Stray) -> Result<(), String> {
+    match stray {
+        Stray::Cgroup(_) => end_groups(node, std::slice::from_ref(stray)).await,
+        Stray::Pod(id) => {
+            let released = sandbox::release(node, id, None, &node.socket(id), true).await;
+            let removed = sandbox::remove_files(node, id).await;
+            released.and(removed).map_err(|error| error.to_string())
+        }
+        Stray::Network(id) => node.network.detach(id).await.map_err(|error| error.to_string()),
+        Stray::Lease(holder) => node.images.release(holder).await.map_err(|error| error.to_string()),
+        Stray::Files(path) => dir::remove(&node.trash, path.clone()).await.map_err(|error| error.to_string()),
+    }
+}
