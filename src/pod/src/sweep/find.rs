@@ -53,7 +53,8 @@ fn files(node: &Node, found: &mut BTreeSet<Stray>) {
     }
     found.extend(entries(&run.join("s")).map(|(_, path)| Stray::Files(path)));
     found.extend(entries(&node.config.state_root.join("containers")).map(|(_, path)| Stray::Files(path)));
-    for runtime in node.config.runtimes.values() {
+    // A root that is configured to be elsewhere may have other engines' containers in it.
+    for runtime in node.config.runtimes.values().filter(|runtime| runtime.root.starts_with(run)) {
         // A runtime may keep more there than its containers.
         let own = entries(&runtime.root).filter(|(name, _)| ContainerId::parse(name).is_some());
         found.extend(own.map(|(_, path)| Stray::Files(path)));
