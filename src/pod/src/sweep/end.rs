@@ -1,15 +1,19 @@
 //! Ending what nobody knows, a few things at a time: one that hangs holds up no others.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinSet;
 
 use super::{Stray, Sweep};
-use crate::bounds::SWEEP_AT_ONCE;
+use crate::bounds::{SWEEP_AT_ONCE, SWEEP_PERIOD};
 use crate::dir;
 use crate::id::PodId;
 use crate::node::Node;
 use crate::sandbox;
+
+/// How often the pause after a failure is twice the one before.
+const PAUSES: u32 = 5;
 
 impl Sweep {
     /// Ends what runs of pods whose records can't be read; the rest of them is found by the next look.
@@ -71,6 +75,7 @@ impl Sweep {
             Err(error) => tracing::debug!(?stray, error, failures, "it still can't be removed"),
         }
         if let Some(seen) = self.seen.get_mut(stray) {
+            seen.due = Instant::now() + SWEEP_PERIOD * 2_u32.pow(failures.min(PAUSES));
             seen.failures = failures.saturating_add(1);
         }
     }

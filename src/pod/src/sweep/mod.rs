@@ -51,8 +51,8 @@ enum Stray {
 /// What is remembered of a stray between two looks.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// In the first look.
-    since: Instant,
+    /// When it may be ended.
+    due: Instant,
     /// How often it could not be ended.
     failures: u32,
 }
@@ -108,10 +108,10 @@ impl Sweep {
         this.seen.retain(|stray, _| unknown.contains(stray));
         for stray in unknown {
             if this.seen.len() < SWEEP_SEEN {
-                this.seen.entry(stray).or_insert(Seen { since: now, failures: 0 });
+                this.seen.entry(stray).or_insert(Seen { due: now + SWEEP_PERIOD, failures: 0 });
             }
         }
-        let stale = this.seen.iter().filter(|(_, seen)| now.duration_since(seen.since) >= SWEEP_PERIOD);
+        let stale = this.seen.iter().filter(|(_, seen)| now >= seen.due);
         let mut stale: Vec<_> = stale.map(|(stray, seen)| (seen.failures, stray.clone())).collect();
         // What can't be ended keeps nobody's place.
         stale.sort();
