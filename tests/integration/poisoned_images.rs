@@ -138,7 +138,7 @@ fn layers() {
             symlink(&layer, &layer).unwrap();
         }),
         ("nobody may read it", |daemon| {
-            fs::set_permissions(of_image(daemon).1, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(of_image(daemon).1, fs::Permissions::from_mode(0o000)).unwrap();
         }),
         ("rubbish beside it", |daemon| {
             let layers = daemon.state_root().join("layers");
