@@ -38,15 +38,15 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
     let user = resolve_user(&UserRequest {
         choice: &security.user,
         group: security.run_as_group,
-        image_user: &inputs.image.user,
-        passwd: inputs.passwd,
-        group_file: inputs.group,
+        image_user: &inputs.image.defaults.user,
+        passwd: inputs.image.passwd,
+        group_file: inputs.image.group,
         supplemental: &security.supplemental_groups,
         policy: security.supplemental_groups_policy,
     })?;
     let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
     // Looked at also where nothing is to be mounted, so that every mistake is found.
-    image_volumes(inputs.image, inputs.container, &mut notes)?;
+    image_volumes(inputs.image.defaults, inputs.container, &mut notes)?;
     let mounts = mounts::mounts(inputs, &mut notes)?;
     let process = process::process(inputs, &user, granted, &mut notes)?;
     let linux = linux(inputs, granted)?;

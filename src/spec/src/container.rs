@@ -75,7 +75,7 @@ pub struct EnvVar {
 pub struct Mount {
     /// Absolute.
     pub container_path: PathBuf,
-    /// Absolute; empty for an image mount.
+    /// Absolute.
     pub host_path: PathBuf,
     /// Not writable at its top.
     pub readonly: bool,

@@ -14,12 +14,8 @@ pub struct Inputs<'a> {
     pub pod: &'a PodSpec,
     /// The container.
     pub container: &'a ContainerSpec,
-    /// What the image says where the container says nothing.
-    pub image: &'a ImageDefaults,
-    /// The image's `/etc/passwd`, if it has one.
-    pub passwd: Option<&'a str>,
-    /// The image's `/etc/group`, if it has one.
-    pub group: Option<&'a str>,
+    /// The image.
+    pub image: ImageInputs<'a>,
     /// The node.
     pub node: &'a NodeFacts,
     /// The pod's files.
@@ -40,6 +36,17 @@ pub struct Inputs<'a> {
     pub apparmor: Option<&'a [String]>,
     /// What the container's start says anew.
     pub start: StartInputs<'a>,
+}
+
+/// What a container takes from its image.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageInputs<'a> {
+    /// What the image says where the container says nothing.
+    pub defaults: &'a ImageDefaults,
+    /// Its `/etc/passwd`, if it has one.
+    pub passwd: Option<&'a str>,
+    /// Its `/etc/group`, if it has one.
+    pub group: Option<&'a str>,
 }
 
 /// The part of a configuration that is known, or known for good, only when the container starts. See

@@ -39,8 +39,8 @@ pub use error::SpecError;
 pub use excerpt::{Sample, excerpt};
 pub use exec::ExecTemplate;
 pub use inputs::{
-    Arch, DeviceKind, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace,
-    PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
+    Arch, DeviceKind, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
+    PidNamespace, PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
 };
 pub use json::resources_json;
 pub use kept::Config;

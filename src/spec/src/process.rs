@@ -29,7 +29,7 @@ pub(crate) fn process(
     notes: &mut Vec<Note>,
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
-    let (args, env) = (args(inputs.container, inputs.image)?, env(inputs, user, notes)?);
+    let (args, env) = (args(inputs.container, inputs.image.defaults)?, env(inputs, user, notes)?);
     check_size(&args, &env)?;
     let mut process = Process::default();
     process
@@ -38,7 +38,7 @@ pub(crate) fn process(
         .set_user(oci_user(user))
         .set_args(Some(args))
         .set_env(Some(env))
-        .set_cwd(working_dir(inputs.container, inputs.image)?)
+        .set_cwd(working_dir(inputs.container, inputs.image.defaults)?)
         .set_capabilities(Some(capabilities::to_oci(granted)))
         .set_rlimits(rlimits(inputs.node, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
@@ -102,7 +102,7 @@ fn env(inputs: &Inputs<'_>, user: &ResolvedUser, notes: &mut Vec<Note>) -> Resul
         env.set("TERM", "xterm");
     }
     let usable = |line: &&String| line.find('=').is_some_and(|at| at != 0) && !line.contains('\0');
-    let (lines, ignored): (Vec<_>, Vec<_>) = inputs.image.env.iter().partition(usable);
+    let (lines, ignored): (Vec<_>, Vec<_>) = inputs.image.defaults.env.iter().partition(usable);
     for (key, value) in lines.into_iter().filter_map(|line| line.split_once('=')) {
         env.set(key, value);
     }

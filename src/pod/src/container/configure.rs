@@ -8,8 +8,8 @@ use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_spec::{
-    Config, Configured, ImageDefaults, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, Sample, SpecError,
-    StartInputs, UserError, image_volumes, linux_resources, oci_config,
+    Config, Configured, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, Sample,
+    SpecError, StartInputs, UserError, image_volumes, linux_resources, oci_config,
 };
 
 use super::look_up::{Looked, look, look_up};
@@ -49,9 +49,11 @@ fn configure(
     oci_config(&Inputs {
         pod: &context.pod,
         container: spec,
-        image: &looked.image,
-        passwd: looked.passwd.as_deref(),
-        group: looked.group.as_deref(),
+        image: ImageInputs {
+            defaults: &looked.image,
+            passwd: looked.passwd.as_deref(),
+            group: looked.group.as_deref(),
+        },
         node: &context.node.facts,
         files: &sandbox::files_of(&context.node.pod_dir(&context.pod_id), &context.pod),
         mounts: &looked.mounts,

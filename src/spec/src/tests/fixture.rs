@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
 use crate::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Configured, HostDevice, ImageDefaults, ImageVolume, Inputs, NamespacePaths, NodeFacts, PidNamespace,
-    PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
+    Arch, Configured, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
+    PidNamespace, PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
 };
 
 /// Owner of everything that [`Inputs`] borrows.
@@ -75,9 +75,7 @@ impl Case {
         oci_config(&Inputs {
             pod: &self.pod,
             container: &self.container,
-            image: &self.image,
-            passwd: self.passwd,
-            group: self.group,
+            image: ImageInputs { defaults: &self.image, passwd: self.passwd, group: self.group },
             node: &self.node,
             files: &self.files,
             mounts: &self.mounts,
