@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use peapod_spec::PodFiles;
-use peapod_spec::pod::{DnsConfig, PodSpec, Scope};
+use peapod_spec::pod::{DnsConfig, Namespaces, PodSpec, Scope};
 
 use crate::bounds;
 use crate::shim::Tmpfs;
@@ -42,27 +42,43 @@ pub(super) fn mount(pod_dir: &Path, spec: &PodSpec) -> Tmpfs {
     }
 }
 
-/// Writes them, once the tmpfs is there.
-pub(super) fn write(pod_dir: &Path, spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> io::Result<()> {
-    let dir = pod_dir.join(FILES);
-    std::fs::write(dir.join("hostname"), format!("{hostname}\n"))?;
-    let hosts = match spec.namespaces.network {
-        Scope::Node => node_file("/etc/hosts")?,
-        Scope::Pod => hosts(hostname, ips),
-    };
-    std::fs::write(dir.join("hosts"), hosts)?;
-    let resolv_conf = match &spec.dns {
-        Some(dns) => resolv_conf(dns),
-        None => node_file("/etc/resolv.conf")?,
-    };
-    std::fs::write(dir.join("resolv.conf"), resolv_conf)?;
-    if spec.namespaces.ipc == Scope::Pod {
-        let shm = dir.join("shm");
-        std::fs::create_dir(&shm)?;
-        // Everybody's, as /tmp is, whatever the daemon's umask.
-        std::fs::set_permissions(shm, Permissions::from_mode(0o1777))?;
+/// What the files say.
+pub(super) struct Contents {
+    hostname: String,
+    ips: Vec<IpAddr>,
+    dns: Option<DnsConfig>,
+    namespaces: Namespaces,
+}
+
+impl Contents {
+    /// Of a pod that is called so, with these addresses.
+    pub(super) fn of(spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> Self {
+        let (hostname, ips) = (hostname.to_owned(), ips.to_vec());
+        Self { hostname, ips, dns: spec.dns.clone(), namespaces: spec.namespaces.clone() }
     }
-    Ok(())
+
+    /// Writes the files, once the tmpfs is there. Reads some of the node's, so it may have to wait for a disk.
+    pub(super) fn write(&self, pod_dir: &Path) -> io::Result<()> {
+        let dir = pod_dir.join(FILES);
+        std::fs::write(dir.join("hostname"), format!("{}\n", self.hostname))?;
+        let hosts = match self.namespaces.network {
+            Scope::Node => node_file("/etc/hosts")?,
+            Scope::Pod => hosts(&self.hostname, &self.ips),
+        };
+        std::fs::write(dir.join("hosts"), hosts)?;
+        let resolv_conf = match &self.dns {
+            Some(dns) => resolv_conf(dns),
+            None => node_file("/etc/resolv.conf")?,
+        };
+        std::fs::write(dir.join("resolv.conf"), resolv_conf)?;
+        if self.namespaces.ipc == Scope::Pod {
+            let shm = dir.join("shm");
+            std::fs::create_dir(&shm)?;
+            // Everybody's, as /tmp is, whatever the daemon's umask.
+            std::fs::set_permissions(shm, Permissions::from_mode(0o1777))?;
+        }
+        Ok(())
+    }
 }
 
 /// A file of the node, empty where the node has none.

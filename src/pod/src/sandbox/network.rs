@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use peapod_network::{AttachRequest, Bandwidth, Dns, PortMapping};
-use peapod_spec::pod::PodSpec;
+use peapod_network::{AttachRequest, Bandwidth, Dns, PortMapping, Protocol};
+use peapod_spec::pod::{self, PodSpec};
 
 use crate::id::PodId;
 
 /// The request, with the names under which plugins expect to hear of pods.
-pub(super) fn request(id: &PodId, spec: &PodSpec, ports: Vec<PortMapping>) -> AttachRequest {
+pub(super) fn request(id: &PodId, spec: &PodSpec) -> AttachRequest {
     let metadata = &spec.metadata;
     let args = [
         ("K8S_POD_NAMESPACE", metadata.namespace.as_str()),
@@ -18,19 +18,32 @@ pub(super) fn request(id: &PodId, spec: &PodSpec, ports: Vec<PortMapping>) -> At
     ];
     AttachRequest {
         id: id.to_string(),
-        ports,
+        ports: spec.port_mappings.iter().map(port).collect(),
         args: args.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
-        dns: spec.dns.as_ref().map(|dns| Dns {
-            servers: dns.servers.clone(),
-            searches: dns.searches.clone(),
-            options: dns.options.clone(),
-        }),
+        dns: spec.dns.as_ref().map(dns),
         bandwidth: Bandwidth {
             ingress: rate(&spec.annotations, "kubernetes.io/ingress-bandwidth"),
             egress: rate(&spec.annotations, "kubernetes.io/egress-bandwidth"),
         },
         ..AttachRequest::default()
     }
+}
+
+fn port(port: &pod::PortMapping) -> PortMapping {
+    PortMapping {
+        protocol: match port.protocol {
+            pod::Protocol::Tcp => Protocol::Tcp,
+            pod::Protocol::Udp => Protocol::Udp,
+            pod::Protocol::Sctp => Protocol::Sctp,
+        },
+        container_port: port.container_port,
+        host_port: port.host_port,
+        host_ip: port.host_ip,
+    }
+}
+
+fn dns(dns: &pod::DnsConfig) -> Dns {
+    Dns { servers: dns.servers.clone(), searches: dns.searches.clone(), options: dns.options.clone() }
 }
 
 /// An annotation's bits per second. One that makes no sense limits nothing, and says so: the pod's other traits stand.

@@ -10,13 +10,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_network::{AttachError, Attachment, PortMapping, Protocol};
+use peapod_network::{AttachError, Attachment};
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
 
-use super::files;
+use super::files::{self, Contents};
+use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::node::Node;
@@ -42,8 +43,8 @@ pub(crate) async fn set_up(
     socket: &Path,
     stage: &watch::Sender<&'static str>,
 ) -> Result<SetUp, Error> {
-    node.runtime(&spec.runtime_handler)?;
-    let begun = Begun::begin(node, id, spec, socket).await?;
+    let runtime = node.runtime(&spec.runtime_handler)?;
+    let begun = Begun::begin(node, runtime, id, spec, socket).await?;
     fail_point("pod-folder");
     stage.send_replace("waiting for its shim and its network");
     let equipped = begun.equip().await?;
@@ -64,6 +65,8 @@ pub(crate) fn init_user(spec: &PodSpec) -> (u32, u32, Vec<u32>) {
 /// The pod has a folder.
 struct Begun<'a> {
     node: &'a Node,
+    /// Its handler's.
+    runtime: &'a OciRuntime,
     id: &'a PodId,
     spec: &'a PodSpec,
     socket: &'a Path,
@@ -78,9 +81,14 @@ struct Equipped<'a> {
 }
 
 impl<'a> Begun<'a> {
-    async fn begin(node: &'a Node, id: &'a PodId, spec: &'a PodSpec, socket: &'a Path) -> Result<Self, Error> {
-        let dir = node.pod_dir(id);
-        let begun = Self { node, id, spec, socket, dir };
+    async fn begin(
+        node: &'a Node,
+        runtime: &'a OciRuntime,
+        id: &'a PodId,
+        spec: &'a PodSpec,
+        socket: &'a Path,
+    ) -> Result<Self, Error> {
+        let begun = Self { node, runtime, id, spec, socket, dir: node.pod_dir(id) };
         // On a tmpfs: quick enough for this thread.
         match std::fs::create_dir_all(begun.dir.join("containers")) {
             Ok(()) => Ok(begun),
@@ -112,8 +120,8 @@ impl<'a> Begun<'a> {
     }
 
     async fn launch(&self) -> Result<Launched, Error> {
-        let runtime = &self.node.runtime(&self.spec.runtime_handler)?.path;
-        let launched = self.node.launcher.launch(self.id.as_str(), &self.dir, runtime, self.socket).await;
+        let (launcher, runtime) = (&self.node.launcher, &self.runtime.path);
+        let launched = launcher.launch(self.id.as_str(), &self.dir, runtime, self.socket).await;
         launched.map_err(|error| Error::failed(format!("start {}", self.node.config.shim.display()), &error))
     }
 
@@ -122,17 +130,7 @@ impl<'a> Begun<'a> {
         if self.spec.namespaces.network == Scope::Node {
             return Ok(None);
         }
-        let ports = self.spec.port_mappings.iter().map(|port| PortMapping {
-            protocol: match port.protocol {
-                peapod_spec::pod::Protocol::Tcp => Protocol::Tcp,
-                peapod_spec::pod::Protocol::Udp => Protocol::Udp,
-                peapod_spec::pod::Protocol::Sctp => Protocol::Sctp,
-            },
-            container_port: port.container_port,
-            host_port: port.host_port,
-            host_ip: port.host_ip,
-        });
-        let request = super::network::request(self.id, self.spec, ports.collect());
+        let request = super::network::request(self.id, self.spec);
         let attachment = self.node.network.attach(request).await;
         attachment.map(Some).map_err(|error| match error {
             AttachError::InvalidPort { .. } | AttachError::NoFamily { .. } | AttachError::TooManyPorts { .. } => {
@@ -205,7 +203,10 @@ impl Equipped<'_> {
             ShimError::Invalid(reason) => Error::Invalid { field: "config.linux.sysctls".to_owned(), reason },
             error => error.into_error("make the pod's namespaces"),
         })?;
-        files::write(dir, spec, hostname, ips).map_err(|error| Error::failed("write the pod's files", &error))?;
+        let (dir, contents) = (dir.clone(), Contents::of(spec, hostname, ips));
+        let written = timed("pod: files", tokio::task::spawn_blocking(move || contents.write(&dir))).await;
+        let step = "write the pod's files";
+        written.map_err(|panic| Error::failed(step, &panic))?.map_err(|error| Error::failed(step, &error))?;
         fail_point("pod-files");
         Ok(namespaces)
     }
