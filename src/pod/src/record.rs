@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use peapod_cgroup::Driver;
-use peapod_spec::ImageDefaults;
+use peapod_spec::{ImageDefaults, UserIds};
 use peapod_store::{Database, Migration, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ pub(crate) struct ContainerRecord {
     /// What it takes from its image, which may be removed before it starts. Records of earlier releases have none.
     #[serde(default)]
     pub(crate) image: Option<ImageDefaults>,
-    pub(crate) user: (u32, u32, Vec<u32>),
+    pub(crate) user: UserIds,
     pub(crate) stop_signal: i32,
     pub(crate) cgroup: String,
     /// When the shim kills it, CLOCK_BOOTTIME in nanoseconds.

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use peapod_spec::UserIds;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 
@@ -83,8 +84,8 @@ pub struct ContainerView {
     pub state: ContainerState,
     /// Nanoseconds since the epoch.
     pub created_at: i64,
-    /// Uid, gid and groups of the process.
-    pub user: (u32, u32, Vec<u32>),
+    /// Who its process runs as.
+    pub user: UserIds,
     /// Number of the signal that StopContainer sends.
     pub stop_signal: i32,
     /// Absolute path of its log.

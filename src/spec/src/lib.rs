@@ -50,5 +50,5 @@ pub use path::normal_path;
 pub use process::APPARMOR_DEFAULT;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
-pub use user::{ResolvedUser, UserError, UserRequest, resolve_user};
+pub use user::{ResolvedUser, UserError, UserIds, UserRequest, resolve_user};
 pub use volumes::image_volumes;

@@ -15,7 +15,7 @@ use crate::note::Note;
 use crate::path::normal_path;
 use crate::pod::Scope;
 use crate::selinux::labels;
-use crate::user::ResolvedUser;
+use crate::user::{ResolvedUser, UserIds};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -35,7 +35,7 @@ pub(crate) fn process(
     process
         .set_terminal(Some(inputs.container.tty))
         .set_console_size(None)
-        .set_user(oci_user(user))
+        .set_user(oci_user(&user.ids))
         .set_args(Some(args))
         .set_env(Some(env))
         .set_cwd(working_dir(inputs.container, inputs.image.defaults)?)
@@ -48,9 +48,9 @@ pub(crate) fn process(
 }
 
 /// The mask is set because the runtime would hand on its caller's.
-fn oci_user(user: &ResolvedUser) -> User {
+fn oci_user(ids: &UserIds) -> User {
     let mut oci = User::default();
-    oci.set_uid(user.uid).set_gid(user.gid).set_umask(Some(0o022)).set_additional_gids(Some(user.groups.clone()));
+    oci.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022)).set_additional_gids(Some(ids.groups.clone()));
     oci
 }
 

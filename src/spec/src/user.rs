@@ -1,20 +1,41 @@
 //! Who a container runs as: the request, the image's wish and the image's own passwd and group files put together.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bounds::GROUPS;
 use crate::container::{GroupsPolicy, UserChoice};
 use crate::excerpt::excerpt;
 
-/// A user in numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolvedUser {
+/// Who a process runs as, in numbers. As JSON a list of the three.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32, Vec<u32>)", into = "(u32, u32, Vec<u32>)")]
+pub struct UserIds {
     /// User.
     pub uid: u32,
     /// Primary group.
     pub gid: u32,
-    /// All groups with the primary one, in ascending order, each once.
+    /// Further groups. Of a container all groups with the primary one, in ascending order, each once.
     pub groups: Vec<u32>,
+}
+
+impl From<(u32, u32, Vec<u32>)> for UserIds {
+    fn from((uid, gid, groups): (u32, u32, Vec<u32>)) -> Self {
+        Self { uid, gid, groups }
+    }
+}
+
+impl From<UserIds> for (u32, u32, Vec<u32>) {
+    fn from(ids: UserIds) -> Self {
+        (ids.uid, ids.gid, ids.groups)
+    }
+}
+
+/// A user that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedUser {
+    /// Its numbers.
+    pub ids: UserIds,
     /// The home directory that the passwd file says; `/` if it says none.
     pub home: String,
 }
@@ -102,7 +123,7 @@ pub fn resolve_user(request: &UserRequest<'_>) -> Result<ResolvedUser, UserError
             return Err(UserError::OutOfRange(*id));
         }
     }
-    Ok(ResolvedUser { uid: entry.uid, gid, groups, home: entry.home.to_owned() })
+    Ok(ResolvedUser { ids: UserIds { uid: entry.uid, gid, groups }, home: entry.home.to_owned() })
 }
 
 /// A user as far as the image knows it.

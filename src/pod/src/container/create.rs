@@ -76,7 +76,7 @@ async fn prepare(
         image_id: image.id.to_string(),
         image_name: shown_name(&image, spec),
         image_ref: image.repo_digests.first().cloned().unwrap_or_else(|| image.id.to_string()),
-        user: (made.user.uid, made.user.gid, made.user.groups),
+        user: made.user.ids,
         image: Some(defaults(&image.config)),
         stop_signal,
         cgroup: context.group(id),

@@ -209,7 +209,7 @@ impl<'a> Joined<'a> {
         let (task, log) = (begun.task(&rootfs), begun.log());
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
-        let (owner, runtime) = ((begun.record.user.0, begun.record.user.1), begun.runtime.clone());
+        let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
         let laid_out = tokio::task::spawn_blocking(move || {
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
                 .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use peapod_network::{AttachError, Attachment};
 use peapod_shim_protocol::extension::Namespaces;
+use peapod_spec::UserIds;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
@@ -55,11 +56,12 @@ pub(crate) async fn set_up(
     Ok(ready)
 }
 
-/// Uid, gid and groups of pod init. Without a user it is nobody, who owns nothing.
-pub(crate) fn init_user(spec: &PodSpec) -> (u32, u32, Vec<u32>) {
+/// Who pod init runs as. Without a user it is nobody, who owns nothing.
+pub(crate) fn init_user(spec: &PodSpec) -> UserIds {
     const NOBODY: u32 = 65534;
     let uid = spec.security.run_as_user.unwrap_or(NOBODY);
-    (uid, spec.security.run_as_group.unwrap_or(uid), spec.security.supplemental_groups.clone())
+    let gid = spec.security.run_as_group.unwrap_or(uid);
+    UserIds { uid, gid, groups: spec.security.supplemental_groups.clone() }
 }
 
 /// The pod has a folder.

@@ -9,6 +9,7 @@ use peapod_shim_protocol::containerd::protobuf::MessageField;
 use peapod_shim_protocol::containerd::sandbox_api;
 use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::extension::{self, Namespaces};
+use peapod_spec::UserIds;
 
 use super::calls::{QUICK, SLOW, Shim, any, call, encode, text};
 use super::{ShimError, version};
@@ -30,7 +31,7 @@ pub(crate) struct SandboxSetup {
     pub(crate) new_uts: bool,
     pub(crate) new_ipc: bool,
     pub(crate) init: bool,
-    pub(crate) user: (u32, u32, Vec<u32>),
+    pub(crate) user: UserIds,
     pub(crate) sysctls: HashMap<String, String>,
     pub(crate) files: Tmpfs,
 }
@@ -47,7 +48,7 @@ impl Shim {
             options: ["nosuid", "nodev", "noexec", "mode=0755"].map(str::to_owned).into_iter().chain(size).collect(),
             ..Default::default()
         };
-        let (uid, gid, groups) = setup.user;
+        let UserIds { uid, gid, groups } = setup.user;
         let options = extension::SandboxOptions {
             hostname: setup.hostname,
             new_uts: setup.new_uts,
@@ -105,8 +106,8 @@ impl Shim {
     }
 
     /// Starts pod init unless it runs, and tells the pod's namespaces.
-    pub(crate) async fn ensure_init(&self, user: (u32, u32, Vec<u32>)) -> Result<Namespaces, ShimError> {
-        let (uid, gid, groups) = user;
+    pub(crate) async fn ensure_init(&self, user: UserIds) -> Result<Namespaces, ShimError> {
+        let UserIds { uid, gid, groups } = user;
         let request = extension::EnsureInitRequest { uid, gid, groups, ..Default::default() };
         let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
         Ok(answer.namespaces.unwrap_or_default())

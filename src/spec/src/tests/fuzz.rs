@@ -28,11 +28,13 @@ fn user_database() {
                     policy,
                 };
                 if let Ok(user) = resolve_user(&request) {
-                    let mut sorted = user.groups.clone();
+                    let mut sorted = user.ids.groups.clone();
                     sorted.sort_unstable();
                     sorted.dedup();
-                    assert_eq!(sorted, user.groups);
-                    assert!(user.uid != u32::MAX && user.gid != u32::MAX && user.groups.contains(&user.gid));
+                    assert_eq!(sorted, user.ids.groups);
+                    assert!(
+                        user.ids.uid != u32::MAX && user.ids.gid != u32::MAX && user.ids.groups.contains(&user.ids.gid)
+                    );
                 }
             }
         });

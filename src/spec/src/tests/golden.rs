@@ -27,7 +27,8 @@ fn check(name: &str, change: impl FnOnce(&mut Case)) {
         *filter = json!(format!("a filter of {rules} rules"));
     }
     let notes: Vec<String> = config.notes.iter().map(ToString::to_string).collect();
-    let user = json!({ "uid": config.user.uid, "gid": config.user.gid, "groups": config.user.groups });
+    let ids = &config.user.ids;
+    let user = json!({ "uid": ids.uid, "gid": ids.gid, "groups": ids.groups });
     let text = pretty(&json!({ "config": oci, "notes": notes, "user": user }), 0) + "\n";
     let path = golden_dir().join(name).with_extension("json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -2,7 +2,7 @@
 
 use super::fixture::{GROUP, PASSWD};
 use crate::container::{GroupsPolicy, UserChoice};
-use crate::{UserError, UserRequest, resolve_user};
+use crate::{UserError, UserIds, UserRequest, resolve_user};
 
 /// The one door: a request on top of "nothing said, the fixture's image files".
 fn check<'a>(change: impl FnOnce(&mut UserRequest<'a>), wanted: Result<(u32, u32, &[u32]), UserError>) {
@@ -16,7 +16,7 @@ fn check<'a>(change: impl FnOnce(&mut UserRequest<'a>), wanted: Result<(u32, u32
         policy: GroupsPolicy::Merge,
     };
     change(&mut request);
-    let found = resolve_user(&request).map(|user| (user.uid, user.gid, user.groups));
+    let found = resolve_user(&request).map(|user| <(u32, u32, Vec<u32>)>::from(user.ids));
     assert_eq!(found, wanted.map(|(uid, gid, groups)| (uid, gid, groups.to_vec())), "{request:?}");
 }
 
@@ -143,4 +143,12 @@ fn a_home_is_a_path() {
         };
         assert_eq!(resolve_user(&request).unwrap().home, home, "{passwd:?}");
     }
+}
+
+#[test]
+fn numbers_are_recorded_as_ever() {
+    let ids = UserIds { uid: 1000, gid: 50, groups: vec![50, 1000] };
+    let text = serde_json::to_string(&ids).unwrap();
+    assert_eq!(text, "[1000,50,[50,1000]]");
+    assert_eq!(serde_json::from_str::<UserIds>(&text).unwrap(), ids);
 }

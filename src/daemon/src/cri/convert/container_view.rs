@@ -2,6 +2,7 @@
 
 use peapod_api::v1;
 use peapod_pod::{ContainerState, ContainerView};
+use peapod_spec::UserIds;
 
 use super::{mounts, resources, signal};
 use crate::bounds::STATUS_MESSAGE;
@@ -27,7 +28,7 @@ pub(crate) fn container(container: &ContainerView) -> v1::Container {
 /// A container's status.
 pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus {
     let life = life(&container.state);
-    let (uid, gid, groups) = &container.user;
+    let UserIds { uid, gid, groups } = &container.user;
     let mut supplemental_groups: Vec<i64> = groups.iter().map(|&group| i64::from(group)).collect();
     supplemental_groups.sort_unstable();
     v1::ContainerStatus {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use peapod_api::v1;
 use peapod_pod::{ContainerId, ContainerState, ContainerView, ExecBase, PodId, PodState, PodView};
+use peapod_spec::UserIds;
 use serde_json::json;
 
 use super::{container, container_spec, container_status, pod_sandbox_status, pod_spec};
@@ -47,7 +48,7 @@ fn view(state: ContainerState) -> ContainerView {
         image_ref: "docker.io/library/busybox@sha256:2".into(),
         state,
         created_at: 1,
-        user: (1000, 1000, vec![50000, 1000, 1234]),
+        user: UserIds { uid: 1000, gid: 1000, groups: vec![50000, 1000, 1234] },
         stop_signal: 3,
         log_path: Some("/logs/main/3.log".into()),
         cgroup: "/peapod/c".into(),

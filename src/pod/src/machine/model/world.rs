@@ -366,7 +366,7 @@ fn record(now: i64) -> ContainerRecord {
         image_name: String::new(),
         image_ref: String::new(),
         image: None,
-        user: (0, 0, Vec::new()),
+        user: peapod_spec::UserIds::default(),
         stop_signal: 15,
         cgroup: PathBuf::from("/group").display().to_string(),
         stop_deadline: None,
