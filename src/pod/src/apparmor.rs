@@ -13,7 +13,8 @@ const PROFILE: &str = include_str!("apparmor.profile");
 /// The program that compiles profiles for the kernel.
 const PARSER: &str = "apparmor_parser";
 
-/// The loaded profiles, as of now; `None` where AppArmor is off. Where a container wants the default profile it is loaded first.
+/// The loaded profiles, as of now; `None` where AppArmor is off. Where a container wants the default profile it is
+/// loaded first.
 pub(crate) async fn profiles(wants_default: bool) -> Option<Vec<String>> {
     let loaded = look().await?;
     if !wants_default || loaded.iter().any(|name| name == APPARMOR_DEFAULT) {

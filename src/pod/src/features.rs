@@ -19,8 +19,8 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct Features {
     /// Mounts that are read-only with all mounts below them.
     pub(crate) recursive_read_only: bool,
-    /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update, and so has to
-    /// be told.
+    /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
+    /// and so has to be told.
     pub(crate) no_limits: bool,
 }
 

@@ -14,7 +14,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How much of its words is told.
 const WORDS: usize = 400;
 
-/// Runs a program, which is killed when its time is over or the future is dropped. The error says why it failed in its own words.
+/// Runs a program, which is killed when its time is over or the future is dropped. The error says why it failed in its
+/// own words.
 pub(crate) async fn run(program: &OsStr, args: &[&str], input: &[u8]) -> io::Result<()> {
     match timeout(LIMIT, to_its_end(program, args, input)).await {
         Ok(outcome) => outcome,

@@ -4,20 +4,22 @@
 pub const EXCERPT_BYTES: usize = 128;
 /// Names that a note lists; it counts the rest.
 pub const SAMPLE_NAMES: usize = 8;
-/// Bytes of one argument or of one variable with its name: execve(2) takes 128 KiB with the NUL at its end (MAX_ARG_STRLEN).
+/// Bytes of one argument or of one variable with its name: execve(2) takes 128 KiB with the NUL at its end
+/// (MAX_ARG_STRLEN).
 pub const STRING_BYTES: usize = (128 << 10) - 1;
-/// Bytes of all arguments and variables, each with its NUL and its pointer: what execve(2) takes with the usual stack limit of
-/// 8 MiB, a quarter of it. More fails when the program is executed.
+/// Bytes of all arguments and variables, each with its NUL and its pointer: what execve(2) takes with the usual stack
+/// limit of 8 MiB, a quarter of it. More fails when the program is executed.
 pub const PROGRAM_BYTES: usize = 2 << 20;
-/// Variables of a process. OCI runtimes and C libraries look each one up among those before it, which makes twice as many cost
-/// four times the time: crun takes 8 s for 30 000 on a busy machine. Service links of 2 300 services are 16 000.
+/// Variables of a process. OCI runtimes and C libraries look each one up among those before it, which makes twice as
+/// many cost four times the time: crun takes 8 s for 30 000 on a busy machine. Service links of 2 300 services are
+/// 16 000.
 pub const VARIABLES: usize = 16 << 10;
 /// Mounts of a container; each is a system call of the OCI runtime and a line of mount tables.
 pub const MOUNTS: usize = 1_024;
 /// Files in a container's `/dev`. Its devices are at most a quarter of that.
 pub const DEV_INODES: u64 = 16 << 10;
-/// Terminals that a container opens. All containers of the node have 3 072 together (kernel.pty.max without kernel.pty.reserve), and whoever
-/// has a terminal, or a command with one, needs one of them.
+/// Terminals that a container opens. All containers of the node have 3 072 together (kernel.pty.max without
+/// kernel.pty.reserve), and whoever has a terminal, or a command with one, needs one of them.
 pub const TERMINALS: usize = 512;
 /// Devices, or folders of devices, that a container names.
 pub const DEVICES: usize = 1_024;

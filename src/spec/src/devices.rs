@@ -9,8 +9,8 @@ use crate::SpecError;
 use crate::inputs::{DeviceKind, HostDevice, Inputs};
 use crate::json::text;
 
-/// Devices that the OCI runtime makes in every container, with their numbers. It makes them by itself, whatever a device of that
-/// name in config.json is. `/dev/console` is the terminal of a container that has one.
+/// Devices that the OCI runtime makes in every container, with their numbers. It makes them by itself, whatever a
+/// device of that name in config.json is. `/dev/console` is the terminal of a container that has one.
 const STANDARD: [(&str, u32, u32); 7] = [
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),

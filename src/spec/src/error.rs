@@ -20,7 +20,9 @@ pub enum SpecError {
     #[error("working_dir {} is not an absolute path", excerpt(.0))]
     WorkingDir(String),
     /// A value that JSON, and so config.json, can't carry.
-    #[error("envs: the value of {} is not UTF-8; OCI runtimes read it from JSON and would refuse or change it", excerpt(.0))]
+    #[error(
+        "envs: the value of {} is not UTF-8; OCI runtimes read it from JSON and would refuse or change it", excerpt(.0)
+    )]
     EnvNotUtf8(String),
     /// More of something than a container can have.
     #[error("{field}: {count} {what}, and a container can have {most}")]
@@ -47,8 +49,8 @@ pub enum SpecError {
     },
     /// Volumes of a node with SELinux keep their labels.
     #[error(
-        "mount {}: selinux_relabel can't be done by this release, and a process with a label of its own may not read the volume: \
-         label it on the node (`chcon -R -t container_file_t`) and leave selinux_relabel out", excerpt(.0)
+        "mount {}: selinux_relabel can't be done by this release, and a process with a label of its own may not read \
+         the volume: label it on the node (`chcon -R -t container_file_t`) and leave selinux_relabel out", excerpt(.0)
     )]
     SelinuxRelabel(PathBuf),
     /// A capability that no kernel known here has.
@@ -70,8 +72,8 @@ pub enum SpecError {
     PathNotUtf8(PathBuf),
     /// The mount's source does not propagate as the mount needs it.
     #[error(
-        "mount {}: {wanted} needs a source on a {needed} mount, but {} is on a {found} one (`mount --make-rshared` on the \
-         node changes that)",
+        "mount {}: {wanted} needs a source on a {needed} mount, but {} is on a {found} one (`mount --make-rshared` \
+         on the node changes that)",
         excerpt(container_path),
         excerpt(source_path)
     )]

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 
 use crate::bounds::{EXCERPT_BYTES, SAMPLE_NAMES};
 
-/// The text in quotes, as Rust writes it, so that it can forge no line and no terminal sequence. Of a long one the beginning
-/// and its length in bytes.
+/// The text in quotes, as Rust writes it, so that it can forge no line and no terminal sequence. Of a long one the
+/// beginning and its length in bytes.
 pub fn excerpt(text: impl AsRef<OsStr>) -> String {
     let text = text.as_ref();
     let mut shown = String::from("\"");

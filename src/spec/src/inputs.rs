@@ -23,8 +23,8 @@ pub struct Inputs<'a> {
     /// The container's mounts, resolved, in its order; one for each.
     pub mounts: &'a [ResolvedMount],
     /// Devices the container gets: those of [`ContainerSpec::devices`], folders expanded, and for a privileged
-    /// container also those of the node's `/dev` but for the ones that every container has. Of equal container paths the
-    /// first one counts.
+    /// container also those of the node's `/dev` but for the ones that every container has. Of equal container paths
+    /// the first one counts.
     pub devices: &'a [HostDevice],
     /// The root file system: absolute, or relative to the bundle.
     pub rootfs: &'a Path,
@@ -202,8 +202,8 @@ pub enum PidNamespace {
 pub struct ResolvedMount {
     /// On the node, without symbolic links.
     pub source: PathBuf,
-    /// Pod files, as the container sees them ([`crate::POD_FILES`]), that would be mounted below it and for which it has no place,
-    /// while being read-only forbids to make one.
+    /// Pod files, as the container sees them ([`crate::POD_FILES`]), that would be mounted below it and for which it
+    /// has no place, while being read-only forbids to make one.
     pub lacks: Vec<&'static str>,
     /// How the mount that holds it propagates.
     pub propagation: SourcePropagation,

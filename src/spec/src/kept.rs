@@ -45,8 +45,8 @@ impl Config {
         spec_json(&self.spec)
     }
 
-    /// Says what follows from the moment of the start: namespaces, the limits that the container has now, volumes of its image. All
-    /// else stays as it was when the container was made. Each edit replaces those of an earlier start.
+    /// Says what follows from the moment of the start: namespaces, the limits that the container has now, volumes of
+    /// its image. All else stays as it was when the container was made. Each edit replaces those of an earlier start.
     ///
     /// # Errors
     /// A path that JSON can't carry.
@@ -72,8 +72,8 @@ impl Config {
         Ok(())
     }
 
-    /// Hands the runtime the container's system call filter as a ready program, in base64. crun then does not compile the
-    /// profile, which stays in the configuration; other runtimes compile it as ever.
+    /// Hands the runtime the container's system call filter as a ready program, in base64. crun then does not compile
+    /// the profile, which stays in the configuration; other runtimes compile it as ever.
     pub fn set_seccomp_program(&mut self, program: &str) {
         let settings = self.spec.annotations_mut().get_or_insert_default();
         settings.insert(SECCOMP_PROGRAM.to_owned(), program.to_owned());

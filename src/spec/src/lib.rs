@@ -3,8 +3,9 @@
 //! Pure: no file, clock, process or environment is touched here. What has to be known about the image or the node is
 //! handed in as [`Inputs`].
 //!
-//! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`Config`] for the edits of a
-//! start, [`ExecTemplate`] for a further process in a container and [`update_resources`] with [`linux_resources`] for changed limits.
+//! Read [`oci_config`] first: it is the one way from a request to a `config.json`. Beside it stand [`Config`] for the
+//! edits of a start, [`ExecTemplate`] for a further process in a container and [`update_resources`] with
+//! [`linux_resources`] for changed limits.
 
 pub mod bounds;
 pub mod container;

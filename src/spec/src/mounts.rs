@@ -26,8 +26,8 @@ const SHM: &str = "/dev/shm";
 
 /// All mounts in the order in which they are made: a parent before what lies in it, and of the same depth as listed.
 ///
-/// A mount of the client replaces a file system of the kernel at that path or below. What the pod has for its containers it
-/// replaces only there: a volume at /etc says nothing about the pod's resolv.conf.
+/// A mount of the client replaces a file system of the kernel at that path or below. What the pod has for its
+/// containers it replaces only there: a volume at /etc says nothing about the pod's resolv.conf.
 pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<Mount>, SpecError> {
     let spec = inputs.container;
     if spec.mounts.len() != inputs.mounts.len() {
@@ -65,8 +65,8 @@ fn sort(mounts: &mut [Mount]) {
     mounts.sort_by_key(|mount| mount.destination().components().count());
 }
 
-/// Mounts the image's volumes, where a root file system that can't be written needs that: in one that can be written they are
-/// written to as the folders that they are. Those of an earlier start are replaced.
+/// Mounts the image's volumes, where a root file system that can't be written needs that: in one that can be written
+/// they are written to as the folders that they are. Those of an earlier start are replaced.
 pub(crate) fn set_volumes(
     mounts: &mut Vec<Mount>,
     container: &ContainerSpec,
@@ -117,9 +117,9 @@ fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     ]
 }
 
-/// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of the same superblock, and
-/// change options of that for the whole node: `nsdelegate` and `memory_recursiveprot` go when a mount in the node's cgroup namespace
-/// does not repeat them.
+/// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of
+/// the same superblock, and change options of that for the whole node: `nsdelegate` and `memory_recursiveprot` go when
+/// a mount in the node's cgroup namespace does not repeat them.
 fn cgroups(inputs: &Inputs<'_>, access: &str) -> Mount {
     const PLACE: &str = "/sys/fs/cgroup";
     if inputs.node.cgroup_v2 && inputs.container.security.privileged {
@@ -173,8 +173,8 @@ fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<M
     Ok(mount(destination, "bind", text(&resolved.source)?, &["rbind", propagation, access]))
 }
 
-/// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently useless, and for a
-/// CSI driver that is lost data.
+/// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently
+/// useless, and for a CSI driver that is lost data.
 ///
 /// # Errors
 /// It does not; the message says how to change that.

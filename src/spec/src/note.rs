@@ -71,7 +71,8 @@ impl fmt::Display for Note {
             Self::Apparmor => {
                 write!(
                     f,
-                    "containers have no AppArmor profile: {APPARMOR_DEFAULT} is not loaded (is apparmor_parser installed?)"
+                    "containers have no AppArmor profile: {APPARMOR_DEFAULT} is not loaded \
+                     (is apparmor_parser installed?)"
                 )
             }
             Self::UnknownDrop(names) => write!(f, "capabilities that no kernel has can't be dropped: {names}"),

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path inside of a root, by its letters alone, as other runtimes of the field do it: no `.`, `..`, double or last slash;
-/// `..` at the root stays there; a relative path begins at the root. Symbolic links are not looked at.
+/// The path inside of a root, by its letters alone, as other runtimes of the field do it: no `.`, `..`, double or last
+/// slash; `..` at the root stays there; a relative path begins at the root. Symbolic links are not looked at.
 pub fn normal_path(path: impl AsRef<Path>) -> PathBuf {
     let mut normal = PathBuf::from("/");
     for part in path.as_ref().components() {

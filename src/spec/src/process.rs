@@ -88,7 +88,8 @@ pub(crate) fn check_size(args: &[String], env: &[String]) -> Result<(), SpecErro
 
 /// Defaults, then the image's, then the client's. A later value takes the place of an earlier one.
 ///
-/// HOME is always there: an OCI runtime that misses it reads the container's own passwd file, which may be a pipe by then.
+/// HOME is always there: an OCI runtime that misses it reads the container's own passwd file, which may be a pipe by
+/// then.
 fn env(inputs: &Inputs<'_>, user: &ResolvedUser, notes: &mut Vec<Note>) -> Result<Vec<String>, SpecError> {
     let mut env = Environment::default();
     env.set("PATH", PATH);

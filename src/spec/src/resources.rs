@@ -47,8 +47,9 @@ pub fn update_resources(current: &Resources, change: &Resources) -> Resources {
     after
 }
 
-/// As config.json takes them. CPU shares and swap stay in v1's scale on v2 too: the runtimes convert. A limit of -1, none, is
-/// left out: a new group has none, crun 1.8 takes no negative numbers, and where there was one before it is lifted otherwise.
+/// As config.json takes them. CPU shares and swap stay in v1's scale on v2 too: the runtimes convert. A limit of -1,
+/// none, is left out: a new group has none, crun 1.8 takes no negative numbers, and where there was one before it is
+/// lifted otherwise.
 pub(crate) fn limits(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> LinuxResources {
     let mut limits = LinuxResources::default();
     limits

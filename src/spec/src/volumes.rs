@@ -11,9 +11,9 @@ use crate::mounts::SYSTEM;
 use crate::note::Note;
 use crate::path::normal_path;
 
-/// The volumes of an image that the container needs as folders of its own, in normal form, each once. Left out are those where
-/// the client mounts something, there or above: that is what the container sees; and, with a note, those where every container
-/// has a file system of the kernel.
+/// The volumes of an image that the container needs as folders of its own, in normal form, each once. Left out are
+/// those where the client mounts something, there or above: that is what the container sees; and, with a note, those
+/// where every container has a file system of the kernel.
 ///
 /// # Errors
 /// The image declares more than any image needs.

@@ -113,8 +113,9 @@ pub(super) fn namespaces(spec: &ContainerSpec, pod: &Namespaces, target: Option<
     }
 }
 
-/// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. `rootfs` is where the root
-/// file system is going to be mounted. With a note if the image has something else than a folder in their places.
+/// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. `rootfs` is
+/// where the root file system is going to be mounted. With a note if the image has something else than a folder in
+/// their places.
 pub(super) fn make_volumes(
     image: &ImageDefaults,
     spec: &ContainerSpec,

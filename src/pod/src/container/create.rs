@@ -22,8 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) record: ContainerRecord,
 }
 
-/// Checks a request against image and node, keeps the image's layers for it, and its configuration in its bundle. After an error
-/// nothing is kept.
+/// Checks a request against image and node, keeps the image's layers for it, and its configuration in its bundle. After
+/// an error nothing is kept.
 pub(crate) async fn create(
     context: &ContainerContext,
     id: &ContainerId,

@@ -88,7 +88,8 @@ pub(crate) async fn exec_sync(
     outcome
 }
 
-/// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a little.
+/// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a
+/// little.
 async fn collect(
     node: &Node,
     exec: &Exec<'_>,
@@ -167,7 +168,8 @@ impl<'a> Exec<'a> {
     async fn kill(&self) {
         let container = self.container.as_str();
         if let Err(error) = self.shim.kill_exec(container, &self.id).await {
-            tracing::warn!(container = self.container.short(), %error, "a command that ran too long could not be killed");
+            let container = self.container.short();
+            tracing::warn!(container, %error, "a command that ran too long could not be killed");
             return;
         }
         if tokio::time::timeout(REAPED, self.shim.wait_exec(container, &self.id)).await.is_err() {

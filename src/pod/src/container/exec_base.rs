@@ -10,8 +10,8 @@ use crate::bounds::CONFIG_BYTES;
 use crate::error::Error;
 use crate::read;
 
-/// A container's user, environment, rights and the like: known since its start, or read from its bundle by the first command after a
-/// restart of the daemon. Clones share it.
+/// A container's user, environment, rights and the like: known since its start, or read from its bundle by the first
+/// command after a restart of the daemon. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct ExecBase(Arc<OnceCell<ExecTemplate>>);
 

@@ -94,8 +94,8 @@ pub(crate) async fn fate(
     tokio::time::timeout(SETTLED, settled).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What the container was
-/// created with stays.
+/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What the
+/// container was created with stays.
 async fn take_back(node: &Node, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
     let bundle = node.bundle(pod, id);
     let step = || format!("clear {}", node.bundle(pod, id).display());

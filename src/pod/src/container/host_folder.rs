@@ -1,5 +1,5 @@
-//! Folders of the node that a volume names and that are not there: made as every runtime of the field makes them, by `mkdir -p`
-//! for everyone to read. Manifests of network agents and log shippers count on it.
+//! Folders of the node that a volume names and that are not there: made as every runtime of the field makes them, by
+//! `mkdir -p` for everyone to read. Manifests of network agents and log shippers count on it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,8 @@ use nix::sys::stat::{Mode, SFlag};
 
 use crate::bounds::MADE_FOLDERS;
 
-/// Where links are followed on the way: distributions have theirs there (`/var/run`), and what a container can write to is deeper.
+/// Where links are followed on the way: distributions have theirs there (`/var/run`), and what a container can write to
+/// is deeper.
 const LINKS_IN: [&str; 2] = ["/", "/var"];
 /// How many such links lead to each other.
 const HOPS: usize = 8;
@@ -20,7 +21,8 @@ const HOPS: usize = 8;
 /// Why a folder is not made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FolderError {
-    #[error("{} is a symbolic link, and a folder is not made through one that a container might have placed: make it on the node",
+    #[error("{} is a symbolic link, and a folder is not made through one that a container might have placed: \
+             make it on the node",
         peapod_spec::excerpt(.0))]
     Link(PathBuf),
     #[error("{} is no folder", peapod_spec::excerpt(.0))]
@@ -40,7 +42,8 @@ pub(super) enum Absent {
     Make,
 }
 
-/// Goes to an absolute path in normal form, and makes what is missing of it if that is wanted. Where that is, without symbolic links.
+/// Goes to an absolute path in normal form, and makes what is missing of it if that is wanted. Where that is, without
+/// symbolic links.
 pub(super) fn go(path: &Path, absent: Absent) -> Result<PathBuf, FolderError> {
     let mut path = path.to_path_buf();
     for _ in 0..HOPS {

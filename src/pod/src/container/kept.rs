@@ -1,6 +1,8 @@
-//! The configuration that a container was created with, kept in its bundle until it starts, and edited there when it does.
+//! The configuration that a container was created with, kept in its bundle until it starts, and edited there when it
+//! does.
 //!
-//! Made once, from one look at image and node. Containers that a release without it created have none: theirs is made at the start.
+//! Made once, from one look at image and node. Containers that a release without it created have none: theirs is made
+//! at the start.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,7 +51,8 @@ pub(super) fn find(bundle: &Path) -> Option<Config> {
 }
 
 fn lost(bundle: &Path, error: &dyn std::error::Error) -> Option<Config> {
-    tracing::warn!(bundle = %bundle.display(), %error, "a container's kept configuration can't be read: it is made again");
+    let bundle = bundle.display();
+    tracing::warn!(%bundle, %error, "a container's kept configuration can't be read: it is made again");
     None
 }
 
@@ -68,8 +71,8 @@ pub(super) fn clear(bundle: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bundles of a pod's folder in which nothing but a configuration is, of containers that are not known: a daemon died before it could
-/// record them.
+/// Bundles of a pod's folder in which nothing but a configuration is, of containers that are not known: a daemon died
+/// before it could record them.
 pub(crate) fn unrecorded(pod_dir: &Path, is_known: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
     let is_kept =

@@ -1,5 +1,6 @@
-//! Looking at file systems of the node that may never answer: who waits for a dead one can't be called back, and keeps a thread of the process
-//! for as long as it is dead. So few may look at a time, of a pod and in all, and every other pod has threads for its own work.
+//! Looking at file systems of the node that may never answer: who waits for a dead one can't be called back, and keeps
+//! a thread of the process for as long as it is dead. So few may look at a time, of a pod and in all, and every other
+//! pod has threads for its own work.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

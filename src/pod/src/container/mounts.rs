@@ -45,8 +45,8 @@ fn make(path: &Path) -> Result<(), host_folder::FolderError> {
     Ok(())
 }
 
-/// Whether no source of a configuration has a symbolic link on its way now, and all propagate as they must. One that has vanished is
-/// made again.
+/// Whether no source of a configuration has a symbolic link on its way now, and all propagate as they must. One that
+/// has vanished is made again.
 pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
     let field = |index: usize| format!("mounts[{index}].host_path");
     for (index, source) in config.sources(mounts) {

@@ -1,9 +1,9 @@
 //! Collects what commands write, all of them together within a budget.
 //!
-//! A little is kept of every command without asking. Whatever has written more needs a medium slot, then a large one; of both
-//! the node has a few and each pod has less. A slot covers all that its command may still write, so that who has one comes
-//! to its end: a budget of single bytes could be used up by commands that all wait for more of it. Who waits for a slot does
-//! not read, and the command waits in its pipe, as behind any slow reader.
+//! A little is kept of every command without asking. Whatever has written more needs a medium slot, then a large one;
+//! of both the node has a few and each pod has less. A slot covers all that its command may still write, so that who
+//! has one comes to its end: a budget of single bytes could be used up by commands that all wait for more of it. Who
+//! waits for a slot does not read, and the command waits in its pipe, as behind any slow reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,8 +41,8 @@ impl OutputSlots {
     }
 }
 
-/// A place in memory for a command's output. It is free for others when this is dropped, so whoever passes the output on
-/// keeps it until the output is gone.
+/// A place in memory for a command's output. It is free for others when this is dropped, so whoever passes the output
+/// on keeps it until the output is gone.
 #[derive(Debug)]
 pub struct OutputSlot {
     _of_pod: OwnedSemaphorePermit,

@@ -1,9 +1,9 @@
 //! Compiled system call filters.
 //!
-//! libseccomp takes 10 ms to compile a default profile, longer than crun takes for all the rest of a container. crun keeps the
-//! program in the container's state, for commands that run there later, and takes a ready one in an annotation instead of
-//! compiling. So the first container with a profile pays, and the program that its runtime made serves the others. runc
-//! has nothing like it: no file is found and none is looked for again.
+//! libseccomp takes 10 ms to compile a default profile, longer than crun takes for all the rest of a container. crun
+//! keeps the program in the container's state, for commands that run there later, and takes a ready one in an
+//! annotation instead of compiling. So the first container with a profile pays, and the program that its runtime made
+//! serves the others. runc has nothing like it: no file is found and none is looked for again.
 
 use std::collections::VecDeque;
 use std::fs;

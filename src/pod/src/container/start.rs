@@ -3,7 +3,8 @@
 //! A chain of types, each holding what exists by then:
 //!
 //! ```text
-//! Begun ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json) ─▶ Created (by the OCI runtime) ─▶ Started
+//! Begun ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json)
+//!       ─▶ Created (by the OCI runtime) ─▶ Started (its process runs)
 //! ```
 
 use std::io;
@@ -243,7 +244,8 @@ impl<'a> LaidOut<'a> {
         let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
         if let Filter::Unknown(key) = filter {
             let (node, runtime, id) = (Arc::clone(&context.node), runtime.clone(), id.clone());
-            // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a compilation.
+            // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a
+            // compilation.
             let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &runtime, &id)).await;
         }
         Ok(Created { joined, exec, pid })

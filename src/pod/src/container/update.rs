@@ -38,7 +38,8 @@ pub(crate) async fn update(node: &Node, shim: &Shim, update: Update<'_>) -> Resu
     if outcome.is_err()
         && let Err(error) = apply(node, shim, &group, &update, &taken_back(update.before, update.after)).await
     {
-        tracing::warn!(container = update.id.short(), %error, "limits of before a failed update could not all be set again");
+        let container = update.id.short();
+        tracing::warn!(container, %error, "limits of before a failed update could not all be set again");
     }
     outcome
 }
@@ -59,8 +60,8 @@ fn refuse_below_usage(group: &Cgroup, update: &Update<'_>) -> Result<(), Error> 
     })
 }
 
-/// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl daemon-reload`; from runc it
-/// hears the same twice.
+/// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl daemon-reload`;
+/// from runc it hears the same twice.
 async fn apply(
     node: &Node,
     shim: &Shim,
@@ -92,7 +93,8 @@ async fn apply(
     Ok(())
 }
 
-/// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as much as it likes.
+/// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as
+/// much as it likes.
 fn lift(resources: &Resources) -> Lift {
     let memory = resources.memory_limit < 0;
     let swap = resources.memory_swap_limit < 0 || (memory && resources.memory_swap_limit == 0);

@@ -1,7 +1,8 @@
 //! At the start: the node still has what a container's configuration was made from.
 //!
-//! Sources of mounts were found without symbolic links. Between create and start a container of the pod may have put one in the
-//! place of a folder that it can write to, and the OCI runtime would follow it anywhere; a device's number may belong to another one.
+//! Sources of mounts were found without symbolic links. Between create and start a container of the pod may have put
+//! one in the place of a folder that it can write to, and the OCI runtime would follow it anywhere; a device's number
+//! may belong to another one.
 
 use peapod_spec::Config;
 use peapod_spec::container::ContainerSpec;

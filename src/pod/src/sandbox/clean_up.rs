@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const ROOM: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of containers that
-/// may hold something, for what the bundle says may be lost.
+/// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of containers
+/// that may hold something, for what the bundle says may be lost.
 pub(crate) async fn clean_up(
     node: &Node,
     id: &PodId,

@@ -43,7 +43,7 @@ fn remove_socket(path: &Path) -> std::io::Result<()> {
 /// Ends a shim that may not know its pod yet.
 pub(super) async fn end_shim(node: &Node, id: &PodId, shim: Option<Shim>) {
     if let Err(error) = end_shim_checked(node, id, shim).await {
-        tracing::warn!(%error, "the shim of a pod that could not be made is not cleaned up; the next start tries again");
+        tracing::warn!(%error, "the shim of a pod that was not made is not cleaned up; the next start tries again");
     }
 }
 

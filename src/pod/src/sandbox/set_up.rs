@@ -3,7 +3,8 @@
 //! A chain of types, each holding what exists by then, each able to undo exactly that:
 //!
 //! ```text
-//! Begun (folder) ─▶ Equipped (shim runs, network attached, at the same time) ─▶ SetUp (namespaces, mounts, pod init, files)
+//! Begun (folder) ─▶ Equipped (shim runs, network attached, at the same time)
+//!                ─▶ SetUp (namespaces, mounts, pod init, files)
 //! ```
 
 use std::net::IpAddr;

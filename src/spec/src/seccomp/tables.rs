@@ -29,15 +29,16 @@ const NAMES: &str = "chdir fchdir getcwd getdents getdents64 link linkat mkdir m
     readlink readlinkat rename renameat renameat2 rmdir symlink symlinkat umask unlink unlinkat";
 
 /// What is known about a file, a file system or the machine.
-const ATTRIBUTES: &str = "access chmod chown chown32 faccessat faccessat2 fchmod fchmodat fchmodat2 fchown fchown32 fchownat
-    fgetxattr file_getattr file_setattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs fstatfs64 futimesat getxattr getxattrat
-    lchown lchown32 lgetxattr listmount listxattr listxattrat llistxattr lremovexattr lsetxattr lstat lstat64 newfstatat
-    removexattr removexattrat setxattr setxattrat stat stat64 statfs statfs64 statmount statx sysinfo uname utime utimensat
-    utimensat_time64 utimes";
+const ATTRIBUTES: &str = "access chmod chown chown32 faccessat faccessat2 fchmod fchmodat fchmodat2 fchown fchown32
+    fchownat fgetxattr file_getattr file_setattr flistxattr fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs
+    fstatfs64 futimesat getxattr getxattrat lchown lchown32 lgetxattr listmount listxattr listxattrat llistxattr
+    lremovexattr lsetxattr lstat lstat64 newfstatat removexattr removexattrat setxattr setxattrat stat stat64 statfs
+    statfs64 statmount statx sysinfo uname utime utimensat utimensat_time64 utimes";
 
 /// Waiting for something to happen to descriptors and files.
 const WATCH: &str = "_newselect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait fanotify_mark
-    inotify_add_watch inotify_init inotify_init1 inotify_rm_watch poll ppoll ppoll_time64 pselect6 pselect6_time64 select";
+    inotify_add_watch inotify_init inotify_init1 inotify_rm_watch poll ppoll ppoll_time64 pselect6
+    pselect6_time64 select";
 
 /// Address space and its protection.
 const MEMORY: &str =
@@ -83,7 +84,8 @@ const SOCKETS: &str = "accept accept4 bind connect getpeername getsockname getso
 
 /// System V objects and POSIX queues, of the pod's own namespace.
 const IPC: &str = "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend
-    mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl
+    mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat
+    shmctl
     shmdt shmget";
 
 /// Giving up rights of one's own, and random numbers.
@@ -98,7 +100,8 @@ pub(super) const WITH_CAPABILITY: [(Capability, &str); 14] = [
     (
         Capability::SysAdmin,
         "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount
-         open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
+         open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog
+         umount umount2 unshare",
     ),
     (Capability::SysBoot, "reboot"),
     (Capability::SysChroot, "chroot"),

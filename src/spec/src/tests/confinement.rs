@@ -1,7 +1,7 @@
 //! A default container beside containerd's, field by field: what a kubelet asks for when a pod says nothing.
 //!
-//! `golden/containerd-container.json` is printed by `tests/tools/containerd-container.sh`. Every difference stands below with
-//! its reason: a new one, and one that is gone, fails.
+//! `golden/containerd-container.json` is printed by `tests/tools/containerd-container.sh`. Every difference stands
+//! below with its reason: a new one, and one that is gone, fails.
 
 use std::collections::BTreeSet;
 

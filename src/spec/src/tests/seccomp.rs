@@ -1,7 +1,7 @@
 //! Our default filter beside containerd's, as sets of rules, for every capability that changes one of the two.
 //!
-//! `golden/containerd-seccomp.json` is printed by `tests/tools/seccompdump`. Every difference stands below with its reason:
-//! a new one, and one that is gone, fails.
+//! `golden/containerd-seccomp.json` is printed by `tests/tools/seccompdump`. Every difference stands below with its
+//! reason: a new one, and one that is gone, fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
