@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{ConfigError, Place, Problems};
 use super::ready::Config;
-use super::tree::{self, Node, Tree, Value};
+use super::tree::{self, TomlNode, Tree, Value};
 use crate::args::{LogFormat, ServeArgs};
 
 /// Every key with its default, as comments.
@@ -109,11 +109,11 @@ fn options(args: ServeArgs) -> Tree {
     for (option, key, value) in given {
         let Some(value) = value else { continue };
         let place = Place::option(option);
-        let leaf = Node { value: Value::Text(value), place: place.clone() };
+        let leaf = TomlNode { value: Value::Text(value), place: place.clone() };
         let single = match key.split_once('.') {
             None => Tree::from([(key.to_owned(), leaf)]),
             Some((section, key)) => {
-                let table = Node { value: Value::Table(Tree::from([(key.to_owned(), leaf)])), place };
+                let table = TomlNode { value: Value::Table(Tree::from([(key.to_owned(), leaf)])), place };
                 Tree::from([(section.to_owned(), table)])
             }
         };

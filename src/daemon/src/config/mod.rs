@@ -8,8 +8,8 @@ mod level;
 mod load;
 mod problem;
 mod ready;
-mod rooms;
 mod section;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod tree;

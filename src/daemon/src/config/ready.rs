@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::find;
 use super::level;
 use super::problem::Problems;
-use super::rooms;
 use super::section::Section;
+use super::sections;
 use super::tree::Tree;
 use crate::args::LogFormat;
 use crate::bounds::{self, CONNECTIONS, IDLE, TRANSFER};
@@ -65,10 +65,10 @@ impl Config {
         let log = Log::read(root.section("log"));
         let timeouts = Timeouts::read(root.section("timeouts"));
         let shim = read_shim(root.section("shim"));
-        let (default_runtime, runtimes) = rooms::runtimes(root.section("runtimes"), &run_root);
-        let cgroup = rooms::Cgroup::read(root.section("cgroup"));
-        let images = rooms::images(root.section("image"), &state_root);
-        let network = rooms::network(root.section("network"));
+        let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), &run_root);
+        let cgroup = sections::Cgroup::read(root.section("cgroup"));
+        let images = sections::images(root.section("image"), &state_root);
+        let network = sections::network(root.section("network"));
         let log_rate = read_container_log(root.section("container_log"));
         root.finish();
         let pods = peapod_pod::Config {

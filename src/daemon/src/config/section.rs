@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::{Place, Problems};
-use super::tree::{Node, Tree, Value};
+use super::tree::{TomlNode, Tree, Value};
 
 /// A table whose keys are taken one after the other; what is left at the end is unknown.
 pub(super) struct Section<'p> {
@@ -36,12 +36,12 @@ impl<'p> Section<'p> {
         self.problems.add(self.place.as_ref(), self.name(key), reason);
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Node> {
+    fn take(&mut self, key: &'static str) -> Option<TomlNode> {
         self.known.push(key);
         self.tree.remove(key)
     }
 
-    fn wrong(&self, key: &str, node: &Node, wanted: &str) {
+    fn wrong(&self, key: &str, node: &TomlNode, wanted: &str) {
         let reason = format!("is {}, should be {wanted}", node.value.kind());
         self.problems.add(Some(&node.place), self.name(key), reason);
     }
@@ -120,7 +120,7 @@ impl<'p> Section<'p> {
         let path = self.name(key);
         let (tree, place) = match self.take(key) {
             None => (Tree::new(), None),
-            Some(Node { value: Value::Table(tree), place }) => (tree, Some(place)),
+            Some(TomlNode { value: Value::Table(tree), place }) => (tree, Some(place)),
             Some(node) => {
                 self.wrong(key, &node, "a table");
                 (Tree::new(), None)
@@ -133,7 +133,7 @@ impl<'p> Section<'p> {
     pub(super) fn named(mut self) -> Vec<(String, Self)> {
         let mut sections = Vec::new();
         for (name, node) in std::mem::take(&mut self.tree) {
-            let Node { value: Value::Table(tree), place } = node else {
+            let TomlNode { value: Value::Table(tree), place } = node else {
                 self.wrong(&name, &node, "a table");
                 continue;
             };

@@ -9,11 +9,11 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Place, Problems};
 
 /// Values by key.
-pub(super) type Tree = BTreeMap<String, Node>;
+pub(super) type Tree = BTreeMap<String, TomlNode>;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct TomlNode {
     pub(super) value: Value,
     pub(super) place: Place,
 }
@@ -23,7 +23,7 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(String),
     Integer(i64),
-    List(Vec<Node>),
+    List(Vec<TomlNode>),
     Table(Tree),
     /// A kind that no key takes.
     Other(&'static str),
@@ -65,9 +65,9 @@ pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
         Ok(parsed) => source.value(parsed.get_ref()),
         Err(_) => Value::Text(value.to_owned()),
     };
-    let mut node = Node { value, place: place.clone() };
+    let mut node = TomlNode { value, place: place.clone() };
     for part in key.trim().rsplit('.') {
-        node = Node { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), place: place.clone() };
+        node = TomlNode { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), place: place.clone() };
     }
     match node.value {
         Value::Table(tree) => tree,
@@ -79,7 +79,9 @@ pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
 pub(super) fn merge(into: &mut Tree, from: Tree) {
     for (key, node) in from {
         match (into.get_mut(&key), node) {
-            (Some(Node { value: Value::Table(old), .. }), Node { value: Value::Table(new), .. }) => merge(old, new),
+            (Some(TomlNode { value: Value::Table(old), .. }), TomlNode { value: Value::Table(new), .. }) => {
+                merge(old, new);
+            }
             (_, node) => {
                 into.insert(key, node);
             }
@@ -103,10 +105,10 @@ impl Source<'_> {
     }
 
     /// Tables of several lines are placed by their key, values by themselves.
-    fn node(&self, value: &Spanned<DeValue<'_>>, key: usize) -> Node {
+    fn node(&self, value: &Spanned<DeValue<'_>>, key: usize) -> TomlNode {
         let offset = if value.get_ref().is_table() { key } else { value.span().start };
         let line = (!self.file.starts_with("--set")).then(|| self.line(offset));
-        Node { value: self.value(value.get_ref()), place: Place { file: self.file.clone(), line } }
+        TomlNode { value: self.value(value.get_ref()), place: Place { file: self.file.clone(), line } }
     }
 
     fn value(&self, value: &DeValue<'_>) -> Value {
