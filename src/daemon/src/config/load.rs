@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::problem::{ConfigError, Place, Problems};
+use super::problem::{ConfigError, Location, Problems};
 use super::ready::Config;
 use super::tree::{self, TomlNode, Tree, Value};
 use crate::args::{LogFormat, ServeArgs};
@@ -83,8 +83,8 @@ fn files(named: Option<&Path>, problems: &Problems) -> Vec<PathBuf> {
 }
 
 fn unreadable(path: &Path, error: &io::Error, problems: &Problems) {
-    let place = Place { file: path.to_string_lossy().into(), line: None };
-    problems.add(Some(&place), "", format!("can't be read: {error}"));
+    let location = Location { file: path.to_string_lossy().into(), line: None };
+    problems.add(Some(&location), "", format!("can't be read: {error}"));
 }
 
 /// The command line's own options as a tree.
@@ -108,12 +108,12 @@ fn options(args: ServeArgs) -> Tree {
     let mut tree = Tree::new();
     for (option, key, value) in given {
         let Some(value) = value else { continue };
-        let place = Place::option(option);
-        let leaf = TomlNode { value: Value::Text(value), place: place.clone() };
+        let location = Location::option(option);
+        let leaf = TomlNode { value: Value::Text(value), location: location.clone() };
         let single = match key.split_once('.') {
             None => Tree::from([(key.to_owned(), leaf)]),
             Some((section, key)) => {
-                let table = TomlNode { value: Value::Table(Tree::from([(key.to_owned(), leaf)])), place };
+                let table = TomlNode { value: Value::Table(Tree::from([(key.to_owned(), leaf)])), location };
                 Tree::from([(section.to_owned(), table)])
             }
         };

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// A file, or the option of the command line.
     pub(super) file: Arc<str>,
     /// Counted from 1.
     pub(super) line: Option<usize>,
 }
 
-impl Place {
+impl Location {
     /// On the command line.
     pub(super) fn option(text: &str) -> Self {
         Self { file: text.into(), line: None }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.file),
@@ -33,7 +33,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// Absent for a default that doesn't work on this node.
-    pub(super) place: Option<Place>,
+    pub(super) location: Option<Location>,
     /// Dotted; empty for a file as a whole.
     pub(super) key: String,
     /// What is wrong and what would be right.
@@ -42,8 +42,8 @@ pub(crate) struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
         }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -57,8 +57,8 @@ impl fmt::Display for Problem {
 pub(super) struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    pub(super) fn add(&self, place: Option<&Place>, key: impl Into<String>, reason: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { place: place.cloned(), key: key.into(), reason: reason.into() });
+    pub(super) fn add(&self, location: Option<&Location>, key: impl Into<String>, reason: impl Into<String>) {
+        self.0.borrow_mut().push(Problem { location: location.cloned(), key: key.into(), reason: reason.into() });
     }
 
     /// The value, if nothing was found.

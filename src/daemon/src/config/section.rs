@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::problem::{Place, Problems};
+use super::problem::{Location, Problems};
 use super::tree::{TomlNode, Tree, Value};
 
 /// A table whose keys are taken one after the other; what is left at the end is unknown.
 pub(super) struct Section<'p> {
     path: String,
-    place: Option<Place>,
+    location: Option<Location>,
     tree: Tree,
     known: Vec<&'static str>,
     problems: &'p Problems,
@@ -19,7 +19,7 @@ pub(super) struct Section<'p> {
 impl<'p> Section<'p> {
     /// The whole configuration.
     pub(super) fn root(tree: Tree, problems: &'p Problems) -> Self {
-        Self { path: String::new(), place: None, tree, known: Vec::new(), problems }
+        Self { path: String::new(), location: None, tree, known: Vec::new(), problems }
     }
 
     /// Full name of a key.
@@ -33,7 +33,7 @@ impl<'p> Section<'p> {
 
     /// A mistake in the table as a whole, or in a default.
     pub(super) fn problem(&self, key: &str, reason: impl Into<String>) {
-        self.problems.add(self.place.as_ref(), self.name(key), reason);
+        self.problems.add(self.location.as_ref(), self.name(key), reason);
     }
 
     fn take(&mut self, key: &'static str) -> Option<TomlNode> {
@@ -43,7 +43,7 @@ impl<'p> Section<'p> {
 
     fn wrong(&self, key: &str, node: &TomlNode, wanted: &str) {
         let reason = format!("is {}, should be {wanted}", node.value.kind());
-        self.problems.add(Some(&node.place), self.name(key), reason);
+        self.problems.add(Some(&node.location), self.name(key), reason);
     }
 
     /// Text that `check` turns into something; its error says what would be right.
@@ -56,7 +56,7 @@ impl<'p> Section<'p> {
         match check(text) {
             Ok(value) => value,
             Err(reason) => {
-                self.problems.add(Some(&node.place), self.name(key), format!("{text:?} {reason}"));
+                self.problems.add(Some(&node.location), self.name(key), format!("{text:?} {reason}"));
                 default
             }
         }
@@ -82,7 +82,7 @@ impl<'p> Section<'p> {
             };
             match check(text) {
                 Ok(value) => values.push(value),
-                Err(reason) => self.problems.add(Some(&item.place), self.name(key), format!("{text:?} {reason}")),
+                Err(reason) => self.problems.add(Some(&item.location), self.name(key), format!("{text:?} {reason}")),
             }
         }
         values
@@ -100,7 +100,7 @@ impl<'p> Section<'p> {
             Value::Integer(number) if allowed.contains(&number) => number,
             Value::Integer(number) => {
                 let reason = format!("{number} is out of range, {} to {} are allowed", allowed.start(), allowed.end());
-                self.problems.add(Some(&node.place), self.name(key), reason);
+                self.problems.add(Some(&node.location), self.name(key), reason);
                 default
             }
             _ => {
@@ -118,27 +118,30 @@ impl<'p> Section<'p> {
     /// A table of this one; empty when absent.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let path = self.name(key);
-        let (tree, place) = match self.take(key) {
+        let (tree, location) = match self.take(key) {
             None => (Tree::new(), None),
-            Some(TomlNode { value: Value::Table(tree), place }) => (tree, Some(place)),
+            Some(TomlNode { value: Value::Table(tree), location }) => (tree, Some(location)),
             Some(node) => {
                 self.wrong(key, &node, "a table");
                 (Tree::new(), None)
             }
         };
-        Self { path, place, tree, known: Vec::new(), problems: self.problems }
+        Self { path, location, tree, known: Vec::new(), problems: self.problems }
     }
 
     /// What is left, each as a table under its name.
     pub(super) fn named(mut self) -> Vec<(String, Self)> {
         let mut sections = Vec::new();
         for (name, node) in std::mem::take(&mut self.tree) {
-            let TomlNode { value: Value::Table(tree), place } = node else {
+            let TomlNode { value: Value::Table(tree), location } = node else {
                 self.wrong(&name, &node, "a table");
                 continue;
             };
             let path = self.name(&name);
-            sections.push((name, Self { path, place: Some(place), tree, known: Vec::new(), problems: self.problems }));
+            sections.push((
+                name,
+                Self { path, location: Some(location), tree, known: Vec::new(), problems: self.problems },
+            ));
         }
         sections
     }
@@ -147,7 +150,7 @@ impl<'p> Section<'p> {
     pub(super) fn finish(self) {
         for (key, node) in &self.tree {
             let reason = format!("is not a key that peapod knows; here there are: {}", self.known.join(", "));
-            self.problems.add(Some(&node.place), self.name(key), reason);
+            self.problems.add(Some(&node.location), self.name(key), reason);
         }
     }
 }

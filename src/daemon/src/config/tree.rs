@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problems};
+use super::problem::{Location, Problems};
 
 /// Values by key.
 pub(super) type Tree = BTreeMap<String, TomlNode>;
@@ -15,7 +15,7 @@ pub(super) type Tree = BTreeMap<String, TomlNode>;
 #[derive(Clone, Debug)]
 pub(super) struct TomlNode {
     pub(super) value: Value,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 /// What a configuration can hold.
@@ -47,27 +47,28 @@ pub(super) fn parse(name: &str, text: &str, problems: &Problems) -> Tree {
     let source = Source { file: name.into(), text };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let place = Place { file: source.file.clone(), line: error.span().map(|span| source.line(span.start)) };
-        problems.add(Some(&place), "", error.message());
+        let location = Location { file: source.file.clone(), line: error.span().map(|span| source.line(span.start)) };
+        problems.add(Some(&location), "", error.message());
     }
     source.tree(table.get_ref())
 }
 
 /// Reads `key.key=value` of the command line; a value that isn't TOML is text.
 pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
-    let place = Place::option(&format!("--set {option}"));
+    let location = Location::option(&format!("--set {option}"));
     let Some((key, value)) = option.split_once('=') else {
-        problems.add(Some(&place), "", "should be KEY=VALUE, for example network.mtu=1400");
+        problems.add(Some(&location), "", "should be KEY=VALUE, for example network.mtu=1400");
         return Tree::new();
     };
-    let source = Source { file: place.file.clone(), text: value };
+    let source = Source { file: location.file.clone(), text: value };
     let value = match DeValue::parse(value.trim()) {
         Ok(parsed) => source.value(parsed.get_ref()),
         Err(_) => Value::Text(value.to_owned()),
     };
-    let mut node = TomlNode { value, place: place.clone() };
+    let mut node = TomlNode { value, location: location.clone() };
     for part in key.trim().rsplit('.') {
-        node = TomlNode { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), place: place.clone() };
+        node =
+            TomlNode { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), location: location.clone() };
     }
     match node.value {
         Value::Table(tree) => tree,
@@ -108,7 +109,7 @@ impl Source<'_> {
     fn node(&self, value: &Spanned<DeValue<'_>>, key: usize) -> TomlNode {
         let offset = if value.get_ref().is_table() { key } else { value.span().start };
         let line = (!self.file.starts_with("--set")).then(|| self.line(offset));
-        TomlNode { value: self.value(value.get_ref()), place: Place { file: self.file.clone(), line } }
+        TomlNode { value: self.value(value.get_ref()), location: Location { file: self.file.clone(), line } }
     }
 
     fn value(&self, value: &DeValue<'_>) -> Value {
