@@ -22,8 +22,8 @@ use crate::cri::{ImageCalls, Node, RuntimeCalls};
 use crate::grpc::{self, Limits};
 use crate::init;
 use crate::memory;
-use crate::place::{self, PREDECESSOR};
 use crate::reload::Reload;
+use crate::runtime_dir::{self, PREDECESSOR};
 use crate::usage;
 
 /// Serves until somebody asks for the end.
@@ -31,9 +31,9 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     // Before anything else, so that an early one is not lost.
     let end = end_requested()?;
     let asked = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
-    let _state = place::lock_state(&config.state_root, PREDECESSOR)?;
-    let _run = place::prepare_run_root(&config.run_root, PREDECESSOR)?;
-    let socket = place::bind(&config.grpc.socket, config.grpc.mode, PREDECESSOR)?;
+    let _state = runtime_dir::lock_state(&config.state_root, PREDECESSOR)?;
+    let _run = runtime_dir::prepare_run_root(&config.run_root, PREDECESSOR)?;
+    let socket = runtime_dir::bind(&config.grpc.socket, config.grpc.mode, PREDECESSOR)?;
 
     // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
     // it is gone.

@@ -1,4 +1,4 @@
-//! The daemon's place on the node: its folders, the lock that keeps a second daemon out, and the socket.
+//! The daemon's folders and what keeps a second daemon out of them: locks, and the socket.
 
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -17,9 +17,9 @@ use crate::bounds;
 pub(crate) const PREDECESSOR: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Why the daemon can't take its place.
+/// Why the daemon can't use its folders or its socket.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlaceError {
+pub(crate) enum RuntimeDirError {
     /// Somebody else has the state root or the run root.
     #[error("{}: another peapod (pid {pid}) works in this folder: stop it, or use another {option}", path.display())]
     Locked { path: PathBuf, pid: String, option: &'static str },
@@ -31,8 +31,8 @@ pub(crate) enum PlaceError {
     Io { what: &'static str, path: PathBuf, source: io::Error },
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
-    move |source| PlaceError::Io { what, path: path.to_owned(), source }
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RuntimeDirError {
+    move |source| RuntimeDirError::Io { what, path: path.to_owned(), source }
 }
 
 /// A folder, held. No other daemon works in it until this is dropped.
@@ -42,7 +42,7 @@ pub(crate) struct Lock {
 }
 
 /// Makes the state root and locks it, as soon as whoever has it is through, or not at all.
-pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
+pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, RuntimeDirError> {
     folder(root, 0o700)?;
     let held = lock(root, "--state-root", patience)?;
     for name in ["containers", "layers", "ingest", "trash"] {
@@ -52,11 +52,11 @@ pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, PlaceE
 }
 
 /// Tries until it works or the patience is over.
-fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, PlaceError>) -> Result<T, PlaceError> {
+fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDirError>) -> Result<T, RuntimeDirError> {
     let began = Instant::now();
     loop {
         match attempt() {
-            Err(PlaceError::Locked { .. } | PlaceError::SocketTaken { .. }) if began.elapsed() < patience => {
+            Err(RuntimeDirError::Locked { .. } | RuntimeDirError::SocketTaken { .. }) if began.elapsed() < patience => {
                 std::thread::sleep(PAUSE);
             }
             other => return other,
@@ -64,11 +64,11 @@ fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, PlaceErro
     }
 }
 
-fn lock(root: &Path, option: &'static str, patience: Duration) -> Result<Lock, PlaceError> {
+fn lock(root: &Path, option: &'static str, patience: Duration) -> Result<Lock, RuntimeDirError> {
     again(patience, || try_lock(root, option))
 }
 
-fn try_lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
+fn try_lock(root: &Path, option: &'static str) -> Result<Lock, RuntimeDirError> {
     let path = root.join("lock");
     if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir() || found.is_symlink()) {
         // No daemon holds it.
@@ -91,7 +91,7 @@ fn try_lock(root: &Path, option: &'static str) -> Result<Lock, PlaceError> {
             // For the message only. Bounded, as anybody's file.
             let _ = (&file).take(64).read_to_string(&mut holder);
             let pid = if holder.trim().is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() };
-            return Err(PlaceError::Locked { path, pid, option });
+            return Err(RuntimeDirError::Locked { path, pid, option });
         }
         Err(error) => return Err(io_error("can't lock", &path)(error.into())),
     }
@@ -107,7 +107,7 @@ fn nonblock() -> i32 {
 
 /// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it, and
 /// locks it.
-pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, PlaceError> {
+pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, RuntimeDirError> {
     folder(root, 0o711)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let (bytes, inodes) = (run_root_bytes(), bounds::RUN_ROOT_INODES);
@@ -140,7 +140,7 @@ enum Links {
 
 /// Makes one of the daemon's folders, private. What is in its place and is none is moved away: it costs what was in the folder, and no
 /// more than that.
-fn own(path: &Path, links: Links) -> Result<(), PlaceError> {
+fn own(path: &Path, links: Links) -> Result<(), RuntimeDirError> {
     if !is_free(path, links).map_err(io_error("can't look at", path))? {
         move_aside(path)?;
     }
@@ -185,7 +185,7 @@ fn is_own_tmpfs(root: &Path) -> io::Result<bool> {
 }
 
 /// Makes a folder with its parents; an existing one keeps its mode.
-fn folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
+fn folder(path: &Path, mode: u32) -> Result<(), RuntimeDirError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -196,7 +196,7 @@ fn folder(path: &Path, mode: u32) -> Result<(), PlaceError> {
 }
 
 /// Renames what is in the place of something of ours, so that it can be looked at.
-fn move_aside(path: &Path) -> Result<(), PlaceError> {
+fn move_aside(path: &Path) -> Result<(), RuntimeDirError> {
     let aside = path.with_extension("unreadable");
     tracing::error!(path = %path.display(), aside = %aside.display(), "this is not what peapod has made there: it is moved away");
     // What an earlier start moved there.
@@ -206,7 +206,7 @@ fn move_aside(path: &Path) -> Result<(), PlaceError> {
 
 /// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and who
 /// knows a pod's id must not get at them.
-fn private(path: &Path) -> Result<(), PlaceError> {
+fn private(path: &Path) -> Result<(), RuntimeDirError> {
     folder(path, 0o700)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("can't set the mode of", path))
 }
@@ -220,13 +220,13 @@ pub(crate) struct Socket {
 }
 
 /// Binds the socket with its final mode, as soon as nobody else listens there.
-pub(crate) fn bind(path: &Path, mode: u32, patience: Duration) -> Result<Socket, PlaceError> {
+pub(crate) fn bind(path: &Path, mode: u32, patience: Duration) -> Result<Socket, RuntimeDirError> {
     again(patience, || try_bind(path, mode))
 }
 
-fn try_bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
+fn try_bind(path: &Path, mode: u32) -> Result<Socket, RuntimeDirError> {
     if UnixStream::connect(path).is_ok() {
-        return Err(PlaceError::SocketTaken { path: path.to_owned() });
+        return Err(RuntimeDirError::SocketTaken { path: path.to_owned() });
     }
     if let Some(parent) = path.parent() {
         folder(parent, 0o711)?;
@@ -248,7 +248,7 @@ fn try_bind(path: &Path, mode: u32) -> Result<Socket, PlaceError> {
 
 impl Socket {
     /// Takes the place of whatever an earlier daemon left: there is no moment without a socket of the right mode.
-    pub(crate) fn publish(self) -> Result<UnixListener, PlaceError> {
+    pub(crate) fn publish(self) -> Result<UnixListener, RuntimeDirError> {
         let publish = || std::fs::rename(&self.temporary, &self.path);
         let published = match publish() {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
@@ -287,7 +287,7 @@ mod tests {
         drop(bind(&path, 0o600, Duration::ZERO).unwrap().publish().unwrap());
         let live = bind(&path, 0o660, Duration::ZERO).unwrap().publish().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
-        assert!(matches!(bind(&path, 0o660, Duration::ZERO), Err(PlaceError::SocketTaken { .. })));
+        assert!(matches!(bind(&path, 0o660, Duration::ZERO), Err(RuntimeDirError::SocketTaken { .. })));
         drop(live);
     }
 }
