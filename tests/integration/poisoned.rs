@@ -1,4 +1,5 @@
-//! The daemon starts whatever it finds: each record, file, socket, cgroup and layer is spoiled in turn, and costs its own pod alone.
+//! The daemon starts whatever it finds: each record, file, socket, cgroup and layer is spoiled in turn, and costs its
+//! own pod alone.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -65,7 +66,8 @@ impl<'a> Full<'a> {
 /// What is to be spoiled, by its name, and how.
 type Poison = (&'static str, fn(&Full<'_>));
 
-/// Spoils each in a pod of its own, while the daemon is dead. Then all else works, and the pod can be stopped and removed.
+/// Spoils each in a pod of its own, while the daemon is dead. Then all else works, and the pod can be stopped and
+/// removed.
 #[allow(clippy::print_stderr, reason = "shows which one it was when the test fails")]
 fn each(poisons: &[Poison]) {
     peapod(async |daemon| {

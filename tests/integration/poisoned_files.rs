@@ -1,4 +1,5 @@
-//! The daemon starts whatever stands in the place of its databases and folders: with what is whole, and where nothing is, empty and clean.
+//! The daemon starts whatever stands in the place of its databases and folders: with what is whole, and where nothing
+//! is, empty and clean.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,14 +1,15 @@
-//! What the daemon has from whoever started it, and must not matter: modes of what it makes are those in the code, its children get
-//! no descriptors that nobody meant for them, it hears its signals. Where it runs and how urgently (affinity, niceness) is the
-//! administrator's choice, for the daemon alone: shims give it up (`shim/src/attributes.rs`).
+//! What the daemon has from whoever started it, and must not matter: modes of what it makes are those in the code, its
+//! children get no descriptors that nobody meant for them, it hears its signals. Where it runs and how urgently
+//! (affinity, niceness) is the administrator's choice, for the daemon alone: shims give it up
+//! (`shim/src/attributes.rs`).
 
 use std::io;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 
-/// Of everything that is made with no other mode in mind: readable by all, as containers run as any user; what is not for others lies in
-/// closed folders or says so.
+/// Of everything that is made with no other mode in mind: readable by all, as containers run as any user; what is not
+/// for others lies in closed folders or says so.
 const UMASK: Mode = Mode::from_raw_mode(0o022);
 
 /// Gives it up. Before there are threads.

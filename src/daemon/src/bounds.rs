@@ -6,13 +6,14 @@ use std::time::Duration;
 pub(crate) const LAYER_WALK: Duration = Duration::from_secs(60);
 /// Time between two counts of a writable layer: as often as a kubelet asks.
 pub(crate) const LAYER_PERIOD: Duration = Duration::from_secs(10);
-/// A layer that took long is counted again after so many times as long, so that counting it takes no more than this part of a processor.
+/// A layer that took long is counted again after so many times as long, so that counting it takes no more than this
+/// part of a processor.
 pub(crate) const LAYER_COST_PARTS: u32 = 10;
 /// Time between two readings of a control group's processor time.
 pub(crate) const PROCESSOR_PERIOD: Duration = Duration::from_secs(10);
 
-/// Bytes per second by which a container's log may grow on disk. A kubelet looks every ten seconds whether a log is to be rotated, and
-/// keeps 50 MiB of it: what this drops would have been deleted at the next look.
+/// Bytes per second by which a container's log may grow on disk. A kubelet looks every ten seconds whether a log is to
+/// be rotated, and keeps 50 MiB of it: what this drops would have been deleted at the next look.
 pub(crate) const CONTAINER_LOG_RATE: i64 = 64 << 20;
 
 /// Bytes of the run root: a thousand pods with large configurations and full shim logs.
@@ -37,13 +38,16 @@ pub(crate) const HEADER_BLOCK: usize = 64 << 10;
 /// Frames of a request's header fields; one holds 16 KiB.
 pub(crate) const HEADER_FRAMES: usize = 16;
 
-/// Bytes of a request's header fields after which no further one is passed on to the HTTP/2 library: it refuses so many.
+/// Bytes of a request's header fields after which no further one is passed on to the HTTP/2 library: it refuses so
+/// many.
 pub(crate) const HEADER_FIELDS: usize = 16 << 10;
 
-/// Connections at once, unless configured: more than 500 kubelets, and descriptors enough for pods where a process has 1024.
+/// Connections at once, unless configured: more than 500 kubelets, and descriptors enough for pods where a process has
+/// 1024.
 pub(crate) const CONNECTIONS: usize = 640;
 
-/// Calls of one connection at once; more wait in the client. Many may be long: each container that is being stopped is one.
+/// Calls of one connection at once; more wait in the client. Many may be long: each container that is being stopped is
+/// one.
 pub(crate) const CALLS_OF_CONNECTION: u32 = 2048;
 
 /// Calls at once beyond each connection's first `FREE_CALLS`.

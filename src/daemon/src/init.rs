@@ -1,5 +1,5 @@
-//! What is said to the service manager, where there is one: systemd's notification protocol. Without NOTIFY_SOCKET in the
-//! environment nothing is said.
+//! What is said to the service manager, where there is one: systemd's notification protocol. Without NOTIFY_SOCKET in
+//! the environment nothing is said.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says for ever that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A daemon whose tasks don't
-/// come to their turns falls silent and is started again, which pods don't notice.
+/// Says for ever that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A daemon whose
+/// tasks don't come to their turns falls silent and is started again, which pods don't notice.
 pub(crate) async fn stay_alive() -> Infallible {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| *patience > Duration::ZERO) else {
         return std::future::pending().await;

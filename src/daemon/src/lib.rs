@@ -23,7 +23,8 @@ use anyhow::Context as _;
 
 pub use args::{LogFormat, ServeArgs};
 
-/// At least so many threads answer: on a small node, two that work through a start or write a file must not hold up a list.
+/// At least so many threads answer: on a small node, two that work through a start or write a file must not hold up a
+/// list.
 const THREADS: usize = 4;
 
 /// Serves until SIGTERM or SIGINT.

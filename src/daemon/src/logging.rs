@@ -106,8 +106,8 @@ impl<W: io::Write> io::Write for Lines<W> {
     }
 }
 
-/// An object of one line: what JSON leaves as it is inside of its texts is escaped in JSON's way, and one that is too long
-/// becomes the text of a shorter one.
+/// An object of one line: what JSON leaves as it is inside of its texts is escaped in JSON's way, and one that is too
+/// long becomes the text of a shorter one.
 fn object(written: &str) -> String {
     if written.len() > LOG_LINE {
         return object(&serde_json::json!({ "shortened": text::shortened(written, LOG_LINE / 2) }).to_string());

@@ -1,4 +1,5 @@
-//! Gives memory back to the node after a peak: the daemon is the last that the kernel ends, so what it keeps, pods lack.
+//! Gives memory back to the node after a peak: the daemon is the last that the kernel ends, so what it keeps, pods
+//! lack.
 
 use std::convert::Infallible;
 use std::time::Duration;

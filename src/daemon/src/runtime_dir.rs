@@ -13,7 +13,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use crate::bounds;
 
-/// How long a predecessor that was killed may take to be gone: on a busy node its locks and sockets outlive its last moment.
+/// How long a predecessor that was killed may take to be gone: on a busy node its locks and sockets outlive its last
+/// moment.
 pub(crate) const PREDECESSOR: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -138,8 +139,8 @@ enum Links {
     Refused,
 }
 
-/// Makes one of the daemon's folders, private. What is in its place and is none is moved away: it costs what was in the folder, and no
-/// more than that.
+/// Makes one of the daemon's folders, private. What is in its place and is none is moved away: it costs what was in the
+/// folder, and no more than that.
 fn own(path: &Path, links: Links) -> Result<(), RuntimeDirError> {
     if !is_free(path, links).map_err(io_error("can't look at", path))? {
         move_aside(path)?;
@@ -204,8 +205,8 @@ fn move_aside(path: &Path) -> Result<(), RuntimeDirError> {
     std::fs::rename(path, &aside).map_err(io_error("can't move away", path))
 }
 
-/// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and who
-/// knows a pod's id must not get at them.
+/// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and
+/// who knows a pod's id must not get at them.
 fn private(path: &Path) -> Result<(), RuntimeDirError> {
     folder(path, 0o700)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("can't set the mode of", path))

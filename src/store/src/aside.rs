@@ -1,12 +1,12 @@
 //! A database that can't be read is set aside, and an empty one takes its place.
 //!
-//! The other choice, to refuse the start until somebody removes the file, leaves a node that nothing but a person can heal, on
-//! account of records that only say what runs on it. What runs is found without them, and ended; then a kubelet brings everything
-//! up again. So a start fails only where an empty database would be no better: the disk itself fails or is full or read-only, or
-//! the records are those of a newer peapod, which can be had back.
+//! The other choice, to refuse the start until somebody removes the file, leaves a node that nothing but a person can
+//! heal, on account of records that only say what runs on it. What runs is found without them, and ended; then a
+//! kubelet brings everything up again. So a start fails only where an empty database would be no better: the disk
+//! itself fails or is full or read-only, or the records are those of a newer peapod, which can be had back.
 //!
-//! The file goes with its journal, without which it is not what it was, under a dated name beside it: nothing is deleted but what
-//! was set aside before and is one too many.
+//! The file goes with its journal, without which it is not what it was, under a dated name beside it: nothing is
+//! deleted but what was set aside before and is one too many.
 
 use crate::bounds::DATABASES_SET_ASIDE;
 use crate::error::OpenError;

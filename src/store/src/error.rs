@@ -96,8 +96,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the file is at fault, and will be the next time too. Not so if the disk fails, is full or can't be written to: then the
-    /// file may be whole.
+    /// Whether the file is at fault, and will be the next time too. Not so if the disk fails, is full or can't be
+    /// written to: then the file may be whole.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};

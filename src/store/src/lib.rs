@@ -39,7 +39,8 @@ struct Inner {
 }
 
 impl Database {
-    /// Opens the database at `path` as [`Database::open`] does. What stands there and can't be read is set aside, and an empty one begins.
+    /// Opens the database at `path` as [`Database::open`] does. What stands there and can't be read is set aside, and
+    /// an empty one begins.
     ///
     /// `id`: tells this database from others, as SQLite's `application_id`.
     ///
@@ -111,7 +112,8 @@ impl Database {
         self.commit(self.inner.durability, work).await
     }
 
-    /// The same for what is worthless after a power cut: the commit survives the end of the process, and does not wait for the disk.
+    /// The same for what is worthless after a power cut: the commit survives the end of the process, and does not wait
+    /// for the disk.
     ///
     /// # Errors
     /// What `work` or the commit answered, with the database's path.

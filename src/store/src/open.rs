@@ -87,8 +87,8 @@ fn create(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether the file is in order, all of it: damage that a record comes to light with months later would then be that moment's trouble. Reads
-/// the whole file, a few milliseconds for ten thousand records.
+/// Whether the file is in order, all of it: damage that a record comes to light with months later would then be that
+/// moment's trouble. Reads the whole file, a few milliseconds for ten thousand records.
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let first = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match first {
@@ -98,8 +98,8 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     }
 }
 
-/// Whether it is this database, and not another with its name or with its journal: SQLite takes any journal that is whole for the file's own.
-/// One without an id gets it.
+/// Whether it is this database, and not another with its name or with its journal: SQLite takes any journal that is
+/// whole for the file's own. One without an id gets it.
 pub(crate) fn identify(connection: &Connection, path: &Path, id: i32) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     match connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sqlite)? {

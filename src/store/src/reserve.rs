@@ -1,8 +1,8 @@
 //! Room that a database keeps for itself, so that records can still be changed when the disk is full.
 //!
-//! A record that can't be written must not keep anyone from stopping and removing, which is what makes room again. SQLite
-//! writes into a journal that is written over from its beginning after each checkpoint, and takes free pages of the file
-//! before it makes the file longer. So both are made long enough once, while there is room, and kept.
+//! A record that can't be written must not keep anyone from stopping and removing, which is what makes room again.
+//! SQLite writes into a journal that is written over from its beginning after each checkpoint, and takes free pages of
+//! the file before it makes the file longer. So both are made long enough once, while there is room, and kept.
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ const RESERVE: u32 = 512 << 10;
 /// With less than this on the disk the journal begins anew before each write, so that it needs no more than it has.
 const SCARCE: u64 = 8 << 20;
 
-/// Makes journal and file long enough. Nothing fails for want of this: on a full disk it is tried again at the next start.
+/// Makes journal and file long enough. Nothing fails for want of this: on a full disk it is tried again at the next
+/// start.
 pub(crate) fn keep(connection: &Connection, path: &Path) {
     if let Err(error) = try_keep(connection, path) {
         tracing::warn!(%error, path = %path.display(), "no room for changes of records on a full disk");

@@ -86,7 +86,8 @@ impl Activity {
         if when <= now { Ok(due) } else { Err(when) }
     }
 
-    /// How much it may be missed, if it has no calls: one that never had any first, then the one whose last is longest ago.
+    /// How much it may be missed, if it has no calls: one that never had any first, then the one whose last is longest
+    /// ago.
     pub(super) fn worth(&self) -> Option<(bool, Instant)> {
         let inner = self.lock();
         (inner.open == 0).then_some((inner.called, inner.last))

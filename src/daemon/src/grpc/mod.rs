@@ -1,5 +1,6 @@
-//! The gRPC server behind the socket. Whoever may connect may ask, but costs no more than what stands in `bounds.rs`: in
-//! connections, calls, memory and time. A connection without calls ends by itself, and sooner if others need its place.
+//! The gRPC server behind the socket. Whoever may connect may ask, but costs no more than what stands in `bounds.rs`:
+//! in connections, calls, memory and time. A connection without calls ends by itself, and sooner if others need its
+//! place.
 
 mod activity;
 mod call;
@@ -117,8 +118,8 @@ fn server() -> http2::Builder<TokioExecutor> {
     let mut server = http2::Builder::new(TokioExecutor::new());
     server
         .max_concurrent_streams(CALLS_OF_CONNECTION)
-        // By default a connection is cut when twenty calls are given up before they are looked at, with all others on it.
-        // That is against strangers; here it is a kubelet on a busy node.
+        // By default a connection is cut when twenty calls are given up before they are looked at, with all others on
+        // it. That is against strangers; here it is a kubelet on a busy node.
         .max_pending_accept_reset_streams(usize::try_from(CALLS_OF_CONNECTION).ok())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);

@@ -29,8 +29,8 @@ struct Readings {
 pub(crate) struct Processors(Arc<Mutex<BTreeMap<String, Readings>>>);
 
 impl Processors {
-    /// Nanoseconds of processor time per second up to this reading; none before there is one that is old enough, or if the group is
-    /// another one by now.
+    /// Nanoseconds of processor time per second up to this reading; none before there is one that is old enough, or if
+    /// the group is another one by now.
     pub(crate) fn rate(&self, cgroup: &str, now: Reading) -> Option<u64> {
         let readings = self.lock();
         let Readings { last, before } = readings.get(cgroup)?;

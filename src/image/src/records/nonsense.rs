@@ -1,5 +1,5 @@
-//! Rows that make no sense, whoever has written them: found at the start and deleted, so that nothing else has to doubt what it reads. A row
-//! costs its own image, which can be pulled again, and nobody else theirs.
+//! Rows that make no sense, whoever has written them: found at the start and deleted, so that nothing else has to doubt
+//! what it reads. A row costs its own image, which can be pulled again, and nobody else theirs.
 
 use super::{StoredConfig, unverified};
 use crate::bounds::IMAGE_RECORD_BYTES;
@@ -67,8 +67,8 @@ fn key(row: &Row<'_>) -> String {
     }
 }
 
-/// The chains that are whole in the records. A chain's name is a digest of the names of its layer and of what is below: one that has the right
-/// name can lead to no circle.
+/// The chains that are whole in the records. A chain's name is a digest of the names of its layer and of what is below:
+/// one that has the right name can lead to no circle.
 fn layers(tx: &Transaction<'_>, deleted: &mut Vec<Deleted>) -> rusqlite::Result<HashSet<Digest>> {
     let mut parents: HashMap<Digest, (i64, Option<Digest>)> = HashMap::new();
     let columns = "chain_id, parent, diff_id, short, bytes, inodes, state, print, lost_at";

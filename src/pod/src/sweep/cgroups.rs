@@ -1,7 +1,8 @@
 //! Cgroups of containers.
 //!
-//! Somebody else's are never touched. Looked at are the parents of peapod's pods alone, and there what is called as only peapod calls its
-//! containers' groups; and the parent of pods that name none, which two daemons may be told to use, only while no other daemon does.
+//! Somebody else's are never touched. Looked at are the parents of peapod's pods alone, and there what is called as
+//! only peapod calls its containers' groups; and the parent of pods that name none, which two daemons may be told to
+//! use, only while no other daemon does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

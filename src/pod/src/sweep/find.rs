@@ -66,8 +66,8 @@ fn entries(dir: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
 }
 
-/// The pods of all shims of this daemon that run. They are looked for in their cgroup, where nobody else is: reading the command line of
-/// any process could take as long as that one likes.
+/// The pods of all shims of this daemon that run. They are looked for in their cgroup, where nobody else is: reading
+/// the command line of any process could take as long as that one likes.
 fn shims(node: &Node) -> Vec<PodId> {
     let group = node.cgroups.cgroup(&node.config.shim_cgroup).ok().and_then(|group| group.pids().ok());
     let pods = node.config.run_root.join("pods");

@@ -1,9 +1,10 @@
-//! What no record leads to: left by a daemon that died between making and recording, or between removing and forgetting, by a defect, an OCI
-//! runtime or a person. Looked for at the start, and as long as the daemon runs.
+//! What no record leads to: left by a daemon that died between making and recording, or between removing and
+//! forgetting, by a defect, an OCI runtime or a person. Looked for at the start, and as long as the daemon runs.
 //!
-//! What is being made is never taken for it. First is listed what is there, then what is known: and what is to be made is known before it is
-//! made, a pod by the registry, a container by its record or, until it has one, by [`Making`]. What is being removed is forgotten last. And but
-//! for what was there before this daemon made anything, it has to be unknown in two looks, [`SWEEP_PERIOD`] apart.
+//! What is being made is never taken for it. First is listed what is there, then what is known: and what is to be made
+//! is known before it is made, a pod by the registry, a container by its record or, until it has one, by [`Making`].
+//! What is being removed is forgotten last. And but for what was there before this daemon made anything, it has to be
+//! unknown in two looks, [`SWEEP_PERIOD`] apart.
 
 mod cgroups;
 mod end;

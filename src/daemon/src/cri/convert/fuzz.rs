@@ -1,4 +1,5 @@
-//! Messages of clients, damaged in every way: a message that is understood becomes a checked type or an error that names its field.
+//! Messages of clients, damaged in every way: a message that is understood becomes a checked type or an error that
+//! names its field.
 
 use peapod_api::v1;
 use prost::Message;

@@ -9,8 +9,8 @@ const REALTIME_MAX: i32 = 64;
 /// The first one that the C library leaves to programs.
 const REALTIME_MIN: i32 = 34;
 
-/// Numbers as on every machine that peapod runs on. Of two names for one number the usual one comes first, so that it is
-/// the one shown.
+/// Numbers as on every machine that peapod runs on. Of two names for one number the usual one comes first, so that it
+/// is the one shown.
 const NAMED: [(Signal, i32); 34] = [
     (Signal::Sigabrt, 6),
     (Signal::Sigalrm, 14),

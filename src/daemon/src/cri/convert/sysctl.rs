@@ -67,8 +67,8 @@ pub(super) fn sysctls(sysctls: BTreeMap<String, String>, namespaces: &Namespaces
     Ok(checked)
 }
 
-/// Parts between separators become folders. The first one tells whether it is the dot or the slash; the other stands for a dot
-/// inside of a part (`net.ipv4.conf.eth0/1.rp_filter` is `net/ipv4/conf/eth0.1/rp_filter`).
+/// Parts between separators become folders. The first one tells whether it is the dot or the slash; the other stands
+/// for a dot inside of a part (`net.ipv4.conf.eth0/1.rp_filter` is `net/ipv4/conf/eth0.1/rp_filter`).
 fn is_name(name: &str) -> bool {
     name.contains(['.', '/'])
         && name.split(['.', '/']).all(|part| {

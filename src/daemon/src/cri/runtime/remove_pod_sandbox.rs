@@ -1,5 +1,5 @@
-//! RemovePodSandbox: removes a pod with its containers, stopping it first if need be. It is not listed any more when this
-//! answers. A pod that is gone is success.
+//! RemovePodSandbox: removes a pod with its containers, stopping it first if need be. It is not listed any more when
+//! this answers. A pod that is gone is success.
 
 use peapod_api::v1::{RemovePodSandboxRequest, RemovePodSandboxResponse};
 

@@ -1,6 +1,7 @@
 //! StartContainer: starts a created container; its log file exists when this answers. A retry joins the start, or hears
-//! that the container runs as long as nothing was done with it since. On any other container it is FailedPrecondition: one
-//! that has ended is not running, whoever asks. A program that can't be executed leaves it exited, with 128 and StartError.
+//! that the container runs as long as nothing was done with it since. On any other container it is FailedPrecondition:
+//! one that has ended is not running, whoever asks. A program that can't be executed leaves it exited, with 128 and
+//! StartError.
 
 use peapod_api::v1::{StartContainerRequest, StartContainerResponse};
 

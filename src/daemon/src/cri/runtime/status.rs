@@ -34,7 +34,8 @@ pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
     }
 }
 
-/// Whether peapod knows all that it once knew. The kubelet passes over conditions that it does not know; a person sees them.
+/// Whether peapod knows all that it once knew. The kubelet passes over conditions that it does not know; a person sees
+/// them.
 fn records(set_aside: &[SetAside]) -> RuntimeCondition {
     const KIND: &str = "RecordsIntact";
     if set_aside.is_empty() {

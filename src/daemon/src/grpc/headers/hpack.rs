@@ -46,8 +46,8 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A block's fields, written anew. Of more than [`HEADER_FIELDS`] bytes the rest is left out: who reads them refuses
-    /// so many, and the request with them.
+    /// A block's fields, written anew. Of more than [`HEADER_FIELDS`] bytes the rest is left out: who reads them
+    /// refuses so many, and the request with them.
     pub(super) fn rewrite(&mut self, block: &[u8]) -> Result<Vec<u8>, Violation> {
         let mut written = Vec::with_capacity(block.len() + 64);
         let mut rest = Reader(block);
@@ -148,8 +148,8 @@ fn write(to: &mut Vec<u8>, name: &[u8], value: &Value) {
     }
 }
 
-/// Over a unix socket clients call the peer whatever their library makes of its path: percent-encoded, as it is, nothing.
-/// Nobody here looks at it, but HTTP libraries refuse what could stand in no URL.
+/// Over a unix socket clients call the peer whatever their library makes of its path: percent-encoded, as it is,
+/// nothing. Nobody here looks at it, but HTTP libraries refuse what could stand in no URL.
 fn is_authority(value: &Value) -> bool {
     matches!(value, Value::Text(text) if Authority::try_from(text.as_slice()).is_ok())
 }

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::Violation;
 
-/// Bits of each symbol's code; the last symbol, 256, ends a text and is never written. Codes of a length follow each other in
-/// the order of their symbols, and those of the next length follow them: so the lengths say all.
+/// Bits of each symbol's code; the last symbol, 256, ends a text and is never written. Codes of a length follow each
+/// other in the order of their symbols, and those of the next length follow them: so the lengths say all.
 #[rustfmt::skip]
 const LENGTHS: [u8; 257] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28,

@@ -1,8 +1,8 @@
 //! What clients send, on its way to the HTTP/2 library: frames are passed on as they are, but header blocks are written
 //! anew, so that every `:authority` is one that the library takes.
 //!
-//! The library refuses a request by a reset (PROTOCOL_ERROR) if its authority could not stand in a URL, and has no setting
-//! for that; over unix sockets clients send such ones.
+//! The library refuses a request by a reset (PROTOCOL_ERROR) if its authority could not stand in a URL, and has no
+//! setting for that; over unix sockets clients send such ones.
 
 mod hpack;
 mod huffman;
