@@ -37,7 +37,6 @@ pub(crate) async fn clean_up(
 
 /// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
 pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
-    kill(&node.cgroups, cgroups).await;
     let bundle = node.pod_dir(id);
     let binary = &node.config.shim;
     let step = || format!("clean up after the pod's shim with {}", binary.display());
@@ -52,7 +51,7 @@ pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> R
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let child = spawn(&mut command).await.map_err(|error| Error::failed(step(), &error))?;
+    let child = spawn(&mut command, &node.cgroups, cgroups).await.map_err(|error| Error::failed(step(), &error))?;
     let failed = |reason: String| Error::Failed { step: step(), reason };
     let output = tokio::time::timeout(LIMIT, child.wait_with_output())
         .await
@@ -65,7 +64,31 @@ pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> R
     Err(failed(format!("{}: {}", output.status, words.trim())))
 }
 
-/// Kills what the pod's containers run, without another process: they may have left the node no room for one.
+/// Starts the clean-up. It ends the shim before the containers, so that a shim to which nobody can speak writes down no
+/// end of theirs; where they have left the node no room for a process they are killed first, without one.
+async fn spawn(
+    command: &mut tokio::process::Command,
+    hierarchy: &Hierarchy,
+    cgroups: &[String],
+) -> std::io::Result<tokio::process::Child> {
+    match command.spawn() {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        started => return started,
+    }
+    kill(hierarchy, cgroups).await;
+    let began = Instant::now();
+    loop {
+        match command.spawn() {
+            // They are killed, but still processes.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < ROOM => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            started => return started,
+        }
+    }
+}
+
+/// Kills what the pod's containers run, without another process.
 async fn kill(hierarchy: &Hierarchy, cgroups: &[String]) {
     let (hierarchy, cgroups) = (hierarchy.clone(), cgroups.to_vec());
     let killed = tokio::task::spawn_blocking(move || {
@@ -78,17 +101,4 @@ async fn kill(hierarchy: &Hierarchy, cgroups: &[String]) {
     });
     // The clean-up kills as well, and says what stays.
     let _ = killed.await;
-}
-
-/// Starts the clean-up, once those who were killed are no processes any more.
-async fn spawn(command: &mut tokio::process::Command) -> std::io::Result<tokio::process::Child> {
-    let began = Instant::now();
-    loop {
-        match command.spawn() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < ROOM => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            started => return started,
-        }
-    }
 }
