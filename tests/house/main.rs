@@ -5,6 +5,8 @@
 mod bounds;
 mod edges;
 mod makefile;
+mod once;
+mod source;
 mod style;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::shown::TABLE;
+use peapod_sys::mountinfo::TABLE;
 
 /// The node's control groups can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::shown::Mounts;
+use crate::shown::Roots;
 use crate::table::{self, Table};
 use crate::{Cgroup, DetectError, GroupError, PathError, files};
 
@@ -43,9 +43,9 @@ impl Hierarchy {
     /// When there is no control group file system, or what is mounted can't be read.
     pub fn detect(root: &Path) -> Result<Self, DetectError> {
         let read = |source| DetectError::Read { root: root.to_path_buf(), source };
-        let mut mounts = Mounts::open().map_err(DetectError::Mounts)?;
+        let mut roots = Roots::open().map_err(DetectError::Mounts)?;
         if kind(root).map_err(read)? == CGROUP2 {
-            let mounted = mounts.root_at(root).map_err(read)?;
+            let mounted = roots.root_at(root).map_err(read)?;
             let tree = Tree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
             return Ok(Self { inner: Arc::new(Inner { table: &table::V2, trees: vec![tree] }) });
         }
@@ -64,7 +64,7 @@ impl Hierarchy {
                 Ok(CGROUP2) => Vec::new(),
                 _ => continue,
             };
-            let mounted = mounts.root_at(&dir).map_err(read)?;
+            let mounted = roots.root_at(&dir).map_err(read)?;
             trees.push(Tree { dir, controllers, mounted });
         }
         trees.sort_by(|a, b| a.dir.cmp(&b.dir));

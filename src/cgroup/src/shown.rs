@@ -5,29 +5,26 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use peapod_sys::mountinfo::Mounts;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-/// The mounts that the calling thread sees.
-pub(crate) const TABLE: &str = "/proc/thread-self/mountinfo";
-
-/// The table of mounts, proc_pid_mountinfo(5), read only as far as it has to be: the kernel writes each line when it is read, a node with
-/// many containers has hundreds of them, and control groups are mounted first.
-pub(crate) struct Mounts<R> {
-    lines: R,
-    /// Roots of the mounts that were read past, by number.
+/// Roots of mounts by number, read only as far as they have to be: control groups are mounted first, containers' file systems last.
+pub(crate) struct Roots<R> {
+    mounts: Mounts<R>,
+    /// Of the mounts that were read past.
     seen: HashMap<u64, String>,
 }
 
-impl Mounts<BufReader<File>> {
-    /// Opens [`TABLE`].
+impl Roots<BufReader<File>> {
+    /// Those that the calling thread sees.
     pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self::new(BufReader::new(File::open(TABLE)?)))
+        Ok(Self::new(Mounts::open()?))
     }
 }
 
-impl<R: BufRead> Mounts<R> {
-    fn new(lines: R) -> Self {
-        Self { lines, seen: HashMap::new() }
+impl<R: BufRead> Roots<R> {
+    fn new(mounts: Mounts<R>) -> Self {
+        Self { mounts, seen: HashMap::new() }
     }
 
     /// What `dir` shows of its file system, if something is mounted there: `/` for all of it.
@@ -38,23 +35,14 @@ impl<R: BufRead> Mounts<R> {
     }
 
     fn root_of(&mut self, id: u64) -> io::Result<Option<&str>> {
-        let mut line = Vec::new();
-        while !self.seen.contains_key(&id) && self.lines.read_until(b'\n', &mut line)? > 0 {
-            // Other mounts' paths may be any bytes.
-            let text = String::from_utf8_lossy(&line);
-            if let Some((id, root)) = id_and_root(&text) {
-                self.seen.insert(id, root.to_owned());
-            }
-            line.clear();
+        while !self.seen.contains_key(&id)
+            && let Some(mount) = self.mounts.next_mount()?
+        {
+            // Other mounts' paths may be any bytes; groups that peapod makes or is put into are text.
+            self.seen.insert(mount.id, mount.root().to_string_lossy().into_owned());
         }
         Ok(self.seen.get(&id).map(String::as_str))
     }
-}
-
-/// The first and the fourth field.
-fn id_and_root(line: &str) -> Option<(u64, &str)> {
-    let mut fields = line.split(' ');
-    Some((fields.next()?.parse().ok()?, fields.nth(2)?))
 }
 
 #[cfg(test)]
@@ -68,18 +56,18 @@ mod tests {
         30 21 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
         31 21 0:27 /kubepods/a /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
         32 21 0:28 / /odd\xff rw - tmpfs tmpfs rw\n\
-        no mount\n\
         33 21 0:27 /b /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
 
     #[test]
     fn reads_no_further_than_it_must() {
-        let mut mounts = Mounts::new(TEXT);
-        assert_eq!(mounts.root_of(31).unwrap(), Some("/kubepods/a"));
-        assert!(mounts.lines.starts_with(b"32 "));
-        assert_eq!(mounts.root_of(30).unwrap(), Some("/"));
-        assert!(mounts.lines.starts_with(b"32 "));
-        assert_eq!(mounts.root_of(33).unwrap(), Some("/b"));
-        assert_eq!(mounts.root_of(34).unwrap(), None);
+        let mut roots = Roots::new(Mounts::new(TEXT));
+        let root = |roots: &mut Roots<_>, id| roots.root_of(id).unwrap().map(str::to_owned);
+        assert_eq!(root(&mut roots, 31).as_deref(), Some("/kubepods/a"));
+        assert!(!roots.seen.contains_key(&32));
+        assert_eq!(root(&mut roots, 30).as_deref(), Some("/"));
+        assert!(!roots.seen.contains_key(&32));
+        assert_eq!(root(&mut roots, 33).as_deref(), Some("/b"));
+        assert_eq!(root(&mut roots, 34), None);
     }
 
     /// In a mount namespace of its own. Needs root.
@@ -91,7 +79,7 @@ mod tests {
             let none: Option<&str> = None;
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-            let root = || Mounts::open().unwrap().root_at(&place).unwrap();
+            let root = || Roots::open().unwrap().root_at(&place).unwrap();
             std::fs::create_dir(&place).unwrap();
             for part in ["below", "above"] {
                 let part = dir.path().join(part);
@@ -103,7 +91,7 @@ mod tests {
             assert_eq!(root(), "/");
         };
         std::thread::scope(|scope| scope.spawn(look).join().unwrap());
-        let missing = Mounts::open().unwrap().root_at(&dir.path().join("missing")).unwrap_err();
+        let missing = Roots::open().unwrap().root_at(&dir.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 }

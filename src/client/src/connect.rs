@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Response, Status};
 
-use crate::printable::printable;
+use peapod_text::one_line;
 
 /// For calls that only look something up.
 pub(crate) const QUICK: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl CallError {
 
 /// The message alone where it speaks for itself, else with its code.
 fn words(status: &Status) -> String {
-    match (status.code(), &*printable(status.message())) {
+    match (status.code(), &*one_line(status.message())) {
         (code, "") => code.description().to_owned(),
         (Code::Unimplemented, message) => format!("this runtime can't do that ({message})"),
         (_, message) => message.to_owned(),
@@ -131,7 +131,7 @@ impl Connection {
             .await
             .map_err(|source| ConnectError::NotCri { path, source })?;
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
-        let runtime_name = printable(&runtime_name).into_owned();
+        let runtime_name = one_line(&runtime_name).into_owned();
         Ok(Self { runtime, image, runtime_name })
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 
-use crate::printable::printable;
+use peapod_text::one_line;
 
 /// Lines that may wait for a slow reader.
 const QUEUE: usize = 256;
@@ -101,7 +101,7 @@ impl Outputs {
                 Line::Note(text) => {
                     let head = head("peapod", width, self.err_colours.then_some(1));
                     // Without standard error there is nobody to tell; the pod goes on.
-                    let _ = emit(&mut self.err, &head, printable(&text).as_bytes());
+                    let _ = emit(&mut self.err, &head, one_line(&text).as_bytes());
                 }
                 Line::Container { colour, name, stream, text } => {
                     let (to, colours) = match stream {

@@ -14,7 +14,6 @@ mod interrupt;
 mod labels;
 mod logs;
 mod manifest;
-mod printable;
 mod run;
 mod select;
 mod table;
@@ -35,7 +34,7 @@ pub use cli::{
 use connect::Connection;
 use console::Console;
 use interrupt::Interrupt;
-use printable::printable;
+use peapod_text::one_line;
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
 const OWN_FAILURE: u8 = 125;
@@ -53,7 +52,7 @@ pub fn run(connect: &ConnectArgs, command: &Command) -> ExitCode {
             use std::io::Write;
             // Without standard error there is only the exit status.
             let text = format!("{error:#}");
-            let lines: Vec<_> = text.lines().map(printable).collect();
+            let lines: Vec<_> = text.lines().map(one_line).collect();
             let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
             ExitCode::from(failure)
         }

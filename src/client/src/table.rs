@@ -1,10 +1,10 @@
 //! Text in columns.
 
-use crate::printable::printable;
+use peapod_text::one_line;
 
 /// Rows under a head, each column as wide as its longest text.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|text| printable(text)).collect()).collect();
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|text| one_line(text)).collect()).collect();
     let width = |column: usize| {
         let longest = rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
         longest.unwrap_or_default().max(head.get(column).map_or(0, |text| text.len()))

@@ -14,7 +14,6 @@ mod memory;
 mod reload;
 mod runtime_dir;
 mod serve;
-mod text;
 mod usage;
 
 use std::io::Write as _;

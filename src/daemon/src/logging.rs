@@ -17,7 +17,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::args::LogFormat;
 use crate::bounds::LOG_LINE;
 use crate::config::Log;
-use crate::text;
+use peapod_text::{is_hidden, one_line, shortened};
 
 /// Changes what is logged, and how, while it goes on.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl<W: io::Write> io::Write for Lines<W> {
         let written = String::from_utf8_lossy(event);
         let written = written.strip_suffix('\n').unwrap_or(&written);
         let mut line = match self.form {
-            LogFormat::Text => text::shortened(&text::one_line(written), LOG_LINE).into_owned(),
+            LogFormat::Text => shortened(&one_line(written), LOG_LINE).into_owned(),
             LogFormat::Json => object(written),
         };
         line.push('\n');
@@ -110,11 +110,11 @@ impl<W: io::Write> io::Write for Lines<W> {
 /// long becomes the text of a shorter one.
 fn object(written: &str) -> String {
     if written.len() > LOG_LINE {
-        return object(&serde_json::json!({ "shortened": text::shortened(written, LOG_LINE / 2) }).to_string());
+        return object(&serde_json::json!({ "shortened": shortened(written, LOG_LINE / 2) }).to_string());
     }
     let mut line = String::with_capacity(written.len() + 1);
     for c in written.chars() {
-        if text::is_control(c) {
+        if is_hidden(c) {
             let mut units = [0; 2];
             line.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -169,7 +169,7 @@ mod tests {
         for form in [LogFormat::Text, LogFormat::Json] {
             let written = logged(form, HOSTILE);
             let line = written.strip_suffix('\n').unwrap();
-            assert!(!line.chars().any(text::is_control), "{line:?}");
+            assert!(!line.chars().any(is_hidden), "{line:?}");
             assert!(line.contains("forged"), "{line}");
         }
         let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, HOSTILE)).unwrap();

@@ -7,7 +7,7 @@ use crate::manifest::{Document, Entry, Manifest, document};
 use crate::platform::{Platform, Target};
 use crate::reference::Selector;
 use crate::registry::{Fetched, Session};
-use crate::text::one_line;
+use peapod_text::collapsed;
 
 /// The image for this machine.
 pub(crate) struct Chosen {
@@ -20,7 +20,7 @@ pub(crate) struct Chosen {
 
 /// A manifest or an index cannot be used.
 pub(crate) fn unusable(session: &Session, problem: &str) -> PullError {
-    PullError::Manifest { reference: session.reference.to_string(), problem: one_line(problem, ERROR_TEXT) }
+    PullError::Manifest { reference: session.reference.to_string(), problem: collapsed(problem, ERROR_TEXT) }
 }
 
 /// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives
@@ -95,7 +95,7 @@ impl Search<'_> {
     }
 
     fn offer(&mut self, target: &Target) {
-        let (shown, unknown) = (one_line(&target.to_string(), ERROR_TEXT), target.os == "unknown");
+        let (shown, unknown) = (collapsed(&target.to_string(), ERROR_TEXT), target.os == "unknown");
         if self.offered.len() < OFFERED_PLATFORMS && !unknown && !self.offered.contains(&shown) {
             self.offered.push(shown);
         }

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::lenient::{self, Field, Names, Pairs, Shape, Text, Texts};
 use crate::model::ImageConfig;
 use crate::platform::Target;
-use crate::text::one_line;
+use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess};
 
 /// An image's configuration.
@@ -21,7 +21,7 @@ const DIFF_IDS: usize = (LAYERS + 1) * (DESCRIPTOR_TEXT + TEXT_OVERHEAD);
 
 /// Reads an image's configuration. What is wrong with it is said with the name of the field.
 pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
-    let within = |problem| one_line(&format!("its configuration is damaged: {problem}"), ERROR_TEXT);
+    let within = |problem| collapsed(&format!("its configuration is damaged: {problem}"), ERROR_TEXT);
     let Field::Is(top) = lenient::read::<Top>(bytes).map_err(within)? else {
         return Err(within("it is no JSON object".to_owned()));
     };

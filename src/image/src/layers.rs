@@ -15,10 +15,11 @@ use crate::fetch::Fresh;
 use crate::records::LayerRow;
 use crate::single_flight::{Outcome, SingleFlight};
 use crate::unpack::{fingerprint, inherit_attributes};
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// An unpacked layer that a pull (or several) will record. Its directory goes with the last of them if none does.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Layer {
     /// Finishes the directory and moves it into `layers`, once. `below` are the layers under it, which are
     /// there already, top layer first. Blocks.
     pub(crate) fn install(&self, layers: &Path, below: &[PathBuf]) -> Result<PathBuf, PullError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !state.installed {
             let diff = state.fresh.dir.path().join("diff");
             inherit_attributes(state.fresh.dir.path(), below).map_err(|source| PullError::disk(&diff, source))?;
@@ -65,7 +66,7 @@ impl Layer {
     }
 
     pub(crate) fn row(&self) -> LayerRow {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.state);
         LayerRow {
             chain_id: self.chain_id.clone(),
             parent: self.parent.clone(),
@@ -80,7 +81,7 @@ impl Layer {
     /// The records know of it under `short`: if that is this one, it stays.
     pub(crate) fn recorded_as(&self, short: &str) {
         if self.short == short {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).fresh.dir.keep();
+            lock(&self.state).fresh.dir.keep();
         }
     }
 }
@@ -113,7 +114,7 @@ impl LayerFlights {
         let (fetched, own) = (Arc::clone(&self.fetched), chain.clone());
         let work = async move {
             let layer = fetch.await?;
-            let mut fetched = fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fetched = lock(&fetched);
             fetched.retain(|_, layer| layer.strong_count() > 0);
             fetched.insert(own, Arc::downgrade(&layer));
             Ok(layer)
@@ -122,7 +123,7 @@ impl LayerFlights {
     }
 
     fn fetched(&self, chain: &Digest) -> Option<Arc<Layer>> {
-        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).get(chain).and_then(Weak::upgrade)
+        lock(&self.fetched).get(chain).and_then(Weak::upgrade)
     }
 }
 
@@ -134,7 +135,7 @@ pub(crate) struct Holds {
 
 impl Holds {
     pub(crate) fn hold(self: &Arc<Self>, chains: &[Digest]) -> Hold {
-        let mut held = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.chains);
         for chain in chains {
             *held.entry(chain.clone()).or_default() += 1;
         }
@@ -142,7 +143,7 @@ impl Holds {
     }
 
     pub(crate) fn is_held(&self, chain: &Digest) -> bool {
-        self.chains.lock().unwrap_or_else(PoisonError::into_inner).contains_key(chain)
+        lock(&self.chains).contains_key(chain)
     }
 }
 
@@ -155,7 +156,7 @@ pub(crate) struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut held = self.holds.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.holds.chains);
         for chain in &self.chains {
             if let Some(count) = held.get_mut(chain) {
                 *count -= 1;

@@ -50,7 +50,6 @@ mod single_flight;
 mod space;
 mod store;
 mod sweep;
-mod text;
 mod unpack;
 mod verify;
 mod volumes;

@@ -7,7 +7,7 @@ use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, INDEX_ENTRIES
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
 use crate::platform::Target;
-use crate::text::one_line;
+use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// Reads what a registry served for a reference. What is wrong with it is said on one line, of bounded length.
 pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
-    read(bytes, media_type).map_err(|problem| one_line(&problem, ERROR_TEXT))
+    read(bytes, media_type).map_err(|problem| collapsed(&problem, ERROR_TEXT))
 }
 
 fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {

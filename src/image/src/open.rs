@@ -8,6 +8,7 @@ use crate::records;
 use crate::records::unverified;
 use crate::store::Store;
 use crate::unpack::is_opaque;
+use peapod_sys::mountinfo::Mounts;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -111,14 +112,24 @@ fn unused(directories: &mut [PathBuf]) -> usize {
     if directories.is_empty() {
         return 0;
     }
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    // Names are random: where one stands, it is meant.
-    let is_used = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| mounts.contains(&format!("/{name}/diff")))
-    };
-    directories.sort_by_cached_key(|path| is_used(path));
-    directories.partition_point(|path| !is_used(path))
+    // What can't be told counts as used: it is looked at again.
+    let Ok(used) = used(directories) else { return 0 };
+    directories.sort_by_key(|path| used.contains(path));
+    directories.partition_point(|path| !used.contains(path))
+}
+
+/// Those of the directories that an overlay names. Names are random: where one stands, it is meant. Blocks.
+fn used(directories: &[PathBuf]) -> io::Result<HashSet<PathBuf>> {
+    let name = |path: &PathBuf| Some((path.clone(), format!("/{}/diff", path.file_name()?.to_str()?)));
+    let names: Vec<_> = directories.iter().filter_map(name).collect();
+    let mut used = HashSet::new();
+    let mut mounts = Mounts::open()?;
+    while let Some(mount) = mounts.next_mount()? {
+        let options = mount.file_system_options();
+        let options = options.to_string_lossy();
+        used.extend(names.iter().filter(|(_, name)| options.contains(name)).map(|(path, _)| path.clone()));
+    }
+    Ok(used)
 }
 
 /// Puts directories into the trash of which nobody knows any more, each once no container runs on it: records may be

@@ -15,9 +15,9 @@ use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
-use crate::text::one_line;
 use crate::unpack::{ImageCost, LimitError, Limits};
 use peapod_sys::fail_point;
+use peapod_text::collapsed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -116,11 +116,11 @@ impl Pull {
             return Err(PullError::NoPlatform {
                 reference: self.reference().to_string(),
                 wanted: host.to_string(),
-                offered: one_line(&target.to_string(), ERROR_TEXT),
+                offered: collapsed(&target.to_string(), ERROR_TEXT),
             });
         }
         if host.rank(target).is_none() {
-            let (image, target) = (self.reference(), one_line(&target.to_string(), ERROR_TEXT));
+            let (image, target) = (self.reference(), collapsed(&target.to_string(), ERROR_TEXT));
             tracing::warn!(%image, target, "the image is for another machine than this; it is pulled all the same");
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! Equal work is done once: whoever asks for it while it runs joins.
 
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -91,7 +92,7 @@ where
 
 impl<K, T> SingleFlight<K, T> {
     fn lock(&self) -> MutexGuard<'_, State<K, T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

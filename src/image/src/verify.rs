@@ -12,11 +12,12 @@ use crate::single_flight::SingleFlight;
 use crate::unpack::fingerprint;
 use peapod_store::StoreError;
 use peapod_store::rusqlite::{self, Connection};
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 
@@ -127,7 +128,7 @@ impl Verifier {
 
     /// Whether it need not be verified entry by entry: somebody just did.
     fn was_verified(&self, layer: &Unverified) -> bool {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = lock(&self.verified);
         verified.retain(|_, at| at.elapsed() < VERIFIED_FOR);
         layer.which == Which::Whole && verified.contains_key(&layer.short)
     }
@@ -143,7 +144,7 @@ impl Verifier {
         let failed = |source| VerifyError::Unreadable { layer: layer.chain.clone(), source: Arc::new(source) };
         let whole = found.map_err(io::Error::other).and_then(|found| found).map_err(failed)?;
         if whole {
-            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut verified = lock(&self.verified);
             verified.entry(layer.short.clone()).or_insert_with(Instant::now);
         }
         if whole && layer.which == Which::Whole {

@@ -1,7 +1,8 @@
 //! Locks of keys: work on one key happens one after the other, work on different keys at the same time.
 
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::OwnedMutexGuard;
 
 type Locks = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
@@ -40,7 +41,7 @@ impl Drop for KeyedGuard {
 }
 
 fn held(locks: &Mutex<Locks>) -> MutexGuard<'_, Locks> {
-    locks.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(locks)
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use crate::netlink::{AF_INET, AF_INET6, Family, Messages, NLM_F_DUMP, Socket, fi
 use crate::ports::{PortMapping, PortSet, Protocol};
 use crate::request;
 use crate::sync::blocking;
+use peapod_sys::proc;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_SKV6ONLY: u16 = 11;
@@ -116,9 +118,8 @@ fn parse(body: &[u8], protocol: Protocol) -> Option<Listener> {
 /// Which process has the socket open. Slow, but only for an error message.
 fn process_with(inode: u32) -> Option<PortOwner> {
     let wanted = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten().take(PROCESSES_MAX);
-    for (pid, process) in processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
-    {
+    for pid in proc::pids().take(PROCESSES_MAX) {
+        let process = PathBuf::from(format!("/proc/{pid}"));
         let Ok(descriptors) = fs::read_dir(process.join("fd")) else { continue };
         if descriptors.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == wanted.as_str())) {
             let name = fs::read_to_string(process.join("comm")).unwrap_or_default();

@@ -3,10 +3,11 @@
 //! The OCI runtime moves it into its cgroup, and the first such move in a while waits in the kernel for 6 to 10 ms. So as soon as a container
 //! is asked for, peapod makes a move that changes nothing: the kernel's wait goes by beside all that comes before the runtime's.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use peapod_cgroup::Hierarchy;
+use peapod_sys::sync::lock;
 
 /// How long it holds: a wait that began so long ago, and the time after it in which the next one needs none.
 const HOLDS: Duration = Duration::from_millis(8);
@@ -25,7 +26,7 @@ impl Ahead {
 
     /// A process will soon be moved. Waits for nothing.
     pub(crate) fn of_a_move(&self) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if last.is_some_and(|last| last.elapsed() < HOLDS) {
             return;
         }

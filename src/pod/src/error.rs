@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peapod_spec::excerpt;
+use peapod_text::{chain, excerpt};
 
 /// Why a request was refused or failed. One variant per way in which a caller goes on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -153,21 +153,6 @@ impl Error {
     pub(crate) fn no_pod(id: impl Into<String>) -> Self {
         Self::NotFound { what: "pod sandbox", id: id.into() }
     }
-}
-
-/// An error and its causes in one line; each level prints only itself, so nothing is said twice.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// Why the heart could not start.

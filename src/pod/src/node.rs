@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_spec::pod::PodSpec;
-use peapod_spec::{NodeFacts, Note, excerpt};
+use peapod_spec::{NodeFacts, Note};
 use peapod_store::Database;
 use peapod_sys::Trash;
+use peapod_sys::sync::lock;
+use peapod_text::excerpt;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -72,7 +74,7 @@ pub(crate) struct Node {
 impl Node {
     /// How long calls wait, as of now.
     pub(crate) fn patience(&self) -> Patience {
-        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.patience)
     }
 
     /// A pod's folder on the run root.
@@ -138,7 +140,7 @@ impl Node {
     /// Logs each thing once that the node can't grant.
     pub(crate) fn say_once(&self, notes: Vec<Note>) {
         for note in notes {
-            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = lock(&self.said);
             // Notes repeat; a client that makes them differ on purpose gets no more of them.
             if said.len() < 256 && !said.contains(&note) {
                 tracing::warn!("{note} (said once)");

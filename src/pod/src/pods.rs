@@ -4,7 +4,7 @@ mod call;
 mod recorded;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peapod_image::Images;
@@ -13,6 +13,7 @@ use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
 use peapod_sys::Trash;
+use peapod_sys::sync::lock;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -76,7 +77,7 @@ impl Pods {
     /// When records can't be read or the node lacks what every pod needs.
     pub async fn open(config: Config, parts: Parts) -> Result<Self, OpenError> {
         let hierarchy = peapod_cgroup::Hierarchy::detect(&config.cgroup_root)
-            .map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
+            .map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
         for dir in ["pods", "s"] {
             let path = config.run_root.join(dir);
             std::fs::create_dir_all(&path)
@@ -95,7 +96,7 @@ impl Pods {
         }
         let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
         let shims =
-            hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(crate::error::chain(&error)))?;
+            hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
         let launcher = Launcher::new(config.shim.clone(), shims, config.run_root.join("s")).await;
         let launcher = launcher.map_err(|source| OpenError::Node {
             step: format!("can't put shims into cgroup {}", config.shim_cgroup),
@@ -148,7 +149,7 @@ impl Pods {
 
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_patience(&self, patience: Patience) {
-        *self.node.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
+        *lock(&self.node.patience) = patience;
     }
 
     /// All pods and containers now. No I/O, no lock.

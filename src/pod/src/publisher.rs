@@ -3,9 +3,10 @@
 //! Changes are numbered, one at a time: each has the pod as it was shown before and as it is shown now. Whoever subscribes gets the lists as
 //! they are, and every change from then on, or hears that it was too slow.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
+use peapod_sys::sync::lock;
 use tokio::sync::broadcast;
 
 use crate::bounds::CHANGES_KEPT;
@@ -111,7 +112,7 @@ impl Publisher {
 
     fn lock(&self) -> MutexGuard<'_, u64> {
         // A number is never half-counted.
-        self.number.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.number)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use peapod_spec::pod::PodMetadata;
+use peapod_sys::sync::lock;
 use tokio::task::JoinHandle;
 
 use crate::actor::Handle;
@@ -91,6 +92,6 @@ impl Registry {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // Each change of the maps is a single call: a panic leaves nothing half-done.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }

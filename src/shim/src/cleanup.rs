@@ -1,13 +1,16 @@
 //! `delete`: the one way to clean up after a shim that died, or that nobody can speak to any more. Kills the shim if it
 //! is there, kills by cgroup, deletes what the runtime knows, unmounts. Says what it can't do, and does the rest.
 
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::DeleteResponse;
 use peapod_cgroup::{Cgroup, Hierarchy};
+use peapod_sys::mountinfo::Mounts;
+use peapod_sys::proc::{command_line, environment, kill_matching};
 use protobuf::Message;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -36,7 +39,7 @@ async fn clean(args: &Args) -> Result<(), String> {
     let launcher = Launcher::new(reaper, None);
     let mut failures = Vec::new();
     // It would start, log and write down what nobody asks it about.
-    failures.extend(end_all("shims", |pid| is_shim(pid, args)).await.err());
+    failures.extend(end_all("shims", |pid| is_shim(pid, args)).err());
     let containers = args.bundle.join("containers");
     for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
         failures.extend(clean_container(&hierarchy, &launcher, &entry.path()).await.err());
@@ -55,14 +58,14 @@ fn answer() -> Result<(), String> {
     let response =
         DeleteResponse { exit_status: 137, exited_at: clock::timestamp(clock::now_ns()), ..DeleteResponse::default() };
     let bytes = response.write_to_bytes().map_err(|error| error.to_string())?;
-    std::io::stdout().write_all(&bytes).map_err(|error| error.to_string())
+    io::stdout().write_all(&bytes).map_err(|error| error.to_string())
 }
 
 async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path) -> Result<(), String> {
     let binary = bundle::read_runtime(dir);
     if let Some(binary) = &binary {
         // It would go on and make what nobody would know of.
-        end_all("calls of the OCI runtime", |pid| is_call(pid, binary, dir)).await?;
+        end_all("calls of the OCI runtime", |pid| is_call(pid, binary, dir))?;
     }
     let path = bundle::read_cgroup(dir);
     let cgroup = path.and_then(|path| hierarchy.cgroup(&path).ok());
@@ -72,7 +75,7 @@ async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path)
     if let (Some(binary), Some(id)) = (binary, dir.file_name().and_then(|name| name.to_str())) {
         let target = Target { id, bundle: dir, interrupt: &Notify::new() };
         Runtime::new(launcher.clone(), binary.clone()).delete(target).await;
-        end_all("what the OCI runtime's delete left", |pid| is_call(pid, &binary, dir)).await?;
+        end_all("what the OCI runtime's delete left", |pid| is_call(pid, &binary, dir))?;
     }
     if let Some(cgroup) = &cgroup {
         until(cgroup, || Ok(cgroup.remove().is_ok())).await?;
@@ -98,41 +101,14 @@ async fn empty(cgroup: &Cgroup) -> Result<(), String> {
     until(cgroup, is_empty).await
 }
 
-/// Ends all processes of a kind, and waits for that.
-async fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let found: Vec<u32> = std::fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| is_beside_us(*pid) && is_one(*pid))
-            .collect();
-        if found.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let stuck: Vec<String> = found.into_iter().map(proc::wait_channel).collect();
-            return Err(format!("{kind} won't end: {}", stuck.join(", ")));
-        }
-        for pid in found {
-            // Looked at again behind the descriptor: the number may be somebody else's by now.
-            if let Ok(pidfd) = proc::open(pid)
-                && is_one(pid)
-            {
-                let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
-            }
-        }
-        sleep(PAUSE).await;
+/// Ends all processes of a kind, and waits for that. Blocks: there is nothing else to do meanwhile.
+fn end_all(kind: &str, is_one: impl Fn(u32) -> bool) -> Result<(), String> {
+    let left = kill_matching(is_one, LIMIT).left;
+    if left.is_empty() {
+        return Ok(());
     }
-}
-
-/// Whether a process is in our PID namespace. A container's need not be looked at, and memory of a process that answers
-/// its page faults itself, from which command line and environment are read, can hold up its reader.
-fn is_beside_us(pid: u32) -> bool {
-    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
-    namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs))
+    let stuck: Vec<String> = left.into_iter().map(proc::wait_channel).collect();
+    Err(format!("{kind} won't end: {}", stuck.join(", ")))
 }
 
 /// Whether a process is a call of the runtime that names the bundle, as all of them do, or was started by one.
@@ -141,19 +117,18 @@ fn is_call(pid: u32, runtime: &Binary, bundle: &Path) -> bool {
 }
 
 /// What a call starts may have any command line.
-fn is_of_call(variables: &[PathBuf], bundle: &Path) -> bool {
-    let value =
-        |variable: &PathBuf| variable.as_os_str().as_bytes().strip_prefix(CALL_ENV.as_bytes()).map(<[u8]>::to_vec);
-    variables.iter().filter_map(value).any(|value| {
-        let value = value.strip_prefix(b"=").unwrap_or_default();
-        Path::new(std::ffi::OsStr::from_bytes(value)).starts_with(bundle)
-    })
+fn is_of_call(variables: &[OsString], bundle: &Path) -> bool {
+    let value = |variable: &OsString| -> Option<PathBuf> {
+        let value = variable.as_bytes().strip_prefix(CALL_ENV.as_bytes())?.strip_prefix(b"=")?;
+        Some(PathBuf::from(OsStr::from_bytes(value)))
+    };
+    variables.iter().filter_map(value).any(|value| value.starts_with(bundle))
 }
 
 /// A runtime that is a script comes after its interpreter.
-fn calls(arguments: &[PathBuf], runtime: &Binary, bundle: &Path) -> bool {
-    let program = arguments.iter().take(3).position(|argument| *argument == runtime.program);
-    program.is_some_and(|at| arguments.iter().skip(at + 1).any(|argument| argument.starts_with(bundle)))
+fn calls(arguments: &[OsString], runtime: &Binary, bundle: &Path) -> bool {
+    let program = arguments.iter().take(3).position(|argument| *argument == *runtime.program);
+    program.is_some_and(|at| arguments.iter().skip(at + 1).any(|argument| Path::new(argument).starts_with(bundle)))
 }
 
 /// Whether a process is this pod's shim: it was started with `-id ID -bundle DIR` and no action.
@@ -161,23 +136,9 @@ fn is_shim(pid: u32, args: &Args) -> bool {
     serves(&command_line(pid), args)
 }
 
-fn serves(arguments: &[PathBuf], args: &Args) -> bool {
-    let wanted = [Path::new("-id"), Path::new(&args.id), Path::new("-bundle"), &args.bundle];
-    arguments.windows(4).any(|four| four == wanted) && !arguments.iter().any(|argument| argument == Path::new("delete"))
-}
-
-fn command_line(pid: u32) -> Vec<PathBuf> {
-    strings(&format!("/proc/{pid}/cmdline"))
-}
-
-fn environment(pid: u32) -> Vec<PathBuf> {
-    strings(&format!("/proc/{pid}/environ"))
-}
-
-fn strings(file: &str) -> Vec<PathBuf> {
-    let text = std::fs::read(file).unwrap_or_default();
-    let arguments = text.split(|byte| *byte == 0);
-    arguments.map(|argument| PathBuf::from(std::ffi::OsStr::from_bytes(argument))).collect()
+fn serves(arguments: &[OsString], args: &Args) -> bool {
+    let wanted = [OsStr::new("-id"), OsStr::new(&args.id), OsStr::new("-bundle"), args.bundle.as_os_str()];
+    arguments.windows(4).any(|four| four == wanted) && !arguments.iter().any(|argument| argument == "delete")
 }
 
 async fn until(
@@ -214,22 +175,24 @@ fn end_init(bundle: &Path) -> Result<(), String> {
 
 /// Everything mounted in the pod's directory, the last first.
 fn unmount_below(bundle: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let targets: Vec<PathBuf> = text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|target| PathBuf::from(unescape(target)))
-        .filter(|target| target.starts_with(bundle) && target != bundle)
-        .collect();
+    let targets = match mounted_below(bundle) {
+        Ok(targets) => targets,
+        Err(error) => return vec![format!("can't read what is mounted: {error}")],
+    };
     targets.iter().rev().filter_map(|target| mount::unmount(target).err()).map(|error| error.to_string()).collect()
 }
 
-/// mountinfo writes blanks as octal numbers.
-fn unescape(text: &str) -> String {
-    ["\\040 ", "\\011\t", "\\012\n", "\\134\\"].iter().fold(text.to_owned(), |text, pair| {
-        let (code, plain) = pair.split_at(4);
-        text.replace(code, plain)
-    })
+/// In the order in which it was mounted.
+fn mounted_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut mounts = Mounts::open()?;
+    let mut targets = Vec::new();
+    while let Some(mount) = mounts.next_mount()? {
+        let target = mount.target();
+        if target.starts_with(dir) && target != dir {
+            targets.push(target.into_owned());
+        }
+    }
+    Ok(targets)
 }
 
 #[cfg(test)]
@@ -250,8 +213,8 @@ mod tests {
 
     #[test]
     fn knows_the_shim_of_a_pod() {
-        let arguments = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
-        let args = Args::parse(["-id", "p1", "-bundle", "/run/p1", "delete"].map(std::ffi::OsString::from).into_iter());
+        let arguments = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
+        let args = Args::parse(["-id", "p1", "-bundle", "/run/p1", "delete"].map(OsString::from).into_iter());
         let args = args.unwrap();
         assert!(serves(&arguments("/x/shim -namespace peapod -id p1 -bundle /run/p1"), &args));
         for other in [
@@ -267,7 +230,7 @@ mod tests {
 
     #[test]
     fn knows_calls_of_a_runtime() {
-        let arguments = |line: &str| -> Vec<PathBuf> { line.split(' ').map(PathBuf::from).collect() };
+        let arguments = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
         let runtime = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
         for (line, is) in [
             ("/usr/bin/crun --root /r --log /b/create.log create --bundle /b c1", true),
@@ -278,10 +241,5 @@ mod tests {
         ] {
             assert_eq!(calls(&arguments(line), &runtime, Path::new("/b")), is, "{line}");
         }
-    }
-
-    #[test]
-    fn reads_paths_of_mountinfo() {
-        assert_eq!(unescape("/a\\040b\\134c"), "/a b\\c");
     }
 }

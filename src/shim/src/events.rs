@@ -1,11 +1,12 @@
 //! What happened, numbered, kept until the master has acknowledged it.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use peapod_shim_protocol::extension::Event;
 use peapod_shim_protocol::extension::event::Kind;
+use peapod_sys::sync::lock;
 use tokio::sync::watch;
 
 use crate::log;
@@ -33,7 +34,7 @@ impl Events {
     pub(crate) fn push(&self, container: &str, kind: Kind) {
         let seq = self.last() + 1;
         let event = Event { seq, container_id: container.to_owned(), kind: Some(kind), ..Event::default() };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         if kept.len() >= LIMIT
             && let Some(lost) = kept.pop_front()
         {
@@ -49,7 +50,7 @@ impl Events {
         let mut last = self.last.subscribe();
         // An error would mean that the sender is gone, which is `self`.
         let _ = tokio::time::timeout(wait, last.wait_for(|last| *last > after)).await;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         kept.retain(|event| event.seq > after);
         kept.iter().cloned().collect()
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
+use peapod_sys::proc::pids;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::proc;
@@ -77,9 +78,7 @@ fn stop<'a>(processes: impl Iterator<Item = &'a OwnedFd>) {
 
 /// The parent of each process of the node.
 fn parents() -> HashMap<u32, u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(|pid| Some((pid, proc::parent(pid)?))).collect()
+    pids().filter_map(|pid| Some((pid, proc::parent(pid)?))).collect()
 }
 
 /// Whether a process has that one above it.

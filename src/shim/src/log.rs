@@ -6,7 +6,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
+
+use peapod_sys::sync::lock;
 
 use crate::clock;
 
@@ -51,7 +53,7 @@ pub(crate) fn error(message: &str, fields: Fields<'_>) {
 
 fn write(level: &str, message: &str, fields: Fields<'_>) {
     let Some(log) = LOG.get() else { return };
-    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut log = lock(log);
     let line = line(level, message, &log.pod, fields);
     if log.size + line.len() as u64 > LIMIT {
         let old = log.path.with_extension("log.1");

@@ -1,16 +1,8 @@
 //! Processes by number.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-/// A handle that keeps meaning this process.
-pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
+pub(crate) use peapod_sys::proc::open;
 
 /// Its folder; for naming it in errors.
 pub(crate) fn path(pid: u32) -> PathBuf {

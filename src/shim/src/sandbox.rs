@@ -7,11 +7,12 @@ mod sysctl;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use peapod_shim_protocol::extension::event::Kind;
 use peapod_shim_protocol::extension::{InitExited, Namespaces};
+use peapod_sys::sync::lock;
 use tokio::sync::{OnceCell, oneshot, watch};
 use tokio::time::timeout;
 
@@ -192,6 +193,6 @@ impl Sandbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -1,9 +1,5 @@
 //! The most that a pod or a container may ask for. Each stands in ARCHITECTURE.md, chapter "Bounds".
 
-/// Bytes of foreign text that an error or a note repeats: enough to find it again.
-pub const EXCERPT_BYTES: usize = 128;
-/// Names that a note lists; it counts the rest.
-pub const SAMPLE_NAMES: usize = 8;
 /// Bytes of one argument or of one variable with its name: execve(2) takes 128 KiB with the NUL at its end
 /// (MAX_ARG_STRLEN).
 pub const STRING_BYTES: usize = (128 << 10) - 1;

@@ -6,8 +6,8 @@ use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 use crate::SpecError;
 use crate::container::{Capabilities, ContainerSecurity};
-use crate::excerpt::Sample;
 use crate::note::Note;
+use peapod_text::Sample;
 
 /// All capabilities; the place in the list is the kernel's number.
 const ALL: [Capability; 41] = [

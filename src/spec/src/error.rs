@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::excerpt::excerpt;
 use crate::user::UserError;
+use peapod_text::excerpt;
 
 /// The request, the image and the node do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

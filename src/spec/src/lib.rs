@@ -15,7 +15,6 @@ mod capabilities;
 mod config;
 mod devices;
 mod error;
-mod excerpt;
 mod exec;
 mod inputs;
 mod json;
@@ -37,7 +36,6 @@ mod tests;
 pub use capabilities::CapabilitySet;
 pub use config::{Configured, oci_config};
 pub use error::SpecError;
-pub use excerpt::{Sample, excerpt};
 pub use exec::ExecTemplate;
 pub use inputs::{
     Arch, DeviceKind, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::excerpt::Sample;
 use crate::process::APPARMOR_DEFAULT;
+use peapod_text::Sample;
 
 /// One difference between what was asked for and what the container gets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -9,13 +9,13 @@ use crate::SpecError;
 use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
 use crate::container::{ApparmorProfile, ContainerSpec, Resources};
-use crate::excerpt::Sample;
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
 use crate::path::normal_path;
 use crate::pod::Scope;
 use crate::selinux::labels;
 use crate::user::{ResolvedUser, UserIds};
+use peapod_text::Sample;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::bounds::GROUPS;
 use crate::container::{GroupsPolicy, UserChoice};
-use crate::excerpt::excerpt;
+use peapod_text::excerpt;
 
 /// Who a process runs as, in numbers. As JSON a list of the three.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::SpecError;
 use crate::bounds::{IMAGE_VOLUME_DEPTH, IMAGE_VOLUMES, PATH_BYTES};
 use crate::container::ContainerSpec;
-use crate::excerpt::Sample;
 use crate::inputs::ImageDefaults;
 use crate::mounts::SYSTEM;
 use crate::note::Note;
 use crate::path::normal_path;
+use peapod_text::Sample;
 
 /// The volumes of an image that the container needs as folders of its own, in normal form, each once. Left out are
 /// those where the client mounts something, there or above: that is what the container sees; and, with a note, those

@@ -1,4 +1,4 @@
-//! What a tree of files that somebody else made may cost. ARCHITECTURE.md, "Bounds", lists all of them.
+//! What trees of files, mounts and processes that somebody else made may cost. ARCHITECTURE.md, "Bounds", lists all of them.
 
 use std::time::Duration;
 
@@ -16,3 +16,10 @@ pub(crate) const TREE_REMOVAL: Duration = Duration::from_millis(200);
 
 /// For how long the trash works on one tree before it is the next one's turn: a large one holds up no other.
 pub(crate) const TRASH_SLICE: Duration = Duration::from_secs(1);
+
+/// Bytes of one line of the table of mounts: an overlay of 500 layers names the directory of each, which may have 4095
+/// bytes that are written as four each.
+pub(crate) const MOUNT_LINE_BYTES: usize = 8 << 20;
+
+/// Bytes of a process' command line or environment: execve(2) takes 6 MiB of both.
+pub(crate) const PROCESS_TEXT_BYTES: u64 = 8 << 20;

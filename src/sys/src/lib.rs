@@ -1,14 +1,20 @@
-//! The only room with `unsafe`: what nix and rustix lack, behind functions that can't be misused.
+//! What nix and rustix lack of Linux, behind functions that can't be misused: the only crate with `unsafe`. And what several crates need
+//! of the node, once: the table of mounts ([`mountinfo`]), processes ([`proc`]), locks ([`sync`]), trees of files.
 
 mod attributes;
 mod bounds;
 mod clock;
 mod fail;
+#[cfg(test)]
+mod fuzz;
 mod memory;
 mod mount;
+pub mod mountinfo;
+pub mod proc;
 mod process;
 mod seccomp;
 mod spawn;
+pub mod sync;
 mod tree;
 
 pub use attributes::{

@@ -9,7 +9,7 @@ use tracing::{Instrument as _, Span, field};
 
 use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
-use crate::text::shortened;
+use peapod_text::shortened;
 
 /// Does a call's work and answers it.
 pub(super) async fn answer<R: Subject, A: Into<Response<T>>, T>(

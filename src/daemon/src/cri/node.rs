@@ -1,18 +1,19 @@
 //! What all calls work on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
 use peapod_store::SetAside;
+use peapod_sys::sync::lock;
 
 use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
 use crate::config::Config;
-use crate::text::shortened;
 use crate::usage::{Layers, Processors};
+use peapod_text::shortened;
 
 /// The rooms that calls are handed on to.
 pub(crate) struct Node {
@@ -55,7 +56,7 @@ impl Node {
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.
     pub(crate) fn set_pod_cidr(&self, cidr: String) -> bool {
-        let mut current = self.pod_cidr.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.pod_cidr);
         let changed = *current != cidr;
         *current = cidr;
         changed
@@ -63,7 +64,7 @@ impl Node {
 
     /// The kubelet's pod CIDR; empty before it was told.
     pub(crate) fn pod_cidr(&self) -> String {
-        self.pod_cidr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.pod_cidr).clone()
     }
 }
 

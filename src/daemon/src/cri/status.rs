@@ -5,12 +5,12 @@
 
 use peapod_image::{PullError, RemoveError};
 use peapod_pod::Error as PodError;
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 use tonic::{Code, Status};
 
 use super::convert::FieldError;
 use crate::bounds::STATUS_MESSAGE;
-use crate::text::{one_line, shortened};
+use peapod_text::{one_line, shortened};
 
 /// A call that can't be answered.
 #[derive(Debug, thiserror::Error)]

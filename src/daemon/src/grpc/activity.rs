@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use peapod_sys::sync::{get_mut, lock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant};
 use tonic::Status;
@@ -112,7 +113,7 @@ impl Activity {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that holds it can panic.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 
@@ -144,7 +145,7 @@ impl Call {
         if all > REQUEST_BYTES_OF_CONNECTION {
             return Err(busy("requests of more than 32 MiB arrive at the same time over one connection"));
         }
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = lock(&self.bytes);
         if all > FREE_REQUEST_BYTES {
             let permits = u32::try_from(count).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.activity.shared.request_bytes).try_acquire_many_owned(permits);
@@ -167,7 +168,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let own = self.bytes.get_mut().unwrap_or_else(PoisonError::into_inner).own;
+        let own = get_mut(&mut self.bytes).own;
         let mut inner = self.activity.lock();
         inner.open -= 1;
         inner.request_bytes -= own;

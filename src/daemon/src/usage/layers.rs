@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use peapod_pod::{ContainerId, ContainerState, ContainerView, Snapshot};
+use peapod_sys::sync::lock;
 
 use crate::bounds;
 
@@ -93,7 +94,7 @@ impl Layers {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Sample>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

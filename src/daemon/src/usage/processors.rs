@@ -1,8 +1,10 @@
 //! Processor time per second, from two readings of a control group's counter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use peapod_sys::sync::lock;
 
 use crate::bounds;
 
@@ -60,7 +62,7 @@ impl Processors {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Readings>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

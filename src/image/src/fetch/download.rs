@@ -9,6 +9,7 @@ use crate::manifest::Blob;
 use crate::registry::{BlobResponse, Collected, RequestError, Session};
 use crate::space::has_space;
 use crate::unpack::LimitError;
+use peapod_text::innermost;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -222,9 +223,5 @@ fn check_space(file: &File, reserve: u64, bytes: u64) -> io::Result<()> {
 }
 
 fn broken(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if error.is_timeout() { "stalled".to_owned() } else { format!("broke off: {cause}") }
+    if error.is_timeout() { "stalled".to_owned() } else { format!("broke off: {}", innermost(error)) }
 }

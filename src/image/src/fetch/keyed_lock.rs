@@ -1,8 +1,9 @@
 //! One holder at a time for each key.
 
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Locks by key; a key costs memory only while somebody holds its lock or waits for it.
@@ -31,7 +32,7 @@ impl<K: Clone + Eq + Hash> KeyedLock<K> {
     }
 
     fn of(&self, key: &K) -> Arc<Semaphore> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = lock(&self.locks);
         locks.retain(|_, lock| lock.strong_count() > 0);
         locks.get(key).and_then(Weak::upgrade).unwrap_or_else(|| {
             let lock = Arc::new(Semaphore::new(1));

@@ -6,8 +6,9 @@
 
 use crate::bounds::TRANSFERS;
 use crate::permits::Permits;
+use peapod_sys::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// All slots.
@@ -38,7 +39,7 @@ impl Slots {
     }
 
     pub(super) fn of(&self, registry: &str) -> Lane {
-        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registries = lock(&self.registries);
         registries.retain(|_, permits| permits.strong_count() > 0);
         let own = registries.get(registry).and_then(Weak::upgrade).unwrap_or_else(|| {
             let permits = Permits::new(self.of_each);

@@ -1,9 +1,10 @@
 //! How far a file has grown, and reading it while it grows.
 
+use peapod_sys::sync::{lock, wait_while};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -94,7 +95,7 @@ impl TailWriter {
 
 impl Tail {
     fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.state));
         self.changed.notify_all();
     }
 }
@@ -120,15 +121,14 @@ impl Read for TailReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let written = {
             let waits = |state: &State| state.end == End::Open && state.written <= self.position;
-            let state = self.tail.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = lock(&self.tail.state);
             if waits(&state)
                 && let Some(permit) = &mut self.permit
             {
                 permit.held = None;
             }
             // The writer either writes, finishes or is dropped, each within its own time limits: this wait ends.
-            let state =
-                self.tail.changed.wait_while(state, |state| waits(state)).unwrap_or_else(PoisonError::into_inner);
+            let state = wait_while(&self.tail.changed, state, |state| waits(state));
             if state.end == End::Abandoned {
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the transfer was broken off"));
             }

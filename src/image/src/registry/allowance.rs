@@ -2,7 +2,8 @@
 
 use crate::bounds::{LARGE_DOCUMENT_GRACE, LARGE_DOCUMENT_TIME, PROGRESS_RATE};
 use crate::permits::Permits;
-use std::sync::{Arc, Mutex, PoisonError};
+use peapod_sys::sync::lock;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -38,7 +39,7 @@ impl Allowance {
     }
 
     fn held<T>(&self, look: impl FnOnce(&mut Option<Held>) -> T) -> T {
-        look(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.held))
     }
 
     /// Waits for the right, if this pull does not have it yet.

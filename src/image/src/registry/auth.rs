@@ -1,13 +1,13 @@
 //! Credentials to what a registry accepts: basic, or a token from the server that it names.
 
 use super::challenge::{Challenge, parse};
-use super::client::innermost;
 use super::complaint::complaint;
 use super::target::Target;
 use crate::bounds::{ERROR_TEXT, TOKEN_BYTES};
 use crate::lenient::{self, Field, Shape, Text};
 use crate::model::Credentials;
-use crate::text::one_line;
+use peapod_text::collapsed;
+use peapod_text::innermost;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
 use serde::de::{IgnoredAny, MapAccess};
 use std::fmt;
@@ -76,7 +76,7 @@ pub(super) async fn answer(
     });
     if let Some((realm, service, scope)) = bearer {
         if target.is_https() && !realm.starts_with("https://") {
-            let realm = one_line(realm, ERROR_TEXT);
+            let realm = collapsed(realm, ERROR_TEXT);
             return Err(AuthError::Refused(format!("wants credentials sent unencrypted to {realm}")));
         }
         let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
@@ -125,7 +125,7 @@ impl TokenRequest<'_> {
     }
 
     async fn send(&self, client: &Client, timeout: Duration) -> Result<String, AuthError> {
-        let realm = one_line(self.realm, ERROR_TEXT);
+        let realm = collapsed(self.realm, ERROR_TEXT);
         let unavailable = |reason: String| AuthError::Unavailable(format!("token server {realm}: {reason}"));
         let broken = |error: reqwest::Error| unavailable(innermost(&error));
         let mut response = self.build(client).timeout(timeout).send().await.map_err(broken)?;

@@ -5,9 +5,11 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::hosts::Connection;
 use crate::permits::Permits;
+use peapod_sys::sync::lock;
+use peapod_text::innermost;
 use reqwest::Client;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// All clients, and which hosts were out of reach a moment ago.
@@ -44,14 +46,14 @@ impl Clients {
         if *connection == Connection::default() {
             return Ok(self.plain.clone());
         }
-        if let Some(client) = self.special.lock().unwrap_or_else(PoisonError::into_inner).get(connection) {
+        if let Some(client) = lock(&self.special).get(connection) {
             return Ok(client.clone());
         }
         let base = Base { connect_timeout: self.connect_timeout, stall_timeout: self.stall_timeout };
         let wanted = connection.clone();
         let built = tokio::task::spawn_blocking(move || base.build(&wanted)).await;
         let client = built.map_err(|error| error.to_string())??;
-        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut special = lock(&self.special);
         if special.len() >= CLIENTS {
             special.clear();
         }
@@ -62,7 +64,7 @@ impl Clients {
     /// The host could not be reached: for a while others are asked first, so that a dead mirror does not slow down
     /// every blob of every pull.
     pub(crate) fn cool_down(&self, origin: &str) {
-        let mut cooling = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cooling = lock(&self.cooling);
         if cooling.len() >= COOLING_HOSTS {
             cooling.clear();
         }
@@ -71,11 +73,11 @@ impl Clients {
 
     /// The host answered.
     pub(crate) fn reached(&self, origin: &str) {
-        self.cooling.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+        lock(&self.cooling).remove(origin);
     }
 
     pub(crate) fn is_cooling(&self, origin: &str) -> bool {
-        let cooling = self.cooling.lock().unwrap_or_else(PoisonError::into_inner);
+        let cooling = lock(&self.cooling);
         cooling.get(origin).is_some_and(|until| *until > Instant::now())
     }
 }
@@ -101,13 +103,4 @@ impl Base {
         }
         builder.build().map_err(|error| innermost(&error))
     }
-}
-
-/// The cause at the bottom: "connection refused" and not "error sending request".
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut current = error;
-    while let Some(source) = current.source() {
-        current = source;
-    }
-    current.to_string()
 }

@@ -2,7 +2,7 @@
 
 use crate::bounds::{ERROR_BODY_BYTES, ERROR_BODY_TIME, ERROR_TEXT};
 use crate::lenient::{self, Field, Shape, Text};
-use crate::text::one_line;
+use peapod_text::collapsed;
 use reqwest::Response;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
@@ -41,7 +41,7 @@ fn reason(body: &[u8]) -> Option<String> {
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     // A page for browsers neither.
-    let said = one_line(&said, ERROR_TEXT);
+    let said = collapsed(&said, ERROR_TEXT);
     (!said.is_empty() && !said.starts_with(['<', '{', '['])).then_some(said)
 }
 

@@ -1,12 +1,12 @@
 //! Manifests and other small things that are read into memory whole.
 
-use super::client::innermost;
 use super::session::{Collected, RequestError, Session};
 use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::Host;
 use crate::reference::Selector;
+use peapod_text::innermost;
 use reqwest::{Method, Response, header};
 use tokio::time::{Instant, timeout_at};
 

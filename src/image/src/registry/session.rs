@@ -2,7 +2,7 @@
 
 use super::allowance::Allowance;
 use super::auth::{AuthError, Authorization, answer};
-use super::client::{Clients, innermost};
+use super::client::Clients;
 use super::complaint::complaint;
 use super::target::Target;
 use crate::bounds::{ERROR_TEXT, REDIRECTS};
@@ -12,10 +12,12 @@ use crate::error::{Attempt, Attempts, PullError};
 use crate::hosts::Host;
 use crate::model::Credentials;
 use crate::reference::Reference;
-use crate::text::one_line;
+use peapod_sys::sync::lock;
+use peapod_text::collapsed;
+use peapod_text::innermost;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -46,7 +48,7 @@ impl RequestError {
             | Self::Refused(message)
             | Self::Misunderstood(message) => message,
         };
-        one_line(message, 2 * ERROR_TEXT)
+        collapsed(message, 2 * ERROR_TEXT)
     }
 
     /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer
@@ -247,7 +249,7 @@ impl Session {
             }
             Err(AuthError::Unavailable(message)) => return Err(RequestError::Passing(message, None)),
         };
-        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).insert(target.origin(), authorization);
+        lock(&self.authorizations).insert(target.origin(), authorization);
         self.once(target, build()).await
     }
 
@@ -274,7 +276,7 @@ impl Session {
     }
 
     fn authorization(&self, target: &Target<'_>) -> Option<Authorization> {
-        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner).get(&target.origin()).cloned()
+        lock(&self.authorizations).get(&target.origin()).cloned()
     }
 
     /// As whom it was asked, for messages.

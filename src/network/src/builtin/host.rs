@@ -12,10 +12,11 @@ use crate::neighbour::{Neighbour, Port};
 use crate::netlink::{Family, Socket};
 use crate::netns::is_gone;
 use crate::nft::{Element, Nft, Ruleset, TableFamily};
+use peapod_sys::sync::lock;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// The number of the gateway within the subnets.
 pub(crate) const GATEWAY: u32 = 1;
@@ -67,14 +68,14 @@ impl HostNetwork {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // What is in there is valid after a panic elsewhere as well.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Opens the sockets that are not open. A socket belongs to the namespace in which it was opened, and keeps it: to
     /// be called before the calling thread enters another.
     pub(crate) fn open_sockets(&self) -> Result<(), StepError> {
         open(&mut self.lock().nft)?;
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = lock(&self.connections);
         let failed = |source| StepError::new("open a connection tracking socket", source);
         open_connections(&mut connections).map(|_| ()).map_err(failed)
     }
@@ -313,7 +314,7 @@ impl HostNetwork {
 
     /// Forgets UDP connections to these ports of the node.
     pub(crate) fn forget_udp(&self, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> Result<(), StepError> {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = lock(&self.connections);
         let failed = |source| StepError::new("forget old UDP connections", source);
         let socket = open_connections(&mut connections).map_err(failed)?;
         forget_udp(socket, ports, v4, which).map_err(failed)

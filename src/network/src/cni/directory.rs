@@ -3,11 +3,12 @@
 
 use super::conflist::{ConfigurationError, Conflist};
 use crate::bounds::{CONFLIST_BYTES, CONFLIST_FILES};
+use peapod_sys::sync::lock;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 const O_NONBLOCK: i32 = nix::fcntl::OFlag::O_NONBLOCK.bits();
 
@@ -61,13 +62,13 @@ impl Directory {
 
     /// As it was seen last.
     pub(crate) fn last(&self) -> Choice {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        lock(&self.seen).1.clone()
     }
 
     /// Looks; also whether it is another configuration than before. Blocks.
     pub(crate) fn look(&self) -> (Choice, bool) {
         let first = self.first();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         match first {
             Ok(None) => {
                 let changed = !matches!(seen.1, Choice::None);

@@ -1,53 +1,29 @@
 //! Plugins that an earlier daemon was running when it died. Nobody reads what they say, and what they still make would
 //! be made after, or while, it is taken away.
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use peapod_sys::proc;
 use std::collections::HashSet;
-use std::fs;
-use std::time::{Duration, Instant};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// How long killed plugins may take to be gone. One that hangs in the kernel is left alone.
 const GONE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
 const VARIABLE: &[u8] = b"CNI_CONTAINERID=";
 
 /// Ends all processes that run for one of these attachments: plugins, and what they have started. Blocks.
 pub(super) fn end(ids: &HashSet<&str>) {
-    let start = Instant::now();
-    loop {
-        let found = find(ids);
-        if found.is_empty() {
-            return;
-        }
-        if start.elapsed() > GONE {
-            tracing::warn!(processes = ?found, "network plugins of an earlier daemon won't end");
-            return;
-        }
-        for pid in found {
-            // Looked at again behind the descriptor: the number may be somebody else's by now.
-            if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
-                && runs_for(pid, ids)
-            {
-                tracing::info!(pid = pid.as_raw_nonzero(), "a network plugin outlived its daemon and is ended");
-                // Gone already is fine.
-                let _ = pidfd_send_signal(&process, Signal::KILL);
-            }
-        }
-        std::thread::sleep(PAUSE);
+    let ended = proc::kill_matching(|pid| runs_for(pid, ids), GONE);
+    for pid in ended.killed {
+        tracing::info!(pid, "a network plugin outlived its daemon and was ended");
+    }
+    if !ended.left.is_empty() {
+        tracing::warn!(processes = ?ended.left, "network plugins of an earlier daemon won't end");
     }
 }
 
-fn find(ids: &HashSet<&str>) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|pid| runs_for(*pid, ids))
-        .collect()
-}
-
-fn runs_for(pid: Pid, ids: &HashSet<&str>) -> bool {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-    let value = environment.split(|byte| *byte == 0).find_map(|line| line.strip_prefix(VARIABLE));
+fn runs_for(pid: u32, ids: &HashSet<&str>) -> bool {
+    let environment = proc::environment(pid);
+    let value = environment.iter().find_map(|line| line.as_bytes().strip_prefix(VARIABLE));
     value.and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| ids.contains(value))
 }
 

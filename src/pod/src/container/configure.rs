@@ -8,9 +8,10 @@ use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_spec::{
-    Config, Configured, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, Sample,
-    SpecError, StartInputs, UserError, image_volumes, linux_resources, oci_config,
+    Config, Configured, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, SpecError,
+    StartInputs, UserError, image_volumes, linux_resources, oci_config,
 };
+use peapod_text::Sample;
 
 use super::look_up::{Looked, look, look_up};
 use super::{ContainerContext, limits, mounts};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use peapod_image::Rootfs;
 use peapod_spec::container::{Device, Mount};
-use peapod_spec::{Config, DeviceKind, HostDevice, excerpt};
+use peapod_spec::{Config, DeviceKind, HostDevice};
+use peapod_text::excerpt;
 
 use super::verify::Change;
 use crate::bounds::{CONTAINER_DEVICES, DEVICE_ENTRIES};

@@ -23,13 +23,13 @@ const HOPS: usize = 8;
 pub(super) enum FolderError {
     #[error("{} is a symbolic link, and a folder is not made through one that a container might have placed: \
              make it on the node",
-        peapod_spec::excerpt(.0))]
+        peapod_text::excerpt(.0))]
     Link(PathBuf),
-    #[error("{} is no folder", peapod_spec::excerpt(.0))]
+    #[error("{} is no folder", peapod_text::excerpt(.0))]
     NoFolder(PathBuf),
     #[error("more than {MADE_FOLDERS} folders of it are not there: make them on the node")]
     TooDeep,
-    #[error("{step} {}: {source}", peapod_spec::excerpt(path))]
+    #[error("{step} {}: {source}", peapod_text::excerpt(path))]
     Io { step: &'static str, path: PathBuf, source: io::Error },
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use peapod_image::{ImageConfig, Rootfs};
 use peapod_spec::container::{ContainerSpec, SeccompProfile};
-use peapod_spec::{HostDevice, ImageDefaults, ResolvedMount, excerpt};
+use peapod_spec::{HostDevice, ImageDefaults, ResolvedMount};
+use peapod_text::excerpt;
 use tokio::time::{Instant, timeout_at};
 
 use super::look_up_slots::LookUpSlot;

@@ -3,8 +3,9 @@
 //! pod has threads for its own work.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use peapod_sys::sync::lock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::bounds::{LOOK_UPS, LOOK_UPS_OF_POD};
@@ -37,7 +38,7 @@ impl LookUpSlot<'static> {
 impl LookUpSlots {
     async fn take(&self, pod: &PodId) -> Option<LookUpSlot<'_>> {
         let own = {
-            let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pods = lock(&self.pods);
             // A permit holds its semaphore.
             pods.retain(|_, own| Arc::strong_count(own) > 1);
             let own = pods.entry(pod.clone()).or_insert_with(|| Arc::new(Semaphore::new(LOOK_UPS_OF_POD)));

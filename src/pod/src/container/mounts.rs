@@ -1,10 +1,13 @@
 //! Sources of mounts, looked up on the node.
 
 use std::collections::HashMap;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use peapod_spec::container::{Mount, Propagation};
-use peapod_spec::{Config, POD_FILES, ResolvedMount, SourcePropagation, check_propagation, excerpt};
+use peapod_spec::{Config, POD_FILES, ResolvedMount, SourcePropagation, check_propagation};
+use peapod_sys::mountinfo::Mounts;
+use peapod_text::excerpt;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -17,16 +20,16 @@ type Table = HashMap<PathBuf, SourcePropagation>;
 
 /// Follows each source's symbolic links. One that isn't there is taken as the folder that [`make_absent`] makes of it.
 pub(super) fn resolve(mounts: &[Mount]) -> Result<Vec<ResolvedMount>, Error> {
-    let table = table_for(mounts).map_err(|error| Error::failed("read /proc/self/mountinfo", &error))?;
+    let table = table_for(mounts).map_err(|error| Error::failed("read the node's mounts", &error))?;
     mounts.iter().enumerate().map(|(index, mount)| one(index, mount, &table)).collect()
 }
 
 /// The node's mounts, where one of the container's needs to know about them: the table can be long.
-fn table_for(mounts: &[Mount]) -> std::io::Result<Table> {
+fn table_for(mounts: &[Mount]) -> io::Result<Table> {
     if mounts.iter().all(|mount| mount.propagation == Propagation::Private) {
         return Ok(Table::new());
     }
-    Ok(parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
+    propagations(Mounts::open()?)
 }
 
 /// Makes sources that aren't there, as folders, and says so in the log.
@@ -56,7 +59,7 @@ pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
             Ok(_) => {}
             Err(Errno::NOENT) => make(source).map_err(|error| changed(error.to_string()))?,
             Err(Errno::LOOP) => return Err(changed("there is a symbolic link on this way now".to_owned())),
-            Err(error) => return Err(changed(std::io::Error::from(error).to_string())),
+            Err(error) => return Err(changed(io::Error::from(error).to_string())),
         }
     }
     let table = table_for(mounts).map_err(|error| Change { field: field(0), reason: error.to_string() })?;
@@ -69,7 +72,7 @@ pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
 }
 
 fn is_absent(path: &Path) -> bool {
-    std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn invalid(index: usize, mount: &Mount, error: &dyn std::error::Error) -> Error {
@@ -79,7 +82,7 @@ fn invalid(index: usize, mount: &Mount, error: &dyn std::error::Error) -> Error 
 
 fn one(index: usize, mount: &Mount, table: &Table) -> Result<ResolvedMount, Error> {
     let source = match std::fs::canonicalize(&mount.host_path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?
         }
         found => found.map_err(|error| invalid(index, mount, &error))?,
@@ -102,44 +105,18 @@ fn propagation(path: &Path, table: &Table) -> SourcePropagation {
     path.ancestors().find_map(|point| table.get(point)).copied().unwrap_or_default()
 }
 
-/// proc_pid_mountinfo(5). Of equal mount points the one mounted last counts.
-fn parse(mountinfo: &str) -> Table {
-    mountinfo
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ');
-            let point = unescape(fields.nth(4)?);
-            let optional: Vec<&str> = fields.skip(1).take_while(|field| *field != "-").collect();
-            let has = |tag: &str| optional.iter().any(|field| field.starts_with(tag));
-            let propagation = match (has("shared:"), has("master:")) {
-                (true, _) => SourcePropagation::Shared,
-                (false, true) => SourcePropagation::Slave,
-                (false, false) => SourcePropagation::Private,
-            };
-            Some((PathBuf::from(point), propagation))
-        })
-        .collect()
-}
-
-/// Blanks, tabs, newlines and backslashes are written as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        match rest.get(at + 1..at + 4).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                out.push('\\');
-                rest = &rest[at + 1..];
-            }
-        }
+/// Of equal mount points the one mounted last counts.
+fn propagations(mut mounts: Mounts<impl BufRead>) -> io::Result<Table> {
+    let mut table = Table::new();
+    while let Some(mount) = mounts.next_mount()? {
+        let propagation = match (mount.is_shared(), mount.is_slave()) {
+            (true, _) => SourcePropagation::Shared,
+            (false, true) => SourcePropagation::Slave,
+            (false, false) => SourcePropagation::Private,
+        };
+        table.insert(mount.target().into_owned(), propagation);
     }
-    out.push_str(rest);
-    out
+    Ok(table)
 }
 
 #[cfg(test)]
@@ -148,11 +125,13 @@ mod tests {
 
     #[test]
     fn propagation_is_that_of_the_innermost_mount() {
-        let table = parse(
-            "22 1 0:1 / / rw shared:1 - ext4 /dev/vda rw\n\
+        let table = Mounts::new(
+            b"22 1 0:1 / / rw shared:1 - ext4 /dev/vda rw\n\
              30 22 0:2 / /mnt/a\\040b rw - tmpfs t rw\n\
-             31 22 0:3 / /srv rw,nosuid master:3 - tmpfs t rw\n",
+             31 22 0:3 / /srv rw,nosuid master:3 - tmpfs t rw\n"
+                .as_slice(),
         );
+        let table = propagations(table).unwrap();
         assert_eq!(propagation(Path::new("/etc"), &table), SourcePropagation::Shared);
         assert_eq!(propagation(Path::new("/mnt/a b/c"), &table), SourcePropagation::Private);
         assert_eq!(propagation(Path::new("/srv/x"), &table), SourcePropagation::Slave);

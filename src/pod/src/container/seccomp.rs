@@ -10,11 +10,12 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
+use peapod_sys::sync::lock;
 
 use crate::bounds::KEPT_PROFILE_BYTES;
 use crate::config::OciRuntime;
@@ -57,7 +58,7 @@ impl Programs {
     /// Looks for the compiled form of a profile.
     pub(crate) fn find(&self, runtime: &OciRuntime, profile: Option<&LinuxSeccomp>) -> Filter {
         let Some(key) = profile.and_then(|profile| Key::of(runtime, profile)) else { return Filter::Plain };
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock(&self.known);
         match known.iter().find(|(other, _)| *other == key) {
             Some((_, Some(program))) => Filter::Ready(Arc::clone(program)),
             Some((_, None)) => Filter::Plain,
@@ -69,7 +70,7 @@ impl Programs {
     pub(crate) fn learn(&self, key: Key, runtime: &OciRuntime, id: &ContainerId) {
         let program =
             read(&runtime.root.join(id.as_str()).join("seccomp.bpf")).ok().map(|bytes| STANDARD.encode(bytes).into());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if known.iter().any(|(other, _)| *other == key) {
             return;
         }

@@ -1,7 +1,8 @@
 //! The signal that asks a container to end.
 
 use nix::sys::signal::Signal;
-use peapod_spec::{Note, excerpt};
+use peapod_spec::Note;
+use peapod_text::excerpt;
 
 /// SIGTERM.
 const DEFAULT: i32 = 15;

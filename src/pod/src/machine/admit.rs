@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use peapod_spec::excerpt;
 use peapod_spec::pod::PodSpec;
+use peapod_text::excerpt;
 
 use super::Machine;
 use super::container::{CleaningUp, Operation};

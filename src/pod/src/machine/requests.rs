@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use peapod_spec::container::Resources;
-use peapod_spec::excerpt;
 use peapod_spec::pod::PidMode;
+use peapod_text::excerpt;
 
 use super::Machine;
 use super::action::Job;

@@ -1,7 +1,9 @@
 //! Containers that are being made: of those that have no record yet, something is there all the same.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use peapod_sys::sync::lock;
 
 use crate::id::ContainerId;
 
@@ -19,18 +21,18 @@ pub(crate) struct InMaking {
 impl Making {
     /// Before anything of it is there.
     pub(crate) fn begin(&self, id: &ContainerId) -> InMaking {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        lock(&self.0).insert(id.clone());
         InMaking { all: self.clone(), id: id.clone() }
     }
 
     /// Those of this moment.
     pub(super) fn ids(&self) -> HashSet<ContainerId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
 impl Drop for InMaking {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        lock(&self.all.0).remove(&self.id);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use peapod_sys::send_signal;
+use peapod_sys::sync::lock;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
@@ -116,7 +117,7 @@ impl Execs {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use peapod_sys::sync::lock;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
@@ -59,7 +60,7 @@ async fn read(
 ) -> bool {
     let Some(fd) = fd else { return false };
     let Ok(mut ready) = fd.readable().await else { return false };
-    let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = lock(buffer);
     buffer.resize(LONGEST, 0);
     for _ in 0..READ_BUDGET {
         match rustix::io::read(fd, buffer.as_mut_slice()) {

@@ -2,9 +2,10 @@
 //! of its own, and one that does not keep up loses it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use peapod_shim_protocol::exit::Exit;
+use peapod_sys::sync::lock;
 use tokio::sync::Notify;
 
 use super::cri_log::CriLog;
@@ -143,7 +144,7 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -162,7 +163,7 @@ impl Queue {
 
     /// Never waits. False: the reader did not keep up.
     fn push(&self, event: &Event) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if let Waiting::Events { events, bytes } = &mut *state {
             *bytes += event.size();
             if *bytes > SUBSCRIBER_BYTES {
@@ -206,7 +207,7 @@ impl Subscription {
     }
 
     fn take(&self) -> Result<Option<Event>, Lagged> {
-        match &mut *self.queue.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *lock(&self.queue.state) {
             Waiting::Lagged => Err(Lagged { limit: SUBSCRIBER_BYTES }),
             Waiting::Events { events, bytes } => {
                 let event = events.pop_front();

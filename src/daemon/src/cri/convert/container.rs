@@ -3,7 +3,7 @@
 use peapod_api::v1::{ContainerConfig, KeyValue};
 use peapod_spec::bounds::{IMAGE_NAME_BYTES, LABELS, PROGRAM_BYTES, VARIABLES};
 use peapod_spec::container::{ContainerMetadata, ContainerSpec, EnvVar};
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 
 use super::field::{
     Checked, FieldError, all_without_nul, any_absolute_path, at_most, name, not_empty, relative_path, required, short,

@@ -6,7 +6,7 @@ use peapod_spec::UserIds;
 
 use super::{mounts, resources, signal};
 use crate::bounds::STATUS_MESSAGE;
-use crate::text::{one_line, shortened};
+use peapod_text::{one_line, shortened};
 
 /// A container in a list.
 pub(crate) fn container(container: &ContainerView) -> v1::Container {

@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::bounds::ECHO;
-use crate::text::shortened;
 use peapod_spec::bounds::{NAME_BYTES, PATH_BYTES};
-use peapod_spec::{excerpt, normal_path};
+use peapod_spec::normal_path;
+use peapod_text::excerpt;
+use peapod_text::shortened;
 
 /// A field that can't be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use peapod_api::v1;
 use peapod_spec::bounds::{DEVICES, MOUNTS};
 use peapod_spec::container::{Device, Mount, Propagation};
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, any_absolute_path, at_most, known, not_empty};
 

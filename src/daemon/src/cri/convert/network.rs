@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use peapod_api::v1;
 use peapod_network::PORTS_PER_POD;
 use peapod_spec::bounds::{DNS_BYTES, DNS_ENTRIES};
-use peapod_spec::excerpt;
 use peapod_spec::pod::{DnsConfig, PortMapping, Protocol};
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, at_most, known};
 

@@ -2,8 +2,8 @@
 
 use peapod_api::v1::{LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata};
 use peapod_spec::bounds::{GROUPS, LABELS, PATH_BYTES};
-use peapod_spec::excerpt;
 use peapod_spec::pod::{PodMetadata, PodSecurity, PodSpec, Scope};
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, absolute_path, at_most, id, ids, name, required};
 use super::{namespaces, network, profile, resources, sysctl};

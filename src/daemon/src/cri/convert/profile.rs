@@ -6,7 +6,7 @@ use peapod_api::v1::security_profile::ProfileType;
 use peapod_api::v1::{SeLinuxOption, SecurityProfile};
 use peapod_spec::bounds::NAME_BYTES;
 use peapod_spec::container::{ApparmorProfile, SeccompProfile, SelinuxOptions};
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, absolute_path, at_most, known, not_empty};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peapod_api::v1::{HugepageLimit, LinuxContainerResources};
 use peapod_spec::bounds::{HUGEPAGE_LIMITS, NAME_BYTES, PATH_BYTES, UNIFIED_FILES};
 use peapod_spec::container::Resources;
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, at_most, short, without_nul};
 

@@ -3,7 +3,7 @@
 use peapod_api::v1::{Capability, LinuxContainerSecurityContext, SupplementalGroupsPolicy};
 use peapod_spec::bounds::{CAPABILITIES, GROUPS, HIDDEN_PATHS, NAME_BYTES};
 use peapod_spec::container::{Capabilities, ContainerSecurity, GroupsPolicy, UserChoice};
-use peapod_spec::excerpt;
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, any_absolute_path, at_most, id, ids, known, short, without_nul};
 use super::{namespaces, profile};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use peapod_spec::bounds::{NAME_BYTES, PATH_BYTES, SYSCTLS};
-use peapod_spec::excerpt;
 use peapod_spec::pod::{Namespaces, Scope};
+use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, at_most, short, without_nul};
 

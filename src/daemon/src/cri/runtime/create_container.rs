@@ -3,8 +3,8 @@
 use peapod_api::v1::{CreateContainerRequest, CreateContainerResponse};
 use peapod_pod::{ContainerId, PodEntry};
 use peapod_spec::container::ContainerSpec;
-use peapod_spec::excerpt;
 use peapod_spec::pod::PidMode;
+use peapod_text::excerpt;
 
 use crate::cri::Node;
 use crate::cri::convert::{FieldError, container_spec, not_empty};

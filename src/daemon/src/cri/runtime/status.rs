@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::bounds::STATUS_MESSAGE;
 use crate::cri::Node;
-use crate::text::{one_line, shortened};
+use peapod_text::{one_line, shortened};
 
 pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
     let network = node.network.status();
