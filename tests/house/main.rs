@@ -1,13 +1,16 @@
 //! What the house promises about itself: which room may know which, and how its text looks.
 
-#![allow(clippy::expect_used, reason = "a test reports to a person")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test reports to a person")]
 
 mod bounds;
+mod circles;
+mod columns;
 mod edges;
 mod makefile;
 mod once;
 mod source;
 mod style;
+mod types;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use syn::{Attribute, Item, Meta};
+
 /// A Rust file.
 pub(crate) struct Source {
     /// Where it is.
@@ -62,4 +64,57 @@ fn is_test(path: &Path) -> bool {
 /// Code that is shipped: below `src`, without files of tests.
 pub(crate) fn shipped() -> Vec<Source> {
     rust().into_iter().filter(|source| !is_test(&source.path)).collect()
+}
+
+/// A file of a crate as a module of it.
+pub(crate) struct Module {
+    /// The crate's folder below `src`.
+    pub(crate) package: String,
+    /// Its path in the crate: `container`, `exec`, and nothing for `lib.rs` and `main.rs`.
+    pub(crate) path: Vec<String>,
+    /// What is in it, without what only tests have.
+    pub(crate) items: Vec<Item>,
+}
+
+/// All modules of what is shipped.
+pub(crate) fn modules() -> Vec<Module> {
+    shipped().iter().map(module).collect()
+}
+
+fn module(source: &Source) -> Module {
+    let name = source.name();
+    let mut parts = name.trim_end_matches(".rs").split('/').map(str::to_owned).skip(1);
+    let package = parts.next().expect("a folder below src");
+    let mut path: Vec<String> = parts.skip(1).collect();
+    if path.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main")) {
+        path.pop();
+    }
+    let file = syn::parse_file(&source.text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    Module { package, path, items: without_tests(file.items) }
+}
+
+/// Items without those that `#[cfg(test)]` is about.
+fn without_tests(items: Vec<Item>) -> Vec<Item> {
+    items.into_iter().filter(|item| !attributes(item).iter().any(is_for_tests)).collect()
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+fn is_for_tests(attribute: &Attribute) -> bool {
+    let Meta::List(list) = &attribute.meta else { return false };
+    list.path.is_ident("cfg") && list.tokens.to_string() == "test"
 }
