@@ -1,7 +1,8 @@
 //! Measures a CRI runtime, and beside it another one on the same OCI runtime: `make bench`.
 //!
 //! It speaks CRI to any endpoint. peapod and containerd it starts itself, alternately, each with folders, sockets and a
-//! network of its own; so it runs in a node (`tests/node.sh`), beside a registry. What it prints it also writes as JSON.
+//! network of its own; so it runs in a node (`tests/node.sh`), beside a registry. What it prints it also writes as
+//! JSON.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 

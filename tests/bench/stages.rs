@@ -23,8 +23,8 @@ pub(crate) struct Stages {
     pub(crate) calls: Results,
 }
 
-/// Before the OCI runtime runs alone: its first move of a process between cgroups waits for the kernel's readers, unless
-/// another such move was just made, and in a pod's life none was.
+/// Before the OCI runtime runs alone: its first move of a process between cgroups waits for the kernel's readers,
+/// unless another such move was just made, and in a pod's life none was.
 const REST: Duration = Duration::from_millis(60);
 
 /// Runs some pods with a daemon that says how long its stages take; and beside each the OCI runtime by itself.

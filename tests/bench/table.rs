@@ -7,8 +7,8 @@ use crate::report;
 use crate::results::{Results, number};
 use crate::stages::Stages;
 
-/// Calls in the order of a pod's life, with what the kernel itself takes for it where that is known: a pod and a container
-/// made by raw system calls on a machine like ours (2 cores, nested guest), network included.
+/// Calls in the order of a pod's life, with what the kernel itself takes for it where that is known: a pod and a
+/// container made by raw system calls on a machine like ours (2 cores, nested guest), network included.
 const CALLS: &[(&str, &str)] = &[
     ("RunPodSandbox", "1.8"),
     ("RunPodSandbox, shared PIDs", "1.8"),

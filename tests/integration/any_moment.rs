@@ -1,5 +1,5 @@
-//! The daemon is killed again and again, at no stage in particular, while pods come and go. Clients only try again. What
-//! lasts is in every first list as it was, and in the end nothing is left.
+//! The daemon is killed again and again, at no stage in particular, while pods come and go. Clients only try again.
+//! What lasts is in every first list as it was, and in the end nothing is left.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -129,7 +129,8 @@ fn the_daemon_dies_at_any_moment() {
         let kills = Cell::new(0);
         let killer = async {
             while Instant::now() < end {
-                // At once, in the middle of what the last one left; or when somebody has got on: else nobody ever would.
+                // At once, in the middle of what the last one left; or when somebody has got on: else nobody ever
+                // would.
                 let enough = steps.get() + random.below(6);
                 wait_for("somebody gets on", async || steps.get() >= enough || Instant::now() >= end).await;
                 daemon.kill().await;

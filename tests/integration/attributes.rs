@@ -1,5 +1,5 @@
-//! How the daemon was started reaches no pod: neither the attributes that every process has from its parent, nor, by its umask, the modes of
-//! what it makes for others to read.
+//! How the daemon was started reaches no pod: neither the attributes that every process has from its parent, nor, by
+//! its umask, the modes of what it makes for others to read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use peapod_tests::{Container, Daemon, Options, Programs, peapod_with, v1};
 
-/// All that a shell and its tools can do to a child. What it takes CAP_SYS_RESOURCE to undo (hard limits) is left alone.
+/// All that a shell and its tools can do to a child. What it takes CAP_SYS_RESOURCE to undo (hard limits) is left
+/// alone.
 const HOSTILE: &str = "umask 077; ulimit -S -n 300 -c 0 -s 512 -l 64 -i 100 -q 4096 -f unlimited; \
     trap '' HUP INT USR1 USR2 CHLD ALRM TTIN TTOU WINCH; echo 200 >/proc/self/oom_score_adj; \
     echo 0x7f >/proc/self/coredump_filter; exec 7</etc/passwd 8<>/dev/zero 33</proc/self/status; \
@@ -46,7 +47,8 @@ fn attributes(pid: u32) -> BTreeMap<String, String> {
     found
 }
 
-/// Those of the shim, pod init, and a container's first process and command; of the latter the environment and descriptors as well.
+/// Those of the shim, pod init, and a container's first process and command; of the latter the environment and
+/// descriptors as well.
 async fn all(daemon: &Daemon, name: &str) -> BTreeMap<&'static str, BTreeMap<String, String>> {
     let pod = daemon.pod(name).run().await;
     let container = pod.container("main").sh("exec sleep 1000").start().await;

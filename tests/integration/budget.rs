@@ -1,5 +1,5 @@
-//! Small requests that are built to explode: each costs the daemon little memory and time, other pods go on meanwhile, and nothing
-//! is left.
+//! Small requests that are built to explode: each costs the daemon little memory and time, other pods go on meanwhile,
+//! and nothing is left.
 
 use std::time::{Duration, Instant};
 

@@ -68,7 +68,8 @@ fn a_configuration_comes_and_goes_under_a_running_daemon() {
     std::process::Command::new("ip").args(["link", "delete", "ptcni0"]).status().unwrap();
 }
 
-/// A chain whose second plugin waits for a file `open` when it connects a pod named `stuck`, and then makes a file `late`.
+/// A chain whose second plugin waits for a file `open` when it connects a pod named `stuck`, and then makes a file
+/// `late`.
 fn write_chain(daemon: &Daemon, dir: &Path) {
     let script = format!(
         r#"#!/bin/sh

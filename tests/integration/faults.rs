@@ -1,5 +1,5 @@
-//! The daemon is killed at each stage of what it does; started again, it is asked for the same once more, and in the end
-//! nothing is left of the pod. Pods have the stage's name, so that the daemon's log shows which one failed.
+//! The daemon is killed at each stage of what it does; started again, it is asked for the same once more, and in the
+//! end nothing is left of the pod. Pods have the stage's name, so that the daemon's log shows which one failed.
 //!
 //! The stages are the calls of `fail_point` in the code: a debug build dies there, as by `kill -9`.
 
@@ -147,7 +147,8 @@ fn while_a_start_is_taken_back() {
                 signal(shim, Signal::SIGCONT);
                 wait_for("the daemon dies again", async || !daemon.is_alive()).await;
             } else {
-                // As the call does it whose answer nobody hears: the exit is written down, of a container that never started.
+                // As the call does it whose answer nobody hears: the exit is written down, of a container that never
+                // started.
                 signal(shim, Signal::SIGCONT);
                 let bundle = daemon.run_root().join("pods").join(&pod.id).join("containers").join(&container.id);
                 let pid = std::fs::read_to_string(bundle.join("pid")).unwrap();

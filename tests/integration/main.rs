@@ -1,4 +1,5 @@
-//! The real daemon, shim, OCI runtimes, registry and network, driven over CRI as a kubelet would. `make test-integration`.
+//! The real daemon, shim, OCI runtimes, registry and network, driven over CRI as a kubelet would. `make
+//! test-integration`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends the test")]
 

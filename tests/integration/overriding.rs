@@ -1,4 +1,5 @@
-//! Stop and remove override whatever a container or pod is doing: OCI runtimes that hang, fail, die and leave processes.
+//! Stop and remove override whatever a container or pod is doing: OCI runtimes that hang, fail, die and leave
+//! processes.
 
 use std::time::{Duration, Instant};
 

@@ -68,7 +68,8 @@ fn restart(keep_run_root: bool) {
     });
 }
 
-/// A plugin that passes on what the one before it made, and gives a pod named `stuck` back only once there is a file `open`.
+/// A plugin that passes on what the one before it made, and gives a pod named `stuck` back only once there is a file
+/// `open`.
 fn make_slow_plugin(dir: &Path) {
     let script = format!(
         r#"#!/bin/sh

@@ -1,5 +1,5 @@
-//! What a container reaches of the node's own files: the OCI runtime, run through a view that nobody can change, which is used as long as it
-//! is one of the runtime's file; and `/dev/null`.
+//! What a container reaches of the node's own files: the OCI runtime, run through a view that nobody can change, which
+//! is used as long as it is one of the runtime's file; and `/dev/null`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -63,8 +63,8 @@ fn looks(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
     (is.mode(), is.uid(), is.gid(), is.size(), is.mtime(), is.ctime(), is.ctime_nsec())
 }
 
-/// What the attack says: names of tries, and whether all of them failed because the file is on a read-only mount. The kernel
-/// may lack `fchmodat2`.
+/// What the attack says: names of tries, and whether all of them failed because the file is on a read-only mount. The
+/// kernel may lack `fchmodat2`.
 fn outcome<'a>(lines: impl Iterator<Item = &'a str>, target: &str) -> BTreeSet<String> {
     let tries = lines.filter_map(|line| line.strip_prefix(target)?.trim().split_once(' '));
     let failed = |name: &str, errno: &str| errno == READ_ONLY || (name, errno) == ("fchmodat2", NO_SUCH_CALL);
@@ -163,7 +163,8 @@ fn the_runtime_in_a_shared_pid_namespace_can_not_be_changed() {
     });
 }
 
-/// A command's standard input leads nowhere: to a `/dev/null` that is not the node's to be changed, nor is any masked path.
+/// A command's standard input leads nowhere: to a `/dev/null` that is not the node's to be changed, nor is any masked
+/// path.
 #[test]
 fn the_nodes_null_can_not_be_changed() {
     on_each_runtime(async |daemon| {

@@ -32,8 +32,8 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Makes a call. With a `patience` the client gives up after it and asks the same again, each time with twice as much.
-    /// `None` is an error, which is noted.
+    /// Makes a call. With a `patience` the client gives up after it and asks the same again, each time with twice as
+    /// much. `None` is an error, which is noted.
     pub(crate) async fn ask<T, F: Future<Output = Result<T, Status>>>(
         &self,
         name: &'static str,

@@ -1,9 +1,9 @@
 //! Load and endurance: `make soak`, and a part of `make test`.
 //!
-//! Many pods that stay, many clients that make and end pods and containers beside them (half of them give up too early and
-//! ask again), one that lists all the time, then many commands of which half run too long. It counts what each call was
-//! answered and how long it took, and what daemon and shims hold at the beginning, in the middle and at the end. It runs in
-//! a node (`tests/node.sh`), beside a registry.
+//! Many pods that stay, many clients that make and end pods and containers beside them (half of them give up too early
+//! and ask again), one that lists all the time, then many commands of which half run too long. It counts what each call
+//! was answered and how long it took, and what daemon and shims hold at the beginning, in the middle and at the end. It
+//! runs in a node (`tests/node.sh`), beside a registry.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 

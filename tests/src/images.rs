@@ -15,8 +15,8 @@ pub fn fixture(name: &str) -> String {
     if name.starts_with("peapod/") { format!("{}/{name}", Programs::get().registry) } else { name.to_owned() }
 }
 
-/// Pushes an image with the layers of `base` and these fields in the `config` of its configuration; answers its name. A test makes its
-/// images under tags of its own.
+/// Pushes an image with the layers of `base` and these fields in the `config` of its configuration; answers its name. A
+/// test makes its images under tags of its own.
 ///
 /// # Panics
 /// When the registry refuses.

@@ -101,7 +101,8 @@ fn rules(place: &Place) -> Vec<String> {
     text.lines().filter(|line| names_pod(line)).map(|line| format!("rule {}", line.trim())).collect()
 }
 
-/// The daemon's tables, as `family name`. Listing all rules of the node would take a second once it has a hundred tables.
+/// The daemon's tables, as `family name`. Listing all rules of the node would take a second once it has a hundred
+/// tables.
 pub(crate) fn tables(place: &Place) -> Vec<String> {
     let text = nft("list tables");
     let all = text.lines().filter_map(|line| line.strip_prefix("table "));

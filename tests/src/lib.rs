@@ -12,8 +12,9 @@
 //! });
 //! ```
 //!
-//! It speaks CRI to the built binaries, as a kubelet would, and knows nothing of their insides. Where they are it learns
-//! from the environment (`scripts/env.sh`); it never builds. It runs in a node (`tests/node.sh`), beside a registry.
+//! It speaks CRI to the built binaries, as a kubelet would, and knows nothing of their insides. Where they are it
+//! learns from the environment (`scripts/env.sh`); it never builds. It runs in a node (`tests/node.sh`), beside a
+//! registry.
 
 #![allow(
     clippy::unwrap_used,

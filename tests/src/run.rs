@@ -32,7 +32,8 @@ pub fn peapod_with(options: &Options, test: impl AsyncFnOnce(&Daemon)) {
     }
 }
 
-/// Runs a test once with each OCI runtime as the default handler: crun and runc, or those that PEAPOD_TEST_RUNTIMES names.
+/// Runs a test once with each OCI runtime as the default handler: crun and runc, or those that PEAPOD_TEST_RUNTIMES
+/// names.
 ///
 /// # Panics
 /// When the test does.

@@ -1,5 +1,5 @@
-//! Who makes the groups of containers: the OCI runtime by itself, or systemd when the runtime asks it. What differs is how groups are
-//! called, by us and towards the runtime. Nothing else asks for the driver.
+//! Who makes the groups of containers: the OCI runtime by itself, or systemd when the runtime asks it. What differs is
+//! how groups are called, by us and towards the runtime. Nothing else asks for the driver.
 
 use std::path::Path;
 
@@ -39,7 +39,8 @@ impl Driver {
         if Self::Systemd.check(cgroup_root, systemd).is_ok() { Self::Systemd } else { Self::Cgroupfs }
     }
 
-    /// Whether a node has what it needs. `systemd` is the directory that is there when systemd is PID 1, `/run/systemd/system`.
+    /// Whether a node has what it needs. `systemd` is the directory that is there when systemd is PID 1,
+    /// `/run/systemd/system`.
     ///
     /// # Errors
     /// Naming what is missing.
@@ -105,10 +106,10 @@ impl Driver {
         }
     }
 
-    /// What runtimes are told besides, as annotations. crun would put the processes into a group below the scope. A scope that failed,
-    /// which one of a killed container has for systemd, would be listed until somebody resets it. Limits that systemd does not know, and
-    /// crun 1.8 tells it none but the share of processors, are lifted by every `systemctl daemon-reload`. Of tasks a scope has a limit by
-    /// default, which is no business of systemd's here.
+    /// What runtimes are told besides, as annotations. crun would put the processes into a group below the scope. A
+    /// scope that failed, which one of a killed container has for systemd, would be listed until somebody resets it.
+    /// Limits that systemd does not know, and crun 1.8 tells it none but the share of processors, are lifted by every
+    /// `systemctl daemon-reload`. Of tasks a scope has a limit by default, which is no business of systemd's here.
     #[must_use]
     pub fn annotations(self, limits: &Limits) -> Vec<(String, String)> {
         if self == Self::Cgroupfs {
@@ -135,8 +136,8 @@ impl std::str::FromStr for Driver {
     }
 }
 
-/// The container's id in the name of a group as [`Driver::group`] makes it; `None` for what nobody but somebody else has
-/// made.
+/// The container's id in the name of a group as [`Driver::group`] makes it; `None` for what nobody but somebody else
+/// has made.
 #[must_use]
 pub fn id_of(name: &str) -> Option<&str> {
     const LENGTH: usize = 64;

@@ -67,8 +67,8 @@ impl Cgroup {
         self.enter("cgroup.procs", pid)
     }
 
-    /// Makes the group and prepares the calling thread for starting children that are born in it: on version 1 by sitting in it itself, on
-    /// version 2, which moves no single threads, by giving the group to each start.
+    /// Makes the group and prepares the calling thread for starting children that are born in it: on version 1 by
+    /// sitting in it itself, on version 2, which moves no single threads, by giving the group to each start.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -128,7 +128,8 @@ impl Cgroup {
         Ok(groups.filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 
-    /// Says that somebody uses what is below this group, for as long as the answer is kept. `None` when it does not exist.
+    /// Says that somebody uses what is below this group, for as long as the answer is kept. `None` when it does not
+    /// exist.
     ///
     /// # Errors
     /// When it can't be opened or locked.
@@ -153,8 +154,8 @@ impl Cgroup {
         (self.inner.table.kill)(self)
     }
 
-    /// How many processes of the group and below the kernel killed for lack of memory. `None` when the group is gone, and the count with
-    /// it; 0 where the node does not count.
+    /// How many processes of the group and below the kernel killed for lack of memory. `None` when the group is gone,
+    /// and the count with it; 0 where the node does not count.
     ///
     /// # Errors
     /// When the count can't be read.
@@ -164,8 +165,8 @@ impl Cgroup {
         Ok(self.exists().then_some(kills))
     }
 
-    /// The file whose changes tell that [`Cgroup::oom_kills`] may have risen. `None` where the kernel does not tell, which is where
-    /// nobody but us removes a group before its count was read.
+    /// The file whose changes tell that [`Cgroup::oom_kills`] may have risen. `None` where the kernel does not tell,
+    /// which is where nobody but us removes a group before its count was read.
     #[must_use]
     pub fn oom_watch(&self) -> Option<OomWatch> {
         (self.inner.table.oom_watch)(self)
@@ -188,8 +189,8 @@ impl Cgroup {
         (self.inner.table.stats)(self)
     }
 
-    /// Removes the group and all below it from every tree. Goes on over errors and answers the first. Right after the last
-    /// process has ended the kernel may still say "busy": call it again.
+    /// Removes the group and all below it from every tree. Goes on over errors and answers the first. Right after the
+    /// last process has ended the kernel may still say "busy": call it again.
     ///
     /// # Errors
     /// When a group has processes or the kernel refuses; one that is gone is removed.

@@ -88,8 +88,8 @@ impl Hierarchy {
         Ok(Cgroup::new(self.inner.clone(), clean(path)?))
     }
 
-    /// The group that a process is in. On version 1 processes may sit in different groups of different trees; the one of the
-    /// tree that killing uses counts. `None` for a process in the root.
+    /// The group that a process is in. On version 1 processes may sit in different groups of different trees; the one
+    /// of the tree that killing uses counts. `None` for a process in the root.
     ///
     /// # Errors
     /// When there is no such process.

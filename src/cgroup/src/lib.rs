@@ -1,8 +1,8 @@
 //! Control groups: paths, statistics, killing, out-of-memory counts. Versions 1 and 2 differ in one small table each
 //! ([`table`]), and so do the ways of making containers' groups ([`Driver`]); everything else is written once.
 //!
-//! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the kernel
-//! is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
+//! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the
+//! kernel is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
 
 mod driver;
 mod error;

@@ -28,8 +28,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Bytes of memory that the group holds and that the kernel can't take back without ending processes, as far as it tells.
-    /// `None` where it refuses a limit below by itself.
+    /// Bytes of memory that the group holds and that the kernel can't take back without ending processes, as far as it
+    /// tells. `None` where it refuses a limit below by itself.
     ///
     /// # Errors
     /// When the kernel can't be asked.

@@ -1,7 +1,7 @@
 //! Limits as systemd knows them.
 
-/// What systemd has to be told about a container's scope: it writes its own idea of a scope's limits whenever it reads its units again.
-/// Sizes are bytes. `None` is no limit and no protection.
+/// What systemd has to be told about a container's scope: it writes its own idea of a scope's limits whenever it reads
+/// its units again. Sizes are bytes. `None` is no limit and no protection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Memory, at most.
@@ -19,8 +19,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As properties of a unit, systemd.resource-control(5) with the names of org.freedesktop.systemd1(5): all of type `t`. Those
-    /// without a value are what a unit has that was told nothing.
+    /// As properties of a unit, systemd.resource-control(5) with the names of org.freedesktop.systemd1(5): all of type
+    /// `t`. Those without a value are what a unit has that was told nothing.
     #[must_use]
     pub fn properties(&self) -> [(&'static str, u64); 7] {
         let (unlimited, unprotected) = (u64::MAX, 0);

@@ -8,9 +8,10 @@ use crate::{GroupError, Hierarchy, files};
 impl Hierarchy {
     /// Moves the caller into the group that it is in, which changes nothing.
     ///
-    /// The first move in a while waits for an RCU grace period (6 to 10 ms), those that follow within about 10 ms of it don't: forks and exits
-    /// are counted in a cheap way that moves have to switch off (`cgroup_threadgroup_rwsem` in the kernel's kernel/cgroup/cgroup.c, and
-    /// kernel/rcu/sync.c). Who knows that a move is coming calls this ahead, and the wait is over when it comes. Blocks as long.
+    /// The first move in a while waits for an RCU grace period (6 to 10 ms), those that follow within about 10 ms of it
+    /// don't: forks and exits are counted in a cheap way that moves have to switch off (`cgroup_threadgroup_rwsem` in
+    /// the kernel's kernel/cgroup/cgroup.c, and kernel/rcu/sync.c). Who knows that a move is coming calls this ahead,
+    /// and the wait is over when it comes. Blocks as long.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -23,8 +24,8 @@ impl Hierarchy {
 }
 
 impl Tree {
-    /// The directory of the group that a text like that of `/proc/self/cgroup` names. `None` where only a part of the tree is shown, and
-    /// the group is not in it.
+    /// The directory of the group that a text like that of `/proc/self/cgroup` names. `None` where only a part of the
+    /// tree is shown, and the group is not in it.
     fn dir_in(&self, text: &str) -> Option<PathBuf> {
         let below = self.group_in(text)?.strip_prefix(self.mounted.trim_end_matches('/'))?;
         let inside = (below.is_empty() || below.starts_with('/')) && !below.split('/').any(|part| part == "..");

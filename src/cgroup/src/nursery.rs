@@ -16,7 +16,8 @@ impl Nursery {
         Self { group, dir }
     }
 
-    /// The directory that a child has to be started in to be born into the group (`CLONE_INTO_CGROUP`). `None`: they are by themselves.
+    /// The directory that a child has to be started in to be born into the group (`CLONE_INTO_CGROUP`). `None`: they
+    /// are by themselves.
     ///
     /// # Errors
     /// When the group was removed, which is possible while it is empty, and can't be made again.

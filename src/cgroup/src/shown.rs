@@ -8,7 +8,8 @@ use std::path::Path;
 use peapod_sys::mountinfo::Mounts;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-/// Roots of mounts by number, read only as far as they have to be: control groups are mounted first, containers' file systems last.
+/// Roots of mounts by number, read only as far as they have to be: control groups are mounted first, containers' file
+/// systems last.
 pub(crate) struct Roots<R> {
     mounts: Mounts<R>,
     /// Of the mounts that were read past.

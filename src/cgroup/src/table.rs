@@ -17,9 +17,11 @@ pub(crate) struct Table {
     pub(crate) oom_watch: fn(&Cgroup) -> Option<OomWatch>,
     /// Whether no process is in the group or below it.
     pub(crate) is_empty: fn(&Cgroup) -> Result<bool, GroupError>,
-    /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to be given.
+    /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to
+    /// be given.
     pub(crate) nursery: fn(&Cgroup) -> Result<Option<OwnedFd>, GroupError>,
-    /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there, its number.
+    /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
+    /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
     pub(crate) stats: fn(&Cgroup) -> Result<Stats, GroupError>,
     /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.

@@ -1,5 +1,5 @@
-//! The groups of a subtree. A container that may write to its groups nests them as it likes: deeper than paths are long, and
-//! frozen at every level.
+//! The groups of a subtree. A container that may write to its groups nests them as it likes: deeper than paths are
+//! long, and frozen at every level.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,8 +19,9 @@ struct Level {
     below: Vec<OsString>,
 }
 
-/// Calls `visit` for a directory and all below it, children first. One directory is open at a time, and the paths that `visit` gets
-/// are short, whatever the depth. Goes on over errors and answers the first; a group that vanishes on the way is skipped.
+/// Calls `visit` for a directory and all below it, children first. One directory is open at a time, and the paths that
+/// `visit` gets are short, whatever the depth. Goes on over errors and answers the first; a group that vanishes on the
+/// way is skipped.
 pub(crate) fn walk(root: &Path, visit: &mut impl FnMut(&Path) -> Result<(), GroupError>) -> Result<(), GroupError> {
     let of = |doing| move |errno: Errno| GroupError::of(doing, root)(errno.into());
     let mut first = Ok(());

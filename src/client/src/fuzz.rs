@@ -7,7 +7,8 @@ const POD: &str = include_str!("../../../examples/web.yaml");
 
 #[test]
 fn pod_manifest() {
-    // Manifests are read on the main thread. With less than its stack a debug build doesn't come to the depth that is refused.
+    // Manifests are read on the main thread. With less than its stack a debug build doesn't come to the depth that is
+    // refused.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(8 << 20);
         thread.spawn_scoped(scope, try_manifests).unwrap().join().unwrap();

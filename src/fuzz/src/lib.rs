@@ -1,5 +1,5 @@
-//! Property tests of everything that reads what others wrote: parsers get a kept corpus and mutations of it, and must neither
-//! panic nor take more than a bound of memory or time.
+//! Property tests of everything that reads what others wrote: parsers get a kept corpus and mutations of it, and must
+//! neither panic nor take more than a bound of memory or time.
 //!
 //! ```ignore
 //! #[test]
@@ -13,10 +13,11 @@
 //! }
 //! ```
 //!
-//! The corpus of target `x` is the folder `fuzz/x` of its crate: every file there is tried first, at each run. An input that failed
-//! is made smaller, then written to `$CARGO_TARGET_TMPDIR` or the folder for temporary files; moved into the corpus it is tried
-//! for ever. Mutated inputs are tried for `PEAPOD_FUZZ_SECONDS` (default: [`SECONDS`]) from `PEAPOD_FUZZ_SEED` (default: one that is
-//! always the same, so that a change fails by its own fault). `make fuzz` runs all targets side by side, with a new seed each time.
+//! The corpus of target `x` is the folder `fuzz/x` of its crate: every file there is tried first, at each run. An input
+//! that failed is made smaller, then written to `$CARGO_TARGET_TMPDIR` or the folder for temporary files; moved into
+//! the corpus it is tried for ever. Mutated inputs are tried for `PEAPOD_FUZZ_SECONDS` (default: [`SECONDS`]) from
+//! `PEAPOD_FUZZ_SEED` (default: one that is always the same, so that a change fails by its own fault). `make fuzz` runs
+//! all targets side by side, with a new seed each time.
 //!
 //! A test dependency: nothing that is shipped knows this crate.
 

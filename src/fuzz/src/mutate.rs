@@ -7,7 +7,8 @@ use crate::corpus::Corpus;
 
 /// Mutations of one input, at most.
 const MUTATIONS: usize = 8;
-/// A mutated input is not longer than this beyond what it was made of: repetition is meant to explode in the parser, not here.
+/// A mutated input is not longer than this beyond what it was made of: repetition is meant to explode in the parser,
+/// not here.
 const GROWTH: usize = 64 << 10;
 
 /// One change of an input. Positions are relative, so that they mean something whatever was changed before.

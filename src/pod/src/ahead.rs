@@ -1,7 +1,8 @@
 //! What is done ahead of a container's process.
 //!
-//! The OCI runtime moves it into its cgroup, and the first such move in a while waits in the kernel for 6 to 10 ms. So as soon as a container
-//! is asked for, peapod makes a move that changes nothing: the kernel's wait goes by beside all that comes before the runtime's.
+//! The OCI runtime moves it into its cgroup, and the first such move in a while waits in the kernel for 6 to 10 ms. So
+//! as soon as a container is asked for, peapod makes a move that changes nothing: the kernel's wait goes by beside all
+//! that comes before the runtime's.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -1,27 +1,33 @@
-//! What a pod, and those who ask for it, may take of what they share with others. ARCHITECTURE.md, "Bounds", lists all of them.
+//! What a pod, and those who ask for it, may take of what they share with others. ARCHITECTURE.md, "Bounds", lists all
+//! of them.
 
 use std::time::Duration;
 
 /// KiB of a pod's /dev/shm. What Docker gave each container and every peer gives a pod: programs are built for it.
 pub(crate) const POD_SHM_KIB: u64 = 64 << 10;
-/// Files, folders and links in a pod's /dev/shm together with [`POD_FILES_INODES`]: four times the files with content that fit into it.
+/// Files, folders and links in a pod's /dev/shm together with [`POD_FILES_INODES`]: four times the files with content
+/// that fit into it.
 pub(crate) const POD_SHM_INODES: u64 = 64 << 10;
-/// KiB of a pod's hostname, hosts and resolv.conf, which containers may write: twice what the two copies of the node's files take.
+/// KiB of a pod's hostname, hosts and resolv.conf, which containers may write: twice what the two copies of the node's
+/// files take.
 pub(crate) const POD_FILES_KIB: u64 = 4 << 10;
-/// Inodes for them in a pod that has the node's /dev/shm: they are made once, and containers get the files, not their folder.
+/// Inodes for them in a pod that has the node's /dev/shm: they are made once, and containers get the files, not their
+/// folder.
 pub(crate) const POD_FILES_INODES: u64 = 16;
 /// Bytes that are read of the node's own hosts and resolv.conf.
 pub(crate) const NODE_FILE_BYTES: u64 = 1 << 20;
-/// Bytes of an OCI runtime's file that are searched for the sign that it looks whether it is sealed, once per daemon and version of it. The
-/// largest runtimes, with everything built in, have 50 million.
+/// Bytes of an OCI runtime's file that are searched for the sign that it looks whether it is sealed, once per daemon
+/// and version of it. The largest runtimes, with everything built in, have 50 million.
 pub(crate) const RUNTIME_BYTES: u64 = 64 << 20;
 /// Shims that wait to be started. Each is a RunPodSandbox that goes on, and one start takes a millisecond.
 pub(crate) const SHIM_STARTS: usize = 256;
 /// How long looking up a container's mounts, devices, users and profile may take. Mounts of the network can be dead.
 pub(crate) const LOOK_UP: Duration = Duration::from_secs(30);
-/// Look-ups of a pod at a time. Each has a thread, which a dead file system keeps; its kubelet asks for one container after the other.
+/// Look-ups of a pod at a time. Each has a thread, which a dead file system keeps; its kubelet asks for one container
+/// after the other.
 pub(crate) const LOOK_UPS_OF_POD: usize = 4;
-/// Look-ups at a time in all. The process has 512 threads for what blocks, and stops, removals and commands need theirs.
+/// Look-ups at a time in all. The process has 512 threads for what blocks, and stops, removals and commands need
+/// theirs.
 pub(crate) const LOOK_UPS: usize = 256;
 /// Folders that are made for one absent host path, the kubelet's deepest having ten.
 pub(crate) const MADE_FOLDERS: usize = 64;
@@ -36,8 +42,8 @@ pub(crate) const SECCOMP_PROFILE_BYTES: u64 = 1 << 20;
 /// Bytes of a profile whose compiled form is kept for other containers.
 pub(crate) const KEPT_PROFILE_BYTES: usize = 256 << 10;
 
-/// Bytes that lists show of one pod or container: labels, annotations, names, mounts. A Kubernetes object has 1.5 MiB at
-/// most, its annotations 256 KiB; other clients of CRI send more, and two of that size still fit an answer.
+/// Bytes that lists show of one pod or container: labels, annotations, names, mounts. A Kubernetes object has 1.5 MiB
+/// at most, its annotations 256 KiB; other clients of CRI send more, and two of that size still fit an answer.
 pub(crate) const LISTED_ENTRY: u64 = 6 << 20;
 
 /// Bytes of a command's output that are kept without asking anybody: probes write less.
@@ -64,8 +70,8 @@ pub(crate) const EXEC_OUTPUT_WAIT: Duration = Duration::from_secs(60);
 /// Changes of one container's limits that wait for each other. The kubelet sends one at a time.
 pub(crate) const UPDATES_WAITING: usize = 16;
 
-/// Changes of what lists show that are kept for a subscriber who does not take them. A node with 110 pods that all start at once has ten
-/// times fewer at a time.
+/// Changes of what lists show that are kept for a subscriber who does not take them. A node with 110 pods that all
+/// start at once has ten times fewer at a time.
 pub(crate) const CHANGES_KEPT: usize = 8_192;
 
 /// Requests to one pod that wait until it is recovered. Far more than the kubelet has under way for a pod; those whose

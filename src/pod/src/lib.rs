@@ -1,7 +1,8 @@
 //! The heart of peapod: the life of pods and containers, without any wire format.
 //!
-//! [`Pods`] is the door. Behind it each pod has a machine, which decides, and an actor, which carries that out and is the only writer of
-//! the pod's record. What was decided is first on disk, then in the [`Snapshot`] that every list and status reads, and only then answered.
+//! [`Pods`] is the door. Behind it each pod has a machine, which decides, and an actor, which carries that out and is
+//! the only writer of the pod's record. What was decided is first on disk, then in the [`Snapshot`] that every list and
+//! status reads, and only then answered.
 
 mod actor;
 mod ahead;

@@ -1,5 +1,5 @@
-//! What lists show of all pods and containers fits into one answer: a client whose list is refused sees no pod at all, and
-//! a kubelet then takes all of them for gone. So it is counted when a pod or container is asked for.
+//! What lists show of all pods and containers fits into one answer: a client whose list is refused sees no pod at all,
+//! and a kubelet then takes all of them for gone. So it is counted when a pod or container is asked for.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -141,7 +141,8 @@ impl Pods {
             .map_err(|error| Error::failed("write limits as JSON", &error))
     }
 
-    /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with all below them.
+    /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with
+    /// all below them.
     #[must_use]
     pub fn is_recursive_read_only(&self, handler: &str) -> bool {
         self.node.features(handler).recursive_read_only
@@ -164,8 +165,8 @@ impl Pods {
         self.node.publisher.subscribe()
     }
 
-    /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked for
-    /// in the pod: only then is it sure that a client has received it.
+    /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked
+    /// for in the pod: only then is it sure that a client has received it.
     ///
     /// # Errors
     /// After one nothing of the pod is left, and its name is free.
@@ -220,8 +221,8 @@ impl Pods {
         self.call("the pod's removal", Subject::Pod(id), &handle, Request::RemovePod).await.map(drop)
     }
 
-    /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets the
-    /// same id until a call that changes the container has named it.
+    /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets
+    /// the same id until a call that changes the container has named it.
     ///
     /// # Errors
     /// When the request can't be met; nothing is left then.
@@ -238,8 +239,8 @@ impl Pods {
         }
     }
 
-    /// Starts a created container. A retry joins the start; on a container that runs it succeeds until the container was
-    /// updated, stopped or removed.
+    /// Starts a created container. A retry joins the start; on a container that runs it succeeds until the container
+    /// was updated, stopped or removed.
     ///
     /// # Errors
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`.

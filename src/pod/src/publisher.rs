@@ -1,7 +1,7 @@
 //! The one place that changes what lists show, and that tells of each change.
 //!
-//! Changes are numbered, one at a time: each has the pod as it was shown before and as it is shown now. Whoever subscribes gets the lists as
-//! they are, and every change from then on, or hears that it was too slow.
+//! Changes are numbered, one at a time: each has the pod as it was shown before and as it is shown now. Whoever
+//! subscribes gets the lists as they are, and every change from then on, or hears that it was too slow.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -1,7 +1,7 @@
 //! Records of pods and containers in state.db: what must be known about them after the daemon died.
 //!
-//! A row has the request, which never changes but for a container's limits, and the state, which does. Both are JSON, so
-//! that any sqlite tool shows them.
+//! A row has the request, which never changes but for a container's limits, and the state, which does. Both are JSON,
+//! so that any sqlite tool shows them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

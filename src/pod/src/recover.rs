@@ -25,8 +25,8 @@ use crate::shim::{Shim, ShimError, settle_old_copy};
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A recorded pod, with what can be seen of it at once: which containers have ended, and whether its shim is gone. Recovery, which follows,
-/// asks the shim and records.
+/// A recorded pod, with what can be seen of it at once: which containers have ended, and whether its shim is gone.
+/// Recovery, which follows, asks the shim and records.
 pub(crate) fn take_up(node: &Node, loaded: Loaded) -> actor::Pod {
     let loaded = loaded.in_this_boot(&node.boot_id, clock::now());
     let mut seen = Seen::default();

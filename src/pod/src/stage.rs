@@ -1,7 +1,7 @@
 //! Where the time of a call goes: each step says in the log how long it took.
 //!
-//! The lines have a target of their own, so that they can be had alone: `--log-level info,peapod_stage=debug`. The bench
-//! (`make bench`) makes its table of stages from them and from the lines in the shims' logs.
+//! The lines have a target of their own, so that they can be had alone: `--log-level info,peapod_stage=debug`. The
+//! bench (`make bench`) makes its table of stages from them and from the lines in the shims' logs.
 
 use std::time::Instant;
 

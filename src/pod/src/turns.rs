@@ -1,16 +1,16 @@
 //! Turns at work that keeps the node's processors busy.
 //!
-//! A kubelet asks for all containers of its pods at once. Started at once they share the processors: none is ready before
-//! nearly all are, and whatever else the node does, answering lists among it, waits behind a long run queue. In turns the
-//! first are ready at once and the last no later.
+//! A kubelet asks for all containers of its pods at once. Started at once they share the processors: none is ready
+//! before nearly all are, and whatever else the node does, answering lists among it, waits behind a long run queue. In
+//! turns the first are ready at once and the last no later.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long a turn lasts. Who isn't done by then waits for something (a slow disk, an OCI runtime that hangs) and keeps no
-/// processor busy: it goes on, but the next one begins.
+/// How long a turn lasts. Who isn't done by then waits for something (a slow disk, an OCI runtime that hangs) and keeps
+/// no processor busy: it goes on, but the next one begins.
 const TURN: Duration = Duration::from_millis(250);
 
 /// Turns, taken in the order of asking.

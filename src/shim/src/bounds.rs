@@ -27,8 +27,8 @@ pub(crate) const SUBSCRIBERS: usize = 16;
 /// it.
 pub(crate) const RECORD_FILE: u64 = 64 << 20;
 
-/// Keys, and bytes of keys, that root must still be allowed to have before an OCI runtime is left to make a container's keyring, which
-/// takes one key and some hundred bytes. Several containers may start at the same time.
+/// Keys, and bytes of keys, that root must still be allowed to have before an OCI runtime is left to make a container's
+/// keyring, which takes one key and some hundred bytes. Several containers may start at the same time.
 pub(crate) const KEYS_LEFT: u64 = 16;
 /// See [`KEYS_LEFT`].
 pub(crate) const KEY_BYTES_LEFT: u64 = 4 << 10;

@@ -1,6 +1,6 @@
-//! The kernel's keys. An OCI runtime makes a keyring for each container as root, and any container of the node's root user that has
-//! no filter of system calls can use up all the keys that root may have. Then nothing would start on the node: the runtime is told to
-//! make none, and the container gets the shim's, which is its pod's alone.
+//! The kernel's keys. An OCI runtime makes a keyring for each container as root, and any container of the node's root
+//! user that has no filter of system calls can use up all the keys that root may have. Then nothing would start on the
+//! node: the runtime is told to make none, and the container gets the shim's, which is its pod's alone.
 
 use crate::bounds::{KEY_BYTES_LEFT, KEYS_LEFT};
 

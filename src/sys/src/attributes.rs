@@ -1,4 +1,5 @@
-//! What a process has from its parent beside what cgroups and namespaces describe, and how to be as if from the kernel itself.
+//! What a process has from its parent beside what cgroups and namespaces describe, and how to be as if from the kernel
+//! itself.
 
 use std::io;
 
@@ -37,19 +38,21 @@ struct SchedAttr {
     util_max: u32,
 }
 
-/// Room for the kernel's `struct sigaction` of any architecture, which begins with the handler; zero is "none, and not ignored".
+/// Room for the kernel's `struct sigaction` of any architecture, which begins with the handler; zero is "none, and not
+/// ignored".
 #[repr(C)]
 #[derive(Default)]
 struct KernelSigaction([u64; 4]);
 
 const IGNORED: u64 = libc::SIG_IGN as u64;
 
-/// Gives the process the attributes that the first process has, in place of its parent's: signals neither blocked nor ignored (but SIGPIPE,
-/// which is the Rust runtime's to decide), every processor, the ordinary scheduler without niceness, latency or clamps, no I/O
-/// priority, the ordinary personality, timer slack, memory policy and huge pages, no security bits, a session keyring of its own.
+/// Gives the process the attributes that the first process has, in place of its parent's: signals neither blocked nor
+/// ignored (but SIGPIPE, which is the Rust runtime's to decide), every processor, the ordinary scheduler without
+/// niceness, latency or clamps, no I/O priority, the ordinary personality, timer slack, memory policy and huge pages,
+/// no security bits, a session keyring of its own.
 ///
-/// What can't be had is told to `failed` by its name, and the rest goes on. Meant for a process's first thread, before it starts others: what
-/// belongs to a thread is set for the calling one, and inherited.
+/// What can't be had is told to `failed` by its name, and the rest goes on. Meant for a process's first thread, before
+/// it starts others: what belongs to a thread is set for the calling one, and inherited.
 pub fn reset_attributes(mut failed: impl FnMut(&'static str, io::Error)) {
     let mut tell = |name, outcome: io::Result<()>| {
         if let Err(error) = outcome {
@@ -76,8 +79,9 @@ pub fn reset_attributes(mut failed: impl FnMut(&'static str, io::Error)) {
     tell("session keyring", absent_is_fine(own_session_keyring()));
 }
 
-/// A keyring counts for the real user. Containers of the node's root user can use up all that root may have of keys: then it is made
-/// for a user whose number nobody guesses, and so has nothing yet. Who may use it does not depend on that.
+/// A keyring counts for the real user. Containers of the node's root user can use up all that root may have of keys:
+/// then it is made for a user whose number nobody guesses, and so has nothing yet. Who may use it does not depend on
+/// that.
 fn own_session_keyring() -> io::Result<()> {
     let joined = join_new_session_keyring();
     if !joined.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EDQUOT)) {
@@ -106,7 +110,8 @@ fn set_real_user(user: u32) -> io::Result<()> {
     done(unsafe { libc::syscall(libc::SYS_setresuid, user, KEEP, KEEP) })
 }
 
-/// Unblocks every signal for the calling thread, and takes back that it is ignored by the process, but for SIGPIPE: see [`reset_attributes`].
+/// Unblocks every signal for the calling thread, and takes back that it is ignored by the process, but for SIGPIPE: see
+/// [`reset_attributes`].
 ///
 /// # Errors
 /// What the kernel says.
@@ -147,8 +152,9 @@ pub fn keep_descriptors_from_children() -> io::Result<()> {
     close_range(libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes what the process was started with beside the standard streams, and takes the rest of the program, which may open others.
-/// Only for the begin of a process: who had opened one before would hold a number that is not his any more.
+/// Closes what the process was started with beside the standard streams, and takes the rest of the program, which may
+/// open others. Only for the begin of a process: who had opened one before would hold a number that is not his any
+/// more.
 ///
 /// # Errors
 /// What the kernel says; then `rest` is not called.

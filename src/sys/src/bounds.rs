@@ -1,4 +1,5 @@
-//! What trees of files, mounts and processes that somebody else made may cost. ARCHITECTURE.md, "Bounds", lists all of them.
+//! What trees of files, mounts and processes that somebody else made may cost. ARCHITECTURE.md, "Bounds", lists all of
+//! them.
 
 use std::time::Duration;
 

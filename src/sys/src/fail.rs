@@ -1,7 +1,7 @@
 //! Places at which a test lets the process die, as `kill -9` would there.
 
-/// Ends the process at once if the environment's `PEAPOD_FAIL_POINT` has this name, or panics, once, if it is `panic:` and the name. Only in
-/// debug builds; in others it is nothing.
+/// Ends the process at once if the environment's `PEAPOD_FAIL_POINT` has this name, or panics, once, if it is `panic:`
+/// and the name. Only in debug builds; in others it is nothing.
 ///
 /// # Panics
 /// When it is told to.

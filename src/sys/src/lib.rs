@@ -1,5 +1,6 @@
-//! What nix and rustix lack of Linux, behind functions that can't be misused: the only crate with `unsafe`. And what several crates need
-//! of the node, once: the table of mounts ([`mountinfo`]), processes ([`proc`]), locks ([`sync`]), trees of files.
+//! What nix and rustix lack of Linux, behind functions that can't be misused: the only crate with `unsafe`. And what
+//! several crates need of the node, once: the table of mounts ([`mountinfo`]), processes ([`proc`]), locks ([`sync`]),
+//! trees of files.
 
 mod attributes;
 mod bounds;

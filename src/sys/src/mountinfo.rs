@@ -1,7 +1,7 @@
 //! The table of mounts, proc_pid_mountinfo(5), in one pass.
 //!
-//! The kernel writes each line when it is read, and a node with many containers has hundreds of them: who stops early, pays only for
-//! what came before. A line takes a bounded amount of memory, the table as a whole takes none.
+//! The kernel writes each line when it is read, and a node with many containers has hundreds of them: who stops early,
+//! pays only for what came before. A line takes a bounded amount of memory, the table as a whole takes none.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -50,7 +50,8 @@ impl<R: BufRead> Mounts<R> {
         Self { lines, line: Vec::new() }
     }
 
-    /// The next mount; no further line is read. `None` at the end of the table. Lines that are none of mounts are passed over.
+    /// The next mount; no further line is read. `None` at the end of the table. Lines that are none of mounts are
+    /// passed over.
     ///
     /// # Errors
     /// When the table can't be read.

@@ -43,8 +43,9 @@ pub fn environment(pid: u32) -> Vec<OsString> {
     texts(pid, "environ")
 }
 
-/// Whether it is in the caller's PID namespace, and not in a container's below it. Only of such a process command line and environment
-/// should be read: they come from its memory, and one that answers its page faults itself can hold up its reader for ever.
+/// Whether it is in the caller's PID namespace, and not in a container's below it. Only of such a process command line
+/// and environment should be read: they come from its memory, and one that answers its page faults itself can hold up
+/// its reader for ever.
 #[must_use]
 pub fn is_beside_us(pid: u32) -> bool {
     let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/pid")).ok();
@@ -60,9 +61,10 @@ pub struct Ended {
     pub left: Vec<u32>,
 }
 
-/// Kills all processes beside us ([`is_beside_us`]) of which `matches` is true, and those that they start meanwhile, and waits until there
-/// is none, for at most `limit`. `matches` is asked again once a handle is open, as the number may be another's by then; it must be
-/// false of a process that has ended, as everything is that goes by [`command_line`] or [`environment`]. Blocks.
+/// Kills all processes beside us ([`is_beside_us`]) of which `matches` is true, and those that they start meanwhile,
+/// and waits until there is none, for at most `limit`. `matches` is asked again once a handle is open, as the number
+/// may be another's by then; it must be false of a process that has ended, as everything is that goes by
+/// [`command_line`] or [`environment`]. Blocks.
 pub fn kill_matching(matches: impl Fn(u32) -> bool, limit: Duration) -> Ended {
     let deadline = Instant::now() + limit;
     let mut ended = Ended::default();

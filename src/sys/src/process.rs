@@ -21,13 +21,14 @@ pub fn send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Closes every descriptor of the process, the standard ones too. Owners of descriptors that live on would close numbers that are
-/// not theirs any more, so this takes the rest of the program, which is not to have any.
+/// Closes every descriptor of the process, the standard ones too. Owners of descriptors that live on would close
+/// numbers that are not theirs any more, so this takes the rest of the program, which is not to have any.
 ///
 /// # Errors
 /// What the kernel says; then `rest` is not called.
 pub fn close_all<T>(rest: impl FnOnce() -> T) -> io::Result<T> {
-    // SAFETY: closing breaks no memory; `rest` runs with no descriptor open, and its caller promised to go on with none.
+    // SAFETY: closing breaks no memory; `rest` runs with no descriptor open, and its caller promised to go on with
+    // none.
     let done = unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) };
     if done == 0 { Ok(rest()) } else { Err(io::Error::last_os_error()) }
 }

@@ -14,8 +14,8 @@ const RETURN: u16 = 0x06;
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
-/// Lets the process call nothing but these system calls from here on; others answer `EPERM`, calls of another architecture end
-/// the process. Needs `no_new_privs`. Can't be undone.
+/// Lets the process call nothing but these system calls from here on; others answer `EPERM`, calls of another
+/// architecture end the process. Needs `no_new_privs`. Can't be undone.
 ///
 /// # Errors
 /// More than 128 calls, or what the kernel says.

@@ -1,5 +1,5 @@
-//! Starting a program without copying the daemon: the child borrows our memory until it is the new program, and on cgroup v2 it is
-//! born into the group where it belongs, which saves a move that waits for an RCU grace period.
+//! Starting a program without copying the daemon: the child borrows our memory until it is the new program, and on
+//! cgroup v2 it is born into the group where it belongs, which saves a move that waits for an RCU grace period.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -30,7 +30,8 @@ pub struct Born {
 }
 
 impl Program {
-    /// A program by its absolute path, with its arguments (the first is its name), its whole environment and its directory.
+    /// A program by its absolute path, with its arguments (the first is its name), its whole environment and its
+    /// directory.
     ///
     /// # Errors
     /// A zero byte in any of them.
@@ -51,8 +52,8 @@ impl Program {
         })
     }
 
-    /// Starts it with that standard input; its output goes nowhere, other descriptors of ours are closed. With a cgroup v2 directory it is
-    /// born in that group, where the kernel and the machine allow; see [`Born::placed`].
+    /// Starts it with that standard input; its output goes nowhere, other descriptors of ours are closed. With a cgroup
+    /// v2 directory it is born in that group, where the kernel and the machine allow; see [`Born::placed`].
     ///
     /// # Errors
     /// What the system says, also about the program itself: then nothing was started.
@@ -164,8 +165,8 @@ mod shared {
             args.flags |= CLONE_INTO_CGROUP;
             args.cgroup = cgroup.as_raw_fd() as u64;
         }
-        // SAFETY: stack, order and all that the order points to outlive the call, in which this thread stands still until the child has left
-        // our memory.
+        // SAFETY: stack, order and all that the order points to outlive the call, in which this thread stands still
+        // until the child has left our memory.
         let pid = unsafe { clone3(&args, order) };
         drop(stack);
         let Ok(pid) = u32::try_from(pid) else {
@@ -190,8 +191,9 @@ mod shared {
     /// `args` must ask for `CLONE_VM` with `CLONE_VFORK` and give the child a stack whose end is aligned to 16 bytes.
     unsafe fn clone3(args: &libc::clone_args, order: &Order) -> isize {
         let mut result = libc::SYS_clone3 as isize;
-        // SAFETY: the child, which has its own stack but our registers, calls `child` and never comes to what the compiler put behind this
-        // block. The parent finds everything but the registers that are named here as it was; what the child wrote is memory.
+        // SAFETY: the child, which has its own stack but our registers, calls `child` and never comes to what the
+        // compiler put behind this block. The parent finds everything but the registers that are named here as it was;
+        // what the child wrote is memory.
         unsafe {
             asm!(
                 "syscall",
@@ -240,7 +242,8 @@ mod shared {
                     return *libc::__errno_location();
                 }
             }
-            // Others of ours are closed anyway; these are what we were started with ourselves. Before Linux 5.11 they are left.
+            // Others of ours are closed anyway; these are what we were started with ourselves. Before Linux 5.11 they
+            // are left.
             libc::syscall(libc::SYS_close_range, libc::STDERR_FILENO + 1, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if libc::chdir(order.dir) == 0 {
                 libc::execve(order.path, order.argv, order.envp);

@@ -1,7 +1,7 @@
 //! Locks of the standard library, after a panic as before it.
 //!
-//! A panic while a lock is held marks it as poisoned. Nothing in this workspace leaves a change half made between lock and unlock: what
-//! is held is valid, and one panic must not become one of each who comes afterwards.
+//! A panic while a lock is held marks it as poisoned. Nothing in this workspace leaves a change half made between lock
+//! and unlock: what is held is valid, and one panic must not become one of each who comes afterwards.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +15,8 @@ pub fn get_mut<T: ?Sized>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits as long as the condition holds; it is looked at once more after each notification. Blocks without a limit: who calls this
-/// knows why the wait ends.
+/// Waits as long as the condition holds; it is looked at once more after each notification. Blocks without a limit: who
+/// calls this knows why the wait ends.
 pub fn wait_while<'a, T>(
     changed: &Condvar,
     guard: MutexGuard<'a, T>,

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::iter::successors;
 
-/// An error and its causes on one line, the outermost first. A level that already ends with its cause does not repeat it.
+/// An error and its causes on one line, the outermost first. A level that already ends with its cause does not repeat
+/// it.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

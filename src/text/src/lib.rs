@@ -1,5 +1,6 @@
-//! Text of others (containers, images, registries, plugins, clients, manifests) as it may stand in an error, a log line or on a
-//! terminal: on one line, printable, and not longer than a bound. And errors, with their causes, as one line. Pure.
+//! Text of others (containers, images, registries, plugins, clients, manifests) as it may stand in an error, a log line
+//! or on a terminal: on one line, printable, and not longer than a bound. And errors, with their causes, as one line.
+//! Pure.
 
 mod bounds;
 mod error;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// What ends a line, steers a terminal, turns the order of letters round, or can't be seen and so makes two names look equal.
+/// What ends a line, steers a terminal, turns the order of letters round, or can't be seen and so makes two names look
+/// equal.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -28,8 +29,9 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     line.into()
 }
 
-/// A message on one line, of at most `limit` characters and a mark: whitespace, also of several lines, is one space, other hidden
-/// characters are written as in [`one_line`]. Of a long message the beginning; what is behind it is not looked at.
+/// A message on one line, of at most `limit` characters and a mark: whitespace, also of several lines, is one space,
+/// other hidden characters are written as in [`one_line`]. Of a long message the beginning; what is behind it is not
+/// looked at.
 #[must_use]
 pub fn collapsed(text: &str, limit: usize) -> String {
     let mut line = String::new();
@@ -56,8 +58,8 @@ pub fn collapsed(text: &str, limit: usize) -> String {
     line
 }
 
-/// A text of at most `limit` bytes, whose middle is left out if need be, with a mark that says how much: the cause of an error stands
-/// at its end, its subject at its beginning.
+/// A text of at most `limit` bytes, whose middle is left out if need be, with a mark that says how much: the cause of
+/// an error stands at its end, its subject at its beginning.
 #[must_use]
 pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     /// The longest mark.

@@ -33,7 +33,8 @@ pub(super) fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
     answer
 }
 
-/// Annotations of images, which whoever made an image has written, are left out, the longest first, until all images fit.
+/// Annotations of images, which whoever made an image has written, are left out, the longest first, until all images
+/// fit.
 pub(super) fn images(limit: usize, mut answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
     let mut bytes = answer.encoded_len();
     if bytes <= limit {

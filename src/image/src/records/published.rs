@@ -31,8 +31,8 @@ impl Records {
         self.catalog.get()
     }
 
-    /// Makes a change and publishes it; answers with the catalog right after it. The work goes on when the caller does not
-    /// wait for it: what is committed is published.
+    /// Makes a change and publishes it; answers with the catalog right after it. The work goes on when the caller does
+    /// not wait for it: what is committed is published.
     pub(crate) async fn change<T, F>(&self, change: F) -> Result<(T, Arc<Catalog>), StoreError>
     where
         T: Send + 'static,

@@ -32,8 +32,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Drives the pod until it is gone or the daemon closes. When an actor panics, or one of its jobs of which nobody can know how far it
-    /// came, who waits for it is answered with an internal error, and the pod is taken up from its record, as after a restart of the daemon.
+    /// Drives the pod until it is gone or the daemon closes. When an actor panics, or one of its jobs of which nobody
+    /// can know how far it came, who waits for it is answered with an internal error, and the pod is taken up from its
+    /// record, as after a restart of the daemon.
     pub(super) async fn live(mut self, pod: Pod) {
         let id = pod.machine.identity().id.clone();
         let (mut next, mut pause) = (Some(pod), PAUSE);

@@ -1,8 +1,9 @@
 //! One actor per pod: carries out what the pod's machine wants, and nothing else.
 //!
-//! It feeds the machine with requests, outcomes and pauses that are over, one at a time, and carries out the actions that come back in their
-//! order. It never awaits work: a job is a task, and its end an input. A job that panics has an outcome too, where its state can be known;
-//! else, and after a defect of the machine, the pod is taken up from its record ([`life`]).
+//! It feeds the machine with requests, outcomes and pauses that are over, one at a time, and carries out the actions
+//! that come back in their order. It never awaits work: a job is a task, and its end an input. A job that panics has an
+//! outcome too, where its state can be known; else, and after a defect of the machine, the pod is taken up from its
+//! record ([`life`]).
 
 mod commit;
 mod jobs;
@@ -163,8 +164,8 @@ impl Actor {
                 },
             }
         }
-        // A request that arrives from now on meets a closed inbox. Tasks that are left are cut off where they are, as a crash would: the
-        // records say what to take up again.
+        // A request that arrives from now on meets a closed inbox. Tasks that are left are cut off where they are, as a
+        // crash would: the records say what to take up again.
         Ok(())
     }
 

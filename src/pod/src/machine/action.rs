@@ -203,7 +203,8 @@ impl JobKey {
         self.failed(JobError::Gone("its connection was given up".to_owned()), ended)
     }
 
-    /// What a job ends with that panicked. None where nobody can know how far it came: the pod is taken up from its record then.
+    /// What a job ends with that panicked. None where nobody can know how far it came: the pod is taken up from its
+    /// record then.
     pub(crate) fn panicked<S>(self) -> Option<Outcome<S>> {
         let defect = |what| Error::Defect { what };
         let error = match &self {

@@ -106,8 +106,8 @@ impl<S: Clone> Machine<S> {
         true
     }
 
-    /// Everything is killed: when nothing of a container is in the air any more, and all of it is on disk, shim and network are given back.
-    /// The shim keeps its events until they are recorded, so it ends only then.
+    /// Everything is killed: when nothing of a container is in the air any more, and all of it is on disk, shim and
+    /// network are given back. The shim keeps its events until they are recorded, so it ends only then.
     fn advance_stop(&mut self) -> bool {
         if self.pod.stop.is_none() || !self.pod.life.is_drained() {
             return false;
@@ -127,7 +127,8 @@ impl<S: Clone> Machine<S> {
         true
     }
 
-    /// Containers that are still being made are no part of the pod any more: whatever their making waits for, it holds up no stop.
+    /// Containers that are still being made are no part of the pod any more: whatever their making waits for, it holds
+    /// up no stop.
     fn abandon_creates(&mut self) -> bool {
         let making = self.containers.iter().find(|(_, container)| matches!(container.body, Body::Making));
         let Some(id) = making.map(|(id, _)| id.clone()) else { return false };

@@ -4,10 +4,11 @@ use super::input::Ticket;
 
 /// Who waits for a result, and whether any client is known to have it.
 ///
-/// A client whose deadline passed asks again and must then not be told that its name is taken. That it was sent an answer
-/// proves nothing: it may have left while the answer was on its way, and no transport says whether it read it. What proves
-/// it is a call that builds on the result. So an equal request gets the same result until such a call has come. Reading
-/// proves nothing either: whoever lists pods can ask for the status of what is found there, as the kubelet does.
+/// A client whose deadline passed asks again and must then not be told that its name is taken. That it was sent an
+/// answer proves nothing: it may have left while the answer was on its way, and no transport says whether it read it.
+/// What proves it is a call that builds on the result. So an equal request gets the same result until such a call has
+/// come. Reading proves nothing either: whoever lists pods can ask for the status of what is found there, as the
+/// kubelet does.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     tickets: Vec<Ticket>,

@@ -1,12 +1,13 @@
 //! A pod's rules of life: what follows from what happens, and nothing else.
 //!
-//! A [`Machine`] takes one [`Input`] after the other and answers the [`Action`]s that follow. It knows no clock, no task, no database and no
-//! shim: time and ids come with the input, and whatever takes time is a job whose outcome is an input. So every way through it can be tried
-//! in a test (`machine/model`).
+//! A [`Machine`] takes one [`Input`] after the other and answers the [`Action`]s that follow. It knows no clock, no
+//! task, no database and no shim: time and ids come with the input, and whatever takes time is a job whose outcome is
+//! an input. So every way through it can be tried in a test (`machine/model`).
 //!
-//! Each step has the same three parts. The input changes the state: a request is refused, joined or noted as wanted; an outcome says what
-//! is. Then [`advance`](advance) computes from the state alone what can go on, until nothing more can: there, and nowhere else, is decided
-//! what comes next. At last what changed is committed, and what was promised waits in the [outbox] until that is over.
+//! Each step has the same three parts. The input changes the state: a request is refused, joined or noted as wanted; an
+//! outcome says what is. Then [`advance`](advance) computes from the state alone what can go on, until nothing more
+//! can: there, and nowhere else, is decided what comes next. At last what changed is committed, and what was promised
+//! waits in the [outbox] until that is over.
 
 mod action;
 mod admit;
@@ -54,7 +55,8 @@ pub(crate) use recorded::Seen;
 pub(crate) struct Machine<S> {
     pod: Pod<S>,
     containers: BTreeMap<ContainerId, Container>,
-    /// Containers whose making goes on, although the pod was stopped and they are forgotten: what it takes is given back.
+    /// Containers whose making goes on, although the pod was stopped and they are forgotten: what it takes is given
+    /// back.
     abandoned: BTreeSet<ContainerId>,
     admission: Admission,
     fx: Effects<S>,

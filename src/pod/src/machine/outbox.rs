@@ -1,7 +1,7 @@
 //! What is decided but not yet on disk, and what must wait until it is.
 //!
-//! One commit is under way at a time; what changes meanwhile goes with the next one. Commits are numbered, and whatever has to come after a
-//! change remembers the number of the commit that takes it to the disk: its [`Mark`].
+//! One commit is under way at a time; what changes meanwhile goes with the next one. Commits are numbered, and whatever
+//! has to come after a change remembers the number of the commit that takes it to the disk: its [`Mark`].
 
 use std::collections::BTreeSet;
 
@@ -122,7 +122,8 @@ impl Outbox {
         self.flight = Some(Flight { rows, shown });
     }
 
-    /// The commit is over. Answers its mark and what readers see now; rows that could not be written are tried again after a pause.
+    /// The commit is over. Answers its mark and what readers see now; rows that could not be written are tried again
+    /// after a pause.
     pub(crate) fn finish(&mut self, written: bool) -> Option<(Mark, Shown)> {
         let Flight { rows, shown } = self.flight.take()?;
         self.settled = self.begun;

@@ -84,7 +84,8 @@ impl<S: Clone> Machine<S> {
         }
     }
 
-    /// A half-made pod is gone, or something of it could not be removed: then its record stays and the next start tries again.
+    /// A half-made pod is gone, or something of it could not be removed: then its record stays and the next start tries
+    /// again.
     fn taken_back(&mut self, outcome: Result<(), Error>) {
         match outcome {
             Ok(()) => {

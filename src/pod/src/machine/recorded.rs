@@ -100,7 +100,8 @@ impl<S: Clone> Machine<S> {
         }
     }
 
-    /// Nothing of the pod runs: its end is recorded as it is shown, and its network is given back without being asked for.
+    /// Nothing of the pod runs: its end is recorded as it is shown, and its network is given back without being asked
+    /// for.
     fn begin_after_reboot(&mut self) {
         self.life_changed();
         for id in self.containers.keys() {

@@ -67,8 +67,8 @@ impl Views {
         Some(path_for_shims(self.null.as_ref()?).into())
     }
 
-    /// The value of [`sealed::RUNTIME_ENV`] for a shim that is to run this runtime; `None` if it has to run it as it is.
-    /// Blocks.
+    /// The value of [`sealed::RUNTIME_ENV`] for a shim that is to run this runtime; `None` if it has to run it as it
+    /// is. Blocks.
     pub(super) fn find(&mut self, program: &Path) -> Option<OsString> {
         let fingerprint = sealed::fingerprint(&std::fs::metadata(program).ok()?);
         if self.made.get(program).is_none_or(|made| made.fingerprint != fingerprint) {

@@ -32,7 +32,8 @@ fn config(spec: &ContainerSpec) -> Value {
     config
 }
 
-/// What scripts read of other runtimes has the same names here: `pid`, `sandboxID`, `privileged`, `config`, `runtimeSpec`.
+/// What scripts read of other runtimes has the same names here: `pid`, `sandboxID`, `privileged`, `config`,
+/// `runtimeSpec`.
 async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String> {
     let pid = match container.state {
         ContainerState::Running { pid, .. } => pid,

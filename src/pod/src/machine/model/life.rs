@@ -287,7 +287,8 @@ impl Life {
         self.shown = None;
     }
 
-    /// The daemon dies and the next one begins. Jobs have done what they were to do, or nothing; the commit is on disk, or not.
+    /// The daemon dies and the next one begins. Jobs have done what they were to do, or nothing; the commit is on disk,
+    /// or not.
     fn die(&mut self, which: usize) {
         if let Some(rows) = self.commit.take().filter(|_| which.is_multiple_of(2)) {
             self.world.disk.write(&rows);

@@ -1,8 +1,8 @@
-//! The machine in a simulated world: random requests, retries, clients that leave, jobs that fail, hang and panic, events that come late and
-//! twice, commits that fail, shims that die, daemons that die and take up what is on disk.
+//! The machine in a simulated world: random requests, retries, clients that leave, jobs that fail, hang and panic,
+//! events that come late and twice, commits that fail, shims that die, daemons that die and take up what is on disk.
 //!
-//! At each step: no answer before its commit, what excludes each other never runs at once, what is shown is what was committed. In the end:
-//! everyone is answered, and after a stop and a removal nothing of the pod is left.
+//! At each step: no answer before its commit, what excludes each other never runs at once, what is shown is what was
+//! committed. In the end: everyone is answered, and after a stop and a removal nothing of the pod is left.
 //!
 //! `PEAPOD_MODEL_CASES` says how many lives are tried (`make model CASES=1000000`).
 
