@@ -46,7 +46,7 @@ deny:               ## licences and duplicates of all dependencies (installs car
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	scripts/test.sh deny
 
-test-unit:          ## the rooms' own tests
+test-unit:          ## the crates' own tests
 	scripts/test.sh build unit
 
 test-integration:   ## the real daemon, shim, runtimes, registry and network (ONLY=words: tests whose name has them)

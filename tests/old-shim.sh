@@ -20,7 +20,7 @@ place=$(mktemp -d)
 build=$(dirname "$PEAPOD_OLD_SHIM")/build
 trap 'rm -rf "$place" "$build"' EXIT
 rm -rf "$build"; mkdir "$build"
-# Compiled dependencies are those of today's shim, where the versions are the same. Of our own rooms nothing may be taken over.
+# Compiled dependencies are those of today's shim, where the versions are the same. Of our own crates nothing may be taken over.
 if [ -d "$target/shim" ]; then
     cp -al "$target/shim" "$build/shim"
     rm -rf "$build"/shim/.fingerprint/peapod-* "$build"/shim/build/peapod-* "$build"/shim/deps/*peapod* "$build"/shim/incremental
