@@ -17,7 +17,7 @@ use crate::cri::{Cri, Pods};
 use crate::options::{Options, variable};
 
 /// How long a daemon may take to come and to go.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What it is.
@@ -136,8 +136,8 @@ impl Side {
                     self.tail()
                 );
             }
-            let late = began.elapsed() >= PATIENCE;
-            ensure!(!late, "{} is not ready after {} s\n{}", self.name, PATIENCE.as_secs(), self.tail());
+            let late = began.elapsed() >= TIMEOUT;
+            ensure!(!late, "{} is not ready after {} s\n{}", self.name, TIMEOUT.as_secs(), self.tail());
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -168,9 +168,9 @@ impl Side {
         kill(Pid::from_raw(i32::try_from(child.id()).context("an odd PID")?), signal).context("signal the daemon")?;
         let began = Instant::now();
         while child.try_wait().context("wait for the daemon")?.is_none() {
-            if began.elapsed() >= PATIENCE {
+            if began.elapsed() >= TIMEOUT {
                 let _ = child.kill();
-                anyhow::bail!("{} does not end within {} s of {signal}", self.name, PATIENCE.as_secs());
+                anyhow::bail!("{} does not end within {} s of {signal}", self.name, TIMEOUT.as_secs());
             }
             // Recovery is timed from the end on.
             tokio::time::sleep(Duration::from_millis(1)).await;

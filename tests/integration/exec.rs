@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Container, at_most, on_each_runtime, patience, peapod, v1};
+use peapod_tests::{Container, at_most, default_timeout, on_each_runtime, peapod, v1};
 use tonic::Code;
 
 #[test]
@@ -52,7 +52,7 @@ async fn none_left(container: &Container<'_>, words: &str) {
             table.contains(words)
         } {}
     };
-    let gone = tokio::time::timeout(patience(), gone).await;
+    let gone = tokio::time::timeout(default_timeout(), gone).await;
     assert!(gone.is_ok(), "{words:?} is still there:\n{table}");
 }
 

@@ -73,17 +73,17 @@ fn answers_that_get_lost_are_given_again() {
         // Some leave before the work is done, some in the very moment of the answer.
         let clients = (0..CLIENTS).map(async |client| {
             for round in 0..ROUNDS {
-                let patience = Duration::from_micros(700 + 137 * u64::try_from(client * ROUNDS + round).unwrap());
+                let timeout = Duration::from_micros(700 + 137 * u64::try_from(client * ROUNDS + round).unwrap());
                 let builder = daemon.pod(&format!("lost-{client}-{round}"));
-                let pod = insist(patience, async || builder.clone().try_run().await).await.unwrap();
+                let pod = insist(timeout, async || builder.clone().try_run().await).await.unwrap();
                 let builder = pod.container("main").sh("sleep 1000");
-                let container = insist(patience, async || builder.clone().try_create().await).await.unwrap();
-                insist(patience, async || container.start().await).await.unwrap();
+                let container = insist(timeout, async || builder.clone().try_create().await).await.unwrap();
+                insist(timeout, async || container.start().await).await.unwrap();
                 assert_eq!(container.state().await, ContainerState::ContainerRunning);
-                insist(patience, async || container.stop(0).await).await.unwrap();
-                insist(patience, async || container.remove().await).await.unwrap();
-                insist(patience, async || pod.stop().await).await.unwrap();
-                insist(patience, async || pod.remove().await).await.unwrap();
+                insist(timeout, async || container.stop(0).await).await.unwrap();
+                insist(timeout, async || container.remove().await).await.unwrap();
+                insist(timeout, async || pod.stop().await).await.unwrap();
+                insist(timeout, async || pod.remove().await).await.unwrap();
             }
         });
         join_all(clients).await;

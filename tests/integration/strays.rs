@@ -16,7 +16,7 @@ fn id(seed: &str) -> String {
 
 fn leases(daemon: &Daemon, sql: &str) -> i64 {
     let db = rusqlite::Connection::open(daemon.state_root().join("image.db")).unwrap();
-    db.busy_timeout(peapod_tests::patience()).unwrap();
+    db.busy_timeout(peapod_tests::default_timeout()).unwrap();
     if !sql.is_empty() {
         db.execute_batch(sql).unwrap();
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Samples, patience as longest};
+use peapod_tests::{Samples, default_timeout as longest};
 use tonic::{Code, Status};
 
 /// Longer than anything may take.
@@ -32,21 +32,21 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Makes a call. With a `patience` the client gives up after it and asks the same again, each time with twice as
+    /// Makes a call. With a `timeout` the client gives up after it and asks the same again, each time with twice as
     /// much. `None` is an error, which is noted.
     pub(crate) async fn ask<T, F: Future<Output = Result<T, Status>>>(
         &self,
         name: &'static str,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
         ask: impl Fn() -> F,
     ) -> Option<T> {
-        let mut limit = patience.unwrap_or(NEVER);
+        let mut limit = timeout.unwrap_or(NEVER);
         let began = Instant::now();
         let mut given_up = 0;
         let answer = loop {
             match tokio::time::timeout(limit, ask()).await {
                 Ok(answer) => break answer,
-                Err(_) if patience.is_none() => break Err(Status::new(Code::DeadlineExceeded, "no answer at all")),
+                Err(_) if timeout.is_none() => break Err(Status::new(Code::DeadlineExceeded, "no answer at all")),
                 Err(_) => {
                     given_up += 1;
                     limit = (limit * 2).min(longest());

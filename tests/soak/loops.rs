@@ -16,10 +16,10 @@ pub(crate) async fn run(daemon: &Daemon, stay: &[Pod<'_>], options: &Options, ti
         while Instant::now() < end {
             // Every other client gives up too early, some before the work is done, some in the moment of the answer.
             let spread = u64::try_from((number * 7 + round * 13) % 97).unwrap_or(0);
-            let patience = (round % 2 == 1).then(|| Duration::from_micros(500 + 400 * spread));
+            let timeout = (round % 2 == 1).then(|| Duration::from_micros(500 + 400 * spread));
             match stay.get(number) {
-                Some(pod) if number % 2 == 1 => container(pod, patience, book).await,
-                _ => pod(daemon, &format!("loop-{number}"), patience, book).await,
+                Some(pod) if number % 2 == 1 => container(pod, timeout, book).await,
+                _ => pod(daemon, &format!("loop-{number}"), timeout, book).await,
             };
             round += 1;
         }
@@ -28,20 +28,20 @@ pub(crate) async fn run(daemon: &Daemon, stay: &[Pod<'_>], options: &Options, ti
 }
 
 /// The life of a pod with one container, under a name that the one before had.
-async fn pod(daemon: &Daemon, name: &str, patience: Option<Duration>, book: &Book) -> Option<()> {
+async fn pod(daemon: &Daemon, name: &str, timeout: Option<Duration>, book: &Book) -> Option<()> {
     let builder = daemon.pod(name);
-    let pod = book.ask("RunPodSandbox", patience, || builder.clone().try_run()).await?;
-    container(&pod, patience, book).await;
-    book.ask("StopPodSandbox", patience, || pod.stop()).await;
-    book.ask("RemovePodSandbox", patience, || pod.remove()).await
+    let pod = book.ask("RunPodSandbox", timeout, || builder.clone().try_run()).await?;
+    container(&pod, timeout, book).await;
+    book.ask("StopPodSandbox", timeout, || pod.stop()).await;
+    book.ask("RemovePodSandbox", timeout, || pod.remove()).await
 }
 
 /// The life of a container.
-async fn container(pod: &Pod<'_>, patience: Option<Duration>, book: &Book) -> Option<()> {
+async fn container(pod: &Pod<'_>, timeout: Option<Duration>, book: &Book) -> Option<()> {
     let builder = pod.container("loop").command(&["sleep", "1000000"]);
-    let container = book.ask("CreateContainer", patience, || builder.clone().try_create()).await?;
-    book.ask("StartContainer", patience, || container.start()).await;
+    let container = book.ask("CreateContainer", timeout, || builder.clone().try_create()).await?;
+    book.ask("StartContainer", timeout, || container.start()).await;
     book.ask("ContainerStatus", None, || container.try_status()).await;
-    book.ask("StopContainer", patience, || container.stop(0)).await;
-    book.ask("RemoveContainer", patience, || container.remove()).await
+    book.ask("StopContainer", timeout, || container.stop(0)).await;
+    book.ask("RemoveContainer", timeout, || container.remove()).await
 }

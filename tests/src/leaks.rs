@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::cgroups;
 use crate::place::Place;
-use crate::wait::patience;
+use crate::wait::default_timeout;
 
 /// Waits until nothing of any pod is left: the kernel takes namespaces and links apart a little after their last user.
 ///
@@ -19,7 +19,7 @@ pub(crate) async fn none(place: &Place) {
         if found.is_empty() {
             return;
         }
-        assert!(start.elapsed() < patience() / 2, "left behind:\n  {}", found.join("\n  "));
+        assert!(start.elapsed() < default_timeout() / 2, "left behind:\n  {}", found.join("\n  "));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
@@ -147,7 +147,7 @@ fn layers(place: &Place) -> Vec<String> {
 fn ask<T: rusqlite::types::FromSql>(place: &Place, file: &str, query: &str) -> Vec<T> {
     let path = place.state_root().join(file);
     let db = rusqlite::Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    db.busy_timeout(patience()).unwrap();
+    db.busy_timeout(default_timeout()).unwrap();
     let mut statement = db.prepare(query).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
     rows.collect::<Result<_, _>>().unwrap()

@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long anything may take that should happen at once. Long, because test machines are slow and shared; a test that
 /// checks a promise about time says its own limit, by [`at_most`].
 #[must_use]
-pub fn patience() -> Duration {
+pub fn default_timeout() -> Duration {
     at_most(Duration::from_secs(20))
 }
 
@@ -28,7 +28,7 @@ pub fn at_most(limit: Duration) -> Duration {
 /// Waits until the condition holds.
 ///
 /// # Panics
-/// When it does not within [`patience`], naming what was awaited.
+/// When it does not within [`default_timeout`], naming what was awaited.
 pub async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     wait_some(what, async || condition().await.then_some(())).await;
 }
@@ -36,14 +36,14 @@ pub async fn wait_for(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// Waits until there is an answer.
 ///
 /// # Panics
-/// When there is none within [`patience`], naming what was awaited.
+/// When there is none within [`default_timeout`], naming what was awaited.
 pub async fn wait_some<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(start.elapsed() < patience(), "waited {} s in vain: {what}", patience().as_secs());
+        assert!(start.elapsed() < default_timeout(), "waited {} s in vain: {what}", default_timeout().as_secs());
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// How many times within the service manager's patience the daemon says that it is alive.
+/// How many times within the service manager's watchdog timeout the daemon says that it is alive.
 const SIGNS: u32 = 3;
 
 /// Clients find the socket; also after [`reloading`].
@@ -31,12 +31,12 @@ pub(crate) fn stopping() {
 /// Says for ever that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A daemon whose
 /// tasks don't come to their turns falls silent and is started again, which pods don't notice.
 pub(crate) async fn stay_alive() -> Infallible {
-    let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| *patience > Duration::ZERO) else {
+    let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| *timeout > Duration::ZERO) else {
         return std::future::pending().await;
     };
     loop {
         tell(&[NotifyState::Watchdog]);
-        tokio::time::sleep(patience / SIGNS).await;
+        tokio::time::sleep(timeout / SIGNS).await;
     }
 }
 

@@ -43,21 +43,21 @@ pub(crate) struct Lock {
 }
 
 /// Makes the state root and locks it, as soon as whoever has it is through, or not at all.
-pub(crate) fn lock_state(root: &Path, patience: Duration) -> Result<Lock, RuntimeDirError> {
+pub(crate) fn lock_state(root: &Path, timeout: Duration) -> Result<Lock, RuntimeDirError> {
     folder(root, 0o700)?;
-    let held = lock(root, "--state-root", patience)?;
+    let held = lock(root, "--state-root", timeout)?;
     for name in ["containers", "layers", "ingest", "trash"] {
         own(&root.join(name), Links::Followed)?;
     }
     Ok(held)
 }
 
-/// Tries until it works or the patience is over.
-fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDirError>) -> Result<T, RuntimeDirError> {
+/// Tries until it works or the time is over.
+fn again<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDirError>) -> Result<T, RuntimeDirError> {
     let began = Instant::now();
     loop {
         match attempt() {
-            Err(RuntimeDirError::Locked { .. } | RuntimeDirError::SocketTaken { .. }) if began.elapsed() < patience => {
+            Err(RuntimeDirError::Locked { .. } | RuntimeDirError::SocketTaken { .. }) if began.elapsed() < timeout => {
                 std::thread::sleep(PAUSE);
             }
             other => return other,
@@ -65,8 +65,8 @@ fn again<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDi
     }
 }
 
-fn lock(root: &Path, option: &'static str, patience: Duration) -> Result<Lock, RuntimeDirError> {
-    again(patience, || try_lock(root, option))
+fn lock(root: &Path, option: &'static str, timeout: Duration) -> Result<Lock, RuntimeDirError> {
+    again(timeout, || try_lock(root, option))
 }
 
 fn try_lock(root: &Path, option: &'static str) -> Result<Lock, RuntimeDirError> {
@@ -108,7 +108,7 @@ fn nonblock() -> i32 {
 
 /// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it, and
 /// locks it.
-pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, RuntimeDirError> {
+pub(crate) fn prepare_run_root(root: &Path, timeout: Duration) -> Result<Lock, RuntimeDirError> {
     folder(root, 0o711)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let (bytes, inodes) = (run_root_bytes(), bounds::RUN_ROOT_INODES);
@@ -122,7 +122,7 @@ pub(crate) fn prepare_run_root(root: &Path, patience: Duration) -> Result<Lock, 
     }
     rustix::mount::mount_change(root, MountPropagationFlags::PRIVATE)
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
-    let held = lock(root, "--run-root", patience)?;
+    let held = lock(root, "--run-root", timeout)?;
     // Others pass through the run root to the socket, and no further.
     for name in ["s", "pods", "runtimes"] {
         own(&root.join(name), Links::Refused)?;
@@ -221,8 +221,8 @@ pub(crate) struct Socket {
 }
 
 /// Binds the socket with its final mode, as soon as nobody else listens there.
-pub(crate) fn bind(path: &Path, mode: u32, patience: Duration) -> Result<Socket, RuntimeDirError> {
-    again(patience, || try_bind(path, mode))
+pub(crate) fn bind(path: &Path, mode: u32, timeout: Duration) -> Result<Socket, RuntimeDirError> {
+    again(timeout, || try_bind(path, mode))
 }
 
 fn try_bind(path: &Path, mode: u32) -> Result<Socket, RuntimeDirError> {

@@ -136,10 +136,10 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
     let limits = Limits { connections: grpc.max_connections, idle: grpc.idle_timeout, transfer: grpc.transfer_timeout };
     let server = grpc::serve(listener, Routes::new(runtime).add_service(image).prepare(), limits, end.clone());
     // The rest of the time is for letting go of the pods.
-    let patience = node.config.timeouts.shutdown * 3 / 4;
+    let drain_timeout = node.config.timeouts.shutdown * 3 / 4;
     let too_long = async {
         requested(end).await;
-        tokio::time::sleep(patience).await;
+        tokio::time::sleep(drain_timeout).await;
     };
     tokio::select! {
         () = server => {}

@@ -37,10 +37,10 @@ impl Network {
     /// a record that makes no sense or something half made that can't be taken away, is that attachment's alone: it is
     /// logged.
     pub async fn open(config: Config, db: Database) -> Result<Self, OpenError> {
-        let (cni, patience) = (config.cni.clone(), config.cni.patience);
+        let (cni, give_up_after) = (config.cni.clone(), config.cni.give_up_after);
         let settings = config.settings().map_err(OpenError::Config)?;
         let (closing, netns_dir) = (CancellationToken::new(), settings.netns_dir.clone());
-        let builtin = Builtin::open(settings, db.clone(), patience, closing.clone()).await?;
+        let builtin = Builtin::open(settings, db.clone(), give_up_after, closing.clone()).await?;
         let cni = Arc::new(Cni::open(cni, netns_dir, db, closing.clone()).await?);
         let network = Self { inner: Arc::new(Inner::new(Arc::clone(&builtin), Arc::clone(&cni), closing)) };
         for id in builtin.leaving() {
@@ -105,7 +105,7 @@ impl Network {
     ///
     /// # Errors
     /// See [`DetachError`]: everything that could be done was done, and it can be repeated. It is, every few seconds,
-    /// until it succeeds or [`CniConfig::patience`](crate::CniConfig::patience) is over.
+    /// until it succeeds or [`CniConfig::give_up_after`](crate::CniConfig::give_up_after) is over.
     pub async fn detach(&self, id: &str) -> Result<(), DetachError> {
         let network = self.clone();
         let id = id.to_owned();

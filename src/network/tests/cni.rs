@@ -60,7 +60,7 @@ impl Setup {
             conf_dir: dir.to_owned(),
             bin_dirs: vec![dir.join("bin"), PLUGINS.into()],
             timeout: Duration::from_millis(700),
-            patience: Duration::from_secs(2),
+            give_up_after: Duration::from_secs(2),
         };
         Network::open(peapod_network::Config { cni, ..node.config.clone() }, node.db.clone()).await.unwrap()
     }

@@ -166,7 +166,7 @@ fn an_undo_that_fails_is_tried_again() {
 fn a_pod_that_cannot_be_taken_away_is_let_go() {
     in_node("a_pod_that_cannot_be_taken_away_is_let_go", async || {
         let mut node = Node::open(&["10.93.0.0/16"]).await;
-        node.config.cni.patience = Duration::from_millis(100);
+        node.config.cni.give_up_after = Duration::from_millis(100);
         node.config.netns_dir = "/run/pins".into();
         let network = node.again().await;
         let mapped = ports(&[("tcp", 8080, 80, "")]);

@@ -33,13 +33,13 @@ pub struct Config {
     pub log_rate: u64,
     /// Bytes of a list of all pods and containers that one answer holds.
     pub listed_bytes: u64,
-    /// At first; see [`crate::Pods::set_patience`].
-    pub patience: Patience,
+    /// At first; see [`crate::Pods::set_timeouts`].
+    pub timeouts: Timeouts,
 }
 
 /// How long calls wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// For one operation, before the call says which stage that is in.
     pub operation: Duration,
     /// For an exec's output, after its process ended.

@@ -40,7 +40,7 @@ mod systemd;
 mod turns;
 mod view;
 
-pub use config::{Config, OciRuntime, Patience};
+pub use config::{Config, OciRuntime, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use id::{ContainerId, PodId};

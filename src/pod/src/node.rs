@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::ahead::Ahead;
-use crate::config::{Config, OciRuntime, Patience};
+use crate::config::{Config, OciRuntime, Timeouts};
 use crate::container::{OutputSlots, Programs};
 use crate::error::Error;
 use crate::features::Features;
@@ -37,7 +37,7 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) layout: Arc<Layout>,
     /// Of now; the one in `config` is that of the start.
-    pub(crate) patience: Mutex<Patience>,
+    pub(crate) timeouts: Mutex<Timeouts>,
     pub(crate) db: Database,
     pub(crate) images: Images,
     pub(crate) network: Network,
@@ -73,8 +73,8 @@ pub(crate) struct Node {
 
 impl Node {
     /// How long calls wait, as of now.
-    pub(crate) fn patience(&self) -> Patience {
-        *lock(&self.patience)
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        *lock(&self.timeouts)
     }
 
     /// A pod's folder on the run root.

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::actor::{self, Handle, Machine};
 use crate::ahead::Ahead;
 use crate::clock;
-use crate::config::{Config, Patience};
+use crate::config::{Config, Timeouts};
 use crate::container::{self, ExecOutput, ExecRequest};
 use crate::disk;
 use crate::error::{Error, OpenError};
@@ -124,7 +124,7 @@ impl Pods {
             filters: container::Programs::default(),
             outputs: container::OutputSlots::of_node(),
             listed: Listed::new(config.listed_bytes),
-            patience: Mutex::new(config.patience),
+            timeouts: Mutex::new(config.timeouts),
             config,
         });
         let pods = Self { node };
@@ -149,8 +149,8 @@ impl Pods {
     }
 
     /// Changes how long calls wait that begin to wait from now on.
-    pub fn set_patience(&self, patience: Patience) {
-        *lock(&self.node.patience) = patience;
+    pub fn set_timeouts(&self, timeouts: Timeouts) {
+        *lock(&self.node.timeouts) = timeouts;
     }
 
     /// All pods and containers now. No I/O, no lock.

@@ -92,7 +92,7 @@ fn broken_rules_end_the_connection_and_nothing_else() {
         for (number, case) in cases.iter().enumerate() {
             let mut raw = Raw::connect(&daemon.socket()).await;
             raw.send(case).await;
-            assert!(tokio::time::timeout(peapod_tests::patience(), raw.ended()).await.is_ok(), "case {number}");
+            assert!(tokio::time::timeout(peapod_tests::default_timeout(), raw.ended()).await.is_ok(), "case {number}");
         }
         let mut other = UnixStream::connect(daemon.socket()).await.unwrap();
         other.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -119,7 +119,7 @@ fn connections_without_calls_end() {
             // By an end or a reset.
             let _ = silent.read_to_end(&mut rest).await;
         };
-        tokio::time::timeout(peapod_tests::patience(), gone).await.expect("the silent one stays");
+        tokio::time::timeout(peapod_tests::default_timeout(), gone).await.expect("the silent one stays");
         greeted.ended().await;
         called.ended().await;
         // A client that was away for so long does not notice.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use peapod_tests::patience;
+use peapod_tests::default_timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -78,7 +78,7 @@ impl Raw {
 
     /// The next frame; none when the connection is over.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        tokio::time::timeout(patience(), self.read()).await.expect("neither a frame nor an end")
+        tokio::time::timeout(default_timeout(), self.read()).await.expect("neither a frame nor an end")
     }
 
     async fn read(&mut self) -> Option<Frame> {

@@ -16,4 +16,4 @@ mod tree;
 
 pub(crate) use load::{DEFAULT_TEXT, Seen, load, look};
 pub(crate) use problem::ConfigError;
-pub(crate) use ready::{Config, Grpc, Log, Timeouts};
+pub(crate) use ready::{Config, Grpc, Log, TimeoutSettings};

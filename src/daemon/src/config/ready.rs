@@ -22,7 +22,7 @@ pub(crate) struct Config {
     pub(crate) run_root: PathBuf,
     pub(crate) grpc: Grpc,
     pub(crate) log: Log,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts: TimeoutSettings,
     pub(crate) pods: peapod_pod::Config,
     pub(crate) images: peapod_image::Config,
     pub(crate) network: peapod_network::Config,
@@ -48,8 +48,8 @@ pub(crate) struct Log {
 
 /// How long things may take.
 #[derive(Clone, Debug)]
-pub(crate) struct Timeouts {
-    pub(crate) patience: peapod_pod::Patience,
+pub(crate) struct TimeoutSettings {
+    pub(crate) pods: peapod_pod::Timeouts,
     pub(crate) shutdown: Duration,
 }
 
@@ -63,7 +63,7 @@ impl Config {
         let boot_id_file = root.path("boot_id_file", "/proc/sys/kernel/random/boot_id");
         let grpc = Grpc::read(root.section("grpc"), &run_root);
         let log = Log::read(root.section("log"));
-        let timeouts = Timeouts::read(root.section("timeouts"));
+        let timeouts = TimeoutSettings::read(root.section("timeouts"));
         let shim = read_shim(root.section("shim"));
         let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), &run_root);
         let cgroup = sections::Cgroup::read(root.section("cgroup"));
@@ -85,7 +85,7 @@ impl Config {
             log_rate,
             // The rest is for what surrounds the entries.
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
-            patience: timeouts.patience,
+            timeouts: timeouts.pods,
         };
         Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
     }
@@ -153,10 +153,10 @@ impl Log {
     }
 }
 
-impl Timeouts {
+impl TimeoutSettings {
     fn read(mut section: Section<'_>) -> Self {
         let timeouts = Self {
-            patience: peapod_pod::Patience {
+            pods: peapod_pod::Timeouts {
                 operation: section.duration("operation", Duration::from_secs(110)),
                 exec_drain: section.duration("exec_drain", Duration::from_secs(2)),
             },

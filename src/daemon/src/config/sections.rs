@@ -160,7 +160,7 @@ pub(super) fn network(mut section: Section<'_>) -> peapod_network::Config {
         conf_dir: section.path("cni_conf_dir", usual.conf_dir.clone()),
         bin_dirs: section.texts("cni_bin_dirs", usual.bin_dirs.clone(), absolute),
         timeout: section.duration("cni_timeout", usual.timeout),
-        patience: section.duration("cni_patience", usual.patience),
+        give_up_after: section.duration("cni_patience", usual.give_up_after),
     };
     let config = peapod_network::Config { bridge, subnets, netns_dir, mtu, cni };
     for error in config.check().err().unwrap_or_default() {

@@ -13,7 +13,7 @@ use crate::bounds::{CALLS, FREE_CALLS, FREE_REQUEST_BYTES, HANDSHAKE, REQUEST_BY
 
 /// How long connections may take and do nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     pub(super) idle: Duration,
     pub(super) transfer: Duration,
 }
@@ -35,7 +35,7 @@ impl Default for Shared {
 #[derive(Debug)]
 pub(super) struct Activity {
     shared: Arc<Shared>,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     greeted: Arc<AtomicBool>,
     inner: Mutex<Inner>,
 }
@@ -67,15 +67,15 @@ pub(super) enum Due {
 }
 
 impl Activity {
-    pub(super) fn new(shared: Arc<Shared>, patience: Patience, greeted: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, timeouts: ConnectionTimeouts, greeted: Arc<AtomicBool>) -> Self {
         let (open, request_bytes, called, next) = (0, 0, false, 0);
         let inner = Inner { open, request_bytes, called, last: Instant::now(), next, answered: BTreeMap::new() };
-        Self { shared, patience, greeted, inner: Mutex::new(inner) }
+        Self { shared, timeouts, greeted, inner: Mutex::new(inner) }
     }
 
     /// What the connection has to end for, or when to ask again.
     pub(super) fn due(&self, now: Instant) -> Result<Due, Instant> {
-        let Patience { idle, transfer } = self.patience;
+        let ConnectionTimeouts { idle, transfer } = self.timeouts;
         let inner = self.lock();
         let (when, due) = match inner.answered.values().min() {
             Some(answered) => (*answered + transfer, Due::Stuck),
@@ -135,7 +135,7 @@ struct Bytes {
 impl Call {
     /// How long its request may take to arrive.
     pub(super) fn transfer(&self) -> Duration {
-        self.activity.patience.transfer
+        self.activity.timeouts.transfer
     }
 
     /// So many more bytes of its request are here.
@@ -194,8 +194,8 @@ mod tests {
     }
 
     fn connection(shared: &Arc<Shared>) -> Arc<Activity> {
-        let patience = Patience { idle: SECOND * 60, transfer: SECOND * 5 };
-        Arc::new(Activity::new(Arc::clone(shared), patience, Arc::default()))
+        let timeouts = ConnectionTimeouts { idle: SECOND * 60, transfer: SECOND * 5 };
+        Arc::new(Activity::new(Arc::clone(shared), timeouts, Arc::default()))
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Duration, Instant};
 use tonic::service::Routes;
 
-use self::activity::{Activity, Due, Patience, Shared};
+use self::activity::{Activity, ConnectionTimeouts, Due, Shared};
 use self::call::Calls;
 use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
@@ -88,8 +88,8 @@ impl Connections {
             return;
         }
         let greeted = Arc::<AtomicBool>::default();
-        let patience = Patience { idle: self.limits.idle, transfer: self.limits.transfer };
-        let activity = Arc::new(Activity::new(Arc::clone(&self.shared), patience, Arc::clone(&greeted)));
+        let timeouts = ConnectionTimeouts { idle: self.limits.idle, transfer: self.limits.transfer };
+        let activity = Arc::new(Activity::new(Arc::clone(&self.shared), timeouts, Arc::clone(&greeted)));
         let (leave, asked) = oneshot::channel();
         let io = TokioIo::new(Rewritten::new(stream, greeted));
         let calls = Calls { routes: self.routes.clone(), activity: Arc::clone(&activity) };

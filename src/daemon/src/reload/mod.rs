@@ -78,7 +78,7 @@ impl Reload {
             say(&plan, why);
         }
         self.logging.change(&plan.next.log);
-        node.pods.set_patience(plan.next.timeouts.patience);
+        node.pods.set_timeouts(plan.next.timeouts.pods);
         node.images.set_pull_config(&plan.next.images);
         if !before {
             say(&plan, why);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use peapod_pod::{OciRuntime, Patience};
+use peapod_pod::{OciRuntime, Timeouts};
 
-use crate::config::{Config, Grpc, Log, Timeouts};
+use crate::config::{Config, Grpc, Log, TimeoutSettings};
 
 /// What another configuration means for a daemon that runs.
 #[derive(Debug)]
@@ -74,14 +74,14 @@ impl Plan {
         self.next.log.format = self.take("log.format", &old.format, format);
     }
 
-    fn timeouts(&mut self, old: &Timeouts, new: &Timeouts) {
-        let Timeouts { patience: Patience { operation, exec_drain }, shutdown } = *new;
-        let patience = Patience {
-            operation: self.take("timeouts.operation", &old.patience.operation, operation),
-            exec_drain: self.take("timeouts.exec_drain", &old.patience.exec_drain, exec_drain),
+    fn timeouts(&mut self, old: &TimeoutSettings, new: &TimeoutSettings) {
+        let TimeoutSettings { pods: Timeouts { operation, exec_drain }, shutdown } = *new;
+        let pods = Timeouts {
+            operation: self.take("timeouts.operation", &old.pods.operation, operation),
+            exec_drain: self.take("timeouts.exec_drain", &old.pods.exec_drain, exec_drain),
         };
-        self.next.timeouts.patience = patience;
-        self.next.pods.patience = patience;
+        self.next.timeouts.pods = pods;
+        self.next.pods.timeouts = pods;
         self.keep("timeouts.shutdown", &old.shutdown, &shutdown);
     }
 
@@ -91,7 +91,7 @@ impl Plan {
             listed_bytes: _,
             state_root: _,
             run_root: _,
-            patience: _,
+            timeouts: _,
             shim,
             runtimes,
             default_runtime,
@@ -161,7 +161,7 @@ impl Plan {
 
     fn network(&mut self, old: &peapod_network::Config, new: &peapod_network::Config) {
         let peapod_network::Config { bridge, subnets, netns_dir, mtu, cni } = new;
-        let peapod_network::CniConfig { conf_dir, bin_dirs, timeout, patience } = cni;
+        let peapod_network::CniConfig { conf_dir, bin_dirs, timeout, give_up_after } = cni;
         self.keep("network.bridge", &old.bridge, bridge);
         self.keep("network.subnets", &old.subnets, subnets);
         self.keep("network.netns_dir", &old.netns_dir, netns_dir);
@@ -169,7 +169,7 @@ impl Plan {
         self.keep("network.cni_conf_dir", &old.cni.conf_dir, conf_dir);
         self.keep("network.cni_bin_dirs", &old.cni.bin_dirs, bin_dirs);
         self.keep("network.cni_timeout", &old.cni.timeout, timeout);
-        self.keep("network.cni_patience", &old.cni.patience, patience);
+        self.keep("network.cni_patience", &old.cni.give_up_after, give_up_after);
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
         assert!(plan.restart.is_empty(), "{:?}", plan.restart);
         assert_eq!(plan.next.log.level, "debug");
         assert_eq!(plan.next.images.retries, 9);
-        assert_eq!(plan.next.pods.patience.operation.as_secs(), 5);
+        assert_eq!(plan.next.pods.timeouts.operation.as_secs(), 5);
     }
 
     #[test]

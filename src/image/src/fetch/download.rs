@@ -93,7 +93,7 @@ impl Download<'_> {
         let space = space.unwrap_or_else(|error| Err(io::Error::other(error)));
         space.map_err(|source| PullError::disk(&self.path, source))?;
         let mut collected = Collected::default();
-        let (mut slot, mut patience) = (Some(slot), PROGRESS_TIME);
+        let (mut slot, mut progress_time) = (Some(slot), PROGRESS_TIME);
         for host in self.session.hosts(false) {
             let mut tries = 0;
             while self.position < self.blob.size {
@@ -101,7 +101,7 @@ impl Download<'_> {
                     slot = Some(self.lane.slot().await);
                 }
                 let before = self.position;
-                let Err(stop) = self.transfer(host, patience).await else { continue };
+                let Err(stop) = self.transfer(host, progress_time).await else { continue };
                 if self.position > before {
                     tries = 0;
                 }
@@ -111,7 +111,7 @@ impl Download<'_> {
                         tracing::debug!(blob = %self.blob.digest, host = host.origin(), position = self.position,
                             "a transfer without progress makes way and goes on later");
                         slot = None;
-                        patience = PROGRESS_TIME_MAX.min(patience * 2);
+                        progress_time = PROGRESS_TIME_MAX.min(progress_time * 2);
                     }
                     TransferError::Failed(RequestError::Passing(message, after)) if tries < self.session.retries => {
                         let (blob, host, position) = (&self.blob.digest, host.origin(), self.position);
@@ -138,8 +138,8 @@ impl Download<'_> {
         Ok(())
     }
 
-    async fn transfer(&mut self, host: &Host, patience: Duration) -> Result<(), TransferError> {
-        let mut progress = Progress::within(patience);
+    async fn transfer(&mut self, host: &Host, progress_time: Duration) -> Result<(), TransferError> {
+        let mut progress = Progress::within(progress_time);
         let mut asking = pin!(self.session.blob(host, &self.blob.digest, self.position));
         let BlobResponse { mut response, offset } = loop {
             match timeout_at(progress.due, &mut asking).await {

@@ -43,7 +43,7 @@ impl Builtin {
 
     /// Whether this has failed for so long that it is let go. Else counts the failure.
     fn is_given_up(&self, id: &str) -> bool {
-        lock(&self.table).fail(id).is_some_and(|since| since.elapsed() >= self.patience)
+        lock(&self.table).fail(id).is_some_and(|since| since.elapsed() >= self.give_up_after)
     }
 
     /// Takes away what can be told by the id alone, also of one that no record knows. The ports went when this process

@@ -40,7 +40,7 @@ pub(crate) struct Builtin {
     table: Mutex<AttachmentTable>,
     status: Mutex<NetworkStatus>,
     /// For how long what can't be taken away is kept and tried again.
-    patience: Duration,
+    give_up_after: Duration,
     permits: Semaphore,
     /// Lets no new attempt begin.
     closing: CancellationToken,
@@ -51,7 +51,7 @@ impl Builtin {
     pub(crate) async fn open(
         settings: Settings,
         db: Database,
-        patience: Duration,
+        give_up_after: Duration,
         closing: CancellationToken,
     ) -> Result<Arc<Self>, OpenError> {
         let (rows, cursor) = record::load(&db).await?;
@@ -79,7 +79,7 @@ impl Builtin {
             db,
             table: Mutex::new(AttachmentTable { lost, ..AttachmentTable::new(entries, pool) }),
             status: Mutex::new(status),
-            patience,
+            give_up_after,
             permits: Semaphore::new(AT_ONCE),
             closing,
         });

@@ -52,7 +52,7 @@ pub(crate) struct Cni {
     pub(crate) directory: Directory,
     pub(super) caller: Caller,
     netns_dir: PathBuf,
-    patience: Duration,
+    give_up_after: Duration,
     db: Database,
     pub(super) entries: Mutex<HashMap<String, Entry>>,
     pub(super) health: Mutex<Health>,
@@ -95,7 +95,7 @@ impl Cni {
             directory: Directory::new(config.conf_dir),
             caller: Caller::new(config.bin_dirs, config.timeout, closing),
             netns_dir,
-            patience: config.patience,
+            give_up_after: config.give_up_after,
             db,
             entries: Mutex::new(entries),
             health: Mutex::default(),
@@ -234,7 +234,7 @@ impl Cni {
             }
             return Err(errors);
         };
-        if now.saturating_sub(since) < self.patience {
+        if now.saturating_sub(since) < self.give_up_after {
             return Err(errors);
         }
         let (id, network) = (&record.attachment.id, &record.conflist.name);

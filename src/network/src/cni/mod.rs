@@ -38,7 +38,7 @@ pub struct CniConfig {
     pub timeout: Duration,
     /// For how long a pod that can't be disconnected is kept and tried again; then it is let go with a warning, because
     /// a plugin that is gone for good, for one, would keep the pod for ever.
-    pub patience: Duration,
+    pub give_up_after: Duration,
 }
 
 impl Default for CniConfig {
@@ -47,7 +47,7 @@ impl Default for CniConfig {
             conf_dir: "/etc/cni/net.d".into(),
             bin_dirs: vec!["/opt/cni/bin".into()],
             timeout: Duration::from_secs(90),
-            patience: Duration::from_secs(300),
+            give_up_after: Duration::from_secs(300),
         }
     }
 }

@@ -110,7 +110,7 @@ async fn collect(
         };
         while !over {
             let waits = budget.waits();
-            match tokio::time::timeout(node.patience().exec_drain, &mut filled).await {
+            match tokio::time::timeout(node.timeouts().exec_drain, &mut filled).await {
                 Ok(end) => {
                     end?;
                     over = true;

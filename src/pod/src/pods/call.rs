@@ -38,7 +38,7 @@ impl Pods {
         handle: &Handle,
         request: Request,
     ) -> Result<Reply, Error> {
-        self.call_within(what, subject, handle, request, self.node.patience().operation).await
+        self.call_within(what, subject, handle, request, self.node.timeouts().operation).await
     }
 
     /// Asks, and waits for the answer. The operation goes on when the wait is over or dropped.
@@ -65,7 +65,7 @@ impl Pods {
         request: Request,
     ) -> Option<Result<Reply, Error>> {
         let answer = handle.send(request).await.ok()?;
-        let answer = answer_within(what, handle, answer, self.node.patience().operation).await;
+        let answer = answer_within(what, handle, answer, self.node.timeouts().operation).await;
         answer.or_else(|| self.has_actor(handle).then_some(Err(Error::Defect { what })))
     }
 
