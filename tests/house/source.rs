@@ -78,9 +78,20 @@ pub(crate) struct Module {
 
 /// All modules of what is shipped.
 pub(crate) fn modules() -> Vec<Module> {
-    shipped().iter().map(module).collect()
+    let parsed: Vec<_> = shipped().iter().map(module).collect();
+    let of_tests: Vec<_> = parsed.iter().flat_map(modules_of_tests).collect();
+    let is_shipped = |module: &Module| !of_tests.iter().any(|(package, path)| module.is_below(package, path));
+    let modules = parsed.into_iter().filter(is_shipped);
+    modules.map(|module| Module { items: without_tests(module.items), ..module }).collect()
 }
 
+impl Module {
+    fn is_below(&self, package: &str, path: &[String]) -> bool {
+        self.package == package && self.path.starts_with(path)
+    }
+}
+
+/// A file with all that is in it.
 fn module(source: &Source) -> Module {
     let name = source.name();
     let mut parts = name.trim_end_matches(".rs").split('/').map(str::to_owned).skip(1);
@@ -90,7 +101,14 @@ fn module(source: &Source) -> Module {
         path.pop();
     }
     let file = syn::parse_file(&source.text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    Module { package, path, items: without_tests(file.items) }
+    Module { package, path, items: file.items }
+}
+
+/// Crate and path of the modules that a module has for tests alone, whatever their files are called.
+fn modules_of_tests(module: &Module) -> Vec<(String, Vec<String>)> {
+    let named = module.items.iter().filter_map(|item| if let Item::Mod(item) = item { Some(item) } else { None });
+    let of_tests = named.filter(|item| item.attrs.iter().any(is_for_tests));
+    of_tests.map(|item| (module.package.clone(), [&module.path[..], &[item.ident.to_string()]].concat())).collect()
 }
 
 /// Items without those that `#[cfg(test)]` is about.

@@ -1,6 +1,7 @@
-//! Types have one subject: few fields and few methods.
+//! Types have one subject: few fields, few methods, and a name that no other type has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use syn::{ImplItem, Item, Type};
 
@@ -25,9 +26,20 @@ const WIDE: &[(&str, &str)] = &[
 /// Types that have more methods, and why.
 const BUSY: &[(&str, &str)] = &[
     ("cgroup::Cgroup", "to be cut: statistics and children apart from life and death"),
-    ("pod::Life", "to be cut: questions, each a line, apart from changes"),
     ("pod::Machine", "to be cut: a function for each input, most private to its file"),
     ("pod::Pods", "a method for each CRI call that is about pods"),
+];
+
+/// Names that several types have for good: the name, the crates, and why. Others stand in `twice.list` until all but
+/// one have another name; that list may only become shorter.
+const TWICE: &[(&str, &str)] = &[
+    (
+        "Config: daemon image network pod spec",
+        "the settings of a crate, and the OCI configuration: named with the crate",
+    ),
+    ("Error: pod shim", "what goes wrong in a crate, named with it"),
+    ("OpenError: image network pod store", "why a crate's databases can't be opened, named with it"),
+    ("PortMapping: network spec", "one meaning: the network is told it by those who know pods, and knows no spec"),
 ];
 
 /// Crate, name and number of fields of each structure.
@@ -80,4 +92,79 @@ fn types_have_few_methods() {
     let busy = methods.into_iter().filter(|(_, count)| *count > METHODS);
     let found = busy.map(|(name, count)| (name.clone(), format!("{name} has {count} methods")));
     compare(&format!("more than {METHODS} methods"), &found.collect(), BUSY);
+}
+
+/// The name of a structure, an enumeration or a trait.
+fn type_name(item: &Item) -> Option<String> {
+    match item {
+        Item::Struct(item) => Some(item.ident.to_string()),
+        Item::Enum(item) => Some(item.ident.to_string()),
+        Item::Trait(item) => Some(item.ident.to_string()),
+        _ => None,
+    }
+}
+
+/// The names that stand more than once, each with the crates in which it does: one as often as types have it.
+fn twice(modules: &[Module]) -> BTreeMap<String, String> {
+    let mut packages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for module in modules {
+        for name in module.items.iter().filter_map(type_name) {
+            let place = [&module.package, &module.path.join("::"), &name].map(String::as_str).join("::");
+            places.entry(name.clone()).or_default().push(place);
+            packages.entry(name).or_default().push(&module.package);
+        }
+    }
+    packages.retain(|_, packages| packages.len() > 1);
+    let found = packages.into_iter().map(|(name, mut packages)| {
+        packages.sort_unstable();
+        (format!("{name}: {}", packages.join(" ")), places[&name].join(" "))
+    });
+    found.collect()
+}
+
+/// Whether a line of the list allows what is found: the same name, in no crate oftener.
+fn covers(listed: &str, found: &str) -> bool {
+    let split = |line: &str| {
+        let (name, packages) = line.split_once(": ").expect("a name and its crates");
+        (name.to_owned(), packages.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let ((name, listed), (found_name, found)) = (split(listed), split(found));
+    let count = |packages: &[String], of: &String| packages.iter().filter(|package| *package == of).count();
+    name == found_name && found.iter().all(|package| count(&found, package) <= count(&listed, package))
+}
+
+#[test]
+fn no_type_name_stands_twice() {
+    let list = fs::read_to_string(crate::root().join("tests/house/twice.list")).expect("a list of names");
+    let listed = list.lines().filter(|line| !line.starts_with('#'));
+    let listed: Vec<_> = TWICE.iter().map(|(line, _)| *line).chain(listed).collect();
+    let found = twice(&modules());
+    let new: Vec<_> = found.iter().filter(|(line, _)| !listed.iter().any(|listed| covers(listed, line))).collect();
+    assert!(new.is_empty(), "type names that stand twice, and not in tests/house/twice.list: {new:#?}");
+}
+
+#[test]
+fn a_name_that_stands_twice_is_found() {
+    let module = |package: &str, path: &str, text: &str| Module {
+        package: package.to_owned(),
+        path: vec![path.to_owned()],
+        items: syn::parse_file(text).expect("Rust").items,
+    };
+    let modules = [
+        module("a", "b", "struct Once; enum Twice {} trait Same {}"),
+        module("a", "c", "pub struct Twice { once: Once }"),
+        module("d", "e", "pub(crate) trait Twice {} struct Same;"),
+    ];
+    let text = |(name, places): (&str, &str)| (name.to_owned(), places.to_owned());
+    let wanted = [("Same: a d", "a::b::Same d::e::Same"), ("Twice: a a d", "a::b::Twice a::c::Twice d::e::Twice")];
+    assert_eq!(twice(&modules), wanted.map(text).into());
+    for (listed, found, is_covered) in [
+        ("A: b b c", "A: b b", true),
+        ("A: b c", "A: b b", false),
+        ("A: b c", "A: b d", false),
+        ("A: b c", "B: b c", false),
+    ] {
+        assert_eq!(covers(listed, found), is_covered, "{listed}, {found}");
+    }
 }
