@@ -5,9 +5,9 @@
 //! status reads, and only then answered.
 
 mod actor;
-mod ahead;
 mod apparmor;
 mod bounds;
+mod cgroup_warm_up;
 mod clock;
 mod config;
 mod container;
@@ -35,9 +35,9 @@ mod samples;
 mod sandbox;
 mod shim;
 mod stage;
+mod start_limiter;
 mod sweep;
 mod systemd;
-mod turns;
 mod view;
 
 pub use config::{Config, OciRuntime, Timeouts};

@@ -16,7 +16,7 @@ use peapod_text::excerpt;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::ahead::Ahead;
+use crate::cgroup_warm_up::CgroupWarmUp;
 use crate::config::{Config, OciRuntime, Timeouts};
 use crate::container::{OutputSlots, Programs};
 use crate::error::Error;
@@ -29,8 +29,8 @@ use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::start_limiter::StartLimiter;
 use crate::sweep::Making;
-use crate::turns::Turns;
 
 /// The node.
 pub(crate) struct Node {
@@ -59,10 +59,10 @@ pub(crate) struct Node {
     pub(crate) said: Mutex<HashSet<Note>>,
     /// Set when the daemon ends.
     pub(crate) closing: watch::Sender<bool>,
-    /// Of containers' processes.
-    pub(crate) ahead: Ahead,
-    /// At starting and removing containers.
-    pub(crate) turns: Turns,
+    /// Of moves of containers' processes into their cgroups.
+    pub(crate) warm_up: CgroupWarmUp,
+    /// How many containers are started or removed at a time.
+    pub(crate) start_limiter: StartLimiter,
     /// Compiled system call filters.
     pub(crate) filters: Programs,
     /// Memory for what commands write.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::{self, Handle, Machine};
-use crate::ahead::Ahead;
+use crate::cgroup_warm_up::CgroupWarmUp;
 use crate::clock;
 use crate::config::{Config, Timeouts};
 use crate::container::{self, ExecOutput, ExecRequest};
@@ -34,8 +34,8 @@ use crate::node::Node;
 use crate::publisher::{Publisher, Subscription};
 use crate::registry::Registry;
 use crate::shim::Launcher;
+use crate::start_limiter::StartLimiter;
 use crate::sweep::Making;
-use crate::turns::Turns;
 use crate::view::{ContainerState, ContainerView, Snapshot};
 
 /// How many owners of a pod's name may vanish while a pod of that name is asked for.
@@ -119,8 +119,8 @@ impl Pods {
             features: features(&config).await,
             cgroups: hierarchy.clone(),
             closing: watch::Sender::new(false),
-            ahead: Ahead::new(hierarchy),
-            turns: Turns::of_processors(),
+            warm_up: CgroupWarmUp::new(hierarchy),
+            start_limiter: StartLimiter::for_processors(),
             filters: container::Programs::default(),
             outputs: container::OutputSlots::of_node(),
             listed: Listed::new(config.listed_bytes),

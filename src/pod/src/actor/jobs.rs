@@ -81,7 +81,7 @@ impl Workshop {
                 Outcome::Container(id, ContainerOutcome::CleanedUp(deleted))
             }
             Job::Remove { shim, id: container } => {
-                let removed = node.turns.take(container::remove(node, shim, id, &container)).await;
+                let removed = node.start_limiter.run(container::remove(node, shim, id, &container)).await;
                 Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
             }
         }
@@ -151,7 +151,7 @@ impl Workshop {
         let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
-        let started = self.node.turns.take(container::start(&shim, input)).await;
+        let started = self.node.start_limiter.run(container::start(&shim, input)).await;
         let started = started.map(|container::Started { pid, at, namespaces, exec }| {
             let namespaces = namespaces.map(PodNamespaces::from);
             Started { pid, at, namespaces, exec }

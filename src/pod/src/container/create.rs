@@ -40,7 +40,7 @@ pub(crate) async fn create(
     }
     let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
     // Usually its start is asked for as soon as this is answered.
-    node.ahead.of_a_move();
+    node.warm_up.begin();
     let _making = node.making.begin(id);
     let outcome = prepare(context, id, spec, image).await;
     if outcome.is_err()

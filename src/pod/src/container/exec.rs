@@ -50,7 +50,7 @@ pub(crate) async fn exec_sync(
     container: &ContainerView,
     request: &ExecRequest,
 ) -> Result<ExecOutput, Error> {
-    node.ahead.of_a_move();
+    node.warm_up.begin();
     let (id, bundle) = (&container.id, container.bundle.as_path());
     let template = container.exec.template(bundle).await?;
     let process = template

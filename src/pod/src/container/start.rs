@@ -112,7 +112,7 @@ impl<'a> Begun<'a> {
         let signal = u32::try_from(record.stop_signal).unwrap_or(15);
         let overridable = Overridable { shim, id, signal, stop };
         let runtime = context.node.runtime(&context.pod.runtime_handler)?;
-        context.node.ahead.of_a_move();
+        context.node.warm_up.begin();
         Ok(Self { context, id, spec, record, target, runtime, overridable })
     }
 

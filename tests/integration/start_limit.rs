@@ -1,4 +1,4 @@
-//! Containers start in turns, which nothing that hangs can keep.
+//! Starts of containers are limited, and none that hangs keeps others from starting.
 
 use futures_util::future::join_all;
 use peapod_tests::{Fault, FaultyRuntime, Options, SHELL, peapod_with, v1};
@@ -8,7 +8,7 @@ fn starts_that_hang_hold_up_no_other_and_end_well() {
     let place = tempfile::tempdir().unwrap();
     let runtime = FaultyRuntime::new(place.path());
     runtime.on("create", Fault::Hang);
-    // More than any turns there are on this machine.
+    // More than there are permits on this machine.
     let many = 3 * std::thread::available_parallelism().map_or(1, usize::from) + 3;
     peapod_with(&Options::new().set(runtime.setting()), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
