@@ -9,7 +9,7 @@ use peapod_spec::container::{Device, Mount};
 use peapod_spec::{Config, DeviceKind, HostDevice};
 use peapod_text::excerpt;
 
-use super::verify::Change;
+use super::node_change::NodeChange;
 use crate::bounds::{CONTAINER_DEVICES, DEVICE_ENTRIES};
 use crate::error::Error;
 
@@ -64,11 +64,11 @@ pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDe
 }
 
 /// Whether the devices of the request are those for which the configuration was made.
-pub(super) fn verify(config: &Config, devices: &[Device]) -> Result<(), Change> {
+pub(super) fn verify(config: &Config, devices: &[Device]) -> Result<(), NodeChange> {
     if devices.is_empty() {
         return Ok(());
     }
-    let changed = |reason: String| Change { field: "devices".to_owned(), reason };
+    let changed = |reason: String| NodeChange { field: "devices".to_owned(), reason };
     let found = resolve(devices, false).map_err(|error| changed(error.to_string()))?;
     match found.iter().find(|device| !config.has_device(device)) {
         None => Ok(()),

@@ -14,6 +14,7 @@ mod limits;
 mod look_up;
 mod look_up_slots;
 mod mounts;
+mod node_change;
 mod output;
 mod remove;
 mod seccomp;

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::host_folder::{self, Absent};
-use super::verify::Change;
+use super::node_change::NodeChange;
 use crate::error::Error;
 
 /// Mount points and how they propagate.
@@ -50,10 +50,11 @@ fn make(path: &Path) -> Result<(), host_folder::FolderError> {
 
 /// Whether no source of a configuration has a symbolic link on its way now, and all propagate as they must. One that
 /// has vanished is made again.
-pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
+pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), NodeChange> {
     let field = |index: usize| format!("mounts[{index}].host_path");
     for (index, source) in config.sources(mounts) {
-        let changed = |reason: String| Change { field: field(index), reason: format!("{}: {reason}", excerpt(source)) };
+        let changed =
+            |reason: String| NodeChange { field: field(index), reason: format!("{}: {reason}", excerpt(source)) };
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         match rustix::fs::openat2(rustix::fs::CWD, source, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Ok(_) => {}
@@ -62,11 +63,11 @@ pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), Change> {
             Err(error) => return Err(changed(io::Error::from(error).to_string())),
         }
     }
-    let table = table_for(mounts).map_err(|error| Change { field: field(0), reason: error.to_string() })?;
+    let table = table_for(mounts).map_err(|error| NodeChange { field: field(0), reason: error.to_string() })?;
     for (index, source) in config.sources(mounts) {
         let Some(mount) = mounts.get(index) else { continue };
         check_propagation(mount, source, propagation(source, &table))
-            .map_err(|error| Change { field: field(index), reason: error.to_string() })?;
+            .map_err(|error| NodeChange { field: field(index), reason: error.to_string() })?;
     }
     Ok(())
 }

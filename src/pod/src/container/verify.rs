@@ -16,22 +16,3 @@ pub(super) fn verify(config: &Config, id: &ContainerId, spec: &ContainerSpec) ->
     mounts::verify(config, &spec.mounts).map_err(|change| change.into_error(id))?;
     devices::verify(config, &spec.devices).map_err(|change| change.into_error(id))
 }
-
-/// What is not any more as it was.
-#[derive(Debug)]
-pub(super) struct Change {
-    /// The request's field.
-    pub(super) field: String,
-    pub(super) reason: String,
-}
-
-impl Change {
-    fn into_error(self, id: &ContainerId) -> Error {
-        Error::Precondition {
-            what: "container",
-            id: id.to_string(),
-            state: format!("made for another {}: {}", self.field, self.reason),
-            need: "it starts only with what it was created with: remove it and create it again",
-        }
-    }
-}
