@@ -18,7 +18,6 @@ const WIDE: &[(&str, &str)] = &[
     ("image::Config", "a setting each, as the file has them"),
     ("pod::Config", "a setting each, as the file has them"),
     ("pod::ContainerView", "a field each of CRI's ContainerStatus"),
-    ("pod::Node", "to be cut: everything that operations share"),
     ("spec::ContainerSecurity", "a field each of CRI's LinuxContainerSecurityContext"),
     ("spec::ContainerSpec", "a field each of CRI's ContainerConfig"),
     ("spec::PodSpec", "a field each of CRI's PodSandboxConfig"),

@@ -9,7 +9,7 @@ use peapod_api::v1::runtime_service_server::RuntimeServiceServer;
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
-use peapod_pod::{Parts, Pods};
+use peapod_pod::{Dependencies, Pods};
 use peapod_store::{Database, Durability, Migration, SetAside};
 use peapod_sys::{NotRemoved, Trash};
 use tokio::net::UnixListener;
@@ -77,8 +77,8 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     let trash = trash(&config.state_root.join("trash"))?;
     let images = Images::open(of_images, images, trash.clone()).await?;
     let network = Network::open(config.network.clone(), state.clone()).await?;
-    let parts = Parts { db: state, images: images.clone(), network: network.clone(), trash };
-    let pods = Pods::open(config.pods.clone(), parts).await?;
+    let dependencies = Dependencies { db: state, images: images.clone(), network: network.clone(), trash };
+    let pods = Pods::open(config.pods.clone(), dependencies).await?;
     Ok(Node::new(config, pods, images, network, cgroups, set_aside))
 }
 

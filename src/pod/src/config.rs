@@ -1,10 +1,12 @@
-//! What the heart has to know about the node's configuration.
+//! What this crate has to know about the node's configuration.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use peapod_cgroup::Driver;
+use peapod_sys::sync::lock;
 
 /// Ready settings: paths are absolute, names resolved.
 #[derive(Clone, Debug)]
@@ -44,6 +46,24 @@ pub struct Timeouts {
     pub operation: Duration,
     /// For an exec's output, after its process ended.
     pub exec_drain: Duration,
+}
+
+/// The timeouts as of now, which a reload changes.
+#[derive(Debug)]
+pub(crate) struct CurrentTimeouts(Mutex<Timeouts>);
+
+impl CurrentTimeouts {
+    pub(crate) fn new(first: Timeouts) -> Self {
+        Self(Mutex::new(first))
+    }
+
+    pub(crate) fn get(&self) -> Timeouts {
+        *lock(&self.0)
+    }
+
+    pub(crate) fn set(&self, next: Timeouts) {
+        *lock(&self.0) = next;
+    }
 }
 
 /// A named OCI runtime.

@@ -3,17 +3,20 @@
 //! What is begun must be recorded, and ended again: a database's reserve (`peapod-store`) is for the ends.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::Error;
-use crate::node::Node;
+use crate::layout::Layout;
 
 /// What must be free before something is begun.
 const NEEDED_KIB: u64 = 1024;
 
-/// Looks at the disks that a new pod, container or process writes to.
-pub(crate) fn has_room(node: &Node) -> Result<(), Error> {
-    check(&node.config.state_root)?;
-    check(&node.config.run_root)
+/// Looks at the disks that a new pod, container or process writes to; not on an asynchronous thread, as a disk may not
+/// answer.
+pub(crate) async fn has_room(layout: &Arc<Layout>) -> Result<(), Error> {
+    let layout = Arc::clone(layout);
+    let look = tokio::task::spawn_blocking(move || layout.roots().into_iter().try_for_each(check));
+    look.await.map_err(|panic| Error::failed("look for room on disks", &panic))?
 }
 
 fn check(path: &Path) -> Result<(), Error> {

@@ -18,9 +18,34 @@ impl Layout {
         Self { run_root: run_root.to_owned(), state_root: state_root.to_owned() }
     }
 
+    /// Both folders, that of what survives a reboot first.
+    pub(crate) fn roots(&self) -> [&Path; 2] {
+        [&self.state_root, &self.run_root]
+    }
+
+    /// On the private tmpfs.
+    pub(crate) fn run_root(&self) -> &Path {
+        &self.run_root
+    }
+
+    /// The folder in which pods have theirs.
+    pub(crate) fn pods(&self) -> PathBuf {
+        self.run_root.join("pods")
+    }
+
+    /// The folder of shims' sockets.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.run_root.join("s")
+    }
+
+    /// The folder in which containers have their writable layers.
+    pub(crate) fn writables(&self) -> PathBuf {
+        self.state_root.join("containers")
+    }
+
     /// A pod's folder on the run root.
     pub(crate) fn pod_dir(&self, id: &PodId) -> PathBuf {
-        self.run_root.join("pods").join(id.as_str())
+        self.pods().join(id.as_str())
     }
 
     /// A container's bundle.
@@ -30,12 +55,12 @@ impl Layout {
 
     /// The folder of a container's writable layer.
     pub(crate) fn writable(&self, id: &ContainerId) -> PathBuf {
-        self.state_root.join("containers").join(id.as_str())
+        self.writables().join(id.as_str())
     }
 
     /// Where a pod's shim listens. Short, because a socket's path has 107 bytes.
     pub(crate) fn socket(&self, id: &PodId) -> PathBuf {
         let name = id.as_str();
-        self.run_root.join("s").join(name.get(..16).unwrap_or(name))
+        self.sockets().join(name.get(..16).unwrap_or(name))
     }
 }

@@ -8,8 +8,8 @@ use peapod_store::{Database, StoreError, rusqlite};
 
 use crate::bounds::{RECORD_BYTES, RECORDS_SET_ASIDE};
 use crate::clock;
+use crate::defaults::PodDefaults;
 use crate::id::{ContainerId, PodId};
-use crate::layout::Layout;
 use crate::record::{ContainerRecord, PodCgroup, PodPhase, PodRecord};
 
 /// A pod as it was recorded.
@@ -83,18 +83,11 @@ fn decode<T: serde::de::DeserializeOwned>(column: &str, bytes: Option<&[u8]>) ->
     serde_json::from_slice(bytes).map_err(|error| format!("column {column}: {error}"))
 }
 
-/// Where a pod's things are that its own record should say.
-pub(crate) struct Usual<'a> {
-    pub(crate) layout: &'a Layout,
-    pub(crate) boot_id: &'a str,
-    pub(crate) cgroup: PodCgroup,
-}
-
 /// Reads everything, and sets aside what can't be read.
-pub(crate) async fn load(db: &Database, usual: Usual<'_>) -> Result<Records, StoreError> {
+pub(crate) async fn load(db: &Database, defaults: &PodDefaults) -> Result<Records, StoreError> {
     let (pods, containers) =
         db.read(|db| Ok((rows(db, "pods", "NULL", None)?, rows(db, "containers", "pod", None)?))).await?;
-    let (records, unreadable) = sort_out(pods, containers, &usual);
+    let (records, unreadable) = sort_out(pods, containers, defaults);
     if !unreadable.is_empty() {
         for record in &unreadable {
             tracing::error!(
@@ -113,14 +106,14 @@ pub(crate) async fn load(db: &Database, usual: Usual<'_>) -> Result<Records, Sto
 }
 
 /// One pod; none if it is not recorded, or unreadable: the next start says so.
-pub(crate) async fn load_one(db: &Database, id: &PodId, usual: Usual<'_>) -> Result<Option<Loaded>, StoreError> {
+pub(crate) async fn load_one(db: &Database, id: &PodId, defaults: &PodDefaults) -> Result<Option<Loaded>, StoreError> {
     let id = id.clone();
     let (pods, containers) = db
         .read(move |db| {
             Ok((rows(db, "pods", "NULL", Some(("id", &id)))?, rows(db, "containers", "pod", Some(("pod", &id)))?))
         })
         .await?;
-    Ok(sort_out(pods, containers, &usual).0.pods.pop())
+    Ok(sort_out(pods, containers, defaults).0.pods.pop())
 }
 
 /// All rows of a table, or those with that id in a column.
@@ -138,7 +131,7 @@ fn rows(db: &Connection, table: &str, pod: &str, only: Option<(&str, &PodId)>) -
     }
 }
 
-fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, usual: &Usual<'_>) -> (Records, Vec<Unreadable>) {
+fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, defaults: &PodDefaults) -> (Records, Vec<Unreadable>) {
     let (mut records, mut unreadable) = (Records::default(), Vec::new());
     let mut of_pods = std::collections::HashMap::<Vec<u8>, Vec<Raw>>::new();
     for container in containers {
@@ -146,7 +139,7 @@ fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, usual: &Usual<'_>) -> (Records
     }
     for row in pods {
         let containers = of_pods.remove(&row.id).unwrap_or_default();
-        match pod(&row, usual) {
+        match pod(&row, defaults) {
             Ok(mut loaded) => {
                 for row in &containers {
                     match container(row, &loaded.state.cgroup) {
@@ -186,7 +179,7 @@ impl Raw {
 }
 
 /// A pod without its containers. Of one whose state alone is lost the rest is enough to end it in order.
-fn pod(row: &Raw, usual: &Usual<'_>) -> Result<Loaded, String> {
+fn pod(row: &Raw, defaults: &PodDefaults) -> Result<Loaded, String> {
     let id = PodId::parse(row.id_text()).ok_or("column id: no id of a pod")?;
     let spec: PodSpec = row.spec()?;
     let mut state = row.state().unwrap_or_else(|reason: String| {
@@ -198,21 +191,14 @@ fn pod(row: &Raw, usual: &Usual<'_>) -> Result<Loaded, String> {
         PodRecord {
             phase: PodPhase::Broken,
             created_at: clock::now(),
-            boot_id: usual.boot_id.to_owned(),
-            socket: usual.layout.socket(&id),
+            boot_id: defaults.boot_id.clone(),
+            socket: defaults.layout.socket(&id),
             shim_pid: 0,
             attached: true,
             ips: Vec::new(),
             netns: None,
             last_event: 0,
-            cgroup: PodCgroup {
-                parent: spec
-                    .cgroup_parent
-                    .as_deref()
-                    .and_then(|parent| usual.cgroup.driver.parent(parent).ok())
-                    .unwrap_or_else(|| usual.cgroup.parent.clone()),
-                ..usual.cgroup.clone()
-            },
+            cgroup: defaults.cgroup_of(&spec).unwrap_or_else(|_| defaults.cgroup.clone()),
         }
     });
     if state.cgroup.parent.is_empty() {

@@ -1,54 +1,49 @@
-//! The door of the heart.
+//! The public API of this crate.
 
 mod call;
+mod open;
 mod recorded;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use peapod_image::Images;
-use peapod_network::Network;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
-use peapod_store::Database;
-use peapod_sys::Trash;
-use peapod_sys::sync::lock;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::actor::{self, Handle, Machine};
-use crate::cgroup_warm_up::CgroupWarmUp;
+use crate::actor::{self, ActorContext, Handle, Machine};
 use crate::clock;
-use crate::config::{Config, Timeouts};
-use crate::container::{self, ExecOutput, ExecRequest};
+use crate::config::{CurrentTimeouts, Timeouts};
+use crate::container::{ExecOperations, ExecOutput, ExecRequest};
+use crate::defaults::PodDefaults;
 use crate::disk;
-use crate::error::{Error, OpenError};
-use crate::facts;
-use crate::features::{self, Features};
+use crate::error::Error;
 use crate::id::{ContainerId, PodId};
-use crate::layout::Layout;
-use crate::listed::{self, Listed};
+use crate::listed;
 use crate::machine::{Identity, NewContainer, Reply, Request};
-use crate::node::Node;
-use crate::publisher::{Publisher, Subscription};
-use crate::registry::Registry;
-use crate::shim::Launcher;
-use crate::start_limiter::StartLimiter;
-use crate::sweep::Making;
+use crate::publisher::Subscription;
+use crate::runtimes::Handler;
 use crate::view::{ContainerState, ContainerView, Snapshot};
+
+use call::Subject;
+pub use open::Dependencies;
 
 /// How many owners of a pod's name may vanish while a pod of that name is asked for.
 const RUN_TRIES: usize = 8;
 /// Beyond a container's grace, how long its end is awaited before the call gives up.
 const KILL_MARGIN: Duration = Duration::from_secs(30);
 
-use call::Subject;
-
-/// All pods of the node. Clones are the same door.
+/// All pods of the node. Clones share them.
 #[derive(Clone)]
 pub struct Pods {
-    node: Arc<Node>,
+    actors: Arc<ActorContext>,
+    execs: Arc<ExecOperations>,
+    timeouts: Arc<CurrentTimeouts>,
+    /// Set when the daemon ends.
+    closing: watch::Sender<bool>,
+    /// Owner of what abandoned calls leave to be done.
+    leftovers: TaskTracker,
 }
 
 impl std::fmt::Debug for Pods {
@@ -57,112 +52,39 @@ impl std::fmt::Debug for Pods {
     }
 }
 
-/// What the heart works with.
-#[derive(Clone)]
-pub struct Parts {
-    /// state.db, opened with [`crate::MIGRATIONS`] among its migrations.
-    pub db: Database,
-    /// Images and their layers.
-    pub images: Images,
-    /// Networks of pods.
-    pub network: Network,
-    /// Where trees of files go, on the file system of the state root.
-    pub trash: Trash,
-}
-
 impl Pods {
-    /// Loads all records; recovers what was running in the background. Lists are complete when this returns.
-    ///
-    /// # Errors
-    /// When records can't be read or the node lacks what every pod needs.
-    pub async fn open(config: Config, parts: Parts) -> Result<Self, OpenError> {
-        let hierarchy = peapod_cgroup::Hierarchy::detect(&config.cgroup_root)
-            .map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
-        for dir in ["pods", "s"] {
-            let path = config.run_root.join(dir);
-            std::fs::create_dir_all(&path)
-                .map_err(|source| OpenError::Node { step: format!("can't make {}", path.display()), source })?;
-        }
-        let boot_id = std::fs::read_to_string(&config.boot_id_file).map_err(|source| OpenError::Node {
-            step: format!("can't read this boot's id from {}", config.boot_id_file.display()),
-            source,
-        })?;
-        if config.cgroup_driver == peapod_cgroup::Driver::Cgroupfs {
-            // So that others can see from the start that somebody uses it.
-            let made = hierarchy.cgroup(&config.cgroup_parent).map(|parent| parent.create());
-            if let Ok(Err(error)) = made {
-                tracing::warn!(%error, "the parent of pods' cgroups can't be made yet");
-            }
-        }
-        let facts = facts::gather(&config.cgroup_root, hierarchy.is_v2());
-        let shims =
-            hierarchy.cgroup(&config.shim_cgroup).map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
-        let launcher = Launcher::new(config.shim.clone(), shims, config.run_root.join("s")).await;
-        let launcher = launcher.map_err(|source| OpenError::Node {
-            step: format!("can't put shims into cgroup {}", config.shim_cgroup),
-            source,
-        })?;
-        let node = Arc::new(Node {
-            launcher,
-            facts,
-            boot_id: boot_id.trim().to_owned(),
-            db: parts.db,
-            images: parts.images,
-            network: parts.network,
-            trash: parts.trash,
-            registry: Registry::default(),
-            publisher: Publisher::new(),
-            layout: Arc::new(Layout::new(&config.run_root, &config.state_root)),
-            making: Making::default(),
-            leftovers: TaskTracker::new(),
-            said: Mutex::default(),
-            features: features(&config).await,
-            cgroups: hierarchy.clone(),
-            closing: watch::Sender::new(false),
-            warm_up: CgroupWarmUp::new(hierarchy),
-            start_limiter: StartLimiter::for_processors(),
-            filters: container::Programs::default(),
-            outputs: container::OutputSlots::of_node(),
-            listed: Listed::new(config.listed_bytes),
-            timeouts: Mutex::new(config.timeouts),
-            config,
-        });
-        let pods = Self { node };
-        pods.load().await?;
-        Ok(pods)
-    }
-
     /// Limits as they stand in a `config.json` of this node, `linux.resources` without devices.
     ///
     /// # Errors
     /// Never with limits that were checked.
     pub fn limits_json(&self, resources: &Resources) -> Result<Vec<u8>, Error> {
-        peapod_spec::resources_json(&peapod_spec::linux_resources(resources, &self.node.facts))
+        peapod_spec::resources_json(&peapod_spec::linux_resources(resources, &self.actors.containers.facts))
             .map_err(|error| Error::failed("write limits as JSON", &error))
     }
 
     /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with
     /// all below them.
-    #[must_use]
-    pub fn is_recursive_read_only(&self, handler: &str) -> bool {
-        self.node.features(handler).recursive_read_only
+    ///
+    /// Right after the daemon's start this waits until the handler's OCI runtime has answered, 2 s at most.
+    pub async fn is_recursive_read_only(&self, handler: &str) -> bool {
+        self.actors.runtimes.handler(handler).features().await.recursive_read_only
     }
 
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
-        *lock(&self.node.timeouts) = timeouts;
+        self.timeouts.set(timeouts);
     }
 
     /// All pods and containers now. No I/O, no lock.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.node.publisher.snapshot()
+        self.actors.publisher.snapshot()
     }
 
     /// What lists show, and each change of that from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        self.node.publisher.subscribe()
+        self.actors.publisher.subscribe()
     }
 
     /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked
@@ -171,10 +93,11 @@ impl Pods {
     /// # Errors
     /// After one nothing of the pod is left, and its name is free.
     pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
-        self.node.runtime(&spec.runtime_handler)?;
+        let handler = self.actors.runtimes.handler(&spec.runtime_handler);
+        handler.runtime()?;
         let spec = Arc::new(spec);
         for _ in 0..RUN_TRIES {
-            let handle = self.node.registry.reserve(&spec.metadata, || self.new_actor(&spec))?;
+            let handle = self.actor_named(&spec, &handler).await?;
             if let Some(outcome) = self.call_or_gone("the pod", &handle, Request::Run(Arc::clone(&spec))).await {
                 return outcome.map(|_| handle.id().clone());
             }
@@ -183,24 +106,37 @@ impl Pods {
         Err(self.gone(|| Error::no_pod(format!("{}/{}", spec.metadata.namespace, spec.metadata.name))))
     }
 
-    fn new_actor(&self, spec: &Arc<PodSpec>) -> Result<(PodId, Handle, tokio::task::JoinHandle<()>), Error> {
-        let cgroup = self.node.pod_cgroup(spec)?;
-        disk::has_room(&self.node)?;
+    /// The actor of the pod with that name; if there is none, a new one.
+    async fn actor_named(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<Handle, Error> {
+        let registry = &self.actors.registry;
+        if let Some(handle) = registry.named(&spec.metadata)? {
+            return Ok(handle);
+        }
+        match self.admit(spec, handler).await {
+            // Another call may have been quicker: then this pod was never begun.
+            Ok(pod) => registry.reserve(&spec.metadata, || actor::start(Arc::clone(&self.actors), pod, true)),
+            Err(refused) => registry.named(&spec.metadata)?.ok_or(refused),
+        }
+    }
+
+    /// A new pod, if there is room for one.
+    async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::Pod, Error> {
+        let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
+        let cgroup = self.actors.defaults.cgroup_of(spec)?;
+        disk::has_room(layout).await?;
         let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
-        let share = self.node.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
+        let share = self.actors.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
         let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
         let identity = Identity {
-            id: id.clone(),
+            socket: layout.socket(&id),
+            id,
             spec: Arc::clone(spec),
             created_at: clock::now(),
-            boot_id: self.node.boot_id.clone(),
-            socket: self.node.socket(&id),
+            boot_id: boot_id.clone(),
             cgroup,
-            layout: Arc::clone(&self.node.layout),
+            layout: Arc::clone(layout),
         };
-        let pod = actor::Pod { machine: Machine::new(identity, share), connection: None };
-        let (handle, task) = actor::start(Arc::clone(&self.node), pod, true);
-        Ok((id, handle, task))
+        Ok(actor::Pod { machine: Machine::new(identity, share), handler: handler.clone(), connection: None })
     }
 
     /// Kills what runs in a pod and gives back its network. Again is success.
@@ -229,8 +165,9 @@ impl Pods {
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
         let (what, handle) = ("the container", self.actor(pod)?);
         let name = format!("container {}", spec.metadata.name);
-        let admitted = disk::has_room(&self.node)
-            .and_then(|()| self.node.listed.reserve(&name, listed::of_container(&spec), &self.snapshot()));
+        let room = disk::has_room(&self.actors.defaults.layout).await;
+        let admitted =
+            room.and_then(|()| self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot()));
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
         let new = Box::new(NewContainer { id, spec, admitted });
         match self.call(what, Subject::Pod(pod), &handle, Request::Create(new)).await? {
@@ -246,7 +183,7 @@ impl Pods {
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`.
     pub async fn start_container(&self, id: &ContainerId) -> Result<(), Error> {
         let handle = self.actor_of(id)?;
-        let request = Request::Start(id.clone(), disk::has_room(&self.node));
+        let request = Request::Start(id.clone(), disk::has_room(&self.actors.defaults.layout).await);
         self.call("the container's start", Subject::Container(id), &handle, request).await.map(drop)
     }
 
@@ -298,21 +235,21 @@ impl Pods {
     /// When it can't be started or takes too long.
     pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest) -> Result<ExecOutput, Error> {
         let (shim, container) = self.running(id).await?;
-        container::exec_sync(&self.node, &shim, &container, &request).await
+        self.execs.run(&shim, &container, &request).await
     }
 
     /// Lets go of all pods, which run on, and ends the actors.
     pub async fn close(&self) {
-        let actors = self.node.registry.take_all();
+        let actors = self.actors.registry.take_all();
         for (handle, _) in &actors {
             handle.close().await;
         }
         for (_, task) in actors {
             let _ = task.await;
         }
-        self.node.closing.send_replace(true);
-        self.node.leftovers.close();
-        self.node.leftovers.wait().await;
+        self.closing.send_replace(true);
+        self.leftovers.close();
+        self.leftovers.wait().await;
     }
 
     /// The shim of a running container's pod, once the pod is recovered.
@@ -334,29 +271,12 @@ impl Pods {
     }
 
     fn actor(&self, id: &PodId) -> Result<Handle, Error> {
-        self.node.registry.get(id).ok_or_else(|| Error::no_pod(id.as_str()))
+        self.actors.registry.get(id).ok_or_else(|| Error::no_pod(id.as_str()))
     }
 
     fn actor_of(&self, id: &ContainerId) -> Result<Handle, Error> {
         let snapshot = self.snapshot();
         let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
-        self.node.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
+        self.actors.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
     }
-}
-
-/// Asks all runtimes at once.
-async fn features(config: &Config) -> BTreeMap<String, Features> {
-    let asked: Vec<_> = config
-        .runtimes
-        .iter()
-        .map(|(name, runtime)| {
-            let (name, runtime) = (name.clone(), runtime.clone());
-            tokio::spawn(async move { (name, features::ask(&runtime).await) })
-        })
-        .collect();
-    let mut features = BTreeMap::new();
-    for answer in asked {
-        features.extend(answer.await.ok());
-    }
-    features
 }

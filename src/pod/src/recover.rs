@@ -9,17 +9,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::task::JoinSet;
 
-use crate::actor::{self, Machine};
+use crate::actor::{self, ActorContext, Machine};
 use crate::clock;
+use crate::container::ContainerOperations;
 use crate::container::{self, Expected, Fate};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::load::Loaded;
 use crate::machine::{Connected, ReconnectError, Reconnected, Seen};
 use crate::namespaces::PodNamespaces;
-use crate::node::Node;
 use crate::record::{ContainerPhase, PodPhase};
-use crate::sandbox;
+use crate::sandbox::SandboxOperations;
 use crate::shim::{Shim, ShimError, settle_old_copy};
 
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
@@ -27,8 +27,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A recorded pod, with what can be seen of it at once: which containers have ended, and whether its shim is gone.
 /// Recovery, which follows, asks the shim and records.
-pub(crate) fn take_up(node: &Node, loaded: Loaded) -> actor::Pod {
-    let loaded = loaded.in_this_boot(&node.boot_id, clock::now());
+pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::Pod {
+    let ActorContext { defaults, listed, runtimes, .. } = context;
+    let loaded = loaded.in_this_boot(&defaults.boot_id, clock::now());
     let mut seen = Seen::default();
     let mut connection = None;
     if !loaded.rebooted && matches!(loaded.state.phase, PodPhase::Ready | PodPhase::Broken) {
@@ -41,12 +42,14 @@ pub(crate) fn take_up(node: &Node, loaded: Loaded) -> actor::Pod {
         }
         let running = loaded.containers.iter();
         let running = running.filter(|(_, _, record)| matches!(record.phase, ContainerPhase::Running { .. }));
-        let exits = running
-            .filter_map(|(id, _, _)| Some((id.clone(), container::exit_file_now(&node.bundle(&loaded.id, id))?)));
+        let exits = running.filter_map(|(id, _, _)| {
+            Some((id.clone(), container::exit_file_now(&defaults.layout.bundle(&loaded.id, id))?))
+        });
         seen.exits = exits.collect();
     }
-    let machine = Machine::recorded(loaded, seen, &node.layout, &node.listed);
-    actor::Pod { machine, connection }
+    let handler = runtimes.handler(&loaded.spec.runtime_handler);
+    let machine = Machine::recorded(loaded, seen, &defaults.layout, listed);
+    actor::Pod { machine, handler, connection }
 }
 
 /// A connection to a shim; none if that would take a wait. An error means that nobody listens.
@@ -64,7 +67,7 @@ fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
 
 /// Finds a recorded pod's shim again.
 pub(crate) async fn reconnect(
-    node: &Arc<Node>,
+    operations: &Arc<ContainerOperations>,
     id: &PodId,
     socket: &Path,
     connection: Option<UnixStream>,
@@ -78,9 +81,9 @@ pub(crate) async fn reconnect(
     // All at once: one that is slow to tell keeps the pod waiting no longer than its own limit.
     let mut asked = JoinSet::new();
     for (container, expected) in containers {
-        let (node, shim, id) = (Arc::clone(node), connected.shim.clone(), id.clone());
+        let (operations, shim, id) = (Arc::clone(operations), connected.shim.clone(), id.clone());
         asked.spawn(async move {
-            let fate = settle(&node, &shim, &id, &container, expected).await?;
+            let fate = settle(&operations, &shim, &id, &container, expected).await?;
             Some((container, fate))
         });
     }
@@ -97,8 +100,14 @@ pub(crate) async fn reconnect(
 }
 
 /// What became of one container; none if it counts as it was recorded.
-async fn settle(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId, expected: Expected) -> Option<Fate> {
-    let fate = match (container::fate(node, shim, pod, id, expected).await, expected) {
+async fn settle(
+    operations: &ContainerOperations,
+    shim: &Shim,
+    pod: &PodId,
+    id: &ContainerId,
+    expected: Expected,
+) -> Option<Fate> {
+    let fate = match (operations.fate(shim, pod, id, expected).await, expected) {
         (Ok(fate), _) => fate,
         (Err(error), Expected::Starting) => {
             tracing::error!(container = id.short(), %error, "an unfinished start counts as the container's end");
@@ -110,7 +119,7 @@ async fn settle(node: &Node, shim: &Shim, pod: &PodId, id: &ContainerId, expecte
         }
     };
     if matches!(fate, Fate::Running { .. }) {
-        container::end_abandoned(shim, id, &node.bundle(pod, id)).await;
+        container::end_abandoned(shim, id, &operations.layout.bundle(pod, id)).await;
     }
     Some(fate)
 }
@@ -134,8 +143,8 @@ async fn greet(socket: &Path, connection: Option<UnixStream>) -> Result<Connecte
 }
 
 /// Takes back a pod that was being made when the daemon died.
-pub(crate) async fn take_back(node: &Arc<Node>, id: &PodId, socket: &Path) -> Result<(), Error> {
+pub(crate) async fn take_back(sandboxes: &SandboxOperations, id: &PodId, socket: &Path) -> Result<(), Error> {
     let shim = tokio::time::timeout(LIMIT, Shim::connect(socket)).await.ok().and_then(Result::ok);
-    let released = sandbox::release(node, id, shim, socket, true).await;
-    released.and(sandbox::remove_files(node, id).await)
+    let released = sandboxes.release(id, shim, socket, true).await;
+    released.and(sandboxes.remove_files(id).await)
 }

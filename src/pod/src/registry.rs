@@ -12,37 +12,48 @@ use crate::actor::Handle;
 use crate::error::Error;
 use crate::id::PodId;
 
-/// Names and actors. Its lock is held for a look-up, never across an await.
+/// RegisteredPods and actors. Its lock is held for a look-up, never across an await.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    inner: Mutex<Inner>,
+    inner: Mutex<RegisteredPods>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct RegisteredPods {
     closed: bool,
     names: HashMap<PodMetadata, PodId>,
     pods: HashMap<PodId, (PodMetadata, Handle, JoinHandle<()>)>,
 }
 
+impl RegisteredPods {
+    fn named(&self, name: &PodMetadata) -> Result<Option<Handle>, Error> {
+        if self.closed {
+            // A pod that is made from now on would be nobody's.
+            return Err(Error::ShuttingDown);
+        }
+        Ok(self.names.get(name).and_then(|id| self.pods.get(id)).map(|(_, handle, _)| handle.clone()))
+    }
+}
+
 impl Registry {
-    /// The actor of the pod with this name; if there is none, the one that `start` makes.
+    /// The actor of the pod with this name, if there is one.
+    pub(crate) fn named(&self, name: &PodMetadata) -> Result<Option<Handle>, Error> {
+        self.lock().named(name)
+    }
+
+    /// The actor of the pod with this name; if there is none, the one that `start` makes, which must not wait.
     pub(crate) fn reserve(
         &self,
         name: &PodMetadata,
-        start: impl FnOnce() -> Result<(PodId, Handle, JoinHandle<()>), Error>,
+        start: impl FnOnce() -> (Handle, JoinHandle<()>),
     ) -> Result<Handle, Error> {
         let mut inner = self.lock();
-        if inner.closed {
-            // It would be nobody's.
-            return Err(Error::ShuttingDown);
+        if let Some(handle) = inner.named(name)? {
+            return Ok(handle);
         }
-        if let Some((_, handle, _)) = inner.names.get(name).and_then(|id| inner.pods.get(id)) {
-            return Ok(handle.clone());
-        }
-        let (id, handle, task) = start()?;
-        inner.names.insert(name.clone(), id.clone());
-        inner.pods.insert(id, (name.clone(), handle.clone(), task));
+        let (handle, task) = start();
+        inner.names.insert(name.clone(), handle.id().clone());
+        inner.pods.insert(handle.id().clone(), (name.clone(), handle.clone(), task));
         Ok(handle)
     }
 
@@ -90,7 +101,7 @@ impl Registry {
         self.lock().closed
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, RegisteredPods> {
         // Each change of the maps is a single call: a panic leaves nothing half-done.
         lock(&self.inner)
     }

@@ -9,6 +9,7 @@ use peapod_shim_protocol::extension::{self, Namespaces, event};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
 
+use super::ActorContext;
 use crate::container::{self, ContainerContext};
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -17,17 +18,19 @@ use crate::machine::{
     Update,
 };
 use crate::namespaces::PodNamespaces;
-use crate::node::Node;
 use crate::recover;
-use crate::sandbox;
+use crate::runtimes::Handler;
+use crate::sandbox::SandboxInput;
 use crate::shim::{Shim, ShimError};
 use crate::stage::timed;
 
 /// What a pod's jobs work with.
 #[derive(Clone)]
 pub(super) struct Workshop {
-    pub(super) node: Arc<Node>,
+    pub(super) context: Arc<ActorContext>,
     pub(super) identity: Arc<Identity>,
+    /// Of the pod.
+    pub(super) handler: Handler,
     /// What the pod's making waits for.
     pub(super) stage: watch::Sender<&'static str>,
 }
@@ -43,31 +46,32 @@ pub(super) enum Extra {
 
 impl Workshop {
     pub(super) async fn perform(self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
-        let (node, identity) = (&self.node, &*self.identity);
+        let ActorContext { sandboxes, containers, .. } = &*self.context;
+        let identity = &*self.identity;
         let id = &identity.id;
         match job {
             Job::SetUp => Outcome::SetUp(self.set_up().await),
-            Job::TakeBack => Outcome::TakenBack(recover::take_back(node, id, &identity.socket).await),
-            Job::Reconnect(containers) => {
+            Job::TakeBack => Outcome::TakenBack(recover::take_back(sandboxes, id, &identity.socket).await),
+            Job::Reconnect(recorded) => {
                 let connection = if let Extra::Connection(stream) = extra { Some(stream) } else { None };
-                Outcome::Reconnected(recover::reconnect(node, id, &identity.socket, connection, containers).await)
+                Outcome::Reconnected(recover::reconnect(containers, id, &identity.socket, connection, recorded).await)
             }
             Job::Watch { shim, after } => Outcome::Watched(watched(shim.watch(after).await)),
             Job::Kill { shim } => {
                 let killed = timed("stop: kill", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await;
                 Outcome::Killed(killed.map_err(|error| job_error(error, "stop the pod's containers")))
             }
-            Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandbox::clean_up(node, id, live, &cgroups).await),
+            Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandboxes.clean_up(id, live, &cgroups).await),
             Job::Release { shim, attached } => {
-                Outcome::Released(sandbox::release(node, id, shim, &identity.socket, attached).await)
+                Outcome::Released(sandboxes.release(id, shim, &identity.socket, attached).await)
             }
-            Job::RemoveFiles => Outcome::FilesRemoved(sandbox::remove_files(node, id).await),
+            Job::RemoveFiles => Outcome::FilesRemoved(sandboxes.remove_files(id).await),
             Job::EndStray { shim, id } => {
                 self.end_stray(&shim, &id).await;
                 Outcome::StrayEnded
             }
             Job::Discard(container) => {
-                if let Err(error) = container::remove(node, None, id, &container).await {
+                if let Err(error) = containers.remove(None, id, &container).await {
                     tracing::warn!(%error, "what a container took that was never made stays until the next start");
                 }
                 Outcome::Discarded(container)
@@ -81,14 +85,14 @@ impl Workshop {
                 Outcome::Container(id, ContainerOutcome::CleanedUp(deleted))
             }
             Job::Remove { shim, id: container } => {
-                let removed = node.start_limiter.run(container::remove(node, shim, id, &container)).await;
+                let removed = containers.start_limiter.run(containers.remove(shim, id, &container)).await;
                 Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
             }
         }
     }
 
     async fn of_container(&self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
-        let (node, identity) = (&self.node, &*self.identity);
+        let (containers, identity) = (&self.context.containers, &*self.identity);
         match job {
             Job::Create { id, spec, namespaces } => {
                 let created = container::create(&self.context(&namespaces), &id, &spec).await;
@@ -111,12 +115,12 @@ impl Workshop {
                 let updated = container::Update {
                     id: &id,
                     group: &cgroup,
-                    handler: &identity.spec.runtime_handler,
+                    handler: &self.handler,
                     by_systemd: identity.cgroup.driver == Driver::Systemd,
                     before: &before,
                     after: &after,
                 };
-                let updated = container::update(node, &shim, updated).await;
+                let updated = containers.update(&shim, updated).await;
                 Outcome::Container(id, ContainerOutcome::Updated(updated))
             }
             // The others are the pod's.
@@ -126,9 +130,10 @@ impl Workshop {
 
     fn context(&self, namespaces: &PodNamespaces) -> ContainerContext {
         ContainerContext {
-            node: Arc::clone(&self.node),
+            containers: Arc::clone(&self.context.containers),
             pod_id: self.identity.id.clone(),
             pod: Arc::clone(&self.identity.spec),
+            handler: self.handler.clone(),
             cgroup: self.identity.cgroup.clone(),
             namespaces: told(namespaces),
         }
@@ -136,7 +141,8 @@ impl Workshop {
 
     async fn set_up(&self) -> Result<SetUp<Shim>, Error> {
         let Identity { id, spec, socket, .. } = &*self.identity;
-        let ready = sandbox::set_up(&self.node, id, spec, socket, &self.stage).await?;
+        let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
+        let ready = self.context.sandboxes.set_up(pod, &self.stage).await?;
         let namespaces = PodNamespaces::from(ready.namespaces);
         Ok(SetUp {
             connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces },
@@ -151,7 +157,7 @@ impl Workshop {
         let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
-        let started = self.node.start_limiter.run(container::start(&shim, input)).await;
+        let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
         let started = started.map(|container::Started { pid, at, namespaces, exec }| {
             let namespaces = namespaces.map(PodNamespaces::from);
             Started { pid, at, namespaces, exec }
@@ -161,7 +167,7 @@ impl Workshop {
 
     /// Nobody can ask for it.
     async fn end_stray(&self, shim: &Shim, id: &ContainerId) {
-        match container::end(&self.node, shim, &self.identity.id, id).await {
+        match self.context.containers.end(shim, &self.identity.id, id).await {
             Ok(()) => tracing::info!(container = id.short(), "ended a container whose record can't be read"),
             Err(error) => tracing::warn!(
                 container = id.short(), %error,

@@ -11,10 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::jobs::Workshop;
 use super::tickets::Tickets;
-use super::{Actor, Defect, Message, Pod};
+use super::{Actor, ActorContext, Defect, Message, Pod};
 use crate::id::PodId;
 use crate::load;
-use crate::node::Node;
 use crate::recover;
 use crate::shim::Shim;
 
@@ -24,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What stays when an actor panics: the ends of what its clients hold.
 pub(super) struct Life {
-    pub(super) node: Arc<Node>,
+    pub(super) context: Arc<ActorContext>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) shim: Arc<ArcSwapOption<Shim>>,
     pub(super) stage: watch::Sender<&'static str>,
@@ -52,16 +51,16 @@ impl Life {
             next = self.recorded(&id).await;
         }
         // Nothing of it was recorded yet, or nothing is any more.
-        self.node.publisher.hide(&id);
-        self.node.registry.forget(&id);
+        self.context.publisher.hide(&id);
+        self.context.registry.forget(&id);
         self.recovered.send_replace(true);
     }
 
     fn actor(&self, pod: Pod) -> Actor {
-        let Pod { machine, connection } = pod;
+        let Pod { machine, handler, connection } = pod;
         let identity = Arc::clone(machine.identity());
         Actor {
-            workshop: Workshop { node: Arc::clone(&self.node), identity, stage: self.stage.clone() },
+            workshop: Workshop { context: Arc::clone(&self.context), identity, handler, stage: self.stage.clone() },
             machine,
             tickets: Tickets::default(),
             tasks: tokio::task::JoinSet::new(),
@@ -77,8 +76,8 @@ impl Life {
     /// The pod as it is on disk; none if it is not.
     async fn recorded(&self, id: &PodId) -> Option<Pod> {
         loop {
-            match load::load_one(&self.node.db, id, self.node.usual()).await {
-                Ok(Some(loaded)) => return Some(recover::take_up(&self.node, loaded)),
+            match load::load_one(&self.context.db, id, &self.context.defaults).await {
+                Ok(Some(loaded)) => return Some(recover::take_up(&self.context, loaded)),
                 Ok(None) => return None,
                 Err(error) => tracing::error!(%error, "the pod's record can't be read; it is tried again"),
             }

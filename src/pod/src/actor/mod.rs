@@ -6,6 +6,7 @@
 //! record ([`life`]).
 
 mod commit;
+mod handle;
 mod jobs;
 mod life;
 mod tickets;
@@ -15,17 +16,27 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{mpsc, oneshot, watch};
+use peapod_store::Database;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tracing::Instrument;
 
 use crate::clock;
+use crate::container::ContainerOperations;
+use crate::defaults::PodDefaults;
 use crate::error::Error;
-use crate::id::{ContainerId, PodId};
-use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, Now, Outcome, Reply, Request, Timer};
-use crate::node::Node;
+use crate::id::ContainerId;
+use crate::listed::Listed;
+use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, Now, Outcome, Request, Timer};
+use crate::publisher::Publisher;
+use crate::registry::Registry;
+use crate::runtimes::{Handler, Runtimes};
+use crate::sandbox::SandboxOperations;
 use crate::shim::Shim;
 
+pub(crate) use handle::{Closed, Handle};
+
+use handle::Message;
 use jobs::{Extra, Workshop};
 use tickets::{Tickets, Waiter};
 
@@ -35,72 +46,31 @@ pub(crate) type Machine = machine::Machine<Shim>;
 /// How many requests may wait for an actor. It takes them faster than anyone sends them.
 const INBOX: usize = 64;
 
-/// What an actor is sent.
-#[derive(Debug)]
-enum Message {
-    Request(Request, Waiter),
-    /// Let go of everything as it is.
-    Close,
-}
-
-/// An actor as others hold it.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    id: PodId,
-    inbox: mpsc::Sender<Message>,
-    /// The connection for calls that change no state: exec and log reopen.
-    shim: Arc<ArcSwapOption<Shim>>,
-    /// What the pod's making waits for.
-    stage: watch::Receiver<&'static str>,
-    recovered: watch::Receiver<bool>,
-}
-
-/// The actor has ended.
-#[derive(Debug)]
-pub(crate) struct Closed;
-
-impl Handle {
-    /// Hands a request over. The answer comes, or doesn't if the pod is gone before.
-    pub(crate) async fn send(&self, request: Request) -> Result<oneshot::Receiver<Result<Reply, Error>>, Closed> {
-        let (waiter, answer) = oneshot::channel();
-        self.inbox.send(Message::Request(request, waiter)).await.map_err(|_| Closed)?;
-        Ok(answer)
-    }
-
-    /// Has the actor let go of its pod, which runs on.
-    pub(crate) async fn close(&self) {
-        // One that ended by itself has nothing to close.
-        let _ = self.inbox.send(Message::Close).await;
-    }
-
-    pub(crate) fn id(&self) -> &PodId {
-        &self.id
-    }
-
-    pub(crate) fn shim(&self) -> Option<Arc<Shim>> {
-        self.shim.load_full()
-    }
-
-    /// Waits until a pod of an earlier daemon has found its shim again, or has none. No time for all others.
-    pub(crate) async fn recovered(&mut self) {
-        // An error means that the actor has ended: there is nothing to wait for.
-        let _ = self.recovered.wait_for(|recovered| *recovered).await;
-    }
-
-    pub(crate) fn stage(&self) -> &'static str {
-        *self.stage.borrow()
-    }
-}
-
 /// A pod to be driven.
 pub(crate) struct Pod {
     pub(crate) machine: Machine,
+    pub(crate) handler: Handler,
     /// To its shim, made before it is recovered.
     pub(crate) connection: Option<UnixStream>,
 }
 
+/// What all actors work with.
+#[derive(Debug)]
+pub(crate) struct ActorContext {
+    /// state.db.
+    pub(crate) db: Database,
+    pub(crate) defaults: PodDefaults,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) publisher: Arc<Publisher>,
+    /// What lists show.
+    pub(crate) listed: Listed,
+    pub(crate) runtimes: Arc<Runtimes>,
+    pub(crate) sandboxes: Arc<SandboxOperations>,
+    pub(crate) containers: Arc<ContainerOperations>,
+}
+
 /// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
-pub(crate) fn start(node: Arc<Node>, pod: Pod, is_new: bool) -> (Handle, task::JoinHandle<()>) {
+pub(crate) fn start(context: Arc<ActorContext>, pod: Pod, is_new: bool) -> (Handle, task::JoinHandle<()>) {
     let (sender, inbox) = mpsc::channel(INBOX);
     let shim = Arc::new(ArcSwapOption::empty());
     let (stage, stages) = watch::channel("waiting to begin");
@@ -108,7 +78,7 @@ pub(crate) fn start(node: Arc<Node>, pod: Pod, is_new: bool) -> (Handle, task::J
     let id = pod.machine.identity().id.clone();
     let handle = Handle { id: id.clone(), inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
     let span = tracing::info_span!(parent: None, "pod", pod = id.short());
-    let life = life::Life { node, inbox, shim, stage, recovered };
+    let life = life::Life { context, inbox, shim, stage, recovered };
     (handle, tokio::spawn(life.live(pod).instrument(span)))
 }
 
@@ -209,14 +179,14 @@ impl Actor {
     }
 
     fn carry_out(&mut self, action: Action<Shim>) {
-        let node = &self.workshop.node;
+        let context = &self.workshop.context;
         match action {
             Action::Commit(rows) => {
-                let (db, identity) = (node.db.clone(), Arc::clone(&self.workshop.identity));
+                let (db, identity) = (context.db.clone(), Arc::clone(&self.workshop.identity));
                 self.spawn(Task::Commit, async move { Done::Commit(commit::commit(db, identity, rows).await) });
             }
-            Action::Publish(entry) => node.publisher.publish(*entry),
-            Action::Hide => node.publisher.hide(&self.workshop.identity.id),
+            Action::Publish(entry) => context.publisher.publish(*entry),
+            Action::Hide => context.publisher.hide(&self.workshop.identity.id),
             Action::Answer(ticket, result) => self.tickets.answer(ticket, result),
             Action::Run(job) => self.begin(job),
             Action::Override(id, deadline) => {
@@ -267,7 +237,7 @@ impl Actor {
     }
 
     fn forget(&mut self) {
-        self.workshop.node.registry.forget(&self.workshop.identity.id);
+        self.workshop.context.registry.forget(&self.workshop.identity.id);
         self.forgotten = true;
         self.recovered.send_replace(true);
         self.tickets.drop_all();

@@ -55,8 +55,8 @@ fn configure(
             passwd: looked.passwd.as_deref(),
             group: looked.group.as_deref(),
         },
-        node: &context.node.facts,
-        files: &sandbox::files_of(&context.node.pod_dir(&context.pod_id), &context.pod),
+        node: &context.containers.facts,
+        files: &sandbox::files_of(&context.containers.layout.pod_dir(&context.pod_id), &context.pod),
         mounts: &looked.mounts,
         devices: &looked.devices,
         rootfs: Path::new("rootfs"),
@@ -82,13 +82,13 @@ pub(super) fn edit(
 ) -> Result<Vec<Note>, Error> {
     let (settings, mut notes) = (settings(context, spec), Vec::new());
     let start = StartInputs { namespaces, volumes, annotations: &borrowed(&settings) };
-    config.set_for_start(spec, &context.node.facts, &start, &mut notes).map_err(|error| invalid(&error))?;
+    config.set_for_start(spec, &context.containers.facts, &start, &mut notes).map_err(|error| invalid(&error))?;
     Ok(notes)
 }
 
 /// What the OCI runtime is told of the limits for systemd.
 fn settings(context: &ContainerContext, spec: &ContainerSpec) -> Vec<(String, String)> {
-    context.cgroup.driver.annotations(&limits::of(&linux_resources(&spec.resources, &context.node.facts)))
+    context.cgroup.driver.annotations(&limits::of(&linux_resources(&spec.resources, &context.containers.facts)))
 }
 
 fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {

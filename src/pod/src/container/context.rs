@@ -1,4 +1,4 @@
-//! What a container has from its pod and from the node.
+//! What a container has from its pod.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,16 +6,19 @@ use std::sync::Arc;
 use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::PodSpec;
 
+use super::ContainerOperations;
 use crate::id::{ContainerId, PodId};
-use crate::node::Node;
 use crate::record::PodCgroup;
+use crate::runtimes::Handler;
 
 /// A container's surroundings, as they are when one of its operations begins.
 #[derive(Clone)]
 pub(crate) struct ContainerContext {
-    pub(crate) node: Arc<Node>,
+    pub(crate) containers: Arc<ContainerOperations>,
     pub(crate) pod_id: PodId,
     pub(crate) pod: Arc<PodSpec>,
+    /// Of the pod.
+    pub(crate) handler: Handler,
     /// Of the pod.
     pub(crate) cgroup: PodCgroup,
     /// Of the pod: what it has of its own by now.
@@ -25,7 +28,7 @@ pub(crate) struct ContainerContext {
 impl ContainerContext {
     /// The container's bundle.
     pub(super) fn bundle(&self, id: &ContainerId) -> PathBuf {
-        self.node.bundle(&self.pod_id, id)
+        self.containers.layout.bundle(&self.pod_id, id)
     }
 
     /// The container's cgroup, `/…`.

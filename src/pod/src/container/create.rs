@@ -29,22 +29,22 @@ pub(crate) async fn create(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
 ) -> Result<Prepared, Error> {
-    let node = &context.node;
+    let containers = &context.containers;
     if let Some(index) = spec.mounts.iter().position(|mount| mount.recursive_read_only)
-        && !node.features(&context.pod.runtime_handler).recursive_read_only
+        && !context.handler.features().await.recursive_read_only
     {
         return Err(Error::Invalid {
             field: format!("mounts[{index}].recursive_read_only"),
             reason: "the OCI runtime of the pod's handler does not say that it can do this".to_owned(),
         });
     }
-    let image = node.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
+    let image = containers.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
     // Usually its start is asked for as soon as this is answered.
-    node.warm_up.begin();
-    let _making = node.making.begin(id);
+    containers.warm_up.begin();
+    let _making = containers.making.begin(id);
     let outcome = prepare(context, id, spec, image).await;
     if outcome.is_err()
-        && let Err(error) = super::remove(node, None, &context.pod_id, id).await
+        && let Err(error) = containers.remove(None, &context.pod_id, id).await
     {
         tracing::warn!(%error, "what a container has that could not be made stays until the next start");
     }
@@ -57,8 +57,8 @@ async fn prepare(
     spec: &Arc<ContainerSpec>,
     image: Arc<Image>,
 ) -> Result<Prepared, Error> {
-    let node = &context.node;
-    let rootfs = timed("create: lease", node.images.lease(&image.id, id.as_str()))
+    let containers = &context.containers;
+    let rootfs = timed("create: lease", containers.images.lease(&image.id, id.as_str()))
         .await
         .map_err(|error| Error::failed("keep the image", &error))?;
     fail_point("container-leased");
@@ -69,7 +69,7 @@ async fn prepare(
     timed("create: keep", kept).await.map_err(|error| Error::failed("keep the configuration", &error))??;
     fail_point("container-kept");
     let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
-    node.say_once(made.notes.into_iter().chain(note).collect());
+    containers.warn_once.warn(made.notes.into_iter().chain(note));
     let record = ContainerRecord {
         phase: ContainerPhase::Created,
         created_at: clock::now(),

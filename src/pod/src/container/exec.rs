@@ -1,15 +1,18 @@
 //! ExecSync: a command in a running container, with its output.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_sys::fail_point;
 use tokio::net::unix::pipe;
+use tokio_util::task::TaskTracker;
 
-use super::output::{Budget, Output, OutputSlot};
+use super::output::{Budget, Output, OutputSlot, OutputSlots};
+use crate::cgroup_warm_up::CgroupWarmUp;
+use crate::config::CurrentTimeouts;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::node::Node;
 use crate::shim::{Shim, ShimError};
 use crate::view::ContainerView;
 
@@ -43,96 +46,109 @@ pub struct ExecOutput {
     pub slot: Option<OutputSlot>,
 }
 
-/// Runs a command. Dropping the future, or the time-out, kills it with everything in its session.
-pub(crate) async fn exec_sync(
-    node: &Node,
-    shim: &Shim,
-    container: &ContainerView,
-    request: &ExecRequest,
-) -> Result<ExecOutput, Error> {
-    node.warm_up.begin();
-    let (id, bundle) = (&container.id, container.bundle.as_path());
-    let template = container.exec.template(bundle).await?;
-    let process = template
-        .process(&request.command, false)
-        .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
-    let exec = Exec::new(node, shim, id, bundle)?;
-    let pipes = exec.pipes()?;
-    let stderr_path = exec.path("err");
-    fail_point("exec-piped");
-    shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
-        .await
-        .map_err(|e| e.into_error("exec"))?;
-    fail_point("exec-asked");
-    let run = async {
-        shim.start_exec(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
-        fail_point("exec-started");
-        collect(node, &exec, pipes, request.limit).await
-    };
-    let outcome = match request.timeout {
-        None => run.await,
-        Some(limit) => match tokio::time::timeout(limit, run).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // Killed before the answer: a client that looks afterwards finds nothing of it.
-                exec.kill().await;
-                Err(Error::ExecTimeout(limit))
-            }
-        },
-    };
-    if let Err(Error::OutputBusy(_)) = outcome {
-        exec.kill().await;
-    }
-    fail_point("exec-ended");
-    exec.finish().await;
-    outcome
+/// What commands in containers work with.
+#[derive(Debug)]
+pub(crate) struct ExecOperations {
+    pub(crate) warm_up: Arc<CgroupWarmUp>,
+    pub(crate) timeouts: Arc<CurrentTimeouts>,
+    /// Memory for what commands write.
+    pub(crate) outputs: OutputSlots,
+    /// Owner of what abandoned calls leave to be done.
+    pub(crate) leftovers: TaskTracker,
 }
 
-/// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a
-/// little.
-async fn collect(
-    node: &Node,
-    exec: &Exec<'_>,
-    pipes: (pipe::Receiver, pipe::Receiver),
-    limit: usize,
-) -> Result<ExecOutput, Error> {
-    let budget = Budget::new(&node.outputs, exec.shim.outputs());
-    let mut output = Output::default();
-    let code = {
-        let mut filled = std::pin::pin!(output.fill(&pipes.0, &pipes.1, limit, &budget));
-        let mut exited = std::pin::pin!(exec.shim.wait_exec(exec.container.as_str(), &exec.id));
-        let mut over = false;
-        let code = loop {
-            tokio::select! {
-                end = &mut filled, if !over => { end?; over = true; }
-                code = &mut exited => break code.map_err(|error| error.into_error("wait for the command"))?,
-            }
+impl ExecOperations {
+    /// Runs a command. Dropping the future, or the time-out, kills it with everything in its session.
+    pub(crate) async fn run(
+        &self,
+        shim: &Shim,
+        container: &ContainerView,
+        request: &ExecRequest,
+    ) -> Result<ExecOutput, Error> {
+        self.warm_up.begin();
+        let (id, bundle) = (&container.id, container.bundle.as_path());
+        let template = container.exec.template(bundle).await?;
+        let process = template
+            .process(&request.command, false)
+            .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
+        let exec = Exec::new(self, shim, id, bundle)?;
+        let pipes = exec.pipes()?;
+        let stderr_path = exec.path("err");
+        fail_point("exec-piped");
+        shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
+            .await
+            .map_err(|e| e.into_error("exec"))?;
+        fail_point("exec-asked");
+        let run = async {
+            shim.start_exec(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
+            fail_point("exec-started");
+            self.collect(&exec, pipes, request.limit).await
         };
-        while !over {
-            let waits = budget.waits();
-            match tokio::time::timeout(node.timeouts().exec_drain, &mut filled).await {
-                Ok(end) => {
-                    end?;
-                    over = true;
-                }
-                // There is more to read, only no room for it yet.
-                Err(_) if budget.waits() != waits || waits % 2 == 1 => {}
+        let outcome = match request.timeout {
+            None => run.await,
+            Some(limit) => match tokio::time::timeout(limit, run).await {
+                Ok(outcome) => outcome,
                 Err(_) => {
-                    let container = exec.container.short();
-                    tracing::debug!(container, "a command's output is held open by what it left behind");
-                    break;
+                    // Killed before the answer: a client that looks afterwards finds nothing of it.
+                    exec.kill().await;
+                    Err(Error::ExecTimeout(limit))
+                }
+            },
+        };
+        if let Err(Error::OutputBusy(_)) = outcome {
+            exec.kill().await;
+        }
+        fail_point("exec-ended");
+        exec.finish().await;
+        outcome
+    }
+
+    /// The exit code, and the output up to its end; what keeps the pipes open after the command ended is waited for a
+    /// little.
+    async fn collect(
+        &self,
+        exec: &Exec<'_>,
+        pipes: (pipe::Receiver, pipe::Receiver),
+        limit: usize,
+    ) -> Result<ExecOutput, Error> {
+        let budget = Budget::new(&self.outputs, exec.shim.outputs());
+        let mut output = Output::default();
+        let code = {
+            let mut filled = std::pin::pin!(output.fill(&pipes.0, &pipes.1, limit, &budget));
+            let mut exited = std::pin::pin!(exec.shim.wait_exec(exec.container.as_str(), &exec.id));
+            let mut over = false;
+            let code = loop {
+                tokio::select! {
+                    end = &mut filled, if !over => { end?; over = true; }
+                    code = &mut exited => break code.map_err(|error| error.into_error("wait for the command"))?,
+                }
+            };
+            while !over {
+                let waits = budget.waits();
+                match tokio::time::timeout(self.timeouts.get().exec_drain, &mut filled).await {
+                    Ok(end) => {
+                        end?;
+                        over = true;
+                    }
+                    // There is more to read, only no room for it yet.
+                    Err(_) if budget.waits() != waits || waits % 2 == 1 => {}
+                    Err(_) => {
+                        let container = exec.container.short();
+                        tracing::debug!(container, "a command's output is held open by what it left behind");
+                        break;
+                    }
                 }
             }
-        }
-        code
-    };
-    let (stdout, stderr, slot) = output.into_parts();
-    Ok(ExecOutput { stdout, stderr, exit_code: i32::try_from(code).unwrap_or(255), slot })
+            code
+        };
+        let (stdout, stderr, slot) = output.into_parts();
+        Ok(ExecOutput { stdout, stderr, exit_code: i32::try_from(code).unwrap_or(255), slot })
+    }
 }
 
 /// An exec that is under way. Dropped before it is finished, it is killed.
 struct Exec<'a> {
-    node: &'a Node,
+    leftovers: &'a TaskTracker,
     shim: &'a Shim,
     container: &'a ContainerId,
     dir: PathBuf,
@@ -141,11 +157,16 @@ struct Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
-    fn new(node: &'a Node, shim: &'a Shim, container: &'a ContainerId, bundle: &Path) -> Result<Self, Error> {
+    fn new(
+        execs: &'a ExecOperations,
+        shim: &'a Shim,
+        container: &'a ContainerId,
+        bundle: &Path,
+    ) -> Result<Self, Error> {
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
         let (id, dir) = (id.short().to_owned(), bundle.join(DIR));
         std::fs::create_dir_all(&dir).map_err(|error| Error::failed(format!("make {}", dir.display()), &error))?;
-        Ok(Self { node, shim, container, dir, id, finished: false })
+        Ok(Self { leftovers: &execs.leftovers, shim, container, dir, id, finished: false })
     }
 
     fn path(&self, stream: &str) -> PathBuf {
@@ -218,7 +239,7 @@ impl Drop for Exec<'_> {
             return;
         }
         let (shim, container, id) = (self.shim.clone(), self.container.clone(), std::mem::take(&mut self.id));
-        self.node.leftovers.spawn(async move {
+        self.leftovers.spawn(async move {
             if let Err(error) = shim.kill_exec(container.as_str(), &id).await {
                 tracing::debug!(container = container.short(), %error, "an abandoned command could not be killed");
             }

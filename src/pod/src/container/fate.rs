@@ -6,12 +6,11 @@ use peapod_shim_protocol::exit::Exit;
 
 use peapod_sys::fail_point;
 
-use super::{exit_file, kept};
+use super::{ContainerOperations, exit_file, kept};
 use crate::bounds::UNFINISHED_START;
 use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
-use crate::node::Node;
 use crate::shim::{Shim, ShimError, TaskState};
 
 /// How long a start that is under way in the shim may take to come to an end.
@@ -39,68 +38,72 @@ pub(crate) enum Expected {
     Starting,
 }
 
-/// Asks the shim. A container that was starting has either a process by now, or its start is taken back.
-pub(crate) async fn fate(
-    node: &Node,
-    shim: &Shim,
-    pod: &PodId,
-    id: &ContainerId,
-    expected: Expected,
-) -> Result<Fate, Error> {
-    let (starting, began) = (expected == Expected::Starting, Instant::now());
-    let step = || format!("see what became of container {}", id.short());
-    let settled = async {
-        loop {
-            let refused = match shim.state(id.as_str()).await {
-                Ok(TaskState::Running { pid }) => return Ok(Fate::Running { pid }),
-                Ok(TaskState::Ended) => match exit_file(&node.bundle(pod, id)).await {
-                    // The start that failed in the shim is being undone there.
-                    None if starting => None,
-                    // Never started: an earlier daemon was taking the start back when it died.
-                    Some(exit) if starting && exit.started_at == 0 => match shim.delete_task(id.as_str()).await {
-                        Ok(()) => return take_back(node, pod, id).await,
+impl ContainerOperations {
+    /// Asks the shim. A container that was starting has either a process by now, or its start is taken back.
+    pub(crate) async fn fate(
+        &self,
+        shim: &Shim,
+        pod: &PodId,
+        id: &ContainerId,
+        expected: Expected,
+    ) -> Result<Fate, Error> {
+        let (starting, began) = (expected == Expected::Starting, Instant::now());
+        let step = || format!("see what became of container {}", id.short());
+        let settled = async {
+            loop {
+                let refused = match shim.state(id.as_str()).await {
+                    Ok(TaskState::Running { pid }) => return Ok(Fate::Running { pid }),
+                    Ok(TaskState::Ended) => match exit_file(&self.layout.bundle(pod, id)).await {
+                        // The start that failed in the shim is being undone there.
+                        None if starting => None,
+                        // Never started: an earlier daemon was taking the start back when it died.
+                        Some(exit) if starting && exit.started_at == 0 => match shim.delete_task(id.as_str()).await {
+                            Ok(()) => return self.take_back(pod, id).await,
+                            Err(error) => Some(error),
+                        },
+                        exit => return Ok(Fate::Ended(exit)),
+                    },
+                    Err(ShimError::NotFound(_)) if starting => return self.take_back(pod, id).await,
+                    Err(ShimError::NotFound(_)) => {
+                        return Ok(Fate::Ended(exit_file(&self.layout.bundle(pod, id)).await));
+                    }
+                    Ok(TaskState::Created) => match shim.delete_task(id.as_str()).await {
+                        Ok(()) => {
+                            fail_point("start-given-up");
+                            return self.take_back(pod, id).await;
+                        }
+                        // It is being started this moment.
                         Err(error) => Some(error),
                     },
-                    exit => return Ok(Fate::Ended(exit)),
-                },
-                Err(ShimError::NotFound(_)) if starting => return take_back(node, pod, id).await,
-                Err(ShimError::NotFound(_)) => return Ok(Fate::Ended(exit_file(&node.bundle(pod, id)).await)),
-                Ok(TaskState::Created) => match shim.delete_task(id.as_str()).await {
-                    Ok(()) => {
-                        fail_point("start-given-up");
-                        return take_back(node, pod, id).await;
-                    }
-                    // It is being started this moment.
+                    // It is being created this moment.
                     Err(error) => Some(error),
-                },
-                // It is being created this moment.
-                Err(error) => Some(error),
-            };
-            if let Some(error) = refused
-                && !matches!(error, ShimError::Refused(_))
-            {
-                return Err(error.into_error(step()));
-            }
-            if starting && began.elapsed() > UNFINISHED_START {
-                // Its runtime hangs. The shim ends that, and answers this call at the next look.
-                if let Err(error) = shim.stop(id.as_str(), SIGKILL, 0).await {
-                    tracing::debug!(container = id.short(), %error, "an unfinished start can't be ended");
+                };
+                if let Some(error) = refused
+                    && !matches!(error, ShimError::Refused(_))
+                {
+                    return Err(error.into_error(step()));
                 }
+                if starting && began.elapsed() > UNFINISHED_START {
+                    // Its runtime hangs. The shim ends that, and answers this call at the next look.
+                    if let Err(error) = shim.stop(id.as_str(), SIGKILL, 0).await {
+                        tracing::debug!(container = id.short(), %error, "an unfinished start can't be ended");
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
             }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    let late = || Error::Failed { step: step(), reason: format!("not over after {} s", SETTLED.as_secs()) };
-    tokio::time::timeout(SETTLED, settled).await.unwrap_or_else(|_| Err(late()))
-}
+        };
+        let late = || Error::Failed { step: step(), reason: format!("not over after {} s", SETTLED.as_secs()) };
+        tokio::time::timeout(SETTLED, settled).await.unwrap_or_else(|_| Err(late()))
+    }
 
-/// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What the
-/// container was created with stays.
-async fn take_back(node: &Node, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
-    let bundle = node.bundle(pod, id);
-    let step = || format!("clear {}", node.bundle(pod, id).display());
-    let cleared = tokio::task::spawn_blocking(move || kept::clear(&bundle)).await;
-    cleared.map_err(|panic| Error::failed(step(), &panic))?.map_err(|error| Error::failed(step(), &error))?;
-    dir::remove(&node.trash, node.writable(id)).await?;
-    Ok(Fate::NotStarted)
+    /// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What
+    /// the container was created with stays.
+    async fn take_back(&self, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
+        let bundle = self.layout.bundle(pod, id);
+        let step = || format!("clear {}", self.layout.bundle(pod, id).display());
+        let cleared = tokio::task::spawn_blocking(move || kept::clear(&bundle)).await;
+        cleared.map_err(|panic| Error::failed(step(), &panic))?.map_err(|error| Error::failed(step(), &error))?;
+        dir::remove(&self.trash, self.layout.writable(id)).await?;
+        Ok(Fate::NotStarted)
+    }
 }

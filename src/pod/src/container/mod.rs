@@ -15,6 +15,7 @@ mod look_up;
 mod look_up_slots;
 mod mounts;
 mod node_change;
+mod operations;
 mod output;
 mod remove;
 mod seccomp;
@@ -25,17 +26,17 @@ mod verify;
 
 pub(crate) use context::ContainerContext;
 pub(crate) use create::create;
+pub(crate) use exec::{ExecOperations, end_abandoned};
 pub use exec::{ExecOutput, ExecRequest};
-pub(crate) use exec::{end_abandoned, exec_sync};
 pub use exec_base::ExecBase;
-pub(crate) use fate::{Expected, Fate, fate};
+pub(crate) use fate::{Expected, Fate};
 pub(crate) use kept::unrecorded;
+pub(crate) use operations::ContainerOperations;
 pub use output::OutputSlot;
 pub(crate) use output::OutputSlots;
-pub(crate) use remove::{end, remove};
 pub(crate) use seccomp::Programs;
 pub(crate) use start::{StartInput, Started, start};
-pub(crate) use update::{Update, update};
+pub(crate) use update::Update;
 
 use peapod_shim_protocol::exit::Exit;
 

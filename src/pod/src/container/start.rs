@@ -111,8 +111,8 @@ impl<'a> Begun<'a> {
         let StartInput { context, id, spec, record, target, stop } = input;
         let signal = u32::try_from(record.stop_signal).unwrap_or(15);
         let overridable = Overridable { shim, id, signal, stop };
-        let runtime = context.node.runtime(&context.pod.runtime_handler)?;
-        context.node.warm_up.begin();
+        let runtime = context.handler.runtime()?;
+        context.containers.warm_up.begin();
         Ok(Self { context, id, spec, record, target, runtime, overridable })
     }
 
@@ -133,7 +133,7 @@ impl<'a> Begun<'a> {
 
     /// What the container takes from its image, and the layers, which it has leased since it was made.
     async fn image(&self) -> Result<(ImageDefaults, Rootfs), Error> {
-        let (record, images) = (&self.record, &self.context.node.images);
+        let (record, images) = (&self.record, &self.context.containers.images);
         let no_image = || Error::ImageNotFound(record.image_name.clone());
         let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
         let image = match record.image.clone() {
@@ -165,8 +165,8 @@ impl<'a> Begun<'a> {
     }
 
     fn task(&self, rootfs: &Rootfs) -> NewTask {
-        let (node, bundle) = (&self.context.node, self.context.bundle(self.id));
-        let writable = node.writable(self.id);
+        let (containers, bundle) = (&self.context.containers, self.context.bundle(self.id));
+        let writable = containers.layout.writable(self.id);
         NewTask {
             id: self.id.to_string(),
             rootfs: Overlay {
@@ -177,7 +177,7 @@ impl<'a> Begun<'a> {
             terminal: self.spec.tty,
             stdin: self.spec.stdin.then(|| bundle.join("stdin")),
             log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
-            log_rate: node.config.log_rate,
+            log_rate: containers.log_rate,
             runtime: TaskRuntime {
                 path: self.runtime.path.clone(),
                 root: self.runtime.root.clone(),
@@ -217,7 +217,7 @@ impl<'a> Joined<'a> {
             let writable = Writable { upper: &upper, work: &work };
             let (volumes, note) = make_volumes(&image, &spec, &rootfs, &bundle.join("rootfs"), &writable, owner)?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
-            let filter = context.node.filters.find(&runtime, config.seccomp());
+            let filter = context.containers.filters.find(&runtime, config.seccomp());
             if let Filter::Ready(program) = &filter {
                 config.set_seccomp_program(program);
             }
@@ -229,7 +229,7 @@ impl<'a> Joined<'a> {
         let (notes, filter, exec, oom_score_adj) =
             laid_out.map_err(|error| Error::failed("make config.json", &error))??;
         let task = NewTask { oom_score_adj, ..task };
-        begun.context.node.say_once(notes);
+        begun.context.containers.warn_once.warn(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
     }
 }
@@ -243,10 +243,10 @@ impl<'a> LaidOut<'a> {
         let created = timed("start: shim's create", overridable.or_have_it_ended(call)).await;
         let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
         if let Filter::Unknown(key) = filter {
-            let (node, runtime, id) = (Arc::clone(&context.node), runtime.clone(), id.clone());
+            let (containers, runtime, id) = (Arc::clone(&context.containers), runtime.clone(), id.clone());
             // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a
             // compilation.
-            let _ = tokio::task::spawn_blocking(move || node.filters.learn(key, &runtime, &id)).await;
+            let _ = tokio::task::spawn_blocking(move || containers.filters.learn(key, &runtime, &id)).await;
         }
         Ok(Created { joined, exec, pid })
     }

@@ -5,10 +5,10 @@ use peapod_cgroup::{Cgroup, Lift};
 use peapod_spec::container::Resources;
 use peapod_spec::{linux_resources, resources_json};
 
-use super::limits;
+use super::{ContainerOperations, limits};
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::node::Node;
+use crate::runtimes::Handler;
 use crate::shim::Shim;
 use crate::systemd;
 
@@ -22,26 +22,61 @@ pub(crate) struct Update<'a> {
     /// Its group.
     pub(crate) group: &'a str,
     /// The pod's handler.
-    pub(crate) handler: &'a str,
+    pub(crate) handler: &'a Handler,
     /// Whether systemd made it.
     pub(crate) by_systemd: bool,
     pub(crate) before: &'a Resources,
     pub(crate) after: &'a Resources,
 }
 
-/// Has the OCI runtime apply all limits, as they are after the change. After an error those of before are in force.
-pub(crate) async fn update(node: &Node, shim: &Shim, update: Update<'_>) -> Result<(), Error> {
-    let group = node.cgroups.cgroup(update.group);
-    let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
-    refuse_below_usage(&group, &update)?;
-    let outcome = apply(node, shim, &group, &update, update.after).await;
-    if outcome.is_err()
-        && let Err(error) = apply(node, shim, &group, &update, &taken_back(update.before, update.after)).await
-    {
-        let container = update.id.short();
-        tracing::warn!(container, %error, "limits of before a failed update could not all be set again");
+impl ContainerOperations {
+    /// Has the OCI runtime apply all limits, as they are after the change. After an error those of before are in force.
+    pub(crate) async fn update(&self, shim: &Shim, update: Update<'_>) -> Result<(), Error> {
+        let group = self.cgroups.cgroup(update.group);
+        let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
+        refuse_below_usage(&group, &update)?;
+        let outcome = self.apply(shim, &group, &update, update.after).await;
+        if outcome.is_err()
+            && let Err(error) = self.apply(shim, &group, &update, &taken_back(update.before, update.after)).await
+        {
+            let container = update.id.short();
+            tracing::warn!(container, %error, "limits of before a failed update could not all be set again");
+        }
+        outcome
     }
-    outcome
+
+    /// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl
+    /// daemon-reload`; from runc it hears the same twice.
+    async fn apply(
+        &self,
+        shim: &Shim,
+        group: &Cgroup,
+        update: &Update<'_>,
+        resources: &Resources,
+    ) -> Result<(), Error> {
+        let lift = lift(resources);
+        group.lift(lift).map_err(|error| Error::failed("take limits off the container", &error))?;
+        let mut resources = linux_resources(resources, &self.facts);
+        if update.handler.features().await.no_limits {
+            tell_none(&mut resources, lift, self.facts.swap_accounting);
+        }
+        if resources != LinuxResources::default() {
+            let json = resources_json(&resources)
+                .map_err(|error| Error::Invalid { field: "linux".to_owned(), reason: error.to_string() })?;
+            let updated = shim.update(update.id.as_str(), json).await;
+            updated.map_err(|error| error.into_error("update the container"))?;
+        }
+        if update.by_systemd {
+            let told = systemd::set_limits(update.group, &limits::of(&resources)).await;
+            told.map_err(|error| {
+                Error::failed(
+                    "tell systemd the limits, which are in force until it reads its units again (repeat the call)",
+                    &error,
+                )
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// On cgroup v2 the kernel takes every limit and ends whoever is above it.
@@ -58,39 +93,6 @@ fn refuse_below_usage(group: &Cgroup, update: &Update<'_>) -> Result<(), Error> 
         state: format!("holding {held} bytes of memory"),
         need: "a limit below that would end it: free memory in it first, or set a higher limit",
     })
-}
-
-/// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl daemon-reload`;
-/// from runc it hears the same twice.
-async fn apply(
-    node: &Node,
-    shim: &Shim,
-    group: &Cgroup,
-    update: &Update<'_>,
-    resources: &Resources,
-) -> Result<(), Error> {
-    let lift = lift(resources);
-    group.lift(lift).map_err(|error| Error::failed("take limits off the container", &error))?;
-    let mut resources = linux_resources(resources, &node.facts);
-    if node.features(update.handler).no_limits {
-        tell_none(&mut resources, lift, node.facts.swap_accounting);
-    }
-    if resources != LinuxResources::default() {
-        let json = resources_json(&resources)
-            .map_err(|error| Error::Invalid { field: "linux".to_owned(), reason: error.to_string() })?;
-        let updated = shim.update(update.id.as_str(), json).await;
-        updated.map_err(|error| error.into_error("update the container"))?;
-    }
-    if update.by_systemd {
-        let told = systemd::set_limits(update.group, &limits::of(&resources)).await;
-        told.map_err(|error| {
-            Error::failed(
-                "tell systemd the limits, which are in force until it reads its units again (repeat the call)",
-                &error,
-            )
-        })?;
-    }
-    Ok(())
 }
 
 /// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as

@@ -38,7 +38,7 @@ impl Pods {
         handle: &Handle,
         request: Request,
     ) -> Result<Reply, Error> {
-        self.call_within(what, subject, handle, request, self.node.timeouts().operation).await
+        self.call_within(what, subject, handle, request, self.timeouts.get().operation).await
     }
 
     /// Asks, and waits for the answer. The operation goes on when the wait is over or dropped.
@@ -65,7 +65,7 @@ impl Pods {
         request: Request,
     ) -> Option<Result<Reply, Error>> {
         let answer = handle.send(request).await.ok()?;
-        let answer = answer_within(what, handle, answer, self.node.timeouts().operation).await;
+        let answer = answer_within(what, handle, answer, self.timeouts.get().operation).await;
         answer.or_else(|| self.has_actor(handle).then_some(Err(Error::Defect { what })))
     }
 
@@ -76,12 +76,12 @@ impl Pods {
 
     /// A pod that is gone is forgotten before anyone is left without an answer.
     fn has_actor(&self, handle: &Handle) -> bool {
-        self.node.registry.get(handle.id()).is_some()
+        self.actors.registry.get(handle.id()).is_some()
     }
 
     /// Why there is no actor: the pod was removed this moment, or the daemon ends.
     pub(super) fn gone(&self, otherwise: impl FnOnce() -> Error) -> Error {
-        if self.node.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
+        if self.actors.registry.is_closed() { Error::ShuttingDown } else { otherwise() }
     }
 }
 

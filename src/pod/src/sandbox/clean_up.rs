@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use peapod_cgroup::Hierarchy;
 use peapod_shim_protocol::exit::Exit;
 
+use super::SandboxOperations;
 use crate::container;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
-use crate::node::Node;
 
 /// Killing and unmounting; a process that can't be killed must not hold a pod for ever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -18,50 +18,52 @@ const LIMIT: Duration = Duration::from_secs(60);
 const ROOM: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of containers
-/// that may hold something, for what the bundle says may be lost.
-pub(crate) async fn clean_up(
-    node: &Node,
-    id: &PodId,
-    running: Vec<ContainerId>,
-    cgroups: &[String],
-) -> Result<Vec<(ContainerId, Option<Exit>)>, Error> {
-    run_delete(node, id, cgroups).await?;
-    let mut ends = Vec::with_capacity(running.len());
-    for container in running {
-        let exit = container::exit_file(&node.bundle(id, &container)).await;
-        ends.push((container, exit));
+impl SandboxOperations {
+    /// Kills and unmounts what is left of a pod, then reads how its containers ended. The groups are those of
+    /// containers that may hold something, for what the bundle says may be lost.
+    pub(crate) async fn clean_up(
+        &self,
+        id: &PodId,
+        running: Vec<ContainerId>,
+        cgroups: &[String],
+    ) -> Result<Vec<(ContainerId, Option<Exit>)>, Error> {
+        self.run_delete(id, cgroups).await?;
+        let mut ends = Vec::with_capacity(running.len());
+        for container in running {
+            let exit = container::exit_file(&self.layout.bundle(id, &container)).await;
+            ends.push((container, exit));
+        }
+        Ok(ends)
     }
-    Ok(ends)
-}
 
-/// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
-pub(crate) async fn run_delete(node: &Node, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
-    let bundle = node.pod_dir(id);
-    let binary = &node.config.shim;
-    let step = || format!("clean up after the pod's shim with {}", binary.display());
-    let mut command = tokio::process::Command::new(binary);
-    command
-        .args(["-namespace", "peapod", "-id", id.as_str(), "-bundle"])
-        .arg(&bundle)
-        .args(cgroups.iter().flat_map(|path| ["-cgroup", path]))
-        .arg("delete")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let child = spawn(&mut command, &node.cgroups, cgroups).await.map_err(|error| Error::failed(step(), &error))?;
-    let failed = |reason: String| Error::Failed { step: step(), reason };
-    let output = tokio::time::timeout(LIMIT, child.wait_with_output())
-        .await
-        .map_err(|_| failed(format!("not over after {} s", LIMIT.as_secs())))?
-        .map_err(|error| Error::failed(step(), &error))?;
-    if output.status.success() {
-        return Ok(());
+    /// Runs `containerd-shim-peapod-v1 … delete`, also for a pod without a folder: its shim may be there nevertheless.
+    pub(crate) async fn run_delete(&self, id: &PodId, cgroups: &[String]) -> Result<(), Error> {
+        let bundle = self.layout.pod_dir(id);
+        let binary = &self.shim;
+        let step = || format!("clean up after the pod's shim with {}", binary.display());
+        let mut command = tokio::process::Command::new(binary);
+        command
+            .args(["-namespace", "peapod", "-id", id.as_str(), "-bundle"])
+            .arg(&bundle)
+            .args(cgroups.iter().flat_map(|path| ["-cgroup", path]))
+            .arg("delete")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let child = spawn(&mut command, &self.cgroups, cgroups).await.map_err(|error| Error::failed(step(), &error))?;
+        let failed = |reason: String| Error::Failed { step: step(), reason };
+        let output = tokio::time::timeout(LIMIT, child.wait_with_output())
+            .await
+            .map_err(|_| failed(format!("not over after {} s", LIMIT.as_secs())))?
+            .map_err(|error| Error::failed(step(), &error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&output.stderr);
+        Err(failed(format!("{}: {}", output.status, words.trim())))
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    Err(failed(format!("{}: {}", output.status, words.trim())))
 }
 
 /// Starts the clean-up. It ends the shim before the containers, so that a shim to which nobody can speak writes down no

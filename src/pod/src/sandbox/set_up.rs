@@ -18,11 +18,11 @@ use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
 
+use super::SandboxOperations;
 use super::files::{self, Contents};
 use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::PodId;
-use crate::node::Node;
 use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
 use crate::stage::timed;
 
@@ -37,24 +37,34 @@ pub(crate) struct SetUp {
     pub(crate) netns: Option<PathBuf>,
 }
 
-/// Makes a pod; after an error nothing of it is left.
-pub(crate) async fn set_up(
-    node: &Node,
-    id: &PodId,
-    spec: &PodSpec,
-    socket: &Path,
-    stage: &watch::Sender<&'static str>,
-) -> Result<SetUp, Error> {
-    let runtime = node.runtime(&spec.runtime_handler)?;
-    let begun = Begun::begin(node, runtime, id, spec, socket).await?;
-    fail_point("pod-folder");
-    stage.send_replace("waiting for its shim and its network");
-    let equipped = begun.equip().await?;
-    fail_point("pod-equipped");
-    stage.send_replace("waiting for its namespaces");
-    let ready = equipped.finish().await?;
-    fail_point("pod-isolated");
-    Ok(ready)
+/// A pod that is to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct SandboxInput<'a> {
+    pub(crate) id: &'a PodId,
+    pub(crate) spec: &'a PodSpec,
+    /// Where its shim will listen.
+    pub(crate) socket: &'a Path,
+    /// Its handler's.
+    pub(crate) runtime: &'a OciRuntime,
+}
+
+impl SandboxOperations {
+    /// Makes a pod; after an error nothing of it is left. `stage` is told what is waited for.
+    pub(crate) async fn set_up(
+        &self,
+        pod: SandboxInput<'_>,
+        stage: &watch::Sender<&'static str>,
+    ) -> Result<SetUp, Error> {
+        let begun = Begun::begin(self, pod).await?;
+        fail_point("pod-folder");
+        stage.send_replace("waiting for its shim and its network");
+        let equipped = begun.equip().await?;
+        fail_point("pod-equipped");
+        stage.send_replace("waiting for its namespaces");
+        let ready = equipped.finish().await?;
+        fail_point("pod-isolated");
+        Ok(ready)
+    }
 }
 
 /// Who pod init runs as. Without a user it is nobody, who owns nothing.
@@ -67,12 +77,8 @@ pub(crate) fn init_user(spec: &PodSpec) -> UserIds {
 
 /// The pod has a folder.
 struct Begun<'a> {
-    node: &'a Node,
-    /// Its handler's.
-    runtime: &'a OciRuntime,
-    id: &'a PodId,
-    spec: &'a PodSpec,
-    socket: &'a Path,
+    sandboxes: &'a SandboxOperations,
+    pod: SandboxInput<'a>,
     dir: PathBuf,
 }
 
@@ -84,14 +90,8 @@ struct Equipped<'a> {
 }
 
 impl<'a> Begun<'a> {
-    async fn begin(
-        node: &'a Node,
-        runtime: &'a OciRuntime,
-        id: &'a PodId,
-        spec: &'a PodSpec,
-        socket: &'a Path,
-    ) -> Result<Self, Error> {
-        let begun = Self { node, runtime, id, spec, socket, dir: node.pod_dir(id) };
+    async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>) -> Result<Self, Error> {
+        let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id) };
         // On a tmpfs: quick enough for this thread.
         match std::fs::create_dir_all(begun.dir.join("containers")) {
             Ok(()) => Ok(begun),
@@ -115,7 +115,7 @@ impl<'a> Begun<'a> {
                     self.detach().await;
                 }
                 // It may have been born before that failed.
-                super::release::end_shim(self.node, self.id, None).await;
+                self.sandboxes.end_shim(self.pod.id, None).await;
                 self.undo().await;
                 Err(failure)
             }
@@ -123,18 +123,18 @@ impl<'a> Begun<'a> {
     }
 
     async fn launch(&self) -> Result<Launched, Error> {
-        let (launcher, runtime) = (&self.node.launcher, &self.runtime.path);
-        let launched = launcher.launch(self.id.as_str(), &self.dir, runtime, self.socket).await;
-        launched.map_err(|error| Error::failed(format!("start {}", self.node.config.shim.display()), &error))
+        let SandboxInput { id, socket, runtime, .. } = self.pod;
+        let launched = self.sandboxes.launcher.launch(id.as_str(), &self.dir, &runtime.path, socket).await;
+        launched.map_err(|error| Error::failed(format!("start {}", self.sandboxes.shim.display()), &error))
     }
 
     /// Host ports of a pod in the node's network are the processes' own business.
     async fn attach(&self) -> Result<Option<Arc<Attachment>>, Error> {
-        if self.spec.namespaces.network == Scope::Node {
+        if self.pod.spec.namespaces.network == Scope::Node {
             return Ok(None);
         }
-        let request = super::network::request(self.id, self.spec);
-        let attachment = self.node.network.attach(request).await;
+        let request = super::network::request(self.pod.id, self.pod.spec);
+        let attachment = self.sandboxes.network.attach(request).await;
         attachment.map(Some).map_err(|error| match error {
             AttachError::InvalidPort { .. } | AttachError::NoFamily { .. } | AttachError::TooManyPorts { .. } => {
                 Error::Invalid { field: "config.port_mappings".to_owned(), reason: error.to_string() }
@@ -144,13 +144,13 @@ impl<'a> Begun<'a> {
     }
 
     async fn detach(&self) {
-        if let Err(error) = self.node.network.detach(self.id.as_str()).await {
+        if let Err(error) = self.sandboxes.network.detach(self.pod.id.as_str()).await {
             tracing::warn!(%error, "the network of a pod that could not be made is not given back yet");
         }
     }
 
     async fn undo(self) {
-        let (dir, socket) = (self.dir, self.socket.to_path_buf());
+        let (dir, socket) = (self.dir, self.pod.socket.to_path_buf());
         let removed = tokio::task::spawn_blocking(move || {
             let _ = std::fs::remove_file(&socket);
             peapod_sys::remove_tree(&dir)
@@ -184,9 +184,9 @@ impl Equipped<'_> {
     }
 
     async fn isolate(&self) -> Result<Namespaces, Error> {
-        let Begun { node, id, spec, dir, .. } = &self.begun;
+        let Begun { sandboxes, pod: SandboxInput { id, spec, .. }, dir } = &self.begun;
         let own_network = spec.namespaces.network == Scope::Pod;
-        let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &node.facts.hostname };
+        let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
         let setup = SandboxSetup {
             bundle: dir.clone(),
@@ -216,7 +216,7 @@ impl Equipped<'_> {
 
     async fn undo(self) {
         let Self { begun, launched, attachment } = self;
-        super::release::end_shim(begun.node, begun.id, Some(launched.shim)).await;
+        begun.sandboxes.end_shim(begun.pod.id, Some(launched.shim)).await;
         if attachment.is_some() {
             begun.detach().await;
         }

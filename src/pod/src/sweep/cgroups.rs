@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use peapod_cgroup::Shared;
 
-use crate::node::Node;
+use super::SweepContext;
 
 /// Where they are.
 pub(super) struct Cgroups {
-    node: Arc<Node>,
+    context: Arc<SweepContext>,
     /// The parent of pods that name none.
     shared: Option<Shared>,
 }
 
 impl Cgroups {
-    pub(super) fn new(node: Arc<Node>) -> Self {
-        Self { node, shared: None }
+    pub(super) fn new(context: Arc<SweepContext>) -> Self {
+        Self { context, shared: None }
     }
 
     /// All of them. Blocks.
@@ -29,9 +29,9 @@ impl Cgroups {
     }
 
     fn parents(&mut self) -> BTreeSet<String> {
-        let snapshot = self.node.publisher.snapshot();
+        let snapshot = self.context.publisher.snapshot();
         let mut parents: BTreeSet<String> = snapshot.pods().map(|entry| entry.pod.cgroup_parent.clone()).collect();
-        let usual = self.node.config.cgroup_parent.clone();
+        let usual = self.context.cgroup_parent.clone();
         if self.is_alone() {
             parents.insert(usual);
         } else {
@@ -43,14 +43,14 @@ impl Cgroups {
     /// Whether no other daemon makes groups below the usual parent.
     fn is_alone(&mut self) -> bool {
         if !self.shared.as_ref().is_some_and(Shared::is_current) {
-            let group = self.node.cgroups.cgroup(&self.node.config.cgroup_parent);
+            let group = self.context.sandboxes.cgroups.cgroup(&self.context.cgroup_parent);
             self.shared = group.ok().and_then(|group| group.share().ok().flatten());
         }
         self.shared.as_ref().is_some_and(|shared| shared.is_alone().unwrap_or(false))
     }
 
     fn groups(&self, parent: &str) -> Vec<String> {
-        let Ok(group) = self.node.cgroups.cgroup(parent) else { return Vec::new() };
+        let Ok(group) = self.context.sandboxes.cgroups.cgroup(parent) else { return Vec::new() };
         match group.children() {
             Ok(names) => {
                 let own = names.into_iter().filter(|name| peapod_cgroup::id_of(name).is_some());

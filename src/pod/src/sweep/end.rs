@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use super::{Stray, Sweep};
+use super::{Stray, Sweep, SweepContext};
 use crate::bounds::{SWEEP_AT_ONCE, SWEEP_PERIOD};
 use crate::dir;
 use crate::id::PodId;
-use crate::node::Node;
-use crate::sandbox;
+use crate::sandbox::SandboxOperations;
 
 /// How often the pause after a failure is twice the one before.
 const PAUSES: u32 = 5;
@@ -19,7 +18,7 @@ impl Sweep {
     /// Ends what runs of pods whose records can't be read; the rest of them is found by the next look.
     pub(super) async fn end_lost(&mut self) {
         for (id, cgroups) in std::mem::take(&mut self.lost) {
-            let outcome = sandbox::run_delete(&self.node, &id, &cgroups).await;
+            let outcome = self.context.sandboxes.run_delete(&id, &cgroups).await;
             match outcome {
                 Ok(()) => tracing::info!(pod = id.short(), "ended what ran of a pod whose record can't be read"),
                 Err(error) => tracing::warn!(pod = id.short(), %error, "what ran of a pod without a record goes on"),
@@ -34,7 +33,7 @@ impl Sweep {
         strays.sort();
         let rest = strays.split_off(strays.partition_point(|stray| matches!(stray, Stray::Cgroup(_))));
         let pods = rest.partition_point(|stray| matches!(stray, Stray::Pod(_)));
-        let outcome = end_groups(&self.node, &strays).await;
+        let outcome = end_groups(&self.context.sandboxes, &strays).await;
         strays.iter().for_each(|stray| self.ended(stray, outcome.clone()));
         self.end_each(&rest[..pods]).await;
         self.end_each(&rest[pods..]).await;
@@ -46,9 +45,9 @@ impl Sweep {
             while running.len() < SWEEP_AT_ONCE
                 && let Some(stray) = waiting.next()
             {
-                let node = Arc::clone(&self.node);
+                let context = Arc::clone(&self.context);
                 running.spawn(async move {
-                    let outcome = end(&node, &stray).await;
+                    let outcome = end(&context, &stray).await;
                     (stray, outcome)
                 });
             }
@@ -82,7 +81,7 @@ impl Sweep {
 }
 
 /// All at once: one call ends as many groups as it is given.
-async fn end_groups(node: &Node, strays: &[Stray]) -> Result<(), String> {
+async fn end_groups(sandboxes: &SandboxOperations, strays: &[Stray]) -> Result<(), String> {
     let groups: Vec<String> = strays
         .iter()
         .filter_map(|stray| match stray {
@@ -95,19 +94,20 @@ async fn end_groups(node: &Node, strays: &[Stray]) -> Result<(), String> {
     }
     // The clean-up of a pod that does not exist: it has nothing but these groups.
     let nobody = PodId::random().map_err(|error| error.to_string())?;
-    sandbox::run_delete(node, &nobody, &groups).await.map_err(|error| error.to_string())
+    sandboxes.run_delete(&nobody, &groups).await.map_err(|error| error.to_string())
 }
 
-async fn end(node: &Node, stray: &Stray) -> Result<(), String> {
+async fn end(context: &SweepContext, stray: &Stray) -> Result<(), String> {
+    let SweepContext { sandboxes, containers, .. } = context;
     match stray {
-        Stray::Cgroup(_) => end_groups(node, std::slice::from_ref(stray)).await,
+        Stray::Cgroup(_) => end_groups(sandboxes, std::slice::from_ref(stray)).await,
         Stray::Pod(id) => {
-            let released = sandbox::release(node, id, None, &node.socket(id), true).await;
-            let removed = sandbox::remove_files(node, id).await;
+            let released = sandboxes.release(id, None, &sandboxes.layout.socket(id), true).await;
+            let removed = sandboxes.remove_files(id).await;
             released.and(removed).map_err(|error| error.to_string())
         }
-        Stray::Network(id) => node.network.detach(id).await.map_err(|error| error.to_string()),
-        Stray::Lease(holder) => node.images.release(holder).await.map_err(|error| error.to_string()),
-        Stray::Files(path) => dir::remove(&node.trash, path.clone()).await.map_err(|error| error.to_string()),
+        Stray::Network(id) => sandboxes.network.detach(id).await.map_err(|error| error.to_string()),
+        Stray::Lease(holder) => containers.images.release(holder).await.map_err(|error| error.to_string()),
+        Stray::Files(path) => dir::remove(&sandboxes.trash, path.clone()).await.map_err(|error| error.to_string()),
     }
 }

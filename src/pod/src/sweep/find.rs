@@ -5,17 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Stray, Sweep};
+use super::{Stray, Sweep, SweepContext};
 use crate::container;
+use crate::container::ContainerOperations;
 use crate::id::{ContainerId, PodId};
-use crate::node::Node;
 
 impl Sweep {
     /// Everything, known or not. None when the daemon ends.
     pub(super) async fn find(mut self) -> Option<(Self, BTreeSet<Stray>)> {
-        let node = Arc::clone(&self.node);
+        let context = Arc::clone(&self.context);
         let leases = async {
-            node.images.leases().await.unwrap_or_else(|error| {
+            context.containers.images.leases().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "leases of images can't be listed; the next look tries again");
                 Vec::new()
             })
@@ -23,15 +23,15 @@ impl Sweep {
         let listing = tokio::task::spawn_blocking(move || {
             let mut found = BTreeSet::new();
             found.extend(self.cgroups.list().into_iter().map(Stray::Cgroup));
-            files(&self.node, &mut found);
-            found.extend(shims(&self.node).into_iter().map(Stray::Pod));
+            files(&self.context.containers, &mut found);
+            found.extend(shims(&self.context).into_iter().map(Stray::Pod));
             (self, found)
         });
         let (listing, leases) = tokio::join!(listing, leases);
         // An error would be a panic in there, which its hook has logged.
         let (this, mut found) = listing.ok()?;
         found.extend(leases.into_iter().map(|(holder, _)| Stray::Lease(holder)));
-        found.extend(node.network.ids().into_iter().map(|id| match PodId::parse(&id) {
+        found.extend(context.sandboxes.network.ids().into_iter().map(|id| match PodId::parse(&id) {
             Some(id) => Stray::Pod(id),
             None => Stray::Network(id),
         }));
@@ -40,9 +40,9 @@ impl Sweep {
 }
 
 /// What is below the daemon's two roots, and what OCI runtimes have kept there.
-fn files(node: &Node, found: &mut BTreeSet<Stray>) {
-    let run = &node.config.run_root;
-    for (name, path) in entries(&run.join("pods")) {
+fn files(containers: &ContainerOperations, found: &mut BTreeSet<Stray>) {
+    let layout = &containers.layout;
+    for (name, path) in entries(&layout.pods()) {
         let Some(id) = PodId::parse(&name) else {
             found.insert(Stray::Files(path));
             continue;
@@ -51,12 +51,12 @@ fn files(node: &Node, found: &mut BTreeSet<Stray>) {
         found.extend(container::unrecorded(&path, |_| false).into_iter().map(Stray::Files));
         found.insert(Stray::Pod(id));
     }
-    found.extend(entries(&run.join("s")).map(|(_, path)| Stray::Files(path)));
-    found.extend(entries(&node.config.state_root.join("containers")).map(|(_, path)| Stray::Files(path)));
+    found.extend(entries(&layout.sockets()).map(|(_, path)| Stray::Files(path)));
+    found.extend(entries(&layout.writables()).map(|(_, path)| Stray::Files(path)));
     // A root that is configured to be elsewhere may have other engines' containers in it.
-    for runtime in node.config.runtimes.values().filter(|runtime| runtime.root.starts_with(run)) {
+    for root in containers.runtimes.roots().filter(|root| root.starts_with(layout.run_root())) {
         // A runtime may keep more there than its containers.
-        let own = entries(&runtime.root).filter(|(name, _)| ContainerId::parse(name).is_some());
+        let own = entries(root).filter(|(name, _)| ContainerId::parse(name).is_some());
         found.extend(own.map(|(_, path)| Stray::Files(path)));
     }
 }
@@ -68,9 +68,9 @@ fn entries(dir: &Path) -> impl Iterator<Item = (String, PathBuf)> {
 
 /// The pods of all shims of this daemon that run. They are looked for in their cgroup, where nobody else is: reading
 /// the command line of any process could take as long as that one likes.
-fn shims(node: &Node) -> Vec<PodId> {
-    let group = node.cgroups.cgroup(&node.config.shim_cgroup).ok().and_then(|group| group.pids().ok());
-    let pods = node.config.run_root.join("pods");
+fn shims(context: &SweepContext) -> Vec<PodId> {
+    let group = context.sandboxes.cgroups.cgroup(&context.shim_cgroup).ok().and_then(|group| group.pids().ok());
+    let pods = context.sandboxes.layout.pods();
     let pod = |pid: u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         serves(&line, &pods)

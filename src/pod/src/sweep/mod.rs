@@ -19,8 +19,12 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::bounds::{SWEEP_PERIOD, SWEEP_ROUND, SWEEP_SEEN};
+use crate::container::ContainerOperations;
 use crate::id::{ContainerId, PodId};
-use crate::node::Node;
+use crate::layout::Layout;
+use crate::publisher::Publisher;
+use crate::registry::Registry;
+use crate::sandbox::SandboxOperations;
 use cgroups::Cgroups;
 
 pub(crate) use making::Making;
@@ -58,9 +62,21 @@ struct Seen {
     failures: u32,
 }
 
+/// What a sweep looks at, and what it ends things with.
+pub(crate) struct SweepContext {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) sandboxes: Arc<SandboxOperations>,
+    pub(crate) containers: Arc<ContainerOperations>,
+    /// The parent of the cgroups of pods that name none.
+    pub(crate) cgroup_parent: String,
+    /// The cgroup in which shims live.
+    pub(crate) shim_cgroup: String,
+}
+
 /// Gives back what nobody owns.
 pub(crate) struct Sweep {
-    node: Arc<Node>,
+    context: Arc<SweepContext>,
     cgroups: Cgroups,
     /// What is to be ended now.
     strays: Vec<Stray>,
@@ -70,19 +86,19 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// Lists what is there but not known. Nothing new is made before this returns.
-    pub(crate) async fn list(node: Arc<Node>, known: Known) -> Self {
-        let Some((mut sweep, found)) = Self::new(Arc::clone(&node)).find().await else {
+    pub(crate) async fn list(context: Arc<SweepContext>, known: Known) -> Self {
+        let Some((mut sweep, found)) = Self::new(Arc::clone(&context)).find().await else {
             // The first look while the daemon runs is the next try.
-            return Self::new(node);
+            return Self::new(context);
         };
-        sweep.strays = unknown(&sweep.node, found, &known).into_iter().collect();
+        sweep.strays = unknown(&sweep.context.sandboxes.layout, found, &known).into_iter().collect();
         sweep.lost = known.lost;
         sweep
     }
 
-    fn new(node: Arc<Node>) -> Self {
-        let cgroups = Cgroups::new(Arc::clone(&node));
-        Self { node, cgroups, strays: Vec::new(), lost: Vec::new(), seen: BTreeMap::new() }
+    fn new(context: Arc<SweepContext>) -> Self {
+        let cgroups = Cgroups::new(Arc::clone(&context));
+        Self { context, cgroups, strays: Vec::new(), lost: Vec::new(), seen: BTreeMap::new() }
     }
 
     /// Gives it back, and then looks for more until the daemon ends. What fails is tried again with the next look.
@@ -104,7 +120,7 @@ impl Sweep {
     async fn look(self) -> Option<Self> {
         let (mut this, found) = self.find().await?;
         let known = this.known()?;
-        let unknown = unknown(&this.node, found, &known);
+        let unknown = unknown(&this.context.sandboxes.layout, found, &known);
         let now = Instant::now();
         this.seen.retain(|stray, _| unknown.contains(stray));
         for stray in unknown {
@@ -122,18 +138,18 @@ impl Sweep {
 
     /// What is known now. None when the daemon ends: it lets go of its pods, which run on.
     fn known(&self) -> Option<Known> {
-        let pods = self.node.registry.ids()?;
+        let pods = self.context.registry.ids()?;
         // In this order: one that gets its record meanwhile is in one of the two.
-        let mut containers = self.node.making.ids();
-        let snapshot = self.node.publisher.snapshot();
+        let mut containers = self.context.containers.making.ids();
+        let snapshot = self.context.publisher.snapshot();
         containers.extend(snapshot.containers().map(|container| container.id.clone()));
         Some(Known { pods, containers, lost: Vec::new() })
     }
 }
 
 /// Those of what was found that nobody knows.
-fn unknown(node: &Node, found: BTreeSet<Stray>, known: &Known) -> BTreeSet<Stray> {
-    let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| node.socket(id)).collect();
+fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &Known) -> BTreeSet<Stray> {
+    let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| layout.socket(id)).collect();
     let is_container = |name: &str| known.containers.contains(name);
     let is_known = |stray: &Stray| match stray {
         Stray::Cgroup(group) => group.rsplit('/').next().and_then(peapod_cgroup::id_of).is_none_or(is_container),

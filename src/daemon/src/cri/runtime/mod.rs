@@ -71,7 +71,7 @@ impl RuntimeService for RuntimeCalls {
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        answer("Status", request.into_inner(), async |request| Ok(status::handle(&self.0, request))).await
+        answer("Status", request.into_inner(), async |request| Ok(status::handle(&self.0, request).await)).await
     }
 
     async fn runtime_config(

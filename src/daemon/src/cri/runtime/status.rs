@@ -14,7 +14,7 @@ use crate::bounds::STATUS_MESSAGE;
 use crate::cri::Node;
 use peapod_text::{one_line, shortened};
 
-pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
+pub(super) async fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
     let network = node.network.status();
     let conditions = vec![
         // Whoever can answer can run pods: what they need was checked before the socket was opened.
@@ -25,7 +25,7 @@ pub(super) fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
         info: if request.verbose { info(node) } else { BTreeMap::new() },
-        runtime_handlers: handlers(node),
+        runtime_handlers: handlers(node).await,
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
             user_namespaces_host_network: false,
@@ -63,18 +63,15 @@ fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCo
 }
 
 /// The default one has no name, and again its own.
-fn handlers(node: &Node) -> Vec<RuntimeHandler> {
+async fn handlers(node: &Node) -> Vec<RuntimeHandler> {
     let names = node.config.pods.runtimes.keys().map(String::as_str);
-    std::iter::once("")
-        .chain(names)
-        .map(|name| RuntimeHandler {
-            name: name.into(),
-            features: Some(RuntimeHandlerFeatures {
-                recursive_read_only_mounts: node.pods.is_recursive_read_only(name),
-                user_namespaces: false,
-            }),
-        })
-        .collect()
+    let mut handlers = Vec::new();
+    for name in std::iter::once("").chain(names) {
+        let recursive_read_only_mounts = node.pods.is_recursive_read_only(name).await;
+        let features = RuntimeHandlerFeatures { recursive_read_only_mounts, user_namespaces: false };
+        handlers.push(RuntimeHandler { name: name.into(), features: Some(features) });
+    }
+    handlers
 }
 
 fn info(node: &Node) -> BTreeMap<String, String> {

@@ -1,0 +1,38 @@
+//! What operations on containers work with.
+
+use std::sync::Arc;
+
+use peapod_cgroup::Hierarchy;
+use peapod_image::Images;
+use peapod_spec::NodeFacts;
+use peapod_sys::Trash;
+
+use super::seccomp::Programs;
+use crate::cgroup_warm_up::CgroupWarmUp;
+use crate::layout::Layout;
+use crate::runtimes::Runtimes;
+use crate::start_limiter::StartLimiter;
+use crate::sweep::Making;
+use crate::warn_once::WarnOnce;
+
+/// Makes, starts, changes and removes containers; an operation each in the files beside this one.
+#[derive(Debug)]
+pub(crate) struct ContainerOperations {
+    pub(crate) layout: Arc<Layout>,
+    /// Where trees of files go that may take long to remove.
+    pub(crate) trash: Trash,
+    pub(crate) images: Images,
+    pub(crate) facts: NodeFacts,
+    pub(crate) cgroups: Hierarchy,
+    pub(crate) runtimes: Arc<Runtimes>,
+    /// Bytes per second by which a container's log may grow; 0 for any.
+    pub(crate) log_rate: u64,
+    /// Containers without a record yet.
+    pub(crate) making: Making,
+    pub(crate) warm_up: Arc<CgroupWarmUp>,
+    /// How many containers are started or removed at a time.
+    pub(crate) start_limiter: StartLimiter,
+    /// Compiled system call filters.
+    pub(crate) filters: Programs,
+    pub(crate) warn_once: WarnOnce,
+}

@@ -1,0 +1,148 @@
+//! Opening: everything that operations work with is put together, once.
+
+use std::io;
+use std::sync::Arc;
+
+use peapod_cgroup::{Driver, Hierarchy};
+use peapod_image::Images;
+use peapod_network::Network;
+use peapod_store::Database;
+use peapod_sys::Trash;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::Pods;
+use crate::actor::ActorContext;
+use crate::cgroup_warm_up::CgroupWarmUp;
+use crate::config::{Config, CurrentTimeouts};
+use crate::container::{self, ContainerOperations, ExecOperations};
+use crate::defaults::PodDefaults;
+use crate::error::OpenError;
+use crate::facts;
+use crate::layout::Layout;
+use crate::listed::Listed;
+use crate::publisher::Publisher;
+use crate::record::PodCgroup;
+use crate::runtimes::Runtimes;
+use crate::sandbox::SandboxOperations;
+use crate::shim::Launcher;
+use crate::start_limiter::StartLimiter;
+use crate::sweep::Making;
+use crate::warn_once::WarnOnce;
+
+/// What pods are made with, opened by whoever opens them.
+pub struct Dependencies {
+    /// state.db, opened with [`crate::MIGRATIONS`] among its migrations.
+    pub db: Database,
+    /// Images and their layers.
+    pub images: Images,
+    /// Networks of pods.
+    pub network: Network,
+    /// Where trees of files go, on the file system of the state root.
+    pub trash: Trash,
+}
+
+impl Pods {
+    /// Loads all records; recovers what was running in the background. Lists are complete when this returns.
+    ///
+    /// # Errors
+    /// When records can't be read or the node lacks what every pod needs.
+    pub async fn open(config: Config, dependencies: Dependencies) -> Result<Self, OpenError> {
+        let cgroups = cgroups(&config)?;
+        let layout = Arc::new(Layout::new(&config.run_root, &config.state_root));
+        make_folders(&layout)?;
+        let boot_id = boot_id(&config)?;
+        let facts = facts::gather(&config.cgroup_root, cgroups.is_v2());
+        let launcher = launcher(&config, &layout, &cgroups).await?;
+        let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime));
+        let warm_up = Arc::new(CgroupWarmUp::new(cgroups.clone()));
+        let timeouts = Arc::new(CurrentTimeouts::new(config.timeouts));
+        let leftovers = TaskTracker::new();
+        let sandboxes = SandboxOperations {
+            layout: Arc::clone(&layout),
+            trash: dependencies.trash.clone(),
+            network: dependencies.network,
+            launcher,
+            shim: config.shim.clone(),
+            cgroups: cgroups.clone(),
+            hostname: facts.hostname.clone(),
+        };
+        let containers = ContainerOperations {
+            layout: Arc::clone(&layout),
+            trash: dependencies.trash,
+            images: dependencies.images,
+            facts,
+            cgroups,
+            runtimes: Arc::clone(&runtimes),
+            log_rate: config.log_rate,
+            making: Making::default(),
+            warm_up: Arc::clone(&warm_up),
+            start_limiter: StartLimiter::for_processors(),
+            filters: container::Programs::default(),
+            warn_once: WarnOnce::default(),
+        };
+        let actors = ActorContext {
+            db: dependencies.db,
+            defaults: PodDefaults {
+                layout,
+                boot_id,
+                cgroup: PodCgroup { driver: config.cgroup_driver, parent: config.cgroup_parent.clone() },
+            },
+            registry: Arc::default(),
+            publisher: Arc::new(Publisher::new()),
+            listed: Listed::new(config.listed_bytes),
+            runtimes,
+            sandboxes: Arc::new(sandboxes),
+            containers: Arc::new(containers),
+        };
+        let execs = ExecOperations {
+            warm_up,
+            timeouts: Arc::clone(&timeouts),
+            outputs: container::OutputSlots::of_node(),
+            leftovers: leftovers.clone(),
+        };
+        let closing = watch::Sender::new(false);
+        let pods = Self { actors: Arc::new(actors), execs: Arc::new(execs), timeouts, closing, leftovers };
+        pods.load(config.shim_cgroup).await?;
+        Ok(pods)
+    }
+}
+
+/// The node's cgroups, with the parent of pods' own.
+fn cgroups(config: &Config) -> Result<Hierarchy, OpenError> {
+    let hierarchy =
+        Hierarchy::detect(&config.cgroup_root).map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
+    if config.cgroup_driver == Driver::Cgroupfs {
+        // So that others can see from the start that somebody uses it.
+        let made = hierarchy.cgroup(&config.cgroup_parent).map(|parent| parent.create());
+        if let Ok(Err(error)) = made {
+            tracing::warn!(%error, "the parent of pods' cgroups can't be made yet");
+        }
+    }
+    Ok(hierarchy)
+}
+
+fn make_folders(layout: &Layout) -> Result<(), OpenError> {
+    for path in [layout.pods(), layout.sockets()] {
+        std::fs::create_dir_all(&path).map_err(|source| lacks(format!("can't make {}", path.display()), source))?;
+    }
+    Ok(())
+}
+
+fn boot_id(config: &Config) -> Result<String, OpenError> {
+    let file = &config.boot_id_file;
+    let id = std::fs::read_to_string(file)
+        .map_err(|source| lacks(format!("can't read this boot's id from {}", file.display()), source))?;
+    Ok(id.trim().to_owned())
+}
+
+async fn launcher(config: &Config, layout: &Layout, cgroups: &Hierarchy) -> Result<Launcher, OpenError> {
+    let group = cgroups.cgroup(&config.shim_cgroup);
+    let group = group.map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
+    let launcher = Launcher::new(config.shim.clone(), group, layout.sockets()).await;
+    launcher.map_err(|source| lacks(format!("can't put shims into cgroup {}", config.shim_cgroup), source))
+}
+
+fn lacks(step: String, source: io::Error) -> OpenError {
+    OpenError::Node { step, source }
+}
