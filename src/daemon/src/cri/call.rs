@@ -11,6 +11,49 @@ use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
 use peapod_text::shortened;
 
+/// Implements a service of CRI: a line for each call, with who does its work on the [`Node`](super::Node), then
+/// the calls that are not built yet, and those of them that answer more than once.
+macro_rules! service {
+    (
+        impl $service:ident for $calls:ident;
+        calls {
+            $($call:ident $method:ident($request:ty) -> $response:ty:
+                |$node:pat_param, $message:pat_param| $work:expr;)*
+        }
+        unimplemented { $($stub:ident $stub_method:ident($stub_request:ty) -> $stub_response:ty;)* }
+        unimplemented streams { $($many:ident $many_method:ident($many_request:ty) -> $stream:ident of $item:ty;)* }
+    ) => {
+        #[tonic::async_trait]
+        impl $service for $calls {
+            $(
+                async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
+                    let $node = &*self.0;
+                    answer(stringify!($call), request.into_inner(), async |$message| $work).await
+                }
+            )*
+            $(
+                async fn $stub_method(
+                    &self,
+                    request: Request<$stub_request>,
+                ) -> Result<Response<$stub_response>, Status> {
+                    unimplemented(stringify!($stub), request).await
+                }
+            )*
+            $(
+                type $stream = Empty<Result<$item, Status>>;
+
+                async fn $many_method(
+                    &self,
+                    request: Request<$many_request>,
+                ) -> Result<Response<Self::$stream>, Status> {
+                    unimplemented(stringify!($many), request).await
+                }
+            )*
+        }
+    };
+}
+pub(super) use service;
+
 /// Does a call's work and answers it.
 pub(super) async fn answer<R: Subject, A: Into<Response<T>>, T>(
     call: &'static str,

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use peapod_api::v1;
 use prost::Message;
 
+use super::Node;
+use super::status::Answer;
+
 /// An answer with information for people beside what it is asked for.
 pub(super) trait Verbose: Message {
     fn info(&mut self) -> &mut BTreeMap<String, String>;
@@ -22,8 +25,13 @@ macro_rules! verbose {
 
 verbose!(StatusResponse, PodSandboxStatusResponse, ContainerStatusResponse, ImageStatusResponse);
 
+/// An answer of a call, if it is one, as long as a message may be.
+pub(super) fn answer<T: Verbose>(node: &Node, answer: Answer<T>) -> Answer<T> {
+    answer.map(|answer| verbose(node.config.grpc.max_message_bytes, answer))
+}
+
 /// The information is left out if the answer is longer than `limit` with it: what it was asked for has to arrive.
-pub(super) fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
+fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
     let bytes = answer.encoded_len();
     if bytes > limit {
         for text in answer.info().values_mut() {
@@ -33,9 +41,14 @@ pub(super) fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
     answer
 }
 
+/// The same of a list of images.
+pub(super) fn images(node: &Node, answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
+    without_annotations(node.config.grpc.max_message_bytes, answer)
+}
+
 /// Annotations of images, which whoever made an image has written, are left out, the longest first, until all images
 /// fit.
-pub(super) fn images(limit: usize, mut answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
+fn without_annotations(limit: usize, mut answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
     let mut bytes = answer.encoded_len();
     if bytes <= limit {
         return answer;
@@ -78,8 +91,8 @@ mod tests {
             ..Default::default()
         };
         let all = v1::ListImagesResponse { images: vec![image(10), image(5000), image(3000), image(20)] };
-        assert_eq!(images(1 << 20, all.clone()), all);
-        let fitting = images(4000, all);
+        assert_eq!(without_annotations(1 << 20, all.clone()), all);
+        let fitting = without_annotations(4000, all);
         assert!(fitting.encoded_len() <= 4000);
         let kept = |id: &str| {
             let image = fitting.images.iter().find(|image| image.id == id).unwrap();

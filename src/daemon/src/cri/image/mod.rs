@@ -17,56 +17,31 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::call::{answer, unimplemented};
+use super::call::{answer, service, unimplemented};
 use super::{Node, fit};
 
 /// Calls about images.
 pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
 
-#[tonic::async_trait]
-impl ImageService for ImageCalls {
-    async fn list_images(&self, request: Request<ListImagesRequest>) -> Result<Response<ListImagesResponse>, Status> {
-        answer("ListImages", request.into_inner(), async |request| {
-            Ok(fit::images(self.0.config.grpc.max_message_bytes, list_images::handle(&self.0, request)))
-        })
-        .await
+service! {
+    impl ImageService for ImageCalls;
+
+    calls {
+        ListImages list_images(ListImagesRequest) -> ListImagesResponse:
+            |node, request| Ok(fit::images(node, list_images::handle(node, request)));
+        ImageStatus image_status(ImageStatusRequest) -> ImageStatusResponse:
+            |node, request| fit::answer(node, image_status::handle(node, request).await);
+        PullImage pull_image(PullImageRequest) -> PullImageResponse:
+            |node, request| pull_image::handle(node, request).await;
+        RemoveImage remove_image(RemoveImageRequest) -> RemoveImageResponse:
+            |node, request| remove_image::handle(node, request).await;
+        ImageFsInfo image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse:
+            |node, request| image_fs_info::handle(node, request).await;
     }
 
-    type StreamImagesStream = Empty<Result<StreamImagesResponse, Status>>;
+    unimplemented {}
 
-    async fn stream_images(
-        &self,
-        request: Request<StreamImagesRequest>,
-    ) -> Result<Response<Self::StreamImagesStream>, Status> {
-        unimplemented("StreamImages", request).await
-    }
-
-    async fn image_status(
-        &self,
-        request: Request<ImageStatusRequest>,
-    ) -> Result<Response<ImageStatusResponse>, Status> {
-        answer("ImageStatus", request.into_inner(), async |request| {
-            let limit = self.0.config.grpc.max_message_bytes;
-            image_status::handle(&self.0, request).await.map(|answer| fit::verbose(limit, answer))
-        })
-        .await
-    }
-
-    async fn pull_image(&self, request: Request<PullImageRequest>) -> Result<Response<PullImageResponse>, Status> {
-        answer("PullImage", request.into_inner(), async |request| pull_image::handle(&self.0, request).await).await
-    }
-
-    async fn remove_image(
-        &self,
-        request: Request<RemoveImageRequest>,
-    ) -> Result<Response<RemoveImageResponse>, Status> {
-        answer("RemoveImage", request.into_inner(), async |request| remove_image::handle(&self.0, request).await).await
-    }
-
-    async fn image_fs_info(
-        &self,
-        request: Request<ImageFsInfoRequest>,
-    ) -> Result<Response<ImageFsInfoResponse>, Status> {
-        answer("ImageFsInfo", request.into_inner(), async |request| image_fs_info::handle(&self.0, request).await).await
+    unimplemented streams {
+        StreamImages stream_images(StreamImagesRequest) -> StreamImagesStream of StreamImagesResponse;
     }
 }

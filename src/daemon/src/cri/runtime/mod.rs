@@ -51,312 +51,86 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::call::{answer, unimplemented};
+use super::call::{answer, service, unimplemented};
 use super::{Node, fit};
 
 /// Calls about pods and containers.
 pub(crate) struct RuntimeCalls(pub(crate) Arc<Node>);
 
-impl RuntimeCalls {
-    /// Bytes of an answer.
-    fn limit(&self) -> usize {
-        self.0.config.grpc.max_message_bytes
-    }
-}
+service! {
+    impl RuntimeService for RuntimeCalls;
 
-#[tonic::async_trait]
-impl RuntimeService for RuntimeCalls {
-    async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
-        answer("Version", request.into_inner(), async |request| Ok(version::handle(request))).await
-    }
-
-    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        answer("Status", request.into_inner(), async |request| Ok(status::handle(&self.0, request).await)).await
-    }
-
-    async fn runtime_config(
-        &self,
-        request: Request<RuntimeConfigRequest>,
-    ) -> Result<Response<RuntimeConfigResponse>, Status> {
-        answer("RuntimeConfig", request.into_inner(), async |request| Ok(runtime_config::handle(&self.0, request)))
-            .await
-    }
-
-    async fn update_runtime_config(
-        &self,
-        request: Request<UpdateRuntimeConfigRequest>,
-    ) -> Result<Response<UpdateRuntimeConfigResponse>, Status> {
-        answer("UpdateRuntimeConfig", request.into_inner(), async |request| {
-            update_runtime_config::handle(&self.0, request)
-        })
-        .await
-    }
-
-    async fn run_pod_sandbox(
-        &self,
-        request: Request<RunPodSandboxRequest>,
-    ) -> Result<Response<RunPodSandboxResponse>, Status> {
-        answer("RunPodSandbox", request.into_inner(), async |request| run_pod_sandbox::handle(&self.0, request).await)
-            .await
-    }
-
-    async fn stop_pod_sandbox(
-        &self,
-        request: Request<StopPodSandboxRequest>,
-    ) -> Result<Response<StopPodSandboxResponse>, Status> {
-        answer("StopPodSandbox", request.into_inner(), async |request| stop_pod_sandbox::handle(&self.0, request).await)
-            .await
-    }
-
-    async fn remove_pod_sandbox(
-        &self,
-        request: Request<RemovePodSandboxRequest>,
-    ) -> Result<Response<RemovePodSandboxResponse>, Status> {
-        answer("RemovePodSandbox", request.into_inner(), async |request| {
-            remove_pod_sandbox::handle(&self.0, request).await
-        })
-        .await
+    calls {
+        Version version(VersionRequest) -> VersionResponse: |_, request| Ok(version::handle(request));
+        Status status(StatusRequest) -> StatusResponse:
+            |node, request| Ok(status::handle(node, request).await);
+        RuntimeConfig runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse:
+            |node, request| Ok(runtime_config::handle(node, request));
+        UpdateRuntimeConfig update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse:
+            |node, request| update_runtime_config::handle(node, request);
+        RunPodSandbox run_pod_sandbox(RunPodSandboxRequest) -> RunPodSandboxResponse:
+            |node, request| run_pod_sandbox::handle(node, request).await;
+        StopPodSandbox stop_pod_sandbox(StopPodSandboxRequest) -> StopPodSandboxResponse:
+            |node, request| stop_pod_sandbox::handle(node, request).await;
+        RemovePodSandbox remove_pod_sandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse:
+            |node, request| remove_pod_sandbox::handle(node, request).await;
+        PodSandboxStatus pod_sandbox_status(PodSandboxStatusRequest) -> PodSandboxStatusResponse:
+            |node, request| fit::answer(node, pod_sandbox_status::handle(node, request));
+        ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
+            |node, request| Ok(list_pod_sandbox::handle(node, request));
+        CreateContainer create_container(CreateContainerRequest) -> CreateContainerResponse:
+            |node, request| create_container::handle(node, request).await;
+        StartContainer start_container(StartContainerRequest) -> StartContainerResponse:
+            |node, request| start_container::handle(node, request).await;
+        StopContainer stop_container(StopContainerRequest) -> StopContainerResponse:
+            |node, request| stop_container::handle(node, request).await;
+        RemoveContainer remove_container(RemoveContainerRequest) -> RemoveContainerResponse:
+            |node, request| remove_container::handle(node, request).await;
+        ContainerStatus container_status(ContainerStatusRequest) -> ContainerStatusResponse:
+            |node, request| fit::answer(node, container_status::handle(node, request).await);
+        ListContainers list_containers(ListContainersRequest) -> ListContainersResponse:
+            |node, request| Ok(list_containers::handle(node, request));
+        UpdateContainerResources update_container_resources(UpdateContainerResourcesRequest) ->
+            UpdateContainerResourcesResponse:
+            |node, request| update_container_resources::handle(node, request).await;
+        ReopenContainerLog reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse:
+            |node, request| reopen_container_log::handle(node, request).await;
+        ExecSync exec_sync(ExecSyncRequest) -> ExecSyncResponse:
+            |node, request| exec_sync::handle(node, request).await;
+        ContainerStats container_stats(ContainerStatsRequest) -> ContainerStatsResponse:
+            |node, request| container_stats::handle(node, request).await;
+        ListContainerStats list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse:
+            |node, request| list_container_stats::handle(node, request).await;
+        PodSandboxStats pod_sandbox_stats(PodSandboxStatsRequest) -> PodSandboxStatsResponse:
+            |node, request| pod_sandbox_stats::handle(node, request).await;
+        ListPodSandboxStats list_pod_sandbox_stats(ListPodSandboxStatsRequest) -> ListPodSandboxStatsResponse:
+            |node, request| list_pod_sandbox_stats::handle(node, request).await;
     }
 
-    async fn pod_sandbox_status(
-        &self,
-        request: Request<PodSandboxStatusRequest>,
-    ) -> Result<Response<PodSandboxStatusResponse>, Status> {
-        answer("PodSandboxStatus", request.into_inner(), async |request| {
-            pod_sandbox_status::handle(&self.0, request).map(|answer| fit::verbose(self.limit(), answer))
-        })
-        .await
+    unimplemented {
+        UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
+            UpdatePodSandboxResourcesResponse;
+        PortForward port_forward(PortForwardRequest) -> PortForwardResponse;
+        Exec exec(ExecRequest) -> ExecResponse;
+        Attach attach(AttachRequest) -> AttachResponse;
+        ListMetricDescriptors list_metric_descriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse;
+        ListPodSandboxMetrics list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse;
+        CheckpointContainer checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse;
+        CheckpointPod checkpoint_pod(CheckpointPodRequest) -> CheckpointPodResponse;
+        RestorePod restore_pod(RestorePodRequest) -> RestorePodResponse;
     }
 
-    async fn list_pod_sandbox(
-        &self,
-        request: Request<ListPodSandboxRequest>,
-    ) -> Result<Response<ListPodSandboxResponse>, Status> {
-        answer("ListPodSandbox", request.into_inner(), async |request| Ok(list_pod_sandbox::handle(&self.0, request)))
-            .await
-    }
-
-    type StreamPodSandboxesStream = Empty<Result<StreamPodSandboxesResponse, Status>>;
-
-    async fn stream_pod_sandboxes(
-        &self,
-        request: Request<StreamPodSandboxesRequest>,
-    ) -> Result<Response<Self::StreamPodSandboxesStream>, Status> {
-        unimplemented("StreamPodSandboxes", request).await
-    }
-
-    async fn update_pod_sandbox_resources(
-        &self,
-        request: Request<UpdatePodSandboxResourcesRequest>,
-    ) -> Result<Response<UpdatePodSandboxResourcesResponse>, Status> {
-        unimplemented("UpdatePodSandboxResources", request).await
-    }
-
-    async fn port_forward(
-        &self,
-        request: Request<PortForwardRequest>,
-    ) -> Result<Response<PortForwardResponse>, Status> {
-        unimplemented("PortForward", request).await
-    }
-
-    async fn create_container(
-        &self,
-        request: Request<CreateContainerRequest>,
-    ) -> Result<Response<CreateContainerResponse>, Status> {
-        answer("CreateContainer", request.into_inner(), async |request| {
-            create_container::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    async fn start_container(
-        &self,
-        request: Request<StartContainerRequest>,
-    ) -> Result<Response<StartContainerResponse>, Status> {
-        answer("StartContainer", request.into_inner(), async |request| start_container::handle(&self.0, request).await)
-            .await
-    }
-
-    async fn stop_container(
-        &self,
-        request: Request<StopContainerRequest>,
-    ) -> Result<Response<StopContainerResponse>, Status> {
-        answer("StopContainer", request.into_inner(), async |request| stop_container::handle(&self.0, request).await)
-            .await
-    }
-
-    async fn remove_container(
-        &self,
-        request: Request<RemoveContainerRequest>,
-    ) -> Result<Response<RemoveContainerResponse>, Status> {
-        answer("RemoveContainer", request.into_inner(), async |request| {
-            remove_container::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    async fn container_status(
-        &self,
-        request: Request<ContainerStatusRequest>,
-    ) -> Result<Response<ContainerStatusResponse>, Status> {
-        answer("ContainerStatus", request.into_inner(), async |request| {
-            container_status::handle(&self.0, request).await.map(|answer| fit::verbose(self.limit(), answer))
-        })
-        .await
-    }
-
-    async fn list_containers(
-        &self,
-        request: Request<ListContainersRequest>,
-    ) -> Result<Response<ListContainersResponse>, Status> {
-        answer("ListContainers", request.into_inner(), async |request| Ok(list_containers::handle(&self.0, request)))
-            .await
-    }
-
-    type StreamContainersStream = Empty<Result<StreamContainersResponse, Status>>;
-
-    async fn stream_containers(
-        &self,
-        request: Request<StreamContainersRequest>,
-    ) -> Result<Response<Self::StreamContainersStream>, Status> {
-        unimplemented("StreamContainers", request).await
-    }
-
-    async fn update_container_resources(
-        &self,
-        request: Request<UpdateContainerResourcesRequest>,
-    ) -> Result<Response<UpdateContainerResourcesResponse>, Status> {
-        answer("UpdateContainerResources", request.into_inner(), async |request| {
-            update_container_resources::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    async fn reopen_container_log(
-        &self,
-        request: Request<ReopenContainerLogRequest>,
-    ) -> Result<Response<ReopenContainerLogResponse>, Status> {
-        answer("ReopenContainerLog", request.into_inner(), async |request| {
-            reopen_container_log::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    async fn exec_sync(&self, request: Request<ExecSyncRequest>) -> Result<Response<ExecSyncResponse>, Status> {
-        answer("ExecSync", request.into_inner(), async |request| exec_sync::handle(&self.0, request).await).await
-    }
-
-    async fn exec(&self, request: Request<ExecRequest>) -> Result<Response<ExecResponse>, Status> {
-        unimplemented("Exec", request).await
-    }
-
-    async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
-        unimplemented("Attach", request).await
-    }
-
-    async fn container_stats(
-        &self,
-        request: Request<ContainerStatsRequest>,
-    ) -> Result<Response<ContainerStatsResponse>, Status> {
-        answer("ContainerStats", request.into_inner(), async |request| container_stats::handle(&self.0, request).await)
-            .await
-    }
-
-    async fn list_container_stats(
-        &self,
-        request: Request<ListContainerStatsRequest>,
-    ) -> Result<Response<ListContainerStatsResponse>, Status> {
-        answer("ListContainerStats", request.into_inner(), async |request| {
-            list_container_stats::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    type StreamContainerStatsStream = Empty<Result<StreamContainerStatsResponse, Status>>;
-
-    async fn stream_container_stats(
-        &self,
-        request: Request<StreamContainerStatsRequest>,
-    ) -> Result<Response<Self::StreamContainerStatsStream>, Status> {
-        unimplemented("StreamContainerStats", request).await
-    }
-
-    async fn pod_sandbox_stats(
-        &self,
-        request: Request<PodSandboxStatsRequest>,
-    ) -> Result<Response<PodSandboxStatsResponse>, Status> {
-        answer("PodSandboxStats", request.into_inner(), async |request| {
-            pod_sandbox_stats::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    async fn list_pod_sandbox_stats(
-        &self,
-        request: Request<ListPodSandboxStatsRequest>,
-    ) -> Result<Response<ListPodSandboxStatsResponse>, Status> {
-        answer("ListPodSandboxStats", request.into_inner(), async |request| {
-            list_pod_sandbox_stats::handle(&self.0, request).await
-        })
-        .await
-    }
-
-    type StreamPodSandboxStatsStream = Empty<Result<StreamPodSandboxStatsResponse, Status>>;
-
-    async fn stream_pod_sandbox_stats(
-        &self,
-        request: Request<StreamPodSandboxStatsRequest>,
-    ) -> Result<Response<Self::StreamPodSandboxStatsStream>, Status> {
-        unimplemented("StreamPodSandboxStats", request).await
-    }
-
-    async fn list_metric_descriptors(
-        &self,
-        request: Request<ListMetricDescriptorsRequest>,
-    ) -> Result<Response<ListMetricDescriptorsResponse>, Status> {
-        unimplemented("ListMetricDescriptors", request).await
-    }
-
-    async fn list_pod_sandbox_metrics(
-        &self,
-        request: Request<ListPodSandboxMetricsRequest>,
-    ) -> Result<Response<ListPodSandboxMetricsResponse>, Status> {
-        unimplemented("ListPodSandboxMetrics", request).await
-    }
-
-    type StreamPodSandboxMetricsStream = Empty<Result<StreamPodSandboxMetricsResponse, Status>>;
-
-    async fn stream_pod_sandbox_metrics(
-        &self,
-        request: Request<StreamPodSandboxMetricsRequest>,
-    ) -> Result<Response<Self::StreamPodSandboxMetricsStream>, Status> {
-        unimplemented("StreamPodSandboxMetrics", request).await
-    }
-
-    type GetContainerEventsStream = Empty<Result<ContainerEventResponse, Status>>;
-
-    async fn get_container_events(
-        &self,
-        request: Request<GetEventsRequest>,
-    ) -> Result<Response<Self::GetContainerEventsStream>, Status> {
-        unimplemented("GetContainerEvents", request).await
-    }
-
-    async fn checkpoint_container(
-        &self,
-        request: Request<CheckpointContainerRequest>,
-    ) -> Result<Response<CheckpointContainerResponse>, Status> {
-        unimplemented("CheckpointContainer", request).await
-    }
-
-    async fn checkpoint_pod(
-        &self,
-        request: Request<CheckpointPodRequest>,
-    ) -> Result<Response<CheckpointPodResponse>, Status> {
-        unimplemented("CheckpointPod", request).await
-    }
-
-    async fn restore_pod(&self, request: Request<RestorePodRequest>) -> Result<Response<RestorePodResponse>, Status> {
-        unimplemented("RestorePod", request).await
+    unimplemented streams {
+        StreamPodSandboxes stream_pod_sandboxes(StreamPodSandboxesRequest) ->
+            StreamPodSandboxesStream of StreamPodSandboxesResponse;
+        StreamContainers stream_containers(StreamContainersRequest) ->
+            StreamContainersStream of StreamContainersResponse;
+        StreamContainerStats stream_container_stats(StreamContainerStatsRequest) ->
+            StreamContainerStatsStream of StreamContainerStatsResponse;
+        StreamPodSandboxStats stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) ->
+            StreamPodSandboxStatsStream of StreamPodSandboxStatsResponse;
+        StreamPodSandboxMetrics stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) ->
+            StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse;
+        GetContainerEvents get_container_events(GetEventsRequest) -> GetContainerEventsStream of ContainerEventResponse;
     }
 }
