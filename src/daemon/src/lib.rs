@@ -14,7 +14,7 @@ mod memory;
 mod reload;
 mod runtime_dir;
 mod serve;
-mod usage;
+mod stats;
 
 use std::io::Write as _;
 

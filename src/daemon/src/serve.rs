@@ -24,7 +24,7 @@ use crate::init;
 use crate::memory;
 use crate::reload::Reload;
 use crate::runtime_dir::{self, PREDECESSOR};
-use crate::usage;
+use crate::stats;
 
 /// Serves until somebody asks for the end.
 pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> {
@@ -55,7 +55,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         () = answer_calls(&node, listener, end) => {}
         never = reload.run(&node, asked) => match never {},
         never = init::stay_alive() => match never {},
-        never = usage::run(&node) => match never {},
+        never = stats::run(&node.pods, &node.stats) => match never {},
         never = memory::give_back() => match never {},
     }
     close(&node).await;

@@ -6,10 +6,8 @@ mod fit;
 mod image;
 mod node;
 mod runtime;
-mod stats;
 mod status;
 
 pub(crate) use image::ImageCalls;
 pub(crate) use node::Node;
 pub(crate) use runtime::RuntimeCalls;
-pub(crate) use stats::now;

@@ -12,7 +12,7 @@ use peapod_sys::sync::lock;
 use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
 use crate::config::Config;
-use crate::usage::{Layers, Processors};
+use crate::stats::Sources;
 use peapod_text::shortened;
 
 /// The rooms that calls are handed on to.
@@ -21,11 +21,8 @@ pub(crate) struct Node {
     pub(crate) pods: Pods,
     pub(crate) images: Images,
     pub(crate) network: Network,
-    pub(crate) cgroups: Hierarchy,
-    /// Sizes of writable layers.
-    pub(crate) layers: Layers,
-    /// Processor time of control groups.
-    pub(crate) processors: Processors,
+    /// What containers and pods use.
+    pub(crate) stats: Sources,
     /// Databases that could not be read, at this start or earlier, and are still in the state root.
     pub(crate) set_aside: Vec<SetAside>,
     /// As last told by the kubelet; for display, the built-in network has ranges of its own.
@@ -41,17 +38,7 @@ impl Node {
         cgroups: Hierarchy,
         set_aside: Vec<SetAside>,
     ) -> Self {
-        Self {
-            config,
-            pods,
-            images,
-            network,
-            cgroups,
-            layers: Layers::default(),
-            processors: Processors::default(),
-            set_aside,
-            pod_cidr: Mutex::default(),
-        }
+        Self { config, pods, images, network, stats: Sources::new(cgroups), set_aside, pod_cidr: Mutex::default() }
     }
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.

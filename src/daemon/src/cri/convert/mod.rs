@@ -15,6 +15,7 @@ mod profile;
 mod resources;
 mod security;
 mod signal;
+mod stats;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -30,3 +31,4 @@ pub(crate) use image::{credentials, image, reference};
 pub(crate) use pod::pod_spec;
 pub(crate) use pod_view::{attributes as pod_attributes, pod_sandbox, pod_sandbox_status, state as pod_state};
 pub(crate) use resources::resources;
+pub(crate) use stats::{container_stats, pod_stats};

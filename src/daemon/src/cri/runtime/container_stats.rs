@@ -4,15 +4,15 @@ use peapod_api::v1::{ContainerStatsRequest, ContainerStatsResponse};
 
 use super::blocking::blocking;
 use crate::cri::Node;
-use crate::cri::convert::not_empty;
+use crate::cri::convert::{container_stats, not_empty};
 use crate::cri::node::find_container;
-use crate::cri::stats::Sources;
 use crate::cri::status::Answer;
 
 pub(super) async fn handle(node: &Node, request: ContainerStatsRequest) -> Answer<ContainerStatsResponse> {
     let id = not_empty("container_id", request.container_id)?;
     let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
-    let sources = Sources::of(node);
-    let stats = blocking("statistics", move || sources.container(&container)).await?;
+    let (sources, mountpoint) = (node.stats.clone(), node.config.state_root.clone());
+    let read = move || container_stats(&container, sources.container(&container), &mountpoint);
+    let stats = blocking("statistics", read).await?;
     Ok(ContainerStatsResponse { stats: Some(stats) })
 }

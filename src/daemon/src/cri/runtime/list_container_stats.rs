@@ -6,8 +6,9 @@ use super::blocking::blocking;
 use super::filter::has_labels;
 use super::list_containers::in_scope;
 use crate::cri::Node;
-use crate::cri::stats::{Sources, is_running};
+use crate::cri::convert::container_stats;
 use crate::cri::status::Answer;
+use crate::stats::is_running;
 
 pub(super) async fn handle(node: &Node, request: ListContainerStatsRequest) -> Answer<ListContainerStatsResponse> {
     let filter = request.filter.unwrap_or_default();
@@ -16,7 +17,11 @@ pub(super) async fn handle(node: &Node, request: ListContainerStatsRequest) -> A
         .filter(|view| is_running(view) && has_labels(&view.spec.labels, &filter.label_selector))
         .cloned()
         .collect();
-    let sources = Sources::of(node);
-    let stats = blocking("statistics", move || containers.iter().map(|view| sources.container(view)).collect()).await?;
+    let (sources, mountpoint) = (node.stats.clone(), node.config.state_root.clone());
+    let read = move || {
+        let stats = containers.iter().map(|view| container_stats(view, sources.container(view), &mountpoint));
+        stats.collect()
+    };
+    let stats = blocking("statistics", read).await?;
     Ok(ListContainerStatsResponse { stats })
 }

@@ -6,7 +6,7 @@ use peapod_pod::PodState;
 use super::blocking::blocking;
 use super::filter::{has_labels, one_or_all};
 use crate::cri::Node;
-use crate::cri::stats::Sources;
+use crate::cri::convert::pod_stats;
 use crate::cri::status::Answer;
 
 pub(super) async fn handle(node: &Node, request: ListPodSandboxStatsRequest) -> Answer<ListPodSandboxStatsResponse> {
@@ -18,7 +18,8 @@ pub(super) async fn handle(node: &Node, request: ListPodSandboxStatsRequest) -> 
         .filter(|entry| has_labels(&entry.pod.spec.labels, &filter.label_selector))
         .cloned()
         .collect();
-    let sources = Sources::of(node);
-    let stats = blocking("statistics", move || pods.iter().map(|entry| sources.pod(entry)).collect()).await?;
+    let (sources, mountpoint) = (node.stats.clone(), node.config.state_root.clone());
+    let read = move || pods.iter().map(|entry| pod_stats(entry, sources.pod(entry), &mountpoint)).collect();
+    let stats = blocking("statistics", read).await?;
     Ok(ListPodSandboxStatsResponse { stats })
 }

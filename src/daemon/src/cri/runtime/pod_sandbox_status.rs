@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::cri::Node;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
 use crate::cri::node::find_pod;
-use crate::cri::stats::now;
 use crate::cri::status::Answer;
+use crate::stats::now;
 
 pub(super) fn handle(node: &Node, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;

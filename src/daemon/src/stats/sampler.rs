@@ -6,35 +6,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use peapod_pod::{ContainerState, PodState, Snapshot};
+use peapod_pod::{PodState, Pods, Snapshot};
 
-use super::layers::{Due, Layer};
+use super::layers::{Due, Layer, Layers};
 use super::processors::Reading;
+use super::sources::{Sources, is_running, now};
 use crate::bounds;
-use crate::cri::{Node, now};
 
 /// How soon something new is noticed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Takes samples until it is dropped.
-pub(crate) async fn run(node: &Node) -> Infallible {
+pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
     tokio::select! {
-        never = layers(node) => never,
-        never = processors(node) => never,
+        never = layers(pods, &sources.layers) => never,
+        never = processors(pods, sources) => never,
     }
 }
 
-async fn layers(node: &Node) -> Infallible {
+async fn layers(pods: &Pods, layers: &Layers) -> Infallible {
     let end = End::default();
     loop {
-        match node.layers.next(&node.pods.snapshot()) {
-            Some(due) => count(node, due, &end).await,
+        match layers.next(&pods.snapshot()) {
+            Some(due) => count(layers, due, &end).await,
             None => tokio::time::sleep(LOOK).await,
         }
     }
 }
 
-async fn count(node: &Node, due: Due, end: &End) {
+async fn count(layers: &Layers, due: Due, end: &End) {
     let (dir, ended, began) = (due.dir.clone(), Arc::clone(&end.0), Instant::now());
     let go_on = move || began.elapsed() < bounds::LAYER_WALK && !ended.load(Ordering::Relaxed);
     let counted = tokio::task::spawn_blocking(move || peapod_sys::usage(&dir, go_on)).await;
@@ -53,7 +53,7 @@ async fn count(node: &Node, due: Due, end: &End) {
         }
     };
     let (id, cost) = (due.id.clone(), began.elapsed());
-    if node.layers.put(due, layer, whole, cost) {
+    if layers.put(due, layer, whole, cost) {
         let Layer { bytes, inodes, .. } = layer;
         let seconds = cost.as_secs();
         tracing::warn!(container = %id, bytes, inodes, seconds, "a writable layer takes more than could be counted");
@@ -70,11 +70,11 @@ impl Drop for End {
     }
 }
 
-async fn processors(node: &Node) -> Infallible {
+async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
     loop {
-        let due = node.processors.due(groups(&node.pods.snapshot()));
+        let due = sources.processors.due(groups(&pods.snapshot()));
         if !due.is_empty() {
-            let (cgroups, processors) = (node.cgroups.clone(), node.processors.clone());
+            let (cgroups, processors) = (sources.cgroups.clone(), sources.processors.clone());
             let read = move || {
                 for group in due {
                     let stats = cgroups.cgroup(&group).ok().and_then(|cgroup| cgroup.stats().ok());
@@ -93,7 +93,7 @@ async fn processors(node: &Node) -> Infallible {
 
 /// The control groups of everything that runs.
 fn groups(snapshot: &Snapshot) -> BTreeSet<String> {
-    let running = snapshot.containers().filter(|view| matches!(view.state, ContainerState::Running { .. }));
+    let running = snapshot.containers().filter(|view| is_running(view));
     let pods = snapshot.pods().map(|entry| &entry.pod);
     let pods = pods.filter(|pod| pod.state == PodState::Ready && pod.spec.cgroup_parent.is_some());
     running.map(|view| view.cgroup.clone()).chain(pods.map(|pod| pod.cgroup_parent.clone())).collect()
