@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use crate::config::Config;
-use crate::cri::{ImageCalls, Node, RuntimeCalls};
+use crate::cri::{ImageCalls, RuntimeCalls, Services};
 use crate::grpc::{self, Limits};
 use crate::init;
 use crate::memory;
@@ -37,33 +37,33 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
 
     // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
     // it is gone.
-    let node = Arc::new(open(config).await?);
+    let services = Arc::new(open(config).await?);
     let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
-    let config = &node.config;
+    let config = &services.config;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         socket = %config.grpc.socket.display(),
         state_root = %config.state_root.display(),
         run_root = %config.run_root.display(),
         runtime = config.pods.default_runtime,
-        pods = node.pods.snapshot().pods().count(),
-        images = node.images.list().len(),
+        pods = services.pods.snapshot().pods().count(),
+        images = services.images.list().len(),
         "serving"
     );
     init::ready();
     tokio::select! {
-        () = answer_calls(&node, listener, end) => {}
-        never = reload.run(&node, asked) => match never {},
+        () = answer_calls(&services, listener, end) => {}
+        never = reload.run(&services, asked) => match never {},
         never = init::stay_alive() => match never {},
-        never = stats::run(&node.pods, &node.stats) => match never {},
+        never = stats::run(&services.pods, &services.stats) => match never {},
         never = memory::give_back() => match never {},
     }
-    close(&node).await;
+    close(&services).await;
     Ok(())
 }
 
-/// Opens the rooms, those first that others are made from.
-async fn open(config: Config) -> anyhow::Result<Node> {
+/// Opens the services, those first that others are made from.
+async fn open(config: Config) -> anyhow::Result<Services> {
     // Fails only if something in this process chose one before, and then there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cgroups = Hierarchy::detect(&config.pods.cgroup_root).context("cgroups can't be used")?;
@@ -79,7 +79,7 @@ async fn open(config: Config) -> anyhow::Result<Node> {
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let dependencies = Dependencies { db: state, images: images.clone(), network: network.clone(), trash };
     let pods = Pods::open(config.pods.clone(), dependencies).await?;
-    Ok(Node::new(config, pods, images, network, cgroups, set_aside))
+    Ok(Services::new(config, pods, images, network, cgroups, set_aside))
 }
 
 /// Where trees of files go that nobody needs: layers, and what containers wrote.
@@ -124,19 +124,19 @@ fn database(config: &Config, records: &Records, set_aside: &mut Vec<SetAside>) -
 
 /// Answers until the end is requested, then gives the calls that are going on a moment. What they started goes on by
 /// itself: a call only waits.
-async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Receiver<bool>) {
-    let limit = node.config.grpc.max_message_bytes;
-    let runtime = RuntimeServiceServer::new(RuntimeCalls(node.clone()))
+async fn answer_calls(services: &Arc<Services>, listener: UnixListener, end: watch::Receiver<bool>) {
+    let limit = services.config.grpc.max_message_bytes;
+    let runtime = RuntimeServiceServer::new(RuntimeCalls(services.clone()))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let image = ImageServiceServer::new(ImageCalls(node.clone()))
+    let image = ImageServiceServer::new(ImageCalls(services.clone()))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let grpc = &node.config.grpc;
+    let grpc = &services.config.grpc;
     let limits = Limits { connections: grpc.max_connections, idle: grpc.idle_timeout, transfer: grpc.transfer_timeout };
     let server = grpc::serve(listener, Routes::new(runtime).add_service(image).prepare(), limits, end.clone());
     // The rest of the time is for letting go of the pods.
-    let drain_timeout = node.config.timeouts.shutdown * 3 / 4;
+    let drain_timeout = services.config.timeouts.shutdown * 3 / 4;
     let too_long = async {
         requested(end).await;
         tokio::time::sleep(drain_timeout).await;
@@ -148,16 +148,16 @@ async fn answer_calls(node: &Arc<Node>, listener: UnixListener, end: watch::Rece
 }
 
 /// Lets go of the pods, which run on.
-async fn close(node: &Node) {
+async fn close(services: &Services) {
     let let_go = async {
-        node.pods.close().await;
+        services.pods.close().await;
         // An attachment that is being made or undone comes to an end in order.
-        node.network.close().await;
-        if let Err(error) = node.images.close().await {
+        services.network.close().await;
+        if let Err(error) = services.images.close().await {
             tracing::warn!(%error, "that this is the end in order could not be recorded");
         }
     };
-    if tokio::time::timeout(node.config.timeouts.shutdown / 4, let_go).await.is_err() {
+    if tokio::time::timeout(services.config.timeouts.shutdown / 4, let_go).await.is_err() {
         tracing::warn!("pods were not let go of in time; the next start finds them all the same");
     }
     tracing::info!("ended");

@@ -11,14 +11,14 @@ use super::status::{Answer, Failure};
 use crate::bounds::ECHO;
 use peapod_text::shortened;
 
-/// Implements a service of CRI: a line for each call, with who does its work on the [`Node`](super::Node), then
+/// Implements a service of CRI: a line for each call, with who does its work on the [`Services`](super::Services), then
 /// the calls that are not built yet, and those of them that answer more than once.
 macro_rules! service {
     (
         impl $service:ident for $calls:ident;
         calls {
             $($call:ident $method:ident($request:ty) -> $response:ty:
-                |$node:pat_param, $message:pat_param| $work:expr;)*
+                |$services:pat_param, $message:pat_param| $work:expr;)*
         }
         unimplemented { $($stub:ident $stub_method:ident($stub_request:ty) -> $stub_response:ty;)* }
         unimplemented streams { $($many:ident $many_method:ident($many_request:ty) -> $stream:ident of $item:ty;)* }
@@ -27,7 +27,7 @@ macro_rules! service {
         impl $service for $calls {
             $(
                 async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
-                    let $node = &*self.0;
+                    let $services = &*self.0;
                     answer(stringify!($call), request.into_inner(), async |$message| $work).await
                 }
             )*

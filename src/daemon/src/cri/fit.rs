@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peapod_api::v1;
 use prost::Message;
 
-use super::Node;
+use super::Services;
 use super::status::Answer;
 
 /// An answer with information for people beside what it is asked for.
@@ -26,8 +26,8 @@ macro_rules! verbose {
 verbose!(StatusResponse, PodSandboxStatusResponse, ContainerStatusResponse, ImageStatusResponse);
 
 /// An answer of a call, if it is one, as long as a message may be.
-pub(super) fn answer<T: Verbose>(node: &Node, answer: Answer<T>) -> Answer<T> {
-    answer.map(|answer| verbose(node.config.grpc.max_message_bytes, answer))
+pub(super) fn answer<T: Verbose>(services: &Services, answer: Answer<T>) -> Answer<T> {
+    answer.map(|answer| verbose(services.config.grpc.max_message_bytes, answer))
 }
 
 /// The information is left out if the answer is longer than `limit` with it: what it was asked for has to arrive.
@@ -42,8 +42,8 @@ fn verbose<T: Verbose>(limit: usize, mut answer: T) -> T {
 }
 
 /// The same of a list of images.
-pub(super) fn images(node: &Node, answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
-    without_annotations(node.config.grpc.max_message_bytes, answer)
+pub(super) fn images(services: &Services, answer: v1::ListImagesResponse) -> v1::ListImagesResponse {
+    without_annotations(services.config.grpc.max_message_bytes, answer)
 }
 
 /// Annotations of images, which whoever made an image has written, are left out, the longest first, until all images

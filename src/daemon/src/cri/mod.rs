@@ -4,10 +4,10 @@ mod call;
 mod convert;
 mod fit;
 mod image;
-mod node;
 mod runtime;
+mod services;
 mod status;
 
 pub(crate) use image::ImageCalls;
-pub(crate) use node::Node;
 pub(crate) use runtime::RuntimeCalls;
+pub(crate) use services::Services;

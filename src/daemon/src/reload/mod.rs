@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use self::plan::{Plan, plan};
 use crate::args::ServeArgs;
 use crate::config::{self, Config, ConfigError, Seen};
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::init;
 use crate::logging::Logging;
 
@@ -32,15 +32,15 @@ pub(crate) struct Reload {
 
 impl Reload {
     /// Reads again whenever somebody asks for it or has written.
-    pub(crate) async fn run(mut self, node: &Node, mut asked: Signal) -> Infallible {
+    pub(crate) async fn run(mut self, services: &Services, mut asked: Signal) -> Infallible {
         let mut before = None;
         loop {
             tokio::select! {
-                Some(()) = asked.recv() => self.reload(node, "SIGHUP").await,
+                Some(()) = asked.recv() => self.reload(services, "SIGHUP").await,
                 () = tokio::time::sleep(LOOK) => {
                     let now = self.look().await;
                     if now.is_some() && now == before && now.as_ref() != Some(&self.seen) {
-                        self.reload(node, "the files have changed").await;
+                        self.reload(services, "the files have changed").await;
                     }
                     before = now;
                 }
@@ -54,32 +54,32 @@ impl Reload {
         tokio::task::spawn_blocking(move || config::look(&args)).await.ok()
     }
 
-    async fn reload(&mut self, node: &Node, why: &'static str) {
+    async fn reload(&mut self, services: &Services, why: &'static str) {
         init::reloading();
-        self.read_again(node, why).await;
+        self.read_again(services, why).await;
         init::ready();
     }
 
-    async fn read_again(&mut self, node: &Node, why: &'static str) {
+    async fn read_again(&mut self, services: &Services, why: &'static str) {
         let args = self.args.clone();
         let read = tokio::task::spawn_blocking(move || (config::look(&args), config::load(args))).await;
         let Ok((seen, loaded)) = read else { return };
         self.seen = seen;
         match loaded {
-            Ok(wanted) => self.take(node, plan(&self.running, wanted), why),
+            Ok(wanted) => self.take(services, plan(&self.running, wanted), why),
             Err(wrong) => refuse(&wrong, why),
         }
     }
 
-    fn take(&mut self, node: &Node, plan: Plan, why: &'static str) {
+    fn take(&mut self, services: &Services, plan: Plan, why: &'static str) {
         // Whoever turns the log down wants to see that, and whoever turns it up as well.
         let before = tracing::enabled!(tracing::Level::INFO);
         if before {
             say(&plan, why);
         }
         self.logging.change(&plan.next.log);
-        node.pods.set_timeouts(plan.next.timeouts.pods);
-        node.images.set_pull_config(&plan.next.images);
+        services.pods.set_timeouts(plan.next.timeouts.pods);
+        services.images.set_pull_config(&plan.next.images);
         if !before {
             say(&plan, why);
         }

@@ -1,7 +1,7 @@
 //! What containers and pods use, as plain numbers; `cri/convert/stats.rs` makes messages of them.
 //!
-//! Most is read from cgroup files when somebody asks. Sizes of writable layers take a walk, and processor time per second
-//! takes two readings: both are sampled in the background, and calls only look at the last sample.
+//! Most is read from cgroup files when somebody asks. Sizes of writable layers take a walk, and processor time per
+//! second takes two readings: both are sampled in the background, and calls only look at the last sample.
 
 mod layers;
 mod network;

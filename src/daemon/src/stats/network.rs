@@ -20,8 +20,8 @@ pub(crate) struct Interface {
     pub(crate) tx_errors: Option<u64>,
 }
 
-/// Reads the interfaces of the pod's network namespace, but for the one that leads to itself, by a process in it; `None`
-/// when that is gone, or has left for another namespace, where it can have any interfaces that it likes.
+/// Reads the interfaces of the pod's network namespace, without `lo`, by a process in it; `None` when that is gone, or
+/// has left for another namespace, where it can have any interfaces that it likes.
 pub(super) fn interfaces(pid: u32, netns: &Path) -> Option<Vec<Interface>> {
     let is = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let pods = is(netns)?;
@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn counters_stand_in_fixed_columns() {
-        let text = "Inter-|   Receive                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes\n\
+        let text = "Inter-|   Receive                |  Transmit\n \
+                    face |bytes    packets errs drop fifo frame compressed multicast|bytes\n\
                     \x20   lo:     1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth0: 100 1 2 0 0 0 0 0 200 1 3 0 0 0 0 0\n  odd: x\n";
         let all: Vec<_> = parse(text).collect();
         assert_eq!(all.len(), 3);

@@ -1,4 +1,5 @@
-//! What containers and pods use, read from cgroup files by the daemon itself: no shim is asked. What takes longer comes from samples.
+//! What containers and pods use, read from cgroup files by the daemon itself: no shim is asked. What takes longer comes
+//! from samples.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -2,12 +2,12 @@
 
 use peapod_api::v1::{FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::status::Answer;
 use crate::stats::now;
 
-pub(super) async fn handle(node: &Node, _: ImageFsInfoRequest) -> Answer<ImageFsInfoResponse> {
-    let images = node.images.fs_info();
+pub(super) async fn handle(services: &Services, _: ImageFsInfoRequest) -> Answer<ImageFsInfoResponse> {
+    let images = services.images.fs_info();
     let mountpoint = images.mountpoint.to_string_lossy().into_owned();
     let usage = |used_bytes, inodes_used| FilesystemUsage {
         timestamp: now(),
@@ -15,7 +15,7 @@ pub(super) async fn handle(node: &Node, _: ImageFsInfoRequest) -> Answer<ImageFs
         used_bytes: Some(UInt64Value { value: used_bytes }),
         inodes_used: Some(UInt64Value { value: inodes_used }),
     };
-    let layers = node.stats.layers.total();
+    let layers = services.stats.layers.total();
     Ok(ImageFsInfoResponse {
         image_filesystems: vec![usage(images.used_bytes, images.inodes_used)],
         container_filesystems: vec![usage(layers.bytes, layers.inodes)],

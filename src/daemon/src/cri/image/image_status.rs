@@ -7,22 +7,22 @@ use peapod_api::v1::{ImageStatusRequest, ImageStatusResponse};
 use peapod_image::Image;
 use serde_json::{Value, json};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{image, reference};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
-    let Some(found) = node.images.resolve(&reference(request.image)?) else {
+pub(super) async fn handle(services: &Services, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
+    let Some(found) = services.images.resolve(&reference(request.image)?) else {
         return Ok(ImageStatusResponse::default());
     };
-    let info = if request.verbose { info(node, &found).await } else { BTreeMap::new() };
+    let info = if request.verbose { info(services, &found).await } else { BTreeMap::new() };
     Ok(ImageStatusResponse { image: Some(image(&found)), info })
 }
 
 /// `imageSpec` is the image's whole configuration, as other runtimes show it.
-async fn info(node: &Node, image: &Image) -> BTreeMap<String, String> {
+async fn info(services: &Services, image: &Image) -> BTreeMap<String, String> {
     let config = &image.config;
-    let image_spec = match node.images.configuration(&image.id).await {
+    let image_spec = match services.images.configuration(&image.id).await {
         Ok(bytes) => bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
         Err(error) => {
             tracing::warn!(%error, "an image's configuration can't be shown");

@@ -2,15 +2,15 @@
 
 use peapod_api::v1::{ListImagesRequest, ListImagesResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::image;
 
-pub(super) fn handle(node: &Node, request: ListImagesRequest) -> ListImagesResponse {
+pub(super) fn handle(services: &Services, request: ListImagesRequest) -> ListImagesResponse {
     let reference = request.filter.and_then(|filter| filter.image).unwrap_or_default().image;
     let images = if reference.is_empty() {
-        node.images.list().iter().map(|found| image(found)).collect()
+        services.images.list().iter().map(|found| image(found)).collect()
     } else {
-        node.images.resolve(&reference).iter().map(|found| image(found)).collect()
+        services.images.resolve(&reference).iter().map(|found| image(found)).collect()
     };
     ListImagesResponse { images }
 }

@@ -18,25 +18,25 @@ use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::call::{answer, service, unimplemented};
-use super::{Node, fit};
+use super::{Services, fit};
 
 /// Calls about images.
-pub(crate) struct ImageCalls(pub(crate) Arc<Node>);
+pub(crate) struct ImageCalls(pub(crate) Arc<Services>);
 
 service! {
     impl ImageService for ImageCalls;
 
     calls {
         ListImages list_images(ListImagesRequest) -> ListImagesResponse:
-            |node, request| Ok(fit::images(node, list_images::handle(node, request)));
+            |services, request| Ok(fit::images(services, list_images::handle(services, request)));
         ImageStatus image_status(ImageStatusRequest) -> ImageStatusResponse:
-            |node, request| fit::answer(node, image_status::handle(node, request).await);
+            |services, request| fit::answer(services, image_status::handle(services, request).await);
         PullImage pull_image(PullImageRequest) -> PullImageResponse:
-            |node, request| pull_image::handle(node, request).await;
+            |services, request| pull_image::handle(services, request).await;
         RemoveImage remove_image(RemoveImageRequest) -> RemoveImageResponse:
-            |node, request| remove_image::handle(node, request).await;
+            |services, request| remove_image::handle(services, request).await;
         ImageFsInfo image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse:
-            |node, request| image_fs_info::handle(node, request).await;
+            |services, request| image_fs_info::handle(services, request).await;
     }
 
     unimplemented {}

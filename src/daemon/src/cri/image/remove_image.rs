@@ -3,11 +3,11 @@
 
 use peapod_api::v1::{RemoveImageRequest, RemoveImageResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::reference;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: RemoveImageRequest) -> Answer<RemoveImageResponse> {
-    node.images.remove(&reference(request.image)?).await?;
+pub(super) async fn handle(services: &Services, request: RemoveImageRequest) -> Answer<RemoveImageResponse> {
+    services.images.remove(&reference(request.image)?).await?;
     Ok(RemoveImageResponse {})
 }

@@ -3,15 +3,15 @@
 use peapod_api::v1::{ContainerStatsRequest, ContainerStatsResponse};
 
 use super::blocking::blocking;
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{container_stats, not_empty};
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: ContainerStatsRequest) -> Answer<ContainerStatsResponse> {
+pub(super) async fn handle(services: &Services, request: ContainerStatsRequest) -> Answer<ContainerStatsResponse> {
     let id = not_empty("container_id", request.container_id)?;
-    let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
-    let (sources, mountpoint) = (node.stats.clone(), node.config.state_root.clone());
+    let container = find_container(&services.pods.snapshot(), &id)?.1.clone();
+    let (sources, mountpoint) = (services.stats.clone(), services.config.state_root.clone());
     let read = move || container_stats(&container, sources.container(&container), &mountpoint);
     let stats = blocking("statistics", read).await?;
     Ok(ContainerStatsResponse { stats: Some(stats) })

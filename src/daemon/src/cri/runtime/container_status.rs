@@ -7,15 +7,15 @@ use peapod_pod::{ContainerState, ContainerView};
 use peapod_spec::container::ContainerSpec;
 use serde_json::{Value, json};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{container_status, not_empty};
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: ContainerStatusRequest) -> Answer<ContainerStatusResponse> {
+pub(super) async fn handle(services: &Services, request: ContainerStatusRequest) -> Answer<ContainerStatusResponse> {
     let id = not_empty("container_id", request.container_id)?;
-    let container = find_container(&node.pods.snapshot(), &id)?.1.clone();
-    let info = if request.verbose { info(node, &container).await } else { BTreeMap::new() };
+    let container = find_container(&services.pods.snapshot(), &id)?.1.clone();
+    let info = if request.verbose { info(services, &container).await } else { BTreeMap::new() };
     Ok(ContainerStatusResponse { status: Some(container_status(&container)), info })
 }
 
@@ -34,7 +34,7 @@ fn config(spec: &ContainerSpec) -> Value {
 
 /// What scripts read of other runtimes has the same names here: `pid`, `sandboxID`, `privileged`, `config`,
 /// `runtimeSpec`.
-async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String> {
+async fn info(services: &Services, container: &ContainerView) -> BTreeMap<String, String> {
     let pid = match container.state {
         ContainerState::Running { pid, .. } => pid,
         _ => 0,
@@ -44,7 +44,7 @@ async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         Err(_) => Value::Null,
     };
-    show_limits(node, container, &mut runtime_spec);
+    show_limits(services, container, &mut runtime_spec);
     let info = json!({
         "sandboxID": container.pod.as_str(),
         "pid": pid,
@@ -59,9 +59,9 @@ async fn info(node: &Node, container: &ContainerView) -> BTreeMap<String, String
 }
 
 /// The file has the limits of the start, or of the creation; these are those of the last update.
-fn show_limits(node: &Node, container: &ContainerView, runtime_spec: &mut Value) {
+fn show_limits(services: &Services, container: &ContainerView, runtime_spec: &mut Value) {
     let Some(shown) = runtime_spec.pointer_mut("/linux/resources") else { return };
-    let limits = node.pods.limits_json(&container.spec.resources).ok();
+    let limits = services.pods.limits_json(&container.spec.resources).ok();
     let Some(mut limits) = limits.and_then(|json| serde_json::from_slice::<Value>(&json).ok()) else { return };
     if let (Some(limits), Some(devices)) = (limits.as_object_mut(), shown.get("devices")) {
         limits.insert("devices".to_owned(), devices.clone());

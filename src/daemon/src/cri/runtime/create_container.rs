@@ -6,21 +6,21 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_text::excerpt;
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{FieldError, container_spec, not_empty};
-use crate::cri::node::{find_container, find_pod};
+use crate::cri::services::{find_container, find_pod};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: CreateContainerRequest) -> Answer<CreateContainerResponse> {
+pub(super) async fn handle(services: &Services, request: CreateContainerRequest) -> Answer<CreateContainerResponse> {
     let pod = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
     let mut spec = container_spec(request.config)?;
     let pod = {
-        let snapshot = node.pods.snapshot();
+        let snapshot = services.pods.snapshot();
         let entry = find_pod(&snapshot, &pod)?;
         resolve_target(&mut spec, entry, |id| Ok(find_container(&snapshot, id)?.1.id.clone()))?;
         entry.pod.id.clone()
     };
-    let id = node.pods.create_container(&pod, spec).await?;
+    let id = services.pods.create_container(&pod, spec).await?;
     Ok(CreateContainerResponse { container_id: id.to_string() })
 }
 

@@ -7,16 +7,16 @@ use peapod_api::v1::{ExecSyncRequest, ExecSyncResponse};
 use peapod_pod::ExecRequest;
 use tonic::Response;
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{FieldError, not_empty};
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 use crate::grpc::Held;
 
 /// What a response needs beside the output.
 const FRAME: usize = 4096;
 
-pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<Response<ExecSyncResponse>> {
+pub(super) async fn handle(services: &Services, request: ExecSyncRequest) -> Answer<Response<ExecSyncResponse>> {
     let id = not_empty("container_id", request.container_id)?;
     if request.cmd.is_empty() {
         return Err(FieldError::new("cmd", "is empty").into());
@@ -29,10 +29,10 @@ pub(super) async fn handle(node: &Node, request: ExecSyncRequest) -> Answer<Resp
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => return Err(FieldError::new("timeout", format!("{} is negative", request.timeout)).into()),
     };
-    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
+    let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
     // Both streams in full still fit into one message.
-    let limit = (node.config.grpc.max_message_bytes - FRAME) / 2;
-    let output = node.pods.exec_sync(&id, ExecRequest { command: request.cmd, timeout, limit }).await?;
+    let limit = (services.config.grpc.max_message_bytes - FRAME) / 2;
+    let output = services.pods.exec_sync(&id, ExecRequest { command: request.cmd, timeout, limit }).await?;
     let (stdout, stderr, exit_code) = (output.stdout, output.stderr, output.exit_code);
     let mut response = Response::new(ExecSyncResponse { stdout, stderr, exit_code });
     if let Some(slot) = output.slot {

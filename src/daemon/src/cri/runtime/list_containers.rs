@@ -6,12 +6,12 @@ use peapod_api::v1::{ContainerFilter, ListContainersRequest, ListContainersRespo
 use peapod_pod::{ContainerView, Resolved, Snapshot};
 
 use super::filter::{has_labels, one_or_all};
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{container, container_state};
 
-pub(super) fn handle(node: &Node, request: ListContainersRequest) -> ListContainersResponse {
+pub(super) fn handle(services: &Services, request: ListContainersRequest) -> ListContainersResponse {
     let filter = request.filter.unwrap_or_default();
-    let snapshot = node.pods.snapshot();
+    let snapshot = services.pods.snapshot();
     let containers = matching(&snapshot, &filter).map(container).collect();
     ListContainersResponse { containers }
 }

@@ -4,12 +4,12 @@ use peapod_api::v1::{ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFi
 use peapod_pod::{PodEntry, Snapshot};
 
 use super::filter::{has_labels, one_or_all};
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{pod_sandbox, pod_state};
 
-pub(super) fn handle(node: &Node, request: ListPodSandboxRequest) -> ListPodSandboxResponse {
+pub(super) fn handle(services: &Services, request: ListPodSandboxRequest) -> ListPodSandboxResponse {
     let filter = request.filter.unwrap_or_default();
-    let snapshot = node.pods.snapshot();
+    let snapshot = services.pods.snapshot();
     let items = matching(&snapshot, &filter).map(|entry| pod_sandbox(&entry.pod)).collect();
     ListPodSandboxResponse { items }
 }

@@ -52,10 +52,10 @@ use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::call::{answer, service, unimplemented};
-use super::{Node, fit};
+use super::{Services, fit};
 
 /// Calls about pods and containers.
-pub(crate) struct RuntimeCalls(pub(crate) Arc<Node>);
+pub(crate) struct RuntimeCalls(pub(crate) Arc<Services>);
 
 service! {
     impl RuntimeService for RuntimeCalls;
@@ -63,48 +63,48 @@ service! {
     calls {
         Version version(VersionRequest) -> VersionResponse: |_, request| Ok(version::handle(request));
         Status status(StatusRequest) -> StatusResponse:
-            |node, request| Ok(status::handle(node, request).await);
+            |services, request| Ok(status::handle(services, request).await);
         RuntimeConfig runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse:
-            |node, request| Ok(runtime_config::handle(node, request));
+            |services, request| Ok(runtime_config::handle(services, request));
         UpdateRuntimeConfig update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse:
-            |node, request| update_runtime_config::handle(node, request);
+            |services, request| update_runtime_config::handle(services, request);
         RunPodSandbox run_pod_sandbox(RunPodSandboxRequest) -> RunPodSandboxResponse:
-            |node, request| run_pod_sandbox::handle(node, request).await;
+            |services, request| run_pod_sandbox::handle(services, request).await;
         StopPodSandbox stop_pod_sandbox(StopPodSandboxRequest) -> StopPodSandboxResponse:
-            |node, request| stop_pod_sandbox::handle(node, request).await;
+            |services, request| stop_pod_sandbox::handle(services, request).await;
         RemovePodSandbox remove_pod_sandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse:
-            |node, request| remove_pod_sandbox::handle(node, request).await;
+            |services, request| remove_pod_sandbox::handle(services, request).await;
         PodSandboxStatus pod_sandbox_status(PodSandboxStatusRequest) -> PodSandboxStatusResponse:
-            |node, request| fit::answer(node, pod_sandbox_status::handle(node, request));
+            |services, request| fit::answer(services, pod_sandbox_status::handle(services, request));
         ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
-            |node, request| Ok(list_pod_sandbox::handle(node, request));
+            |services, request| Ok(list_pod_sandbox::handle(services, request));
         CreateContainer create_container(CreateContainerRequest) -> CreateContainerResponse:
-            |node, request| create_container::handle(node, request).await;
+            |services, request| create_container::handle(services, request).await;
         StartContainer start_container(StartContainerRequest) -> StartContainerResponse:
-            |node, request| start_container::handle(node, request).await;
+            |services, request| start_container::handle(services, request).await;
         StopContainer stop_container(StopContainerRequest) -> StopContainerResponse:
-            |node, request| stop_container::handle(node, request).await;
+            |services, request| stop_container::handle(services, request).await;
         RemoveContainer remove_container(RemoveContainerRequest) -> RemoveContainerResponse:
-            |node, request| remove_container::handle(node, request).await;
+            |services, request| remove_container::handle(services, request).await;
         ContainerStatus container_status(ContainerStatusRequest) -> ContainerStatusResponse:
-            |node, request| fit::answer(node, container_status::handle(node, request).await);
+            |services, request| fit::answer(services, container_status::handle(services, request).await);
         ListContainers list_containers(ListContainersRequest) -> ListContainersResponse:
-            |node, request| Ok(list_containers::handle(node, request));
+            |services, request| Ok(list_containers::handle(services, request));
         UpdateContainerResources update_container_resources(UpdateContainerResourcesRequest) ->
             UpdateContainerResourcesResponse:
-            |node, request| update_container_resources::handle(node, request).await;
+            |services, request| update_container_resources::handle(services, request).await;
         ReopenContainerLog reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse:
-            |node, request| reopen_container_log::handle(node, request).await;
+            |services, request| reopen_container_log::handle(services, request).await;
         ExecSync exec_sync(ExecSyncRequest) -> ExecSyncResponse:
-            |node, request| exec_sync::handle(node, request).await;
+            |services, request| exec_sync::handle(services, request).await;
         ContainerStats container_stats(ContainerStatsRequest) -> ContainerStatsResponse:
-            |node, request| container_stats::handle(node, request).await;
+            |services, request| container_stats::handle(services, request).await;
         ListContainerStats list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse:
-            |node, request| list_container_stats::handle(node, request).await;
+            |services, request| list_container_stats::handle(services, request).await;
         PodSandboxStats pod_sandbox_stats(PodSandboxStatsRequest) -> PodSandboxStatsResponse:
-            |node, request| pod_sandbox_stats::handle(node, request).await;
+            |services, request| pod_sandbox_stats::handle(services, request).await;
         ListPodSandboxStats list_pod_sandbox_stats(ListPodSandboxStatsRequest) -> ListPodSandboxStatsResponse:
-            |node, request| list_pod_sandbox_stats::handle(node, request).await;
+            |services, request| list_pod_sandbox_stats::handle(services, request).await;
     }
 
     unimplemented {

@@ -9,15 +9,15 @@ use peapod_api::v1::{PodSandboxStatusRequest, PodSandboxStatusResponse};
 use peapod_pod::{ContainerState, PodEntry, PodView};
 use serde_json::{Value, json};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
-use crate::cri::node::find_pod;
+use crate::cri::services::find_pod;
 use crate::cri::status::Answer;
 use crate::stats::now;
 
-pub(super) fn handle(node: &Node, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
+pub(super) fn handle(services: &Services, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
-    let snapshot = node.pods.snapshot();
+    let snapshot = services.pods.snapshot();
     let entry = find_pod(&snapshot, &id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(pod_sandbox_status(&entry.pod)),

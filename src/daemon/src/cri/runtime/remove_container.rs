@@ -3,18 +3,18 @@
 
 use peapod_api::v1::{RemoveContainerRequest, RemoveContainerResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::not_empty;
-use crate::cri::node::{find_container, gone_is_success};
+use crate::cri::services::{find_container, gone_is_success};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: RemoveContainerRequest) -> Answer<RemoveContainerResponse> {
+pub(super) async fn handle(services: &Services, request: RemoveContainerRequest) -> Answer<RemoveContainerResponse> {
     let id = not_empty("container_id", request.container_id)?;
-    gone_is_success(remove(node, &id).await)?;
+    gone_is_success(remove(services, &id).await)?;
     Ok(RemoveContainerResponse {})
 }
 
-async fn remove(node: &Node, id: &str) -> Answer<()> {
-    let id = find_container(&node.pods.snapshot(), id)?.1.id.clone();
-    Ok(node.pods.remove_container(&id).await?)
+async fn remove(services: &Services, id: &str) -> Answer<()> {
+    let id = find_container(&services.pods.snapshot(), id)?.1.id.clone();
+    Ok(services.pods.remove_container(&id).await?)
 }

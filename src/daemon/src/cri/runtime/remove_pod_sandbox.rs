@@ -3,18 +3,18 @@
 
 use peapod_api::v1::{RemovePodSandboxRequest, RemovePodSandboxResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::not_empty;
-use crate::cri::node::{find_pod, gone_is_success};
+use crate::cri::services::{find_pod, gone_is_success};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: RemovePodSandboxRequest) -> Answer<RemovePodSandboxResponse> {
+pub(super) async fn handle(services: &Services, request: RemovePodSandboxRequest) -> Answer<RemovePodSandboxResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
-    gone_is_success(remove(node, &id).await)?;
+    gone_is_success(remove(services, &id).await)?;
     Ok(RemovePodSandboxResponse {})
 }
 
-async fn remove(node: &Node, id: &str) -> Answer<()> {
-    let id = find_pod(&node.pods.snapshot(), id)?.pod.id.clone();
-    Ok(node.pods.remove_pod(&id).await?)
+async fn remove(services: &Services, id: &str) -> Answer<()> {
+    let id = find_pod(&services.pods.snapshot(), id)?.pod.id.clone();
+    Ok(services.pods.remove_pod(&id).await?)
 }

@@ -3,14 +3,17 @@
 
 use peapod_api::v1::{ReopenContainerLogRequest, ReopenContainerLogResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::not_empty;
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: ReopenContainerLogRequest) -> Answer<ReopenContainerLogResponse> {
+pub(super) async fn handle(
+    services: &Services,
+    request: ReopenContainerLogRequest,
+) -> Answer<ReopenContainerLogResponse> {
     let id = not_empty("container_id", request.container_id)?;
-    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
-    node.pods.reopen_log(&id).await?;
+    let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
+    services.pods.reopen_log(&id).await?;
     Ok(ReopenContainerLogResponse {})
 }

@@ -3,12 +3,12 @@
 
 use peapod_api::v1::{RunPodSandboxRequest, RunPodSandboxResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::pod_spec;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: RunPodSandboxRequest) -> Answer<RunPodSandboxResponse> {
+pub(super) async fn handle(services: &Services, request: RunPodSandboxRequest) -> Answer<RunPodSandboxResponse> {
     let spec = pod_spec(request.config, request.runtime_handler)?;
-    let id = node.pods.run_pod(spec).await?;
+    let id = services.pods.run_pod(spec).await?;
     Ok(RunPodSandboxResponse { pod_sandbox_id: id.to_string() })
 }

@@ -4,10 +4,10 @@ use peapod_api::v1::{CgroupDriver, LinuxRuntimeConfiguration, RuntimeConfigReque
 
 use peapod_cgroup::Driver;
 
-use crate::cri::Node;
+use crate::cri::Services;
 
-pub(super) fn handle(node: &Node, _: RuntimeConfigRequest) -> RuntimeConfigResponse {
-    let driver = match node.config.pods.cgroup_driver {
+pub(super) fn handle(services: &Services, _: RuntimeConfigRequest) -> RuntimeConfigResponse {
+    let driver = match services.config.pods.cgroup_driver {
         Driver::Cgroupfs => CgroupDriver::Cgroupfs,
         Driver::Systemd => CgroupDriver::Systemd,
     };

@@ -5,14 +5,14 @@
 
 use peapod_api::v1::{StartContainerRequest, StartContainerResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::not_empty;
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: StartContainerRequest) -> Answer<StartContainerResponse> {
+pub(super) async fn handle(services: &Services, request: StartContainerRequest) -> Answer<StartContainerResponse> {
     let id = not_empty("container_id", request.container_id)?;
-    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
-    node.pods.start_container(&id).await?;
+    let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
+    services.pods.start_container(&id).await?;
     Ok(StartContainerResponse {})
 }

@@ -11,21 +11,21 @@ use peapod_store::SetAside;
 use serde_json::json;
 
 use crate::bounds::STATUS_MESSAGE;
-use crate::cri::Node;
+use crate::cri::Services;
 use peapod_text::{one_line, shortened};
 
-pub(super) async fn handle(node: &Node, request: StatusRequest) -> StatusResponse {
-    let network = node.network.status();
+pub(super) async fn handle(services: &Services, request: StatusRequest) -> StatusResponse {
+    let network = services.network.status();
     let conditions = vec![
         // Whoever can answer can run pods: what they need was checked before the socket was opened.
         condition("RuntimeReady", true, "", "peapod is running"),
         condition("NetworkReady", network.ready, &network.reason, &network.message),
-        records(&node.set_aside),
+        records(&services.set_aside),
     ];
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
-        info: if request.verbose { info(node) } else { BTreeMap::new() },
-        runtime_handlers: handlers(node).await,
+        info: if request.verbose { info(services) } else { BTreeMap::new() },
+        runtime_handlers: handlers(services).await,
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
             user_namespaces_host_network: false,
@@ -63,19 +63,19 @@ fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCo
 }
 
 /// The default one has no name, and again its own.
-async fn handlers(node: &Node) -> Vec<RuntimeHandler> {
-    let names = node.config.pods.runtimes.keys().map(String::as_str);
+async fn handlers(services: &Services) -> Vec<RuntimeHandler> {
+    let names = services.config.pods.runtimes.keys().map(String::as_str);
     let mut handlers = Vec::new();
     for name in std::iter::once("").chain(names) {
-        let recursive_read_only_mounts = node.pods.is_recursive_read_only(name).await;
+        let recursive_read_only_mounts = services.pods.is_recursive_read_only(name).await;
         let features = RuntimeHandlerFeatures { recursive_read_only_mounts, user_namespaces: false };
         handlers.push(RuntimeHandler { name: name.into(), features: Some(features) });
     }
     handlers
 }
 
-fn info(node: &Node) -> BTreeMap<String, String> {
-    let config = &node.config;
+fn info(services: &Services) -> BTreeMap<String, String> {
+    let config = &services.config;
     let runtimes: BTreeMap<_, _> = config
         .pods
         .runtimes
@@ -93,7 +93,7 @@ fn info(node: &Node) -> BTreeMap<String, String> {
         "runtimes": runtimes,
         "hostsDirs": config.images.hosts_dirs,
     });
-    let snapshot = node.pods.snapshot();
+    let snapshot = services.pods.snapshot();
     let counts = json!({
         "podsReady": snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready).count(),
         "pods": snapshot.pods().count(),
@@ -102,10 +102,10 @@ fn info(node: &Node) -> BTreeMap<String, String> {
             .filter(|container| matches!(container.state, ContainerState::Running { .. }))
             .count(),
         "containers": snapshot.containers().count(),
-        "images": node.images.list().len(),
+        "images": services.images.list().len(),
     });
-    let network = node.network.status();
-    let network = json!({ "name": network.name, "podCIDR": node.pod_cidr() });
+    let network = services.network.status();
+    let network = json!({ "name": network.name, "podCIDR": services.pod_cidr() });
     [("config", shown), ("counts", counts), ("network", network)]
         .map(|(key, value)| (key.to_owned(), value.to_string()))
         .into()

@@ -3,18 +3,18 @@
 
 use peapod_api::v1::{StopPodSandboxRequest, StopPodSandboxResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::not_empty;
-use crate::cri::node::{find_pod, gone_is_success};
+use crate::cri::services::{find_pod, gone_is_success};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(node: &Node, request: StopPodSandboxRequest) -> Answer<StopPodSandboxResponse> {
+pub(super) async fn handle(services: &Services, request: StopPodSandboxRequest) -> Answer<StopPodSandboxResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
-    gone_is_success(stop(node, &id).await)?;
+    gone_is_success(stop(services, &id).await)?;
     Ok(StopPodSandboxResponse {})
 }
 
-async fn stop(node: &Node, id: &str) -> Answer<()> {
-    let id = find_pod(&node.pods.snapshot(), id)?.pod.id.clone();
-    Ok(node.pods.stop_pod(&id).await?)
+async fn stop(services: &Services, id: &str) -> Answer<()> {
+    let id = find_pod(&services.pods.snapshot(), id)?.pod.id.clone();
+    Ok(services.pods.stop_pod(&id).await?)
 }

@@ -2,13 +2,13 @@
 
 use peapod_api::v1::{UpdateContainerResourcesRequest, UpdateContainerResourcesResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{FieldError, not_empty, required, resources};
-use crate::cri::node::find_container;
+use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
 pub(super) async fn handle(
-    node: &Node,
+    services: &Services,
     request: UpdateContainerResourcesRequest,
 ) -> Answer<UpdateContainerResourcesResponse> {
     let id = not_empty("container_id", request.container_id)?;
@@ -16,7 +16,7 @@ pub(super) async fn handle(
         return Err(FieldError::unsupported("windows", "peapod runs on Linux").into());
     }
     let change = resources(Some(required("linux", request.linux)?))?;
-    let id = find_container(&node.pods.snapshot(), &id)?.1.id.clone();
-    node.pods.update_container(&id, change).await?;
+    let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
+    services.pods.update_container(&id, change).await?;
     Ok(UpdateContainerResourcesResponse {})
 }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use peapod_api::v1::{UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse};
 
-use crate::cri::Node;
+use crate::cri::Services;
 use crate::cri::convert::{Checked, FieldError};
 use crate::cri::status::Answer;
 
-pub(super) fn handle(node: &Node, request: UpdateRuntimeConfigRequest) -> Answer<UpdateRuntimeConfigResponse> {
+pub(super) fn handle(services: &Services, request: UpdateRuntimeConfigRequest) -> Answer<UpdateRuntimeConfigResponse> {
     let cidr = request.runtime_config.and_then(|config| config.network_config).unwrap_or_default().pod_cidr;
     check(&cidr)?;
-    if node.set_pod_cidr(cidr.clone()) && !cidr.is_empty() {
+    if services.set_pod_cidr(cidr.clone()) && !cidr.is_empty() {
         tracing::info!(
             pod_cidr = cidr,
             "the kubelet told the node's pod CIDR; the built-in network keeps its own ranges"

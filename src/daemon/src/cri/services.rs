@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::stats::Sources;
 use peapod_text::shortened;
 
-/// The rooms that calls are handed on to.
-pub(crate) struct Node {
+/// What calls are handed on to: pods, images, the network, statistics.
+pub(crate) struct Services {
     pub(crate) config: Config,
     pub(crate) pods: Pods,
     pub(crate) images: Images,
@@ -29,7 +29,7 @@ pub(crate) struct Node {
     pod_cidr: Mutex<String>,
 }
 
-impl Node {
+impl Services {
     pub(crate) fn new(
         config: Config,
         pods: Pods,
