@@ -150,6 +150,8 @@ const CONTAINERS: &[(&str, &str, ContainerChange)] = &[
         security(config).namespace_options.get_or_insert_default().pid = v1::NamespaceMode::Target.into();
     }),
     ("memory below zero", "memory_limit_in_bytes", |config| limits(config).memory_limit_in_bytes = -7),
+    ("processors backwards", "cpuset_cpus", |config| limits(config).cpuset_cpus = "1-0".to_owned()),
+    ("memory node below zero", "cpuset_mems", |config| limits(config).cpuset_mems = "-1".to_owned()),
     ("score out of range", "oom_score_adj", |config| limits(config).oom_score_adj = 5000),
     ("unknown stop signal", "stop_signal", |config| config.stop_signal = 300),
     ("device permissions", "permissions", |config| {
@@ -176,6 +178,32 @@ fn containers() {
         }
         assert!(daemon.containers().await.is_empty());
         pod.container("good").sh("true").output().await;
+    });
+}
+
+type LimitsChange = fn(&mut v1::LinuxContainerResources);
+
+const UPDATES: &[(&str, &str, LimitsChange)] = &[
+    ("processors backwards", "cpuset_cpus", |limits| limits.cpuset_cpus = "1-0".to_owned()),
+    ("processor below zero", "cpuset_cpus", |limits| limits.cpuset_cpus = "-1".to_owned()),
+    ("memory nodes backwards", "cpuset_mems", |limits| limits.cpuset_mems = "1-0".to_owned()),
+    ("memory below zero", "memory_limit_in_bytes", |limits| limits.memory_limit_in_bytes = -7),
+];
+
+#[test]
+fn updates() {
+    peapod(async |daemon| {
+        daemon.pull(peapod_tests::SHELL).await.unwrap();
+        let pod = daemon.pod("good").run().await;
+        let container = pod.container("good").sh("sleep 1000").start().await;
+        for (case, field, change) in UPDATES {
+            match container.update(change).await {
+                Ok(()) => panic!("{case}: accepted"),
+                Err(refused) => names(&refused, case, field),
+            }
+        }
+        container.update(|limits| limits.cpuset_cpus = "0-0".to_owned()).await.unwrap();
+        assert_eq!(container.exec("echo here").await, "here\n");
     });
 }
 

@@ -70,12 +70,22 @@ fn oom_score_adj(value: i64) -> Checked<i64> {
     }
 }
 
-/// The kernel checks the rest: which processors there are.
+/// Processors, or memory nodes, in the list format of cpuset(7). Which of them there are is the kernel's to say.
 fn cpuset(field: &str, value: String) -> Checked<String> {
-    if value.len() <= NAME_BYTES && value.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'-') {
+    if value.len() <= NAME_BYTES && value.split(',').all(is_range) {
         Ok(value)
     } else {
         Err(FieldError::new(field, format!("{} is not a list such as \"0-3,7\"", excerpt(&value))))
+    }
+}
+
+/// `7`, `0-3`, or nothing, which the kernel passes over.
+fn is_range(text: &str) -> bool {
+    // `parse` would take a sign.
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    match text.split_once('-') {
+        Some((first, last)) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
+        None => text.is_empty() || number(text).is_some(),
     }
 }
 

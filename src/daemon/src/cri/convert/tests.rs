@@ -272,6 +272,24 @@ fn what_would_be_ignored_is_refused() {
 }
 
 #[test]
+fn processors_and_memory_nodes_are_lists_of_ranges() {
+    let check_lists = |cpuset_cpus: &str, cpuset_mems: &str| {
+        check(|config| {
+            let (cpuset_cpus, cpuset_mems) = (cpuset_cpus.to_owned(), cpuset_mems.to_owned());
+            let resources = Some(v1::LinuxContainerResources { cpuset_cpus, cpuset_mems, ..Default::default() });
+            config.linux = Some(v1::LinuxContainerConfig { resources, security_context: None });
+        })
+    };
+    for list in ["", "0", "0-3,7", "3-3", "0,", "00-01", "4294967295"] {
+        assert_eq!(check_lists(list, list).unwrap().resources.cpuset_cpus, list);
+    }
+    for list in ["1-0", "-1", "1-", "-", "0-1-2", "+1", "0-+1", "a", "0 1", "0,-1", "4294967296"] {
+        refused(check_lists(list, "0"), "config.linux.resources.cpuset_cpus");
+        refused(check_lists("0", list), "config.linux.resources.cpuset_mems");
+    }
+}
+
+#[test]
 fn errors_repeat_little_of_a_request() {
     let cases: [fn(&mut v1::ContainerConfig, String); 10] = [
         |c, long| c.working_dir = long,
