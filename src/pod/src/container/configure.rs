@@ -165,9 +165,9 @@ fn invalid(error: &SpecError) -> Error {
         SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",
         _ => "config",
     };
-    // Some name the field themselves.
-    let text = error.to_string();
-    let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    // Some name the field themselves, without the messages that it is in.
+    let (text, name) = (error.to_string(), field.rsplit('.').next().unwrap_or(field));
+    let reason = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
     Error::Invalid { field: field.to_owned(), reason: reason.to_owned() }
 }
 
@@ -185,6 +185,10 @@ mod tests {
             (
                 SpecError::DeviceName { path: "/dev/fd".into(), why: "why" },
                 "devices: \"/dev/fd\" can't be another device: why",
+            ),
+            (
+                SpecError::UnknownCapability("CAP_FLY".to_owned()),
+                "linux.security_context.capabilities: \"CAP_FLY\" is not a capability",
             ),
         ] {
             let said = invalid(&error).to_string();
