@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use peapod_spec::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, Resources};
-use peapod_spec::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
+use peapod_spec::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 
 /// A pod with a name, and as little else as there can be.
 pub(crate) fn pod_spec(name: &str) -> PodSpec {
@@ -16,6 +16,7 @@ pub(crate) fn pod_spec(name: &str) -> PodSpec {
         port_mappings: Vec::new(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        bandwidth: PodBandwidth::default(),
         runtime_handler: String::new(),
         cgroup_parent: None,
         sysctls: BTreeMap::new(),

@@ -25,6 +25,9 @@ pub struct PodSpec {
     pub labels: BTreeMap<String, String>,
     /// Returned byte for byte.
     pub annotations: BTreeMap<String, String>,
+    /// How much traffic the pod may have. Records of releases before this field have none of it.
+    #[serde(default)]
+    pub bandwidth: PodBandwidth,
     /// A configured name; empty means the default.
     pub runtime_handler: String,
     /// As the client wrote it; `None` means the configured parent.
@@ -63,6 +66,15 @@ pub struct DnsConfig {
     pub searches: Vec<String>,
     /// The `options` line.
     pub options: Vec<String>,
+}
+
+/// The most traffic of a pod, in bits per second; `None` sets no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodBandwidth {
+    /// Into the pod.
+    pub ingress: Option<u64>,
+    /// Out of it.
+    pub egress: Option<u64>,
 }
 
 /// A port of the node that leads into the pod.

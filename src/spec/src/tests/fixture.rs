@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
-use crate::pod::{Namespaces, PodMetadata, PodSecurity, PodSpec};
+use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
     Arch, Configured, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
     PidNamespace, PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
@@ -139,6 +139,7 @@ fn pod() -> PodSpec {
         port_mappings: Vec::new(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        bandwidth: PodBandwidth::default(),
         runtime_handler: String::new(),
         cgroup_parent: None,
         sysctls: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use super::fixture::{Case, words};
 use crate::container::{Propagation, Resources, SeccompProfile};
+use crate::pod::{PodBandwidth, PodSpec};
 use crate::{Config, DeviceKind, HostDevice, ImageVolume, PidNamespace, StartInputs};
 
 /// Everything that a start edits.
@@ -110,4 +111,14 @@ fn a_container_without_a_filter_has_none() {
     let config = case.config().unwrap().config;
     assert!(config.seccomp().is_none());
     assert_eq!(config.apparmor_profile(), Some("peapod-default"));
+}
+
+#[test]
+fn a_pod_of_an_earlier_release_has_no_limits_of_traffic() {
+    let mut pod = Case::new().pod;
+    pod.bandwidth = PodBandwidth { ingress: Some(1000), egress: None };
+    let mut record = serde_json::to_value(&pod).unwrap();
+    assert_eq!(serde_json::from_value::<PodSpec>(record.clone()).unwrap(), pod);
+    record.as_object_mut().unwrap().remove("bandwidth").unwrap();
+    assert_eq!(serde_json::from_value::<PodSpec>(record).unwrap().bandwidth, PodBandwidth::default());
 }

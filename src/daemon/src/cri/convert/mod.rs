@@ -1,5 +1,6 @@
 //! Messages to checked types of our own, and back. No file, process or clock is touched here.
 
+mod bandwidth;
 mod container;
 mod container_view;
 mod field;
@@ -22,6 +23,7 @@ mod tests;
 #[cfg(test)]
 mod view_tests;
 
+pub(crate) use bandwidth::senseless_rates;
 pub(crate) use container::container_spec;
 pub(crate) use container_view::{
     attributes as container_attributes, container, container_status, state as container_state,

@@ -5,6 +5,7 @@ use peapod_spec::bounds::{GROUPS, LABELS, PATH_BYTES};
 use peapod_spec::pod::{PodMetadata, PodSecurity, PodSpec, Scope};
 use peapod_text::excerpt;
 
+use super::bandwidth::bandwidth;
 use super::field::{Checked, FieldError, absolute_path, at_most, id, ids, name, required};
 use super::{namespaces, network, profile, resources, sysctl};
 
@@ -40,6 +41,7 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         // In the node's network a port is the node's already.
         port_mappings: if namespaces.network == Scope::Node { Vec::new() } else { port_mappings },
         labels: config.labels,
+        bandwidth: bandwidth(&config.annotations),
         annotations: config.annotations,
         runtime_handler,
         cgroup_parent: cgroup_parent(&linux)?,
