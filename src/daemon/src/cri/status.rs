@@ -147,5 +147,7 @@ mod tests {
         let status = Status::from(Failure::from(unavailable));
         assert_eq!(status.code(), Code::Unknown);
         assert!(status.message().starts_with("RegistryUnavailable: r/i:t: "), "{}", status.message());
+        let unusable = PullError::Manifest { reference: "r/i:t".into(), problem: "is too large".into() };
+        check(unusable.into(), Code::Unknown, "r/i:t: is too large");
     }
 }

@@ -125,7 +125,7 @@ impl Session {
             let next = next.map_err(late)?.map_err(|error| RequestError::Passing(innermost(&error), None))?;
             let Some(chunk) = next else { return Ok((said, bytes)) };
             if bytes.len() + chunk.len() > limit {
-                return Err(RequestError::Refused(format!("serves more than {} MiB", limit >> 20)));
+                return Err(RequestError::TooLarge(format!("serves more than {} MiB", limit >> 20)));
             }
             bytes.extend_from_slice(&chunk);
             self.allowance.came(chunk.len());

@@ -34,6 +34,8 @@ pub(crate) enum RequestError {
     Unreachable(String),
     /// It answered something that will not change.
     Refused(String),
+    /// It serves more than peapod takes of such a document, which is as the image is.
+    TooLarge(String),
     /// It does not understand the request: what servers of https say to http.
     Misunderstood(String),
 }
@@ -46,16 +48,22 @@ impl RequestError {
             | Self::Passing(message, _)
             | Self::Unreachable(message)
             | Self::Refused(message)
+            | Self::TooLarge(message)
             | Self::Misunderstood(message) => message,
         };
         collapsed(message, 2 * ERROR_TEXT)
+    }
+
+    /// Whether it says something about the image, not about the host.
+    fn is_of_the_image(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::TooLarge(_))
     }
 
     /// How much a host says about itself by failing so. Of one that is asked by two schemes only the better answer
     /// counts.
     fn weight(&self) -> u8 {
         match self {
-            Self::NotFound(_) | Self::Unauthorised(_) => 2,
+            Self::NotFound(_) | Self::Unauthorised(_) | Self::TooLarge(_) => 2,
             Self::Passing(..) | Self::Refused(_) => 1,
             Self::Unreachable(_) | Self::Misunderstood(_) => 0,
         }
@@ -81,8 +89,9 @@ impl Collected {
         self.failed.push(Failed { origin, address, authority, failure });
     }
 
-    /// Credentials can be mended by whoever asked, so a refusal says most. That an image does not exist is believed to
-    /// the registry itself, or to mirrors if all of them say so: the one that has it may be out of reach.
+    /// Credentials can be mended by whoever asked, so a refusal says most. That an image does not exist, or is too
+    /// large, is believed to the registry itself, or to mirrors if all of them say so: the one that has it may be out
+    /// of reach.
     pub(crate) fn into_error(self, reference: &Reference) -> PullError {
         let best = |address: &str| {
             self.failed.iter().filter(|one| one.address == address).map(|one| one.failure.weight()).max()
@@ -91,16 +100,20 @@ impl Collected {
             self.failed.iter().filter(|one| Some(one.failure.weight()) == best(&one.address)).collect();
         let any = |what: fn(&Failed) -> bool| told.iter().any(|one| what(one));
         let unauthorised = any(|one| matches!(one.failure, RequestError::Unauthorised(_)));
-        let known_missing = any(|one| one.authority && matches!(one.failure, RequestError::NotFound(_)));
-        let open = any(|one| !matches!(one.failure, RequestError::NotFound(_) | RequestError::Unauthorised(_)));
+        let known = told.iter().find(|one| one.authority && one.failure.is_of_the_image());
+        let open = any(|one| !(one.failure.is_of_the_image() || matches!(one.failure, RequestError::Unauthorised(_))));
+        let too_large = |one: &Failed| matches!(one.failure, RequestError::TooLarge(_));
+        let large = known.map_or_else(|| any(too_large), |one| too_large(one));
         let attempt = |one: &&Failed| Attempt { host: one.origin.clone(), outcome: one.failure.message() };
         let (reference, tried) = (reference.to_string(), Attempts(told.iter().map(attempt).collect()));
         if unauthorised {
             PullError::Unauthorised { reference, tried }
-        } else if known_missing || !(open || tried.0.is_empty()) {
-            PullError::NotFound { reference, tried }
-        } else {
+        } else if known.is_none() && (open || tried.0.is_empty()) {
             PullError::Unavailable { reference, tried }
+        } else if large {
+            PullError::Manifest { reference, problem: tried.to_string() }
+        } else {
+            PullError::NotFound { reference, tried }
         }
     }
 }
