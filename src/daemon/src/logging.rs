@@ -16,7 +16,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::args::LogFormat;
 use crate::bounds::LOG_LINE;
-use crate::config::Log;
+use crate::config::LogSettings;
 use peapod_text::{is_hidden, one_line, shortened};
 
 /// Changes what is logged, and how, while it goes on.
@@ -27,15 +27,15 @@ pub(crate) struct Logging {
 }
 
 /// Begins to log. A second call in one process changes nothing.
-pub(crate) fn start(log: &Log) -> Logging {
+pub(crate) fn start(log: &LogSettings) -> Logging {
     let (filter, handle) = reload::Layer::new(filter(log));
     let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
     let text = fmt::layer()
-        .with_writer(|| Lines { form: LogFormat::Text, to: io::stderr() })
+        .with_writer(|| EventWriter { form: LogFormat::Text, to: io::stderr() })
         .with_ansi(false)
         .with_filter(Only { json: false, now: json.clone() });
     let objects =
-        fmt::layer().with_writer(|| Lines { form: LogFormat::Json, to: io::stderr() }).json().flatten_event(true);
+        fmt::layer().with_writer(|| EventWriter { form: LogFormat::Json, to: io::stderr() }).json().flatten_event(true);
     let objects =
         objects.with_current_span(false).with_span_list(true).with_filter(Only { json: true, now: json.clone() });
     if tracing_subscriber::registry().with(filter).with(text).with(objects).try_init().is_err() {
@@ -56,7 +56,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
 
 impl Logging {
     /// From now on as this says.
-    pub(crate) fn change(&self, log: &Log) {
+    pub(crate) fn change(&self, log: &LogSettings) {
         if let Err(error) = self.filter.reload(filter(log)) {
             tracing::warn!(%error, "log.level can't be changed");
         }
@@ -77,18 +77,18 @@ impl<S> Filter<S> for Only {
     }
 }
 
-fn filter(log: &Log) -> EnvFilter {
+fn filter(log: &LogSettings) -> EnvFilter {
     // The level was checked with the rest of the configuration.
     EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// Writes each event, which comes in one piece, as one line.
-struct Lines<W> {
+struct EventWriter<W> {
     form: LogFormat,
     to: W,
 }
 
-impl<W: io::Write> io::Write for Lines<W> {
+impl<W: io::Write> io::Write for EventWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let written = String::from_utf8_lossy(event);
         let written = written.strip_suffix('\n').unwrap_or(&written);
@@ -149,7 +149,7 @@ mod tests {
     fn logged(form: LogFormat, hostile: &str) -> String {
         let sink = Sink::default();
         let to = sink.clone();
-        let layer = fmt::layer().with_ansi(false).with_writer(move || Lines { form, to: to.clone() });
+        let layer = fmt::layer().with_ansi(false).with_writer(move || EventWriter { form, to: to.clone() });
         let log = || {
             let span = tracing::info_span!("call", pod = hostile);
             span.in_scope(|| tracing::info!(shown = %hostile, form = ?hostile, text = hostile, "{hostile}"));

@@ -212,20 +212,20 @@ fn private(path: &Path) -> Result<(), RuntimeDirError> {
     std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("can't set the mode of", path))
 }
 
-/// The socket, open under another name; clients find it only once it is [published](Socket::publish).
+/// The socket, open under another name; clients find it only once it is [published](ListeningSocket::publish).
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub(crate) struct ListeningSocket {
     listener: UnixListener,
     temporary: PathBuf,
     path: PathBuf,
 }
 
 /// Binds the socket with its final mode, as soon as nobody else listens there.
-pub(crate) fn bind(path: &Path, mode: u32, timeout: Duration) -> Result<Socket, RuntimeDirError> {
+pub(crate) fn bind(path: &Path, mode: u32, timeout: Duration) -> Result<ListeningSocket, RuntimeDirError> {
     again(timeout, || try_bind(path, mode))
 }
 
-fn try_bind(path: &Path, mode: u32) -> Result<Socket, RuntimeDirError> {
+fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> {
     if UnixStream::connect(path).is_ok() {
         return Err(RuntimeDirError::SocketTaken { path: path.to_owned() });
     }
@@ -244,10 +244,10 @@ fn try_bind(path: &Path, mode: u32) -> Result<Socket, RuntimeDirError> {
     std::fs::set_permissions(&temporary, Permissions::from_mode(mode))
         .map_err(io_error("can't set the mode of", &temporary))?;
     listener.set_nonblocking(true).map_err(io_error("can't use", &temporary))?;
-    Ok(Socket { listener, temporary, path: path.to_owned() })
+    Ok(ListeningSocket { listener, temporary, path: path.to_owned() })
 }
 
-impl Socket {
+impl ListeningSocket {
     /// Takes the place of whatever an earlier daemon left: there is no moment without a socket of the right mode.
     pub(crate) fn publish(self) -> Result<UnixListener, RuntimeDirError> {
         let publish = || std::fs::rename(&self.temporary, &self.path);

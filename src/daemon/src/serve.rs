@@ -19,7 +19,7 @@ use tonic::service::Routes;
 
 use crate::config::Config;
 use crate::cri::{ImageCalls, RuntimeCalls, Services};
-use crate::grpc::{self, Limits};
+use crate::grpc::{self, ConnectionLimits};
 use crate::init;
 use crate::memory;
 use crate::reload::Reload;
@@ -91,28 +91,32 @@ fn trash(folder: &Path) -> anyhow::Result<Trash> {
 }
 
 /// A database of the daemon.
-struct Records {
+struct DatabaseFile {
     file: &'static str,
     /// "pe" and a letter and number of its own, for SQLite's header.
     id: i32,
     durability: Durability,
-    rooms: &'static [&'static [Migration]],
+    schemas: &'static [&'static [Migration]],
 }
 
-const STATE: Records = Records {
+const STATE: DatabaseFile = DatabaseFile {
     file: "state.db",
     id: 0x7065_7301,
     durability: Durability::Normal,
-    rooms: &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS],
+    schemas: &[peapod_pod::MIGRATIONS, peapod_network::MIGRATIONS],
 };
 
-const IMAGES: Records =
-    Records { file: "image.db", id: 0x7065_6901, durability: Durability::Full, rooms: &[peapod_image::MIGRATIONS] };
+const IMAGES: DatabaseFile = DatabaseFile {
+    file: "image.db",
+    id: 0x7065_6901,
+    durability: Durability::Full,
+    schemas: &[peapod_image::MIGRATIONS],
+};
 
 /// Opens a database, an empty one if what is there can't be read. Adds what was set aside of it, now or earlier.
-fn database(config: &Config, records: &Records, set_aside: &mut Vec<SetAside>) -> anyhow::Result<Database> {
+fn database(config: &Config, records: &DatabaseFile, set_aside: &mut Vec<SetAside>) -> anyhow::Result<Database> {
     let path = config.state_root.join(records.file);
-    let migrations: Vec<Migration> = records.rooms.iter().copied().flatten().copied().collect();
+    let migrations: Vec<Migration> = records.schemas.iter().copied().flatten().copied().collect();
     let (database, now) = Database::open_or_begin(&path, records.id, records.durability, &migrations)?;
     let earlier = peapod_store::kept(&path).unwrap_or_default().into_iter();
     let earlier = earlier.filter(|kept| now.as_ref().is_none_or(|now| now.kept != *kept));
@@ -133,7 +137,11 @@ async fn answer_calls(services: &Arc<Services>, listener: UnixListener, end: wat
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     let grpc = &services.config.grpc;
-    let limits = Limits { connections: grpc.max_connections, idle: grpc.idle_timeout, transfer: grpc.transfer_timeout };
+    let limits = ConnectionLimits {
+        connections: grpc.max_connections,
+        idle: grpc.idle_timeout,
+        transfer: grpc.transfer_timeout,
+    };
     let server = grpc::serve(listener, Routes::new(runtime).add_service(image).prepare(), limits, end.clone());
     // The rest of the time is for letting go of the pods.
     let drain_timeout = services.config.timeouts.shutdown * 3 / 4;

@@ -4,9 +4,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::problem::{ConfigError, Location, Problems};
+use super::problem::{InvalidConfig, Location, Problems};
 use super::ready::Config;
-use super::tree::{self, TomlNode, Tree, Value};
+use super::tree::{self, TomlNode, TomlValue, Tree};
 use crate::args::{LogFormat, ServeArgs};
 
 /// Every key with its default, as comments.
@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_TEXT: &str = include_str!("../../../../packaging/config
 const DEFAULT_FILE: &str = "/etc/peapod/config.toml";
 
 /// Reads the file, the drop-ins beside it and the command line, later ones winning, and checks the whole.
-pub(crate) fn load(args: ServeArgs) -> Result<Config, ConfigError> {
+pub(crate) fn load(args: ServeArgs) -> Result<Config, InvalidConfig> {
     let problems = Problems::default();
     let mut tree = Tree::new();
     for file in files(args.config.as_deref(), &problems) {
@@ -35,17 +35,17 @@ pub(crate) fn load(args: ServeArgs) -> Result<Config, ConfigError> {
 
 /// What the files of the configuration looked like at one moment: inode, time of the last change, size.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Seen(Vec<(PathBuf, Option<[u64; 4]>)>);
+pub(crate) struct FileStamps(Vec<(PathBuf, Option<[u64; 4]>)>);
 
 /// Looks at the files, but not into them.
-pub(crate) fn look(args: &ServeArgs) -> Seen {
+pub(crate) fn look(args: &ServeArgs) -> FileStamps {
     let looks = |path: &PathBuf| {
         let file = std::fs::metadata(path).ok()?;
         Some([file.ino(), file.ctime().cast_unsigned(), file.ctime_nsec().cast_unsigned(), file.size()])
     };
     // Who reads the files says what is wrong with them.
     let files = files(args.config.as_deref(), &Problems::default());
-    Seen(
+    FileStamps(
         files
             .into_iter()
             .map(|path| {
@@ -109,11 +109,11 @@ fn options(args: ServeArgs) -> Tree {
     for (option, key, value) in given {
         let Some(value) = value else { continue };
         let location = Location::option(option);
-        let leaf = TomlNode { value: Value::Text(value), location: location.clone() };
+        let leaf = TomlNode { value: TomlValue::Text(value), location: location.clone() };
         let single = match key.split_once('.') {
             None => Tree::from([(key.to_owned(), leaf)]),
             Some((section, key)) => {
-                let table = TomlNode { value: Value::Table(Tree::from([(key.to_owned(), leaf)])), location };
+                let table = TomlNode { value: TomlValue::Table(Tree::from([(key.to_owned(), leaf)])), location };
                 Tree::from([(section.to_owned(), table)])
             }
         };

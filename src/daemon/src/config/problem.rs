@@ -62,26 +62,26 @@ impl Problems {
     }
 
     /// The value, if nothing was found.
-    pub(super) fn into_result<T>(self, value: T) -> Result<T, ConfigError> {
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, InvalidConfig> {
         let problems = self.0.into_inner();
-        if problems.is_empty() { Ok(value) } else { Err(ConfigError { problems }) }
+        if problems.is_empty() { Ok(value) } else { Err(InvalidConfig { problems }) }
     }
 }
 
 /// A configuration that can't be used. Shows every mistake, one a line.
 #[derive(Debug, thiserror::Error)]
-pub(crate) struct ConfigError {
+pub(crate) struct InvalidConfig {
     problems: Vec<Problem>,
 }
 
-impl ConfigError {
+impl InvalidConfig {
     /// Every mistake; each shows itself in one line.
     pub(crate) fn problems(&self) -> &[Problem] {
         &self.problems
     }
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration can't be used")?;
         for problem in &self.problems {

@@ -20,8 +20,8 @@ const SOCKET_PATH_LIMIT: usize = 107;
 pub(crate) struct Config {
     pub(crate) state_root: PathBuf,
     pub(crate) run_root: PathBuf,
-    pub(crate) grpc: Grpc,
-    pub(crate) log: Log,
+    pub(crate) grpc: GrpcSettings,
+    pub(crate) log: LogSettings,
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) pods: peapod_pod::Config,
     pub(crate) images: peapod_image::Config,
@@ -30,7 +30,7 @@ pub(crate) struct Config {
 
 /// The socket.
 #[derive(Clone, Debug)]
-pub(crate) struct Grpc {
+pub(crate) struct GrpcSettings {
     pub(crate) socket: PathBuf,
     pub(crate) mode: u32,
     pub(crate) max_message_bytes: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Grpc {
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
-pub(crate) struct Log {
+pub(crate) struct LogSettings {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
 }
@@ -61,12 +61,12 @@ impl Config {
         let run_root = root.path("run_root", "/run/peapod");
         check_run_root(&root, &run_root);
         let boot_id_file = root.path("boot_id_file", "/proc/sys/kernel/random/boot_id");
-        let grpc = Grpc::read(root.section("grpc"), &run_root);
-        let log = Log::read(root.section("log"));
+        let grpc = GrpcSettings::read(root.section("grpc"), &run_root);
+        let log = LogSettings::read(root.section("log"));
         let timeouts = TimeoutSettings::read(root.section("timeouts"));
         let shim = read_shim(root.section("shim"));
         let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), &run_root);
-        let cgroup = sections::Cgroup::read(root.section("cgroup"));
+        let cgroup = sections::CgroupSection::read(root.section("cgroup"));
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
         let log_rate = read_container_log(root.section("container_log"));
@@ -110,7 +110,7 @@ fn check_run_root(root: &Section<'_>, run_root: &Path) {
     }
 }
 
-impl Grpc {
+impl GrpcSettings {
     fn read(mut section: Section<'_>, run_root: &Path) -> Self {
         let socket = section.path("socket", run_root.join("peapod.sock"));
         let length = socket.as_os_str().len();
@@ -140,7 +140,7 @@ impl Grpc {
     }
 }
 
-impl Log {
+impl LogSettings {
     fn read(mut section: Section<'_>) -> Self {
         let level = section.text("level", "info".to_owned(), level::directives);
         let format = section.text("format", LogFormat::Text, |text| match text {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::problem::{Location, Problems};
-use super::tree::{TomlNode, Tree, Value};
+use super::tree::{TomlNode, TomlValue, Tree};
 
 /// A table whose keys are taken one after the other; what is left at the end is unknown.
 pub(super) struct Section<'p> {
@@ -49,7 +49,7 @@ impl<'p> Section<'p> {
     /// Text that `check` turns into something; its error says what would be right.
     pub(super) fn text<T>(&mut self, key: &'static str, default: T, check: impl Fn(&str) -> Result<T, String>) -> T {
         let Some(node) = self.take(key) else { return default };
-        let Value::Text(text) = &node.value else {
+        let TomlValue::Text(text) = &node.value else {
             self.wrong(key, &node, "text in quotes");
             return default;
         };
@@ -70,13 +70,13 @@ impl<'p> Section<'p> {
         check: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let Some(node) = self.take(key) else { return default };
-        let Value::List(items) = &node.value else {
+        let TomlValue::List(items) = &node.value else {
             self.wrong(key, &node, "a list of texts");
             return default;
         };
         let mut values = Vec::with_capacity(items.len());
         for item in items {
-            let Value::Text(text) = &item.value else {
+            let TomlValue::Text(text) = &item.value else {
                 self.wrong(key, item, "text in quotes");
                 continue;
             };
@@ -97,8 +97,8 @@ impl<'p> Section<'p> {
     pub(super) fn number(&mut self, key: &'static str, default: i64, allowed: RangeInclusive<i64>) -> i64 {
         let Some(node) = self.take(key) else { return default };
         match node.value {
-            Value::Integer(number) if allowed.contains(&number) => number,
-            Value::Integer(number) => {
+            TomlValue::Integer(number) if allowed.contains(&number) => number,
+            TomlValue::Integer(number) => {
                 let reason = format!("{number} is out of range, {} to {} are allowed", allowed.start(), allowed.end());
                 self.problems.add(Some(&node.location), self.name(key), reason);
                 default
@@ -120,7 +120,7 @@ impl<'p> Section<'p> {
         let path = self.name(key);
         let (tree, location) = match self.take(key) {
             None => (Tree::new(), None),
-            Some(TomlNode { value: Value::Table(tree), location }) => (tree, Some(location)),
+            Some(TomlNode { value: TomlValue::Table(tree), location }) => (tree, Some(location)),
             Some(node) => {
                 self.wrong(key, &node, "a table");
                 (Tree::new(), None)
@@ -133,7 +133,7 @@ impl<'p> Section<'p> {
     pub(super) fn named(mut self) -> Vec<(String, Self)> {
         let mut sections = Vec::new();
         for (name, node) in std::mem::take(&mut self.tree) {
-            let TomlNode { value: Value::Table(tree), location } = node else {
+            let TomlNode { value: TomlValue::Table(tree), location } = node else {
                 self.wrong(&name, &node, "a table");
                 continue;
             };

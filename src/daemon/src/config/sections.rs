@@ -13,14 +13,14 @@ use super::section::{Section, absolute};
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// `[cgroup]`.
-pub(super) struct Cgroup {
+pub(super) struct CgroupSection {
     pub(super) root: PathBuf,
     pub(super) driver: Driver,
     pub(super) parent: String,
     pub(super) shims: String,
 }
 
-impl Cgroup {
+impl CgroupSection {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let root = section.path("root", "/sys/fs/cgroup");
         let systemd = Path::new(SYSTEMD);

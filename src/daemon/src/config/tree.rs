@@ -14,13 +14,13 @@ pub(super) type Tree = BTreeMap<String, TomlNode>;
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub(super) struct TomlNode {
-    pub(super) value: Value,
+    pub(super) value: TomlValue,
     pub(super) location: Location,
 }
 
 /// What a configuration can hold.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum TomlValue {
     Text(String),
     Integer(i64),
     List(Vec<TomlNode>),
@@ -29,7 +29,7 @@ pub(super) enum Value {
     Other(&'static str),
 }
 
-impl Value {
+impl TomlValue {
     /// For messages: what it is.
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -63,15 +63,17 @@ pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
     let source = Source { file: location.file.clone(), text: value };
     let value = match DeValue::parse(value.trim()) {
         Ok(parsed) => source.value(parsed.get_ref()),
-        Err(_) => Value::Text(value.to_owned()),
+        Err(_) => TomlValue::Text(value.to_owned()),
     };
     let mut node = TomlNode { value, location: location.clone() };
     for part in key.trim().rsplit('.') {
-        node =
-            TomlNode { value: Value::Table(Tree::from([(part.trim().to_owned(), node)])), location: location.clone() };
+        node = TomlNode {
+            value: TomlValue::Table(Tree::from([(part.trim().to_owned(), node)])),
+            location: location.clone(),
+        };
     }
     match node.value {
-        Value::Table(tree) => tree,
+        TomlValue::Table(tree) => tree,
         _ => Tree::new(),
     }
 }
@@ -80,7 +82,7 @@ pub(super) fn parse_option(option: &str, problems: &Problems) -> Tree {
 pub(super) fn merge(into: &mut Tree, from: Tree) {
     for (key, node) in from {
         match (into.get_mut(&key), node) {
-            (Some(TomlNode { value: Value::Table(old), .. }), TomlNode { value: Value::Table(new), .. }) => {
+            (Some(TomlNode { value: TomlValue::Table(old), .. }), TomlNode { value: TomlValue::Table(new), .. }) => {
                 merge(old, new);
             }
             (_, node) => {
@@ -112,21 +114,21 @@ impl Source<'_> {
         TomlNode { value: self.value(value.get_ref()), location: Location { file: self.file.clone(), line } }
     }
 
-    fn value(&self, value: &DeValue<'_>) -> Value {
+    fn value(&self, value: &DeValue<'_>) -> TomlValue {
         match value {
-            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::String(text) => TomlValue::Text(text.to_string()),
             DeValue::Integer(number) => {
                 let digits = number.as_str().replace('_', "");
                 i64::from_str_radix(&digits, number.radix())
-                    .map_or(Value::Other("a number out of range"), Value::Integer)
+                    .map_or(TomlValue::Other("a number out of range"), TomlValue::Integer)
             }
-            DeValue::Boolean(_) => Value::Other("true or false"),
-            DeValue::Float(_) => Value::Other("a number with a fraction"),
-            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Boolean(_) => TomlValue::Other("true or false"),
+            DeValue::Float(_) => TomlValue::Other("a number with a fraction"),
+            DeValue::Datetime(_) => TomlValue::Other("a date"),
             DeValue::Array(list) => {
-                Value::List(list.iter().map(|value| self.node(value, value.span().start)).collect())
+                TomlValue::List(list.iter().map(|value| self.node(value, value.span().start)).collect())
             }
-            DeValue::Table(table) => Value::Table(self.tree(table)),
+            DeValue::Table(table) => TomlValue::Table(self.tree(table)),
         }
     }
 }

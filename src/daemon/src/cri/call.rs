@@ -55,19 +55,19 @@ macro_rules! service {
 pub(super) use service;
 
 /// Does a call's work and answers it.
-pub(super) async fn answer<R: Subject, A: Into<Response<T>>, T>(
+pub(super) async fn answer<R: RequestSubject, A: Into<Response<T>>, T>(
     call: &'static str,
     request: R,
     work: impl AsyncFnOnce(R) -> Answer<A>,
 ) -> Result<Response<T>, Status> {
     let span = tracing::info_span!("cri", call, pod = field::Empty, container = field::Empty, image = field::Empty);
     request.record(&span);
-    let watch = Watch { started: Instant::now(), answered: false };
+    let watch = AnswerWatch { started: Instant::now(), answered: false };
     reply(watch, work(request)).instrument(span).await
 }
 
 /// Answers a call that is not built yet.
-pub(super) async fn unimplemented<R: Subject, T>(
+pub(super) async fn unimplemented<R: RequestSubject, T>(
     call: &'static str,
     request: Request<R>,
 ) -> Result<Response<T>, Status> {
@@ -75,7 +75,7 @@ pub(super) async fn unimplemented<R: Subject, T>(
 }
 
 async fn reply<A: Into<Response<T>>, T>(
-    mut watch: Watch,
+    mut watch: AnswerWatch,
     work: impl Future<Output = Answer<A>>,
 ) -> Result<Response<T>, Status> {
     let answer = work.await;
@@ -99,18 +99,18 @@ async fn reply<A: Into<Response<T>>, T>(
 }
 
 /// Notices when nobody waits for the answer any more.
-struct Watch {
+struct AnswerWatch {
     started: Instant,
     answered: bool,
 }
 
-impl Watch {
+impl AnswerWatch {
     fn ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-impl Drop for Watch {
+impl Drop for AnswerWatch {
     fn drop(&mut self) {
         if !self.answered {
             tracing::info!(ms = self.ms(), "the caller went away before the answer");
@@ -119,14 +119,14 @@ impl Drop for Watch {
 }
 
 /// What a request is about.
-pub(super) trait Subject {
+pub(super) trait RequestSubject {
     /// Puts it into the fields `pod`, `container` and `image` of a span.
     fn record(&self, span: &Span);
 }
 
 macro_rules! subject {
     ($($request:ident: $($name:literal = $field:ident),*;)*) => {$(
-        impl Subject for v1::$request {
+        impl RequestSubject for v1::$request {
             fn record(&self, span: &Span) {
                 let _ = span;
                 $(span.record($name, &*shortened(&self.$field, ECHO));)*
@@ -179,7 +179,7 @@ subject! {
 }
 
 /// The pod has no id yet, so its name stands for it.
-impl Subject for v1::RunPodSandboxRequest {
+impl RequestSubject for v1::RunPodSandboxRequest {
     fn record(&self, span: &Span) {
         if let Some(metadata) = self.config.as_ref().and_then(|config| config.metadata.as_ref()) {
             let name = format!("{}/{}", shortened(&metadata.namespace, ECHO), shortened(&metadata.name, ECHO));
@@ -188,19 +188,19 @@ impl Subject for v1::RunPodSandboxRequest {
     }
 }
 
-impl Subject for v1::ImageStatusRequest {
+impl RequestSubject for v1::ImageStatusRequest {
     fn record(&self, span: &Span) {
         record_image(self.image.as_ref(), span);
     }
 }
 
-impl Subject for v1::PullImageRequest {
+impl RequestSubject for v1::PullImageRequest {
     fn record(&self, span: &Span) {
         record_image(self.image.as_ref(), span);
     }
 }
 
-impl Subject for v1::RemoveImageRequest {
+impl RequestSubject for v1::RemoveImageRequest {
     fn record(&self, span: &Span) {
         record_image(self.image.as_ref(), span);
     }

@@ -20,12 +20,12 @@ pub(super) struct ConnectionTimeouts {
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedBudget {
     calls: Arc<Semaphore>,
     request_bytes: Arc<Semaphore>,
 }
 
-impl Default for Shared {
+impl Default for SharedBudget {
     fn default() -> Self {
         Self { calls: Arc::new(Semaphore::new(CALLS)), request_bytes: Arc::new(Semaphore::new(REQUEST_BYTES)) }
     }
@@ -34,14 +34,14 @@ impl Default for Shared {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Activity {
-    shared: Arc<Shared>,
+    shared: Arc<SharedBudget>,
     timeouts: ConnectionTimeouts,
     greeted: Arc<AtomicBool>,
-    inner: Mutex<Inner>,
+    inner: Mutex<ActivityState>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ActivityState {
     /// Calls without an end.
     open: usize,
     /// Bytes of their requests.
@@ -57,7 +57,7 @@ struct Inner {
 
 /// Why a connection has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum ConnectionEnd {
     /// It speaks no HTTP/2.
     Silent,
     /// It has no calls.
@@ -67,22 +67,23 @@ pub(super) enum Due {
 }
 
 impl Activity {
-    pub(super) fn new(shared: Arc<Shared>, timeouts: ConnectionTimeouts, greeted: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(shared: Arc<SharedBudget>, timeouts: ConnectionTimeouts, greeted: Arc<AtomicBool>) -> Self {
         let (open, request_bytes, called, next) = (0, 0, false, 0);
-        let inner = Inner { open, request_bytes, called, last: Instant::now(), next, answered: BTreeMap::new() };
+        let inner =
+            ActivityState { open, request_bytes, called, last: Instant::now(), next, answered: BTreeMap::new() };
         Self { shared, timeouts, greeted, inner: Mutex::new(inner) }
     }
 
     /// What the connection has to end for, or when to ask again.
-    pub(super) fn due(&self, now: Instant) -> Result<Due, Instant> {
+    pub(super) fn due(&self, now: Instant) -> Result<ConnectionEnd, Instant> {
         let ConnectionTimeouts { idle, transfer } = self.timeouts;
         let inner = self.lock();
         let (when, due) = match inner.answered.values().min() {
-            Some(answered) => (*answered + transfer, Due::Stuck),
+            Some(answered) => (*answered + transfer, ConnectionEnd::Stuck),
             // Whatever comes of its calls takes longer than that.
             None if inner.open > 0 => return Err(now + transfer.min(idle)),
-            None if self.greeted.load(Ordering::Relaxed) => (inner.last + idle, Due::Idle),
-            None => (inner.last + HANDSHAKE.min(idle), Due::Silent),
+            None if self.greeted.load(Ordering::Relaxed) => (inner.last + idle, ConnectionEnd::Idle),
+            None => (inner.last + HANDSHAKE.min(idle), ConnectionEnd::Silent),
         };
         if when <= now { Ok(due) } else { Err(when) }
     }
@@ -111,7 +112,7 @@ impl Activity {
         Ok(Call { activity, number, bytes: Mutex::default(), _permit: permit })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, ActivityState> {
         // Nothing that holds it can panic.
         lock(&self.inner)
     }
@@ -193,7 +194,7 @@ mod tests {
         while Instant::now() == now {}
     }
 
-    fn connection(shared: &Arc<Shared>) -> Arc<Activity> {
+    fn connection(shared: &Arc<SharedBudget>) -> Arc<Activity> {
         let timeouts = ConnectionTimeouts { idle: SECOND * 60, transfer: SECOND * 5 };
         Arc::new(Activity::new(Arc::clone(shared), timeouts, Arc::default()))
     }
@@ -203,16 +204,16 @@ mod tests {
         let activity = connection(&Arc::default());
         let begun = activity.lock().last;
         assert_eq!(activity.due(begun), Err(begun + HANDSHAKE));
-        assert_eq!(activity.due(begun + HANDSHAKE), Ok(Due::Silent));
+        assert_eq!(activity.due(begun + HANDSHAKE), Ok(ConnectionEnd::Silent));
         activity.greeted.store(true, Ordering::Relaxed);
         assert_eq!(activity.due(begun + HANDSHAKE), Err(begun + SECOND * 60));
         let call = activity.begin().unwrap();
         // A call may take as long as it likes.
         assert!(activity.due(begun + SECOND * 1000).is_err());
         call.answered();
-        assert_eq!(activity.due(Instant::now() + SECOND * 5), Ok(Due::Stuck));
+        assert_eq!(activity.due(Instant::now() + SECOND * 5), Ok(ConnectionEnd::Stuck));
         drop(call);
-        assert_eq!(activity.due(Instant::now() + SECOND * 60), Ok(Due::Idle));
+        assert_eq!(activity.due(Instant::now() + SECOND * 60), Ok(ConnectionEnd::Idle));
     }
 
     #[test]
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn whoever_takes_all_leaves_every_connection_something() {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<SharedBudget>::default();
         let hogs = [connection(&shared), connection(&shared), connection(&shared)];
         let mut calls: Vec<_> = hogs.iter().flat_map(|hog| (0..CALLS).map_while(|_| hog.begin().ok())).collect();
         assert_eq!(calls.len(), CALLS + 3 * FREE_CALLS);

@@ -21,9 +21,11 @@ use super::activity::{Activity, Call};
 
 /// In an answer's extensions: what is to be kept until the answer was taken.
 #[derive(Clone)]
-pub(crate) struct Held(#[allow(dead_code, reason = "only its end matters")] Arc<dyn std::any::Any + Send + Sync>);
+pub(crate) struct HeldUntilTaken(
+    #[allow(dead_code, reason = "only its end matters")] Arc<dyn std::any::Any + Send + Sync>,
+);
 
-impl Held {
+impl HeldUntilTaken {
     pub(crate) fn new(what: impl Send + Sync + 'static) -> Self {
         Self(Arc::new(what))
     }
@@ -51,7 +53,7 @@ impl Service<Request<Incoming>> for Calls {
             let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
             let Ok(mut answer) = within(limit, routes.call(request)).await;
             call.answered();
-            let held = answer.extensions_mut().remove::<Held>();
+            let held = answer.extensions_mut().remove::<HeldUntilTaken>();
             Ok(answer.map(|body| AnswerBody { body, _call: Some(call), _held: held }))
         })
     }
@@ -134,7 +136,7 @@ impl Body for RequestBody {
 pub(super) struct AnswerBody {
     body: tonic::body::Body,
     _call: Option<Arc<Call>>,
-    _held: Option<Held>,
+    _held: Option<HeldUntilTaken>,
 }
 
 impl AnswerBody {

@@ -17,12 +17,12 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Duration, Instant};
 use tonic::service::Routes;
 
-use self::activity::{Activity, ConnectionTimeouts, Due, Shared};
+use self::activity::{Activity, ConnectionEnd, ConnectionTimeouts, SharedBudget};
 use self::call::Calls;
 use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
-pub(crate) use self::call::Held;
+pub(crate) use self::call::HeldUntilTaken;
 
 /// How long to wait for descriptors when there are none.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Connections that there may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// At once.
     pub(crate) connections: usize,
     /// How long one without calls stays.
@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 }
 
 /// A connection, for whoever needs its place.
-struct Known {
+struct ConnectionEntry {
     task: Id,
     activity: Arc<Activity>,
     leave: Option<oneshot::Sender<()>>,
@@ -51,15 +51,20 @@ struct Known {
 /// All connections.
 struct Connections {
     routes: Routes,
-    limits: Limits,
-    shared: Arc<Shared>,
+    limits: ConnectionLimits,
+    shared: Arc<SharedBudget>,
     tasks: JoinSet<()>,
-    known: Vec<Known>,
+    known: Vec<ConnectionEntry>,
     end: watch::Receiver<bool>,
 }
 
 /// Answers until the end is requested and every call that was there has its answer.
-pub(crate) async fn serve(listener: UnixListener, routes: Routes, limits: Limits, mut end: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    routes: Routes,
+    limits: ConnectionLimits,
+    mut end: watch::Receiver<bool>,
+) {
     let (shared, tasks, known) = (Arc::default(), JoinSet::new(), Vec::new());
     let mut connections = Connections { routes, limits, shared, tasks, known, end: end.clone() };
     loop {
@@ -95,7 +100,7 @@ impl Connections {
         let calls = Calls { routes: self.routes.clone(), activity: Arc::clone(&activity) };
         let connection = server().serve_connection(io, calls);
         let task = self.tasks.spawn(attend(connection, Arc::clone(&activity), asked, self.end.clone()));
-        self.known.push(Known { task: task.id(), activity, leave: Some(leave) });
+        self.known.push(ConnectionEntry { task: task.id(), activity, leave: Some(leave) });
     }
 
     /// Ends the connection that is missed least; false if all have calls.
@@ -150,10 +155,10 @@ async fn attend(
             () = &mut look => {
                 let now = Instant::now();
                 let next = match (activity.due(now), leaving) {
-                    (Ok(Due::Silent | Due::Stuck), _) => return,
+                    (Ok(ConnectionEnd::Silent | ConnectionEnd::Stuck), _) => return,
                     // Told, and nothing came of it.
-                    (Ok(Due::Idle), Some(since)) if now >= since + FAREWELL => return,
-                    (Ok(Due::Idle), _) => {
+                    (Ok(ConnectionEnd::Idle), Some(since)) if now >= since + FAREWELL => return,
+                    (Ok(ConnectionEnd::Idle), _) => {
                         leaving.get_or_insert(now);
                         connection.as_mut().graceful_shutdown();
                         now + FAREWELL

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 
-use self::plan::{Plan, plan};
+use self::plan::{ReloadPlan, plan};
 use crate::args::ServeArgs;
-use crate::config::{self, Config, ConfigError, Seen};
+use crate::config::{self, Config, FileStamps, InvalidConfig};
 use crate::cri::Services;
 use crate::init;
 use crate::logging::Logging;
@@ -24,7 +24,7 @@ pub(crate) struct Reload {
     /// The command line, which wins over files as at the start.
     pub(crate) args: ServeArgs,
     /// The files before they were read.
-    pub(crate) seen: Seen,
+    pub(crate) seen: FileStamps,
     /// What the daemon works with now.
     pub(crate) running: Config,
     pub(crate) logging: Logging,
@@ -49,7 +49,7 @@ impl Reload {
     }
 
     /// Nothing while the daemon ends.
-    async fn look(&self) -> Option<Seen> {
+    async fn look(&self) -> Option<FileStamps> {
         let args = self.args.clone();
         tokio::task::spawn_blocking(move || config::look(&args)).await.ok()
     }
@@ -71,7 +71,7 @@ impl Reload {
         }
     }
 
-    fn take(&mut self, services: &Services, plan: Plan, why: &'static str) {
+    fn take(&mut self, services: &Services, plan: ReloadPlan, why: &'static str) {
         // Whoever turns the log down wants to see that, and whoever turns it up as well.
         let before = tracing::enabled!(tracing::Level::INFO);
         if before {
@@ -87,7 +87,7 @@ impl Reload {
     }
 }
 
-fn say(plan: &Plan, why: &'static str) {
+fn say(plan: &ReloadPlan, why: &'static str) {
     for change in &plan.applied {
         tracing::info!(key = change.key, from = change.from, to = change.to, "configuration changed: {why}");
     }
@@ -99,7 +99,7 @@ fn say(plan: &Plan, why: &'static str) {
     }
 }
 
-fn refuse(wrong: &ConfigError, why: &'static str) {
+fn refuse(wrong: &InvalidConfig, why: &'static str) {
     for problem in wrong.problems() {
         tracing::error!(%problem, "the configuration is wrong and changes nothing: {why}");
     }

@@ -5,22 +5,22 @@ use std::fmt::Debug;
 
 use peapod_pod::{OciRuntime, Timeouts};
 
-use crate::config::{Config, Grpc, Log, TimeoutSettings};
+use crate::config::{Config, GrpcSettings, LogSettings, TimeoutSettings};
 
 /// What another configuration means for a daemon that runs.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct ReloadPlan {
     /// What the daemon works with from now on: the old one but for what is applied.
     pub(super) next: Config,
     /// Changes that need nothing more.
-    pub(super) applied: Vec<Change>,
+    pub(super) applied: Vec<SettingChange>,
     /// Keys that would change with a restart; named again each time, as long as it is so.
     pub(super) restart: Vec<String>,
 }
 
 /// A key with another value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct SettingChange {
     pub(super) key: &'static str,
     pub(super) from: String,
     pub(super) to: String,
@@ -28,9 +28,9 @@ pub(super) struct Change {
 
 /// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
 /// forgotten.
-pub(super) fn plan(running: &Config, wanted: Config) -> Plan {
+pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
     let Config { state_root, run_root, grpc, log, timeouts, pods, images, network } = wanted;
-    let mut plan = Plan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
+    let mut plan = ReloadPlan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
     plan.keep("state_root", &running.state_root, &state_root);
     plan.keep("run_root", &running.run_root, &run_root);
     plan.grpc(&running.grpc, &grpc);
@@ -42,11 +42,11 @@ pub(super) fn plan(running: &Config, wanted: Config) -> Plan {
     plan
 }
 
-impl Plan {
+impl ReloadPlan {
     /// The value that is to be used, and a note if that is a new one.
     fn take<T: PartialEq + Debug>(&mut self, key: &'static str, old: &T, new: T) -> T {
         if *old != new {
-            self.applied.push(Change { key, from: format!("{old:?}"), to: format!("{new:?}") });
+            self.applied.push(SettingChange { key, from: format!("{old:?}"), to: format!("{new:?}") });
         }
         new
     }
@@ -58,8 +58,8 @@ impl Plan {
         }
     }
 
-    fn grpc(&mut self, old: &Grpc, new: &Grpc) {
-        let Grpc { socket, mode, max_message_bytes, max_connections, idle_timeout, transfer_timeout } = new;
+    fn grpc(&mut self, old: &GrpcSettings, new: &GrpcSettings) {
+        let GrpcSettings { socket, mode, max_message_bytes, max_connections, idle_timeout, transfer_timeout } = new;
         self.keep("grpc.socket", &old.socket, socket);
         self.keep("grpc.mode", &old.mode, mode);
         self.keep("grpc.max_message_bytes", &old.max_message_bytes, max_message_bytes);
@@ -68,8 +68,8 @@ impl Plan {
         self.keep("grpc.transfer_timeout", &old.transfer_timeout, transfer_timeout);
     }
 
-    fn log(&mut self, old: &Log, new: Log) {
-        let Log { level, format } = new;
+    fn log(&mut self, old: &LogSettings, new: LogSettings) {
+        let LogSettings { level, format } = new;
         self.next.log.level = self.take("log.level", &old.level, level);
         self.next.log.format = self.take("log.format", &old.format, format);
     }
@@ -179,7 +179,7 @@ mod tests {
     use crate::args::ServeArgs;
 
     /// What changes when these keys are set.
-    fn changes(set: &[&str]) -> Plan {
+    fn changes(set: &[&str]) -> ReloadPlan {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("config.toml");
         std::fs::write(&file, "").unwrap();

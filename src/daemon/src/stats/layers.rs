@@ -16,15 +16,15 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a writable layer takes of its disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Layer {
+pub(crate) struct LayerUsage {
     pub(crate) bytes: u64,
     pub(crate) inodes: u64,
     /// When it was counted, in nanoseconds since the epoch.
     pub(crate) timestamp: i64,
 }
 
-struct Sample {
-    layer: Layer,
+struct LayerSample {
+    layer: LayerUsage,
     /// Not everything was seen at the last count.
     partial: bool,
     /// Whether the container had begun or ended.
@@ -36,7 +36,7 @@ struct Sample {
 
 /// A count that is to be made.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct DueCount {
     pub(crate) id: ContainerId,
     /// The layer's folder and the file system's own beside it.
     pub(crate) dir: PathBuf,
@@ -45,17 +45,17 @@ pub(crate) struct Due {
 
 /// A sample for each container that was counted. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Layers(Arc<Mutex<BTreeMap<ContainerId, Sample>>>);
+pub(crate) struct WritableLayers(Arc<Mutex<BTreeMap<ContainerId, LayerSample>>>);
 
-impl Layers {
+impl WritableLayers {
     /// The last sample of a container; none before the first count.
-    pub(crate) fn of(&self, id: &ContainerId) -> Option<Layer> {
+    pub(crate) fn of(&self, id: &ContainerId) -> Option<LayerUsage> {
         self.lock().get(id).map(|sample| sample.layer)
     }
 
     /// The sum of all samples.
-    pub(crate) fn total(&self) -> Layer {
-        self.lock().values().fold(Layer::default(), |total, Sample { layer, .. }| Layer {
+    pub(crate) fn total(&self) -> LayerUsage {
+        self.lock().values().fold(LayerUsage::default(), |total, LayerSample { layer, .. }| LayerUsage {
             bytes: total.bytes.saturating_add(layer.bytes),
             inodes: total.inodes.saturating_add(layer.inodes),
             timestamp: total.timestamp.max(layer.timestamp),
@@ -63,12 +63,12 @@ impl Layers {
     }
 
     /// Forgets containers that are gone, and answers which layer is to be counted next.
-    pub(super) fn next(&self, snapshot: &Snapshot) -> Option<Due> {
+    pub(super) fn next(&self, snapshot: &Snapshot) -> Option<DueCount> {
         let mut samples = self.lock();
         samples.retain(|id, _| snapshot.container(id).is_some());
         let due = |view: &&Arc<ContainerView>| samples.get(&view.id).is_none_or(|sample| sample.is_due(&view.state));
         let oldest = snapshot.containers().filter(due).min_by_key(|view| samples.get(&view.id).map(|old| old.taken));
-        oldest.map(|view| Due {
+        oldest.map(|view| DueCount {
             id: view.id.clone(),
             dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
             state: discriminant(&view.state),
@@ -76,7 +76,7 @@ impl Layers {
     }
 
     /// Keeps what was counted. True if it is the first time that not everything was seen.
-    pub(super) fn put(&self, due: Due, mut layer: Layer, whole: bool, cost: Duration) -> bool {
+    pub(super) fn put(&self, due: DueCount, mut layer: LayerUsage, whole: bool, cost: Duration) -> bool {
         let mut samples = self.lock();
         let old = samples.get(&due.id);
         let news = !whole && old.is_none_or(|old| !old.partial);
@@ -88,17 +88,17 @@ impl Layers {
         // A container that has just begun writes most: it is counted again soon, then less and less often.
         let usual = old.filter(|old| old.state == due.state).map_or(FIRST_PAUSE, |old| old.pause * 2);
         let pause = usual.min(bounds::LAYER_PERIOD).max(cost * bounds::LAYER_COST_PARTS);
-        let sample = Sample { layer, partial: !whole, state: due.state, taken: Instant::now(), pause };
+        let sample = LayerSample { layer, partial: !whole, state: due.state, taken: Instant::now(), pause };
         samples.insert(due.id, sample);
         news
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Sample>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, LayerSample>> {
         lock(&self.0)
     }
 }
 
-impl Sample {
+impl LayerSample {
     /// A layer changes only while its container runs.
     fn is_due(&self, state: &ContainerState) -> bool {
         let again = matches!(state, ContainerState::Running { .. }) || self.partial;

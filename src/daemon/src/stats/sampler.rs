@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use peapod_pod::{PodState, Pods, Snapshot};
 
-use super::layers::{Due, Layer, Layers};
+use super::layers::{DueCount, LayerUsage, WritableLayers};
 use super::processors::Reading;
 use super::sources::{Sources, is_running, now};
 use crate::bounds;
@@ -24,8 +24,8 @@ pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
     }
 }
 
-async fn layers(pods: &Pods, layers: &Layers) -> Infallible {
-    let end = End::default();
+async fn layers(pods: &Pods, layers: &WritableLayers) -> Infallible {
+    let end = CancelOnDrop::default();
     loop {
         match layers.next(&pods.snapshot()) {
             Some(due) => count(layers, due, &end).await,
@@ -34,11 +34,11 @@ async fn layers(pods: &Pods, layers: &Layers) -> Infallible {
     }
 }
 
-async fn count(layers: &Layers, due: Due, end: &End) {
+async fn count(layers: &WritableLayers, due: DueCount, end: &CancelOnDrop) {
     let (dir, ended, began) = (due.dir.clone(), Arc::clone(&end.0), Instant::now());
     let go_on = move || began.elapsed() < bounds::LAYER_WALK && !ended.load(Ordering::Relaxed);
     let counted = tokio::task::spawn_blocking(move || peapod_sys::usage(&dir, go_on)).await;
-    let layer = |bytes, inodes| Layer { bytes, inodes, timestamp: now() };
+    let layer = |bytes, inodes| LayerUsage { bytes, inodes, timestamp: now() };
     let (layer, whole) = match counted {
         Ok(Ok(usage)) => (layer(usage.bytes, usage.inodes), usage.whole),
         // Not there before the container's start.
@@ -54,7 +54,7 @@ async fn count(layers: &Layers, due: Due, end: &End) {
     };
     let (id, cost) = (due.id.clone(), began.elapsed());
     if layers.put(due, layer, whole, cost) {
-        let Layer { bytes, inodes, .. } = layer;
+        let LayerUsage { bytes, inodes, .. } = layer;
         let seconds = cost.as_secs();
         tracing::warn!(container = %id, bytes, inodes, seconds, "a writable layer takes more than could be counted");
     }
@@ -62,9 +62,9 @@ async fn count(layers: &Layers, due: Due, end: &End) {
 
 /// Tells a walk that nobody waits for it any more.
 #[derive(Default)]
-struct End(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for End {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

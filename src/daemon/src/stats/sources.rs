@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use peapod_cgroup::{Hierarchy, Stats};
 use peapod_pod::{ContainerState, ContainerView, PodEntry};
 
-use super::layers::{Layer, Layers};
+use super::layers::{LayerUsage, WritableLayers};
 use super::network::{self, Interface};
 use super::processors::{Processors, Reading};
 
@@ -38,7 +38,7 @@ pub(crate) struct ContainerUsage {
     /// None when it has no control group (any more).
     pub(crate) group: Option<GroupUsage>,
     /// None for a moment after the container's creation.
-    pub(crate) layer: Option<Layer>,
+    pub(crate) layer: Option<LayerUsage>,
 }
 
 /// What a pod uses.
@@ -58,7 +58,7 @@ pub(crate) struct PodUsage {
 pub(crate) struct Sources {
     pub(super) cgroups: Hierarchy,
     /// Sizes of writable layers.
-    pub(crate) layers: Layers,
+    pub(crate) layers: WritableLayers,
     /// Processor time of control groups.
     pub(super) processors: Processors,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Sources {
 impl Sources {
     /// With no samples yet.
     pub(crate) fn new(cgroups: Hierarchy) -> Self {
-        Self { cgroups, layers: Layers::default(), processors: Processors::default() }
+        Self { cgroups, layers: WritableLayers::default(), processors: Processors::default() }
     }
 
     /// What a container uses. Blocks.

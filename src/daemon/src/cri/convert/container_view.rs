@@ -79,7 +79,7 @@ pub(crate) fn state(state: &ContainerState) -> v1::ContainerState {
 }
 
 #[derive(Default)]
-struct Life {
+struct StateFields {
     started_at: i64,
     finished_at: i64,
     exit_code: i32,
@@ -87,11 +87,11 @@ struct Life {
     message: String,
 }
 
-fn life(state: &ContainerState) -> Life {
+fn life(state: &ContainerState) -> StateFields {
     match state {
-        ContainerState::Created => Life::default(),
-        ContainerState::Running { started_at, .. } => Life { started_at: *started_at, ..Life::default() },
-        ContainerState::Exited { started_at, finished_at, exit_code, reason, message } => Life {
+        ContainerState::Created => StateFields::default(),
+        ContainerState::Running { started_at, .. } => StateFields { started_at: *started_at, ..StateFields::default() },
+        ContainerState::Exited { started_at, finished_at, exit_code, reason, message } => StateFields {
             started_at: *started_at,
             finished_at: *finished_at,
             exit_code: *exit_code,

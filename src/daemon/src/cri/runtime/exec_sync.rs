@@ -11,7 +11,7 @@ use crate::cri::Services;
 use crate::cri::convert::{FieldError, not_empty};
 use crate::cri::services::find_container;
 use crate::cri::status::Answer;
-use crate::grpc::Held;
+use crate::grpc::HeldUntilTaken;
 
 /// What a response needs beside the output.
 const FRAME: usize = 4096;
@@ -36,7 +36,7 @@ pub(super) async fn handle(services: &Services, request: ExecSyncRequest) -> Ans
     let (stdout, stderr, exit_code) = (output.stdout, output.stderr, output.exit_code);
     let mut response = Response::new(ExecSyncResponse { stdout, stderr, exit_code });
     if let Some(slot) = output.slot {
-        response.extensions_mut().insert(Held::new(slot));
+        response.extensions_mut().insert(HeldUntilTaken::new(slot));
     }
     Ok(response)
 }

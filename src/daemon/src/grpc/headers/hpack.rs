@@ -76,30 +76,30 @@ impl Decoder {
     }
 
     /// A field of a table. Of the fixed one only the name is known here, so such a field is passed on as it is.
-    fn indexed(&self, index: usize) -> Result<(Vec<u8>, Value), Violation> {
+    fn indexed(&self, index: usize) -> Result<(Vec<u8>, FieldValue), Violation> {
         match index {
             0 => Err(Violation::Compression),
             // Its value is empty.
-            AUTHORITY_INDEX => Ok((AUTHORITY.into(), Value::Text(Vec::new()))),
-            2..=61 => Ok((Vec::new(), Value::Index(index))),
+            AUTHORITY_INDEX => Ok((AUTHORITY.into(), FieldValue::Text(Vec::new()))),
+            2..=61 => Ok((Vec::new(), FieldValue::Index(index))),
             _ => {
                 let (name, value) = self.table.get(index - STATIC.len() - 1).ok_or(Violation::Compression)?;
-                Ok((name.clone(), Value::Text(value.clone())))
+                Ok((name.clone(), FieldValue::Text(value.clone())))
             }
         }
     }
 
-    fn literal(&self, rest: &mut Reader<'_>, bits: u32) -> Result<(Vec<u8>, Value), Violation> {
+    fn literal(&self, rest: &mut Reader<'_>, bits: u32) -> Result<(Vec<u8>, FieldValue), Violation> {
         let name = match rest.number(bits)? {
             0 => rest.text()?,
             index @ 1..=61 => STATIC[index - 1].into(),
             index => self.table.get(index - STATIC.len() - 1).ok_or(Violation::Compression)?.0.clone(),
         };
-        Ok((name, Value::Text(rest.text()?)))
+        Ok((name, FieldValue::Text(rest.text()?)))
     }
 
-    fn remember(&mut self, name: Vec<u8>, value: Value) {
-        let Value::Text(value) = value else { return };
+    fn remember(&mut self, name: Vec<u8>, value: FieldValue) {
+        let FieldValue::Text(value) = value else { return };
         let size = name.len() + value.len() + ENTRY;
         self.size += size;
         self.table.push_front((name, value));
@@ -127,19 +127,19 @@ impl Decoder {
 
 /// A field's value.
 #[derive(Clone, Debug)]
-enum Value {
+enum FieldValue {
     /// That of the fixed table's entry, with its name.
     Index(usize),
     Text(Vec<u8>),
 }
 
 /// Writes a field as one that is not remembered.
-fn write(to: &mut Vec<u8>, name: &[u8], value: &Value) {
+fn write(to: &mut Vec<u8>, name: &[u8], value: &FieldValue) {
     let value = match value {
         // All of them fit into seven bits.
-        Value::Index(index) => return to.push(0x80 | u8::try_from(*index).unwrap_or_default()),
-        Value::Text(_) if name == AUTHORITY.as_bytes() && !is_authority(value) => &b"localhost"[..],
-        Value::Text(value) => value,
+        FieldValue::Index(index) => return to.push(0x80 | u8::try_from(*index).unwrap_or_default()),
+        FieldValue::Text(_) if name == AUTHORITY.as_bytes() && !is_authority(value) => &b"localhost"[..],
+        FieldValue::Text(value) => value,
     };
     to.push(0);
     for text in [name, value] {
@@ -150,8 +150,8 @@ fn write(to: &mut Vec<u8>, name: &[u8], value: &Value) {
 
 /// Over a unix socket clients call the peer whatever their library makes of its path: percent-encoded, as it is,
 /// nothing. Nobody here looks at it, but HTTP libraries refuse what could stand in no URL.
-fn is_authority(value: &Value) -> bool {
-    matches!(value, Value::Text(text) if Authority::try_from(text.as_slice()).is_ok())
+fn is_authority(value: &FieldValue) -> bool {
+    matches!(value, FieldValue::Text(text) if Authority::try_from(text.as_slice()).is_ok())
 }
 
 /// A number, whose first bits share a byte with a kind; that of zeros here.
@@ -213,7 +213,7 @@ mod tests {
     fn plain(fields: &[(&str, &str)]) -> Vec<u8> {
         let mut written = Vec::new();
         for (name, value) in fields {
-            write(&mut written, name.as_bytes(), &Value::Text(value.as_bytes().to_vec()));
+            write(&mut written, name.as_bytes(), &FieldValue::Text(value.as_bytes().to_vec()));
         }
         written
     }

@@ -49,7 +49,7 @@ impl Violation {
 
 /// Where in the client's bytes we are.
 #[derive(Debug)]
-enum State {
+enum FrameState {
     /// So many bytes of the preface, or of a frame's payload, are still to be passed on.
     Pass(usize),
     /// A frame's head, as far as it is here.
@@ -79,7 +79,7 @@ struct Block {
 /// Rewrites what one client sends.
 #[derive(Debug)]
 pub(super) struct Rewriter {
-    state: State,
+    state: FrameState,
     block: Option<Block>,
     decoder: Decoder,
     greeted: bool,
@@ -87,7 +87,7 @@ pub(super) struct Rewriter {
 
 impl Default for Rewriter {
     fn default() -> Self {
-        Self { state: State::Pass(PREFACE), block: None, decoder: Decoder::default(), greeted: false }
+        Self { state: FrameState::Pass(PREFACE), block: None, decoder: Decoder::default(), greeted: false }
     }
 }
 
@@ -103,23 +103,23 @@ impl Rewriter {
             if let Err(violation) = self.step(&mut input, out) {
                 out.extend_from_slice(violation.frame());
                 self.block = None;
-                self.state = State::Broken;
+                self.state = FrameState::Broken;
             }
         }
     }
 
     fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Violation> {
         match &mut self.state {
-            State::Broken => *input = &[],
-            State::Pass(left) => {
+            FrameState::Broken => *input = &[],
+            FrameState::Pass(left) => {
                 let passed = take(input, *left);
                 out.extend_from_slice(passed);
                 *left -= passed.len();
                 if *left == 0 {
-                    self.state = State::Head(Vec::with_capacity(HEAD));
+                    self.state = FrameState::Head(Vec::with_capacity(HEAD));
                 }
             }
-            State::Head(bytes) => {
+            FrameState::Head(bytes) => {
                 bytes.extend_from_slice(take(input, HEAD - bytes.len()));
                 if let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = bytes[..] {
                     let length = usize::from(l0) << 16 | usize::from(l1) << 8 | usize::from(l2);
@@ -130,11 +130,11 @@ impl Rewriter {
                     return self.begin(head, &bytes, out);
                 }
             }
-            State::Fields { head, payload } => {
+            FrameState::Fields { head, payload } => {
                 payload.extend_from_slice(take(input, head.length - payload.len()));
                 if payload.len() == head.length {
                     let (head, payload) = (*head, std::mem::take(payload));
-                    self.state = State::Head(Vec::with_capacity(HEAD));
+                    self.state = FrameState::Head(Vec::with_capacity(HEAD));
                     return self.add(head, &payload, out);
                 }
             }
@@ -153,15 +153,16 @@ impl Rewriter {
         }
         // One that is too long the library refuses by its head.
         if matches!(head.kind, HEADERS | CONTINUATION) && head.length <= PAYLOAD {
-            self.state = State::Fields { head, payload: Vec::new() };
+            self.state = FrameState::Fields { head, payload: Vec::new() };
             if head.length == 0 {
-                self.state = State::Head(Vec::with_capacity(HEAD));
+                self.state = FrameState::Head(Vec::with_capacity(HEAD));
                 return self.add(head, &[], out);
             }
             return Ok(());
         }
         out.extend_from_slice(bytes);
-        self.state = if head.length == 0 { State::Head(Vec::with_capacity(HEAD)) } else { State::Pass(head.length) };
+        self.state =
+            if head.length == 0 { FrameState::Head(Vec::with_capacity(HEAD)) } else { FrameState::Pass(head.length) };
         Ok(())
     }
 
