@@ -29,7 +29,7 @@ pub(crate) fn stopping() {
 }
 
 /// Says for ever that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A daemon whose
-/// tasks don't come to their turns falls silent and is started again, which pods don't notice.
+/// tasks are not run any more falls silent and is started again, which pods don't notice.
 pub(crate) async fn stay_alive() -> Infallible {
     let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| *timeout > Duration::ZERO) else {
         return std::future::pending().await;

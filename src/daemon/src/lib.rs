@@ -1,4 +1,4 @@
-//! `peapod serve`: configuration, wiring, and the CRI services on top of the rooms that do the work.
+//! `peapod serve`: configuration, wiring, and the CRI services on top of the crates that do the work.
 //!
 //! [`run`] is the way in. What a call does begins in `cri/runtime/<call>.rs` or `cri/image/<call>.rs`.
 
@@ -29,7 +29,7 @@ const THREADS: usize = 4;
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A configuration with mistakes, a state root that another daemon holds, or a room that can't be opened.
+/// A configuration with mistakes, a state root that another daemon holds, or a store or network that can't be opened.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     if args.print_default_config {
         return Ok(std::io::stdout().write_all(config::DEFAULT_TEXT.as_bytes())?);

@@ -1,4 +1,4 @@
-//! Tables of the configuration that other rooms are made from.
+//! Tables of the configuration that other crates are set up from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn count(section: &mut Section<'_>, key: &'static str, default: usize) -> usize 
     usize::try_from(section.number(key, default, 1..=64)).unwrap_or(1)
 }
 
-/// `[network]`. Its room says what is wrong with the values as a whole.
+/// `[network]`. Its crate says what is wrong with the values as a whole.
 pub(super) fn network(mut section: Section<'_>) -> peapod_network::Config {
     let subnets = DEFAULT_SUBNETS.iter().filter_map(|text| text.parse().ok()).collect();
     let bridge = section.text("bridge", "peapod0".to_owned(), |text| Ok(text.to_owned()));

@@ -1,4 +1,4 @@
-//! What surrounds every call: its lines in the log, which carry what the call is about, and the turn to the wire.
+//! What surrounds every call: its lines in the log, which carry what the call is about, and the status of its errors.
 
 use std::future::Future;
 use std::time::Instant;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{container, container_spec, container_status, pod_sandbox_status, pod_spec};
 
-/// Ids come from the heart alone, or from a record.
+/// Ids come from the pod crate alone, or from a record.
 fn pod_id() -> PodId {
     serde_json::from_value(json!("p".repeat(64))).unwrap()
 }
