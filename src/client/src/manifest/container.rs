@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as k8s;
 
+use super::builder::Builder;
 use super::expand::expand;
 use super::names::is_variable;
-use super::pod::Builder;
 use super::volume::{Mount, Volume};
 
 /// A container of a Pod.

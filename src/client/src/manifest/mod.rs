@@ -1,5 +1,6 @@
 //! Reads a Pod manifest: what it asks for, or every place where it asks for something that peapod does not do.
 
+mod builder;
 mod check;
 mod container;
 mod expand;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::Mistake;
+use super::builder::Builder;
 use super::container::Container;
-use super::names::{is_label, is_subdomain};
+use super::names::is_subdomain;
 use super::tree::Node;
 use super::volume::{self, Volume};
 
@@ -40,40 +41,12 @@ pub(crate) enum RestartPolicy {
 pub(super) fn build(document: &Node) -> Result<Pod, Vec<Mistake>> {
     let pod: k8s::Pod = serde_json::from_value(document.to_json())
         .map_err(|error| vec![Mistake { path: "Pod".to_owned(), line: document.line, text: error.to_string() }])?;
-    let mut builder = Builder { document, mistakes: Vec::new() };
+    let mut builder = Builder::new(document);
     let pod = builder.pod(pod);
-    if builder.mistakes.is_empty() { Ok(pod) } else { Err(builder.mistakes) }
-}
-
-/// Collects every mistake on its way through the document.
-pub(super) struct Builder<'a> {
-    document: &'a Node,
-    mistakes: Vec<Mistake>,
+    builder.into_result(pod)
 }
 
 impl Builder<'_> {
-    pub(super) fn say(&mut self, path: &str, text: impl Into<String>) {
-        let line = self.document.line_at(path);
-        self.mistakes.push(Mistake { path: path.to_owned(), line, text: text.into() });
-    }
-
-    pub(super) fn label(&mut self, path: &str, text: &str) {
-        if !is_label(text) {
-            self.say(path, format!("is `{text}`; it has to be a name of at most 63 of a-z, 0-9 and inner dashes"));
-        }
-    }
-
-    /// One of several words, or a mistake and the first of them.
-    pub(super) fn word<T: Copy>(&mut self, path: &str, text: Option<&str>, default: T, words: &[(&str, T)]) -> T {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return default };
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return *value;
-        }
-        let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.say(path, format!("is `{text}`; it can be {}", allowed.join(", ")));
-        default
-    }
-
     fn pod(&mut self, pod: k8s::Pod) -> Pod {
         let spec = pod.spec.unwrap_or_default();
         let name = pod.metadata.name.unwrap_or_default();
