@@ -24,7 +24,7 @@ impl ConnectArgs {
 
 /// What `peapod` does as a client.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum ClientCommand {
     /// Runs a Pod manifest in the foreground until it ends, or Ctrl-C.
     Run(RunArgs),
     /// Lists pods and their containers.
@@ -74,7 +74,7 @@ pub struct PsArgs {
     pub all: bool,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `peapod logs`.
@@ -138,7 +138,7 @@ pub struct RmArgs {
 pub struct ImagesArgs {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Arguments of `peapod pull`.
@@ -161,7 +161,7 @@ pub struct RmiArgs {
 
 /// Form of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// For people.
     #[default]
     Table,

@@ -31,7 +31,7 @@ const MAX_MESSAGE: usize = 16 << 20;
 ///
 /// It connects again by itself after the runtime was restarted. Clones share the connection.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub(crate) struct CriClient {
     pub(crate) runtime: RuntimeServiceClient<Channel>,
     pub(crate) image: ImageServiceClient<Channel>,
     pub(crate) runtime_name: String,
@@ -114,7 +114,7 @@ fn lost(status: &Status) -> bool {
     transport && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
 }
 
-impl Connection {
+impl CriClient {
     /// Connects and asks who is there.
     pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
         let path = socket_path(endpoint)?;
@@ -181,10 +181,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let endpoint = path.to_str().unwrap();
-        let missing = Connection::open(endpoint).await.err().unwrap().to_string();
+        let missing = CriClient::open(endpoint).await.err().unwrap().to_string();
         assert!(missing.contains("peapod serve") && missing.contains("--endpoint"), "{missing}");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let abandoned = Connection::open(endpoint).await.err().unwrap().to_string();
+        let abandoned = CriClient::open(endpoint).await.err().unwrap().to_string();
         assert!(abandoned.contains("nobody listens"), "{abandoned}");
     }
 }

@@ -17,13 +17,13 @@ const COLOURS: [u8; 5] = [36, 33, 35, 32, 34];
 
 /// Where a container wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum OutputStream {
     Out,
     Err,
 }
 
 enum Line {
-    Container { colour: usize, name: String, stream: Stream, text: Vec<u8> },
+    Container { colour: usize, name: String, stream: OutputStream, text: Vec<u8> },
     Note(String),
 }
 
@@ -34,11 +34,11 @@ pub(crate) struct Console {
 }
 
 /// The thread that writes. It ends when the last handle is gone, or nobody reads standard output any more.
-pub(crate) struct Writer(JoinHandle<()>);
+pub(crate) struct ConsoleWriter(JoinHandle<()>);
 
 impl Console {
     /// Starts to write to standard output and standard error; `width` is that of the longest name.
-    pub(crate) fn start(width: usize) -> io::Result<(Self, Writer)> {
+    pub(crate) fn start(width: usize) -> io::Result<(Self, ConsoleWriter)> {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self::to(
             width,
@@ -52,18 +52,18 @@ impl Console {
     }
 
     /// Starts to write somewhere.
-    pub(crate) fn to(width: usize, mut outputs: Outputs) -> io::Result<(Self, Writer)> {
+    pub(crate) fn to(width: usize, mut outputs: Outputs) -> io::Result<(Self, ConsoleWriter)> {
         let (lines, queue) = mpsc::channel(QUEUE);
         let width = width.max("peapod".len());
         let write = move || outputs.write_all(queue, width);
         let thread = std::thread::Builder::new().name("console".to_owned()).spawn(write)?;
-        Ok((Self { lines }, Writer(thread)))
+        Ok((Self { lines }, ConsoleWriter(thread)))
     }
 
     /// A line of a container; `colour` is its place among the pod's containers.
     ///
     /// Says false if nobody reads any more.
-    pub(crate) async fn line(&self, colour: usize, name: &str, stream: Stream, text: Vec<u8>) -> bool {
+    pub(crate) async fn line(&self, colour: usize, name: &str, stream: OutputStream, text: Vec<u8>) -> bool {
         self.lines.send(Line::Container { colour, name: name.to_owned(), stream, text }).await.is_ok()
     }
 
@@ -79,7 +79,7 @@ impl Console {
     }
 }
 
-impl Writer {
+impl ConsoleWriter {
     /// Waits until everything is written. All handles have to be gone.
     pub(crate) fn finish(self) {
         let _ = self.0.join();
@@ -105,8 +105,8 @@ impl Outputs {
                 }
                 Line::Container { colour, name, stream, text } => {
                     let (to, colours) = match stream {
-                        Stream::Out => (&mut self.out, self.out_colours),
-                        Stream::Err => (&mut self.err, self.err_colours),
+                        OutputStream::Out => (&mut self.out, self.out_colours),
+                        OutputStream::Err => (&mut self.err, self.err_colours),
                     };
                     let head = head(&name, width, colours.then_some(COLOURS[colour % COLOURS.len()]));
                     if emit(to, &head, &text).is_err() {

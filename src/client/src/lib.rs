@@ -28,10 +28,11 @@ use std::time::Duration;
 use anyhow::Context;
 
 pub use cli::{
-    Command, ConnectArgs, ExecArgs, ImagesArgs, LogsArgs, Output, PsArgs, PullArgs, RmArgs, RmiArgs, RunArgs, StopArgs,
+    ClientCommand, ConnectArgs, ExecArgs, ImagesArgs, LogsArgs, OutputFormat, PsArgs, PullArgs, RmArgs, RmiArgs,
+    RunArgs, StopArgs,
 };
 
-use connect::Connection;
+use connect::CriClient;
 use console::Console;
 use interrupt::Interrupt;
 use peapod_text::one_line;
@@ -41,9 +42,9 @@ const OWN_FAILURE: u8 = 125;
 
 /// Carries out a command and answers the exit status. Errors are printed.
 #[must_use]
-pub fn run(connect: &ConnectArgs, command: &Command) -> ExitCode {
+pub fn run(connect: &ConnectArgs, command: &ClientCommand) -> ExitCode {
     let failure = match command {
-        Command::Run(_) | Command::Exec(_) => OWN_FAILURE,
+        ClientCommand::Run(_) | ClientCommand::Exec(_) => OWN_FAILURE,
         _ => 1,
     };
     match block_on(connect, command) {
@@ -59,28 +60,28 @@ pub fn run(connect: &ConnectArgs, command: &Command) -> ExitCode {
     }
 }
 
-fn block_on(connect: &ConnectArgs, command: &Command) -> anyhow::Result<u8> {
+fn block_on(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(carry_out(connect, command));
     runtime.shutdown_timeout(Duration::from_secs(1));
     status
 }
 
-async fn carry_out(connect: &ConnectArgs, command: &Command) -> anyhow::Result<u8> {
-    if let Command::Run(args) = command {
+async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
+    if let ClientCommand::Run(args) = command {
         return run_pod(connect, args).await;
     }
-    let connection = &Connection::open(&connect.url()).await?;
+    let connection = &CriClient::open(&connect.url()).await?;
     let done = match command {
-        Command::Run(_) => Ok(()),
-        Command::Exec(args) => return commands::exec(connection, args).await,
-        Command::Ps(args) => Ok(commands::print(commands::ps(connection, args).await?.as_bytes())?),
-        Command::Images(args) => Ok(commands::print(commands::images(connection, args).await?.as_bytes())?),
-        Command::Logs(args) => commands::logs(connection, args).await,
-        Command::Stop(args) => commands::stop(connection, args).await,
-        Command::Rm(args) => commands::rm(connection, args).await,
-        Command::Pull(args) => commands::pull(connection, args).await,
-        Command::Rmi(args) => commands::rmi(connection, args).await,
+        ClientCommand::Run(_) => Ok(()),
+        ClientCommand::Exec(args) => return commands::exec(connection, args).await,
+        ClientCommand::Ps(args) => Ok(commands::print(commands::ps(connection, args).await?.as_bytes())?),
+        ClientCommand::Images(args) => Ok(commands::print(commands::images(connection, args).await?.as_bytes())?),
+        ClientCommand::Logs(args) => commands::logs(connection, args).await,
+        ClientCommand::Stop(args) => commands::stop(connection, args).await,
+        ClientCommand::Rm(args) => commands::rm(connection, args).await,
+        ClientCommand::Pull(args) => commands::pull(connection, args).await,
+        ClientCommand::Rmi(args) => commands::rmi(connection, args).await,
     };
     done.map(|()| 0)
 }
@@ -89,7 +90,7 @@ async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     // The manifest first: its mistakes need no runtime.
     let text = read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let pod = manifest::read(&text).with_context(|| format!("cannot run {}", args.file.display()))?;
-    let connection = Connection::open(&connect.url()).await?;
+    let connection = CriClient::open(&connect.url()).await?;
     let names = pod.init_containers.iter().chain(&pod.containers).map(|container| container.name.len());
     let (console, writer) = Console::start(names.max().unwrap_or_default())?;
     let interrupt = Interrupt::listen()?;

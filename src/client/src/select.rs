@@ -2,7 +2,7 @@
 
 use peapod_api::v1;
 
-use crate::connect::{CallError, Connection, QUICK, call};
+use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::{labels, teardown};
 
 /// Why nothing, or too much, was found.
@@ -23,7 +23,7 @@ pub(crate) enum SelectError {
 }
 
 /// A pod by name, `namespace/name` or the start of its id. Of several with one name the ready one is meant.
-pub(crate) async fn pod(connection: &Connection, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
+pub(crate) async fn pod(connection: &CriClient, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
     let request = v1::ListPodSandboxRequest { filter: None };
     let list = call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?;
     choose(list.items, wanted)
@@ -53,7 +53,7 @@ fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodSandbox, Sel
 
 /// Containers of a pod in the order of their starts, the last of each name; those that are wanted, or all.
 pub(crate) async fn containers(
-    connection: &Connection,
+    connection: &CriClient,
     pod: &v1::PodSandbox,
     wanted: &[String],
 ) -> Result<Vec<v1::Container>, SelectError> {
@@ -79,7 +79,7 @@ pub(crate) async fn containers(
 
 /// The container to run a command in: the one that is named, or the first that runs.
 pub(crate) async fn running(
-    connection: &Connection,
+    connection: &CriClient,
     pod: &v1::PodSandbox,
     wanted: Option<&String>,
 ) -> Result<v1::Container, SelectError> {

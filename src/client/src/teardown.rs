@@ -3,10 +3,10 @@
 use futures_util::future::join_all;
 use peapod_api::v1;
 
-use crate::connect::{CHANGE, CallError, Connection, QUICK, call};
+use crate::connect::{CHANGE, CallError, CriClient, QUICK, call};
 
 /// Stops all containers of a pod at the same time, then the pod; returns what went wrong.
-pub(crate) async fn stop(connection: &Connection, pod: &str, grace: u32) -> Vec<CallError> {
+pub(crate) async fn stop(connection: &CriClient, pod: &str, grace: u32) -> Vec<CallError> {
     let mut errors = Vec::new();
     match containers(connection, pod).await {
         Ok(containers) => {
@@ -24,7 +24,7 @@ pub(crate) async fn stop(connection: &Connection, pod: &str, grace: u32) -> Vec<
 }
 
 /// Removes a pod's containers and the pod; returns what went wrong.
-pub(crate) async fn remove(connection: &Connection, pod: &str) -> Vec<CallError> {
+pub(crate) async fn remove(connection: &CriClient, pod: &str) -> Vec<CallError> {
     let mut errors = Vec::new();
     match containers(connection, pod).await {
         Ok(containers) => {
@@ -44,14 +44,14 @@ pub(crate) async fn remove(connection: &Connection, pod: &str) -> Vec<CallError>
 }
 
 /// The containers of a pod, whatever their state.
-pub(crate) async fn containers(connection: &Connection, pod: &str) -> Result<Vec<v1::Container>, CallError> {
+pub(crate) async fn containers(connection: &CriClient, pod: &str) -> Result<Vec<v1::Container>, CallError> {
     let filter = v1::ContainerFilter { pod_sandbox_id: pod.to_owned(), ..Default::default() };
     let request = v1::ListContainersRequest { filter: Some(filter) };
     let list = call("ListContainers", QUICK, connection.runtime.clone().list_containers(request)).await?;
     Ok(list.containers)
 }
 
-async fn stop_container(connection: &Connection, id: &str, grace: u32) -> Result<(), CallError> {
+async fn stop_container(connection: &CriClient, id: &str, grace: u32) -> Result<(), CallError> {
     let request = v1::StopContainerRequest { container_id: id.to_owned(), timeout: grace.into() };
     let deadline = CHANGE + std::time::Duration::from_secs(grace.into());
     match call("StopContainer", deadline, connection.runtime.clone().stop_container(request)).await {

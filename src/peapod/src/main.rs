@@ -20,7 +20,7 @@ enum Command {
     /// Serves the Container Runtime Interface on a unix socket.
     Serve(peapod_daemon::ServeArgs),
     #[command(flatten)]
-    Client(peapod_client::Command),
+    Client(peapod_client::ClientCommand),
 }
 
 fn main() -> ExitCode {

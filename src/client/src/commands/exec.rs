@@ -6,7 +6,7 @@ use std::time::Duration;
 use peapod_api::v1;
 
 use crate::cli::ExecArgs;
-use crate::connect::{Connection, QUICK, call};
+use crate::connect::{CriClient, QUICK, call};
 use crate::select;
 
 /// A command without a time-out of its own is waited for this long.
@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(86400);
 /// Runs a command in a container, prints what it wrote, and answers its exit code.
 ///
 /// The runtime hands over the output when the command has ended, and keeps at most some megabytes of it.
-pub(crate) async fn exec(connection: &Connection, args: &ExecArgs) -> anyhow::Result<u8> {
+pub(crate) async fn exec(connection: &CriClient, args: &ExecArgs) -> anyhow::Result<u8> {
     let pod = select::pod(connection, &args.pod).await?;
     let container = select::running(connection, &pod, args.container.as_ref()).await?;
     let deadline = if args.timeout == 0 { LONGEST } else { Duration::from_secs(args.timeout.into()) + QUICK };

@@ -3,14 +3,14 @@
 use peapod_api::v1;
 use serde::Serialize;
 
-use crate::cli::{ImagesArgs, Output};
-use crate::connect::{Connection, QUICK, call};
+use crate::cli::{ImagesArgs, OutputFormat};
+use crate::connect::{CriClient, QUICK, call};
 use crate::table::table;
 use crate::{select, units};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Image {
+struct ListedImage {
     id: String,
     repo_tags: Vec<String>,
     repo_digests: Vec<String>,
@@ -19,13 +19,13 @@ struct Image {
 }
 
 /// Lists images by their names.
-pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow::Result<String> {
+pub(crate) async fn images(connection: &CriClient, args: &ImagesArgs) -> anyhow::Result<String> {
     let request = v1::ListImagesRequest { filter: None };
     let list = call("ListImages", QUICK, connection.image.clone().list_images(request)).await?;
-    let mut images: Vec<Image> = list
+    let mut images: Vec<ListedImage> = list
         .images
         .into_iter()
-        .map(|image| Image {
+        .map(|image| ListedImage {
             id: image.id,
             repo_tags: image.repo_tags,
             repo_digests: image.repo_digests,
@@ -34,7 +34,7 @@ pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow
         })
         .collect();
     images.sort_by(|a, b| (&a.repo_tags, &a.repo_digests).cmp(&(&b.repo_tags, &b.repo_digests)));
-    if args.output == Output::Json {
+    if args.output == OutputFormat::Json {
         return super::json(&images);
     }
     let rows: Vec<Vec<String>> = images.iter().flat_map(rows).collect();
@@ -42,7 +42,7 @@ pub(crate) async fn images(connection: &Connection, args: &ImagesArgs) -> anyhow
 }
 
 /// One for each name of the image.
-fn rows(image: &Image) -> Vec<Vec<String>> {
+fn rows(image: &ListedImage) -> Vec<Vec<String>> {
     let names = if image.repo_tags.is_empty() { &image.repo_digests } else { &image.repo_tags };
     let row = |name: &str, tag: &str| {
         vec![name.to_owned(), tag.to_owned(), select::short(&image.id).to_owned(), units::bytes(image.size)]

@@ -9,7 +9,7 @@ use peapod_api::v1;
 use tokio::sync::watch;
 
 use crate::cli::LogsArgs;
-use crate::connect::{CallError, Connection, QUICK, call};
+use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::console::Console;
 use crate::logs::{Joiner, LogFile, LogLine, follow};
 use crate::select;
@@ -17,7 +17,7 @@ use crate::select;
 /// How late a container's end may be seen.
 const POLL: Duration = Duration::from_millis(500);
 
-struct Source {
+struct LogSource {
     id: String,
     name: String,
     colour: usize,
@@ -25,7 +25,7 @@ struct Source {
 }
 
 /// Prints what containers wrote; with `--follow` until they end.
-pub(crate) async fn logs(connection: &Connection, args: &LogsArgs) -> anyhow::Result<()> {
+pub(crate) async fn logs(connection: &CriClient, args: &LogsArgs) -> anyhow::Result<()> {
     let pod = select::pod(connection, &args.pod).await?;
     let containers = select::containers(connection, &pod, &args.containers).await?;
     let mut sources = Vec::new();
@@ -34,7 +34,7 @@ pub(crate) async fn logs(connection: &Connection, args: &LogsArgs) -> anyhow::Re
         let path = PathBuf::from(status.log_path);
         let name = select::container_name(container).to_owned();
         anyhow::ensure!(path.is_absolute(), "container {name} keeps no log");
-        sources.push(Source { id: container.id.clone(), name, colour, path });
+        sources.push(LogSource { id: container.id.clone(), name, colour, path });
     }
     let width = sources.iter().map(|source| source.name.len()).max().unwrap_or_default();
     let (console, writer) = Console::start(width)?;
@@ -44,7 +44,7 @@ pub(crate) async fn logs(connection: &Connection, args: &LogsArgs) -> anyhow::Re
     printed.into_iter().collect()
 }
 
-async fn one(connection: &Connection, source: &Source, args: &LogsArgs, console: &Console) -> anyhow::Result<()> {
+async fn one(connection: &CriClient, source: &LogSource, args: &LogsArgs, console: &Console) -> anyhow::Result<()> {
     let unreadable = |error| anyhow::anyhow!("cannot read the log {}: {error}", source.path.display());
     let show = async |mut line: LogLine| {
         if args.timestamps {
@@ -75,7 +75,7 @@ async fn one(connection: &Connection, source: &Source, args: &LogsArgs, console:
 }
 
 /// Says when the container has ended; comes back only with an error.
-async fn until_end(connection: &Connection, id: &str, ended: watch::Sender<bool>) -> anyhow::Error {
+async fn until_end(connection: &CriClient, id: &str, ended: watch::Sender<bool>) -> anyhow::Error {
     while !*ended.borrow() {
         match status(connection, id).await {
             Ok(status) if status.state() == v1::ContainerState::ContainerRunning => {}
@@ -92,7 +92,7 @@ async fn until_end(connection: &Connection, id: &str, ended: watch::Sender<bool>
     std::future::pending().await
 }
 
-async fn status(connection: &Connection, id: &str) -> Result<v1::ContainerStatus, CallError> {
+async fn status(connection: &CriClient, id: &str) -> Result<v1::ContainerStatus, CallError> {
     let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
     let answer = call("ContainerStatus", QUICK, connection.runtime.clone().container_status(request)).await?;
     Ok(answer.status.unwrap_or_default())

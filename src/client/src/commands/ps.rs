@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use peapod_api::v1;
 use serde::Serialize;
 
-use crate::cli::{Output, PsArgs};
-use crate::connect::{CallError, Connection, QUICK, call};
+use crate::cli::{OutputFormat, PsArgs};
+use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::table::table;
 use crate::{select, units};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Pod {
+struct ListedPod {
     id: String,
     name: String,
     namespace: String,
@@ -21,14 +21,14 @@ struct Pod {
     created_at: Option<String>,
     ips: Vec<String>,
     labels: BTreeMap<String, String>,
-    containers: Vec<Container>,
+    containers: Vec<ListedContainer>,
     #[serde(skip)]
     created: i64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Container {
+struct ListedContainer {
     id: String,
     name: String,
     attempt: u32,
@@ -43,7 +43,7 @@ struct Container {
 }
 
 /// Lists pods, the oldest first, with their containers in the order of their starts.
-pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result<String> {
+pub(crate) async fn ps(connection: &CriClient, args: &PsArgs) -> anyhow::Result<String> {
     let request = v1::ListPodSandboxRequest { filter: None };
     let list = call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?;
     let request = v1::ListContainersRequest { filter: None };
@@ -60,7 +60,7 @@ pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result
         own.sort_by_key(|container| (container.created_at, &container.id));
         pods.extend(pod(connection, sandbox, ready, &own, args.all).await?);
     }
-    if args.output == Output::Json {
+    if args.output == OutputFormat::Json {
         return super::json(&pods);
     }
     let rows: Vec<Vec<String>> = pods.iter().flat_map(rows).collect();
@@ -70,12 +70,12 @@ pub(crate) async fn ps(connection: &Connection, args: &PsArgs) -> anyhow::Result
 
 /// Nothing if the pod was removed meanwhile.
 async fn pod(
-    connection: &Connection,
+    connection: &CriClient,
     sandbox: v1::PodSandbox,
     ready: bool,
     own: &[&v1::Container],
     all: bool,
-) -> Result<Option<Pod>, CallError> {
+) -> Result<Option<ListedPod>, CallError> {
     let request = v1::PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: false };
     let status = match call("PodSandboxStatus", QUICK, connection.runtime.clone().pod_sandbox_status(request)).await {
         Ok(answer) => answer.status.unwrap_or_default(),
@@ -93,7 +93,7 @@ async fn pod(
         }
     }
     let metadata = sandbox.metadata.unwrap_or_default();
-    Ok(Some(Pod {
+    Ok(Some(ListedPod {
         id: sandbox.id,
         name: metadata.name,
         namespace: metadata.namespace,
@@ -108,7 +108,7 @@ async fn pod(
 }
 
 /// Nothing if the container was removed meanwhile.
-async fn container(connection: &Connection, own: &v1::Container) -> Result<Option<Container>, CallError> {
+async fn container(connection: &CriClient, own: &v1::Container) -> Result<Option<ListedContainer>, CallError> {
     let request = v1::ContainerStatusRequest { container_id: own.id.clone(), verbose: false };
     let status = match call("ContainerStatus", QUICK, connection.runtime.clone().container_status(request)).await {
         Ok(answer) => answer.status.unwrap_or_default(),
@@ -118,7 +118,7 @@ async fn container(connection: &Connection, own: &v1::Container) -> Result<Optio
     let exited = status.state() == v1::ContainerState::ContainerExited;
     let spec = own.image.clone().unwrap_or_default();
     let (name, image) = (select::container_name(own).to_owned(), [spec.user_specified_image, spec.image]);
-    Ok(Some(Container {
+    Ok(Some(ListedContainer {
         id: own.id.clone(),
         name,
         attempt: own.metadata.as_ref().map(|metadata| metadata.attempt).unwrap_or_default(),
@@ -138,7 +138,7 @@ async fn container(connection: &Connection, own: &v1::Container) -> Result<Optio
 }
 
 /// One for each container; the pod's own columns stand in the first.
-fn rows(pod: &Pod) -> Vec<Vec<String>> {
+fn rows(pod: &ListedPod) -> Vec<Vec<String>> {
     let ready = if pod.ready { "yes" } else { "no" };
     let ip = pod.ips.first().map_or("-", String::as_str);
     let age = units::age(pod.created);
@@ -147,7 +147,7 @@ fn rows(pod: &Pod) -> Vec<Vec<String>> {
         let none = ["-", "-", "-", "-", select::short(&pod.id)].map(str::to_owned);
         return vec![own.into_iter().chain(none).collect()];
     }
-    let row = |(index, container): (usize, &Container)| {
+    let row = |(index, container): (usize, &ListedContainer)| {
         let state = match &container.exit_code {
             Some(code) => format!("{} ({code}) {} ago", container.state, units::age(container.since)),
             None => container.state.to_owned(),

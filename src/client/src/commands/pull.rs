@@ -5,13 +5,13 @@ use std::io::BufRead;
 use peapod_api::v1;
 
 use crate::cli::PullArgs;
-use crate::connect::{Connection, PULL, call};
+use crate::connect::{CriClient, PULL, call};
 
 /// A password is not longer.
 const LONGEST_PASSWORD: u64 = 64 << 10;
 
 /// Pulls an image and prints its id.
-pub(crate) async fn pull(connection: &Connection, args: &PullArgs) -> anyhow::Result<()> {
+pub(crate) async fn pull(connection: &CriClient, args: &PullArgs) -> anyhow::Result<()> {
     let auth = match &args.username {
         Some(username) => {
             Some(v1::AuthConfig { username: username.clone(), password: password()?, ..Default::default() })

@@ -3,12 +3,12 @@
 use peapod_api::v1;
 
 use crate::cli::RmArgs;
-use crate::connect::Connection;
+use crate::connect::CriClient;
 use crate::run::PodDir;
 use crate::{select, teardown};
 
 /// Removes pods with their containers, and what `peapod run` kept for them.
-pub(crate) async fn rm(connection: &Connection, args: &RmArgs) -> anyhow::Result<()> {
+pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<()> {
     super::each(&args.pods, async |wanted: &str| {
         let pod = select::pod(connection, wanted).await?;
         let name = select::pod_name(&pod);

@@ -3,10 +3,10 @@
 use peapod_api::v1;
 
 use crate::cli::RmiArgs;
-use crate::connect::{CHANGE, Connection, QUICK, call};
+use crate::connect::{CHANGE, CriClient, QUICK, call};
 
 /// Removes images with all their names.
-pub(crate) async fn rmi(connection: &Connection, args: &RmiArgs) -> anyhow::Result<()> {
+pub(crate) async fn rmi(connection: &CriClient, args: &RmiArgs) -> anyhow::Result<()> {
     super::each(&args.images, async |wanted: &str| {
         let spec = v1::ImageSpec { image: wanted.to_owned(), ..Default::default() };
         // CRI takes the removal of what is not there for a success; a user wants to know.

@@ -1,7 +1,7 @@
 //! `peapod stop`.
 
 use crate::cli::StopArgs;
-use crate::connect::Connection;
+use crate::connect::CriClient;
 use crate::run::PodDir;
 use crate::{labels, select, teardown};
 
@@ -9,7 +9,7 @@ use crate::{labels, select, teardown};
 const GRACE: u32 = 30;
 
 /// Stops pods one after the other, the containers of each at the same time.
-pub(crate) async fn stop(connection: &Connection, args: &StopArgs) -> anyhow::Result<()> {
+pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Result<()> {
     super::each(&args.pods, async |wanted: &str| {
         let pod = select::pod(connection, wanted).await?;
         let grace = match args.grace {
@@ -26,7 +26,7 @@ pub(crate) async fn stop(connection: &Connection, args: &StopArgs) -> anyhow::Re
 }
 
 /// What the pod's manifest said, which its containers remember.
-async fn own_grace(connection: &Connection, pod: &str) -> anyhow::Result<u32> {
+async fn own_grace(connection: &CriClient, pod: &str) -> anyhow::Result<u32> {
     let containers = teardown::containers(connection, pod).await?;
     let said = containers.iter().filter_map(|container| container.annotations.get(labels::GRACE)?.parse().ok());
     Ok(said.max().unwrap_or(GRACE))

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::console::Stream;
+use crate::console::OutputStream;
 
 /// Text of a line that came in parts; more than this is shown in parts as well.
 const LONGEST: usize = 256 << 10;
@@ -12,7 +12,7 @@ const LONGEST: usize = 256 << 10;
 pub(crate) struct LogLine {
     /// As it stands in the log.
     pub(crate) time: String,
-    pub(crate) stream: Stream,
+    pub(crate) stream: OutputStream,
     pub(crate) text: Vec<u8>,
 }
 
@@ -28,8 +28,8 @@ impl Joiner {
     pub(crate) fn push(&mut self, raw: &[u8]) -> Option<LogLine> {
         let (line, ends) = parse(raw)?;
         let slot = match line.stream {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
+            OutputStream::Out => &mut self.out,
+            OutputStream::Err => &mut self.err,
         };
         let whole = match slot.take() {
             Some(mut begun) => {
@@ -57,8 +57,8 @@ fn parse(raw: &[u8]) -> Option<(LogLine, bool)> {
     let mut fields = raw.splitn(4, |byte| *byte == b' ');
     let time = String::from_utf8(fields.next()?.to_vec()).ok()?;
     let stream = match fields.next()? {
-        b"stdout" => Stream::Out,
-        b"stderr" => Stream::Err,
+        b"stdout" => OutputStream::Out,
+        b"stderr" => OutputStream::Err,
         _ => return None,
     };
     // Further tags may follow after a colon.

@@ -2,16 +2,16 @@
 
 use super::Mistake;
 use super::names::is_label;
-use super::tree::Node;
+use super::tree::YamlNode;
 
 /// Collects every mistake on its way through the document.
 pub(super) struct Builder<'a> {
-    document: &'a Node,
+    document: &'a YamlNode,
     mistakes: Vec<Mistake>,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(document: &'a Node) -> Self {
+    pub(super) fn new(document: &'a YamlNode) -> Self {
         Self { document, mistakes: Vec::new() }
     }
 

@@ -3,41 +3,43 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Mistake;
-use super::schema::{Field, POD, Shape};
-use super::tree::{Entry, Node, Value};
+use super::schema::{FieldSchema, POD, Schema};
+use super::tree::{MapEntry, YamlNode, YamlValue};
 
 /// Every place where the document asks for something else, in its order.
-pub(super) fn check(document: &Node) -> Vec<Mistake> {
-    let mut walk = Walk { known: KnownFields::of(document), mistakes: Vec::new() };
+pub(super) fn check(document: &YamlNode) -> Vec<Mistake> {
+    let mut walk = SchemaCheck { known: KnownFields::of(document), mistakes: Vec::new() };
     walk.node(document, &POD, "");
     walk.mistakes
 }
 
-struct Walk {
+struct SchemaCheck {
     known: Option<KnownFields>,
     mistakes: Vec<Mistake>,
 }
 
-impl Walk {
+impl SchemaCheck {
     fn say(&mut self, path: &str, line: u64, text: String) {
         self.mistakes.push(Mistake { path: path.to_owned(), line, text });
     }
 
-    fn node(&mut self, node: &Node, shape: &Shape, path: &str) {
+    fn node(&mut self, node: &YamlNode, shape: &Schema, path: &str) {
         match (shape, &node.value) {
-            (Shape::Map(fields), Value::Map(entries)) => self.map(node.line, entries, fields, path),
-            (Shape::Texts, Value::Map(entries)) => {
+            (Schema::Map(fields), YamlValue::Map(entries)) => self.map(node.line, entries, fields, path),
+            (Schema::Texts, YamlValue::Map(entries)) => {
                 for entry in entries {
-                    self.node(&entry.node, &Shape::Text, &join(path, &entry.key));
+                    self.node(&entry.node, &Schema::Text, &join(path, &entry.key));
                 }
             }
-            (Shape::List(item), Value::List(nodes)) => {
+            (Schema::List(item), YamlValue::List(nodes)) => {
                 for (index, node) in nodes.iter().enumerate() {
                     self.node(node, item, &format!("{path}[{index}]"));
                 }
             }
-            (Shape::Text, Value::Text(_)) | (Shape::Integer, Value::Integer(_)) | (Shape::Flag, Value::Flag(_)) => {}
-            (Shape::Text, Value::Flag(_) | Value::Integer(_) | Value::Real(_)) => {
+            (Schema::Text, YamlValue::Text(_))
+            | (Schema::Integer, YamlValue::Integer(_))
+            | (Schema::Flag, YamlValue::Flag(_)) => {}
+            (Schema::Text, YamlValue::Flag(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {
                 self.say(path, node.line, format!("has to be text, not {}: put it into quotes", node.value.kind()));
             }
             (_, value) => {
@@ -46,12 +48,12 @@ impl Walk {
         }
     }
 
-    fn map(&mut self, line: u64, entries: &[Entry], fields: &[Field], path: &str) {
+    fn map(&mut self, line: u64, entries: &[MapEntry], fields: &[FieldSchema], path: &str) {
         for entry in entries {
             let path = join(path, &entry.key);
             match fields.iter().find(|field| field.name == entry.key) {
                 // Null means "not set".
-                _ if entry.node.value == Value::Null => {}
+                _ if entry.node.value == YamlValue::Null => {}
                 Some(field) => self.node(&entry.node, &field.shape, &path),
                 // What generators write for "nothing asked for", such as `resources: {}`.
                 None if entry.node.is_empty() && self.is_known(&path) => {}
@@ -59,7 +61,7 @@ impl Walk {
             }
         }
         for field in fields.iter().filter(|field| field.required) {
-            if !entries.iter().any(|entry| entry.key == field.name && entry.node.value != Value::Null) {
+            if !entries.iter().any(|entry| entry.key == field.name && entry.node.value != YamlValue::Null) {
                 self.say(&join(path, field.name), line, "is missing".to_owned());
             }
         }
@@ -69,7 +71,7 @@ impl Walk {
         self.known.as_ref().is_none_or(|known| known.has(path))
     }
 
-    fn refuse(&mut self, entry: &Entry, fields: &[Field], path: &str) {
+    fn refuse(&mut self, entry: &MapEntry, fields: &[FieldSchema], path: &str) {
         let text = match (self.is_known(path), nearest(&entry.key, fields)) {
             (true, _) => "is not supported by `peapod run`, and without it this would be another pod: \
                           remove it if the pod may run without"
@@ -86,7 +88,7 @@ struct KnownFields(serde_json::Value);
 
 impl KnownFields {
     /// Nothing if some value has a type that Kubernetes does not read.
-    fn of(document: &Node) -> Option<Self> {
+    fn of(document: &YamlNode) -> Option<Self> {
         let pod: Pod = serde_json::from_value(document.to_json()).ok()?;
         serde_json::to_value(pod).ok().map(Self)
     }
@@ -98,7 +100,7 @@ impl KnownFields {
 }
 
 /// The field whose name differs least, if it is but a slip of the pen.
-fn nearest(key: &str, fields: &[Field]) -> Option<&'static str> {
+fn nearest(key: &str, fields: &[FieldSchema]) -> Option<&'static str> {
     let (distance, name) = fields.iter().map(|field| (distance(key, field.name), field.name)).min()?;
     (distance <= 1 + key.len() / 5).then_some(name)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as k8s;
 use super::builder::Builder;
 use super::expand::expand;
 use super::names::is_variable;
-use super::volume::{Mount, Volume};
+use super::volume::{Volume, VolumeMount};
 
 /// A container of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) struct Container {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) working_dir: String,
-    pub(crate) ports: Vec<Port>,
-    pub(crate) mounts: Vec<Mount>,
+    pub(crate) ports: Vec<ContainerPort>,
+    pub(crate) mounts: Vec<VolumeMount>,
 }
 
 /// When an image is pulled.
@@ -34,8 +34,8 @@ pub(crate) enum PullPolicy {
 
 /// A port that a container listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
-    pub(crate) protocol: Protocol,
+pub(crate) struct ContainerPort {
+    pub(crate) protocol: PortProtocol,
     pub(crate) container_port: u16,
     /// Published on the node under this port.
     pub(crate) host_port: Option<u16>,
@@ -45,7 +45,7 @@ pub(crate) struct Port {
 
 /// Of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Protocol {
+pub(crate) enum PortProtocol {
     Tcp,
     Udp,
     Sctp,
@@ -105,15 +105,15 @@ impl Builder<'_> {
         env
     }
 
-    fn ports(&mut self, path: &str, given: &[k8s::ContainerPort]) -> Vec<Port> {
+    fn ports(&mut self, path: &str, given: &[k8s::ContainerPort]) -> Vec<ContainerPort> {
         let mut ports = Vec::new();
         for (index, port) in given.iter().enumerate() {
             let path = format!("{path}.ports[{index}]");
             let protocol = self.word(
                 &format!("{path}.protocol"),
                 port.protocol.as_deref(),
-                Protocol::Tcp,
-                &[("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)],
+                PortProtocol::Tcp,
+                &[("TCP", PortProtocol::Tcp), ("UDP", PortProtocol::Udp), ("SCTP", PortProtocol::Sctp)],
             );
             let host_ip = port.host_ip.clone().unwrap_or_default();
             if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
@@ -123,7 +123,7 @@ impl Builder<'_> {
             // Zero publishes nothing.
             let host_port = port.host_port.filter(|port| *port != 0);
             let host_port = host_port.map(|port| self.port(&format!("{path}.hostPort"), port));
-            ports.push(Port { protocol, container_port, host_port, host_ip });
+            ports.push(ContainerPort { protocol, container_port, host_port, host_ip });
         }
         ports
     }
@@ -138,8 +138,8 @@ impl Builder<'_> {
         }
     }
 
-    fn mounts(&mut self, path: &str, given: &[k8s::VolumeMount], volumes: &[Volume]) -> Vec<Mount> {
-        let mut mounts: Vec<Mount> = Vec::new();
+    fn mounts(&mut self, path: &str, given: &[k8s::VolumeMount], volumes: &[Volume]) -> Vec<VolumeMount> {
+        let mut mounts: Vec<VolumeMount> = Vec::new();
         for (index, mount) in given.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{index}]");
             if !volumes.iter().any(|volume| volume.name == mount.name) {
@@ -152,7 +152,7 @@ impl Builder<'_> {
                 self.say(&place, format!("is `{}`, as is another mount's of this container", mount.mount_path));
             }
             let read_only = mount.read_only.unwrap_or(false);
-            mounts.push(Mount { volume: mount.name.clone(), path: mount.mount_path.clone(), read_only });
+            mounts.push(VolumeMount { volume: mount.name.clone(), path: mount.mount_path.clone(), read_only });
         }
         mounts
     }

@@ -14,13 +14,13 @@ mod volume;
 
 use std::fmt;
 
-pub(crate) use container::{Container, Port, Protocol, PullPolicy};
+pub(crate) use container::{Container, ContainerPort, PortProtocol, PullPolicy};
 pub(crate) use pod::{Pod, RestartPolicy};
 #[cfg(test)]
-pub(crate) use volume::Mount;
-pub(crate) use volume::{HostPathType, Source, Volume};
+pub(crate) use volume::VolumeMount;
+pub(crate) use volume::{HostPathType, Volume, VolumeSource};
 
-use tree::{Node, Value};
+use tree::{YamlNode, YamlValue};
 
 /// A manifest is never longer; Kubernetes itself takes no object of more than 1.5 MiB.
 pub(crate) const MAX_LENGTH: usize = 2 << 20;
@@ -73,9 +73,9 @@ fn list(mistakes: &[Mistake]) -> String {
 
 /// Reads the text of a manifest.
 pub(crate) fn read(text: &str) -> Result<Pod, ManifestError> {
-    let documents: Vec<Node> =
+    let documents: Vec<YamlNode> =
         serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(syntax(&error)))?;
-    let documents: Vec<Node> = documents.into_iter().filter(|node| node.value != Value::Null).collect();
+    let documents: Vec<YamlNode> = documents.into_iter().filter(|node| node.value != YamlValue::Null).collect();
     let document = match documents.as_slice() {
         [] => return Err(ManifestError::Empty),
         [document] => document,
@@ -90,8 +90,8 @@ pub(crate) fn read(text: &str) -> Result<Pod, ManifestError> {
 }
 
 /// Tells another kind before its fields are called unknown one by one.
-fn is_a_pod(document: &Node) -> Result<(), ManifestError> {
-    let field = |name| document.get(name).and_then(Node::text).unwrap_or_default();
+fn is_a_pod(document: &YamlNode) -> Result<(), ManifestError> {
+    let field = |name| document.get(name).and_then(YamlNode::text).unwrap_or_default();
     match (field("apiVersion"), field("kind")) {
         ("" | "v1", "" | "Pod") => Ok(()),
         (version, kind) => Err(ManifestError::NotAPod { kind: format!("{kind} of apiVersion {version}") }),

@@ -8,7 +8,7 @@ use super::Mistake;
 use super::builder::Builder;
 use super::container::Container;
 use super::names::is_subdomain;
-use super::tree::Node;
+use super::tree::YamlNode;
 use super::volume::{self, Volume};
 
 /// A Pod.
@@ -38,7 +38,7 @@ pub(crate) enum RestartPolicy {
 }
 
 /// Builds the Pod, or says every mistake.
-pub(super) fn build(document: &Node) -> Result<Pod, Vec<Mistake>> {
+pub(super) fn build(document: &YamlNode) -> Result<Pod, Vec<Mistake>> {
     let pod: k8s::Pod = serde_json::from_value(document.to_json())
         .map_err(|error| vec![Mistake { path: "Pod".to_owned(), line: document.line, text: error.to_string() }])?;
     let mut builder = Builder::new(document);

@@ -1,89 +1,92 @@
 //! The fields of a Pod that peapod carries out. Everything else is refused.
 
 /// What a field holds.
-pub(super) enum Shape {
+pub(super) enum Schema {
     Text,
     Integer,
     Flag,
     /// Keys of the user's own, with text.
     Texts,
-    Map(&'static [Field]),
-    List(&'static Shape),
+    Map(&'static [FieldSchema]),
+    List(&'static Schema),
 }
 
 /// A field of a map.
-pub(super) struct Field {
+pub(super) struct FieldSchema {
     pub(super) name: &'static str,
-    pub(super) shape: Shape,
+    pub(super) shape: Schema,
     pub(super) required: bool,
 }
 
-const fn optional(name: &'static str, shape: Shape) -> Field {
-    Field { name, shape, required: false }
+const fn optional(name: &'static str, shape: Schema) -> FieldSchema {
+    FieldSchema { name, shape, required: false }
 }
 
-const fn required(name: &'static str, shape: Shape) -> Field {
-    Field { name, shape, required: true }
+const fn required(name: &'static str, shape: Schema) -> FieldSchema {
+    FieldSchema { name, shape, required: true }
 }
 
 /// A Pod as it stands in a manifest.
-pub(super) const POD: Shape = Shape::Map(&[
-    required("apiVersion", Shape::Text),
-    required("kind", Shape::Text),
+pub(super) const POD: Schema = Schema::Map(&[
+    required("apiVersion", Schema::Text),
+    required("kind", Schema::Text),
     required("metadata", METADATA),
     required("spec", SPEC),
 ]);
 
-const METADATA: Shape = Shape::Map(&[
-    required("name", Shape::Text),
-    optional("namespace", Shape::Text),
-    optional("labels", Shape::Texts),
-    optional("annotations", Shape::Texts),
+const METADATA: Schema = Schema::Map(&[
+    required("name", Schema::Text),
+    optional("namespace", Schema::Text),
+    optional("labels", Schema::Texts),
+    optional("annotations", Schema::Texts),
 ]);
 
-const SPEC: Shape = Shape::Map(&[
-    optional("initContainers", Shape::List(&CONTAINER)),
-    required("containers", Shape::List(&CONTAINER)),
-    optional("volumes", Shape::List(&VOLUME)),
-    optional("restartPolicy", Shape::Text),
-    optional("terminationGracePeriodSeconds", Shape::Integer),
-    optional("shareProcessNamespace", Shape::Flag),
-    optional("hostNetwork", Shape::Flag),
-    optional("hostname", Shape::Text),
+const SPEC: Schema = Schema::Map(&[
+    optional("initContainers", Schema::List(&CONTAINER)),
+    required("containers", Schema::List(&CONTAINER)),
+    optional("volumes", Schema::List(&VOLUME)),
+    optional("restartPolicy", Schema::Text),
+    optional("terminationGracePeriodSeconds", Schema::Integer),
+    optional("shareProcessNamespace", Schema::Flag),
+    optional("hostNetwork", Schema::Flag),
+    optional("hostname", Schema::Text),
 ]);
 
-const CONTAINER: Shape = Shape::Map(&[
-    required("name", Shape::Text),
-    required("image", Shape::Text),
-    optional("imagePullPolicy", Shape::Text),
-    optional("command", Shape::List(&Shape::Text)),
-    optional("args", Shape::List(&Shape::Text)),
-    optional("workingDir", Shape::Text),
-    optional("env", Shape::List(&ENV)),
-    optional("ports", Shape::List(&PORT)),
-    optional("volumeMounts", Shape::List(&VOLUME_MOUNT)),
+const CONTAINER: Schema = Schema::Map(&[
+    required("name", Schema::Text),
+    required("image", Schema::Text),
+    optional("imagePullPolicy", Schema::Text),
+    optional("command", Schema::List(&Schema::Text)),
+    optional("args", Schema::List(&Schema::Text)),
+    optional("workingDir", Schema::Text),
+    optional("env", Schema::List(&ENV)),
+    optional("ports", Schema::List(&PORT)),
+    optional("volumeMounts", Schema::List(&VOLUME_MOUNT)),
 ]);
 
-const ENV: Shape = Shape::Map(&[required("name", Shape::Text), optional("value", Shape::Text)]);
+const ENV: Schema = Schema::Map(&[required("name", Schema::Text), optional("value", Schema::Text)]);
 
-const PORT: Shape = Shape::Map(&[
-    required("containerPort", Shape::Integer),
-    optional("name", Shape::Text),
-    optional("hostPort", Shape::Integer),
-    optional("hostIP", Shape::Text),
-    optional("protocol", Shape::Text),
+const PORT: Schema = Schema::Map(&[
+    required("containerPort", Schema::Integer),
+    optional("name", Schema::Text),
+    optional("hostPort", Schema::Integer),
+    optional("hostIP", Schema::Text),
+    optional("protocol", Schema::Text),
 ]);
 
-const VOLUME_MOUNT: Shape =
-    Shape::Map(&[required("name", Shape::Text), required("mountPath", Shape::Text), optional("readOnly", Shape::Flag)]);
-
-const VOLUME: Shape = Shape::Map(&[
-    required("name", Shape::Text),
-    optional("emptyDir", Shape::Map(&[])),
-    optional("hostPath", Shape::Map(&[required("path", Shape::Text), optional("type", Shape::Text)])),
+const VOLUME_MOUNT: Schema = Schema::Map(&[
+    required("name", Schema::Text),
+    required("mountPath", Schema::Text),
+    optional("readOnly", Schema::Flag),
 ]);
 
-impl Shape {
+const VOLUME: Schema = Schema::Map(&[
+    required("name", Schema::Text),
+    optional("emptyDir", Schema::Map(&[])),
+    optional("hostPath", Schema::Map(&[required("path", Schema::Text), optional("type", Schema::Text)])),
+]);
+
+impl Schema {
     /// What has to stand there, as a user would say it.
     pub(super) fn wanted(&self) -> &'static str {
         match self {

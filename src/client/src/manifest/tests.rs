@@ -32,16 +32,21 @@ fn everything_supported_arrives() {
     assert_eq!(pod.init_containers[0].name, "prepare");
     assert_eq!(
         pod.volumes[1].source,
-        Source::HostPath { path: "/srv/www".into(), kind: HostPathType::DirectoryOrCreate }
+        VolumeSource::HostPath { path: "/srv/www".into(), kind: HostPathType::DirectoryOrCreate }
     );
     let server = &pod.containers[0];
     assert_eq!(server.command, ["/bin/httpd", "-p", "8080", "$(UNKNOWN)", "$(PORT)"]);
     assert_eq!(server.env[1], ("URL".into(), "http://localhost:8080/".into()));
     assert_eq!(
         server.ports[0],
-        Port { protocol: Protocol::Tcp, container_port: 8080, host_port: Some(18080), host_ip: "127.0.0.1".into() }
+        ContainerPort {
+            protocol: PortProtocol::Tcp,
+            container_port: 8080,
+            host_port: Some(18080),
+            host_ip: "127.0.0.1".into()
+        }
     );
-    assert_eq!(server.mounts[0], Mount { volume: "www".into(), path: "/srv".into(), read_only: true });
+    assert_eq!(server.mounts[0], VolumeMount { volume: "www".into(), path: "/srv".into(), read_only: true });
     assert_eq!(pod.containers[1].pull, PullPolicy::Never);
     let json: serde_json::Value = serde_saphyr::from_str(include_str!("testdata/full.yaml")).unwrap();
     assert_eq!(read(&serde_json::to_string_pretty(&json).unwrap()).unwrap(), pod, "as JSON");

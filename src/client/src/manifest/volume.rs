@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1 as k8s;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    pub(crate) source: Source,
+    pub(crate) source: VolumeSource,
 }
 
 /// Where a volume's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum VolumeSource {
     /// A directory of the pod's own, gone when the pod is.
     EmptyDir,
     /// A path of the node.
@@ -34,7 +34,7 @@ pub(crate) enum HostPathType {
 
 /// A volume's place in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
+pub(crate) struct VolumeMount {
     pub(crate) volume: String,
     pub(crate) path: String,
     pub(crate) read_only: bool,
@@ -61,7 +61,7 @@ pub(super) fn build(volume: &k8s::Volume) -> Result<Volume, (&'static str, Strin
     let source = match (&volume.empty_dir, &volume.host_path) {
         (Some(_), Some(_)) => return Err(("hostPath", "stands beside emptyDir: a volume has one source".to_owned())),
         // Kubernetes takes a volume without a source for an emptyDir.
-        (_, None) => Source::EmptyDir,
+        (_, None) => VolumeSource::EmptyDir,
         (None, Some(host)) => {
             if !host.path.starts_with('/') || host.path.split('/').any(|part| part == "..") {
                 return Err(("hostPath.path", "has to be an absolute path without `..`".to_owned()));
@@ -76,7 +76,7 @@ pub(super) fn build(volume: &k8s::Volume) -> Result<Volume, (&'static str, Strin
                     ),
                 )
             })?;
-            Source::HostPath { path: host.path.clone(), kind }
+            VolumeSource::HostPath { path: host.path.clone(), kind }
         }
     };
     Ok(Volume { name: volume.name.clone(), source })

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peapod_api::v1;
 
-use crate::connect::{CallError, Connection, PULL, QUICK, call};
+use crate::connect::{CallError, CriClient, PULL, QUICK, call};
 use crate::console::Console;
 use crate::manifest::{Container, PullPolicy};
 use crate::units;
@@ -14,14 +14,14 @@ const MENTION: Duration = Duration::from_secs(10);
 
 /// An image that is there.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
+pub(super) struct ContainerImage {
     pub(super) id: String,
     /// Who the container runs as, unless `username` says so.
     pub(super) uid: Option<i64>,
     pub(super) username: String,
 }
 
-impl Image {
+impl ContainerImage {
     /// One that the runtime has to look up itself.
     pub(super) fn by_name(name: &str) -> Self {
         Self { id: name.to_owned(), uid: None, username: String::new() }
@@ -45,11 +45,11 @@ pub(crate) enum ImageError {
 
 /// Makes sure that a container's image is there.
 pub(super) async fn ensure(
-    connection: &Connection,
+    connection: &CriClient,
     sandbox: &v1::PodSandboxConfig,
     container: &Container,
     console: &Console,
-) -> Result<Image, ImageError> {
+) -> Result<ContainerImage, ImageError> {
     if container.pull != PullPolicy::Always {
         if let Some(image) = look_up(connection, container).await? {
             return Ok(image.into());
@@ -70,7 +70,7 @@ pub(super) async fn ensure(
     Ok(image.into())
 }
 
-async fn look_up(connection: &Connection, container: &Container) -> Result<Option<v1::Image>, ImageError> {
+async fn look_up(connection: &CriClient, container: &Container) -> Result<Option<v1::Image>, ImageError> {
     let request = v1::ImageStatusRequest { image: Some(spec(&container.image)), verbose: false };
     let answer = call("ImageStatus", QUICK, connection.image.clone().image_status(request)).await;
     answer.map(|status| status.image).map_err(|source| ImageError::Status {
@@ -82,7 +82,7 @@ async fn look_up(connection: &Connection, container: &Container) -> Result<Optio
 
 /// CRI says nothing while it pulls; so that nobody thinks that it hangs, we do.
 async fn pull(
-    connection: &Connection,
+    connection: &CriClient,
     sandbox: &v1::PodSandboxConfig,
     container: &Container,
     console: &Console,
@@ -111,7 +111,7 @@ fn spec(image: &str) -> v1::ImageSpec {
     v1::ImageSpec { image: image.to_owned(), user_specified_image: image.to_owned(), ..Default::default() }
 }
 
-impl From<v1::Image> for Image {
+impl From<v1::Image> for ContainerImage {
     fn from(image: v1::Image) -> Self {
         let uid = match image.uid {
             Some(uid) => Some(uid.value),

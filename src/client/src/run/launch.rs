@@ -7,10 +7,10 @@ use peapod_api::v1;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::images::Image;
+use super::images::ContainerImage;
 use super::volumes::PodDir;
 use super::{RunError, messages};
-use crate::connect::{CHANGE, CallError, Connection, call};
+use crate::connect::{CHANGE, CallError, CriClient, call};
 use crate::console::Console;
 use crate::logs;
 use crate::manifest::{Container, Pod};
@@ -19,8 +19,8 @@ use crate::manifest::{Container, Pod};
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// A pod that is there, and all that its containers are made from.
-pub(super) struct Session<'a> {
-    pub(super) connection: &'a Connection,
+pub(super) struct PodSession<'a> {
+    pub(super) connection: &'a CriClient,
     pub(super) console: &'a Console,
     pub(super) pod: &'a Pod,
     pub(super) uid: String,
@@ -28,18 +28,18 @@ pub(super) struct Session<'a> {
     pub(super) sandbox: v1::PodSandboxConfig,
     pub(super) sandbox_id: String,
     /// By the name of the container.
-    pub(super) images: BTreeMap<String, Image>,
+    pub(super) images: BTreeMap<String, ContainerImage>,
 }
 
 /// A started container.
-pub(super) struct Launched {
+pub(super) struct StartedContainer {
     pub(super) id: String,
     pub(super) since: Instant,
     ended: watch::Sender<bool>,
     printer: JoinHandle<()>,
 }
 
-impl Launched {
+impl StartedContainer {
     /// Waits until all that the container wrote is printed. The runtime has reported its end.
     pub(super) async fn drain(mut self) {
         // Nobody receives if the printer has failed; then there is nothing to wait for.
@@ -50,9 +50,9 @@ impl Launched {
     }
 }
 
-impl Session<'_> {
+impl PodSession<'_> {
     /// Starts a container for the `attempt`th time, counted from zero.
-    pub(super) async fn launch(&self, container: &Container, attempt: u32) -> Result<Launched, RunError> {
+    pub(super) async fn launch(&self, container: &Container, attempt: u32) -> Result<StartedContainer, RunError> {
         let failed = |source| RunError::Container { name: container.name.clone(), source };
         let id = self.create(container, attempt).await.map_err(failed)?;
         let mut client = self.connection.runtime.clone();
@@ -60,11 +60,12 @@ impl Session<'_> {
         call("StartContainer", CHANGE, client.start_container(request)).await.map_err(failed)?;
         let (ended, receiver) = watch::channel(false);
         let printer = tokio::spawn(self.print(container, attempt, receiver));
-        Ok(Launched { id, since: Instant::now(), ended, printer })
+        Ok(StartedContainer { id, since: Instant::now(), ended, printer })
     }
 
     async fn create(&self, container: &Container, attempt: u32) -> Result<String, CallError> {
-        let image = self.images.get(&container.name).cloned().unwrap_or_else(|| Image::by_name(&container.image));
+        let image =
+            self.images.get(&container.name).cloned().unwrap_or_else(|| ContainerImage::by_name(&container.image));
         let mounts = self.dir.mounts(self.pod, container);
         let config = messages::container(self.pod, &self.uid, container, attempt, &image, mounts);
         let request = v1::CreateContainerRequest {

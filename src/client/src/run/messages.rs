@@ -5,9 +5,9 @@ use std::path::Path;
 
 use peapod_api::v1;
 
-use super::images::Image;
+use super::images::ContainerImage;
 use crate::labels;
-use crate::manifest::{Container, Pod, Port, Protocol};
+use crate::manifest::{Container, ContainerPort, Pod, PortProtocol};
 
 /// What a kubelet hides from containers that are not privileged.
 const MASKED: [&str; 11] = [
@@ -69,7 +69,7 @@ pub(super) fn container(
     uid: &str,
     container: &Container,
     attempt: u32,
-    image: &Image,
+    image: &ContainerImage,
     mounts: Vec<v1::Mount>,
 ) -> v1::ContainerConfig {
     let mut labels = pod_labels(pod, uid);
@@ -144,11 +144,11 @@ fn runtime_default() -> v1::SecurityProfile {
     }
 }
 
-fn port(port: &Port) -> v1::PortMapping {
+fn port(port: &ContainerPort) -> v1::PortMapping {
     let protocol = match port.protocol {
-        Protocol::Tcp => v1::Protocol::Tcp,
-        Protocol::Udp => v1::Protocol::Udp,
-        Protocol::Sctp => v1::Protocol::Sctp,
+        PortProtocol::Tcp => v1::Protocol::Tcp,
+        PortProtocol::Udp => v1::Protocol::Udp,
+        PortProtocol::Sctp => v1::Protocol::Sctp,
     };
     v1::PortMapping {
         protocol: protocol.into(),

@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 use peapod_api::v1;
 
 use crate::cli::RunArgs;
-use crate::connect::{CallError, Connection, QUICK, RUN_POD, call};
+use crate::connect::{CallError, CriClient, QUICK, RUN_POD, call};
 use crate::console::Console;
 use crate::interrupt::Interrupt;
 use crate::manifest::{Pod, RestartPolicy};
 use crate::{labels, teardown};
 
-use launch::Session;
-use supervise::{Outcome, Supervisor};
+use launch::PodSession;
+use supervise::{RunOutcome, Supervisor};
 pub(crate) use volumes::PodDir;
 
 /// Why a pod could not be run. What was made of it is removed again.
@@ -49,7 +49,7 @@ pub(crate) enum RunError {
 
 /// Runs the pod to its end and answers the exit status.
 pub(crate) async fn run(
-    connection: &Connection,
+    connection: &CriClient,
     pod: &Pod,
     args: &RunArgs,
     console: &Console,
@@ -62,7 +62,7 @@ pub(crate) async fn run(
     let sandbox = messages::sandbox(pod, &uid, &dir.path, &args.cgroup_parent);
     let sandbox_id = String::new();
     let images = BTreeMap::new();
-    let mut session = Session { connection, console, pod, uid, dir, sandbox, sandbox_id, images };
+    let mut session = PodSession { connection, console, pod, uid, dir, sandbox, sandbox_id, images };
     let ran = session.go(&args.runtime_handler, interrupt).await;
     let left = session.finish(args.keep).await;
     match (ran, left) {
@@ -78,7 +78,7 @@ pub(crate) async fn run(
 }
 
 /// Two pods of one name could not be told apart afterwards.
-async fn refuse_twin(connection: &Connection, pod: &Pod) -> Result<(), RunError> {
+async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(), RunError> {
     let labels = BTreeMap::from([
         (labels::POD.to_owned(), pod.name.clone()),
         (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
@@ -98,7 +98,7 @@ async fn refuse_twin(connection: &Connection, pod: &Pod) -> Result<(), RunError>
     }
 }
 
-impl Session<'_> {
+impl PodSession<'_> {
     /// From the images to the last container's end, or until somebody asks for an end.
     async fn go(&mut self, handler: &str, interrupt: &Interrupt) -> Result<i32, RunError> {
         tokio::select! {
@@ -134,9 +134,9 @@ impl Session<'_> {
         let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
         let outcome = supervisor.watch(interrupt).await;
         match outcome {
-            Ok(Outcome::Ended { code }) => return Ok(Some(code)),
-            Ok(Outcome::Asked) => self.stop(interrupt).await,
-            Ok(Outcome::Elsewhere) => self.console.note("the pod was stopped by somebody else").await,
+            Ok(RunOutcome::Ended { code }) => return Ok(Some(code)),
+            Ok(RunOutcome::Asked) => self.stop(interrupt).await,
+            Ok(RunOutcome::Elsewhere) => self.console.note("the pod was stopped by somebody else").await,
             Err(_) => {}
         }
         supervisor.drain().await;

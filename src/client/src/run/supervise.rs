@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use peapod_api::v1;
 
 use super::backoff::BackOff;
-use super::launch::{Launched, Session};
+use super::launch::{PodSession, StartedContainer};
 use super::{Interrupt, RunError};
 use crate::connect::{CallError, QUICK, call};
 use crate::manifest::{Container, RestartPolicy};
@@ -19,7 +19,7 @@ const AWAY: Duration = Duration::from_secs(120);
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RunOutcome {
     /// All containers have ended; the code of the first that failed, or 0.
     Ended { code: i32 },
     /// A signal came, or nobody reads any more.
@@ -28,8 +28,8 @@ pub(super) enum Outcome {
     Elsewhere,
 }
 
-enum State {
-    Running(Launched),
+enum MemberState {
+    Running(StartedContainer),
     /// To be started at that time; the container of the last attempt, if it is still there.
     Waiting {
         at: Instant,
@@ -42,12 +42,12 @@ struct Member<'a> {
     container: &'a Container,
     attempt: u32,
     back_off: BackOff,
-    state: State,
+    state: MemberState,
 }
 
 /// Some containers of the pod, from their first start to their last end.
 pub(super) struct Supervisor<'a> {
-    session: &'a Session<'a>,
+    session: &'a PodSession<'a>,
     policy: RestartPolicy,
     members: Vec<Member<'a>>,
     first_failure: Option<i32>,
@@ -58,7 +58,7 @@ pub(super) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     /// Starts the containers in their order.
     pub(super) async fn start(
-        session: &'a Session<'a>,
+        session: &'a PodSession<'a>,
         containers: &'a [Container],
         policy: RestartPolicy,
         interrupt: &Interrupt,
@@ -70,7 +70,7 @@ impl<'a> Supervisor<'a> {
             }
             match session.launch(container, 0).await {
                 Ok(launched) => {
-                    let (back_off, state) = (BackOff::default(), State::Running(launched));
+                    let (back_off, state) = (BackOff::default(), MemberState::Running(launched));
                     this.members.push(Member { container, attempt: 0, back_off, state });
                 }
                 Err(error) => {
@@ -83,12 +83,12 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Watches until all have ended for good, or somebody asks for an end.
-    pub(super) async fn watch(&mut self, interrupt: &Interrupt) -> Result<Outcome, RunError> {
+    pub(super) async fn watch(&mut self, interrupt: &Interrupt) -> Result<RunOutcome, RunError> {
         loop {
             tokio::select! {
                 biased;
-                () = interrupt.first() => return Ok(Outcome::Asked),
-                () = self.session.console.closed() => return Ok(Outcome::Asked),
+                () = interrupt.first() => return Ok(RunOutcome::Asked),
+                () = self.session.console.closed() => return Ok(RunOutcome::Asked),
                 () = tokio::time::sleep(POLL) => {}
             }
             let result = self.look().await;
@@ -103,23 +103,23 @@ impl<'a> Supervisor<'a> {
     /// Lets the rest of the logs be printed, once nothing runs any more.
     pub(super) async fn drain(&mut self) {
         for member in &mut self.members {
-            if let State::Running(launched) = std::mem::replace(&mut member.state, State::Ended) {
+            if let MemberState::Running(launched) = std::mem::replace(&mut member.state, MemberState::Ended) {
                 launched.drain().await;
             }
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Outcome>, CallError> {
+    async fn look(&mut self) -> Result<Option<RunOutcome>, CallError> {
         // The pod first: whoever stops it stops the containers before.
         let ready = self.pod_is_ready().await?;
         let states = self.states().await?;
         for index in 0..self.members.len() {
             self.step(index, &states, ready).await?;
         }
-        if self.members.iter().all(|member| matches!(member.state, State::Ended)) && !self.stopping() {
-            return Ok(Some(Outcome::Ended { code: self.first_failure.unwrap_or_default() }));
+        if self.members.iter().all(|member| matches!(member.state, MemberState::Ended)) && !self.stopping() {
+            return Ok(Some(RunOutcome::Ended { code: self.first_failure.unwrap_or_default() }));
         }
-        Ok((!ready).then_some(Outcome::Elsewhere))
+        Ok((!ready).then_some(RunOutcome::Elsewhere))
     }
 
     /// `peapod stop` leaves word before it stops the first container.
@@ -151,26 +151,26 @@ impl<'a> Supervisor<'a> {
     ) -> Result<(), CallError> {
         let member = &self.members[index];
         match &member.state {
-            State::Running(launched) => {
+            MemberState::Running(launched) => {
                 let running = v1::ContainerState::ContainerRunning;
                 if states.get(&launched.id).is_some_and(|state| *state == running) {
                     return Ok(());
                 }
-                let end = End::of(self.session, &launched.id).await?;
+                let end = ContainerEnd::of(self.session, &launched.id).await?;
                 self.ended(index, end, ready).await;
             }
-            State::Waiting { at, .. } if *at <= Instant::now() && ready && !self.stopping() => {
+            MemberState::Waiting { at, .. } if *at <= Instant::now() && ready && !self.stopping() => {
                 self.restart(index).await;
             }
-            State::Waiting { .. } | State::Ended => {}
+            MemberState::Waiting { .. } | MemberState::Ended => {}
         }
         Ok(())
     }
 
-    async fn ended(&mut self, index: usize, end: End, ready: bool) {
+    async fn ended(&mut self, index: usize, end: ContainerEnd, ready: bool) {
         let wanted = !ready || self.stopping();
         let member = &mut self.members[index];
-        let State::Running(launched) = std::mem::replace(&mut member.state, State::Ended) else { return };
+        let MemberState::Running(launched) = std::mem::replace(&mut member.state, MemberState::Ended) else { return };
         let (id, ran) = (launched.id.clone(), launched.since.elapsed());
         launched.drain().await;
         let again = match self.policy {
@@ -181,7 +181,7 @@ impl<'a> Supervisor<'a> {
         let name = &member.container.name;
         if again && !wanted {
             let wait = member.back_off.after(ran);
-            member.state = State::Waiting { at: Instant::now() + wait, last: Some(id) };
+            member.state = MemberState::Waiting { at: Instant::now() + wait, last: Some(id) };
             let when = if wait.is_zero() { "now".to_owned() } else { format!("in {}", units::duration(wait)) };
             self.session.console.note(format!("{name} {end}; starting it again {when}")).await;
         } else {
@@ -195,17 +195,17 @@ impl<'a> Supervisor<'a> {
 
     async fn restart(&mut self, index: usize) {
         let member = &mut self.members[index];
-        if let State::Waiting { last, .. } = &mut member.state
+        if let MemberState::Waiting { last, .. } = &mut member.state
             && let Some(id) = last.take()
         {
             self.session.forget(id).await;
         }
         member.attempt += 1;
         match self.session.launch(member.container, member.attempt).await {
-            Ok(launched) => member.state = State::Running(launched),
+            Ok(launched) => member.state = MemberState::Running(launched),
             Err(error) => {
                 let wait = member.back_off.after(Duration::ZERO);
-                member.state = State::Waiting { at: Instant::now() + wait, last: None };
+                member.state = MemberState::Waiting { at: Instant::now() + wait, last: None };
                 let error = anyhow::Error::from(error);
                 self.session.console.note(format!("{error:#}; trying again in {}", units::duration(wait))).await;
             }
@@ -237,14 +237,14 @@ impl<'a> Supervisor<'a> {
 }
 
 /// How a container ended.
-pub(super) struct End {
+pub(super) struct ContainerEnd {
     code: i32,
     reason: String,
     message: String,
 }
 
-impl End {
-    pub(super) async fn of(session: &Session<'_>, id: &str) -> Result<Self, CallError> {
+impl ContainerEnd {
+    pub(super) async fn of(session: &PodSession<'_>, id: &str) -> Result<Self, CallError> {
         let mut client = session.connection.runtime.clone();
         let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
         let status = match call("ContainerStatus", QUICK, client.container_status(request)).await {
@@ -259,7 +259,7 @@ impl End {
     }
 }
 
-impl std::fmt::Display for End {
+impl std::fmt::Display for ContainerEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ended with {}", self.code)?;
         // Those two say what the code says.

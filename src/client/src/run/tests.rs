@@ -58,10 +58,10 @@ impl Bench {
     }
 
     /// Runs the pod; `meanwhile` gets the connection and a function that sends a signal.
-    async fn run(&self, spec: &str, meanwhile: impl AsyncFnOnce(&Connection, &dyn Fn())) -> Result<u8, String> {
+    async fn run(&self, spec: &str, meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn())) -> Result<u8, String> {
         let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{spec}");
         let pod = manifest::read(&text).unwrap();
-        let connection = Connection::open(&self.fake.serve(self.dir.path())).await.unwrap();
+        let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
         let outputs = Outputs { out, err, out_colours: false, err_colours: false };
         let (console, writer) = Console::to(6, outputs).unwrap();
@@ -255,10 +255,10 @@ async fn a_kept_pod_is_removed_by_rm() {
         while pods().await.state() == v1::PodSandboxState::SandboxReady {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let list = crate::cli::PsArgs { all: true, output: crate::cli::Output::Table };
+        let list = crate::cli::PsArgs { all: true, output: crate::cli::OutputFormat::Table };
         let table = crate::commands::ps(connection, &list).await.unwrap();
         assert!(table.contains("web   default     no      10.1.2.3") && table.contains("Exited (0)"), "{table}");
-        let list = crate::cli::PsArgs { all: true, output: crate::cli::Output::Json };
+        let list = crate::cli::PsArgs { all: true, output: crate::cli::OutputFormat::Json };
         let json: serde_json::Value =
             serde_json::from_str(&crate::commands::ps(connection, &list).await.unwrap()).unwrap();
         assert_eq!(json[0]["containers"][0]["exitCode"], 0);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use peapod_api::v1;
 
 use crate::labels;
-use crate::manifest::{Container, HostPathType, Pod, Source, Volume};
+use crate::manifest::{Container, HostPathType, Pod, Volume, VolumeSource};
 
 /// Why a volume can't be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ impl PodDir {
         for container in pod.init_containers.iter().chain(&pod.containers) {
             make(&this.path.join("logs").join(&container.name), 0o755)?;
         }
-        for volume in pod.volumes.iter().filter(|volume| volume.source == Source::EmptyDir) {
+        for volume in pod.volumes.iter().filter(|volume| volume.source == VolumeSource::EmptyDir) {
             let path = this.volume(&volume.name);
             make(&path, 0o777)?;
             // Whatever the umask is: containers run as any user.
@@ -82,8 +82,8 @@ impl PodDir {
             .map(|(mount, volume)| v1::Mount {
                 container_path: mount.path.clone(),
                 host_path: match &volume.source {
-                    Source::EmptyDir => self.volume(&volume.name).display().to_string(),
-                    Source::HostPath { path, .. } => path.clone(),
+                    VolumeSource::EmptyDir => self.volume(&volume.name).display().to_string(),
+                    VolumeSource::HostPath { path, .. } => path.clone(),
                 },
                 readonly: mount.read_only,
                 ..Default::default()
@@ -100,7 +100,7 @@ impl PodDir {
 /// Checks every hostPath, and makes those that are to be made.
 pub(super) fn check_host_paths(volumes: &[Volume]) -> Result<(), VolumeError> {
     for volume in volumes {
-        if let Source::HostPath { path, kind } = &volume.source {
+        if let VolumeSource::HostPath { path, kind } = &volume.source {
             check(&volume.name, Path::new(path), *kind)?;
         }
     }
