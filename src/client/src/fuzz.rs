@@ -16,7 +16,7 @@ fn pod_manifest() {
 }
 
 fn try_manifests() {
-    let budget = peapod_fuzz::Budget { bytes: 16 << 20, factor: 1024, ..peapod_fuzz::Budget::default() };
+    let budget = peapod_fuzz::FuzzBudget { bytes: 16 << 20, factor: 1024, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("manifest")
         .seeds([POD, "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: b, image: c}]}\n"])
         .tokens([

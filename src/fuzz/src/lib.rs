@@ -28,12 +28,12 @@ mod mutate;
 mod target;
 
 pub use corpus::Corpus;
-pub use target::{Budget, SECONDS, Target};
+pub use target::{FuzzBudget, FuzzTarget, SECONDS};
 
-/// A [`Target`] whose corpus is the folder `fuzz/NAME` of the calling crate.
+/// A [`FuzzTarget`] whose corpus is the folder `fuzz/NAME` of the calling crate.
 #[macro_export]
 macro_rules! target {
     ($name:literal) => {
-        $crate::Target::new($name, concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/", $name))
+        $crate::FuzzTarget::new($name, concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/", $name))
     };
 }

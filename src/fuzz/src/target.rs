@@ -18,7 +18,7 @@ const BATCH: u32 = 64;
 
 /// What one input may cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub struct FuzzBudget {
     /// Bytes allocated by the thread at once, beyond `factor`.
     pub bytes: u64,
     /// Bytes allocated at once for each byte of the input, beside `bytes`.
@@ -27,7 +27,7 @@ pub struct Budget {
     pub time: Duration,
 }
 
-impl Default for Budget {
+impl Default for FuzzBudget {
     fn default() -> Self {
         Self { bytes: 1 << 20, factor: 64, time: Duration::from_secs(2) }
     }
@@ -35,20 +35,20 @@ impl Default for Budget {
 
 /// A parser under test.
 #[derive(Debug)]
-pub struct Target {
+pub struct FuzzTarget {
     name: &'static str,
     folder: PathBuf,
     seeds: Corpus,
     tokens: Vec<Vec<u8>>,
-    budget: Budget,
+    budget: FuzzBudget,
 }
 
-impl Target {
+impl FuzzTarget {
     /// A target, and the folder of its corpus: see [`crate::target!`].
     #[must_use]
     pub fn new(name: &'static str, folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref().to_owned();
-        Self { name, folder, seeds: Corpus::default(), tokens: Vec::new(), budget: Budget::default() }
+        Self { name, folder, seeds: Corpus::default(), tokens: Vec::new(), budget: FuzzBudget::default() }
     }
 
     /// Inputs that code makes, beside the files of the corpus.
@@ -67,9 +67,9 @@ impl Target {
         self
     }
 
-    /// What one input may cost, where [`Budget::default`] is not right.
+    /// What one input may cost, where [`FuzzBudget::default`] is not right.
     #[must_use]
-    pub fn budget(mut self, budget: Budget) -> Self {
+    pub fn budget(mut self, budget: FuzzBudget) -> Self {
         self.budget = budget;
         self
     }
@@ -167,14 +167,14 @@ fn processor_time() -> Duration {
 mod tests {
     use super::*;
 
-    fn failure(target: &Target, check: impl Fn(&[u8])) -> String {
+    fn failure(target: &FuzzTarget, check: impl Fn(&[u8])) -> String {
         let outcome = catch_unwind(AssertUnwindSafe(|| target.run(Duration::from_secs(20), 7, &check)));
         let panic = outcome.err().map(|panic| panic.downcast::<String>().map(|text| *text).unwrap_or_default());
         panic.unwrap_or_else(|| panic!("nothing was found"))
     }
 
-    fn target() -> Target {
-        Target::new("test", "/nowhere").seeds(["some words"]).tokens(["(("])
+    fn target() -> FuzzTarget {
+        FuzzTarget::new("test", "/nowhere").seeds(["some words"]).tokens(["(("])
     }
 
     #[test]
@@ -188,14 +188,14 @@ mod tests {
 
     #[test]
     fn memory_beyond_the_budget_is_found() {
-        let tight = Budget { bytes: 100, factor: 2, ..Budget::default() };
+        let tight = FuzzBudget { bytes: 100, factor: 2, ..FuzzBudget::default() };
         let said = failure(&target().budget(tight), |input| drop(vec![0_u8; input.len() * 200]));
         assert!(said.contains("bytes of memory, allowed are 120"), "{said}");
     }
 
     #[test]
     fn time_beyond_the_budget_is_found() {
-        let quick = Budget { time: Duration::from_millis(20), ..Budget::default() };
+        let quick = FuzzBudget { time: Duration::from_millis(20), ..FuzzBudget::default() };
         let slow = |_: &[u8]| {
             let start = processor_time();
             while processor_time().saturating_sub(start) < Duration::from_millis(30) {}
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_target_without_inputs_is_a_mistake() {
-        let empty = Target::new("empty", "/nowhere");
+        let empty = FuzzTarget::new("empty", "/nowhere");
         assert!(failure(&empty, |_| {}).contains("neither seeds nor files"));
     }
 }

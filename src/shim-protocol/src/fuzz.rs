@@ -24,7 +24,7 @@ fn message() {
         [event.write_to_bytes().unwrap(), vec![0x0a, 0x01, b'x', 0x10, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x1a, 0x00]];
     // The protobuf crate makes room for ten million numbers when so many are announced, and touches it only when they
     // come.
-    let budget = peapod_fuzz::Budget { bytes: 81 << 20, ..peapod_fuzz::Budget::default() };
+    let budget = peapod_fuzz::FuzzBudget { bytes: 81 << 20, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("message")
         .budget(budget)
         .seeds(seeds)

@@ -38,7 +38,7 @@ fn output_lines() {
     const TIME: &str = "2024-01-01T00:00:00.000000000Z";
     let long = [b"x".repeat(LONGEST), b"\ny".to_vec()].concat();
     // An empty line becomes 46 bytes of log, and the log is held three times here.
-    let budget = peapod_fuzz::Budget { factor: 512, ..peapod_fuzz::Budget::default() };
+    let budget = peapod_fuzz::FuzzBudget { factor: 512, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("output")
         .budget(budget)
         .seeds([b"one\ntwo".to_vec(), long])

@@ -14,7 +14,7 @@ fn spdy_connection() {
     let data = b"\x00\x00\x00\x01\x01\x00\x00\x02hi";
     let ping = b"\x80\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01";
     // A connection has a compressor and a decompressor: a third of a megabyte.
-    let budget = peapod_fuzz::Budget { bytes: 4 << 20, ..peapod_fuzz::Budget::default() };
+    let budget = peapod_fuzz::FuzzBudget { bytes: 4 << 20, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("spdy")
         .budget(budget)
         .seeds([opening.to_vec(), data.to_vec(), ping.to_vec(), [&opening[..], data, ping].concat()])

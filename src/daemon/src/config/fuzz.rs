@@ -26,7 +26,7 @@ fn configuration_file() {
             "\u{0}",
             "\n",
         ])
-        .budget(peapod_fuzz::Budget { factor: 1024, ..peapod_fuzz::Budget::default() })
+        .budget(peapod_fuzz::FuzzBudget { factor: 1024, ..peapod_fuzz::FuzzBudget::default() })
         .check(|input| {
             let problems = Problems::default();
             let tree = tree::parse("file.toml", &String::from_utf8_lossy(input), &problems);

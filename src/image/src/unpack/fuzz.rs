@@ -66,7 +66,7 @@ fn layers_stay_in_their_directory() {
         .seeds(zstd)
         .tokens(tokens)
         // Buffers, and what the decompressors take; a zstd frame may ask for more, which is not the allocator's.
-        .budget(peapod_fuzz::Budget { bytes: 4 << 20, factor: 64, time: Duration::from_secs(2) })
+        .budget(peapod_fuzz::FuzzBudget { bytes: 4 << 20, factor: 64, time: Duration::from_secs(2) })
         .check(|input| {
             let dir = layers.join("layer");
             std::fs::create_dir(&dir).unwrap();
