@@ -47,6 +47,9 @@ fn the_kubelet_learns_the_cgroup_driver() {
             runtime_config: Some(v1::RuntimeConfig { network_config: Some(network) }),
         };
         daemon.runtime().update_runtime_config(request).await.unwrap();
+        let status = daemon.runtime().status(v1::StatusRequest { verbose: true }).await.unwrap().into_inner();
+        let network: serde_json::Value = serde_json::from_str(&status.info["network"]).unwrap();
+        assert_eq!(network["podCIDR"], "10.9.0.0/24");
     });
 }
 

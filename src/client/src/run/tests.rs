@@ -292,7 +292,15 @@ fn exit_statuses_stay_failures() {
 }
 
 #[test]
-fn uids_differ() {
-    let (a, b) = (new_uid().unwrap(), new_uid().unwrap());
-    assert!(a != b && a.len() == 36 && a.as_bytes()[14] == b'4', "{a}");
+fn uids_are_random_uuids_that_differ() {
+    let uids: std::collections::BTreeSet<String> = (0..100).map(|_| new_uid().unwrap()).collect();
+    assert_eq!(uids.len(), 100);
+    for uid in uids {
+        // RFC 9562: version 4, variant 10.
+        let parts: Vec<&str> = uid.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{uid}");
+        let is_hex = |part: &&str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        assert!(parts.iter().all(is_hex), "{uid}");
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{uid}");
+    }
 }

@@ -164,23 +164,22 @@ impl Body for AnswerBody {
 
 #[cfg(test)]
 mod tests {
+    use hyper::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn deadlines_of_clients() {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", text.parse().unwrap());
+            headers.insert("grpc-timeout", HeaderValue::from_bytes(text.as_bytes()).unwrap());
             grpc_timeout(&headers)
         };
+        assert_eq!(grpc_timeout(&HeaderMap::new()), None);
         assert_eq!(read("2S"), Some(Duration::from_secs(2)));
         assert_eq!(read("119998m"), Some(Duration::from_millis(119_998)));
         assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         for none in ["", "S", "2", "2s", "+2S", "123456789S", "é"] {
-            assert_eq!(HeaderMap::new().get("x"), None);
-            if !none.is_ascii() {
-                continue;
-            }
             assert_eq!(read(none), None, "{none:?}");
         }
     }

@@ -120,3 +120,22 @@ fn sum(all: impl Iterator<Item = GroupUsage>) -> GroupUsage {
         total
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_without_a_group_uses_what_its_containers_use() {
+        let usage = |used: u64, rate| GroupUsage {
+            stats: Stats { cpu_ns: used, memory_usage: 2 * used, pids: 3 * used, ..Stats::default() },
+            rate,
+        };
+        let total = sum([usage(1, None), usage(20, Some(5)), usage(300, Some(6))].into_iter());
+        assert_eq!((total.stats.cpu_ns, total.stats.memory_usage, total.stats.pids), (321, 642, 963));
+        assert_eq!(total.rate, Some(11));
+        // None is known, which is not the same as nothing used.
+        assert_eq!(sum([usage(1, None)].into_iter()).rate, None);
+        assert_eq!(sum(std::iter::empty()).stats.cpu_ns, 0);
+    }
+}

@@ -88,3 +88,32 @@ fn memory(stats: &Stats, timestamp: i64) -> v1::MemoryUsage {
         psi: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let stats = Stats { cpu_ns: 7, working_set: 30, memory_limit: Some(100), ..Stats::default() };
+        let group = GroupUsage { stats, rate: None };
+        let cpu = cpu(&group, 1);
+        assert_eq!((cpu.timestamp, cpu.usage_core_nano_seconds, cpu.usage_nano_cores), (1, number(7), None));
+        assert_eq!(memory(&group.stats, 1).available_bytes, number(70));
+        let boundless = Stats { memory_limit: None, ..group.stats };
+        assert_eq!(memory(&boundless, 1).available_bytes, None);
+        let over = Stats { working_set: 101, memory_limit: Some(100), ..boundless };
+        assert_eq!(memory(&over, 1).available_bytes, number(0));
+    }
+
+    #[test]
+    fn the_pods_own_interface_stands_apart() {
+        let interface = |name: &str, rx_bytes| Interface { name: name.to_owned(), rx_bytes, ..Interface::default() };
+        let shown = network(vec![interface("eth0", Some(5)), interface("net1", None)], 9);
+        let default = shown.default_interface.unwrap();
+        assert_eq!((shown.timestamp, default.name.as_str(), default.rx_bytes), (9, "eth0", number(5)));
+        let [other] = shown.interfaces.as_slice() else { panic!("{:?}", shown.interfaces) };
+        assert_eq!((other.name.as_str(), other.rx_bytes), ("net1", None));
+        assert_eq!(network(Vec::new(), 9).default_interface, None);
+    }
+}

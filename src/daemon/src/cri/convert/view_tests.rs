@@ -92,7 +92,7 @@ fn a_container_in_a_list_names_the_same_image() {
     let shown = container_status(&view);
     assert_eq!((listed.id, listed.image_id, listed.image_ref), (shown.id, shown.image_id, shown.image_ref));
     assert_eq!(listed.state, v1::ContainerState::ContainerRunning as i32);
-    assert_eq!(listed.pod_sandbox_id.len(), 64);
+    assert_eq!(listed.pod_sandbox_id, pod_id().to_string());
     assert_eq!((shown.started_at, shown.finished_at), (2, 0));
 }
 
@@ -125,7 +125,8 @@ fn a_pod_with_two_addresses() {
     };
     let shown = pod_sandbox_status(&pod);
     let network = shown.network.unwrap();
-    assert_eq!((network.ip.as_str(), network.additional_ips.len()), ("10.0.0.2", 1));
+    let others: Vec<&str> = network.additional_ips.iter().map(|ip| ip.ip.as_str()).collect();
+    assert_eq!((network.ip.as_str(), others), ("10.0.0.2", vec!["fd00::2"]));
     assert_eq!(shown.metadata.unwrap().attempt, 2);
     assert_eq!(shown.labels.get("a").map(String::as_str), Some("b"));
     let options = shown.linux.unwrap().namespaces.unwrap().options.unwrap();
@@ -133,5 +134,6 @@ fn a_pod_with_two_addresses() {
     pod.ips.clear();
     pod.state = PodState::NotReady;
     let stopped = pod_sandbox_status(&pod);
-    assert_eq!((stopped.network.unwrap().ip.as_str(), stopped.state), ("", 1));
+    assert_eq!(stopped.state(), v1::PodSandboxState::SandboxNotready);
+    assert_eq!(stopped.network, Some(v1::PodSandboxNetworkStatus::default()));
 }
