@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit, setrlimit, umask};
 /// for others lies in closed folders or says so.
 const UMASK: Mode = Mode::from_raw_mode(0o022);
 
-/// Gives it up. Before there are threads.
+/// Sets all of these to what the daemon needs. To be called before there are threads, which would keep what they had.
 pub(crate) fn reset() -> io::Result<()> {
     umask(UMASK);
     peapod_sys::default_signals()?;

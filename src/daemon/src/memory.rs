@@ -7,10 +7,10 @@ use std::time::Duration;
 /// How often the daemon looks for what it could give back.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// So many freed bytes are worth it.
+/// Bytes that are given back at once, at least: for less, the work is not worth it.
 const WORTH: usize = 4 << 20;
 
-/// Looks for ever.
+/// Looks every [`LOOK`], for ever.
 pub(crate) async fn give_back() -> Infallible {
     let mut known = 0;
     loop {

@@ -43,7 +43,7 @@ pub(crate) struct ContainerPort {
     pub(crate) host_ip: String,
 }
 
-/// Of a port.
+/// The transport protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PortProtocol {
     Tcp,

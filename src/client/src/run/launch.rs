@@ -27,7 +27,7 @@ pub(super) struct PodSession<'a> {
     pub(super) dir: PodDir,
     pub(super) sandbox: v1::PodSandboxConfig,
     pub(super) sandbox_id: String,
-    /// By the name of the container.
+    /// The image of each container, by its name.
     pub(super) images: BTreeMap<String, ContainerImage>,
 }
 
@@ -98,7 +98,7 @@ impl PodSession<'_> {
         }
     }
 
-    /// Removes a container of an earlier attempt. It goes with the pod at the latest.
+    /// Removes a container of an earlier attempt. If that fails, it is removed with the pod.
     pub(super) async fn forget(&self, id: String) {
         let mut client = self.connection.runtime.clone();
         let request = v1::RemoveContainerRequest { container_id: id };

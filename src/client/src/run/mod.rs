@@ -108,7 +108,7 @@ impl PodSession<'_> {
         }
         tokio::select! {
             biased;
-            // The first one is heard afterwards: a pod that is being made can't be stopped.
+            // The first signal is looked at afterwards: a pod that is being made can't be stopped.
             () = interrupt.second() => return Ok(0),
             made = self.make_pod(handler) => made?,
         }
@@ -124,7 +124,8 @@ impl PodSession<'_> {
         session.watch(&session.pod.containers, policy, interrupt).await.map(Option::unwrap_or_default)
     }
 
-    /// Nothing if somebody asked for an end, who has got it when this returns.
+    /// Runs these containers to their ends, and answers the exit code; `None` if somebody asked for an end before. They
+    /// have stopped when this returns.
     async fn watch(
         &self,
         containers: &[crate::manifest::Container],
@@ -175,7 +176,7 @@ impl PodSession<'_> {
         Ok(())
     }
 
-    /// With the pod's grace; a second signal kills.
+    /// Stops the pod within its grace period; a second signal kills what still runs.
     async fn stop(&self, interrupt: &Interrupt) {
         let grace = self.pod.grace_seconds;
         self.console.note(format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;

@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long a runtime may be away, for an upgrade for example.
 const AWAY: Duration = Duration::from_secs(120);
 
-/// How it ended.
+/// How the pod ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RunOutcome {
     /// All containers have ended; the code of the first that failed, or 0.
@@ -122,7 +122,7 @@ impl<'a> Supervisor<'a> {
         Ok((!ready).then_some(RunOutcome::Elsewhere))
     }
 
-    /// `peapod stop` leaves word before it stops the first container.
+    /// Whether `peapod stop` is stopping the pod: it says so in the pod's directory before it stops a container.
     fn stopping(&self) -> bool {
         self.session.dir.is_stopping()
     }

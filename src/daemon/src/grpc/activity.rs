@@ -42,7 +42,7 @@ pub(super) struct Activity {
 
 #[derive(Debug)]
 struct ActivityState {
-    /// Calls without an end.
+    /// Calls that have not ended.
     open: usize,
     /// Bytes of their requests.
     request_bytes: usize,
@@ -50,6 +50,7 @@ struct ActivityState {
     called: bool,
     /// When the last one began or ended; at first, when the connection was made.
     last: Instant,
+    /// Number of the last call.
     next: u64,
     /// Calls with an answer that is not taken yet, in the order of their beginning, and when it was there.
     answered: BTreeMap<u64, Instant>,
@@ -88,9 +89,9 @@ impl Activity {
         if when <= now { Ok(due) } else { Err(when) }
     }
 
-    /// How much it may be missed, if it has no calls: one that never had any first, then the one whose last is longest
-    /// ago.
-    pub(super) fn worth(&self) -> Option<(bool, Instant)> {
+    /// By this, the least first, connections are closed for new ones: those that never had a call before others, then
+    /// by the end of the last call. `None` while it has calls.
+    pub(super) fn eviction_order(&self) -> Option<(bool, Instant)> {
         let inner = self.lock();
         (inner.open == 0).then_some((inner.called, inner.last))
     }
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_missed_least() {
+    fn connections_are_evicted_in_order() {
         let shared = Arc::default();
         let (silent, early, late, busy) =
             (connection(&shared), connection(&shared), connection(&shared), connection(&shared));
@@ -226,7 +227,11 @@ mod tests {
         later();
         drop(late.begin().unwrap());
         let call = busy.begin().unwrap();
-        assert!(silent.worth() < early.worth() && early.worth() < late.worth() && busy.worth().is_none());
+        assert!(
+            silent.eviction_order() < early.eviction_order()
+                && early.eviction_order() < late.eviction_order()
+                && busy.eviction_order().is_none()
+        );
         drop(call);
     }
 

@@ -19,7 +19,8 @@ use tower::Service as _;
 
 use super::activity::{Activity, Call};
 
-/// In an answer's extensions: what is to be kept until the answer was taken.
+/// In an answer's extensions: a value, such as a permit, that is dropped once the client has taken the answer, or given
+/// it up.
 #[derive(Clone)]
 pub(crate) struct HeldUntilTaken(
     #[allow(dead_code, reason = "only its end matters")] Arc<dyn std::any::Any + Send + Sync>,
@@ -59,7 +60,7 @@ impl Service<Request<Incoming>> for Calls {
     }
 }
 
-/// The answer, unless the client's own deadline passes before: who does not notice by itself hears it so.
+/// The answer, or DeadlineExceeded if the client's own deadline passes before it: not every client keeps it by itself.
 async fn within(
     limit: Option<Duration>,
     answer: impl Future<Output = Result<Response<tonic::body::Body>, Infallible>>,
@@ -71,7 +72,7 @@ async fn within(
     }
 }
 
-/// `grpc-timeout`: at most eight digits and a unit. What is none is no limit.
+/// `grpc-timeout`: at most eight digits and a unit. Anything else is no limit.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -24,16 +24,16 @@ use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
 pub(crate) use self::call::HeldUntilTaken;
 
-/// How long to wait for descriptors when there are none.
+/// Time between two tries to accept a connection after one that failed, mostly for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client may take to notice that its connection ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Connections that there may be.
+/// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// At once.
+    /// Connections at the same time.
     pub(crate) connections: usize,
     /// How long one without calls stays.
     pub(crate) idle: Duration,
@@ -41,10 +41,11 @@ pub(crate) struct ConnectionLimits {
     pub(crate) transfer: Duration,
 }
 
-/// A connection, for whoever needs its place.
+/// A connection, as whoever closes it knows it.
 struct ConnectionEntry {
     task: Id,
     activity: Arc<Activity>,
+    /// Closes it at once.
     leave: Option<oneshot::Sender<()>>,
 }
 
@@ -103,10 +104,13 @@ impl Connections {
         self.known.push(ConnectionEntry { task: task.id(), activity, leave: Some(leave) });
     }
 
-    /// Ends the connection that is missed least; false if all have calls.
+    /// Closes the first connection of the eviction order; false if all have calls.
     fn make_room(&mut self) -> bool {
-        let idle =
-            self.known.iter().enumerate().filter_map(|(at, known)| known.activity.worth().map(|worth| (worth, at)));
+        let idle = self
+            .known
+            .iter()
+            .enumerate()
+            .filter_map(|(at, known)| known.activity.eviction_order().map(|order| (order, at)));
         let Some((_, at)) = idle.min() else { return false };
         let mut known = self.known.swap_remove(at);
         // It may have ended by itself.
@@ -144,9 +148,9 @@ async fn attend(
     let mut look = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         tokio::select! {
-            // What breaks a connection is the client's trouble.
+            // With an error or without: there is nobody but the client to tell.
             _ = connection.as_mut() => return,
-            // Somebody else needs the place, now.
+            // Evicted for a new connection.
             Ok(()) = &mut asked => return,
             _ = end.wait_for(|end| *end), if !ending => {
                 ending = true;
@@ -156,7 +160,7 @@ async fn attend(
                 let now = Instant::now();
                 let next = match (activity.due(now), leaving) {
                     (Ok(ConnectionEnd::Silent | ConnectionEnd::Stuck), _) => return,
-                    // Told, and nothing came of it.
+                    // The client was asked to leave, and has not.
                     (Ok(ConnectionEnd::Idle), Some(since)) if now >= since + FAREWELL => return,
                     (Ok(ConnectionEnd::Idle), _) => {
                         leaving.get_or_insert(now);

@@ -11,7 +11,7 @@ use peapod_sys::sync::lock;
 
 use crate::bounds;
 
-/// Between the first count of a container and the second.
+/// Time between the first count of a container's layer and the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a writable layer takes of its disk.
@@ -27,10 +27,10 @@ struct LayerSample {
     layer: LayerUsage,
     /// Not everything was seen at the last count.
     partial: bool,
-    /// Whether the container had begun or ended.
+    /// The container's state at the count, without its data.
     state: Discriminant<ContainerState>,
     taken: Instant,
-    /// Until the next count.
+    /// Time until the next count.
     pause: Duration,
 }
 

@@ -8,7 +8,7 @@ use peapod_sys::sync::lock;
 
 use crate::bounds;
 
-/// Over a shorter time the kernel's own accounting shows more than what is measured.
+/// The least time between two readings that give a rate: over less, the steps of the kernel's accounting distort it.
 const SHORTEST: Duration = Duration::from_millis(900);
 
 /// A reading of a counter.
@@ -26,7 +26,7 @@ struct Readings {
     before: Option<Reading>,
 }
 
-/// Those of each control group that has processes. Clones share them.
+/// The readings of each control group that has processes. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Processors(Arc<Mutex<BTreeMap<String, Readings>>>);
 
@@ -47,7 +47,7 @@ impl Processors {
         let mut readings = self.lock();
         readings.retain(|group, _| groups.contains(group));
         let is_due = |group: &String| {
-            // A second one soon, so that there is a rate.
+            // The second reading soon after the first, so that there is a rate.
             readings.get(group).is_none_or(|Readings { last, before }| {
                 last.at.elapsed() >= if before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
             })

@@ -13,7 +13,7 @@ use super::processors::Reading;
 use super::sources::{Sources, is_running, now};
 use crate::bounds;
 
-/// How soon something new is noticed.
+/// Time between two looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Takes samples until it is dropped.
