@@ -18,14 +18,19 @@ use crate::manifest::{Container, Pod};
 /// How long the rest of a log may take to print after a container's end.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A pod that is there, and all that its containers are made from.
-pub(super) struct PodSession<'a> {
+/// One `peapod run`: what is asked for, and whom. The pod need not be there.
+pub(super) struct PodRun<'a> {
     pub(super) connection: &'a CriClient,
     pub(super) console: &'a Console,
     pub(super) pod: &'a Pod,
     pub(super) uid: String,
     pub(super) dir: PodDir,
     pub(super) sandbox: v1::PodSandboxConfig,
+}
+
+/// The pod, once the runtime has it, with all that its containers are made from.
+pub(super) struct RunningPod<'a> {
+    pub(super) run: &'a PodRun<'a>,
     pub(super) sandbox_id: String,
     /// The image of each container, by its name.
     pub(super) images: BTreeMap<String, ContainerImage>,
@@ -50,12 +55,12 @@ impl StartedContainer {
     }
 }
 
-impl PodSession<'_> {
+impl RunningPod<'_> {
     /// Starts a container for the `attempt`th time, counted from zero.
     pub(super) async fn launch(&self, container: &Container, attempt: u32) -> Result<StartedContainer, RunError> {
         let failed = |source| RunError::Container { name: container.name.clone(), source };
         let id = self.create(container, attempt).await.map_err(failed)?;
-        let mut client = self.connection.runtime.clone();
+        let mut client = self.run.connection.runtime.clone();
         let request = v1::StartContainerRequest { container_id: id.clone() };
         call("StartContainer", CHANGE, client.start_container(request)).await.map_err(failed)?;
         let (ended, receiver) = watch::channel(false);
@@ -66,14 +71,14 @@ impl PodSession<'_> {
     async fn create(&self, container: &Container, attempt: u32) -> Result<String, CallError> {
         let image =
             self.images.get(&container.name).cloned().unwrap_or_else(|| ContainerImage::by_name(&container.image));
-        let mounts = self.dir.mounts(self.pod, container);
-        let config = messages::container(self.pod, &self.uid, container, attempt, &image, mounts);
+        let mounts = self.run.dir.mounts(self.run.pod, container);
+        let config = messages::container(self.run.pod, &self.run.uid, container, attempt, &image, mounts);
         let request = v1::CreateContainerRequest {
             pod_sandbox_id: self.sandbox_id.clone(),
             config: Some(config),
-            sandbox_config: Some(self.sandbox.clone()),
+            sandbox_config: Some(self.run.sandbox.clone()),
         };
-        let mut client = self.connection.runtime.clone();
+        let mut client = self.run.connection.runtime.clone();
         call("CreateContainer", CHANGE, client.create_container(request)).await.map(|created| created.container_id)
     }
 
@@ -84,9 +89,9 @@ impl PodSession<'_> {
         attempt: u32,
         ended: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        let path = self.dir.path.join("logs").join(messages::log_path(container, attempt));
-        let colour = self.pod.containers.iter().position(|other| other.name == container.name).unwrap_or_default();
-        let (console, name) = (self.console.clone(), container.name.clone());
+        let path = self.run.dir.path.join("logs").join(messages::log_path(container, attempt));
+        let colour = self.run.pod.containers.iter().position(|other| other.name == container.name).unwrap_or_default();
+        let (console, name) = (self.run.console.clone(), container.name.clone());
         async move {
             let sink = |line: logs::LogLine| {
                 let (console, name) = (console.clone(), name.clone());
@@ -100,10 +105,10 @@ impl PodSession<'_> {
 
     /// Removes a container of an earlier attempt. If that fails, it is removed with the pod.
     pub(super) async fn forget(&self, id: String) {
-        let mut client = self.connection.runtime.clone();
+        let mut client = self.run.connection.runtime.clone();
         let request = v1::RemoveContainerRequest { container_id: id };
         if let Err(error) = call("RemoveContainer", CHANGE, client.remove_container(request)).await {
-            self.console.note(error.to_string()).await;
+            self.run.console.note(error.to_string()).await;
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::interrupt::Interrupt;
 use crate::manifest::{Pod, RestartPolicy};
 use crate::{labels, teardown};
 
-use launch::PodSession;
+use images::ContainerImage;
+use launch::{PodRun, RunningPod};
 use supervise::{RunOutcome, Supervisor};
 pub(crate) use volumes::PodDir;
 
@@ -60,11 +61,9 @@ pub(crate) async fn run(
     let uid = new_uid()?;
     let dir = PodDir::create(&args.dir, &uid, pod)?;
     let sandbox = messages::sandbox(pod, &uid, &dir.path, &args.cgroup_parent);
-    let sandbox_id = String::new();
-    let images = BTreeMap::new();
-    let mut session = PodSession { connection, console, pod, uid, dir, sandbox, sandbox_id, images };
-    let ran = session.go(&args.runtime_handler, interrupt).await;
-    let left = session.finish(args.keep).await;
+    let run = PodRun { connection, console, pod, uid, dir, sandbox };
+    let ran = run.go(&args.runtime_handler, interrupt).await;
+    let left = run.finish(args.keep).await;
     match (ran, left) {
         (Err(error), left) => {
             if let Err(left) = left {
@@ -98,100 +97,64 @@ async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(), RunError> 
     }
 }
 
-impl PodSession<'_> {
+impl PodRun<'_> {
     /// From the images to the last container's end, or until somebody asks for an end.
-    async fn go(&mut self, handler: &str, interrupt: &Interrupt) -> Result<i32, RunError> {
-        tokio::select! {
+    async fn go(&self, handler: &str, interrupt: &Interrupt) -> Result<i32, RunError> {
+        let images = tokio::select! {
             biased;
             () = interrupt.first() => return Ok(0),
             pulled = self.pull() => pulled?,
-        }
-        tokio::select! {
+        };
+        let sandbox_id = tokio::select! {
             biased;
             // The first signal is looked at afterwards: a pod that is being made can't be stopped.
             () = interrupt.second() => return Ok(0),
             made = self.make_pod(handler) => made?,
-        }
-        let (session, policy) = (&*self, self.pod.restart);
+        };
+        let (running, policy) = (RunningPod { run: self, sandbox_id, images }, self.pod.restart);
         let once = if policy == RestartPolicy::Never { policy } else { RestartPolicy::OnFailure };
-        for index in 0..session.pod.init_containers.len() {
-            let init = &session.pod.init_containers[index..=index];
-            match session.watch(init, once, interrupt).await? {
+        for index in 0..self.pod.init_containers.len() {
+            let init = &self.pod.init_containers[index..=index];
+            match running.watch(init, once, interrupt).await? {
                 Some(0) => {}
                 code => return Ok(code.unwrap_or_default()),
             }
         }
-        session.watch(&session.pod.containers, policy, interrupt).await.map(Option::unwrap_or_default)
+        running.watch(&self.pod.containers, policy, interrupt).await.map(Option::unwrap_or_default)
     }
 
-    /// Runs these containers to their ends, and answers the exit code; `None` if somebody asked for an end before. They
-    /// have stopped when this returns.
-    async fn watch(
-        &self,
-        containers: &[crate::manifest::Container],
-        policy: RestartPolicy,
-        interrupt: &Interrupt,
-    ) -> Result<Option<i32>, RunError> {
-        let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
-        let outcome = supervisor.watch(interrupt).await;
-        match outcome {
-            Ok(RunOutcome::Ended { code }) => return Ok(Some(code)),
-            Ok(RunOutcome::Asked) => self.stop(interrupt).await,
-            Ok(RunOutcome::Elsewhere) => self.console.note("the pod was stopped by somebody else").await,
-            Err(_) => {}
-        }
-        supervisor.drain().await;
-        outcome.map(|_| None)
-    }
-
-    async fn pull(&mut self) -> Result<(), RunError> {
+    /// The image of each container, by its name.
+    async fn pull(&self) -> Result<BTreeMap<String, ContainerImage>, RunError> {
+        let mut images = BTreeMap::<String, ContainerImage>::new();
         for container in self.pod.init_containers.iter().chain(&self.pod.containers) {
             // Two containers of one image and policy need it once.
             let twin = self.pod.init_containers.iter().chain(&self.pod.containers).find(|other| {
-                (&other.image, other.pull) == (&container.image, container.pull)
-                    && self.images.contains_key(&other.name)
+                (&other.image, other.pull) == (&container.image, container.pull) && images.contains_key(&other.name)
             });
-            let image = match twin.and_then(|twin| self.images.get(&twin.name)) {
+            let image = match twin.and_then(|twin| images.get(&twin.name)) {
                 Some(image) => image.clone(),
                 None => images::ensure(self.connection, &self.sandbox, container, self.console).await?,
             };
-            self.images.insert(container.name.clone(), image);
+            images.insert(container.name.clone(), image);
         }
-        Ok(())
+        Ok(images)
     }
 
-    async fn make_pod(&mut self, handler: &str) -> Result<(), RunError> {
+    /// Makes the pod, and answers its id.
+    async fn make_pod(&self, handler: &str) -> Result<String, RunError> {
         let request =
             v1::RunPodSandboxRequest { config: Some(self.sandbox.clone()), runtime_handler: handler.to_owned() };
         let mut client = self.connection.runtime.clone();
         let made = call("RunPodSandbox", RUN_POD, client.run_pod_sandbox(request)).await;
-        self.sandbox_id = made.map_err(|source| RunError::Pod { source })?.pod_sandbox_id;
-        let request = v1::PodSandboxStatusRequest { pod_sandbox_id: self.sandbox_id.clone(), verbose: false };
+        let sandbox_id = made.map_err(|source| RunError::Pod { source })?.pod_sandbox_id;
+        let request = v1::PodSandboxStatusRequest { pod_sandbox_id: sandbox_id.clone(), verbose: false };
         let status = call("PodSandboxStatus", QUICK, client.pod_sandbox_status(request)).await;
         let status = status.map_err(|source| RunError::Pod { source })?.status.unwrap_or_default();
         let ip = status.network.map(|network| network.ip).filter(|ip| !ip.is_empty());
         let address = ip.unwrap_or_else(|| "the node's own address".to_owned());
         let Pod { namespace, name, .. } = self.pod;
         self.console.note(format!("pod {namespace}/{name} is up at {address}")).await;
-        Ok(())
-    }
-
-    /// Stops the pod within its grace period; a second signal kills what still runs.
-    async fn stop(&self, interrupt: &Interrupt) {
-        let grace = self.pod.grace_seconds;
-        self.console.note(format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
-        let mut errors = tokio::select! {
-            biased;
-            errors = teardown::stop(self.connection, &self.sandbox_id, grace) => Some(errors),
-            () = interrupt.second() => None,
-        };
-        if errors.is_none() {
-            self.console.note("killing").await;
-            errors = Some(teardown::stop(self.connection, &self.sandbox_id, 0).await);
-        }
-        for error in errors.unwrap_or_default() {
-            self.console.note(error.to_string()).await;
-        }
+        Ok(sandbox_id)
     }
 
     /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it.
@@ -215,6 +178,46 @@ impl PodSession<'_> {
             left.extend(self.dir.remove().err().map(|error| format!("{}: {error}", self.dir.path.display())));
         }
         if left.is_empty() { Ok(()) } else { Err(RunError::Left(left.join("; "))) }
+    }
+}
+
+impl RunningPod<'_> {
+    /// Runs these containers to their ends, and answers the exit code; `None` if somebody asked for an end before. They
+    /// have stopped when this returns.
+    async fn watch(
+        &self,
+        containers: &[crate::manifest::Container],
+        policy: RestartPolicy,
+        interrupt: &Interrupt,
+    ) -> Result<Option<i32>, RunError> {
+        let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
+        let outcome = supervisor.watch(interrupt).await;
+        match outcome {
+            Ok(RunOutcome::Ended { code }) => return Ok(Some(code)),
+            Ok(RunOutcome::Asked) => self.stop(interrupt).await,
+            Ok(RunOutcome::Elsewhere) => self.run.console.note("the pod was stopped by somebody else").await,
+            Err(_) => {}
+        }
+        supervisor.drain().await;
+        outcome.map(|_| None)
+    }
+
+    /// Stops the pod within its grace period; a second signal kills what still runs.
+    async fn stop(&self, interrupt: &Interrupt) {
+        let grace = self.run.pod.grace_seconds;
+        self.run.console.note(format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
+        let mut errors = tokio::select! {
+            biased;
+            errors = teardown::stop(self.run.connection, &self.sandbox_id, grace) => Some(errors),
+            () = interrupt.second() => None,
+        };
+        if errors.is_none() {
+            self.run.console.note("killing").await;
+            errors = Some(teardown::stop(self.run.connection, &self.sandbox_id, 0).await);
+        }
+        for error in errors.unwrap_or_default() {
+            self.run.console.note(error.to_string()).await;
+        }
     }
 }
 

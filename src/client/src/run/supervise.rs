@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use peapod_api::v1;
 
 use super::backoff::BackOff;
-use super::launch::{PodSession, StartedContainer};
+use super::launch::{RunningPod, StartedContainer};
 use super::{Interrupt, RunError};
 use crate::connect::{CallError, QUICK, call};
 use crate::manifest::{Container, RestartPolicy};
@@ -47,7 +47,7 @@ struct Member<'a> {
 
 /// Some containers of the pod, from their first start to their last end.
 pub(super) struct Supervisor<'a> {
-    session: &'a PodSession<'a>,
+    pod: &'a RunningPod<'a>,
     policy: RestartPolicy,
     members: Vec<Member<'a>>,
     first_failure: Option<i32>,
@@ -58,17 +58,17 @@ pub(super) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     /// Starts the containers in their order.
     pub(super) async fn start(
-        session: &'a PodSession<'a>,
+        pod: &'a RunningPod<'a>,
         containers: &'a [Container],
         policy: RestartPolicy,
         interrupt: &Interrupt,
     ) -> Result<Self, RunError> {
-        let mut this = Self { session, policy, members: Vec::new(), first_failure: None, away: None };
+        let mut this = Self { pod, policy, members: Vec::new(), first_failure: None, away: None };
         for container in containers {
             if interrupt.status().is_some() {
                 break;
             }
-            match session.launch(container, 0).await {
+            match pod.launch(container, 0).await {
                 Ok(launched) => {
                     let (back_off, state) = (BackOff::default(), MemberState::Running(launched));
                     this.members.push(Member { container, attempt: 0, back_off, state });
@@ -88,7 +88,7 @@ impl<'a> Supervisor<'a> {
             tokio::select! {
                 biased;
                 () = interrupt.first() => return Ok(RunOutcome::Asked),
-                () = self.session.console.closed() => return Ok(RunOutcome::Asked),
+                () = self.pod.run.console.closed() => return Ok(RunOutcome::Asked),
                 () = tokio::time::sleep(POLL) => {}
             }
             let result = self.look().await;
@@ -124,21 +124,21 @@ impl<'a> Supervisor<'a> {
 
     /// Whether `peapod stop` is stopping the pod: it says so in the pod's directory before it stops a container.
     fn stopping(&self) -> bool {
-        self.session.dir.is_stopping()
+        self.pod.run.dir.is_stopping()
     }
 
     async fn pod_is_ready(&self) -> Result<bool, CallError> {
-        let filter = v1::PodSandboxFilter { id: self.session.sandbox_id.clone(), ..Default::default() };
+        let filter = v1::PodSandboxFilter { id: self.pod.sandbox_id.clone(), ..Default::default() };
         let request = v1::ListPodSandboxRequest { filter: Some(filter) };
-        let mut client = self.session.connection.runtime.clone();
+        let mut client = self.pod.run.connection.runtime.clone();
         let pods = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await?;
         Ok(pods.items.first().is_some_and(|pod| pod.state() == v1::PodSandboxState::SandboxReady))
     }
 
     async fn states(&self) -> Result<BTreeMap<String, v1::ContainerState>, CallError> {
-        let filter = v1::ContainerFilter { pod_sandbox_id: self.session.sandbox_id.clone(), ..Default::default() };
+        let filter = v1::ContainerFilter { pod_sandbox_id: self.pod.sandbox_id.clone(), ..Default::default() };
         let request = v1::ListContainersRequest { filter: Some(filter) };
-        let mut client = self.session.connection.runtime.clone();
+        let mut client = self.pod.run.connection.runtime.clone();
         let list = call("ListContainers", QUICK, client.list_containers(request)).await?;
         Ok(list.containers.into_iter().map(|container| (container.id.clone(), container.state())).collect())
     }
@@ -156,7 +156,7 @@ impl<'a> Supervisor<'a> {
                 if states.get(&launched.id).is_some_and(|state| *state == running) {
                     return Ok(());
                 }
-                let end = ContainerEnd::of(self.session, &launched.id).await?;
+                let end = ContainerEnd::of(self.pod, &launched.id).await?;
                 self.ended(index, end, ready).await;
             }
             MemberState::Waiting { at, .. } if *at <= Instant::now() && ready && !self.stopping() => {
@@ -183,13 +183,13 @@ impl<'a> Supervisor<'a> {
             let wait = member.back_off.after(ran);
             member.state = MemberState::Waiting { at: Instant::now() + wait, last: Some(id) };
             let when = if wait.is_zero() { "now".to_owned() } else { format!("in {}", units::duration(wait)) };
-            self.session.console.note(format!("{name} {end}; starting it again {when}")).await;
+            self.pod.run.console.note(format!("{name} {end}; starting it again {when}")).await;
         } else {
             // Ends that somebody asked for are no failures.
             if end.code != 0 && !wanted {
                 self.first_failure.get_or_insert(end.code);
             }
-            self.session.console.note(format!("{name} {end}")).await;
+            self.pod.run.console.note(format!("{name} {end}")).await;
         }
     }
 
@@ -198,23 +198,23 @@ impl<'a> Supervisor<'a> {
         if let MemberState::Waiting { last, .. } = &mut member.state
             && let Some(id) = last.take()
         {
-            self.session.forget(id).await;
+            self.pod.forget(id).await;
         }
         member.attempt += 1;
-        match self.session.launch(member.container, member.attempt).await {
+        match self.pod.launch(member.container, member.attempt).await {
             Ok(launched) => member.state = MemberState::Running(launched),
             Err(error) => {
                 let wait = member.back_off.after(Duration::ZERO);
                 member.state = MemberState::Waiting { at: Instant::now() + wait, last: None };
                 let error = anyhow::Error::from(error);
-                self.session.console.note(format!("{error:#}; trying again in {}", units::duration(wait))).await;
+                self.pod.run.console.note(format!("{error:#}; trying again in {}", units::duration(wait))).await;
             }
         }
     }
 
     async fn answered(&mut self) {
         if self.away.take().is_some() {
-            self.session.console.note("the runtime is back").await;
+            self.pod.run.console.note("the runtime is back").await;
         }
     }
 
@@ -224,7 +224,8 @@ impl<'a> Supervisor<'a> {
         let since = match self.away {
             Some(since) => since,
             None if lost => {
-                self.session
+                self.pod
+                    .run
                     .console
                     .note("the runtime does not answer; what runs goes on, waiting for it to come back")
                     .await;
@@ -244,8 +245,8 @@ pub(super) struct ContainerEnd {
 }
 
 impl ContainerEnd {
-    pub(super) async fn of(session: &PodSession<'_>, id: &str) -> Result<Self, CallError> {
-        let mut client = session.connection.runtime.clone();
+    pub(super) async fn of(pod: &RunningPod<'_>, id: &str) -> Result<Self, CallError> {
+        let mut client = pod.run.connection.runtime.clone();
         let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
         let status = match call("ContainerStatus", QUICK, client.container_status(request)).await {
             Ok(answer) => answer.status.unwrap_or_default(),
