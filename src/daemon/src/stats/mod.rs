@@ -9,6 +9,6 @@ mod processors;
 mod sampler;
 mod sources;
 
-pub(crate) use network::{DEFAULT_INTERFACE, Interface};
+pub(crate) use network::{DEFAULT_INTERFACE, InterfaceUsage};
 pub(crate) use sampler::run;
 pub(crate) use sources::{ContainerUsage, GroupUsage, PodUsage, Sources, is_running, now};

@@ -12,7 +12,7 @@ pub(crate) const DEFAULT_INTERFACE: &str = "eth0";
 
 /// An interface and what went through it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Interface {
+pub(crate) struct InterfaceUsage {
     pub(crate) name: String,
     pub(crate) rx_bytes: Option<u64>,
     pub(crate) rx_errors: Option<u64>,
@@ -22,7 +22,7 @@ pub(crate) struct Interface {
 
 /// Reads the interfaces of the pod's network namespace, without `lo`, by a process in it; `None` when that is gone, or
 /// has left for another namespace, where it can have any interfaces that it likes.
-pub(super) fn interfaces(pid: u32, netns: &Path) -> Option<Vec<Interface>> {
+pub(super) fn interfaces(pid: u32, netns: &Path) -> Option<Vec<InterfaceUsage>> {
     let is = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let pods = is(netns)?;
     let mut bytes = Vec::new();
@@ -40,19 +40,19 @@ pub(super) fn interfaces(pid: u32, netns: &Path) -> Option<Vec<Interface>> {
 }
 
 /// Lines of proc_net_dev(5) below the two of its head.
-fn parse(text: &str) -> impl Iterator<Item = Interface> {
+fn parse(text: &str) -> impl Iterator<Item = InterfaceUsage> {
     text.lines().skip(2).filter_map(|line| {
         let (name, counters) = line.split_once(':')?;
         let counters: Vec<u64> = counters.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
         let at = |index: usize| counters.get(index).copied();
         let name = name.trim().to_owned();
-        Some(Interface { name, rx_bytes: at(0), rx_errors: at(2), tx_bytes: at(8), tx_errors: at(10) })
+        Some(InterfaceUsage { name, rx_bytes: at(0), rx_errors: at(2), tx_bytes: at(8), tx_errors: at(10) })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Interface, parse};
+    use super::{InterfaceUsage, parse};
 
     #[test]
     fn counters_stand_in_fixed_columns() {
@@ -61,7 +61,7 @@ mod tests {
                     \x20   lo:     1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth0: 100 1 2 0 0 0 0 0 200 1 3 0 0 0 0 0\n  odd: x\n";
         let all: Vec<_> = parse(text).collect();
         assert_eq!(all.len(), 3);
-        let eth0 = Interface {
+        let eth0 = InterfaceUsage {
             name: "eth0".to_owned(),
             rx_bytes: Some(100),
             rx_errors: Some(2),
@@ -69,6 +69,6 @@ mod tests {
             tx_errors: Some(3),
         };
         assert_eq!(all[1], eth0);
-        assert_eq!(all[2], Interface { name: "odd".to_owned(), ..Interface::default() });
+        assert_eq!(all[2], InterfaceUsage { name: "odd".to_owned(), ..InterfaceUsage::default() });
     }
 }

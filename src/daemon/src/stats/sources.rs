@@ -8,7 +8,7 @@ use peapod_cgroup::{Hierarchy, Stats};
 use peapod_pod::{ContainerState, ContainerView, PodEntry};
 
 use super::layers::{LayerUsage, WritableLayers};
-use super::network::{self, Interface};
+use super::network::{self, InterfaceUsage};
 use super::processors::{Processors, Reading};
 
 /// Nanoseconds since the epoch.
@@ -48,7 +48,7 @@ pub(crate) struct PodUsage {
     pub(crate) timestamp: i64,
     pub(crate) group: GroupUsage,
     /// None of a pod in the node's network, and of one in which nothing runs.
-    pub(crate) interfaces: Option<Vec<Interface>>,
+    pub(crate) interfaces: Option<Vec<InterfaceUsage>>,
     /// Of those that run.
     pub(crate) containers: Vec<(Arc<ContainerView>, ContainerUsage)>,
 }

@@ -7,7 +7,7 @@ use peapod_cgroup::Stats;
 use peapod_pod::{ContainerView, PodEntry};
 
 use super::{container_attributes, pod_attributes};
-use crate::stats::{ContainerUsage, DEFAULT_INTERFACE, GroupUsage, Interface, PodUsage};
+use crate::stats::{ContainerUsage, DEFAULT_INTERFACE, GroupUsage, InterfaceUsage, PodUsage};
 
 /// `mountpoint`: a directory on the file system of writable layers.
 pub(crate) fn container_stats(view: &ContainerView, usage: ContainerUsage, mountpoint: &Path) -> v1::ContainerStats {
@@ -50,8 +50,8 @@ pub(crate) fn pod_stats(entry: &PodEntry, usage: PodUsage, mountpoint: &Path) ->
     }
 }
 
-fn network(interfaces: Vec<Interface>, timestamp: i64) -> v1::NetworkUsage {
-    let usage = |interface: Interface| v1::NetworkInterfaceUsage {
+fn network(interfaces: Vec<InterfaceUsage>, timestamp: i64) -> v1::NetworkUsage {
+    let usage = |interface: InterfaceUsage| v1::NetworkInterfaceUsage {
         name: interface.name,
         rx_bytes: interface.rx_bytes.and_then(number),
         rx_errors: interface.rx_errors.and_then(number),
@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_pods_own_interface_stands_apart() {
-        let interface = |name: &str, rx_bytes| Interface { name: name.to_owned(), rx_bytes, ..Interface::default() };
+        let interface =
+            |name: &str, rx_bytes| InterfaceUsage { name: name.to_owned(), rx_bytes, ..InterfaceUsage::default() };
         let shown = network(vec![interface("eth0", Some(5)), interface("net1", None)], 9);
         let default = shown.default_interface.unwrap();
         assert_eq!((shown.timestamp, default.name.as_str(), default.rx_bytes), (9, "eth0", number(5)));
