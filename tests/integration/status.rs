@@ -72,6 +72,21 @@ fn what_is_not_there_yet_says_so() {
             assert_eq!(status.code(), Code::Unimplemented, "{status}");
             assert!(!status.message().is_empty());
         }
+        let log = daemon.log_tail(1000);
+        for call in [
+            "Exec",
+            "Attach",
+            "PortForward",
+            "CheckpointContainer",
+            "GetContainerEvents",
+            "StreamContainers",
+            "ListMetricDescriptors",
+            "StreamImages",
+        ] {
+            let named = format!("call=\"{call}\"");
+            let is_one = |line: &str| line.contains(&named) && line.contains("Unimplemented");
+            assert!(log.lines().any(is_one), "{call} left no line in:\n{log}");
+        }
     });
 }
 
