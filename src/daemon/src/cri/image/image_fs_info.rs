@@ -3,10 +3,9 @@
 use peapod_api::v1::{FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value};
 
 use crate::cri::Services;
-use crate::cri::status::Answer;
 use crate::stats::now;
 
-pub(super) async fn handle(services: &Services, _: ImageFsInfoRequest) -> Answer<ImageFsInfoResponse> {
+pub(super) fn handle(services: &Services, _: ImageFsInfoRequest) -> ImageFsInfoResponse {
     let images = services.images.fs_info();
     let mountpoint = images.mountpoint.to_string_lossy().into_owned();
     let usage = |used_bytes, inodes_used| FilesystemUsage {
@@ -16,8 +15,8 @@ pub(super) async fn handle(services: &Services, _: ImageFsInfoRequest) -> Answer
         inodes_used: Some(UInt64Value { value: inodes_used }),
     };
     let layers = services.stats.layers.total();
-    Ok(ImageFsInfoResponse {
+    ImageFsInfoResponse {
         image_filesystems: vec![usage(images.used_bytes, images.inodes_used)],
         container_filesystems: vec![usage(layers.bytes, layers.inodes)],
-    })
+    }
 }

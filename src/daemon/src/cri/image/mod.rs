@@ -36,7 +36,7 @@ service! {
         RemoveImage remove_image(RemoveImageRequest) -> RemoveImageResponse:
             |services, request| remove_image::handle(services, request).await;
         ImageFsInfo image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse:
-            |services, request| image_fs_info::handle(services, request).await;
+            |services, request| Ok(image_fs_info::handle(services, request));
     }
 
     unimplemented {}
