@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
 
 /// Everything that is recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Records {
+pub(crate) struct LoadedRecords {
     pub(crate) pods: Vec<Loaded>,
     /// Pods whose records can't be read, with the cgroups of those of their containers whose records can.
     pub(crate) lost: Vec<(PodId, Vec<String>)>,
@@ -42,7 +42,7 @@ struct Unreadable {
 }
 
 /// A row as it is: nothing about its columns is taken for granted.
-struct Raw {
+struct RawRow {
     id: Vec<u8>,
     /// Of a container.
     pod: Vec<u8>,
@@ -51,7 +51,7 @@ struct Raw {
     state: Option<Vec<u8>>,
 }
 
-impl Raw {
+impl RawRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let bytes = |index| -> rusqlite::Result<Option<Vec<u8>>> {
             let value = row.get_ref(index)?;
@@ -84,7 +84,7 @@ fn decode<T: serde::de::DeserializeOwned>(column: &str, bytes: Option<&[u8]>) ->
 }
 
 /// Reads everything, and sets aside what can't be read.
-pub(crate) async fn load(db: &Database, defaults: &PodDefaults) -> Result<Records, StoreError> {
+pub(crate) async fn load(db: &Database, defaults: &PodDefaults) -> Result<LoadedRecords, StoreError> {
     let (pods, containers) =
         db.read(|db| Ok((rows(db, "pods", "NULL", None)?, rows(db, "containers", "pod", None)?))).await?;
     let (records, unreadable) = sort_out(pods, containers, defaults);
@@ -117,23 +117,23 @@ pub(crate) async fn load_one(db: &Database, id: &PodId, defaults: &PodDefaults) 
 }
 
 /// All rows of a table, or those with that id in a column.
-fn rows(db: &Connection, table: &str, pod: &str, only: Option<(&str, &PodId)>) -> rusqlite::Result<Vec<Raw>> {
+fn rows(db: &Connection, table: &str, pod: &str, only: Option<(&str, &PodId)>) -> rusqlite::Result<Vec<RawRow>> {
     let bounded = |column: &str| {
         format!("CASE WHEN length(CAST({column} AS BLOB)) <= {RECORD_BYTES} THEN CAST({column} AS BLOB) END")
     };
     let mut sql = format!("SELECT id, {pod}, {}, {} FROM {table}", bounded("spec"), bounded("state"));
     match only {
-        None => db.prepare(&sql)?.query_map([], Raw::of)?.collect(),
+        None => db.prepare(&sql)?.query_map([], RawRow::of)?.collect(),
         Some((column, id)) => {
             sql.push_str(&format!(" WHERE {column} = ?1"));
-            db.prepare(&sql)?.query_map([id.as_str()], Raw::of)?.collect()
+            db.prepare(&sql)?.query_map([id.as_str()], RawRow::of)?.collect()
         }
     }
 }
 
-fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, defaults: &PodDefaults) -> (Records, Vec<Unreadable>) {
-    let (mut records, mut unreadable) = (Records::default(), Vec::new());
-    let mut of_pods = std::collections::HashMap::<Vec<u8>, Vec<Raw>>::new();
+fn sort_out(pods: Vec<RawRow>, containers: Vec<RawRow>, defaults: &PodDefaults) -> (LoadedRecords, Vec<Unreadable>) {
+    let (mut records, mut unreadable) = (LoadedRecords::default(), Vec::new());
+    let mut of_pods = std::collections::HashMap::<Vec<u8>, Vec<RawRow>>::new();
     for container in containers {
         of_pods.entry(container.pod.clone()).or_default().push(container);
     }
@@ -172,14 +172,14 @@ fn sort_out(pods: Vec<Raw>, containers: Vec<Raw>, defaults: &PodDefaults) -> (Re
     (records, unreadable)
 }
 
-impl Raw {
+impl RawRow {
     fn unreadable(self, table: &'static str, reason: String) -> Unreadable {
         Unreadable { table, id: self.id, reason }
     }
 }
 
 /// A pod without its containers. Of one whose state alone is lost the rest is enough to end it in order.
-fn pod(row: &Raw, defaults: &PodDefaults) -> Result<Loaded, String> {
+fn pod(row: &RawRow, defaults: &PodDefaults) -> Result<Loaded, String> {
     let id = PodId::parse(row.id_text()).ok_or("column id: no id of a pod")?;
     let spec: PodSpec = row.spec()?;
     let mut state = row.state().unwrap_or_else(|reason: String| {
@@ -209,7 +209,7 @@ fn pod(row: &Raw, defaults: &PodDefaults) -> Result<Loaded, String> {
     Ok(Loaded { id, spec, state, containers: Vec::new(), strays: Vec::new(), rebooted: false })
 }
 
-fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, ContainerRecord), String> {
+fn container(row: &RawRow, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, ContainerRecord), String> {
     let id = ContainerId::parse(row.id_text()).ok_or("column id: no id of a container")?;
     let state: ContainerRecord = row.state()?;
     // What runs in there is killed one day.
@@ -220,8 +220,8 @@ fn container(row: &Raw, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpec, 
 }
 
 /// The cgroups of containers that still tell, if they are their own.
-fn groups(containers: &[Raw]) -> Vec<String> {
-    let group = |row: &Raw| {
+fn groups(containers: &[RawRow]) -> Vec<String> {
+    let group = |row: &RawRow| {
         let state: ContainerRecord = row.state().ok()?;
         let (id, name) = (ContainerId::parse(row.id_text())?, state.cgroup.rsplit('/').next()?);
         peapod_cgroup::id_of(name).filter(|found| *found == id.as_str())?;

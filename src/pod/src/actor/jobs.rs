@@ -112,7 +112,7 @@ impl Workshop {
             }
             Job::Update(update) => {
                 let Update { shim, id, cgroup, before, after } = *update;
-                let updated = container::Update {
+                let updated = container::UpdateInput {
                     id: &id,
                     group: &cgroup,
                     handler: &self.handler,
@@ -158,7 +158,7 @@ impl Workshop {
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
         let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
-        let started = started.map(|container::Started { pid, at, namespaces, exec }| {
+        let started = started.map(|container::StartedContainer { pid, at, namespaces, exec }| {
             let namespaces = namespaces.map(PodNamespaces::from);
             Started { pid, at, namespaces, exec }
         });

@@ -18,7 +18,7 @@ use crate::stage::timed;
 
 /// A container that can be recorded.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct CreatedContainer {
     pub(crate) record: ContainerRecord,
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn create(
     context: &ContainerContext,
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
-) -> Result<Prepared, Error> {
+) -> Result<CreatedContainer, Error> {
     let containers = &context.containers;
     if let Some(index) = spec.mounts.iter().position(|mount| mount.recursive_read_only)
         && !context.handler.features().await.recursive_read_only
@@ -56,7 +56,7 @@ async fn prepare(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     image: Arc<Image>,
-) -> Result<Prepared, Error> {
+) -> Result<CreatedContainer, Error> {
     let containers = &context.containers;
     let rootfs = timed("create: lease", containers.images.lease(&image.id, id.as_str()))
         .await
@@ -83,7 +83,7 @@ async fn prepare(
         stop_deadline: None,
         needs_cleanup: false,
     };
-    Ok(Prepared { record })
+    Ok(CreatedContainer { record })
 }
 
 /// The name that users know: a tag of the image that they wrote, else any tag, a digest, the id.

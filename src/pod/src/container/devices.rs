@@ -23,7 +23,7 @@ const EVERY_CONTAINERS: [&str; 7] =
 
 /// The devices of the request, folders expanded, then for a privileged container all of the node's.
 pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDevice>, Error> {
-    let mut walk = Walk { found: Vec::new(), looked_at: 0 };
+    let mut walk = DeviceWalk { found: Vec::new(), looked_at: 0 };
     for (index, device) in devices.iter().enumerate() {
         let invalid = |reason: String| Error::Invalid {
             field: format!("devices[{index}].host_path"),
@@ -110,12 +110,12 @@ fn refused(path: &Path, why: &str) -> Error {
     Error::Invalid { field: "devices".to_owned(), reason: format!("{}: {why}", excerpt(path)) }
 }
 
-struct Walk {
+struct DeviceWalk {
     found: Vec<HostDevice>,
     looked_at: usize,
 }
 
-impl Walk {
+impl DeviceWalk {
     /// Adds the devices of a folder; what vanishes meanwhile is left out.
     fn folder(&mut self, host: &Path, container: &Path, permissions: &str, depth: usize) {
         let Ok(entries) = std::fs::read_dir(host) else { return };

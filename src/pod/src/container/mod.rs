@@ -34,9 +34,9 @@ pub(crate) use kept::unrecorded;
 pub(crate) use operations::ContainerOperations;
 pub use output::OutputSlot;
 pub(crate) use output::OutputSlots;
-pub(crate) use seccomp::Programs;
-pub(crate) use start::{StartInput, Started, start};
-pub(crate) use update::Update;
+pub(crate) use seccomp::SeccompPrograms;
+pub(crate) use start::{StartInput, StartedContainer, start};
+pub(crate) use update::UpdateInput;
 
 use peapod_shim_protocol::exit::Exit;
 

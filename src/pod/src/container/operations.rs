@@ -7,7 +7,7 @@ use peapod_image::Images;
 use peapod_spec::NodeFacts;
 use peapod_sys::Trash;
 
-use super::seccomp::Programs;
+use super::seccomp::SeccompPrograms;
 use crate::cgroup_warm_up::CgroupWarmUp;
 use crate::layout::Layout;
 use crate::runtimes::Runtimes;
@@ -33,6 +33,6 @@ pub(crate) struct ContainerOperations {
     /// How many containers are started or removed at a time.
     pub(crate) start_limiter: StartLimiter,
     /// Compiled system call filters.
-    pub(crate) filters: Programs,
+    pub(crate) filters: SeccompPrograms,
     pub(crate) warn_once: WarnOnce,
 }

@@ -21,7 +21,7 @@ use crate::bounds::KEPT_PROFILE_BYTES;
 use crate::config::OciRuntime;
 use crate::id::ContainerId;
 
-/// Programs kept. A node has a few profiles, each in some variants by capabilities.
+/// Programs that are kept. A node has a few profiles, each in some variants by capabilities.
 const KEPT: usize = 32;
 /// An instruction of a filter, and how many the kernel takes (`BPF_MAXINSNS`).
 const INSTRUCTION: usize = 8;
@@ -29,7 +29,7 @@ const LONGEST: usize = 4096 * INSTRUCTION;
 
 /// The filters that runtimes compiled so far.
 #[derive(Debug, Default)]
-pub(crate) struct Programs {
+pub(crate) struct SeccompPrograms {
     /// The newest last.
     known: Mutex<VecDeque<(Key, Option<Arc<str>>)>>,
 }
@@ -54,7 +54,7 @@ pub(crate) enum Filter {
     Unknown(Key),
 }
 
-impl Programs {
+impl SeccompPrograms {
     /// Looks for the compiled form of a profile.
     pub(crate) fn find(&self, runtime: &OciRuntime, profile: Option<&LinuxSeccomp>) -> Filter {
         let Some(key) = profile.and_then(|profile| Key::of(runtime, profile)) else { return Filter::Plain };
@@ -118,13 +118,13 @@ mod tests {
         profile
     }
 
-    struct Place {
+    struct RuntimeDir {
         _dir: tempfile::TempDir,
         runtime: OciRuntime,
         id: ContainerId,
     }
 
-    fn place(program: Option<&[u8]>) -> Place {
+    fn dir(program: Option<&[u8]>) -> RuntimeDir {
         let dir = tempfile::tempdir().unwrap();
         let runtime = OciRuntime { path: dir.path().join("crun"), root: dir.path().join("root") };
         let id = ContainerId::random().unwrap();
@@ -134,61 +134,61 @@ mod tests {
         if let Some(program) = program {
             fs::write(state.join("seccomp.bpf"), program).unwrap();
         }
-        Place { _dir: dir, runtime, id }
+        RuntimeDir { _dir: dir, runtime, id }
     }
 
-    fn learned(place: &Place, programs: &Programs, profile: &LinuxSeccomp) -> Filter {
-        if let Filter::Unknown(key) = programs.find(&place.runtime, Some(profile)) {
-            programs.learn(key, &place.runtime, &place.id);
+    fn learned(dir: &RuntimeDir, programs: &SeccompPrograms, profile: &LinuxSeccomp) -> Filter {
+        if let Filter::Unknown(key) = programs.find(&dir.runtime, Some(profile)) {
+            programs.learn(key, &dir.runtime, &dir.id);
         }
-        programs.find(&place.runtime, Some(profile))
+        programs.find(&dir.runtime, Some(profile))
     }
 
     #[test]
     fn a_program_serves_the_same_profile_of_the_same_runtime() {
-        let place = place(Some(&[7; 16]));
-        let programs = Programs::default();
+        let dir = dir(Some(&[7; 16]));
+        let programs = SeccompPrograms::default();
         let errno = profile(LinuxSeccompAction::ScmpActErrno);
-        assert!(matches!(programs.find(&place.runtime, Some(&errno)), Filter::Unknown(_)));
-        let Filter::Ready(program) = learned(&place, &programs, &errno) else { panic!("not learned") };
+        assert!(matches!(programs.find(&dir.runtime, Some(&errno)), Filter::Unknown(_)));
+        let Filter::Ready(program) = learned(&dir, &programs, &errno) else { panic!("not learned") };
         assert_eq!(STANDARD.decode(&*program).unwrap(), [7; 16]);
         let kill = profile(LinuxSeccompAction::ScmpActKill);
-        assert!(matches!(programs.find(&place.runtime, Some(&kill)), Filter::Unknown(_)));
-        fs::remove_file(&place.runtime.path).unwrap();
-        fs::write(&place.runtime.path, "another build").unwrap();
-        assert!(matches!(programs.find(&place.runtime, Some(&errno)), Filter::Unknown(_)));
-        assert!(matches!(programs.find(&place.runtime, None), Filter::Plain));
+        assert!(matches!(programs.find(&dir.runtime, Some(&kill)), Filter::Unknown(_)));
+        fs::remove_file(&dir.runtime.path).unwrap();
+        fs::write(&dir.runtime.path, "another build").unwrap();
+        assert!(matches!(programs.find(&dir.runtime, Some(&errno)), Filter::Unknown(_)));
+        assert!(matches!(programs.find(&dir.runtime, None), Filter::Plain));
     }
 
     #[test]
     fn what_is_no_program_is_not_taken_and_not_read_again() {
         let errno = profile(LinuxSeccompAction::ScmpActErrno);
         for content in [None, Some(&[][..]), Some(&[1; 9]), Some(&[0; LONGEST + INSTRUCTION])] {
-            let (place, programs) = (place(content), Programs::default());
-            assert!(matches!(learned(&place, &programs, &errno), Filter::Plain), "{:?}", content.map(<[u8]>::len));
+            let (dir, programs) = (dir(content), SeccompPrograms::default());
+            assert!(matches!(learned(&dir, &programs, &errno), Filter::Plain), "{:?}", content.map(<[u8]>::len));
         }
     }
 
     #[test]
     fn supervised_profiles_are_left_alone() {
-        let (place, programs) = (place(Some(&[7; 8])), Programs::default());
+        let (dir, programs) = (dir(Some(&[7; 8])), SeccompPrograms::default());
         let mut listening = profile(LinuxSeccompAction::ScmpActErrno);
         listening.set_listener_path(Some("/run/listener".into()));
-        assert!(matches!(programs.find(&place.runtime, Some(&listening)), Filter::Plain));
+        assert!(matches!(programs.find(&dir.runtime, Some(&listening)), Filter::Plain));
     }
 
     #[test]
     fn the_oldest_gives_way() {
-        let (place, programs) = (place(Some(&[7; 8])), Programs::default());
+        let (dir, programs) = (dir(Some(&[7; 8])), SeccompPrograms::default());
         let of = |number: u32| {
             let mut profile = profile(LinuxSeccompAction::ScmpActErrno);
             profile.set_default_errno_ret(Some(number));
             profile
         };
         for number in 0..=u32::try_from(KEPT).unwrap() {
-            assert!(matches!(learned(&place, &programs, &of(number)), Filter::Ready(_)));
+            assert!(matches!(learned(&dir, &programs, &of(number)), Filter::Ready(_)));
         }
-        assert!(matches!(programs.find(&place.runtime, Some(&of(0))), Filter::Unknown(_)));
-        assert!(matches!(programs.find(&place.runtime, Some(&of(1))), Filter::Ready(_)));
+        assert!(matches!(programs.find(&dir.runtime, Some(&of(0))), Filter::Unknown(_)));
+        assert!(matches!(programs.find(&dir.runtime, Some(&of(1))), Filter::Ready(_)));
     }
 }

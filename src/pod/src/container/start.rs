@@ -3,8 +3,8 @@
 //! A chain of types, each holding what exists by then:
 //!
 //! ```text
-//! Begun ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json)
-//!       ─▶ Created (by the OCI runtime) ─▶ Started (its process runs)
+//! BegunStart ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json)
+//!            ─▶ Created (by the OCI runtime) ─▶ StartedContainer (its process runs)
 //! ```
 
 use std::io;
@@ -52,7 +52,7 @@ pub(crate) struct StartInput<'a> {
 
 /// A container that runs.
 #[derive(Debug)]
-pub(crate) struct Started {
+pub(crate) struct StartedContainer {
     pub(crate) pid: u32,
     /// Nanoseconds since the epoch.
     pub(crate) at: i64,
@@ -63,8 +63,8 @@ pub(crate) struct Started {
 }
 
 /// Starts a container; after an error nothing of it runs or is mounted.
-pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<Started, Error> {
-    let joined = Begun::begin(shim, input)?.join().await?;
+pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<StartedContainer, Error> {
+    let joined = BegunStart::begin(shim, input)?.join().await?;
     let laid_out = joined.lay_out().await?;
     fail_point("start-laid-out");
     let created = laid_out.create().await?;
@@ -73,7 +73,7 @@ pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<Started,
 }
 
 /// Nothing was done yet.
-struct Begun<'a> {
+struct BegunStart<'a> {
     context: &'a ContainerContext,
     id: &'a ContainerId,
     spec: &'a Arc<ContainerSpec>,
@@ -85,7 +85,7 @@ struct Begun<'a> {
 
 /// The container's namespaces are there.
 struct Joined<'a> {
-    begun: Begun<'a>,
+    begun: BegunStart<'a>,
     paths: NamespacePaths,
     /// The pod's, if pod init was made.
     made_init: Option<Namespaces>,
@@ -106,7 +106,7 @@ struct Created<'a> {
     pid: u32,
 }
 
-impl<'a> Begun<'a> {
+impl<'a> BegunStart<'a> {
     fn begin(shim: &'a Shim, input: StartInput<'a>) -> Result<Self, Error> {
         let StartInput { context, id, spec, record, target, stop } = input;
         let signal = u32::try_from(record.stop_signal).unwrap_or(15);
@@ -237,7 +237,7 @@ impl<'a> Joined<'a> {
 impl<'a> LaidOut<'a> {
     async fn create(self) -> Result<Created<'a>, Error> {
         let Self { mut joined, task, filter, exec } = self;
-        let Begun { context, id, runtime, overridable, .. } = &mut joined.begun;
+        let BegunStart { context, id, runtime, overridable, .. } = &mut joined.begun;
         overridable.check()?;
         let call = overridable.shim.create(task);
         let created = timed("start: shim's create", overridable.or_have_it_ended(call)).await;
@@ -253,13 +253,13 @@ impl<'a> LaidOut<'a> {
 }
 
 impl Created<'_> {
-    async fn start(self) -> Result<Started, Error> {
+    async fn start(self) -> Result<StartedContainer, Error> {
         let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
         let at = clock::now();
         match timed("start: shim's start", begun.overridable.start()).await {
             Ok(told) => {
                 fail_point("start-started");
-                Ok(Started { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
+                Ok(StartedContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
             }
             Err(error) => {
                 let failure = begun.overridable.error_or(error.into_error("start the container"));

@@ -17,7 +17,7 @@ const SHARES: i64 = 1024;
 const PERIOD: i64 = 100_000;
 
 /// A running container whose limits change.
-pub(crate) struct Update<'a> {
+pub(crate) struct UpdateInput<'a> {
     pub(crate) id: &'a ContainerId,
     /// Its group.
     pub(crate) group: &'a str,
@@ -31,7 +31,7 @@ pub(crate) struct Update<'a> {
 
 impl ContainerOperations {
     /// Has the OCI runtime apply all limits, as they are after the change. After an error those of before are in force.
-    pub(crate) async fn update(&self, shim: &Shim, update: Update<'_>) -> Result<(), Error> {
+    pub(crate) async fn update(&self, shim: &Shim, update: UpdateInput<'_>) -> Result<(), Error> {
         let group = self.cgroups.cgroup(update.group);
         let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
         refuse_below_usage(&group, &update)?;
@@ -51,7 +51,7 @@ impl ContainerOperations {
         &self,
         shim: &Shim,
         group: &Cgroup,
-        update: &Update<'_>,
+        update: &UpdateInput<'_>,
         resources: &Resources,
     ) -> Result<(), Error> {
         let lift = lift(resources);
@@ -80,7 +80,7 @@ impl ContainerOperations {
 }
 
 /// On cgroup v2 the kernel takes every limit and ends whoever is above it.
-fn refuse_below_usage(group: &Cgroup, update: &Update<'_>) -> Result<(), Error> {
+fn refuse_below_usage(group: &Cgroup, update: &UpdateInput<'_>) -> Result<(), Error> {
     let file = update.after.unified.get("memory.max").and_then(|value| value.trim().parse().ok());
     let limit = u64::try_from(update.after.memory_limit).ok().filter(|limit| *limit != 0).into_iter().chain(file).min();
     let (Some(limit), Ok(Some(held))) = (limit, group.held_memory()) else { return Ok(()) };

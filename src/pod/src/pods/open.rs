@@ -78,7 +78,7 @@ impl Pods {
             making: Making::default(),
             warm_up: Arc::clone(&warm_up),
             start_limiter: StartLimiter::for_processors(),
-            filters: container::Programs::default(),
+            filters: container::SeccompPrograms::default(),
             warn_once: WarnOnce::default(),
         };
         let actors = ActorContext {

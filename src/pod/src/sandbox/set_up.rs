@@ -3,8 +3,8 @@
 //! A chain of types, each holding what exists by then, each able to undo exactly that:
 //!
 //! ```text
-//! Begun (folder) ─▶ Equipped (shim runs, network attached, at the same time)
-//!                ─▶ SetUp (namespaces, mounts, pod init, files)
+//! BegunSandbox (folder) ─▶ Equipped (shim runs, network attached, at the same time)
+//!                       ─▶ ReadySandbox (namespaces, mounts, pod init, files)
 //! ```
 
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ use crate::stage::timed;
 
 /// A pod that is ready.
 #[derive(Debug)]
-pub(crate) struct SetUp {
+pub(crate) struct ReadySandbox {
     pub(crate) shim: Shim,
     pub(crate) shim_pid: u32,
     pub(crate) namespaces: Namespaces,
@@ -54,8 +54,8 @@ impl SandboxOperations {
         &self,
         pod: SandboxInput<'_>,
         stage: &watch::Sender<&'static str>,
-    ) -> Result<SetUp, Error> {
-        let begun = Begun::begin(self, pod).await?;
+    ) -> Result<ReadySandbox, Error> {
+        let begun = BegunSandbox::begin(self, pod).await?;
         fail_point("pod-folder");
         stage.send_replace("waiting for its shim and its network");
         let equipped = begun.equip().await?;
@@ -76,7 +76,7 @@ pub(crate) fn init_user(spec: &PodSpec) -> UserIds {
 }
 
 /// The pod has a folder.
-struct Begun<'a> {
+struct BegunSandbox<'a> {
     sandboxes: &'a SandboxOperations,
     pod: SandboxInput<'a>,
     dir: PathBuf,
@@ -84,12 +84,12 @@ struct Begun<'a> {
 
 /// Its shim runs and it is in its network.
 struct Equipped<'a> {
-    begun: Begun<'a>,
+    begun: BegunSandbox<'a>,
     launched: Launched,
     attachment: Option<Arc<Attachment>>,
 }
 
-impl<'a> Begun<'a> {
+impl<'a> BegunSandbox<'a> {
     async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>) -> Result<Self, Error> {
         let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id) };
         // On a tmpfs: quick enough for this thread.
@@ -163,11 +163,11 @@ impl<'a> Begun<'a> {
 }
 
 impl Equipped<'_> {
-    async fn finish(self) -> Result<SetUp, Error> {
+    async fn finish(self) -> Result<ReadySandbox, Error> {
         match self.isolate().await {
             Ok(namespaces) => {
                 let (ips, netns) = self.attachment.as_deref().map(|a| (a.ips.clone(), a.netns.clone())).unzip();
-                Ok(SetUp {
+                Ok(ReadySandbox {
                     shim: self.launched.shim,
                     shim_pid: self.launched.pid,
                     namespaces,
@@ -184,7 +184,7 @@ impl Equipped<'_> {
     }
 
     async fn isolate(&self) -> Result<Namespaces, Error> {
-        let Begun { sandboxes, pod: SandboxInput { id, spec, .. }, dir } = &self.begun;
+        let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir } = &self.begun;
         let own_network = spec.namespaces.network == Scope::Pod;
         let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();

@@ -33,10 +33,10 @@ const WATCH: Duration = Duration::from_secs(60);
 /// A connection to a pod's shim. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Shim {
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<ShimClients>,
 }
 
-pub(super) struct Inner {
+pub(super) struct ShimClients {
     task: TaskClient,
     pub(super) sandbox: SandboxClient,
     pub(super) extension: ExtensionClient,
@@ -124,7 +124,7 @@ impl Shim {
     fn speak(stream: UnixStream, socket: &Path) -> Self {
         let client = Client::new(Socket::new(stream));
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(ShimClients {
                 task: TaskClient::new(client.clone()),
                 sandbox: SandboxClient::new(client.clone()),
                 extension: ExtensionClient::new(client),

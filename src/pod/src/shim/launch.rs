@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Shim;
-use super::spawner::{self, Job};
+use super::spawner::{self, ShimStart};
 use crate::bounds::SHIM_STARTS;
 
 /// Starts shims. Clones share the thread that does; it ends with the last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<ShimStart>,
 }
 
 /// A shim that was just started.
@@ -57,7 +57,7 @@ impl Launcher {
         let (answer, started) = oneshot::channel();
         let (pod, bundle, runtime) = (pod.to_owned(), bundle.to_path_buf(), runtime.to_path_buf());
         let gone = || io::Error::other("the shim-spawner thread ended");
-        let job = Job { pod, bundle, runtime, socket: listener.into(), answer };
+        let job = ShimStart { pod, bundle, runtime, socket: listener.into(), answer };
         self.jobs.send(job).await.map_err(|_| gone())?;
         let pid = started.await.map_err(|_| gone())??;
         fail_point("shim-started");

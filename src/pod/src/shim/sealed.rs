@@ -39,13 +39,13 @@ const ELF: &[u8] = b"\x7fELF";
 pub(super) struct Views {
     /// A directory of the daemon's: an overlay without an upper layer has to have a second lower one.
     beside: PathBuf,
-    made: HashMap<PathBuf, Made>,
+    made: HashMap<PathBuf, SealedView>,
     /// `/dev/null` as commands in containers get it for their input. An OCI runtime leaves them the node's own.
     null: Option<File>,
 }
 
 #[derive(Debug)]
-struct Made {
+struct SealedView {
     /// Of the file as it was.
     fingerprint: sealed::Fingerprint,
     /// `None` for a runtime that has no use for one. Open for reading: as long as it is, nobody gets an exclusive lease
@@ -76,7 +76,7 @@ impl Views {
                 tracing::warn!(%error, runtime = %program.display(), "it can't be sealed: each call does that by itself");
                 None
             });
-            self.made.insert(program.to_path_buf(), Made { fingerprint, view });
+            self.made.insert(program.to_path_buf(), SealedView { fingerprint, view });
         }
         let view = self.made.get(program)?.view.as_ref()?;
         Some(sealed::value(Path::new(&path_for_shims(view)), program))

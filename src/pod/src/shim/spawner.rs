@@ -19,7 +19,7 @@ use super::sealed::Views;
 
 /// A shim to be started.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct ShimStart {
     pub(super) pod: String,
     pub(super) bundle: PathBuf,
     /// The OCI runtime of the pod's containers.
@@ -43,7 +43,7 @@ pub(super) async fn start(
     binary: PathBuf,
     group: Cgroup,
     sockets: PathBuf,
-    mut jobs: mpsc::Receiver<Job>,
+    mut jobs: mpsc::Receiver<ShimStart>,
     children: mpsc::Sender<OwnedFd>,
 ) -> io::Result<()> {
     let (ready, entered) = oneshot::channel();
@@ -84,7 +84,7 @@ pub(super) async fn start(
 }
 
 impl Spawner {
-    fn spawn(&mut self, job: &Job) -> io::Result<Born> {
+    fn spawn(&mut self, job: &ShimStart) -> io::Result<Born> {
         let arguments =
             [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
         let arguments = arguments.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);

@@ -31,7 +31,7 @@ pub(crate) use making::Making;
 
 /// Everything that a record names.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct RecordedIds {
     pub(crate) pods: HashSet<PodId>,
     pub(crate) containers: HashSet<ContainerId>,
     /// Pods whose records can't be read, with cgroups of their containers.
@@ -55,7 +55,7 @@ enum Stray {
 
 /// What is remembered of a stray between two looks.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct StraySeen {
     /// When it may be ended.
     due: Instant,
     /// How often it could not be ended.
@@ -81,12 +81,12 @@ pub(crate) struct Sweep {
     /// What is to be ended now.
     strays: Vec<Stray>,
     lost: Vec<(PodId, Vec<String>)>,
-    seen: BTreeMap<Stray, Seen>,
+    seen: BTreeMap<Stray, StraySeen>,
 }
 
 impl Sweep {
     /// Lists what is there but not known. Nothing new is made before this returns.
-    pub(crate) async fn list(context: Arc<SweepContext>, known: Known) -> Self {
+    pub(crate) async fn list(context: Arc<SweepContext>, known: RecordedIds) -> Self {
         let Some((mut sweep, found)) = Self::new(Arc::clone(&context)).find().await else {
             // The first look while the daemon runs is the next try.
             return Self::new(context);
@@ -125,7 +125,7 @@ impl Sweep {
         this.seen.retain(|stray, _| unknown.contains(stray));
         for stray in unknown {
             if this.seen.len() < SWEEP_SEEN {
-                this.seen.entry(stray).or_insert(Seen { due: now + SWEEP_PERIOD, failures: 0 });
+                this.seen.entry(stray).or_insert(StraySeen { due: now + SWEEP_PERIOD, failures: 0 });
             }
         }
         let stale = this.seen.iter().filter(|(_, seen)| now >= seen.due);
@@ -137,18 +137,18 @@ impl Sweep {
     }
 
     /// What is known now. None when the daemon ends: it lets go of its pods, which run on.
-    fn known(&self) -> Option<Known> {
+    fn known(&self) -> Option<RecordedIds> {
         let pods = self.context.registry.ids()?;
         // In this order: one that gets its record meanwhile is in one of the two.
         let mut containers = self.context.containers.making.ids();
         let snapshot = self.context.publisher.snapshot();
         containers.extend(snapshot.containers().map(|container| container.id.clone()));
-        Some(Known { pods, containers, lost: Vec::new() })
+        Some(RecordedIds { pods, containers, lost: Vec::new() })
     }
 }
 
 /// Those of what was found that nobody knows.
-fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &Known) -> BTreeSet<Stray> {
+fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &RecordedIds) -> BTreeSet<Stray> {
     let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| layout.socket(id)).collect();
     let is_container = |name: &str| known.containers.contains(name);
     let is_known = |stray: &Stray| match stray {
