@@ -1,4 +1,4 @@
-//! What an earlier daemon left: shown at once as it was recorded, then made true again pod by pod.
+//! Pods of an earlier daemon: shown at once as they were recorded, then compared with what runs, pod by pod.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::actor::{self, ActorContext, Machine};
 use crate::clock;
 use crate::container::ContainerOperations;
-use crate::container::{self, Expected, Fate};
+use crate::container::{self, Expected, RecoveredState};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::load::Loaded;
@@ -33,7 +33,7 @@ pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::Pod {
     let mut seen = Seen::default();
     let mut connection = None;
     if !loaded.rebooted && matches!(loaded.state.phase, PodPhase::Ready | PodPhase::Broken) {
-        match knock(&loaded.state.socket) {
+        match connect_now(&loaded.state.socket) {
             Ok(stream) => (seen.listening, connection) = (true, stream),
             Err(error) => {
                 let pod = loaded.id.short();
@@ -53,7 +53,7 @@ pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::Pod {
 }
 
 /// A connection to a shim; none if that would take a wait. An error means that nobody listens.
-fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
+fn connect_now(socket: &Path) -> io::Result<Option<UnixStream>> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let address = SocketAddrUnix::new(socket)?;
@@ -83,20 +83,20 @@ pub(crate) async fn reconnect(
     for (container, expected) in containers {
         let (operations, shim, id) = (Arc::clone(operations), connected.shim.clone(), id.clone());
         asked.spawn(async move {
-            let fate = settle(&operations, &shim, &id, &container, expected).await?;
-            Some((container, fate))
+            let state = settle(&operations, &shim, &id, &container, expected).await?;
+            Some((container, state))
         });
     }
-    let mut fates = Vec::with_capacity(asked.len());
-    while let Some(fate) = asked.join_next().await {
-        match fate {
-            Ok(fate) => fates.extend(fate),
+    let mut states = Vec::with_capacity(asked.len());
+    while let Some(state) = asked.join_next().await {
+        match state {
+            Ok(state) => states.extend(state),
             // As it would have done in this task.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }
     }
-    Ok(Reconnected { connected, fates })
+    Ok(Reconnected { connected, states })
 }
 
 /// What became of one container; none if it counts as it was recorded.
@@ -106,22 +106,22 @@ async fn settle(
     pod: &PodId,
     id: &ContainerId,
     expected: Expected,
-) -> Option<Fate> {
-    let fate = match (operations.fate(shim, pod, id, expected).await, expected) {
-        (Ok(fate), _) => fate,
+) -> Option<RecoveredState> {
+    let state = match (operations.recovered_state(shim, pod, id, expected).await, expected) {
+        (Ok(state), _) => state,
         (Err(error), Expected::Starting) => {
             tracing::error!(container = id.short(), %error, "an unfinished start counts as the container's end");
-            Fate::Ended(None)
+            RecoveredState::Ended(None)
         }
         (Err(error), Expected::Running) => {
             tracing::warn!(container = id.short(), %error, "the container counts as running");
             return None;
         }
     };
-    if matches!(fate, Fate::Running { .. }) {
+    if matches!(state, RecoveredState::Running { .. }) {
         container::end_abandoned(shim, id, &operations.layout.bundle(pod, id)).await;
     }
-    Some(fate)
+    Some(state)
 }
 
 async fn greet(socket: &Path, connection: Option<UnixStream>) -> Result<Connected<Shim>, ReconnectError> {

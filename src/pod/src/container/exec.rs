@@ -42,7 +42,7 @@ pub struct ExecOutput {
     pub stderr: Vec<u8>,
     /// 0 to 255.
     pub exit_code: i32,
-    /// The room that much output takes; to be kept as long as the output is.
+    /// The memory that much output takes, of which the node has little: to be kept as long as the output is.
     pub slot: Option<OutputSlot>,
 }
 
@@ -225,7 +225,7 @@ pub(crate) async fn end_abandoned(shim: &Shim, container: &ContainerId, bundle: 
 async fn forget(shim: &Shim, container: &ContainerId, exec: &str) {
     match shim.delete_exec(container.as_str(), exec).await {
         Ok(()) | Err(ShimError::Gone(_)) => {}
-        Err(error) => tracing::debug!(container = container.short(), %error, "an exec stays in its shim's books"),
+        Err(error) => tracing::debug!(container = container.short(), %error, "an exec stays in its shim's list"),
     }
 }
 

@@ -8,7 +8,7 @@ use peapod_shim_protocol::exit::Exit;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 
-use crate::container::{ExecBase, Fate};
+use crate::container::{ExecBase, RecoveredState};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::listed::Share;
@@ -192,7 +192,7 @@ pub(crate) struct SetUp<S> {
 pub(crate) struct Reconnected<S> {
     pub(crate) connected: Connected<S>,
     /// Of the containers that had, or may have had, a process. One that is missing counts as it was recorded.
-    pub(crate) fates: Vec<(ContainerId, Fate)>,
+    pub(crate) states: Vec<(ContainerId, RecoveredState)>,
 }
 
 /// Why a pod can't be driven.

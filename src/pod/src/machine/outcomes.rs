@@ -9,7 +9,7 @@ use super::effects::Effects;
 use super::input::{ContainerOutcome, JobError, Outcome, ReconnectError, Reconnected, SetUp};
 use super::life::{Admission, Attachment, CleanUp, Kill, Life, Pod, Sandbox, Up, Watch};
 use super::outbox::Mark;
-use crate::container::Fate;
+use crate::container::RecoveredState;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::ContainerPhase;
@@ -102,13 +102,13 @@ impl<S: Clone> Machine<S> {
     fn reconnected(&mut self, outcome: Result<Reconnected<S>, ReconnectError>) {
         let Life::Reconnecting { ready, shim_pid } = self.pod.life else { return };
         match outcome {
-            Ok(Reconnected { connected, fates }) => {
+            Ok(Reconnected { connected, states }) => {
                 // The daemon died between seeing it break and killing the rest.
                 let sandbox = if ready { Sandbox::Ready } else { Sandbox::Broken(Kill::Due) };
                 self.take_over(connected, sandbox);
                 tracing::info!("pod recovered");
-                for (id, fate) in fates {
-                    self.settle(&id, &fate);
+                for (id, state) in states {
+                    self.settle(&id, &state);
                 }
             }
             Err(ReconnectError::Foreign(foreign)) => {
@@ -134,18 +134,18 @@ impl<S: Clone> Machine<S> {
     }
 
     /// A container is what its shim says.
-    fn settle(&mut self, id: &ContainerId, fate: &Fate) {
+    fn settle(&mut self, id: &ContainerId, state: &RecoveredState) {
         let now = self.fx.now.realtime;
         let Some(made) = self.containers.get_mut(id).and_then(super::Container::made_mut) else { return };
-        match fate {
-            Fate::Running { pid } => {
+        match state {
+            RecoveredState::Running { pid } => {
                 if made.record.phase == ContainerPhase::Starting {
                     // Nobody was told of its start: it counts from now.
                     made.record.phase = ContainerPhase::Running { pid: *pid, started_at: now };
                     made.recorded = self.fx.outbox.container(id);
                 }
             }
-            Fate::Ended(exit) => {
+            RecoveredState::Ended(exit) => {
                 let started_at = match made.record.phase {
                     ContainerPhase::Running { started_at, .. } => started_at,
                     _ => now,
@@ -153,7 +153,7 @@ impl<S: Clone> Machine<S> {
                 let end = exit.as_ref().map_or_else(|| unknown_end(started_at, now), ended);
                 self.exited(id, end);
             }
-            Fate::NotStarted => self.not_started(id),
+            RecoveredState::NotStarted => self.not_started(id),
         }
     }
 

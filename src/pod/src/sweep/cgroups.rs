@@ -31,16 +31,16 @@ impl Cgroups {
     fn parents(&mut self) -> BTreeSet<String> {
         let snapshot = self.context.publisher.snapshot();
         let mut parents: BTreeSet<String> = snapshot.pods().map(|entry| entry.pod.cgroup_parent.clone()).collect();
-        let usual = self.context.cgroup_parent.clone();
+        let default = self.context.cgroup_parent.clone();
         if self.is_alone() {
-            parents.insert(usual);
+            parents.insert(default);
         } else {
-            parents.remove(&usual);
+            parents.remove(&default);
         }
         parents
     }
 
-    /// Whether no other daemon makes groups below the usual parent.
+    /// Whether no other daemon makes groups below the default parent.
     fn is_alone(&mut self) -> bool {
         if !self.shared.as_ref().is_some_and(Shared::is_current) {
             let group = self.context.sandboxes.cgroups.cgroup(&self.context.cgroup_parent);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use peapod_shim_protocol::exit::Exit;
 use peapod_spec::container::ContainerSpec;
 
-use crate::container::{ExecBase, Expected, Fate};
+use crate::container::{ExecBase, Expected, RecoveredState};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{
@@ -341,20 +341,20 @@ impl World {
             return Err(ReconnectError::Foreign(Foreign::TooOld { version: "0".to_owned(), speaks: 0 }));
         }
         let tasks = shim.tasks.clone();
-        let mut fate = |(id, expected): (ContainerId, Expected)| {
-            let fate = match tasks.get(&id) {
-                Some(true) => Fate::Running { pid: 9 },
-                Some(false) => Fate::Ended(self.exits.get(&id).copied()),
+        let mut state = |(id, expected): (ContainerId, Expected)| {
+            let state = match tasks.get(&id) {
+                Some(true) => RecoveredState::Running { pid: 9 },
+                Some(false) => RecoveredState::Ended(self.exits.get(&id).copied()),
                 None if expected == Expected::Starting => {
                     self.layers.remove(&id);
-                    Fate::NotStarted
+                    RecoveredState::NotStarted
                 }
-                None => Fate::Ended(self.exits.get(&id).copied()),
+                None => RecoveredState::Ended(self.exits.get(&id).copied()),
             };
-            (id, fate)
+            (id, state)
         };
-        let fates = containers.into_iter().map(&mut fate).collect();
-        Ok(Reconnected { connected: Connected { shim: 1, pid: 7, namespaces: PodNamespaces::default() }, fates })
+        let states = containers.into_iter().map(&mut state).collect();
+        Ok(Reconnected { connected: Connected { shim: 1, pid: 7, namespaces: PodNamespaces::default() }, states })
     }
 }
 

@@ -19,9 +19,9 @@ const SETTLED: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 const SIGKILL: u32 = 9;
 
-/// How it stands.
+/// A container as its shim shows it to the next daemon.
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum RecoveredState {
     /// Its process runs.
     Running { pid: u32 },
     /// It ended; how, if its shim wrote that down.
@@ -40,19 +40,19 @@ pub(crate) enum Expected {
 
 impl ContainerOperations {
     /// Asks the shim. A container that was starting has either a process by now, or its start is taken back.
-    pub(crate) async fn fate(
+    pub(crate) async fn recovered_state(
         &self,
         shim: &Shim,
         pod: &PodId,
         id: &ContainerId,
         expected: Expected,
-    ) -> Result<Fate, Error> {
+    ) -> Result<RecoveredState, Error> {
         let (starting, began) = (expected == Expected::Starting, Instant::now());
         let step = || format!("see what became of container {}", id.short());
         let settled = async {
             loop {
                 let refused = match shim.state(id.as_str()).await {
-                    Ok(TaskState::Running { pid }) => return Ok(Fate::Running { pid }),
+                    Ok(TaskState::Running { pid }) => return Ok(RecoveredState::Running { pid }),
                     Ok(TaskState::Ended) => match exit_file(&self.layout.bundle(pod, id)).await {
                         // The start that failed in the shim is being undone there.
                         None if starting => None,
@@ -61,11 +61,11 @@ impl ContainerOperations {
                             Ok(()) => return self.take_back(pod, id).await,
                             Err(error) => Some(error),
                         },
-                        exit => return Ok(Fate::Ended(exit)),
+                        exit => return Ok(RecoveredState::Ended(exit)),
                     },
                     Err(ShimError::NotFound(_)) if starting => return self.take_back(pod, id).await,
                     Err(ShimError::NotFound(_)) => {
-                        return Ok(Fate::Ended(exit_file(&self.layout.bundle(pod, id)).await));
+                        return Ok(RecoveredState::Ended(exit_file(&self.layout.bundle(pod, id)).await));
                     }
                     Ok(TaskState::Created) => match shim.delete_task(id.as_str()).await {
                         Ok(()) => {
@@ -98,12 +98,12 @@ impl ContainerOperations {
 
     /// The next start finds everything as the first one did: an overlay refuses an upper layer that was in use. What
     /// the container was created with stays.
-    async fn take_back(&self, pod: &PodId, id: &ContainerId) -> Result<Fate, Error> {
+    async fn take_back(&self, pod: &PodId, id: &ContainerId) -> Result<RecoveredState, Error> {
         let bundle = self.layout.bundle(pod, id);
         let step = || format!("clear {}", self.layout.bundle(pod, id).display());
         let cleared = tokio::task::spawn_blocking(move || kept::clear(&bundle)).await;
         cleared.map_err(|panic| Error::failed(step(), &panic))?.map_err(|error| Error::failed(step(), &error))?;
         dir::remove(&self.trash, self.layout.writable(id)).await?;
-        Ok(Fate::NotStarted)
+        Ok(RecoveredState::NotStarted)
     }
 }
