@@ -1,4 +1,4 @@
-//! What a request to the heart can end with.
+//! Errors of requests about pods and containers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -155,7 +155,7 @@ impl Error {
     }
 }
 
-/// Why the heart could not start.
+/// Why pods could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The records could not be read.

@@ -1,8 +1,18 @@
-//! The heart of peapod: the life of pods and containers, without any wire format.
+//! The life of pods and containers on a node, without any wire format.
 //!
-//! [`Pods`] is the door. Behind it each pod has a machine, which decides, and an actor, which carries that out and is
-//! the only writer of the pod's record. What was decided is first on disk, then in the [`Snapshot`] that every list and
-//! status reads, and only then answered.
+//! [`Pods`] is the public API: [`Pods::open`] loads what an earlier daemon recorded and returns a handle that can be
+//! cloned. It has a method for each CRI call about pods and containers, such as [`Pods::run_pod`] and
+//! [`Pods::start_container`], which take checked types of `peapod-spec` and end with an [`Error`] whose variant says
+//! how a caller goes on. Dropping a call's future stops no operation, but for commands: an equal call joins it. Lists
+//! and statuses read a [`Snapshot`]: all pods and containers as of one moment, had without waiting
+//! ([`Pods::snapshot`]), or followed change by change ([`Pods::subscribe`]). [`Config`] is what the crate has to know
+//! of the node, and [`Dependencies`] are the databases, images and networks that it works with.
+//!
+//! Behind the API each pod has a state machine, pure, which decides (`machine`), and an actor, which carries that out
+//! and is the only one to write the pod's record (`actor`). The work itself is in `sandbox` (a pod: its shim, network
+//! and files), `container` and `shim` (calls to a pod's shim). What was decided is first on disk (`record`), then in
+//! the snapshot (`publisher`), and only then answered. After a restart `load` reads the records and `recover` asks the
+//! shims what became of their containers; what no record leads to is ended by `sweep`.
 
 mod actor;
 mod apparmor;

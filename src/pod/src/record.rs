@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ContainerId, PodId};
 
-/// This room's tables.
+/// This crate's tables in state.db.
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
         room: "pod",

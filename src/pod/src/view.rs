@@ -1,4 +1,4 @@
-//! What lists and statuses read: an immutable picture of all pods.
+//! What lists and statuses read: an immutable snapshot of all pods.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -190,7 +190,7 @@ impl Snapshot {
         }
     }
 
-    /// Puts a pod's new picture in the place of the old one.
+    /// Puts a pod's new entry in the place of the old one.
     pub(crate) fn put(&mut self, entry: Arc<PodEntry>) {
         let id = entry.pod.id.clone();
         self.forget_containers(&id);
