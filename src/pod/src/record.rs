@@ -3,12 +3,17 @@
 //! A row has the request, which never changes but for a container's limits, and the state, which does. Both are JSON,
 //! so that any sqlite tool shows them.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peapod_cgroup::Driver;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PodSpec;
 use peapod_spec::{ImageDefaults, UserIds};
-use peapod_store::{Database, Migration, StoreError};
+use peapod_store::rusqlite::Transaction;
+use peapod_store::{Database, Migration, StoreError, rusqlite};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ContainerId, PodId};
@@ -151,33 +156,109 @@ impl Ended {
 /// One change of the database.
 #[derive(Debug)]
 pub(crate) enum Write {
-    Pod { id: PodId, spec: String, state: String },
-    Container { id: ContainerId, pod: PodId, spec: String, state: String },
+    Pod { id: PodId, spec: SpecColumn<PodSpec>, state: String },
+    Container { id: ContainerId, pod: PodId, spec: SpecColumn<ContainerSpec>, state: String },
     NoContainer(ContainerId),
     NoPod(PodId),
 }
 
-/// Carries out changes, all or none.
-pub(crate) async fn commit(db: &Database, writes: Vec<Write>) -> Result<(), StoreError> {
-    db.write(move |tx| {
-        for write in &writes {
-            match write {
-                Write::Pod { id, spec, state } => tx
-                    .prepare_cached("INSERT OR REPLACE INTO pods (id, spec, state) VALUES (?1, ?2, ?3)")?
-                    .execute((id.as_str(), spec, state))?,
-                Write::Container { id, pod, spec, state } => tx
-                    .prepare_cached("INSERT OR REPLACE INTO containers (id, pod, spec, state) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute((id.as_str(), pod.as_str(), spec, state))?,
-                Write::NoContainer(id) => {
-                    tx.prepare_cached("DELETE FROM containers WHERE id = ?1")?.execute([id.as_str()])?
+/// The spec of a row. It is written once, and again only when it changes: a row is written with each change of a state,
+/// and a spec may be much longer.
+#[derive(Debug)]
+pub(crate) enum SpecColumn<T> {
+    /// As JSON.
+    Write(String),
+    /// The row has it. Kept for a row that somebody has deleted.
+    Keep(Arc<T>),
+}
+
+impl<T: Serialize> SpecColumn<T> {
+    /// `written` tells whether the row has it.
+    pub(crate) fn new(spec: &Arc<T>, written: bool) -> Result<Self, serde_json::Error> {
+        if written { Ok(Self::Keep(Arc::clone(spec))) } else { serde_json::to_string(&**spec).map(Self::Write) }
+    }
+}
+
+impl Write {
+    fn carry_out(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        match self {
+            Self::Pod { id, spec, state } => {
+                let update = "UPDATE pods SET state = ?2 WHERE id = ?1";
+                if let Some(spec) = whole(tx, update, id.as_str(), spec, state)? {
+                    let insert = "INSERT OR REPLACE INTO pods (id, spec, state) VALUES (?1, ?2, ?3)";
+                    tx.prepare_cached(insert)?.execute((id.as_str(), spec, state))?;
                 }
-                Write::NoPod(id) => {
-                    tx.prepare_cached("DELETE FROM containers WHERE pod = ?1")?.execute([id.as_str()])?;
-                    tx.prepare_cached("DELETE FROM pods WHERE id = ?1")?.execute([id.as_str()])?
+            }
+            Self::Container { id, pod, spec, state } => {
+                let update = "UPDATE containers SET state = ?2 WHERE id = ?1";
+                if let Some(spec) = whole(tx, update, id.as_str(), spec, state)? {
+                    let insert = "INSERT OR REPLACE INTO containers (id, pod, spec, state) VALUES (?1, ?2, ?3, ?4)";
+                    tx.prepare_cached(insert)?.execute((id.as_str(), pod.as_str(), spec, state))?;
                 }
-            };
+            }
+            Self::NoContainer(id) => {
+                tx.prepare_cached("DELETE FROM containers WHERE id = ?1")?.execute([id.as_str()])?;
+            }
+            Self::NoPod(id) => {
+                tx.prepare_cached("DELETE FROM containers WHERE pod = ?1")?.execute([id.as_str()])?;
+                tx.prepare_cached("DELETE FROM pods WHERE id = ?1")?.execute([id.as_str()])?;
+            }
         }
         Ok(())
-    })
-    .await
+    }
+}
+
+/// Writes the state into a row that has its spec. The spec as JSON if all of the row has to be written.
+fn whole<'a, T: Serialize>(
+    tx: &Transaction<'_>,
+    update: &str,
+    id: &str,
+    spec: &'a SpecColumn<T>,
+    state: &str,
+) -> rusqlite::Result<Option<Cow<'a, str>>> {
+    match spec {
+        SpecColumn::Write(json) => Ok(Some(Cow::Borrowed(json))),
+        SpecColumn::Keep(_) if tx.prepare_cached(update)?.execute((id, state))? > 0 => Ok(None),
+        SpecColumn::Keep(spec) => {
+            let json = serde_json::to_string(&**spec);
+            json.map(|json| Some(json.into())).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+        }
+    }
+}
+
+/// Carries out changes, all or none.
+pub(crate) async fn commit(db: &Database, writes: Vec<Write>) -> Result<(), StoreError> {
+    db.write(move |tx| writes.iter().try_for_each(|write| write.carry_out(tx))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use peapod_store::Durability;
+
+    use super::*;
+    use crate::samples::pod_spec;
+
+    #[tokio::test]
+    async fn a_spec_is_written_once_and_a_row_that_is_missing_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&dir.path().join("state.db"), Durability::Normal, MIGRATIONS).unwrap();
+        let (id, spec) = (PodId::random().unwrap(), Arc::new(pod_spec("one")));
+        let put = async |written, state: &str| {
+            let spec = SpecColumn::new(&spec, written).unwrap();
+            commit(&db, vec![Write::Pod { id: id.clone(), spec, state: state.to_owned() }]).await.unwrap();
+        };
+        let row = async || {
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+            db.read(move |db| db.query_row("SELECT spec, state FROM pods", [], row)).await.unwrap()
+        };
+        let json = serde_json::to_string(&*spec).unwrap();
+        put(false, "one").await;
+        assert_eq!(row().await, (json.clone(), "one".to_owned()));
+        db.write(|tx| tx.execute("UPDATE pods SET spec = 'untouched'", [])).await.unwrap();
+        put(true, "two").await;
+        assert_eq!(row().await, ("untouched".to_owned(), "two".to_owned()));
+        db.write(|tx| tx.execute("DELETE FROM pods", [])).await.unwrap();
+        put(true, "three").await;
+        assert_eq!(row().await, (json, "three".to_owned()));
+    }
 }

@@ -62,6 +62,7 @@ impl Life {
         Actor {
             workshop: Workshop { context: Arc::clone(&self.context), identity, handler, stage: self.stage.clone() },
             machine,
+            written: super::WrittenSpecs::default(),
             tickets: Tickets::default(),
             tasks: tokio::task::JoinSet::new(),
             running: std::collections::HashMap::new(),

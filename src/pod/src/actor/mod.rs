@@ -36,6 +36,7 @@ use crate::shim::Shim;
 
 pub(crate) use handle::{Closed, Handle};
 
+use commit::WrittenSpecs;
 use handle::Message;
 use jobs::{Extra, Workshop};
 use tickets::{Tickets, Waiter};
@@ -105,6 +106,7 @@ struct Defect;
 struct Actor {
     workshop: Workshop,
     machine: Machine,
+    written: WrittenSpecs,
     tickets: Tickets,
     tasks: JoinSet<Done>,
     running: HashMap<task::Id, (Task, AbortHandle)>,
@@ -164,7 +166,12 @@ impl Actor {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let task = self.running.remove(&id).map(|(task, _)| task);
         let outcome = match (ended, task) {
-            (Ok((_, Done::Commit(outcome))), _) => return Ok(Input::Committed(outcome)),
+            (Ok((_, Done::Commit(outcome))), _) => {
+                if outcome.is_err() {
+                    self.written.forget();
+                }
+                return Ok(Input::Committed(outcome));
+            }
             (Ok((_, Done::Pause(timer))), _) => return Ok(Input::Timer(timer)),
             (Ok((_, Done::Job(outcome))), _) => Some(outcome),
             (Err(error), Some(Task::Job(key))) if error.is_cancelled() => key.cancelled(),
@@ -183,6 +190,7 @@ impl Actor {
         match action {
             Action::Commit(rows) => {
                 let (db, identity) = (context.db.clone(), Arc::clone(&self.workshop.identity));
+                let rows = self.written.note(rows);
                 self.spawn(Task::Commit, async move { Done::Commit(commit::commit(db, identity, rows).await) });
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
