@@ -1,6 +1,6 @@
 //! Folders that go for good.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use peapod_sys::Trash;
 
@@ -9,10 +9,16 @@ use crate::error::Error;
 /// Removes a folder with all in it, off the asynchronous threads; what takes longer than a moment goes in the
 /// background. Already gone is success.
 pub(crate) async fn remove(trash: &Trash, dir: PathBuf) -> Result<(), Error> {
-    let (trash, step) = (trash.clone(), format!("remove {}", dir.display()));
-    match tokio::task::spawn_blocking(move || trash.remove(&dir)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Error::failed(step, &error)),
-        Err(error) => Err(Error::failed(step, &error)),
-    }
+    let (trash, step) = (trash.clone(), step(&dir));
+    let removed = tokio::task::spawn_blocking(move || remove_now(&trash, &dir)).await;
+    removed.map_err(|panic| Error::failed(step, &panic))?
+}
+
+/// The same on a thread that may wait.
+pub(crate) fn remove_now(trash: &Trash, dir: &Path) -> Result<(), Error> {
+    trash.remove(dir).map_err(|error| Error::failed(step(dir), &error))
+}
+
+fn step(dir: &Path) -> String {
+    format!("remove {}", dir.display())
 }

@@ -39,19 +39,26 @@ impl ContainerOperations {
             outcome = outcome.and(deleted.map_err(|error| error.into_error("remove the container from its shim")));
         }
         fail_point("container-deleted");
-        for folder in [self.layout.bundle(pod, id), self.layout.writable(id)] {
-            outcome = outcome.and(dir::remove(&self.trash, folder).await);
-            fail_point("container-folder-gone");
-        }
-        // Its own `delete` has done so, unless the shim could not know which runtime it was.
-        for root in self.runtimes.roots() {
-            let state = root.join(id.as_str());
-            if state.exists() {
-                outcome = outcome.and(dir::remove(&self.trash, state).await);
-            }
-        }
+        outcome = outcome.and(self.remove_folders(pod, id).await);
         let released = self.images.release(id.as_str()).await;
         fail_point("container-released");
         outcome.and(released.map_err(|error| Error::failed("give the container's image back", &error)))
+    }
+
+    async fn remove_folders(&self, pod: &PodId, id: &ContainerId) -> Result<(), Error> {
+        let trash = self.trash.clone();
+        let own = [self.layout.bundle(pod, id), self.layout.writable(id)];
+        let states: Vec<_> = self.runtimes.roots().map(|root| root.join(id.as_str())).collect();
+        let removed = tokio::task::spawn_blocking(move || {
+            let mut outcome = Ok(());
+            for folder in own {
+                outcome = outcome.and(dir::remove_now(&trash, &folder));
+                fail_point("container-folder-gone");
+            }
+            // A runtime's own `delete` has done so, unless the shim could not know which runtime it was.
+            let states = states.iter().filter(|state| state.exists());
+            states.fold(outcome, |outcome, state| outcome.and(dir::remove_now(&trash, state)))
+        });
+        removed.await.map_err(|panic| Error::failed("remove the container's folders", &panic))?
     }
 }
