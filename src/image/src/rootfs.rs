@@ -73,6 +73,37 @@ fn no_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is a FIFO, a socket or a device, not a file")
 }
 
+fn read_within(root: &OwnedFd, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let relative = path.trim_start_matches('/');
+    if leads_to_a_mount(root, relative) {
+        let why = "it is a link to what every container mounts, not a file of the image";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    // NONBLOCK: a FIFO of that name must not hold us up.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = match rustix::fs::openat2(root, relative, flags, Mode::empty(), resolve) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        // A socket; a device, as nothing is mounted with devices.
+        Err(rustix::io::Errno::NXIO | rustix::io::Errno::ACCESS) => return Err(no_file()),
+        Err(error) => return Err(error.into()),
+    };
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Ok(None);
+    }
+    if !kind.is_file() {
+        return Err(no_file());
+    }
+    let mut content = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > limit {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(Some(content))
+}
+
 impl Rootfs {
     /// Reads a file such as `/etc/passwd` as a container would see it: links are followed within the image, whiteouts
     /// hide what is below them. `None` if it isn't there or is a folder.
@@ -83,35 +114,20 @@ impl Rootfs {
     /// The kernel's, `FileTooLarge` if the file has more than `limit` bytes, or `InvalidData` for a FIFO, a socket, a
     /// device, or a link to `/proc`, `/sys` or `/dev`: nobody reads such a one without waiting for who knows what.
     pub fn read_file(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        read_within(&self.open()?, path, limit)
+    }
+
+    /// Reads several files so, in one mount.
+    ///
+    /// # Errors
+    /// The kernel's, when the image can't be mounted; of each file those of [`Rootfs::read_file`].
+    pub fn read_files<const N: usize>(
+        &self,
+        paths: [&str; N],
+        limit: usize,
+    ) -> io::Result<[io::Result<Option<Vec<u8>>>; N]> {
         let root = self.open()?;
-        let relative = path.trim_start_matches('/');
-        if leads_to_a_mount(&root, relative) {
-            let why = "it is a link to what every container mounts, not a file of the image";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        // NONBLOCK: a FIFO of that name must not hold us up.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = match rustix::fs::openat2(&root, relative, flags, Mode::empty(), resolve) {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
-            // A socket; a device, as nothing is mounted with devices.
-            Err(rustix::io::Errno::NXIO | rustix::io::Errno::ACCESS) => return Err(no_file()),
-            Err(error) => return Err(error.into()),
-        };
-        let kind = file.metadata()?.file_type();
-        if kind.is_dir() {
-            return Ok(None);
-        }
-        if !kind.is_file() {
-            return Err(no_file());
-        }
-        let mut content = Vec::new();
-        file.take(limit as u64 + 1).read_to_end(&mut content)?;
-        if content.len() > limit {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        Ok(Some(content))
+        Ok(paths.map(|path| read_within(&root, path, limit)))
     }
 
     /// The first of the paths at which the image has something, be it a link that leads nowhere. Links above it are

@@ -68,15 +68,8 @@ pub(super) fn look(
     };
     let devices = devices::resolve(&spec.devices, spec.security.privileged)?;
     devices::not_in_the_image(&devices, &spec.mounts, rootfs)?;
-    Ok(Looked {
-        image,
-        passwd: users(rootfs, "/etc/passwd")?,
-        group: users(rootfs, "/etc/group")?,
-        mounts: mounts::resolve(&spec.mounts)?,
-        devices,
-        seccomp,
-        apparmor,
-    })
+    let [passwd, group] = user_files(rootfs)?;
+    Ok(Looked { image, passwd, group, mounts: mounts::resolve(&spec.mounts)?, devices, seccomp, apparmor })
 }
 
 /// What a container takes from its image.
@@ -91,8 +84,17 @@ pub(super) fn defaults(image: &ImageConfig) -> ImageDefaults {
     }
 }
 
-fn users(rootfs: &Rootfs, path: &str) -> Result<Option<String>, Error> {
-    match rootfs.read_file(path, USER_FILE_BYTES) {
+/// The image's passwd and group, read in one opening of the image.
+fn user_files(rootfs: &Rootfs) -> Result<[Option<String>; 2], Error> {
+    let [passwd, group] = ["/etc/passwd", "/etc/group"];
+    let found = rootfs.read_files([passwd, group], USER_FILE_BYTES);
+    let found = found.map_err(|error| Error::failed(format!("read {passwd} of the image"), &error))?;
+    let [of_passwd, of_group] = found;
+    Ok([user_file(passwd, of_passwd)?, user_file(group, of_group)?])
+}
+
+fn user_file(path: &str, content: std::io::Result<Option<Vec<u8>>>) -> Result<Option<String>, Error> {
+    match content {
         Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
         // Every OCI runtime reads it too, and would wait for a writer.
         Err(error)
