@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peapod_cgroup::Driver;
 use peapod_shim_protocol::exit::Exit;
-use peapod_shim_protocol::extension::{self, Namespaces, event};
+use peapod_shim_protocol::extension::{self, event};
 use peapod_sys::fail_point;
 use tokio::sync::watch;
 
@@ -135,7 +135,7 @@ impl Workshop {
             pod: Arc::clone(&self.identity.spec),
             handler: self.handler.clone(),
             cgroup: self.identity.cgroup.clone(),
-            namespaces: told(namespaces),
+            namespaces: namespaces.clone(),
         }
     }
 
@@ -143,9 +143,8 @@ impl Workshop {
         let Identity { id, spec, socket, .. } = &*self.identity;
         let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
         let ready = self.context.sandboxes.set_up(pod, &self.stage).await?;
-        let namespaces = PodNamespaces::from(ready.namespaces);
         Ok(SetUp {
-            connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces },
+            connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces: ready.namespaces },
             attached: ready.attached,
             ips: ready.ips,
             netns: ready.netns,
@@ -158,9 +157,11 @@ impl Workshop {
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
         let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
-        let started = started.map(|container::StartedContainer { pid, at, namespaces, exec }| {
-            let namespaces = namespaces.map(PodNamespaces::from);
-            Started { pid, at, namespaces, exec }
+        let started = started.map(|container::StartedContainer { pid, at, namespaces, exec }| Started {
+            pid,
+            at,
+            namespaces,
+            exec,
         });
         (id, started)
     }
@@ -209,16 +210,4 @@ fn event(event: extension::Event) -> ShimEvent {
         _ => ShimEventKind::Other,
     };
     ShimEvent { number: event.seq, kind }
-}
-
-fn told(namespaces: &PodNamespaces) -> Namespaces {
-    let text = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| path.to_string_lossy().into_owned());
-    let text = |path| text(path).unwrap_or_default();
-    Namespaces {
-        network: text(&namespaces.network),
-        ipc: text(&namespaces.ipc),
-        uts: text(&namespaces.uts),
-        pid: text(&namespaces.pid),
-        ..Namespaces::default()
-    }
 }

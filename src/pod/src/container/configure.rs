@@ -1,10 +1,9 @@
 //! From what was looked up to a container's configuration, and from that to what its start gives the OCI runtime.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use peapod_image::{Rootfs, Writable};
-use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_spec::{
@@ -18,6 +17,7 @@ use super::{ContainerContext, limits, mounts};
 use crate::apparmor;
 use crate::error::Error;
 use crate::id::ContainerId;
+use crate::namespaces::PodNamespaces;
 use crate::sandbox;
 
 /// Looks up what a container needs and makes its configuration, complete but for what its start says.
@@ -96,14 +96,13 @@ fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 /// Where a container's namespaces are. `target` is the process whose PID namespace it shares, for `PidMode::Target`.
-pub(super) fn namespaces(spec: &ContainerSpec, pod: &Namespaces, target: Option<u32>) -> NamespacePaths {
-    let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+pub(super) fn namespaces(spec: &ContainerSpec, pod: &PodNamespaces, target: Option<u32>) -> NamespacePaths {
     NamespacePaths {
-        network: path(&pod.network),
-        ipc: path(&pod.ipc),
-        uts: path(&pod.uts),
+        network: pod.network.clone(),
+        ipc: pod.ipc.clone(),
+        uts: pod.uts.clone(),
         pid: match &spec.security.pid {
-            PidMode::Pod => path(&pod.pid).map_or(PidNamespace::NotYet, PidNamespace::Path),
+            PidMode::Pod => pod.pid.clone().map_or(PidNamespace::NotYet, PidNamespace::Path),
             PidMode::Container => PidNamespace::New,
             PidMode::Node => PidNamespace::Host,
             PidMode::Target(_) => {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::pod::PodSpec;
 
 use super::ContainerOperations;
 use crate::id::{ContainerId, PodId};
+use crate::namespaces::PodNamespaces;
 use crate::record::PodCgroup;
 use crate::runtimes::Handler;
 
@@ -22,7 +22,7 @@ pub(crate) struct ContainerContext {
     /// Of the pod.
     pub(crate) cgroup: PodCgroup,
     /// Of the pod: what it has of its own by now.
-    pub(crate) namespaces: Namespaces,
+    pub(crate) namespaces: PodNamespaces,
 }
 
 impl ContainerContext {

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use peapod_cgroup::Driver as CgroupDriver;
 use peapod_image::{ImageId, Rootfs, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
-use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{self, PidMode, Scope};
 use peapod_spec::{APPARMOR_DEFAULT, Config, ImageDefaults, NamespacePaths, Note, PidNamespace};
@@ -33,6 +32,7 @@ use crate::clock;
 use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::ContainerId;
+use crate::namespaces::PodNamespaces;
 use crate::record::ContainerRecord;
 use crate::sandbox;
 use crate::shim::{NewTask, Overlay, Shim, TaskRuntime};
@@ -57,7 +57,7 @@ pub(crate) struct StartedContainer {
     /// Nanoseconds since the epoch.
     pub(crate) at: i64,
     /// The pod's namespaces, if the start made pod init.
-    pub(crate) namespaces: Option<Namespaces>,
+    pub(crate) namespaces: Option<PodNamespaces>,
     /// What commands in it begin with.
     pub(crate) exec: ExecBase,
 }
@@ -88,7 +88,7 @@ struct Joined<'a> {
     begun: BegunStart<'a>,
     paths: NamespacePaths,
     /// The pod's, if pod init was made.
-    made_init: Option<Namespaces>,
+    made_init: Option<PodNamespaces>,
 }
 
 /// All that the OCI runtime reads is there.
@@ -119,7 +119,7 @@ impl<'a> BegunStart<'a> {
     async fn join(mut self) -> Result<Joined<'a>, Error> {
         let (context, overridable) = (self.context, &mut self.overridable);
         let mut made_init = None;
-        if self.spec.security.pid == PidMode::Pod && context.namespaces.pid.is_empty() {
+        if self.spec.security.pid == PidMode::Pod && context.namespaces.pid.is_none() {
             let init = overridable.or_give_up(overridable.shim.ensure_init(sandbox::init_user(&context.pod))).await?;
             made_init = Some(init.map_err(|error| error.into_error("start pod init"))?);
         }

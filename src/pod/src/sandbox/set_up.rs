@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use peapod_network::{AttachError, Attachment};
-use peapod_shim_protocol::extension::Namespaces;
 use peapod_spec::UserIds;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
@@ -23,6 +22,7 @@ use super::files::{self, Contents};
 use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::PodId;
+use crate::namespaces::PodNamespaces;
 use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
 use crate::stage::timed;
 
@@ -31,7 +31,7 @@ use crate::stage::timed;
 pub(crate) struct ReadySandbox {
     pub(crate) shim: Shim,
     pub(crate) shim_pid: u32,
-    pub(crate) namespaces: Namespaces,
+    pub(crate) namespaces: PodNamespaces,
     pub(crate) attached: bool,
     pub(crate) ips: Vec<IpAddr>,
     pub(crate) netns: Option<PathBuf>,
@@ -183,7 +183,7 @@ impl Equipped<'_> {
         }
     }
 
-    async fn isolate(&self) -> Result<Namespaces, Error> {
+    async fn isolate(&self) -> Result<PodNamespaces, Error> {
         let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir } = &self.begun;
         let own_network = spec.namespaces.network == Scope::Pod;
         let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.hostname };

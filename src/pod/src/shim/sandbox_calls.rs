@@ -8,11 +8,12 @@ use peapod_shim_protocol::SANDBOX_OPTIONS_URL;
 use peapod_shim_protocol::containerd::protobuf::MessageField;
 use peapod_shim_protocol::containerd::sandbox_api;
 use peapod_shim_protocol::containerd::ttrpc::context;
-use peapod_shim_protocol::extension::{self, Namespaces};
+use peapod_shim_protocol::extension;
 use peapod_spec::UserIds;
 
 use super::calls::{QUICK, SLOW, Shim, any, call, encode, text};
 use super::{ShimError, version};
+use crate::namespaces::PodNamespaces;
 
 /// A file system in memory, with all that it may take.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct SandboxSetup {
 
 impl Shim {
     /// Makes the pod's namespaces, mounts and pod init; answers where the namespaces are.
-    pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<Namespaces, ShimError> {
+    pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<PodNamespaces, ShimError> {
         let Tmpfs { target, kib, inodes } = setup.files;
         let size = [format!("size={kib}k"), format!("nr_inodes={inodes}")];
         let files = extension::Mount {
@@ -74,7 +75,7 @@ impl Shim {
             answer => answer?,
         };
         version::check(&hello).map_err(ShimError::Foreign)?;
-        Ok(hello.namespaces.unwrap_or_default())
+        Ok(hello.namespaces.unwrap_or_default().into())
     }
 
     async fn create_and_ask(
@@ -106,10 +107,10 @@ impl Shim {
     }
 
     /// Starts pod init unless it runs, and tells the pod's namespaces.
-    pub(crate) async fn ensure_init(&self, user: UserIds) -> Result<Namespaces, ShimError> {
+    pub(crate) async fn ensure_init(&self, user: UserIds) -> Result<PodNamespaces, ShimError> {
         let UserIds { uid, gid, groups } = user;
         let request = extension::EnsureInitRequest { uid, gid, groups, ..Default::default() };
         let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
-        Ok(answer.namespaces.unwrap_or_default())
+        Ok(answer.namespaces.unwrap_or_default().into())
     }
 }
