@@ -14,7 +14,7 @@ pub(crate) async fn remove(trash: &Trash, dir: PathBuf) -> Result<(), Error> {
     removed.map_err(|panic| Error::failed(step, &panic))?
 }
 
-/// The same on a thread that may wait.
+/// Removes it on the calling thread, which may have to wait for a disk.
 pub(crate) fn remove_now(trash: &Trash, dir: &Path) -> Result<(), Error> {
     trash.remove(dir).map_err(|error| Error::failed(step(dir), &error))
 }

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::config::OciRuntime;
 
-/// How long a runtime may think about it.
+/// How long a runtime may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 /// More of an answer is not read. runc's has 10 000 bytes.
 const LONGEST: u64 = 1 << 20;

@@ -7,9 +7,9 @@ use crate::id::{ContainerId, PodId};
 /// The daemon's two folders.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// On the private tmpfs.
+    /// On the private tmpfs: what goes with a boot.
     run_root: PathBuf,
-    /// Of what survives a reboot.
+    /// On a disk: what survives a reboot.
     state_root: PathBuf,
 }
 
@@ -23,7 +23,7 @@ impl Layout {
         [&self.state_root, &self.run_root]
     }
 
-    /// On the private tmpfs.
+    /// The folder on the private tmpfs.
     pub(crate) fn run_root(&self) -> &Path {
         &self.run_root
     }

@@ -40,7 +40,7 @@ pub struct Pods {
     actors: Arc<ActorContext>,
     execs: Arc<ExecOperations>,
     timeouts: Arc<CurrentTimeouts>,
-    /// Set when the daemon ends.
+    /// True once the daemon ends: tells the sweep to stop.
     closing: watch::Sender<bool>,
     /// Owner of what abandoned calls leave to be done.
     leftovers: TaskTracker,

@@ -21,7 +21,7 @@ pub(crate) struct Runtimes {
     by_handler: BTreeMap<String, Arc<NodeRuntime>>,
     /// The handler that the empty name means.
     default_handler: String,
-    /// Who asks them; ends with this.
+    /// The tasks that ask runtimes for their features. They are aborted with this.
     _asking: JoinSet<()>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Runtimes {
 #[derive(Debug)]
 pub(crate) struct NodeRuntime {
     oci: OciRuntime,
-    /// Once it has answered.
+    /// None until the runtime has answered.
     features: watch::Receiver<Option<Features>>,
 }
 

@@ -42,7 +42,7 @@ pub(super) fn mount(pod_dir: &Path, spec: &PodSpec) -> Tmpfs {
     }
 }
 
-/// What the files say.
+/// What is written into the files.
 pub(super) struct Contents {
     hostname: String,
     ips: Vec<IpAddr>,
@@ -51,7 +51,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Of a pod that is called so, with these addresses.
+    /// For a pod with that hostname and those addresses.
     pub(super) fn of(spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> Self {
         let (hostname, ips) = (hostname.to_owned(), ips.to_vec());
         Self { hostname, ips, dns: spec.dns.clone(), namespaces: spec.namespaces.clone() }

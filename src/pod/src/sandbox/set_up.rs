@@ -44,7 +44,7 @@ pub(crate) struct SandboxInput<'a> {
     pub(crate) spec: &'a PodSpec,
     /// Where its shim will listen.
     pub(crate) socket: &'a Path,
-    /// Its handler's.
+    /// The OCI runtime of the pod's handler.
     pub(crate) runtime: &'a OciRuntime,
 }
 

@@ -314,13 +314,13 @@ impl Shim {
     }
 }
 
-/// containerd's call is one for both: without an exec's id it is about the container itself.
+/// Starts an exec, or, with an empty exec id, the container itself: containerd has one call for both. Answers the PID.
 async fn start(shim: &Shim, id: &str, exec: &str) -> Result<u32, ShimError> {
     let request = api::StartRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
     Ok(call!("Start", SLOW, shim.inner.task, start, request)?.pid)
 }
 
-/// The same.
+/// Deletes an ended exec, or, with an empty exec id, the container's task. One that is gone is success.
 async fn delete(shim: &Shim, id: &str, exec: &str) -> Result<(), ShimError> {
     let request = api::DeleteRequest { id: id.to_owned(), exec_id: exec.to_owned(), ..Default::default() };
     match call!("Delete", SLOW, shim.inner.task, delete, request) {

@@ -8,7 +8,7 @@ use std::io;
 
 use rustix::fs::{Gid, IFlags, Mode, SealFlags, Uid, fchmod, fchown, fcntl_get_seals, ioctl_getflags, ioctl_setflags};
 
-/// Of those copies, all four.
+/// The seals by which such a copy is known: it has all four.
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 /// As they were made.
 const MODE: Mode = Mode::from_raw_mode(0o777);

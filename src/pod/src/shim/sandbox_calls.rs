@@ -23,7 +23,7 @@ pub(crate) struct Tmpfs {
     pub(crate) inodes: u64,
 }
 
-/// What a pod needs beside its network.
+/// What a shim makes of a pod: namespaces, mounts and pod init. The network namespace exists already.
 #[derive(Debug)]
 pub(crate) struct SandboxSetup {
     pub(crate) bundle: PathBuf,

@@ -46,7 +46,7 @@ pub(super) struct Views {
 
 #[derive(Debug)]
 struct SealedView {
-    /// Of the file as it was.
+    /// Of the runtime's file when the view was made: another one means that it was replaced.
     fingerprint: sealed::Fingerprint,
     /// `None` for a runtime that has no use for one. Open for reading: as long as it is, nobody gets an exclusive lease
     /// on it.

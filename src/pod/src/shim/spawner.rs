@@ -24,13 +24,13 @@ pub(super) struct ShimStart {
     pub(super) bundle: PathBuf,
     /// The OCI runtime of the pod's containers.
     pub(super) runtime: PathBuf,
-    /// It listens already.
+    /// The listening socket that the shim inherits. Closed here once the shim has it.
     pub(super) socket: OwnedFd,
-    /// Where its number goes.
+    /// Gets the PID of the shim, or why there is none.
     pub(super) answer: oneshot::Sender<io::Result<u32>>,
 }
 
-/// What the thread has.
+/// State of the thread that starts shims.
 struct Spawner {
     binary: PathBuf,
     nursery: Nursery,

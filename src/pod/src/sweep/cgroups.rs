@@ -11,7 +11,7 @@ use peapod_cgroup::Shared;
 
 use super::SweepContext;
 
-/// Where they are.
+/// Looks for cgroups of containers.
 pub(super) struct Cgroups {
     context: Arc<SweepContext>,
     /// The parent of pods that name none.
