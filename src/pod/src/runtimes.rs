@@ -99,15 +99,17 @@ impl Handler {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
     use super::*;
 
     /// One runtime, whose program is that script, as handler `one`.
     fn runtimes(dir: &Path, script: &str) -> Runtimes {
         let path = dir.join("runtime");
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: a child that another test forks meanwhile would keep it open for writing, and it
+        // could not be run.
+        let write = r#"printf %s "$1" >"$2" && chmod 755 "$2""#;
+        assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status().unwrap().success());
         let runtime = OciRuntime { path, root: dir.join("root") };
         Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one")
     }
@@ -116,7 +118,8 @@ mod tests {
     async fn who_needs_features_waits_for_the_answer_and_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
         let go = dir.path().join("go");
-        let script = "#!/bin/sh\nwhile ! [ -e ${0%/*}/go ]; do sleep 0.01; done\necho crun version 1.8.1";
+        let script =
+            "#!/bin/sh\nwhile ! [ -e ${0%/*}/go ]; do sleep 0.01; done\n[ $1 = --version ] && echo crun version 1.8.1";
         let runtimes = runtimes(dir.path(), script);
         let handler = runtimes.handler("");
         assert_eq!(handler.runtime().unwrap().path, dir.path().join("runtime"));
