@@ -157,7 +157,7 @@ impl Workshop {
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
         let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
-        let started = started.map(|container::StartedContainer { pid, at, namespaces, exec }| Started {
+        let started = started.map(|container::RunningContainer { pid, at, namespaces, exec }| Started {
             pid,
             at,
             namespaces,

@@ -35,7 +35,7 @@ pub use output::OutputSlot;
 pub(crate) use output::OutputSlots;
 pub(crate) use recovered_state::{Expected, RecoveredState};
 pub(crate) use seccomp::SeccompPrograms;
-pub(crate) use start::{StartInput, StartedContainer, start};
+pub(crate) use start::{RunningContainer, StartInput, start};
 pub(crate) use update::UpdateInput;
 
 use peapod_shim_protocol::exit::Exit;

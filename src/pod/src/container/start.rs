@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! BegunStart ─▶ Joined (pod init runs, namespaces are known) ─▶ LaidOut (folders, config.json)
-//!            ─▶ Created (by the OCI runtime) ─▶ StartedContainer (its process runs)
+//!            ─▶ Created (by the OCI runtime) ─▶ RunningContainer (its process runs)
 //! ```
 
 use std::io;
@@ -52,7 +52,7 @@ pub(crate) struct StartInput<'a> {
 
 /// A container that runs.
 #[derive(Debug)]
-pub(crate) struct StartedContainer {
+pub(crate) struct RunningContainer {
     pub(crate) pid: u32,
     /// Nanoseconds since the epoch.
     pub(crate) at: i64,
@@ -63,7 +63,7 @@ pub(crate) struct StartedContainer {
 }
 
 /// Starts a container; after an error nothing of it runs or is mounted.
-pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<StartedContainer, Error> {
+pub(crate) async fn start(shim: &Shim, input: StartInput<'_>) -> Result<RunningContainer, Error> {
     let joined = BegunStart::begin(shim, input)?.join().await?;
     let laid_out = joined.lay_out().await?;
     fail_point("start-laid-out");
@@ -253,13 +253,13 @@ impl<'a> LaidOut<'a> {
 }
 
 impl Created<'_> {
-    async fn start(self) -> Result<StartedContainer, Error> {
+    async fn start(self) -> Result<RunningContainer, Error> {
         let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
         let at = clock::now();
         match timed("start: shim's start", begun.overridable.start()).await {
             Ok(told) => {
                 fail_point("start-started");
-                Ok(StartedContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
+                Ok(RunningContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
             }
             Err(error) => {
                 let failure = begun.overridable.error_or(error.into_error("start the container"));
