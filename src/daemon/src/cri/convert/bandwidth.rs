@@ -27,32 +27,40 @@ fn rate(text: &str) -> Option<u64> {
     quantity(text).filter(|rate| RATES.contains(rate))
 }
 
-/// A Kubernetes quantity as a whole number.
+/// A Kubernetes quantity, rounded down to a whole number: digits with or without a fraction, and behind them a decimal
+/// or binary suffix or an exponent.
 fn quantity(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 12] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("k", 1000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-        ("e3", 1000),
-        ("e6", 1_000_000),
-    ];
-    let unit = UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
-    let (number, unit) = unit.unwrap_or((text, 1));
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (number, unit) = match digits.split_once(['e', 'E']) {
+        Some((number, exponent)) if digits == text => (number, 10_u128.checked_pow(exponent.parse().ok()?)?),
+        _ => (digits, unit(&text[digits.len()..])?),
+    };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let mut value = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.chars() {
-        place /= 10;
-        value = value.checked_add(u64::from(digit.to_digit(10)?) * place)?;
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
-    Some(value)
+    // Without its dot, in units of the fraction's last digit.
+    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(scale)?;
+    let fraction = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()? };
+    u64::try_from(whole.checked_add(fraction)?.checked_mul(unit)? / scale).ok()
+}
+
+fn unit(suffix: &str) -> Option<u128> {
+    Some(match suffix {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "P" => 1_000_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        "Pi" => 1 << 50,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -61,12 +69,23 @@ mod tests {
 
     #[test]
     fn quantities() {
-        for (text, expected) in
-            [("10M", 10_000_000), ("1Gi", 1 << 30), ("5000", 5000), ("1.5M", 1_500_000), ("3e6", 3_000_000)]
-        {
+        for (text, expected) in [
+            ("10M", 10_000_000),
+            ("1Gi", 1 << 30),
+            ("5000", 5000),
+            ("1.5M", 1_500_000),
+            ("1.5Mi", 3 << 19),
+            ("0.0001k", 0),
+            ("1.", 1),
+            ("3e6", 3_000_000),
+            ("1.5E9", 1_500_000_000),
+            ("18446744073709551615", u64::MAX),
+        ] {
             assert_eq!(quantity(text), Some(expected), "{text}");
         }
-        for text in ["", "M", "-1M", "1.xM", "10MB", "99999999999P"] {
+        let long = format!("1.{}", "0".repeat(50));
+        for text in ["", "M", "-1M", "1.xM", "1.-1M", "10MB", "99999999999P", "1e", "e3", "1e-3", "1e99", "1e3M", &long]
+        {
             assert_eq!(quantity(text), None, "{text}");
         }
     }
