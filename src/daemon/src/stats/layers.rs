@@ -105,3 +105,59 @@ impl LayerSample {
         self.state != discriminant(state) || (again && self.taken.elapsed() >= self.pause)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNNING: ContainerState = ContainerState::Running { pid: 1, started_at: 1 };
+
+    fn id(letter: &str) -> ContainerId {
+        serde_json::from_value(serde_json::json!(letter.repeat(64))).unwrap()
+    }
+
+    fn put(all: &WritableLayers, letter: &str, state: &ContainerState, bytes: u64, whole: bool) -> bool {
+        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state) };
+        all.put(due, LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, Duration::from_millis(1))
+    }
+
+    fn pause(all: &WritableLayers, letter: &str) -> Duration {
+        all.lock()[&id(letter)].pause
+    }
+
+    #[test]
+    fn a_count_that_was_cut_short_lowers_nothing_and_is_told_once() {
+        let all = WritableLayers::default();
+        assert!(!put(&all, "a", &RUNNING, 1000, true));
+        assert!(put(&all, "a", &RUNNING, 200, false), "the first one that was cut short");
+        assert!(!put(&all, "a", &RUNNING, 300, false));
+        assert_eq!(all.of(&id("a")), Some(LayerUsage { bytes: 1000, inodes: 100, timestamp: 1 }));
+        assert!(!put(&all, "a", &RUNNING, 500, true));
+        assert!(!put(&all, "b", &RUNNING, 20, true));
+        assert_eq!(all.total(), LayerUsage { bytes: 520, inodes: 52, timestamp: 1 });
+        assert_eq!(all.of(&id("c")), None);
+    }
+
+    #[test]
+    fn counts_come_less_and_less_often_until_something_happens() {
+        let all = WritableLayers::default();
+        let pauses: Vec<u64> = (0..6)
+            .map(|_| {
+                put(&all, "a", &RUNNING, 1, true);
+                pause(&all, "a").as_secs()
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
+        let ended = ContainerState::Exited {
+            started_at: 1,
+            finished_at: 2,
+            exit_code: 0,
+            reason: String::new(),
+            message: String::new(),
+        };
+        assert!(all.lock()[&id("a")].is_due(&ended), "it may have written since");
+        put(&all, "a", &ended, 1, true);
+        assert_eq!(pause(&all, "a"), FIRST_PAUSE);
+        assert!(!all.lock()[&id("a")].is_due(&ended), "it writes no more");
+    }
+}
