@@ -28,7 +28,7 @@ pub(crate) struct Config {
     pub(crate) network: peapod_network::Config,
 }
 
-/// The socket.
+/// `[grpc]`: the socket, and the bounds of connections and messages.
 #[derive(Clone, Debug)]
 pub(crate) struct GrpcSettings {
     pub(crate) socket: PathBuf,
@@ -39,14 +39,14 @@ pub(crate) struct GrpcSettings {
     pub(crate) transfer_timeout: Duration,
 }
 
-/// What is logged, and how.
+/// `[log]`.
 #[derive(Clone, Debug)]
 pub(crate) struct LogSettings {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
 }
 
-/// How long things may take.
+/// `[timeouts]`.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeoutSettings {
     pub(crate) pods: peapod_pod::Timeouts,
