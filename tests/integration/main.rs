@@ -29,6 +29,7 @@ mod lifecycle;
 mod lists;
 mod load;
 mod logs;
+mod lost_execs;
 mod network;
 mod odd_requests;
 mod overriding;

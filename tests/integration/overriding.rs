@@ -13,7 +13,7 @@ use peapod_tests::{
 use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
 /// Longer than a call that is interrupted goes on, with some room; far shorter than a call of the runtime may take.
-const SOON: Duration = Duration::from_secs(8);
+pub(crate) const SOON: Duration = Duration::from_secs(8);
 
 fn with_faults(test: impl AsyncFnOnce(&Daemon, &FaultyRuntime)) {
     let place = tempfile::tempdir().unwrap();
@@ -27,7 +27,8 @@ fn with_faults(test: impl AsyncFnOnce(&Daemon, &FaultyRuntime)) {
     });
 }
 
-async fn soon<T>(what: &str, work: impl Future<Output = Result<T, tonic::Status>>) -> T {
+/// The answer, which comes that soon.
+pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = Result<T, tonic::Status>>) -> T {
     let began = Instant::now();
     let done = work.await.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(began.elapsed() < at_most(SOON), "{what} took {:?}", began.elapsed());
@@ -43,7 +44,8 @@ fn state_exists(container: &Container<'_>) -> bool {
     container.pod.daemon.run_root().join("runtimes/faulty").join(&container.id).exists()
 }
 
-fn nothing_of(container: &Container<'_>, runtime: &FaultyRuntime) {
+/// Neither processes of the runtime's calls nor what the runtime knows of the container are left.
+pub(crate) fn nothing_of(container: &Container<'_>, runtime: &FaultyRuntime) {
     assert_eq!(runtime.processes(), 0, "of the runtime's calls something is left");
     assert!(!group_exists(container) && !state_exists(container), "its cgroup or its state is left");
 }

@@ -20,11 +20,6 @@ fn install(from: &Path, to: &Path) {
     std::fs::rename(new, to).unwrap();
 }
 
-/// The socket on which the pod's shim listens.
-fn socket(pod: &Pod<'_>) -> std::path::PathBuf {
-    pod.daemon.run_root().join("s").join(&pod.id[..16])
-}
-
 /// Where it is kept while somebody else has that name.
 fn kept(pod: &Pod<'_>) -> std::path::PathBuf {
     pod.daemon.run_root().join("kept.sock")
@@ -32,7 +27,7 @@ fn kept(pod: &Pod<'_>) -> std::path::PathBuf {
 
 /// What a shim says of itself.
 async fn hello(pod: &Pod<'_>) -> HelloResponse {
-    let stream = tokio::net::UnixStream::connect(socket(pod)).await.unwrap();
+    let stream = tokio::net::UnixStream::connect(pod.shim_socket()).await.unwrap();
     let client = ExtensionClient::new(Client::new(transport::Socket::new(stream)));
     client
         .hello(context::Context::default(), &HelloRequest { protocol: OLDEST_SHIM, ..Default::default() })
@@ -122,7 +117,7 @@ impl Extension for Stranger {
 
 /// Where a pod's shim listens somebody else does.
 async fn replace(pod: &Pod<'_>, stranger: Stranger) -> Server {
-    let path = socket(pod);
+    let path = pod.shim_socket();
     std::fs::rename(&path, kept(pod)).unwrap();
     let service = create_extension(std::sync::Arc::new(stranger));
     let mut server = Server::new().bind(&format!("unix://{}", path.display())).unwrap().register_service(service);
@@ -160,7 +155,7 @@ fn a_shim_that_can_not_be_driven_keeps_its_pod_until_that_is_stopped() {
             daemon.kill().await;
             server.disconnect().await;
             server.shutdown().await.unwrap();
-            std::fs::rename(kept(&pod), socket(&pod)).unwrap();
+            std::fs::rename(kept(&pod), pod.shim_socket()).unwrap();
             daemon.start_again().await;
             assert!(pod.is_ready().await);
             assert_eq!(running.exec("echo hi").await, "hi\n");

@@ -10,11 +10,12 @@ use crate::{Programs, wait_for};
 /// A script around crun. Each command of it can be given a [`Fault`] at any time.
 pub struct FaultyRuntime {
     dir: PathBuf,
+    handler: String,
     sleep: String,
 }
 
 /// What a command does instead of, or beside, its work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Waits until the fault is taken back, with a child that waits too; then works.
     Hang,
@@ -26,6 +27,12 @@ pub enum Fault {
     Leave,
     /// Dies by a signal, without a word.
     Die,
+    /// Works, and succeeds, but the file that is to have the process's number is not there.
+    NoPid,
+    /// The same, and that file is empty.
+    EmptyPid,
+    /// Makes the process without its terminal, succeeds, and sends none. Of `exec` alone.
+    NoTerminal,
 }
 
 impl Fault {
@@ -36,6 +43,9 @@ impl Fault {
             Self::Fail => "fail",
             Self::Leave => "leave",
             Self::Die => "die",
+            Self::NoPid => "no-pid",
+            Self::EmptyPid => "empty-pid",
+            Self::NoTerminal => "no-terminal",
         }
     }
 }
@@ -43,49 +53,86 @@ impl Fault {
 /// What [`Fault::Hang`] and [`Fault::Leave`] leave running is told by its length from what others do.
 static NEXT: AtomicU32 = AtomicU32::new(64_640);
 
+/// Is run with DIR, CRUN and SLEEP before it.
+const SCRIPT: &str = r#"
+for word; do
+    case $word in create|start|exec|delete|update|pause|resume|kill|state|features) command=$word; break ;; esac
+    [ "$before" != --log ] || log=$word
+    before=$word
+done
+# after OPTION WORD...: the word behind that one.
+after() { local option=$1; shift; while [ $# -gt 1 ]; do [ "$1" != "$option" ] || echo "$2"; shift; done; }
+hang() {
+    $SLEEP &
+    : >"$DIR/hangs-$command.$$"
+    while [ -e "$DIR/on-$command" ]; do sleep 0.02; done
+    kill $!
+}
+# The command without its console socket, and a process that has no terminal.
+without_terminal() {
+    local words=()
+    sed -i 's/"terminal":true/"terminal":false/' "$(after --process "$@")" || exit
+    while [ $# -gt 0 ]; do
+        if [ "$1" = --console-socket ]; then shift 2; else words+=("$1"); shift; fi
+    done
+    exec "$CRUN" "${words[@]}"
+}
+echo x >>"$DIR/called-$command"
+case $(cat "$DIR/on-$command" 2>/dev/null) in
+hang) hang ;;
+after) "$CRUN" "$@" || exit; hang; exit 0 ;;
+fail) echo "made to fail by its test" >>"${log:-/dev/stderr}"; exit 1 ;;
+leave) setsid $SLEEP </dev/null >/dev/null 2>&1 & ;;
+die) kill -9 $$ ;;
+no-pid) "$CRUN" "$@" || exit; rm "$(after --pid-file "$@")"; exit ;;
+empty-pid) "$CRUN" "$@" || exit; : >"$(after --pid-file "$@")"; exit ;;
+no-terminal) without_terminal "$@" ;;
+esac
+exec "$CRUN" "$@"
+"#;
+
 impl FaultyRuntime {
-    /// One that works, in a folder that outlives the daemon.
+    /// One that works, in a folder that outlives the daemon; the handler `faulty`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self::named(dir, "faulty")
+    }
+
+    /// The same as a handler with that name, which the program has too.
     ///
     /// # Panics
     /// When the script can't be written.
     #[must_use]
-    pub fn new(dir: &Path) -> Self {
-        let (path, crun) = (dir.join("runtime"), &Programs::get().crun);
+    pub fn named(dir: &Path, handler: &str) -> Self {
+        let dir = dir.join(format!("of-{handler}"));
         let sleep = format!("sleep {}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let script = format!(
-            r#"#!/bin/bash
-for word; do
-    case $word in create|start|exec|delete|update) command=$word; break ;; esac
-    [ "$before" != --log ] || log=$word
-    before=$word
-done
-fault() {{ cat "{dir}/on-$command" 2>/dev/null; }}
-hang() {{ {sleep} & : >"{dir}/hangs-$command.$$"; while [ -e "{dir}/on-$command" ]; do sleep 0.02; done; kill $!; }}
-: >>"{dir}/called-$command"; echo x >>"{dir}/called-$command"
-case $(fault) in
-hang) hang ;;
-after) {crun} "$@" || exit; hang; exit 0 ;;
-fail) echo "made to fail by its test" >>"$log"; exit 1 ;;
-leave) setsid {sleep} </dev/null >/dev/null 2>&1 & ;;
-die) kill -9 $$ ;;
-esac
-exec {crun} "$@"
-"#,
-            dir = dir.display(),
-            crun = crun.display(),
-        );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { dir: dir.to_owned(), sleep }
+        let crun = Programs::get().crun.display();
+        let head = format!("#!/bin/bash\nDIR=\"{}\" CRUN=\"{crun}\" SLEEP=\"{sleep}\"", dir.display());
+        let new = Self { dir, handler: handler.to_owned(), sleep };
+        fs::create_dir(&new.dir).unwrap();
+        fs::write(new.program(), head + SCRIPT).unwrap();
+        fs::set_permissions(new.program(), fs::Permissions::from_mode(0o755)).unwrap();
+        new
     }
 
-    /// The setting that makes it the handler `faulty`.
+    fn program(&self) -> PathBuf {
+        self.dir.join(&self.handler)
+    }
+
+    /// The handler's name, and the program's.
+    #[must_use]
+    pub fn handler(&self) -> &str {
+        &self.handler
+    }
+
+    /// The setting that makes it a handler.
     #[must_use]
     pub fn setting(&self) -> String {
-        format!("runtimes.handlers.faulty.path={:?}", self.dir.join("runtime"))
+        format!("runtimes.handlers.{}.path={:?}", self.handler, self.program())
     }
 
-    /// From now on that command (`create`, `start`, `exec`, `delete`, `update`) does this.
+    /// From now on that command does this: one of `create`, `start`, `exec`, `delete`, `update`, `pause`, `resume`,
+    /// `kill`, `state`, `features`.
     ///
     /// # Panics
     /// When that can't be written down.
@@ -118,7 +165,6 @@ exec {crun} "$@"
     /// How many processes it has left, with all that hangs.
     #[must_use]
     pub fn processes(&self) -> usize {
-        let script = self.dir.join("runtime");
-        crate::processes(&self.sleep) + crate::node::processes_naming(&script.to_string_lossy())
+        crate::processes(&self.sleep) + crate::node::processes_naming(&self.program().to_string_lossy())
     }
 }

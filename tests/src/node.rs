@@ -1,9 +1,12 @@
 //! Processes of the node, seen from outside of pods.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use peapod_shim_protocol::containerd::shim_async::TaskClient;
+use peapod_shim_protocol::containerd::ttrpc::asynchronous::Client;
+use peapod_shim_protocol::containerd::ttrpc::asynchronous::transport::Socket;
 
 use crate::{Daemon, Pod};
 
@@ -29,6 +32,21 @@ impl Pod<'_> {
         let wanted = format!("-id\0{}\0", self.id);
         let mut found = commands().filter(|(_, line)| line.contains(&wanted)).map(|(pid, _)| pid);
         found.next().expect("the pod has no shim")
+    }
+
+    /// The socket on which its shim listens.
+    #[must_use]
+    pub fn shim_socket(&self) -> PathBuf {
+        self.daemon.run_root().join("s").join(&self.id[..16])
+    }
+
+    /// Its shim's containers, past the daemon: what CRI has no call for.
+    ///
+    /// # Panics
+    /// When the shim does not listen.
+    pub async fn task(&self) -> TaskClient {
+        let stream = tokio::net::UnixStream::connect(self.shim_socket()).await.expect("the shim does not listen");
+        TaskClient::new(Client::new(Socket::new(stream)))
     }
 
     /// Its PID 1.

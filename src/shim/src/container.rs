@@ -9,6 +9,7 @@ pub(crate) mod delete;
 pub(crate) mod exec;
 pub(crate) mod host;
 mod init_process;
+mod lost;
 mod oom;
 mod start;
 pub(crate) mod state;

@@ -11,10 +11,11 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::init_process::{InitProcess, SIGKILL, signal_number};
+use super::lost;
 use crate::bundle::check_id;
 use crate::error::Error;
 use crate::reaper::ExitStatus;
-use crate::runtime::ExecRequest;
+use crate::runtime::{ExecRequest, RuntimeError};
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::Pumps;
 use crate::stdio::{Null, Uris};
@@ -177,7 +178,13 @@ impl Exec {
             streams: streams.process,
             init: init.pid,
         };
-        let child = init.runtime.exec(init.target(&self.interrupt), request).await?;
+        let made = init.runtime.exec(init.target(&self.interrupt), request).await;
+        if let Err(RuntimeError::Answer { .. }) = &made
+            && let Err(error) = lost::kill(init, &self.uris, socket.as_ref()).await
+        {
+            log::warn("a command that is not known can't be killed", &[("container", &init.id), ("error", &error)]);
+        }
+        let child = made?;
         proc::share_oom_score(init.pid, child.pid);
         self.note_process(init, child.pid);
         let mut pumps = None;

@@ -55,16 +55,25 @@ impl InitProcess {
         }
     }
 
-    /// A signal to every process of the container that belongs to a session. New ones may be born meanwhile: repeats
-    /// until none is left when it is KILL.
+    /// A signal to every process of the container that belongs to a session.
     pub(crate) fn signal_session(&self, session: u32, signal: i32) -> Result<(), Error> {
-        let Some(cgroup) = &self.cgroup else {
+        if self.cgroup.is_none() {
             signal_process(session, signal);
-            return Ok(());
-        };
+        }
+        self.signal_those(signal, |pid| proc::session(pid) == Some(session))
+    }
+
+    /// KILL to every process of the container of which that holds, as far as it has a cgroup of its own.
+    pub(super) fn kill_those(&self, is_one: impl Fn(u32) -> bool) -> Result<(), Error> {
+        self.signal_those(SIGKILL, is_one)
+    }
+
+    /// New ones may be born meanwhile: repeats until none is left when it is KILL.
+    fn signal_those(&self, signal: i32, is_one: impl Fn(u32) -> bool) -> Result<(), Error> {
+        let Some(cgroup) = &self.cgroup else { return Ok(()) };
         for _ in 0..ROUNDS {
             let pids = cgroup.pids()?;
-            let ours: Vec<u32> = pids.into_iter().filter(|pid| proc::session(*pid) == Some(session)).collect();
+            let ours: Vec<u32> = pids.into_iter().filter(|pid| is_one(*pid)).collect();
             ours.iter().for_each(|pid| signal_process(*pid, signal));
             if ours.is_empty() || signal != SIGKILL {
                 break;
