@@ -16,6 +16,7 @@ mod configuration;
 mod containers;
 mod dead_volumes;
 mod disk_full;
+mod each_command;
 mod edge;
 mod exec;
 mod exits;

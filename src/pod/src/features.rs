@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -62,12 +64,30 @@ async fn run(runtime: &OciRuntime, word: &str) -> Option<Vec<u8>> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .ok()?;
+    let stdout = child.stdout.take()?;
+    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let mut text = Vec::new();
-    child.stdout.take()?.take(LONGEST).read_to_end(&mut text).await.ok()?;
-    child.wait().await.ok()?.success().then_some(text)
+    stdout.take(LONGEST).read_to_end(&mut text).await.ok()?;
+    let ended = child.wait().await.ok()?;
+    // Reaped: the number may be somebody else's.
+    group.0 = None;
+    ended.success().then_some(text)
+}
+
+/// The process group of a call. Dropped before the call has ended, it is killed with all that it started.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // One that has ended is fine.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 #[cfg(test)]
