@@ -118,16 +118,6 @@ fn a_container_keeps_the_files_of_a_removed_image() {
     });
 }
 
-#[test]
-fn equal_pulls_join() {
-    peapod(async |daemon| {
-        let pulls = (0..6).map(|_| daemon.pull(WEB));
-        let ids: Vec<_> = futures_util::future::join_all(pulls).await.into_iter().map(Result::unwrap).collect();
-        assert!(ids.iter().all(|id| *id == ids[0]));
-        assert_eq!(list(daemon, None).await.len(), 1);
-    });
-}
-
 /// The registry said so: not to be confused with one that did not answer.
 fn not_found(refused: &tonic::Status) {
     assert!(refused.message().contains("not found"), "{refused}");

@@ -203,7 +203,8 @@ fn rules_for_sctp_are_made() {
         daemon.pod("sctp").protocol_port(v1::Protocol::Sctp, 80, port).run().await;
         let output = std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("sctp") && text.contains(&port.to_string()), "{text}");
+        let key = format!("sctp . {port}");
+        assert!(text.contains(&key), "no {key:?} in {text}");
     });
 }
 
@@ -249,12 +250,12 @@ fn pods_cannot_reach_the_nodes_loopback() {
             pod.container("main").sh("sleep 1000").security(|security| security.privileged = true).start().await;
         // As an attacker with raw access would: loopback addresses routed through the bridge.
         let script = format!(
-            "ip route add 127.0.0.2/32 via {}.1 dev eth0 2>/dev/null; ip addr del 127.0.0.1/8 dev lo; \
-             ip route add 127.0.0.1/32 via {}.1 dev eth0; echo | nc -w 2 127.0.0.1 {port}; true",
+            "ip addr del 127.0.0.1/8 dev lo && ip route add 127.0.0.1/32 via {}.1 dev eth0 && ip route show 127.0.0.1
+             echo | nc -w 2 127.0.0.1 {port}; true",
             daemon.subnet(),
-            daemon.subnet()
         );
-        container.exec(&script).await;
+        let route = container.exec(&script).await;
+        assert!(route.contains("dev eth0"), "the attack is none: {route:?}");
         assert!(listener.accept().is_err(), "a pod reached 127.0.0.1 of the node");
     });
 }

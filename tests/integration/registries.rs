@@ -221,10 +221,7 @@ fn a_killed_pull_leaves_nothing_visible_and_is_resumed() {
             let request = v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id };
             daemon.runtime().remove_pod_sandbox(request).await.unwrap();
         }
-        let spec = Some(v1::ImageSpec { image: id, ..Default::default() });
-        daemon.images().remove_image(v1::RemoveImageRequest { image: spec }).await.unwrap();
-        let layers = async || std::fs::read_dir(daemon.state_root().join("layers")).unwrap().count() == 1;
-        wait_for("its layers are gone", layers).await;
+        forget(daemon, id).await;
         slow.carried.store(0, Ordering::SeqCst);
         pull_as(daemon, &image, None).await.unwrap();
         let whole = slow.carried.load(Ordering::SeqCst);
@@ -250,5 +247,31 @@ fn a_pull_that_nobody_waits_for_ends() {
             .await
             .unwrap()
             .unwrap();
+    });
+}
+
+/// Removes an image with its files.
+async fn forget(daemon: &Daemon, id: String) {
+    let spec = Some(v1::ImageSpec { image: id, ..Default::default() });
+    daemon.images().remove_image(v1::RemoveImageRequest { image: spec }).await.unwrap();
+    let layers = async || std::fs::read_dir(daemon.state_root().join("layers")).unwrap().count() == 1;
+    wait_for("its layers are gone", layers).await;
+}
+
+#[test]
+fn equal_pulls_join() {
+    peapod(async |daemon| {
+        let way = Stalling::start(u64::MAX).await;
+        let image = format!("{}/{SHELL}", way.address);
+        let id = pull_as(daemon, &image, None).await.unwrap();
+        let one = way.carried.swap(0, Ordering::SeqCst);
+        forget(daemon, id.clone()).await;
+        let pulls = (0..6).map(|_| pull_as(daemon, &image, None));
+        let ids: Vec<_> = futures_util::future::join_all(pulls).await.into_iter().map(Result::unwrap).collect();
+        assert!(ids.iter().all(|again| *again == id), "{ids:?}");
+        let all = way.carried.load(Ordering::SeqCst);
+        assert!(all < one + one / 2, "{all} bytes for six pulls, {one} for one");
+        let images = daemon.images().list_images(v1::ListImagesRequest::default()).await.unwrap().into_inner().images;
+        assert_eq!(images.len(), 1);
     });
 }

@@ -1,12 +1,16 @@
 //! Retries join what runs, and make nothing twice.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::v1::{ContainerState, CreateContainerRequest, StartContainerRequest, VersionRequest};
-use peapod_tests::{Daemon, SHELL, insist, peapod};
+use peapod_tests::v1::{
+    ContainerState, CreateContainerRequest, PodSandboxState, StartContainerRequest, VersionRequest,
+};
+use peapod_tests::{Daemon, Options, Programs, SHELL, insist, peapod, peapod_with, wait_for, wait_some};
 use tonic::Code;
 
 #[test]
@@ -91,17 +95,35 @@ fn answers_that_get_lost_are_given_again() {
     });
 }
 
+/// A setting: shims come up only when that file is there.
+fn shims_that_wait_for(gate: &Path) -> String {
+    let (script, shim) = (gate.with_file_name("shim"), Programs::get().shim.display());
+    let text = format!("#!/bin/sh\nwhile [ ! -e {} ]; do sleep 0.02; done\nexec {shim} \"$@\"\n", gate.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("shim.path={script:?}")
+}
+
 #[test]
 fn a_result_that_nobody_received_waits_for_the_retry() {
-    peapod(async |daemon| {
+    let place = tempfile::tempdir().unwrap();
+    let gate = place.path().join("gate");
+    peapod_with(&Options::new().set(shims_that_wait_for(&gate)), async |daemon| {
         let request = daemon.pod("lost").request();
         std::fs::create_dir_all(daemon.path("logs-lost")).unwrap();
         let mut runtime = daemon.runtime();
-        // Given up long before it can be done, as after a client's deadline.
-        let _ = tokio::time::timeout(Duration::from_micros(300), runtime.run_pod_sandbox(request.clone())).await;
+        let begun = || std::fs::read_dir(daemon.run_root().join("pods")).is_ok_and(|pods| pods.count() == 1);
+        // Given up while the pod is being made, as after a client's deadline.
+        tokio::select! {
+            answer = runtime.run_pod_sandbox(request.clone()) => panic!("it can't be done yet: {answer:?}"),
+            () = wait_for("the pod is begun", async || begun()) => {}
+        }
+        std::fs::write(&gate, "").unwrap();
+        let made = async || daemon.pods().await.pop().filter(|pod| pod.state() == PodSandboxState::SandboxReady);
+        let made = wait_some("the pod is made for nobody", made).await;
         let id = daemon.runtime().run_pod_sandbox(request).await.unwrap().into_inner().pod_sandbox_id;
-        let pods = daemon.pods().await;
-        assert_eq!(pods.iter().map(|pod| &pod.id).collect::<Vec<_>>(), [&id]);
+        assert_eq!(id, made.id);
+        assert_eq!(daemon.pods().await.len(), 1);
     });
 }
 

@@ -77,7 +77,12 @@ fn processes_are_shared_by_the_pod() {
         wait_for("the other container's process is seen", async || two.exec("ps -o args").await.contains("sleep 4321"))
             .await;
         // Pod init is PID 1, so neither container is, and orphans are reaped.
-        assert_ne!(one.exec("echo $PPID; cat /proc/1/comm").await, "");
+        let first = pod.init_pid();
+        let name = std::fs::read_to_string(format!("/proc/{first}/comm")).unwrap();
+        for container in [&one, &two] {
+            assert_eq!(container.exec("cat /proc/1/comm").await, name);
+        }
+        assert!(!["sh\n", "sleep\n"].contains(&name.as_str()), "{name}");
         two.exec("for i in 1 2 3 4 5; do (sh -c 'sleep 0.01 &' &) ; done").await;
         wait_for("orphans are reaped", async || {
             let table = two.exec("ps -o stat,args | grep -v grep || true").await;

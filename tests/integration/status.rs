@@ -28,10 +28,9 @@ fn runtime_and_network_are_ready() {
         }
         assert!(!status.info.is_empty(), "verbose brings nothing");
         for (key, value) in &status.info {
-            assert!(
-                !value.starts_with('{') || serde_json::from_str::<serde_json::Value>(value).is_ok(),
-                "{key}: {value}"
-            );
+            let parsed: serde_json::Value =
+                serde_json::from_str(value).unwrap_or_else(|e| panic!("{key}: {value}: {e}"));
+            assert!(parsed.is_object(), "{key}: {value}");
         }
     });
 }
@@ -42,14 +41,32 @@ fn the_kubelet_learns_the_cgroup_driver() {
     peapod(async |daemon| {
         let config = daemon.runtime().runtime_config(v1::RuntimeConfigRequest::default()).await.unwrap().into_inner();
         assert_eq!(config.linux.unwrap().cgroup_driver(), wanted);
-        let network = v1::NetworkConfig { pod_cidr: "10.9.0.0/24".to_owned() };
-        let request = v1::UpdateRuntimeConfigRequest {
-            runtime_config: Some(v1::RuntimeConfig { network_config: Some(network) }),
+    });
+}
+
+#[test]
+fn the_range_that_the_kubelet_tells_is_shown() {
+    peapod(async |daemon| {
+        let tell = async |pod_cidr: &str| {
+            let network_config = Some(v1::NetworkConfig { pod_cidr: pod_cidr.to_owned() });
+            let runtime_config = Some(v1::RuntimeConfig { network_config });
+            daemon.runtime().update_runtime_config(v1::UpdateRuntimeConfigRequest { runtime_config }).await
         };
-        daemon.runtime().update_runtime_config(request).await.unwrap();
-        let status = daemon.runtime().status(v1::StatusRequest { verbose: true }).await.unwrap().into_inner();
-        let network: serde_json::Value = serde_json::from_str(&status.info["network"]).unwrap();
-        assert_eq!(network["podCIDR"], "10.9.0.0/24");
+        let shown = async || {
+            let status = daemon.runtime().status(v1::StatusRequest { verbose: true }).await.unwrap().into_inner();
+            let network: serde_json::Value = serde_json::from_str(&status.info["network"]).unwrap();
+            network["podCIDR"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(shown().await, "");
+        // It may come any number of times.
+        for range in ["10.9.0.0/24", "10.9.0.0/24", "10.10.0.0/24,fd00::/64"] {
+            tell(range).await.unwrap();
+            assert_eq!(shown().await, range);
+        }
+        let refused = tell("10.9.0.0/33").await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("10.9.0.0/33"), "{refused}");
+        assert_eq!(shown().await, "10.10.0.0/24,fd00::/64");
     });
 }
 

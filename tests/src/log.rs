@@ -38,13 +38,14 @@ fn parse(line: &str) -> Line {
 
 /// `2026-11-21T04:00:00.123456789Z`, or an offset instead of the Z.
 fn is_time(text: &str) -> bool {
-    let Some((date, rest)) = text.split_once('T') else { return false };
-    let Some((clock, fraction)) = rest.split_once('.') else { return false };
-    date.len() == 10
-        && clock.len() == 8
-        && fraction.len() > 9
-        && fraction[..9].bytes().all(|b| b.is_ascii_digit())
-        && (fraction[9..] == *"Z" || fraction[9..].len() == 6)
+    const FORM: &[u8] = b"0000-00-00T00:00:00.000000000";
+    // A digit stands for any.
+    let fits = |text: &[u8], form: &[u8]| {
+        let is_one = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+        text.len() == form.len() && text.iter().zip(form).all(is_one)
+    };
+    let Some((time, zone)) = text.as_bytes().split_at_checked(FORM.len()) else { return false };
+    fits(time, FORM) && (zone == b"Z" || fits(zone, b"+00:00") || fits(zone, b"-00:00"))
 }
 
 #[cfg(test)]
@@ -60,7 +61,28 @@ mod tests {
 
     #[test]
     fn knows_times() {
-        assert!(!is_time("2026-11-21T04:00:00.12345678Z"));
-        assert!(!is_time("2026-11-21 04:00:00.123456789Z"));
+        for good in [
+            "2026-11-21T04:00:00.123456789Z",
+            "2026-11-21T04:00:00.123456789+01:00",
+            "2026-11-21T04:00:00.123456789-11:30",
+        ] {
+            assert!(is_time(good), "{good}");
+        }
+        for bad in [
+            "2026-11-21T04:00:00.12345678Z",
+            "2026-11-21T04:00:00.1234567890Z",
+            "2026-11-21T04:00:00.123456789",
+            "2026-11-21T04:00:00.123456789+0100",
+            "2026-11-21T04:00:00.123456789 01:00",
+            "2026-11-21T04:00:00Z",
+            "2026-11-21 04:00:00.123456789Z",
+            "26-11-21T04:00:00.123456789Z",
+            "2026-xx-21T04:00:00.123456789Z",
+            "2026-11-21T04-00-00.123456789Z",
+            "2026-11-21T04:00:00.1234ä6789Z",
+            "",
+        ] {
+            assert!(!is_time(bad), "{bad}");
+        }
     }
 }
