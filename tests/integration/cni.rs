@@ -113,8 +113,8 @@ fn given(daemon: &Daemon) -> Vec<String> {
 
 #[test]
 fn the_daemon_dies_while_plugins_work() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
     let plugins = [Programs::get().cni.as_path(), dir];
     let options = Options::new().set(format!("network.cni_bin_dirs={plugins:?}"));
     peapod_with(&options, async |daemon| {

@@ -23,8 +23,8 @@ const FAULTS: [(&str, Fault); 5] = [
 
 /// All faults of these commands, one command after the other, the faults side by side.
 fn each_fault_of(commands: &[&str]) {
-    let place = tempfile::tempdir().unwrap();
-    let runtimes = FAULTS.map(|(name, fault)| (FaultyRuntime::named(place.path(), name), fault));
+    let tmp = tempfile::tempdir().unwrap();
+    let runtimes = FAULTS.map(|(name, fault)| (FaultyRuntime::named(tmp.path(), name), fault));
     let options = runtimes.iter().fold(Options::new(), |options, (runtime, _)| options.set(runtime.setting()));
     peapod_with(&options, async |daemon| {
         daemon.pull(SHELL).await.unwrap();
@@ -158,8 +158,8 @@ fn delete() {
 /// Signals go without the runtime, and what state a container is in the shim knows.
 #[test]
 fn kill_and_state_are_never_called() {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     for command in ["kill", "state"] {
         runtime.on(command, Fault::Hang);
     }
@@ -182,9 +182,9 @@ fn kill_and_state_are_never_called() {
 /// The daemon asks each runtime at its start.
 #[test]
 fn features() {
-    let place = tempfile::tempdir().unwrap();
+    let tmp = tempfile::tempdir().unwrap();
     let runtimes = FAULTS.map(|(name, fault)| {
-        let runtime = FaultyRuntime::named(place.path(), name);
+        let runtime = FaultyRuntime::named(tmp.path(), name);
         runtime.on("features", fault);
         runtime
     });

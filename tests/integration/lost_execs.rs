@@ -59,8 +59,8 @@ async fn with_terminal(container: &Container<'_>, script: &str) -> ttrpc::Result
 
 #[test]
 fn a_command_whose_number_is_lost_does_not_run_on() {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     peapod_with(&Options::new().handler("faulty").set(runtime.setting()), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("lost").run().await;
@@ -92,8 +92,8 @@ fn a_command_whose_number_is_lost_does_not_run_on() {
 
 #[test]
 fn a_command_whose_terminal_is_lost_does_not_run_on() {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     peapod_with(&Options::new().handler("faulty").set(runtime.setting()), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("lost").run().await;
@@ -117,8 +117,8 @@ fn a_command_whose_terminal_is_lost_does_not_run_on() {
 
 #[test]
 fn a_container_whose_number_is_lost_does_not_run_on() {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     peapod_with(&Options::new().handler("faulty").set(runtime.setting()), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("lost").run().await;

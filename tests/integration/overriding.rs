@@ -16,8 +16,8 @@ use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 pub(crate) const SOON: Duration = Duration::from_secs(8);
 
 fn with_faults(test: impl AsyncFnOnce(&Daemon, &FaultyRuntime)) {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     peapod_with(&Options::new().set(runtime.setting()), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         test(daemon, &runtime).await;

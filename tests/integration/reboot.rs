@@ -10,8 +10,8 @@ use v1::ContainerState::{ContainerCreated, ContainerExited};
 
 /// Runs pods, then lets the node restart; the run root is gone afterwards, or not.
 fn restart(keep_run_root: bool) {
-    let place = tempfile::tempdir().unwrap();
-    let boot_id = place.path().join("boot_id");
+    let tmp = tempfile::tempdir().unwrap();
+    let boot_id = tmp.path().join("boot_id");
     std::fs::write(&boot_id, "first\n").unwrap();
     let options = Options::new().set(format!("boot_id_file={:?}", boot_id.to_str().unwrap()));
     peapod_with(&options, async |daemon| {
@@ -91,8 +91,8 @@ esac
 
 #[test]
 fn a_slow_network_plugin_holds_up_only_its_own_pod() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
     make_slow_plugin(dir);
     let boot_id = dir.join("boot_id");
     std::fs::write(&boot_id, "first\n").unwrap();
@@ -202,8 +202,8 @@ fn layers(daemon: &Daemon) -> BTreeSet<String> {
 
 #[test]
 fn a_layer_that_a_crash_damaged_is_pulled_again_and_no_other() {
-    let place = tempfile::tempdir().unwrap();
-    let boot_id = place.path().join("boot_id");
+    let tmp = tempfile::tempdir().unwrap();
+    let boot_id = tmp.path().join("boot_id");
     std::fs::write(&boot_id, "first\n").unwrap();
     let options = Options::new().set(format!("boot_id_file={:?}", boot_id.to_str().unwrap()));
     peapod_with(&options, async |daemon| {

@@ -106,8 +106,8 @@ fn shims_that_wait_for(gate: &Path) -> String {
 
 #[test]
 fn a_result_that_nobody_received_waits_for_the_retry() {
-    let place = tempfile::tempdir().unwrap();
-    let gate = place.path().join("gate");
+    let tmp = tempfile::tempdir().unwrap();
+    let gate = tmp.path().join("gate");
     peapod_with(&Options::new().set(shims_that_wait_for(&gate)), async |daemon| {
         let request = daemon.pod("lost").request();
         std::fs::create_dir_all(daemon.path("logs-lost")).unwrap();

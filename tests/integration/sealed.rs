@@ -30,8 +30,8 @@ fn replace(runtime: &Path, calls: &Path) {
 
 #[test]
 fn a_runtime_that_is_replaced_under_running_pods_is_used_at_once() {
-    let place = tempfile::tempdir().unwrap();
-    let (runtime, calls) = (place.path().join("runtime"), place.path().join("calls"));
+    let tmp = tempfile::tempdir().unwrap();
+    let (runtime, calls) = (tmp.path().join("runtime"), tmp.path().join("calls"));
     fs::copy(&Programs::get().crun, &runtime).unwrap();
     let options = Options::new().set(format!("runtimes.handlers.replaced.path={runtime:?}"));
     peapod_with(&options, async |daemon| {

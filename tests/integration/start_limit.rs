@@ -5,8 +5,8 @@ use peapod_tests::{Fault, FaultyRuntime, Options, SHELL, peapod_with, v1};
 
 #[test]
 fn starts_that_hang_hold_up_no_other_and_end_well() {
-    let place = tempfile::tempdir().unwrap();
-    let runtime = FaultyRuntime::new(place.path());
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = FaultyRuntime::new(tmp.path());
     runtime.on("create", Fault::Hang);
     // More than there are permits on this machine.
     let many = 3 * std::thread::available_parallelism().map_or(1, usize::from) + 3;

@@ -37,8 +37,8 @@ async fn hello(pod: &Pod<'_>) -> HelloResponse {
 
 #[test]
 fn an_older_shim_serves_a_newer_daemon() {
-    let place = tempfile::tempdir().unwrap();
-    let shim = place.path().join("containerd-shim-peapod-v1");
+    let tmp = tempfile::tempdir().unwrap();
+    let shim = tmp.path().join("containerd-shim-peapod-v1");
     let (oldest, todays) = (&Programs::get().old_shim, &Programs::get().shim);
     for (old, handler) in [(oldest, "crun"), (oldest, "runc"), (todays, "crun")] {
         install(old, &shim);

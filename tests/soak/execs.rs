@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use peapod_tests::{Container, Daemon, Pod, processes, wait_for};
 use tonic::Code;
 
-use crate::book::Book;
+use crate::call_log::CallLog;
 use crate::options::Options;
 
 /// A time that no other process of the node sleeps.
@@ -33,14 +33,14 @@ impl<'a> Execs<'a> {
     }
 
     /// Runs so many.
-    pub(crate) async fn run(&mut self, count: usize, book: &Book) {
+    pub(crate) async fn run(&mut self, count: usize, log: &CallLog) {
         let from = self.next;
         self.next += count;
         futures_util::stream::iter(from..self.next)
             .for_each_concurrent(self.workers, async |number| {
                 // Not all of one kind in one container.
                 let Some(container) = self.containers.get((number / 4) % self.containers.len()) else { return };
-                one(container, number, book).await;
+                one(container, number, log).await;
             })
             .await;
     }
@@ -65,25 +65,25 @@ impl<'a> Execs<'a> {
 }
 
 /// Two of four end, one is killed at its limit together with what it started, and one has a client that leaves.
-async fn one(container: &Container<'_>, number: usize, book: &Book) {
+async fn one(container: &Container<'_>, number: usize, log: &CallLog) {
     let began = Instant::now();
     let script = format!("{TOO_LONG} & {TOO_LONG}");
     match number % 4 {
         0 | 2 => match container.try_exec(&["echo", "hello"], 60).await {
-            Ok(output) if output.code == 0 && output.stdout == "hello\n" => book.time("ExecSync", began.elapsed()),
-            Ok(output) => book.error("ExecSync", &tonic::Status::internal(format!("{output:?}"))),
-            Err(status) => book.error("ExecSync", &status),
+            Ok(output) if output.code == 0 && output.stdout == "hello\n" => log.time("ExecSync", began.elapsed()),
+            Ok(output) => log.error("ExecSync", &tonic::Status::internal(format!("{output:?}"))),
+            Err(status) => log.error("ExecSync", &status),
         },
         1 => match container.try_exec(&["/bin/sh", "-c", &script], 1).await {
             Err(status) if status.code() == Code::DeadlineExceeded => {
-                book.time("ExecSync, too long", began.elapsed());
+                log.time("ExecSync, too long", began.elapsed());
             }
-            Err(status) => book.error("ExecSync, too long", &status),
-            Ok(output) => book.error("ExecSync, too long", &tonic::Status::internal(format!("{output:?}"))),
+            Err(status) => log.error("ExecSync, too long", &status),
+            Ok(output) => log.error("ExecSync, too long", &tonic::Status::internal(format!("{output:?}"))),
         },
         _ => match tokio::time::timeout(LEAVES, container.try_exec(&["/bin/sh", "-c", &script], 0)).await {
-            Err(_) => book.time("ExecSync, client leaves", began.elapsed()),
-            Ok(answer) => book.error("ExecSync, client leaves", &tonic::Status::internal(format!("{answer:?}"))),
+            Err(_) => log.time("ExecSync, client leaves", began.elapsed()),
+            Ok(answer) => log.error("ExecSync, client leaves", &tonic::Status::internal(format!("{answer:?}"))),
         },
     }
 }

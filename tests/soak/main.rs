@@ -7,7 +7,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
-mod book;
+mod call_log;
 mod execs;
 mod holdings;
 mod lists;
@@ -23,7 +23,7 @@ use clap::Parser;
 use futures_util::StreamExt;
 use peapod_tests::{Daemon, Pod, SHELL, peapod_with};
 
-use crate::book::Book;
+use crate::call_log::CallLog;
 use crate::holdings::Holdings;
 use crate::lists::Lists;
 use crate::options::Options;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 async fn run(daemon: &Daemon, options: &Options) -> Report {
     let mut report = Report::default();
     if let Err(status) = daemon.pull(SHELL).await {
-        report.book.error("PullImage", &status);
+        report.log.error("PullImage", &status);
         return report;
     }
     eprintln!("{} pods of {} containers", options.pods, options.containers);
@@ -56,12 +56,12 @@ async fn run(daemon: &Daemon, options: &Options) -> Report {
 
     eprintln!("{} loops for {} s", options.loops, options.seconds);
     // What the first round of everything leaves in caches is no growth.
-    loops::run(daemon, &stay, options, Duration::from_secs(options.warm_up), &Book::default()).await;
+    loops::run(daemon, &stay, options, Duration::from_secs(options.warm_up), &CallLog::default()).await;
     report.holdings.push(("loops, begin", Holdings::of(daemon, &stay)));
     let lists = Lists::start(daemon, &stay, options);
     for name in ["loops, middle", "loops, end"] {
         let half = Duration::from_secs(options.seconds) / 2;
-        loops::run(daemon, &stay, options, half, &report.book).await;
+        loops::run(daemon, &stay, options, half, &report.log).await;
         report.holdings.push((name, Holdings::of(daemon, &stay)));
     }
     report.lists = lists.end();
@@ -69,11 +69,11 @@ async fn run(daemon: &Daemon, options: &Options) -> Report {
     eprintln!("{} commands", options.execs);
     let crowded: Vec<_> = stay.iter().take(options.exec_pods).cloned().collect();
     let mut execs = execs::Execs::start(&crowded, options).await;
-    execs.run(options.exec_warm_up(), &Book::default()).await;
+    execs.run(options.exec_warm_up(), &CallLog::default()).await;
     execs::settled().await;
     report.holdings.push(("commands, begin", Holdings::of(daemon, &crowded)));
     for name in ["commands, middle", "commands, end"] {
-        execs.run(options.execs / 2, &report.book).await;
+        execs.run(options.execs / 2, &report.log).await;
         execs::settled().await;
         report.holdings.push((name, Holdings::of(daemon, &crowded)));
     }
@@ -82,7 +82,7 @@ async fn run(daemon: &Daemon, options: &Options) -> Report {
     // Removed by many at once, as a node that is emptied.
     futures_util::stream::iter(&stay)
         .for_each_concurrent(TOGETHER, async |pod| {
-            let _ = report.book.ask("RemovePodSandbox", None, || pod.remove()).await;
+            let _ = report.log.ask("RemovePodSandbox", None, || pod.remove()).await;
         })
         .await;
     report

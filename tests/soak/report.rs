@@ -2,7 +2,7 @@
 
 use peapod_tests::Samples;
 
-use crate::book::Book;
+use crate::call_log::CallLog;
 use crate::holdings::Holdings;
 use crate::lists::Found;
 use crate::options::Options;
@@ -10,7 +10,7 @@ use crate::options::Options;
 /// Everything that was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    pub(crate) book: Book,
+    pub(crate) log: CallLog,
     pub(crate) lists: Found,
     /// In the order of time.
     pub(crate) holdings: Vec<(&'static str, Holdings)>,
@@ -39,7 +39,7 @@ pub(crate) fn print(report: &Report, options: &Options) {
         "\n{:<26}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}",
         "calls, ms", "waited", "p50", "p99", "most", "retried", "given up"
     );
-    for (name, calls) in report.book.calls() {
+    for (name, calls) in report.log.calls() {
         row(name, &calls.times, &format!("{:>10}{:>10}", calls.retried, calls.given_up));
     }
     row("ListPodSandbox", &report.lists.pods, "");
@@ -47,13 +47,13 @@ pub(crate) fn print(report: &Report, options: &Options) {
     row("a pause between, too late", &report.lists.late, "");
 
     println!("\nerrors");
-    for ((name, code), (count, words)) in report.book.errors() {
+    for ((name, code), (count, words)) in report.log.errors() {
         println!("  {count:>6} {name}: {code}, the first: {words}");
     }
     for error in &report.lists.errors {
         println!("         list: {error}");
     }
-    if report.book.errors().is_empty() && report.lists.errors.is_empty() {
+    if report.log.errors().is_empty() && report.lists.errors.is_empty() {
         println!("  none");
     }
 

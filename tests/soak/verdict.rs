@@ -22,7 +22,7 @@ pub(crate) fn print(report: &Report, options: &Options) -> bool {
         println!("{} {what}", if holds { "kept  " } else { "BROKEN" });
         if holds { kept.0 += 1 } else { kept.1 += 1 }
     };
-    let errors: usize = report.book.errors().values().map(|(count, _)| count).sum();
+    let errors: usize = report.log.errors().values().map(|(count, _)| count).sum();
     check(format!("every call is answered as it should: {errors} errors"), errors == 0);
     let lists = &report.lists;
     let wrong = lists.incomplete + lists.errors.len();

@@ -8,13 +8,13 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::place::Place;
+use crate::test_env::TestEnv;
 use crate::{cgroups, leaks};
 
-pub(crate) fn all(place: &Place) {
+pub(crate) fn all(env: &TestEnv) {
     // A kill is not yet an end, so a few rounds.
     for _ in 0..50 {
-        let parents = leaks::parents(place);
+        let parents = leaks::parents(env);
         for parent in &parents {
             kill_below(parent);
         }
@@ -23,18 +23,18 @@ pub(crate) fn all(place: &Place) {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    cgroups::remove_parent(&place.cgroup());
-    for path in leaks::mounts(place).iter().rev() {
+    cgroups::remove_parent(&env.cgroup());
+    for path in leaks::mounts(env).iter().rev() {
         let _ = umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
-    for root in [place.run_root(), place.state_root()] {
+    for root in [env.run_root(), env.state_root()] {
         let _ = umount2(&root, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
-    for table in leaks::tables(place) {
+    for table in leaks::tables(env) {
         leaks::nft(&format!("delete table {table}"));
     }
-    if Path::new("/sys/class/net").join(place.bridge()).exists() {
-        let _ = Command::new("ip").args(["link", "delete", &place.bridge()]).status();
+    if Path::new("/sys/class/net").join(env.bridge()).exists() {
+        let _ = Command::new("ip").args(["link", "delete", &env.bridge()]).status();
     }
 }
 

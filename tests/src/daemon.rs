@@ -13,12 +13,12 @@ use peapod_api::v1::runtime_service_client::RuntimeServiceClient;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::place::Place;
+use crate::test_env::TestEnv;
 use crate::{Client, Options, PodBuilder, Programs, cleanup, fixture, leaks, wait_for};
 
 /// A running `peapod serve` with state, sockets, network and cgroups of its own.
 pub struct Daemon {
-    place: Place,
+    env: TestEnv,
     options: Options,
     child: Mutex<Child>,
     client: Client,
@@ -27,10 +27,10 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a daemon and waits until it answers.
     pub(crate) async fn start(options: &Options) -> Self {
-        let place = Place::new(options);
-        let child = spawn(&place, options, None);
-        let client = Client::new(place.socket());
-        let daemon = Self { place, options: options.clone(), child: Mutex::new(child), client };
+        let env = TestEnv::new(options);
+        let child = spawn(&env, options, None);
+        let client = Client::new(env.socket());
+        let daemon = Self { env, options: options.clone(), child: Mutex::new(child), client };
         daemon.wait_ready().await;
         daemon
     }
@@ -57,7 +57,7 @@ impl Daemon {
 
     async fn begin_again(&self, fail_point: Option<&str>) {
         assert!(!self.is_alive(), "it still runs");
-        let child = spawn(&self.place, &self.options, fail_point);
+        let child = spawn(&self.env, &self.options, fail_point);
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = child;
         self.wait_ready().await;
     }
@@ -67,7 +67,7 @@ impl Daemon {
     /// # Panics
     /// When something stays, naming it.
     pub async fn nothing_left(&self) {
-        leaks::none(&self.place).await;
+        leaks::none(&self.env).await;
     }
 
     async fn wait_ready(&self) {
@@ -116,7 +116,7 @@ impl Daemon {
     /// A path in the test's own folder, which is gone afterwards.
     #[must_use]
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.place.path(name)
+        self.env.path(name)
     }
 
     /// The runtime handler of pods that name none.
@@ -128,37 +128,37 @@ impl Daemon {
     /// The daemon's state root.
     #[must_use]
     pub fn state_root(&self) -> PathBuf {
-        self.place.state_root()
+        self.env.state_root()
     }
 
     /// The daemon's run root.
     #[must_use]
     pub fn run_root(&self) -> PathBuf {
-        self.place.run_root()
+        self.env.run_root()
     }
 
     /// The daemon's CRI socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.place.socket()
+        self.env.socket()
     }
 
     /// The cgroup above those of pods which name none.
     #[must_use]
     pub fn cgroup(&self) -> String {
-        self.place.cgroup()
+        self.env.cgroup()
     }
 
     /// The cgroup of its shims.
     #[must_use]
     pub fn shims_cgroup(&self) -> String {
-        self.place.shims_cgroup()
+        self.env.shims_cgroup()
     }
 
     /// The first three numbers of its pods' addresses.
     #[must_use]
     pub fn subnet(&self) -> String {
-        self.place.subnet()
+        self.env.subnet()
     }
 
     /// Its process.
@@ -189,7 +189,7 @@ impl Daemon {
     /// The last lines of its log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
-        let text = std::fs::read_to_string(self.place.path("peapod.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.env.path("peapod.log")).unwrap_or_default();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
@@ -211,14 +211,14 @@ impl Daemon {
                 let request = v1::RemovePodSandboxRequest { pod_sandbox_id: pod.id };
                 self.runtime().remove_pod_sandbox(request).await.expect("RemovePodSandbox");
             }
-            leaks::none(&self.place).await;
+            leaks::none(&self.env).await;
         }
         self.end(Signal::SIGTERM).await;
-        leaks::none(&self.place).await;
+        leaks::none(&self.env).await;
     }
 }
 
-fn spawn(place: &Place, options: &Options, fail_point: Option<&str>) -> Child {
+fn spawn(env: &TestEnv, options: &Options, fail_point: Option<&str>) -> Child {
     let peapod = &Programs::get().peapod;
     let mut command = match &options.started_by {
         None => Command::new(peapod),
@@ -228,14 +228,14 @@ fn spawn(place: &Place, options: &Options, fail_point: Option<&str>) -> Child {
             shell
         }
     };
-    command.arg("serve").arg("--config").arg(place.config());
+    command.arg("serve").arg("--config").arg(env.config());
     for setting in &options.settings {
         command.arg("--set").arg(setting);
     }
     if let Some(name) = fail_point {
         command.env("PEAPOD_FAIL_POINT", name);
     }
-    let log = File::options().create(true).append(true).open(place.path("peapod.log")).unwrap();
+    let log = File::options().create(true).append(true).open(env.path("peapod.log")).unwrap();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("peapod does not start")
 }
 
@@ -245,6 +245,6 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = child.kill();
         let _ = child.wait();
-        cleanup::all(&self.place);
+        cleanup::all(&self.env);
     }
 }

@@ -36,11 +36,11 @@ mod leaks;
 mod log;
 mod node;
 mod options;
-mod place;
 mod pod;
 mod programs;
 mod run;
 mod samples;
+mod test_env;
 mod wait;
 
 pub use client::Client;

@@ -10,33 +10,33 @@ use tempfile::TempDir;
 use crate::{Options, Programs, cgroups};
 
 /// Where one daemon lives. The folders are gone when it is dropped.
-pub(crate) struct Place {
+pub(crate) struct TestEnv {
     dir: TempDir,
     /// As everywhere, on a tmpfs.
     run: TempDir,
     slot: u16,
 }
 
-impl Place {
+impl TestEnv {
     pub(crate) fn new(options: &Options) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Short: paths of unix sockets have 107 bytes.
         let folder = |at: &Path| tempfile::Builder::new().prefix("t").rand_bytes(4).tempdir_in(at).unwrap();
         let (dir, run) = (folder(&Programs::get().node), folder(Path::new("/run")));
-        let place = Self { dir, run, slot: NEXT.fetch_add(1, Ordering::Relaxed) };
-        fs::create_dir_all(place.netns_dir()).unwrap();
+        let env = Self { dir, run, slot: NEXT.fetch_add(1, Ordering::Relaxed) };
+        fs::create_dir_all(env.netns_dir()).unwrap();
         if let Some(mib) = options.state_disk {
-            let (root, size) = (place.state_root(), format!("size={mib}m"));
+            let (root, size) = (env.state_root(), format!("size={mib}m"));
             fs::create_dir(&root).unwrap();
             mount(Some("tmpfs"), &root, Some("tmpfs"), MsFlags::empty(), Some(size.as_str())).unwrap();
         }
         for (host, toml) in &options.hosts {
-            let dir = place.path("certs.d").join(host);
+            let dir = env.path("certs.d").join(host);
             fs::create_dir_all(&dir).unwrap();
             fs::write(dir.join("hosts.toml"), toml).unwrap();
         }
-        fs::write(place.config(), place.toml(options)).unwrap();
-        place
+        fs::write(env.config(), env.toml(options)).unwrap();
+        env
     }
 
     /// A path in the daemon's folder.

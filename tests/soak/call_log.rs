@@ -26,12 +26,12 @@ pub(crate) type Errors = BTreeMap<(&'static str, String), (usize, String)>;
 
 /// All calls. Nobody holds a borrow across an await.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct CallLog {
     calls: RefCell<BTreeMap<&'static str, Calls>>,
     errors: RefCell<Errors>,
 }
 
-impl Book {
+impl CallLog {
     /// Makes a call. With a `timeout` the client gives up after it and asks the same again, each time with twice as
     /// much. `None` is an error, which is noted.
     pub(crate) async fn ask<T, F: Future<Output = Result<T, Status>>>(
