@@ -26,6 +26,8 @@ fn what_is_new_is_refused_and_what_runs_goes_on() {
     peapod_with(&Options::new().state_disk(24), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("runs").run().await;
+        let twice = daemon.pod("twice");
+        let once = twice.clone().run().await;
         let tick = "while :; do date +%s%N; sleep 0.05; done";
         let running = pod.container("running").sh(tick).start().await;
         let waiting = pod.container("waiting").sh("sleep 1000").create().await;
@@ -34,6 +36,8 @@ fn what_is_new_is_refused_and_what_runs_goes_on() {
         let refused = daemon.pod("new").try_run().await.err().unwrap();
         assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
         says_why(daemon, &refused);
+        let again = twice.try_run().await.expect("a call that is repeated begins nothing new");
+        assert_eq!(again.id, once.id);
         let refused = pod.container("new").sh("sleep 1000").try_create().await.err().unwrap();
         assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
         says_why(daemon, &refused);
@@ -49,7 +53,7 @@ fn what_is_new_is_refused_and_what_runs_goes_on() {
         wait_for("the container goes on", async || running.log().len() > before + 3).await;
         assert_eq!(running.exec("echo here").await, "here\n");
         assert_eq!(waiting.state().await, v1::ContainerState::ContainerCreated);
-        assert_eq!((daemon.pods().await.len(), daemon.containers().await.len()), (1, 2));
+        assert_eq!((daemon.pods().await.len(), daemon.containers().await.len()), (2, 2));
 
         make_room(daemon);
         waiting.start().await.unwrap();
