@@ -11,8 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::actor::{self, ActorContext, Machine};
 use crate::clock;
-use crate::container::ContainerOperations;
-use crate::container::{self, Expected, RecoveredState};
+use crate::container::{self, ContainerOperations, Expected, RecoveredState};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::load::Loaded;

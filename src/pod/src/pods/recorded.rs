@@ -7,7 +7,7 @@ use crate::actor;
 use crate::error::OpenError;
 use crate::load;
 use crate::recover;
-use crate::sweep::{RecordedIds, Sweep, SweepContext};
+use crate::sweep::{KnownIds, Sweep, SweepContext};
 
 impl Pods {
     /// Shows every recorded pod, then starts its actor.
@@ -21,7 +21,7 @@ impl Pods {
         for entry in pods.iter().filter_map(|pod| pod.machine.entry()) {
             actors.publisher.publish(entry);
         }
-        let known = RecordedIds {
+        let known = KnownIds {
             pods: pods.iter().map(|pod| pod.machine.identity().id.clone()).collect(),
             containers: pods.iter().flat_map(|pod| pod.machine.recorded_containers().cloned()).collect(),
             lost: records.lost,

@@ -29,9 +29,9 @@ use cgroups::Cgroups;
 
 pub(crate) use making::Making;
 
-/// Everything that a record names.
+/// Everything that a record names, or that is being made.
 #[derive(Debug, Default)]
-pub(crate) struct RecordedIds {
+pub(crate) struct KnownIds {
     pub(crate) pods: HashSet<PodId>,
     pub(crate) containers: HashSet<ContainerId>,
     /// Pods whose records can't be read, with cgroups of their containers.
@@ -86,7 +86,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// Lists what is there but not known. Nothing new is made before this returns.
-    pub(crate) async fn list(context: Arc<SweepContext>, known: RecordedIds) -> Self {
+    pub(crate) async fn list(context: Arc<SweepContext>, known: KnownIds) -> Self {
         let Some((mut sweep, found)) = Self::new(Arc::clone(&context)).find().await else {
             // The first look while the daemon runs is the next try.
             return Self::new(context);
@@ -137,18 +137,18 @@ impl Sweep {
     }
 
     /// What is known now. None when the daemon ends: it lets go of its pods, which run on.
-    fn known(&self) -> Option<RecordedIds> {
+    fn known(&self) -> Option<KnownIds> {
         let pods = self.context.registry.ids()?;
         // In this order: one that gets its record meanwhile is in one of the two.
         let mut containers = self.context.containers.making.ids();
         let snapshot = self.context.publisher.snapshot();
         containers.extend(snapshot.containers().map(|container| container.id.clone()));
-        Some(RecordedIds { pods, containers, lost: Vec::new() })
+        Some(KnownIds { pods, containers, lost: Vec::new() })
     }
 }
 
 /// Those of what was found that nobody knows.
-fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &RecordedIds) -> BTreeSet<Stray> {
+fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &KnownIds) -> BTreeSet<Stray> {
     let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| layout.socket(id)).collect();
     let is_container = |name: &str| known.containers.contains(name);
     let is_known = |stray: &Stray| match stray {
