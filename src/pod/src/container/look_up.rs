@@ -14,6 +14,7 @@ use super::{devices, mounts};
 use crate::bounds::{LOOK_UP, SECCOMP_PROFILE_BYTES, USER_FILE_BYTES};
 use crate::error::Error;
 use crate::id::PodId;
+use crate::read;
 
 /// What was found.
 pub(super) struct Looked {
@@ -113,23 +114,8 @@ fn leads_nowhere(error: &std::io::Error) -> bool {
 }
 
 fn seccomp(path: &Path) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
-    let invalid = |reason: String| Error::Invalid {
+    read::whole(path, SECCOMP_PROFILE_BYTES).map_err(|error| Error::Invalid {
         field: "linux.security_context.seccomp.localhost_ref".to_owned(),
-        reason: format!("{}: {reason}", excerpt(path)),
-    };
-    // A FIFO of that name must not hold us up.
-    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
-    let file = std::fs::File::options().read(true).custom_flags(flags.bits()).open(path);
-    let file = file.map_err(|error| invalid(error.to_string()))?;
-    if !file.metadata().map_err(|error| invalid(error.to_string()))?.is_file() {
-        return Err(invalid("is no regular file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    file.take(SECCOMP_PROFILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| invalid(error.to_string()))?;
-    if bytes.len() as u64 > SECCOMP_PROFILE_BYTES {
-        return Err(invalid(format!("has more than {SECCOMP_PROFILE_BYTES} bytes")));
-    }
-    Ok(bytes)
+        reason: format!("{}: {error}", excerpt(path)),
+    })
 }
