@@ -69,7 +69,7 @@ pub(crate) enum CallError {
     Deadline { rpc: &'static str, deadline: Duration },
     #[error("the runtime went away during {rpc}; what runs goes on. Look at its log, then try again")]
     Gone { rpc: &'static str },
-    #[error("{rpc}: {}", words(status))]
+    #[error("{rpc}: {}", reason(status))]
     Refused { rpc: &'static str, status: Box<Status> },
 }
 
@@ -86,7 +86,7 @@ impl CallError {
 }
 
 /// The message alone where it speaks for itself, else with its code.
-fn words(status: &Status) -> String {
+fn reason(status: &Status) -> String {
     match (status.code(), &*one_line(status.message())) {
         (code, "") => code.description().to_owned(),
         (Code::Unimplemented, message) => format!("this runtime can't do that ({message})"),

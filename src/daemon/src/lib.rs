@@ -8,12 +8,12 @@ mod bounds;
 mod config;
 mod cri;
 mod grpc;
-mod init;
 mod logging;
 mod memory;
 mod reload;
 mod runtime_dir;
 mod serve;
+mod service_manager;
 mod stats;
 
 use std::io::Write as _;
@@ -36,7 +36,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let only_check = args.check_config;
     // Before they are read: what is written meanwhile is seen to be new.
-    let seen = config::look(&args);
+    let stamps = config::stamps(&args);
     let config = config::load(args.clone())?;
     if only_check {
         return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
@@ -54,7 +54,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         .thread_name("peapod")
         .build()
         .context("threads can't be started")?;
-    let reload = reload::Reload { args, seen, running: config.clone(), logging };
+    let reload = reload::Reload { args, stamps, running: config.clone(), logging };
     let ended = runtime.block_on(serve::serve(config, reload));
     // Files that are being written now look to the next start like those of a daemon that was killed.
     runtime.shutdown_background();

@@ -5,18 +5,18 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 /// How often the daemon looks for what it could give back.
-const LOOK: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// Bytes that are given back at once, at least: for less, the work is not worth it.
-const WORTH: usize = 4 << 20;
+const LEAST_BYTES: usize = 4 << 20;
 
-/// Looks every [`LOOK`], for ever.
+/// Looks every [`PERIOD`], for ever.
 pub(crate) async fn give_back() -> Infallible {
     let mut known = 0;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(PERIOD).await;
         // On a thread of its own: it takes a moment and holds the allocator's locks one by one.
-        match tokio::task::spawn_blocking(move || look(known)).await {
+        match tokio::task::spawn_blocking(move || give_back_once(known)).await {
             Ok(free) => known = free,
             Err(_) => return std::future::pending().await,
         }
@@ -24,9 +24,9 @@ pub(crate) async fn give_back() -> Infallible {
 }
 
 /// Gives back if more is free than was `known`: of that, nothing can be given back. Answers what is known from now on.
-fn look(known: usize) -> usize {
+fn give_back_once(known: usize) -> usize {
     let free = peapod_sys::free_memory();
-    if free <= known.saturating_add(WORTH) {
+    if free <= known.saturating_add(LEAST_BYTES) {
         // What was used again has to be found when it is free again.
         return known.min(free);
     }

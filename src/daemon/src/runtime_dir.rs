@@ -44,16 +44,16 @@ pub(crate) struct Lock {
 
 /// Makes the state root and locks it, as soon as whoever has it is through, or not at all.
 pub(crate) fn lock_state(root: &Path, timeout: Duration) -> Result<Lock, RuntimeDirError> {
-    folder(root, 0o700)?;
+    create_dir(root, 0o700)?;
     let held = lock(root, "--state-root", timeout)?;
     for name in ["containers", "layers", "ingest", "trash"] {
-        own(&root.join(name), Links::Followed)?;
+        create_private_dir(&root.join(name), Links::Followed)?;
     }
     Ok(held)
 }
 
 /// Tries until it works or the time is over.
-fn again<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDirError>) -> Result<T, RuntimeDirError> {
+fn retry<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDirError>) -> Result<T, RuntimeDirError> {
     let began = Instant::now();
     loop {
         match attempt() {
@@ -66,7 +66,7 @@ fn again<T>(timeout: Duration, mut attempt: impl FnMut() -> Result<T, RuntimeDir
 }
 
 fn lock(root: &Path, option: &'static str, timeout: Duration) -> Result<Lock, RuntimeDirError> {
-    again(timeout, || try_lock(root, option))
+    retry(timeout, || try_lock(root, option))
 }
 
 fn try_lock(root: &Path, option: &'static str) -> Result<Lock, RuntimeDirError> {
@@ -109,7 +109,7 @@ fn nonblock() -> i32 {
 /// Makes the run root a private tmpfs, so that mounts below it reach no other namespace and a reboot empties it, and
 /// locks it.
 pub(crate) fn prepare_run_root(root: &Path, timeout: Duration) -> Result<Lock, RuntimeDirError> {
-    folder(root, 0o711)?;
+    create_dir(root, 0o711)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let (bytes, inodes) = (run_root_bytes(), bounds::RUN_ROOT_INODES);
     let size = CString::new(format!("mode=0711,size={bytes},nr_inodes={inodes}")).unwrap_or_default();
@@ -125,7 +125,7 @@ pub(crate) fn prepare_run_root(root: &Path, timeout: Duration) -> Result<Lock, R
     let held = lock(root, "--run-root", timeout)?;
     // Others pass through the run root to the socket, and no further.
     for name in ["s", "pods", "runtimes"] {
-        own(&root.join(name), Links::Refused)?;
+        create_private_dir(&root.join(name), Links::Refused)?;
     }
     Ok(held)
 }
@@ -141,11 +141,11 @@ enum Links {
 
 /// Makes one of the daemon's folders, private. What is in its place and is none is moved away: it costs what was in the
 /// folder, and no more than that.
-fn own(path: &Path, links: Links) -> Result<(), RuntimeDirError> {
+fn create_private_dir(path: &Path, links: Links) -> Result<(), RuntimeDirError> {
     if !is_free(path, links).map_err(io_error("can't look at", path))? {
         move_aside(path)?;
     }
-    private(path)
+    make_private(path)
 }
 
 /// Whether a folder can be made there, or is there. An error is the disk's.
@@ -186,7 +186,7 @@ fn is_own_tmpfs(root: &Path) -> io::Result<bool> {
 }
 
 /// Makes a folder with its parents; an existing one keeps its mode.
-fn folder(path: &Path, mode: u32) -> Result<(), RuntimeDirError> {
+fn create_dir(path: &Path, mode: u32) -> Result<(), RuntimeDirError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -207,8 +207,8 @@ fn move_aside(path: &Path) -> Result<(), RuntimeDirError> {
 
 /// Makes a folder root's alone, also one that is there: in it are set-user-id programs and secrets of strangers, and
 /// who knows a pod's id must not get at them.
-fn private(path: &Path) -> Result<(), RuntimeDirError> {
-    folder(path, 0o700)?;
+fn make_private(path: &Path) -> Result<(), RuntimeDirError> {
+    create_dir(path, 0o700)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io_error("can't set the mode of", path))
 }
 
@@ -222,7 +222,7 @@ pub(crate) struct ListeningSocket {
 
 /// Binds the socket with its final mode, as soon as nobody else listens there.
 pub(crate) fn bind(path: &Path, mode: u32, timeout: Duration) -> Result<ListeningSocket, RuntimeDirError> {
-    again(timeout, || try_bind(path, mode))
+    retry(timeout, || try_bind(path, mode))
 }
 
 fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> {
@@ -230,7 +230,7 @@ fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> 
         return Err(RuntimeDirError::SocketTaken { path: path.to_owned() });
     }
     if let Some(parent) = path.parent() {
-        folder(parent, 0o711)?;
+        create_dir(parent, 0o711)?;
     }
     // As short as the final name, which was checked to fit.
     let temporary = path.with_file_name(".new");

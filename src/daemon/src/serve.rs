@@ -20,10 +20,10 @@ use tonic::service::Routes;
 use crate::config::Config;
 use crate::cri::{ImageCalls, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits};
-use crate::init;
 use crate::memory;
 use crate::reload::Reload;
 use crate::runtime_dir::{self, PREDECESSOR};
+use crate::service_manager;
 use crate::stats;
 
 /// Serves until somebody asks for the end.
@@ -50,11 +50,11 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         images = services.images.list().len(),
         "serving"
     );
-    init::ready();
+    service_manager::ready();
     tokio::select! {
         () = answer_calls(&services, listener, end) => {}
         never = reload.run(&services, asked) => match never {},
-        never = init::stay_alive() => match never {},
+        never = service_manager::stay_alive() => match never {},
         never = stats::run(&services.pods, &services.stats) => match never {},
         never = memory::give_back() => match never {},
     }
@@ -183,7 +183,7 @@ fn end_requested() -> anyhow::Result<watch::Receiver<bool>> {
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "ending");
-        init::stopping();
+        service_manager::stopping();
         request.send_replace(true);
     });
     Ok(requested)

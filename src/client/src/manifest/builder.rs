@@ -21,26 +21,29 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a mistake of the field at `path`.
-    pub(super) fn say(&mut self, path: &str, text: impl Into<String>) {
+    pub(super) fn add_mistake(&mut self, path: &str, text: impl Into<String>) {
         let line = self.document.line_at(path);
         self.mistakes.push(Mistake { path: path.to_owned(), line, text: text.into() });
     }
 
     /// Checks a name of a container, a volume, a namespace or a host.
-    pub(super) fn label(&mut self, path: &str, text: &str) {
+    pub(super) fn check_label(&mut self, path: &str, text: &str) {
         if !is_label(text) {
-            self.say(path, format!("is `{text}`; it has to be a name of at most 63 of a-z, 0-9 and inner dashes"));
+            self.add_mistake(
+                path,
+                format!("is `{text}`; it has to be a name of at most 63 of a-z, 0-9 and inner dashes"),
+            );
         }
     }
 
     /// One of several words, or a mistake and the first of them.
-    pub(super) fn word<T: Copy>(&mut self, path: &str, text: Option<&str>, default: T, words: &[(&str, T)]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, path: &str, text: Option<&str>, default: T, words: &[(&str, T)]) -> T {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return default };
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return *value;
         }
         let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.say(path, format!("is `{text}`; it can be {}", allowed.join(", ")));
+        self.add_mistake(path, format!("is `{text}`; it can be {}", allowed.join(", ")));
         default
     }
 }

@@ -19,7 +19,7 @@ struct SchemaCheck {
 }
 
 impl SchemaCheck {
-    fn say(&mut self, path: &str, line: u64, text: String) {
+    fn add_mistake(&mut self, path: &str, line: u64, text: String) {
         self.mistakes.push(Mistake { path: path.to_owned(), line, text });
     }
 
@@ -40,10 +40,14 @@ impl SchemaCheck {
             | (Schema::Integer, YamlValue::Integer(_))
             | (Schema::Flag, YamlValue::Flag(_)) => {}
             (Schema::Text, YamlValue::Flag(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {
-                self.say(path, node.line, format!("has to be text, not {}: put it into quotes", node.value.kind()));
+                self.add_mistake(
+                    path,
+                    node.line,
+                    format!("has to be text, not {}: put it into quotes", node.value.kind()),
+                );
             }
             (_, value) => {
-                self.say(path, node.line, format!("has to be {}, not {}", shape.wanted(), value.kind()));
+                self.add_mistake(path, node.line, format!("has to be {}, not {}", shape.wanted(), value.kind()));
             }
         }
     }
@@ -62,7 +66,7 @@ impl SchemaCheck {
         }
         for field in fields.iter().filter(|field| field.required) {
             if !entries.iter().any(|entry| entry.key == field.name && entry.node.value != YamlValue::Null) {
-                self.say(&join(path, field.name), line, "is missing".to_owned());
+                self.add_mistake(&join(path, field.name), line, "is missing".to_owned());
             }
         }
     }
@@ -79,7 +83,7 @@ impl SchemaCheck {
             (false, Some(name)) => format!("is no field of a Pod; is `{name}` meant?"),
             (false, None) => "is no field of a Pod: remove it".to_owned(),
         };
-        self.say(path, entry.line, text);
+        self.add_mistake(path, entry.line, text);
     }
 }
 

@@ -61,15 +61,15 @@ impl Builder<'_> {
     }
 
     fn container(&mut self, path: &str, given: &k8s::Container, volumes: &[Volume]) -> Container {
-        self.label(&format!("{path}.name"), &given.name);
+        self.check_label(&format!("{path}.name"), &given.name);
         let written = given.image.as_deref().unwrap_or_default();
         if written.is_empty() || written.trim() != written {
-            self.say(&format!("{path}.image"), format!("is `{written}`; it has to be the name of an image"));
+            self.add_mistake(&format!("{path}.image"), format!("is `{written}`; it has to be the name of an image"));
         }
         let (image, latest) = with_tag(written);
         let default = if latest { PullPolicy::Always } else { PullPolicy::IfNotPresent };
         let policy = format!("{path}.imagePullPolicy");
-        let pull = self.word(
+        let pull = self.one_of(
             &policy,
             given.image_pull_policy.as_deref(),
             default,
@@ -97,7 +97,7 @@ impl Builder<'_> {
         for (index, variable) in given.iter().enumerate() {
             if !is_variable(&variable.name) {
                 let path = format!("{path}.env[{index}].name");
-                self.say(&path, format!("is `{}`; it has to be printable and without `=`", variable.name));
+                self.add_mistake(&path, format!("is `{}`; it has to be printable and without `=`", variable.name));
             }
             let value = expand(variable.value.as_deref().unwrap_or_default(), &env);
             env.push((variable.name.clone(), value));
@@ -109,7 +109,7 @@ impl Builder<'_> {
         let mut ports = Vec::new();
         for (index, port) in given.iter().enumerate() {
             let path = format!("{path}.ports[{index}]");
-            let protocol = self.word(
+            let protocol = self.one_of(
                 &format!("{path}.protocol"),
                 port.protocol.as_deref(),
                 PortProtocol::Tcp,
@@ -117,7 +117,7 @@ impl Builder<'_> {
             );
             let host_ip = port.host_ip.clone().unwrap_or_default();
             if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
-                self.say(&format!("{path}.hostIP"), format!("is `{host_ip}`; it has to be an IP address"));
+                self.add_mistake(&format!("{path}.hostIP"), format!("is `{host_ip}`; it has to be an IP address"));
             }
             let container_port = self.port(&format!("{path}.containerPort"), port.container_port);
             // Zero publishes nothing.
@@ -132,7 +132,7 @@ impl Builder<'_> {
         match u16::try_from(number) {
             Ok(port) if port > 0 => port,
             _ => {
-                self.say(path, format!("is {number}; it has to be from 1 to 65535"));
+                self.add_mistake(path, format!("is {number}; it has to be from 1 to 65535"));
                 1
             }
         }
@@ -143,13 +143,16 @@ impl Builder<'_> {
         for (index, mount) in given.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{index}]");
             if !volumes.iter().any(|volume| volume.name == mount.name) {
-                self.say(&format!("{path}.name"), format!("is `{}`, which is none of spec.volumes", mount.name));
+                self.add_mistake(
+                    &format!("{path}.name"),
+                    format!("is `{}`, which is none of spec.volumes", mount.name),
+                );
             }
             let place = format!("{path}.mountPath");
             if !mount.mount_path.starts_with('/') {
-                self.say(&place, format!("is `{}`; it has to be absolute", mount.mount_path));
+                self.add_mistake(&place, format!("is `{}`; it has to be absolute", mount.mount_path));
             } else if mounts.iter().any(|other| other.path == mount.mount_path) {
-                self.say(&place, format!("is `{}`, as is another mount's of this container", mount.mount_path));
+                self.add_mistake(&place, format!("is `{}`, as is another mount's of this container", mount.mount_path));
             }
             let read_only = mount.read_only.unwrap_or(false);
             mounts.push(VolumeMount { volume: mount.name.clone(), path: mount.mount_path.clone(), read_only });

@@ -51,12 +51,12 @@ impl Builder<'_> {
         let spec = pod.spec.unwrap_or_default();
         let name = pod.metadata.name.unwrap_or_default();
         if !is_subdomain(&name) {
-            self.say("metadata.name", format!("is `{name}`; it has to be of a-z, 0-9, inner dashes and dots"));
+            self.add_mistake("metadata.name", format!("is `{name}`; it has to be of a-z, 0-9, inner dashes and dots"));
         }
         let namespace = pod.metadata.namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
-        self.label("metadata.namespace", &namespace);
+        self.check_label("metadata.namespace", &namespace);
         let host_network = spec.host_network.unwrap_or(false);
-        let restart = self.word(
+        let restart = self.one_of(
             "spec.restartPolicy",
             spec.restart_policy.as_deref(),
             RestartPolicy::Always,
@@ -72,7 +72,7 @@ impl Builder<'_> {
         let init_containers = self.containers("spec.initContainers", &init, &volumes);
         let containers = self.containers("spec.containers", &spec.containers, &volumes);
         if containers.is_empty() {
-            self.say("spec.containers", "is empty: a Pod has at least one container");
+            self.add_mistake("spec.containers", "is empty: a Pod has at least one container");
         }
         self.unique_containers(&init_containers, &containers);
         self.host_ports(&containers, host_network);
@@ -95,7 +95,10 @@ impl Builder<'_> {
     fn grace(&mut self, seconds: Option<i64>) -> u32 {
         let seconds = seconds.unwrap_or(30);
         u32::try_from(seconds).unwrap_or_else(|_| {
-            self.say("spec.terminationGracePeriodSeconds", format!("is {seconds}; it has to be 0 or more seconds"));
+            self.add_mistake(
+                "spec.terminationGracePeriodSeconds",
+                format!("is {seconds}; it has to be 0 or more seconds"),
+            );
             30
         })
     }
@@ -103,7 +106,7 @@ impl Builder<'_> {
     fn hostname(&mut self, given: Option<String>, pod: &str, host_network: bool) -> String {
         let given = given.filter(|text| !text.is_empty());
         if let Some(text) = &given {
-            self.label("spec.hostname", text);
+            self.check_label("spec.hostname", text);
         }
         if host_network {
             return String::new();
@@ -118,13 +121,13 @@ impl Builder<'_> {
         let mut built: Vec<Volume> = Vec::new();
         for (index, given) in volumes.iter().enumerate() {
             let path = format!("spec.volumes[{index}]");
-            self.label(&format!("{path}.name"), &given.name);
+            self.check_label(&format!("{path}.name"), &given.name);
             if built.iter().any(|volume| volume.name == given.name) {
-                self.say(&format!("{path}.name"), format!("is `{}`, as is another volume's", given.name));
+                self.add_mistake(&format!("{path}.name"), format!("is `{}`, as is another volume's", given.name));
             }
             match volume::build(given) {
                 Ok(volume) => built.push(volume),
-                Err((field, text)) => self.say(&format!("{path}.{field}"), text),
+                Err((field, text)) => self.add_mistake(&format!("{path}.{field}"), text),
             }
         }
         built
@@ -137,7 +140,7 @@ impl Builder<'_> {
             for (index, container) in containers.iter().enumerate() {
                 if !seen.insert(container.name.as_str()) {
                     let path = format!("{list}[{index}].name");
-                    self.say(&path, format!("is `{}`, as is another container's", container.name));
+                    self.add_mistake(&path, format!("is `{}`, as is another container's", container.name));
                 }
             }
         }
@@ -150,10 +153,10 @@ impl Builder<'_> {
                 let Some(host_port) = port.host_port else { continue };
                 let path = format!("spec.containers[{c}].ports[{p}].hostPort");
                 if host_network && host_port != port.container_port {
-                    self.say(&path, "has to equal containerPort, as the pod is in the node's own network");
+                    self.add_mistake(&path, "has to equal containerPort, as the pod is in the node's own network");
                 }
                 if !seen.insert((port.protocol, host_port, port.host_ip.as_str())) {
-                    self.say(&path, format!("is {host_port}, as is another port's of this pod"));
+                    self.add_mistake(&path, format!("is {host_port}, as is another port's of this pod"));
                 }
             }
         }

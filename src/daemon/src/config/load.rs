@@ -38,7 +38,7 @@ pub(crate) fn load(args: ServeArgs) -> Result<Config, InvalidConfig> {
 pub(crate) struct FileStamps(Vec<(PathBuf, Option<[u64; 4]>)>);
 
 /// Looks at the files, but not into them.
-pub(crate) fn look(args: &ServeArgs) -> FileStamps {
+pub(crate) fn stamps(args: &ServeArgs) -> FileStamps {
     let looks = |path: &PathBuf| {
         let file = std::fs::metadata(path).ok()?;
         Some([file.ino(), file.ctime().cast_unsigned(), file.ctime_nsec().cast_unsigned(), file.size()])

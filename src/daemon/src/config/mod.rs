@@ -14,6 +14,6 @@ mod sections;
 mod tests;
 mod tree;
 
-pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, look};
+pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, stamps};
 pub(crate) use problem::InvalidConfig;
 pub(crate) use ready::{Config, GrpcSettings, LogSettings, TimeoutSettings};

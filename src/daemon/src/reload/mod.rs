@@ -12,8 +12,8 @@ use self::plan::{ReloadPlan, plan};
 use crate::args::ServeArgs;
 use crate::config::{self, Config, FileStamps, InvalidConfig};
 use crate::cri::Services;
-use crate::init;
 use crate::logging::Logging;
+use crate::service_manager;
 
 /// How often the files are looked at. A change counts when they look the same twice: then nobody is writing any more.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(crate) struct Reload {
     /// The command line, which wins over files as at the start.
     pub(crate) args: ServeArgs,
     /// The files before they were read.
-    pub(crate) seen: FileStamps,
+    pub(crate) stamps: FileStamps,
     /// What the daemon works with now.
     pub(crate) running: Config,
     pub(crate) logging: Logging,
@@ -38,8 +38,8 @@ impl Reload {
             tokio::select! {
                 Some(()) = asked.recv() => self.reload(services, "SIGHUP").await,
                 () = tokio::time::sleep(LOOK) => {
-                    let now = self.look().await;
-                    if now.is_some() && now == before && now.as_ref() != Some(&self.seen) {
+                    let now = self.stamps().await;
+                    if now.is_some() && now == before && now.as_ref() != Some(&self.stamps) {
                         self.reload(services, "the files have changed").await;
                     }
                     before = now;
@@ -49,45 +49,45 @@ impl Reload {
     }
 
     /// Nothing while the daemon ends.
-    async fn look(&self) -> Option<FileStamps> {
+    async fn stamps(&self) -> Option<FileStamps> {
         let args = self.args.clone();
-        tokio::task::spawn_blocking(move || config::look(&args)).await.ok()
+        tokio::task::spawn_blocking(move || config::stamps(&args)).await.ok()
     }
 
     async fn reload(&mut self, services: &Services, why: &'static str) {
-        init::reloading();
+        service_manager::reloading();
         self.read_again(services, why).await;
-        init::ready();
+        service_manager::ready();
     }
 
     async fn read_again(&mut self, services: &Services, why: &'static str) {
         let args = self.args.clone();
-        let read = tokio::task::spawn_blocking(move || (config::look(&args), config::load(args))).await;
-        let Ok((seen, loaded)) = read else { return };
-        self.seen = seen;
+        let read = tokio::task::spawn_blocking(move || (config::stamps(&args), config::load(args))).await;
+        let Ok((stamps, loaded)) = read else { return };
+        self.stamps = stamps;
         match loaded {
-            Ok(wanted) => self.take(services, plan(&self.running, wanted), why),
-            Err(wrong) => refuse(&wrong, why),
+            Ok(wanted) => self.apply(services, plan(&self.running, wanted), why),
+            Err(invalid) => log_problems(&invalid, why),
         }
     }
 
-    fn take(&mut self, services: &Services, plan: ReloadPlan, why: &'static str) {
+    fn apply(&mut self, services: &Services, plan: ReloadPlan, why: &'static str) {
         // Whoever turns the log down wants to see that, and whoever turns it up as well.
         let before = tracing::enabled!(tracing::Level::INFO);
         if before {
-            say(&plan, why);
+            log_plan(&plan, why);
         }
         self.logging.change(&plan.next.log);
         services.pods.set_timeouts(plan.next.timeouts.pods);
         services.images.set_pull_config(&plan.next.images);
         if !before {
-            say(&plan, why);
+            log_plan(&plan, why);
         }
         self.running = plan.next;
     }
 }
 
-fn say(plan: &ReloadPlan, why: &'static str) {
+fn log_plan(plan: &ReloadPlan, why: &'static str) {
     for change in &plan.applied {
         tracing::info!(key = change.key, from = change.from, to = change.to, "configuration changed: {why}");
     }
@@ -99,8 +99,8 @@ fn say(plan: &ReloadPlan, why: &'static str) {
     }
 }
 
-fn refuse(wrong: &InvalidConfig, why: &'static str) {
-    for problem in wrong.problems() {
+fn log_problems(invalid: &InvalidConfig, why: &'static str) {
+    for problem in invalid.problems() {
         tracing::error!(%problem, "the configuration is wrong and changes nothing: {why}");
     }
 }

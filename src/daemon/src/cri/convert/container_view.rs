@@ -27,7 +27,7 @@ pub(crate) fn container(container: &ContainerView) -> v1::Container {
 
 /// A container's status.
 pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus {
-    let life = life(&container.state);
+    let fields = state_fields(&container.state);
     let UserIds { uid, gid, groups } = &container.user;
     let mut supplemental_groups: Vec<i64> = groups.iter().map(|&group| i64::from(group)).collect();
     supplemental_groups.sort_unstable();
@@ -36,13 +36,13 @@ pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus
         metadata: Some(metadata(container)),
         state: state(&container.state).into(),
         created_at: container.created_at,
-        started_at: life.started_at,
-        finished_at: life.finished_at,
-        exit_code: life.exit_code,
+        started_at: fields.started_at,
+        finished_at: fields.finished_at,
+        exit_code: fields.exit_code,
         image: Some(image(container, &container.image_name)),
         image_ref: container.image_ref.clone(),
-        reason: life.reason,
-        message: life.message,
+        reason: fields.reason,
+        message: fields.message,
         labels: container.spec.labels.clone(),
         annotations: container.spec.annotations.clone(),
         mounts: container.spec.mounts.iter().map(mounts::to_message).collect(),
@@ -87,7 +87,7 @@ struct StateFields {
     message: String,
 }
 
-fn life(state: &ContainerState) -> StateFields {
+fn state_fields(state: &ContainerState) -> StateFields {
     match state {
         ContainerState::Created => StateFields::default(),
         ContainerState::Running { started_at, .. } => StateFields { started_at: *started_at, ..StateFields::default() },

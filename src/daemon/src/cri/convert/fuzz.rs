@@ -9,7 +9,7 @@ use super::{container_spec, pod_spec, resources};
 /// As long as what is said about a field may be.
 const LONGEST: usize = 2048;
 
-fn said<T, E: ToString>(result: Result<T, E>) {
+fn check_error<T, E: ToString>(result: Result<T, E>) {
     if let Err(error) = result {
         let error = error.to_string();
         assert!(error.len() <= LONGEST, "{} bytes of error", error.len());
@@ -100,8 +100,8 @@ fn container_request() {
         .check(|input| {
             let Ok(config) = v1::ContainerConfig::decode(input) else { return };
             let limits = config.linux.clone().and_then(|linux| linux.resources);
-            said(container_spec(Some(config)));
-            said(resources(limits));
+            check_error(container_spec(Some(config)));
+            check_error(resources(limits));
         });
 }
 
@@ -112,6 +112,6 @@ fn pod_request() {
         .tokens([&b"../"[..], b"/", b"\0", b"\n", b"kernel.", b"net.", b"0.0.0.0", b"::", b".slice", &[0xff; 9]])
         .check(|input| {
             let Ok(config) = v1::PodSandboxConfig::decode(input) else { return };
-            said(pod_spec(Some(config), String::new()));
+            check_error(pod_spec(Some(config), String::new()));
         });
 }

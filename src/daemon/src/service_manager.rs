@@ -11,21 +11,21 @@ const SIGNS: u32 = 3;
 
 /// Clients find the socket; also after [`reloading`].
 pub(crate) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// The configuration is being read again.
 pub(crate) fn reloading() {
     // A reload is told from the one before by its time.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!(%error, "the time can't be read"),
     }
 }
 
 /// No more calls are taken.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
 /// Says for ever that the daemon is alive, if the service manager wants to hear it (`WatchdogSec=`). A daemon whose
@@ -35,12 +35,12 @@ pub(crate) async fn stay_alive() -> Infallible {
         return std::future::pending().await;
     };
     loop {
-        tell(&[NotifyState::Watchdog]);
+        notify(&[NotifyState::Watchdog]);
         tokio::time::sleep(timeout / SIGNS).await;
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "the service manager can't be told");
     }
