@@ -1,9 +1,9 @@
 //! Commands that the OCI runtime has made and of which nobody can learn the number: their processes are found by what
 //! only they can have, and killed.
 
-use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::termios::tcgetsid;
 
@@ -20,20 +20,26 @@ pub(super) async fn kill(init: &InitProcess, uris: &Uris, socket: Option<&Consol
         let session = tcgetsid(&terminal).map_err(Error::errno("tell the session of", "a terminal".as_ref()))?;
         return init.signal_session(session.as_raw_nonzero().get().unsigned_abs(), SIGKILL);
     }
-    let fifos: HashSet<_> = [&uris.stdout, &uris.stderr].into_iter().filter_map(identity).collect();
+    let fifos: Vec<_> = [&uris.stdout, &uris.stderr].into_iter().filter_map(path_of).collect();
     init.kill_those(|pid| holds(pid, &fifos))
 }
 
-/// Device and number of a file.
-fn identity(path: impl AsRef<std::path::Path>) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+/// A stream's path as the kernel names it: without links. Whoever reads the stream may have removed it.
+fn path_of(uri: impl AsRef<Path>) -> Option<PathBuf> {
+    let path = uri.as_ref();
+    Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?))
 }
 
-/// Whether a process has one of these files open.
-fn holds(pid: u32, files: &HashSet<(u64, u64)>) -> bool {
+/// Whether a process has one of these files open. The files are not touched: others of its own may be on a disk that
+/// does not answer.
+fn holds(pid: u32, files: &[PathBuf]) -> bool {
     // One that is gone holds nothing.
     let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    open.filter_map(|entry| identity(entry.path())).any(|file| files.contains(&file))
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| {
+        let open = open.as_os_str().as_bytes();
+        let open = open.strip_suffix(b" (deleted)").unwrap_or(open);
+        files.iter().any(|file| file.as_os_str().as_bytes() == open)
+    })
 }
 
 #[cfg(test)]
@@ -42,14 +48,22 @@ mod tests {
 
     #[test]
     fn knows_who_holds_a_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let other = tempfile::tempdir().unwrap();
-        let path = other.path().join("other");
-        fs::write(&path, "").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let (held, other) = (path_of(link.join("held")).unwrap(), path_of(real.join("other")).unwrap());
+        fs::write(&other, "").unwrap();
+        let file = fs::File::create(&held).unwrap();
         let own = std::process::id();
-        assert!(holds(own, &HashSet::from([identity(file.path()).unwrap()])));
-        assert!(!holds(own, &HashSet::from([identity(&path).unwrap()])));
-        assert!(!holds(u32::MAX, &HashSet::from([identity(file.path()).unwrap()])));
-        assert_eq!(identity(other.path().join("none")), None);
+        assert!(holds(own, &[other.clone(), held.clone()]) && !holds(own, &[other]));
+        assert!(!holds(u32::MAX, std::slice::from_ref(&held)));
+        fs::remove_file(&held).unwrap();
+        assert!(holds(own, std::slice::from_ref(&held)), "removed, and still open");
+        drop(file);
+        assert!(!holds(own, &[held]));
+        for none in ["", "none:///a/b", "/no/such/folder/file"] {
+            assert_eq!(path_of(none), None, "{none}");
+        }
     }
 }
