@@ -25,6 +25,7 @@ use self::exec::Execs;
 use self::init_process::InitProcess;
 use self::state::{Phase, State};
 use crate::error::Error;
+use crate::runtime::Target;
 use crate::stdio::{Output, Uris};
 
 /// A container that the OCI runtime has created.
@@ -69,14 +70,35 @@ impl Container {
         }
     }
 
+    /// Its first process has ended: so are calls of the runtime to end, and no more to begin.
+    fn begin_end(&self) {
+        self.state.send_modify(State::begin_end);
+        self.interrupt();
+    }
+
     /// It is to end: so are calls of the runtime for it and its commands.
     pub(crate) fn interrupt(&self) {
         self.interrupt.notify_waiters();
         self.execs.interrupt();
     }
 
-    /// The error of a request that its phase does not allow.
-    fn refuse(&self, is: Phase, wanted: &'static str) -> Error {
-        Error::State { kind: "container", id: self.id().to_owned(), is: is.name(), wanted }
+    /// What a call of the runtime for it is about, as long as it lives: after the interruption that comes with its end
+    /// nothing would end one that hangs.
+    fn target(&self) -> Result<Target<'_>, Error> {
+        if self.state.borrow().is_ending() {
+            return Err(self.refuse("running"));
+        }
+        Ok(self.init.target(&self.interrupt))
+    }
+
+    /// Refuses what needs a running container.
+    pub(crate) fn check_running(&self) -> Result<(), Error> {
+        let running = matches!(self.phase(), Phase::Running { .. });
+        if running { self.target().map(drop) } else { Err(self.refuse("running")) }
+    }
+
+    /// The error of a request that its state does not allow.
+    fn refuse(&self, wanted: &'static str) -> Error {
+        Error::State { kind: "container", id: self.id().to_owned(), is: self.state.borrow().name(), wanted }
     }
 }

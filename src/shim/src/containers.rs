@@ -11,7 +11,6 @@ use crate::bundle::check_id;
 use crate::container::create::{self, Request};
 use crate::container::exec::Exec;
 use crate::container::host::Host;
-use crate::container::state::Phase;
 use crate::container::{Container, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
@@ -94,13 +93,7 @@ impl Containers {
 
     /// Starts a prepared exec; answers its process number. One that can't be started is forgotten.
     pub(crate) async fn start_exec(&self, container: &Container, exec: &Arc<Exec>) -> Result<u32, Error> {
-        match container.phase() {
-            Phase::Running { .. } => {}
-            other => {
-                let id = container.id().to_owned();
-                return Err(Error::State { kind: "container", id, is: other.name(), wanted: "running" });
-            }
-        }
+        container.check_running()?;
         exec.begin()?;
         let started = exec.start(&container.init, &self.host.null).await;
         if started.is_err() {

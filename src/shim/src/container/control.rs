@@ -48,19 +48,21 @@ impl Container {
 
     /// Changes limits; `resources` is an OCI object in JSON.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        Ok(self.init.runtime.update(self.init.target(&self.interrupt), resources).await?)
+        Ok(self.init.runtime.update(self.target()?, resources).await?)
     }
 
     pub(crate) async fn pause(&self) -> Result<(), Error> {
-        let (from, to) = self.state.borrow().pausing().map_err(|is| self.refuse(is, "running"))?;
-        self.init.runtime.pause(self.init.target(&self.interrupt)).await?;
+        let step = self.state.borrow().pausing();
+        let (from, to) = step.map_err(|_| self.refuse("running"))?;
+        self.init.runtime.pause(self.target()?).await?;
         self.step(from, to);
         Ok(())
     }
 
     pub(crate) async fn resume(&self) -> Result<(), Error> {
-        let (from, to) = self.state.borrow().resuming().map_err(|is| self.refuse(is, "paused"))?;
-        self.init.runtime.resume(self.init.target(&self.interrupt)).await?;
+        let step = self.state.borrow().resuming();
+        let (from, to) = step.map_err(|_| self.refuse("paused"))?;
+        self.init.runtime.resume(self.target()?).await?;
         self.step(from, to);
         Ok(())
     }

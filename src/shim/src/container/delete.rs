@@ -27,7 +27,7 @@ impl Container {
         match self.phase() {
             Phase::Exited { .. } => {}
             Phase::Created | Phase::StartFailed { .. } => self.finish().await?,
-            is => return Err(self.refuse(is, "exited")),
+            _ => return Err(self.refuse("exited")),
         }
         self.clean_up().await
     }
@@ -58,7 +58,7 @@ impl Container {
                 false
             });
             match claimed {
-                None => return Err(self.refuse(self.phase(), "exited")),
+                None => return Err(self.refuse("exited")),
                 Some(Cleanup::Done) => return Ok(()),
                 Some(Cleanup::Pending) => break,
                 Some(Cleanup::Running) => {

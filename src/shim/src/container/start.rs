@@ -9,7 +9,7 @@ impl Container {
     pub(crate) fn begin_start(&self) -> Result<(), Error> {
         let mut begun = Ok(());
         self.state.send_modify(|state| begun = state.begin_start(clock::now_ns()));
-        begun.map_err(|is| self.refuse(is, "created"))
+        begun.map_err(|_| self.refuse("created"))
     }
 
     /// Starts it after [`Container::begin_start`]. When that fails the container is to be deleted, and only the error

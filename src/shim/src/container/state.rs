@@ -9,6 +9,8 @@ use peapod_shim_protocol::exit::Exit;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     phase: Phase,
+    /// Its first process has ended, and what follows of that is under way.
+    ending: bool,
     stop: Stop,
     /// The end that keeps the container's input from ending.
     stdin: Option<OwnedFd>,
@@ -76,6 +78,26 @@ impl State {
         self.phase
     }
 
+    /// The first process has ended. Calls of the runtime were interrupted; none begins any more, which nothing would
+    /// interrupt, but what cleans up.
+    pub(super) fn begin_end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Whether it has ended, or will have as soon as nothing of it is left.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending || matches!(self.phase, Phase::StartFailed { .. } | Phase::Exited { .. })
+    }
+
+    /// For messages.
+    pub(super) fn name(&self) -> &'static str {
+        match self.phase {
+            phase @ (Phase::StartFailed { .. } | Phase::Exited { .. }) => phase.name(),
+            _ if self.ending => "ending",
+            phase => phase.name(),
+        }
+    }
+
     /// The moment of the KILL, by `CLOCK_BOOTTIME`.
     pub(super) fn deadline(&self) -> Option<i64> {
         self.stop.deadline
@@ -88,6 +110,9 @@ impl State {
 
     /// Begins a start. An error is the phase that it is in.
     pub(super) fn begin_start(&mut self, now: i64) -> Result<(), Phase> {
+        if self.ending {
+            return Err(self.phase);
+        }
         self.step(Phase::Created, Phase::Starting { started_at: now })
     }
 
@@ -223,6 +248,17 @@ mod tests {
         failed.begin_start(7).unwrap();
         failed.end_start(false);
         assert_eq!(failed.phase(), Phase::StartFailed { started_at: 7 });
+    }
+
+    #[test]
+    fn no_start_begins_after_the_end() {
+        let mut state = State::default();
+        assert!(!state.is_ending());
+        state.begin_end();
+        assert_eq!(state.begin_start(5), Err(Phase::Created));
+        assert_eq!((state.is_ending(), state.name()), (true, "ending"));
+        state.exited(EXIT);
+        assert_eq!((state.is_ending(), state.name()), (true, "exited"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Supervised {
 pub(crate) async fn run(events: Arc<Events>, container: Arc<Container>, mut supervised: Supervised) {
     let ended = until_ended(&container, supervised.ended, &mut supervised.oom).await;
     supervised.oom.look();
-    container.interrupt();
+    container.begin_end();
     let killed = left(&container).is_some_and(|left| left.is_zero());
     let started = until_start_has_ended(&container).await;
     empty(&container).await;
