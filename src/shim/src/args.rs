@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// What a shim is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum ShimCommand {
     /// Serve on the listening socket that is standard input.
     Serve,
     /// Clean up after a shim that died.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     pub(crate) bundle: PathBuf,
     /// Of containers, as the master has recorded them: what the bundle says may be lost.
     pub(crate) cgroups: Vec<String>,
-    pub(crate) action: Action,
+    pub(crate) action: ShimCommand,
 }
 
 /// Why a command line makes no sense.
@@ -41,12 +41,12 @@ pub(crate) enum ArgsError {
 impl Args {
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, ArgsError> {
         let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-        let (mut id, mut bundle, mut cgroups, mut action) = (None, None, Vec::new(), Action::Serve);
+        let (mut id, mut bundle, mut cgroups, mut action) = (None, None, Vec::new(), ShimCommand::Serve);
         while let Some(argument) = arguments.next() {
             let Some(flag) = argument.strip_prefix('-') else {
                 action = match argument.as_str() {
-                    "delete" => Action::Delete,
-                    "start" => Action::Start,
+                    "delete" => ShimCommand::Delete,
+                    "start" => ShimCommand::Start,
                     _ => return Err(ArgsError::Unknown(argument)),
                 };
                 continue;
@@ -65,11 +65,11 @@ impl Args {
                 // What containerd says besides and this shim has no use for.
                 "namespace" | "address" | "publish-binary" | "socket" => drop(value()?),
                 "debug" => {}
-                "v" | "version" => action = Action::Version,
+                "v" | "version" => action = ShimCommand::Version,
                 _ => return Err(ArgsError::Unknown(argument)),
             }
         }
-        if matches!(action, Action::Version | Action::Start) {
+        if matches!(action, ShimCommand::Version | ShimCommand::Start) {
             return Ok(Self { id: id.unwrap_or_default(), bundle: bundle.unwrap_or_default(), cgroups, action });
         }
         Ok(Self {
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn reads_both_ways_of_writing_a_flag() {
         let wanted = |action| Args { id: "p1".into(), bundle: "/run/p1".into(), cgroups: Vec::new(), action };
-        assert_eq!(parse("-namespace peapod -id p1 -bundle /run/p1"), Ok(wanted(Action::Serve)));
-        assert_eq!(parse("--namespace=peapod -id=p1 --bundle=/run/p1 -debug delete"), Ok(wanted(Action::Delete)));
+        assert_eq!(parse("-namespace peapod -id p1 -bundle /run/p1"), Ok(wanted(ShimCommand::Serve)));
+        assert_eq!(parse("--namespace=peapod -id=p1 --bundle=/run/p1 -debug delete"), Ok(wanted(ShimCommand::Delete)));
         let groups = parse("-id p1 -bundle /run/p1 -cgroup /a/b --cgroup=/c delete").map(|args| args.cgroups);
         assert_eq!(groups, Ok(vec!["/a/b".to_owned(), "/c".to_owned()]));
         assert_eq!(parse("-id p1 -frob"), Err(ArgsError::Unknown("-frob".into())));
         assert_eq!(parse("-id"), Err(ArgsError::NoValue("-id".into())));
         assert_eq!(parse("-id p1"), Err(ArgsError::Missing("bundle")));
         assert_eq!(parse("-id p1 -bundle /b frob"), Err(ArgsError::Unknown("frob".into())));
-        assert_eq!(parse("-v").map(|args| args.action), Ok(Action::Version));
+        assert_eq!(parse("-v").map(|args| args.action), Ok(ShimCommand::Version));
     }
 }

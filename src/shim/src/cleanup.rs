@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::args::Args;
 use crate::reaper::Reaper;
-use crate::runtime::{Binary, CALL_ENV, Launcher, Runtime, Target};
+use crate::runtime::{Binary, CALL_ENV, Runtime, RuntimeLauncher, Target};
 use crate::sandbox::pod_init::PID_FILE;
 use crate::{attributes, bundle, clock, files, log, mount, proc};
 
@@ -36,7 +36,7 @@ async fn clean(args: &Args) -> Result<(), String> {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let reaper = Reaper::default();
     tokio::spawn(reaper.run().map_err(|error| error.to_string())?);
-    let launcher = Launcher::new(reaper, None);
+    let launcher = RuntimeLauncher::new(reaper, None);
     let mut failures = Vec::new();
     // It would start, log and write down what nobody asks it about.
     failures.extend(end_all("shims", |pid| is_shim(pid, args)).err());
@@ -61,7 +61,7 @@ fn answer() -> Result<(), String> {
     io::stdout().write_all(&bytes).map_err(|error| error.to_string())
 }
 
-async fn clean_container(hierarchy: &Hierarchy, launcher: &Launcher, dir: &Path) -> Result<(), String> {
+async fn clean_container(hierarchy: &Hierarchy, launcher: &RuntimeLauncher, dir: &Path) -> Result<(), String> {
     let binary = bundle::read_runtime(dir);
     if let Some(binary) = &binary {
         // It would go on and make what nobody would know of.

@@ -23,28 +23,28 @@ use tokio::sync::{Notify, watch};
 
 use self::exec::Execs;
 use self::init_process::InitProcess;
-use self::state::{Phase, State};
+use self::state::{OciContainerState, Phase};
 use crate::error::Error;
 use crate::runtime::Target;
-use crate::stdio::{Output, Uris};
+use crate::stdio::{ContainerOutput, Uris};
 
 /// A container that the OCI runtime has created.
 #[derive(Debug)]
-pub(crate) struct Container {
+pub(crate) struct OciContainer {
     pub(crate) init: InitProcess,
     pub(crate) uris: Uris,
     pub(crate) execs: Execs,
     /// Where its output goes; none when it goes nowhere, or into a FIFO.
-    output: Option<Output>,
+    output: Option<ContainerOutput>,
     terminal: Option<OwnedFd>,
     /// Whether a rootfs was mounted for it.
     mounted: bool,
-    state: watch::Sender<State>,
+    state: watch::Sender<OciContainerState>,
     /// Ends calls of the runtime that are going on.
     interrupt: Arc<Notify>,
 }
 
-impl Container {
+impl OciContainer {
     pub(crate) fn id(&self) -> &str {
         &self.init.id
     }
@@ -72,7 +72,7 @@ impl Container {
 
     /// Its first process has ended: so are calls of the runtime to end, and no more to begin.
     fn begin_end(&self) {
-        self.state.send_modify(State::begin_end);
+        self.state.send_modify(OciContainerState::begin_end);
         self.interrupt();
     }
 

@@ -8,10 +8,10 @@ use peapod_sys::sync::lock;
 use tokio::sync::Notify;
 
 use crate::bundle::check_id;
-use crate::container::create::{self, Request};
-use crate::container::exec::Exec;
+use crate::container::create::{self, CreateRequest};
+use crate::container::exec::ExecProcess;
 use crate::container::host::Host;
-use crate::container::{Container, delete, supervise};
+use crate::container::{OciContainer, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
 use crate::log;
@@ -41,7 +41,7 @@ struct Table {
 enum Slot {
     /// Its runtime runs `create`, which this ends.
     Creating(Arc<Notify>),
-    Created(Arc<Container>),
+    Created(Arc<OciContainer>),
 }
 
 /// An id that is taken; free again when this is dropped before there is a container.
@@ -58,7 +58,7 @@ impl Containers {
     }
 
     /// Creates a container, and starts the task that sees its end.
-    pub(crate) async fn create(&self, request: Request) -> Result<Arc<Container>, Error> {
+    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Arc<OciContainer>, Error> {
         check_id(&request.id)?;
         let reservation = self.reserve(&request.id)?;
         let interrupt = reservation.interrupt.clone();
@@ -69,7 +69,7 @@ impl Containers {
         Ok(container)
     }
 
-    pub(crate) fn get(&self, id: &str) -> Result<Arc<Container>, Error> {
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<OciContainer>, Error> {
         match self.lock().slots.get(id) {
             Some(Slot::Created(container)) => Ok(container.clone()),
             Some(Slot::Creating(_)) => {
@@ -80,7 +80,7 @@ impl Containers {
     }
 
     /// Starts a created container. One that can't be started is deleted.
-    pub(crate) async fn start(&self, container: &Container) -> Result<(), Error> {
+    pub(crate) async fn start(&self, container: &OciContainer) -> Result<(), Error> {
         container.begin_start()?;
         let started = container.start().await;
         if started.is_err()
@@ -92,7 +92,7 @@ impl Containers {
     }
 
     /// Starts a prepared exec; answers its process number. One that can't be started is forgotten.
-    pub(crate) async fn start_exec(&self, container: &Container, exec: &Arc<Exec>) -> Result<u32, Error> {
+    pub(crate) async fn start_exec(&self, container: &OciContainer, exec: &Arc<ExecProcess>) -> Result<u32, Error> {
         container.check_running()?;
         exec.begin()?;
         let started = exec.start(&container.init, &self.host.null).await;
@@ -103,7 +103,7 @@ impl Containers {
     }
 
     /// Removes a container that has ended or was never started.
-    pub(crate) async fn delete(&self, container: &Container) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, container: &OciContainer) -> Result<(), Error> {
         container.delete().await?;
         self.lock().slots.remove(container.id());
         Ok(())
@@ -186,7 +186,7 @@ impl Slot {
         }
     }
 
-    fn container(&self) -> Option<Arc<Container>> {
+    fn container(&self) -> Option<Arc<OciContainer>> {
         match self {
             Self::Creating(_) => None,
             Self::Created(container) => Some(container.clone()),
@@ -195,7 +195,7 @@ impl Slot {
 }
 
 impl Reservation<'_> {
-    fn fill(self, container: Arc<Container>) {
+    fn fill(self, container: Arc<OciContainer>) {
         self.containers.lock().slots.insert(self.id.to_owned(), Slot::Created(container));
     }
 }

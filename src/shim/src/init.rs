@@ -38,9 +38,9 @@ pub(crate) struct User {
 }
 
 /// Who it is to be, as the shim tells it: numbers between spaces.
-pub(crate) struct Order(String);
+pub(crate) struct UserMessage(String);
 
-impl Order {
+impl UserMessage {
     pub(crate) fn of(user: &User) -> Self {
         let numbers = [user.uid, user.gid].into_iter().chain(user.groups.iter().copied());
         Self(numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
@@ -94,8 +94,8 @@ fn lock_in() -> Result<SigSet, Failure> {
     }
     let mut order = String::new();
     step("read the order", std::io::stdin().take(64 * 1024).read_to_string(&mut order))?;
-    let user =
-        Order::parse(&order).ok_or_else(|| ("read the order", std::io::Error::other("it is no list of numbers")))?;
+    let user = UserMessage::parse(&order)
+        .ok_or_else(|| ("read the order", std::io::Error::other("it is no list of numbers")))?;
     // Blocked signals are queued even for PID 1, whose default is to ignore them.
     let signals: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     step("block signals", signals.thread_block())?;
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn order_survives() {
         let user = User { uid: 65_535, gid: 7, groups: vec![1, 2] };
-        let read = Order::parse(&Order::of(&user).0).unwrap();
+        let read = UserMessage::parse(&UserMessage::of(&user).0).unwrap();
         assert_eq!((read.uid, read.gid, read.groups), (65_535, 7, vec![1, 2]));
         for bad in ["", "1", "1 x", "1 2 -3"] {
-            assert!(Order::parse(bad).is_none(), "{bad}");
+            assert!(UserMessage::parse(bad).is_none(), "{bad}");
         }
     }
 }

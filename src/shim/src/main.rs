@@ -33,7 +33,7 @@ mod stdio;
 use std::io::Write;
 use std::process::ExitCode;
 
-use args::{Action, Args};
+use args::{Args, ShimCommand};
 
 fn main() -> ExitCode {
     // Nothing is open yet but what the daemon was started with, or meant.
@@ -49,12 +49,14 @@ fn run() -> ExitCode {
         return init::run();
     }
     let outcome = Args::parse(arguments).map_err(|error| error.to_string()).and_then(|args| match args.action {
-        Action::Serve => serve::run(&args),
-        Action::Delete => cleanup::run(&args),
-        Action::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
-        Action::Start => Err("start: this shim is started by peapod's daemon, with its socket as standard input; \
+        ShimCommand::Serve => serve::run(&args),
+        ShimCommand::Delete => cleanup::run(&args),
+        ShimCommand::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        ShimCommand::Start => {
+            Err("start: this shim is started by peapod's daemon, with its socket as standard input; \
              starting it from containerd is not supported yet"
-            .to_owned()),
+                .to_owned())
+        }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

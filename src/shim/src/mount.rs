@@ -22,14 +22,14 @@ pub(crate) enum MountError {
 
 /// A mount to be made.
 #[derive(Debug)]
-pub(crate) struct Mount<'a> {
+pub(crate) struct NewMount<'a> {
     pub(crate) kind: &'a str,
     pub(crate) source: &'a str,
     pub(crate) target: &'a Path,
     pub(crate) options: &'a [String],
 }
 
-impl Mount<'_> {
+impl NewMount<'_> {
     /// Makes the mount point, if it is missing, and mounts.
     pub(crate) fn make(&self) -> Result<(), MountError> {
         let fail = |detail: String| {
@@ -207,7 +207,7 @@ mod tests {
             "volatile".to_owned(),
         ];
         let target = base.join("rootfs");
-        Mount { kind: "overlay", source: "overlay", target: &target, options: &options }.make().unwrap();
+        NewMount { kind: "overlay", source: "overlay", target: &target, options: &options }.make().unwrap();
         assert_eq!(std::fs::read_to_string(target.join("both")).unwrap(), "top");
         assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "low");
         unmount(&target).unwrap();
@@ -235,9 +235,9 @@ mod tests {
         isolated(|dir| {
             let target = dir.join("ro");
             let options = ["bind", "ro"].map(str::to_owned);
-            Mount { kind: "", source: "/tmp", target: &target, options: &options }.make().unwrap();
+            NewMount { kind: "", source: "/tmp", target: &target, options: &options }.make().unwrap();
             assert!(std::fs::write(target.join("peapod-test"), "").is_err());
-            let bad = Mount { kind: "nonsense", source: "", target: &target, options: &[] }.make().unwrap_err();
+            let bad = NewMount { kind: "nonsense", source: "", target: &target, options: &[] }.make().unwrap_err();
             assert!(bad.to_string().contains("nonsense"), "{bad}");
         });
     }

@@ -39,11 +39,11 @@ impl ExitStatus {
 /// Tells ends of children. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reaper {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<ChildTable>>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ChildTable {
     watched: HashMap<u32, oneshot::Sender<ExitStatus>>,
     unclaimed: VecDeque<(u32, ExitStatus)>,
     expecting: usize,
@@ -109,7 +109,7 @@ impl Reaper {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, ChildTable> {
         lock(&self.inner)
     }
 }

@@ -17,12 +17,12 @@ use tokio::sync::{Notify, oneshot};
 
 pub(crate) use self::binary::Binary;
 pub(crate) use self::error::RuntimeError;
-pub(crate) use self::launcher::{CALL_ENV, Launcher};
+pub(crate) use self::launcher::{CALL_ENV, RuntimeLauncher};
 pub(crate) use self::sealed::Sealed;
 use crate::files;
 use crate::reaper::ExitStatus;
-use command::Action;
-use launcher::{Call, Streams};
+use command::RuntimeCommand;
+use launcher::{CallStreams, RuntimeCall};
 
 /// File in a container's bundle with its process number.
 pub(crate) const PID_FILE: &str = "pid";
@@ -30,7 +30,7 @@ pub(crate) const PID_FILE: &str = "pid";
 /// An OCI runtime that can be called.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime {
-    launcher: Launcher,
+    launcher: RuntimeLauncher,
     binary: Binary,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Target<'a> {
 }
 
 /// A container to be made of its bundle.
-pub(crate) struct CreateRequest<'a> {
+pub(crate) struct CreateOptions<'a> {
     /// Socket that the terminal is sent to, if there is to be one.
     pub(crate) console: Option<&'a Path>,
     pub(crate) streams: [Stdio; 3],
@@ -53,7 +53,7 @@ pub(crate) struct CreateRequest<'a> {
 }
 
 /// A command in a running container.
-pub(crate) struct ExecRequest<'a> {
+pub(crate) struct ExecOptions<'a> {
     /// Of the exec.
     pub(crate) id: &'a str,
     /// An OCI process, as JSON.
@@ -74,32 +74,32 @@ pub(crate) struct Child {
 }
 
 impl Runtime {
-    pub(crate) fn new(launcher: Launcher, binary: Binary) -> Self {
+    pub(crate) fn new(launcher: RuntimeLauncher, binary: Binary) -> Self {
         Self { launcher, binary }
     }
 
     /// Makes a container of the bundle's `config.json`; its process waits to be started.
-    pub(crate) async fn create(&self, target: Target<'_>, request: CreateRequest<'_>) -> Result<Child, RuntimeError> {
+    pub(crate) async fn create(&self, target: Target<'_>, request: CreateOptions<'_>) -> Result<Child, RuntimeError> {
         let pid_file = target.bundle.join(PID_FILE);
-        let CreateRequest { console, streams, new_keyring } = request;
-        let action = Action::Create { bundle: target.bundle, pid_file: &pid_file, console, new_keyring };
-        self.make(action, target, "create", Streams::OfProcess(streams), None, &pid_file).await
+        let CreateOptions { console, streams, new_keyring } = request;
+        let action = RuntimeCommand::Create { bundle: target.bundle, pid_file: &pid_file, console, new_keyring };
+        self.make(action, target, "create", CallStreams::OfProcess(streams), None, &pid_file).await
     }
 
     /// Has the created process execute its program.
     pub(crate) async fn start(&self, target: Target<'_>) -> Result<(), RuntimeError> {
-        self.call(Action::Start, target).await
+        self.call(RuntimeCommand::Start, target).await
     }
 
     /// Makes another process in the container.
-    pub(crate) async fn exec(&self, target: Target<'_>, request: ExecRequest<'_>) -> Result<Child, RuntimeError> {
+    pub(crate) async fn exec(&self, target: Target<'_>, request: ExecOptions<'_>) -> Result<Child, RuntimeError> {
         let name = format!("exec-{}", request.id);
         let file = |suffix: &str| target.bundle.join(format!("{name}.{suffix}"));
         let (process, pid_file) = (file("json"), file("pid"));
         let _files = Files([&process, &pid_file]);
         files::write(&process, request.process).map_err(RuntimeError::input(&process))?;
-        let action = Action::Exec { process: &process, pid_file: &pid_file, console: request.console };
-        let streams = Streams::OfProcess(request.streams);
+        let action = RuntimeCommand::Exec { process: &process, pid_file: &pid_file, console: request.console };
+        let streams = CallStreams::OfProcess(request.streams);
         self.make(action, target, &name, streams, Some(request.init), &pid_file).await
     }
 
@@ -108,18 +108,18 @@ impl Runtime {
         let path = target.bundle.join("resources.json");
         let _files = Files([&path]);
         files::write(&path, resources).map_err(RuntimeError::input(&path))?;
-        let streams = Streams::Input(File::open(&path).map_err(RuntimeError::input(&path))?);
-        self.run(Action::Update, target, "update", streams, None).await
+        let streams = CallStreams::Input(File::open(&path).map_err(RuntimeError::input(&path))?);
+        self.run(RuntimeCommand::Update, target, "update", streams, None).await
     }
 
     /// Stops all processes of the container.
     pub(crate) async fn pause(&self, target: Target<'_>) -> Result<(), RuntimeError> {
-        self.call(Action::Pause, target).await
+        self.call(RuntimeCommand::Pause, target).await
     }
 
     /// Lets them go on.
     pub(crate) async fn resume(&self, target: Target<'_>) -> Result<(), RuntimeError> {
-        self.call(Action::Resume, target).await
+        self.call(RuntimeCommand::Resume, target).await
     }
 
     /// Has it forget a container of which nothing runs. What it then still knows is but a folder of its own, and the
@@ -127,7 +127,7 @@ impl Runtime {
     pub(crate) async fn delete(&self, target: Target<'_>) {
         // Nothing runs, so no force is needed, which costs: runc sends KILL then and looks again after 100 ms.
         for force in [false, true] {
-            match self.call(Action::Delete { force }, target).await {
+            match self.call(RuntimeCommand::Delete { force }, target).await {
                 Ok(()) => return,
                 Err(RuntimeError::Failed { .. }) => {}
                 // One that hangs once hangs twice.
@@ -140,17 +140,17 @@ impl Runtime {
         }
     }
 
-    async fn call(&self, action: Action<'_>, target: Target<'_>) -> Result<(), RuntimeError> {
-        self.run(action, target, action.name(), Streams::Own, None).await
+    async fn call(&self, action: RuntimeCommand<'_>, target: Target<'_>) -> Result<(), RuntimeError> {
+        self.run(action, target, action.name(), CallStreams::Own, None).await
     }
 
     /// A call that makes a process, whose number it writes into a file.
     async fn make(
         &self,
-        action: Action<'_>,
+        action: RuntimeCommand<'_>,
         target: Target<'_>,
         name: &str,
-        streams: Streams,
+        streams: CallStreams,
         oom_score_of: Option<u32>,
         pid_file: &Path,
     ) -> Result<Child, RuntimeError> {
@@ -163,15 +163,15 @@ impl Runtime {
 
     async fn run(
         &self,
-        action: Action<'_>,
+        action: RuntimeCommand<'_>,
         target: Target<'_>,
         name: &str,
-        streams: Streams,
+        streams: CallStreams,
         oom_score_of: Option<u32>,
     ) -> Result<(), RuntimeError> {
         let log = target.bundle.join(format!("{name}.log"));
         let Target { id, interrupt, .. } = target;
-        self.launcher.run(&self.binary, Call { action, id, log: &log, streams, interrupt, oom_score_of }).await
+        self.launcher.run(&self.binary, RuntimeCall { action, id, log: &log, streams, interrupt, oom_score_of }).await
     }
 }
 

@@ -29,29 +29,29 @@ const INIT: Duration = Duration::from_secs(2);
 
 /// The pod's own things.
 #[derive(Debug)]
-pub(crate) struct Sandbox {
+pub(crate) struct PodSandbox {
     pub(crate) id: String,
     /// The pod's folder.
     bundle: PathBuf,
     reaper: Reaper,
     events: Arc<Events>,
-    state: Mutex<State>,
+    state: Mutex<SandboxState>,
     init: OnceCell<Arc<PodInit>>,
-    stop: watch::Sender<Stop>,
+    stop: watch::Sender<SandboxStop>,
 }
 
 /// What there is of it.
 #[derive(Debug, Default)]
-enum State {
+enum SandboxState {
     #[default]
     Absent,
     /// CreateSandbox is at it.
     Creating,
-    Created(Made),
+    Created(CreatedSandbox),
 }
 
 #[derive(Debug)]
-struct Made {
+struct CreatedSandbox {
     /// Nanoseconds since the epoch.
     at: i64,
     netns: String,
@@ -62,7 +62,7 @@ struct Made {
 
 /// How far the end is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum SandboxStop {
     #[default]
     No,
     /// No new containers.
@@ -71,7 +71,7 @@ pub(crate) enum Stop {
     Stopped { at: i64 },
 }
 
-impl Sandbox {
+impl PodSandbox {
     pub(crate) fn new(id: String, bundle: PathBuf, reaper: Reaper, events: Arc<Events>) -> Self {
         let (state, init, stop) = Default::default();
         Self { id, bundle, reaper, events, state, init, stop }
@@ -82,7 +82,7 @@ impl Sandbox {
         let path = |fd: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
         let pid = self.init.get().map(|init| path(&init.namespace)).unwrap_or_default();
         let mut namespaces = Namespaces { pid, ..Namespaces::default() };
-        if let State::Created(made) = &*self.lock() {
+        if let SandboxState::Created(made) = &*self.lock() {
             namespaces.network.clone_from(&made.netns);
             namespaces.ipc = made.ipc.as_ref().map(path).unwrap_or_default();
             namespaces.uts = made.uts.as_ref().map(path).unwrap_or_default();
@@ -93,8 +93,8 @@ impl Sandbox {
     /// Nanoseconds since the epoch; 0: not yet.
     pub(crate) fn created_at(&self) -> i64 {
         match &*self.lock() {
-            State::Created(made) => made.at,
-            State::Absent | State::Creating => 0,
+            SandboxState::Created(made) => made.at,
+            SandboxState::Absent | SandboxState::Creating => 0,
         }
     }
 
@@ -105,7 +105,7 @@ impl Sandbox {
 
     /// Starts pod init unless it was started; many may ask at once.
     pub(crate) async fn ensure_init(self: &Arc<Self>, user: User) -> Result<(), Error> {
-        if self.stop_state() != Stop::No {
+        if self.stop_state() != SandboxStop::No {
             return Err(Error::Ending);
         }
         let start = || async {
@@ -124,23 +124,23 @@ impl Sandbox {
     async fn see_end_of_init(self: Arc<Self>, init: Arc<PodInit>, ended: oneshot::Receiver<ExitStatus>) {
         let code = ended.await.map_or(255, |ended| ended.code);
         pod_init::remove_pid_file(&self.bundle);
-        if self.stop_state() == Stop::No {
+        if self.stop_state() == SandboxStop::No {
             log::warn("pod init has ended", &[("code", &code)]);
         }
         self.events.push("", Kind::InitExited(InitExited { code, ..InitExited::default() }));
         init.ended();
     }
 
-    pub(crate) fn stop_state(&self) -> Stop {
+    pub(crate) fn stop_state(&self) -> SandboxStop {
         *self.stop.borrow()
     }
 
     /// It is to end.
     pub(crate) fn begin_stop(&self) {
         self.stop.send_if_modified(|stop| {
-            let first = *stop == Stop::No;
+            let first = *stop == SandboxStop::No;
             if first {
-                *stop = Stop::Stopping;
+                *stop = SandboxStop::Stopping;
             }
             first
         });
@@ -148,13 +148,13 @@ impl Sandbox {
 
     /// Nothing of it runs any more: gives the rest back.
     pub(crate) fn end_stop(&self) {
-        if let State::Created(made) = &mut *self.lock() {
+        if let SandboxState::Created(made) = &mut *self.lock() {
             (made.ipc, made.uts, made.mounts) = (None, None, Vec::new());
         }
         self.stop.send_if_modified(|stop| {
-            let first = *stop == Stop::Stopping;
+            let first = *stop == SandboxStop::Stopping;
             if first {
-                *stop = Stop::Stopped { at: clock::now_ns() };
+                *stop = SandboxStop::Stopped { at: clock::now_ns() };
             }
             first
         });
@@ -164,8 +164,8 @@ impl Sandbox {
     pub(crate) async fn wait_stopped(&self) -> i64 {
         let mut stop = self.stop.subscribe();
         // The sender is `self`'s.
-        match stop.wait_for(|stop| matches!(stop, Stop::Stopped { .. })).await.as_deref() {
-            Ok(Stop::Stopped { at }) => *at,
+        match stop.wait_for(|stop| matches!(stop, SandboxStop::Stopped { .. })).await.as_deref() {
+            Ok(SandboxStop::Stopped { at }) => *at,
             _ => 0,
         }
     }
@@ -185,14 +185,14 @@ impl Sandbox {
     /// Unmounts what was mounted for it, the last first. Goes on over errors; the first is the answer.
     pub(crate) fn unmount(&self) -> Result<(), Error> {
         let mounts = match &*self.lock() {
-            State::Created(made) => made.mounts.clone(),
-            State::Absent | State::Creating => Vec::new(),
+            SandboxState::Created(made) => made.mounts.clone(),
+            SandboxState::Absent | SandboxState::Creating => Vec::new(),
         };
         let unmounted = mounts.iter().rev().map(|target| unmount(target).map_err(Error::from));
         unmounted.fold(Ok(()), Result::and)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SandboxState> {
         lock(&self.state)
     }
 }

@@ -20,7 +20,7 @@ use crate::log;
 use crate::reaper::Reaper;
 use crate::runtime::Sealed;
 use crate::server::Service;
-use crate::shim::Shim;
+use crate::shim::PodShim;
 use crate::stdio::Null;
 
 /// How long the answer to the call that ends the shim has to leave.
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let runtime = runtime.map_err(|error| format!("can't start: {error}"))?;
     let null = Null::open().map_err(|error| format!("can't make a /dev/null for containers: {error}"))?;
     let (id, bundle, reaper) = (args.id.clone(), args.bundle.clone(), Reaper::default());
-    let shim = Shim::new(id, bundle, reaper.clone(), hierarchy, Sealed::from_env(), null);
+    let shim = PodShim::new(id, bundle, reaper.clone(), hierarchy, Sealed::from_env(), null);
     runtime.block_on(serve(Arc::new(shim), &reaper))
 }
 
@@ -47,7 +47,7 @@ fn detach() -> Result<(), String> {
         .map_err(|error| format!("can't become a subreaper: {error}"))
 }
 
-async fn serve(shim: Arc<Shim>, reaper: &Reaper) -> Result<(), String> {
+async fn serve(shim: Arc<PodShim>, reaper: &Reaper) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     // Handled and not ignored: what is ignored stays so in containers. Nobody reads them.
     let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate(), SignalKind::pipe()];

@@ -8,20 +8,20 @@ mod task;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::shim::Shim;
+use crate::shim::PodShim;
 
 /// Implements all three.
 pub(crate) struct Service {
-    shim: Arc<Shim>,
+    shim: Arc<PodShim>,
 }
 
 impl Service {
-    pub(crate) fn new(shim: Arc<Shim>) -> Self {
+    pub(crate) fn new(shim: Arc<PodShim>) -> Self {
         Self { shim }
     }
 
     /// Runs work to its end, whether the caller waits for it or not.
-    async fn work<T, F>(&self, work: impl FnOnce(Arc<Shim>) -> F) -> ttrpc::Result<T>
+    async fn work<T, F>(&self, work: impl FnOnce(Arc<PodShim>) -> F) -> ttrpc::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,

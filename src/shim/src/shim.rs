@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::family;
 use crate::reaper::Reaper;
-use crate::runtime::{Launcher, Sealed};
-use crate::sandbox::Sandbox;
+use crate::runtime::{RuntimeLauncher, Sealed};
+use crate::sandbox::PodSandbox;
 use crate::stdio::Null;
 
 /// How long a `runtime create` that is interrupted may take to be undone.
@@ -26,14 +26,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// All that a shim holds.
 #[derive(Debug)]
-pub(crate) struct Shim {
-    pub(crate) sandbox: Arc<Sandbox>,
+pub(crate) struct PodShim {
+    pub(crate) sandbox: Arc<PodSandbox>,
     pub(crate) containers: Containers,
     pub(crate) events: Arc<Events>,
     ending: watch::Sender<bool>,
 }
 
-impl Shim {
+impl PodShim {
     /// Of the pod with that id and folder. The reaper runs already.
     pub(crate) fn new(
         id: String,
@@ -44,10 +44,10 @@ impl Shim {
         null: Null,
     ) -> Self {
         let events = Arc::new(Events::new());
-        let host = Host { launcher: Launcher::new(reaper.clone(), sealed), hierarchy, null };
+        let host = Host { launcher: RuntimeLauncher::new(reaper.clone(), sealed), hierarchy, null };
         Self {
             containers: Containers::new(host, events.clone(), bundle.join("containers")),
-            sandbox: Arc::new(Sandbox::new(id, bundle, reaper, events.clone())),
+            sandbox: Arc::new(PodSandbox::new(id, bundle, reaper, events.clone())),
             events,
             ending: watch::Sender::new(false),
         }

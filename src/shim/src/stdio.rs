@@ -11,5 +11,5 @@ mod output;
 pub(crate) mod plan;
 
 pub(crate) use null::Null;
-pub(crate) use output::Output;
+pub(crate) use output::ContainerOutput;
 pub(crate) use plan::Uris;

@@ -3,12 +3,12 @@
 use peapod_sys::boottime_ns;
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::Container;
+use super::OciContainer;
 use super::init_process::{SIGKILL, signal_number};
 use super::state::{Phase, StopStep};
 use crate::error::Error;
 
-impl Container {
+impl OciContainer {
     /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor
     /// kills. Before there is a program to be asked, only what the runtime does is ended: whoever wants the signal sent
     /// asks again.

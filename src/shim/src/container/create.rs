@@ -7,17 +7,17 @@ use std::time::Instant;
 use peapod_cgroup::Cgroup;
 use tokio::sync::{Notify, watch};
 
-use super::Container;
+use super::OciContainer;
 use super::delete::leftovers;
 use super::exec::Execs;
 use super::host::Host;
 use super::init_process::InitProcess;
 use super::oom::Oom;
-use super::state::State;
+use super::state::OciContainerState;
 use super::supervise::Supervised;
 use crate::error::Error;
-use crate::mount::{Mount, unmount};
-use crate::runtime::{Binary, Child, CreateRequest, Runtime, RuntimeError, Target};
+use crate::mount::{NewMount, unmount};
+use crate::runtime::{Binary, Child, CreateOptions, Runtime, RuntimeError, Target};
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::{Ours, Pumps};
@@ -27,7 +27,7 @@ use crate::{bundle, keys, log, proc};
 const NO_QUOTA: &str = "isk quota exceeded";
 
 /// What the master asks for.
-pub(crate) struct Request {
+pub(crate) struct CreateRequest {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: Vec<RootMount>,
@@ -47,7 +47,7 @@ pub(crate) struct RootMount {
 }
 
 /// What a runtime has made, before it is a container.
-struct Made {
+struct CreatedProcess {
     child: Child,
     ours: Ours,
     terminal: Option<std::os::fd::OwnedFd>,
@@ -56,10 +56,10 @@ struct Made {
 /// Creates a container, and what its supervisor needs. `interrupt` ends calls of the runtime for it, from now on.
 pub(crate) async fn create(
     host: &Host,
-    request: &Request,
+    request: &CreateRequest,
     interrupt: Arc<Notify>,
-) -> Result<(Container, Supervised), Error> {
-    let mut rootfs = Rootfs::mount(request)?;
+) -> Result<(OciContainer, Supervised), Error> {
+    let mut rootfs = MountedRootfs::mount(request)?;
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
     let new_keyring = !keys::are_spent();
     let made = match make(host, &runtime, request, &interrupt, new_keyring).await {
@@ -83,7 +83,7 @@ pub(crate) async fn create(
 }
 
 /// The master asks for the deletion of what is left all the same, and hears of it then.
-async fn clear(host: &Host, request: &Request) {
+async fn clear(host: &Host, request: &CreateRequest) {
     if let Err(left) = leftovers(host, &request.id, &request.bundle).await {
         log::warn("a failed create leaves something", &[("container", &request.id), ("error", &left)]);
     }
@@ -92,10 +92,10 @@ async fn clear(host: &Host, request: &Request) {
 async fn make(
     host: &Host,
     runtime: &Runtime,
-    request: &Request,
+    request: &CreateRequest,
     interrupt: &Notify,
     new_keyring: bool,
-) -> Result<Made, Error> {
+) -> Result<CreatedProcess, Error> {
     bundle::runtime(&request.bundle, &request.runtime)?;
     if let Some(path) = &request.cgroup {
         bundle::cgroup(&request.bundle, Some(path))?;
@@ -107,23 +107,23 @@ async fn make(
     if !new_keyring {
         log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
     }
-    let child = runtime.create(target, CreateRequest { console, streams: streams.process, new_keyring }).await?;
+    let child = runtime.create(target, CreateOptions { console, streams: streams.process, new_keyring }).await?;
     let terminal = match &socket {
         None => None,
         Some(socket) => Some(socket.receive().await?),
     };
-    Ok(Made { child, ours: streams.ours, terminal })
+    Ok(CreatedProcess { child, ours: streams.ours, terminal })
 }
 
 /// Makes the object from what the runtime made.
 fn adopt(
     host: &Host,
     runtime: Runtime,
-    request: &Request,
-    made: Made,
+    request: &CreateRequest,
+    made: CreatedProcess,
     interrupt: Arc<Notify>,
-) -> Result<(Container, Supervised), Error> {
-    let Made { child: Child { pid, ended }, mut ours, terminal } = made;
+) -> Result<(OciContainer, Supervised), Error> {
+    let CreatedProcess { child: Child { pid, ended }, mut ours, terminal } = made;
     let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
     if let Some(wanted) = request.oom_score_adj {
         proc::correct_oom_score(pid, wanted);
@@ -139,14 +139,14 @@ fn adopt(
         None => (ours.pump()?, None),
     };
     let (id, bundle) = (request.id.clone(), request.bundle.clone());
-    let container = Container {
+    let container = OciContainer {
         init: InitProcess { id, bundle, runtime, pid, pidfd, cgroup },
         uris: request.uris.clone(),
         execs: Execs::default(),
         output: ours.output,
         terminal,
         mounted: false,
-        state: watch::Sender::new(State::new(ours.stdin)),
+        state: watch::Sender::new(OciContainerState::new(ours.stdin)),
         interrupt,
     };
     Ok((container, Supervised { ended, oom, output, input }))
@@ -154,21 +154,21 @@ fn adopt(
 
 /// The root file system of a create: unmounted if that fails. Whatever comes of it, the layer may be mounted again:
 /// after a failed create, and after a start that is taken back.
-struct Rootfs<'a> {
+struct MountedRootfs<'a> {
     bundle: &'a Path,
     mounted: bool,
     /// Of overlays.
     work: Vec<PathBuf>,
 }
 
-impl<'a> Rootfs<'a> {
-    fn mount(request: &'a Request) -> Result<Self, Error> {
+impl<'a> MountedRootfs<'a> {
+    fn mount(request: &'a CreateRequest) -> Result<Self, Error> {
         let options = request.rootfs.iter().flat_map(|mount| &mount.options);
         let work = options.filter_map(|option| option.strip_prefix("workdir=")).map(PathBuf::from).collect();
         let mut rootfs = Self { bundle: &request.bundle, mounted: false, work };
         let (began, target) = (Instant::now(), bundle::rootfs(&request.bundle));
         for mount in &request.rootfs {
-            Mount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
+            NewMount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
             rootfs.mounted = true;
         }
         log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
@@ -176,7 +176,7 @@ impl<'a> Rootfs<'a> {
     }
 }
 
-impl Drop for Rootfs<'_> {
+impl Drop for MountedRootfs<'_> {
     fn drop(&mut self) {
         if self.mounted
             && let Err(error) = unmount(&bundle::rootfs(self.bundle))

@@ -7,7 +7,7 @@ use peapod_cgroup::Cgroup;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Container;
+use super::OciContainer;
 use super::host::Host;
 use super::state::{Cleanup, Phase};
 use crate::error::Error;
@@ -21,7 +21,7 @@ const GONE: Duration = Duration::from_secs(30);
 const GROUP: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 
-impl Container {
+impl OciContainer {
     /// Ends a container that was never started, and removes all that one which has ended has of the node.
     pub(crate) async fn delete(&self) -> Result<(), Error> {
         match self.phase() {

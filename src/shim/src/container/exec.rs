@@ -15,7 +15,7 @@ use super::lost;
 use crate::bundle::check_id;
 use crate::error::Error;
 use crate::reaper::ExitStatus;
-use crate::runtime::{ExecRequest, RuntimeError};
+use crate::runtime::{ExecOptions, RuntimeError};
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::plan::Pumps;
 use crate::stdio::{Null, Uris};
@@ -28,23 +28,23 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// A container's execs by id, until they are deleted.
 #[derive(Debug, Default)]
-pub(crate) struct Execs(Mutex<HashMap<String, Arc<Exec>>>);
+pub(crate) struct Execs(Mutex<HashMap<String, Arc<ExecProcess>>>);
 
 /// An exec: prepared, running, or ended and not yet deleted.
 #[derive(Debug)]
-pub(crate) struct Exec {
+pub(crate) struct ExecProcess {
     pub(crate) id: String,
     /// An OCI process, as JSON.
     process: Vec<u8>,
     pub(crate) uris: Uris,
-    state: watch::Sender<State>,
+    state: watch::Sender<ExecState>,
     /// Ends the runtime's call that makes it.
     interrupt: Notify,
 }
 
 /// How far it is.
 #[derive(Debug)]
-enum State {
+enum ExecState {
     Prepared,
     /// Killed before it was started: it never is.
     Cancelled,
@@ -86,20 +86,21 @@ impl Execs {
         if execs.len() >= EXECS {
             return Err(Error::Full { what: "execs of a container", limit: EXECS });
         }
-        let (state, interrupt) = (watch::Sender::new(State::Prepared), Notify::new());
-        execs.insert(id.to_owned(), Arc::new(Exec { id: id.to_owned(), process, uris, state, interrupt }));
+        let (state, interrupt) = (watch::Sender::new(ExecState::Prepared), Notify::new());
+        execs.insert(id.to_owned(), Arc::new(ExecProcess { id: id.to_owned(), process, uris, state, interrupt }));
         Ok(())
     }
 
-    pub(crate) fn get(&self, id: &str) -> Result<Arc<Exec>, Error> {
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<ExecProcess>, Error> {
         let missing = || Error::NotFound { kind: "exec", id: id.to_owned() };
         self.lock().get(id).cloned().ok_or_else(missing)
     }
 
     /// Forgets one that has ended, was never started, or was killed with all of its session: that goes on by itself.
-    pub(crate) fn delete(&self, id: &str) -> Result<Arc<Exec>, Error> {
+    pub(crate) fn delete(&self, id: &str) -> Result<Arc<ExecProcess>, Error> {
         let exec = self.get(id)?;
-        if let State::Starting { doomed: false } | State::Running(Process { doomed: false, .. }) = *exec.state.borrow()
+        if let ExecState::Starting { doomed: false } | ExecState::Running(Process { doomed: false, .. }) =
+            *exec.state.borrow()
         {
             return Err(Error::State { kind: "exec", id: id.to_owned(), is: "running", wanted: "ended" });
         }
@@ -117,13 +118,13 @@ impl Execs {
         self.lock().values().for_each(|exec| exec.interrupt.notify_waiters());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ExecProcess>>> {
         lock(&self.0)
     }
 }
 
-impl Exec {
-    /// Runs it after [`Exec::begin`]; answers its process number.
+impl ExecProcess {
+    /// Runs it after [`ExecProcess::begin`]; answers its process number.
     pub(crate) async fn start(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<u32, Error> {
         let started = self.run(init, null).await;
         if started.is_err() {
@@ -140,15 +141,15 @@ impl Exec {
         let gone = || Error::NotFound { kind: "process of exec", id: self.id.clone() };
         let is_end = all && signal == SIGKILL;
         if is_end {
-            self.state.send_if_modified(State::doom);
+            self.state.send_if_modified(ExecState::doom);
         }
         let session = match &*self.state.borrow() {
-            State::Starting { .. } if is_end => {
+            ExecState::Starting { .. } if is_end => {
                 self.interrupt.notify_waiters();
                 return Ok(());
             }
-            State::Prepared | State::Cancelled | State::Starting { .. } => return Err(gone()),
-            State::Running(process) => {
+            ExecState::Prepared | ExecState::Cancelled | ExecState::Starting { .. } => return Err(gone()),
+            ExecState::Running(process) => {
                 if let Some(pidfd) = &process.pidfd {
                     let sent = send_signal(pidfd, signal);
                     if !all {
@@ -161,8 +162,8 @@ impl Exec {
                 process.session
             }
             // What its first process left behind is still its session.
-            State::Ended { pid: 1.., session, .. } if all => *session,
-            State::Ended { .. } => return Err(gone()),
+            ExecState::Ended { pid: 1.., session, .. } if all => *session,
+            ExecState::Ended { .. } => return Err(gone()),
         };
         init.signal_session(session, signal)
     }
@@ -171,7 +172,7 @@ impl Exec {
         let mut streams = self.uris.open(null)?;
         let socket = format!("exec-{}.sock", self.id);
         let socket = self.uris.terminal.then(|| ConsoleSocket::bind(&init.bundle, &socket)).transpose()?;
-        let request = ExecRequest {
+        let request = ExecOptions {
             id: &self.id,
             process: &self.process,
             console: socket.as_ref().map(ConsoleSocket::for_runtime),
@@ -232,10 +233,10 @@ impl Exec {
         let containers = proc::session(init.pid);
         let session = proc::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
         self.state.send_modify(|state| {
-            let doomed = matches!(state, State::Starting { doomed: true });
+            let doomed = matches!(state, ExecState::Starting { doomed: true });
             // One that has ended already needs no handle.
             let pidfd = proc::open(pid).ok();
-            *state = State::Running(Process { pid, session, pidfd, stdin: None, terminal: None, doomed });
+            *state = ExecState::Running(Process { pid, session, pidfd, stdin: None, terminal: None, doomed });
         });
     }
 
@@ -244,9 +245,9 @@ impl Exec {
         let mut is = None;
         self.state.send_if_modified(|state| {
             match state {
-                State::Prepared => *state = State::Starting { doomed: false },
-                State::Cancelled => is = Some("killed"),
-                State::Starting { .. } | State::Running(_) | State::Ended { .. } => is = Some("started"),
+                ExecState::Prepared => *state = ExecState::Starting { doomed: false },
+                ExecState::Cancelled => is = Some("killed"),
+                ExecState::Starting { .. } | ExecState::Running(_) | ExecState::Ended { .. } => is = Some("started"),
             }
             is.is_none()
         });
@@ -256,8 +257,8 @@ impl Exec {
     /// 0: there is none.
     pub(crate) fn pid(&self) -> u32 {
         match &*self.state.borrow() {
-            State::Running(Process { pid, .. }) | State::Ended { pid, .. } => *pid,
-            State::Prepared | State::Cancelled | State::Starting { .. } => 0,
+            ExecState::Running(Process { pid, .. }) | ExecState::Ended { pid, .. } => *pid,
+            ExecState::Prepared | ExecState::Cancelled | ExecState::Starting { .. } => 0,
         }
     }
 
@@ -266,11 +267,11 @@ impl Exec {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        matches!(*self.state.borrow(), State::Starting { .. } | State::Running(_))
+        matches!(*self.state.borrow(), ExecState::Starting { .. } | ExecState::Running(_))
     }
 
     fn is_doomed(&self) -> bool {
-        matches!(*self.state.borrow(), State::Running(Process { doomed: true, .. }))
+        matches!(*self.state.borrow(), ExecState::Running(Process { doomed: true, .. }))
     }
 
     /// Waits for its end.
@@ -287,7 +288,7 @@ impl Exec {
     /// Calls `with` with its terminal, if it has one.
     pub(crate) fn with_terminal<T>(&self, with: impl FnOnce(&OwnedFd) -> T) -> Option<T> {
         match &*self.state.borrow() {
-            State::Running(process) => process.terminal.as_ref().map(with),
+            ExecState::Running(process) => process.terminal.as_ref().map(with),
             _ => None,
         }
     }
@@ -295,7 +296,7 @@ impl Exec {
     /// Changes what is held of the process, if it runs. Nobody waits for that.
     fn with_process(&self, change: impl FnOnce(&mut Process)) {
         self.state.send_if_modified(|state| {
-            if let State::Running(process) = state {
+            if let ExecState::Running(process) = state {
                 change(process);
             }
             false
@@ -305,15 +306,17 @@ impl Exec {
     fn finish(&self, ended: ExitStatus) {
         self.state.send_modify(|state| {
             let (pid, session) = match state {
-                State::Running(Process { pid, session, .. }) | State::Ended { pid, session, .. } => (*pid, *session),
-                State::Prepared | State::Cancelled | State::Starting { .. } => (0, 0),
+                ExecState::Running(Process { pid, session, .. }) | ExecState::Ended { pid, session, .. } => {
+                    (*pid, *session)
+                }
+                ExecState::Prepared | ExecState::Cancelled | ExecState::Starting { .. } => (0, 0),
             };
-            *state = State::Ended { pid, session, ended };
+            *state = ExecState::Ended { pid, session, ended };
         });
     }
 }
 
-impl State {
+impl ExecState {
     /// Its whole session is killed: also that part of it which the runtime has yet to make.
     fn doom(&mut self) -> bool {
         match self {
@@ -336,7 +339,7 @@ impl State {
 mod tests {
     use super::*;
 
-    fn exec() -> Arc<Exec> {
+    fn exec() -> Arc<ExecProcess> {
         let execs = Execs::default();
         execs.prepare("e1", Vec::new(), Uris::default()).unwrap();
         assert!(execs.prepare("e1", Vec::new(), Uris::default()).is_err());
@@ -346,7 +349,7 @@ mod tests {
     #[test]
     fn what_was_killed_before_its_start_never_starts() {
         let exec = exec();
-        exec.state.send_if_modified(State::doom);
+        exec.state.send_if_modified(ExecState::doom);
         let error = exec.begin().unwrap_err().to_string();
         assert!(error.contains("killed"), "{error}");
         assert!(!exec.is_running());
@@ -360,7 +363,7 @@ mod tests {
         exec.begin().unwrap();
         assert!(exec.begin().unwrap_err().to_string().contains("started"));
         assert!(execs.delete("e1").is_err());
-        exec.state.send_if_modified(State::doom);
+        exec.state.send_if_modified(ExecState::doom);
         execs.delete("e1").unwrap();
         assert!(execs.get("e1").is_err());
     }

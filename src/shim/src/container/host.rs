@@ -2,13 +2,13 @@
 
 use peapod_cgroup::Hierarchy;
 
-use crate::runtime::Launcher;
+use crate::runtime::RuntimeLauncher;
 use crate::stdio::Null;
 
 /// Runs the OCI runtime, finds cgroups, and gives processes a `/dev/null`.
 #[derive(Debug)]
 pub(crate) struct Host {
-    pub(crate) launcher: Launcher,
+    pub(crate) launcher: RuntimeLauncher,
     pub(crate) hierarchy: Hierarchy,
     pub(crate) null: Null,
 }

@@ -1,10 +1,10 @@
 //! Start: `runtime start`.
 
-use super::Container;
+use super::OciContainer;
 use crate::clock;
 use crate::error::Error;
 
-impl Container {
+impl OciContainer {
     /// Takes note of a start; refuses one of a container that is not just created.
     pub(crate) fn begin_start(&self) -> Result<(), Error> {
         let mut begun = Ok(());
@@ -12,8 +12,8 @@ impl Container {
         begun.map_err(|_| self.refuse("created"))
     }
 
-    /// Starts it after [`Container::begin_start`]. When that fails the container is to be deleted, and only the error
-    /// tells.
+    /// Starts it after [`OciContainer::begin_start`]. When that fails the container is to be deleted, and only the
+    /// error tells.
     pub(crate) async fn start(&self) -> Result<(), Error> {
         let started = self.init.runtime.start(self.init.target(&self.interrupt)).await;
         // The supervisor waits for this before it tells of an end.

@@ -7,11 +7,11 @@ use peapod_shim_protocol::exit::Exit;
 
 /// A container's state.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct OciContainerState {
     phase: Phase,
     /// Its first process has ended, and what follows of that is under way.
     ending: bool,
-    stop: Stop,
+    stop: RequestedStop,
     /// The end that keeps the container's input from ending.
     stdin: Option<OwnedFd>,
 }
@@ -52,7 +52,7 @@ pub(crate) enum Cleanup {
 
 /// What was asked for of a container's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stop {
+struct RequestedStop {
     /// The stop signal was sent.
     signalled: bool,
     /// When to KILL, by `CLOCK_BOOTTIME`.
@@ -69,7 +69,7 @@ pub(crate) enum StopStep {
     Nothing,
 }
 
-impl State {
+impl OciContainerState {
     pub(super) fn new(stdin: Option<OwnedFd>) -> Self {
         Self { stdin, ..Self::default() }
     }
@@ -226,8 +226,8 @@ mod tests {
 
     const EXIT: Exit = Exit { code: 1, signal: None, oom: false, started_at: 5, finished_at: 6 };
 
-    fn running() -> State {
-        let mut state = State::default();
+    fn running() -> OciContainerState {
+        let mut state = OciContainerState::default();
         state.begin_start(5).unwrap();
         state.end_start(true);
         state
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn starts_once() {
-        let mut state = State::default();
+        let mut state = OciContainerState::default();
         assert_eq!(state.phase().started_at(), 0);
         state.begin_start(5).unwrap();
         assert_eq!(state.begin_start(6), Err(Phase::Starting { started_at: 5 }));
@@ -244,7 +244,7 @@ mod tests {
         // Nothing that comes late changes it any more.
         state.end_start(false);
         assert_eq!(state.phase(), Phase::Running { started_at: 5 });
-        let mut failed = State::default();
+        let mut failed = OciContainerState::default();
         failed.begin_start(7).unwrap();
         failed.end_start(false);
         assert_eq!(failed.phase(), Phase::StartFailed { started_at: 7 });
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn no_start_begins_after_the_end() {
-        let mut state = State::default();
+        let mut state = OciContainerState::default();
         assert!(!state.is_ending());
         state.begin_end();
         assert_eq!(state.begin_start(5), Err(Phase::Created));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn before_there_is_a_program_the_runtime_is_interrupted() {
-        let mut state = State::default();
+        let mut state = OciContainerState::default();
         assert_eq!(state.request_stop(1000, 10), StopStep::Interrupt);
         state.begin_start(11).unwrap();
         assert_eq!(state.request_stop(1000, 12), StopStep::Interrupt);

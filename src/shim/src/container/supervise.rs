@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Container;
+use super::OciContainer;
 use super::oom::Oom;
 use super::state::Phase;
 use crate::events::Events;
@@ -40,7 +40,7 @@ pub(crate) struct Supervised {
     pub(crate) input: Option<JoinHandle<()>>,
 }
 
-pub(crate) async fn run(events: Arc<Events>, container: Arc<Container>, mut supervised: Supervised) {
+pub(crate) async fn run(events: Arc<Events>, container: Arc<OciContainer>, mut supervised: Supervised) {
     let ended = until_ended(&container, supervised.ended, &mut supervised.oom).await;
     supervised.oom.look();
     container.begin_end();
@@ -85,14 +85,14 @@ fn exited(exit: &Exit) -> Exited {
 }
 
 /// How long until the KILL.
-fn left(container: &Container) -> Option<Duration> {
+fn left(container: &OciContainer) -> Option<Duration> {
     let deadline = container.state.borrow().deadline()?;
     let left = deadline.saturating_sub(boottime_ns());
     Some(Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
 }
 
 /// What `start` says comes before the end.
-async fn until_start_has_ended(container: &Container) -> Phase {
+async fn until_start_has_ended(container: &OciContainer) -> Phase {
     let mut state = container.state.subscribe();
     // The sender is the container's.
     let _ = state.wait_for(|state| !matches!(state.phase(), Phase::Starting { .. })).await;
@@ -100,7 +100,7 @@ async fn until_start_has_ended(container: &Container) -> Phase {
 }
 
 /// Waits for the first process; sends KILL at the deadline, and again until it is heard.
-async fn until_ended(container: &Container, mut ended: oneshot::Receiver<ExitStatus>, oom: &mut Oom) -> ExitStatus {
+async fn until_ended(container: &OciContainer, mut ended: oneshot::Receiver<ExitStatus>, oom: &mut Oom) -> ExitStatus {
     let mut state = container.state.subscribe();
     let lost = || ExitStatus { code: 255, signal: None, at: clock::now_ns() };
     loop {
@@ -132,7 +132,7 @@ async fn until_ended(container: &Container, mut ended: oneshot::Receiver<ExitSta
 }
 
 /// Kills what is left and waits until the group is empty, however long that takes: a container has not ended before.
-async fn empty(container: &Container) {
+async fn empty(container: &OciContainer) {
     let Some(cgroup) = &container.init.cgroup else { return };
     let start = Instant::now();
     let mut warned = false;
@@ -158,7 +158,7 @@ async fn empty(container: &Container) {
 }
 
 /// Reads the output to its end.
-async fn drain(container: &Container, output: Option<JoinHandle<()>>) {
+async fn drain(container: &OciContainer, output: Option<JoinHandle<()>>) {
     let Some(mut output) = output else { return };
     if timeout(DRAIN, &mut output).await.is_err() {
         output.abort();

@@ -10,7 +10,7 @@ use crate::bounds::{RUNTIME_CALL, RUNTIME_DELETE};
 
 /// What a container's runtime is called for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Action<'a> {
+pub(super) enum RuntimeCommand<'a> {
     Create {
         bundle: &'a Path,
         pid_file: &'a Path,
@@ -33,7 +33,7 @@ pub(super) enum Action<'a> {
     Resume,
 }
 
-impl Action<'_> {
+impl RuntimeCommand<'_> {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
@@ -96,7 +96,7 @@ impl Action<'_> {
 mod tests {
     use super::*;
 
-    fn line(action: Action<'_>, binary: &Binary) -> String {
+    fn line(action: RuntimeCommand<'_>, binary: &Binary) -> String {
         let arguments = action.arguments(binary, Path::new("/b/call.log"), "c1");
         arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
@@ -107,31 +107,31 @@ mod tests {
         let (bundle, pid_file, process) = (Path::new("/b"), Path::new("/b/pid"), Path::new("/b/p.json"));
         for (action, wanted) in [
             (
-                Action::Create { bundle, pid_file, console: None, new_keyring: true },
+                RuntimeCommand::Create { bundle, pid_file, console: None, new_keyring: true },
                 "create --bundle /b --pid-file /b/pid c1",
             ),
             (
-                Action::Create { bundle, pid_file, console: Some(Path::new("/b/s")), new_keyring: true },
+                RuntimeCommand::Create { bundle, pid_file, console: Some(Path::new("/b/s")), new_keyring: true },
                 "create --bundle /b --pid-file /b/pid --console-socket /b/s c1",
             ),
             (
-                Action::Create { bundle, pid_file, console: None, new_keyring: false },
+                RuntimeCommand::Create { bundle, pid_file, console: None, new_keyring: false },
                 "create --bundle /b --pid-file /b/pid --no-new-keyring c1",
             ),
-            (Action::Start, "start c1"),
+            (RuntimeCommand::Start, "start c1"),
             (
-                Action::Exec { process, pid_file, console: None },
+                RuntimeCommand::Exec { process, pid_file, console: None },
                 "exec --detach --process /b/p.json --pid-file /b/pid c1",
             ),
             (
-                Action::Exec { process, pid_file, console: Some(Path::new("/b/s")) },
+                RuntimeCommand::Exec { process, pid_file, console: Some(Path::new("/b/s")) },
                 "exec --detach --process /b/p.json --pid-file /b/pid --console-socket /b/s c1",
             ),
-            (Action::Delete { force: false }, "delete c1"),
-            (Action::Delete { force: true }, "delete --force c1"),
-            (Action::Update, "update --resources - c1"),
-            (Action::Pause, "pause c1"),
-            (Action::Resume, "resume c1"),
+            (RuntimeCommand::Delete { force: false }, "delete c1"),
+            (RuntimeCommand::Delete { force: true }, "delete --force c1"),
+            (RuntimeCommand::Update, "update --resources - c1"),
+            (RuntimeCommand::Pause, "pause c1"),
+            (RuntimeCommand::Resume, "resume c1"),
         ] {
             let common = "--log /b/call.log --log-format json";
             assert_eq!(line(action, &bare), format!("--root /r {common} {wanted}"));

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::binary::Binary;
-use super::command::Action;
+use super::command::RuntimeCommand;
 use super::error::RuntimeError;
 use super::message;
 use super::sealed::Sealed;
@@ -34,19 +34,19 @@ const MESSAGES: u64 = 64 * 1024;
 
 /// Starts OCI runtimes. Clones share what it has.
 #[derive(Clone, Debug)]
-pub(crate) struct Launcher {
+pub(crate) struct RuntimeLauncher {
     reaper: Reaper,
     sealed: Option<Arc<Sealed>>,
 }
 
 /// One call of a runtime.
-pub(super) struct Call<'a> {
-    pub(super) action: Action<'a>,
+pub(super) struct RuntimeCall<'a> {
+    pub(super) action: RuntimeCommand<'a>,
     /// The container.
     pub(super) id: &'a str,
     /// File in the bundle for the runtime's messages, made and removed by the call.
     pub(super) log: &'a Path,
-    pub(super) streams: Streams,
+    pub(super) streams: CallStreams,
     /// Tells that what it works for is to end: then it has [`INTERRUPTED_CALL`] left.
     pub(super) interrupt: &'a Notify,
     /// The process whose OOM score it begins with, and so all that it starts; else the shim's.
@@ -54,7 +54,7 @@ pub(super) struct Call<'a> {
 }
 
 /// Its standard streams.
-pub(super) enum Streams {
+pub(super) enum CallStreams {
     /// Nothing to read; what it says aloud goes to the log.
     Own,
     /// The same with something to read.
@@ -63,7 +63,7 @@ pub(super) enum Streams {
     OfProcess([Stdio; 3]),
 }
 
-impl Launcher {
+impl RuntimeLauncher {
     pub(crate) fn new(reaper: Reaper, sealed: Option<Sealed>) -> Self {
         Self { reaper, sealed: sealed.map(Arc::new) }
     }
@@ -73,7 +73,7 @@ impl Launcher {
     }
 
     /// Runs a call to its end.
-    pub(super) async fn run(&self, binary: &Binary, call: Call<'_>) -> Result<(), RuntimeError> {
+    pub(super) async fn run(&self, binary: &Binary, call: RuntimeCall<'_>) -> Result<(), RuntimeError> {
         let (action, began) = (call.action.name(), Instant::now());
         let _messages = Messages(call.log);
         let outcome = self.run_logged(binary, call).await;
@@ -84,7 +84,7 @@ impl Launcher {
         outcome.inspect_err(|error| log::warn("OCI runtime failed", &[("error", error)]))
     }
 
-    async fn run_logged(&self, binary: &Binary, call: Call<'_>) -> Result<(), RuntimeError> {
+    async fn run_logged(&self, binary: &Binary, call: RuntimeCall<'_>) -> Result<(), RuntimeError> {
         // From here on it is heard, also before anybody waits for it.
         let interrupt = call.interrupt.notified();
         let (action, limit, messages) = (call.action.name(), call.action.limit(), call.log);
@@ -117,18 +117,22 @@ impl Launcher {
         }
     }
 
-    fn spawn(&self, binary: &Binary, call: Call<'_>) -> Result<(u32, oneshot::Receiver<ExitStatus>), RuntimeError> {
+    fn spawn(
+        &self,
+        binary: &Binary,
+        call: RuntimeCall<'_>,
+    ) -> Result<(u32, oneshot::Receiver<ExitStatus>), RuntimeError> {
         let sealed = self.sealed.as_ref().and_then(|sealed| sealed.of(&binary.program));
         let mut command = Command::new(sealed.as_ref().unwrap_or(&binary.program));
         command.arg0(&binary.program).env_remove(RUNTIME_ENV).env_remove(NULL_ENV).env(CALL_ENV, call.log);
         command.args(call.action.arguments(binary, call.log, call.id));
         let stdin = match call.streams {
-            Streams::OfProcess([stdin, stdout, stderr]) => {
+            CallStreams::OfProcess([stdin, stdout, stderr]) => {
                 command.stdout(stdout).stderr(stderr);
                 stdin
             }
-            Streams::Own => aloud(&mut command, call.log)?,
-            Streams::Input(file) => aloud(&mut command, call.log).map(|_| file.into())?,
+            CallStreams::Own => aloud(&mut command, call.log)?,
+            CallStreams::Input(file) => aloud(&mut command, call.log).map(|_| file.into())?,
         };
         let spawned = self.reaper.spawn(command.stdin(stdin));
         // The process's ends of its pipes: ours would keep them open.

@@ -7,13 +7,13 @@ use std::time::Instant;
 use peapod_shim_protocol::extension::{Mount as MountRequest, SandboxOptions};
 
 use super::namespaces::{self, Plan};
-use super::{Made, Sandbox, State};
+use super::{CreatedSandbox, PodSandbox, SandboxState};
 use crate::error::Error;
 use crate::init::User;
-use crate::mount::{Mount, unmount};
+use crate::mount::{NewMount, unmount};
 use crate::{clock, log};
 
-impl Sandbox {
+impl PodSandbox {
     /// Sets the pod up, once.
     pub(crate) async fn create(self: &Arc<Self>, netns: String, options: SandboxOptions) -> Result<(), Error> {
         let claim = Claim::of(self)?;
@@ -28,49 +28,49 @@ impl Sandbox {
         let began = Instant::now();
         let made = namespaces::make(&plan)?;
         log::info("namespaces made", &[("us", &began.elapsed().as_micros())]);
-        let mounts = Mounts::make(&options.mounts)?;
+        let mounts = MadeMounts::make(&options.mounts)?;
         if options.init {
             let began = Instant::now();
             self.ensure_init(user).await?;
             log::info("pod init made", &[("us", &began.elapsed().as_micros())]);
         }
         let (ipc, uts, mounts) = (made.ipc, made.uts, mounts.keep());
-        claim.fill(Made { at: clock::now_ns(), netns, ipc, uts, mounts });
+        claim.fill(CreatedSandbox { at: clock::now_ns(), netns, ipc, uts, mounts });
         Ok(())
     }
 }
 
 /// The right to set the pod up; given back when that fails.
-struct Claim<'a>(&'a Sandbox);
+struct Claim<'a>(&'a PodSandbox);
 
 impl<'a> Claim<'a> {
-    fn of(sandbox: &'a Sandbox) -> Result<Self, Error> {
+    fn of(sandbox: &'a PodSandbox) -> Result<Self, Error> {
         let mut state = sandbox.lock();
-        if !matches!(*state, State::Absent) {
+        if !matches!(*state, SandboxState::Absent) {
             return Err(Error::Exists { kind: "sandbox", id: sandbox.id.clone() });
         }
-        *state = State::Creating;
+        *state = SandboxState::Creating;
         Ok(Self(sandbox))
     }
 
-    fn fill(self, made: Made) {
-        *self.0.lock() = State::Created(made);
+    fn fill(self, made: CreatedSandbox) {
+        *self.0.lock() = SandboxState::Created(made);
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        if matches!(*state, State::Creating) {
-            *state = State::Absent;
+        if matches!(*state, SandboxState::Creating) {
+            *state = SandboxState::Absent;
         }
     }
 }
 
 /// What was mounted; unmounted when the creation fails.
-struct Mounts(Vec<PathBuf>);
+struct MadeMounts(Vec<PathBuf>);
 
-impl Mounts {
+impl MadeMounts {
     fn make(requests: &[MountRequest]) -> Result<Self, Error> {
         let mut mounts = Self(Vec::new());
         for mount in requests {
@@ -78,7 +78,7 @@ impl Mounts {
             if !target.is_absolute() {
                 return Err(Error::Invalid { field: "mounts.target", why: format!("{target:?} is no absolute path") });
             }
-            Mount { kind: &mount.type_, source: &mount.source, target, options: &mount.options }.make()?;
+            NewMount { kind: &mount.type_, source: &mount.source, target, options: &mount.options }.make()?;
             mounts.0.push(target.to_path_buf());
         }
         Ok(mounts)
@@ -89,7 +89,7 @@ impl Mounts {
     }
 }
 
-impl Drop for Mounts {
+impl Drop for MadeMounts {
     fn drop(&mut self) {
         for target in self.0.iter().rev() {
             if let Err(error) = unmount(target) {

@@ -23,13 +23,13 @@ pub(crate) struct Plan {
 
 /// What was made.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct MadeNamespaces {
     pub(crate) ipc: Option<OwnedFd>,
     pub(crate) uts: Option<OwnedFd>,
 }
 
 /// Makes them, sets the host name and the sysctls in them.
-pub(crate) fn make(plan: &Plan) -> Result<Made, Error> {
+pub(crate) fn make(plan: &Plan) -> Result<MadeNamespaces, Error> {
     let own = Scopes { network: plan.netns.is_some(), uts: plan.new_uts, ipc: plan.new_ipc };
     for (name, _) in &plan.sysctls {
         sysctl::check(name, own)?;
@@ -50,7 +50,7 @@ pub(crate) fn make(plan: &Plan) -> Result<Made, Error> {
     }
 }
 
-fn inside(plan: &Plan) -> Result<Made, Error> {
+fn inside(plan: &Plan) -> Result<MadeNamespaces, Error> {
     if let Some(netns) = &plan.netns {
         let fd = File::open(netns).map_err(Error::io("open network namespace", netns))?;
         let fail = |errno: nix::errno::Errno| Error::io("enter network namespace", netns)(errno.into());
@@ -70,7 +70,7 @@ fn inside(plan: &Plan) -> Result<Made, Error> {
         let path = PathBuf::from("/proc/thread-self/ns").join(name);
         made.then(|| File::open(&path).map(OwnedFd::from).map_err(Error::io("open", &path))).transpose()
     };
-    Ok(Made { ipc: keep(plan.new_ipc, "ipc")?, uts: keep(plan.new_uts, "uts")? })
+    Ok(MadeNamespaces { ipc: keep(plan.new_ipc, "ipc")?, uts: keep(plan.new_uts, "uts")? })
 }
 
 #[cfg(test)]

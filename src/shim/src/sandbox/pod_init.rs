@@ -64,7 +64,7 @@ pub(super) async fn start(
 ) -> Result<(Arc<PodInit>, oneshot::Receiver<ExitStatus>), Error> {
     let (order, order_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     let (answer, answer_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
-    rustix::io::write(&order_writer, init::Order::of(user).as_bytes()).map_err(failed("tell it its user"))?;
+    rustix::io::write(&order_writer, init::UserMessage::of(user).as_bytes()).map_err(failed("tell it its user"))?;
     drop(order_writer);
     let (pid, ended) = spawn(bundle, reaper, order, answer_writer)?;
     match timeout(READY, read_answer(answer)).await {

@@ -17,7 +17,7 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::clock::timestamp;
 use crate::error::Error;
-use crate::sandbox::Stop;
+use crate::sandbox::SandboxStop;
 
 impl Service {
     /// A shim serves one pod.
@@ -98,10 +98,10 @@ impl Sandbox for Service {
         self.check_sandbox(&request.sandbox_id)?;
         let sandbox = &self.shim.sandbox;
         let (state, exited_at) = match sandbox.stop_state() {
-            Stop::Stopped { at } => ("SANDBOX_NOTREADY", at),
-            Stop::Stopping => ("SANDBOX_NOTREADY", 0),
-            Stop::No if sandbox.created_at() == 0 => ("SANDBOX_NOTREADY", 0),
-            Stop::No => ("SANDBOX_READY", 0),
+            SandboxStop::Stopped { at } => ("SANDBOX_NOTREADY", at),
+            SandboxStop::Stopping => ("SANDBOX_NOTREADY", 0),
+            SandboxStop::No if sandbox.created_at() == 0 => ("SANDBOX_NOTREADY", 0),
+            SandboxStop::No => ("SANDBOX_READY", 0),
         };
         Ok(SandboxStatusResponse {
             sandbox_id: request.sandbox_id,

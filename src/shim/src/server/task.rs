@@ -19,8 +19,8 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::bundle::check_id;
 use crate::clock::timestamp;
-use crate::container::Container;
-use crate::container::create::{Request, RootMount};
+use crate::container::OciContainer;
+use crate::container::create::{CreateRequest, RootMount};
 use crate::container::state::Phase;
 use crate::error::Error;
 use crate::older;
@@ -37,7 +37,7 @@ fn of_type(any: Option<&Any>, field: &'static str, url: &str) -> Result<Vec<u8>,
     Ok(any.value.clone())
 }
 
-fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
+fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
     let options = of_type(request.options.as_ref(), "options", TASK_OPTIONS_URL)?;
     let options = TaskOptions::parse_from_bytes(&options)
         .map_err(|error| Error::Invalid { field: "options", why: error.to_string() })?;
@@ -45,7 +45,7 @@ fn create_request(request: CreateTaskRequest) -> Result<Request, Error> {
         return Err(Error::Unsupported("Create from a checkpoint"));
     }
     let bundle = PathBuf::from(request.bundle);
-    Ok(Request {
+    Ok(CreateRequest {
         oom_score_adj: options.oom_score_adj.or_else(|| older::oom_score_adj(&bundle)),
         cgroup: Some(options.cgroup).filter(|path| !path.is_empty()),
         id: request.id,
@@ -79,7 +79,7 @@ fn status(phase: Phase) -> Status {
     }
 }
 
-fn state_of(container: &Container) -> StateResponse {
+fn state_of(container: &OciContainer) -> StateResponse {
     let phase = container.phase();
     let exit = phase.exit();
     StateResponse {

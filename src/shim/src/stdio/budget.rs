@@ -9,7 +9,7 @@ const LEAST: u64 = 32 << 10;
 
 /// A log's budget, which fills itself.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct LogBudget {
     /// Bytes per second.
     rate: u64,
     /// Bytes that may be written now.
@@ -19,7 +19,7 @@ pub(super) struct Budget {
     empty: bool,
 }
 
-impl Budget {
+impl LogBudget {
     /// Full; none without a rate.
     pub(super) fn new(rate: u64, now: Instant) -> Option<Self> {
         (rate > 0).then(|| Self { rate, left: most(rate), at: now, empty: false })
@@ -64,8 +64,8 @@ mod tests {
     #[test]
     fn as_much_as_fits_into_the_time() {
         let start = Instant::now();
-        assert!(Budget::new(0, start).is_none());
-        let mut budget = Budget::new(100_000, start).unwrap();
+        assert!(LogBudget::new(0, start).is_none());
+        let mut budget = LogBudget::new(100_000, start).unwrap();
         let lines = format!("{}\n", "x".repeat(45)).repeat(100);
         let mut written = 0;
         for millisecond in 0..10_000 {
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_longest_line_fits_once_it_has_waited() {
         let start = Instant::now();
-        let mut budget = Budget::new(1, start).unwrap();
+        let mut budget = LogBudget::new(1, start).unwrap();
         let line = vec![b'x'; 17 << 10];
         assert_eq!(budget.take(&line, start), line.len());
         assert_eq!(budget.take(&line, start), 0);

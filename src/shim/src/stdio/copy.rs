@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
 use super::lines::{LONGEST, Lines};
-use super::output::{Output, Stream};
+use super::output::{ContainerOutput, Stream};
 
 /// How many buffers are read from one stream before the other one is looked at.
 const READ_BUDGET: usize = 4;
 
 /// Where a terminal's output goes.
 pub(crate) enum Sink {
-    Output(Output),
+    Output(ContainerOutput),
     Fifo(AsyncFd<OwnedFd>),
     Null,
 }
@@ -29,7 +29,11 @@ pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Reads stdout and stderr into the output, in the order in which they come, until both have ended.
-pub(crate) async fn to_output(stdout: Option<AsyncFd<OwnedFd>>, stderr: Option<AsyncFd<OwnedFd>>, output: Output) {
+pub(crate) async fn to_output(
+    stdout: Option<AsyncFd<OwnedFd>>,
+    stderr: Option<AsyncFd<OwnedFd>>,
+    output: ContainerOutput,
+) {
     let mut streams = [(stdout, Lines::new("stdout")), (stderr, Lines::new("stderr"))];
     let buffer = Buffer::default();
     loop {
@@ -55,7 +59,7 @@ async fn read(
     fd: Option<&AsyncFd<OwnedFd>>,
     stream: Stream,
     lines: &mut Lines,
-    output: &Output,
+    output: &ContainerOutput,
     buffer: &Buffer,
 ) -> bool {
     let Some(fd) = fd else { return false };

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
-use super::budget::Budget;
+use super::budget::LogBudget;
 use super::lines::Lines;
 use crate::{clock, log};
 
@@ -23,13 +23,13 @@ pub(crate) struct CriLog {
     /// The file ends within a line.
     torn: bool,
     out: Vec<u8>,
-    budget: Option<Budget>,
+    budget: Option<LogBudget>,
 }
 
 impl CriLog {
     /// Opens or makes the file. It may grow by so many bytes per second; 0 is no limit.
     pub(crate) fn open(path: &Path, rate: u64) -> io::Result<Self> {
-        let budget = Budget::new(rate, Instant::now());
+        let budget = LogBudget::new(rate, Instant::now());
         Ok(Self { path: path.to_path_buf(), file: open(path)?, lost: 0, torn: false, out: Vec::new(), budget })
     }
 

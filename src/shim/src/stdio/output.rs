@@ -25,10 +25,10 @@ pub(crate) enum Stream {
 
 /// A container's output. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Output(Arc<Mutex<Inner>>);
+pub(crate) struct ContainerOutput(Arc<Mutex<OutputState>>);
 
 #[derive(Debug)]
-struct Inner {
+struct OutputState {
     log: CriLog,
     /// No more will come.
     ended: bool,
@@ -51,13 +51,13 @@ pub(crate) enum Event {
 /// A subscriber did not keep up: what waited for it was dropped, and nothing comes any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader of a container's output did not keep up: more than {limit} bytes waited for it")]
-pub(crate) struct Lagged {
+pub(crate) struct OutputLagged {
     limit: usize,
 }
 
 /// A subscriber's end. When it is dropped nothing is kept for it any more.
 #[derive(Debug)]
-pub(crate) struct Subscription {
+pub(crate) struct OutputSubscription {
     queue: Arc<Queue>,
     done: bool,
 }
@@ -81,9 +81,9 @@ impl Default for Waiting {
     }
 }
 
-impl Output {
+impl ContainerOutput {
     pub(crate) fn new(log: CriLog) -> Self {
-        Self(Arc::new(Mutex::new(Inner { log, ended: false, exit: None, subscribers: Vec::new() })))
+        Self(Arc::new(Mutex::new(OutputState { log, ended: false, exit: None, subscribers: Vec::new() })))
     }
 
     /// Takes bytes that the container wrote.
@@ -126,7 +126,7 @@ impl Output {
 
     /// Hears what the container writes from now on, its end and its exit, also those that have been.
     #[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
-    pub(crate) fn subscribe(&self) -> Result<Subscription, Error> {
+    pub(crate) fn subscribe(&self) -> Result<OutputSubscription, Error> {
         let mut inner = self.lock();
         inner.subscribers.retain(Queue::has_reader);
         if inner.subscribers.len() >= SUBSCRIBERS {
@@ -140,15 +140,15 @@ impl Output {
             Some(exit) => drop(queue.push(&Event::Exited(exit))),
             None => inner.subscribers.push(queue.clone()),
         }
-        Ok(Subscription { queue, done: false })
+        Ok(OutputSubscription { queue, done: false })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
         lock(&self.0)
     }
 }
 
-impl Inner {
+impl OutputState {
     /// Who has left or does not keep up is told nothing more.
     fn publish(&mut self, event: &Event) {
         self.subscribers.retain(|queue| queue.has_reader() && queue.push(event));
@@ -190,9 +190,9 @@ impl Event {
 }
 
 #[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
-impl Subscription {
+impl OutputSubscription {
     /// What comes next; `None` after the exit.
-    pub(crate) async fn next(&mut self) -> Result<Option<Event>, Lagged> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, OutputLagged> {
         loop {
             let news = self.queue.news.notified();
             if self.done {
@@ -206,9 +206,9 @@ impl Subscription {
         }
     }
 
-    fn take(&self) -> Result<Option<Event>, Lagged> {
+    fn take(&self) -> Result<Option<Event>, OutputLagged> {
         match &mut *lock(&self.queue.state) {
-            Waiting::Lagged => Err(Lagged { limit: SUBSCRIBER_BYTES }),
+            Waiting::Lagged => Err(OutputLagged { limit: SUBSCRIBER_BYTES }),
             Waiting::Events { events, bytes } => {
                 let event = events.pop_front();
                 *bytes -= event.as_ref().map_or(0, Event::size);

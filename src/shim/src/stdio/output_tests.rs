@@ -10,10 +10,10 @@ use crate::stdio::copy;
 
 const EXIT: Exit = Exit { code: 3, signal: None, oom: false, started_at: 1, finished_at: 2 };
 
-fn output() -> (Output, tempfile::TempDir) {
+fn output() -> (ContainerOutput, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let log = CriLog::open(&dir.path().join("0.log"), 0).unwrap();
-    (Output::new(log), dir)
+    (ContainerOutput::new(log), dir)
 }
 
 /// Lines of the log without their times.
@@ -26,7 +26,7 @@ fn bytes(stream: Stream, text: &str) -> Event {
     Event::Bytes { stream, bytes: text.as_bytes().into() }
 }
 
-fn waiting(subscription: &Subscription) -> usize {
+fn waiting(subscription: &OutputSubscription) -> usize {
     match &*subscription.queue.state.lock().unwrap() {
         Waiting::Events { bytes, .. } => *bytes,
         Waiting::Lagged => 0,

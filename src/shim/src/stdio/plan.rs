@@ -12,7 +12,7 @@ use super::copy::{self, Sink};
 use super::cri_log::CriLog;
 use super::fifo;
 use super::null::Null;
-use super::output::Output;
+use super::output::ContainerOutput;
 use crate::error::Error;
 
 /// As the master gave them.
@@ -35,7 +35,7 @@ enum Destination {
 }
 
 /// Everything opened for one process.
-pub(crate) struct Streams {
+pub(crate) struct ProcessStreams {
     /// The process's own ends; with a terminal the runtime makes them and these are nothing.
     pub(crate) process: [Stdio; 3],
     /// Ours.
@@ -45,7 +45,7 @@ pub(crate) struct Streams {
 /// What the shim holds of a process's streams.
 #[derive(Default)]
 pub(crate) struct Ours {
-    pub(crate) output: Option<Output>,
+    pub(crate) output: Option<ContainerOutput>,
     /// Keeps the input from ending; dropped by CloseIO.
     pub(crate) stdin: Option<OwnedFd>,
     pipes: [Option<OwnedFd>; 2],
@@ -54,7 +54,7 @@ pub(crate) struct Ours {
 
 impl Uris {
     /// Opens everything. An error leaves nothing but an empty log file.
-    pub(crate) fn open(&self, null: &Null) -> Result<Streams, Error> {
+    pub(crate) fn open(&self, null: &Null) -> Result<ProcessStreams, Error> {
         let stdout = destination("stdout", &self.stdout)?;
         let stderr = destination("stderr", &self.stderr)?;
         let mut ours = Ours::default();
@@ -68,7 +68,7 @@ impl Uris {
                 return Err(Error::Invalid { field: "stderr", why });
             }
             let log = CriLog::open(path, self.log_rate).map_err(Error::io("open log", path))?;
-            ours.output = Some(Output::new(log));
+            ours.output = Some(ContainerOutput::new(log));
         }
         if self.terminal {
             return self.open_terminal(&stdout, ours, null);
@@ -82,10 +82,10 @@ impl Uris {
         };
         let [out, err] = &mut ours.pipes;
         let process = [stdin, end(&stdout, out, null)?, end(&stderr, err, null)?];
-        Ok(Streams { process, ours })
+        Ok(ProcessStreams { process, ours })
     }
 
-    fn open_terminal(&self, stdout: &Destination, mut ours: Ours, null: &Null) -> Result<Streams, Error> {
+    fn open_terminal(&self, stdout: &Destination, mut ours: Ours, null: &Null) -> Result<ProcessStreams, Error> {
         if let Destination::Fifo(path) = stdout {
             ours.terminal_out = Some(fifo::for_writing(path)?);
         }
@@ -93,7 +93,7 @@ impl Uris {
             let (_, keep) = fifo::for_reading(Path::new(&self.stdin))?;
             ours.stdin = Some(keep);
         }
-        Ok(Streams { process: [nothing(null)?, nothing(null)?, nothing(null)?], ours })
+        Ok(ProcessStreams { process: [nothing(null)?, nothing(null)?, nothing(null)?], ours })
     }
 }
 
