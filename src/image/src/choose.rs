@@ -3,8 +3,8 @@
 use crate::bounds::{ERROR_TEXT, INDEX_DEPTH, INDEX_DOCUMENTS, OFFERED_PLATFORMS};
 use crate::configuration::{Configuration, configuration};
 use crate::error::PullError;
-use crate::manifest::{Document, Entry, Manifest, document};
-use crate::platform::{Platform, Target};
+use crate::manifest::{Document, IndexEntry, Manifest, document};
+use crate::platform::{ImagePlatform, Platform};
 use crate::reference::Selector;
 use crate::registry::{Fetched, Session};
 use peapod_text::collapsed;
@@ -72,7 +72,7 @@ fn read(fetched: &Fetched) -> Result<Document, String> {
 struct Search<'p> {
     platform: &'p Platform,
     /// What may be looked at, with its depth; the best last.
-    pending: Vec<(Entry, usize)>,
+    pending: Vec<(IndexEntry, usize)>,
     offered: Vec<String>,
     /// The first thing that was wrong on the way.
     problem: Option<PullError>,
@@ -80,7 +80,7 @@ struct Search<'p> {
 
 impl Search<'_> {
     /// The entries of an index come before what was to be looked at until now.
-    fn add(&mut self, index: Vec<Entry>, depth: usize) {
+    fn add(&mut self, index: Vec<IndexEntry>, depth: usize) {
         let mut fitting = Vec::new();
         for entry in index {
             let target = entry.target.clone().unwrap_or_default();
@@ -94,7 +94,7 @@ impl Search<'_> {
         self.pending.extend(fitting.into_iter().rev().map(|(_, entry)| (entry, depth)));
     }
 
-    fn offer(&mut self, target: &Target) {
+    fn offer(&mut self, target: &ImagePlatform) {
         let (shown, unknown) = (collapsed(&target.to_string(), ERROR_TEXT), target.os == "unknown");
         if self.offered.len() < OFFERED_PLATFORMS && !unknown && !self.offered.contains(&shown) {
             self.offered.push(shown);
@@ -110,7 +110,7 @@ impl Search<'_> {
     async fn look(
         &mut self,
         session: &Session,
-        entry: &Entry,
+        entry: &IndexEntry,
         bytes: Vec<u8>,
         manifest: Manifest,
     ) -> Result<Option<Chosen>, PullError> {

@@ -2,7 +2,7 @@
 
 use crate::bounds::{DISK_RESERVE_PERCENT, IMAGE_BYTES, IMAGE_ENTRIES, LAYER_BYTES, LAYER_ENTRIES};
 use crate::bounds::{PARTIAL_AGE, PARTIAL_BYTES};
-use crate::unpack::Limits;
+use crate::unpack::UnpackLimits;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,8 +75,8 @@ impl Config {
     }
 
     /// What layers and images may cost.
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
+    pub(crate) fn limits(&self) -> UnpackLimits {
+        UnpackLimits {
             layer_entries: self.max_layer_entries,
             layer_bytes: self.max_layer_bytes,
             image_entries: self.max_image_entries,

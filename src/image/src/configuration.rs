@@ -4,7 +4,7 @@ use crate::bounds::{DESCRIPTOR_TEXT, ERROR_TEXT, LABEL_BYTES, LAYERS, RUN_BYTES,
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Names, Pairs, Shape, Text, Texts};
 use crate::model::ImageConfig;
-use crate::platform::Target;
+use crate::platform::ImagePlatform;
 use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess};
 
@@ -13,7 +13,7 @@ use serde::de::{IgnoredAny, MapAccess};
 pub(crate) struct Configuration {
     pub(crate) diff_ids: Vec<Digest>,
     pub(crate) run: ImageConfig,
-    pub(crate) target: Target,
+    pub(crate) target: ImagePlatform,
 }
 
 /// Room for as many diff ids as there may be layers.
@@ -22,7 +22,7 @@ const DIFF_IDS: usize = (LAYERS + 1) * (DESCRIPTOR_TEXT + TEXT_OVERHEAD);
 /// Reads an image's configuration. What is wrong with it is said with the name of the field.
 pub(crate) fn configuration(bytes: &[u8]) -> Result<Configuration, String> {
     let within = |problem| collapsed(&format!("its configuration is damaged: {problem}"), ERROR_TEXT);
-    let Field::Is(top) = lenient::read::<Top>(bytes).map_err(within)? else {
+    let Field::Is(top) = lenient::read::<ConfigDocument>(bytes).map_err(within)? else {
         return Err(within("it is no JSON object".to_owned()));
     };
     top.checked().map_err(within)
@@ -32,7 +32,7 @@ type TextField = Field<Text<RUN_BYTES>>;
 type ListField = Field<Texts<RUN_BYTES>>;
 
 #[derive(Default)]
-struct Top {
+struct ConfigDocument {
     os: Field<Text<DESCRIPTOR_TEXT>>,
     architecture: Field<Text<DESCRIPTOR_TEXT>>,
     variant: Field<Text<DESCRIPTOR_TEXT>>,
@@ -57,7 +57,7 @@ struct Run {
     volumes: Field<Names<RUN_BYTES>>,
 }
 
-impl Top {
+impl ConfigDocument {
     fn checked(self) -> Result<Configuration, String> {
         let os = self.os.or_default("os")?.0;
         let architecture = self.architecture.or_default("architecture")?.0;
@@ -68,7 +68,7 @@ impl Top {
         };
         let diff_ids = diff_ids.iter().map(diff_id).collect::<Result<_, _>>()?;
         let run = self.config.or_default("config")?.checked()?;
-        Ok(Configuration { diff_ids, run, target: Target::normalised(&os, &architecture, &variant) })
+        Ok(Configuration { diff_ids, run, target: ImagePlatform::normalised(&os, &architecture, &variant) })
     }
 }
 
@@ -104,7 +104,7 @@ impl ImageConfig {
     }
 }
 
-impl Shape for Top {
+impl Shape for ConfigDocument {
     const WHAT: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::fetch::Fresh;
 use crate::records::LayerRow;
-use crate::single_flight::{Outcome, SingleFlight};
+use crate::single_flight::{FlightOutcome, SingleFlight};
 use crate::unpack::{fingerprint, inherit_attributes};
 use peapod_sys::sync::lock;
 use std::collections::HashMap;
@@ -28,11 +28,11 @@ pub(crate) struct Layer {
     parent: Option<Digest>,
     diff_id: Digest,
     short: String,
-    state: Mutex<State>,
+    state: Mutex<LayerState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LayerState {
     fresh: Fresh,
     /// Known once it is installed.
     fingerprint: String,
@@ -47,7 +47,7 @@ impl Layer {
             parent,
             diff_id,
             short,
-            state: Mutex::new(State { fresh, fingerprint: String::new(), installed: false }),
+            state: Mutex::new(LayerState { fresh, fingerprint: String::new(), installed: false }),
         }
     }
 
@@ -104,12 +104,12 @@ impl LayerFlights {
 
     /// The layer of this chain: one that is here, what a fetch from this registry that runs already brings, or what
     /// `fetch` does.
-    pub(crate) async fn join<F>(&self, registry: &str, chain: &Digest, fetch: F) -> Outcome<Fetched>
+    pub(crate) async fn join<F>(&self, registry: &str, chain: &Digest, fetch: F) -> FlightOutcome<Fetched>
     where
         F: Future<Output = Fetched> + Send + 'static,
     {
         if let Some(layer) = self.fetched(chain) {
-            return Outcome { result: Some(Ok(layer)), own: false };
+            return FlightOutcome { result: Some(Ok(layer)), own: false };
         }
         let (fetched, own) = (Arc::clone(&self.fetched), chain.clone());
         let work = async move {

@@ -6,7 +6,7 @@
 use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, INDEX_ENTRIES, LAYERS};
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
-use crate::platform::Target;
+use crate::platform::ImagePlatform;
 use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
@@ -24,15 +24,15 @@ pub(crate) enum Document {
     /// One image.
     Manifest(Manifest),
     /// The same image for several platforms: those entries that may be one.
-    Index(Vec<Entry>),
+    Index(Vec<IndexEntry>),
 }
 
 /// An image, or a further index, that an index lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     pub(crate) digest: Digest,
     /// What it is for, if the index says so.
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<ImagePlatform>,
     /// By its media type.
     pub(crate) is_index: bool,
 }
@@ -76,7 +76,7 @@ pub(crate) fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Documen
 }
 
 fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
-    let read = lenient::read::<Top>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))?;
+    let read = lenient::read::<ManifestDocument>(bytes).map_err(|error| format!("its manifest is no JSON: {error}"))?;
     let Field::Is(top) = read else { return Err("its manifest is no JSON object".to_owned()) };
     let declared = match top.media_type.usable() {
         Some(Text(text)) => plain(&text),
@@ -139,7 +139,7 @@ fn layer_blobs(layers: Field<Layers>) -> Result<Vec<(Blob, bool)>, String> {
 }
 
 /// What may be a manifest or an index.
-struct Top {
+struct ManifestDocument {
     version: Field<u64>,
     media_type: Field<Text<DESCRIPTOR_TEXT>>,
     manifests: Field<Entries>,
@@ -149,7 +149,7 @@ struct Top {
     is_schema_1: bool,
 }
 
-impl Shape for Top {
+impl Shape for ManifestDocument {
     const WHAT: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
@@ -207,7 +207,7 @@ impl Shape for Layers {
 
 /// The entries of an index that may be images or further indexes.
 #[derive(Default)]
-struct Entries(Vec<Entry>);
+struct Entries(Vec<IndexEntry>);
 
 impl Shape for Entries {
     const WHAT: &'static str = "a list";
@@ -217,7 +217,7 @@ impl Shape for Entries {
         let mut entries = Some(Vec::new());
         while let Some(item) = items.next_element::<Field<Descriptor>>()? {
             let Some(entry) = item.usable().and_then(Descriptor::entry) else { continue };
-            entries = entries.filter(|entries: &Vec<Entry>| entries.len() < INDEX_ENTRIES);
+            entries = entries.filter(|entries: &Vec<IndexEntry>| entries.len() < INDEX_ENTRIES);
             if let Some(entries) = &mut entries {
                 entries.push(entry);
             }
@@ -232,7 +232,7 @@ struct Descriptor {
     media_type: String,
     digest: Field<Text<DESCRIPTOR_TEXT>>,
     size: Field<u64>,
-    target: Field<Target>,
+    target: Field<ImagePlatform>,
     /// It says about an image, or is something else than one.
     is_beside: bool,
 }
@@ -268,7 +268,7 @@ impl Shape for Descriptor {
 
 impl Descriptor {
     /// As an entry of an index, if it may be chosen.
-    fn entry(self) -> Option<Entry> {
+    fn entry(self) -> Option<IndexEntry> {
         let is_index = [OCI_INDEX, DOCKER_LIST].contains(&self.media_type.as_str());
         let is_manifest = ["", OCI_MANIFEST, DOCKER_MANIFEST].contains(&self.media_type.as_str());
         let target = match self.target {
@@ -278,7 +278,7 @@ impl Descriptor {
         };
         let can_be_fetched = matches!(self.size, Field::Is(1..)) && !self.is_beside && (is_index || is_manifest);
         let digest = Digest::parse(&self.digest.usable()?.0)?;
-        can_be_fetched.then_some(Entry { digest, target, is_index })
+        can_be_fetched.then_some(IndexEntry { digest, target, is_index })
     }
 
     fn blob(self, name: &str) -> Result<Blob, String> {

@@ -1,12 +1,12 @@
 //! Manifests and indexes as strangers write them.
 
-use super::{Document, Entry, document};
+use super::{Document, IndexEntry, document};
 use crate::bounds::INDEX_ENTRIES;
 use crate::digest::Digest;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-fn entries(text: &str) -> Vec<Entry> {
+fn entries(text: &str) -> Vec<IndexEntry> {
     match document(text.as_bytes(), None) {
         Ok(Document::Index(entries)) => entries,
         other => panic!("an index was written: {other:?}"),

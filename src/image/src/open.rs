@@ -48,7 +48,7 @@ pub(crate) async fn tidy(store: &Arc<Store>) -> Result<(), OpenError> {
     let known: HashSet<String> = known.into_iter().collect();
     let root = store.config.state_root.clone();
     let listing = tokio::task::spawn_blocking(move || prepare(&root, &known, &retired.into_iter().collect()));
-    let Prepared { leftover, gone } = listing.await.map_err(|error| OpenError::Directory {
+    let FoundOnDisk { leftover, gone } = listing.await.map_err(|error| OpenError::Directory {
         path: store.config.state_root.clone(),
         source: io::Error::other(error),
     })??;
@@ -153,7 +153,7 @@ async fn clear_away(dir: Arc<LayersDir>, mut leftover: Vec<PathBuf>) {
 }
 
 /// What is on disk, against what is known.
-struct Prepared {
+struct FoundOnDisk {
     /// Nobody knows of it.
     leftover: Vec<PathBuf>,
     /// Layers that are known and not there.
@@ -161,7 +161,7 @@ struct Prepared {
 }
 
 /// Makes the directories, and looks into them. Blocks.
-fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> Result<Prepared, OpenError> {
+fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> Result<FoundOnDisk, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Directory { path, source }
@@ -195,5 +195,5 @@ fn prepare(root: &Path, known: &HashSet<String>, retired: &HashSet<String>) -> R
     let gone: Vec<String> = known.iter().filter(|short| !is_there(&layers, short)).cloned().collect();
     let in_their_places = gone.iter().map(|short| layers.join(short));
     leftover.extend(in_their_places.filter(|path| std::fs::symlink_metadata(path).is_ok()));
-    Ok(Prepared { leftover, gone })
+    Ok(FoundOnDisk { leftover, gone })
 }

@@ -20,7 +20,7 @@ impl Permits {
         if let Ok(free) = Arc::clone(&self.free).try_acquire_owned() {
             return Some(free);
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = WaitCount::new(&self.waiting);
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
@@ -31,16 +31,16 @@ impl Permits {
 }
 
 /// Counts one who waits, also when that one goes away.
-struct Waiting<'c>(&'c AtomicUsize);
+struct WaitCount<'c>(&'c AtomicUsize);
 
-impl<'c> Waiting<'c> {
+impl<'c> WaitCount<'c> {
     fn new(count: &'c AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

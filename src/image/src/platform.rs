@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What kind of processor and system an image is for, as its index or its configuration says it. Empty is unsaid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct ImagePlatform {
     pub(crate) os: String,
     pub(crate) architecture: String,
     pub(crate) variant: String,
@@ -44,7 +44,7 @@ impl Platform {
     }
 
     /// How well an image for `target` fits: 0 is best. `None` if it can't run here.
-    pub(crate) fn rank(&self, target: &Target) -> Option<usize> {
+    pub(crate) fn rank(&self, target: &ImagePlatform) -> Option<usize> {
         if !target.is_linux() {
             return None;
         }
@@ -73,7 +73,8 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (architecture, variant) = self.runs.first().copied().unwrap_or_default();
         let variant = if matches!((architecture, variant), ("amd64", "v1") | ("arm64", "v8")) { "" } else { variant };
-        Target { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }.fmt(f)
+        ImagePlatform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
+            .fmt(f)
     }
 }
 
@@ -105,7 +106,7 @@ fn level() -> usize {
     1
 }
 
-impl Target {
+impl ImagePlatform {
     /// Whether it is for Linux, or does not say.
     pub(crate) fn is_linux(&self) -> bool {
         matches!(self.os.as_str(), "" | "linux")
@@ -126,7 +127,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ImagePlatform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or = |text: &str| if text.is_empty() { "?".to_owned() } else { text.to_owned() };
         write!(f, "{}/{}", or(&self.os), or(&self.architecture))?;
@@ -134,7 +135,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Shape for Target {
+impl Shape for ImagePlatform {
     const WHAT: &'static str = "a platform";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
@@ -161,14 +162,14 @@ impl Shape for Target {
 
 #[cfg(test)]
 mod tests {
-    use super::{Platform, Target};
+    use super::{ImagePlatform, Platform};
 
     /// Which of these is taken; the first of equals.
     fn best<'t>(platform: &Platform, offered: &[&'t str]) -> Option<&'t str> {
         let rank = |text: &str| {
             let mut parts = text.split('/');
             let mut part = || parts.next().unwrap_or_default();
-            platform.rank(&Target::normalised(part(), part(), part()))
+            platform.rank(&ImagePlatform::normalised(part(), part(), part()))
         };
         offered
             .iter()
@@ -208,7 +209,7 @@ mod tests {
         let own = Platform::host();
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
-            assert!(own.rank(&Target::normalised("linux", architecture, "")).is_some(), "{own}");
+            assert!(own.rank(&ImagePlatform::normalised("linux", architecture, "")).is_some(), "{own}");
             assert!(own.to_string().starts_with(&format!("linux/{architecture}")), "{own}");
         }
     }

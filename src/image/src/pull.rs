@@ -10,12 +10,12 @@ use crate::hosts::hosts;
 use crate::layers::{Hold, Layer};
 use crate::manifest::Blob;
 use crate::model::{Credentials, Image, ImageId};
-use crate::platform::{Platform, Target};
+use crate::platform::{ImagePlatform, Platform};
 use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
-use crate::unpack::{ImageCost, LimitError, Limits};
+use crate::unpack::{ImageCost, LimitError, UnpackLimits};
 use peapod_sys::fail_point;
 use peapod_text::collapsed;
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub(crate) async fn pull(
 
 /// Checks what a manifest says about the sizes of its layers against what they may have unpacked: compressed they are
 /// no larger.
-fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>, limits: &Limits) -> Result<(), String> {
+fn declared<'b>(blobs: impl Iterator<Item = &'b Blob>, limits: &UnpackLimits) -> Result<(), String> {
     let mut all: u64 = 0;
     for Blob { digest, size } in blobs {
         if *size > limits.layer_bytes {
@@ -110,7 +110,7 @@ impl Pull {
     ///
     /// No kernel runs another system's programs. Another architecture's may run, by an emulator that the node has in
     /// binfmt_misc, and a builder may have named the wrong one: containerd pulls such an image, and so does this.
-    fn check_machine(&self, target: &Target) -> Result<(), PullError> {
+    fn check_machine(&self, target: &ImagePlatform) -> Result<(), PullError> {
         let host = Platform::host();
         if !target.is_linux() {
             return Err(PullError::NoPlatform {

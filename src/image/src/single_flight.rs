@@ -10,10 +10,10 @@ use tokio::task::AbortHandle;
 
 /// Work in progress, by key. When the last one who waits for some work goes, it is cancelled.
 pub(crate) struct SingleFlight<K, T> {
-    state: Mutex<State<K, T>>,
+    state: Mutex<Flights<K, T>>,
 }
 
-struct State<K, T> {
+struct Flights<K, T> {
     next: u64,
     running: HashMap<K, Running<T>>,
 }
@@ -26,7 +26,7 @@ struct Running<T> {
 }
 
 /// What came of it, and who did it.
-pub(crate) struct Outcome<T> {
+pub(crate) struct FlightOutcome<T> {
     /// `None` if the work was cancelled or panicked.
     pub(crate) result: Option<T>,
     /// Whether this caller's own work was run, not that of someone who came before.
@@ -39,11 +39,11 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { next: 0, running: HashMap::new() }) })
+        Arc::new(Self { state: Mutex::new(Flights { next: 0, running: HashMap::new() }) })
     }
 
     /// Joins the work that runs under `key`, or starts `work`.
-    pub(crate) async fn join<F>(self: &Arc<Self>, key: K, work: F) -> Outcome<T>
+    pub(crate) async fn join<F>(self: &Arc<Self>, key: K, work: F) -> FlightOutcome<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -53,7 +53,7 @@ where
             Err(_) => None,
         };
         drop(waiter);
-        Outcome { result: outcome, own }
+        FlightOutcome { result: outcome, own }
     }
 
     #[allow(clippy::type_complexity, reason = "used once, right above")]
@@ -91,7 +91,7 @@ where
 }
 
 impl<K, T> SingleFlight<K, T> {
-    fn lock(&self) -> MutexGuard<'_, State<K, T>> {
+    fn lock(&self) -> MutexGuard<'_, Flights<K, T>> {
         lock(&self.state)
     }
 }

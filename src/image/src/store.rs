@@ -6,7 +6,7 @@ use crate::fetch::Fetcher;
 use crate::layers::{Holds, Layer, LayerFlights};
 use crate::layers_dir::LayersDir;
 use crate::model::{Credentials, Image, ImageId};
-use crate::records::{self, ImageRow, LayerRow, NameRow, Records, chains};
+use crate::records::{self, ImageRecords, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
 use crate::registry::Clients;
 use crate::scratch::Ingest;
@@ -28,7 +28,7 @@ pub(crate) struct Store {
     pub(crate) config: Arc<Config>,
     /// For pulls that begin now.
     pub(crate) pull_config: ArcSwap<Config>,
-    pub(crate) records: Arc<Records>,
+    pub(crate) records: Arc<ImageRecords>,
     pub(crate) dir: Arc<LayersDir>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) fetcher: Fetcher,
@@ -42,7 +42,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
         let config = Arc::new(config);
-        let records = Records::new(db, config.state_root.clone());
+        let records = ImageRecords::new(db, config.state_root.clone());
         let dir = Arc::new(LayersDir::new(&config.state_root, trash.clone()));
         let holds: Arc<Holds> = Arc::default();
         let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.keep_partial);

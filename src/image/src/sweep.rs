@@ -2,7 +2,7 @@
 
 use crate::layers::Holds;
 use crate::layers_dir::LayersDir;
-use crate::records::{self, Records};
+use crate::records::{self, ImageRecords};
 use peapod_store::StoreError;
 use peapod_store::rusqlite::Transaction;
 use peapod_sys::fail_point;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 /// Sweeps in the background, one sweep at a time.
 pub(crate) struct Sweeper {
-    records: Arc<Records>,
+    records: Arc<ImageRecords>,
     dir: Arc<LayersDir>,
     holds: Arc<Holds>,
     /// For how long an image with a lost layer waits for its next pull.
@@ -24,7 +24,12 @@ pub(crate) struct Sweeper {
 }
 
 impl Sweeper {
-    pub(crate) fn new(records: Arc<Records>, dir: Arc<LayersDir>, holds: Arc<Holds>, keep_lost: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        records: Arc<ImageRecords>,
+        dir: Arc<LayersDir>,
+        holds: Arc<Holds>,
+        keep_lost: Duration,
+    ) -> Arc<Self> {
         let (wanted, running) = (AtomicBool::new(false), AtomicBool::new(false));
         Arc::new(Self { records, dir, holds, keep_lost, wanted, running })
     }

@@ -6,8 +6,8 @@ use crate::digest::Digest;
 use crate::error::VerifyError;
 use crate::layers_dir::LayersDir;
 use crate::model::ImageId;
-use crate::records::unverified::{self, Unverified, Which};
-use crate::records::{self, Records};
+use crate::records::unverified::{self, LayersToVerify, Unverified};
+use crate::records::{self, ImageRecords};
 use crate::single_flight::SingleFlight;
 use crate::unpack::fingerprint;
 use peapod_store::StoreError;
@@ -26,7 +26,7 @@ const VERIFIERS: usize = 2;
 
 /// Finds out which layers are whole, and drops those that are not.
 pub(crate) struct Verifier {
-    records: Arc<Records>,
+    records: Arc<ImageRecords>,
     dir: Arc<LayersDir>,
     /// This boot of the node; empty if it is not known.
     boot_id: String,
@@ -39,7 +39,7 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(records: Arc<Records>, dir: Arc<LayersDir>, boot_id: String) -> Arc<Self> {
+    pub(crate) fn new(records: Arc<ImageRecords>, dir: Arc<LayersDir>, boot_id: String) -> Arc<Self> {
         Arc::new(Self {
             records,
             dir,
@@ -65,7 +65,7 @@ impl Verifier {
         self.pending.store(true, Ordering::SeqCst);
         let verifier = Arc::clone(self);
         tokio::spawn(async move {
-            match verifier.pending(|connection| unverified::all(connection, Which::Unverified)).await {
+            match verifier.pending(|connection| unverified::all(connection, LayersToVerify::Unverified)).await {
                 Ok(()) => {
                     verifier.pending.store(false, Ordering::SeqCst);
                     tracing::info!("all layers were verified");
@@ -81,7 +81,7 @@ impl Verifier {
     /// Returns when none of the image's layers is unverified.
     pub(crate) async fn verify_pending(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
         let id = id.clone();
-        self.pending(move |connection| unverified::of_image(connection, Which::Unverified, &id)).await
+        self.pending(move |connection| unverified::of_image(connection, LayersToVerify::Unverified, &id)).await
     }
 
     /// The same, and verifies those that are taken for whole too: somebody pulls the image again, perhaps because of
@@ -89,16 +89,19 @@ impl Verifier {
     pub(crate) async fn verify_image(self: &Arc<Self>, id: &ImageId) -> Result<(), VerifyError> {
         self.verify_pending(id).await?;
         let id = id.clone();
-        self.verify(self.records.read(move |connection| unverified::of_image(connection, Which::Whole, &id)).await?)
-            .await
+        self.verify(
+            self.records.read(move |connection| unverified::of_image(connection, LayersToVerify::Whole, &id)).await?,
+        )
+        .await
     }
 
     /// The same for chains.
     pub(crate) async fn verify_chains(self: &Arc<Self>, chains: &[Digest]) -> Result<(), VerifyError> {
         let own = chains.to_vec();
-        self.pending(move |connection| unverified::of_chains(connection, Which::Unverified, &own)).await?;
+        self.pending(move |connection| unverified::of_chains(connection, LayersToVerify::Unverified, &own)).await?;
         let own = chains.to_vec();
-        let whole = self.records.read(move |connection| unverified::of_chains(connection, Which::Whole, &own)).await?;
+        let whole =
+            self.records.read(move |connection| unverified::of_chains(connection, LayersToVerify::Whole, &own)).await?;
         self.verify(whole).await
     }
 
@@ -130,7 +133,7 @@ impl Verifier {
     fn was_verified(&self, layer: &Unverified) -> bool {
         let mut verified = lock(&self.verified);
         verified.retain(|_, at| at.elapsed() < VERIFIED_FOR);
-        layer.which == Which::Whole && verified.contains_key(&layer.short)
+        layer.which == LayersToVerify::Whole && verified.contains_key(&layer.short)
     }
 
     /// Verifies one layer, and drops it if it is not what it was.
@@ -147,7 +150,7 @@ impl Verifier {
             let mut verified = lock(&self.verified);
             verified.entry(layer.short.clone()).or_insert_with(Instant::now);
         }
-        if whole && layer.which == Which::Whole {
+        if whole && layer.which == LayersToVerify::Whole {
             return Ok(());
         }
         if !whole {
@@ -160,7 +163,7 @@ impl Verifier {
             .change(move |tx| {
                 unverified::verified(tx, &layer, whole, now())?;
                 // What runs on a damaged layer goes on with what is left of it.
-                let used = !whole && layer.which == Which::Whole && unverified::is_used(tx, &layer.chain)?;
+                let used = !whole && layer.which == LayersToVerify::Whole && unverified::is_used(tx, &layer.chain)?;
                 if used {
                     unverified::retire(tx, &layer.short, &boot_id)?;
                 }

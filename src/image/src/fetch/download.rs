@@ -1,10 +1,10 @@
 //! Transferring one blob into its partial file: over several hosts, and through any number of interruptions.
 
-use super::slots::{Lane, Slot};
+use super::slots::{Lane, TransferSlot};
 use super::tail::TailWriter;
 use crate::bounds::{PROGRESS_RATE, PROGRESS_TIME, PROGRESS_TIME_MAX};
 use crate::error::PullError;
-use crate::hosts::Host;
+use crate::hosts::RegistryHost;
 use crate::manifest::Blob;
 use crate::registry::{BlobResponse, Collected, RequestError, Session};
 use crate::space::has_space;
@@ -85,7 +85,7 @@ impl Download<'_> {
     /// Ends when the file holds as many bytes as the manifest says. Whether they are the right ones is the reader's to
     /// find out: it sees them all in order anyway.
     /// It holds a slot while it transfers: not while it waits before a retry, and not while it waits for its turn.
-    pub(super) async fn run(mut self, slot: Slot) -> Result<(), PullError> {
+    pub(super) async fn run(mut self, slot: TransferSlot) -> Result<(), PullError> {
         // What can't fit is not begun: a layer takes at least as much again once it is unpacked.
         let left = self.blob.size.saturating_sub(self.position);
         let (file, reserve) = (Arc::clone(&self.file), self.reserve);
@@ -138,7 +138,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    async fn transfer(&mut self, host: &Host, progress_time: Duration) -> Result<(), TransferError> {
+    async fn transfer(&mut self, host: &RegistryHost, progress_time: Duration) -> Result<(), TransferError> {
         let mut progress = Progress::within(progress_time);
         let mut asking = pin!(self.session.blob(host, &self.blob.digest, self.position));
         let BlobResponse { mut response, offset } = loop {

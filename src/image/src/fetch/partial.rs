@@ -37,7 +37,7 @@ pub(super) struct Partial {
     file: Option<(PathBuf, KeyedGuard)>,
     _blob: KeyedGuard,
     /// Last, so that the locks are free when it tells.
-    _ended: Ended,
+    _ended: NotifyOnDrop,
 }
 
 impl Partials {
@@ -53,7 +53,7 @@ impl Partials {
 
     /// Waits until nobody else works on this registry's blob. `None` never comes.
     pub(super) async fn lock(&self, registry: &str, blob: &Digest) -> Option<Partial> {
-        let ended = Ended(Arc::clone(&self.ended));
+        let ended = NotifyOnDrop(Arc::clone(&self.ended));
         let own = self.blobs.lock(&(registry.to_owned(), blob.clone())).await?;
         let file = self.files.try_lock(blob).map(|guard| (self.path(blob), guard));
         Some(Partial { ingest: self.ingest.clone(), file, _blob: own, _ended: ended })
@@ -121,9 +121,9 @@ impl Partial {
 }
 
 /// Tells when it is dropped.
-struct Ended(Arc<Notify>);
+struct NotifyOnDrop(Arc<Notify>);
 
-impl Drop for Ended {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -160,7 +160,7 @@ struct Keep {
     bytes: u64,
 }
 
-struct Found {
+struct PartialFile {
     path: PathBuf,
     digest: Digest,
     age: Duration,
@@ -182,7 +182,7 @@ fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()>
         let Ok(metadata) = path.symlink_metadata() else { continue };
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        partials.push(Found { path, digest, age, bytes: metadata.blocks() * 512 });
+        partials.push(PartialFile { path, digest, age, bytes: metadata.blocks() * 512 });
     }
     partials.sort_by_key(|partial| partial.age);
     let mut total: u64 = 0;

@@ -27,7 +27,7 @@ pub(super) struct Lane {
 
 /// The right to transfer; released when dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct TransferSlot {
     _own: Option<OwnedSemaphorePermit>,
     _all: Option<OwnedSemaphorePermit>,
 }
@@ -52,9 +52,9 @@ impl Slots {
 
 impl Lane {
     /// Waits for a slot; who asks first has it first.
-    pub(super) async fn slot(&self) -> Slot {
+    pub(super) async fn slot(&self) -> TransferSlot {
         let own = self.own.acquire().await;
-        Slot { _own: own, _all: self.all.acquire().await }
+        TransferSlot { _own: own, _all: self.all.acquire().await }
     }
 
     /// Whether somebody waits for a slot that this registry holds.

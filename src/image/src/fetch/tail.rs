@@ -15,12 +15,12 @@ pub(super) struct TailWriter {
 
 #[derive(Debug)]
 struct Tail {
-    state: Mutex<State>,
+    state: Mutex<TailState>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct TailState {
     written: u64,
     end: End,
 }
@@ -72,7 +72,7 @@ impl Drop for Interest {
 
 /// Joins a writer and a reader of `file`, of which `written` bytes are there already.
 pub(super) fn tail(file: Arc<File>, written: u64) -> (TailWriter, TailReader, Interest) {
-    let state = Mutex::new(State { written, end: End::Open });
+    let state = Mutex::new(TailState { written, end: End::Open });
     let tail = Arc::new(Tail { state, changed: Condvar::new() });
     let reader = TailReader { file, tail: Arc::clone(&tail), position: 0, permit: None };
     (TailWriter { tail: Arc::clone(&tail) }, reader, Interest(tail))
@@ -94,7 +94,7 @@ impl TailWriter {
 }
 
 impl Tail {
-    fn set(&self, change: impl FnOnce(&mut State)) {
+    fn set(&self, change: impl FnOnce(&mut TailState)) {
         change(&mut lock(&self.state));
         self.changed.notify_all();
     }
@@ -120,7 +120,7 @@ impl Drop for TailWriter {
 impl Read for TailReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let written = {
-            let waits = |state: &State| state.end == End::Open && state.written <= self.position;
+            let waits = |state: &TailState| state.end == End::Open && state.written <= self.position;
             let state = lock(&self.tail.state);
             if waits(&state)
                 && let Some(permit) = &mut self.permit

@@ -2,13 +2,13 @@
 
 use crate::bounds::HOSTS_FILE_BYTES;
 
-use super::{Connection, Host, beside, is_local, upstream};
+use super::{Connection, RegistryHost, beside, is_local, upstream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
 
 /// Reads a hosts.toml that stands in `folder` and is about `registry`.
-pub(super) fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<Host>, String> {
+pub(super) fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<RegistryHost>, String> {
     if text.len() > HOSTS_FILE_BYTES {
         return Err(format!("has more than {} KiB", HOSTS_FILE_BYTES >> 10));
     }
@@ -43,7 +43,13 @@ pub(super) fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<Hos
     Ok(hosts)
 }
 
-fn host(url: &str, mut settings: Table, registry: &str, folder: &Path, authority: bool) -> Result<Host, String> {
+fn host(
+    url: &str,
+    mut settings: Table,
+    registry: &str,
+    folder: &Path,
+    authority: bool,
+) -> Result<RegistryHost, String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
         Some((scheme, _)) => return Err(format!("scheme {scheme:?} is neither http nor https")),
@@ -76,7 +82,7 @@ fn host(url: &str, mut settings: Table, registry: &str, folder: &Path, authority
         ));
     }
     let own = upstream(registry).first().map(|host| host.address.clone());
-    Ok(Host {
+    Ok(RegistryHost {
         base: format!("{scheme}://{address}{path}"),
         mirror: own.is_none_or(|own| own != address),
         authority,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// A host that may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Host {
+pub(crate) struct RegistryHost {
     /// Scheme, host, port and path to which `/<repository>/manifests/…` is added.
     pub(crate) base: String,
     /// Host and port.
@@ -47,7 +47,7 @@ pub(crate) struct Connection {
     pub(crate) dial_timeout: Option<Duration>,
 }
 
-impl Host {
+impl RegistryHost {
     /// Scheme and address, for messages.
     pub(crate) fn origin(&self) -> &str {
         let after_scheme = self.base.find("://").map_or(0, |at| at + 3);
@@ -61,7 +61,7 @@ impl Host {
 }
 
 /// The hosts of `registry`, in the order in which to ask them. Reads files; blocks.
-pub(crate) fn hosts(config: &Config, registry: &str) -> Result<Vec<Host>, PullError> {
+pub(crate) fn hosts(config: &Config, registry: &str) -> Result<Vec<RegistryHost>, PullError> {
     for directory in &config.hosts_dirs {
         for name in names(registry) {
             let folder = directory.join(name);
@@ -99,12 +99,12 @@ fn names(registry: &str) -> Vec<String> {
 }
 
 /// The registry itself. One on this machine may well speak plain HTTP; it is asked by HTTPS first.
-fn upstream(registry: &str) -> Vec<Host> {
+fn upstream(registry: &str) -> Vec<RegistryHost> {
     let address = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
     let schemes: &[&str] = if is_local(address) { &["https", "http"] } else { &["https"] };
     schemes
         .iter()
-        .map(|scheme| Host {
+        .map(|scheme| RegistryHost {
             base: format!("{scheme}://{address}/v2"),
             address: address.to_owned(),
             resolves: true,

@@ -9,7 +9,7 @@ mod nonsense_tests;
 mod published;
 pub(crate) mod unverified;
 
-pub(crate) use published::Records;
+pub(crate) use published::ImageRecords;
 
 use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;

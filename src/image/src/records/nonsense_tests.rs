@@ -72,7 +72,7 @@ fn works(mut db: Connection, sql: &str) -> usize {
     leases(&tx).unwrap();
     assert!(directories(&tx).unwrap().iter().all(|short| short.len() == 12), "{sql}");
     unverified::begin(&tx, "other boot").unwrap();
-    unverified::all(&tx, unverified::Which::Unverified).unwrap();
+    unverified::all(&tx, unverified::LayersToVerify::Unverified).unwrap();
     unverified::retired(&tx, "boot").unwrap();
     present(&tx, &chains(&[Digest::of(&[2, 0]), Digest::of(&[2, 1])])).unwrap();
     sweep(&tx, |_| false).unwrap();

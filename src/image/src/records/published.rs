@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// `image.db` and what lists show of it.
-pub(crate) struct Records {
+pub(crate) struct ImageRecords {
     db: Database,
     catalog: Arc<CatalogCell>,
     /// For errors.
     state_root: PathBuf,
 }
 
-impl Records {
-    /// Publishes an empty catalog; see [`Records::load`].
+impl ImageRecords {
+    /// Publishes an empty catalog; see [`ImageRecords::load`].
     pub(crate) fn new(db: Database, state_root: PathBuf) -> Arc<Self> {
         Arc::new(Self { db, catalog: Arc::default(), state_root })
     }

@@ -15,14 +15,14 @@ const WHOLE: i64 = 0;
 
 /// Which layers are to be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub(crate) enum LayersToVerify {
     /// Those of which nobody knows whether they are whole.
     Unverified,
     /// Those that are taken for whole.
     Whole,
 }
 
-impl Which {
+impl LayersToVerify {
     fn state(self) -> i64 {
         match self {
             Self::Unverified => UNVERIFIED,
@@ -52,7 +52,7 @@ pub(crate) struct Unverified {
     /// What was found when it was made; none in records of before there were fingerprints.
     pub(crate) fingerprint: Option<String>,
     /// What was thought of it.
-    pub(crate) which: Which,
+    pub(crate) which: LayersToVerify,
 }
 
 /// A daemon begins in this boot. If another one ran when the node went down, all layers are unverified. Answers how
@@ -74,14 +74,18 @@ pub(crate) fn end(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// All such layers.
-pub(crate) fn all(connection: &Connection, which: Which) -> rusqlite::Result<Vec<Unverified>> {
+pub(crate) fn all(connection: &Connection, which: LayersToVerify) -> rusqlite::Result<Vec<Unverified>> {
     let mut statement =
         connection.prepare("SELECT chain_id, short, print FROM layers WHERE state = ?1 ORDER BY rowid")?;
     read(&mut statement, which, [which.state()])
 }
 
 /// Those of an image.
-pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -> rusqlite::Result<Vec<Unverified>> {
+pub(crate) fn of_image(
+    connection: &Connection,
+    which: LayersToVerify,
+    image: &ImageId,
+) -> rusqlite::Result<Vec<Unverified>> {
     let mut statement = connection.prepare_cached(
         "WITH RECURSIVE used (chain) AS (
             SELECT chain_id FROM images WHERE id = ?2
@@ -92,7 +96,11 @@ pub(crate) fn of_image(connection: &Connection, which: Which, image: &ImageId) -
 }
 
 /// Those of these chains.
-pub(crate) fn of_chains(connection: &Connection, which: Which, chains: &[Digest]) -> rusqlite::Result<Vec<Unverified>> {
+pub(crate) fn of_chains(
+    connection: &Connection,
+    which: LayersToVerify,
+    chains: &[Digest],
+) -> rusqlite::Result<Vec<Unverified>> {
     let mut unverified = all(connection, which)?;
     unverified.retain(|unverified| chains.contains(&unverified.chain));
     Ok(unverified)
@@ -100,7 +108,7 @@ pub(crate) fn of_chains(connection: &Connection, which: Which, chains: &[Digest]
 
 fn read(
     statement: &mut rusqlite::Statement<'_>,
-    which: Which,
+    which: LayersToVerify,
     parameters: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<Unverified>> {
     let rows = statement.query_map(parameters, |row| {

@@ -14,17 +14,17 @@ const LOOK: Duration = Duration::from_millis(250);
 /// One pull's right to hold large documents. Who asks first has it first.
 pub(crate) struct Allowance {
     permits: Arc<Permits>,
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<HeldPermit>>,
 }
 
-struct Held {
+struct HeldPermit {
     _permit: OwnedSemaphorePermit,
     since: Instant,
     /// Bytes of documents that came since then.
     bytes: u64,
 }
 
-impl Held {
+impl HeldPermit {
     /// Who waits for others waits for seconds: those that trickle make way. Nobody takes longer than his time.
     fn is_overdue(&self, wanted: bool) -> bool {
         let time = self.since.elapsed();
@@ -38,7 +38,7 @@ impl Allowance {
         Self { permits: Arc::clone(permits), held: Mutex::default() }
     }
 
-    fn held<T>(&self, look: impl FnOnce(&mut Option<Held>) -> T) -> T {
+    fn held<T>(&self, look: impl FnOnce(&mut Option<HeldPermit>) -> T) -> T {
         look(&mut lock(&self.held))
     }
 
@@ -48,7 +48,7 @@ impl Allowance {
             return;
         }
         if let Some(permit) = self.permits.acquire().await {
-            self.held(|held| *held = Some(Held { _permit: permit, since: Instant::now(), bytes: 0 }));
+            self.held(|held| *held = Some(HeldPermit { _permit: permit, since: Instant::now(), bytes: 0 }));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::challenge::{Challenge, parse};
 use super::complaint::complaint;
-use super::target::Target;
+use super::target::RequestTarget;
 use crate::bounds::{ERROR_TEXT, TOKEN_BYTES};
 use crate::lenient::{self, Field, Shape, Text};
 use crate::model::Credentials;
@@ -53,7 +53,7 @@ pub(super) enum AuthError {
 /// registry named, and for no other.
 pub(super) async fn answer(
     client: &Client,
-    target: &Target<'_>,
+    target: &RequestTarget<'_>,
     refused: &Response,
     credentials: Option<&Credentials>,
     repository: &str,

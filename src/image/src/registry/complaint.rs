@@ -34,8 +34,8 @@ async fn body(mut response: Response) -> Vec<u8> {
 /// What a body says: registries answer with a list of errors, token servers with one of several forms, proxies with
 /// text.
 fn reason(body: &[u8]) -> Option<String> {
-    let said = match lenient::read::<Body>(body) {
-        Ok(Field::Is(Body(said))) => said,
+    let said = match lenient::read::<ErrorBody>(body) {
+        Ok(Field::Is(ErrorBody(said))) => said,
         // JSON of another form tells a reader nothing.
         Ok(_) => return None,
         Err(_) => String::from_utf8_lossy(body).into_owned(),
@@ -48,9 +48,9 @@ fn reason(body: &[u8]) -> Option<String> {
 type Message = Text<ERROR_BODY_BYTES>;
 
 /// Code and message of whatever form it has.
-struct Body(String);
+struct ErrorBody(String);
 
-impl Shape for Body {
+impl Shape for ErrorBody {
     const WHAT: &'static str = "an object";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
@@ -83,8 +83,8 @@ impl Shape for First {
 
     fn list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {
         let mut said = String::new();
-        while let Some(item) = items.next_element::<Field<Body>>()? {
-            if let Field::Is(Body(one)) = item
+        while let Some(item) = items.next_element::<Field<ErrorBody>>()? {
+            if let Field::Is(ErrorBody(one)) = item
                 && said.len() < ERROR_TEXT
                 && !one.is_empty()
             {

@@ -4,7 +4,7 @@ use super::session::{Collected, RequestError, Session};
 use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::hosts::Host;
+use crate::hosts::RegistryHost;
 use crate::reference::Selector;
 use peapod_text::innermost;
 use reqwest::{Method, Response, header};
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Asks one host. A pull that holds large documents has to get on.
-    async fn small_from(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
+    async fn small_from(&self, host: &RegistryHost, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
         let before = self.allowance.is_held();
         let served = tokio::select! {
             served = self.whole(host, path, limit) => served,
@@ -114,7 +114,7 @@ impl Session {
         served
     }
 
-    async fn whole(&self, host: &Host, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
+    async fn whole(&self, host: &RegistryHost, path: &str, limit: usize) -> Result<(Said, Vec<u8>), RequestError> {
         let accept = if path.starts_with("manifests/") { ACCEPT } else { "*/*" };
         let mut response = self.send(host, &Method::GET, path, |r| r.header(header::ACCEPT, accept)).await?;
         let said = Said { digest: digest_header(&response), media_type: media_type(&response) };

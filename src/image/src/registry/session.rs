@@ -4,12 +4,12 @@ use super::allowance::Allowance;
 use super::auth::{AuthError, Authorization, answer};
 use super::client::Clients;
 use super::complaint::complaint;
-use super::target::Target;
+use super::target::RequestTarget;
 use crate::bounds::{ERROR_TEXT, REDIRECTS};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::error::{Attempt, Attempts, PullError};
-use crate::hosts::Host;
+use crate::hosts::RegistryHost;
 use crate::model::Credentials;
 use crate::reference::Reference;
 use peapod_sys::sync::lock;
@@ -84,7 +84,7 @@ struct Failed {
 }
 
 impl Collected {
-    pub(crate) fn add(&mut self, host: &Host, failure: RequestError) {
+    pub(crate) fn add(&mut self, host: &RegistryHost, failure: RequestError) {
         let (origin, address, authority) = (host.origin().to_owned(), host.address.clone(), host.authority);
         self.failed.push(Failed { origin, address, authority, failure });
     }
@@ -124,7 +124,7 @@ pub(crate) struct Session {
     pub(super) timeout: Duration,
     pub(crate) retries: u32,
     clients: Arc<Clients>,
-    hosts: Vec<Host>,
+    hosts: Vec<RegistryHost>,
     credentials: Option<Credentials>,
     authorizations: Mutex<HashMap<String, Authorization>>,
     /// How many of this pull's blobs are on their way, or wait for a slot of their registry: a pull with many layers
@@ -144,7 +144,7 @@ impl Session {
     pub(crate) fn new(
         config: &Config,
         clients: Arc<Clients>,
-        hosts: Vec<Host>,
+        hosts: Vec<RegistryHost>,
         reference: Reference,
         credentials: Option<Credentials>,
     ) -> Self {
@@ -162,14 +162,20 @@ impl Session {
     }
 
     /// The hosts that may be asked, those first that were not out of reach a moment ago.
-    pub(crate) fn hosts(&self, for_tag: bool) -> Vec<&Host> {
+    pub(crate) fn hosts(&self, for_tag: bool) -> Vec<&RegistryHost> {
         let able = self.hosts.iter().filter(|host| if for_tag { host.resolves } else { host.pulls });
-        let (cooling, ready): (Vec<&Host>, Vec<&Host>) = able.partition(|host| self.clients.is_cooling(host.origin()));
+        let (cooling, ready): (Vec<&RegistryHost>, Vec<&RegistryHost>) =
+            able.partition(|host| self.clients.is_cooling(host.origin()));
         ready.into_iter().chain(cooling).collect()
     }
 
     /// Asks `host` for a blob, from `offset` on. What it sends may begin before that.
-    pub(crate) async fn blob(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, RequestError> {
+    pub(crate) async fn blob(
+        &self,
+        host: &RegistryHost,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<BlobResponse, RequestError> {
         match self.blob_from(host, digest, offset).await {
             // It may know no ranges, and say so in its own way.
             Err(RequestError::Refused(_) | RequestError::Misunderstood(_)) if offset > 0 => {
@@ -179,7 +185,7 @@ impl Session {
         }
     }
 
-    async fn blob_from(&self, host: &Host, digest: &Digest, offset: u64) -> Result<BlobResponse, RequestError> {
+    async fn blob_from(&self, host: &RegistryHost, digest: &Digest, offset: u64) -> Result<BlobResponse, RequestError> {
         let path = format!("blobs/{digest}");
         let response = self
             .send(host, &Method::GET, &path, |request| {
@@ -206,7 +212,7 @@ impl Session {
     /// or a [`RequestError`].
     pub(super) async fn send<F>(
         &self,
-        host: &Host,
+        host: &RegistryHost,
         method: &Method,
         path: &str,
         shape: F,
@@ -216,7 +222,7 @@ impl Session {
     {
         let client = self.clients.get(&host.connection).await.map_err(RequestError::Refused)?;
         let repository = &self.reference.repository;
-        let mut target = Target::of(host, &format!("{repository}/{path}")).map_err(RequestError::Refused)?;
+        let mut target = RequestTarget::of(host, &format!("{repository}/{path}")).map_err(RequestError::Refused)?;
         if host.mirror {
             target.url.query_pairs_mut().append_pair("ns", &self.reference.registry);
         }
@@ -232,7 +238,12 @@ impl Session {
     }
 
     /// Sends a request to one host, and once more with authentication if the host wants it.
-    async fn authenticated<F>(&self, client: &Client, target: &Target<'_>, request: F) -> Result<Response, RequestError>
+    async fn authenticated<F>(
+        &self,
+        client: &Client,
+        target: &RequestTarget<'_>,
+        request: F,
+    ) -> Result<Response, RequestError>
     where
         F: Fn(Url) -> RequestBuilder,
     {
@@ -266,7 +277,7 @@ impl Session {
         self.once(target, build()).await
     }
 
-    async fn once(&self, target: &Target<'_>, request: RequestBuilder) -> Result<Response, RequestError> {
+    async fn once(&self, target: &RequestTarget<'_>, request: RequestBuilder) -> Result<Response, RequestError> {
         let origin = target.host.origin();
         let failure = match tokio::time::timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => {
@@ -288,12 +299,12 @@ impl Session {
         Err(RequestError::Passing(format!("redirects to {}: {failure}", target.origin()), None))
     }
 
-    fn authorization(&self, target: &Target<'_>) -> Option<Authorization> {
+    fn authorization(&self, target: &RequestTarget<'_>) -> Option<Authorization> {
         lock(&self.authorizations).get(&target.origin()).cloned()
     }
 
     /// As whom it was asked, for messages.
-    fn identity(&self, target: &Target<'_>) -> &'static str {
+    fn identity(&self, target: &RequestTarget<'_>) -> &'static str {
         let given = self.credentials.as_ref().is_some_and(|credentials| target.may_have(credentials));
         if given { "these credentials" } else { "an anonymous pull" }
     }

@@ -1,19 +1,19 @@
 //! Where one request goes: to a host of the registry, or to where that one redirected it.
 
 use crate::bounds::HEADER_BYTES;
-use crate::hosts::Host;
+use crate::hosts::RegistryHost;
 use crate::model::Credentials;
 use reqwest::{Response, Url, header};
 
 /// An address to be asked, and whether it is that of the host which hosts.toml or the reference names.
-pub(super) struct Target<'h> {
-    pub(super) host: &'h Host,
+pub(super) struct RequestTarget<'h> {
+    pub(super) host: &'h RegistryHost,
     pub(super) url: Url,
 }
 
-impl<'h> Target<'h> {
+impl<'h> RequestTarget<'h> {
     /// A path below the host's base.
-    pub(super) fn of(host: &'h Host, path: &str) -> Result<Self, String> {
+    pub(super) fn of(host: &'h RegistryHost, path: &str) -> Result<Self, String> {
         let url = format!("{}/{path}", host.base);
         let url = Url::parse(&url).map_err(|error| format!("{} is no URL: {error}", host.base))?;
         Ok(Self { host, url })
@@ -72,14 +72,14 @@ impl<'h> Target<'h> {
 
 #[cfg(test)]
 mod tests {
-    use super::Target;
-    use crate::hosts::{Connection, Host};
+    use super::RequestTarget;
+    use crate::hosts::{Connection, RegistryHost};
     use crate::model::Credentials;
     use reqwest::Url;
 
     #[test]
     fn credentials_stay_with_whom_they_are_for() {
-        let host = Host {
+        let host = RegistryHost {
             base: "https://r.example/v2".to_owned(),
             address: "r.example".to_owned(),
             resolves: true,
@@ -89,7 +89,7 @@ mod tests {
             headers: Vec::new(),
             connection: Connection::default(),
         };
-        let at = |url: &str| Target { host: &host, url: Url::parse(url).unwrap() };
+        let at = |url: &str| RequestTarget { host: &host, url: Url::parse(url).unwrap() };
         let named = |server: &str| Credentials { server_address: server.to_owned(), ..Credentials::default() };
         let own = at("https://r.example/v2/a/manifests/1");
         assert!(own.is_own() && own.may_have(&named("")) && own.may_have(&named("https://r.example/v1/")));

@@ -1,11 +1,11 @@
 //! Applying an archive, entry by entry, to an empty directory.
 
-use super::archive::{Archive, Entry, Kind, Region};
+use super::archive::{Archive, ArchiveEntry, Kind, Region};
 use super::error::{ArchiveError, EntryError};
 use super::implicit::Writer;
 use super::meta;
 use super::meter::{BLOCK, Meter, from_reader};
-use super::name::{Mark, Name, mark};
+use super::name::{Name, WhiteoutMark, mark};
 use super::tree::{ApplyError, Present, Tree, present, set_opaque};
 use crate::bounds::PATH;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -42,17 +42,17 @@ struct Applier {
 }
 
 impl Applier {
-    fn apply(&mut self, content: &mut impl Read, entry: &Entry) -> Result<(), ApplyError> {
+    fn apply(&mut self, content: &mut impl Read, entry: &ArchiveEntry) -> Result<(), ApplyError> {
         let name = Name::parse(&entry.name)?;
         let Some((dir, last)) = name.split() else { return self.root(entry) };
         match mark(last)? {
-            Mark::Ignored => return Ok(()),
-            Mark::Opaque => {
+            WhiteoutMark::Ignored => return Ok(()),
+            WhiteoutMark::Opaque => {
                 let dir = self.tree.directory(dir)?;
                 return Ok(set_opaque(dir, b"")?);
             }
-            Mark::Whiteout(hidden) => return self.whiteout(dir, hidden),
-            Mark::None => {}
+            WhiteoutMark::Whiteout(hidden) => return self.whiteout(dir, hidden),
+            WhiteoutMark::None => {}
         }
         match entry.kind {
             Kind::File => self.file(content, entry, dir, last),
@@ -78,7 +78,7 @@ impl Applier {
     }
 
     /// The archive describes the layer's root itself. Nothing else can be made there: containerd passes over it too.
-    fn root(&mut self, entry: &Entry) -> Result<(), ApplyError> {
+    fn root(&mut self, entry: &ArchiveEntry) -> Result<(), ApplyError> {
         if entry.kind != Kind::Directory {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Applier {
         Ok(())
     }
 
-    fn directory(&mut self, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
+    fn directory(&mut self, entry: &ArchiveEntry, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
         self.attributes(entry)?;
         let (made, before) = self.tree.describe(dir, last, entry.times())?;
         meta::apply(entry, &made)?;
@@ -113,7 +113,13 @@ impl Applier {
         Ok(())
     }
 
-    fn file(&mut self, content: &mut impl Read, entry: &Entry, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
+    fn file(
+        &mut self,
+        content: &mut impl Read,
+        entry: &ArchiveEntry,
+        dir: &[u8],
+        last: &[u8],
+    ) -> Result<(), ApplyError> {
         self.attributes(entry)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = self.create(dir, last, |at| rustix::fs::openat(at, last, flags, Mode::from_raw_mode(0o600)))?;
@@ -181,7 +187,7 @@ impl Applier {
         }
     }
 
-    fn device(&mut self, entry: &Entry, kind: FileType, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
+    fn device(&mut self, entry: &ArchiveEntry, kind: FileType, dir: &[u8], last: &[u8]) -> Result<(), ApplyError> {
         let (major, minor) = entry.device.ok_or(EntryError::Number)?;
         let device = rustix::fs::makedev(major, minor);
         self.make(entry, dir, last, |at| rustix::fs::mknodat(at, last, kind, Mode::empty(), device))
@@ -190,7 +196,7 @@ impl Applier {
     /// Makes something that has no content.
     fn make(
         &mut self,
-        entry: &Entry,
+        entry: &ArchiveEntry,
         dir: &[u8],
         last: &[u8],
         create: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
@@ -218,7 +224,7 @@ impl Applier {
     }
 
     /// What the entry's extended attributes take.
-    fn attributes(&self, entry: &Entry) -> Result<(), ArchiveError> {
+    fn attributes(&self, entry: &ArchiveEntry) -> Result<(), ArchiveError> {
         let bytes: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > 0 { self.tree.bytes((bytes as u64).next_multiple_of(BLOCK)) } else { Ok(()) }
     }

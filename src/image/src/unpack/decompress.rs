@@ -49,18 +49,18 @@ impl<R: BufRead> Decompressor<R> {
         // As many as the longest mark has. A transfer may bring them one by one.
         let mut first = Vec::new();
         compressed.by_ref().take(6).read_to_end(&mut first)?;
-        let format = Format::of(&first);
+        let format = LayerCompression::of(&first);
         let whole = Cursor::new(first).chain(compressed);
         Ok(match format {
-            Format::Plain => Self::Plain(whole),
-            Format::Gzip => Self::Gzip(Box::new(Members(Some(GzDecoder::new(whole))))),
-            Format::Zstd => {
+            LayerCompression::Plain => Self::Plain(whole),
+            LayerCompression::Gzip => Self::Gzip(Box::new(Members(Some(GzDecoder::new(whole))))),
+            LayerCompression::Zstd => {
                 // Takes any number of frames one after the other, and passes over skippable ones wherever they are.
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
                 decoder.window_log_max(window.log())?;
                 Self::Zstd(decoder, window)
             }
-            Format::Other(name) => {
+            LayerCompression::Other(name) => {
                 let what = format!("it is compressed with {name}: layers are plain, gzip or zstd");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, what));
             }
@@ -89,14 +89,14 @@ impl<R: BufRead> Read for Decompressor<R> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Format {
+enum LayerCompression {
     Plain,
     Gzip,
     Zstd,
     Other(&'static str),
 }
 
-impl Format {
+impl LayerCompression {
     fn of(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,

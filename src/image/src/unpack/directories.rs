@@ -12,12 +12,12 @@ use std::collections::HashMap;
 pub(super) struct Directory(u32);
 
 pub(super) struct Directories {
-    all: Vec<Node>,
+    all: Vec<DirectoryNode>,
     names: Vec<u8>,
     by_inode: HashMap<u64, u32>,
 }
 
-struct Node {
+struct DirectoryNode {
     inode: u64,
     parent: u32,
     /// Where its name begins; it ends where the next one's begins.
@@ -31,7 +31,7 @@ struct Node {
 
 impl Directories {
     pub(super) fn new(root: u64) -> Self {
-        let node = Node { inode: root, parent: 0, name: 0, levels: 0, path: 0, times: None };
+        let node = DirectoryNode { inode: root, parent: 0, name: 0, levels: 0, path: 0, times: None };
         Self { all: vec![node], names: Vec::new(), by_inode: HashMap::from([(root, 0)]) }
     }
 
@@ -66,7 +66,7 @@ impl Directories {
         let position = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let own = position(self.all.len());
         let separator = u16::from(above.1 != 0);
-        self.all.push(Node {
+        self.all.push(DirectoryNode {
             inode,
             parent: parent.0,
             name: position(self.names.len()),

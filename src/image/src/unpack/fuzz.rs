@@ -1,7 +1,7 @@
 //! Whole layers damaged in every way, unpacked for real: nothing outside their directory may change, ever.
 
 use super::archive::seeds;
-use super::{ImageCost, Limits, Meter, unpack};
+use super::{ImageCost, Meter, UnpackLimits, unpack};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -9,8 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What a damaged layer may take, small so that each input is quick.
-const LIMITS: Limits =
-    Limits { layer_entries: 300, layer_bytes: 4 << 20, image_entries: 300, image_bytes: 4 << 20, reserve_percent: 0 };
+const LIMITS: UnpackLimits = UnpackLimits {
+    layer_entries: 300,
+    layer_bytes: 4 << 20,
+    image_entries: 300,
+    image_bytes: 4 << 20,
+    reserve_percent: 0,
+};
 
 /// Everything below `dir`: kind, mode, owner, links, size, time of the last change.
 fn look(dir: &Path) -> BTreeMap<std::path::PathBuf, (u32, u32, u64, u64, i64, i64)> {

@@ -1,6 +1,6 @@
 //! Putting owner, mode, extended attributes and times of an entry on what was made of it.
 
-use super::archive::Entry;
+use super::archive::ArchiveEntry;
 use super::error::EntryError;
 use super::tree::ApplyError;
 use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Owner first: a change of owner clears set-user-id bits and capabilities. The times are the caller's to set, last of
 /// all.
-pub(super) fn apply(entry: &Entry, file: impl AsFd) -> Result<(), ApplyError> {
+pub(super) fn apply(entry: &ArchiveEntry, file: impl AsFd) -> Result<(), ApplyError> {
     let file = file.as_fd();
     rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
@@ -20,7 +20,7 @@ pub(super) fn apply(entry: &Entry, file: impl AsFd) -> Result<(), ApplyError> {
 }
 
 /// The same for what can't be opened (links, devices, FIFOs): by its name in an open directory.
-pub(super) fn apply_at(entry: &Entry, dir: impl AsFd, name: &[u8], link: bool) -> Result<(), ApplyError> {
+pub(super) fn apply_at(entry: &ArchiveEntry, dir: impl AsFd, name: &[u8], link: bool) -> Result<(), ApplyError> {
     let dir = dir.as_fd();
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
     rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What layers and images may cost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct UnpackLimits {
     pub(crate) layer_entries: u64,
     pub(crate) layer_bytes: u64,
     pub(crate) image_entries: u64,
@@ -23,13 +23,13 @@ pub(crate) struct Limits {
 /// What the layers that one pull unpacks have cost so far.
 #[derive(Debug)]
 pub(crate) struct ImageCost {
-    limits: Limits,
+    limits: UnpackLimits,
     entries: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl ImageCost {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: UnpackLimits) -> Arc<Self> {
         Arc::new(Self { limits, entries: AtomicU64::new(0), bytes: AtomicU64::new(0) })
     }
 }

@@ -63,7 +63,7 @@ impl Name {
 
 /// What the last part of a name says about the layers below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark<'a> {
+pub(super) enum WhiteoutMark<'a> {
     /// Nothing: an ordinary entry.
     None,
     /// Hides this sibling.
@@ -77,23 +77,23 @@ pub(super) enum Mark<'a> {
 /// Reads the whiteout convention of the image specification. One that names the directory it stands in, or the one
 /// above, is refused, as by containerd: a layer can't hide its own root, and `.wh..wh..opq` is how a directory's
 /// content goes.
-pub(super) fn mark(last: &[u8]) -> Result<Mark<'_>, EntryError> {
+pub(super) fn mark(last: &[u8]) -> Result<WhiteoutMark<'_>, EntryError> {
     if last == OPAQUE {
-        return Ok(Mark::Opaque);
+        return Ok(WhiteoutMark::Opaque);
     }
     if last.starts_with(RESERVED) {
-        return Ok(Mark::Ignored);
+        return Ok(WhiteoutMark::Ignored);
     }
     match last.strip_prefix(WHITEOUT) {
-        None => Ok(Mark::None),
+        None => Ok(WhiteoutMark::None),
         Some(b"" | b"." | b"..") => Err(EntryError::Whiteout),
-        Some(hidden) => Ok(Mark::Whiteout(hidden)),
+        Some(hidden) => Ok(WhiteoutMark::Whiteout(hidden)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EntryError, Mark, Name, mark};
+    use super::{EntryError, Name, WhiteoutMark, mark};
 
     fn check(raw: &str, expected: Result<&str, EntryError>) {
         let found = Name::parse(raw.as_bytes()).map(|name| String::from_utf8(name.bytes).unwrap());
@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn whiteouts_are_read() {
-        assert_eq!(mark(b"a"), Ok(Mark::None));
-        assert_eq!(mark(b".wh.a"), Ok(Mark::Whiteout(b"a")));
-        assert_eq!(mark(b".wh..wh..opq"), Ok(Mark::Opaque));
-        assert_eq!(mark(b".wh..wh.plnk"), Ok(Mark::Ignored));
+        assert_eq!(mark(b"a"), Ok(WhiteoutMark::None));
+        assert_eq!(mark(b".wh.a"), Ok(WhiteoutMark::Whiteout(b"a")));
+        assert_eq!(mark(b".wh..wh..opq"), Ok(WhiteoutMark::Opaque));
+        assert_eq!(mark(b".wh..wh.plnk"), Ok(WhiteoutMark::Ignored));
         for bad in [&b".wh."[..], b".wh..", b".wh..."] {
             assert_eq!(mark(bad), Err(EntryError::Whiteout));
         }

@@ -44,7 +44,7 @@ pub(super) fn has_content(flag: u8) -> bool {
 
 /// An entry, as all its headers together describe it.
 #[derive(Debug)]
-pub(in crate::unpack) struct Entry {
+pub(in crate::unpack) struct ArchiveEntry {
     /// As it stands there, however hostile.
     pub(in crate::unpack) name: Vec<u8>,
     /// Of links.
@@ -62,7 +62,7 @@ pub(in crate::unpack) struct Entry {
     pub(in crate::unpack) sparse: Option<Sparse>,
 }
 
-impl Entry {
+impl ArchiveEntry {
     pub(in crate::unpack) fn times(&self) -> Timestamps {
         Timestamps { last_access: self.accessed.unwrap_or(self.modified), last_modification: self.modified }
     }

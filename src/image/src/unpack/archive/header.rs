@@ -11,7 +11,7 @@ pub(super) struct Header {
 
 /// Which fields a header has behind the first 257 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum HeaderFormat {
     /// Nothing.
     V7,
     /// A prefix of the name, of 155 bytes.
@@ -35,12 +35,12 @@ impl Header {
         (stated == unsigned || stated == signed).then_some(Self { block })
     }
 
-    fn format(&self) -> Format {
+    fn format(&self) -> HeaderFormat {
         match (&self.block[257..265], &self.block[508..512]) {
-            (b"ustar  \0", _) => Format::Gnu,
-            (magic, b"tar\0") if magic.starts_with(b"ustar\0") => Format::Star,
-            (magic, _) if magic.starts_with(b"ustar\0") => Format::Ustar,
-            _ => Format::V7,
+            (b"ustar  \0", _) => HeaderFormat::Gnu,
+            (magic, b"tar\0") if magic.starts_with(b"ustar\0") => HeaderFormat::Star,
+            (magic, _) if magic.starts_with(b"ustar\0") => HeaderFormat::Ustar,
+            _ => HeaderFormat::V7,
         }
     }
 
@@ -48,10 +48,10 @@ impl Header {
     pub(super) fn name(&self) -> Vec<u8> {
         let name = text(&self.block[..100]);
         let prefix = match self.format() {
-            Format::Ustar => text(&self.block[345..500]),
-            Format::Star => text(&self.block[345..476]),
-            Format::Gnu => self.mixed_prefix(),
-            Format::V7 => b"",
+            HeaderFormat::Ustar => text(&self.block[345..500]),
+            HeaderFormat::Star => text(&self.block[345..476]),
+            HeaderFormat::Gnu => self.mixed_prefix(),
+            HeaderFormat::V7 => b"",
         };
         if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
     }

@@ -14,7 +14,7 @@ mod pax;
 pub(super) mod seeds;
 mod sparse;
 
-pub(super) use entry::{Entry, Kind};
+pub(super) use entry::{ArchiveEntry, Kind};
 pub(super) use sparse::Region;
 
 use super::error::{ArchiveError, EntryError, printable};
@@ -72,7 +72,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// The next entry; `None` at the archive's end. What was not read of the last one's content is passed over.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    pub(super) fn next(&mut self) -> Result<Option<ArchiveEntry>, ArchiveError> {
         if !self.pass_over().map_err(from_reader)? {
             return Ok(None);
         }
@@ -97,7 +97,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// Takes one header: either it says something about the entry to come, or it is that entry's own.
-    fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<Entry>, (Vec<u8>, ReadError)> {
+    fn step(&mut self, header: &Header, before: &mut Before) -> Result<Option<ArchiveEntry>, (Vec<u8>, ReadError)> {
         let kind = header.kind();
         let of_header = |stop| (header.name(), stop);
         if matches!(kind, b'L' | b'K' | b'x' | b'X' | b'g' | b'V') {
@@ -123,7 +123,7 @@ impl<R: Read> Archive<R> {
         let name = pax.sparse.name.take().or(pax.path.take()).or(before.name).unwrap_or_else(|| header.name());
         let target = pax.link.take().or(before.target).unwrap_or_else(|| header.link().to_vec());
         match self.entry(header, pax, &name, target) {
-            Ok(entry) => Ok(Some(Entry { name, ..entry })),
+            Ok(entry) => Ok(Some(ArchiveEntry { name, ..entry })),
             Err(stop) => Err((name, stop)),
         }
     }
@@ -138,7 +138,7 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
-    fn entry(&mut self, header: &Header, pax: Pax, name: &[u8], target: Vec<u8>) -> Result<Entry, ReadError> {
+    fn entry(&mut self, header: &Header, pax: Pax, name: &[u8], target: Vec<u8>) -> Result<ArchiveEntry, ReadError> {
         let flag = header.kind();
         let kind = Kind::of(flag, name).ok_or(EntryError::Kind)?;
         let known = |value: Option<i64>| value.ok_or(EntryError::Number);
@@ -151,7 +151,7 @@ impl<R: Read> Archive<R> {
             Some(modified) => modified,
             None => Timespec { tv_sec: known(header.modified())?, tv_nsec: 0 },
         };
-        Ok(Entry {
+        Ok(ArchiveEntry {
             name: Vec::new(),
             target,
             kind,
