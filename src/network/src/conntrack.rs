@@ -2,7 +2,7 @@
 //! that came or went meanwhile.
 
 use crate::link::address;
-use crate::netlink::{AF_INET, AF_INET6, Messages, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, Socket, find};
+use crate::netlink::{AF_INET, AF_INET6, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, NetlinkMessages, Socket, find};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::io;
@@ -27,14 +27,14 @@ const FILTER_PROTO_DST_PORT: u32 = 1 << 5;
 const UDP: u8 = 17;
 
 /// Which UDP connections to a port are forgotten.
-pub(crate) enum Which<'a> {
+pub(crate) enum UdpConnections<'a> {
     /// Those that are answered by one of these addresses: a pod that goes.
     AnsweredBy(&'a [IpAddr]),
     /// Those to one of these addresses of the node that were not redirected: a mapping that comes.
     NodesOwn(&'a BTreeSet<IpAddr>),
 }
 
-impl Which<'_> {
+impl UdpConnections<'_> {
     fn has(&self, to: IpAddr, answered_by: IpAddr) -> bool {
         match self {
             Self::AnsweredBy(ips) => ips.contains(&answered_by),
@@ -48,7 +48,12 @@ impl Which<'_> {
 ///
 /// The kernel walks through the whole of its table, which takes longer than all else of an attach: so it is asked once
 /// for all ports. It filters only by one IP version at a time.
-pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> io::Result<()> {
+pub(crate) fn forget_udp(
+    socket: &mut Socket,
+    ports: &BTreeSet<u16>,
+    v4: bool,
+    which: &UdpConnections<'_>,
+) -> io::Result<()> {
     let header = [if v4 { AF_INET } else { AF_INET6 }, 0, 0, 0];
     let only = ports.first().copied().filter(|_| ports.len() == 1);
     let mut found = Vec::new();
@@ -57,7 +62,7 @@ pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, w
         |body| found.extend(body.get(4..).and_then(|list| chosen(list, ports, which))),
     )?;
     for identity in found {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(CT_DELETE, NLM_F_ACK, &header, |a| {
             for (kind, value) in &identity {
                 // What was nested is sent back as it came.
@@ -75,7 +80,7 @@ pub(crate) fn forget_udp(socket: &mut Socket, ports: &BTreeSet<u16>, v4: bool, w
 }
 
 /// Asks for all UDP connections, or for those to one port.
-fn list(messages: &mut Messages, header: [u8; 4], only: Option<u16>) {
+fn list(messages: &mut NetlinkMessages, header: [u8; 4], only: Option<u16>) {
     messages.push(CT_GET, NLM_F_DUMP, &header, |a| {
         a.nest(CTA_TUPLE_ORIG, |a| {
             a.nest(CTA_TUPLE_PROTO, |a| {
@@ -94,7 +99,7 @@ fn list(messages: &mut Messages, header: [u8; 4], only: Option<u16>) {
 }
 
 /// What identifies the connection, if it is one of those.
-fn chosen(list: &[u8], ports: &BTreeSet<u16>, which: &Which<'_>) -> Option<Vec<(u16, Vec<u8>)>> {
+fn chosen(list: &[u8], ports: &BTreeSet<u16>, which: &UdpConnections<'_>) -> Option<Vec<(u16, Vec<u8>)>> {
     /// Destination and source in the address part of a tuple, of either family.
     const IP_SOURCE: [u16; 2] = [1, 3];
     const IP_DESTINATION: [u16; 2] = [2, 4];

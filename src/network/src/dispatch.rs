@@ -25,7 +25,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// What all handles share.
-pub(crate) struct Inner {
+pub(crate) struct Dispatcher {
     pub(crate) builtin: Arc<Builtin>,
     pub(crate) cni: Arc<Cni>,
     /// Attach and detach of one id follow each other.
@@ -66,7 +66,7 @@ impl Maker<'_> {
     }
 }
 
-impl Inner {
+impl Dispatcher {
     pub(crate) fn new(builtin: Arc<Builtin>, cni: Arc<Cni>, closing: CancellationToken) -> Self {
         let (order, retrying) = (KeyedLock::default(), Mutex::default());
         Self { builtin, cni, order, retrying, tasks: TaskTracker::new(), closing }

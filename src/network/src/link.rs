@@ -3,8 +3,8 @@
 use crate::error::StepError;
 use crate::neighbour::{Neighbour, neighbour_message, no_probes_message};
 use crate::netlink::{
-    AF_INET, AF_INET6, Attributes, Family, IFLA_LINKINFO, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL,
-    NLM_F_REPLACE, RTM_NEWLINK, Socket, find, u32_of,
+    AF_INET, AF_INET6, Attributes, Family, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL,
+    NLM_F_REPLACE, NetlinkMessages, RTM_NEWLINK, Socket, find, u32_of,
 };
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv6Addr};
@@ -132,7 +132,7 @@ impl Routes {
 
     /// Makes a bridge that is up, or leaves the one of that name as it is.
     pub(crate) fn make_bridge(&mut self, name: &str, mac: Mac, mtu: u32) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP), |a| {
             a.text(IFLA_IFNAME, name);
             // Else the bridge's address changes with its ports, and pods send to the old one.
@@ -151,7 +151,7 @@ impl Routes {
     /// - none of senders to link-local groups (01:80:c2:00:00:00 to 0f), for rules do not see all of these frames: by
     ///   one, a pod could have another's sent to itself.
     pub(crate) fn set_up_bridge(&mut self, link: &Link, mac: Mac) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, 0), |a| {
             a.bytes(IFLA_ADDRESS, &mac);
             a.nest(IFLA_LINKINFO, |a| {
@@ -169,7 +169,7 @@ impl Routes {
 
     /// Takes the link away. Waits long for the kernel: never on a pod's way.
     pub(crate) fn delete(&mut self, name: &str) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(RTM_DELLINK, NLM_F_ACK, &link_header(0, 0), |a| a.text(IFLA_IFNAME, name));
         match self.socket.request(messages) {
             Err((_, error)) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
@@ -179,7 +179,7 @@ impl Routes {
 
     /// Makes the pair: the node's end up and on the bridge, the other inside the namespace.
     pub(crate) fn make_pair(&mut self, pair: &Pair<'_>) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         // Frames to some link-local groups pass by the bridge and its rules to this link itself: it takes no ARP, and
         // the rules drop all IP packets that come by it.
         messages.push(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &link_header(0, IFF_UP | IFF_NOARP), |a| {
@@ -203,7 +203,7 @@ impl Routes {
 
     /// Puts a pod's link back onto the bridge, and switches it on.
     pub(crate) fn put_back(&mut self, link: &Link, bridge: u32) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, IFF_UP), |a| a.u32(IFLA_MASTER, bridge));
         self.socket
             .request(messages)
@@ -213,9 +213,9 @@ impl Routes {
     /// Switches links on, then gives addresses and routes, in one call. All but the gateway is behind the gateway, and
     /// the pod looks for nobody on its link.
     pub(crate) fn bring_up(&mut self, setup: &Inside<'_>) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         let mut steps = Vec::new();
-        let mut step = |doing: &'static str, messages: &Messages| steps.resize(messages.count() as usize, doing);
+        let mut step = |doing: &'static str, messages: &NetlinkMessages| steps.resize(messages.count() as usize, doing);
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(setup.loopback, IFF_UP), |_| {});
         step("switch on lo", &messages);
         for v4 in [true, false].into_iter().take(if setup.has_v6 { 2 } else { 1 }) {
@@ -239,7 +239,7 @@ impl Routes {
 
     /// Gives a link an address, or leaves it if it has it.
     pub(crate) fn add_address(&mut self, link: &Link, ip: IpAddr, prefix: u8) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         address_message(&mut messages, link.index, ip, prefix);
         self.socket
             .request(messages)
@@ -248,7 +248,7 @@ impl Routes {
 
     /// Switches a link on.
     pub(crate) fn switch_on(&mut self, link: &Link) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(link.index, IFF_UP), |_| {});
         self.socket.request(messages).map_err(|(_, source)| StepError::new(format!("switch on {}", link.name), source))
     }
@@ -256,7 +256,7 @@ impl Routes {
     /// All links of the namespace.
     pub(crate) fn links(&mut self) -> Result<Vec<Link>, StepError> {
         let mut links = Vec::new();
-        let build = |messages: &mut Messages| messages.push(RTM_GETLINK, NLM_F_DUMP, &link_header(0, 0), |_| {});
+        let build = |messages: &mut NetlinkMessages| messages.push(RTM_GETLINK, NLM_F_DUMP, &link_header(0, 0), |_| {});
         self.socket
             .dump(build, |body| links.extend(parse_link(body)))
             .map_err(|source| StepError::new("list links", source))?;
@@ -271,7 +271,7 @@ impl Routes {
     /// The addresses of the node itself.
     pub(crate) fn addresses(&mut self) -> Result<Vec<IpAddr>, StepError> {
         let mut addresses = Vec::new();
-        let build = |messages: &mut Messages| messages.push(RTM_GETADDR, NLM_F_DUMP, &[0; 8], |_| {});
+        let build = |messages: &mut NetlinkMessages| messages.push(RTM_GETADDR, NLM_F_DUMP, &[0; 8], |_| {});
         self.socket
             .dump(build, |body| {
                 let list = body.get(8..).unwrap_or_default();
@@ -284,7 +284,7 @@ impl Routes {
     /// The link that has a default route, if any.
     pub(crate) fn default_link(&mut self) -> Result<Option<u32>, StepError> {
         let mut found = None;
-        let build = |messages: &mut Messages| messages.push(RTM_GETROUTE, NLM_F_DUMP, &[0; 12], |_| {});
+        let build = |messages: &mut NetlinkMessages| messages.push(RTM_GETROUTE, NLM_F_DUMP, &[0; 12], |_| {});
         self.socket
             .dump(build, |body| {
                 let (to_all, main) = (body.get(1) == Some(&0), body.get(4) == Some(&RT_TABLE_MAIN));
@@ -311,7 +311,7 @@ pub(crate) struct Inside<'a> {
 }
 
 /// The gateway is on the link, and all else is behind it.
-fn route_messages(messages: &mut Messages, link: u32, gateway: IpAddr) {
+fn route_messages(messages: &mut NetlinkMessages, link: u32, gateway: IpAddr) {
     let mut route = |prefix, scope, to: u16| {
         let header = [family(gateway), prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0];
         messages.push(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
@@ -330,7 +330,7 @@ fn inside(a: &mut Attributes, pair: &Pair<'_>) {
     a.u32(IFLA_NET_NS_FD, pair.netns.as_raw_fd().cast_unsigned());
 }
 
-fn address_message(messages: &mut Messages, link: u32, ip: IpAddr, prefix: u8) {
+fn address_message(messages: &mut NetlinkMessages, link: u32, ip: IpAddr, prefix: u8) {
     let mut header = [family(ip), prefix, 0, 0, 0, 0, 0, 0];
     header[4..].copy_from_slice(&link.to_ne_bytes());
     messages.push(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, &header, |a| {

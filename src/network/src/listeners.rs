@@ -3,7 +3,7 @@
 use crate::attachment::AttachRequest;
 use crate::error::{AttachError, PortOwner, StepError};
 use crate::link::address;
-use crate::netlink::{AF_INET, AF_INET6, Family, Messages, NLM_F_DUMP, Socket, find};
+use crate::netlink::{AF_INET, AF_INET6, Family, NLM_F_DUMP, NetlinkMessages, Socket, find};
 use crate::ports::{PortMapping, PortSet, Protocol};
 use crate::request;
 use crate::sync::blocking;
@@ -90,7 +90,7 @@ fn taken(ports: &[PortMapping], set: &PortSet) -> Result<Option<(PortMapping, Po
     Ok(None)
 }
 
-fn ask(messages: &mut Messages, family: u8, protocol: Protocol, port: u16, states: u32) {
+fn ask(messages: &mut NetlinkMessages, family: u8, protocol: Protocol, port: u16, states: u32) {
     // struct inet_diag_req_v2: family, protocol, extensions, states, then the socket: its port, all else any.
     let mut request = [0; 56];
     request[0] = family;

@@ -7,7 +7,7 @@
 use crate::error::StepError;
 use crate::link::{Mac, Routes, address, family, link_header, octets};
 use crate::netlink::{
-    AF_BRIDGE, AF_INET, AF_INET6, IFLA_LINKINFO, Messages, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE,
+    AF_BRIDGE, AF_INET, AF_INET6, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NetlinkMessages,
     RTM_NEWLINK, find, u32_of,
 };
 use rustix::io::Errno;
@@ -67,7 +67,7 @@ fn header(family: u8, link: u32, state: u16, flags: u8) -> [u8; HEADER] {
 }
 
 /// Enters a permanent neighbour of a link.
-pub(crate) fn neighbour_message(messages: &mut Messages, link: u32, Neighbour { ip, mac }: &Neighbour) {
+pub(crate) fn neighbour_message(messages: &mut NetlinkMessages, link: u32, Neighbour { ip, mac }: &Neighbour) {
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
     messages.push(RTM_NEWNEIGH, flags, &header(family(*ip), link, NUD_PERMANENT, 0), |a| {
         a.bytes(NDA_DST, &octets(*ip));
@@ -76,7 +76,7 @@ pub(crate) fn neighbour_message(messages: &mut Messages, link: u32, Neighbour { 
 }
 
 /// Has a link look for no neighbours of one IP version: a packet to one that is not entered is dropped.
-pub(crate) fn no_probes_message(messages: &mut Messages, link: u32, v4: bool) {
+pub(crate) fn no_probes_message(messages: &mut NetlinkMessages, link: u32, v4: bool) {
     let (family, table) = if v4 { (AF_INET, "arp_cache") } else { (AF_INET6, "ndisc_cache") };
     messages.push(RTM_SETNEIGHTBL, NLM_F_ACK, &[family, 0, 0, 0], |a| {
         a.text(NDTA_NAME, table);
@@ -90,7 +90,7 @@ pub(crate) fn no_probes_message(messages: &mut Messages, link: u32, v4: bool) {
 
 /// Has the bridge know by itself what is behind a port, learn nothing from the pod, and bother it with no frames for
 /// others. A pod reaches itself through its own host port: hairpin mode.
-fn port_messages(messages: &mut Messages, Port { link, mac }: &Port) {
+fn port_messages(messages: &mut NetlinkMessages, Port { link, mac }: &Port) {
     messages.push(RTM_NEWLINK, NLM_F_ACK, &link_header(*link, 0), |a| {
         a.nest(IFLA_LINKINFO, |a| {
             a.text(IFLA_INFO_SLAVE_KIND, "bridge");
@@ -108,7 +108,7 @@ fn port_messages(messages: &mut Messages, Port { link, mac }: &Port) {
 impl Routes {
     /// Admits a pod to the bridge: its port, and its addresses as the bridge's neighbours.
     pub(crate) fn admit(&mut self, bridge: u32, port: &Port, neighbours: &[Neighbour]) -> Result<(), StepError> {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         port_messages(&mut messages, port);
         neighbours.iter().for_each(|neighbour| neighbour_message(&mut messages, bridge, neighbour));
         let failed = |(_, source)| StepError::new("admit the pod's link to the bridge", source);
@@ -123,7 +123,7 @@ impl Routes {
     /// Enters permanent neighbours of a link.
     pub(crate) fn add_neighbours(&mut self, link: u32, neighbours: &[Neighbour]) -> Result<(), StepError> {
         for part in neighbours.chunks(AT_ONCE) {
-            let mut messages = Messages::default();
+            let mut messages = NetlinkMessages::default();
             part.iter().for_each(|neighbour| neighbour_message(&mut messages, link, neighbour));
             let failed = |(_, source)| StepError::new("enter pods as neighbours of the bridge", source);
             self.socket.request(messages).map_err(failed)?;
@@ -136,7 +136,7 @@ impl Routes {
         let failed = |source| StepError::new("take pods away as neighbours of the bridge", source);
         let gone = [Errno::NOENT, Errno::NODEV];
         for part in neighbours.chunks(AT_ONCE) {
-            let mut messages = Messages::default();
+            let mut messages = NetlinkMessages::default();
             for Neighbour { ip, .. } in part {
                 let header = header(family(*ip), link, 0, 0);
                 messages.push(RTM_DELNEIGH, NLM_F_ACK, &header, |a| a.bytes(NDA_DST, &octets(*ip)));
@@ -173,7 +173,8 @@ impl Routes {
     }
 
     fn each_neighbour(&mut self, family: u8, each: impl FnMut(&[u8])) -> Result<(), StepError> {
-        let build = |messages: &mut Messages| messages.push(RTM_GETNEIGH, NLM_F_DUMP, &header(family, 0, 0, 0), |_| {});
+        let build =
+            |messages: &mut NetlinkMessages| messages.push(RTM_GETNEIGH, NLM_F_DUMP, &header(family, 0, 0, 0), |_| {});
         self.socket.dump(build, each).map_err(|source| StepError::new("list neighbours", source))
     }
 }

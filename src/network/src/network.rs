@@ -4,7 +4,7 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::builtin::Builtin;
 use crate::cni::Cni;
 use crate::config::Config;
-use crate::dispatch::{Inner, RETRY};
+use crate::dispatch::{Dispatcher, RETRY};
 use crate::error::{AttachError, DetachError, OpenError};
 use crate::status::NetworkStatus;
 use crate::sync::blocking;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// A handle to the network; clones share it.
 #[derive(Clone)]
 pub struct Network {
-    inner: Arc<Inner>,
+    inner: Arc<Dispatcher>,
 }
 
 impl fmt::Debug for Network {
@@ -42,7 +42,7 @@ impl Network {
         let (closing, netns_dir) = (CancellationToken::new(), settings.netns_dir.clone());
         let builtin = Builtin::open(settings, db.clone(), give_up_after, closing.clone()).await?;
         let cni = Arc::new(Cni::open(cni, netns_dir, db, closing.clone()).await?);
-        let network = Self { inner: Arc::new(Inner::new(Arc::clone(&builtin), Arc::clone(&cni), closing)) };
+        let network = Self { inner: Arc::new(Dispatcher::new(Arc::clone(&builtin), Arc::clone(&cni), closing)) };
         for id in builtin.leaving() {
             if let Err(error) = network.detach(&id).await {
                 tracing::warn!(network_id = %id, %error, "cannot undo a half-made network yet");
@@ -53,8 +53,8 @@ impl Network {
             network.inner.detach_later(id, Duration::ZERO);
         }
         network.check().await;
-        network.inner.tasks.spawn(Inner::watch_cni(Arc::downgrade(&network.inner)));
-        let watch = Inner::watch(Arc::downgrade(&network.inner), network.inner.closing.clone());
+        network.inner.tasks.spawn(Dispatcher::watch_cni(Arc::downgrade(&network.inner)));
+        let watch = Dispatcher::watch(Arc::downgrade(&network.inner), network.inner.closing.clone());
         network.inner.tasks.spawn(watch);
         Ok(network)
     }

@@ -32,7 +32,7 @@ pub const MIGRATIONS: &[Migration] = &[
 
 /// All that is needed to take an attachment away, whatever the settings are by then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct AttachmentRecord {
     pub(crate) attachment: Attachment,
     /// The bridge it hangs on, and the table that has its ports.
     pub(crate) bridge: String,
@@ -41,13 +41,13 @@ pub(crate) struct Record {
     pub(crate) host_index: u32,
     /// How the other pods are reached from its namespace.
     #[serde(default)]
-    pub(crate) layout: Layout,
+    pub(crate) layout: SubnetLayout,
 }
 
 /// How a pod's namespace reaches the others of its subnet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Layout {
+pub(crate) enum SubnetLayout {
     /// They are on its link, and it looks for them there: pods that were made before there was another layout.
     #[default]
     Shared,
@@ -76,7 +76,7 @@ pub(crate) fn pin_name(id: &str) -> String {
     format!("peapod-{id}")
 }
 
-impl Record {
+impl AttachmentRecord {
     pub(crate) fn parse(id: &str, text: &str) -> Result<Self, RecordError> {
         let record: Self = serde_json::from_str(text)?;
         check(id, &record.attachment)?;
@@ -85,7 +85,7 @@ impl Record {
 }
 
 /// A row as it was found.
-pub(crate) struct Row {
+pub(crate) struct AttachmentRow {
     pub(crate) id: String,
     pub(crate) complete: bool,
     pub(crate) record: String,
@@ -97,14 +97,14 @@ pub(crate) fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<S
 }
 
 /// All rows, and the host_index that was given last.
-pub(crate) async fn load(db: &Database) -> Result<(Vec<Row>, Option<u32>), StoreError> {
+pub(crate) async fn load(db: &Database) -> Result<(Vec<AttachmentRow>, Option<u32>), StoreError> {
     db.read(|connection| {
         let cursor = connection.query_row("SELECT slot FROM network_cursor", [], |row| row.get(0)).optional()?;
         // It only says where to begin.
         let cursor = cursor.and_then(|host_index: i64| u32::try_from(host_index).ok());
         let mut statement = connection.prepare("SELECT id, complete, record FROM network_attachments")?;
         let rows = statement
-            .query_map([], |row| Ok(Row { id: text(row, 0)?, complete: row.get(1)?, record: text(row, 2)? }))?
+            .query_map([], |row| Ok(AttachmentRow { id: text(row, 0)?, complete: row.get(1)?, record: text(row, 2)? }))?
             .collect::<Result<_, _>>()?;
         Ok((rows, cursor))
     })

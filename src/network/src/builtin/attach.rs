@@ -1,7 +1,7 @@
 //! In which order things happen to an attachment that is made, and what is on disk when.
 
 use super::host::Bridge;
-use super::table::{Entry, State};
+use super::table::{AttachmentEntry, AttachmentState};
 use super::work::{self, MakeError};
 use super::{Builtin, plan};
 use crate::attachment::{AttachRequest, Attachment};
@@ -95,7 +95,7 @@ impl Builtin {
             self.detach(&request.id).await?;
         }
         let Some(entry) = entry else { return Ok(None) };
-        if entry.state != State::Ready {
+        if entry.state != AttachmentState::Ready {
             self.detach(&request.id).await?;
             return Ok(None);
         }
@@ -106,7 +106,7 @@ impl Builtin {
     }
 
     /// Writes the record, makes what it says, and writes that it is made.
-    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &Entry) -> Result<(), AttemptError> {
+    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &AttachmentEntry) -> Result<(), AttemptError> {
         let (told, committed) = mpsc::sync_channel(1);
         let (done, outcome) = oneshot::channel();
         let (builtin, record) = (Arc::clone(self), Arc::clone(&entry.record));
@@ -141,7 +141,7 @@ impl Builtin {
     }
 
     /// Undoes a failed attempt; whether all of it could be undone.
-    async fn rollback(self: &Arc<Self>, entry: &Entry) -> bool {
+    async fn rollback(self: &Arc<Self>, entry: &AttachmentEntry) -> bool {
         let id = &entry.attachment.id;
         let undone = self.detach(id).await;
         if let Err(error) = &undone {
@@ -165,7 +165,7 @@ impl Builtin {
     }
 }
 
-fn lingering_error(entry: &Entry) -> AttachError {
+fn lingering_error(entry: &AttachmentEntry) -> AttachError {
     let there = io::Error::from(rustix::io::Errno::EXIST);
     let link = &entry.attachment.host_interface;
     StepError::new(format!("make link {link}, and the links of all other free addresses are still there"), there).into()

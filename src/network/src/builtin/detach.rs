@@ -31,7 +31,7 @@ impl Builtin {
     }
 
     /// Takes away what the record says; gives what went wrong. Blocks.
-    fn undo(&self, record: &record::Record) -> Vec<StepError> {
+    fn undo(&self, record: &record::AttachmentRecord) -> Vec<StepError> {
         let Undone { rules, known, pin } = work::undo(&self.host, record);
         let rules = rules.or_else(|error| match record.bridge == self.host.settings.bridge {
             // What is leaving is not among the elements.

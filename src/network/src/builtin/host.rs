@@ -5,7 +5,7 @@ use super::facts;
 use super::plan::{host_index_of, link_prefix};
 use crate::bounds::POD_CONNECTIONS;
 use crate::config::Settings;
-use crate::conntrack::{Which, forget_udp};
+use crate::conntrack::{UdpConnections, forget_udp};
 use crate::error::StepError;
 use crate::link::{Link, Mac, Routes};
 use crate::neighbour::{Neighbour, Port};
@@ -34,7 +34,7 @@ pub(crate) struct Bridge {
 }
 
 #[derive(Default)]
-struct Inner {
+struct HostState {
     nft: Option<Nft>,
     bridge: Option<Bridge>,
     /// Of the rules as they were made.
@@ -44,7 +44,7 @@ struct Inner {
 /// The shared part. One lock for all changes to rules: they take microseconds.
 pub(crate) struct HostNetwork {
     pub(crate) settings: Settings,
-    inner: Mutex<Inner>,
+    inner: Mutex<HostState>,
     /// The socket to connection tracking. It has a lock of its own, for what it does takes long.
     connections: Mutex<Option<Socket>>,
 }
@@ -66,7 +66,7 @@ impl HostNetwork {
         Self { settings, inner: Mutex::default(), connections: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, HostState> {
         // What is in there is valid after a panic elsewhere as well.
         lock(&self.inner)
     }
@@ -229,7 +229,11 @@ impl HostNetwork {
     }
 
     /// Makes the tables anew if somebody else has changed anything in them; whether that was so.
-    fn hold_tables(&self, inner: &mut Inner, elements: impl FnOnce() -> BTreeSet<Element>) -> Result<bool, StepError> {
+    fn hold_tables(
+        &self,
+        inner: &mut HostState,
+        elements: impl FnOnce() -> BTreeSet<Element>,
+    ) -> Result<bool, StepError> {
         let bridge = &self.settings.bridge;
         let failed = |source| StepError::new(format!("look at the nftables tables {bridge}"), source);
         let nft = open(&mut inner.nft)?;
@@ -254,7 +258,7 @@ impl HostNetwork {
         Ok(true)
     }
 
-    fn make_tables(&self, inner: &mut Inner, elements: &BTreeSet<Element>) -> Result<(), StepError> {
+    fn make_tables(&self, inner: &mut HostState, elements: &BTreeSet<Element>) -> Result<(), StepError> {
         let bridge = &self.settings.bridge;
         let failed = |source: io::Error| {
             let unknown =
@@ -313,7 +317,12 @@ impl HostNetwork {
     }
 
     /// Forgets UDP connections to these ports of the node.
-    pub(crate) fn forget_udp(&self, ports: &BTreeSet<u16>, v4: bool, which: &Which<'_>) -> Result<(), StepError> {
+    pub(crate) fn forget_udp(
+        &self,
+        ports: &BTreeSet<u16>,
+        v4: bool,
+        which: &UdpConnections<'_>,
+    ) -> Result<(), StepError> {
         let mut connections = lock(&self.connections);
         let failed = |source| StepError::new("forget old UDP connections", source);
         let socket = open_connections(&mut connections).map_err(failed)?;

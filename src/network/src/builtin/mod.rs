@@ -11,7 +11,7 @@ mod work;
 
 use self::host::HostNetwork;
 use self::pool::Pool;
-use self::table::{AttachmentTable, Entry, Lost, State};
+use self::table::{AttachmentEntry, AttachmentState, AttachmentTable, Lost};
 use crate::attachment::Attachment;
 use crate::config::Settings;
 use crate::error::{OpenError, StepError};
@@ -20,7 +20,7 @@ use crate::neighbour::Neighbour;
 use crate::netns;
 use crate::nft::Element;
 use crate::ports::{PortMapping, PortSet};
-use crate::record::{self, Record, Row};
+use crate::record::{self, AttachmentRecord, AttachmentRow};
 use crate::status::NetworkStatus;
 use crate::sync::{blocking, lock};
 use peapod_store::Database;
@@ -56,10 +56,16 @@ impl Builtin {
     ) -> Result<Arc<Self>, OpenError> {
         let (rows, cursor) = record::load(&db).await?;
         let (mut entries, mut lost) = (HashMap::new(), BTreeMap::new());
-        for Row { id, complete, record } in rows {
-            match Record::parse(&id, &record) {
+        for AttachmentRow { id, complete, record } in rows {
+            match AttachmentRecord::parse(&id, &record) {
                 Ok(record) => {
-                    entries.insert(id, Entry::of(record, if complete { State::Ready } else { State::LEAVING }));
+                    entries.insert(
+                        id,
+                        AttachmentEntry::of(
+                            record,
+                            if complete { AttachmentState::Ready } else { AttachmentState::LEAVING },
+                        ),
+                    );
                 }
                 Err(error) => {
                     tracing::error!(
@@ -119,7 +125,11 @@ impl Builtin {
 
     pub(crate) fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
         let table = lock(&self.table);
-        table.entries.get(id).filter(|entry| entry.state == State::Ready).map(|entry| Arc::clone(&entry.attachment))
+        table
+            .entries
+            .get(id)
+            .filter(|entry| entry.state == AttachmentState::Ready)
+            .map(|entry| Arc::clone(&entry.attachment))
     }
 
     /// A port of the set that is in the way of an attachment's, and whose.
@@ -164,7 +174,7 @@ impl Builtin {
         let mut elements = BTreeSet::new();
         for entry in table.entries.values().filter(|entry| !entry.is_leaving()) {
             // After a reboot the records are there but the namespaces are not: nobody is behind these ports.
-            let alive = entry.state == State::Making || netns::is_pinned(&entry.attachment.netns);
+            let alive = entry.state == AttachmentState::Making || netns::is_pinned(&entry.attachment.netns);
             elements.extend(if alive { work::elements(&entry.record) } else { work::sources(&entry.record) });
         }
         elements.extend(table.strays.iter().flat_map(|host_index| plan::sources(&self.host.settings, *host_index)));

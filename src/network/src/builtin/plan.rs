@@ -8,7 +8,7 @@ use crate::link::{Mac, link_local};
 use crate::neighbour::Neighbour;
 use crate::nft::Element;
 use crate::ports::PortMapping;
-use crate::record::{Layout, Record, pin_name};
+use crate::record::{AttachmentRecord, SubnetLayout, pin_name};
 use crate::request;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -44,7 +44,12 @@ fn check_port(settings: &Settings, port: &PortMapping) -> Result<(), AttachError
 }
 
 /// The record of what is going to be made for the request with this number.
-pub(super) fn record(settings: &Settings, bridge: Bridge, request: &AttachRequest, host_index: u32) -> Record {
+pub(super) fn record(
+    settings: &Settings,
+    bridge: Bridge,
+    request: &AttachRequest,
+    host_index: u32,
+) -> AttachmentRecord {
     let octets = mac(host_index).map(|octet| format!("{octet:02x}"));
     let attachment = Attachment {
         id: request.id.clone(),
@@ -57,7 +62,7 @@ pub(super) fn record(settings: &Settings, bridge: Bridge, request: &AttachReques
         host_interface: host_interface(&settings.bridge, host_index),
         ports: request.ports.clone(),
     };
-    Record { attachment, bridge: settings.bridge.clone(), host_index, layout: Layout::Routed }
+    AttachmentRecord { attachment, bridge: settings.bridge.clone(), host_index, layout: SubnetLayout::Routed }
 }
 
 fn addresses(settings: &Settings, host_index: u32) -> Vec<IpAddr> {
@@ -67,7 +72,7 @@ fn addresses(settings: &Settings, host_index: u32) -> Vec<IpAddr> {
 /// What the tables hold for the pod of this number, of which nothing else is known: its layout may be the older one.
 pub(crate) fn sources(settings: &Settings, host_index: u32) -> BTreeSet<Element> {
     let link = host_interface(&settings.bridge, host_index);
-    Element::of_pod(&link, mac(host_index), &addresses(settings, host_index), Layout::Shared)
+    Element::of_pod(&link, mac(host_index), &addresses(settings, host_index), SubnetLayout::Shared)
 }
 
 /// The pod of this number as the bridge's neighbour.

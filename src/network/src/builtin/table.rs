@@ -8,7 +8,7 @@ use crate::bounds::BRIDGE_PORTS;
 use crate::config::Settings;
 use crate::error::{AttachError, PortOwner};
 use crate::ports::{PortMapping, PortSet};
-use crate::record::Record;
+use crate::record::AttachmentRecord;
 use crate::request;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use std::time::Instant;
 
 /// What is known of one attachment.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) record: Arc<Record>,
+pub(crate) struct AttachmentEntry {
+    pub(crate) record: Arc<AttachmentRecord>,
     pub(crate) attachment: Arc<Attachment>,
-    pub(crate) state: State,
+    pub(crate) state: AttachmentState,
 }
 
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum AttachmentState {
     /// It is being made.
     Making,
     /// It was made, and can be shown.
@@ -36,14 +36,14 @@ pub(crate) enum State {
     },
 }
 
-impl State {
+impl AttachmentState {
     pub(crate) const LEAVING: Self = Self::Leaving { failing_since: None };
 }
 
 /// All attachments and the numbers they use.
 #[derive(Debug)]
 pub(crate) struct AttachmentTable {
-    pub(crate) entries: HashMap<String, Entry>,
+    pub(crate) entries: HashMap<String, AttachmentEntry>,
     /// Attachments whose records can't be read.
     pub(crate) lost: BTreeMap<String, Lost>,
     /// Numbers of links that no record has: those of lost attachments are among them.
@@ -60,19 +60,19 @@ pub(crate) enum Lost {
     Leaving,
 }
 
-impl Entry {
-    pub(crate) fn of(record: Record, state: State) -> Self {
+impl AttachmentEntry {
+    pub(crate) fn of(record: AttachmentRecord, state: AttachmentState) -> Self {
         let attachment = Arc::new(record.attachment.clone());
         Self { record: Arc::new(record), attachment, state }
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        matches!(self.state, State::Leaving { .. })
+        matches!(self.state, AttachmentState::Leaving { .. })
     }
 }
 
 impl AttachmentTable {
-    pub(crate) fn new(entries: HashMap<String, Entry>, pool: Pool) -> Self {
+    pub(crate) fn new(entries: HashMap<String, AttachmentEntry>, pool: Pool) -> Self {
         Self { entries, lost: BTreeMap::new(), strays: BTreeSet::new(), pool }
     }
 
@@ -94,7 +94,7 @@ impl AttachmentTable {
         bridge: Bridge,
         request: &AttachRequest,
         lingering: &BTreeSet<u32>,
-    ) -> Result<Option<Entry>, AttachError> {
+    ) -> Result<Option<AttachmentEntry>, AttachError> {
         if self.entries.len() >= BRIDGE_PORTS {
             return Err(AttachError::Full { most: BRIDGE_PORTS });
         }
@@ -109,7 +109,7 @@ impl AttachmentTable {
             let subnet = subnets.collect::<Vec<_>>().join(" and ");
             return Err(AttachError::NoAddress { subnet, used: self.pool.used() });
         };
-        let entry = Entry::of(plan::record(settings, bridge, request, host_index), State::Making);
+        let entry = AttachmentEntry::of(plan::record(settings, bridge, request, host_index), AttachmentState::Making);
         self.entries.insert(request.id.clone(), entry.clone());
         Ok(Some(entry))
     }
@@ -117,15 +117,15 @@ impl AttachmentTable {
     /// It is made.
     pub(crate) fn complete(&mut self, id: &str) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.state = State::Ready;
+            entry.state = AttachmentState::Ready;
         }
     }
 
     /// It is to be taken away; gives its record, if it has one.
-    pub(crate) fn leave(&mut self, id: &str) -> Option<Arc<Record>> {
+    pub(crate) fn leave(&mut self, id: &str) -> Option<Arc<AttachmentRecord>> {
         let entry = self.entries.get_mut(id)?;
         if !entry.is_leaving() {
-            entry.state = State::LEAVING;
+            entry.state = AttachmentState::LEAVING;
         }
         Some(Arc::clone(&entry.record))
     }
@@ -133,8 +133,8 @@ impl AttachmentTable {
     /// Counts that it could not be taken away; gives since when.
     pub(crate) fn fail(&mut self, id: &str) -> Option<Instant> {
         match &mut self.entries.get_mut(id)?.state {
-            State::Leaving { failing_since } => Some(*failing_since.get_or_insert_with(Instant::now)),
-            State::Making | State::Ready => None,
+            AttachmentState::Leaving { failing_since } => Some(*failing_since.get_or_insert_with(Instant::now)),
+            AttachmentState::Making | AttachmentState::Ready => None,
         }
     }
 
@@ -158,6 +158,6 @@ impl AttachmentTable {
 
     /// Whether there is something of this id that is to be taken away.
     pub(crate) fn is_leaving(&self, id: &str) -> bool {
-        self.entries.get(id).is_some_and(Entry::is_leaving) || self.lost.get(id) == Some(&Lost::Leaving)
+        self.entries.get(id).is_some_and(AttachmentEntry::is_leaving) || self.lost.get(id) == Some(&Lost::Leaving)
     }
 }

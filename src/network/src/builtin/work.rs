@@ -3,14 +3,14 @@
 use super::host::{Bridge, GATEWAY, HostNetwork, mac};
 use super::plan::known_by;
 use crate::attachment::Attachment;
-use crate::conntrack::Which;
+use crate::conntrack::UdpConnections;
 use crate::error::StepError;
 use crate::link::{Inside, Link, Pair, Routes};
 use crate::neighbour::{Neighbour, Port};
 use crate::netns;
 use crate::nft::Element;
 use crate::ports::Protocol;
-use crate::record::Record;
+use crate::record::AttachmentRecord;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ impl From<StepError> for MakeError {
 pub(crate) fn make(
     host: &HostNetwork,
     bridge: Bridge,
-    record: &Record,
+    record: &AttachmentRecord,
     committed: &mpsc::Receiver<()>,
 ) -> Result<(), MakeError> {
     let attachment = &record.attachment;
@@ -83,25 +83,25 @@ pub(crate) fn make(
     let port = Port { link: link.peer, mac: mac(record.host_index) };
     outside.admit(bridge.index, &port, &neighbours(host, record))?;
     bring_up(host, record, &link, &mut inside)?;
-    forget(host, record, &Which::NodesOwn(&addresses));
+    forget(host, record, &UdpConnections::NodesOwn(&addresses));
     Ok(())
 }
 
 /// What the tables hold for an attachment: its host ports, its addresses, and what it may send.
-pub(crate) fn elements(record: &Record) -> BTreeSet<Element> {
+pub(crate) fn elements(record: &AttachmentRecord) -> BTreeSet<Element> {
     let mut elements = sources(record);
     elements.extend(Element::of_ports(&record.attachment.ports, &record.attachment.ips));
     elements
 }
 
 /// The attachment's addresses, and what it may send.
-pub(crate) fn sources(record: &Record) -> BTreeSet<Element> {
+pub(crate) fn sources(record: &AttachmentRecord) -> BTreeSet<Element> {
     let Attachment { host_interface, ips, .. } = &record.attachment;
     Element::of_pod(host_interface, mac(record.host_index), ips, record.layout)
 }
 
 /// The attachment as the bridge's neighbour.
-pub(crate) fn neighbours(host: &HostNetwork, record: &Record) -> Vec<Neighbour> {
+pub(crate) fn neighbours(host: &HostNetwork, record: &AttachmentRecord) -> Vec<Neighbour> {
     known_by(&host.settings, mac(record.host_index), &record.attachment.ips)
 }
 
@@ -110,7 +110,7 @@ fn link_inside(inside: &mut Routes, name: &str) -> Result<Link, StepError> {
     inside.links()?.into_iter().find(|link| link.name == name).ok_or_else(missing)
 }
 
-fn bring_up(host: &HostNetwork, record: &Record, link: &Link, inside: &mut Routes) -> Result<(), StepError> {
+fn bring_up(host: &HostNetwork, record: &AttachmentRecord, link: &Link, inside: &mut Routes) -> Result<(), StepError> {
     let Attachment { ips, gateways, .. } = &record.attachment;
     inside.bring_up(&Inside {
         loopback: LOOPBACK,
@@ -130,18 +130,18 @@ pub(crate) struct Undone {
 }
 
 /// Takes everything of the record away that is there. Does all it can.
-pub(crate) fn undo(host: &HostNetwork, record: &Record) -> Undone {
+pub(crate) fn undo(host: &HostNetwork, record: &AttachmentRecord) -> Undone {
     let attachment = &record.attachment;
     let rules = host.delete(&record.bridge, &elements(record));
     let known = host.delete_neighbours(&record.bridge, &neighbours(host, record));
-    forget(host, record, &Which::AnsweredBy(&attachment.ips));
+    forget(host, record, &UdpConnections::AnsweredBy(&attachment.ips));
     // The links go with the namespace: deleting them would wait 30 ms.
     let pin = netns::unpin(&attachment.netns);
     Undone { rules, known, pin }
 }
 
 /// The UDP ports of the node that lead to this address.
-fn udp_ports(record: &Record, v4: bool) -> BTreeSet<u16> {
+fn udp_ports(record: &AttachmentRecord, v4: bool) -> BTreeSet<u16> {
     let Attachment { ports, ips, .. } = &record.attachment;
     let has_address = ips.iter().any(|ip| ip.is_ipv4() == v4);
     let udp = ports.iter().filter(|port| has_address && port.protocol == Protocol::Udp && port.serves(v4));
@@ -149,7 +149,7 @@ fn udp_ports(record: &Record, v4: bool) -> BTreeSet<u16> {
 }
 
 /// The addresses of the node, if they matter for this record.
-fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAddr>, StepError> {
+fn node_addresses(record: &AttachmentRecord, outside: &mut Routes) -> Result<BTreeSet<IpAddr>, StepError> {
     if [true, false].iter().all(|v4| udp_ports(record, *v4).is_empty()) {
         return Ok(BTreeSet::new());
     }
@@ -157,7 +157,7 @@ fn node_addresses(record: &Record, outside: &mut Routes) -> Result<BTreeSet<IpAd
 }
 
 /// A connection that is not forgotten goes its old way until it rests for half a minute: said, but no reason to fail.
-fn forget(host: &HostNetwork, record: &Record, which: &Which<'_>) {
+fn forget(host: &HostNetwork, record: &AttachmentRecord, which: &UdpConnections<'_>) {
     for v4 in [true, false] {
         let ports = udp_ports(record, v4);
         if ports.is_empty() {

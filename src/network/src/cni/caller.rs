@@ -2,7 +2,7 @@
 
 use super::conflist::{Conflist, Object, excerpt, kind};
 use super::error::CniError;
-use super::exec::{self, Ended, ExecError};
+use super::exec::{self, ExecError, PluginOutput};
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 32;
 const LAST_MOMENT: Duration = Duration::from_millis(150);
 
 /// What an operation is about.
-pub(crate) struct Subject<'a> {
+pub(crate) struct PluginSubject<'a> {
     pub(crate) id: &'a str,
     /// None: it is gone.
     pub(crate) netns: Option<&'a Path>,
@@ -42,7 +42,7 @@ impl Caller {
     }
 
     /// Connects; gives the result of the last plugin.
-    pub(crate) async fn add(&self, list: &Conflist, subject: &Subject<'_>) -> Result<Value, CniError> {
+    pub(crate) async fn add(&self, list: &Conflist, subject: &PluginSubject<'_>) -> Result<Value, CniError> {
         let mut result = None;
         for plugin in &list.plugins {
             let input = list.input(plugin, subject.capabilities, result.as_ref());
@@ -53,7 +53,12 @@ impl Caller {
     }
 
     /// Disconnects, the last plugin first. Goes on after errors and gives all of them.
-    pub(crate) async fn del(&self, list: &Conflist, subject: &Subject<'_>, result: Option<&Value>) -> Vec<CniError> {
+    pub(crate) async fn del(
+        &self,
+        list: &Conflist,
+        subject: &PluginSubject<'_>,
+        result: Option<&Value>,
+    ) -> Vec<CniError> {
         let result = result.filter(|_| list.version >= super::conflist::Version::V0_4_0);
         let mut errors = Vec::new();
         for plugin in list.plugins.iter().rev() {
@@ -64,7 +69,12 @@ impl Caller {
     }
 
     /// Looks whether it is still connected.
-    pub(crate) async fn check(&self, list: &Conflist, subject: &Subject<'_>, result: &Value) -> Result<(), CniError> {
+    pub(crate) async fn check(
+        &self,
+        list: &Conflist,
+        subject: &PluginSubject<'_>,
+        result: &Value,
+    ) -> Result<(), CniError> {
         for plugin in &list.plugins {
             let input = list.input(plugin, subject.capabilities, Some(result));
             self.call("CHECK", list, plugin, &input, Some(subject)).await?;
@@ -113,7 +123,7 @@ impl Caller {
         list: &Conflist,
         plugin: &Object,
         input: &Object,
-        subject: Option<&Subject<'_>>,
+        subject: Option<&PluginSubject<'_>>,
     ) -> Result<Vec<u8>, CniError> {
         let name = kind(plugin);
         let program = self.find(name)?;
@@ -154,7 +164,7 @@ fn parse(plugin: &Object, output: &[u8]) -> Result<Value, CniError> {
 }
 
 /// What a plugin says about its failure: an object on standard output, else whatever it wrote.
-fn refusal(plugin: &str, command: &'static str, list: &Conflist, ended: &Ended) -> CniError {
+fn refusal(plugin: &str, command: &'static str, list: &Conflist, ended: &PluginOutput) -> CniError {
     let text = |value: &Value, key: &str| excerpt(value.get(key).and_then(Value::as_str).unwrap_or_default());
     if let Ok(output) = serde_json::from_slice::<Value>(&ended.stdout)
         && let Some(code) = output.get("code").and_then(Value::as_u64)

@@ -87,7 +87,7 @@ pub(crate) struct Conflist {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct WrittenConflist {
     #[serde(default)]
     name: String,
     cni_version: Option<String>,
@@ -124,7 +124,7 @@ impl Conflist {
     /// Reads a list of plugins, or the configuration of one plugin as a list of one.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, ConfigurationError> {
         let whole: Object = serde_json::from_slice(text)?;
-        let written: Written = serde_json::from_value(Value::Object(whole.clone()))?;
+        let written: WrittenConflist = serde_json::from_value(Value::Object(whole.clone()))?;
         let version = written
             .cni_versions
             .iter()

@@ -50,12 +50,12 @@ struct Stamp {
 }
 
 /// The directory and what was seen last.
-pub(crate) struct Directory {
+pub(crate) struct ConfDirectory {
     pub(crate) path: PathBuf,
     seen: Mutex<(Option<Stamp>, Choice)>,
 }
 
-impl Directory {
+impl ConfDirectory {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, seen: Mutex::new((None, Choice::None)) }
     }
@@ -153,7 +153,7 @@ mod tests {
     fn appears_changes_and_disappears() {
         let dir = tempfile::tempdir().unwrap();
         let net = dir.path().join("net.d");
-        let directory = Directory::new(net.clone());
+        let directory = ConfDirectory::new(net.clone());
         assert!(matches!(directory.look(), (Choice::None, false)));
         fs::create_dir(&net).unwrap();
         fs::write(net.join("README"), "no configuration").unwrap();

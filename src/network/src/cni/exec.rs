@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// How a plugin ended by itself.
-pub(crate) struct Ended {
+pub(crate) struct PluginOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     input: &[u8],
     limit: Duration,
     stop: impl Future<Output = ()>,
-) -> Result<Ended, ExecError> {
+) -> Result<PluginOutput, ExecError> {
     let mut command = Command::new(program);
     command.envs(environment.iter().map(|(name, value)| (*name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -68,7 +68,7 @@ pub(crate) async fn run(
     outcome
 }
 
-async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, ExecError> {
+async fn talk(child: &mut Child, input: &[u8]) -> Result<PluginOutput, ExecError> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let mut stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
@@ -97,7 +97,7 @@ async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, ExecError> {
             }
         }
     };
-    Ok(Ended { status, stdout: out, stderr: err })
+    Ok(PluginOutput { status, stdout: out, stderr: err })
 }
 
 async fn take(from: impl AsyncRead + Unpin, into: &mut Vec<u8>) -> Result<(), ExecError> {

@@ -1,13 +1,13 @@
 //! In which order things happen to an attachment that plugins make, and what is on disk when.
 
 use super::CniConfig;
-use super::caller::{Caller, Subject};
+use super::caller::{Caller, PluginSubject};
 use super::conflist::Conflist;
-use super::directory::{Choice, Directory};
+use super::directory::{Choice, ConfDirectory};
 use super::error::CniError;
 use super::health::Health;
 use super::orphans;
-use super::record::{self, Record};
+use super::record::{self, CniRecord};
 use super::{request, result};
 use crate::attachment::{AttachRequest, Attachment};
 use crate::bounds::PLUGIN_ATTACHMENTS;
@@ -28,15 +28,15 @@ use tokio_util::sync::CancellationToken;
 
 /// What is known of one attachment.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) record: Arc<Record>,
+pub(super) struct CniAttachmentEntry {
+    pub(super) record: Arc<CniRecord>,
     pub(super) attachment: Arc<Attachment>,
-    pub(super) state: State,
+    pub(super) state: CniAttachmentState,
 }
 
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum CniAttachmentState {
     /// It is being made.
     Making,
     /// It is there.
@@ -49,12 +49,12 @@ pub(super) enum State {
 
 /// The attachments that plugins made, and the configuration for new ones.
 pub(crate) struct Cni {
-    pub(crate) directory: Directory,
+    pub(crate) directory: ConfDirectory,
     pub(super) caller: Caller,
     netns_dir: PathBuf,
     give_up_after: Duration,
     db: Database,
-    pub(super) entries: Mutex<HashMap<String, Entry>>,
+    pub(super) entries: Mutex<HashMap<String, CniAttachmentEntry>>,
     pub(super) health: Mutex<Health>,
     /// Shared while pods are connected: what is taken away as nobody's must not be somebody's in a moment.
     pub(super) collecting: RwLock<()>,
@@ -69,19 +69,19 @@ impl Cni {
     ) -> Result<Self, OpenError> {
         let mut entries = HashMap::new();
         for (id, text) in record::load(&db).await? {
-            let entry = match Record::parse(&id, &text) {
-                Ok(record) if record.is_whole() => Entry::of(record, State::Ready),
+            let entry = match CniRecord::parse(&id, &text) {
+                Ok(record) if record.is_whole() => CniAttachmentEntry::of(record, CniAttachmentState::Ready),
                 // Nobody goes on to make it.
-                Ok(record) => Entry::of(record, State::Leaving),
+                Ok(record) => CniAttachmentEntry::of(record, CniAttachmentState::Leaving),
                 Err(error) => {
                     tracing::error!(
                         network_id = %id, %error,
                         "the pod's network record cannot be used: it is taken away by the CNI configuration of now"
                     );
                     let dir = config.conf_dir.clone();
-                    let now = blocking(move || Directory::new(dir).look().0).await.unwrap_or(Choice::None);
-                    let record = Record::lost(&id, &netns_dir, &now);
-                    Entry::of(record, State::Lost)
+                    let now = blocking(move || ConfDirectory::new(dir).look().0).await.unwrap_or(Choice::None);
+                    let record = CniRecord::lost(&id, &netns_dir, &now);
+                    CniAttachmentEntry::of(record, CniAttachmentState::Lost)
                 }
             };
             entries.insert(id, entry);
@@ -92,7 +92,7 @@ impl Cni {
             let _ = blocking(move || orphans::end(&ids.iter().map(String::as_str).collect())).await;
         }
         Ok(Self {
-            directory: Directory::new(config.conf_dir),
+            directory: ConfDirectory::new(config.conf_dir),
             caller: Caller::new(config.bin_dirs, config.timeout, closing),
             netns_dir,
             give_up_after: config.give_up_after,
@@ -110,12 +110,12 @@ impl Cni {
 
     /// Whether there is something of this id that is to be taken away.
     pub(crate) fn is_leaving(&self, id: &str) -> bool {
-        lock(&self.entries).get(id).is_some_and(|entry| entry.state == State::Leaving)
+        lock(&self.entries).get(id).is_some_and(|entry| entry.state == CniAttachmentState::Leaving)
     }
 
     /// What is to be taken away.
     pub(crate) fn leaving(&self) -> Vec<String> {
-        let leaving = |entry: &Entry| entry.state == State::Leaving;
+        let leaving = |entry: &CniAttachmentEntry| entry.state == CniAttachmentState::Leaving;
         lock(&self.entries).iter().filter(|(_, entry)| leaving(entry)).map(|(id, _)| id.clone()).collect()
     }
 
@@ -125,7 +125,10 @@ impl Cni {
 
     pub(crate) fn attachment(&self, id: &str) -> Option<Arc<Attachment>> {
         let entries = lock(&self.entries);
-        entries.get(id).filter(|entry| entry.state == State::Ready).map(|entry| Arc::clone(&entry.attachment))
+        entries
+            .get(id)
+            .filter(|entry| entry.state == CniAttachmentState::Ready)
+            .map(|entry| Arc::clone(&entry.attachment))
     }
 
     /// A port of the set that is in the way of an attachment's, and whose.
@@ -160,7 +163,7 @@ impl Cni {
         }
         let _not_collecting = self.collecting.read().await;
         let mut record = self.plan(request, &conflist);
-        self.write(&record, State::Making).await?;
+        self.write(&record, CniAttachmentState::Making).await?;
         peapod_sys::fail_point("cni-recorded");
         make_namespace(record.attachment.netns.clone()).await?;
         peapod_sys::fail_point("cni-pinned");
@@ -173,12 +176,12 @@ impl Cni {
             return Err(CniError::NoAddress { network: conflist.name.clone() }.into());
         }
         record.result = Some(result);
-        self.write(&record, State::Ready).await?;
+        self.write(&record, CniAttachmentState::Ready).await?;
         self.attachment(&request.id).ok_or(AttachError::Closed)
     }
 
-    fn plan(&self, request: &AttachRequest, conflist: &Conflist) -> Record {
-        Record {
+    fn plan(&self, request: &AttachRequest, conflist: &Conflist) -> CniRecord {
+        CniRecord {
             attachment: record::planned(&request.id, &self.netns_dir, request.ports.clone()),
             conflist: conflist.clone(),
             args: request::args(request),
@@ -189,18 +192,18 @@ impl Cni {
     }
 
     /// To disk, then to memory.
-    async fn write(&self, record: &Record, state: State) -> Result<(), WriteError> {
+    async fn write(&self, record: &CniRecord, state: CniAttachmentState) -> Result<(), WriteError> {
         let id = record.attachment.id.clone();
         record::put(&self.db, id.clone(), serde_json::to_string(record)?).await?;
-        lock(&self.entries).insert(id, Entry::of(record.clone(), state));
+        lock(&self.entries).insert(id, CniAttachmentEntry::of(record.clone(), state));
         Ok(())
     }
 
     /// What there is of this id is to be taken away; gives its record, if it has one.
-    pub(crate) fn leave(&self, id: &str) -> Option<Arc<Record>> {
+    pub(crate) fn leave(&self, id: &str) -> Option<Arc<CniRecord>> {
         let mut entries = lock(&self.entries);
         let entry = entries.get_mut(id)?;
-        entry.state = State::Leaving;
+        entry.state = CniAttachmentState::Leaving;
         Some(Arc::clone(&entry.record))
     }
 
@@ -223,11 +226,11 @@ impl Cni {
     }
 
     /// Success once it has failed for so long that it is given up.
-    async fn count_failure(&self, record: &Record, errors: DetachError) -> Result<(), DetachError> {
+    async fn count_failure(&self, record: &CniRecord, errors: DetachError) -> Result<(), DetachError> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let Some(since) = record.failing_since.map(Duration::from_secs) else {
-            let failing = Record { failing_since: Some(now.as_secs()), ..record.clone() };
-            match self.write(&failing, State::Leaving).await {
+            let failing = CniRecord { failing_since: Some(now.as_secs()), ..record.clone() };
+            match self.write(&failing, CniAttachmentState::Leaving).await {
                 Ok(()) => {}
                 Err(WriteError::Store(error)) => return Err(error.into()),
                 Err(WriteError::Json(error)) => tracing::warn!(%error, "the time of a failure is not noted"),
@@ -243,15 +246,15 @@ impl Cni {
     }
 }
 
-impl Entry {
-    fn of(record: Record, state: State) -> Self {
+impl CniAttachmentEntry {
+    fn of(record: CniRecord, state: CniAttachmentState) -> Self {
         let attachment = Arc::new(record.attachment.clone());
         Self { record: Arc::new(record), attachment, state }
     }
 }
 
-pub(super) fn subject<'a>(record: &'a Record, netns: Option<&'a Path>) -> Subject<'a> {
-    Subject { id: &record.attachment.id, netns, args: &record.args, capabilities: &record.capabilities }
+pub(super) fn subject<'a>(record: &'a CniRecord, netns: Option<&'a Path>) -> PluginSubject<'a> {
+    PluginSubject { id: &record.attachment.id, netns, args: &record.args, capabilities: &record.capabilities }
 }
 
 /// A record could not be written.

@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// One attachment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct CniRecord {
     pub(crate) attachment: Attachment,
     pub(crate) conflist: Conflist,
     pub(crate) args: String,
@@ -26,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) failing_since: Option<u64>,
 }
 
-impl Record {
+impl CniRecord {
     pub(crate) fn parse(id: &str, text: &str) -> Result<Self, RecordError> {
         let record: Self = serde_json::from_str(text)?;
         record::check(id, &record.attachment)?;

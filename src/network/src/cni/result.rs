@@ -14,7 +14,7 @@ use std::net::IpAddr;
 const MAC_MAX: usize = 32;
 
 #[derive(Deserialize)]
-struct Written {
+struct WrittenResult {
     #[serde(default)]
     interfaces: Vec<Interface>,
     #[serde(default)]
@@ -42,7 +42,7 @@ struct Address {
 
 /// Fills in what the plugins decided. The addresses keep the order that they have there.
 pub(crate) fn read(result: &Value, attachment: &mut Attachment) -> Result<(), String> {
-    let written = Written::deserialize(result).map_err(|error| excerpt(&error.to_string()))?;
+    let written = WrittenResult::deserialize(result).map_err(|error| excerpt(&error.to_string()))?;
     let (links, ips) = (written.interfaces.len(), written.ips.len());
     if links > PLUGIN_LINKS || ips > PLUGIN_ADDRESSES {
         return Err(format!(

@@ -2,7 +2,7 @@
 
 use super::conflist::Conflist;
 use super::directory::Choice;
-use super::life::{Cni, Entry, State, subject};
+use super::life::{Cni, CniAttachmentEntry, CniAttachmentState, subject};
 use crate::bounds::PLUGIN_COLLECTION;
 use crate::netns;
 use crate::status::NetworkStatus;
@@ -92,7 +92,7 @@ impl Cni {
 
     /// Has plugins look at what they made before this process began; says what they do not like.
     pub(crate) async fn check_all(&self) {
-        let ready = |entry: &&Entry| entry.state == State::Ready;
+        let ready = |entry: &&CniAttachmentEntry| entry.state == CniAttachmentState::Ready;
         let entries: Vec<_> = lock(&self.entries).values().filter(ready).cloned().collect();
         for entry in entries {
             let (record, pin) = (&entry.record, &entry.attachment.netns);

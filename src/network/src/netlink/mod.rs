@@ -9,4 +9,4 @@ mod wire;
 
 pub(crate) use constants::*;
 pub(crate) use socket::{Family, Socket};
-pub(crate) use wire::{Attributes, Messages, attributes, find, u32_of};
+pub(crate) use wire::{Attributes, NetlinkMessages, attributes, find, u32_of};

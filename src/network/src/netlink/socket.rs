@@ -1,6 +1,6 @@
 //! A netlink socket. It belongs to the network namespace in which it was opened, whatever thread uses it later.
 
-use super::wire::{Incoming, Messages, messages};
+use super::wire::{Incoming, NetlinkMessages, messages};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
@@ -63,7 +63,7 @@ impl Socket {
     ///
     /// The kernel works on a request within the call, so all answers are there when it returns. Answers that find no
     /// room are an error (ENOBUFS): callers that have much to ask do it in several calls.
-    pub(crate) fn exchange(&mut self, messages: Messages) -> io::Result<Vec<(u32, Option<Errno>)>> {
+    pub(crate) fn exchange(&mut self, messages: NetlinkMessages) -> io::Result<Vec<(u32, Option<Errno>)>> {
         let count = messages.count();
         let first = self.send(messages)?;
         let mut answers = Vec::new();
@@ -90,7 +90,7 @@ impl Socket {
     }
 
     /// Sends requests which all ask for an acknowledgement; the first error counts, with the index of its request.
-    pub(crate) fn request(&mut self, messages: Messages) -> Result<(), (u32, io::Error)> {
+    pub(crate) fn request(&mut self, messages: NetlinkMessages) -> Result<(), (u32, io::Error)> {
         let count = messages.count();
         let answers = self.exchange(messages).map_err(|error| (0, error))?;
         if let Some((index, errno)) = answers.iter().find_map(|(index, errno)| errno.map(|errno| (*index, errno))) {
@@ -103,9 +103,9 @@ impl Socket {
     }
 
     /// Sends one dumping request and gives `each` the body of every answer.
-    pub(crate) fn dump(&mut self, build: impl Fn(&mut Messages), mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) fn dump(&mut self, build: impl Fn(&mut NetlinkMessages), mut each: impl FnMut(&[u8])) -> io::Result<()> {
         for _ in 0..DUMP_ATTEMPTS {
-            let mut request = Messages::default();
+            let mut request = NetlinkMessages::default();
             build(&mut request);
             let first = self.send(request)?;
             // What was seen of an interrupted dump is true as well, only not complete: showing it twice is harmless.
@@ -140,7 +140,7 @@ impl Socket {
     }
 
     /// Sends and gives the sequence number of the first message.
-    fn send(&mut self, messages: Messages) -> io::Result<u32> {
+    fn send(&mut self, messages: NetlinkMessages) -> io::Result<u32> {
         let first = self.sequence.wrapping_add(1);
         self.sequence = self.sequence.wrapping_add(messages.count());
         let bytes = messages.numbered(first);

@@ -10,12 +10,12 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// Messages that go out in one call.
 #[derive(Default)]
-pub(crate) struct Messages {
+pub(crate) struct NetlinkMessages {
     bytes: Vec<u8>,
     count: u32,
 }
 
-impl Messages {
+impl NetlinkMessages {
     /// Adds a request: its kind, its flags beside `NLM_F_REQUEST`, its family's own header, its attributes.
     ///
     /// Sequence numbers are counted from 0 here and moved by the socket that sends them.
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        let mut out = Messages::default();
+        let mut out = NetlinkMessages::default();
         out.push(16, 4, &[1, 2, 3, 4], |a| {
             a.text(3, "eth0");
             a.nest(18, |a| {

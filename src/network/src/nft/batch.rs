@@ -1,6 +1,6 @@
 //! Batches: all of their changes are made at once, or none.
 
-use crate::netlink::{Attributes, Messages, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use crate::netlink::{Attributes, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NetlinkMessages};
 
 use super::constants::{
     NFNL_SUBSYS_NFTABLES, NFTA_LIST_ELEM, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
@@ -126,7 +126,7 @@ pub(super) struct DynamicSet {
 pub(crate) struct Batch {
     table: String,
     family: TableFamily,
-    messages: Messages,
+    messages: NetlinkMessages,
     sets: u32,
 }
 
@@ -139,7 +139,7 @@ pub(super) fn header(family: u8, resource: u16) -> [u8; 4] {
 impl Batch {
     /// A batch that begins with the table of this family.
     pub(crate) fn new(family: TableFamily, table: &str) -> Self {
-        let mut messages = Messages::default();
+        let mut messages = NetlinkMessages::default();
         messages.push(NFNL_MSG_BATCH_BEGIN, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
         Self { table: table.to_owned(), family, messages, sets: 0 }
     }
@@ -150,7 +150,7 @@ impl Batch {
     }
 
     /// The messages with their end, and how many of them are changes.
-    pub(super) fn finish(mut self) -> (Messages, usize) {
+    pub(super) fn finish(mut self) -> (NetlinkMessages, usize) {
         self.messages.push(NFNL_MSG_BATCH_END, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
         // The ends of a batch are not acknowledged by older kernels, and none is asked for.
         let changes = self.messages.count() as usize - 2;

@@ -6,7 +6,7 @@ use super::constants::{NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY};
 use crate::link::{Mac, link_local, octets};
 use crate::netlink::{Attributes, find};
 use crate::ports::PortMapping;
-use crate::record::Layout;
+use crate::record::SubnetLayout;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -56,7 +56,7 @@ impl Element {
     }
 
     /// What the pod behind this link of the node may send, and that it has these addresses.
-    pub(crate) fn of_pod(link: &str, mac: Mac, ips: &[IpAddr], layout: Layout) -> BTreeSet<Self> {
+    pub(crate) fn of_pod(link: &str, mac: Mac, ips: &[IpAddr], layout: SubnetLayout) -> BTreeSet<Self> {
         let element = |family, set, key| Self { family, set, key, data: None };
         let mut name = link.as_bytes().to_vec();
         // IFNAMSIZ.
@@ -72,7 +72,7 @@ impl Element {
         });
         let mut elements: BTreeSet<Self> = sources.chain(own).collect();
         elements.insert(element(TableFamily::Bridge, "mac", sender));
-        if layout == Layout::Shared {
+        if layout == SubnetLayout::Shared {
             elements.insert(element(TableFamily::Bridge, "shared", name));
         }
         elements

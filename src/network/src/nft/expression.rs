@@ -27,13 +27,13 @@ pub(super) enum Is {
 
 /// A part of a frame: of which header, from which byte on, how many.
 #[derive(Clone, Copy)]
-pub(super) struct Field {
+pub(super) struct FrameField {
     base: u32,
     offset: u32,
     length: u32,
 }
 
-impl Field {
+impl FrameField {
     pub(super) const fn link(offset: u32, length: u32) -> Self {
         Self { base: 0, offset, length }
     }
@@ -81,7 +81,7 @@ pub(super) fn set_meta(key: u32, register: u32) -> Step {
 }
 
 /// Loads a field.
-pub(super) fn load(field: Field, register: u32) -> Step {
+pub(super) fn load(field: FrameField, register: u32) -> Step {
     step("payload", move |a| {
         for (kind, value) in [(1, register), (2, field.base), (3, field.offset), (4, field.length)] {
             a.be32(kind, value);
@@ -90,7 +90,7 @@ pub(super) fn load(field: Field, register: u32) -> Step {
 }
 
 /// Writes into a field that no checksum covers.
-pub(super) fn set_field(field: Field, register: u32) -> Step {
+pub(super) fn set_field(field: FrameField, register: u32) -> Step {
     step("payload", move |a| {
         let of_field = [(5, register), (2, field.base), (3, field.offset), (4, field.length)];
         for (kind, value) in of_field.into_iter().chain([(6, 0), (7, 0), (8, 0)]) {

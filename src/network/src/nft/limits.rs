@@ -20,7 +20,7 @@
 
 use super::batch::{Batch, DynamicSet, Type};
 use super::constants::{NFTA_EXPR_DATA, NFTA_EXPR_NAME};
-use super::expression::{Field, Is, REG, Step, among, compare, load, mask, not_among, step};
+use super::expression::{FrameField, Is, REG, Step, among, compare, load, mask, not_among, step};
 use super::frame::shows_transport;
 use super::rule::{self, Rule, Side, version};
 use crate::bounds::{BRIDGE_PORTS, NEXT_HOPS, NEXT_HOPS_AT_ONCE, NEXT_HOPS_KEPT, NEXT_HOPS_PER_SECOND};
@@ -52,7 +52,7 @@ pub(super) fn pods(v4: bool) -> &'static str {
 }
 
 /// The limits of one IP version.
-struct Names {
+struct LimitNames {
     address: Type,
     connections: &'static str,
     flows: &'static str,
@@ -62,7 +62,7 @@ struct Names {
     chain: &'static str,
 }
 
-const V4: Names = Names {
+const V4: LimitNames = LimitNames {
     address: Type::Ipv4,
     connections: "connections4",
     flows: "flows4",
@@ -71,7 +71,7 @@ const V4: Names = Names {
     rates: "rates4",
     chain: "outward4",
 };
-const V6: Names = Names {
+const V6: LimitNames = LimitNames {
     address: Type::Ipv6,
     connections: "connections6",
     flows: "flows6",
@@ -81,14 +81,14 @@ const V6: Names = Names {
     chain: "outward6",
 };
 
-fn names(v4: bool) -> Names {
+fn names(v4: bool) -> LimitNames {
     if v4 { V4 } else { V6 }
 }
 
 /// Adds a limit of the connections that pods begin, in one IP version: also without a subnet of IPv6 pods have
 /// link-local addresses.
 pub(super) fn add_flows(batch: &mut Batch, v4: bool, bridge: &str, most: u32) {
-    let Names { address, connections, flows, ports, .. } = names(v4);
+    let LimitNames { address, connections, flows, ports, .. } = names(v4);
     let set = DynamicSet { size: addresses().saturating_mul(LISTS), timeout: None };
     batch.add_dynamic_set(connections, &[address, Type::Mark], &set);
     batch.add_chain(flows, None);
@@ -109,7 +109,7 @@ fn list_number(v4: bool, has_ports: bool) -> Vec<Step> {
     let words = if v4 { 1 } else { 4 };
     let (number, from) = (REG + words, REG + words + 1);
     let to = load(rule::address(v4, Side::Destination), from);
-    let ports = [0, 1].map(|port| load(Field::transport(2 * port, 2), from + words + port));
+    let ports = [0, 1].map(|port| load(FrameField::transport(2 * port, 2), from + words + port));
     let length = 4 * (words + if has_ports { 2 } else { 0 });
     let hash = step("hash", move |a| {
         for (kind, value) in [(1, from), (2, number), (3, length), (4, LISTS), (7, HASH_JENKINS)] {
@@ -127,7 +127,7 @@ fn addresses() -> u32 {
 /// Adds the sets and chains of one subnet's IP version that others lead to.
 pub(super) fn add_outward(batch: &mut Batch, subnet: Subnet) {
     let v4 = subnet.is_v4();
-    let Names { address, next_hops, rates, chain, .. } = names(v4);
+    let LimitNames { address, next_hops, rates, chain, .. } = names(v4);
     batch.add_set(pods(v4), &[address], &[]);
     batch.add_dynamic_set(rates, &[address], &DynamicSet { size: addresses(), timeout: Some(NEXT_HOPS_KEPT) });
     batch.add_dynamic_set(next_hops, &[address; 2], &DynamicSet { size: NEXT_HOPS, timeout: Some(NEXT_HOPS_KEPT) });

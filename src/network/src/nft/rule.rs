@@ -2,8 +2,8 @@
 
 use super::constants::{NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LIST_ELEM, family};
 use super::expression::{
-    Field, Is, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, REG, Step, among, compare, load, mapped, mask,
-    meta, step,
+    FrameField, Is, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, REG, Step, among, compare, load, mapped,
+    mask, meta, step,
 };
 use crate::netlink::Attributes;
 use crate::subnet::Subnet;
@@ -33,12 +33,12 @@ pub(super) enum Side {
 }
 
 /// The address in the IP header.
-pub(super) fn address(v4: bool, side: Side) -> Field {
+pub(super) fn address(v4: bool, side: Side) -> FrameField {
     match (v4, side) {
-        (true, Side::Source) => Field::network(12, 4),
-        (true, Side::Destination) => Field::network(16, 4),
-        (false, Side::Source) => Field::network(8, 16),
-        (false, Side::Destination) => Field::network(24, 16),
+        (true, Side::Source) => FrameField::network(12, 4),
+        (true, Side::Destination) => FrameField::network(16, 4),
+        (false, Side::Source) => FrameField::network(8, 16),
+        (false, Side::Destination) => FrameField::network(24, 16),
     }
 }
 
@@ -154,7 +154,7 @@ impl Rule {
                 (self.with([load(field, REG)]), REG + field.registers())
             }
         };
-        rule.with([meta(META_L4PROTO, next), load(Field::transport(2, 2), next + 1)])
+        rule.with([meta(META_L4PROTO, next), load(FrameField::transport(2, 2), next + 1)])
     }
 
     /// Destination address, protocol and port are in the set.

@@ -24,7 +24,7 @@
 //! them.
 
 use super::batch::{Batch, Hook, TableFamily, Type};
-use super::expression::Field;
+use super::expression::FrameField;
 use super::frame::{
     self, ICMP, ICMPV6, IGMP, TCP, UDP, any_protocol, differs, equals, icmp, icmp_among, later_fragment_v6, link_with,
     protocol, send_to_bridge, shows_transport, to_bridge_or_group, to_port,
@@ -66,10 +66,10 @@ const INVERSE_DISCOVERY: (u8, u8) = (141, 142);
 const MULTICAST_ROUTERS: (u8, u8) = (151, 153);
 
 /// The address that a neighbour message is about.
-const TARGET: Field = Field::transport(8, 16);
+const TARGET: FrameField = FrameField::transport(8, 16);
 /// Kind and length, in eight bytes, of its first option; then what this tells.
-const OPTION: Field = Field::transport(24, 2);
-const OPTION_MAC: Field = Field::transport(26, 6);
+const OPTION: FrameField = FrameField::transport(24, 2);
+const OPTION_MAC: FrameField = FrameField::transport(26, 6);
 /// The sender's hardware address in a solicitation, the target's in an advertisement.
 const SOURCE_MAC: [u8; 2] = [1, 1];
 const TARGET_MAC: [u8; 2] = [2, 1];
