@@ -27,7 +27,7 @@ pub struct ContainerSpec {
     /// In the client's order; of equal keys the last one wins. Values are bytes, not text.
     pub envs: Vec<EnvVar>,
     /// In the client's order.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<ContainerMount>,
     /// Devices of the node.
     pub devices: Vec<Device>,
     /// Names of CDI devices, `vendor/class=name`.
@@ -72,7 +72,7 @@ pub struct EnvVar {
 
 /// A directory or file of the node, or an image, inside the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
+pub struct ContainerMount {
     /// Absolute.
     pub container_path: PathBuf,
     /// Absolute.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxSeccomp, Spec};
 
-use crate::container::{ContainerSpec, Mount};
+use crate::container::{ContainerMount, ContainerSpec};
 use crate::devices::{is_node, is_rule};
 use crate::error::SpecError;
 use crate::exec::ExecTemplate;
@@ -95,7 +95,7 @@ impl Config {
     }
 
     /// The sources of the client's mounts, each with the mount's place in the client's list.
-    pub fn sources<'a>(&'a self, mounts: &[Mount]) -> Vec<(usize, &'a Path)> {
+    pub fn sources<'a>(&'a self, mounts: &[ContainerMount]) -> Vec<(usize, &'a Path)> {
         let places: HashMap<_, _> =
             mounts.iter().enumerate().map(|(index, mount)| (mount.container_path.as_path(), index)).collect();
         // Where the client mounts something there is nothing else.

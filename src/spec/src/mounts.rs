@@ -153,7 +153,7 @@ fn pod_files(inputs: &Inputs<'_>) -> Result<Vec<(&'static str, Mount)>, SpecErro
     Ok(mounts)
 }
 
-fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<Mount, SpecError> {
+fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) -> Result<Mount, SpecError> {
     if wanted.recursive_read_only && (!wanted.readonly || wanted.propagation != Propagation::Private) {
         return Err(SpecError::RecursiveReadOnly(wanted.container_path.clone()));
     }
@@ -178,7 +178,11 @@ fn client_mount(wanted: &container::Mount, resolved: &ResolvedMount) -> Result<M
 ///
 /// # Errors
 /// It does not; the message says how to change that.
-pub fn check_propagation(wanted: &container::Mount, source: &Path, found: SourcePropagation) -> Result<(), SpecError> {
+pub fn check_propagation(
+    wanted: &container::ContainerMount,
+    source: &Path,
+    found: SourcePropagation,
+) -> Result<(), SpecError> {
     let (name, needed) = match (wanted.propagation, found) {
         (Propagation::Bidirectional, SourcePropagation::Private | SourcePropagation::Slave) => {
             ("bidirectional propagation", "shared")

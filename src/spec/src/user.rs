@@ -127,7 +127,7 @@ pub fn resolve_user(request: &UserRequest<'_>) -> Result<ResolvedUser, UserError
 }
 
 /// A user as far as the image knows it.
-struct Entry<'a> {
+struct PasswdEntry<'a> {
     name: Option<&'a str>,
     uid: u32,
     gid: u32,
@@ -138,24 +138,24 @@ struct Entry<'a> {
 const NO_HOME: &str = "/";
 
 /// Well-formed lines of a passwd file; others are skipped, as the C library does.
-fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
+fn entries(passwd: &str) -> impl Iterator<Item = PasswdEntry<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
         let home = fields.nth(1).filter(|home| home.starts_with('/') && !home.contains('\0')).unwrap_or(NO_HOME);
-        Some(Entry { name: Some(name), uid, gid, home })
+        Some(PasswdEntry { name: Some(name), uid, gid, home })
     })
 }
 
 /// A number need not be in the file: then it has no name and root's group.
-fn by_uid(passwd: &str, uid: u32) -> Entry<'_> {
-    entries(passwd).find(|entry| entry.uid == uid).unwrap_or(Entry { name: None, uid, gid: 0, home: NO_HOME })
+fn by_uid(passwd: &str, uid: u32) -> PasswdEntry<'_> {
+    entries(passwd).find(|entry| entry.uid == uid).unwrap_or(PasswdEntry { name: None, uid, gid: 0, home: NO_HOME })
 }
 
 /// A name wins over a number, also if it looks like one.
-fn by_name_or_number<'a>(passwd: &'a str, user: &str) -> Result<Entry<'a>, UserError> {
+fn by_name_or_number<'a>(passwd: &'a str, user: &str) -> Result<PasswdEntry<'a>, UserError> {
     if let Some(entry) = entries(passwd).find(|entry| entry.name == Some(user)) {
         return Ok(entry);
     }

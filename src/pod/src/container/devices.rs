@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use peapod_image::Rootfs;
-use peapod_spec::container::{Device, Mount};
+use peapod_spec::container::{ContainerMount, Device};
 use peapod_spec::{Config, DeviceKind, HostDevice};
 use peapod_text::excerpt;
 
@@ -92,7 +92,11 @@ fn two_of_one_name(devices: &[HostDevice]) -> Option<&Path> {
 /// Refuses a device at whose path the image has something: every OCI runtime would leave that there, and not say so.
 ///
 /// Below `/dev` nothing is the image's, and below the client's mounts no device is made.
-pub(super) fn not_in_the_image(devices: &[HostDevice], mounts: &[Mount], rootfs: &Rootfs) -> Result<(), Error> {
+pub(super) fn not_in_the_image(
+    devices: &[HostDevice],
+    mounts: &[ContainerMount],
+    rootfs: &Rootfs,
+) -> Result<(), Error> {
     let mounts: HashSet<&Path> = mounts.iter().map(|mount| mount.container_path.as_path()).collect();
     let paths: Vec<&Path> = devices
         .iter()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-use peapod_spec::container::{Mount, Propagation};
+use peapod_spec::container::{ContainerMount, Propagation};
 use peapod_spec::{Config, POD_FILES, ResolvedMount, SourcePropagation, check_propagation};
 use peapod_sys::mountinfo::Mounts;
 use peapod_text::excerpt;
@@ -19,13 +19,13 @@ use crate::error::Error;
 type Table = HashMap<PathBuf, SourcePropagation>;
 
 /// Follows each source's symbolic links. One that isn't there is taken as the folder that [`make_absent`] makes of it.
-pub(super) fn resolve(mounts: &[Mount]) -> Result<Vec<ResolvedMount>, Error> {
+pub(super) fn resolve(mounts: &[ContainerMount]) -> Result<Vec<ResolvedMount>, Error> {
     let table = table_for(mounts).map_err(|error| Error::failed("read the node's mounts", &error))?;
     mounts.iter().enumerate().map(|(index, mount)| one(index, mount, &table)).collect()
 }
 
 /// The node's mounts, where one of the container's needs to know about them: the table can be long.
-fn table_for(mounts: &[Mount]) -> io::Result<Table> {
+fn table_for(mounts: &[ContainerMount]) -> io::Result<Table> {
     if mounts.iter().all(|mount| mount.propagation == Propagation::Private) {
         return Ok(Table::new());
     }
@@ -33,7 +33,7 @@ fn table_for(mounts: &[Mount]) -> io::Result<Table> {
 }
 
 /// Makes sources that aren't there, as folders, and says so in the log.
-pub(super) fn make_absent(mounts: &[Mount]) -> Result<(), Error> {
+pub(super) fn make_absent(mounts: &[ContainerMount]) -> Result<(), Error> {
     for (index, mount) in mounts.iter().enumerate() {
         if is_absent(&mount.host_path) {
             make(&mount.host_path).map_err(|error| invalid(index, mount, &error))?;
@@ -50,7 +50,7 @@ fn make(path: &Path) -> Result<(), host_folder::FolderError> {
 
 /// Whether no source of a configuration has a symbolic link on its way now, and all propagate as they must. One that
 /// has vanished is made again.
-pub(super) fn verify(config: &Config, mounts: &[Mount]) -> Result<(), NodeChange> {
+pub(super) fn verify(config: &Config, mounts: &[ContainerMount]) -> Result<(), NodeChange> {
     let field = |index: usize| format!("mounts[{index}].host_path");
     for (index, source) in config.sources(mounts) {
         let changed =
@@ -76,12 +76,12 @@ fn is_absent(path: &Path) -> bool {
     std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn invalid(index: usize, mount: &Mount, error: &dyn std::error::Error) -> Error {
+fn invalid(index: usize, mount: &ContainerMount, error: &dyn std::error::Error) -> Error {
     let (host, container) = (excerpt(&mount.host_path), excerpt(&mount.container_path));
     Error::Invalid { field: format!("mounts[{index}].host_path"), reason: format!("{host}: {error} (for {container})") }
 }
 
-fn one(index: usize, mount: &Mount, table: &Table) -> Result<ResolvedMount, Error> {
+fn one(index: usize, mount: &ContainerMount, table: &Table) -> Result<ResolvedMount, Error> {
     let source = match std::fs::canonicalize(&mount.host_path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?
@@ -93,7 +93,7 @@ fn one(index: usize, mount: &Mount, table: &Table) -> Result<ResolvedMount, Erro
     Ok(ResolvedMount { source, lacks, propagation })
 }
 
-fn lacks(mount: &Mount, source: &Path) -> Vec<&'static str> {
+fn lacks(mount: &ContainerMount, source: &Path) -> Vec<&'static str> {
     let below = |file: &&str| match Path::new(file).strip_prefix(&mount.container_path) {
         Ok(rest) => !rest.as_os_str().is_empty() && std::fs::symlink_metadata(source.join(rest)).is_err(),
         Err(_) => false,

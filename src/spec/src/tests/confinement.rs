@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::fixture::{Case, words};
 use super::golden::golden_dir;
 use super::seccomp;
-use crate::container::{Mount, Propagation, Resources, SeccompProfile, UserChoice};
+use crate::container::{ContainerMount, Propagation, Resources, SeccompProfile, UserChoice};
 use crate::{ImageDefaults, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// Lines beginning with `-` are containerd's alone, with `+` ours alone.
@@ -128,7 +128,7 @@ fn default_container() -> Case {
             lacks: Vec::new(),
             propagation: SourcePropagation::Private,
         });
-        case.container.mounts.push(Mount {
+        case.container.mounts.push(ContainerMount {
             container_path: path.into(),
             host_path: source.into(),
             readonly,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, EnvVar, Mount, Propagation, Resources};
+use crate::container::{
+    ContainerMetadata, ContainerMount, ContainerSecurity, ContainerSpec, EnvVar, Propagation, Resources,
+};
 use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
     Arch, Configured, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
@@ -98,14 +100,14 @@ impl Case {
     }
 
     /// A mount of `/data/<name>`, which lies on a shared mount.
-    pub(crate) fn mount(&mut self, container_path: &str, propagation: Propagation) -> &mut Mount {
+    pub(crate) fn mount(&mut self, container_path: &str, propagation: Propagation) -> &mut ContainerMount {
         let name = container_path.trim_start_matches('/').replace('/', "-");
         self.mounts.push(ResolvedMount {
             source: format!("/data/{name}").into(),
             lacks: Vec::new(),
             propagation: SourcePropagation::Shared,
         });
-        self.container.mounts.push(Mount {
+        self.container.mounts.push(ContainerMount {
             container_path: container_path.into(),
             host_path: format!("/link/{name}").into(),
             readonly: false,

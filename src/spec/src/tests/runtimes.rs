@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use container::{Pod, Running, run};
 
 use super::fixture::{Case, words};
-use crate::container::{Capabilities, Mount, Propagation, Resources, SeccompProfile, UserChoice};
+use crate::container::{Capabilities, ContainerMount, Propagation, Resources, SeccompProfile, UserChoice};
 use crate::pod::Scope;
 use crate::{DeviceKind, HostDevice, NamespacePaths, PidNamespace, ResolvedMount, SourcePropagation};
 
@@ -288,7 +288,7 @@ fn bind(case: &mut Case, source: &Path, container_path: &str, propagation: Propa
         lacks: Vec::new(),
         propagation: SourcePropagation::Shared,
     });
-    case.container.mounts.push(Mount {
+    case.container.mounts.push(ContainerMount {
         container_path: container_path.into(),
         host_path: source.into(),
         readonly: false,

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use peapod_api::v1;
 use peapod_spec::bounds::{DEVICES, MOUNTS};
-use peapod_spec::container::{Device, Mount, Propagation};
+use peapod_spec::container::{ContainerMount, Device, Propagation};
 use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, any_absolute_path, at_most, known, not_empty};
 
 /// Checks all mounts, in the client's order.
-pub(super) fn mounts(mounts: Vec<v1::Mount>) -> Checked<Vec<Mount>> {
+pub(super) fn mounts(mounts: Vec<v1::Mount>) -> Checked<Vec<ContainerMount>> {
     at_most("mounts", "entries", mounts.len(), MOUNTS)?;
     let check = |(index, message)| mount(message).map_err(|error| error.within(&format!("mounts[{index}]")));
     mounts.into_iter().enumerate().map(check).collect()
 }
 
-fn mount(message: v1::Mount) -> Checked<Mount> {
+fn mount(message: v1::Mount) -> Checked<ContainerMount> {
     if message.image.is_some_and(|image| !image.image.is_empty()) {
         return Err(FieldError::unsupported("image", "image volumes are not supported yet"));
     }
@@ -43,7 +43,7 @@ fn mount(message: v1::Mount) -> Checked<Mount> {
     if container_path.parent().is_none() {
         return Err(FieldError::new("container_path", "is the container's root, over which nothing can be mounted"));
     }
-    Ok(Mount {
+    Ok(ContainerMount {
         container_path,
         host_path: any_absolute_path("host_path", not_empty("host_path", message.host_path)?)?,
         readonly: message.readonly,
@@ -54,7 +54,7 @@ fn mount(message: v1::Mount) -> Checked<Mount> {
 }
 
 /// The same back, for status: what the client asked for and nothing that peapod added.
-pub(crate) fn to_message(mount: &Mount) -> v1::Mount {
+pub(crate) fn to_message(mount: &ContainerMount) -> v1::Mount {
     let propagation = match mount.propagation {
         Propagation::Private => v1::MountPropagation::PropagationPrivate,
         Propagation::HostToContainer => v1::MountPropagation::PropagationHostToContainer,

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::container::{Mount, Propagation, Resources};
+use crate::container::{ContainerMount, Propagation, Resources};
 use crate::tests::fixture::{Case, GROUP, PASSWD, words};
 use crate::{
     CapabilitySet, Config, NamespacePaths, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, linux_resources,
@@ -96,7 +96,7 @@ impl Pod {
             lacks: Vec::new(),
             propagation: SourcePropagation::Private,
         });
-        case.container.mounts.push(Mount {
+        case.container.mounts.push(ContainerMount {
             container_path: "/usr".into(),
             host_path: "/usr".into(),
             readonly: true,
