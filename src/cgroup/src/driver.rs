@@ -9,7 +9,7 @@ use crate::{DriverError, Hierarchy, Limits, PathError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-pub enum Driver {
+pub enum CgroupDriver {
     /// The runtime makes directories: `/kubepods/pod1/<id>`.
     #[default]
     Cgroupfs,
@@ -20,7 +20,7 @@ pub enum Driver {
 /// What scopes are called before the container's id. The kubelet takes what follows the last `-` for the id.
 const PREFIX: &str = "peapod";
 
-impl Driver {
+impl CgroupDriver {
     /// All there are.
     pub const ALL: [Self; 2] = [Self::Cgroupfs, Self::Systemd];
 
@@ -83,7 +83,7 @@ impl Driver {
         }
     }
 
-    /// The path of a container's group below a parent that [`Driver::parent`] has answered.
+    /// The path of a container's group below a parent that [`CgroupDriver::parent`] has answered.
     #[must_use]
     pub fn group(self, parent: &str, id: &str) -> String {
         match self {
@@ -92,7 +92,7 @@ impl Driver {
         }
     }
 
-    /// How a group that [`Driver::group`] has answered is called in a runtime's configuration.
+    /// How a group that [`CgroupDriver::group`] has answered is called in a runtime's configuration.
     #[must_use]
     pub fn runtime_path(self, group: &str) -> String {
         match self {
@@ -128,7 +128,7 @@ impl Driver {
     }
 }
 
-impl std::str::FromStr for Driver {
+impl std::str::FromStr for CgroupDriver {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -136,7 +136,7 @@ impl std::str::FromStr for Driver {
     }
 }
 
-/// The container's id in the name of a group as [`Driver::group`] makes it; `None` for what nobody but somebody else
+/// The container's id in the name of a group as [`CgroupDriver::group`] makes it; `None` for what nobody but somebody else
 /// has made.
 #[must_use]
 pub fn id_of(name: &str) -> Option<&str> {
@@ -190,7 +190,7 @@ mod tests {
             // What stands before the last element is not looked at: systemd does not either.
             ("/elsewhere/a-b-c.slice/", "/a.slice/a-b.slice/a-b-c.slice"),
         ] {
-            assert_eq!(Driver::Systemd.parent(text).unwrap(), path);
+            assert_eq!(CgroupDriver::Systemd.parent(text).unwrap(), path);
         }
         for text in [
             "",
@@ -205,25 +205,25 @@ mod tests {
             "/../a.slice",
             "ä.slice",
         ] {
-            let error = Driver::Systemd.parent(text).unwrap_err();
+            let error = CgroupDriver::Systemd.parent(text).unwrap_err();
             assert_eq!(error.path, text);
         }
-        assert!(Driver::Systemd.parent(&format!("{}.slice", "x".repeat(250))).is_err());
-        assert_eq!(Driver::Systemd.parent("/kubepods/pod1").unwrap_err().why, PathError::SLICE);
+        assert!(CgroupDriver::Systemd.parent(&format!("{}.slice", "x".repeat(250))).is_err());
+        assert_eq!(CgroupDriver::Systemd.parent("/kubepods/pod1").unwrap_err().why, PathError::SLICE);
     }
 
     #[test]
     fn groups_and_what_runtimes_call_them() {
         let (parent, id) = ("/kubepods.slice/kubepods-pod1.slice", "0123abcd");
-        let group = Driver::Systemd.group(parent, id);
+        let group = CgroupDriver::Systemd.group(parent, id);
         assert_eq!(group, "/kubepods.slice/kubepods-pod1.slice/peapod-0123abcd.scope");
-        assert_eq!(Driver::Systemd.runtime_path(&group), "kubepods-pod1.slice:peapod:0123abcd");
-        let group = Driver::Cgroupfs.group("/kubepods/pod1", id);
+        assert_eq!(CgroupDriver::Systemd.runtime_path(&group), "kubepods-pod1.slice:peapod:0123abcd");
+        let group = CgroupDriver::Cgroupfs.group("/kubepods/pod1", id);
         assert_eq!(
-            (group.as_str(), Driver::Cgroupfs.runtime_path(&group).as_str()),
+            (group.as_str(), CgroupDriver::Cgroupfs.runtime_path(&group).as_str()),
             ("/kubepods/pod1/0123abcd", group.as_str())
         );
-        for driver in Driver::ALL {
+        for driver in CgroupDriver::ALL {
             let group = driver.group(&driver.parent(driver.default_parent()).unwrap(), id);
             assert_eq!(of_runtime_path(&driver.runtime_path(&group)), Some(group));
             assert_eq!(driver.name().parse(), Ok(driver));
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn knows_its_own_names() {
         let id = "0123456789abcdef".repeat(4);
-        for driver in Driver::ALL {
+        for driver in CgroupDriver::ALL {
             let group = driver.group("/p.slice", &id);
             assert_eq!(id_of(group.rsplit('/').next().unwrap()), Some(id.as_str()));
         }
@@ -255,8 +255,8 @@ mod tests {
             cpu: Some((50_000, 100_000)),
             ..Limits::default()
         };
-        assert!(Driver::Cgroupfs.annotations(&limits).is_empty());
-        let told = Driver::Systemd.annotations(&limits);
+        assert!(CgroupDriver::Cgroupfs.annotations(&limits).is_empty());
+        let told = CgroupDriver::Systemd.annotations(&limits);
         for (name, value) in [
             ("MemoryMax", "uint64 67108864"),
             ("MemorySwapMax", "uint64 0"),
@@ -269,18 +269,18 @@ mod tests {
             let name = format!("org.systemd.property.{name}");
             assert!(told.iter().any(|(key, told)| *key == name && told == value), "{name}: {told:?}");
         }
-        assert_eq!((told.len(), Driver::Systemd.annotations(&Limits::default()).len()), (9, 3));
+        assert_eq!((told.len(), CgroupDriver::Systemd.annotations(&Limits::default()).len()), (9, 3));
     }
 
     #[test]
     fn a_node_without_systemd_has_no_driver_of_that_name() {
         let (dir, root) = (tempfile::tempdir().unwrap(), Path::new("/sys/fs/cgroup"));
         let missing = dir.path().join("system");
-        let error = Driver::Systemd.check(root, &missing).unwrap_err().to_string();
+        let error = CgroupDriver::Systemd.check(root, &missing).unwrap_err().to_string();
         assert!(error.contains("systemd is not PID 1"), "{error}");
         assert!(error.contains("cgroupfs"), "{error}");
-        assert_eq!(Driver::of_node(root, &missing), Driver::Cgroupfs);
-        let error = Driver::Systemd.check(dir.path(), dir.path()).unwrap_err().to_string();
+        assert_eq!(CgroupDriver::of_node(root, &missing), CgroupDriver::Cgroupfs);
+        let error = CgroupDriver::Systemd.check(dir.path(), dir.path()).unwrap_err().to_string();
         assert!(error.contains("cgroup v2"), "{error}");
     }
 }

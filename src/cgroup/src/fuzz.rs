@@ -1,6 +1,6 @@
 //! Paths of control groups, as a kubelet or a record says them, damaged in every way.
 
-use crate::driver::{Driver, of_runtime_path};
+use crate::driver::{CgroupDriver, of_runtime_path};
 use crate::hierarchy::clean;
 
 #[test]
@@ -15,7 +15,7 @@ fn path() {
                 assert_eq!(clean(&path).ok(), Some(path));
             }
             let _ = of_runtime_path(&text);
-            for driver in [Driver::Cgroupfs, Driver::Systemd] {
+            for driver in [CgroupDriver::Cgroupfs, CgroupDriver::Systemd] {
                 if let Ok(parent) = driver.parent(&text) {
                     assert!(!parent.split('/').any(|part| part == ".."), "{parent:?}");
                 }

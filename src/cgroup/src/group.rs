@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::hierarchy::Inner;
+use crate::hierarchy::MountedTrees;
 use crate::oom::OomWatch;
 use crate::walk::walk;
-use crate::{GroupError, Nursery, Shared, Stats, files};
+use crate::{GroupError, Shared, SpawnTarget, Stats, files};
 
 /// The number of the calling thread.
 pub(crate) fn thread() -> u32 {
@@ -18,12 +18,12 @@ pub(crate) fn thread() -> u32 {
 /// A control group by its path, in all trees of the node. It need not exist.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
-    inner: Arc<Inner>,
+    inner: Arc<MountedTrees>,
     path: String,
 }
 
 impl Cgroup {
-    pub(crate) fn new(inner: Arc<Inner>, path: String) -> Self {
+    pub(crate) fn new(inner: Arc<MountedTrees>, path: String) -> Self {
         Self { inner, path }
     }
 
@@ -72,9 +72,9 @@ impl Cgroup {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn nursery(&self) -> Result<Nursery, GroupError> {
+    pub fn spawn_target(&self) -> Result<SpawnTarget, GroupError> {
         self.create()?;
-        Ok(Nursery::new(self.clone(), (self.inner.table.nursery)(self)?))
+        Ok(SpawnTarget::new(self.clone(), (self.inner.table.spawn_target)(self)?))
     }
 
     /// Moves the calling thread into the group.
@@ -206,7 +206,7 @@ impl Cgroup {
         first
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &MountedTrees {
         &self.inner
     }
 

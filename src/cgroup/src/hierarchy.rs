@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::shown::Roots;
-use crate::table::{self, Table};
+use crate::mount_root::MountRoots;
+use crate::table::{self, VersionTable};
 use crate::{Cgroup, DetectError, GroupError, PathError, files};
 
 /// `statfs` type of a cgroup2 file system.
@@ -17,18 +17,18 @@ const CGROUP1: u64 = 0x0027_e0eb;
 /// The node's control groups. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<MountedTrees>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) table: &'static Table,
-    pub(crate) trees: Vec<Tree>,
+pub(crate) struct MountedTrees {
+    pub(crate) table: &'static VersionTable,
+    pub(crate) trees: Vec<MountedTree>,
 }
 
 /// One mounted tree of groups: the only one on version 2, one for each set of controllers on version 1.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub(crate) struct MountedTree {
     pub(crate) dir: PathBuf,
     /// Version 1: `memory`, `cpu` …, or `name=systemd`. Empty for a cgroup2 tree.
     pub(crate) controllers: Vec<String>,
@@ -43,11 +43,11 @@ impl Hierarchy {
     /// When there is no control group file system, or what is mounted can't be read.
     pub fn detect(root: &Path) -> Result<Self, DetectError> {
         let read = |source| DetectError::Read { root: root.to_path_buf(), source };
-        let mut roots = Roots::open().map_err(DetectError::Mounts)?;
+        let mut roots = MountRoots::open().map_err(DetectError::Mounts)?;
         if kind(root).map_err(read)? == CGROUP2 {
             let mounted = roots.root_at(root).map_err(read)?;
-            let tree = Tree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
-            return Ok(Self { inner: Arc::new(Inner { table: &table::V2, trees: vec![tree] }) });
+            let tree = MountedTree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
+            return Ok(Self { inner: Arc::new(MountedTrees { table: &table::V2, trees: vec![tree] }) });
         }
         let mut trees = Vec::new();
         for entry in fs::read_dir(root).map_err(read)?.flatten() {
@@ -65,13 +65,13 @@ impl Hierarchy {
                 _ => continue,
             };
             let mounted = roots.root_at(&dir).map_err(read)?;
-            trees.push(Tree { dir, controllers, mounted });
+            trees.push(MountedTree { dir, controllers, mounted });
         }
         trees.sort_by(|a, b| a.dir.cmp(&b.dir));
         if !trees.iter().any(|tree| tree.controllers.iter().any(|name| !name.starts_with("name="))) {
             return Err(DetectError::None { root: root.to_path_buf() });
         }
-        Ok(Self { inner: Arc::new(Inner { table: &table::V1, trees }) })
+        Ok(Self { inner: Arc::new(MountedTrees { table: &table::V1, trees }) })
     }
 
     /// Whether the node has the unified hierarchy alone.
@@ -106,7 +106,7 @@ impl Hierarchy {
     }
 }
 
-impl Tree {
+impl MountedTree {
     /// The group in this tree, of those that a text like that of `/proc/self/cgroup` names (cgroups(7)).
     pub(crate) fn group_in<'a>(&self, text: &'a str) -> Option<&'a str> {
         text.lines().find_map(|line| {
@@ -121,9 +121,9 @@ impl Tree {
     }
 }
 
-impl Inner {
+impl MountedTrees {
     /// The tree with a controller; on version 2 the only one.
-    pub(crate) fn tree(&self, controller: &str) -> Option<&Tree> {
+    pub(crate) fn tree(&self, controller: &str) -> Option<&MountedTree> {
         if self.table.v2 {
             return self.trees.first();
         }
@@ -131,7 +131,7 @@ impl Inner {
     }
 
     /// The tree whose membership counts: the freezer's, as killing freezes; any other where there is none.
-    pub(crate) fn main_tree(&self) -> &Tree {
+    pub(crate) fn main_tree(&self) -> &MountedTree {
         let found = ["freezer", "pids", "memory", "cpu"].iter().find_map(|name| self.tree(name));
         // `detect` refuses a node without trees.
         found.unwrap_or(&self.trees[0])

@@ -1,5 +1,5 @@
 //! Control groups: paths, statistics, killing, out-of-memory counts. Versions 1 and 2 differ in one small table each
-//! ([`table`]), and so do the ways of making containers' groups ([`Driver`]); everything else is written once.
+//! ([`table`]), and so do the ways of making containers' groups ([`CgroupDriver`]); everything else is written once.
 //!
 //! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the
 //! kernel is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
@@ -13,24 +13,24 @@ mod group;
 mod hierarchy;
 mod lift;
 mod limits;
-mod moves;
-mod nursery;
+mod mount_root;
 mod oom;
 mod shared;
-mod shown;
+mod spawn_target;
 mod stats;
 mod table;
 mod walk;
+mod warm_up;
 
-pub use driver::{Driver, id_of, of_runtime_path};
+pub use driver::{CgroupDriver, id_of, of_runtime_path};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
 pub use lift::Lift;
 pub use limits::Limits;
-pub use nursery::Nursery;
 pub use oom::OomWatch;
 pub use shared::Shared;
+pub use spawn_target::SpawnTarget;
 pub use stats::Stats;
 
 #[cfg(test)]

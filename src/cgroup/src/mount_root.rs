@@ -10,20 +10,20 @@ use rustix::fs::{AtFlags, CWD, StatxFlags};
 
 /// Roots of mounts by number, read only as far as they have to be: control groups are mounted first, containers' file
 /// systems last.
-pub(crate) struct Roots<R> {
+pub(crate) struct MountRoots<R> {
     mounts: Mounts<R>,
     /// Of the mounts that were read past.
     seen: HashMap<u64, String>,
 }
 
-impl Roots<BufReader<File>> {
+impl MountRoots<BufReader<File>> {
     /// Those that the calling thread sees.
     pub(crate) fn open() -> io::Result<Self> {
         Ok(Self::new(Mounts::open()?))
     }
 }
 
-impl<R: BufRead> Roots<R> {
+impl<R: BufRead> MountRoots<R> {
     fn new(mounts: Mounts<R>) -> Self {
         Self { mounts, seen: HashMap::new() }
     }
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn reads_no_further_than_it_must() {
-        let mut roots = Roots::new(Mounts::new(TEXT));
-        let root = |roots: &mut Roots<_>, id| roots.root_of(id).unwrap().map(str::to_owned);
+        let mut roots = MountRoots::new(Mounts::new(TEXT));
+        let root = |roots: &mut MountRoots<_>, id| roots.root_of(id).unwrap().map(str::to_owned);
         assert_eq!(root(&mut roots, 31).as_deref(), Some("/kubepods/a"));
         assert!(!roots.seen.contains_key(&32));
         assert_eq!(root(&mut roots, 30).as_deref(), Some("/"));
@@ -80,7 +80,7 @@ mod tests {
             let none: Option<&str> = None;
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-            let root = || Roots::open().unwrap().root_at(&place).unwrap();
+            let root = || MountRoots::open().unwrap().root_at(&place).unwrap();
             std::fs::create_dir(&place).unwrap();
             for part in ["below", "above"] {
                 let part = dir.path().join(part);
@@ -92,7 +92,7 @@ mod tests {
             assert_eq!(root(), "/");
         };
         std::thread::scope(|scope| scope.spawn(look).join().unwrap());
-        let missing = Roots::open().unwrap().root_at(&dir.path().join("missing")).unwrap_err();
+        let missing = MountRoots::open().unwrap().root_at(&dir.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 }

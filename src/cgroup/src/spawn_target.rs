@@ -4,14 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::{Cgroup, GroupError};
 
-/// A group for the children of the thread that has this: see [`Cgroup::nursery`].
+/// A group for the children of the thread that has this: see [`Cgroup::spawn_target`].
 #[derive(Debug)]
-pub struct Nursery {
+pub struct SpawnTarget {
     group: Cgroup,
     dir: Option<OwnedFd>,
 }
 
-impl Nursery {
+impl SpawnTarget {
     pub(crate) fn new(group: Cgroup, dir: Option<OwnedFd>) -> Self {
         Self { group, dir }
     }
@@ -23,7 +23,7 @@ impl Nursery {
     /// When the group was removed, which is possible while it is empty, and can't be made again.
     pub fn dir(&mut self) -> Result<Option<BorrowedFd<'_>>, GroupError> {
         if self.dir.is_some() && !self.group.exists() {
-            *self = self.group.nursery()?;
+            *self = self.group.spawn_target()?;
         }
         Ok(self.dir.as_ref().map(AsFd::as_fd))
     }
@@ -32,7 +32,7 @@ impl Nursery {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn adopt(&self, pid: u32) -> Result<(), GroupError> {
+    pub fn attach(&self, pid: u32) -> Result<(), GroupError> {
         self.group.attach(pid)
     }
 }

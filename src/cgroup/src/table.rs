@@ -7,7 +7,7 @@ use crate::{Cgroup, GroupError, OomWatch, Stats, files, group};
 
 /// What has to be done differently.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct VersionTable {
     pub(crate) v2: bool,
     /// Sends KILL to every process of the group and of those below it.
     pub(crate) kill: fn(&Cgroup) -> Result<(), GroupError>,
@@ -19,7 +19,7 @@ pub(crate) struct Table {
     pub(crate) is_empty: fn(&Cgroup) -> Result<bool, GroupError>,
     /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to
     /// be given.
-    pub(crate) nursery: fn(&Cgroup) -> Result<Option<OwnedFd>, GroupError>,
+    pub(crate) spawn_target: fn(&Cgroup) -> Result<Option<OwnedFd>, GroupError>,
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
@@ -32,13 +32,13 @@ pub(crate) struct Table {
     pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
 }
 
-pub(crate) static V2: Table = Table {
+pub(crate) static V2: VersionTable = VersionTable {
     v2: true,
     kill: v2::kill,
     oom_kills: v2::oom_kills,
     oom_watch: v2::oom_watch,
     is_empty: v2::is_empty,
-    nursery: v2::nursery,
+    spawn_target: v2::spawn_target,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
     stats: v2::stats,
     limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
@@ -47,13 +47,13 @@ pub(crate) static V2: Table = Table {
     prepare: |_| Ok(()),
 };
 
-pub(crate) static V1: Table = Table {
+pub(crate) static V1: VersionTable = VersionTable {
     v2: false,
     kill: v1::kill,
     oom_kills: v1::oom_kills,
     oom_watch: |_| None,
     is_empty: |group| Ok(group.pids()?.is_empty()),
-    nursery: |group| group.enter_thread().map(|()| None),
+    spawn_target: |group| group.enter_thread().map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", group::thread()),
     stats: v1::stats,
     limits: || {
@@ -95,7 +95,7 @@ mod v2 {
         Ok(files::field(&group.text("", "cgroup.events")?, "populated").unwrap_or(0) == 0)
     }
 
-    pub(super) fn nursery(group: &Cgroup) -> Result<Option<OwnedFd>, GroupError> {
+    pub(super) fn spawn_target(group: &Cgroup) -> Result<Option<OwnedFd>, GroupError> {
         let dir = group.main_dir();
         Ok(Some(File::open(&dir).map_err(GroupError::of("open", &dir))?.into()))
     }

@@ -132,7 +132,7 @@ fn reads_what_is_used() {
 fn a_move_of_nothing_moves_nothing() {
     let groups = || std::fs::read_to_string("/proc/thread-self/cgroup").unwrap();
     let before = groups();
-    Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap().move_nothing().unwrap();
+    Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap().warm_up_moves().unwrap();
     assert_eq!(groups(), before);
 }
 
@@ -141,23 +141,23 @@ fn children_are_born_inside() {
     let scratch = Scratch::new("birth");
     let group = scratch.0.clone();
     let births = std::thread::spawn(move || {
-        let mut nursery = group.nursery().unwrap();
+        let mut spawn_target = group.spawn_target().unwrap();
         let (input, output) = std::io::pipe().unwrap();
         // It ends with the pipe.
         let words = ["cat"].map(std::ffi::OsStr::new);
         let cat = peapod_sys::Program::new("/bin/cat".as_ref(), words, [], "/".as_ref()).unwrap();
-        let first = cat.spawn(input.as_fd(), nursery.dir().unwrap()).unwrap();
-        if !first.placed {
-            nursery.adopt(first.pid).unwrap();
+        let first = cat.spawn(input.as_fd(), spawn_target.dir().unwrap()).unwrap();
+        if !first.in_cgroup {
+            spawn_target.attach(first.pid).unwrap();
         }
         // On version 1 this thread is there too.
         assert!(group.pids().unwrap().contains(&first.pid));
         drop(output);
         wait_for(|| !group.pids().unwrap().contains(&first.pid));
         // On version 2 nobody is in it, so anybody may remove it.
-        if nursery.dir().unwrap().is_some() {
+        if spawn_target.dir().unwrap().is_some() {
             group.remove().unwrap();
-            let second = cat.spawn(input.as_fd(), nursery.dir().unwrap());
+            let second = cat.spawn(input.as_fd(), spawn_target.dir().unwrap());
             assert!(second.is_ok() && group.exists());
         }
     });

@@ -14,7 +14,7 @@ use crate::GroupError;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A group on the way down, and what of it is still to be visited.
-struct Level {
+struct WalkLevel {
     name: OsString,
     below: Vec<OsString>,
 }
@@ -30,12 +30,12 @@ pub(crate) fn walk(root: &Path, visit: &mut impl FnMut(&Path) -> Result<(), Grou
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(of("open")(errno)),
     };
-    let mut levels = vec![Level { name: OsString::new(), below: below(&dir).map_err(of("list"))? }];
+    let mut levels = vec![WalkLevel { name: OsString::new(), below: below(&dir).map_err(of("list"))? }];
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.below.pop() {
             match rustix::fs::openat(&dir, &name, FOLDER, Mode::empty()).and_then(|dir| Ok((below(&dir)?, dir))) {
                 Ok((below, child)) => {
-                    levels.push(Level { name, below });
+                    levels.push(WalkLevel { name, below });
                     dir = child;
                 }
                 Err(Errno::NOENT) => {}

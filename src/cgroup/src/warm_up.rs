@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hierarchy::Tree;
+use crate::hierarchy::MountedTree;
 use crate::{GroupError, Hierarchy, files};
 
 impl Hierarchy {
@@ -15,7 +15,7 @@ impl Hierarchy {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn move_nothing(&self) -> Result<(), GroupError> {
+    pub fn warm_up_moves(&self) -> Result<(), GroupError> {
         let (groups, file, number) = (self.inner.table.caller)();
         let text = files::read(Path::new(groups))?.unwrap_or_default();
         let Some(dir) = self.inner.main_tree().dir_in(&text) else { return Ok(()) };
@@ -23,7 +23,7 @@ impl Hierarchy {
     }
 }
 
-impl Tree {
+impl MountedTree {
     /// The directory of the group that a text like that of `/proc/self/cgroup` names. `None` where only a part of the
     /// tree is shown, and the group is not in it.
     fn dir_in(&self, text: &str) -> Option<PathBuf> {
@@ -39,13 +39,13 @@ mod tests {
 
     #[test]
     fn the_directory_of_a_group() {
-        let tree = |mounted: &str, controllers: &[&str]| Tree {
+        let tree = |mounted: &str, controllers: &[&str]| MountedTree {
             dir: "/sys/fs/cgroup/pids".into(),
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
             mounted: mounted.to_owned(),
         };
         let text = "3:cpu,cpuacct:/other\n2:pids:/a/b\n0::/c\n";
-        let dir = |tree: Tree, text: &str| tree.dir_in(text).map(|dir| dir.display().to_string());
+        let dir = |tree: MountedTree, text: &str| tree.dir_in(text).map(|dir| dir.display().to_string());
         assert_eq!(dir(tree("/", &["pids"]), text).as_deref(), Some("/sys/fs/cgroup/pids/a/b"));
         assert_eq!(dir(tree("/a", &["pids"]), text).as_deref(), Some("/sys/fs/cgroup/pids/b"));
         assert_eq!(dir(tree("/a/b", &["pids"]), text).as_deref(), Some("/sys/fs/cgroup/pids/"));

@@ -35,7 +35,7 @@ impl CgroupWarmUp {
         drop(last);
         let hierarchy = self.hierarchy.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = hierarchy.move_nothing() {
+            if let Err(error) = hierarchy.warm_up_moves() {
                 tracing::debug!(%error, "cgroup moves could not be warmed up: the OCI runtime waits for its own");
             }
         });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::CgroupDriver;
 use peapod_sys::sync::lock;
 
 /// Ready settings: paths are absolute, names resolved.
@@ -24,8 +24,8 @@ pub struct Config {
     /// Where the cgroup file systems are mounted, `/sys/fs/cgroup`.
     pub cgroup_root: PathBuf,
     /// Who makes containers' cgroups.
-    pub cgroup_driver: Driver,
-    /// Parent of the cgroups of pods that name none, as [`Driver::parent`] answers it.
+    pub cgroup_driver: CgroupDriver,
+    /// Parent of the cgroups of pods that name none, as [`CgroupDriver::parent`] answers it.
     pub cgroup_parent: String,
     /// The one cgroup in which all shims live.
     pub shim_cgroup: String,

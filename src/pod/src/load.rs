@@ -1,6 +1,6 @@
 //! Reading the records at the start. One that can't be read costs nobody but its own pod: it is set aside.
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::CgroupDriver;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 use peapod_store::rusqlite::{Connection, Row, Transaction};
@@ -203,7 +203,7 @@ fn pod(row: &RawRow, defaults: &PodDefaults) -> Result<Loaded, String> {
     });
     if state.cgroup.parent.is_empty() {
         // Written before there was a choice.
-        let default = || Driver::Cgroupfs.default_parent().to_owned();
+        let default = || CgroupDriver::Cgroupfs.default_parent().to_owned();
         state.cgroup.parent = spec.cgroup_parent.clone().unwrap_or_else(default);
     }
     Ok(Loaded { id, spec, state, containers: Vec::new(), strays: Vec::new(), rebooted: false })

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::CgroupDriver;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PodSpec;
 use peapod_spec::{ImageDefaults, UserIds};
@@ -83,7 +83,7 @@ pub(crate) struct PodRecord {
 /// Where a pod's containers have their cgroups, and who makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PodCgroup {
-    pub(crate) driver: Driver,
+    pub(crate) driver: CgroupDriver,
     /// A path of a group.
     pub(crate) parent: String,
 }

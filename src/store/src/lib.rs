@@ -28,11 +28,11 @@ use worker::Worker;
 /// A handle to one database; clones share it.
 #[derive(Clone, Debug)]
 pub struct Database {
-    inner: Arc<Inner>,
+    inner: Arc<Workers>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Workers {
     writer: Worker,
     reader: Worker,
     durability: Durability,
@@ -95,7 +95,7 @@ impl Database {
         let reading = open::read_only(path)?;
         let writer = Worker::start("store-write", path, connection)?;
         let reader = Worker::start("store-read", path, reading)?;
-        Ok(Self { inner: Arc::new(Inner { writer, reader, durability }) })
+        Ok(Self { inner: Arc::new(Workers { writer, reader, durability }) })
     }
 
     /// Runs `work` in a transaction of its own, which is committed if `work` returns `Ok` and rolled back otherwise.

@@ -28,7 +28,7 @@ pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
 pub use mount::make_read_only;
 pub use process::{close_all, exit_now, send_signal};
 pub use seccomp::allow_only;
-pub use spawn::{Born, Program};
+pub use spawn::{Program, SpawnedChild};
 pub use tree::{NotRemoved, Trash, Usage, remove_tree, remove_tree_at, usage};
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub fn is_beside_us(pid: u32) -> bool {
 
 /// What [`kill_matching`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct KillOutcome {
     /// Processes that got KILL.
     pub killed: BTreeSet<u32>,
     /// Those that were there all the same when the time was over: they hang in the kernel.
@@ -65,9 +65,9 @@ pub struct Ended {
 /// and waits until there is none, for at most `limit`. `matches` is asked again once a handle is open, as the number
 /// may be another's by then; it must be false of a process that has ended, as everything is that goes by
 /// [`command_line`] or [`environment`]. Blocks.
-pub fn kill_matching(matches: impl Fn(u32) -> bool, limit: Duration) -> Ended {
+pub fn kill_matching(matches: impl Fn(u32) -> bool, limit: Duration) -> KillOutcome {
     let deadline = Instant::now() + limit;
-    let mut ended = Ended::default();
+    let mut ended = KillOutcome::default();
     loop {
         let found: Vec<u32> = pids().filter(|pid| is_beside_us(*pid) && matches(*pid)).collect();
         if found.is_empty() || Instant::now() > deadline {
@@ -138,7 +138,7 @@ mod tests {
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
-        assert_eq!(kill_matching(marked("mine"), Duration::ZERO), Ended::default());
+        assert_eq!(kill_matching(marked("mine"), Duration::ZERO), KillOutcome::default());
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         let ended = kill_matching(|found| found == pid, Duration::ZERO);
         assert_eq!(ended.left, [pid]);
         child.wait().unwrap();
-        assert_eq!(kill_matching(|found| found == pid, Duration::ZERO), Ended::default());
+        assert_eq!(kill_matching(|found| found == pid, Duration::ZERO), KillOutcome::default());
     }
 
     #[test]

@@ -20,13 +20,13 @@ pub struct Program {
 
 /// A child that was just started. Nobody waits for it but who has this.
 #[derive(Debug)]
-pub struct Born {
+pub struct SpawnedChild {
     /// Its number.
     pub pid: u32,
     /// Readable once it has ended.
     pub pidfd: OwnedFd,
     /// It is in the group that was asked for. If not, it has to be moved there.
-    pub placed: bool,
+    pub in_cgroup: bool,
 }
 
 impl Program {
@@ -53,11 +53,11 @@ impl Program {
     }
 
     /// Starts it with that standard input; its output goes nowhere, other descriptors of ours are closed. With a cgroup
-    /// v2 directory it is born in that group, where the kernel and the machine allow; see [`Born::placed`].
+    /// v2 directory it is born in that group, where the kernel and the machine allow; see [`SpawnedChild::in_cgroup`].
     ///
     /// # Errors
     /// What the system says, also about the program itself: then nothing was started.
-    pub fn spawn(&self, stdin: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Born> {
+    pub fn spawn(&self, stdin: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<SpawnedChild> {
         match self.spawn_inside(stdin, cgroup) {
             // Under a filter of system calls that does not know clone3.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
@@ -67,12 +67,12 @@ impl Program {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn spawn_inside(&self, _: BorrowedFd<'_>, _: Option<BorrowedFd<'_>>) -> io::Result<Born> {
+    fn spawn_inside(&self, _: BorrowedFd<'_>, _: Option<BorrowedFd<'_>>) -> io::Result<SpawnedChild> {
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn spawn_inside(&self, stdin: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Born> {
+    fn spawn_inside(&self, stdin: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<SpawnedChild> {
         use std::os::fd::AsRawFd;
         let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
         let pointers = |texts: &[CString]| -> Vec<*const std::ffi::c_char> {
@@ -95,7 +95,7 @@ impl Program {
     }
 
     /// By the standard library: the child is where we are.
-    pub(crate) fn spawn_beside(&self, stdin: BorrowedFd<'_>, placed: bool) -> io::Result<Born> {
+    pub(crate) fn spawn_beside(&self, stdin: BorrowedFd<'_>, in_cgroup: bool) -> io::Result<SpawnedChild> {
         use std::os::unix::process::CommandExt;
         use std::process::{Command, Stdio};
         let text = |text: &CString| OsStr::from_bytes(text.as_bytes()).to_owned();
@@ -113,11 +113,11 @@ impl Program {
         let child = command.spawn()?;
         // Not reaped by the child's handle, so the number is its own.
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(Born { pid: child.id(), pidfd, placed })
+        Ok(SpawnedChild { pid: child.id(), pidfd, in_cgroup })
     }
 }
 
-impl AsFd for Born {
+impl AsFd for SpawnedChild {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -131,7 +131,7 @@ mod shared {
     use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
     use std::sync::atomic::{AtomicI32, Ordering};
 
-    use super::Born;
+    use super::SpawnedChild;
 
     /// The child's stack, in units of 16 bytes: it makes a dozen system calls.
     const STACK: usize = 4096;
@@ -149,7 +149,7 @@ mod shared {
         pub(super) failure: AtomicI32,
     }
 
-    pub(super) fn start(order: &Order, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Born> {
+    pub(super) fn start(order: &Order, cgroup: Option<BorrowedFd<'_>>) -> io::Result<SpawnedChild> {
         let mut stack: Vec<u128> = Vec::with_capacity(STACK);
         let mut pidfd: c_int = -1;
         // SAFETY: a plain structure of numbers, for which zero is "not used".
@@ -175,7 +175,7 @@ mod shared {
         // SAFETY: the kernel has just made it for us.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         match order.failure.load(Ordering::Acquire) {
-            0 => Ok(Born { pid, pidfd, placed: true }),
+            0 => Ok(SpawnedChild { pid, pidfd, in_cgroup: true }),
             errno => {
                 let ended = rustix::process::WaitId::PidFd(pidfd.as_fd());
                 // It has ended or is about to.

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
-use super::{Born, Program, boottime_ns, make_read_only, reset_attributes, send_signal};
+use super::{Program, SpawnedChild, boottime_ns, make_read_only, reset_attributes, send_signal};
 
 #[test]
 fn boottime_goes_on() {
@@ -83,7 +83,7 @@ fn script(text: &str) -> (Program, OwnedFd, std::io::PipeWriter) {
     (program, reader.into(), writer)
 }
 
-fn exit_code(born: &Born) -> Option<i32> {
+fn exit_code(born: &SpawnedChild) -> Option<i32> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     use std::os::fd::AsFd;
     let ended = waitid(WaitId::PidFd(born.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
@@ -104,7 +104,7 @@ fn a_program_gets_what_it_was_given_and_nothing_else() {
     for by_std in [false, true] {
         let born = if by_std { program.spawn_beside(stdin.as_fd(), false) } else { program.spawn(stdin.as_fd(), None) };
         let born = born.unwrap();
-        assert_eq!(born.placed, !by_std);
+        assert_eq!(born.in_cgroup, !by_std);
         writer.write_all(b"hello\n").unwrap();
         assert_eq!(exit_code(&born), Some(7), "by_std: {by_std}");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::CgroupDriver;
 use peapod_pod::OciRuntime;
 
 use super::find;
@@ -15,7 +15,7 @@ const SYSTEMD: &str = "/run/systemd/system";
 /// `[cgroup]`.
 pub(super) struct CgroupSection {
     pub(super) root: PathBuf,
-    pub(super) driver: Driver,
+    pub(super) driver: CgroupDriver,
     pub(super) parent: String,
     pub(super) shims: String,
 }
@@ -24,14 +24,14 @@ impl CgroupSection {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let root = section.path("root", "/sys/fs/cgroup");
         let systemd = Path::new(SYSTEMD);
-        let driver = section.text("driver", None, |text| match (text, text.parse::<Driver>()) {
+        let driver = section.text("driver", None, |text| match (text, text.parse::<CgroupDriver>()) {
             ("auto", _) => Ok(None),
             (_, Ok(driver)) => {
                 driver.check(&root, systemd).map(|()| Some(driver)).map_err(|error| format!("can't be: {error}"))
             }
             (_, Err(())) => Err("should be \"auto\", \"cgroupfs\" or \"systemd\"".into()),
         });
-        let driver = driver.unwrap_or_else(|| Driver::of_node(&root, systemd));
+        let driver = driver.unwrap_or_else(|| CgroupDriver::of_node(&root, systemd));
         let parent = section.text("parent", driver.default_parent().to_owned(), |text| {
             driver.parent(text).map_err(|error| format!("{} (the driver is {})", error.why, driver.name()))
         });

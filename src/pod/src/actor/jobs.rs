@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use peapod_cgroup::Driver;
+use peapod_cgroup::CgroupDriver;
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::{self, event};
 use peapod_sys::fail_point;
@@ -116,7 +116,7 @@ impl Workshop {
                     id: &id,
                     group: &cgroup,
                     handler: &self.handler,
-                    by_systemd: identity.cgroup.driver == Driver::Systemd,
+                    by_systemd: identity.cgroup.driver == CgroupDriver::Systemd,
                     before: &before,
                     after: &after,
                 };

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_cgroup::Driver as CgroupDriver;
+use peapod_cgroup::CgroupDriver;
 use peapod_image::{ImageId, Rootfs, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_spec::container::ContainerSpec;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use peapod_cgroup::{Driver, Hierarchy};
+use peapod_cgroup::{CgroupDriver, Hierarchy};
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_store::Database;
@@ -112,7 +112,7 @@ impl Pods {
 fn cgroups(config: &Config) -> Result<Hierarchy, OpenError> {
     let hierarchy =
         Hierarchy::detect(&config.cgroup_root).map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
-    if config.cgroup_driver == Driver::Cgroupfs {
+    if config.cgroup_driver == CgroupDriver::Cgroupfs {
         // So that others can see from the start that somebody uses it.
         let made = hierarchy.cgroup(&config.cgroup_parent).map(|parent| parent.create());
         if let Ok(Err(error)) = made {

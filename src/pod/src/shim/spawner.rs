@@ -9,9 +9,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use peapod_cgroup::{Cgroup, Nursery};
+use peapod_cgroup::{Cgroup, SpawnTarget};
 use peapod_shim_protocol::sealed;
-use peapod_sys::{Born, Program};
+use peapod_sys::{Program, SpawnedChild};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,7 +33,7 @@ pub(super) struct ShimStart {
 /// State of the thread that starts shims.
 struct Spawner {
     binary: PathBuf,
-    nursery: Nursery,
+    spawn_target: SpawnTarget,
     views: Views,
 }
 
@@ -48,8 +48,8 @@ pub(super) async fn start(
 ) -> io::Result<()> {
     let (ready, entered) = oneshot::channel();
     std::thread::Builder::new().name("shim-spawner".to_owned()).spawn(move || {
-        let nursery = match group.nursery() {
-            Ok(nursery) => nursery,
+        let spawn_target = match group.spawn_target() {
+            Ok(spawn_target) => spawn_target,
             Err(error) => {
                 // Who does not wait for it any more does not want it either.
                 let _ = ready.send(Err(error));
@@ -59,13 +59,13 @@ pub(super) async fn start(
         if ready.send(Ok(())).is_err() {
             return;
         }
-        let mut spawner = Spawner { binary, nursery, views: Views::new(sockets) };
+        let mut spawner = Spawner { binary, spawn_target, views: Views::new(sockets) };
         while let Some(job) = jobs.blocking_recv() {
             let started = spawner.spawn(&job);
             // Now the shim alone has it: when that ends, nobody waits on it.
             drop(job.socket);
             let (born, outcome) = match started {
-                Ok(Born { pid, pidfd, .. }) => (Some(pidfd), Ok(pid)),
+                Ok(SpawnedChild { pid, pidfd, .. }) => (Some(pidfd), Ok(pid)),
                 Err(error) => (None, Err(error)),
             };
             let heard = job.answer.send(outcome).is_ok();
@@ -84,7 +84,7 @@ pub(super) async fn start(
 }
 
 impl Spawner {
-    fn spawn(&mut self, job: &ShimStart) -> io::Result<Born> {
+    fn spawn(&mut self, job: &ShimStart) -> io::Result<SpawnedChild> {
         let arguments =
             [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
         let arguments = arguments.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
@@ -95,9 +95,9 @@ impl Spawner {
         ];
         let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));
         let program = Program::new(&self.binary, arguments, env, &job.bundle)?;
-        let born = program.spawn(job.socket.as_fd(), self.nursery.dir()?)?;
-        if !born.placed
-            && let Err(error) = self.nursery.adopt(born.pid)
+        let born = program.spawn(job.socket.as_fd(), self.spawn_target.dir()?)?;
+        if !born.in_cgroup
+            && let Err(error) = self.spawn_target.attach(born.pid)
         {
             // No record leads to it, so it goes at once. Both fail only for one that is gone.
             let _ = peapod_sys::send_signal(&born, Signal::KILL.as_raw());

@@ -93,7 +93,7 @@ fn remove_at(dir: BorrowedFd<'_>, name: &[u8], until: Option<Instant>) -> Result
     if name.is_empty() || name.as_bytes().contains(&b'/') || matches!(name.as_bytes(), b"." | b"..") {
         return Err(invalid());
     }
-    let mut removal = Removal { above: dir, levels: Vec::new(), moved: 0, found: Found::default(), until };
+    let mut removal = Removal { above: dir, levels: Vec::new(), moved: 0, found: PassOutcome::default(), until };
     let is_done = removal.run(&name);
     match removal.found.left {
         // Without progress another try would be as long.
@@ -106,16 +106,16 @@ struct Removal<'a> {
     /// Where the tree is.
     above: BorrowedFd<'a>,
     /// Open folders, each in the one before it.
-    levels: Vec<Level>,
+    levels: Vec<OpenFolder>,
     /// Folders that were moved up; the next one's name.
     moved: u64,
-    found: Found,
+    found: PassOutcome,
     /// When it stops; never if there is none.
     until: Option<Instant>,
 }
 
 #[derive(Default)]
-struct Found {
+struct PassOutcome {
     /// The first entry that can't be removed.
     left: Option<NotRemoved>,
     /// Whether any entry went.
@@ -123,7 +123,7 @@ struct Found {
 }
 
 /// A folder that is being emptied.
-struct Level {
+struct OpenFolder {
     dir: OwnedFd,
     name: CString,
     /// Since its listing was begun: what is left in it may be new.
@@ -132,21 +132,26 @@ struct Level {
     listings: u32,
 }
 
-impl Level {
+impl OpenFolder {
     /// Removes what is listed, up to the next folder with something in it, or until it is late.
-    fn next(&mut self, buffer: &mut Buffer, found: &mut Found, until: Option<Instant>) -> rustix::io::Result<Next> {
+    fn next(
+        &mut self,
+        buffer: &mut Buffer,
+        found: &mut PassOutcome,
+        until: Option<Instant>,
+    ) -> rustix::io::Result<Next> {
         let dir = self.dir.as_fd();
         let next = buffer.list(dir, |name, kind| {
             if is_late(until) {
                 return Some(Next::Late);
             }
             match take(dir, name, kind) {
-                Ok(Outcome::Gone) => {
+                Ok(RemovalOutcome::Gone) => {
                     self.changed = true;
                     found.progress = true;
                     None
                 }
-                Ok(Outcome::Full) => Some(Next::Folder(name.to_owned())),
+                Ok(RemovalOutcome::Full) => Some(Next::Folder(name.to_owned())),
                 Err(errno) => {
                     found.failed(name, errno);
                     None
@@ -171,7 +176,7 @@ fn is_late(until: Option<Instant>) -> bool {
 }
 
 /// What became of an entry.
-enum Outcome {
+enum RemovalOutcome {
     Gone,
     /// A folder with something in it.
     Full,
@@ -182,8 +187,8 @@ impl Removal<'_> {
     fn run(&mut self, name: &CStr) -> bool {
         let mut buffer = Buffer::new();
         match take(self.above, name, FileType::Unknown) {
-            Ok(Outcome::Gone) => return true,
-            Ok(Outcome::Full) => self.enter(name),
+            Ok(RemovalOutcome::Gone) => return true,
+            Ok(RemovalOutcome::Full) => self.enter(name),
             Err(errno) => self.failed(name, errno),
         }
         while let Some(level) = self.levels.last_mut() {
@@ -205,7 +210,7 @@ impl Removal<'_> {
     fn enter(&mut self, name: &CStr) {
         let parent = self.levels.last().map_or(self.above, |level| level.dir.as_fd());
         match open::folder(parent, name) {
-            Ok(dir) => self.levels.push(Level { dir, name: name.to_owned(), changed: false, listings: 0 }),
+            Ok(dir) => self.levels.push(OpenFolder { dir, name: name.to_owned(), changed: false, listings: 0 }),
             Err(Errno::NOENT) => {}
             Err(errno) => self.failed(name, errno),
         }
@@ -274,23 +279,23 @@ impl Removal<'_> {
     }
 }
 
-impl Found {
+impl PassOutcome {
     fn failed(&mut self, name: &CStr, errno: Errno) {
         self.left.get_or_insert_with(|| NotRemoved { errno, name: name.to_owned() });
     }
 }
 
 /// Removes an entry unless it is a folder with something in it.
-fn take(dir: BorrowedFd<'_>, name: &CStr, kind: FileType) -> rustix::io::Result<Outcome> {
+fn take(dir: BorrowedFd<'_>, name: &CStr, kind: FileType) -> rustix::io::Result<RemovalOutcome> {
     if kind != FileType::Directory {
         match unlink(dir, name, AtFlags::empty()) {
             Err(Errno::ISDIR) => {}
-            other => return other.map(|()| Outcome::Gone),
+            other => return other.map(|()| RemovalOutcome::Gone),
         }
     }
     match unlink(dir, name, AtFlags::REMOVEDIR) {
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Outcome::Full),
-        other => other.map(|()| Outcome::Gone),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(RemovalOutcome::Full),
+        other => other.map(|()| RemovalOutcome::Gone),
     }
 }
 

@@ -38,7 +38,7 @@ pub fn usage(root: &Path, go_on: impl FnMut() -> bool) -> std::io::Result<Usage>
     let dir = rustix::fs::open(root, flags, Mode::empty())?;
     let root = Place::of(&rustix::fs::fstat(&dir)?);
     let open = VecDeque::from([(dir, root)]);
-    let mut walk = Walk { root, open, above: 0, bytes: 0, inodes: 0, whole: true, go_on };
+    let mut walk = UsageWalk { root, open, above: 0, bytes: 0, inodes: 0, whole: true, go_on };
     walk.run();
     let round = |scaled: u128| u64::try_from((scaled + (1 << (UNIT - 1))) >> UNIT).unwrap_or(u64::MAX);
     Ok(Usage { bytes: round(walk.bytes), inodes: round(walk.inodes), whole: walk.whole })
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-struct Walk<F> {
+struct UsageWalk<F> {
     root: Place,
     /// The folder that is being listed, and those above it, the nearest last.
     open: VecDeque<(OwnedFd, Place)>,
@@ -71,23 +71,23 @@ struct Walk<F> {
 }
 
 /// What the listing stopped at.
-enum Found {
+enum ListingStop {
     Folder(CString),
     TimeIsUp,
 }
 
-impl<F: FnMut() -> bool> Walk<F> {
+impl<F: FnMut() -> bool> UsageWalk<F> {
     fn run(&mut self) {
         let mut buffer = Buffer::new();
         loop {
             match self.list(&mut buffer) {
-                Ok(Some(Found::Folder(name))) => self.descend(&name),
+                Ok(Some(ListingStop::Folder(name))) => self.descend(&name),
                 Ok(None) => {
                     if !self.ascend(&mut buffer) {
                         return;
                     }
                 }
-                Ok(Some(Found::TimeIsUp)) | Err(_) => {
+                Ok(Some(ListingStop::TimeIsUp)) | Err(_) => {
                     self.whole = false;
                     return;
                 }
@@ -96,12 +96,12 @@ impl<F: FnMut() -> bool> Walk<F> {
     }
 
     /// Counts entries up to the next folder.
-    fn list(&mut self, buffer: &mut Buffer) -> rustix::io::Result<Option<Found>> {
+    fn list(&mut self, buffer: &mut Buffer) -> rustix::io::Result<Option<ListingStop>> {
         let Self { root, open, bytes, inodes, go_on, .. } = self;
         let Some((dir, _)) = open.back() else { return Ok(None) };
         buffer.list(dir, |name, _| {
             if !go_on() {
-                return Some(Found::TimeIsUp);
+                return Some(ListingStop::TimeIsUp);
             }
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
             // Gone meanwhile.
@@ -114,7 +114,7 @@ impl<F: FnMut() -> bool> Walk<F> {
             let links = if folder { 1 } else { links.max(1) };
             *bytes += (u128::from(blocks.saturating_mul(BLOCK)) << UNIT) / u128::from(links);
             *inodes += (1 << UNIT) / u128::from(links);
-            folder.then(|| Found::Folder(name.to_owned()))
+            folder.then(|| ListingStop::Folder(name.to_owned()))
         })
     }
 
