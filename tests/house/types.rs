@@ -24,7 +24,6 @@ const WIDE: &[(&str, &str)] = &[
 ];
 /// Types that have more methods, and why.
 const BUSY: &[(&str, &str)] = &[
-    ("cgroup::Cgroup", "to be cut: statistics and children apart from life and death"),
     ("pod::Machine", "to be cut: a function for each input, most private to its file"),
     ("pod::Pods", "a method for each CRI call that is about pods"),
 ];

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::interface_files::InterfaceFiles;
 use crate::mount_root::MountRoots;
-use crate::table::{self, VersionTable};
+use crate::trees::{MountedTree, MountedTrees};
 use crate::{Cgroup, DetectError, GroupError, PathError, files};
 
 /// `statfs` type of a cgroup2 file system.
@@ -17,23 +18,7 @@ const CGROUP1: u64 = 0x0027_e0eb;
 /// The node's control groups. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
-    pub(crate) inner: Arc<MountedTrees>,
-}
-
-#[derive(Debug)]
-pub(crate) struct MountedTrees {
-    pub(crate) table: &'static VersionTable,
-    pub(crate) trees: Vec<MountedTree>,
-}
-
-/// One mounted tree of groups: the only one on version 2, one for each set of controllers on version 1.
-#[derive(Debug)]
-pub(crate) struct MountedTree {
-    pub(crate) dir: PathBuf,
-    /// Version 1: `memory`, `cpu` …, or `name=systemd`. Empty for a cgroup2 tree.
-    pub(crate) controllers: Vec<String>,
-    /// Which group of the tree is at `dir`: not the root where a container or a bind mount shows only a part.
-    pub(crate) mounted: String,
+    pub(crate) trees: Arc<MountedTrees>,
 }
 
 impl Hierarchy {
@@ -47,7 +32,7 @@ impl Hierarchy {
         if kind(root).map_err(read)? == CGROUP2 {
             let mounted = roots.root_at(root).map_err(read)?;
             let tree = MountedTree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
-            return Ok(Self { inner: Arc::new(MountedTrees { table: &table::V2, trees: vec![tree] }) });
+            return Ok(Self { trees: Arc::new(MountedTrees { v2: true, trees: vec![tree] }) });
         }
         let mut trees = Vec::new();
         for entry in fs::read_dir(root).map_err(read)?.flatten() {
@@ -71,13 +56,13 @@ impl Hierarchy {
         if !trees.iter().any(|tree| tree.controllers.iter().any(|name| !name.starts_with("name="))) {
             return Err(DetectError::None { root: root.to_path_buf() });
         }
-        Ok(Self { inner: Arc::new(MountedTrees { table: &table::V1, trees }) })
+        Ok(Self { trees: Arc::new(MountedTrees { v2: false, trees }) })
     }
 
     /// Whether the node has the unified hierarchy alone.
     #[must_use]
     pub fn is_v2(&self) -> bool {
-        self.inner.table.v2
+        self.trees.v2
     }
 
     /// The group of that path, whether it exists or not.
@@ -85,7 +70,7 @@ impl Hierarchy {
     /// # Errors
     /// When the path is relative, the root, or has `..` in it.
     pub fn cgroup(&self, path: &str) -> Result<Cgroup, PathError> {
-        Ok(Cgroup::new(self.inner.clone(), clean(path)?))
+        Ok(Cgroup::new(InterfaceFiles::new(self.trees.clone(), clean(path)?)))
     }
 
     /// The group that a process is in. On version 1 processes may sit in different groups of different trees; the one
@@ -97,44 +82,12 @@ impl Hierarchy {
         let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let text = files::read(&path)?.ok_or_else(gone).map_err(GroupError::of("read", &path))?;
-        let tree = self.inner.main_tree();
+        let tree = self.trees.main_tree();
         let group = tree.group_in(&text);
         // Of a process that has just ended, whose group is removed already.
         let group = group.map(|group| group.strip_suffix(" (deleted)").unwrap_or(group));
         let below = group.map(|group| group.strip_prefix(tree.mounted.trim_end_matches('/')).unwrap_or(group));
         Ok(below.and_then(|path| self.cgroup(path).ok()))
-    }
-}
-
-impl MountedTree {
-    /// The group in this tree, of those that a text like that of `/proc/self/cgroup` names (cgroups(7)).
-    pub(crate) fn group_in<'a>(&self, text: &'a str) -> Option<&'a str> {
-        text.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, group) = rest.split_once(':')?;
-            let wanted = match self.controllers.first() {
-                None => controllers.is_empty(),
-                Some(first) => controllers.split(',').any(|name| name == first),
-            };
-            wanted.then_some(group)
-        })
-    }
-}
-
-impl MountedTrees {
-    /// The tree with a controller; on version 2 the only one.
-    pub(crate) fn tree(&self, controller: &str) -> Option<&MountedTree> {
-        if self.table.v2 {
-            return self.trees.first();
-        }
-        self.trees.iter().find(|tree| tree.controllers.iter().any(|name| name == controller))
-    }
-
-    /// The tree whose membership counts: the freezer's, as killing freezes; any other where there is none.
-    pub(crate) fn main_tree(&self) -> &MountedTree {
-        let found = ["freezer", "pids", "memory", "cpu"].iter().find_map(|name| self.tree(name));
-        // `detect` refuses a node without trees.
-        found.unwrap_or(&self.trees[0])
     }
 }
 

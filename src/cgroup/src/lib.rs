@@ -1,5 +1,5 @@
 //! Control groups: paths, statistics, killing, out-of-memory counts. Versions 1 and 2 differ in one small table each
-//! ([`table`]), and so do the ways of making containers' groups ([`CgroupDriver`]); everything else is written once.
+//! ([`version`]), and so do the ways of making containers' groups ([`CgroupDriver`]); everything else is written once.
 //!
 //! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the
 //! kernel is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
@@ -11,6 +11,7 @@ mod files;
 mod fuzz;
 mod group;
 mod hierarchy;
+mod interface_files;
 mod lift;
 mod limits;
 mod mount_root;
@@ -18,7 +19,8 @@ mod oom;
 mod shared;
 mod spawn_target;
 mod stats;
-mod table;
+mod trees;
+mod version;
 mod walk;
 mod warm_up;
 

@@ -1,6 +1,6 @@
 //! Taking limits off a group: what OCI runtimes are told by -1, which not each of them understands.
 
-use crate::{Cgroup, GroupError, files};
+use crate::{Cgroup, GroupError, files, version};
 
 /// Which limits of a group are to be none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,10 +19,10 @@ impl Cgroup {
     /// # Errors
     /// When the group does not exist or the kernel refuses.
     pub fn lift(&self, lift: Lift) -> Result<(), GroupError> {
-        let files = (self.inner().table.limits)();
+        let files = (version::of(self.files().trees()).limits)();
         // On version 1 swap counts memory too, and can't be below it.
         for (lifted, (controller, name, none)) in [lift.swap, lift.memory, lift.cpu_quota].into_iter().zip(files) {
-            let file = self.file(controller, name).filter(|file| lifted && file.exists());
+            let file = self.files().file(controller, name).filter(|file| lifted && file.exists());
             file.map_or(Ok(()), |file| files::write(&file, none))?;
         }
         Ok(())
@@ -34,6 +34,6 @@ impl Cgroup {
     /// # Errors
     /// When the kernel can't be asked.
     pub fn held_memory(&self) -> Result<Option<u64>, GroupError> {
-        (self.inner().table.held_memory)(self)
+        (version::of(self.files().trees()).held_memory)(self.files())
     }
 }

@@ -1,7 +1,5 @@
 //! What a group uses.
 
-use crate::{Cgroup, GroupError};
-
 /// A reading of one group, in bytes and counts. What the node does not account for is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -23,12 +21,4 @@ pub struct Stats {
     pub pids: u64,
     /// Its own limit of memory, if it has one.
     pub memory_limit: Option<u64>,
-}
-
-/// The kernel's count of tasks, or ours where the `pids` controller is missing.
-pub(crate) fn count(group: &Cgroup, kernel: Option<u64>) -> Result<u64, GroupError> {
-    match kernel {
-        Some(count) => Ok(count),
-        None => Ok(group.pids()?.len() as u64),
-    }
 }

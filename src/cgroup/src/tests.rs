@@ -91,7 +91,7 @@ fn kills_the_whole_subtree_and_removes_it() {
 fn kills_and_removes_what_is_frozen_below_paths_of_any_length() {
     let scratch = Scratch::new("deep");
     let name = "d".repeat(200);
-    for tree in &scratch.0.inner().trees {
+    for tree in &scratch.0.files().trees().trees {
         let mut dir = std::fs::File::open(tree.dir.join(&scratch.0.path()[1..])).unwrap();
         for _ in 0..40 {
             let below = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(&name);
@@ -100,7 +100,7 @@ fn kills_and_removes_what_is_frozen_below_paths_of_any_length() {
         }
         let file = |name: &str| format!("/proc/self/fd/{}/{name}", dir.as_raw_fd());
         let freezer = tree.controllers.iter().any(|name| name == "freezer");
-        if freezer || scratch.0.inner().table.v2 {
+        if freezer || scratch.0.files().trees().v2 {
             let mut child = sleeper();
             std::fs::write(file("cgroup.procs"), child.id().to_string()).unwrap();
             let frozen = if freezer { ("freezer.state", "FROZEN") } else { ("cgroup.freeze", "1") };

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::hierarchy::MountedTree;
-use crate::{GroupError, Hierarchy, files};
+use crate::trees::MountedTree;
+use crate::{GroupError, Hierarchy, files, version};
 
 impl Hierarchy {
     /// Moves the caller into the group that it is in, which changes nothing.
@@ -16,9 +16,9 @@ impl Hierarchy {
     /// # Errors
     /// When the kernel refuses.
     pub fn warm_up_moves(&self) -> Result<(), GroupError> {
-        let (groups, file, number) = (self.inner.table.caller)();
+        let (groups, file, number) = (version::of(&self.trees).caller)();
         let text = files::read(Path::new(groups))?.unwrap_or_default();
-        let Some(dir) = self.inner.main_tree().dir_in(&text) else { return Ok(()) };
+        let Some(dir) = self.trees.main_tree().dir_in(&text) else { return Ok(()) };
         files::write(&dir.join(file), &number.to_string())
     }
 }

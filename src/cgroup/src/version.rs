@@ -1,0 +1,88 @@
+//! Where version 1 and version 2 differ. Each is a table of functions on a group; nothing else asks for the version.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::interface_files::InterfaceFiles;
+use crate::trees::MountedTrees;
+use crate::{GroupError, OomWatch, Stats};
+
+mod v1;
+mod v2;
+
+/// What has to be done differently.
+#[derive(Debug)]
+pub(crate) struct VersionTable {
+    /// Sends KILL to every process of the group and of those below it.
+    pub(crate) kill: fn(&InterfaceFiles) -> Result<(), GroupError>,
+    /// How many processes of the group and of those below it the kernel killed for lack of memory.
+    pub(crate) oom_kills: fn(&InterfaceFiles) -> Result<u64, GroupError>,
+    /// What tells that this count changes.
+    pub(crate) oom_watch: fn(&InterfaceFiles) -> Option<OomWatch>,
+    /// Whether no process is in the group or below it.
+    pub(crate) is_empty: fn(&InterfaceFiles) -> Result<bool, GroupError>,
+    /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to
+    /// be given.
+    pub(crate) spawn_target: fn(&InterfaceFiles) -> Result<Option<OwnedFd>, GroupError>,
+    /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
+    /// its number.
+    pub(crate) caller: fn() -> (&'static str, &'static str, u32),
+    pub(crate) stats: fn(&InterfaceFiles) -> Result<Stats, GroupError>,
+    /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
+    pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
+    /// See [`crate::Cgroup::held_memory`].
+    pub(crate) held_memory: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
+    /// Makes a new group able to hold processes.
+    pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
+}
+
+static V2: VersionTable = VersionTable {
+    kill: v2::kill,
+    oom_kills: v2::oom_kills,
+    oom_watch: v2::oom_watch,
+    is_empty: v2::is_empty,
+    spawn_target: v2::spawn_target,
+    caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
+    stats: v2::stats,
+    limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
+    held_memory: v2::held_memory,
+    // Controllers are the business of who sets limits: the runtimes enable them all the way down.
+    prepare: |_| Ok(()),
+};
+
+static V1: VersionTable = VersionTable {
+    kill: v1::kill,
+    oom_kills: v1::oom_kills,
+    oom_watch: |_| None,
+    is_empty: |group| Ok(group.pids()?.is_empty()),
+    spawn_target: |group| group.enter("tasks", thread()).map(|()| None),
+    caller: || ("/proc/thread-self/cgroup", "tasks", thread()),
+    stats: v1::stats,
+    limits: || {
+        [
+            ("memory", "memory.memsw.limit_in_bytes", "-1"),
+            ("memory", "memory.limit_in_bytes", "-1"),
+            ("cpu", "cpu.cfs_quota_us", "-1"),
+        ]
+    },
+    held_memory: |_| Ok(None),
+    prepare: v1::prepare,
+};
+
+/// What the version of these trees has.
+pub(crate) fn of(trees: &MountedTrees) -> &'static VersionTable {
+    if trees.v2 { &V2 } else { &V1 }
+}
+
+/// The number of the calling thread.
+fn thread() -> u32 {
+    u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0)
+}
+
+/// The kernel's count of tasks, or ours where the `pids` controller is missing.
+fn count(group: &InterfaceFiles, kernel: Option<u64>) -> Result<u64, GroupError> {
+    match kernel {
+        Some(count) => Ok(count),
+        None => Ok(group.pids()?.len() as u64),
+    }
+}
