@@ -4,12 +4,12 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::builtin::Builtin;
 use crate::cni::{Choice, Cni, CniError};
 use crate::error::{AttachError, DetachError, PortOwner};
-use crate::keyed::KeyedLock;
 use crate::listeners;
 use crate::ports::PortMapping;
 use crate::request;
 use crate::status::NetworkStatus;
 use crate::sync::{blocking, lock};
+use peapod_sys::KeyedLock;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Dispatcher {
     pub(crate) builtin: Arc<Builtin>,
     pub(crate) cni: Arc<Cni>,
     /// Attach and detach of one id follow each other.
-    pub(crate) order: KeyedLock,
+    pub(crate) order: KeyedLock<String>,
     /// Whose detach is being tried again.
     retrying: Mutex<HashSet<String>>,
     pub(crate) tasks: TaskTracker,

@@ -29,7 +29,6 @@ mod config;
 mod conntrack;
 mod dispatch;
 mod error;
-mod keyed;
 mod link;
 mod listeners;
 mod neighbour;

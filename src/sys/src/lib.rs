@@ -8,6 +8,7 @@ mod clock;
 mod fail;
 #[cfg(test)]
 mod fuzz;
+mod keyed_lock;
 mod memory;
 mod mount;
 pub mod mountinfo;
@@ -24,6 +25,7 @@ pub use attributes::{
 pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;
+pub use keyed_lock::{KeyedGuard, KeyedLock};
 pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
 pub use mount::make_read_only;
 pub use process::{close_all, exit_now, send_signal};

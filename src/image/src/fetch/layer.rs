@@ -65,9 +65,8 @@ impl Fetcher {
         diff_id: &Digest,
         cost: &Arc<ImageCost>,
     ) -> Result<Fresh, PullError> {
-        let cancelled = || PullError::Cancelled { reference: session.reference.to_string() };
         let registry = &session.reference.registry;
-        let part = self.partials.lock(registry, &blob.digest).await.ok_or_else(cancelled)?;
+        let part = self.partials.lock(registry, &blob.digest).await;
         match self.attempt(session, blob, diff_id, cost, &part).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");

@@ -4,7 +4,6 @@
 //! file from its beginning and waits where the transfer has not come yet. Neither knows of the other's retries.
 
 mod download;
-mod keyed_lock;
 mod layer;
 mod partial;
 mod slots;

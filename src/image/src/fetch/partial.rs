@@ -1,10 +1,10 @@
 //! Partial blobs: who works on which, and how long those stay that nobody works on.
 
-use super::keyed_lock::{KeyedGuard, KeyedLock};
 use crate::bounds::PARTIAL_LOOK;
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::scratch::Ingest;
+use peapod_sys::{KeyedGuard, KeyedLock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -51,12 +51,12 @@ impl Partials {
         }
     }
 
-    /// Waits until nobody else works on this registry's blob. `None` never comes.
-    pub(super) async fn lock(&self, registry: &str, blob: &Digest) -> Option<Partial> {
+    /// Waits until nobody else works on this registry's blob.
+    pub(super) async fn lock(&self, registry: &str, blob: &Digest) -> Partial {
         let ended = NotifyOnDrop(Arc::clone(&self.ended));
-        let own = self.blobs.lock(&(registry.to_owned(), blob.clone())).await?;
+        let own = self.blobs.lock(&(registry.to_owned(), blob.clone())).await;
         let file = self.files.try_lock(blob).map(|guard| (self.path(blob), guard));
-        Some(Partial { ingest: self.ingest.clone(), file, _blob: own, _ended: ended })
+        Partial { ingest: self.ingest.clone(), file, _blob: own, _ended: ended }
     }
 
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
