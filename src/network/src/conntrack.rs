@@ -1,7 +1,7 @@
 //! Forgetting connections. A UDP "connection" lives on while packets flow, and its packets never see a port mapping
 //! that came or went meanwhile.
 
-use crate::link::address;
+use crate::address::address;
 use crate::netlink::{AF_INET, AF_INET6, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, NetlinkMessages, Socket, find};
 use rustix::io::Errno;
 use std::collections::BTreeSet;

@@ -21,6 +21,7 @@
 //!   process nor another attachment from working; it can be taken away in the end, and what stays is said.
 //! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.
 
+mod address;
 mod attachment;
 mod bounds;
 mod builtin;
@@ -39,6 +40,7 @@ mod nft;
 mod ports;
 mod record;
 mod request;
+mod routes;
 mod status;
 mod subnet;
 mod sync;

@@ -1,13 +1,15 @@
 //! Requests about links, addresses and routes.
 
+use crate::address::{Mac, address, family, octets};
 use crate::error::StepError;
 use crate::neighbour::{Neighbour, neighbour_message, no_probes_message};
 use crate::netlink::{
-    AF_INET, AF_INET6, Attributes, Family, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL,
-    NLM_F_REPLACE, NetlinkMessages, RTM_NEWLINK, Socket, find, u32_of,
+    Attributes, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NetlinkMessages,
+    RTM_NEWLINK, find, u32_of,
 };
+use crate::routes::{Routes, link_header};
 use rustix::io::Errno;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 const RTM_DELLINK: u16 = 17;
@@ -47,9 +49,6 @@ const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
 
-/// A hardware address.
-pub(crate) type Mac = [u8; 6];
-
 /// What is seen of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -79,57 +78,11 @@ pub(crate) struct Pair<'a> {
     pub(crate) netns: BorrowedFd<'a>,
 }
 
-/// A socket for links, addresses and routes of one namespace.
-pub(crate) struct Routes {
-    pub(crate) socket: Socket,
-}
-
-/// `struct ifinfomsg`: family, type, index, flags and which of them count.
-pub(crate) fn link_header(index: u32, flags: u32) -> [u8; 16] {
-    let mut header = [0; 16];
-    for (at, value) in [(4, index), (8, flags), (12, flags)] {
-        header[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-    }
-    header
-}
-
-/// The address that Linux gives a link with this hardware address (RFC 4291, appendix A).
-pub(crate) fn link_local(mac: Mac) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
-}
-
-pub(crate) fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
-
-pub(crate) fn family(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { AF_INET } else { AF_INET6 }
-}
-
-/// The bytes as an address, if they are of the right number.
-pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-        _ => None,
-    }
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
 }
 
 impl Routes {
-    /// Opens a socket into the namespace of the calling thread.
-    pub(crate) fn open() -> Result<Self, StepError> {
-        let socket = Socket::open(Family::Route).map_err(|source| StepError::new("open a route socket", source))?;
-        Ok(Self { socket })
-    }
-
     /// Makes a bridge that is up, or leaves the one of that name as it is.
     pub(crate) fn make_bridge(&mut self, name: &str, mac: Mac, mtu: u32) -> Result<(), StepError> {
         let mut messages = NetlinkMessages::default();
@@ -355,14 +308,4 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         mtu: find(list, IFLA_MTU).and_then(u32_of).unwrap_or(0),
         peer: find(list, IFLA_LINK).and_then(u32_of).unwrap_or(0),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_local_addresses() {
-        assert_eq!(link_local([0x02, 0x70, 0, 0, 0x12, 0x34]).to_string(), "fe80::70:ff:fe00:1234");
-    }
 }

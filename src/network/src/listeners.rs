@@ -1,8 +1,8 @@
 //! Who on the node listens on a port already.
 
+use crate::address::address;
 use crate::attachment::AttachRequest;
 use crate::error::{AttachError, PortOwner, StepError};
-use crate::link::address;
 use crate::netlink::{AF_INET, AF_INET6, Family, NLM_F_DUMP, NetlinkMessages, Socket, find};
 use crate::ports::{PortMapping, PortSet, Protocol};
 use crate::request;

@@ -4,12 +4,13 @@
 //! thousand that were looked for. So nobody looks for pods or their gateway: both are entered as permanent, which takes
 //! none of that room, and pods look for nobody at all.
 
+use crate::address::{Mac, address, family, octets};
 use crate::error::StepError;
-use crate::link::{Mac, Routes, address, family, link_header, octets};
 use crate::netlink::{
     AF_BRIDGE, AF_INET, AF_INET6, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NetlinkMessages,
     RTM_NEWLINK, find, u32_of,
 };
+use crate::routes::{Routes, link_header};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

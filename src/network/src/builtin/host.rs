@@ -2,29 +2,25 @@
 //! blocks.
 
 use super::facts;
-use super::plan::{host_index_of, link_prefix};
+use super::naming::{GATEWAY, host_index_of, is_pods, link_prefix, mac};
 use crate::bounds::POD_CONNECTIONS;
 use crate::config::Settings;
 use crate::conntrack::{UdpConnections, forget_udp};
 use crate::error::StepError;
-use crate::link::{Link, Mac, Routes};
+use crate::link::Link;
 use crate::neighbour::{Neighbour, Port};
 use crate::netlink::{Family, Socket};
 use crate::netns::is_gone;
-use crate::nft::{Element, Nft, Ruleset, TableFamily};
+use crate::nft::{Batch, Element, Nft, Ruleset, TableFamily};
+use crate::routes::Routes;
 use peapod_sys::sync::lock;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
-/// The number of the gateway within the subnets.
-pub(crate) const GATEWAY: u32 = 1;
 /// The packet size where neither the settings nor a default route give one.
 const MTU: u32 = 1500;
-
-/// How hardware addresses begin: locally administered.
-const MAC_PREFIX: [u8; 2] = [0x02, 0x70];
 
 /// The bridge as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +43,6 @@ pub(crate) struct HostNetwork {
     inner: Mutex<HostState>,
     /// The socket to connection tracking. It has a lock of its own, for what it does takes long.
     connections: Mutex<Option<Socket>>,
-}
-
-/// The hardware address that goes with a number: a number that is given again has the same, so that nobody's memory of
-/// it is wrong.
-pub(crate) fn mac(host_index: u32) -> Mac {
-    let ([first, second], [a, b, c, d]) = (MAC_PREFIX, host_index.to_be_bytes());
-    [first, second, a, b, c, d]
-}
-
-/// Whether a hardware address is one that [`mac`] gives.
-fn is_pods(mac: Mac) -> bool {
-    mac.starts_with(&MAC_PREFIX)
 }
 
 impl HostNetwork {
@@ -273,7 +257,7 @@ impl HostNetwork {
         let generation = nft.generation().map_err(failed)?;
         nft.remember(generation);
         nft.commit(self.ruleset().replace()).map_err(failed)?;
-        for batch in Element::add(elements, bridge) {
+        for batch in Batch::adding(elements, bridge) {
             nft.commit(batch).map_err(failed)?;
         }
         inner.fingerprint = fingerprint(nft, bridge).map_err(failed)?;
@@ -289,7 +273,7 @@ impl HostNetwork {
     pub(crate) fn add(&self, elements: &BTreeSet<Element>) -> Result<(), StepError> {
         let failed = |source| StepError::new("map host ports and say what the pod may send", source);
         // Many take long: other pods come between.
-        for batch in Element::add(elements, &self.settings.bridge) {
+        for batch in Batch::adding(elements, &self.settings.bridge) {
             open(&mut self.lock().nft)?.commit(batch).map_err(failed)?;
         }
         Ok(())
@@ -299,7 +283,7 @@ impl HostNetwork {
     /// error, and gives the first.
     pub(crate) fn delete(&self, bridge: &str, elements: &BTreeSet<Element>) -> Result<(), StepError> {
         let mut first = Ok(());
-        for batch in Element::delete(elements, bridge) {
+        for batch in Batch::deleting(elements, bridge) {
             match open(&mut self.lock().nft)?.commit(batch) {
                 // There is no such table.
                 Err(error) if is_gone(&error) => {}

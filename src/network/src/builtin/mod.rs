@@ -4,6 +4,7 @@ mod attach;
 mod detach;
 mod facts;
 mod host;
+mod naming;
 mod plan;
 mod pool;
 mod table;
@@ -15,12 +16,12 @@ use self::table::{AttachmentEntry, AttachmentState, AttachmentTable, Lost};
 use crate::attachment::Attachment;
 use crate::config::Settings;
 use crate::error::{OpenError, StepError};
-use crate::link::Routes;
 use crate::neighbour::Neighbour;
 use crate::netns;
 use crate::nft::Element;
 use crate::ports::{PortMapping, PortSet};
 use crate::record::{self, AttachmentRecord, AttachmentRow};
+use crate::routes::Routes;
 use crate::status::NetworkStatus;
 use crate::sync::{blocking, lock};
 use peapod_store::Database;
@@ -199,7 +200,7 @@ impl Builtin {
         let links = blocking(|| Routes::open().and_then(|mut routes| routes.links())).await;
         let mut table = lock(&self.table);
         for link in links.and_then(Result::ok).unwrap_or_default() {
-            if let Some(host_index) = plan::host_index_of(&self.host.settings.bridge, &link.name)
+            if let Some(host_index) = naming::host_index_of(&self.host.settings.bridge, &link.name)
                 .filter(|host_index| table.pool.reserve(*host_index))
             {
                 table.strays.insert(host_index);

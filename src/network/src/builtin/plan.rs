@@ -1,10 +1,11 @@
 //! Decisions without I/O: whether a request is acceptable, and what exactly is going to be made.
 
-use super::host::{Bridge, GATEWAY, mac};
+use super::host::Bridge;
+use super::naming::{GATEWAY, host_interface, mac};
+use crate::address::{Mac, link_local};
 use crate::attachment::{AttachRequest, Attachment};
 use crate::config::Settings;
 use crate::error::AttachError;
-use crate::link::{Mac, link_local};
 use crate::neighbour::Neighbour;
 use crate::nft::Element;
 use crate::ports::PortMapping;
@@ -84,24 +85,6 @@ pub(crate) fn neighbours(settings: &Settings, host_index: u32) -> Vec<Neighbour>
 pub(crate) fn known_by(settings: &Settings, mac: Mac, ips: &[IpAddr]) -> Vec<Neighbour> {
     let link_local = settings.v6.map(|_| IpAddr::V6(link_local(mac)));
     ips.iter().copied().chain(link_local).map(|ip| Neighbour { ip, mac }).collect()
-}
-
-/// How the names of the pods' links on the node begin, from the bridge's name.
-pub(crate) fn link_prefix(bridge: &str) -> String {
-    // FNV-1a, folded: two bridges of one node hardly ever get the same, and if they do with the same number as well,
-    // the kernel says so and another number is taken.
-    let hash = bridge.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("pv{:04x}-", (hash >> 16) ^ (hash & 0xffff))
-}
-
-/// The name of the link on the node: all 15 bytes, from the bridge's name and the number.
-fn host_interface(bridge: &str, host_index: u32) -> String {
-    format!("{}{host_index:08x}", link_prefix(bridge))
-}
-
-/// The number of a link of this bridge.
-pub(crate) fn host_index_of(bridge: &str, link: &str) -> Option<u32> {
-    u32::from_str_radix(link.strip_prefix(&link_prefix(bridge))?, 16).ok()
 }
 
 #[cfg(test)]

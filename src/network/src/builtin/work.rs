@@ -1,16 +1,18 @@
 //! What is done in the kernel for one attachment. All of it blocks.
 
-use super::host::{Bridge, GATEWAY, HostNetwork, mac};
+use super::host::{Bridge, HostNetwork};
+use super::naming::{GATEWAY, mac};
 use super::plan::known_by;
 use crate::attachment::Attachment;
 use crate::conntrack::UdpConnections;
 use crate::error::StepError;
-use crate::link::{Inside, Link, Pair, Routes};
+use crate::link::{Inside, Link, Pair};
 use crate::neighbour::{Neighbour, Port};
 use crate::netns;
 use crate::nft::Element;
 use crate::ports::Protocol;
 use crate::record::AttachmentRecord;
+use crate::routes::Routes;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -8,6 +8,8 @@ use super::constants::{
 };
 use super::element::Element;
 use super::rule::Rule;
+use super::table_family::TableFamily;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
@@ -45,23 +47,8 @@ const NFT_SET_MAP: u32 = 8;
 const NFT_SET_TIMEOUT: u32 = 0x10;
 const NFT_SET_EVAL: u32 = 0x20;
 
-/// What a table's chains see. Tables of different families are different tables, also with one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum TableFamily {
-    /// Packets of both IP versions.
-    Inet,
-    /// Frames that come into a bridge.
-    Bridge,
-}
-
-impl TableFamily {
-    pub(super) fn number(self) -> u8 {
-        match self {
-            Self::Inet => 1,
-            Self::Bridge => 7,
-        }
-    }
-}
+/// How many elements go out in one call: their messages stay below a netlink socket's smallest usual buffers.
+const AT_ONCE: usize = 256;
 
 /// A type of nftables, and how many bytes it takes in a key.
 #[derive(Clone, Copy)]
@@ -142,6 +129,26 @@ impl Batch {
         let mut messages = NetlinkMessages::default();
         messages.push(NFNL_MSG_BATCH_BEGIN, 0, &header(0, NFNL_SUBSYS_NFTABLES), |_| {});
         Self { table: table.to_owned(), family, messages, sets: 0 }
+    }
+
+    /// Batches that add these elements to the tables of this name; fine if they are there.
+    pub(crate) fn adding(elements: &BTreeSet<Element>, table: &str) -> Vec<Self> {
+        let elements: Vec<Element> = elements.iter().cloned().collect();
+        elements.chunks(AT_ONCE).map(|part| of_elements(part, table, Self::add_elements)).collect()
+    }
+
+    /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if
+    /// its table is not there, and is of one table.
+    pub(crate) fn deleting(elements: &BTreeSet<Element>, table: &str) -> Vec<Self> {
+        let elements: Vec<Element> = elements.iter().cloned().collect();
+        let of_families = elements.chunk_by(|a, b| a.family == b.family);
+        let parts = of_families.flat_map(|of_family| of_family.chunks(AT_ONCE));
+        let delete = |batch: &mut Self, of_set: &[Element]| {
+            // One that is missing would keep the others.
+            batch.add_elements(of_set);
+            batch.delete_elements(of_set);
+        };
+        parts.map(|part| of_elements(part, table, delete)).collect()
     }
 
     /// What follows is about the table of this family.
@@ -252,4 +259,15 @@ impl Batch {
             });
         });
     }
+}
+
+fn of_elements(elements: &[Element], table: &str, change: impl Fn(&mut Batch, &[Element])) -> Batch {
+    let mut batch = Batch::new(TableFamily::Inet, table);
+    for of_set in elements.chunk_by(|a, b| (a.family, a.set) == (b.family, b.set)) {
+        if let Some(first) = of_set.first() {
+            batch.switch_to(first.family);
+        }
+        change(&mut batch, of_set);
+    }
+    batch
 }

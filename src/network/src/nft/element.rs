@@ -1,17 +1,14 @@
 //! Entries of sets and maps: which ports lead where, which addresses pods have, and which one their links may send
 //! from.
 
-use super::batch::{Batch, TableFamily};
 use super::constants::{NFTA_DATA_VALUE, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_KEY};
-use crate::link::{Mac, link_local, octets};
+use super::table_family::TableFamily;
+use crate::address::{Mac, link_local, octets};
 use crate::netlink::{Attributes, find};
 use crate::ports::PortMapping;
 use crate::record::SubnetLayout;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-
-/// How many elements go out in one call: their messages stay below a netlink socket's smallest usual buffers.
-const AT_ONCE: usize = 256;
 
 /// One entry of a set or map. Sorted, those of one set are neighbours.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,26 +75,6 @@ impl Element {
         elements
     }
 
-    /// Batches that add these elements to the tables of this name; fine if they are there.
-    pub(crate) fn add(elements: &BTreeSet<Self>, table: &str) -> Vec<Batch> {
-        let elements: Vec<Self> = elements.iter().cloned().collect();
-        elements.chunks(AT_ONCE).map(|part| batch(part, table, Batch::add_elements)).collect()
-    }
-
-    /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if
-    /// its table is not there, and is of one table.
-    pub(crate) fn delete(elements: &BTreeSet<Self>, table: &str) -> Vec<Batch> {
-        let elements: Vec<Self> = elements.iter().cloned().collect();
-        let of_families = elements.chunk_by(|a, b| a.family == b.family);
-        let parts = of_families.flat_map(|of_family| of_family.chunks(AT_ONCE));
-        let delete = |batch: &mut Batch, of_set: &[Self]| {
-            // One that is missing would keep the others.
-            batch.add_elements(of_set);
-            batch.delete_elements(of_set);
-        };
-        parts.map(|part| batch(part, table, delete)).collect()
-    }
-
     pub(super) fn write(&self, a: &mut Attributes) {
         a.nest(NFTA_SET_ELEM_KEY, |a| a.bytes(NFTA_DATA_VALUE, &self.key));
         if let Some(data) = &self.data {
@@ -110,15 +87,4 @@ impl Element {
         let value = |kind| find(find(bytes, kind)?, NFTA_DATA_VALUE).map(<[u8]>::to_vec);
         Some(Self { family, set, key: value(NFTA_SET_ELEM_KEY)?, data: value(NFTA_SET_ELEM_DATA) })
     }
-}
-
-fn batch(elements: &[Element], table: &str, change: impl Fn(&mut Batch, &[Element])) -> Batch {
-    let mut batch = Batch::new(TableFamily::Inet, table);
-    for of_set in elements.chunk_by(|a, b| (a.family, a.set) == (b.family, b.set)) {
-        if let Some(first) = of_set.first() {
-            batch.switch_to(first.family);
-        }
-        change(&mut batch, of_set);
-    }
-    batch
 }

@@ -2,6 +2,7 @@
 //! thousands of times more than the change itself.
 
 mod batch;
+mod bridge_rules;
 mod constants;
 mod element;
 mod expression;
@@ -11,8 +12,10 @@ mod rule;
 mod ruleset;
 mod socket;
 mod sources;
+mod table_family;
 
-pub(crate) use batch::TableFamily;
+pub(crate) use batch::Batch;
+pub(crate) use bridge_rules::Ruleset;
 pub(crate) use element::Element;
-pub(crate) use ruleset::Ruleset;
 pub(crate) use socket::Nft;
+pub(crate) use table_family::TableFamily;

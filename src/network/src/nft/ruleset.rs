@@ -14,11 +14,12 @@
 //! ```
 //! The same for IPv6 with `at6`, `any6`, `own6`; there `::1` is left alone, the kernel would not let it out.
 
-use super::batch::{Batch, Hook, TableFamily, Type};
+use super::batch::{Batch, Hook, Type};
+use super::bridge_rules::Ruleset;
 use super::frame::{ICMP, ICMPV6, icmp};
 use super::rule::{Rule, Side};
+use super::table_family::TableFamily;
 use super::{limits, sources};
-use crate::link::Mac;
 use crate::subnet::Subnet;
 
 const NF_INET_PRE_ROUTING: u32 = 0;
@@ -29,20 +30,6 @@ const NF_INET_POST_ROUTING: u32 = 4;
 /// ICMP and ICMPv6: send what goes there by another way.
 const REDIRECT_V4: u8 = 5;
 const REDIRECT_V6: u8 = 137;
-
-/// The tables of one bridge.
-#[derive(Clone, Debug)]
-pub(crate) struct Ruleset {
-    pub(crate) bridge: String,
-    /// How the names of the pods' links on the node begin.
-    pub(crate) links: String,
-    pub(crate) v4: Option<Subnet>,
-    pub(crate) v6: Option<Subnet>,
-    /// The bridge's hardware address.
-    pub(crate) mac: Mac,
-    /// How many connections of one address of a pod there may be.
-    pub(crate) connections: u32,
-}
 
 impl Ruleset {
     /// All sets and maps of both tables.

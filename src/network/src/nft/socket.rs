@@ -1,11 +1,12 @@
 //! The socket to nftables in one network namespace: changes go out, and what is there is looked at.
 
-use super::batch::{Batch, TableFamily, header};
+use super::batch::{Batch, header};
 use super::constants::{
     NFNL_SUBSYS_NFTABLES, NFTA_LIST_ELEM, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET,
     NFTA_SET_ELEM_LIST_TABLE,
 };
 use super::element::Element;
+use super::table_family::TableFamily;
 use crate::netlink::{Attributes, Family, NLM_F_ACK, NLM_F_DUMP, Socket, attributes, find};
 use rustix::io::Errno;
 use std::collections::BTreeSet;

@@ -23,15 +23,16 @@
 //! A pod that could ask all others who they are would have each remember it: an entry in the kernel's table for each of
 //! them.
 
-use super::batch::{Batch, Hook, TableFamily, Type};
+use super::batch::{Batch, Hook, Type};
+use super::bridge_rules::Ruleset;
 use super::expression::FrameField;
 use super::frame::{
     self, ICMP, ICMPV6, IGMP, TCP, UDP, any_protocol, differs, equals, icmp, icmp_among, later_fragment_v6, link_with,
     protocol, send_to_bridge, shows_transport, to_bridge_or_group, to_port,
 };
 use super::rule::{Rule, Side};
-use super::ruleset::Ruleset;
-use crate::link::{link_local, octets};
+use super::table_family::TableFamily;
+use crate::address::{link_local, octets};
 use crate::subnet::Subnet;
 use std::net::IpAddr;
 
