@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pod::PidMode;
+use crate::pid_mode::PidMode;
 
 /// Everything that a client said about a container. Two equal specs are the same request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +219,10 @@ pub enum SeccompProfile {
     /// A file of the node.
     Localhost(PathBuf),
 }
+
+/// Name of the AppArmor profile that [`ApparmorProfile::RuntimeDefault`] means, and that a container gets which asks for
+/// none.
+pub const APPARMOR_DEFAULT: &str = "peapod-default";
 
 /// An AppArmor profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

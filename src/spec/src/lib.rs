@@ -19,10 +19,12 @@ mod exec;
 mod inputs;
 mod json;
 mod kept;
+mod mount_points;
 mod mounts;
 mod namespaces;
 mod note;
 mod path;
+mod pid_mode;
 mod process;
 mod resources;
 mod seccomp;
@@ -35,6 +37,7 @@ mod tests;
 
 pub use capabilities::CapabilitySet;
 pub use config::{Configured, oci_config};
+pub use container::APPARMOR_DEFAULT;
 pub use error::SpecError;
 pub use exec::ExecTemplate;
 pub use inputs::{
@@ -46,7 +49,6 @@ pub use kept::Config;
 pub use mounts::{POD_FILES, check_propagation};
 pub use note::Note;
 pub use path::normal_path;
-pub use process::APPARMOR_DEFAULT;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
 pub use user::{ResolvedUser, UserError, UserIds, UserRequest, resolve_user};

@@ -10,13 +10,11 @@ use crate::bounds::{DEV_INODES, MOUNTS, TERMINALS};
 use crate::container::{self, ContainerSpec, Propagation};
 use crate::inputs::{ImageVolume, Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
+use crate::mount_points::{can_be_folder, is_below_a_mount};
 use crate::note::Note;
 use crate::pod::Scope;
 use crate::selinux::labels;
-use crate::volumes::{can_be_folder, is_below_a_mount};
 
-/// Where every container has file systems of the kernel.
-pub(crate) const SYSTEM: [&str; 3] = ["/proc", "/dev", "/sys"];
 /// What containers have of their pod.
 pub const POD_FILES: [&str; 4] = [HOSTNAME, HOSTS, RESOLV_CONF, SHM];
 const HOSTNAME: &str = "/etc/hostname";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::process::APPARMOR_DEFAULT;
+use crate::container::APPARMOR_DEFAULT;
 use peapod_text::Sample;
 
 /// One difference between what was asked for and what the container gets.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Resources, SeccompProfile, SelinuxOptions};
+pub use crate::pid_mode::PidMode;
 
 /// Everything that a client said about a pod. Two equal specs are the same request: that is how a retry is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,20 +110,6 @@ pub enum Scope {
     Pod,
     /// The node's.
     Node,
-}
-
-/// Which PID namespace a process gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PidMode {
-    /// One for the pod, with pod init as its PID 1.
-    #[default]
-    Pod,
-    /// One for each container.
-    Container,
-    /// The node's.
-    Node,
-    /// That of another container of the pod, by its full id. Only for containers.
-    Target(String),
 }
 
 /// The namespaces of a pod. UTS follows the network: a pod in the node's network has the node's name.

@@ -8,7 +8,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Proces
 use crate::SpecError;
 use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
-use crate::container::{ApparmorProfile, ContainerSpec, Resources};
+use crate::container::{APPARMOR_DEFAULT, ApparmorProfile, ContainerSpec, Resources};
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
 use crate::path::normal_path;
@@ -18,9 +18,6 @@ use crate::user::{ResolvedUser, UserIds};
 use peapod_text::Sample;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Name of the AppArmor profile that `RuntimeDefault` means, and that a container gets which asks for none.
-pub const APPARMOR_DEFAULT: &str = "peapod-default";
 
 pub(crate) fn process(
     inputs: &Inputs<'_>,

@@ -1,12 +1,12 @@
 //! Volumes that an image declares: folders of the container that its program can write to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::SpecError;
 use crate::bounds::{IMAGE_VOLUME_DEPTH, IMAGE_VOLUMES, PATH_BYTES};
 use crate::container::ContainerSpec;
 use crate::inputs::ImageDefaults;
-use crate::mounts::SYSTEM;
+use crate::mount_points::{can_be_folder, is_below_a_mount};
 use crate::note::Note;
 use crate::path::normal_path;
 use peapod_text::Sample;
@@ -44,16 +44,6 @@ pub fn image_volumes(
     volumes.sort();
     volumes.dedup();
     Ok(volumes)
-}
-
-/// Not the root itself, and nothing where the kernel's file systems are mounted.
-pub(crate) fn can_be_folder(path: &Path) -> bool {
-    path.parent().is_some() && !SYSTEM.iter().any(|system| path.starts_with(system))
-}
-
-/// Whether a mount of the client is there or above.
-pub(crate) fn is_below_a_mount(container: &ContainerSpec, path: &Path) -> bool {
-    container.mounts.iter().any(|mount| path.starts_with(&mount.container_path))
 }
 
 #[cfg(test)]
