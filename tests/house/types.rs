@@ -15,7 +15,6 @@ const FIELDS: usize = 12;
 
 /// Structures that have more fields, and why.
 const WIDE: &[(&str, &str)] = &[
-    ("image::Config", "a setting each, as the file has them"),
     ("pod::Config", "a setting each, as the file has them"),
     ("pod::ContainerView", "a field each of CRI's ContainerStatus"),
     ("spec::ContainerSecurity", "a field each of CRI's LinuxContainerSecurityContext"),

@@ -2,7 +2,6 @@
 
 use crate::bounds::{DISK_RESERVE_PERCENT, IMAGE_BYTES, IMAGE_ENTRIES, LAYER_BYTES, LAYER_ENTRIES};
 use crate::bounds::{PARTIAL_AGE, PARTIAL_BYTES};
-use crate::unpack::UnpackLimits;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +20,17 @@ pub struct Config {
     pub max_downloads: usize,
     /// How many layers are decompressed and unpacked at once, over all pulls.
     pub max_unpacks: usize,
+    /// How patient to be with registries.
+    pub requests: RequestConfig,
+    /// Which partial blobs are kept.
+    pub partial: PartialConfig,
+    /// What layers and images may cost.
+    pub limits: UnpackLimits,
+}
+
+/// How long is waited for hosts of registries, and how often they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestConfig {
     /// How long a connection may take to come up.
     pub connect_timeout: Duration,
     /// How long a transfer may bring no byte before it is broken off and resumed elsewhere or later.
@@ -31,20 +41,30 @@ pub struct Config {
     pub retries: u32,
     /// How long a host that could not be reached is tried last.
     pub host_cooldown: Duration,
-    /// Partial blobs that nobody has resumed for this long are dropped.
-    pub keep_partial: Duration,
-    /// Bytes of partial blobs that nobody transfers; beyond it the oldest are dropped.
-    pub max_partial_bytes: u64,
+}
+
+/// What partial blobs that nobody transfers may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialConfig {
+    /// Those that nobody has resumed for this long are dropped.
+    pub keep: Duration,
+    /// Bytes of all of them; beyond it the oldest are dropped.
+    pub max_bytes: u64,
+}
+
+/// What layers and images may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnpackLimits {
     /// How many entries one layer may have.
-    pub max_layer_entries: u64,
+    pub layer_entries: u64,
     /// How many bytes one layer may have, decompressed, and take on disk.
-    pub max_layer_bytes: u64,
+    pub layer_bytes: u64,
     /// How many entries all layers that one pull unpacks may have.
-    pub max_image_entries: u64,
+    pub image_entries: u64,
     /// How many bytes all layers that one pull unpacks may have, decompressed.
-    pub max_image_bytes: u64,
+    pub image_bytes: u64,
     /// How many hundredths of the file system, in bytes and in inodes, layers leave free.
-    pub disk_reserve_percent: u64,
+    pub reserve_percent: u64,
 }
 
 impl Config {
@@ -59,29 +79,21 @@ impl Config {
             default_registry: "docker.io".to_owned(),
             max_downloads: 4,
             max_unpacks: cores.clamp(2, 8),
-            connect_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(30),
-            request_timeout: Duration::from_secs(60),
-            retries: 3,
-            host_cooldown: Duration::from_secs(30),
-            keep_partial: PARTIAL_AGE,
-            max_partial_bytes: PARTIAL_BYTES,
-            max_layer_entries: LAYER_ENTRIES,
-            max_layer_bytes: LAYER_BYTES,
-            max_image_entries: IMAGE_ENTRIES,
-            max_image_bytes: IMAGE_BYTES,
-            disk_reserve_percent: DISK_RESERVE_PERCENT,
-        }
-    }
-
-    /// What layers and images may cost.
-    pub(crate) fn limits(&self) -> UnpackLimits {
-        UnpackLimits {
-            layer_entries: self.max_layer_entries,
-            layer_bytes: self.max_layer_bytes,
-            image_entries: self.max_image_entries,
-            image_bytes: self.max_image_bytes,
-            reserve_percent: self.disk_reserve_percent,
+            requests: RequestConfig {
+                connect_timeout: Duration::from_secs(10),
+                stall_timeout: Duration::from_secs(30),
+                request_timeout: Duration::from_secs(60),
+                retries: 3,
+                host_cooldown: Duration::from_secs(30),
+            },
+            partial: PartialConfig { keep: PARTIAL_AGE, max_bytes: PARTIAL_BYTES },
+            limits: UnpackLimits {
+                layer_entries: LAYER_ENTRIES,
+                layer_bytes: LAYER_BYTES,
+                image_entries: IMAGE_ENTRIES,
+                image_bytes: IMAGE_BYTES,
+                reserve_percent: DISK_RESERVE_PERCENT,
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The public API of this crate.
 
-use crate::config::Config;
+use crate::config::{Config, RequestConfig};
 use crate::error::{LeaseError, OpenError, PullError, RemoveError};
 use crate::model::{FsInfo, Image, ImageId, PullRequest, Rootfs};
 use crate::open;
@@ -56,9 +56,10 @@ impl Images {
     /// Takes `hosts_dirs`, `request_timeout` and `retries` of another configuration for pulls that begin from now on.
     /// Its other settings stay as they were when this was opened.
     pub fn set_pull_config(&self, config: &Config) {
-        let Config { hosts_dirs, request_timeout, retries, .. } = config.clone();
+        let Config { hosts_dirs, requests: RequestConfig { request_timeout, retries, .. }, .. } = config.clone();
         let opened = Config::clone(&self.store.config);
-        self.store.pull_config.store(Arc::new(Config { hosts_dirs, request_timeout, retries, ..opened }));
+        let requests = RequestConfig { request_timeout, retries, ..opened.requests };
+        self.store.pull_config.store(Arc::new(Config { hosts_dirs, requests, ..opened }));
     }
 
     /// All images, oldest first; a snapshot that costs nothing.

@@ -54,7 +54,7 @@ mod unpack;
 mod verify;
 mod volumes;
 
-pub use config::Config;
+pub use config::{Config, PartialConfig, RequestConfig, UnpackLimits};
 pub use digest::Digest;
 pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError, VerifyError};
 pub use images::Images;

@@ -2,6 +2,7 @@
 
 use crate::bounds::ERROR_TEXT;
 use crate::choose::{Chosen, choose, unusable};
+use crate::config::UnpackLimits;
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
 use crate::documents::Documents;
@@ -15,7 +16,7 @@ use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::store::Store;
-use crate::unpack::{ImageCost, LimitError, UnpackLimits};
+use crate::unpack::{ImageCost, LimitError};
 use peapod_sys::fail_point;
 use peapod_text::collapsed;
 use std::collections::HashMap;
@@ -160,7 +161,7 @@ impl Pull {
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.records.write(move |tx| present(tx, &wanted)).await?;
-        let limits = self.store.config.limits();
+        let limits = self.store.config.limits;
         let is_missing = |index: usize| chains.get(index).is_some_and(|chain| !present.contains_key(chain));
         let sizes = blobs.iter().enumerate().filter(|(index, _)| is_missing(*index)).map(|(_, blob)| blob);
         declared(sizes, &limits).map_err(|problem| unusable(&self.session, &problem))?;

@@ -45,7 +45,7 @@ impl Store {
         let records = ImageRecords::new(db, config.state_root.clone());
         let dir = Arc::new(LayersDir::new(&config.state_root, trash.clone()));
         let holds: Arc<Holds> = Arc::default();
-        let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.keep_partial);
+        let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.partial.keep);
         Ok(Self {
             clients: Arc::new(Clients::new(&config)?),
             fetcher: Fetcher::new(&config, Ingest::new(&config.state_root, trash)),

@@ -159,7 +159,7 @@ async fn helper_pull_hostile() {
         Registry::start().await,
         Lab::with(|config| {
             config.max_unpacks = 1;
-            config.max_layer_bytes = if name == "attributes" { 16 << 20 } else { 80 << 20 };
+            config.limits.layer_bytes = if name == "attributes" { 16 << 20 } else { 80 << 20 };
         })
         .await,
     );
@@ -223,11 +223,11 @@ async fn what_layers_may_cost_is_configured() {
     let two = [(zeros("a", 1 << 20), Packing::Zstd), (zeros("b", 1 << 20), Packing::Zstd)];
     registry.push("two", "1", &Built::new(&two, false)).await;
     let limit: [(&str, Change, &str); 5] = [
-        ("many", |config| config.max_layer_entries = 29, "image.max_layer_entries"),
-        ("more", |config| config.max_image_entries = 30, "image.max_image_entries"),
-        ("big", |config| config.max_layer_bytes = 1 << 20, "image.max_layer_bytes"),
-        ("two", |config| config.max_image_bytes = (2 << 20) + 2048, "image.max_image_bytes"),
-        ("many", |config| config.disk_reserve_percent = 100, "image.disk_reserve_percent"),
+        ("many", |config| config.limits.layer_entries = 29, "image.max_layer_entries"),
+        ("more", |config| config.limits.image_entries = 30, "image.max_image_entries"),
+        ("big", |config| config.limits.layer_bytes = 1 << 20, "image.max_layer_bytes"),
+        ("two", |config| config.limits.image_bytes = (2 << 20) + 2048, "image.max_image_bytes"),
+        ("many", |config| config.limits.reserve_percent = 100, "image.disk_reserve_percent"),
     ];
     for (name, change, says) in limit {
         let lab = Lab::with(change).await;
@@ -236,8 +236,8 @@ async fn what_layers_may_cost_is_configured() {
         lab.assert_nothing_left().await;
     }
     let lab = Lab::with(|config| {
-        (config.max_layer_entries, config.max_image_entries) = (30, 31);
-        (config.max_layer_bytes, config.max_image_bytes) = ((1 << 20) + 8192, (2 << 20) + 4096);
+        (config.limits.layer_entries, config.limits.image_entries) = (30, 31);
+        (config.limits.layer_bytes, config.limits.image_bytes) = ((1 << 20) + 8192, (2 << 20) + 4096);
     })
     .await;
     for name in ["many", "more", "big", "two"] {
@@ -281,7 +281,7 @@ async fn a_layer_that_trickles_keeps_no_permit() {
     let front = Front::start(registry.url(), behaviour).await;
     let lab = Lab::with(|config| {
         config.max_unpacks = 1;
-        config.stall_timeout = Duration::from_secs(60);
+        config.requests.stall_timeout = Duration::from_secs(60);
     })
     .await;
     let slow = archive(&[Raw::new(b'0', "slow").content(&[7; 200_000])]);

@@ -153,7 +153,7 @@ async fn interrupted_transfers_go_on_where_they_were() {
     let image = built(300_000);
     registry.push("a", "1", &image).await;
     for no_ranges in [false, true] {
-        let lab = Lab::with(|config| config.retries = 6).await;
+        let lab = Lab::with(|config| config.requests.retries = 6).await;
         let cut = if no_ranges { None } else { Some(60_000) };
         let front = Front::start(
             registry.url(),
@@ -231,8 +231,8 @@ async fn a_registry_that_stalls_is_left() {
     registry.push("a", "1", &built(1_000_000)).await;
     let front = Front::start(registry.url(), Behaviour { hang: AtomicUsize::new(1), ..Behaviour::default() }).await;
     let lab = Lab::with(|config| {
-        config.stall_timeout = Duration::from_millis(300);
-        config.retries = 0;
+        config.requests.stall_timeout = Duration::from_millis(300);
+        config.requests.retries = 0;
     })
     .await;
     lab.hosts_toml("r.example", &format!("server = \"{}\"\n[host.\"{}\"]\n", registry.url(), front.url()));

@@ -130,7 +130,7 @@ async fn everything_may_be_gone() {
 async fn what_given_up_pulls_leave_is_bounded_at_once() {
     let built = Built::new(&[(Tar::new().file("a", 0o644, &[7; 900_000]).finish(), Packing::Plain)], false);
     for (bytes, stays) in [(500_000, false), (5_000_000, true)] {
-        let lab = Lab::with(|config| config.max_partial_bytes = bytes).await;
+        let lab = Lab::with(|config| config.partial.max_bytes = bytes).await;
         let (hex, slow) = (built.layers[0].digest.clone(), Arc::new(AtomicBool::new(true)));
         let (layer, own) = (built.layers[0].clone(), Arc::clone(&slow));
         let stub = Stub::serving(&[("a:1", &built)], move |_, asked| {

@@ -152,7 +152,7 @@ fn changed(part: &str, by: &str) -> Built {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_name_what_the_registry_says() {
-    let lab = Lab::with(|config| config.retries = 0).await;
+    let lab = Lab::with(|config| config.requests.retries = 0).await;
     let stub = Stub::start(|_, asked| {
         let json = |status, code: &str, message: &str| {
             Reply::new(status, format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#))
@@ -188,7 +188,7 @@ async fn errors_name_what_the_registry_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_never_ends_takes_no_longer_than_its_bound() {
-    let lab = Lab::with(|config| config.retries = 0).await;
+    let lab = Lab::with(|config| config.requests.retries = 0).await;
     let stub = Stub::start(|_, _| Reply::new(403, vec![b'x'; 5000]).trickling(10, Duration::from_millis(100))).await;
     let start = Instant::now();
     let error = lab.images.pull(request(&format!("{}/a:1", stub.host()))).await.unwrap_err().to_string();
@@ -230,7 +230,7 @@ async fn a_token_goes_to_the_host_that_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_follow_no_redirect() {
-    let lab = Lab::with(|config| config.retries = 0).await;
+    let lab = Lab::with(|config| config.requests.retries = 0).await;
     let thief = Stub::start(|_, _| Reply::new(200, r#"{"token":"t"}"#)).await;
     for (status, identity) in [(301, false), (302, true), (303, true), (307, true), (307, false), (308, true)] {
         let to = thief.url();
@@ -253,7 +253,7 @@ async fn secrets_follow_no_redirect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_end() {
-    let lab = Lab::with(|config| config.retries = 0).await;
+    let lab = Lab::with(|config| config.requests.retries = 0).await;
     for location in ["/v2/round", "", "file:///etc/passwd", "http://", "\\\\", "http://127.0.0.1:1/x"] {
         let stub = Stub::start(move |_, _| Reply::new(302, "").header("location", location)).await;
         let error = lab.images.pull(request(&format!("{}/a:1", stub.host()))).await.unwrap_err().to_string();
@@ -268,7 +268,7 @@ async fn redirects_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_end_are_cut() {
-    let lab = Lab::with(|config| config.retries = 0).await;
+    let lab = Lab::with(|config| config.requests.retries = 0).await;
     let endless = |byte: u8| Reply { status: 200, headers: vec![], body: Body::Endless(vec![byte; 1 << 16]) };
     let manifests = Stub::start(move |_, _| endless(b' ')).await;
     let error = lab.images.pull(request(&format!("{}/a:1", manifests.host()))).await.unwrap_err();
@@ -333,7 +333,7 @@ async fn a_registry_without_ranges_is_asked_for_all_of_it() {
     let image = built(b"resumed");
     let layer = image.layers[0].clone();
     for (status, range) in [(416, ""), (400, ""), (206, "bytes */9"), (206, "none"), (206, "bytes 60-99/100")] {
-        let lab = Lab::with(|config| config.retries = 1).await;
+        let lab = Lab::with(|config| config.requests.retries = 1).await;
         let layer = layer.clone();
         let odd = move |_, asked: &Asked| match asked.header("range") {
             "" => None,

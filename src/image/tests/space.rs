@@ -60,12 +60,13 @@ async fn what_a_manifest_declares_has_to_fit() {
     let lab = Lab::new().await;
     let error = lab.images.pull(request(&format!("{}/much:1", stub.host()))).await.unwrap_err().to_string();
     assert!(error.contains("declares 10995116277760 bytes") && error.contains("image.max_layer_bytes"), "{error}");
-    let small = Lab::with(|config| config.max_image_bytes = 150 << 30).await;
+    let small = Lab::with(|config| config.limits.image_bytes = 150 << 30).await;
     let error = small.images.pull(request(&format!("{}/more:1", stub.host()))).await.unwrap_err().to_string();
     assert!(error.contains("image.max_image_bytes"), "{error}");
     assert_eq!(layers(), 0, "no layer is asked for");
 
-    let boundless = Lab::with(|config| (config.max_layer_bytes, config.max_image_bytes) = (u64::MAX, u64::MAX)).await;
+    let boundless =
+        Lab::with(|config| (config.limits.layer_bytes, config.limits.image_bytes) = (u64::MAX, u64::MAX)).await;
     let huge = declaring(1 << 60);
     let stub = Stub::serving(&[("huge:1", &huge)], |_, _| None).await;
     let error = boundless.images.pull(request(&format!("{}/huge:1", stub.host()))).await.unwrap_err();
@@ -85,7 +86,7 @@ async fn layers_on_their_way_leave_the_reserve_free() {
     let disk = Disk::new(&place.path().join("disk"), "24m");
     let lab = Lab::with(|config| {
         config.state_root = disk.0.join("state");
-        config.disk_reserve_percent = 50;
+        config.limits.reserve_percent = 50;
     })
     .await;
     // The first one stays until the other has been refused.

@@ -163,7 +163,7 @@ async fn layers_are_looked_at_after_an_unclean_end_alone() {
     wait_for("it is not listed any more", || node.lab.images.list().len() == 2).await;
     // Nobody pulls it again: in the end its other layers are freed.
     node.lab.images.release("c").await.unwrap();
-    node.lab.config.keep_partial = std::time::Duration::ZERO;
+    node.lab.config.partial.keep = std::time::Duration::ZERO;
     node.lab.reopen().await;
     let layers = || node.lab.names_in("layers").len();
     wait_for("its other layers are gone", || layers() == 4).await;

@@ -119,19 +119,20 @@ pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_imag
     });
     config.max_downloads = count(&mut section, "max_downloads", config.max_downloads);
     config.max_unpacks = count(&mut section, "max_unpacks", config.max_unpacks);
-    config.connect_timeout = section.duration("connect_timeout", config.connect_timeout);
-    config.stall_timeout = section.duration("stall_timeout", config.stall_timeout);
-    config.request_timeout = section.duration("request_timeout", config.request_timeout);
-    config.keep_partial = section.duration("keep_partial", config.keep_partial);
-    let bytes = i64::try_from(config.max_partial_bytes).unwrap_or(i64::MAX);
-    config.max_partial_bytes = section.number("max_partial_bytes", bytes, 0..=i64::MAX).cast_unsigned();
-    config.retries = u32::try_from(section.number("retries", i64::from(config.retries), 0..=20)).unwrap_or_default();
-    config.max_layer_entries = bound(&mut section, "max_layer_entries", config.max_layer_entries);
-    config.max_layer_bytes = bound(&mut section, "max_layer_bytes", config.max_layer_bytes);
-    config.max_image_entries = bound(&mut section, "max_image_entries", config.max_image_entries);
-    config.max_image_bytes = bound(&mut section, "max_image_bytes", config.max_image_bytes);
-    let reserve = section.number("disk_reserve_percent", config.disk_reserve_percent.cast_signed(), 0..=50);
-    config.disk_reserve_percent = reserve.cast_unsigned();
+    config.requests.connect_timeout = section.duration("connect_timeout", config.requests.connect_timeout);
+    config.requests.stall_timeout = section.duration("stall_timeout", config.requests.stall_timeout);
+    config.requests.request_timeout = section.duration("request_timeout", config.requests.request_timeout);
+    config.partial.keep = section.duration("keep_partial", config.partial.keep);
+    let bytes = i64::try_from(config.partial.max_bytes).unwrap_or(i64::MAX);
+    config.partial.max_bytes = section.number("max_partial_bytes", bytes, 0..=i64::MAX).cast_unsigned();
+    config.requests.retries =
+        u32::try_from(section.number("retries", i64::from(config.requests.retries), 0..=20)).unwrap_or_default();
+    config.limits.layer_entries = bound(&mut section, "max_layer_entries", config.limits.layer_entries);
+    config.limits.layer_bytes = bound(&mut section, "max_layer_bytes", config.limits.layer_bytes);
+    config.limits.image_entries = bound(&mut section, "max_image_entries", config.limits.image_entries);
+    config.limits.image_bytes = bound(&mut section, "max_image_bytes", config.limits.image_bytes);
+    let reserve = section.number("disk_reserve_percent", config.limits.reserve_percent.cast_signed(), 0..=50);
+    config.limits.reserve_percent = reserve.cast_unsigned();
     section.finish();
     config
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
 use peapod_pod::{OciRuntime, Timeouts};
 
 use crate::config::{Config, GrpcSettings, LogSettings, TimeoutSettings};
@@ -122,41 +123,44 @@ impl ReloadPlan {
 
     fn images(&mut self, old: &peapod_image::Config, new: peapod_image::Config) {
         let peapod_image::Config {
-            // Compared where it is written; the next two are no keys.
+            // Compared where it is written; the next one is no key.
             state_root: _,
             boot_id: _,
-            host_cooldown: _,
-            keep_partial,
-            max_partial_bytes,
             hosts_dirs,
             default_registry,
             max_downloads,
             max_unpacks,
-            connect_timeout,
-            stall_timeout,
-            request_timeout,
-            retries,
-            max_layer_entries,
-            max_layer_bytes,
-            max_image_entries,
-            max_image_bytes,
-            disk_reserve_percent,
+            requests,
+            partial: PartialConfig { keep, max_bytes },
+            limits,
         } = new;
         self.next.images.hosts_dirs = self.take("image.hosts_dirs", &old.hosts_dirs, hosts_dirs);
-        self.next.images.request_timeout = self.take("image.request_timeout", &old.request_timeout, request_timeout);
-        self.next.images.retries = self.take("image.retries", &old.retries, retries);
         self.keep("image.default_registry", &old.default_registry, &default_registry);
         self.keep("image.max_downloads", &old.max_downloads, &max_downloads);
         self.keep("image.max_unpacks", &old.max_unpacks, &max_unpacks);
+        self.requests(&old.requests, requests);
+        self.keep("image.keep_partial", &old.partial.keep, &keep);
+        self.keep("image.max_partial_bytes", &old.partial.max_bytes, &max_bytes);
+        self.limits(&old.limits, &limits);
+    }
+
+    fn requests(&mut self, old: &RequestConfig, new: RequestConfig) {
+        // The last one is no key.
+        let RequestConfig { connect_timeout, stall_timeout, request_timeout, retries, host_cooldown: _ } = new;
+        let request_timeout = self.take("image.request_timeout", &old.request_timeout, request_timeout);
+        self.next.images.requests.request_timeout = request_timeout;
+        self.next.images.requests.retries = self.take("image.retries", &old.retries, retries);
         self.keep("image.connect_timeout", &old.connect_timeout, &connect_timeout);
         self.keep("image.stall_timeout", &old.stall_timeout, &stall_timeout);
-        self.keep("image.keep_partial", &old.keep_partial, &keep_partial);
-        self.keep("image.max_partial_bytes", &old.max_partial_bytes, &max_partial_bytes);
-        self.keep("image.max_layer_entries", &old.max_layer_entries, &max_layer_entries);
-        self.keep("image.max_layer_bytes", &old.max_layer_bytes, &max_layer_bytes);
-        self.keep("image.max_image_entries", &old.max_image_entries, &max_image_entries);
-        self.keep("image.max_image_bytes", &old.max_image_bytes, &max_image_bytes);
-        self.keep("image.disk_reserve_percent", &old.disk_reserve_percent, &disk_reserve_percent);
+    }
+
+    fn limits(&mut self, old: &UnpackLimits, new: &UnpackLimits) {
+        let UnpackLimits { layer_entries, layer_bytes, image_entries, image_bytes, reserve_percent } = new;
+        self.keep("image.max_layer_entries", &old.layer_entries, layer_entries);
+        self.keep("image.max_layer_bytes", &old.layer_bytes, layer_bytes);
+        self.keep("image.max_image_entries", &old.image_entries, image_entries);
+        self.keep("image.max_image_bytes", &old.image_bytes, image_bytes);
+        self.keep("image.disk_reserve_percent", &old.reserve_percent, reserve_percent);
     }
 
     fn network(&mut self, old: &peapod_network::Config, new: &peapod_network::Config) {
@@ -223,7 +227,7 @@ mod tests {
         );
         assert!(plan.restart.is_empty(), "{:?}", plan.restart);
         assert_eq!(plan.next.log.level, "debug");
-        assert_eq!(plan.next.images.retries, 9);
+        assert_eq!(plan.next.images.requests.retries, 9);
         assert_eq!(plan.next.pods.timeouts.operation.as_secs(), 5);
     }
 

@@ -48,7 +48,7 @@ impl Fetcher {
         Self {
             partials: Partials::new(config, ingest.clone()),
             ingest,
-            reserve: config.disk_reserve_percent,
+            reserve: config.limits.reserve_percent,
             slots: Slots::new(config.max_downloads.max(1)),
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),

@@ -46,7 +46,7 @@ impl Partials {
             ingest,
             blobs: KeyedLock::default(),
             files: Arc::default(),
-            keep: Keep { age: config.keep_partial, bytes: config.max_partial_bytes },
+            keep: Keep { age: config.partial.keep, bytes: config.partial.max_bytes },
             ended: Arc::default(),
         }
     }

@@ -28,12 +28,13 @@ impl Clients {
     pub(crate) fn new(config: &Config) -> Result<Self, OpenError> {
         // Another crate may have installed it before; it is the same one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let base = Base { connect_timeout: config.connect_timeout, stall_timeout: config.stall_timeout };
+        let base =
+            Base { connect_timeout: config.requests.connect_timeout, stall_timeout: config.requests.stall_timeout };
         let plain = base.build(&Connection::default()).map_err(|reason| OpenError::Client { reason })?;
         Ok(Self {
-            connect_timeout: config.connect_timeout,
-            stall_timeout: config.stall_timeout,
-            cooldown: config.host_cooldown,
+            connect_timeout: config.requests.connect_timeout,
+            stall_timeout: config.requests.stall_timeout,
+            cooldown: config.requests.host_cooldown,
             plain,
             large_documents: Permits::new(LARGE_DOCUMENTS),
             special: Mutex::default(),

@@ -151,8 +151,8 @@ impl Session {
         Self {
             allowance: Allowance::new(&clients.large_documents),
             reference,
-            timeout: config.request_timeout,
-            retries: config.retries,
+            timeout: config.requests.request_timeout,
+            retries: config.requests.retries,
             clients,
             hosts,
             credentials,

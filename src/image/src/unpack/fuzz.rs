@@ -1,7 +1,8 @@
 //! Whole layers damaged in every way, unpacked for real: nothing outside their directory may change, ever.
 
 use super::archive::seeds;
-use super::{ImageCost, Meter, UnpackLimits, unpack};
+use super::{ImageCost, Meter, unpack};
+use crate::config::UnpackLimits;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

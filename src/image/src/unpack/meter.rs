@@ -2,23 +2,13 @@
 
 use super::error::{ArchiveError, LimitError};
 use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
+use crate::config::UnpackLimits;
 use crate::space::has_space;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// What layers and images may cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnpackLimits {
-    pub(crate) layer_entries: u64,
-    pub(crate) layer_bytes: u64,
-    pub(crate) image_entries: u64,
-    pub(crate) image_bytes: u64,
-    /// Hundredths of the file system, in bytes and inodes, that are kept free.
-    pub(crate) reserve_percent: u64,
-}
 
 /// What the layers that one pull unpacks have cost so far.
 #[derive(Debug)]

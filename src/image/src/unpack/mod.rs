@@ -24,6 +24,6 @@ mod tree;
 pub(crate) use decompress::Window;
 pub use error::{ArchiveError, EntryError, LimitError};
 pub(crate) use fingerprint::fingerprint;
-pub(crate) use meter::{Cancelled, ImageCost, Meter, UnpackLimits};
+pub(crate) use meter::{Cancelled, ImageCost, Meter};
 pub(crate) use parents::{inherit_attributes, is_opaque};
 pub(crate) use stream::{Unpacked, unpack};

@@ -29,10 +29,10 @@ impl Lab {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path().join("state"));
         config.hosts_dirs = vec![dir.path().join("certs.d")];
-        config.connect_timeout = Duration::from_secs(2);
-        config.stall_timeout = Duration::from_secs(3);
-        config.request_timeout = Duration::from_secs(5);
-        config.retries = 2;
+        config.requests.connect_timeout = Duration::from_secs(2);
+        config.requests.stall_timeout = Duration::from_secs(3);
+        config.requests.request_timeout = Duration::from_secs(5);
+        config.requests.retries = 2;
         change(&mut config);
         std::fs::create_dir_all(&config.state_root).unwrap();
         let images = open(&config).await;
