@@ -136,8 +136,8 @@ impl std::str::FromStr for CgroupDriver {
     }
 }
 
-/// The container's id in the name of a group as [`CgroupDriver::group`] makes it; `None` for what nobody but somebody else
-/// has made.
+/// The container's id in the name of a group as [`CgroupDriver::group`] makes it; `None` for a name that it does not
+/// make.
 #[must_use]
 pub fn id_of(name: &str) -> Option<&str> {
     const LENGTH: usize = 64;

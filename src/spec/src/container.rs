@@ -220,8 +220,8 @@ pub enum SeccompProfile {
     Localhost(PathBuf),
 }
 
-/// Name of the AppArmor profile that [`ApparmorProfile::RuntimeDefault`] means, and that a container gets which asks for
-/// none.
+/// Name of the AppArmor profile that [`ApparmorProfile::RuntimeDefault`] means, and that a container gets which asks
+/// for none.
 pub const APPARMOR_DEFAULT: &str = "peapod-default";
 
 /// An AppArmor profile.
