@@ -8,6 +8,7 @@ mod columns;
 mod edges;
 mod makefile;
 mod once;
+mod pointers;
 mod source;
 mod style;
 mod types;
