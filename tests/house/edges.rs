@@ -1,11 +1,11 @@
-//! The rooms' edges, as ARCHITECTURE.md states them.
+//! Which crate may know which, as ARCHITECTURE.md states them.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Room, and the rooms it may know.
+/// Crate, and the crates it may know.
 const ALLOWED: &[(&str, &str)] = &[
     ("sys", ""),
     ("text", ""),
@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests", "api shim-protocol"),
 ];
 
-/// Crates that must never reach a room, because of what they would bring there.
+/// Crates that must never reach a crate, because of what they would bring there.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("pod", "peapod-api tonic prost"),
     ("spec", "tokio nix rustix rusqlite tonic"),
@@ -50,28 +50,28 @@ fn packages() -> Vec<Value> {
 
 fn dependencies(package: &Value) -> BTreeSet<String> {
     let list = package["dependencies"].as_array().expect("dependencies").iter();
-    // Tests of every room may use the property tests' crate, and nothing else may.
+    // Tests of every crate may use the property tests' crate, and nothing else may.
     let list = list.filter(|dependency| !(dependency["name"] == "peapod-fuzz" && dependency["kind"] == "dev"));
     list.filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned).collect()
 }
 
-fn room(package: &str) -> &str {
+fn crate_of(package: &str) -> &str {
     package.strip_prefix("peapod-").unwrap_or(package)
 }
 
 #[test]
-fn rooms_know_only_whom_they_may() {
+fn crates_know_only_whom_they_may() {
     let mut wrong = Vec::new();
     for package in packages() {
-        let name = room(package["name"].as_str().expect("a name")).to_owned();
-        let Some((_, allowed)) = ALLOWED.iter().find(|(room, _)| *room == name) else {
+        let name = crate_of(package["name"].as_str().expect("a name")).to_owned();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(own, _)| *own == name) else {
             wrong.push(format!("{name} has no line in tests/house/edges.rs"));
             continue;
         };
         for dependency in dependencies(&package) {
-            let known = room(&dependency);
-            let is_room = dependency.starts_with("peapod-") && known != name;
-            if is_room && !allowed.split(' ').any(|room| room == known) {
+            let known = crate_of(&dependency);
+            let is_ours = dependency.starts_with("peapod-") && known != name;
+            if is_ours && !allowed.split(' ').any(|other| other == known) {
                 wrong.push(format!("{name} knows {known}"));
             }
         }
@@ -80,13 +80,13 @@ fn rooms_know_only_whom_they_may() {
 }
 
 #[test]
-fn rooms_stay_clear_of_what_is_not_theirs() {
+fn crates_stay_clear_of_what_is_not_theirs() {
     let packages = packages();
     let mut wrong = Vec::new();
     for (name, forbidden) in FORBIDDEN {
         let package =
-            packages.iter().find(|package| package["name"].as_str().is_some_and(|found| room(found) == *name));
-        let found = dependencies(package.expect("every room of the list is there"));
+            packages.iter().find(|package| package["name"].as_str().is_some_and(|found| crate_of(found) == *name));
+        let found = dependencies(package.expect("every crate of the list is there"));
         wrong.extend(
             forbidden.split(' ').filter(|crate_| found.contains(*crate_)).map(|crate_| format!("{name} uses {crate_}")),
         );
@@ -100,7 +100,7 @@ fn folder_and_package_have_the_same_name() {
         let name = package["name"].as_str().expect("a name");
         let manifest = package["manifest_path"].as_str().expect("a path");
         let folder = manifest.rsplit('/').nth(1).expect("a folder");
-        assert_eq!(room(name), folder, "{manifest}");
+        assert_eq!(crate_of(name), folder, "{manifest}");
         assert!(name == "peapod" || name.starts_with("peapod-"), "{name}");
     }
 }

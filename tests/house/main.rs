@@ -1,4 +1,4 @@
-//! What the house promises about itself: which room may know which, and how its text looks.
+//! What the workspace promises about itself: which crate may know which, and how its text looks.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test reports to a person")]
 

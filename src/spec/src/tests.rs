@@ -1,4 +1,4 @@
-//! Tests of the whole room: one fixture, one door for golden files, and the real runtimes.
+//! Tests of the whole crate: one fixture, one way to golden files, and the real runtimes.
 
 mod capabilities;
 mod confinement;
