@@ -24,10 +24,9 @@ use tracing::Instrument;
 use crate::clock;
 use crate::container::ContainerOperations;
 use crate::defaults::PodDefaults;
-use crate::error::Error;
 use crate::id::ContainerId;
 use crate::listed::Listed;
-use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, Now, Outcome, Request, Timer};
+use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey};
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
@@ -83,22 +82,6 @@ pub(crate) fn start(context: Arc<ActorContext>, pod: Pod, is_new: bool) -> (Hand
     (handle, tokio::spawn(life.live(pod).instrument(span)))
 }
 
-/// What a task of an actor ends with.
-#[derive(Debug)]
-enum Done {
-    Job(Outcome<Shim>),
-    Commit(Result<(), Error>),
-    Pause(Timer),
-}
-
-/// Which task it is.
-#[derive(Debug)]
-enum Task {
-    Job(JobKey),
-    Commit,
-    Pause,
-}
-
 /// Something panicked of which nobody can know how far it came.
 struct Defect;
 
@@ -108,8 +91,8 @@ struct Actor {
     machine: Machine,
     written: WrittenSpecs,
     tickets: Tickets,
-    tasks: JoinSet<Done>,
-    running: HashMap<task::Id, (Task, AbortHandle)>,
+    tasks: JoinSet<Input<Shim>>,
+    running: HashMap<task::Id, (TaskKey, AbortHandle)>,
     /// Of starts under way: tells the deadline of a stop.
     starts: HashMap<ContainerId, watch::Sender<Option<i64>>>,
     connection: Option<UnixStream>,
@@ -162,27 +145,22 @@ impl Actor {
     }
 
     /// What the end of a task means to the machine.
-    fn input(&mut self, ended: Result<(task::Id, Done), JoinError>) -> Result<Input<Shim>, Defect> {
+    fn input(&mut self, ended: Result<(task::Id, Input<Shim>), JoinError>) -> Result<Input<Shim>, Defect> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let task = self.running.remove(&id).map(|(task, _)| task);
-        let outcome = match (ended, task) {
-            (Ok((_, Done::Commit(outcome))), _) => {
-                if outcome.is_err() {
-                    self.written.forget();
-                }
-                return Ok(Input::Committed(outcome));
+        let key = self.running.remove(&id).map(|(key, _)| key);
+        let input = match ended {
+            Ok((_, input)) => input,
+            Err(error) => {
+                let how = if error.is_cancelled() { NoResult::Cancelled } else { NoResult::Panicked };
+                key.and_then(|key| key.ended_without_result(how)).ok_or(Defect)?
             }
-            (Ok((_, Done::Pause(timer))), _) => return Ok(Input::Timer(timer)),
-            (Ok((_, Done::Job(outcome))), _) => Some(outcome),
-            (Err(error), Some(Task::Job(key))) if error.is_cancelled() => key.cancelled(),
-            (Err(_), Some(Task::Job(key))) => key.panicked(),
-            (Err(_), _) => None,
         };
-        let outcome = outcome.ok_or(Defect)?;
-        if let Outcome::Container(id, ContainerOutcome::Started(_)) = &outcome {
-            self.starts.remove(id);
+        match &input {
+            Input::Outcome(Outcome::Container(id, ContainerOutcome::Started(_))) => drop(self.starts.remove(id)),
+            Input::Committed(Err(_)) => self.written.forget(),
+            _ => {}
         }
-        Ok(Input::Outcome(outcome))
+        Ok(input)
     }
 
     fn carry_out(&mut self, action: Action<Shim>) {
@@ -191,7 +169,7 @@ impl Actor {
             Action::Commit(rows) => {
                 let (db, identity) = (context.db.clone(), Arc::clone(&self.workshop.identity));
                 let rows = self.written.note(rows);
-                self.spawn(Task::Commit, async move { Done::Commit(commit::commit(db, identity, rows).await) });
+                self.spawn(TaskKey::Commit, async move { Input::Committed(commit::commit(db, identity, rows).await) });
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
             Action::Hide => context.publisher.hide(&self.workshop.identity.id),
@@ -204,9 +182,9 @@ impl Actor {
             }
             Action::Cancel(key) => self.cancel(|job| *job == key),
             Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
-            Action::Pause(timer, pause) => self.spawn(Task::Pause, async move {
+            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), async move {
                 tokio::time::sleep(pause).await;
-                Done::Pause(timer)
+                Input::Timer(timer)
             }),
             Action::Expose(shim) => self.shim.store(shim.map(Arc::new)),
             Action::Recovered => drop(self.recovered.send_replace(true)),
@@ -226,17 +204,17 @@ impl Actor {
             _ => Extra::None,
         };
         let (key, workshop) = (job.key(), self.workshop.clone());
-        self.spawn(Task::Job(key), async move { Done::Job(workshop.perform(job, extra).await) });
+        self.spawn(TaskKey::Job(key), async move { Input::Outcome(workshop.perform(job, extra).await) });
     }
 
-    fn spawn(&mut self, task: Task, work: impl Future<Output = Done> + Send + 'static) {
+    fn spawn(&mut self, key: TaskKey, work: impl Future<Output = Input<Shim>> + Send + 'static) {
         let handle = self.tasks.spawn(work.in_current_span());
-        self.running.insert(handle.id(), (task, handle));
+        self.running.insert(handle.id(), (key, handle));
     }
 
     fn cancel(&self, which: impl Fn(&JobKey) -> bool) {
         for (task, handle) in self.running.values() {
-            if let Task::Job(key) = task
+            if let TaskKey::Job(key) = task
                 && which(key)
             {
                 handle.abort();

@@ -26,6 +26,7 @@ mod outcomes;
 mod proceed;
 mod recorded;
 mod requests;
+mod task;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ pub(crate) use input::{
 };
 pub(crate) use life::Identity;
 pub(crate) use recorded::Seen;
+pub(crate) use task::{NoResult, TaskKey};
 
 /// A pod with its containers. `S` is a connection to a shim.
 #[derive(Debug)]
