@@ -9,7 +9,7 @@ use crate::record::{ContainerPhase, PodPhase};
 use crate::view::{ContainerState, PodEntry, PodState};
 
 /// What a call was about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Run,
     StopPod,

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use peapod_spec::container::Resources;
 
 use super::checks::Asked;
-use super::life::{Life, layout};
+use super::facts::Facts;
+use super::simulation::{Simulation, layout};
+use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::listed::Listed;
 use crate::machine::{Identity, Input, Machine, NewContainer, Request, Ticket};
 use crate::record::PodCgroup;
 use crate::samples::{container_spec, pod_spec};
 
-impl Life {
+impl Simulation {
     pub(super) fn run(&mut self, name: &str) {
         if self.machine.is_none() {
             let left = self.world.left();
@@ -28,7 +30,7 @@ impl Life {
                 layout: layout(),
             };
             self.machine = Some(Machine::new(identity, Listed::new(u64::MAX).recorded(1)));
-            self.forgotten = false;
+            (self.facts, self.forgotten) = (Facts::default(), false);
             self.step(Input::Begin);
         }
         self.ask(Asked::Run, Request::Run(Arc::new(pod_spec(name))));
@@ -38,8 +40,18 @@ impl Life {
         let id = ContainerId::parse(&format!("{:064x}", self.next())).expect("an id");
         let name = ["a", "b", "c"][which % 3];
         let spec = container_spec(name, u32::try_from(which / 3 % 2).expect("small"));
-        let admitted = Ok(Listed::new(u64::MAX).recorded(1));
+        let admitted = if which.is_multiple_of(17) { Err(no_room()) } else { Ok(Listed::new(u64::MAX).recorded(1)) };
         self.ask(Asked::Create, Request::Create(Box::new(NewContainer { id, spec, admitted })));
+    }
+
+    pub(super) fn start(&mut self, which: usize) {
+        let room = if which.is_multiple_of(17) { Err(no_room()) } else { Ok(()) };
+        self.ask_of(which, |id| (Asked::Start(id.clone()), Request::Start(id, room)));
+    }
+
+    pub(super) fn stop(&mut self, which: usize) {
+        let deadline = self.world.now + [0, 50, 1_000_000][which / 7 % 3];
+        self.ask_of(which, |id| (Asked::Stop(id.clone()), Request::Stop(id, deadline)));
     }
 
     pub(super) fn update(&mut self, which: usize) {
@@ -50,13 +62,15 @@ impl Life {
     }
 
     pub(super) fn ask_of(&mut self, which: usize, request: impl FnOnce(ContainerId) -> (Asked, Request)) {
-        if self.known.is_empty() {
-            return;
+        // Mostly of one that exists, else of a recent one.
+        let existing = self.tried.containers.keys();
+        let of: Vec<_> =
+            if which % 8 != 7 && existing.len() != 0 { existing.collect() } else { self.known.iter().collect() };
+        if !of.is_empty() {
+            let id = of[of.len() - 1 - which / 8 % of.len().min(3)].clone();
+            let (asked, request) = request(id);
+            self.ask(asked, request);
         }
-        // Mostly a recent one.
-        let id = self.known[self.known.len() - 1 - which % self.known.len().min(4)].clone();
-        let (asked, request) = request(id);
-        self.ask(asked, request);
     }
 
     pub(super) fn ask(&mut self, asked: Asked, request: Request) {
@@ -64,6 +78,7 @@ impl Life {
             return;
         }
         let ticket = Ticket(self.next());
+        self.facts.ask(&asked);
         self.waiting.insert(ticket, asked);
         self.step(Input::Request(ticket, request));
     }
@@ -74,4 +89,8 @@ impl Life {
         self.answered.insert(ticket);
         self.step(Input::Left(vec![ticket]));
     }
+}
+
+fn no_room() -> Error {
+    Error::Failed { step: "look for room".to_owned(), reason: "made to fail".to_owned() }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
-use peapod_spec::container::ContainerSpec;
+use peapod_spec::container::{ContainerSpec, Resources};
 
 use crate::container::{ExecBase, Expected, RecoveredState};
 use crate::error::Error;
@@ -73,6 +73,8 @@ pub(super) struct World {
     pub(super) layers: BTreeSet<ContainerId>,
     /// Exit files.
     pub(super) exits: BTreeMap<ContainerId, Exit>,
+    /// Limits of what runs.
+    pub(super) limits: BTreeMap<ContainerId, Resources>,
     /// Containers that were told to end.
     pub(super) ending: BTreeSet<ContainerId>,
     /// Events are told again although they were acknowledged.
@@ -123,6 +125,7 @@ impl World {
         let Some(shim) = self.shim.as_mut() else { return };
         let Some(alive) = shim.tasks.get_mut(id).filter(|alive| **alive) else { return };
         *alive = false;
+        self.limits.remove(id);
         let exit = Exit { code: 7, signal: None, oom: false, started_at: 1, finished_at: now };
         self.exits.insert(id.clone(), exit);
         if !shim.is_dead {
@@ -267,6 +270,7 @@ impl World {
                     world.shim().into_iter().for_each(|shim| {
                         shim.tasks.insert(start.id.clone(), true);
                     });
+                    world.limits.insert(start.id.clone(), start.spec.resources.clone());
                     Started { pid: 9, at, namespaces: None, exec: ExecBase::default() }
                 });
                 Outcome::Container(start.id, ContainerOutcome::Started(started))
@@ -279,6 +283,9 @@ impl World {
             }
             Job::Update(update) => {
                 let updated = if well { Ok(()) } else { Err(failed()) };
+                if well {
+                    self.limits.insert(update.id.clone(), update.after);
+                }
                 Outcome::Container(update.id, ContainerOutcome::Updated(updated))
             }
             Job::Delete { id, .. } => {
