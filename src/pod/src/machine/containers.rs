@@ -1,207 +1,197 @@
-//! What jobs of one container ended with.
+//! The containers of a pod.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Machine;
-use super::action::{Action, Job};
-use super::container::{Body, CleaningUp, Made, Operation, never_started, start_error};
-use super::input::{JobError, Reply, Started};
-use super::life::Life;
+use super::action::Job;
+use super::container::{Body, CleaningUp, Container, Made, Operation};
+use super::effects::Effects;
+use super::input::{JobError, Reply};
 use super::outbox::Mark;
 use crate::error::Error;
-use crate::id::ContainerId;
-use crate::record::{ContainerPhase, ContainerRecord};
+use crate::id::{ContainerId, PodId};
+use crate::record::{ContainerRecord, Ended};
 
-impl<S: Clone> Machine<S> {
-    pub(super) fn created(&mut self, id: &ContainerId, outcome: Result<Box<ContainerRecord>, Error>) {
+/// All containers of a pod.
+#[derive(Debug, Default)]
+pub(crate) struct PodContainers {
+    pub(crate) by_id: BTreeMap<ContainerId, Container>,
+    /// Those whose making goes on, although the pod was stopped and they are forgotten: what it takes is given back.
+    pub(crate) abandoned: BTreeSet<ContainerId>,
+}
+
+impl PodContainers {
+    pub(crate) fn get_mut(&mut self, id: &ContainerId) -> Option<&mut Container> {
+        self.by_id.get_mut(id)
+    }
+
+    pub(crate) fn made_mut(&mut self, id: &ContainerId) -> Option<&mut Made> {
+        self.get_mut(id)?.made_mut()
+    }
+
+    /// Nothing of any is being done, and nothing of any is left but files.
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.by_id.values().all(Container::is_quiet)
+    }
+
+    /// The same of those that are made.
+    pub(crate) fn made_are_quiet(&self) -> bool {
+        self.by_id.values().all(|container| container.made().is_none() || container.is_quiet())
+    }
+
+    /// The clean-up after a shim that is gone. None while a job may still be doing something to a container; the shim's
+    /// end ends them all.
+    pub(crate) fn clean_up<S>(&self) -> Option<Job<S>> {
+        if self.by_id.values().any(Container::needs_shim) {
+            return None;
+        }
+        let live = self.by_id.iter().filter(|(_, container)| container.is_live()).map(|(id, _)| id.clone());
+        let made = self.by_id.values().filter_map(Container::made);
+        let cgroups = made.filter(|made| made.record.needs_cleanup).map(|made| made.record.cgroup.clone());
+        Some(Job::CleanUp { live: live.collect(), cgroups: cgroups.collect() })
+    }
+
+    /// Clients that left. What they asked for goes on.
+    pub(crate) fn leave(&mut self, left: &[super::Ticket]) {
+        for container in self.by_id.values_mut() {
+            container.leave(left);
+        }
+    }
+
+    pub(crate) fn created<S>(
+        &mut self,
+        id: &ContainerId,
+        outcome: Result<Box<ContainerRecord>, Error>,
+        fx: &mut Effects<S>,
+    ) {
         if self.abandoned.contains(id) {
             match outcome {
-                Ok(_) | Err(Error::Defect { .. }) => self.fx.run(Job::Discard(id.clone())),
-                Err(_) => {
-                    self.abandoned.remove(id);
-                }
+                Ok(_) | Err(Error::Defect { .. }) => fx.run(Job::Discard(id.clone())),
+                Err(_) => drop(self.abandoned.remove(id)),
             }
             return;
         }
-        let Some(container) = self.containers.get_mut(id) else { return };
+        let Some(container) = self.by_id.get_mut(id) else { return };
         match outcome {
             Ok(record) => {
-                let recorded = self.fx.outbox.container(id);
+                let recorded = fx.outbox.container(id);
                 container.body = Body::Made(Box::new(Made::new(*record, recorded)));
             }
             Err(error) => {
                 if matches!(error, Error::Defect { .. }) {
                     // How far it came, nobody knows.
                     self.abandoned.insert(id.clone());
-                    self.fx.run(Job::Discard(id.clone()));
+                    fx.run(Job::Discard(id.clone()));
                 }
                 let result = Err(error);
-                self.fx.answer_all(container.create.fail(), &result);
-                self.fx.answer_all(container.removal.take().unwrap_or_default(), &Ok(Reply::Done));
-                self.containers.remove(id);
+                fx.answer_all(container.create.fail(), &result);
+                fx.answer_all(container.removal.take().unwrap_or_default(), &Ok(Reply::Done));
+                self.by_id.remove(id);
             }
         }
     }
 
-    pub(super) fn started(&mut self, id: &ContainerId, outcome: Result<Started, JobError>) {
-        let now = self.fx.now.realtime;
-        let Some(made) = self.containers.get_mut(id).and_then(super::Container::made_mut) else { return };
-        let early_exit = match &mut made.operation {
-            Operation::Starting { early_exit } => early_exit.take(),
-            Operation::StartRecorded { .. } => None,
-            _ => return,
-        };
-        let result = match outcome {
-            Ok(Started { pid, at, namespaces, exec }) => {
-                made.exec = exec;
-                if let (Some(namespaces), Some(up)) = (namespaces, self.pod.life.up_mut()) {
-                    up.namespaces = namespaces;
-                }
-                made.record.phase = match early_exit {
-                    Some(end) => ContainerPhase::Exited(end.since(at)),
-                    None => ContainerPhase::Running { pid, started_at: at },
-                };
-                Ok(())
+    /// Containers that are still being made are no part of a stopped pod any more: whatever their making waits for, it
+    /// holds up no stop. False if there are none.
+    pub(crate) fn abandon_creates<S>(&mut self, pod: &PodId, fx: &mut Effects<S>) -> bool {
+        let making = self.by_id.iter().filter(|(_, container)| matches!(container.body, Body::Making));
+        let making: Vec<_> = making.map(|(id, _)| id.clone()).collect();
+        let overridden = Err(Error::Overridden { what: "pod sandbox", id: pod.to_string() });
+        for id in &making {
+            if let Some(mut container) = self.by_id.remove(id) {
+                fx.answer_all(container.create.fail(), &overridden);
+                fx.answer_all(container.removal.unwrap_or_default(), &Ok(Reply::Done));
+                self.abandoned.insert(id.clone());
             }
-            Err(error) => {
-                let error = error.into_error("start the container");
-                tracing::warn!(container = id.short(), %error, "container could not be started");
-                made.record.phase = ContainerPhase::Exited(start_error(&error, now));
-                Err(error)
-            }
-        };
-        made.operation = Operation::Started(result);
-        // The shim's Stop is another call than the one that ended the start.
-        made.told = None;
-        made.recorded = self.fx.outbox.container(id);
-    }
-
-    /// A start came to nothing and left nothing: it can be asked for again, unless a stop came meanwhile.
-    pub(super) fn not_started(&mut self, id: &ContainerId) {
-        let now = self.fx.now.realtime;
-        let Some(made) = self.containers.get_mut(id).and_then(super::Container::made_mut) else { return };
-        made.record.phase = match made.record.stop_deadline {
-            Some(_) => ContainerPhase::Exited(never_started(now)),
-            None => ContainerPhase::Created,
-        };
-        made.record.needs_cleanup = false;
-        made.operation = Operation::None;
-        made.recorded = self.fx.outbox.container(id);
-    }
-
-    pub(super) fn stop_sent(&mut self, id: &ContainerId, outcome: Result<(), JobError>) {
-        // The clean-up after a shim that is gone ends all waiting.
-        let Err(JobError::Failed(error)) = outcome else { return };
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let result = Err(error);
-        self.fx.answer_all(std::mem::take(&mut container.stops), &result);
-        self.fx.answer_all(container.removal.take().unwrap_or_default(), &result);
-        // Another stop tries again.
-        if let Some(made) = container.made_mut() {
-            made.record.stop_deadline = None;
-            made.told = None;
-            self.fx.outbox.container(id);
         }
+        !making.is_empty()
     }
 
-    pub(super) fn updated(&mut self, id: &ContainerId, outcome: Result<(), Error>) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let Body::Made(made) = &mut container.body else { return };
-        let Operation::Updating { ticket, after } = std::mem::replace(&mut made.operation, Operation::None) else {
-            return;
-        };
-        made.rest();
-        match outcome {
-            Ok(()) => {
-                Arc::make_mut(&mut container.spec).resources = *after;
-                self.fx.outbox.container(id);
-                self.fx.promise(ticket, Reply::Done);
-            }
-            Err(error) => self.fx.refuse(ticket, error),
+    /// A removal is over. Answers why it came to nothing, if it did although the shim is there.
+    pub(crate) fn removed<S>(
+        &mut self,
+        id: &ContainerId,
+        outcome: Result<(), JobError>,
+        fx: &mut Effects<S>,
+    ) -> Option<Error> {
+        let container = self.by_id.get_mut(id).filter(|container| container.made().is_some())?;
+        if let Err(error) = outcome {
+            container.not_removed(id, &error, fx);
+            return not_cleaned_up(id, error, "remove the container");
         }
+        let gone = Error::no_container(id.as_str());
+        for (ticket, _) in std::mem::take(&mut container.updates) {
+            fx.refuse(ticket, gone.clone());
+        }
+        let mut tickets = container.removal.take().unwrap_or_default();
+        tickets.append(&mut container.stops);
+        self.by_id.remove(id);
+        fx.outbox.container_gone(id);
+        fx.reached_then("container-gone");
+        for ticket in tickets {
+            fx.promise(ticket, Reply::Done);
+        }
+        None
     }
 
-    /// The shim gave up what it held of an ended container.
-    pub(super) fn deleted(&mut self, id: &ContainerId, outcome: Result<(), JobError>) {
-        let Some(made) = self.containers.get_mut(id).and_then(super::Container::made_mut) else { return };
-        if !matches!(made.operation, Operation::CleaningUp(CleaningUp::Running)) {
-            return;
-        }
-        self.fx.reached("exit-cleaned");
-        match outcome {
-            Ok(()) => {
-                made.record.needs_cleanup = false;
-                made.operation = Operation::None;
-                self.fx.outbox.container(id);
-            }
-            Err(error) => {
-                made.operation = Operation::CleaningUp(CleaningUp::Failed);
-                self.not_cleaned_up(id, error, "clean up an ended container");
+    /// The shim gave up what it held of an ended container. Answers why it did not, if it did not although it is there.
+    pub(crate) fn deleted<S>(
+        &mut self,
+        id: &ContainerId,
+        outcome: Result<(), JobError>,
+        fx: &mut Effects<S>,
+    ) -> Option<Error> {
+        let made = self.made_mut(id)?;
+        let is_asked_for = made.deleted(id, outcome.is_ok(), fx);
+        let error = outcome.err().filter(|_| is_asked_for)?;
+        not_cleaned_up(id, error, "clean up an ended container")
+    }
+
+    /// Those that had a process and whose shim is gone have ended, as their exit files say.
+    pub(crate) fn ended<S>(&mut self, end: impl Fn(&ContainerId, &Made) -> Ended, fx: &mut Effects<S>) {
+        for (id, container) in self.by_id.iter_mut().filter(|(_, container)| container.is_live()) {
+            if let Some(end) = container.made().map(|made| end(id, made)) {
+                container.exited(id, end, fx);
             }
         }
     }
 
-    pub(super) fn removed(&mut self, id: &ContainerId, outcome: Result<(), JobError>) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let Body::Made(made) = &mut container.body else { return };
-        match outcome {
-            Ok(()) => {
-                let gone = Error::no_container(id.as_str());
-                for (ticket, _) in std::mem::take(&mut container.updates) {
-                    self.fx.refuse(ticket, gone.clone());
-                }
-                let mut tickets = container.removal.take().unwrap_or_default();
-                tickets.append(&mut container.stops);
-                self.containers.remove(id);
-                self.fx.outbox.container_gone(id);
-                self.fx.reached_then("container-gone");
-                for ticket in tickets {
-                    self.fx.promise(ticket, Reply::Done);
-                }
-            }
-            Err(error) => {
-                let failed = Operation::CleaningUp(CleaningUp::Failed);
-                made.operation = if made.record.needs_cleanup { failed } else { Operation::None };
-                if let JobError::Failed(error) = &error {
-                    tracing::warn!(container = id.short(), %error, "container could not be removed");
-                    self.fx.answer_all(container.removal.take().unwrap_or_default(), &Err(error.clone()));
-                }
-                self.not_cleaned_up(id, error, "remove the container");
+    /// Everything that could not be given back before is asked for again.
+    pub(crate) fn retry_failed_deletes(&mut self) {
+        for made in self.by_id.values_mut().filter_map(Container::made_mut) {
+            if matches!(made.operation, Operation::CleaningUp(CleaningUp::Failed)) {
+                made.operation = Operation::CleaningUp(CleaningUp::Due);
             }
         }
     }
 
-    /// Whoever needs an ended container to be given back can't go on. Without a shim the clean-up after it does that.
-    fn not_cleaned_up(&mut self, id: &ContainerId, error: JobError, step: &'static str) {
-        let JobError::Failed(error) = error else { return };
-        tracing::warn!(container = id.short(), %error, step, "the pod's stop and the container's removal try again");
-        let waits_for_it = self.pod.stop.is_some() && self.pod.life.is_drained();
-        if waits_for_it || (self.pod.removal.is_some() && matches!(self.pod.life, Life::Stopped)) {
-            self.stop_failed(&error);
+    /// Whoever waits for something that the clean-up after a shim would have brought.
+    pub(crate) fn fail_waiting<S>(&mut self, error: &Error, fx: &mut Effects<S>) {
+        for container in self.by_id.values_mut().filter(|container| !container.is_quiet()) {
+            container.fail_waiting(error, fx);
         }
     }
 
-    /// A commit failed that had this container's last change.
-    pub(super) fn container_not_recorded(&mut self, id: &ContainerId, mark: Mark, error: &Error) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        let Some(made) = container.made().filter(|made| made.recorded <= mark) else { return };
-        let result = Err(error.clone());
-        match (&made.record.phase, &made.operation) {
-            (ContainerPhase::Starting, Operation::StartRecorded { .. }) => {
-                self.fx.answer_all(container.start.fail(), &result);
-                self.not_started(id);
-            }
-            _ if container.create.is_due() => {
-                self.fx.answer_all(container.create.fail(), &result);
-                container.create.build_on();
-                container.removal.get_or_insert_default();
-            }
-            _ => {}
+    /// A commit failed.
+    pub(crate) fn not_recorded<S>(&mut self, mark: Mark, error: &Error, fx: &mut Effects<S>) {
+        for (id, container) in &mut self.by_id {
+            container.not_recorded(id, mark, error, fx);
         }
     }
 
-    /// A job is given up that is of no use any more.
-    pub(super) fn cancel(&mut self, job: super::JobKey) {
-        self.fx.push(Action::Cancel(job));
+    /// All of them are to be removed with their pod. False if they are already.
+    pub(crate) fn remove_all(&mut self) -> bool {
+        let mut any = false;
+        for container in self.by_id.values_mut().filter(|container| container.removal.is_none()) {
+            container.removal = Some(Vec::new());
+            any = true;
+        }
+        any
     }
+}
+
+/// Without a shim the clean-up after it gives back what an ended container holds.
+fn not_cleaned_up(id: &ContainerId, error: JobError, step: &'static str) -> Option<Error> {
+    let JobError::Failed(error) = error else { return None };
+    tracing::warn!(container = id.short(), %error, step, "the pod's stop and the container's removal try again");
+    Some(error)
 }

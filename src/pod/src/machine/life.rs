@@ -1,66 +1,10 @@
-//! A pod, and what there is of it.
+//! What there is of a pod: the states of its life.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use peapod_spec::pod::PodSpec;
-
-use super::delivery::Delivery;
-use super::input::{Request, Ticket};
 use super::outbox::Mark;
 use crate::error::Error;
-use crate::id::{ContainerId, PodId};
-use crate::layout::Layout;
-use crate::listed::Share;
 use crate::namespaces::PodNamespaces;
-use crate::record::{PodCgroup, PodPhase, PodRecord};
+use crate::record::PodPhase;
 use crate::shim::Foreign;
-
-/// What never changes about a pod.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) id: PodId,
-    pub(crate) spec: Arc<PodSpec>,
-    /// Nanoseconds since the epoch.
-    pub(crate) created_at: i64,
-    /// The boot in which its processes live.
-    pub(crate) boot_id: String,
-    /// Where its shim listens.
-    pub(crate) socket: PathBuf,
-    pub(crate) cgroup: PodCgroup,
-    pub(crate) layout: Arc<Layout>,
-}
-
-/// A pod, without its containers.
-#[derive(Debug)]
-pub(crate) struct Pod<S> {
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) life: Life<S>,
-    pub(crate) network: Attachment,
-    /// The last of the shim's events that is recorded, or on its way there.
-    pub(crate) last_event: u64,
-    pub(crate) run: Delivery,
-    /// Set while the pod is to be stopped, with who waits for that.
-    pub(crate) stop: Option<Vec<Ticket>>,
-    /// Set while the pod is to be removed, with who waits for that.
-    pub(crate) removal: Option<Vec<Ticket>>,
-    /// Of the last change of its life.
-    pub(crate) recorded: Mark,
-    /// Containers whose records can't be read.
-    pub(crate) strays: Vec<ContainerId>,
-    /// What it takes in lists.
-    pub(crate) _listed: Share,
-}
-
-/// What a pod has of its network.
-#[derive(Debug, Default)]
-pub(crate) struct Attachment {
-    /// There is, or may be, something that must be given back.
-    pub(crate) attached: bool,
-    pub(crate) ips: Vec<IpAddr>,
-    pub(crate) netns: Option<PathBuf>,
-}
 
 /// What there is of a pod. Whether it is to be stopped or removed is another matter.
 #[derive(Debug)]
@@ -143,15 +87,27 @@ pub(crate) enum CleanUp {
     Failed,
 }
 
-/// Whether requests are looked at.
-#[derive(Debug)]
-pub(crate) enum Admission {
-    Open,
-    /// They wait until the pod is recovered, and what was found is on disk.
-    Deferred {
-        requests: Vec<(Ticket, Request)>,
-        until: Option<Mark>,
-    },
+impl<S> Up<S> {
+    /// The pause is over after which a shim that told no events is asked again, once that is on disk.
+    pub(crate) fn watch_again(&mut self, recorded: Mark) {
+        if self.watch == Watch::Pausing {
+            self.watch = Watch::Due(recorded);
+        }
+    }
+
+    /// Pod init is gone. The network stays until the pod is stopped. Answers whether this is news.
+    pub(crate) fn init_exited(&mut self, code: u32) -> bool {
+        self.sandbox = match self.sandbox {
+            Sandbox::Ready => {
+                tracing::warn!(code, "pod init ended: the pod is not ready any more");
+                Sandbox::Broken(Kill::Due)
+            }
+            // This is wanted.
+            Sandbox::Stopping => Sandbox::Broken(Kill::Running),
+            Sandbox::Broken(_) => return false,
+        };
+        true
+    }
 }
 
 impl<S> Life<S> {
@@ -202,61 +158,22 @@ impl<S> Life<S> {
     pub(crate) fn can_stop(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Foreign { .. } | Self::Lost(_) | Self::Releasing)
     }
-}
 
-impl<S> Pod<S> {
-    pub(crate) fn id(&self) -> &PodId {
-        &self.identity.id
-    }
-
-    /// Containers can be made and started in it.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.stop.is_none() && self.removal.is_none() && self.life.up().is_some_and(|up| up.sandbox == Sandbox::Ready)
-    }
-
-    /// Whatever is started in it now is to be ended.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.stop.is_some() || self.life.up().is_none_or(|up| up.sandbox != Sandbox::Ready)
+    /// What could not be cleaned up is tried again: somebody waits for it.
+    pub(crate) fn retry_clean_up(&mut self) {
+        if matches!(self, Self::Lost(CleanUp::Failed)) {
+            *self = Self::Lost(CleanUp::Due);
+        }
     }
 
     /// What it is when it is not ready.
     pub(crate) fn describe(&self) -> String {
-        match &self.life {
-            Life::Foreign { foreign, .. } => format!("held by {foreign}"),
-            Life::Up(Up { sandbox: Sandbox::Ready | Sandbox::Stopping, .. }) => "being stopped".to_owned(),
-            Life::Intended | Life::SettingUp | Life::Failed(_) => "being made".to_owned(),
-            Life::Stopped | Life::RemovingFiles | Life::Gone | Life::Over => "stopped".to_owned(),
+        match self {
+            Self::Foreign { foreign, .. } => format!("held by {foreign}"),
+            Self::Up(Up { sandbox: Sandbox::Ready | Sandbox::Stopping, .. }) => "being stopped".to_owned(),
+            Self::Intended | Self::SettingUp | Self::Failed(_) => "being made".to_owned(),
+            Self::Stopped | Self::RemovingFiles | Self::Gone | Self::Over => "stopped".to_owned(),
             _ => "not ready".to_owned(),
-        }
-    }
-
-    /// Why something can't be done that needs a ready pod.
-    pub(crate) fn not_ready(&self, need: &'static str) -> Error {
-        Error::Precondition { what: "pod sandbox", id: self.id().to_string(), state: self.describe(), need }
-    }
-
-    /// Its row, as long as it has one.
-    pub(crate) fn record(&self) -> Option<PodRecord> {
-        let Identity { created_at, boot_id, socket, cgroup, .. } = &*self.identity;
-        Some(PodRecord {
-            phase: self.life.phase()?,
-            created_at: *created_at,
-            boot_id: boot_id.clone(),
-            socket: socket.clone(),
-            shim_pid: self.life.shim_pid(),
-            attached: self.network.attached,
-            ips: self.network.ips.clone(),
-            netns: self.network.netns.clone(),
-            last_event: self.last_event,
-            cgroup: cgroup.clone(),
-        })
-    }
-
-    /// Clients that left. What they asked for goes on.
-    pub(crate) fn leave(&mut self, left: &[Ticket]) {
-        self.run.leave(left);
-        for tickets in [&mut self.stop, &mut self.removal].into_iter().flatten() {
-            tickets.retain(|ticket| !left.contains(ticket));
         }
     }
 }

@@ -7,11 +7,14 @@ use peapod_shim_protocol::exit::Exit;
 
 use super::Machine;
 use super::action::Job;
+use super::admission::Admission;
 use super::container::{Container, ended};
+use super::containers::PodContainers;
 use super::delivery::{Delivery, Stage};
 use super::effects::Effects;
-use super::life::{Admission, Attachment, CleanUp, Identity, Life, Pod};
+use super::life::{CleanUp, Life};
 use super::outbox::Mark;
+use super::pod::{Identity, Pod, PodNetwork};
 use crate::container::Expected;
 use crate::id::ContainerId;
 use crate::layout::Layout;
@@ -65,7 +68,7 @@ impl<S: Clone> Machine<S> {
                 layout: Arc::clone(layout),
             }),
             life,
-            network: Attachment { attached: state.attached, ips: state.ips, netns: state.netns },
+            network: PodNetwork { attached: state.attached, ips: state.ips, netns: state.netns },
             last_event: state.last_event,
             // Whoever made containers in it knew it. Without any, it may never have been told.
             run: Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn }),
@@ -76,7 +79,8 @@ impl<S: Clone> Machine<S> {
             _listed: share,
         };
         let admission = Admission::Deferred { requests: Vec::new(), until };
-        Self { pod, containers, abandoned: std::collections::BTreeSet::new(), admission, fx: Effects::new() }
+        let containers = PodContainers { by_id: containers, ..PodContainers::default() };
+        Self { pod, containers, admission, fx: Effects::new() }
     }
 
     /// Nothing of it was ever told to anyone.
@@ -86,12 +90,11 @@ impl<S: Clone> Machine<S> {
 
     pub(super) fn begin(&mut self) {
         match &self.pod.life {
-            Life::Intended => self.life_changed(),
+            Life::Intended => self.pod.life_changed(&mut self.fx),
             Life::TakingBack => self.fx.run(Job::TakeBack),
             Life::Reconnecting { .. } => {
-                let alive = self
-                    .containers
-                    .iter()
+                let containers = self.containers.by_id.iter();
+                let alive = containers
                     .filter_map(|(id, container)| Some((id.clone(), expected(&container.made()?.record.phase)?)));
                 self.fx.run(Job::Reconnect(alive.collect()));
             }
@@ -103,15 +106,12 @@ impl<S: Clone> Machine<S> {
     /// Nothing of the pod runs: its end is recorded as it is shown, and its network is given back without being asked
     /// for.
     fn begin_after_reboot(&mut self) {
-        self.life_changed();
-        for id in self.containers.keys() {
+        self.pod.life_changed(&mut self.fx);
+        for id in self.containers.by_id.keys() {
             self.fx.outbox.container(id);
         }
-        let recorded = self.pod.recorded;
-        if let Admission::Deferred { until, .. } = &mut self.admission {
-            *until = Some(recorded);
-        }
-        self.want_stop();
+        self.admission.open_after(self.pod.recorded);
+        self.pod.want_stop(!self.containers.made_are_quiet());
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::container::Container;
-use super::life::{Life, Pod};
+use super::life::Life;
+use super::pod::Pod;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::record::{ContainerPhase, Ended, PodPhase};

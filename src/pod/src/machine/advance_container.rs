@@ -1,34 +1,36 @@
-//! The same for one container.
+//! The same for containers.
 
 use std::sync::Arc;
 
-use super::Machine;
 use super::action::{Action, Job, Start, Update};
 use super::container::{Body, CleaningUp, Container, Made, Operation, precondition};
+use super::containers::PodContainers;
 use super::effects::Effects;
 use super::input::{JobError, Reply};
-use super::life::{CleanUp, Life, Pod, Up};
+use super::life::{CleanUp, Life, Sandbox, Up};
+use super::pod::Pod;
 use crate::id::ContainerId;
 use crate::record::ContainerPhase;
 
-impl<S: Clone> Machine<S> {
-    pub(super) fn advance_containers(&mut self) -> bool {
-        let Self { pod, containers, fx, .. } = self;
-        for (id, container) in containers.iter_mut() {
-            if advance(pod, id, container, fx) {
-                return true;
-            }
+/// One step of any container. False when nothing can go on.
+pub(super) fn any<S: Clone>(pod: &mut Pod<S>, containers: &mut PodContainers, fx: &mut Effects<S>) -> bool {
+    for (id, container) in &mut containers.by_id {
+        if advance(pod, id, container, fx) {
+            return true;
         }
-        // Its start was recorded, and then there was no shim to start it.
-        let lost = |(id, container): (&ContainerId, &Container)| {
-            let made = container.made()?;
-            let waits = matches!(made.operation, Operation::StartRecorded { .. }) && fx.outbox.is_over(made.recorded);
-            waits.then(|| id.clone())
-        };
-        let Some(id) = containers.iter().find_map(lost) else { return false };
-        self.started(&id, Err(JobError::Gone("the pod's shim is gone".to_owned())));
-        true
     }
+    containers.by_id.iter_mut().any(|(id, container)| start_without_shim(id, container, fx))
+}
+
+/// Its start was recorded, and then there was no shim to start it.
+fn start_without_shim<S>(id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let waits = container.made().is_some_and(|made| {
+        matches!(made.operation, Operation::StartRecorded { .. }) && fx.outbox.is_over(made.recorded)
+    });
+    if waits {
+        container.started(id, Err(JobError::Gone("the pod's shim is gone".to_owned())), fx);
+    }
+    waits
 }
 
 /// One step of a container. False when nothing can go on.
@@ -88,7 +90,8 @@ fn start<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx
 
 /// The deadline of a container's stop: the pod's ends it now.
 fn wanted_stop<S>(pod: &Pod<S>, made: &Made, fx: &Effects<S>) -> Option<i64> {
-    if pod.is_ending() { Some(made.told.unwrap_or(fx.now.boottime)) } else { made.record.stop_deadline }
+    let is_ending = pod.stop.is_some() || pod.life.up().is_none_or(|up| up.sandbox != Sandbox::Ready);
+    if is_ending { Some(made.told.unwrap_or(fx.now.boottime)) } else { made.record.stop_deadline }
 }
 
 /// A removal stops what lives, and a stop is told to whoever starts or runs it.
