@@ -120,7 +120,7 @@ impl Pods {
     }
 
     /// A new pod, if there is room for one.
-    async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::Pod, Error> {
+    async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
         let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
         let cgroup = self.actors.defaults.cgroup_of(spec)?;
         disk::has_room(layout).await?;
@@ -136,7 +136,7 @@ impl Pods {
             cgroup,
             layout: Arc::clone(layout),
         };
-        Ok(actor::Pod { machine: Machine::new(identity, share), handler: handler.clone(), connection: None })
+        Ok(actor::ActorInput { machine: Machine::new(identity, share), handler: handler.clone(), connection: None })
     }
 
     /// Kills what runs in a pod and gives back its network. Again is success.

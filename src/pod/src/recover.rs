@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A recorded pod, with what can be seen of it at once: which containers have ended, and whether its shim is gone.
 /// Recovery, which follows, asks the shim and records.
-pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::Pod {
+pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::ActorInput {
     let ActorContext { defaults, listed, runtimes, .. } = context;
     let loaded = loaded.in_this_boot(&defaults.boot_id, clock::now());
     let mut seen = Seen::default();
@@ -48,7 +48,7 @@ pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::Pod {
     }
     let handler = runtimes.handler(&loaded.spec.runtime_handler);
     let machine = Machine::recorded(loaded, seen, &defaults.layout, listed);
-    actor::Pod { machine, handler, connection }
+    actor::ActorInput { machine, handler, connection }
 }
 
 /// A connection to a shim; none if that would take a wait. An error means that nobody listens.

@@ -26,7 +26,7 @@ use crate::stage::timed;
 
 /// What a pod's jobs work with.
 #[derive(Clone)]
-pub(super) struct Workshop {
+pub(super) struct JobContext {
     pub(super) context: Arc<ActorContext>,
     pub(super) identity: Arc<Identity>,
     /// Of the pod.
@@ -44,7 +44,7 @@ pub(super) enum Extra {
     Stop(watch::Receiver<Option<i64>>),
 }
 
-impl Workshop {
+impl JobContext {
     pub(super) async fn perform(self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
         let ActorContext { sandboxes, containers, .. } = &*self.context;
         let identity = &*self.identity;

@@ -3,12 +3,12 @@
 //! It feeds the machine with requests, outcomes and pauses that are over, one at a time, and carries out the actions
 //! that come back in their order. It never awaits work: a job is a task, and its end an input. A job that panics has an
 //! outcome too, where its state can be known; else, and after a defect of the machine, the pod is taken up from its
-//! record ([`life`]).
+//! record ([`supervisor`]).
 
 mod commit;
 mod handle;
 mod jobs;
-mod life;
+mod supervisor;
 mod tickets;
 
 use std::collections::HashMap;
@@ -37,7 +37,8 @@ pub(crate) use handle::{Closed, Handle};
 
 use commit::WrittenSpecs;
 use handle::Message;
-use jobs::{Extra, Workshop};
+use jobs::{Extra, JobContext};
+use supervisor::ActorSupervisor;
 use tickets::{Tickets, Waiter};
 
 /// The machine of a pod whose shim is a real one.
@@ -46,8 +47,8 @@ pub(crate) type Machine = machine::Machine<Shim>;
 /// How many requests may wait for an actor. It takes them faster than anyone sends them.
 const INBOX: usize = 64;
 
-/// A pod to be driven.
-pub(crate) struct Pod {
+/// What an actor begins with.
+pub(crate) struct ActorInput {
     pub(crate) machine: Machine,
     pub(crate) handler: Handler,
     /// To its shim, made before it is recovered.
@@ -70,16 +71,16 @@ pub(crate) struct ActorContext {
 }
 
 /// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
-pub(crate) fn start(context: Arc<ActorContext>, pod: Pod, is_new: bool) -> (Handle, task::JoinHandle<()>) {
+pub(crate) fn start(context: Arc<ActorContext>, input: ActorInput, is_new: bool) -> (Handle, task::JoinHandle<()>) {
     let (sender, inbox) = mpsc::channel(INBOX);
     let shim = Arc::new(ArcSwapOption::empty());
     let (stage, stages) = watch::channel("waiting to begin");
     let (recovered, told) = watch::channel(is_new);
-    let id = pod.machine.identity().id.clone();
+    let id = input.machine.identity().id.clone();
     let handle = Handle { id: id.clone(), inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
     let span = tracing::info_span!(parent: None, "pod", pod = id.short());
-    let life = life::Life { context, inbox, shim, stage, recovered };
-    (handle, tokio::spawn(life.live(pod).instrument(span)))
+    let supervisor = ActorSupervisor { context, inbox, shim, stage, recovered };
+    (handle, tokio::spawn(supervisor.live(input).instrument(span)))
 }
 
 /// Something panicked of which nobody can know how far it came.
@@ -87,7 +88,7 @@ struct Defect;
 
 /// Drives a pod.
 struct Actor {
-    workshop: Workshop,
+    jobs: JobContext,
     machine: Machine,
     written: WrittenSpecs,
     tickets: Tickets,
@@ -164,15 +165,15 @@ impl Actor {
     }
 
     fn carry_out(&mut self, action: Action<Shim>) {
-        let context = &self.workshop.context;
+        let context = &self.jobs.context;
         match action {
             Action::Commit(rows) => {
-                let (db, identity) = (context.db.clone(), Arc::clone(&self.workshop.identity));
+                let (db, identity) = (context.db.clone(), Arc::clone(&self.jobs.identity));
                 let rows = self.written.note(rows);
                 self.spawn(TaskKey::Commit, async move { Input::Committed(commit::commit(db, identity, rows).await) });
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
-            Action::Hide => context.publisher.hide(&self.workshop.identity.id),
+            Action::Hide => context.publisher.hide(&self.jobs.identity.id),
             Action::Answer(ticket, result) => self.tickets.answer(ticket, result),
             Action::Run(job) => self.begin(job),
             Action::Override(id, deadline) => {
@@ -203,8 +204,8 @@ impl Actor {
             }
             _ => Extra::None,
         };
-        let (key, workshop) = (job.key(), self.workshop.clone());
-        self.spawn(TaskKey::Job(key), async move { Input::Outcome(workshop.perform(job, extra).await) });
+        let (key, jobs) = (job.key(), self.jobs.clone());
+        self.spawn(TaskKey::Job(key), async move { Input::Outcome(jobs.perform(job, extra).await) });
     }
 
     fn spawn(&mut self, key: TaskKey, work: impl Future<Output = Input<Shim>> + Send + 'static) {
@@ -223,7 +224,7 @@ impl Actor {
     }
 
     fn forget(&mut self) {
-        self.workshop.context.registry.forget(&self.workshop.identity.id);
+        self.jobs.context.registry.forget(&self.jobs.identity.id);
         self.forgotten = true;
         self.recovered.send_replace(true);
         self.tickets.drop_all();

@@ -2,7 +2,7 @@
 
 use super::effects::Effects;
 use super::input::{Request, Ticket};
-use super::outbox::{Mark, Outbox};
+use super::outbox::{CommitNumber, Outbox};
 use crate::bounds::EARLY_REQUESTS;
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ pub(crate) enum Admission {
     /// They wait until the pod is recovered, and what was found is on disk.
     Deferred {
         requests: Vec<(Ticket, Request)>,
-        until: Option<Mark>,
+        until: Option<CommitNumber>,
     },
 }
 
@@ -31,7 +31,7 @@ impl Admission {
     }
 
     /// The pod is recovered once that commit is over.
-    pub(crate) fn open_after(&mut self, mark: Mark) {
+    pub(crate) fn open_after(&mut self, mark: CommitNumber) {
         if let Self::Deferred { until, .. } = self {
             *until = Some(mark);
         }

@@ -74,7 +74,7 @@ fn start<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx
     let (Body::Made(made), Some(up)) = (&mut container.body, pod.life.up()) else { return false };
     let Operation::StartRecorded { target } = made.operation else { return false };
     fx.reached("start-recorded");
-    made.told = wanted_stop(pod, made, fx);
+    made.sent_deadline = wanted_stop(pod, made, fx);
     made.operation = Operation::Starting { early_exit: None };
     fx.run(Job::Start(Box::new(Start {
         shim: up.shim.clone(),
@@ -83,7 +83,7 @@ fn start<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx
         record: made.record.clone(),
         namespaces: up.namespaces.clone(),
         target,
-        stopped: made.told,
+        stopped: made.sent_deadline,
     })));
     true
 }
@@ -91,7 +91,7 @@ fn start<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx
 /// The deadline of a container's stop: the pod's ends it now.
 fn wanted_stop<S>(pod: &Pod<S>, made: &Made, fx: &Effects<S>) -> Option<i64> {
     let is_ending = pod.stop.is_some() || pod.life.up().is_none_or(|up| up.sandbox != Sandbox::Ready);
-    if is_ending { Some(made.told.unwrap_or(fx.now.boottime)) } else { made.record.stop_deadline }
+    if is_ending { Some(made.sent_deadline.unwrap_or(fx.now.boottime)) } else { made.record.stop_deadline }
 }
 
 /// A removal stops what lives, and a stop is told to whoever starts or runs it.
@@ -105,7 +105,9 @@ fn stop<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx:
     let Some(Up { shim, .. }) = pod.life.up() else { return false };
     let starting = matches!(made.operation, Operation::Starting { .. });
     let wanted = if starting { wanted_stop(pod, made, fx) } else { made.record.stop_deadline };
-    let Some(deadline) = wanted.filter(|deadline| made.told.is_none_or(|told| *deadline < told)) else { return false };
+    let Some(deadline) = wanted.filter(|deadline| made.sent_deadline.is_none_or(|told| *deadline < told)) else {
+        return false;
+    };
     match made.record.phase {
         ContainerPhase::Starting if starting => fx.push(Action::Override(id.clone(), deadline)),
         ContainerPhase::Running { .. } => {
@@ -114,7 +116,7 @@ fn stop<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx:
         }
         _ => return false,
     }
-    made.told = Some(deadline);
+    made.sent_deadline = Some(deadline);
     true
 }
 

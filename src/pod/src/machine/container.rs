@@ -7,7 +7,7 @@ use peapod_spec::container::{ContainerSpec, Resources};
 
 use super::delivery::{Delivery, Stage};
 use super::input::Ticket;
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use crate::container::ExecBase;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -45,9 +45,9 @@ pub(crate) struct Made {
     pub(crate) record: ContainerRecord,
     pub(crate) operation: Operation,
     /// Of the last change of its phase.
-    pub(crate) recorded: Mark,
+    pub(crate) recorded: CommitNumber,
     /// The deadline of a stop that whoever runs or starts it knows of.
-    pub(crate) told: Option<i64>,
+    pub(crate) sent_deadline: Option<i64>,
     /// It ended while no daemon was there, as its exit file says: that is shown until it is recorded.
     pub(crate) seen_exit: Option<Ended>,
     /// What commands in it begin with.
@@ -110,7 +110,7 @@ impl Container {
             ContainerPhase::Created => (Stage::Open, Stage::Pending),
             _ => (Stage::BuiltOn, Stage::Open),
         };
-        let mut made = Made { seen_exit: seen, ..Made::new(record, Mark::default()) };
+        let mut made = Made { seen_exit: seen, ..Made::new(record, CommitNumber::default()) };
         made.rest();
         Self {
             create: Delivery::at(create),
@@ -162,9 +162,9 @@ impl Container {
 }
 
 impl Made {
-    pub(crate) fn new(record: ContainerRecord, recorded: Mark) -> Self {
+    pub(crate) fn new(record: ContainerRecord, recorded: CommitNumber) -> Self {
         let (operation, exec) = (Operation::None, ExecBase::default());
-        Self { record, operation, recorded, told: None, seen_exit: None, exec }
+        Self { record, operation, recorded, sent_deadline: None, seen_exit: None, exec }
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -6,7 +6,7 @@ use super::action::{Action, JobKey};
 use super::container::{Body, CleaningUp, Container, Made, Operation, ended, never_started, start_error, unknown_end};
 use super::effects::Effects;
 use super::input::{ContainerOutcome, JobError, Reply, Started};
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use crate::container::RecoveredState;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -62,7 +62,7 @@ impl Container {
         };
         made.operation = Operation::Started(result);
         // The shim's Stop is another call than the one that ended the start.
-        made.told = None;
+        made.sent_deadline = None;
         made.recorded = fx.outbox.container(id);
         namespaces
     }
@@ -123,7 +123,7 @@ impl Container {
         // Another stop tries again.
         if let Some(made) = self.made_mut() {
             made.record.stop_deadline = None;
-            made.told = None;
+            made.sent_deadline = None;
             fx.outbox.container(id);
         }
     }
@@ -164,7 +164,7 @@ impl Container {
     }
 
     /// A commit failed that may have had its last change.
-    pub(crate) fn not_recorded<S>(&mut self, id: &ContainerId, mark: Mark, error: &Error, fx: &mut Effects<S>) {
+    pub(crate) fn not_recorded<S>(&mut self, id: &ContainerId, mark: CommitNumber, error: &Error, fx: &mut Effects<S>) {
         let Body::Made(made) = &mut self.body else { return };
         if made.recorded > mark {
             return;

@@ -11,7 +11,7 @@ use super::container::{Body, Container, Operation, never_started, precondition};
 use super::containers::PodContainers;
 use super::delivery::{Delivery, Stage};
 use super::effects::Effects;
-use super::input::{NewContainer, Reply, Request, Room, Ticket};
+use super::input::{DiskSpace, NewContainer, Reply, Request, Ticket};
 use super::pod::Pod;
 use crate::bounds::UPDATES_WAITING;
 use crate::error::Error;
@@ -65,7 +65,14 @@ impl PodContainers {
         self.by_id.insert(id, container);
     }
 
-    pub(crate) fn start<S>(&mut self, ticket: Ticket, id: &ContainerId, room: Room, pod: &Pod<S>, fx: &mut Effects<S>) {
+    pub(crate) fn start<S>(
+        &mut self,
+        ticket: Ticket,
+        id: &ContainerId,
+        room: DiskSpace,
+        pod: &Pod<S>,
+        fx: &mut Effects<S>,
+    ) {
         let Some(container) = self.by_id.get_mut(id) else { return unknown(ticket, id, fx) };
         let Body::Made(made) = &container.body else { return unknown(ticket, id, fx) };
         match (&made.record.phase, container.start.stage()) {

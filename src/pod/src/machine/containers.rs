@@ -6,7 +6,7 @@ use super::action::Job;
 use super::container::{Body, CleaningUp, Container, Made, Operation};
 use super::effects::Effects;
 use super::input::{JobError, Reply};
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::record::{ContainerRecord, Ended};
@@ -172,7 +172,7 @@ impl PodContainers {
     }
 
     /// A commit failed.
-    pub(crate) fn not_recorded<S>(&mut self, mark: Mark, error: &Error, fx: &mut Effects<S>) {
+    pub(crate) fn not_recorded<S>(&mut self, mark: CommitNumber, error: &Error, fx: &mut Effects<S>) {
         for (id, container) in &mut self.by_id {
             container.not_recorded(id, mark, error, fx);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::action::{Action, Job};
 use super::input::{Now, Reply, Ticket};
-use super::outbox::{Mark, Outbox};
+use super::outbox::{CommitNumber, Outbox};
 use crate::error::Error;
 
 /// Waits for a commit.
@@ -28,7 +28,7 @@ pub(crate) struct Effects<S> {
     pub(crate) outbox: Outbox,
     actions: Vec<Action<S>>,
     /// In the order of their marks.
-    held: Vec<(Mark, Held)>,
+    held: Vec<(CommitNumber, Held)>,
 }
 
 impl<S> Effects<S> {

@@ -67,7 +67,7 @@ pub(crate) enum Request {
     /// A container made.
     Create(Box<NewContainer>),
     /// One started.
-    Start(ContainerId, Room),
+    Start(ContainerId, DiskSpace),
     /// One stopped, killed at the deadline: CLOCK_BOOTTIME in nanoseconds.
     Stop(ContainerId, i64),
     /// One removed.
@@ -77,7 +77,7 @@ pub(crate) enum Request {
 }
 
 /// Whether the disks have room for something new, as of the request.
-pub(crate) type Room = Result<(), Error>;
+pub(crate) type DiskSpace = Result<(), Error>;
 
 /// A container to be, with what only I/O can provide for it.
 #[derive(Debug)]

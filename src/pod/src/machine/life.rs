@@ -1,6 +1,6 @@
 //! What there is of a pod: the states of its life.
 
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use crate::error::Error;
 use crate::namespaces::PodNamespaces;
 use crate::record::PodPhase;
@@ -71,7 +71,7 @@ pub(crate) enum Kill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
     /// Once what was told is on disk: then it is acknowledged.
-    Due(Mark),
+    Due(CommitNumber),
     Running,
     /// The shim told none although it is there.
     Pausing,
@@ -89,7 +89,7 @@ pub(crate) enum CleanUp {
 
 impl<S> Up<S> {
     /// The pause is over after which a shim that told no events is asked again, once that is on disk.
-    pub(crate) fn watch_again(&mut self, recorded: Mark) {
+    pub(crate) fn watch_again(&mut self, recorded: CommitNumber) {
         if self.watch == Watch::Pausing {
             self.watch = Watch::Due(recorded);
         }

@@ -83,7 +83,7 @@ use containers::PodContainers;
 use delivery::Delivery;
 use effects::Effects;
 use life::Life;
-use outbox::{Dirty, Mark, Shown};
+use outbox::{CommitNumber, Dirty, Shown};
 use pod::{Pod, PodNetwork};
 
 pub(crate) use action::{Action, Job, JobKey, Row, Start, Update};
@@ -115,7 +115,7 @@ impl<S: Clone> Machine<S> {
             run: Delivery::new(),
             stop: None,
             removal: None,
-            recorded: Mark::default(),
+            recorded: CommitNumber::default(),
             strays: Vec::new(),
             _listed: listed,
         };

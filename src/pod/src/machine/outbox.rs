@@ -1,7 +1,7 @@
 //! What is decided but not yet on disk, and what must wait until it is.
 //!
 //! One commit is under way at a time; what changes meanwhile goes with the next one. Commits are numbered, and whatever
-//! has to come after a change remembers the number of the commit that takes it to the disk: its [`Mark`].
+//! has to come after a change remembers the number of the commit that takes it to the disk: its [`CommitNumber`].
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::view::PodEntry;
 
 /// The number of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Mark(u64);
+pub(crate) struct CommitNumber(u64);
 
-impl Mark {
+impl CommitNumber {
     /// The commit after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
@@ -65,42 +65,42 @@ pub(crate) struct Outbox {
     dirty: Dirty,
     flight: Option<Flight>,
     /// Of the commit that was begun last.
-    begun: Mark,
+    begun: CommitNumber,
     /// Of the last one that is over, well or not.
-    settled: Mark,
+    settled: CommitNumber,
     /// A commit failed, and the next one waits for a while.
     pausing: bool,
 }
 
 impl Outbox {
-    pub(crate) fn pod(&mut self) -> Mark {
+    pub(crate) fn pod(&mut self) -> CommitNumber {
         self.dirty.pod = true;
         self.barrier()
     }
 
-    pub(crate) fn container(&mut self, id: &ContainerId) -> Mark {
+    pub(crate) fn container(&mut self, id: &ContainerId) -> CommitNumber {
         self.dirty.containers.insert(id.clone());
         self.barrier()
     }
 
-    pub(crate) fn container_gone(&mut self, id: &ContainerId) -> Mark {
+    pub(crate) fn container_gone(&mut self, id: &ContainerId) -> CommitNumber {
         self.dirty.containers.remove(id);
         self.dirty.gone.insert(id.clone());
         self.barrier()
     }
 
-    pub(crate) fn pod_gone(&mut self) -> Mark {
+    pub(crate) fn pod_gone(&mut self) -> CommitNumber {
         self.dirty.pod_gone = true;
         self.barrier()
     }
 
     /// The commit with which all is on disk that was decided up to now.
-    pub(crate) fn barrier(&self) -> Mark {
+    pub(crate) fn barrier(&self) -> CommitNumber {
         if self.dirty.is_clean() { self.begun } else { self.begun.next() }
     }
 
     /// Whether a commit is over, well or not. Who must know how it ended is told when it fails.
-    pub(crate) fn is_over(&self, mark: Mark) -> bool {
+    pub(crate) fn is_over(&self, mark: CommitNumber) -> bool {
         mark <= self.settled
     }
 
@@ -124,7 +124,7 @@ impl Outbox {
 
     /// The commit is over. Answers its mark and what readers see now; rows that could not be written are tried again
     /// after a pause.
-    pub(crate) fn finish(&mut self, written: bool) -> Option<(Mark, Shown)> {
+    pub(crate) fn finish(&mut self, written: bool) -> Option<(CommitNumber, Shown)> {
         let Flight { rows, shown } = self.flight.take()?;
         self.settled = self.begun;
         if !written {

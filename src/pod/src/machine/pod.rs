@@ -9,7 +9,7 @@ use peapod_spec::pod::PodSpec;
 use super::delivery::Delivery;
 use super::input::Ticket;
 use super::life::{Life, Sandbox};
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::layout::Layout;
@@ -45,7 +45,7 @@ pub(crate) struct Pod<S> {
     /// Set while the pod is to be removed, with who waits for that.
     pub(crate) removal: Option<Vec<Ticket>>,
     /// Of the last change of its life.
-    pub(crate) recorded: Mark,
+    pub(crate) recorded: CommitNumber,
     /// Containers whose records can't be read.
     pub(crate) strays: Vec<ContainerId>,
     /// What it takes in lists.

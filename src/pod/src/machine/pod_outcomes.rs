@@ -6,7 +6,7 @@ use super::action::Action;
 use super::effects::Effects;
 use super::input::{Connected, JobError, SetUp, Timer};
 use super::life::{CleanUp, Kill, Life, Sandbox, Up, Watch};
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use super::pod::{Pod, PodNetwork};
 use crate::error::Error;
 
@@ -149,7 +149,7 @@ impl<S: Clone> Pod<S> {
 
     /// A commit failed: what counts only when it is on disk does not count. `is_quiet`: nothing of any container is
     /// being done.
-    pub(crate) fn not_recorded(&mut self, mark: Mark, error: &Error, is_quiet: bool, fx: &mut Effects<S>) {
+    pub(crate) fn not_recorded(&mut self, mark: CommitNumber, error: &Error, is_quiet: bool, fx: &mut Effects<S>) {
         if self.recorded <= mark {
             self.life_not_recorded(mark, error, fx);
         }
@@ -164,7 +164,7 @@ impl<S: Clone> Pod<S> {
         }
     }
 
-    fn life_not_recorded(&mut self, mark: Mark, error: &Error, fx: &mut Effects<S>) {
+    fn life_not_recorded(&mut self, mark: CommitNumber, error: &Error, fx: &mut Effects<S>) {
         let result = Err(error.clone());
         if self.life.is_made() && self.run.is_due() {
             // It exists but can't be recorded: nobody is told of it, so it goes again.

@@ -13,7 +13,7 @@ use super::containers::PodContainers;
 use super::delivery::{Delivery, Stage};
 use super::effects::Effects;
 use super::life::{CleanUp, Life};
-use super::outbox::Mark;
+use super::outbox::CommitNumber;
 use super::pod::{Identity, Pod, PodNetwork};
 use crate::container::Expected;
 use crate::id::ContainerId;
@@ -56,7 +56,7 @@ impl<S: Clone> Machine<S> {
                 shim_pid: if listening { state.shim_pid } else { 0 },
             },
         };
-        let until = matches!(life, Life::Stopped).then(Mark::default);
+        let until = matches!(life, Life::Stopped).then(CommitNumber::default);
         let pod = Pod {
             identity: Arc::new(Identity {
                 id,
@@ -74,7 +74,7 @@ impl<S: Clone> Machine<S> {
             run: Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn }),
             stop: None,
             removal: None,
-            recorded: Mark::default(),
+            recorded: CommitNumber::default(),
             strays,
             _listed: share,
         };

@@ -14,7 +14,7 @@ impl Pods {
     pub(super) async fn load(&self, shim_cgroup: String) -> Result<(), OpenError> {
         let actors = &self.actors;
         let records = load::load(&actors.db, &actors.defaults).await?;
-        let mut pods: Vec<actor::Pod> =
+        let mut pods: Vec<actor::ActorInput> =
             records.pods.into_iter().map(|loaded| recover::take_up(actors, loaded)).collect();
         // A half-made one has its name only as long as no other has it.
         pods.sort_by_key(|pod| pod.machine.is_half_made());

@@ -9,9 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, watch};
 
-use super::jobs::Workshop;
+use super::jobs::JobContext;
 use super::tickets::Tickets;
-use super::{Actor, ActorContext, Defect, Message, Pod};
+use super::{Actor, ActorContext, ActorInput, Defect, Message};
 use crate::id::PodId;
 use crate::load;
 use crate::recover;
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What stays when an actor panics: the ends of what its clients hold.
-pub(super) struct Life {
+pub(super) struct ActorSupervisor {
     pub(super) context: Arc<ActorContext>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) shim: Arc<ArcSwapOption<Shim>>,
@@ -30,15 +30,15 @@ pub(super) struct Life {
     pub(super) recovered: watch::Sender<bool>,
 }
 
-impl Life {
+impl ActorSupervisor {
     /// Drives the pod until it is gone or the daemon closes. When an actor panics, or one of its jobs of which nobody
     /// can know how far it came, who waits for it is answered with an internal error, and the pod is taken up from its
     /// record, as after a restart of the daemon.
-    pub(super) async fn live(mut self, pod: Pod) {
-        let id = pod.machine.identity().id.clone();
-        let (mut next, mut pause) = (Some(pod), PAUSE);
-        while let Some(pod) = next.take() {
-            let actor = self.actor(pod);
+    pub(super) async fn live(mut self, input: ActorInput) {
+        let id = input.machine.identity().id.clone();
+        let (mut next, mut pause) = (Some(input), PAUSE);
+        while let Some(input) = next.take() {
+            let actor = self.actor(input);
             match caught(actor.run(&mut self.inbox)).await {
                 Some(Ok(())) => return,
                 Some(Err(Defect)) => tracing::error!("a job of this pod panicked: the pod is taken up from its record"),
@@ -56,11 +56,11 @@ impl Life {
         self.recovered.send_replace(true);
     }
 
-    fn actor(&self, pod: Pod) -> Actor {
-        let Pod { machine, handler, connection } = pod;
+    fn actor(&self, input: ActorInput) -> Actor {
+        let ActorInput { machine, handler, connection } = input;
         let identity = Arc::clone(machine.identity());
         Actor {
-            workshop: Workshop { context: Arc::clone(&self.context), identity, handler, stage: self.stage.clone() },
+            jobs: JobContext { context: Arc::clone(&self.context), identity, handler, stage: self.stage.clone() },
             machine,
             written: super::WrittenSpecs::default(),
             tickets: Tickets::default(),
@@ -75,7 +75,7 @@ impl Life {
     }
 
     /// The pod as it is on disk; none if it is not.
-    async fn recorded(&self, id: &PodId) -> Option<Pod> {
+    async fn recorded(&self, id: &PodId) -> Option<ActorInput> {
         loop {
             match load::load_one(&self.context.db, id, &self.context.defaults).await {
                 Ok(Some(loaded)) => return Some(recover::take_up(&self.context, loaded)),
