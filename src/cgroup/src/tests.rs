@@ -129,7 +129,7 @@ fn reads_what_is_used() {
 }
 
 #[test]
-fn a_move_of_nothing_moves_nothing() {
+fn warming_up_moves_nothing() {
     let groups = || std::fs::read_to_string("/proc/thread-self/cgroup").unwrap();
     let before = groups();
     Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap().warm_up_moves().unwrap();
@@ -137,10 +137,10 @@ fn a_move_of_nothing_moves_nothing() {
 }
 
 #[test]
-fn children_are_born_inside() {
-    let scratch = Scratch::new("birth");
+fn children_begin_inside() {
+    let scratch = Scratch::new("spawn");
     let group = scratch.0.clone();
-    let births = std::thread::spawn(move || {
+    let spawner = std::thread::spawn(move || {
         let mut spawn_target = group.spawn_target().unwrap();
         let (input, output) = std::io::pipe().unwrap();
         // It ends with the pipe.
@@ -161,6 +161,6 @@ fn children_are_born_inside() {
             assert!(second.is_ok() && group.exists());
         }
     });
-    births.join().unwrap();
+    spawner.join().unwrap();
     assert!(scratch.0.is_empty().unwrap());
 }

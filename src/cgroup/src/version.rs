@@ -21,7 +21,7 @@ pub(crate) struct VersionTable {
     pub(crate) oom_watch: fn(&InterfaceFiles) -> Option<OomWatch>,
     /// Whether no process is in the group or below it.
     pub(crate) is_empty: fn(&InterfaceFiles) -> Result<bool, GroupError>,
-    /// Lets the calling thread's children be born in the group: `None` if they are from now on, else what each has to
+    /// Lets the calling thread's children begin in the group: `None` if they do from now on, else what each has to
     /// be given.
     pub(crate) spawn_target: fn(&InterfaceFiles) -> Result<Option<OwnedFd>, GroupError>,
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,

@@ -1,5 +1,5 @@
 //! Starting a program without copying the daemon: the child borrows our memory until it is the new program, and on
-//! cgroup v2 it is born into the group where it belongs, which saves a move that waits for an RCU grace period.
+//! cgroup v2 it begins in the group where it belongs, which saves a move that waits for an RCU grace period.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -53,7 +53,7 @@ impl Program {
     }
 
     /// Starts it with that standard input; its output goes nowhere, other descriptors of ours are closed. With a cgroup
-    /// v2 directory it is born in that group, where the kernel and the machine allow; see [`SpawnedChild::in_cgroup`].
+    /// v2 directory it begins in that group, where the kernel and the machine allow; see [`SpawnedChild::in_cgroup`].
     ///
     /// # Errors
     /// What the system says, also about the program itself: then nothing was started.

@@ -83,10 +83,10 @@ fn script(text: &str) -> (Program, OwnedFd, std::io::PipeWriter) {
     (program, reader.into(), writer)
 }
 
-fn exit_code(born: &SpawnedChild) -> Option<i32> {
+fn exit_code(child: &SpawnedChild) -> Option<i32> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     use std::os::fd::AsFd;
-    let ended = waitid(WaitId::PidFd(born.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+    let ended = waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
     ended.exit_status()
 }
 
@@ -102,11 +102,12 @@ fn a_program_gets_what_it_was_given_and_nothing_else() {
                 exit 7";
     let (program, stdin, mut writer) = script(text);
     for by_std in [false, true] {
-        let born = if by_std { program.spawn_beside(stdin.as_fd(), false) } else { program.spawn(stdin.as_fd(), None) };
-        let born = born.unwrap();
-        assert_eq!(born.in_cgroup, !by_std);
+        let child =
+            if by_std { program.spawn_beside(stdin.as_fd(), false) } else { program.spawn(stdin.as_fd(), None) };
+        let child = child.unwrap();
+        assert_eq!(child.in_cgroup, !by_std);
         writer.write_all(b"hello\n").unwrap();
-        assert_eq!(exit_code(&born), Some(7), "by_std: {by_std}");
+        assert_eq!(exit_code(&child), Some(7), "by_std: {by_std}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::walk::walk;
 use crate::{GroupError, Stats, files};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
-/// finds what was born while the first one was made.
+/// finds what was started while the first one was made.
 const READS: usize = 8;
 /// Version 1 says "no limit" by a number near the largest one.
 const NO_LIMIT: u64 = 1 << 60;

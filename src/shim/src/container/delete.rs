@@ -142,7 +142,7 @@ async fn remove_group(cgroup: &Cgroup) -> Result<(), Error> {
             }
             Err(_) => {}
         }
-        // A command may have been born in it when the container had ended already.
+        // A command may have been started in it when the container had ended already.
         empty(cgroup).await?;
         sleep(PAUSE).await;
     }

@@ -68,7 +68,7 @@ impl InitProcess {
         self.signal_those(SIGKILL, is_one)
     }
 
-    /// New ones may be born meanwhile: repeats until none is left when it is KILL.
+    /// New ones may be forked meanwhile: repeats until none is left when it is KILL.
     fn signal_those(&self, signal: i32, is_one: impl Fn(u32) -> bool) -> Result<(), Error> {
         let Some(cgroup) = &self.cgroup else { return Ok(()) };
         for _ in 0..ROUNDS {

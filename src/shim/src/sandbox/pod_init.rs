@@ -94,7 +94,7 @@ pub(super) fn remove_pid_file(bundle: &Path) {
     let _ = std::fs::remove_file(bundle.join(PID_FILE));
 }
 
-/// Children of the calling thread are born into a new PID namespace until it goes back to its own. Nothing else runs
+/// Children of the calling thread begin in a new PID namespace until it goes back to its own. Nothing else runs
 /// meanwhile: the shim has one thread. It must be this one, as the child is to die with it.
 fn spawn(
     bundle: &Path,
