@@ -73,6 +73,7 @@ mod tests {
 
     /// In a mount namespace of its own. Needs root.
     #[test]
+    #[ignore = "needs root"]
     fn finds_the_mount_on_top() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("place");

@@ -57,6 +57,7 @@ fn says_when_there_are_none() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn kills_the_whole_subtree_and_removes_it() {
     let scratch = Scratch::new("kill");
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
@@ -88,6 +89,7 @@ fn kills_the_whole_subtree_and_removes_it() {
 
 /// What a privileged container can make of its own groups.
 #[test]
+#[ignore = "needs root"]
 fn kills_and_removes_what_is_frozen_below_paths_of_any_length() {
     let scratch = Scratch::new("deep");
     let name = "d".repeat(200);
@@ -116,6 +118,7 @@ fn kills_and_removes_what_is_frozen_below_paths_of_any_length() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn reads_what_is_used() {
     let scratch = Scratch::new("stats");
     let mut child = sleeper();
@@ -129,6 +132,7 @@ fn reads_what_is_used() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn warming_up_moves_nothing() {
     let groups = || std::fs::read_to_string("/proc/thread-self/cgroup").unwrap();
     let before = groups();
@@ -137,6 +141,7 @@ fn warming_up_moves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn children_begin_inside() {
     let scratch = Scratch::new("spawn");
     let group = scratch.0.clone();

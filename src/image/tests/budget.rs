@@ -193,6 +193,7 @@ async fn helper_pull_hostile() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn hostile_layers_stay_within_their_budget() {
     let run = |name: &str| {
         let inner = std::process::Command::new(std::env::current_exe().unwrap())
@@ -211,6 +212,7 @@ type Change = fn(&mut peapod_image::Config);
 
 /// Limits that the configuration sets, by layer and by image, and the disk's reserve.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn what_layers_may_cost_is_configured() {
     let registry = Registry::start().await;
     let many = Tar::new();
@@ -256,6 +258,7 @@ fn endless() -> Layer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn an_unpacker_that_nobody_waits_for_ends() {
     let (registry, lab) = (Registry::start().await, Lab::with(|config| config.max_unpacks = 1).await);
     registry.push("endless", "1", &image(&[endless()])).await;
@@ -275,6 +278,7 @@ async fn an_unpacker_that_nobody_waits_for_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_layer_that_trickles_keeps_no_permit() {
     let registry = Registry::start().await;
     let behaviour = Behaviour { hang: AtomicUsize::new(1), ..Behaviour::default() };

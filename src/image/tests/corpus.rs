@@ -52,6 +52,7 @@ async fn judge(registry: &Registry, lab: &Lab, Case { name, archive, expect }: C
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn layers_become_what_gnu_tar_makes_of_them() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let cases = corpus::all().into_iter().map(|case| judge(&registry, &lab, case));
@@ -63,6 +64,7 @@ async fn layers_become_what_gnu_tar_makes_of_them() {
 
 /// What GNU tar itself writes, in each of its formats, comes back as it was.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn what_gnu_tar_writes_comes_back() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let dir = tempfile::tempdir().unwrap();

@@ -50,6 +50,7 @@ const DAMAGES: [(&str, bool, Damage); 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_lost_layer_comes_again_with_the_next_pull() {
     let built = built();
     for stopped in [false, true] {
@@ -84,6 +85,7 @@ async fn a_lost_layer_comes_again_with_the_next_pull() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn containers_keep_what_is_left_of_a_damaged_layer() {
     let (built, mut lab) = (built(), Lab::with(|config| config.boot_id = "boot".to_owned()).await);
     let stub = Stub::serving(&[("a:1", &built)], |_, _| None).await;
@@ -106,6 +108,7 @@ async fn containers_keep_what_is_left_of_a_damaged_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn everything_may_be_gone() {
     let (built, mut lab) = (built(), Lab::new().await);
     let stub = Stub::serving(&[("a:1", &built), ("b:1", &Built::new(&[], false))], |_, _| None).await;
@@ -127,6 +130,7 @@ async fn everything_may_be_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn what_given_up_pulls_leave_is_bounded_at_once() {
     let built = Built::new(&[(Tar::new().file("a", 0o644, &[7; 900_000]).finish(), Packing::Plain)], false);
     for (bytes, stays) in [(500_000, false), (5_000_000, true)] {
@@ -182,6 +186,7 @@ async fn what_is_for_show_alone_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_registry_can_not_give_an_image_names_without_end() {
     let (built, lab) = (built(), Lab::new().await);
     let kind = built.manifest_type.clone();

@@ -50,6 +50,7 @@ fn platform(architecture: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn indexes_lead_to_indexes() {
     let (image, lab) = (built(b"x"), Lab::new().await);
     let inner =
@@ -104,6 +105,7 @@ async fn what_an_index_costs_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_configuration_says_for_which_machine_an_image_is() {
     let lab = Lab::new().await;
     let (foreign, own) = (other_machine("windows"), other_machine("linux"));
@@ -115,6 +117,7 @@ async fn a_configuration_says_for_which_machine_an_image_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_lone_image_is_pulled_for_another_processor_and_not_for_another_system() {
     let lab = Lab::new().await;
     let (windows, foreign) = (other_machine("windows"), changed("\"architecture\":\"", "\"architecture\":\"s390x"));
@@ -197,6 +200,7 @@ async fn an_error_that_never_ends_takes_no_longer_than_its_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_token_goes_to_the_host_that_asked() {
     let (image, lab) = (built(b"x"), Lab::new().await);
     let second = Stub::serving(&[("a:1", &image)], |port, asked| {
@@ -298,6 +302,7 @@ async fn answers_without_end_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn images_of_odd_tools_are_taken() {
     let (image, lab) = (built(b"x"), Lab::new().await);
     let replace = |from: &str, to: &str| {
@@ -329,6 +334,7 @@ async fn images_of_odd_tools_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_registry_without_ranges_is_asked_for_all_of_it() {
     let image = built(b"resumed");
     let layer = image.layers[0].clone();

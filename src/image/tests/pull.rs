@@ -38,6 +38,7 @@ fn top() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn an_image_is_pulled_listed_leased_and_removed() {
     let registry = Registry::start().await;
     for (docker, packing) in
@@ -100,6 +101,7 @@ async fn an_image_is_pulled_listed_leased_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn names_lead_where_the_registry_says() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let host = registry.host();
@@ -148,6 +150,7 @@ async fn names_lead_where_the_registry_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn an_index_leads_to_this_machine() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let own = Built::new(&[(base(), Packing::Gzip)], false);
@@ -180,6 +183,7 @@ async fn an_index_leads_to_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn what_is_not_there_or_not_right_is_said() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let host = registry.host();
@@ -228,6 +232,7 @@ async fn what_is_not_there_or_not_right_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn an_image_without_layers_and_one_with_the_same_layer_twice() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let empty = Built::new(&[], false);
@@ -246,6 +251,7 @@ async fn an_image_without_layers_and_one_with_the_same_layer_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn pulls_and_removals_at_the_same_time() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let shared = (base(), Packing::Gzip);
@@ -295,6 +301,7 @@ async fn helper_on_a_small_disk() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_full_disk_leaves_room_behind() {
     let dir = tempfile::tempdir().unwrap();
     let inner = std::process::Command::new("unshare")

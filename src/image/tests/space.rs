@@ -78,6 +78,7 @@ async fn what_a_manifest_declares_has_to_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn layers_on_their_way_leave_the_reserve_free() {
     // Each fits by itself, together they don't. They hide something and their content is passed over: nothing of them
     // is unpacked, so only the compressed bytes take room.
@@ -123,6 +124,7 @@ async fn served(lab: &Lab, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn few_pulls_hold_large_documents() {
     let lab = Lab::new().await;
     let (evil, good, small) = (large("evil"), large("good"), Built::new(&[layer("small", b"small")], false));
@@ -151,6 +153,7 @@ async fn few_pulls_hold_large_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn no_large_document_is_held_while_layers_come() {
     let lab = Lab::new().await;
     let images: Vec<_> = (0..8).map(|number| (format!("evil{number}:1"), large(&format!("evil{number}")))).collect();

@@ -39,6 +39,7 @@ async fn served(lab: &Lab, name: &str, within: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn others_are_served_meanwhile() {
     let (evil, good) = (layers("evil", 12), layers("good", 3));
     let lab = Lab::with(|config| (config.max_downloads, config.max_unpacks) = (2, 1)).await;
@@ -60,6 +61,7 @@ async fn others_are_served_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_slow_transfer_goes_on_where_it_was() {
     let (slow, good) = (layers("slow", 2), layers("good", 1));
     let lab = Lab::with(|config| config.max_downloads = 1).await;
@@ -79,6 +81,7 @@ async fn a_slow_transfer_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn many_slow_registries_keep_nobody_from_another() {
     let lab = Lab::with(|config| config.max_downloads = 2).await;
     let mut stubs = Vec::new();
@@ -97,6 +100,7 @@ async fn many_slow_registries_keep_nobody_from_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_layer_that_trickles_is_fetched_from_another_registry_beside_it() {
     let (image, lab) = (layers("shared", 2), Lab::new().await);
     let evil = Stub::serving(&[("a:1", &image)], trickling(&image, 10, Duration::from_millis(500))).await;

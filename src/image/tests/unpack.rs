@@ -26,6 +26,7 @@ fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn owners_modes_times_links_devices_and_attributes_are_kept() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let owned = |kind, mode| {
@@ -93,6 +94,7 @@ async fn owners_modes_times_links_devices_and_attributes_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn whiteouts_become_what_overlay_understands() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let below = Tar::new()
@@ -153,6 +155,7 @@ async fn whiteouts_become_what_overlay_understands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_layer_whose_root_is_opaque_hides_all_that_is_below() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let below = Tar::new().dir("./", 0o711).dir("a/", 0o700).file("a/old", 0o644, b"").file("old", 0o644, b"").finish();
@@ -171,6 +174,7 @@ async fn a_layer_whose_root_is_opaque_hides_all_that_is_below() {
 
 /// `zstd --ultra -22` and `--long`, as files and from a pipe: what they ask for is given, a few at a time.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn zstd_with_a_large_window_is_unpacked() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let content: Vec<u8> = (0..9_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -201,6 +205,7 @@ async fn zstd_with_a_large_window_is_unpacked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn an_archive_that_tries_to_leave_is_refused_and_leaves_nothing() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let outside = tempfile::tempdir().unwrap();

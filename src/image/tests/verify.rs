@@ -94,6 +94,7 @@ fn damages() -> Vec<Damage> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn only_a_damaged_layer_is_pulled_again() {
     let mut node = Node::new().await;
     for (index, what, damage) in damages() {
@@ -121,6 +122,7 @@ async fn only_a_damaged_layer_is_pulled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn a_layer_of_two_images_is_lost_to_both_and_pulled_once() {
     let mut node = Node::new().await;
     let shared = node.dirs(&node.name).await.lower_dirs[2].clone();
@@ -142,6 +144,7 @@ async fn a_layer_of_two_images_is_lost_to_both_and_pulled_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn layers_are_looked_at_after_an_unclean_end_alone() {
     let mut node = Node::new().await;
     let top = node.dirs(&node.name).await.lower_dirs[0].clone();
@@ -171,6 +174,7 @@ async fn layers_are_looked_at_after_an_unclean_end_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn what_is_whole_stays_and_costs_no_transfer() {
     let mut node = Node::new().await;
     let before = node.dirs(&node.name).await;

@@ -110,6 +110,7 @@ fn hanging() -> usize {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_usual_plugins_in_all_versions() {
     in_node("the_usual_plugins_in_all_versions", async || {
         let mut setup = Setup::open().await;
@@ -173,6 +174,7 @@ fn the_usual_plugins_in_all_versions() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn ranges_of_the_request_and_a_missing_namespace() {
     in_node("ranges_of_the_request_and_a_missing_namespace", async || {
         let setup = Setup::open().await;
@@ -194,6 +196,7 @@ fn ranges_of_the_request_and_a_missing_namespace() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn plugins_that_misbehave() {
     in_node("plugins_that_misbehave", async || {
         let setup = Setup::open().await;
@@ -261,6 +264,7 @@ fn plugins_that_misbehave() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_plugins_are_told() {
     in_node("what_plugins_are_told", async || {
         let setup = Setup::open().await;
@@ -305,6 +309,7 @@ fn what_plugins_are_told() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn configurations_come_and_go() {
     in_node("configurations_come_and_go", async || {
         let setup = Setup::open().await;

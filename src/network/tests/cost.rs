@@ -42,6 +42,7 @@ print(f"{rate:.0f} round trips/s, {sent * 8 / 1e9 / (time.monotonic() - start):.
 
 /// Prints what the rules cost; asserts nothing about it.
 #[test]
+#[ignore = "needs root"]
 fn cost() {
     in_node("cost", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;

@@ -10,6 +10,7 @@ use peapod_network::{AttachError, PortOwner};
 use std::time::{Duration, Instant};
 
 #[test]
+#[ignore = "needs root"]
 fn traffic() {
     in_node("traffic", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -64,6 +65,7 @@ fn traffic() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn nothing_of_loopback_is_reached_from_pods() {
     in_node("nothing_of_loopback_is_reached_from_pods", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;
@@ -108,6 +110,7 @@ fn nothing_of_loopback_is_reached_from_pods() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn taken_ports_name_their_owner() {
     in_node("taken_ports_name_their_owner", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -142,6 +145,7 @@ fn taken_ports_name_their_owner() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn detach_leaves_nothing() {
     in_node("detach_leaves_nothing", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -179,6 +183,7 @@ fn detach_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dropped_attach_is_taken_away_by_detach() {
     in_node("a_dropped_attach_is_taken_away_by_detach", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;
@@ -196,6 +201,7 @@ fn a_dropped_attach_is_taken_away_by_detach() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn restart_and_repair() {
     in_node("restart_and_repair", async || {
         let node = Node::open(&["10.93.0.0/24"]).await;
@@ -264,6 +270,7 @@ fn restart_and_repair() {
 const REFUSED: &str = "ConnectionRefusedError: [Errno 111] Connection refused";
 
 #[test]
+#[ignore = "needs root"]
 fn addresses_go_round() {
     in_node("addresses_go_round", async || {
         // Room for five pods.
@@ -307,6 +314,7 @@ async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>)
 }
 
 #[test]
+#[ignore = "needs root"]
 fn two_networks_on_one_node() {
     in_node("two_networks_on_one_node", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;

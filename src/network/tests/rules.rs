@@ -17,6 +17,7 @@ const RAW_RULES: [&str; 4] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn rules_are_what_nft_would_make() {
     in_node("rules_are_what_nft_would_make", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -50,6 +51,7 @@ fn rules_are_what_nft_would_make() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn old_udp_connections_are_forgotten() {
     in_node("old_udp_connections_are_forgotten", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -73,6 +75,7 @@ fn old_udp_connections_are_forgotten() {
 
 /// Prints how long it takes; asserts nothing about it.
 #[test]
+#[ignore = "needs root"]
 fn times() {
     in_node("times", async || {
         for subnets in [&["10.93.0.0/16"][..], &["10.93.0.0/16", "fd93::/64"]] {

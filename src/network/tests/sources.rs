@@ -214,6 +214,7 @@ impl Attacker {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn pods_send_as_themselves_only() {
     in_node("pods_send_as_themselves_only", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -270,6 +271,7 @@ print(s.recvfrom(100)[1][0], flush=True)
 "#;
 
 #[test]
+#[ignore = "needs root"]
 fn link_local_groups_are_no_way_around() {
     in_node("link_local_groups_are_no_way_around", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -306,6 +308,7 @@ fn link_local_groups_are_no_way_around() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_others_change_is_set_again() {
     in_node("what_others_change_is_set_again", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;

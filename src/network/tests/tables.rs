@@ -62,6 +62,7 @@ fn looked_for(args: &[&str]) -> usize {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn neighbours() {
     in_node("neighbours", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -128,6 +129,7 @@ while sent < count:
 "#;
 
 #[test]
+#[ignore = "needs root"]
 fn connections() {
     in_node("connections", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;
@@ -150,6 +152,7 @@ fn connections() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn memory_of_the_bridge() {
     in_node("memory_of_the_bridge", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -201,6 +204,7 @@ print(s.recv(100).decode())
 "#;
 
 #[test]
+#[ignore = "needs root"]
 fn pods_reach_each_other() {
     in_node("pods_reach_each_other", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -241,6 +245,7 @@ async fn make_older(node: &Node, pod: &Attachment, id: &'static str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn pods_of_the_older_layout_go_on() {
     in_node("pods_of_the_older_layout_go_on", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -297,6 +302,7 @@ fn pods_of_the_older_layout_go_on() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn neighbours_that_are_lost_or_nobodys() {
     in_node("neighbours_that_are_lost_or_nobodys", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;

@@ -25,6 +25,7 @@ async fn within(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn any_number_of_ports() {
     in_node("any_number_of_ports", async || {
         let node = Node::open(&["10.93.0.0/16", "fd93::/64"]).await;
@@ -57,6 +58,7 @@ fn any_number_of_ports() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_taken_port_among_many_is_found() {
     in_node("a_taken_port_among_many_is_found", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;
@@ -72,6 +74,7 @@ fn a_taken_port_among_many_is_found() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn records_that_make_no_sense() {
     in_node("records_that_make_no_sense", async || {
         let node = Node::open(&["10.93.0.0/16"]).await;
@@ -119,6 +122,7 @@ fn records_that_make_no_sense() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_undo_that_fails_is_tried_again() {
     in_node("an_undo_that_fails_is_tried_again", async || {
         let mut node = Node::open(&["10.93.0.0/16"]).await;
@@ -163,6 +167,7 @@ fn an_undo_that_fails_is_tried_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_pod_that_cannot_be_taken_away_is_let_go() {
     in_node("a_pod_that_cannot_be_taken_away_is_let_go", async || {
         let mut node = Node::open(&["10.93.0.0/16"]).await;

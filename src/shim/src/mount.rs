@@ -217,11 +217,13 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn overlays_of_layers() {
         isolated(check_overlay);
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn paths_too_long_for_one_option_go_the_old_way() {
         isolated(|dir| {
             let long = dir.join("x".repeat(200)).join("y".repeat(100));
@@ -231,6 +233,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn flags_and_binds() {
         isolated(|dir| {
             let target = dir.join("ro");

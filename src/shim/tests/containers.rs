@@ -16,6 +16,7 @@ const TERM: u32 = 15;
 const KILL: u32 = 9;
 
 #[test]
+#[ignore = "needs root"]
 fn runs_logs_and_records() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -42,6 +43,7 @@ fn runs_logs_and_records() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn stops_by_signal_and_kills_at_the_deadline() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -65,6 +67,7 @@ fn stops_by_signal_and_kills_at_the_deadline() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn execs() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -114,6 +117,7 @@ fn execs() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_command_that_is_killed_while_it_starts_is_killed() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -139,6 +143,7 @@ fn a_command_that_is_killed_while_it_starts_is_killed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn failed_creates_and_starts_leave_nothing() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -167,6 +172,7 @@ fn failed_creates_and_starts_leave_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn out_of_memory_is_seen() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -180,6 +186,7 @@ fn out_of_memory_is_seen() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn reopens_logs_without_losing_lines() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -198,6 +205,7 @@ fn reopens_logs_without_losing_lines() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn terminals_and_input() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -232,6 +240,7 @@ fn terminals_and_input() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn states_pauses_updates() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -271,6 +280,7 @@ fn states_pauses_updates() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn memory_stays_flat() {
     with_runtimes(async |pod| {
         pod.plain().await;

@@ -31,6 +31,7 @@ fn fail(dir: &Path, action: &str, script: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_runtimes_message_arrives_word_for_word() {
     with_runtimes(async |mut pod| {
         let scripts = tempfile::tempdir().unwrap();
@@ -69,6 +70,7 @@ fn a_runtimes_message_arrives_word_for_word() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_after_a_dead_shim_is_in_the_pods_log() {
     with_runtimes(async |mut pod| {
         let scripts = tempfile::tempdir().unwrap();

@@ -44,6 +44,7 @@ async fn namespaces(pod: &Pod) -> Vec<serde_json::Value> {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn containers_share_namespaces() {
     with_runtimes(async |pod| {
         let shm = pod.path().join("shm");
@@ -80,6 +81,7 @@ fn containers_share_namespaces() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn setting_up_answers_what_came_of_it() {
     with_runtimes(async |pod| {
         let request = extension::SetUpRequest {
@@ -100,6 +102,7 @@ fn setting_up_answers_what_came_of_it() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_score_that_the_runtime_leaves_is_settled() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -119,6 +122,7 @@ fn a_score_that_the_runtime_leaves_is_settled() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn pod_init_is_no_way_out() {
     with_runtimes(async |pod| {
         pod.create("", options()).await.unwrap();
@@ -162,6 +166,7 @@ fn pod_init_is_no_way_out() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn pod_init_starts_later_and_is_missed() {
     with_runtimes(async |pod| {
         pod.plain().await;
@@ -195,6 +200,7 @@ fn pod_init_starts_later_and_is_missed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn refuses_what_can_not_be() {
     with_runtimes(async |pod| {
         let mut bad = options();
@@ -230,6 +236,7 @@ fn refuses_what_can_not_be() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn stopping_ends_everything_and_keeps_the_ends() {
     with_runtimes(async |pod| {
         pod.create("", options()).await.unwrap();
@@ -256,6 +263,7 @@ fn stopping_ends_everything_and_keeps_the_ends() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dead_shim_is_cleaned_up_after() {
     with_runtimes(async |mut pod| {
         pod.create("", options()).await.unwrap();
@@ -288,6 +296,7 @@ fn a_dead_shim_is_cleaned_up_after() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn many_at_once() {
     with_runtimes(async |pod| {
         pod.plain().await;

