@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The tables of this crate. Pass them to [`Database::open`].
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
-        room: "network",
+        owner: "network",
         version: 1,
         sql: "CREATE TABLE network_attachments (
               id TEXT PRIMARY KEY,
@@ -21,7 +21,7 @@ pub const MIGRATIONS: &[Migration] = &[
           ) STRICT;",
     },
     Migration {
-        room: "network",
+        owner: "network",
         version: 2,
         sql: "CREATE TABLE network_cni (
               id TEXT PRIMARY KEY,

@@ -21,7 +21,7 @@ use crate::id::{ContainerId, PodId};
 /// This crate's tables in state.db.
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
-        room: "pod",
+        owner: "pod",
         version: 1,
         sql: "
         CREATE TABLE pods (
@@ -39,7 +39,7 @@ pub const MIGRATIONS: &[Migration] = &[
     ",
     },
     Migration {
-        room: "pod",
+        owner: "pod",
         version: 2,
         // Records that could not be read, as they were: nothing in there means anything to peapod.
         sql: "

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 const ID: i32 = 0x7065_7401;
 const ONE: Migration =
-    Migration { room: "pods", version: 1, sql: "CREATE TABLE pods (id TEXT PRIMARY KEY, body TEXT)" };
-const TWO: Migration = Migration { room: "pods", version: 2, sql: "ALTER TABLE pods ADD COLUMN name TEXT" };
+    Migration { owner: "pods", version: 1, sql: "CREATE TABLE pods (id TEXT PRIMARY KEY, body TEXT)" };
+const TWO: Migration = Migration { owner: "pods", version: 2, sql: "ALTER TABLE pods ADD COLUMN name TEXT" };
 
 fn open(path: &Path) -> Result<(Database, Option<SetAside>), OpenError> {
     Database::open_or_begin(path, ID, Durability::Normal, &[ONE])
@@ -153,7 +153,7 @@ async fn what_is_whole_is_never_set_aside() {
     close(Database::open_or_begin(&path, ID, Durability::Normal, &[ONE, TWO]).unwrap().0, &path);
     let newer = open(&path).unwrap_err();
     assert!(matches!(newer, OpenError::Newer { found: 2, known: 1, .. }), "{newer}");
-    let bad = Migration { room: "pods", version: 3, sql: "ALTER TABLE nothing ADD COLUMN x" };
+    let bad = Migration { owner: "pods", version: 3, sql: "ALTER TABLE nothing ADD COLUMN x" };
     let failed = Database::open_or_begin(&path, ID, Durability::Normal, &[ONE, TWO, bad]).unwrap_err();
     assert!(matches!(failed, OpenError::Migration { version: 3, .. }), "{failed}");
     assert!(kept(&path).unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! What can go wrong, as facts: which file, which room, what SQLite said.
+//! What can go wrong, as facts: which file, which crate, what SQLite said.
 
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ pub enum OpenError {
     },
     /// A newer peapod wrote this database.
     #[error(
-        "database {}: the records of '{room}' have schema {found}, this peapod knows up to {known}; \
+        "database {}: the records of '{owner}' have schema {found}, this peapod knows up to {known}; \
          start the newer peapod again, or move the file away to begin with empty records",
         path.display()
     )]
@@ -57,29 +57,29 @@ pub enum OpenError {
         /// The database file.
         path: PathBuf,
         /// Whose schema it is.
-        room: String,
+        owner: String,
         /// The version in the file.
         found: u32,
         /// The newest version this program knows.
         known: u32,
     },
     /// A migration failed; nothing was changed.
-    #[error("database {}: migration {version} of '{room}' failed: {source}", path.display())]
+    #[error("database {}: migration {version} of '{owner}' failed: {source}", path.display())]
     Migration {
         /// The database file.
         path: PathBuf,
         /// Whose schema it is.
-        room: String,
+        owner: String,
         /// The version that could not be reached.
         version: u32,
         /// What SQLite said.
         source: rusqlite::Error,
     },
-    /// A room's migrations are not numbered 1, 2, 3 and so on: a mistake in the program.
-    #[error("migrations of '{room}' are not numbered from 1 without a gap: {version} stands where {expected} should")]
+    /// A crate's migrations are not numbered 1, 2, 3 and so on: a mistake in the program.
+    #[error("migrations of '{owner}' are not numbered from 1 without a gap: {version} stands where {expected} should")]
     Numbering {
         /// Whose schema it is.
-        room: &'static str,
+        owner: &'static str,
         /// The version found.
         version: u32,
         /// The version that should have been there.

@@ -17,7 +17,7 @@ mod worker;
 pub use aside::{SetAside, kept};
 pub use error::{OpenError, StoreError};
 pub use open::{Durability, Migration};
-/// The SQLite binding, so that rooms use the same version as the store.
+/// The SQLite binding, so that crates use the same version as the store.
 pub use rusqlite;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -73,12 +73,12 @@ impl Database {
     }
 
     /// Opens the database at `path` (made with mode 0600 if it is not there; its directory must exist) and brings
-    /// each room's schema up to date in one transaction.
+    /// each crate's schema up to date in one transaction.
     ///
     /// Blocks; call it at start or from a blocking thread.
     ///
     /// # Errors
-    /// [`OpenError`]: the file can't be opened or is no database, a migration fails, or a room's schema is newer than
+    /// [`OpenError`]: the file can't be opened or is no database, a migration fails, or a crate's schema is newer than
     /// this program knows.
     pub fn open(path: &Path, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
         Self::on(open::read_write(path, durability)?, path, durability, migrations)

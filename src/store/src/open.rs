@@ -18,12 +18,12 @@ pub enum Durability {
     Full,
 }
 
-/// One step of a room's schema.
+/// One step of a crate's schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
-    /// Whose tables these are.
-    pub room: &'static str,
-    /// The version reached by this step: 1, 2, 3 and so on within a room.
+    /// The crate whose tables these are. (On disk its name stands in a column `room`.)
+    pub owner: &'static str,
+    /// The version reached by this step: 1, 2, 3 and so on within a crate.
     pub version: u32,
     /// The statements that make the step.
     pub sql: &'static str,
@@ -109,14 +109,14 @@ pub(crate) fn identify(connection: &Connection, path: &Path, id: i32) -> Result<
     }
 }
 
-/// Brings every room to its newest version, or changes nothing at all.
+/// Brings every crate to its newest version, or changes nothing at all.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
-    let mut rooms: BTreeMap<&'static str, Vec<&Migration>> = BTreeMap::new();
+    let mut owners: BTreeMap<&'static str, Vec<&Migration>> = BTreeMap::new();
     for migration in migrations {
-        let steps = rooms.entry(migration.room).or_default();
+        let steps = owners.entry(migration.owner).or_default();
         let expected = steps.last().map_or(1, |last| last.version + 1);
         if migration.version != expected {
-            return Err(OpenError::Numbering { room: migration.room, version: migration.version, expected });
+            return Err(OpenError::Numbering { owner: migration.owner, version: migration.version, expected });
         }
         steps.push(migration);
     }
@@ -126,20 +126,20 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Mi
     transaction
         .execute_batch("CREATE TABLE IF NOT EXISTS schema_versions (room TEXT PRIMARY KEY, version INTEGER NOT NULL)")
         .map_err(sqlite)?;
-    for (room, steps) in rooms {
+    for (owner, steps) in owners {
         let found: u32 = transaction
-            .query_row("SELECT version FROM schema_versions WHERE room = ?1", [room], |row| row.get(0))
+            .query_row("SELECT version FROM schema_versions WHERE room = ?1", [owner], |row| row.get(0))
             .optional()
             .map_err(sqlite)?
             .unwrap_or(0);
         let known = steps.last().map_or(0, |step| step.version);
         if found > known {
-            return Err(OpenError::Newer { path: path.to_owned(), room: room.to_owned(), found, known });
+            return Err(OpenError::Newer { path: path.to_owned(), owner: owner.to_owned(), found, known });
         }
         for step in steps.iter().filter(|step| step.version > found) {
             transaction.execute_batch(step.sql).map_err(|source| OpenError::Migration {
                 path: path.to_owned(),
-                room: room.to_owned(),
+                owner: owner.to_owned(),
                 version: step.version,
                 source,
             })?;
@@ -148,7 +148,7 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path, migrations: &[Mi
             .execute(
                 "INSERT INTO schema_versions (room, version) VALUES (?1, ?2) \
                  ON CONFLICT (room) DO UPDATE SET version = excluded.version",
-                (room, known),
+                (owner, known),
             )
             .map_err(sqlite)?;
     }

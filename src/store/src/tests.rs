@@ -1,9 +1,9 @@
 use super::{Database, Durability, Migration, OpenError, StoreError};
 use std::os::unix::fs::PermissionsExt;
 
-const ONE: Migration = Migration { room: "pods", version: 1, sql: "CREATE TABLE pods (id TEXT PRIMARY KEY)" };
-const TWO: Migration = Migration { room: "pods", version: 2, sql: "ALTER TABLE pods ADD COLUMN name TEXT" };
-const OTHER: Migration = Migration { room: "network", version: 1, sql: "CREATE TABLE ips (ip TEXT)" };
+const ONE: Migration = Migration { owner: "pods", version: 1, sql: "CREATE TABLE pods (id TEXT PRIMARY KEY)" };
+const TWO: Migration = Migration { owner: "pods", version: 2, sql: "ALTER TABLE pods ADD COLUMN name TEXT" };
+const OTHER: Migration = Migration { owner: "network", version: 1, sql: "CREATE TABLE ips (ip TEXT)" };
 
 #[tokio::test]
 async fn a_write_is_read_back_and_survives_reopening() {
@@ -78,18 +78,18 @@ fn a_newer_schema_is_refused_by_name() {
     let path = dir.path().join("state.db");
     drop(Database::open(&path, Durability::Normal, &[ONE, TWO]).unwrap());
     let error = Database::open(&path, Durability::Normal, &[ONE]).unwrap_err();
-    assert!(matches!(&error, OpenError::Newer { room, found: 2, known: 1, .. } if room == "pods"), "{error}");
+    assert!(matches!(&error, OpenError::Newer { owner, found: 2, known: 1, .. } if owner == "pods"), "{error}");
 }
 
 #[test]
 fn a_failed_migration_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");
-    let bad = Migration { room: "pods", version: 2, sql: "ALTER TABLE nothing ADD COLUMN x" };
+    let bad = Migration { owner: "pods", version: 2, sql: "ALTER TABLE nothing ADD COLUMN x" };
     let error = Database::open(&path, Durability::Normal, &[ONE, bad]).unwrap_err();
     assert!(matches!(error, OpenError::Migration { version: 2, .. }), "{error}");
     drop(Database::open(&path, Durability::Normal, &[ONE, TWO]).unwrap());
-    let gap = Migration { room: "gap", version: 2, sql: "" };
+    let gap = Migration { owner: "gap", version: 2, sql: "" };
     assert!(matches!(Database::open(&path, Durability::Normal, &[gap]), Err(OpenError::Numbering { .. })));
 }
 

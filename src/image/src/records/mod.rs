@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The tables of this crate, for [`peapod_store::Database::open`].
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { room: "image", version: 1, sql: FIRST },
-    Migration { room: "image", version: 2, sql: unverified::SQL },
-    Migration { room: "image", version: 3, sql: BOUNDED },
+    Migration { owner: "image", version: 1, sql: FIRST },
+    Migration { owner: "image", version: 2, sql: unverified::SQL },
+    Migration { owner: "image", version: 3, sql: BOUNDED },
 ];
 
 const FIRST: &str = "
