@@ -27,38 +27,53 @@ fn rate(text: &str) -> Option<u64> {
     quantity(text).filter(|rate| RATES.contains(rate))
 }
 
-/// A Kubernetes quantity, rounded down to a whole number: digits with or without a fraction, and behind them a decimal
-/// or binary suffix or an exponent.
+/// A Kubernetes quantity, rounded down to a whole number: digits with or without a fraction, of which one may be left
+/// out, and behind them a decimal or binary suffix or an exponent.
 fn quantity(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let (number, unit) = match digits.split_once(['e', 'E']) {
-        Some((number, exponent)) if digits == text => (number, 10_u128.checked_pow(exponent.parse().ok()?)?),
+    let (number, (unit, part)) = match digits.split_once(['e', 'E']) {
+        Some((number, exponent)) if digits == text => (number, power(exponent)?),
         _ => (digits, unit(&text[digits.len()..])?),
     };
+    let number = number.strip_prefix('+').unwrap_or(number);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
+    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
     // Without its dot, in units of the fraction's last digit.
     let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(scale)?;
-    let fraction = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()? };
-    u64::try_from(whole.checked_add(fraction)?.checked_mul(unit)? / scale).ok()
+    let number = digits(whole)?.checked_mul(scale)?.checked_add(digits(fraction)?)?;
+    u64::try_from(number.checked_mul(unit)? / scale.checked_mul(part)?).ok()
 }
 
-fn unit(suffix: &str) -> Option<u128> {
+/// Ten to this power, as what is multiplied with and what is divided by.
+fn power(exponent: &str) -> Option<(u128, u128)> {
+    let exponent = exponent.parse::<i32>().ok()?;
+    let power = 10_u128.checked_pow(exponent.unsigned_abs())?;
+    Some(if exponent < 0 { (1, power) } else { (power, 1) })
+}
+
+/// What a suffix multiplies with, and what it divides by.
+fn unit(suffix: &str) -> Option<(u128, u128)> {
     Some(match suffix {
-        "" => 1,
-        "k" => 1000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        "P" => 1_000_000_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        "Pi" => 1 << 50,
+        "n" => (1, 1_000_000_000),
+        "u" => (1, 1_000_000),
+        "m" => (1, 1000),
+        "" => (1, 1),
+        "k" => (1000, 1),
+        "M" => (1_000_000, 1),
+        "G" => (1_000_000_000, 1),
+        "T" => (1_000_000_000_000, 1),
+        "P" => (1_000_000_000_000_000, 1),
+        "E" => (1_000_000_000_000_000_000, 1),
+        "Ki" => (1 << 10, 1),
+        "Mi" => (1 << 20, 1),
+        "Gi" => (1 << 30, 1),
+        "Ti" => (1 << 40, 1),
+        "Pi" => (1 << 50, 1),
+        "Ei" => (1 << 60, 1),
         _ => return None,
     })
 }
@@ -79,13 +94,23 @@ mod tests {
             ("1.", 1),
             ("3e6", 3_000_000),
             ("1.5E9", 1_500_000_000),
+            ("3000000e-3", 3000),
+            (".5M", 500_000),
+            ("+1.5M", 1_500_000),
+            ("1000000000m", 1_000_000),
+            ("5000000u", 5),
+            ("7000000000n", 7),
+            ("1999m", 1),
+            ("1E", 1_000_000_000_000_000_000),
+            ("1Ei", 1 << 60),
             ("18446744073709551615", u64::MAX),
         ] {
             assert_eq!(quantity(text), Some(expected), "{text}");
         }
         let long = format!("1.{}", "0".repeat(50));
-        for text in ["", "M", "-1M", "1.xM", "1.-1M", "10MB", "99999999999P", "1e", "e3", "1e-3", "1e99", "1e3M", &long]
-        {
+        let senseless =
+            ["", "M", ".", ".M", "+", "-1M", "+-1M", "1.xM", "1.-1M", "1.+1M", "10MB", "99999999999P", "1e"];
+        for text in senseless.into_iter().chain(["e3", "1e-99", "1e99", "1e3M", &long]) {
             assert_eq!(quantity(text), None, "{text}");
         }
     }

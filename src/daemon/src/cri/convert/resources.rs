@@ -1,6 +1,7 @@
 //! Limits, in both directions.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use peapod_api::v1::{HugepageLimit, LinuxContainerResources};
 use peapod_spec::bounds::{HUGEPAGE_LIMITS, NAME_BYTES, PATH_BYTES, UNIFIED_FILES};
@@ -8,6 +9,9 @@ use peapod_spec::container::Resources;
 use peapod_text::excerpt;
 
 use super::field::{Checked, FieldError, at_most, short, without_nul};
+
+/// Microseconds that the kernel takes as a period of processor time; the least is also the least quota.
+const CPU_PERIODS: RangeInclusive<i64> = 1_000..=1_000_000;
 
 /// Limits of a request; absent ones say nothing.
 pub(crate) fn resources(message: Option<LinuxContainerResources>) -> Checked<Resources> {
@@ -25,8 +29,8 @@ pub(crate) fn resources(message: Option<LinuxContainerResources>) -> Checked<Res
         unified(file, value)?;
     }
     Ok(Resources {
-        cpu_period: at_least("cpu_period", message.cpu_period, 0)?,
-        cpu_quota: message.cpu_quota.max(-1),
+        cpu_period: cpu_period(message.cpu_period)?,
+        cpu_quota: cpu_quota(message.cpu_quota)?,
         cpu_shares: at_least("cpu_shares", message.cpu_shares, 0)?,
         memory_limit: at_least("memory_limit_in_bytes", message.memory_limit_in_bytes, -1)?,
         memory_swap_limit: at_least("memory_swap_limit_in_bytes", message.memory_swap_limit_in_bytes, -1)?,
@@ -62,6 +66,20 @@ fn at_least(field: &str, value: i64, least: i64) -> Checked<i64> {
     if value < least { Err(FieldError::new(field, format!("{value} is less than {least}"))) } else { Ok(value) }
 }
 
+/// The kernel refuses others whatever the node is like. 0 says nothing.
+fn cpu_period(value: i64) -> Checked<i64> {
+    if value == 0 || CPU_PERIODS.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = CPU_PERIODS.into_inner();
+    Err(FieldError::new("cpu_period", format!("{value} is not between {least} and {most} microseconds")))
+}
+
+/// The same. What is negative means none.
+fn cpu_quota(value: i64) -> Checked<i64> {
+    if value <= 0 { Ok(value.max(-1)) } else { at_least("cpu_quota", value, *CPU_PERIODS.start()) }
+}
+
 fn oom_score_adj(value: i64) -> Checked<i64> {
     if (-1000..=1000).contains(&value) {
         Ok(value)
@@ -72,7 +90,8 @@ fn oom_score_adj(value: i64) -> Checked<i64> {
 
 /// Processors, or memory nodes, in the list format of cpuset(7). Which of them there are is the kernel's to say.
 fn cpuset(field: &str, value: String) -> Checked<String> {
-    if value.len() <= NAME_BYTES && value.split(',').all(is_range) {
+    let names_some = value.is_empty() || value.bytes().any(|byte| byte != b',');
+    if value.len() <= NAME_BYTES && names_some && value.split(',').all(is_range) {
         Ok(value)
     } else {
         Err(FieldError::new(field, format!("{} is not a list such as \"0-3,7\"", excerpt(&value))))

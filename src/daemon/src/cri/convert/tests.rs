@@ -215,18 +215,43 @@ fn profiles_in_both_forms() {
 
 #[test]
 fn limits_that_make_no_sense() {
-    let resources = |change: fn(&mut v1::LinuxContainerResources)| {
+    let resources = |change: &dyn Fn(&mut v1::LinuxContainerResources)| {
         check(|c| {
             let mut resources = v1::LinuxContainerResources::default();
             change(&mut resources);
             c.linux = Some(v1::LinuxContainerConfig { resources: Some(resources), security_context: None });
         })
     };
-    refused(resources(|r| r.oom_score_adj = 2000), "config.linux.resources.oom_score_adj");
-    refused(resources(|r| r.cpuset_cpus = "0-3;7".into()), "config.linux.resources.cpuset_cpus");
-    let climbing = resources(|r| drop(r.unified.insert("../memory.max".into(), "1".into())));
+    refused(
+        resources(&|r: &mut v1::LinuxContainerResources| r.oom_score_adj = 2000),
+        "config.linux.resources.oom_score_adj",
+    );
+    refused(
+        resources(&|r: &mut v1::LinuxContainerResources| r.cpuset_cpus = "0-3;7".into()),
+        "config.linux.resources.cpuset_cpus",
+    );
+    for period in [-1, 1, 999, 1_000_001, i64::MAX] {
+        refused(
+            resources(&|r: &mut v1::LinuxContainerResources| r.cpu_period = period),
+            "config.linux.resources.cpu_period",
+        );
+    }
+    for quota in [1, 5, 999] {
+        refused(
+            resources(&|r: &mut v1::LinuxContainerResources| r.cpu_quota = quota),
+            "config.linux.resources.cpu_quota",
+        );
+    }
+    for (period, quota, kept) in [(0, 0, 0), (1_000, 1_000, 1_000), (1_000_000, -1, -1), (100_000, -7, -1)] {
+        let set = |r: &mut v1::LinuxContainerResources| (r.cpu_period, r.cpu_quota) = (period, quota);
+        let spec = resources(&set).unwrap();
+        assert_eq!((spec.resources.cpu_period, spec.resources.cpu_quota), (period, kept));
+    }
+    let climbing =
+        resources(&|r: &mut v1::LinuxContainerResources| drop(r.unified.insert("../memory.max".into(), "1".into())));
     refused(climbing, "config.linux.resources.unified[\"../memory.max\"]");
-    resources(|r| drop(r.unified.insert("memory.oom.group".into(), "1".into()))).unwrap();
+    resources(&|r: &mut v1::LinuxContainerResources| drop(r.unified.insert("memory.oom.group".into(), "1".into())))
+        .unwrap();
 }
 
 #[test]
@@ -283,7 +308,7 @@ fn processors_and_memory_nodes_are_lists_of_ranges() {
     for list in ["", "0", "0-3,7", "3-3", "0,", "00-01", "4294967295"] {
         assert_eq!(check_lists(list, list).unwrap().resources.cpuset_cpus, list);
     }
-    for list in ["1-0", "-1", "1-", "-", "0-1-2", "+1", "0-+1", "a", "0 1", "0,-1", "4294967296"] {
+    for list in [",", ",,", "1-0", "-1", "1-", "-", "0-1-2", "+1", "0-+1", "a", "0 1", "0,-1", "4294967296"] {
         refused(check_lists(list, "0"), "config.linux.resources.cpuset_cpus");
         refused(check_lists("0", list), "config.linux.resources.cpuset_mems");
     }
