@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Job, Start, Update};
-use super::container::{Body, CleaningUp, Container, Made, Operation, precondition};
+use super::container::{Body, CleaningUp, Container, Made, Operation};
 use super::containers::PodContainers;
 use super::effects::Effects;
 use super::input::{JobError, Reply};
@@ -20,6 +20,7 @@ pub(super) fn any<S: Clone>(pod: &mut Pod<S>, containers: &mut PodContainers, fx
         }
     }
     containers.by_id.iter_mut().any(|(id, container)| start_without_shim(id, container, fx))
+        || containers.forget_removed(fx)
 }
 
 /// Its start was recorded, and then there was no shim to start it.
@@ -165,11 +166,15 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
             })));
             made.operation = Operation::Updating { ticket, after };
         }
-        (ContainerPhase::Created, _) | (ContainerPhase::Running { .. }, Some(_)) => return false,
+        (ContainerPhase::Created, _) | (ContainerPhase::Running { .. }, Some(_))
+            if !matches!(made.operation, Operation::Removed) =>
+        {
+            return false;
+        }
         (ContainerPhase::Running { .. }, None) => {
             fx.refuse(ticket, pod.not_ready("limits of its containers can only be changed while it is"));
         }
-        (phase, _) => fx.refuse(ticket, precondition(id, phase, need)),
+        _ => fx.refuse(ticket, container.precondition(id, need)),
     }
     container.updates.pop_front();
     true

@@ -77,6 +77,8 @@ pub(crate) enum Operation {
     CleaningUp(CleaningUp),
     /// A job removes it. Phase: created or exited.
     Removing,
+    /// Nothing is left of it but its record: it is forgotten, and that told, once that has gone. Phase: as before.
+    Removed,
 }
 
 /// The shim's giving up of what it holds.
@@ -136,8 +138,9 @@ impl Container {
 
     /// Nothing of it is being done, and nothing of it is left but files.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.made().is_some_and(|made| matches!(made.operation, Operation::None) && !made.record.needs_cleanup)
-            && !self.is_live()
+        self.made().is_some_and(|made| {
+            matches!(made.operation, Operation::None | Operation::Removed) && !made.record.needs_cleanup
+        }) && !self.is_live()
     }
 
     /// A job of it is under way that waits for the shim.
@@ -146,8 +149,30 @@ impl Container {
             Operation::Starting { .. } | Operation::Updating { .. } | Operation::StartRecorded { .. } => true,
             Operation::CleaningUp(CleaningUp::Running) => true,
             Operation::Removing => made.record.needs_cleanup,
-            Operation::None | Operation::Started(_) | Operation::CleaningUp(_) => false,
+            Operation::None | Operation::Started(_) | Operation::CleaningUp(_) | Operation::Removed => false,
         })
+    }
+
+    /// Nothing is left of it but its record.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.made().is_some_and(|made| matches!(made.operation, Operation::Removed))
+    }
+
+    /// Why something can't be done to it as it is.
+    pub(crate) fn precondition(&self, id: &ContainerId, need: &'static str) -> Error {
+        let state = match self.made().map(|made| &made.record.phase) {
+            None => "being made".to_owned(),
+            Some(ContainerPhase::Created) if self.removal.is_some() => "being removed".to_owned(),
+            Some(ContainerPhase::Created) => "created".to_owned(),
+            Some(ContainerPhase::Starting) => "starting".to_owned(),
+            Some(ContainerPhase::Running { .. }) => "running".to_owned(),
+            // A client that did not hear why its start failed hears it now.
+            Some(ContainerPhase::Exited(end)) if !end.message.is_empty() => {
+                format!("exited ({}: {})", end.reason, end.message)
+            }
+            Some(ContainerPhase::Exited(_)) => "exited".to_owned(),
+        };
+        Error::Precondition { what: "container", id: id.to_string(), state, need }
     }
 
     /// Clients that left. What they asked for goes on.
@@ -188,19 +213,6 @@ impl Made {
             _ => 0,
         }
     }
-}
-
-/// Why something can't be done to a container in that phase.
-pub(crate) fn precondition(id: &ContainerId, phase: &ContainerPhase, need: &'static str) -> Error {
-    let state = match phase {
-        ContainerPhase::Created => "created".to_owned(),
-        ContainerPhase::Starting => "starting".to_owned(),
-        ContainerPhase::Running { .. } => "running".to_owned(),
-        // A client that did not hear why its start failed hears it now.
-        ContainerPhase::Exited(end) if !end.message.is_empty() => format!("exited ({}: {})", end.reason, end.message),
-        ContainerPhase::Exited(_) => "exited".to_owned(),
-    };
-    Error::Precondition { what: "container", id: id.to_string(), state, need }
 }
 
 /// What the field calls the ways of ending.

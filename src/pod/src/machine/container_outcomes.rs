@@ -119,6 +119,9 @@ impl Container {
     fn stop_sent<S>(&mut self, id: &ContainerId, outcome: Result<(), JobError>, fx: &mut Effects<S>) {
         // The clean-up after a shim that is gone ends all waiting.
         let Err(JobError::Failed(error)) = outcome else { return };
+        if self.is_removed() {
+            return;
+        }
         self.fail_waiting(&error, fx);
         // Another stop tries again.
         if let Some(made) = self.made_mut() {
@@ -143,11 +146,22 @@ impl Container {
         made.rest();
         match outcome {
             Ok(()) => {
+                self.start.build_on();
                 Arc::make_mut(&mut self.spec).resources = *after;
                 fx.outbox.container(id);
                 fx.promise(ticket, Reply::Done);
             }
             Err(error) => fx.refuse(ticket, error),
+        }
+    }
+
+    /// It is removed, once that is on disk. What it held is given back, or will be with the pod.
+    pub(crate) fn removed<S>(&mut self, id: &ContainerId, fx: &mut Effects<S>) {
+        self.removal.get_or_insert_default().append(&mut self.stops);
+        if let Some(made) = self.made_mut() {
+            made.record.needs_cleanup = false;
+            made.operation = Operation::Removed;
+            made.recorded = fx.outbox.container_gone(id);
         }
     }
 
@@ -171,6 +185,11 @@ impl Container {
         }
         let result = Err(error.clone());
         match (&made.record.phase, &made.operation) {
+            (_, Operation::Removed) => {
+                // Its record is tried again, and goes with the next commit.
+                made.recorded = mark.next();
+                fx.answer_all(self.removal.as_mut().map(std::mem::take).unwrap_or_default(), &result);
+            }
             (ContainerPhase::Starting, Operation::StartRecorded { .. }) => {
                 fx.answer_all(self.start.fail(), &result);
                 made.not_started(id, fx);

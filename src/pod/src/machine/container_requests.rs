@@ -7,7 +7,7 @@ use peapod_spec::pod::PidMode;
 use peapod_text::excerpt;
 
 use super::action::Job;
-use super::container::{Body, Container, Operation, never_started, precondition};
+use super::container::{Body, Container, Operation, never_started};
 use super::containers::PodContainers;
 use super::delivery::{Delivery, Stage};
 use super::effects::Effects;
@@ -19,7 +19,8 @@ use crate::id::ContainerId;
 use crate::record::ContainerPhase;
 
 impl PodContainers {
-    /// Notes whose results a request shows to have arrived.
+    /// A request shows that the container's id has arrived, whatever comes of it. A start's result counts as received
+    /// only by a request that is taken.
     pub(crate) fn build_on(&mut self, request: &Request) {
         let (Request::Start(id, _) | Request::Stop(id, _) | Request::Remove(id) | Request::Update(id, _)) = request
         else {
@@ -27,9 +28,6 @@ impl PodContainers {
         };
         let Some(container) = self.get_mut(id) else { return };
         container.create.build_on();
-        if !matches!(request, Request::Start(..)) {
-            container.start.build_on();
-        }
     }
 
     pub(crate) fn create<S>(&mut self, ticket: Ticket, new: NewContainer, pod: &Pod<S>, fx: &mut Effects<S>) {
@@ -83,7 +81,7 @@ impl PodContainers {
                 return container.start.join(ticket);
             }
             (ContainerPhase::Running { .. }, Stage::Open) => return fx.answer(ticket, Ok(Reply::Done)),
-            (phase, _) => return fx.refuse(ticket, precondition(id, phase, "only a created container can start")),
+            _ => return fx.refuse(ticket, container.precondition(id, "only a created container can start")),
         }
         if !pod.is_ready() {
             let need = "a container can only be started in a ready one: stop it and run another sandbox";
@@ -115,10 +113,14 @@ impl PodContainers {
         pod: &Pod<S>,
         fx: &mut Effects<S>,
     ) -> bool {
-        let Some(Container { body: Body::Made(made), stops, .. }) = self.by_id.get_mut(id) else {
+        let Some(Container { body: Body::Made(made), start, stops, removal, .. }) = self.by_id.get_mut(id) else {
             unknown(ticket, id, fx);
             return false;
         };
+        if matches!(made.operation, Operation::Removed) {
+            removal.get_or_insert_default().push(ticket);
+            return false;
+        }
         match made.record.phase {
             // It will not start any more.
             ContainerPhase::Created => {
@@ -137,6 +139,7 @@ impl PodContainers {
                     fx.refuse(ticket, error);
                     return false;
                 }
+                start.build_on();
                 stops.push(ticket);
                 if made.record.stop_deadline.is_none_or(|known| deadline < known) {
                     made.record.stop_deadline = Some(deadline);
@@ -159,6 +162,7 @@ impl PodContainers {
             fx.refuse(ticket, error);
             return false;
         }
+        container.start.build_on();
         container.removal.get_or_insert_default().push(ticket);
         true
     }
@@ -169,7 +173,7 @@ impl PodContainers {
         };
         // One is being carried out.
         if container.updates.len() + 1 >= UPDATES_WAITING {
-            let state = format!("being updated, and {UPDATES_WAITING} further updates wait");
+            let state = format!("being updated, and {} further updates wait", container.updates.len());
             let need = "a further one needs them to be through: wait for them";
             return fx.refuse(ticket, Error::Precondition { what: "container", id: id.to_string(), state, need });
         }

@@ -118,19 +118,23 @@ impl PodContainers {
             container.not_removed(id, &error, fx);
             return not_cleaned_up(id, error, "remove the container");
         }
-        let gone = Error::no_container(id.as_str());
-        for (ticket, _) in std::mem::take(&mut container.updates) {
-            fx.refuse(ticket, gone.clone());
-        }
-        let mut tickets = container.removal.take().unwrap_or_default();
-        tickets.append(&mut container.stops);
-        self.by_id.remove(id);
-        fx.outbox.container_gone(id);
-        fx.reached_then("container-gone");
-        for ticket in tickets {
-            fx.promise(ticket, Reply::Done);
-        }
+        container.removed(id, fx);
         None
+    }
+
+    /// A removal counts once it is on disk: until then who asks for it joins it, the name is taken, and nobody is told
+    /// that there is no such container. False if there is none to forget.
+    pub(crate) fn forget_removed<S>(&mut self, fx: &mut Effects<S>) -> bool {
+        let is_over = |container: &Container| {
+            container.is_removed() && container.made().is_some_and(|made| fx.outbox.is_over(made.recorded))
+        };
+        let Some(id) = self.by_id.iter().find(|(_, container)| is_over(container)).map(|(id, _)| id.clone()) else {
+            return false;
+        };
+        fx.reached("container-gone");
+        let tickets = self.by_id.remove(&id).and_then(|container| container.removal);
+        fx.answer_all(tickets.unwrap_or_default(), &Ok(Reply::Done));
+        true
     }
 
     /// The shim gave up what it held of an ended container. Answers why it did not, if it did not although it is there.
@@ -171,11 +175,14 @@ impl PodContainers {
         }
     }
 
-    /// A commit failed.
-    pub(crate) fn not_recorded<S>(&mut self, mark: CommitNumber, error: &Error, fx: &mut Effects<S>) {
+    /// A commit failed. Answers whether a container that was removed is still recorded.
+    pub(crate) fn not_recorded<S>(&mut self, mark: CommitNumber, error: &Error, fx: &mut Effects<S>) -> bool {
+        let mut removal = false;
         for (id, container) in &mut self.by_id {
             container.not_recorded(id, mark, error, fx);
+            removal |= container.is_removed();
         }
+        removal
     }
 
     /// All of them are to be removed with their pod. False if they are already.

@@ -14,8 +14,6 @@ enum Held {
     Promise(Ticket, Reply),
     /// What happened, whether it could be recorded or not.
     Fact(Ticket),
-    /// A stage at which tests let the daemon die.
-    Reached(&'static str),
 }
 
 /// Pause before a commit that failed (a full disk, as a rule) is tried again.
@@ -72,11 +70,6 @@ impl<S> Effects<S> {
         self.hold(Held::Fact(ticket));
     }
 
-    /// The same for a stage.
-    pub(crate) fn reached_then(&mut self, stage: &'static str) {
-        self.hold(Held::Reached(stage));
-    }
-
     fn hold(&mut self, held: Held) {
         self.held.push((self.outbox.barrier(), held));
     }
@@ -88,7 +81,6 @@ impl<S> Effects<S> {
             match held {
                 Held::Promise(ticket, reply) => self.answer(ticket, outcome.clone().map(|()| reply)),
                 Held::Fact(ticket) => self.answer(ticket, Ok(Reply::Done)),
-                Held::Reached(stage) => self.reached(stage),
             }
         }
     }

@@ -254,7 +254,9 @@ impl<S: Clone> Machine<S> {
             tracing::error!(%error, "the pod's record can't be written; it is tried again");
             self.fx.push(Action::Pause(Timer::Commit, effects::RETRY));
             self.pod.not_recorded(mark, error, self.containers.are_quiet(), &mut self.fx);
-            self.containers.not_recorded(mark, error, &mut self.fx);
+            if self.containers.not_recorded(mark, error, &mut self.fx) {
+                self.pod.container_not_cleaned_up(error, &mut self.fx);
+            }
         }
         self.fx.release(outcome);
     }

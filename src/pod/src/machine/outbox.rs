@@ -125,8 +125,14 @@ impl Outbox {
     /// The commit is over. Answers its mark and what readers see now; rows that could not be written are tried again
     /// after a pause.
     pub(crate) fn finish(&mut self, written: bool) -> Option<(CommitNumber, Shown)> {
-        let Flight { rows, shown } = self.flight.take()?;
+        let Flight { rows, mut shown } = self.flight.take()?;
         self.settled = self.begun;
+        if let Shown::Entry(entry) = &mut shown
+            && written
+        {
+            // A container that could not be removed from the disk is still there to be removed.
+            entry.containers.retain(|id, _| !rows.gone.contains(id));
+        }
         if !written {
             self.dirty.merge(rows);
             self.pausing = true;

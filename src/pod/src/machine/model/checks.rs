@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::{Disk, World};
+use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{Job, JobKey, Reply};
 use crate::record::{ContainerPhase, PodPhase};
@@ -67,6 +68,17 @@ pub(super) fn success(asked: &Asked, reply: &Reply, world: &World, tried: &Disk)
     }
 }
 
+/// Who is told that something is gone takes it for removed: then its record is gone, too.
+pub(super) fn refusal(asked: &Asked, error: &Error, disk: &Disk) {
+    let Error::NotFound { what, id } = error else { return };
+    let recorded = match *what {
+        "container" => disk.containers.contains_key(id.as_str()),
+        // One that was never made is undone by the next daemon before anyone sees it.
+        _ => disk.pod.as_ref().is_some_and(|pod| pod.phase != PodPhase::Setup),
+    };
+    assert!(!recorded, "{asked:?} is told that the {what} is gone, which is recorded");
+}
+
 /// What excludes each other never runs at once.
 pub(super) fn exclusive<'a>(job: &Job<u32>, running: impl Iterator<Item = &'a JobKey>) {
     let key = job.key();
@@ -110,8 +122,10 @@ pub(super) fn shown(entry: &PodEntry, tried: &Disk) {
         tried.containers.iter().map(|(id, (_, record))| (id, phase(&record.phase))).collect();
     assert_eq!(shown.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>(), "other containers are shown");
     for (id, shown) in shown {
-        // An end that an exit file tells is shown before it is recorded.
-        let same = shown == recorded[id] || (shown == "exited" && recorded[id] == "running");
+        // An end that an exit file tells is shown before it is recorded; and one that is not recorded any more because
+        // the record is to go.
+        let early = shown == "exited" && (recorded[id] == "running" || tried.stuck.contains(id));
+        let same = shown == recorded[id] || early;
         assert!(same, "{} is shown as {shown} and recorded as {}", id.short(), recorded[id]);
     }
 }

@@ -16,6 +16,7 @@ mod clients;
 mod end;
 mod facts;
 mod moves;
+mod refused;
 mod simulation;
 mod trouble;
 mod world;

@@ -199,6 +199,7 @@ impl Simulation {
         let asked = self.waiting.remove(&ticket).expect("an answer nobody waits for");
         self.answered.insert(ticket);
         if let Err(error) = result {
+            checks::refusal(&asked, error, &self.world.disk);
             self.facts.refuse(&asked, error);
             self.refused = Some((asked.clone(), error.clone()));
         }
@@ -248,10 +249,13 @@ impl Simulation {
     }
     pub(super) fn finish_commit(&mut self, well: bool) {
         let Some(rows) = self.commit.take() else { return };
-        self.tried.write(&rows);
         if well {
+            self.tried.write(&rows);
             self.world.disk.write(&rows);
             self.facts.check_disk(&self.world.disk);
+        }
+        if !well {
+            self.tried.try_to_write(&rows);
         }
         if well && matches!(rows.as_slice(), [Row::NoPod]) {
             self.tried = Disk::default();

@@ -23,6 +23,8 @@ use crate::shim::Foreign;
 pub(super) struct Disk {
     pub(super) pod: Option<PodRecord>,
     pub(super) containers: BTreeMap<ContainerId, (Arc<ContainerSpec>, ContainerRecord)>,
+    /// Containers whose record was to go, and could not.
+    pub(super) stuck: BTreeSet<ContainerId>,
 }
 
 impl Disk {
@@ -35,6 +37,17 @@ impl Disk {
                 Row::Container(id, spec, record) => {
                     self.containers.insert(id.clone(), (Arc::clone(spec), (**record).clone()));
                 }
+            }
+        }
+    }
+
+    /// What happened is shown although it could not be written; what is to go is there until it is gone.
+    pub(super) fn try_to_write(&mut self, rows: &[Row]) {
+        for row in rows {
+            match row {
+                Row::NoPod => {}
+                Row::NoContainer(id) => drop(self.stuck.insert(id.clone())),
+                Row::Pod(_) | Row::Container(..) => self.write(std::slice::from_ref(row)),
             }
         }
     }

@@ -1,0 +1,93 @@
+//! Requests that are refused change nothing, and say why.
+
+use peapod_spec::container::Resources;
+
+use super::checks::Asked;
+use super::moves::Habits;
+use super::simulation::Simulation;
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::machine::{JobKey, Request};
+
+impl Simulation {
+    /// Why a request is refused at once, if it is.
+    fn refusal(&mut self, asked: Asked, request: Request) -> Option<String> {
+        self.refused = None;
+        self.ask(asked, request);
+        self.refused.take().map(|(_, error)| match error {
+            Error::Precondition { state, .. } => state,
+            error => error.to_string(),
+        })
+    }
+
+    fn start_again(&mut self, id: &ContainerId) -> Option<String> {
+        self.refusal(Asked::Start(id.clone()), Request::Start(id.clone(), Ok(())))
+    }
+
+    fn finish(&mut self, which: impl Fn(&JobKey) -> bool, well: bool) {
+        let index = self.jobs.iter().position(|running| which(&running.key)).expect("such a job");
+        self.finish_job(index, well);
+    }
+}
+
+/// A pod with two containers, of which the first one runs.
+fn begun() -> (Simulation, ContainerId, ContainerId) {
+    let life = Simulation::new(&Habits::new(12 * 4));
+    let [first, second] = life.known.clone().try_into().expect("two containers");
+    (life, first, second)
+}
+
+#[test]
+fn an_update_that_is_refused_leaves_the_start_open() {
+    let (mut life, running, _) = begun();
+    let is_update = |key: &JobKey| matches!(key, JobKey::Update(_));
+    for (well, expected) in [(false, None), (true, Some("running".to_owned()))] {
+        let limit = life.next().to_string();
+        let mut change = Resources::default();
+        change.hugepage_limits.insert(limit.clone(), 1);
+        let request = Request::Update(running.clone(), Box::new(change));
+        assert_eq!(life.refusal(Asked::Update(running.clone(), limit), request), None);
+        life.finish(is_update, well);
+        life.finish_commit(true);
+        assert_eq!(life.start_again(&running), expected, "after an update, carried out: {well}");
+    }
+}
+
+#[test]
+fn updates_that_wait_are_counted() {
+    let (mut life, running, _) = begun();
+    let mut refused = None;
+    let mut waiting = 0;
+    while refused.is_none() {
+        waiting += 1;
+        let request = Request::Update(running.clone(), Box::default());
+        refused = life.refusal(Asked::Update(running.clone(), String::new()), request);
+    }
+    assert_eq!(waiting, crate::bounds::UPDATES_WAITING + 1);
+    assert_eq!(refused.as_deref(), Some("being updated, and 15 further updates wait"));
+}
+
+#[test]
+fn a_removal_is_over_once_it_is_on_disk() {
+    let (mut life, _, created) = begun();
+    let remove = || (Asked::Remove(created.clone()), Request::Remove(created.clone()));
+    let stop = || (Asked::Stop(created.clone()), Request::Stop(created.clone(), 0));
+    let (asked, request) = remove();
+    life.ask(asked, request);
+    assert_eq!(life.start_again(&created).as_deref(), Some("being removed"));
+    life.finish(|key| matches!(key, JobKey::Remove(..)), true);
+    for well in [false, true] {
+        assert_eq!(life.start_again(&created).as_deref(), Some("being removed"));
+        for (asked, request) in [remove(), stop()] {
+            assert_eq!(life.refusal(asked, request), None);
+        }
+        assert!(life.waiting.len() >= 2, "answered before it is on disk");
+        life.finish_commit(well);
+        assert!(life.waiting.is_empty(), "nobody answers {:?}", life.waiting);
+        let shown = life.shown.as_ref().expect("the pod");
+        assert_eq!(shown.containers.contains_key(&created), !well, "shown while it is recorded");
+        life.fire();
+    }
+    let error = life.start_again(&created).expect("it is gone");
+    assert!(error.ends_with("not found"), "{error}");
+}
