@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Time that one count of a writable layer takes at most: a million files of which nothing is in memory.
 pub(crate) const LAYER_WALK: Duration = Duration::from_secs(60);
+/// Time after which a count goes on beside those of other layers, which wait for it until then.
+pub(crate) const LAYER_SHORT_WALK: Duration = Duration::from_secs(1);
 /// Time between two counts of a writable layer: as often as a kubelet asks.
 pub(crate) const LAYER_PERIOD: Duration = Duration::from_secs(10);
 /// A layer that took long is counted again after so many times as long, so that counting it takes no more than this

@@ -23,15 +23,55 @@ pub(crate) struct LayerUsage {
     pub(crate) timestamp: i64,
 }
 
+/// Who counts a layer. Each counts one at a time, so one that takes long holds up none that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counter {
+    /// Those that take less than [`bounds::LAYER_SHORT_WALK`], and those of which nobody knows yet.
+    Short,
+    /// Those that took longer.
+    Long,
+}
+
+impl Counter {
+    /// Time for one count.
+    pub(super) fn limit(self) -> Duration {
+        match self {
+            Self::Short => bounds::LAYER_SHORT_WALK,
+            Self::Long => bounds::LAYER_WALK,
+        }
+    }
+}
+
+/// How much of a layer the last count has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coverage {
+    All,
+    /// What there was time for.
+    Part,
+    /// The same, and [`Counter::Long`] is to see the rest.
+    HandedOn,
+}
+
+/// What a count ended with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    pub(super) layer: LayerUsage,
+    /// Everything was seen.
+    pub(super) whole: bool,
+    /// Time that it took.
+    pub(super) cost: Duration,
+}
+
 struct LayerSample {
     layer: LayerUsage,
-    /// Not everything was seen at the last count.
-    partial: bool,
+    seen: Coverage,
     /// The container's state at the count, without its data.
     state: Discriminant<ContainerState>,
     taken: Instant,
     /// Time until the next count.
     pause: Duration,
+    /// Who makes that.
+    counter: Counter,
 }
 
 /// A count that is to be made.
@@ -41,6 +81,7 @@ pub(crate) struct DueCount {
     /// The layer's folder and the file system's own beside it.
     pub(crate) dir: PathBuf,
     state: Discriminant<ContainerState>,
+    pub(super) counter: Counter,
 }
 
 /// A sample for each container that was counted. Clones share them.
@@ -62,33 +103,44 @@ impl WritableLayers {
         })
     }
 
-    /// Forgets containers that are gone, and answers which layer is to be counted next.
-    pub(super) fn next(&self, snapshot: &Snapshot) -> Option<DueCount> {
+    /// Forgets containers that are gone, and answers which layer `counter` is to count next.
+    pub(super) fn next(&self, snapshot: &Snapshot, counter: Counter) -> Option<DueCount> {
         let mut samples = self.lock();
         samples.retain(|id, _| snapshot.container(id).is_some());
-        let due = |view: &&Arc<ContainerView>| samples.get(&view.id).is_none_or(|sample| sample.is_due(&view.state));
+        let due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
+            None => counter == Counter::Short,
+            Some(sample) => sample.counter == counter && sample.is_due(&view.state),
+        };
         let oldest = snapshot.containers().filter(due).min_by_key(|view| samples.get(&view.id).map(|old| old.taken));
         oldest.map(|view| DueCount {
             id: view.id.clone(),
             dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
             state: discriminant(&view.state),
+            counter,
         })
     }
 
     /// Keeps what was counted. True if it is the first time that not everything was seen.
-    pub(super) fn put(&self, due: DueCount, mut layer: LayerUsage, whole: bool, cost: Duration) -> bool {
+    pub(super) fn put(&self, due: DueCount, count: Count) -> bool {
+        let Count { mut layer, whole, cost } = count;
         let mut samples = self.lock();
         let old = samples.get(&due.id);
-        let news = !whole && old.is_none_or(|old| !old.partial);
         if let Some(old) = old.filter(|_| !whole) {
             // There is at least what was counted, and more was there before.
             layer.bytes = layer.bytes.max(old.layer.bytes);
             layer.inodes = layer.inodes.max(old.layer.inodes);
         }
+        let counter = if cost < bounds::LAYER_SHORT_WALK { Counter::Short } else { Counter::Long };
+        let seen = match (whole, due.counter, counter) {
+            (true, ..) => Coverage::All,
+            (false, Counter::Short, Counter::Long) => Coverage::HandedOn,
+            (false, ..) => Coverage::Part,
+        };
+        let news = seen == Coverage::Part && old.is_none_or(|old| old.seen != Coverage::Part);
         // A container that has just begun writes most: it is counted again soon, then less and less often.
         let usual = old.filter(|old| old.state == due.state).map_or(FIRST_PAUSE, |old| old.pause * 2);
         let pause = usual.min(bounds::LAYER_PERIOD).max(cost * bounds::LAYER_COST_PARTS);
-        let sample = LayerSample { layer, partial: !whole, state: due.state, taken: Instant::now(), pause };
+        let sample = LayerSample { layer, seen, state: due.state, taken: Instant::now(), pause, counter };
         samples.insert(due.id, sample);
         news
     }
@@ -101,8 +153,13 @@ impl WritableLayers {
 impl LayerSample {
     /// A layer changes only while its container runs.
     fn is_due(&self, state: &ContainerState) -> bool {
-        let again = matches!(state, ContainerState::Running { .. }) || self.partial;
-        self.state != discriminant(state) || (again && self.taken.elapsed() >= self.pause)
+        let is_time = self.taken.elapsed() >= self.pause;
+        self.state != discriminant(state)
+            || match self.seen {
+                Coverage::All => matches!(state, ContainerState::Running { .. }) && is_time,
+                Coverage::Part => is_time,
+                Coverage::HandedOn => true,
+            }
     }
 }
 
@@ -117,8 +174,20 @@ mod tests {
     }
 
     fn put(all: &WritableLayers, letter: &str, state: &ContainerState, bytes: u64, whole: bool) -> bool {
-        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state) };
-        all.put(due, LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, Duration::from_millis(1))
+        put_by(all, Counter::Short, letter, state, bytes, whole, Duration::from_millis(1))
+    }
+
+    fn put_by(
+        all: &WritableLayers,
+        counter: Counter,
+        letter: &str,
+        state: &ContainerState,
+        bytes: u64,
+        whole: bool,
+        cost: Duration,
+    ) -> bool {
+        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), counter };
+        all.put(due, Count { layer: LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, cost })
     }
 
     fn pause(all: &WritableLayers, letter: &str) -> Duration {
@@ -159,5 +228,21 @@ mod tests {
         put(&all, "a", &ended, 1, true);
         assert_eq!(pause(&all, "a"), FIRST_PAUSE);
         assert!(!all.lock()[&id("a")].is_due(&ended), "it writes no more");
+    }
+
+    #[test]
+    fn a_layer_that_takes_long_is_handed_on_and_comes_back() {
+        const LONG: Duration = bounds::LAYER_SHORT_WALK;
+        let all = WritableLayers::default();
+        let sample = |look: fn(&LayerSample) -> bool| look(&all.lock()[&id("a")]);
+        assert!(!put_by(&all, Counter::Short, "a", &RUNNING, 100, false, LONG), "it will be seen whole");
+        assert_eq!(all.of(&id("a")).map(|layer| layer.bytes), Some(100), "a lower bound until then");
+        assert!(sample(|sample| sample.counter == Counter::Long && sample.is_due(&RUNNING)), "at once");
+        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 1000, true, LONG * 3));
+        assert!(sample(|sample| sample.counter == Counter::Long && !sample.is_due(&RUNNING)));
+        assert!(put_by(&all, Counter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "not even there");
+        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "told once");
+        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 10, true, LONG / 2));
+        assert!(sample(|sample| sample.counter == Counter::Short));
     }
 }

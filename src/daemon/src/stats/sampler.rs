@@ -1,4 +1,5 @@
-//! The tasks that take samples: one layer at a time, and all control groups that are due.
+//! The tasks that take samples: of one layer at a time, of one more that takes long, and of all control groups that are
+//! due.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -8,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use peapod_pod::{PodState, Pods, Snapshot};
 
-use super::layers::{DueCount, LayerUsage, WritableLayers};
+use super::layers::{Count, Counter, DueCount, LayerUsage, WritableLayers};
 use super::processors::Reading;
 use super::sources::{Sources, is_running, now};
-use crate::bounds;
 
 /// Time between two looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -19,15 +19,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Takes samples until it is dropped.
 pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
     tokio::select! {
-        never = layers(pods, &sources.layers) => never,
+        never = layers(pods, &sources.layers, Counter::Short) => never,
+        never = layers(pods, &sources.layers, Counter::Long) => never,
         never = processors(pods, sources) => never,
     }
 }
 
-async fn layers(pods: &Pods, layers: &WritableLayers) -> Infallible {
+async fn layers(pods: &Pods, layers: &WritableLayers, counter: Counter) -> Infallible {
     let end = CancelOnDrop::default();
     loop {
-        match layers.next(&pods.snapshot()) {
+        match layers.next(&pods.snapshot(), counter) {
             Some(due) => count(layers, due, &end).await,
             None => tokio::time::sleep(LOOK).await,
         }
@@ -36,7 +37,8 @@ async fn layers(pods: &Pods, layers: &WritableLayers) -> Infallible {
 
 async fn count(layers: &WritableLayers, due: DueCount, end: &CancelOnDrop) {
     let (dir, ended, began) = (due.dir.clone(), Arc::clone(&end.0), Instant::now());
-    let go_on = move || began.elapsed() < bounds::LAYER_WALK && !ended.load(Ordering::Relaxed);
+    let limit = due.counter.limit();
+    let go_on = move || began.elapsed() < limit && !ended.load(Ordering::Relaxed);
     let counted = tokio::task::spawn_blocking(move || peapod_sys::usage(&dir, go_on)).await;
     let layer = |bytes, inodes| LayerUsage { bytes, inodes, timestamp: now() };
     let (layer, whole) = match counted {
@@ -53,7 +55,7 @@ async fn count(layers: &WritableLayers, due: DueCount, end: &CancelOnDrop) {
         }
     };
     let (id, cost) = (due.id.clone(), began.elapsed());
-    if layers.put(due, layer, whole, cost) {
+    if layers.put(due, Count { layer, whole, cost }) {
         let LayerUsage { bytes, inodes, .. } = layer;
         let seconds = cost.as_secs();
         tracing::warn!(container = %id, bytes, inodes, seconds, "a writable layer takes more than could be counted");
