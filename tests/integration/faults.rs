@@ -231,6 +231,22 @@ fn while_a_pod_is_stopped() {
     });
 }
 
+/// No pod init ends there, so nothing but its shim tells that the pod was stopped.
+#[test]
+fn while_a_pod_without_init_is_stopped_and_nobody_asks_again() {
+    peapod(async |daemon| {
+        let pod = daemon.pod("own").pid(v1::NamespaceMode::Container).run().await;
+        let own = |security: &mut v1::LinuxContainerSecurityContext| {
+            security.namespace_options.get_or_insert_default().pid = v1::NamespaceMode::Container.into();
+        };
+        let container = pod.container("main").sh("sleep 1000").security(own).start().await;
+        die_at(daemon, "pod-killed", async || pod.stop().await).await;
+        wait_for("the pod is not ready", async || !pod.is_ready().await).await;
+        assert_eq!(container.wait_exit().await.exit_code, 137);
+        remove(&pod).await;
+    });
+}
+
 #[test]
 fn while_a_pod_is_removed() {
     peapod(async |daemon| {

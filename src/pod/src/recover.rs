@@ -77,6 +77,8 @@ pub(crate) async fn reconnect(
         ReconnectError::Gone(Error::Failed { step: "recover the pod".to_owned(), reason })
     })?;
     let connected = greeted?;
+    let is_ready = connected.shim.sandbox_is_ready(id.as_str()).await;
+    let is_ready = is_ready.map_err(|error| ReconnectError::Gone(error.into_error("ask for the pod's state")))?;
     // All at once: one that is slow to tell keeps the pod waiting no longer than its own limit.
     let mut asked = JoinSet::new();
     for (container, expected) in containers {
@@ -95,7 +97,7 @@ pub(crate) async fn reconnect(
             Err(_) => {}
         }
     }
-    Ok(Reconnected { connected, states })
+    Ok(Reconnected { connected, is_ready, states })
 }
 
 /// What became of one container; none if it counts as it was recorded.

@@ -191,6 +191,8 @@ pub(crate) struct SetUp<S> {
 #[derive(Debug)]
 pub(crate) struct Reconnected<S> {
     pub(crate) connected: Connected<S>,
+    /// Containers can run in it: nobody had the shim stop it.
+    pub(crate) is_ready: bool,
     /// Of the containers that had, or may have had, a process. One that is missing counts as it was recorded.
     pub(crate) states: Vec<(ContainerId, RecoveredState)>,
 }

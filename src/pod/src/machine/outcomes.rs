@@ -95,9 +95,10 @@ impl<S: Clone> Machine<S> {
         let Self { pod, containers, admission, fx } = self;
         let Life::Reconnecting { ready, shim_pid } = pod.life else { return };
         match outcome {
-            Ok(Reconnected { connected, states }) => {
-                // The daemon died between seeing it break and killing the rest.
-                let sandbox = if ready { Sandbox::Ready } else { Sandbox::Broken(Kill::Due) };
+            Ok(Reconnected { connected, is_ready, states }) => {
+                // The daemon died between seeing it break and killing the rest, or between a stop's kill and its
+                // record. Of a pod without pod init no event would tell.
+                let sandbox = if ready && is_ready { Sandbox::Ready } else { Sandbox::Broken(Kill::Due) };
                 pod.take_over(connected, sandbox, fx);
                 tracing::info!("pod recovered");
                 for (id, state) in states {

@@ -100,6 +100,13 @@ impl Shim {
         call!("StopSandbox", SLOW, self.inner.sandbox, stop_sandbox, request).map(drop)
     }
 
+    /// Whether containers can be started in the pod: not any more once somebody began to stop it.
+    pub(crate) async fn sandbox_is_ready(&self, id: &str) -> Result<bool, ShimError> {
+        let request = sandbox_api::SandboxStatusRequest { sandbox_id: id.to_owned(), ..Default::default() };
+        let status = call!("SandboxStatus", QUICK, self.inner.sandbox, sandbox_status, request)?;
+        Ok(status.state == "SANDBOX_READY")
+    }
+
     /// Ends the shim.
     pub(crate) async fn shutdown(&self, id: &str) -> Result<(), ShimError> {
         let request = sandbox_api::ShutdownSandboxRequest { sandbox_id: id.to_owned(), ..Default::default() };

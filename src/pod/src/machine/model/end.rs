@@ -4,6 +4,7 @@ use super::checks::Asked;
 use super::moves::{Habits, Move, kind};
 use super::simulation::{Running, Simulation};
 use crate::machine::{JobKey, Request};
+use crate::view::PodState;
 
 /// Far more than any life takes: beyond it something goes round in a circle.
 const STEPS: usize = 20_000;
@@ -101,6 +102,8 @@ impl Simulation {
     pub(super) fn end(mut self, habits: &Habits) {
         if habits.dies {
             self.die(self.weak);
+            self.settle();
+            self.check_ready();
         }
         self.world.repeats = false;
         self.settle();
@@ -129,6 +132,14 @@ impl Simulation {
         for (id, limits) in &self.world.limits {
             self.facts.check_limits(id, &limits.hugepage_limits);
         }
+    }
+
+    /// A pod that a new daemon has taken over is ready only if its shim starts containers. (After a stop that failed it
+    /// stays ready until another one succeeds.)
+    fn check_ready(&mut self) {
+        let is_ready = self.shown.as_ref().is_some_and(|entry| entry.pod.state == PodState::Ready);
+        let is_killed = self.world.shim().is_some_and(|shim| shim.killed && !shim.is_foreign);
+        assert!(!(is_ready && is_killed), "a pod is ready in which nothing can run");
     }
 
     pub(super) fn keys(&self) -> Vec<&JobKey> {

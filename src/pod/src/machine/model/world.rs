@@ -66,7 +66,7 @@ pub(super) struct SimShim {
     /// The daemon has begun to end it.
     is_released: bool,
     /// Everything in it was killed, and nothing can be started any more.
-    killed: bool,
+    pub(super) killed: bool,
     init_ended: bool,
     /// Whether the process lives.
     pub(super) tasks: BTreeMap<ContainerId, bool>,
@@ -360,7 +360,7 @@ impl World {
         if shim.is_foreign {
             return Err(ReconnectError::Foreign(Foreign::TooOld { version: "0".to_owned(), speaks: 0 }));
         }
-        let tasks = shim.tasks.clone();
+        let (is_ready, tasks) = (!shim.killed, shim.tasks.clone());
         let mut state = |(id, expected): (ContainerId, Expected)| {
             let state = match tasks.get(&id) {
                 Some(true) => RecoveredState::Running { pid: 9 },
@@ -374,7 +374,8 @@ impl World {
             (id, state)
         };
         let states = containers.into_iter().map(&mut state).collect();
-        Ok(Reconnected { connected: Connected { shim: 1, pid: 7, namespaces: PodNamespaces::default() }, states })
+        let connected = Connected { shim: 1, pid: 7, namespaces: PodNamespaces::default() };
+        Ok(Reconnected { connected, is_ready, states })
     }
 }
 
