@@ -208,6 +208,20 @@ fn updates() {
 }
 
 #[test]
+fn updates_without_end() {
+    peapod(async |daemon| {
+        daemon.pull(peapod_tests::SHELL).await.unwrap();
+        let pod = daemon.pod("good").run().await;
+        let container = pod.container("good").sh("sleep 1000").create().await;
+        let files = |from: usize| (from..from + 256).map(|file| (format!("memory.{file}"), "1".repeat(4000))).collect();
+        container.update(|limits| limits.unified = files(0)).await.unwrap();
+        let refused = container.update(|limits| limits.unified = files(1)).await.unwrap_err();
+        names(&refused, "one file more", "unified");
+        assert_eq!(container.status().await.resources.unwrap().linux.unwrap().unified, files(0));
+    });
+}
+
+#[test]
 fn ids_that_are_none() {
     peapod(async |daemon| {
         let mut runtime = daemon.runtime();

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use oci_spec::runtime::{LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxResources};
 
+use crate::bounds::{HUGEPAGE_LIMITS, UNIFIED_FILES};
 use crate::container::Resources;
+use crate::error::SpecError;
 use crate::inputs::NodeFacts;
 use crate::note::Note;
 
@@ -20,7 +22,10 @@ pub fn linux_resources(resources: &Resources, node: &NodeFacts) -> LinuxResource
 }
 
 /// What a container's limits are after a change. In the change zero and empty mean "as it was".
-pub fn update_resources(current: &Resources, change: &Resources) -> Resources {
+///
+/// # Errors
+/// [`SpecError::TooMany`] when they named more files or page sizes than one request may: each change could add others.
+pub fn update_resources(current: &Resources, change: &Resources) -> Result<Resources, SpecError> {
     let number = |new: i64, old: i64| if new == 0 { old } else { new };
     let text = |new: &String, old: &String| if new.is_empty() { old.clone() } else { new.clone() };
     let mut after = Resources {
@@ -44,7 +49,18 @@ pub fn update_resources(current: &Resources, change: &Resources) -> Resources {
     if change.memory_swap_limit == 0 && change.memory_limit != 0 && (had_no_swap || too_low) {
         after.memory_swap_limit = after.memory_limit;
     }
-    after
+    let (before, sizes) = (current.hugepage_limits.len(), after.hugepage_limits.len());
+    grown("hugepage_limits", before, sizes, HUGEPAGE_LIMITS)?;
+    grown("unified", current.unified.len(), after.unified.len(), UNIFIED_FILES)?;
+    Ok(after)
+}
+
+/// More than the bound is no reason to refuse a change that adds none: an earlier peapod may have taken them.
+fn grown(field: &'static str, before: usize, count: usize, most: usize) -> Result<(), SpecError> {
+    if count > most && count > before {
+        return Err(SpecError::TooMany { field, what: "entries with those of before", count, most });
+    }
+    Ok(())
 }
 
 /// As config.json takes them. CPU shares and swap stay in v1's scale on v2 too: the runtimes convert. A limit of -1,

@@ -147,7 +147,7 @@ pub(super) fn make_volumes(
 }
 
 /// Which field of the request it was.
-fn invalid(error: &SpecError) -> Error {
+pub(crate) fn invalid(error: &SpecError) -> Error {
     let field = match error {
         SpecError::NoCommand => "command",
         SpecError::User(UserError::GroupWithoutUser(_)) => "linux.security_context.run_as_group",

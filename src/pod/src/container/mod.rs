@@ -24,6 +24,7 @@ mod stop_signal;
 mod update;
 mod verify;
 
+pub(crate) use configure::invalid;
 pub(crate) use context::ContainerContext;
 pub(crate) use create::create;
 pub(crate) use exec::{ExecOperations, end_abandoned};

@@ -9,6 +9,7 @@ use super::effects::Effects;
 use super::input::{JobError, Reply};
 use super::life::{CleanUp, Life, Sandbox, Up};
 use super::pod::Pod;
+use crate::container::invalid;
 use crate::id::ContainerId;
 use crate::record::ContainerPhase;
 
@@ -149,22 +150,30 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
     let need = "limits can only be changed while it is created or running";
     match (&made.record.phase, pod.life.up()) {
         (ContainerPhase::Created, _) if made.is_idle() => {
-            // It begins with them.
-            let after = peapod_spec::update_resources(before, change);
-            Arc::make_mut(&mut container.spec).resources = after;
-            fx.outbox.container(id);
-            fx.promise(ticket, Reply::Done);
+            match peapod_spec::update_resources(before, change) {
+                // It begins with them.
+                Ok(after) => {
+                    Arc::make_mut(&mut container.spec).resources = after;
+                    fx.outbox.container(id);
+                    fx.promise(ticket, Reply::Done);
+                }
+                Err(error) => fx.refuse(ticket, invalid(&error)),
+            }
         }
         (ContainerPhase::Running { .. }, Some(up)) if made.is_idle() => {
-            let after = Box::new(peapod_spec::update_resources(before, change));
-            fx.run(Job::Update(Box::new(Update {
-                shim: up.shim.clone(),
-                id: id.clone(),
-                cgroup: made.record.cgroup.clone(),
-                before: before.clone(),
-                after: (*after).clone(),
-            })));
-            made.operation = Operation::Updating { ticket, after };
+            match peapod_spec::update_resources(before, change) {
+                Ok(after) => {
+                    fx.run(Job::Update(Box::new(Update {
+                        shim: up.shim.clone(),
+                        id: id.clone(),
+                        cgroup: made.record.cgroup.clone(),
+                        before: before.clone(),
+                        after: after.clone(),
+                    })));
+                    made.operation = Operation::Updating { ticket, after: Box::new(after) };
+                }
+                Err(error) => fx.refuse(ticket, invalid(&error)),
+            }
         }
         (ContainerPhase::Created, _) | (ContainerPhase::Running { .. }, Some(_))
             if !matches!(made.operation, Operation::Removed) =>

@@ -1,6 +1,8 @@
 //! Changed limits.
 
 use super::fixture::node;
+use crate::SpecError;
+use crate::bounds::{HUGEPAGE_LIMITS, UNIFIED_FILES};
 use crate::container::Resources;
 use crate::{linux_resources, resources_json, update_resources};
 
@@ -20,10 +22,10 @@ fn current() -> Resources {
 
 #[test]
 fn zero_and_empty_keep() {
-    assert_eq!(update_resources(&current(), &Resources::default()), current());
+    assert_eq!(update_resources(&current(), &Resources::default()), Ok(current()));
     let change = Resources { cpuset_cpus: "1".to_owned(), cpu_quota: -1, ..Resources::default() };
     let wanted = Resources { cpuset_cpus: "1".to_owned(), cpu_quota: -1, ..current() };
-    assert_eq!(update_resources(&current(), &change), wanted);
+    assert_eq!(update_resources(&current(), &change), Ok(wanted));
 }
 
 #[test]
@@ -33,9 +35,32 @@ fn maps_are_merged() {
         unified: [("memory.high".to_owned(), "max".to_owned())].into(),
         ..Resources::default()
     };
-    let after = update_resources(&current(), &change);
+    let after = update_resources(&current(), &change).unwrap();
     assert_eq!(after.hugepage_limits, [("1GB".to_owned(), 2), ("2MB".to_owned(), 1)].into());
     assert_eq!(after.unified, [("memory.high".to_owned(), "max".to_owned())].into());
+}
+
+#[test]
+fn many_changes_together_have_the_bounds_of_one() {
+    let files = |first: usize, count: usize| Resources {
+        unified: (first..first + count).map(|file| (format!("memory.{file}"), "1".to_owned())).collect(),
+        ..Resources::default()
+    };
+    let full = update_resources(&files(0, UNIFIED_FILES - 1), &files(7, UNIFIED_FILES - 7)).unwrap();
+    assert_eq!(full, files(0, UNIFIED_FILES));
+    let error = update_resources(&full, &files(UNIFIED_FILES, 1)).unwrap_err();
+    assert!(matches!(error, SpecError::TooMany { field: "unified", count: 257, .. }), "{error}");
+    // What has too many already can still be changed.
+    let old = files(0, UNIFIED_FILES + 5);
+    assert_eq!(update_resources(&old, &files(3, 2)), Ok(old));
+
+    let sizes = |first: usize, count: usize| Resources {
+        hugepage_limits: (first..first + count).map(|size| (format!("{size}MB"), 1)).collect(),
+        ..Resources::default()
+    };
+    let full = update_resources(&sizes(0, 1), &sizes(1, HUGEPAGE_LIMITS - 1)).unwrap();
+    let error = update_resources(&full, &sizes(HUGEPAGE_LIMITS, 1)).unwrap_err();
+    assert!(matches!(error, SpecError::TooMany { field: "hugepage_limits", .. }), "{error}");
 }
 
 #[test]
@@ -54,7 +79,7 @@ fn swap_follows_memory() {
         (memory(64, 0), memory(128, 0), 0),
         (memory(64, 64), memory(128, 256), 256),
     ] {
-        let after = update_resources(&before, &change);
+        let after = update_resources(&before, &change).unwrap();
         assert_eq!(after.memory_swap_limit, swap, "{before:?} {change:?}");
     }
 }

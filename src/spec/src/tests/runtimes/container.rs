@@ -190,7 +190,7 @@ impl<'a> Running<'a> {
 
     /// Changes limits; returns what holds then.
     pub(super) fn update(&self, current: &Resources, change: &Resources) -> Resources {
-        let after = update_resources(current, change);
+        let after = update_resources(current, change).unwrap();
         let json = resources_json(&linux_resources(&after, &self.case.node)).unwrap();
         std::fs::write(self.pod.dir().join("resources.json"), json).unwrap();
         let output = self.pod.call(self.runtime, &["update", "-r", "resources.json", &self.pod.name]).output().unwrap();
