@@ -179,7 +179,7 @@ fn kill_and_state_are_never_called() {
     });
 }
 
-/// The daemon asks each runtime at its start.
+/// The daemon asks each runtime at its start, and serves meanwhile.
 #[test]
 fn features() {
     let tmp = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn features() {
     peapod_with(&options, async |daemon| {
         assert!(began.elapsed() < at_most(SOON), "took {:?}", began.elapsed());
         let pods = runtimes.iter().map(async |runtime| {
-            assert!(runtime.calls("features") > 0);
+            wait_for("it is asked", async || runtime.calls("features") > 0).await;
             let pod = daemon.pod(runtime.handler()).handler(runtime.handler()).run().await;
             assert_eq!(pod.container("main").sh("echo works").output().await, "works\n");
         });
