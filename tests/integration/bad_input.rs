@@ -187,6 +187,9 @@ const UPDATES: &[(&str, &str, LimitsChange)] = &[
     ("processors backwards", "cpuset_cpus", |limits| limits.cpuset_cpus = "1-0".to_owned()),
     ("processor below zero", "cpuset_cpus", |limits| limits.cpuset_cpus = "-1".to_owned()),
     ("memory nodes backwards", "cpuset_mems", |limits| limits.cpuset_mems = "1-0".to_owned()),
+    ("no processor", "cpuset_cpus", |limits| limits.cpuset_cpus = ",".to_owned()),
+    ("a period of a microsecond", "cpu_period", |limits| limits.cpu_period = 1),
+    ("less time than the kernel counts", "cpu_quota", |limits| limits.cpu_quota = 5),
     ("memory below zero", "memory_limit_in_bytes", |limits| limits.memory_limit_in_bytes = -7),
 ];
 

@@ -121,17 +121,22 @@ fn a_limit_below_what_is_used_is_refused_and_changes_nothing() {
             .start()
             .await;
         container.wait_log("held").await;
+        // The runtime may switch the controller on only now.
+        let processors = || fs::read_to_string(cgroup(&container, "cpuset").join("cpuset.cpus")).unwrap_or_default();
+        let before = processors().trim().to_owned();
         let refused = container
             .update(|limits| {
                 limits.memory_limit_in_bytes = 24 << 20;
                 limits.cpu_shares = 256;
                 limits.cpu_quota = 50_000;
+                limits.cpuset_cpus = "0".to_owned();
             })
             .await
             .unwrap_err();
         assert!(refused.message().contains("memory"), "does not say what is too little: {refused}");
         assert_eq!(memory(&container), (128 << 20).to_string());
         assert!(!read(&container, "cpu", "cpu.cfs_quota_us", "cpu.max").starts_with("50000"), "half of it is done");
+        assert_eq!(processors().trim(), before);
         let shown = container.status().await.resources.unwrap().linux.unwrap();
         assert_eq!((shown.memory_limit_in_bytes, shown.cpu_shares, shown.cpu_quota), (128 << 20, 512, 0));
         assert_eq!(container.exec("echo alive").await, "alive\n");

@@ -98,6 +98,8 @@ impl Containers {
         let started = exec.start(&container.init, &self.host.null).await;
         if started.is_err() {
             container.execs.remove(&exec.id);
+            // What failed for the container's end is no fault of the command's.
+            container.check_running()?;
         }
         started
     }

@@ -77,10 +77,11 @@ impl ExecOperations {
         fail_point("exec-piped");
         shim.exec(id.as_str(), &exec.id, process, &exec.path("out"), &stderr_path)
             .await
-            .map_err(|e| e.into_error("exec"))?;
+            .map_err(|error| error.of_running(id, "exec"))?;
         fail_point("exec-asked");
         let run = async {
-            shim.start_exec(id.as_str(), &exec.id).await.map_err(|error| error.into_error("start the command"))?;
+            let started = shim.start_exec(id.as_str(), &exec.id).await;
+            started.map_err(|error| error.of_running(id, "start the command"))?;
             fail_point("exec-started");
             self.collect(&exec, pipes, request.limit).await
         };

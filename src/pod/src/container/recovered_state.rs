@@ -79,7 +79,7 @@ impl ContainerOperations {
                     Err(error) => Some(error),
                 };
                 if let Some(error) = refused
-                    && !matches!(error, ShimError::Refused(_))
+                    && !matches!(error, ShimError::Refused(_) | ShimError::State(_))
                 {
                     return Err(error.into_error(step()));
                 }

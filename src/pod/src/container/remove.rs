@@ -24,7 +24,9 @@ impl ContainerOperations {
             match shim.delete_task(id.as_str()).await {
                 Ok(()) => break,
                 // It is on its way out.
-                Err(ShimError::Refused(_)) if began.elapsed() < KILLED => tokio::time::sleep(PAUSE).await,
+                Err(ShimError::Refused(_) | ShimError::State(_)) if began.elapsed() < KILLED => {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -35,14 +35,20 @@ impl ContainerOperations {
         let group = self.cgroups.cgroup(update.group);
         let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
         refuse_below_usage(&group, &update)?;
-        let outcome = self.apply(shim, &group, &update, update.after).await;
-        if outcome.is_err()
-            && let Err(error) = self.apply(shim, &group, &update, &taken_back(update.before, update.after)).await
-        {
-            let container = update.id.short();
-            tracing::warn!(container, %error, "limits of before a failed update could not all be set again");
+        refuse_swap_below_memory(update.after, self.facts.swap_accounting)?;
+        let names = files_of(update.before, update.after);
+        let saved = group.save(names.iter().map(String::as_str));
+        let Err(failure) = self.apply(shim, &group, &update, update.after).await else { return Ok(()) };
+        let back = self.apply(shim, &group, &update, &taken_back(update.before, update.after)).await;
+        // A runtime that refuses one limit may have set none.
+        let mut left: Vec<_> = back.err().iter().map(ToString::to_string).collect();
+        left.extend(saved.restore().iter().map(ToString::to_string));
+        if left.is_empty() {
+            return Err(failure);
         }
-        outcome
+        let (container, error) = (update.id.short(), left.join("; "));
+        tracing::warn!(container, error, "limits of before a failed update could not all be set again");
+        Err(with_left(failure, &error))
     }
 
     /// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl
@@ -64,7 +70,7 @@ impl ContainerOperations {
             let json = resources_json(&resources)
                 .map_err(|error| Error::Invalid { field: "linux".to_owned(), reason: error.to_string() })?;
             let updated = shim.update(update.id.as_str(), json).await;
-            updated.map_err(|error| error.into_error("update the container"))?;
+            updated.map_err(|error| error.of_running(update.id, "update the container"))?;
         }
         if update.by_systemd {
             let told = systemd::set_limits(update.group, &limits::of(&resources)).await;
@@ -76,6 +82,31 @@ impl ContainerOperations {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Files whose limits an update changes and that may hold what no limit of before tells: processors, memory nodes, huge
+/// pages, and whatever is named itself. Each version of cgroups has some of them.
+fn files_of(before: &Resources, after: &Resources) -> Vec<String> {
+    let cpus = (before.cpuset_cpus != after.cpuset_cpus).then(|| "cpuset.cpus".to_owned());
+    let mems = (before.cpuset_mems != after.cpuset_mems).then(|| "cpuset.mems".to_owned());
+    let sizes = after.hugepage_limits.iter().filter(|(size, limit)| before.hugepage_limits.get(*size) != Some(limit));
+    let pages = sizes.flat_map(|(size, _)| {
+        ["max", "rsvd.max", "limit_in_bytes", "rsvd.limit_in_bytes"].map(|file| format!("hugetlb.{size}.{file}"))
+    });
+    let named = after.unified.iter().filter(|(file, value)| before.unified.get(*file) != Some(value));
+    cpus.into_iter().chain(mems).chain(pages).chain(named.map(|(file, _)| file.clone())).collect()
+}
+
+/// Says what the failed update has left changed.
+fn with_left(failure: Error, left: &str) -> Error {
+    let more = |text: String| format!("{text}; limits of before could not all be set again: {left}");
+    match failure {
+        Error::Runtime(text) => Error::Runtime(more(text)),
+        Error::Failed { step, reason } => Error::Failed { step, reason: more(reason) },
+        Error::Invalid { field, reason } => Error::Invalid { field, reason: more(reason) },
+        // It is gone, and its limits with it.
+        other => other,
     }
 }
 
@@ -93,6 +124,16 @@ fn refuse_below_usage(group: &Cgroup, update: &UpdateInput<'_>) -> Result<(), Er
         state: format!("holding {held} bytes of memory"),
         need: "a limit below that would end it: free memory in it first, or set a higher limit",
     })
+}
+
+/// Swap counts memory too: no OCI runtime takes it. Where swap isn't counted, its limit is not told to any.
+fn refuse_swap_below_memory(after: &Resources, swap_accounting: bool) -> Result<(), Error> {
+    let (memory, both) = (after.memory_limit, after.memory_swap_limit);
+    if !swap_accounting || both <= 0 || both >= memory {
+        return Ok(());
+    }
+    let reason = format!("{both}, which is for memory and swap together, is less than the {memory} for memory");
+    Err(Error::Invalid { field: "memory_swap_limit_in_bytes".to_owned(), reason })
 }
 
 /// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as
@@ -155,5 +196,36 @@ mod tests {
         let failed = Resources { memory_limit: 32, cpu_quota: 5, cpu_shares: 7, ..Resources::default() };
         let wanted = Resources { memory_limit: 64, cpu_quota: -1, cpu_shares: SHARES, ..Resources::default() };
         assert_eq!(taken_back(&before, &failed), wanted);
+    }
+
+    #[test]
+    fn files_that_no_limit_of_before_tells_are_saved() {
+        let map = |text: &str| [(text.to_owned(), "1".to_owned())].into();
+        let before = Resources { cpuset_mems: "0".to_owned(), unified: map("pids.max"), ..Resources::default() };
+        let mut after = Resources { cpuset_cpus: "0".to_owned(), ..before.clone() };
+        after.hugepage_limits.insert("2MB".to_owned(), 0);
+        after.unified.insert("memory.high".to_owned(), "1".to_owned());
+        let names = files_of(&before, &after);
+        let pages = ["max", "rsvd.max", "limit_in_bytes", "rsvd.limit_in_bytes"];
+        let wanted = ["cpuset.cpus".to_owned()].into_iter();
+        let wanted = wanted.chain(pages.map(|file| format!("hugetlb.2MB.{file}"))).chain(["memory.high".to_owned()]);
+        assert_eq!(names, wanted.collect::<Vec<_>>());
+        assert!(files_of(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn swap_counts_memory() {
+        let of = |memory_limit, memory_swap_limit| {
+            refuse_swap_below_memory(&Resources { memory_limit, memory_swap_limit, ..Resources::default() }, true)
+        };
+        assert!(of(64, 64).is_ok() && of(64, 0).is_ok() && of(64, -1).is_ok() && of(-1, 32).is_ok());
+        let error = of(64, 32).unwrap_err();
+        assert!(matches!(&error, Error::Invalid { field, .. } if field == "memory_swap_limit_in_bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_what_it_left_changed() {
+        let error = with_left(Error::Runtime("no".to_owned()), "cpuset.cpus");
+        assert_eq!(error.to_string(), "no; limits of before could not all be set again: cpuset.cpus");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Job, Start, Update};
-use super::container::{Body, CleaningUp, Container, Made, Operation};
+use super::container::{Body, CleaningUp, Container, Made, NEEDS_LIFE, Operation};
 use super::containers::PodContainers;
 use super::effects::Effects;
 use super::input::{JobError, Reply};
@@ -147,11 +147,10 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
     let Body::Made(made) = &mut container.body else { return false };
     let Some((ticket, change)) = container.updates.front() else { return false };
     let (ticket, before) = (*ticket, &container.spec.resources);
-    let need = "limits can only be changed while it is created or running";
     match (&made.record.phase, pod.life.up()) {
         (ContainerPhase::Created, _) if made.is_idle() => {
+            // It begins with them.
             match peapod_spec::update_resources(before, change) {
-                // It begins with them.
                 Ok(after) => {
                     Arc::make_mut(&mut container.spec).resources = after;
                     fx.outbox.container(id);
@@ -183,7 +182,7 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
         (ContainerPhase::Running { .. }, None) => {
             fx.refuse(ticket, pod.not_ready("limits of its containers can only be changed while it is"));
         }
-        _ => fx.refuse(ticket, container.precondition(id, need)),
+        _ => fx.refuse(ticket, container.precondition(id, NEEDS_LIFE)),
     }
     container.updates.pop_front();
     true

@@ -215,6 +215,9 @@ impl Made {
     }
 }
 
+/// What a change of limits needs.
+pub(super) const NEEDS_LIFE: &str = "limits can only be changed while it is created or running";
+
 /// What the field calls the ways of ending.
 pub(crate) fn ended(exit: &peapod_shim_protocol::exit::Exit) -> Ended {
     let reason = match (exit.oom, exit.code) {

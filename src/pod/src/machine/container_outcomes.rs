@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::action::{Action, JobKey};
-use super::container::{Body, CleaningUp, Container, Made, Operation, ended, never_started, start_error, unknown_end};
+use super::container::{
+    Body, CleaningUp, Container, Made, NEEDS_LIFE, Operation, ended, never_started, start_error, unknown_end,
+};
 use super::effects::Effects;
 use super::input::{ContainerOutcome, JobError, Reply, Started};
 use super::outbox::CommitNumber;
@@ -151,6 +153,8 @@ impl Container {
                 fx.outbox.container(id);
                 fx.promise(ticket, Reply::Done);
             }
+            // It ended meanwhile, which is why, and what a later call would hear.
+            Err(_) if made.has_ended() => fx.refuse(ticket, self.precondition(id, NEEDS_LIFE)),
             Err(error) => fx.refuse(ticket, error),
         }
     }

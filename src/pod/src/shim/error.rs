@@ -6,6 +6,7 @@ use peapod_shim_protocol::containerd::ttrpc;
 
 use super::Foreign;
 use crate::error::Error;
+use crate::id::ContainerId;
 
 /// Why a call to a shim failed. One variant per way in which the driver goes on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub(crate) enum ShimError {
     /// What was asked for can't be done on this node.
     #[error("{0}")]
     Invalid(String),
+    /// The container is in no state that allows it: it ended meanwhile, or is not yet as far.
+    #[error("{0}")]
+    State(String),
     /// The shim refused, with the OCI runtime's message where it has one.
     #[error("{0}")]
     Refused(String),
@@ -46,6 +50,7 @@ impl ShimError {
                 ttrpc::Code::UNIMPLEMENTED => Self::Unsupported(status.message),
                 ttrpc::Code::DEADLINE_EXCEEDED => Self::Timeout { call, limit },
                 ttrpc::Code::INVALID_ARGUMENT => Self::Invalid(status.message),
+                ttrpc::Code::FAILED_PRECONDITION => Self::State(status.message),
                 _ => Self::Refused(status.message),
             },
             // The client's own clock; ttrpc has no other word for it.
@@ -57,8 +62,22 @@ impl ShimError {
     /// The same for callers of this crate.
     pub(crate) fn into_error(self, step: impl Into<String>) -> Error {
         match self {
-            Self::Refused(message) | Self::Invalid(message) => Error::Runtime(message),
+            Self::Refused(message) | Self::Invalid(message) | Self::State(message) => Error::Runtime(message),
             other => Error::failed(step, &other),
+        }
+    }
+
+    /// The same of a call for a container that ran a moment ago: where its shim says that it does no more, or has
+    /// deleted it since, the caller hears what it would hear a moment later.
+    pub(crate) fn of_running(self, id: &ContainerId, step: &str) -> Error {
+        match self {
+            Self::State(_) | Self::NotFound(_) => Error::Precondition {
+                what: "container",
+                id: id.to_string(),
+                state: "not running any more".to_owned(),
+                need: "this needs a running container",
+            },
+            other => other.into_error(step),
         }
     }
 }
@@ -73,5 +92,20 @@ mod tests {
         let late = ttrpc::Error::Others("Request deadline elapsed".to_owned());
         assert!(matches!(of(late), ShimError::Timeout { call: "Delete", .. }));
         assert!(matches!(of(ttrpc::Error::RemoteClosed), ShimError::Gone(_)));
+    }
+
+    #[test]
+    fn a_container_that_ended_meanwhile_is_no_failure_of_the_runtime() {
+        let id = ContainerId::random().unwrap();
+        let said = |code, text: &str| {
+            let status = ttrpc::get_status(code, text.to_owned());
+            ShimError::of("Exec", Duration::from_secs(1), ttrpc::Error::RpcStatus(status)).of_running(&id, "exec")
+        };
+        for code in [ttrpc::Code::FAILED_PRECONDITION, ttrpc::Code::NOT_FOUND] {
+            let error = said(code, "container \"c1\" is exited, not running");
+            assert!(matches!(error, Error::Precondition { what: "container", .. }), "{error}");
+        }
+        let error = said(ttrpc::Code::INTERNAL, "no such program");
+        assert!(matches!(&error, Error::Runtime(text) if text == "no such program"), "{error}");
     }
 }

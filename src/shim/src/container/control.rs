@@ -48,7 +48,12 @@ impl OciContainer {
 
     /// Changes limits; `resources` is an OCI object in JSON.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        Ok(self.init.runtime.update(self.target()?, resources).await?)
+        let updated = self.init.runtime.update(self.target()?, resources).await;
+        if updated.is_err() {
+            // What failed for its end is no fault of the runtime's.
+            self.target()?;
+        }
+        Ok(updated?)
     }
 
     pub(crate) async fn pause(&self) -> Result<(), Error> {
