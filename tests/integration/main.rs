@@ -22,6 +22,7 @@ mod exec;
 mod exits;
 mod faults;
 mod formats;
+mod handlers;
 mod image_volumes;
 mod images;
 mod info;

@@ -24,7 +24,7 @@ fn read(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &st
     fs::read_to_string(file.expect("the file")).unwrap().trim().to_owned()
 }
 
-fn memory(container: &Container<'_>) -> String {
+pub(crate) fn memory(container: &Container<'_>) -> String {
     read(container, "memory", "memory.limit_in_bytes", "memory.max")
 }
 

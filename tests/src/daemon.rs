@@ -42,22 +42,28 @@ impl Daemon {
 
     /// Starts it again, after [`Daemon::end`], on the same state.
     pub async fn start_again(&self) {
-        self.begin_again(None).await;
+        self.begin_again(&self.options, None).await;
     }
 
-    /// The same, and it dies as by [`Daemon::kill`] when it comes to a place with this name. A debug build's alone.
+    /// The same, this time with other settings.
+    pub async fn start_again_with(&self, options: &Options) {
+        self.begin_again(options, None).await;
+    }
+
+    /// The same with the settings of before, and it dies as by [`Daemon::kill`] when it comes to that place. A debug
+    /// build's alone.
     pub async fn start_again_to_die_at(&self, fail_point: &str) {
-        self.begin_again(Some(fail_point)).await;
+        self.begin_again(&self.options, Some(fail_point)).await;
     }
 
     /// The same, and the first time that a driver or a step of it comes there, it panics. A debug build's alone.
     pub async fn start_again_to_panic_at(&self, fail_point: &str) {
-        self.begin_again(Some(&format!("panic:{fail_point}"))).await;
+        self.begin_again(&self.options, Some(&format!("panic:{fail_point}"))).await;
     }
 
-    async fn begin_again(&self, fail_point: Option<&str>) {
+    async fn begin_again(&self, options: &Options, fail_point: Option<&str>) {
         assert!(!self.is_alive(), "it still runs");
-        let child = spawn(&self.env, &self.options, fail_point);
+        let child = spawn(&self.env, options, fail_point);
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = child;
         self.wait_ready().await;
     }

@@ -1,5 +1,7 @@
 //! What OCI runtimes can do, by their own word. The kubelet admits pods by it.
 
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,8 +10,6 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-
-use crate::config::OciRuntime;
 
 /// How long a runtime may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -22,17 +22,43 @@ pub(crate) struct Features {
     /// Mounts that are read-only with all mounts below them.
     pub(crate) recursive_read_only: bool,
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
-    /// and so has to be told.
-    pub(crate) no_limits: bool,
+    /// and so has to be told. `None` as long as nobody knows.
+    pub(crate) no_limits: Option<bool>,
+}
+
+/// What a runtime told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) features: Features,
+    /// Asked again it would tell the same.
+    pub(crate) is_final: bool,
+}
+
+/// How a runtime took a question.
+enum Reaction {
+    Text(Vec<u8>),
+    /// It ended with an error: it does not know the question.
+    Refused,
+    /// It could not be run, was killed, or took too long.
+    Missing,
 }
 
 /// Asks a runtime. One that can't be asked can nothing of it.
-pub(crate) async fn ask(runtime: &OciRuntime) -> Features {
-    let (features, version) = tokio::join!(answer(runtime, "features"), answer(runtime, "--version"));
-    let version = version.unwrap_or_default();
+pub(crate) async fn ask(program: &Path) -> Told {
+    let (features, version) = tokio::join!(answer(program, "features"), answer(program, "--version"));
+    let is_final = matches!((&features, &version), (Reaction::Text(_) | Reaction::Refused, Reaction::Text(_)));
+    let no_limits = match &version {
+        Reaction::Text(text) => Some(!text.is_empty() && !text.starts_with(b"crun ")),
+        Reaction::Refused => Some(false),
+        Reaction::Missing => None,
+    };
     // crun has `features` since 1.8.6, and these mounts since 1.4.
-    let recursive_read_only = features.map_or_else(|| by_version(&version), |text| by_features(&text));
-    Features { recursive_read_only, no_limits: !version.is_empty() && !version.starts_with(b"crun ") }
+    let recursive_read_only = match (features, version) {
+        (Reaction::Text(text), _) => by_features(&text),
+        (_, Reaction::Text(text)) => by_version(&text),
+        _ => false,
+    };
+    Told { features: Features { recursive_read_only, no_limits }, is_final }
 }
 
 /// The object of the OCI runtime specification's features.md.
@@ -54,12 +80,13 @@ fn by_version(text: &[u8]) -> bool {
     (numbers.next(), numbers.next()) >= (Some(1), Some(4))
 }
 
-async fn answer(runtime: &OciRuntime, word: &str) -> Option<Vec<u8>> {
-    tokio::time::timeout(LIMIT, run(runtime, word)).await.ok().flatten()
+async fn answer(program: &Path, word: &str) -> Reaction {
+    let answer = tokio::time::timeout(LIMIT, run(program, word)).await;
+    answer.ok().flatten().unwrap_or(Reaction::Missing)
 }
 
-async fn run(runtime: &OciRuntime, word: &str) -> Option<Vec<u8>> {
-    let mut child = Command::new(&runtime.path)
+async fn run(program: &Path, word: &str) -> Option<Reaction> {
+    let mut child = Command::new(program)
         .arg(word)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -75,7 +102,11 @@ async fn run(runtime: &OciRuntime, word: &str) -> Option<Vec<u8>> {
     let ended = child.wait().await.ok()?;
     // Reaped: the number may be somebody else's.
     group.0 = None;
-    ended.success().then_some(text)
+    match (ended.success(), ended.signal()) {
+        (true, _) => Some(Reaction::Text(text)),
+        (false, None) => Some(Reaction::Refused),
+        (false, Some(_)) => None,
+    }
 }
 
 /// The process group of a call. Dropped before the call has ended, it is killed with all that it started.
@@ -119,19 +150,25 @@ mod tests {
     async fn one_that_does_not_answer_can_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runtime");
-        let of = |recursive_read_only, no_limits| Features { recursive_read_only, no_limits };
-        for (script, can) in [
-            ("#!/bin/sh\n[ $1 = features ] && echo '{\"mountOptions\": [\"rro\"]}'", of(true, false)),
-            ("#!/bin/sh\n[ $1 = --version ] && echo crun version 1.8.1", of(true, false)),
-            ("#!/bin/sh\n[ $1 = --version ] && echo runc version 1.5.2", of(false, true)),
-            ("#!/bin/sh\necho crun version 1.8.1; exit 1", of(false, false)),
-            ("#!/bin/sh\nexec sleep 60", of(false, false)),
-            ("#!/bin/sh\nexec cat /dev/zero", of(false, false)),
+        let of = |recursive_read_only, no_limits, is_final| Told {
+            features: Features { recursive_read_only, no_limits },
+            is_final,
+        };
+        for (script, told) in [
+            ("[ $1 = features ] && echo '{\"mountOptions\": [\"rro\"]}'", of(true, Some(false), false)),
+            ("[ $1 = --version ] && echo crun version 1.8.1", of(true, Some(false), true)),
+            ("[ $1 = --version ] && echo runc version 1.5.2", of(false, Some(true), true)),
+            ("[ $1 = features ] && exec sleep 60; echo runc version 1.5.2", of(false, Some(true), false)),
+            ("[ $1 = --version ] && exec sleep 60; echo '{\"mountOptions\": [\"rro\"]}'", of(true, None, false)),
+            ("echo crun version 1.8.1; exit 1", of(false, Some(false), false)),
+            ("kill -KILL $$", of(false, None, false)),
+            ("exec sleep 60", of(false, None, false)),
+            ("exec cat /dev/zero", of(false, None, false)),
         ] {
-            std::fs::write(&path, script).unwrap();
+            std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-            let runtime = OciRuntime { path: path.clone(), root: dir.path().join("root") };
-            assert_eq!(ask(&runtime).await, can, "{script}");
+            assert_eq!(ask(&path).await, told, "{script}");
         }
+        assert_eq!(ask(&dir.path().join("missing")).await, of(false, None, false));
     }
 }

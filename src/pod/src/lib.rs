@@ -28,6 +28,7 @@ mod error;
 mod facts;
 mod features;
 mod id;
+mod known_features;
 mod layout;
 mod listed;
 mod load;

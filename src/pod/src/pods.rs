@@ -65,9 +65,10 @@ impl Pods {
     /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with
     /// all below them.
     ///
-    /// Right after the daemon's start this waits until the handler's OCI runtime has answered, 2 s at most.
+    /// From memory: right after the daemon's start alone this waits until the handler's OCI runtime has answered, 2 s
+    /// at most. One that could not tell, or was replaced, is asked again meanwhile.
     pub async fn is_recursive_read_only(&self, handler: &str) -> bool {
-        self.actors.runtimes.handler(handler).features().await.recursive_read_only
+        self.actors.runtimes.handler(handler).last_features().await.recursive_read_only
     }
 
     /// Changes how long calls wait that begin to wait from now on.
@@ -180,10 +181,15 @@ impl Pods {
     /// was updated, stopped or removed.
     ///
     /// # Errors
-    /// With the OCI runtime's words; the container is then exited, 128, `StartError`.
+    /// With the OCI runtime's words; the container is then exited, 128, `StartError`. It stays created where a disk is
+    /// full or the pod's handler is not configured.
     pub async fn start_container(&self, id: &ContainerId) -> Result<(), Error> {
         let handle = self.actor_of(id)?;
-        let request = Request::Start(id.clone(), disk::has_room(&self.actors.defaults.layout).await);
+        let snapshot = self.snapshot();
+        let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        let served = self.actors.runtimes.handler(&entry.pod.runtime_handler).serves(&entry.pod.id);
+        let startable = disk::has_room(&self.actors.defaults.layout).await.and(served);
+        let request = Request::Start(id.clone(), startable);
         self.call("the container's start", Subject::Container(id), &handle, request).await.map(drop)
     }
 

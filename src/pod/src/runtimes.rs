@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use peapod_text::excerpt;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::features::{self, Features};
+use crate::id::PodId;
+use crate::known_features::KnownFeatures;
 
 /// All runtimes of the configuration.
 #[derive(Debug)]
@@ -29,16 +30,23 @@ pub(crate) struct Runtimes {
 #[derive(Debug)]
 pub(crate) struct NodeRuntime {
     oci: OciRuntime,
-    /// None until the runtime has answered.
-    features: watch::Receiver<Option<Features>>,
+    features: KnownFeatures,
 }
 
 /// A pod's handler, resolved once: when the pod is admitted, or taken up from its record. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) enum Handler {
     Configured(Arc<NodeRuntime>),
-    /// As the error says. Recorded pods may have one.
-    Unknown(Error),
+    /// Recorded pods may have one.
+    Unknown(UnknownHandler),
+}
+
+/// The name of a handler that the configuration has not.
+#[derive(Clone, Debug)]
+pub(crate) struct UnknownHandler {
+    name: String,
+    /// Those that it has.
+    configured: String,
 }
 
 impl Runtimes {
@@ -46,12 +54,8 @@ impl Runtimes {
     pub(crate) fn new(runtimes: &BTreeMap<String, OciRuntime>, default_handler: &str) -> Self {
         let mut asking = JoinSet::new();
         let mut ask = |oci: &OciRuntime| {
-            let (answered, features) = watch::channel(None);
-            let runtime = oci.clone();
-            asking.spawn(async move {
-                // Nobody may want to know any more.
-                let _ = answered.send(Some(features::ask(&runtime).await));
-            });
+            let (features, task) = KnownFeatures::of(oci.path.clone());
+            asking.spawn(task);
             Arc::new(NodeRuntime { oci: oci.clone(), features })
         };
         let by_handler = runtimes.iter().map(|(name, oci)| (name.clone(), ask(oci))).collect();
@@ -64,11 +68,18 @@ impl Runtimes {
         if let Some(runtime) = self.by_handler.get(name) {
             return Handler::Configured(Arc::clone(runtime));
         }
-        let known: Vec<&str> = self.by_handler.keys().map(String::as_str).collect();
-        Handler::Unknown(Error::Invalid {
-            field: "runtime_handler".to_owned(),
-            reason: format!("{} is not configured; configured are {}", excerpt(name), known.join(", ")),
-        })
+        let configured: Vec<&str> = self.by_handler.keys().map(String::as_str).collect();
+        Handler::Unknown(UnknownHandler { name: excerpt(name).to_string(), configured: configured.join(", ") })
+    }
+
+    /// What the OCI runtime at that path can do, which a container may have been started with under another
+    /// configuration.
+    pub(crate) async fn features(&self, program: &Path) -> Features {
+        match self.by_handler.values().find(|runtime| runtime.oci.path == program) {
+            Some(runtime) => runtime.features.now().await,
+            // Seldom enough to ask each time.
+            None => features::ask(program).await.features,
+        }
     }
 
     /// Where runtimes keep their containers' states.
@@ -82,35 +93,50 @@ impl Handler {
     pub(crate) fn runtime(&self) -> Result<&OciRuntime, Error> {
         match self {
             Self::Configured(runtime) => Ok(&runtime.oci),
-            Self::Unknown(error) => Err(error.clone()),
+            Self::Unknown(UnknownHandler { name, configured }) => Err(Error::Invalid {
+                field: "runtime_handler".to_owned(),
+                reason: format!("{name} is not configured; configured are {configured}"),
+            }),
         }
     }
 
-    /// What the OCI runtime can do; nothing if there is none. Right after the daemon's start this waits until the
-    /// runtime has answered, or its time for that is over.
+    /// Whether a pod that is there can have another container made or started.
+    pub(crate) fn serves(&self, pod: &PodId) -> Result<(), Error> {
+        let Self::Unknown(UnknownHandler { name, configured }) = self else { return Ok(()) };
+        Err(Error::Precondition {
+            what: "pod sandbox",
+            id: pod.to_string(),
+            state: format!("of runtime handler {name}, which is not configured (configured are {configured})"),
+            need: "that makes and starts its containers: configure it again and restart peapod, or run another sandbox",
+        })
+    }
+
+    /// What the OCI runtime can do; nothing if there is none. One that could not tell, or was replaced, is asked again,
+    /// and waited for until its time for that is over.
     pub(crate) async fn features(&self) -> Features {
-        let Self::Configured(runtime) = self else { return Features::default() };
-        let mut features = runtime.features.clone();
-        // An error means that asking panicked.
-        let answer = features.wait_for(Option::is_some).await;
-        answer.ok().and_then(|features| *features).unwrap_or_default()
+        match self {
+            Self::Configured(runtime) => runtime.features.now().await,
+            Self::Unknown(_) => Features::default(),
+        }
+    }
+
+    /// The same from memory, as it was told last; only right after the daemon's start is the runtime waited for.
+    pub(crate) async fn last_features(&self) -> Features {
+        match self {
+            Self::Configured(runtime) => runtime.features.last().await,
+            Self::Unknown(_) => Features::default(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
+    use crate::samples::program;
 
     /// One runtime, whose program is that script, as handler `one`.
     fn runtimes(dir: &Path, script: &str) -> Runtimes {
-        let path = dir.join("runtime");
-        // Another process writes it: a child that another test forks meanwhile would keep it open for writing, and it
-        // could not be run.
-        let write = r#"printf %s "$1" >"$2" && chmod 755 "$2""#;
-        assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status().unwrap().success());
-        let runtime = OciRuntime { path, root: dir.join("root") };
+        let runtime = OciRuntime { path: program(dir, script), root: dir.join("root") };
         Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one")
     }
 
@@ -125,8 +151,10 @@ mod tests {
         assert_eq!(handler.runtime().unwrap().path, dir.path().join("runtime"));
         let early = tokio::time::timeout(std::time::Duration::from_millis(50), handler.features()).await;
         assert!(early.is_err(), "{early:?}");
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), handler.last_features()).await;
+        assert!(early.is_err(), "{early:?}");
         std::fs::write(go, "").unwrap();
-        assert!(handler.features().await.recursive_read_only);
+        assert!(handler.features().await.recursive_read_only && handler.last_features().await.recursive_read_only);
     }
 
     #[tokio::test]
@@ -136,5 +164,21 @@ mod tests {
         let refused = unknown.runtime().unwrap_err().to_string();
         assert!(refused.contains("two") && refused.contains("configured are one"), "{refused}");
         assert_eq!(unknown.features().await, Features::default());
+    }
+
+    #[tokio::test]
+    async fn a_pod_whose_handler_is_gone_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtimes = runtimes(dir.path(), "#!/bin/sh\n[ $1 = --version ] && echo runc version 1.5.2");
+        let pod = PodId::random().unwrap();
+        assert!(runtimes.handler("one").serves(&pod).is_ok());
+        let refused = runtimes.handler("two").serves(&pod).unwrap_err();
+        assert!(matches!(refused, Error::Precondition { .. }) && refused.to_string().contains("handler \"two\""));
+        // What it was started with is asked all the same, wherever that is.
+        let path = program(&dir.path().join("."), "#!/bin/sh\n[ $1 = --version ] && echo runc version 1.5.2");
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(&path, &elsewhere).unwrap();
+        assert_eq!(runtimes.features(&elsewhere).await.no_limits, Some(true));
+        assert_eq!(runtimes.features(&path).await.no_limits, None);
     }
 }

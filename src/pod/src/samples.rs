@@ -1,6 +1,8 @@
 //! Pods and containers for tests.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use peapod_spec::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, Resources};
 use peapod_spec::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
@@ -51,4 +53,14 @@ pub(crate) fn container_spec(name: &str, attempt: u32) -> ContainerSpec {
         resources: Resources::default(),
         security: ContainerSecurity::default(),
     }
+}
+
+/// That script as a program named `runtime`, a file of its own.
+pub(crate) fn program(dir: &Path, script: &str) -> PathBuf {
+    let path = dir.join("runtime");
+    // Another process writes it: a child that another test forks meanwhile would keep it open for writing, and it
+    // could not be run.
+    let write = r#"printf %s "$1" >"$2.new" && chmod 755 "$2.new" && mv "$2.new" "$2""#;
+    assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status().unwrap().success());
+    path
 }

@@ -33,6 +33,10 @@ pub const PROCESS_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1
 /// Type URL of an OCI `linux.resources` object (JSON) in `UpdateTaskRequest.resources`.
 pub const RESOURCES_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
+/// File in a container's bundle that says which OCI runtime made it: lines with the program's absolute path, the folder
+/// of its state, and `systemd` or `cgroupfs`.
+pub const RUNTIME_FILE: &str = "runtime";
+
 /// Scheme of a stdout or stderr URI that names a CRI log file: `peapod-log:///var/log/pods/…/0.log`.
 pub const LOG_SCHEME: &str = "peapod-log://";
 

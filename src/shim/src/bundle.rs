@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use peapod_shim_protocol::RUNTIME_FILE;
 use peapod_shim_protocol::exit::Exit;
 
 use crate::error::Error;
@@ -12,7 +13,6 @@ use crate::older;
 use crate::runtime::{Binary, PID_FILE};
 
 const CGROUP: &str = "cgroup";
-const RUNTIME: &str = "runtime";
 
 /// Writes how it ended; whole, or not at all.
 pub(crate) fn exit(bundle: &Path, exit: &Exit) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(crate) fn cgroup(bundle: &Path, path: Option<&str>) -> Result<(), Error> {
 
 /// Writes which runtime made it.
 pub(crate) fn runtime(bundle: &Path, binary: &Binary) -> Result<(), Error> {
-    write(&bundle.join(RUNTIME), &binary.to_bytes())
+    write(&bundle.join(RUNTIME_FILE), &binary.to_bytes())
 }
 
 /// The path of its group; `None` when there is nothing to kill as a whole.
@@ -36,7 +36,7 @@ pub(crate) fn read_cgroup(bundle: &Path) -> Option<String> {
 
 /// The runtime that made it; `None` when there is nothing that it could have to be asked about.
 pub(crate) fn read_runtime(bundle: &Path) -> Option<Binary> {
-    Binary::parse(&read(&bundle.join(RUNTIME))?)
+    Binary::parse(&read(&bundle.join(RUNTIME_FILE))?)
 }
 
 /// Where a container's root file system is mounted.
@@ -56,7 +56,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Error> {
 
 /// Nothing is left to kill or to delete. The exit stays.
 pub(crate) fn remove_records(bundle: &Path) {
-    for name in [CGROUP, RUNTIME, PID_FILE] {
+    for name in [CGROUP, RUNTIME_FILE, PID_FILE] {
         let _ = fs::remove_file(bundle.join(name));
     }
 }

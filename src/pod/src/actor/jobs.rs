@@ -115,6 +115,7 @@ impl JobContext {
                 let updated = container::UpdateInput {
                     id: &id,
                     group: &cgroup,
+                    bundle: &containers.layout.bundle(&identity.id, &id),
                     handler: &self.handler,
                     by_systemd: identity.cgroup.driver == CgroupDriver::Systemd,
                     before: &before,

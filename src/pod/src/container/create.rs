@@ -29,6 +29,7 @@ pub(crate) async fn create(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
 ) -> Result<CreatedContainer, Error> {
+    context.handler.serves(&context.pod_id)?;
     let containers = &context.containers;
     if let Some(index) = spec.mounts.iter().position(|mount| mount.recursive_read_only)
         && !context.handler.features().await.recursive_read_only

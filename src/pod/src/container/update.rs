@@ -1,11 +1,13 @@
 //! UpdateContainerResources of a running container.
 
+use std::path::Path;
+
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use peapod_cgroup::{Cgroup, Lift};
 use peapod_spec::container::Resources;
 use peapod_spec::{linux_resources, resources_json};
 
-use super::{ContainerOperations, limits};
+use super::{ContainerOperations, limits, made_by};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::runtimes::Handler;
@@ -21,6 +23,8 @@ pub(crate) struct UpdateInput<'a> {
     pub(crate) id: &'a ContainerId,
     /// Its group.
     pub(crate) group: &'a str,
+    /// Its bundle, which says which OCI runtime made it.
+    pub(crate) bundle: &'a Path,
     /// The pod's handler.
     pub(crate) handler: &'a Handler,
     /// Whether systemd made it.
@@ -36,10 +40,20 @@ impl ContainerOperations {
         let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
         refuse_below_usage(&group, &update)?;
         refuse_swap_below_memory(update.after, self.facts.swap_accounting)?;
+        let takes_minus_one = self.takes_minus_one(&update).await;
+        if takes_minus_one.is_none() && lift(update.after) != Lift::default() {
+            return Err(Error::Failed {
+                step: "ask the container's OCI runtime whether it takes -1 for no limit".to_owned(),
+                reason: "it does not answer `--version`: try again when it does, or set a limit".to_owned(),
+            });
+        }
+        let takes_minus_one = takes_minus_one.unwrap_or_default();
         let names = files_of(update.before, update.after);
         let saved = group.save(names.iter().map(String::as_str));
-        let Err(failure) = self.apply(shim, &group, &update, update.after).await else { return Ok(()) };
-        let back = self.apply(shim, &group, &update, &taken_back(update.before, update.after)).await;
+        let applied = self.apply(shim, &group, &update, update.after, takes_minus_one).await;
+        let Err(failure) = applied else { return Ok(()) };
+        let before = taken_back(update.before, update.after);
+        let back = self.apply(shim, &group, &update, &before, takes_minus_one).await;
         // A runtime that refuses one limit may have set none.
         let mut left: Vec<_> = back.err().iter().map(ToString::to_string).collect();
         left.extend(saved.restore().iter().map(ToString::to_string));
@@ -51,6 +65,14 @@ impl ContainerOperations {
         Err(with_left(failure, &error))
     }
 
+    /// The word of the runtime that made the container and goes on with it, whatever the pod's handler is today. None
+    /// if it can't tell.
+    async fn takes_minus_one(&self, update: &UpdateInput<'_>) -> Option<bool> {
+        let of_handler = || update.handler.runtime().ok().map(|runtime| runtime.path.clone());
+        let program = made_by::program(update.bundle).await.or_else(of_handler)?;
+        self.runtimes.features(&program).await.no_limits
+    }
+
     /// crun 1.8 doesn't tell systemd, which would go back to the limits of the start at its next `systemctl
     /// daemon-reload`; from runc it hears the same twice.
     async fn apply(
@@ -59,11 +81,12 @@ impl ContainerOperations {
         group: &Cgroup,
         update: &UpdateInput<'_>,
         resources: &Resources,
+        takes_minus_one: bool,
     ) -> Result<(), Error> {
         let lift = lift(resources);
         group.lift(lift).map_err(|error| Error::failed("take limits off the container", &error))?;
         let mut resources = linux_resources(resources, &self.facts);
-        if update.handler.features().await.no_limits {
+        if takes_minus_one {
             tell_none(&mut resources, lift, self.facts.swap_accounting);
         }
         if resources != LinuxResources::default() {
@@ -72,6 +95,8 @@ impl ContainerOperations {
             let updated = shim.update(update.id.as_str(), json).await;
             updated.map_err(|error| error.of_running(update.id, "update the container"))?;
         }
+        // A runtime that knows of -1 after all, having been replaced this moment, has written what it was told last.
+        group.lift(lift).map_err(|error| Error::failed("take limits off the container", &error))?;
         if update.by_systemd {
             let told = systemd::set_limits(update.group, &limits::of(&resources)).await;
             told.map_err(|error| {

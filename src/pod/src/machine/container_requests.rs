@@ -11,7 +11,7 @@ use super::container::{Body, Container, Operation, never_started};
 use super::containers::PodContainers;
 use super::delivery::{Delivery, Stage};
 use super::effects::Effects;
-use super::input::{DiskSpace, NewContainer, Reply, Request, Ticket};
+use super::input::{NewContainer, Reply, Request, Startable, Ticket};
 use super::pod::Pod;
 use crate::bounds::UPDATES_WAITING;
 use crate::error::Error;
@@ -67,7 +67,7 @@ impl PodContainers {
         &mut self,
         ticket: Ticket,
         id: &ContainerId,
-        room: DiskSpace,
+        startable: Startable,
         pod: &Pod<S>,
         fx: &mut Effects<S>,
     ) {
@@ -87,8 +87,8 @@ impl PodContainers {
             let need = "a container can only be started in a ready one: stop it and run another sandbox";
             return fx.refuse(ticket, pod.not_ready(need));
         }
-        // It stays created, and can be started once there is room.
-        let target = match room.and_then(|()| self.target_pid(id)) {
+        // It stays created, and can be started once that is mended.
+        let target = match startable.and_then(|()| self.target_pid(id)) {
             Ok(target) => target,
             Err(error) => return fx.refuse(ticket, error),
         };

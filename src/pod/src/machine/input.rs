@@ -67,7 +67,7 @@ pub(crate) enum Request {
     /// A container made.
     Create(Box<NewContainer>),
     /// One started.
-    Start(ContainerId, DiskSpace),
+    Start(ContainerId, Startable),
     /// One stopped, killed at the deadline: CLOCK_BOOTTIME in nanoseconds.
     Stop(ContainerId, i64),
     /// One removed.
@@ -76,8 +76,9 @@ pub(crate) enum Request {
     Update(ContainerId, Box<Resources>),
 }
 
-/// Whether the disks have room for something new, as of the request.
-pub(crate) type DiskSpace = Result<(), Error>;
+/// Whether a container can be started for all that only I/O or the configuration tells, as of the request: the disks
+/// have room, and the pod's handler is there.
+pub(crate) type Startable = Result<(), Error>;
 
 /// A container to be, with what only I/O can provide for it.
 #[derive(Debug)]

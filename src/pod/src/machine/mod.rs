@@ -178,7 +178,7 @@ impl<S: Clone> Machine<S> {
                 pod.run.build_on();
                 containers.create(ticket, *new, pod, fx);
             }
-            Request::Start(id, room) => containers.start(ticket, &id, room, pod, fx),
+            Request::Start(id, startable) => containers.start(ticket, &id, startable, pod, fx),
             Request::Stop(id, deadline) => {
                 if containers.stop(ticket, &id, deadline, pod, fx) {
                     pod.life.retry_clean_up();

@@ -1,0 +1,92 @@
+//! Handlers whose OCI runtime is slow to tell what it can do, is replaced, or is not configured any more.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use peapod_tests::{Container, Options, Programs, SHELL, peapod_with, v1};
+use tonic::Code;
+use v1::ContainerState::{ContainerCreated, ContainerRunning};
+
+use crate::resources::memory;
+
+/// A program that is runc, but answers `--version` by that script.
+fn write_runtime(path: &Path, version: &str) {
+    let new = path.with_extension("new");
+    let runc = Programs::get().runc.display();
+    let script = format!("#!/bin/sh\nif [ \"$1\" = --version ]; then {version}; exit; fi\nexec {runc} \"$@\"\n");
+    fs::write(&new, script).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+fn with_handler(path: &Path) -> Options {
+    Options::new().set(format!("runtimes.handlers.other.path={path:?}"))
+}
+
+fn is_limited(container: &Container<'_>) -> bool {
+    memory(container).parse::<u64>().is_ok_and(|limit| limit < 1 << 60)
+}
+
+/// runc writes what it was told last with each update: one that was not told of -1 sets the old limit again.
+async fn take_limit_off(container: &Container<'_>) {
+    container.update(|limits| limits.memory_limit_in_bytes = -1).await.unwrap();
+    assert!(!is_limited(container), "{}", memory(container));
+    container.update(|limits| limits.cpu_shares = 512).await.unwrap();
+    assert!(!is_limited(container), "{}", memory(container));
+}
+
+#[test]
+fn minus_one_is_in_force_once_a_slow_runtime_has_told() {
+    let tmp = tempfile::tempdir().unwrap();
+    let path = tmp.path().join("other");
+    write_runtime(&path, "exec sleep 600");
+    peapod_with(&with_handler(&path), async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let pod = daemon.pod("slow").handler("other").run().await;
+        let limited =
+            pod.container("main").sh("sleep 1000").resources(|limits| limits.memory_limit_in_bytes = 64 << 20);
+        let container = limited.start().await;
+        let refused = container.update(|limits| limits.memory_limit_in_bytes = -1).await.unwrap_err();
+        assert!(refused.message().contains("--version"), "{refused:?}");
+        assert_eq!(memory(&container), (64 << 20).to_string());
+        // Other limits need no answer.
+        container.update(|limits| limits.memory_limit_in_bytes = 32 << 20).await.unwrap();
+        assert_eq!(memory(&container), (32 << 20).to_string());
+        write_runtime(&path, "echo runc version 1.1.5");
+        take_limit_off(&container).await;
+    });
+}
+
+#[test]
+fn a_handler_that_is_not_configured_any_more_spends_no_container() {
+    let tmp = tempfile::tempdir().unwrap();
+    let path = tmp.path().join("other");
+    write_runtime(&path, "echo runc version 1.1.5");
+    peapod_with(&with_handler(&path), async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let pod = daemon.pod("gone").handler("other").run().await;
+        let limited =
+            pod.container("main").sh("sleep 1000").resources(|limits| limits.memory_limit_in_bytes = 64 << 20);
+        let running = limited.start().await;
+        let created = pod.container("created").sh("sleep 1000").create().await;
+        daemon.kill().await;
+        daemon.start_again_with(&Options::new()).await;
+        let refused = [
+            created.start().await.unwrap_err(),
+            pod.container("other").sh("sleep 1000").try_create().await.err().expect("a handler that is gone"),
+        ];
+        for refused in refused {
+            assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+            assert!(refused.message().contains("\"other\", which is not configured"), "{refused:?}");
+        }
+        assert_eq!(created.state().await, ContainerCreated);
+        // What runs is gone on with by the runtime that made it.
+        take_limit_off(&running).await;
+        assert_eq!(running.exec("echo here").await, "here\n");
+        daemon.kill().await;
+        daemon.start_again().await;
+        created.start().await.unwrap();
+        assert_eq!(created.state().await, ContainerRunning);
+    });
+}
