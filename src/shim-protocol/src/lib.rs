@@ -12,7 +12,11 @@ pub use containerd_shim_protos as containerd;
 /// 1. The first.
 /// 2. Hello tells `oldest_master`.
 /// 3. SetUp is CreateSandbox with an answer. A task's options tell its OOM score and its cgroup.
-pub const PROTOCOL: u32 = 3;
+/// 4. OpenExec, OpenAttach and OpenPortForward open sessions of the streaming server.
+pub const PROTOCOL: u32 = 4;
+
+/// The oldest shims that open sessions.
+pub const SESSIONS_SINCE: u32 = 4;
 
 /// The oldest shims that a daemon of this code drives. It may leave a number behind only after a release has spoken the
 /// next one: then the shims of the release before are still driven.

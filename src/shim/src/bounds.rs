@@ -16,12 +16,32 @@ pub(crate) const INTERRUPTED_CALL: Duration = Duration::from_secs(1);
 /// A log may grow by what is allowed in so many seconds at once: a program that prints a lot and is done loses nothing.
 pub(crate) const LOG_BURST_SECONDS: u64 = 4;
 
-/// Bytes of output that wait for one who reads along with a container's log. More than any pipe holds, so that a short
-/// pause loses nothing.
+/// Bytes of output that wait for one who reads along with a container's log.
 pub(crate) const SUBSCRIBER_BYTES: usize = 256 << 10;
+
+/// With more than this no more of the container's output is read until it has taken something. What is above is for the
+/// end: once the container has ended nobody is waited for, and what its pipe still holds has room.
+pub(crate) const SUBSCRIBER_FULL: usize = SUBSCRIBER_BYTES / 2;
+
+/// How long one that takes nothing holds up a container's output. Longer than a hiccup of a network.
+pub(crate) const SUBSCRIBER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many read along with one container.
 pub(crate) const SUBSCRIBERS: usize = 16;
+
+/// Sessions of exec, attach and port-forward of one pod that are open at a time: each costs a few descriptors of the
+/// shim's, of which it may have a million.
+pub(crate) const SESSIONS: usize = 256;
+
+/// Connections that one port-forward is making at a time; what else is asked for waits in its socket.
+pub(crate) const DIALS_OF_SESSION: usize = 64;
+
+/// Connections that all of a pod's port-forwards are making at a time.
+pub(crate) const DIALS: usize = 128;
+
+/// How long one connection to a port of the pod may take to be made, for each of the two addresses. A port that nobody
+/// listens on refuses at once; a listener whose queue is full lets one wait.
+pub(crate) const DIAL: Duration = Duration::from_secs(10);
 
 /// Bytes that are read of a file in a container's bundle, of which `config.json` is the largest: as the daemon bounds
 /// it.

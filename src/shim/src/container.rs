@@ -3,6 +3,7 @@
 //! `create` makes one; [`supervise`] is its task, which sees the end, carries out the stop deadline, and tells;
 //! `delete` removes what is left.
 
+pub(crate) mod attach_point;
 mod control;
 pub(crate) mod create;
 pub(crate) mod delete;

@@ -15,6 +15,7 @@ use crate::container::{OciContainer, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
 use crate::log;
+use crate::stdio::handed::HandedStreams;
 
 /// Containers of one pod, ended ones included.
 const CONTAINERS: usize = 1024;
@@ -91,8 +92,12 @@ impl Containers {
         started
     }
 
-    /// Starts a prepared exec; answers its process number. One that can't be started is forgotten.
-    pub(crate) async fn start_exec(&self, container: &OciContainer, exec: &Arc<ExecProcess>) -> Result<u32, Error> {
+    /// Starts a prepared exec; answers what a session gets of it. One that can't be started is forgotten.
+    pub(crate) async fn start_exec(
+        &self,
+        container: &OciContainer,
+        exec: &Arc<ExecProcess>,
+    ) -> Result<HandedStreams, Error> {
         container.check_running()?;
         exec.begin()?;
         let started = exec.start(&container.init, &self.host.null).await;

@@ -27,6 +27,7 @@ mod runtime;
 mod sandbox;
 mod serve;
 mod server;
+mod session;
 mod shim;
 mod stdio;
 

@@ -90,6 +90,16 @@ impl PodSandbox {
         namespaces
     }
 
+    /// Path of the network namespace; `None` for the node's.
+    pub(crate) fn network(&self) -> Result<Option<PathBuf>, Error> {
+        match &*self.lock() {
+            SandboxState::Created(made) if self.stop_state() == SandboxStop::No => {
+                Ok(Some(PathBuf::from(&made.netns)).filter(|path| !path.as_os_str().is_empty()))
+            }
+            _ => Err(Error::State { kind: "pod", id: self.id.clone(), is: "not ready", wanted: "ready" }),
+        }
+    }
+
     /// Nanoseconds since the epoch; 0: not yet.
     pub(crate) fn created_at(&self) -> i64 {
         match &*self.lock() {

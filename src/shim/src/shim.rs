@@ -16,6 +16,7 @@ use crate::family;
 use crate::reaper::Reaper;
 use crate::runtime::{RuntimeLauncher, Sealed};
 use crate::sandbox::PodSandbox;
+use crate::session::Sessions;
 use crate::stdio::Null;
 
 /// How long a `runtime create` that is interrupted may take to be undone.
@@ -30,6 +31,7 @@ pub(crate) struct PodShim {
     pub(crate) sandbox: Arc<PodSandbox>,
     pub(crate) containers: Containers,
     pub(crate) events: Arc<Events>,
+    pub(crate) sessions: Sessions,
     ending: watch::Sender<bool>,
 }
 
@@ -49,6 +51,7 @@ impl PodShim {
             containers: Containers::new(host, events.clone(), bundle.join("containers")),
             sandbox: Arc::new(PodSandbox::new(id, bundle, reaper, events.clone())),
             events,
+            sessions: Sessions::new(),
             ending: watch::Sender::new(false),
         }
     }

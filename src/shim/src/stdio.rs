@@ -4,10 +4,12 @@ mod budget;
 pub(crate) mod console;
 pub(crate) mod copy;
 pub(crate) mod cri_log;
+pub(crate) mod exec_streams;
 pub(crate) mod fifo;
+pub(crate) mod handed;
 pub(crate) mod lines;
 mod null;
-mod output;
+pub(crate) mod output;
 pub(crate) mod plan;
 
 pub(crate) use null::Null;

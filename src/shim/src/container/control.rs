@@ -7,6 +7,7 @@ use super::OciContainer;
 use super::init_process::{SIGKILL, signal_number};
 use super::state::{Phase, StopStep};
 use crate::error::Error;
+use crate::stdio::ContainerOutput;
 
 impl OciContainer {
     /// Sends the stop signal, the first time, and sets the deadline or brings it forward. Does not wait: the supervisor
@@ -38,12 +39,9 @@ impl OciContainer {
         self.init.signal_all(SIGKILL)
     }
 
-    /// Ends the process's input: ours was the end that kept it open.
+    /// Ends the process's input: ours was the end that kept it open, and who writes to it as well hears of this.
     pub(crate) fn close_stdin(&self) {
-        self.state.send_if_modified(|state| {
-            state.take_stdin();
-            false
-        });
+        self.state.send_if_modified(|state| state.take_stdin().is_some());
     }
 
     /// Changes limits; `resources` is an OCI object in JSON.
@@ -80,7 +78,7 @@ impl OciContainer {
     /// Opens the log's path anew.
     pub(crate) fn reopen_log(&self) -> Result<(), Error> {
         let missing = || Error::NotFound { kind: "log of container", id: self.id().to_owned() };
-        self.output.as_ref().ok_or_else(missing)?.reopen_log()
+        self.output.as_ref().and_then(ContainerOutput::reopen_log).unwrap_or_else(|| Err(missing()))
     }
 
     /// Sets a terminal's size: the container's, or with an id an exec's.

@@ -100,7 +100,7 @@ async fn make(
     if let Some(path) = &request.cgroup {
         bundle::cgroup(&request.bundle, Some(path))?;
     }
-    let streams = request.uris.open(&host.null)?;
+    let streams = request.uris.open_container(&host.null)?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
     let target = Target { id: &request.id, bundle: &request.bundle, interrupt };
     let console = socket.as_ref().map(ConsoleSocket::for_runtime);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -16,9 +17,11 @@ use crate::bundle::check_id;
 use crate::error::Error;
 use crate::reaper::ExitStatus;
 use crate::runtime::{ExecOptions, RuntimeError};
+use crate::stdio::Null;
 use crate::stdio::console::ConsoleSocket;
+use crate::stdio::exec_streams::ExecStreams;
+use crate::stdio::handed::HandedStreams;
 use crate::stdio::plan::Pumps;
-use crate::stdio::{Null, Uris};
 use crate::{clock, log, proc};
 
 /// Execs of one container that nobody has deleted.
@@ -36,7 +39,7 @@ pub(crate) struct ExecProcess {
     pub(crate) id: String,
     /// An OCI process, as JSON.
     process: Vec<u8>,
-    pub(crate) uris: Uris,
+    pub(crate) streams: ExecStreams,
     state: watch::Sender<ExecState>,
     /// Ends the runtime's call that makes it.
     interrupt: Notify,
@@ -77,7 +80,7 @@ struct Process {
 
 impl Execs {
     /// Takes note of an exec to be. `process` is an OCI process, as JSON.
-    pub(crate) fn prepare(&self, id: &str, process: Vec<u8>, uris: Uris) -> Result<(), Error> {
+    pub(crate) fn prepare(&self, id: &str, process: Vec<u8>, streams: ExecStreams) -> Result<Arc<ExecProcess>, Error> {
         check_id(id)?;
         let mut execs = self.lock();
         if execs.contains_key(id) {
@@ -87,8 +90,9 @@ impl Execs {
             return Err(Error::Full { what: "execs of a container", limit: EXECS });
         }
         let (state, interrupt) = (watch::Sender::new(ExecState::Prepared), Notify::new());
-        execs.insert(id.to_owned(), Arc::new(ExecProcess { id: id.to_owned(), process, uris, state, interrupt }));
-        Ok(())
+        let exec = Arc::new(ExecProcess { id: id.to_owned(), process, streams, state, interrupt });
+        execs.insert(id.to_owned(), exec.clone());
+        Ok(exec)
     }
 
     pub(crate) fn get(&self, id: &str) -> Result<Arc<ExecProcess>, Error> {
@@ -124,8 +128,8 @@ impl Execs {
 }
 
 impl ExecProcess {
-    /// Runs it after [`ExecProcess::begin`]; answers its process number.
-    pub(crate) async fn start(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<u32, Error> {
+    /// Runs it after [`ExecProcess::begin`]; answers what a session gets of it.
+    pub(crate) async fn start(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<HandedStreams, Error> {
         let started = self.run(init, null).await;
         if started.is_err() {
             // Who waits for its end hears that there is none to wait for.
@@ -168,10 +172,10 @@ impl ExecProcess {
         init.signal_session(session, signal)
     }
 
-    async fn run(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<u32, Error> {
-        let mut streams = self.uris.open(null)?;
+    async fn run(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<HandedStreams, Error> {
+        let mut streams = self.streams.open(null)?;
         let socket = format!("exec-{}.sock", self.id);
-        let socket = self.uris.terminal.then(|| ConsoleSocket::bind(&init.bundle, &socket)).transpose()?;
+        let socket = self.streams.terminal().then(|| ConsoleSocket::bind(&init.bundle, &socket)).transpose()?;
         let request = ExecOptions {
             id: &self.id,
             process: &self.process,
@@ -181,7 +185,7 @@ impl ExecProcess {
         };
         let made = init.runtime.exec(init.target(&self.interrupt), request).await;
         if let Err(RuntimeError::Answer { .. }) = &made
-            && let Err(error) = lost::kill(init, &self.uris, socket.as_ref()).await
+            && let Err(error) = lost::kill(init, &self.names(&streams.ours.handed), socket.as_ref()).await
         {
             log::warn("a command that is not known can't be killed", &[("container", &init.id), ("error", &error)]);
         }
@@ -191,12 +195,12 @@ impl ExecProcess {
         let mut pumps = None;
         if let Some(socket) = &socket {
             let connected = match socket.receive().await {
-                Ok(terminal) => streams.ours.pump_terminal(&terminal).map(|pumps| (terminal, pumps)),
+                Ok(terminal) => streams.ours.connect_terminal(&terminal).map(|pumps| (terminal, pumps)),
                 Err(error) => Err(error),
             };
             // It runs, and nobody will know of it.
             let (terminal, ends) = connected.inspect_err(|_| self.kill_session(init))?;
-            pumps = Some(ends);
+            pumps = ends;
             self.with_process(|process| process.terminal = Some(terminal));
         }
         let stdin = streams.ours.stdin;
@@ -206,7 +210,15 @@ impl ExecProcess {
             // Who killed it found no process yet.
             self.kill_session(init);
         }
-        Ok(child.pid)
+        Ok(streams.ours.handed)
+    }
+
+    /// The files by which its processes are known if nobody can tell their numbers.
+    fn names(&self, handed: &HandedStreams) -> Vec<PathBuf> {
+        match &self.streams {
+            ExecStreams::Uris(uris) => lost::fifos(uris),
+            ExecStreams::Session(_) => handed.names(),
+        }
     }
 
     /// Waits for the end of the process, and of its terminal.
@@ -221,7 +233,8 @@ impl ExecProcess {
         self.finish(ended);
     }
 
-    fn kill_session(&self, init: &InitProcess) {
+    /// KILL for all of its session; what can't be is said in the log.
+    pub(crate) fn kill_session(&self, init: &InitProcess) {
         if let Err(error) = self.kill(init, SIGKILL.unsigned_abs(), true) {
             log::warn("a command can't be killed", &[("container", &init.id), ("error", &error)]);
         }
@@ -336,53 +349,5 @@ impl ExecState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn exec() -> Arc<ExecProcess> {
-        let execs = Execs::default();
-        execs.prepare("e1", Vec::new(), Uris::default()).unwrap();
-        assert!(execs.prepare("e1", Vec::new(), Uris::default()).is_err());
-        execs.get("e1").unwrap()
-    }
-
-    #[test]
-    fn what_was_killed_before_its_start_never_starts() {
-        let exec = exec();
-        exec.state.send_if_modified(ExecState::doom);
-        let error = exec.begin().unwrap_err().to_string();
-        assert!(error.contains("killed"), "{error}");
-        assert!(!exec.is_running());
-    }
-
-    #[test]
-    fn what_runs_is_not_forgotten_unless_it_was_killed() {
-        let execs = Execs::default();
-        execs.prepare("e1", Vec::new(), Uris::default()).unwrap();
-        let exec = execs.get("e1").unwrap();
-        exec.begin().unwrap();
-        assert!(exec.begin().unwrap_err().to_string().contains("started"));
-        assert!(execs.delete("e1").is_err());
-        exec.state.send_if_modified(ExecState::doom);
-        execs.delete("e1").unwrap();
-        assert!(execs.get("e1").is_err());
-    }
-
-    #[test]
-    fn one_that_could_not_be_started_has_ended() {
-        let exec = exec();
-        exec.begin().unwrap();
-        exec.finish(ExitStatus { code: 255, signal: None, at: 1 });
-        assert_eq!((exec.pid(), exec.ended().map(|ended| ended.code)), (0, Some(255)));
-    }
-
-    #[test]
-    fn is_bounded() {
-        let execs = Execs::default();
-        for number in 0..EXECS {
-            execs.prepare(&format!("e{number}"), Vec::new(), Uris::default()).unwrap();
-        }
-        assert!(matches!(execs.prepare("one more", Vec::new(), Uris::default()), Err(Error::Invalid { .. })));
-        assert!(matches!(execs.prepare("more", Vec::new(), Uris::default()), Err(Error::Full { .. })));
-    }
-}
+#[path = "exec_tests.rs"]
+mod tests;

@@ -12,16 +12,20 @@ use crate::error::Error;
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
 
-/// Kills the processes of a command that has these streams: those of its terminal's session, or those that hold a FIFO
-/// of its output open.
-pub(super) async fn kill(init: &InitProcess, uris: &Uris, socket: Option<&ConsoleSocket>) -> Result<(), Error> {
+/// Kills the processes of a command: those of its terminal's session, or those that hold one of these files open, which
+/// nobody else was given.
+pub(super) async fn kill(init: &InitProcess, files: &[PathBuf], socket: Option<&ConsoleSocket>) -> Result<(), Error> {
     if let Some(socket) = socket {
         let terminal = socket.receive().await?;
         let session = tcgetsid(&terminal).map_err(Error::errno("tell the session of", "a terminal".as_ref()))?;
         return init.signal_session(session.as_raw_nonzero().get().unsigned_abs(), SIGKILL);
     }
-    let fifos: Vec<_> = [&uris.stdout, &uris.stderr].into_iter().filter_map(path_of).collect();
-    init.kill_those(|pid| holds(pid, &fifos))
+    init.kill_those(|pid| holds(pid, files))
+}
+
+/// The FIFOs of a command's output.
+pub(super) fn fifos(uris: &Uris) -> Vec<PathBuf> {
+    [&uris.stdout, &uris.stderr].into_iter().filter_map(path_of).collect()
 }
 
 /// A stream's path as the kernel names it: without links. Whoever reads the stream may have removed it.

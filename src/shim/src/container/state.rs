@@ -103,6 +103,11 @@ impl OciContainerState {
         self.stop.deadline
     }
 
+    /// The end that keeps its input open.
+    pub(super) fn stdin(&self) -> Option<&OwnedFd> {
+        self.stdin.as_ref()
+    }
+
     /// Takes the end that keeps its input open.
     pub(super) fn take_stdin(&mut self) -> Option<OwnedFd> {
         self.stdin.take()

@@ -60,6 +60,9 @@ pub(crate) async fn run(events: Arc<Events>, container: Arc<OciContainer>, mut s
     if is_news && let Err(error) = bundle::exit(&container.init.bundle, &exit) {
         log::error("a container's end can't be written down", &[("container", &container.id()), ("error", &error)]);
     }
+    if let Some(output) = &container.output {
+        output.hurry();
+    }
     drain(&container, supervised.output).await;
     if let Some(input) = supervised.input {
         input.abort();

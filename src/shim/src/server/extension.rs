@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use peapod_shim_protocol::extension::{
-    EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, ReopenLogRequest, ReopenLogResponse,
-    SetUpRequest, StopRequest, StopResponse, WatchRequest, WatchResponse,
+    EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, OpenAttachRequest, OpenExecRequest,
+    OpenPortForwardRequest, OpenSessionResponse, ReopenLogRequest, ReopenLogResponse, SetUpRequest, StopRequest,
+    StopResponse, WatchRequest, WatchResponse,
 };
 use peapod_shim_protocol::extension_ttrpc::Extension;
 use peapod_shim_protocol::{OLDEST_MASTER, PROTOCOL};
@@ -15,6 +16,7 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::error::Error;
 use crate::init::User;
+use crate::session::{self, AttachSessionRequest, ExecSessionRequest, SessionAddress};
 
 /// The longest a Watch may wait.
 const WATCH: Duration = Duration::from_secs(300);
@@ -75,5 +77,40 @@ impl Extension for Service {
         self.work(|shim| async move { shim.sandbox.ensure_init(user).await }).await?;
         let namespaces = MessageField::some(self.shim.sandbox.namespaces());
         Ok(EnsureInitResponse { namespaces, ..EnsureInitResponse::default() })
+    }
+
+    async fn open_exec(&self, _: &TtrpcContext, request: OpenExecRequest) -> ttrpc::Result<OpenSessionResponse> {
+        let session = ExecSessionRequest {
+            address: SessionAddress::parse(request.session.unwrap_or_default())?,
+            container: request.container_id,
+            exec: request.exec_id,
+            process: request.process,
+            streams: session::streams(&request.streams)?,
+            leave: request.leave,
+        };
+        self.work(|shim| session.open(shim)).await?;
+        Ok(OpenSessionResponse::new())
+    }
+
+    async fn open_attach(&self, _: &TtrpcContext, request: OpenAttachRequest) -> ttrpc::Result<OpenSessionResponse> {
+        let session = AttachSessionRequest {
+            address: SessionAddress::parse(request.session.unwrap_or_default())?,
+            container: request.container_id,
+            streams: session::streams(&request.streams)?,
+            stdin_once: request.stdin_once,
+        };
+        self.work(|shim| session.open(shim)).await?;
+        Ok(OpenSessionResponse::new())
+    }
+
+    async fn open_port_forward(
+        &self,
+        _: &TtrpcContext,
+        request: OpenPortForwardRequest,
+    ) -> ttrpc::Result<OpenSessionResponse> {
+        self.check_sandbox(&request.sandbox_id)?;
+        let address = SessionAddress::parse(request.session.unwrap_or_default())?;
+        self.work(|shim| async move { session::forward::open(&shim, &address).await }).await?;
+        Ok(OpenSessionResponse::new())
     }
 }

@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::older;
 use crate::runtime::Binary;
 use crate::stdio::Uris;
+use crate::stdio::exec_streams::ExecStreams;
 
 /// The value of a field of that type.
 fn of_type(any: Option<&Any>, field: &'static str, url: &str) -> Result<Vec<u8>, Error> {
@@ -112,8 +113,9 @@ impl Task for Service {
                 None => Status::CREATED,
             }
             .into();
-            (state.stdin, state.stdout) = (exec.uris.stdin.clone(), exec.uris.stdout.clone());
-            (state.stderr, state.terminal) = (exec.uris.stderr.clone(), exec.uris.terminal);
+            let uris = exec.streams.uris();
+            (state.stdin, state.stdout, state.stderr, state.terminal) =
+                (uris.stdin, uris.stdout, uris.stderr, uris.terminal);
             state.exit_status = ended.map_or(0, |ended| ended.code);
             state.exited_at = timestamp(ended.map_or(0, |ended| ended.at));
             state.exec_id = request.exec_id;
@@ -135,7 +137,9 @@ impl Task for Service {
             pid
         } else {
             let exec = container.execs.get(&request.exec_id)?;
-            self.work(|shim| async move { shim.containers.start_exec(&container, &exec).await }).await?
+            let started = exec.clone();
+            self.work(|shim| async move { shim.containers.start_exec(&container, &started).await.map(drop) }).await?;
+            exec.pid()
         };
         Ok(StartResponse { pid, ..StartResponse::default() })
     }
@@ -208,7 +212,7 @@ impl Task for Service {
             terminal: request.terminal,
             log_rate: 0,
         };
-        self.shim.containers.get(&request.id)?.execs.prepare(&request.exec_id, process, uris)?;
+        self.shim.containers.get(&request.id)?.execs.prepare(&request.exec_id, process, ExecStreams::Uris(uris))?;
         Ok(Empty::new())
     }
 

@@ -37,6 +37,7 @@ pub(crate) async fn to_output(
     let mut streams = [(stdout, Lines::new("stdout")), (stderr, Lines::new("stderr"))];
     let buffer = Buffer::default();
     loop {
+        output.room().await;
         let [(stdout, out_lines), (stderr, err_lines)] = &mut streams;
         tokio::select! {
             more = read(stdout.as_ref(), Stream::Stdout, out_lines, &output, &buffer), if stdout.is_some() => {
@@ -79,7 +80,12 @@ async fn read(
                 output.finish(lines);
                 return false;
             }
-            Ok(count) => output.write(stream, lines, &buffer[..count]),
+            Ok(count) => {
+                output.write(stream, lines, &buffer[..count]);
+                if output.is_full() {
+                    return true;
+                }
+            }
         }
     }
     true
@@ -119,7 +125,7 @@ pub(crate) async fn read_some(fd: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::R
     }
 }
 
-async fn write_all(fd: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_all(fd: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let mut ready = fd.writable().await?;
         match ready.try_io(|fd| rustix::io::write(fd.as_fd(), bytes).map_err(io::Error::from)) {

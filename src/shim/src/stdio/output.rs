@@ -1,16 +1,18 @@
-//! A container's output: first its log, then whoever listens. The log is never held up by a listener: each has a queue
-//! of its own, and one that does not keep up loses it.
+//! A container's output: first its log, then whoever listens. Each listener has a queue of its own. One that takes
+//! things more slowly than they come slows the container down, as a terminal does; one that takes nothing for a while
+//! loses its queue, and holds up nobody any more. Neither does any once the container has ended.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use peapod_shim_protocol::exit::Exit;
 use peapod_sys::sync::lock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use super::cri_log::CriLog;
 use super::lines::Lines;
-use crate::bounds::{SUBSCRIBER_BYTES, SUBSCRIBERS};
+use crate::bounds::{SUBSCRIBER_BYTES, SUBSCRIBER_FULL, SUBSCRIBER_PATIENCE, SUBSCRIBERS};
 use crate::error::Error;
 
 /// What an entry of a queue takes beside its bytes, at most.
@@ -25,11 +27,19 @@ pub(crate) enum Stream {
 
 /// A container's output. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct ContainerOutput(Arc<Mutex<OutputState>>);
+pub(crate) struct ContainerOutput(Arc<SharedOutput>);
+
+#[derive(Debug)]
+struct SharedOutput {
+    state: Mutex<OutputState>,
+    /// Nobody is waited for any more.
+    hurried: watch::Sender<bool>,
+}
 
 #[derive(Debug)]
 struct OutputState {
-    log: CriLog,
+    /// Not every container has one.
+    log: Option<CriLog>,
     /// No more will come.
     ended: bool,
     exit: Option<Exit>,
@@ -66,13 +76,20 @@ pub(crate) struct OutputSubscription {
 struct Queue {
     state: Mutex<Waiting>,
     news: Notify,
+    /// Something was taken, or the reader has left.
+    taken: Notify,
 }
 
 /// What waits for a subscriber.
 #[derive(Debug)]
 enum Waiting {
-    Events { events: VecDeque<Event>, bytes: usize },
+    Events {
+        events: VecDeque<Event>,
+        bytes: usize,
+    },
     Lagged,
+    /// The reader has left.
+    Left,
 }
 
 impl Default for Waiting {
@@ -82,14 +99,52 @@ impl Default for Waiting {
 }
 
 impl ContainerOutput {
-    pub(crate) fn new(log: CriLog) -> Self {
-        Self(Arc::new(Mutex::new(OutputState { log, ended: false, exit: None, subscribers: Vec::new() })))
+    /// Of a container whose output goes into a log.
+    pub(crate) fn with_log(log: CriLog) -> Self {
+        Self::new(Some(log))
+    }
+
+    /// Of one whose output is only for those who read along.
+    pub(crate) fn without_log() -> Self {
+        Self::new(None)
+    }
+
+    fn new(log: Option<CriLog>) -> Self {
+        let state = Mutex::new(OutputState { log, ended: false, exit: None, subscribers: Vec::new() });
+        Self(Arc::new(SharedOutput { state, hurried: watch::Sender::new(false) }))
+    }
+
+    /// Waits until all readers have room for more. One that takes nothing for [`SUBSCRIBER_PATIENCE`] is dropped.
+    pub(super) async fn room(&self) {
+        let mut hurried = self.0.hurried.subscribe();
+        loop {
+            let full = self.lock().subscribers.iter().find(|queue| queue.is_full()).cloned();
+            let Some(queue) = full else { return };
+            tokio::select! {
+                // The sender is `self`'s.
+                _ = hurried.wait_for(|hurried| *hurried) => return,
+                () = queue.taken.notified() => {}
+                () = sleep(SUBSCRIBER_PATIENCE) => queue.lag(),
+            }
+        }
+    }
+
+    /// Whether a reader has no room for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().subscribers.iter().any(|queue| queue.is_full())
+    }
+
+    /// The container has ended: its end waits for no reader.
+    pub(crate) fn hurry(&self) {
+        self.0.hurried.send_replace(true);
     }
 
     /// Takes bytes that the container wrote.
     pub(super) fn write(&self, stream: Stream, lines: &mut Lines, bytes: &[u8]) {
         let mut inner = self.lock();
-        inner.log.write(lines, bytes);
+        if let Some(log) = &mut inner.log {
+            log.write(lines, bytes);
+        }
         if !inner.subscribers.is_empty() {
             inner.publish(&Event::Bytes { stream, bytes: bytes.into() });
         }
@@ -97,7 +152,9 @@ impl ContainerOutput {
 
     /// A stream has ended, perhaps within a line.
     pub(super) fn finish(&self, lines: &mut Lines) {
-        self.lock().log.finish(lines);
+        if let Some(log) = &mut self.lock().log {
+            log.finish(lines);
+        }
     }
 
     /// All streams have ended.
@@ -117,18 +174,17 @@ impl ContainerOutput {
         inner.subscribers = Vec::new();
     }
 
-    /// Opens the log's path anew; on an error writing goes on in the old file.
-    pub(crate) fn reopen_log(&self) -> Result<(), Error> {
+    /// Opens the log's path anew; on an error writing goes on in the old file. `None`: there is no log.
+    pub(crate) fn reopen_log(&self) -> Option<Result<(), Error>> {
         let mut inner = self.lock();
-        let reopened = inner.log.reopen();
-        reopened.map_err(Error::io("open log", inner.log.path()))
+        let log = inner.log.as_mut()?;
+        Some(log.reopen().map_err(Error::io("open log", log.path())))
     }
 
     /// Hears what the container writes from now on, its end and its exit, also those that have been.
-    #[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
     pub(crate) fn subscribe(&self) -> Result<OutputSubscription, Error> {
         let mut inner = self.lock();
-        inner.subscribers.retain(Queue::has_reader);
+        inner.subscribers.retain(|queue| queue.has_reader());
         if inner.subscribers.len() >= SUBSCRIBERS {
             return Err(Error::Full { what: "readers of a container's output", limit: SUBSCRIBERS });
         }
@@ -144,24 +200,36 @@ impl ContainerOutput {
     }
 
     fn lock(&self) -> MutexGuard<'_, OutputState> {
-        lock(&self.0)
+        lock(&self.0.state)
     }
 }
 
 impl OutputState {
     /// Who has left or does not keep up is told nothing more.
     fn publish(&mut self, event: &Event) {
-        self.subscribers.retain(|queue| queue.has_reader() && queue.push(event));
+        self.subscribers.retain(|queue| queue.push(event));
     }
 }
 
 impl Queue {
-    /// The reader's is the second handle.
-    fn has_reader(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1
+    fn has_reader(&self) -> bool {
+        !matches!(*lock(&self.state), Waiting::Left)
     }
 
-    /// Never waits. False: the reader did not keep up.
+    fn is_full(&self) -> bool {
+        matches!(*lock(&self.state), Waiting::Events { bytes, .. } if bytes > SUBSCRIBER_FULL)
+    }
+
+    /// The reader did not keep up.
+    fn lag(&self) {
+        let mut state = lock(&self.state);
+        if let Waiting::Events { .. } = *state {
+            *state = Waiting::Lagged;
+            self.news.notify_one();
+        }
+    }
+
+    /// Never waits. False: the reader did not keep up, or has left.
     fn push(&self, event: &Event) -> bool {
         let mut state = lock(&self.state);
         if let Waiting::Events { events, bytes } = &mut *state {
@@ -189,7 +257,6 @@ impl Event {
     }
 }
 
-#[allow(dead_code, reason = "attach is its caller, which comes next; what it needs is here and tested")]
 impl OutputSubscription {
     /// What comes next; `None` after the exit.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, OutputLagged> {
@@ -208,16 +275,25 @@ impl OutputSubscription {
 
     fn take(&self) -> Result<Option<Event>, OutputLagged> {
         match &mut *lock(&self.queue.state) {
-            Waiting::Lagged => Err(OutputLagged { limit: SUBSCRIBER_BYTES }),
+            // Who has left asks for nothing.
+            Waiting::Lagged | Waiting::Left => Err(OutputLagged { limit: SUBSCRIBER_BYTES }),
             Waiting::Events { events, bytes } => {
                 let event = events.pop_front();
                 *bytes -= event.as_ref().map_or(0, Event::size);
                 if events.is_empty() {
                     *events = VecDeque::new();
                 }
+                self.queue.taken.notify_one();
                 Ok(event)
             }
         }
+    }
+}
+
+impl Drop for OutputSubscription {
+    fn drop(&mut self) {
+        *lock(&self.queue.state) = Waiting::Left;
+        self.queue.taken.notify_one();
     }
 }
 

@@ -13,7 +13,7 @@ const EXIT: Exit = Exit { code: 3, signal: None, oom: false, started_at: 1, fini
 fn output() -> (ContainerOutput, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let log = CriLog::open(&dir.path().join("0.log"), 0).unwrap();
-    (ContainerOutput::new(log), dir)
+    (ContainerOutput::with_log(log), dir)
 }
 
 /// Lines of the log without their times.
@@ -29,7 +29,7 @@ fn bytes(stream: Stream, text: &str) -> Event {
 fn waiting(subscription: &OutputSubscription) -> usize {
     match &*subscription.queue.state.lock().unwrap() {
         Waiting::Events { bytes, .. } => *bytes,
-        Waiting::Lagged => 0,
+        Waiting::Lagged | Waiting::Left => 0,
     }
 }
 
@@ -133,4 +133,48 @@ async fn a_process_is_not_held_up_by_a_reader() {
     assert!(heard == written.as_bytes(), "what was heard differs from what was written");
     assert_eq!(log(&dir).len(), 20_000);
     assert!(lazy.next().await.is_err());
+}
+
+/// The same where the reader is only slower than the process.
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_reader_hears_all() {
+    let (output, _dir) = output();
+    let mut reader = output.subscribe().unwrap();
+    let (ours, theirs): (OwnedFd, OwnedFd) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let script = "yes | head -c 4194304";
+    let mut child = std::process::Command::new("/bin/sh").args(["-c", script]).stdout(theirs).spawn().unwrap();
+    let pump = tokio::spawn(copy::to_output(Some(copy::watched(ours).unwrap()), None, output.clone()));
+    let (mut heard, mut most) = (0, 0);
+    while let Some(Event::Bytes { bytes, .. }) = reader.next().await.unwrap() {
+        heard += bytes.len();
+        most = most.max(waiting(&reader));
+        tokio::task::yield_now().await;
+    }
+    pump.await.unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(heard, 4 << 20);
+    assert!(most > SUBSCRIBER_FULL / 2 && most <= SUBSCRIBER_BYTES, "{most}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn nobody_is_waited_for_once_the_container_has_ended() {
+    let (output, _dir) = output();
+    let reader = output.subscribe().unwrap();
+    let mut lines = Lines::new("stdout");
+    while !output.is_full() {
+        output.write(Stream::Stdout, &mut lines, &[b'x'; 1000]);
+    }
+    let waiting = tokio::spawn({
+        let output = output.clone();
+        async move { output.room().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    let started = std::time::Instant::now();
+    output.hurry();
+    waiting.await.unwrap();
+    assert!(started.elapsed() < SUBSCRIBER_PATIENCE / 2);
+    // One that leaves is no more waited for.
+    drop(reader);
+    assert!(!output.is_full());
 }

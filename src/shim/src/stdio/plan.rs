@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::copy::{self, Sink};
 use super::cri_log::CriLog;
 use super::fifo;
+use super::handed::HandedStreams;
 use super::null::Null;
 use super::output::ContainerOutput;
 use crate::error::Error;
@@ -50,14 +51,37 @@ pub(crate) struct Ours {
     pub(crate) stdin: Option<OwnedFd>,
     pipes: [Option<OwnedFd>; 2],
     terminal_out: Option<OwnedFd>,
+    /// Those that a session gets.
+    pub(crate) handed: HandedStreams,
+}
+
+/// Whose output nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unclaimed {
+    /// A command's: it goes nowhere.
+    Dropped,
+    /// A container's: it is read, for those who read along.
+    Read,
 }
 
 impl Uris {
-    /// Opens everything. An error leaves nothing but an empty log file.
+    /// Opens everything for a command. An error leaves nothing but an empty log file.
     pub(crate) fn open(&self, null: &Null) -> Result<ProcessStreams, Error> {
+        self.open_with(null, Unclaimed::Dropped)
+    }
+
+    /// The same for a container, which can be attached to also if it has no log.
+    pub(crate) fn open_container(&self, null: &Null) -> Result<ProcessStreams, Error> {
+        self.open_with(null, Unclaimed::Read)
+    }
+
+    fn open_with(&self, null: &Null, unclaimed: Unclaimed) -> Result<ProcessStreams, Error> {
         let stdout = destination("stdout", &self.stdout)?;
         let stderr = destination("stderr", &self.stderr)?;
         let mut ours = Ours::default();
+        if unclaimed == Unclaimed::Read && stdout == Destination::Null {
+            ours.output = Some(ContainerOutput::without_log());
+        }
         if let Destination::Log(path) =
             [&stdout, &stderr].into_iter().find(|out| matches!(out, Destination::Log(_))).unwrap_or(&stdout)
         {
@@ -68,7 +92,7 @@ impl Uris {
                 return Err(Error::Invalid { field: "stderr", why });
             }
             let log = CriLog::open(path, self.log_rate).map_err(Error::io("open log", path))?;
-            ours.output = Some(ContainerOutput::new(log));
+            ours.output = Some(ContainerOutput::with_log(log));
         }
         if self.terminal {
             return self.open_terminal(&stdout, ours, null);
@@ -80,8 +104,9 @@ impl Uris {
             ours.stdin = Some(keep);
             theirs.into()
         };
+        let is_read = ours.output.is_some() && unclaimed == Unclaimed::Read;
         let [out, err] = &mut ours.pipes;
-        let process = [stdin, end(&stdout, out, null)?, end(&stderr, err, null)?];
+        let process = [stdin, end(&stdout, out, null, is_read)?, end(&stderr, err, null, is_read)?];
         Ok(ProcessStreams { process, ours })
     }
 
@@ -98,6 +123,11 @@ impl Uris {
 }
 
 impl Ours {
+    /// Nothing but what a session gets.
+    pub(super) fn handing(handed: HandedStreams) -> Self {
+        Self { handed, ..Self::default() }
+    }
+
     /// Starts reading the process's output; the task ends with the output.
     pub(crate) fn pump(&mut self) -> Result<Option<JoinHandle<()>>, Error> {
         let Some(output) = self.output.clone() else { return Ok(None) };
@@ -106,6 +136,14 @@ impl Ours {
         let stdout = watch(0).map_err(Error::io("watch", path))?;
         let stderr = watch(1).map_err(Error::io("watch", path))?;
         Ok(Some(tokio::spawn(copy::to_output(stdout, stderr, output))))
+    }
+
+    /// Connects a command's terminal: to a session, which moves its bytes itself, or as the others are.
+    pub(crate) fn connect_terminal(&mut self, terminal: &OwnedFd) -> Result<Option<Pumps>, Error> {
+        if self.handed.add_terminal(terminal)? {
+            return Ok(None);
+        }
+        self.pump_terminal(terminal).map(Some)
     }
 
     /// Connects a terminal: its output to the log and its readers, or to a FIFO, its input to the FIFO. The task ends
@@ -155,21 +193,21 @@ fn destination(field: &'static str, uri: &str) -> Result<Destination, Error> {
     Ok(if log { Destination::Log(path.into()) } else { Destination::Fifo(path.into()) })
 }
 
-fn nothing(null: &Null) -> Result<Stdio, Error> {
+pub(super) fn nothing(null: &Null) -> Result<Stdio, Error> {
     null.stream().map_err(Error::io("open", Path::new("/dev/null")))
 }
 
-/// The process's end of an output.
-fn end(output: &Destination, ours: &mut Option<OwnedFd>, null: &Null) -> Result<Stdio, Error> {
-    Ok(match output {
-        Destination::Null => nothing(null)?,
-        Destination::Fifo(path) => fifo::for_writing(path)?.into(),
-        Destination::Log(path) => {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
-            *ours = Some(read);
-            write.into()
-        }
-    })
+/// The process's end of an output; one without a destination may be read all the same.
+fn end(output: &Destination, ours: &mut Option<OwnedFd>, null: &Null, is_read: bool) -> Result<Stdio, Error> {
+    let path = match output {
+        Destination::Null if is_read => Path::new("output"),
+        Destination::Null => return nothing(null),
+        Destination::Fifo(path) => return Ok(fifo::for_writing(path)?.into()),
+        Destination::Log(path) => path,
+    };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
+    *ours = Some(read);
+    Ok(write.into())
 }
 
 #[cfg(test)]
