@@ -37,7 +37,9 @@ trap 'exit 130' INT; trap 'exit 143' TERM
 failed=0
 for number in "${!pids[@]}"; do
     if wait "${pids[$number]}"; then
-        grep ' inputs in ' "${logs[$number]}"
+        # A target's name may stand in two crates.
+        crate=$(basename "${logs[$number]}"); crate=${crate%-*}
+        sed -n "s/^.* inputs in /$crate: &/p" "${logs[$number]}"
     else
         failed=1; grep -v '^running\|^$' "${logs[$number]}"
     fi
