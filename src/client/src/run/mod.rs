@@ -116,11 +116,11 @@ impl PodRun<'_> {
         for index in 0..self.pod.init_containers.len() {
             let init = &self.pod.init_containers[index..=index];
             match running.watch(init, once, interrupt).await? {
-                Some(0) => {}
-                code => return Ok(code.unwrap_or_default()),
+                RunOutcome::Ended { code: 0 } => {}
+                outcome => return Ok(outcome.code()),
             }
         }
-        running.watch(&self.pod.containers, policy, interrupt).await.map(Option::unwrap_or_default)
+        running.watch(&self.pod.containers, policy, interrupt).await.map(|outcome| outcome.code())
     }
 
     /// The image of each container, by its name.
@@ -182,24 +182,23 @@ impl PodRun<'_> {
 }
 
 impl RunningPod<'_> {
-    /// Runs these containers to their ends, and answers the exit code; `None` if somebody asked for an end before. They
-    /// have stopped when this returns.
+    /// Runs these containers to their ends, or until somebody asks for an end. They have stopped when this returns.
     async fn watch(
         &self,
         containers: &[crate::manifest::Container],
         policy: RestartPolicy,
         interrupt: &Interrupt,
-    ) -> Result<Option<i32>, RunError> {
+    ) -> Result<RunOutcome, RunError> {
         let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
         let outcome = supervisor.watch(interrupt).await;
-        match outcome {
-            Ok(RunOutcome::Ended { code }) => return Ok(Some(code)),
+        match &outcome {
+            Ok(RunOutcome::Ended { .. }) => return outcome,
             Ok(RunOutcome::Asked) => self.stop(interrupt).await,
-            Ok(RunOutcome::Elsewhere) => self.run.console.note("the pod was stopped by somebody else").await,
+            Ok(RunOutcome::Elsewhere { .. }) => self.run.console.note("the pod was stopped by somebody else").await,
             Err(_) => {}
         }
         supervisor.drain().await;
-        outcome.map(|_| None)
+        outcome
     }
 
     /// Stops the pod within its grace period; a second signal kills what still runs.

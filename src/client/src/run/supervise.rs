@@ -24,8 +24,18 @@ pub(super) enum RunOutcome {
     Ended { code: i32 },
     /// A signal came, or nobody reads any more.
     Asked,
-    /// Somebody else stopped or removed the pod.
-    Elsewhere,
+    /// Somebody else stopped or removed the pod; the code of the first that had failed before, or 0.
+    Elsewhere { code: i32 },
+}
+
+impl RunOutcome {
+    /// Of the first container that failed by itself.
+    pub(super) fn code(&self) -> i32 {
+        match self {
+            Self::Ended { code } | Self::Elsewhere { code } => *code,
+            Self::Asked => 0,
+        }
+    }
 }
 
 enum MemberState {
@@ -116,10 +126,11 @@ impl<'a> Supervisor<'a> {
         for index in 0..self.members.len() {
             self.step(index, &states, ready).await?;
         }
+        let code = self.first_failure.unwrap_or_default();
         if self.members.iter().all(|member| matches!(member.state, MemberState::Ended)) && !self.stopping() {
-            return Ok(Some(RunOutcome::Ended { code: self.first_failure.unwrap_or_default() }));
+            return Ok(Some(RunOutcome::Ended { code }));
         }
-        Ok((!ready).then_some(RunOutcome::Elsewhere))
+        Ok((!ready).then_some(RunOutcome::Elsewhere { code }))
     }
 
     /// Whether `peapod stop` is stopping the pod: it says so in the pod's directory before it stops a container.

@@ -202,6 +202,21 @@ async fn a_pod_stopped_elsewhere_is_not_started_again() {
 }
 
 #[tokio::test]
+async fn a_failure_before_somebody_else_stops_the_pod_is_its_exit_status() {
+    let bench = Bench::new();
+    let containers = format!("{}{}", shell("a", "exit 3"), shell("b", "sleep 100"));
+    let spec = format!("  restartPolicy: Never\n  containers:\n{containers}");
+    let status = bench.run(&spec, async |connection, _| {
+        bench.printed.wait_for("a ended with 3").await;
+        let args = crate::cli::StopArgs { pods: vec!["web".into()], grace: Some(0) };
+        crate::commands::stop(connection, &args).await.unwrap();
+    });
+    assert_eq!(status.await, Ok(3));
+    assert!(bench.printed.text().contains("stopped by somebody else"), "{}", bench.printed.text());
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn images_are_pulled_as_the_policy_says() {
     for (image, policy, pulls) in
         [("tool:1", "IfNotPresent", 0), ("tool:1", "Always", 1), ("tool:1", "Never", 0), ("new:1", "IfNotPresent", 1)]
