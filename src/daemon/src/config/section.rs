@@ -85,7 +85,8 @@ impl<'p> Section<'p> {
                 Err(reason) => self.problems.add(Some(&item.location), self.name(key), format!("{text:?} {reason}")),
             }
         }
-        values
+        // The list without what is wrong is none that anybody wrote: nothing is to be said of it.
+        if values.len() == items.len() { values } else { default }
     }
 
     /// An absolute path without `..`.

@@ -73,6 +73,13 @@ fn all_mistakes_at_once_with_their_lines() {
 }
 
 #[test]
+fn a_wrong_entry_of_a_list_is_one_mistake() {
+    let error = check("[network]\nsubnets = [\"everything\"]\n").unwrap_err();
+    assert_eq!(error.matches("network").count(), 1, "{error}");
+    assert!(error.contains("/config.toml:2: network.subnets: \"everything\" is no range"), "{error}");
+}
+
+#[test]
 fn broken_text_is_named_by_line() {
     let error = check("[log]\nlevel = \n").unwrap_err();
     assert!(error.contains("/config.toml:2: "), "{error}");
