@@ -11,11 +11,15 @@ use crate::layout::Layout;
 /// What must be free before something is begun.
 const NEEDED_KIB: u64 = 1024;
 
-/// Looks at the disks that a new pod, container or process writes to; not on an asynchronous thread, as a disk may not
-/// answer.
+/// Looks at the disks that a new pod, container or process writes to. Blocks: a disk may not answer.
+pub(crate) fn has_room_now(layout: &Layout) -> Result<(), Error> {
+    layout.roots().into_iter().try_for_each(check)
+}
+
+/// The same for who has no thread that may wait.
 pub(crate) async fn has_room(layout: &Arc<Layout>) -> Result<(), Error> {
     let layout = Arc::clone(layout);
-    let look = tokio::task::spawn_blocking(move || layout.roots().into_iter().try_for_each(check));
+    let look = tokio::task::spawn_blocking(move || has_room_now(&layout));
     look.await.map_err(|panic| Error::failed("look for room on disks", &panic))?
 }
 

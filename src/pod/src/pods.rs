@@ -166,9 +166,7 @@ impl Pods {
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
         let (what, handle) = ("the container", self.actor(pod)?);
         let name = format!("container {}", spec.metadata.name);
-        let room = disk::has_room(&self.actors.defaults.layout).await;
-        let admitted =
-            room.and_then(|()| self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot()));
+        let admitted = self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot());
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
         let new = Box::new(NewContainer { id, spec, admitted });
         match self.call(what, Subject::Pod(pod), &handle, Request::Create(new)).await? {

@@ -15,12 +15,14 @@ use peapod_text::Sample;
 use super::look_up::{Looked, look, look_up};
 use super::{ContainerContext, limits, mounts};
 use crate::apparmor;
+use crate::disk;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::sandbox;
 
-/// Looks up what a container needs and makes its configuration, complete but for what its start says.
+/// Looks up what a container needs, room on the disks first, and makes its configuration, complete but for what its
+/// start says.
 pub(super) async fn make(
     context: &ContainerContext,
     id: &ContainerId,
@@ -31,6 +33,8 @@ pub(super) async fn make(
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));
     look_up(&context.pod_id, "look up what the container needs", move || {
+        // Here, where there is a thread that may wait.
+        disk::has_room_now(&own.containers.layout)?;
         let looked = look(&spec, image, &rootfs, apparmor)?;
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
