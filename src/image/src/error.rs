@@ -22,12 +22,6 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The HTTP client can't be made, for instance because the certificates of this machine can't be read.
-    #[error("image store: no HTTP client: {reason}")]
-    Client {
-        /// What the TLS library said.
-        reason: String,
-    },
     /// The records can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),

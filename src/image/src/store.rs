@@ -47,7 +47,7 @@ impl Store {
         let holds: Arc<Holds> = Arc::default();
         let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.partial.keep);
         Ok(Self {
-            clients: Arc::new(Clients::new(&config)?),
+            clients: Arc::new(Clients::new(&config)),
             fetcher: Fetcher::new(&config, Ingest::new(&config.state_root, trash)),
             pull_config: ArcSwap::new(Arc::clone(&config)),
             verifier: Verifier::new(Arc::clone(&records), Arc::clone(&dir), config.boot_id.clone()),

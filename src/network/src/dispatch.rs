@@ -33,6 +33,8 @@ pub(crate) struct Dispatcher {
     /// Whose detach is being tried again.
     retrying: Mutex<HashSet<String>>,
     pub(crate) tasks: TaskTracker,
+    /// The first look is over.
+    pub(crate) looked: CancellationToken,
     /// Lets no attach begin, and ends what only goes on.
     pub(crate) closing: CancellationToken,
 }
@@ -69,7 +71,8 @@ impl Maker<'_> {
 impl Dispatcher {
     pub(crate) fn new(builtin: Arc<Builtin>, cni: Arc<Cni>, closing: CancellationToken) -> Self {
         let (order, retrying) = (KeyedLock::default(), Mutex::default());
-        Self { builtin, cni, order, retrying, tasks: TaskTracker::new(), closing }
+        let looked = CancellationToken::new();
+        Self { builtin, cni, order, retrying, tasks: TaskTracker::new(), looked, closing }
     }
 
     /// Who has made what there is of this id, if there is anything.

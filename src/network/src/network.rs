@@ -27,7 +27,8 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    /// Opens the network: loads the attachments, takes away what was half made, makes bridge and table.
+    /// Opens the network: loads the attachments and takes away what was half made. Then it makes bridge and table, for
+    /// which nobody has to wait: that takes the longer, the more links the node has ([`looked`](Self::looked)).
     ///
     /// If the node does not let it make them, the network opens all the same and its status says why; it is tried again
     /// every few seconds, by [`check`](Self::check) and by each attach. The same if others take them away later.
@@ -52,11 +53,20 @@ impl Network {
         for id in cni.leaving() {
             network.inner.detach_later(id, Duration::ZERO);
         }
-        network.check().await;
+        let (first, looked) = (network.clone(), network.inner.looked.clone().drop_guard());
+        network.inner.tasks.spawn(async move {
+            let _looked = looked;
+            first.check().await;
+        });
         network.inner.tasks.spawn(Dispatcher::watch_cni(Arc::downgrade(&network.inner)));
         let watch = Dispatcher::watch(Arc::downgrade(&network.inner), network.inner.closing.clone());
         network.inner.tasks.spawn(watch);
         Ok(network)
+    }
+
+    /// Waits for the first look whether pods can be attached, right after the opening: before it nobody can say.
+    pub async fn looked(&self) {
+        self.inner.looked.cancelled().await;
     }
 
     /// Whether pods can be attached, as last seen. No I/O.

@@ -62,7 +62,10 @@ impl Setup {
             timeout: Duration::from_millis(700),
             give_up_after: Duration::from_secs(2),
         };
-        Network::open(peapod_network::Config { cni, ..node.config.clone() }, node.db.clone()).await.unwrap()
+        let config = peapod_network::Config { cni, ..node.config.clone() };
+        let network = Network::open(config, node.db.clone()).await.unwrap();
+        network.looked().await;
+        network
     }
 
     fn configure(&self, text: &str) {

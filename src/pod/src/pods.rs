@@ -10,6 +10,7 @@ use std::time::Duration;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::{self, ActorContext, Handle, Machine};
@@ -42,6 +43,8 @@ pub struct Pods {
     timeouts: Arc<CurrentTimeouts>,
     /// True once the daemon ends: tells the sweep to stop.
     closing: watch::Sender<bool>,
+    /// Cancelled once the sweep has listed what an earlier daemon left: what is made later is not taken for that.
+    swept: CancellationToken,
     /// Owner of what abandoned calls leave to be done.
     leftovers: TaskTracker,
 }
@@ -124,6 +127,7 @@ impl Pods {
     async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
         let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
         let cgroup = self.actors.defaults.cgroup_of(spec)?;
+        self.swept.cancelled().await;
         disk::has_room(layout).await?;
         let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
         let share = self.actors.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
@@ -165,6 +169,7 @@ impl Pods {
     /// When the request can't be met; nothing is left then.
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
         let (what, handle) = ("the container", self.actor(pod)?);
+        self.swept.cancelled().await;
         let name = format!("container {}", spec.metadata.name);
         let admitted = self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot());
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;

@@ -2,7 +2,6 @@
 
 use crate::bounds::{CLIENTS, COOLING_HOSTS, LARGE_DOCUMENTS};
 use crate::config::Config;
-use crate::error::OpenError;
 use crate::hosts::Connection;
 use crate::permits::Permits;
 use peapod_sys::sync::lock;
@@ -17,48 +16,41 @@ pub(crate) struct Clients {
     connect_timeout: Duration,
     stall_timeout: Duration,
     cooldown: Duration,
-    plain: Client,
     /// Of all pulls, for large documents.
     pub(super) large_documents: Arc<Permits>,
-    special: Mutex<HashMap<Connection, Client>>,
+    /// A client is made when it is first needed: it reads all certificates that the node trusts.
+    made: Mutex<HashMap<Connection, Client>>,
     cooling: Mutex<HashMap<String, Instant>>,
 }
 
 impl Clients {
-    pub(crate) fn new(config: &Config) -> Result<Self, OpenError> {
+    pub(crate) fn new(config: &Config) -> Self {
         // Another crate may have installed it before; it is the same one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let base =
-            Base { connect_timeout: config.requests.connect_timeout, stall_timeout: config.requests.stall_timeout };
-        let plain = base.build(&Connection::default()).map_err(|reason| OpenError::Client { reason })?;
-        Ok(Self {
+        Self {
             connect_timeout: config.requests.connect_timeout,
             stall_timeout: config.requests.stall_timeout,
             cooldown: config.requests.host_cooldown,
-            plain,
             large_documents: Permits::new(LARGE_DOCUMENTS),
-            special: Mutex::default(),
+            made: Mutex::default(),
             cooling: Mutex::default(),
-        })
+        }
     }
 
     /// The client for such a connection. Reads certificates the first time.
     pub(crate) async fn get(&self, connection: &Connection) -> Result<Client, String> {
-        if *connection == Connection::default() {
-            return Ok(self.plain.clone());
-        }
-        if let Some(client) = lock(&self.special).get(connection) {
+        if let Some(client) = lock(&self.made).get(connection) {
             return Ok(client.clone());
         }
         let base = Base { connect_timeout: self.connect_timeout, stall_timeout: self.stall_timeout };
         let wanted = connection.clone();
         let built = tokio::task::spawn_blocking(move || base.build(&wanted)).await;
         let client = built.map_err(|error| error.to_string())??;
-        let mut special = lock(&self.special);
-        if special.len() >= CLIENTS {
-            special.clear();
+        let mut made = lock(&self.made);
+        if made.len() >= CLIENTS {
+            made.clear();
         }
-        special.insert(connection.clone(), client.clone());
+        made.insert(connection.clone(), client.clone());
         Ok(client)
     }
 

@@ -219,6 +219,7 @@ impl Node {
         };
         let db = Database::open(&dir.path().join("state.db"), Durability::Normal, MIGRATIONS).unwrap();
         let network = Network::open(config.clone(), db.clone()).await.unwrap();
+        network.looked().await;
         let status = network.status();
         assert!(status.ready, "{status:?}");
         Self { network, bridge: config.bridge.clone(), config, db, _dir: dir }
@@ -226,7 +227,9 @@ impl Node {
 
     /// Opens the network again, as the next process would.
     pub(crate) async fn again(&self) -> Network {
-        Network::open(self.config.clone(), self.db.clone()).await.unwrap()
+        let network = Network::open(self.config.clone(), self.db.clone()).await.unwrap();
+        network.looked().await;
+        network
     }
 
     /// All links, rules, mounts and pins of the node.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::Pods;
+use super::recorded::Recorded;
 use crate::actor::ActorContext;
 use crate::cgroup_warm_up::CgroupWarmUp;
 use crate::config::{Config, CurrentTimeouts};
@@ -25,7 +26,7 @@ use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::runtimes::Runtimes;
 use crate::sandbox::SandboxOperations;
-use crate::shim::Launcher;
+use crate::shim::{Launcher, ShimGroup};
 use crate::start_limiter::StartLimiter;
 use crate::sweep::Making;
 use crate::warn_once::WarnOnce;
@@ -53,7 +54,7 @@ impl Pods {
         make_folders(&layout)?;
         let boot_id = boot_id(&config)?;
         let facts = facts::gather(&config.cgroup_root, cgroups.is_v2());
-        let launcher = launcher(&config, &layout, &cgroups).await?;
+        let (launcher, shim_group) = launcher(&config, &layout, &cgroups)?;
         let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime));
         let warm_up = Arc::new(CgroupWarmUp::new(cgroups.clone()));
         let timeouts = Arc::new(CurrentTimeouts::new(config.timeouts));
@@ -102,8 +103,13 @@ impl Pods {
             leftovers: leftovers.clone(),
         };
         let closing = watch::Sender::new(false);
-        let pods = Self { actors: Arc::new(actors), execs: Arc::new(execs), timeouts, closing, leftovers };
-        pods.load(config.shim_cgroup).await?;
+        // The kernel lets the spawner into its cgroup meanwhile.
+        let recorded = Recorded::load(&actors).await?;
+        let entered = shim_group.entered().await;
+        entered.map_err(|error| no_shim_group(&config, error))?;
+        let actors = Arc::new(actors);
+        let swept = recorded.take_up(&actors, config.shim_cgroup, &leftovers, closing.subscribe());
+        let pods = Self { actors, execs: Arc::new(execs), timeouts, closing, swept, leftovers };
         Ok(pods)
     }
 }
@@ -136,11 +142,15 @@ fn boot_id(config: &Config) -> Result<String, OpenError> {
     Ok(id.trim().to_owned())
 }
 
-async fn launcher(config: &Config, layout: &Layout, cgroups: &Hierarchy) -> Result<Launcher, OpenError> {
+fn launcher(config: &Config, layout: &Layout, cgroups: &Hierarchy) -> Result<(Launcher, ShimGroup), OpenError> {
     let group = cgroups.cgroup(&config.shim_cgroup);
     let group = group.map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
-    let launcher = Launcher::new(config.shim.clone(), group, layout.sockets()).await;
-    launcher.map_err(|source| lacks(format!("can't put shims into cgroup {}", config.shim_cgroup), source))
+    let launcher = Launcher::new(config.shim.clone(), group, layout.sockets());
+    launcher.map_err(|source| no_shim_group(config, source))
+}
+
+fn no_shim_group(config: &Config, source: io::Error) -> OpenError {
+    lacks(format!("can't put shims into cgroup {}", config.shim_cgroup), source)
 }
 
 fn lacks(step: String, source: io::Error) -> OpenError {

@@ -23,6 +23,16 @@ pub(crate) struct Launcher {
     jobs: mpsc::Sender<ShimStart>,
 }
 
+/// The cgroup of shims, on its way: the kernel may take an RCU grace period (9 ms) to let a thread in.
+pub(crate) struct ShimGroup(oneshot::Receiver<io::Result<()>>);
+
+impl ShimGroup {
+    /// Waits until shims can be born there.
+    pub(crate) async fn entered(self) -> io::Result<()> {
+        self.0.await.map_err(|_| io::Error::other("the shim-spawner thread ended"))?
+    }
+}
+
 /// A shim that was just started.
 #[derive(Debug)]
 pub(crate) struct Launched {
@@ -33,14 +43,15 @@ pub(crate) struct Launched {
 }
 
 impl Launcher {
-    /// Of shims that live in that group. `sockets`: the directory of their sockets.
-    pub(crate) async fn new(binary: PathBuf, group: Cgroup, sockets: PathBuf) -> io::Result<Self> {
+    /// Of shims that live in that group. `sockets`: the directory of their sockets. Pods can be asked for at once;
+    /// beside it comes what tells whether shims can live there.
+    pub(crate) fn new(binary: PathBuf, group: Cgroup, sockets: PathBuf) -> io::Result<(Self, ShimGroup)> {
         let (jobs, inbox) = mpsc::channel(SHIM_STARTS);
         let (children, born) = mpsc::channel(SHIM_STARTS);
-        spawner::start(binary, group, sockets, inbox, children).await?;
+        let entered = spawner::start(binary, group, sockets, inbox, children)?;
         // Ends with the thread, which ends with the last launcher.
         tokio::spawn(reap(born));
-        Ok(Self { jobs })
+        Ok((Self { jobs }, ShimGroup(entered)))
     }
 
     /// Starts a pod's shim on a socket that is listening, and connected to, before the shim exists: so nothing has to

@@ -11,7 +11,7 @@ mod version;
 
 pub(crate) use calls::{NewTask, Overlay, Shim, TaskRuntime, TaskState};
 pub(crate) use error::ShimError;
-pub(crate) use launch::{Launched, Launcher};
+pub(crate) use launch::{Launched, Launcher, ShimGroup};
 pub(crate) use old_copy::settle as settle_old_copy;
 pub(crate) use sandbox_calls::{SandboxSetup, Tmpfs};
 pub(crate) use version::Foreign;

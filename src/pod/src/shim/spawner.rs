@@ -38,21 +38,21 @@ struct Spawner {
 }
 
 /// Starts the thread, whose children are born in that group; their pidfds go to `children`. It ends when nobody can
-/// send jobs any more.
-pub(super) async fn start(
+/// send jobs any more. What is given back tells whether the group can be had.
+pub(super) fn start(
     binary: PathBuf,
     group: Cgroup,
     sockets: PathBuf,
     mut jobs: mpsc::Receiver<ShimStart>,
     children: mpsc::Sender<OwnedFd>,
-) -> io::Result<()> {
+) -> io::Result<oneshot::Receiver<io::Result<()>>> {
     let (ready, entered) = oneshot::channel();
     std::thread::Builder::new().name("shim-spawner".to_owned()).spawn(move || {
         let spawn_target = match group.spawn_target() {
             Ok(spawn_target) => spawn_target,
             Err(error) => {
                 // Who does not wait for it any more does not want it either.
-                let _ = ready.send(Err(error));
+                let _ = ready.send(Err(error.into()));
                 return;
             }
         };
@@ -79,8 +79,7 @@ pub(super) async fn start(
             }
         }
     })?;
-    entered.await.map_err(|_| io::Error::other("the shim-spawner thread ended"))??;
-    Ok(())
+    Ok(entered)
 }
 
 impl Spawner {

@@ -85,7 +85,7 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// Lists what is there but not known. Nothing new is made before this returns.
+    /// Lists what is there but not known. Nothing new may be made before this returns.
     pub(crate) async fn list(context: Arc<SweepContext>, known: KnownIds) -> Self {
         let Some((mut sweep, found)) = Self::new(Arc::clone(&context)).find().await else {
             // The first look while the daemon runs is the next try.

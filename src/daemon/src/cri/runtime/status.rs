@@ -1,4 +1,5 @@
-//! Status: asked every few seconds, so it looks at nothing but memory.
+//! Status: asked every few seconds, so it looks at nothing but memory. Right after the daemon's start it waits until
+//! there is something to tell of the network and of the OCI runtimes.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::cri::Services;
 use peapod_text::{one_line, shortened};
 
 pub(super) async fn handle(services: &Services, request: StatusRequest) -> StatusResponse {
+    services.network.looked().await;
     let network = services.network.status();
     let conditions = vec![
         // Whoever can answer can run pods: what they need was checked before the socket was opened.
