@@ -49,6 +49,7 @@ mod sealed;
 mod security;
 mod sharing;
 mod shims;
+mod slow_calls;
 mod start_limit;
 mod status;
 mod strays;

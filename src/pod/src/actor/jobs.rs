@@ -22,7 +22,7 @@ use crate::recover;
 use crate::runtimes::Handler;
 use crate::sandbox::SandboxInput;
 use crate::shim::{Shim, ShimError};
-use crate::stage::timed;
+use crate::stage::{JobStage, timed};
 
 /// What a pod's jobs work with.
 #[derive(Clone)]
@@ -31,8 +31,6 @@ pub(super) struct JobContext {
     pub(super) identity: Arc<Identity>,
     /// Of the pod.
     pub(super) handler: Handler,
-    /// What the pod's making waits for.
-    pub(super) stage: watch::Sender<&'static str>,
 }
 
 /// What a job gets beside its own input.
@@ -45,12 +43,12 @@ pub(super) enum Extra {
 }
 
 impl JobContext {
-    pub(super) async fn perform(self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
+    pub(super) async fn perform(self, job: Job<Shim>, extra: Extra, stage: JobStage) -> Outcome<Shim> {
         let ActorContext { sandboxes, containers, .. } = &*self.context;
         let identity = &*self.identity;
         let id = &identity.id;
         match job {
-            Job::SetUp => Outcome::SetUp(self.set_up().await),
+            Job::SetUp => Outcome::SetUp(self.set_up(&stage).await),
             Job::TakeBack => Outcome::TakenBack(recover::take_back(sandboxes, id, &identity.socket).await),
             Job::Reconnect(recorded) => {
                 let connection = if let Extra::Connection(stream) = extra { Some(stream) } else { None };
@@ -77,7 +75,7 @@ impl JobContext {
                 Outcome::Discarded(container)
             }
             Job::Create { .. } | Job::Start(_) | Job::Stop { .. } | Job::Update(_) => {
-                self.of_container(job, extra).await
+                self.of_container(job, extra, &stage).await
             }
             Job::Delete { shim, id } => {
                 let deleted = shim.delete_task(id.as_str()).await;
@@ -91,7 +89,7 @@ impl JobContext {
         }
     }
 
-    async fn of_container(&self, job: Job<Shim>, extra: Extra) -> Outcome<Shim> {
+    async fn of_container(&self, job: Job<Shim>, extra: Extra, stage: &JobStage) -> Outcome<Shim> {
         let (containers, identity) = (&self.context.containers, &*self.identity);
         match job {
             Job::Create { id, spec, namespaces } => {
@@ -100,7 +98,7 @@ impl JobContext {
                 Outcome::Container(id, ContainerOutcome::Created(created))
             }
             Job::Start(start) => {
-                let (id, started) = self.start(*start, extra).await;
+                let (id, started) = self.start(*start, extra, stage).await;
                 Outcome::Container(id, ContainerOutcome::Started(started.map_err(JobError::Failed)))
             }
             Job::Stop { shim, id, signal, deadline } => {
@@ -140,10 +138,10 @@ impl JobContext {
         }
     }
 
-    async fn set_up(&self) -> Result<SetUp<Shim>, Error> {
+    async fn set_up(&self, stage: &JobStage) -> Result<SetUp<Shim>, Error> {
         let Identity { id, spec, socket, .. } = &*self.identity;
         let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
-        let ready = self.context.sandboxes.set_up(pod, &self.stage).await?;
+        let ready = self.context.sandboxes.set_up(pod, stage).await?;
         Ok(SetUp {
             connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces: ready.namespaces },
             attached: ready.attached,
@@ -152,11 +150,11 @@ impl JobContext {
         })
     }
 
-    async fn start(&self, start: Start<Shim>, extra: Extra) -> (ContainerId, Result<Started, Error>) {
+    async fn start(&self, start: Start<Shim>, extra: Extra, stage: &JobStage) -> (ContainerId, Result<Started, Error>) {
         let Start { shim, id, spec, record, namespaces, target, stopped } = start;
         let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
         let context = &self.context(&namespaces);
-        let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop };
+        let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop, stage };
         let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
         let started = started.map(|container::RunningContainer { pid, at, namespaces, exec }| Started {
             pid,

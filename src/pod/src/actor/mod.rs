@@ -26,14 +26,17 @@ use crate::container::ContainerOperations;
 use crate::defaults::PodDefaults;
 use crate::id::ContainerId;
 use crate::listed::Listed;
-use crate::machine::{self, Action, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey};
+use crate::machine::{
+    self, Action, Awaited, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
+};
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
 use crate::sandbox::SandboxOperations;
 use crate::shim::Shim;
+use crate::stage::JobStage;
 
-pub(crate) use handle::{Closed, Handle};
+pub(crate) use handle::{Closed, Handle, PendingCall};
 
 use commit::WrittenSpecs;
 use handle::Message;
@@ -74,17 +77,25 @@ pub(crate) struct ActorContext {
 pub(crate) fn start(context: Arc<ActorContext>, input: ActorInput, is_new: bool) -> (Handle, task::JoinHandle<()>) {
     let (sender, inbox) = mpsc::channel(INBOX);
     let shim = Arc::new(ArcSwapOption::empty());
-    let (stage, stages) = watch::channel("waiting to begin");
     let (recovered, told) = watch::channel(is_new);
     let id = input.machine.identity().id.clone();
-    let handle = Handle { id: id.clone(), inbox: sender, shim: Arc::clone(&shim), stage: stages, recovered: told };
+    let handle =
+        Handle { id: id.clone(), inbox: sender, shim: Arc::clone(&shim), tickets: Arc::default(), recovered: told };
     let span = tracing::info_span!(parent: None, "pod", pod = id.short());
-    let supervisor = ActorSupervisor { context, inbox, shim, stage, recovered };
+    let supervisor = ActorSupervisor { context, inbox, shim, recovered };
     (handle, tokio::spawn(supervisor.live(input).instrument(span)))
 }
 
 /// Something panicked of which nobody can know how far it came.
 struct Defect;
+
+/// A task of an actor's.
+struct RunningTask {
+    key: TaskKey,
+    handle: AbortHandle,
+    /// What it waits for, if it is a job.
+    stage: Option<watch::Receiver<&'static str>>,
+}
 
 /// Drives a pod.
 struct Actor {
@@ -93,7 +104,7 @@ struct Actor {
     written: WrittenSpecs,
     tickets: Tickets,
     tasks: JoinSet<Input<Shim>>,
-    running: HashMap<task::Id, (TaskKey, AbortHandle)>,
+    running: HashMap<task::Id, RunningTask>,
     /// Of starts under way: tells the deadline of a stop.
     starts: HashMap<ContainerId, watch::Sender<Option<i64>>>,
     connection: Option<UnixStream>,
@@ -115,7 +126,9 @@ impl Actor {
                     self.step(input);
                 }
                 message = inbox.recv() => match message {
-                    Some(Message::Request(request, waiter)) => self.request(request, waiter),
+                    Some(Message::Request(ticket, request, waiter)) => self.request(ticket, request, waiter),
+                    // Who asked may be gone.
+                    Some(Message::Stage(ticket, tell)) => drop(tell.send(self.stage(ticket))),
                     Some(Message::Close) | None => break,
                 },
             }
@@ -125,7 +138,7 @@ impl Actor {
         Ok(())
     }
 
-    fn request(&mut self, request: Request, waiter: Waiter) {
+    fn request(&mut self, ticket: Ticket, request: Request, waiter: Waiter) {
         if self.forgotten {
             // Who asked finds that the pod is gone.
             return;
@@ -134,8 +147,25 @@ impl Actor {
         if !left.is_empty() {
             self.step(Input::Left(left));
         }
-        let ticket = self.tickets.issue(waiter);
+        self.tickets.add(ticket, waiter);
         self.step(Input::Request(ticket, request));
+    }
+
+    /// What a call waits for: of the jobs that are part of that, the pod's own first.
+    fn stage(&self, ticket: Ticket) -> Option<String> {
+        let awaited = self.machine.awaited(ticket)?;
+        let jobs = self.running.values().filter_map(|task| match (&task.key, &task.stage) {
+            (TaskKey::Job(key), Some(stage)) if awaited.includes(key) => Some((key.container(), *stage.borrow())),
+            _ => None,
+        });
+        Some(match (jobs.min(), &awaited) {
+            (Some((Some(container), stage)), Awaited::PodEnd) => format!("{stage} (container {})", container.short()),
+            (Some((_, stage)), _) => stage.to_owned(),
+            (None, awaited) => {
+                let is_recorded = !self.running.values().any(|task| task.key == TaskKey::Commit);
+                awaited.stage(is_recorded).to_owned()
+            }
+        })
     }
 
     fn step(&mut self, input: Input<Shim>) {
@@ -148,7 +178,7 @@ impl Actor {
     /// What the end of a task means to the machine.
     fn input(&mut self, ended: Result<(task::Id, Input<Shim>), JoinError>) -> Result<Input<Shim>, Defect> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let key = self.running.remove(&id).map(|(key, _)| key);
+        let key = self.running.remove(&id).map(|task| task.key);
         let input = match ended {
             Ok((_, input)) => input,
             Err(error) => {
@@ -170,7 +200,11 @@ impl Actor {
             Action::Commit(rows) => {
                 let (db, identity) = (context.db.clone(), Arc::clone(&self.jobs.identity));
                 let rows = self.written.note(rows);
-                self.spawn(TaskKey::Commit, async move { Input::Committed(commit::commit(db, identity, rows).await) });
+                self.spawn(
+                    TaskKey::Commit,
+                    None,
+                    async move { Input::Committed(commit::commit(db, identity, rows).await) },
+                );
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
             Action::Hide => context.publisher.hide(&self.jobs.identity.id),
@@ -183,7 +217,7 @@ impl Actor {
             }
             Action::Cancel(key) => self.cancel(|job| *job == key),
             Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
-            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), async move {
+            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), None, async move {
                 tokio::time::sleep(pause).await;
                 Input::Timer(timer)
             }),
@@ -205,20 +239,25 @@ impl Actor {
             _ => Extra::None,
         };
         let (key, jobs) = (job.key(), self.jobs.clone());
-        self.spawn(TaskKey::Job(key), async move { Input::Outcome(jobs.perform(job, extra).await) });
+        let (stage, told) = JobStage::new(key.first_stage());
+        let work = async move { Input::Outcome(jobs.perform(job, extra, stage).await) };
+        self.spawn(TaskKey::Job(key), Some(told), work);
     }
 
-    fn spawn(&mut self, key: TaskKey, work: impl Future<Output = Input<Shim>> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        key: TaskKey,
+        stage: Option<watch::Receiver<&'static str>>,
+        work: impl Future<Output = Input<Shim>> + Send + 'static,
+    ) {
         let handle = self.tasks.spawn(work.in_current_span());
-        self.running.insert(handle.id(), (key, handle));
+        self.running.insert(handle.id(), RunningTask { key, handle, stage });
     }
 
     fn cancel(&self, which: impl Fn(&JobKey) -> bool) {
-        for (task, handle) in self.running.values() {
-            if let TaskKey::Job(key) = task
-                && which(key)
-            {
-                handle.abort();
+        for task in self.running.values() {
+            if matches!(&task.key, TaskKey::Job(key) if which(key)) {
+                task.handle.abort();
             }
         }
     }

@@ -26,7 +26,6 @@ pub(super) struct ActorSupervisor {
     pub(super) context: Arc<ActorContext>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) shim: Arc<ArcSwapOption<Shim>>,
-    pub(super) stage: watch::Sender<&'static str>,
     pub(super) recovered: watch::Sender<bool>,
 }
 
@@ -60,7 +59,7 @@ impl ActorSupervisor {
         let ActorInput { machine, handler, connection } = input;
         let identity = Arc::clone(machine.identity());
         Actor {
-            jobs: JobContext { context: Arc::clone(&self.context), identity, handler, stage: self.stage.clone() },
+            jobs: JobContext { context: Arc::clone(&self.context), identity, handler },
             machine,
             written: super::WrittenSpecs::default(),
             tickets: Tickets::default(),

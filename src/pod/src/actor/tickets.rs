@@ -13,17 +13,13 @@ pub(crate) type Waiter = oneshot::Sender<Result<Reply, Error>>;
 /// Calls under way.
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
-    last: u64,
     waiters: BTreeMap<Ticket, Waiter>,
 }
 
 impl Tickets {
     /// One more call.
-    pub(super) fn issue(&mut self, waiter: Waiter) -> Ticket {
-        self.last += 1;
-        let ticket = Ticket(self.last);
+    pub(super) fn add(&mut self, ticket: Ticket, waiter: Waiter) {
         self.waiters.insert(ticket, waiter);
-        ticket
     }
 
     /// Answers one; a client that is gone has no use for it.

@@ -36,7 +36,7 @@ use crate::namespaces::PodNamespaces;
 use crate::record::ContainerRecord;
 use crate::sandbox;
 use crate::shim::{NewTask, Overlay, Shim, TaskRuntime};
-use crate::stage::timed;
+use crate::stage::{JobStage, timed};
 
 /// What a start needs.
 pub(crate) struct StartInput<'a> {
@@ -48,6 +48,7 @@ pub(crate) struct StartInput<'a> {
     pub(crate) target: Option<u32>,
     /// The deadline of a stop, which overrides the start.
     pub(crate) stop: watch::Receiver<Option<i64>>,
+    pub(crate) stage: &'a JobStage,
 }
 
 /// A container that runs.
@@ -81,6 +82,7 @@ struct BegunStart<'a> {
     target: Option<u32>,
     runtime: &'a OciRuntime,
     overridable: Overridable<'a>,
+    stage: &'a JobStage,
 }
 
 /// The container's namespaces are there.
@@ -108,12 +110,13 @@ struct Created<'a> {
 
 impl<'a> BegunStart<'a> {
     fn begin(shim: &'a Shim, input: StartInput<'a>) -> Result<Self, Error> {
-        let StartInput { context, id, spec, record, target, stop } = input;
+        let StartInput { context, id, spec, record, target, stop, stage } = input;
+        stage.is("waiting for its image, mounts and devices");
         let signal = u32::try_from(record.stop_signal).unwrap_or(15);
         let overridable = Overridable { shim, id, signal, stop };
         let runtime = context.handler.runtime()?;
         context.containers.warm_up.begin();
-        Ok(Self { context, id, spec, record, target, runtime, overridable })
+        Ok(Self { context, id, spec, record, target, runtime, overridable, stage })
     }
 
     async fn join(mut self) -> Result<Joined<'a>, Error> {
@@ -237,8 +240,9 @@ impl<'a> Joined<'a> {
 impl<'a> LaidOut<'a> {
     async fn create(self) -> Result<Created<'a>, Error> {
         let Self { mut joined, task, filter, exec } = self;
-        let BegunStart { context, id, runtime, overridable, .. } = &mut joined.begun;
+        let BegunStart { context, id, runtime, overridable, stage, .. } = &mut joined.begun;
         overridable.check()?;
+        stage.is("waiting for the OCI runtime to create it");
         let call = overridable.shim.create(task);
         let created = timed("start: shim's create", overridable.or_have_it_ended(call)).await;
         let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
@@ -255,6 +259,7 @@ impl<'a> LaidOut<'a> {
 impl Created<'_> {
     async fn start(self) -> Result<RunningContainer, Error> {
         let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
+        begun.stage.is("waiting for the OCI runtime to start it");
         let at = clock::now();
         match timed("start: shim's start", begun.overridable.start()).await {
             Ok(told) => {

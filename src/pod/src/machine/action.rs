@@ -185,6 +185,36 @@ impl<S> Job<S> {
 }
 
 impl JobKey {
+    /// The container that it is about.
+    pub(crate) fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Create(id) | Self::Start(id) | Self::Stop(id) | Self::Update(id) => Some(id),
+            Self::Delete(id) | Self::Remove(id, _) | Self::Discard(id) => Some(id),
+            Self::SetUp | Self::TakeBack | Self::Reconnect | Self::Watch | Self::Kill => None,
+            Self::CleanUp | Self::Release | Self::RemoveFiles | Self::EndStray => None,
+        }
+    }
+
+    /// What it waits for when it begins, in words.
+    pub(crate) fn first_stage(&self) -> &'static str {
+        match self {
+            Self::SetUp => "waiting for its folder",
+            Self::TakeBack => "waiting for what an earlier daemon left of it to be undone",
+            Self::Reconnect => "waiting for its pod's shim to answer",
+            Self::Watch => "waiting for events of its shim",
+            Self::Kill => "waiting for its shim to kill all that runs in it",
+            Self::CleanUp => "waiting for what its dead shim left to be cleaned up",
+            Self::Release => "waiting for its shim to end and its network to be given back",
+            Self::RemoveFiles | Self::Remove(..) => "waiting for its files to be removed",
+            Self::EndStray | Self::Discard(_) => "waiting for what nobody can ask for to be given back",
+            Self::Create(_) => "waiting for its image, mounts and devices",
+            Self::Start(_) => "waiting for its turn: few containers are started at a time",
+            Self::Stop(_) => "waiting for its pod's shim to take the stop",
+            Self::Update(_) => "waiting for the OCI runtime to change its limits",
+            Self::Delete(_) => "waiting for its pod's shim to give up what it holds",
+        }
+    }
+
     /// Whether it waits for the pod's shim. One that ends the shim does not count.
     pub(crate) fn needs_shim(&self) -> bool {
         match self {

@@ -30,6 +30,11 @@ impl Admission {
         None
     }
 
+    /// Whether a call waits until the pod is recovered.
+    pub(crate) fn is_deferred(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Deferred { requests, .. } if requests.iter().any(|(waiting, _)| *waiting == ticket))
+    }
+
     /// The pod is recovered once that commit is over.
     pub(crate) fn open_after(&mut self, mark: CommitNumber) {
         if let Self::Deferred { until, .. } = self {

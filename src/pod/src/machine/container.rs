@@ -175,6 +175,18 @@ impl Container {
         Error::Precondition { what: "container", id: id.to_string(), state, need }
     }
 
+    /// Whether a call waits for what is done to it.
+    pub(crate) fn is_awaited_by(&self, ticket: Ticket) -> bool {
+        let is_changing =
+            |made: &Made| matches!(made.operation, Operation::Updating { ticket: by, .. } if by == ticket);
+        self.create.is_for(ticket)
+            || self.start.is_for(ticket)
+            || self.stops.contains(&ticket)
+            || self.removal.as_ref().is_some_and(|tickets| tickets.contains(&ticket))
+            || self.updates.iter().any(|(waiting, _)| *waiting == ticket)
+            || self.made().is_some_and(is_changing)
+    }
+
     /// Clients that left. What they asked for goes on.
     pub(crate) fn leave(&mut self, left: &[Ticket]) {
         self.create.leave(left);

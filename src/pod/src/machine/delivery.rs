@@ -41,6 +41,11 @@ impl Delivery {
         self.tickets.push(ticket);
     }
 
+    /// Whether a call waits for the result.
+    pub(crate) fn is_for(&self, ticket: Ticket) -> bool {
+        self.tickets.contains(&ticket)
+    }
+
     /// Somebody asks for what only makes sense with the result at hand.
     pub(crate) fn build_on(&mut self) {
         self.stage = Stage::BuiltOn;

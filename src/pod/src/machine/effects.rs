@@ -74,6 +74,12 @@ impl<S> Effects<S> {
         self.held.push((self.outbox.barrier(), held));
     }
 
+    /// Whether a call waits for a commit.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
+        let is_its = |held: &Held| matches!(held, Held::Promise(of, _) | Held::Fact(of) if *of == ticket);
+        self.held.iter().any(|(_, held)| is_its(held))
+    }
+
     /// Lets go of what waited for commits that are over, of which the last one ended so.
     pub(crate) fn release(&mut self, outcome: &Result<(), Error>) {
         let over = self.held.partition_point(|(mark, _)| self.outbox.is_over(*mark));

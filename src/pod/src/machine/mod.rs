@@ -52,6 +52,7 @@ mod action;
 mod admission;
 mod advance;
 mod advance_container;
+mod awaited;
 mod container;
 mod container_outcomes;
 mod container_requests;
@@ -87,6 +88,7 @@ use outbox::{CommitNumber, Dirty, Shown};
 use pod::{Pod, PodNetwork};
 
 pub(crate) use action::{Action, Job, JobKey, Row, Start, Update};
+pub(crate) use awaited::Awaited;
 pub(crate) use input::{
     Connected, ContainerOutcome, Input, JobError, NewContainer, Now, Outcome, ReconnectError, Reconnected, Reply,
     Request, SetUp, ShimEvent, ShimEventKind, Started, Ticket, Timer,

@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::Pods;
-use crate::actor::{Closed, Handle};
+use crate::actor::{Closed, Handle, PendingCall};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::machine::{Reply, Request};
-
-/// Where an answer comes.
-type Answer = oneshot::Receiver<Result<Reply, Error>>;
 
 /// What a call is about: the error if that is gone.
 #[derive(Clone, Copy)]
@@ -51,7 +46,7 @@ impl Pods {
         limit: Duration,
     ) -> Result<Reply, Error> {
         let answer = match handle.send(request).await {
-            Ok(answer) => answer_within(what, handle, answer, limit).await,
+            Ok(asked) => answer_within(what, handle, asked, limit).await,
             Err(Closed) => None,
         };
         answer.unwrap_or_else(|| Err(self.unanswered(what, subject, handle)))
@@ -64,8 +59,8 @@ impl Pods {
         handle: &Handle,
         request: Request,
     ) -> Option<Result<Reply, Error>> {
-        let answer = handle.send(request).await.ok()?;
-        let answer = answer_within(what, handle, answer, self.timeouts.get().operation).await;
+        let asked = handle.send(request).await.ok()?;
+        let answer = answer_within(what, handle, asked, self.timeouts.get().operation).await;
         answer.or_else(|| self.has_actor(handle).then_some(Err(Error::Defect { what })))
     }
 
@@ -88,12 +83,15 @@ impl Pods {
 async fn answer_within(
     what: &'static str,
     handle: &Handle,
-    answer: Answer,
+    mut asked: PendingCall,
     limit: Duration,
 ) -> Option<Result<Reply, Error>> {
     let began = Instant::now();
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer.ok(),
-        Err(_) => Some(Err(Error::StillRunning { what, stage: handle.stage().to_owned(), elapsed: began.elapsed() })),
+    if let Ok(answer) = tokio::time::timeout(limit, &mut asked.answer).await {
+        return answer.ok();
+    }
+    match handle.stage(&asked).await {
+        Some(stage) => Some(Err(Error::StillRunning { what, stage, elapsed: began.elapsed() })),
+        None => asked.answer.try_recv().ok(),
     }
 }

@@ -15,7 +15,6 @@ use peapod_network::{AttachError, Attachment};
 use peapod_spec::UserIds;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
-use tokio::sync::watch;
 
 use super::SandboxOperations;
 use super::files::{self, Contents};
@@ -24,7 +23,7 @@ use crate::error::Error;
 use crate::id::PodId;
 use crate::namespaces::PodNamespaces;
 use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
-use crate::stage::timed;
+use crate::stage::{JobStage, timed};
 
 /// A pod that is ready.
 #[derive(Debug)]
@@ -49,18 +48,14 @@ pub(crate) struct SandboxInput<'a> {
 }
 
 impl SandboxOperations {
-    /// Makes a pod; after an error nothing of it is left. `stage` is told what is waited for.
-    pub(crate) async fn set_up(
-        &self,
-        pod: SandboxInput<'_>,
-        stage: &watch::Sender<&'static str>,
-    ) -> Result<ReadySandbox, Error> {
+    /// Makes a pod; after an error nothing of it is left.
+    pub(crate) async fn set_up(&self, pod: SandboxInput<'_>, stage: &JobStage) -> Result<ReadySandbox, Error> {
         let begun = BegunSandbox::begin(self, pod).await?;
         fail_point("pod-folder");
-        stage.send_replace("waiting for its shim and its network");
+        stage.is("waiting for its shim and its network");
         let equipped = begun.equip().await?;
         fail_point("pod-equipped");
-        stage.send_replace("waiting for its namespaces");
+        stage.is("waiting for its namespaces");
         let ready = equipped.finish().await?;
         fail_point("pod-isolated");
         Ok(ready)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::world::{Disk, World};
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::machine::{Job, JobKey, Reply};
+use crate::machine::{Awaited, Job, JobKey, Reply};
 use crate::record::{ContainerPhase, PodPhase};
 use crate::view::{ContainerState, PodEntry, PodState};
 
@@ -83,7 +83,7 @@ pub(super) fn refusal(asked: &Asked, error: &Error, disk: &Disk) {
 pub(super) fn exclusive<'a>(job: &Job<u32>, running: impl Iterator<Item = &'a JobKey>) {
     let key = job.key();
     for other in running {
-        let together = match (container(&key), container(other)) {
+        let together = match (key.container(), other.container()) {
             // A stop overrides whatever is done to its container.
             (Some(one), Some(two)) => one != two || matches!(key, JobKey::Stop(_)) || matches!(other, JobKey::Stop(_)),
             (Some(_), None) => !(works_in_shim(&key) && *other == JobKey::CleanUp || *other == JobKey::TakeBack),
@@ -102,12 +102,19 @@ fn works_in_shim(key: &JobKey) -> bool {
     matches!(key, JobKey::Start(_) | JobKey::Update(_) | JobKey::Delete(_) | JobKey::Remove(_, true))
 }
 
-fn container(key: &JobKey) -> Option<&ContainerId> {
-    match key {
-        JobKey::Create(id) | JobKey::Start(id) | JobKey::Stop(id) | JobKey::Update(id) => Some(id),
-        JobKey::Delete(id) | JobKey::Remove(id, _) | JobKey::Discard(id) => Some(id),
-        _ => None,
-    }
+/// A call that is not answered waits for something, and for nothing that others asked for.
+pub(super) fn awaited(asked: &Asked, awaited: Option<&Awaited>) {
+    let is_its = match (asked, awaited) {
+        (_, None) => false,
+        (_, Some(Awaited::Recovery | Awaited::Record)) => true,
+        (Asked::Run, Some(awaited)) => *awaited == Awaited::SetUp,
+        (Asked::StopPod | Asked::RemovePod, Some(awaited)) => *awaited == Awaited::PodEnd,
+        (Asked::Create, Some(awaited)) => matches!(awaited, Awaited::Container(_)),
+        (Asked::Start(id) | Asked::Stop(id) | Asked::Remove(id) | Asked::Update(id, _), Some(awaited)) => {
+            *awaited == Awaited::Container(id.clone())
+        }
+    };
+    assert!(is_its, "{asked:?} waits for {awaited:?}");
 }
 
 /// What is shown is what was committed, or could not be.

@@ -136,6 +136,11 @@ impl Simulation {
             trace(&action);
             self.carry_out(action);
         }
+        if let Some(machine) = &self.machine {
+            for (ticket, asked) in &self.waiting {
+                checks::awaited(asked, machine.awaited(*ticket).as_ref());
+            }
+        }
         if self.machine.as_ref().is_some_and(Machine::is_over) {
             self.machine = None;
             assert!(self.jobs.iter().all(|running| !matches!(running.key, JobKey::Create(_))), "a create is nobody's");
