@@ -79,6 +79,14 @@ reloaded() {
     until_ok "the new log level counts" eval "journalctl -b -u peapod --no-pager | grep -q 'configuration changed.*log.level'"
     until_ok "it is active again" systemctl is-active peapod
 }
+refused() {             # and the daemon goes on with what it has
+    mkdir -p /etc/peapod/config.d
+    printf '[log]\nlevel = "no-level=?"\n' >/etc/peapod/config.d/90-wrong.toml
+    local reload=0; systemctl reload peapod 2>/dev/null || reload=$?
+    rm /etc/peapod/config.d/90-wrong.toml
+    [ $reload != 0 ] || { echo "a wrong configuration is no failure"; return 1; }
+    until_ok "its mistakes are said" eval "journalctl -b -u peapod --no-pager | grep -q '90-wrong.toml:2: log.level'"
+}
 hung() {                # its watchdog is the only one who sees that
     local old; old=$(main)
     kill -STOP "$old"
@@ -124,6 +132,7 @@ undisturbed "kill -9" other killed
 is "systemd counts one restart" 1 "$(systemctl show -P NRestarts peapod)"
 undisturbed "stop and start" other stopped_and_started
 undisturbed "reload" same reloaded
+undisturbed "a reload with a wrong configuration" same refused
 [ -z "${FULL:-}" ] || undisturbed "a daemon that hangs" other hung
 is "a command in a container" "still here" "$(crictl exec -s "$counter" echo still here)"
 
