@@ -30,6 +30,12 @@ impl Client {
         Self { channel }
     }
 
+    /// The connection itself, for a client with the limits that its library has.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// The runtime service.
     #[must_use]
     pub fn runtime(&self) -> RuntimeServiceClient<Channel> {

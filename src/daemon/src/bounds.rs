@@ -76,8 +76,22 @@ pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection without calls stays, unless configured. Kubelets ask every second.
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
 
-/// How long a request may take to arrive and an answer to be taken, unless configured; both are on this machine.
+/// How long a request may take to arrive and an answer, or a message of a stream, to be taken, unless configured; both
+/// are on this machine.
 pub(crate) const TRANSFER: Duration = Duration::from_secs(30);
+
+/// Bytes of a message of a streamed list, unless it is a single entry: stock gRPC clients take 4 MiB.
+pub(crate) const PAGE: usize = 1 << 20;
+
+/// Streamed lists at once: each keeps what it has to tell from going away. A kubelet has one or two.
+pub(crate) const LIST_STREAMS: usize = 32;
+
+/// Pods or containers whose statistics are read together for a streamed list: some milliseconds of a thread.
+pub(crate) const PAGE_READ: usize = 64;
+
+/// Streams of events at once: each kubelet has one. Each remembers all pods and containers as it has told them, in
+/// pointers and ids.
+pub(crate) const EVENT_STREAMS: usize = 32;
 
 /// Interfaces that a pod's statistics list beside its own: who may change the pod's network can make any number, and
 /// all pods' have to fit into one message.

@@ -37,7 +37,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
 
     // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
     // it is gone.
-    let services = Arc::new(open(config).await?);
+    let services = Arc::new(open(config, end.clone()).await?);
     let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
     let config = &services.config;
     tracing::info!(
@@ -63,7 +63,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
 }
 
 /// Opens the services, those first that others are made from.
-async fn open(config: Config) -> anyhow::Result<Services> {
+async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<Services> {
     // Fails only if something in this process chose one before, and then there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cgroups = Hierarchy::detect(&config.pods.cgroup_root).context("cgroups can't be used")?;
@@ -79,7 +79,7 @@ async fn open(config: Config) -> anyhow::Result<Services> {
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let dependencies = Dependencies { db: state, images: images.clone(), network: network.clone(), trash };
     let pods = Pods::open(config.pods.clone(), dependencies).await?;
-    Ok(Services::new(config, pods, images, network, cgroups, set_aside))
+    Ok(Services::new(config, pods, images, network, cgroups, set_aside, end))
 }
 
 /// Where trees of files go that nobody needs: layers, and what containers wrote.

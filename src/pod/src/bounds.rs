@@ -74,6 +74,10 @@ pub(crate) const UPDATES_WAITING: usize = 16;
 /// start at once has ten times fewer at a time.
 pub(crate) const CHANGES_KEPT: usize = 8_192;
 
+/// Bytes of these: what is otherwise in each, with what was asked for if that is new. So many changes of ordinary pods
+/// have as many.
+pub(crate) const CHANGES_KEPT_BYTES: u64 = 32 << 20;
+
 /// Requests to one pod that wait until it is recovered. Far more than the kubelet has under way for a pod; those whose
 /// clients have left don't count.
 pub(crate) const EARLY_REQUESTS: usize = 256;

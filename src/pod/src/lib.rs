@@ -5,8 +5,9 @@
 //! [`Pods::start_container`], which take checked types of `peapod-spec` and end with an [`Error`] whose variant says
 //! how a caller goes on. Dropping a call's future stops no operation, but for commands: an equal call joins it. Lists
 //! and statuses read a [`Snapshot`]: all pods and containers as of one moment, had without waiting
-//! ([`Pods::snapshot`]), or followed change by change ([`Pods::subscribe`]). [`Config`] is what the crate has to know
-//! of the node, and [`Dependencies`] are the databases, images and networks that it works with.
+//! ([`Pods::snapshot`]), or followed change by change ([`Pods::subscribe`]) or event by event ([`Change::events`]).
+//! [`Config`] is what the crate has to know of the node, and [`Dependencies`] are the databases, images and networks
+//! that it works with.
 //!
 //! Behind the API each pod has a state machine, pure, which decides (`machine`), and an actor, which carries that out
 //! and is the only one to write the pod's record (`actor`). The work itself is in `sandbox` (a pod: its shim, network
@@ -25,6 +26,7 @@ mod defaults;
 mod dir;
 mod disk;
 mod error;
+mod event;
 mod facts;
 mod features;
 mod id;
@@ -56,6 +58,7 @@ mod warn_once;
 pub use config::{Config, OciRuntime, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
+pub use event::{PodEvent, PodEventKind, PodEventSubject};
 pub use id::{ContainerId, PodId};
 pub use pods::{Dependencies, Pods};
 pub use publisher::{Change, Lagged, Subscription};

@@ -85,6 +85,12 @@ impl Pods {
         self.actors.publisher.snapshot()
     }
 
+    /// The same, with its moment in nanoseconds since the epoch: no change of an earlier one is missing from it.
+    #[must_use]
+    pub fn look(&self) -> (i64, Arc<Snapshot>) {
+        self.actors.publisher.look()
+    }
+
     /// What lists show, and each change of that from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {

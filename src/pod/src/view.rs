@@ -66,7 +66,7 @@ pub enum PodState {
 }
 
 /// A container as its clients see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ContainerView {
     /// Its id.
     pub id: ContainerId,
@@ -258,6 +258,28 @@ pub(crate) mod tests {
             cgroup_parent: String::new(),
         };
         PodEntry { pod, containers: BTreeMap::new() }
+    }
+
+    /// A created container of a new id.
+    pub(crate) fn container(pod: &PodId) -> ContainerView {
+        let id = ContainerId::random().unwrap();
+        ContainerView {
+            pod: pod.clone(),
+            spec: Arc::new(crate::samples::container_spec("container", 0)),
+            image_id: String::new(),
+            image_name: String::new(),
+            image_ref: String::new(),
+            state: ContainerState::Created,
+            created_at: 0,
+            user: UserIds::default(),
+            stop_signal: 15,
+            log_path: None,
+            cgroup: String::new(),
+            bundle: PathBuf::from(id.as_str()),
+            upper: PathBuf::new(),
+            exec: ExecBase::default(),
+            id,
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What surrounds every call: its lines in the log, which carry what the call is about, and the status of its errors.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Instant;
 
 use peapod_api::v1;
+use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument as _, Span, field};
 
@@ -12,13 +14,17 @@ use crate::bounds::ECHO;
 use peapod_text::shortened;
 
 /// Implements a service of CRI: a line for each call, with who does its work on the [`Services`](super::Services), then
-/// the calls that are not built yet, and those of them that answer more than once.
+/// those that answer more than once, the calls that are not built yet, and of these those that answer more than once.
 macro_rules! service {
     (
         impl $service:ident for $calls:ident;
         calls {
             $($call:ident $method:ident($request:ty) -> $response:ty:
                 |$services:pat_param, $message:pat_param| $work:expr;)*
+        }
+        streams {
+            $($flow:ident $flow_method:ident($flow_request:ty) -> $flow_type:ident of $part:ty:
+                |$flow_services:pat_param, $flow_message:pat_param| $flow_work:expr;)*
         }
         unimplemented { $($stub:ident $stub_method:ident($stub_request:ty) -> $stub_response:ty;)* }
         unimplemented streams { $($many:ident $many_method:ident($many_request:ty) -> $stream:ident of $item:ty;)* }
@@ -29,6 +35,17 @@ macro_rules! service {
                 async fn $method(&self, request: Request<$request>) -> Result<Response<$response>, Status> {
                     let $services = &*self.0;
                     answer(stringify!($call), request.into_inner(), async |$message| $work).await
+                }
+            )*
+            $(
+                type $flow_type = AnswerStream<$part>;
+
+                async fn $flow_method(
+                    &self,
+                    request: Request<$flow_request>,
+                ) -> Result<Response<Self::$flow_type>, Status> {
+                    let $flow_services = &*self.0;
+                    answer(stringify!($flow), request.into_inner(), async |$flow_message| $flow_work).await
                 }
             )*
             $(
@@ -53,6 +70,10 @@ macro_rules! service {
     };
 }
 pub(super) use service;
+
+/// What a call answers that answers more than once. It is made piece by piece, as the client takes it, and ends when it
+/// is dropped.
+pub(super) type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Does a call's work and answers it.
 pub(super) async fn answer<R: RequestSubject, A: Into<Response<T>>, T>(
@@ -159,23 +180,23 @@ subject! {
     ListContainerStatsRequest: ;
     ListImagesRequest: ;
     ImageFsInfoRequest: ;
-    // Of calls that are not built yet.
     StreamPodSandboxesRequest: ;
-    UpdatePodSandboxResourcesRequest: "pod" = pod_sandbox_id;
-    PortForwardRequest: "pod" = pod_sandbox_id;
     StreamContainersRequest: ;
-    ExecRequest: "container" = container_id;
-    AttachRequest: "container" = container_id;
     StreamContainerStatsRequest: ;
     StreamPodSandboxStatsRequest: ;
+    StreamImagesRequest: ;
+    GetEventsRequest: ;
+    // Of calls that are not built yet.
+    UpdatePodSandboxResourcesRequest: "pod" = pod_sandbox_id;
+    PortForwardRequest: "pod" = pod_sandbox_id;
+    ExecRequest: "container" = container_id;
+    AttachRequest: "container" = container_id;
     ListMetricDescriptorsRequest: ;
     ListPodSandboxMetricsRequest: ;
     StreamPodSandboxMetricsRequest: ;
-    GetEventsRequest: ;
     CheckpointContainerRequest: "container" = container_id;
     CheckpointPodRequest: "pod" = pod_sandbox_id;
     RestorePodRequest: ;
-    StreamImagesRequest: ;
 }
 
 /// The pod has no id yet, so its name stands for it.

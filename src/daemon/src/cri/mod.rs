@@ -1,9 +1,11 @@
 //! The CRI services: the only place of the daemon that knows their messages. One file per call.
 
+mod blocking;
 mod call;
 mod convert;
 mod fit;
 mod image;
+mod pages;
 mod runtime;
 mod services;
 mod status;

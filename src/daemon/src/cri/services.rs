@@ -8,9 +8,10 @@ use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
 use peapod_store::SetAside;
 use peapod_sys::sync::lock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::status::{Answer, Failure};
-use crate::bounds::ECHO;
+use crate::bounds::{ECHO, EVENT_STREAMS, LIST_STREAMS};
 use crate::config::Config;
 use crate::stats::Sources;
 use peapod_text::shortened;
@@ -25,6 +26,12 @@ pub(crate) struct Services {
     pub(crate) stats: Sources,
     /// Databases that could not be read, at this start or earlier, and are still in the state root.
     pub(crate) set_aside: Vec<SetAside>,
+    /// True once the daemon ends.
+    pub(crate) end: watch::Receiver<bool>,
+    /// Those who subscribe to events.
+    pub(crate) event_streams: StreamPlaces,
+    /// Those who take lists in pages.
+    pub(crate) list_streams: StreamPlaces,
     /// As last told by the kubelet; for display, the built-in network has ranges of its own.
     pod_cidr: Mutex<String>,
 }
@@ -37,8 +44,12 @@ impl Services {
         network: Network,
         cgroups: Hierarchy,
         set_aside: Vec<SetAside>,
+        end: watch::Receiver<bool>,
     ) -> Self {
-        Self { config, pods, images, network, stats: Sources::new(cgroups), set_aside, pod_cidr: Mutex::default() }
+        let (stats, pod_cidr) = (Sources::new(cgroups), Mutex::default());
+        let event_streams = StreamPlaces::new("streams of events", EVENT_STREAMS);
+        let list_streams = StreamPlaces::new("streamed lists", LIST_STREAMS);
+        Self { config, pods, images, network, stats, set_aside, end, event_streams, list_streams, pod_cidr }
     }
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.
@@ -52,6 +63,25 @@ impl Services {
     /// The kubelet's pod CIDR; empty before it was told.
     pub(crate) fn pod_cidr(&self) -> String {
         lock(&self.pod_cidr).clone()
+    }
+}
+
+/// So many calls of a kind that answer more than once.
+pub(crate) struct StreamPlaces {
+    what: &'static str,
+    limit: usize,
+    free: Arc<Semaphore>,
+}
+
+impl StreamPlaces {
+    fn new(what: &'static str, limit: usize) -> Self {
+        Self { what, limit, free: Arc::new(Semaphore::new(limit)) }
+    }
+
+    /// A place for one more, until that ends.
+    pub(crate) fn take(&self) -> Answer<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        place.map_err(|_| Failure::Full { what: self.what, limit: self.limit })
     }
 }
 

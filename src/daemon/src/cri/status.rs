@@ -4,7 +4,7 @@
 //! text, and only where the code is Unknown.
 
 use peapod_image::{PullError, RemoveError};
-use peapod_pod::Error as PodError;
+use peapod_pod::{Error as PodError, Lagged};
 use peapod_text::excerpt;
 use tonic::{Code, Status};
 
@@ -27,6 +27,12 @@ pub(crate) enum Failure {
     /// Something with pods or containers.
     #[error(transparent)]
     Pod(#[from] PodError),
+    /// As many as there may be are there already.
+    #[error("{what}: all {limit} that there may be are taken; end one, or try again")]
+    Full { what: &'static str, limit: usize },
+    /// A subscriber was too slow.
+    #[error(transparent)]
+    Lagged(#[from] Lagged),
     /// The image could not be pulled.
     #[error("{prefix}{source}", prefix = waiting_reason(source))]
     Pull {
@@ -58,6 +64,9 @@ impl Failure {
             Self::Pull { source } => pull_code(source),
             Self::RemoveImage(_) | Self::Io { .. } => Code::Internal,
             Self::Unimplemented(_) => Code::Unimplemented,
+            Self::Full { .. } => Code::ResourceExhausted,
+            // A new subscription begins with what is now.
+            Self::Lagged(_) => Code::Aborted,
         }
     }
 

@@ -52,7 +52,8 @@ struct ActivityState {
     last: Instant,
     /// Number of the last call.
     next: u64,
-    /// Calls with an answer that is not taken yet, in the order of their beginning, and when it was there.
+    /// Calls with an answer, or a part of one, that is not taken yet, in the order of their beginning, and when it was
+    /// there.
     answered: BTreeMap<u64, Instant>,
 }
 
@@ -162,9 +163,14 @@ impl Call {
         Ok(())
     }
 
-    /// Its answer is there.
+    /// Its answer is there, or the next part of it.
     pub(super) fn answered(&self) {
         self.activity.lock().answered.insert(self.number, Instant::now());
+    }
+
+    /// All of its answer that is there was taken, and more is to come.
+    pub(super) fn taken(&self) {
+        self.activity.lock().answered.remove(&self.number);
     }
 }
 
@@ -210,6 +216,11 @@ mod tests {
         assert_eq!(activity.due(begun + HANDSHAKE), Err(begun + SECOND * 60));
         let call = activity.begin().unwrap();
         // A call may take as long as it likes.
+        assert!(activity.due(begun + SECOND * 1000).is_err());
+        call.answered();
+        assert_eq!(activity.due(Instant::now() + SECOND * 5), Ok(ConnectionEnd::Stuck));
+        // An answer in parts may take as long as it likes, too, as long as each is taken.
+        call.taken();
         assert!(activity.due(begun + SECOND * 1000).is_err());
         call.answered();
         assert_eq!(activity.due(Instant::now() + SECOND * 5), Ok(ConnectionEnd::Stuck));

@@ -55,7 +55,7 @@ impl Service<Request<Incoming>> for Calls {
             let Ok(mut answer) = within(limit, routes.call(request)).await;
             call.answered();
             let held = answer.extensions_mut().remove::<HeldUntilTaken>();
-            Ok(answer.map(|body| AnswerBody { body, _call: Some(call), _held: held }))
+            Ok(answer.map(|body| AnswerBody { body, call: Some(call), _held: held }))
         })
     }
 }
@@ -136,13 +136,13 @@ impl Body for RequestBody {
 /// An answer on its way. Dropped when it was taken, or nobody wants it any more.
 pub(super) struct AnswerBody {
     body: tonic::body::Body,
-    _call: Option<Arc<Call>>,
+    call: Option<Arc<Call>>,
     _held: Option<HeldUntilTaken>,
 }
 
 impl AnswerBody {
     fn refusal(body: tonic::body::Body) -> Self {
-        Self { body, _call: None, _held: None }
+        Self { body, call: None, _held: None }
     }
 }
 
@@ -151,7 +151,12 @@ impl Body for AnswerBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // It is asked for the next frame only when the client has taken so much that there is room for it.
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(call) = &self.call {
+            if frame.is_pending() { call.taken() } else { call.answered() }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

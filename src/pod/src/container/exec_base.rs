@@ -15,6 +15,13 @@ use crate::read;
 #[derive(Clone, Debug, Default)]
 pub struct ExecBase(Arc<OnceCell<ExecTemplate>>);
 
+/// Clones are equal, and nothing else is.
+impl PartialEq for ExecBase {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl ExecBase {
     pub(super) fn of(template: ExecTemplate) -> Self {
         Self(Arc::new(OnceCell::new_with(Some(template))))

@@ -90,7 +90,7 @@ impl Pods {
                 cgroup: PodCgroup { driver: config.cgroup_driver, parent: config.cgroup_parent.clone() },
             },
             registry: Arc::default(),
-            publisher: Arc::new(Publisher::new()),
+            publisher: Arc::new(Publisher::default()),
             listed: Listed::new(config.listed_bytes),
             runtimes,
             sandboxes: Arc::new(sandboxes),

@@ -3,6 +3,7 @@
 mod bandwidth;
 mod container;
 mod container_view;
+mod event;
 mod field;
 #[cfg(test)]
 mod fuzz;
@@ -28,6 +29,7 @@ pub(crate) use container::container_spec;
 pub(crate) use container_view::{
     attributes as container_attributes, container, container_status, state as container_state,
 };
+pub(crate) use event::event;
 pub(crate) use field::{Checked, FieldError, not_empty, required};
 pub(crate) use image::{credentials, image, reference};
 pub(crate) use pod::pod_spec;

@@ -5,6 +5,7 @@ mod image_status;
 mod list_images;
 mod pull_image;
 mod remove_image;
+mod stream_images;
 
 use std::sync::Arc;
 
@@ -14,10 +15,9 @@ use peapod_api::v1::{
     ListImagesResponse, PullImageRequest, PullImageResponse, RemoveImageRequest, RemoveImageResponse,
     StreamImagesRequest, StreamImagesResponse,
 };
-use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::call::{answer, service, unimplemented};
+use super::call::{AnswerStream, answer, service};
 use super::{Services, fit};
 
 /// Calls about images.
@@ -39,9 +39,12 @@ service! {
             |services, request| Ok(image_fs_info::handle(services, request));
     }
 
+    streams {
+        StreamImages stream_images(StreamImagesRequest) -> StreamImagesStream of StreamImagesResponse:
+            |services, request| stream_images::handle(services, request);
+    }
+
     unimplemented {}
 
-    unimplemented streams {
-        StreamImages stream_images(StreamImagesRequest) -> StreamImagesStream of StreamImagesResponse;
-    }
+    unimplemented streams {}
 }

@@ -2,8 +2,8 @@
 
 use peapod_api::v1::{ContainerStatsRequest, ContainerStatsResponse};
 
-use super::blocking::blocking;
 use crate::cri::Services;
+use crate::cri::blocking::blocking;
 use crate::cri::convert::{container_stats, not_empty};
 use crate::cri::services::find_container;
 use crate::cri::status::Answer;

@@ -12,14 +12,17 @@ use crate::cri::convert::{container, container_state};
 pub(super) fn handle(services: &Services, request: ListContainersRequest) -> ListContainersResponse {
     let filter = request.filter.unwrap_or_default();
     let snapshot = services.pods.snapshot();
-    let containers = matching(&snapshot, &filter).map(container).collect();
+    let containers = matching(&snapshot, &filter).map(|view| container(view)).collect();
     ListContainersResponse { containers }
 }
 
-fn matching<'s>(snapshot: &'s Snapshot, filter: &'s ContainerFilter) -> impl Iterator<Item = &'s ContainerView> {
+/// Containers that match every part of a filter.
+pub(super) fn matching<'s>(
+    snapshot: &'s Snapshot,
+    filter: &'s ContainerFilter,
+) -> impl Iterator<Item = &'s Arc<ContainerView>> {
     in_scope(snapshot, &filter.id, &filter.pod_sandbox_id)
         .into_iter()
-        .map(|view| &**view)
         .filter(|view| filter.state.is_none_or(|wanted| i32::from(container_state(&view.state)) == wanted.state))
         .filter(|view| has_labels(&view.spec.labels, &filter.label_selector))
 }

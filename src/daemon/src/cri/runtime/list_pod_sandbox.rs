@@ -1,5 +1,7 @@
 //! ListPodSandbox: pods that match every part of the filter. The kubelet asks each second; reads memory only.
 
+use std::sync::Arc;
+
 use peapod_api::v1::{ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter};
 use peapod_pod::{PodEntry, Snapshot};
 
@@ -14,10 +16,13 @@ pub(super) fn handle(services: &Services, request: ListPodSandboxRequest) -> Lis
     ListPodSandboxResponse { items }
 }
 
-fn matching<'s>(snapshot: &'s Snapshot, filter: &'s PodSandboxFilter) -> impl Iterator<Item = &'s PodEntry> {
+/// Pods that match every part of a filter.
+pub(super) fn matching<'s>(
+    snapshot: &'s Snapshot,
+    filter: &'s PodSandboxFilter,
+) -> impl Iterator<Item = &'s Arc<PodEntry>> {
     one_or_all(&filter.id, || snapshot.find_pod(&filter.id), || snapshot.pods())
         .into_iter()
-        .map(|entry| &**entry)
         .filter(|entry| filter.state.is_none_or(|wanted| i32::from(pod_state(entry.pod.state)) == wanted.state))
         .filter(|entry| has_labels(&entry.pod.spec.labels, &filter.label_selector))
 }

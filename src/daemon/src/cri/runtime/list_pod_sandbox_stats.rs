@@ -1,11 +1,13 @@
 //! ListPodSandboxStats: what each READY pod uses that matches every part of the filter.
 
-use peapod_api::v1::{ListPodSandboxStatsRequest, ListPodSandboxStatsResponse};
-use peapod_pod::PodState;
+use std::sync::Arc;
 
-use super::blocking::blocking;
+use peapod_api::v1::{ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxStats, PodSandboxStatsFilter};
+use peapod_pod::{PodEntry, PodState};
+
 use super::filter::{has_labels, one_or_all};
 use crate::cri::Services;
+use crate::cri::blocking::blocking;
 use crate::cri::convert::pod_stats;
 use crate::cri::status::Answer;
 
@@ -13,16 +15,26 @@ pub(super) async fn handle(
     services: &Services,
     request: ListPodSandboxStatsRequest,
 ) -> Answer<ListPodSandboxStatsResponse> {
-    let filter = request.filter.unwrap_or_default();
+    let pods = matching(services, request.filter);
+    let read = reader(services);
+    let stats = blocking("statistics", move || pods.iter().map(read).collect()).await?;
+    Ok(ListPodSandboxStatsResponse { stats })
+}
+
+/// READY pods that match every part of a filter.
+pub(super) fn matching(services: &Services, filter: Option<PodSandboxStatsFilter>) -> Vec<Arc<PodEntry>> {
+    let filter = filter.unwrap_or_default();
     let snapshot = services.pods.snapshot();
-    let pods: Vec<_> = one_or_all(&filter.id, || snapshot.find_pod(&filter.id), || snapshot.pods())
+    one_or_all(&filter.id, || snapshot.find_pod(&filter.id), || snapshot.pods())
         .into_iter()
         .filter(|entry| entry.pod.state == PodState::Ready)
         .filter(|entry| has_labels(&entry.pod.spec.labels, &filter.label_selector))
         .cloned()
-        .collect();
+        .collect()
+}
+
+/// Reads what a pod uses. Blocks.
+pub(super) fn reader(services: &Services) -> impl Fn(&Arc<PodEntry>) -> PodSandboxStats + Clone + Send + 'static {
     let (sources, mountpoint) = (services.stats.clone(), services.config.state_root.clone());
-    let read = move || pods.iter().map(|entry| pod_stats(entry, sources.pod(entry), &mountpoint)).collect();
-    let stats = blocking("statistics", read).await?;
-    Ok(ListPodSandboxStatsResponse { stats })
+    move |entry| pod_stats(entry, sources.pod(entry), &mountpoint)
 }

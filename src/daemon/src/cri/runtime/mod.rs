@@ -1,11 +1,11 @@
 //! The RuntimeService: each method is one line that leads to the file of its call.
 
-mod blocking;
 mod container_stats;
 mod container_status;
 mod create_container;
 mod exec_sync;
 mod filter;
+mod get_container_events;
 mod list_container_stats;
 mod list_containers;
 mod list_pod_sandbox;
@@ -21,6 +21,10 @@ mod start_container;
 mod status;
 mod stop_container;
 mod stop_pod_sandbox;
+mod stream_container_stats;
+mod stream_containers;
+mod stream_pod_sandbox_stats;
+mod stream_pod_sandboxes;
 mod update_container_resources;
 mod update_runtime_config;
 mod version;
@@ -51,7 +55,7 @@ use peapod_api::v1::{
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
-use super::call::{answer, service, unimplemented};
+use super::call::{AnswerStream, answer, service, unimplemented};
 use super::{Services, fit};
 
 /// Calls about pods and containers.
@@ -107,6 +111,24 @@ service! {
             |services, request| list_pod_sandbox_stats::handle(services, request).await;
     }
 
+    streams {
+        StreamPodSandboxes stream_pod_sandboxes(StreamPodSandboxesRequest) ->
+            StreamPodSandboxesStream of StreamPodSandboxesResponse:
+            |services, request| stream_pod_sandboxes::handle(services, request);
+        StreamContainers stream_containers(StreamContainersRequest) ->
+            StreamContainersStream of StreamContainersResponse:
+            |services, request| stream_containers::handle(services, request);
+        StreamContainerStats stream_container_stats(StreamContainerStatsRequest) ->
+            StreamContainerStatsStream of StreamContainerStatsResponse:
+            |services, request| stream_container_stats::handle(services, request);
+        StreamPodSandboxStats stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) ->
+            StreamPodSandboxStatsStream of StreamPodSandboxStatsResponse:
+            |services, request| stream_pod_sandbox_stats::handle(services, request);
+        GetContainerEvents get_container_events(GetEventsRequest) ->
+            GetContainerEventsStream of ContainerEventResponse:
+            |services, _| get_container_events::handle(services);
+    }
+
     unimplemented {
         UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
             UpdatePodSandboxResourcesResponse;
@@ -121,16 +143,7 @@ service! {
     }
 
     unimplemented streams {
-        StreamPodSandboxes stream_pod_sandboxes(StreamPodSandboxesRequest) ->
-            StreamPodSandboxesStream of StreamPodSandboxesResponse;
-        StreamContainers stream_containers(StreamContainersRequest) ->
-            StreamContainersStream of StreamContainersResponse;
-        StreamContainerStats stream_container_stats(StreamContainerStatsRequest) ->
-            StreamContainerStatsStream of StreamContainerStatsResponse;
-        StreamPodSandboxStats stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) ->
-            StreamPodSandboxStatsStream of StreamPodSandboxStatsResponse;
         StreamPodSandboxMetrics stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) ->
             StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse;
-        GetContainerEvents get_container_events(GetEventsRequest) -> GetContainerEventsStream of ContainerEventResponse;
     }
 }

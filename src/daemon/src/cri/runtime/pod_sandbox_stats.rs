@@ -2,8 +2,8 @@
 
 use peapod_api::v1::{PodSandboxStatsRequest, PodSandboxStatsResponse};
 
-use super::blocking::blocking;
 use crate::cri::Services;
+use crate::cri::blocking::blocking;
 use crate::cri::convert::{not_empty, pod_stats};
 use crate::cri::services::find_pod;
 use crate::cri::status::Answer;

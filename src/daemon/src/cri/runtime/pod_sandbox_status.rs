@@ -13,17 +13,16 @@ use crate::cri::Services;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
 use crate::cri::services::find_pod;
 use crate::cri::status::Answer;
-use crate::stats::now;
 
 pub(super) fn handle(services: &Services, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
-    let snapshot = services.pods.snapshot();
+    let (timestamp, snapshot) = services.pods.look();
     let entry = find_pod(&snapshot, &id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(pod_sandbox_status(&entry.pod)),
         info: if request.verbose { info(entry) } else { BTreeMap::new() },
         containers_statuses: entry.containers.values().map(|container| container_status(container)).collect(),
-        timestamp: now(),
+        timestamp,
     })
 }
 

@@ -2,8 +2,9 @@
 //! events that come late and twice, commits that fail, shims that die, daemons that die and take up what is on disk.
 //!
 //! At each step: no answer before its commit, what excludes each other never runs at once, what is shown is what was
-//! committed, and nothing that a client was told is taken back. Once the world answers, everyone is answered, a stop
-//! and a removal even of what hangs; after a stop and a removal nothing of the pod is left.
+//! committed, events tell of it in order, and nothing that a client was told is taken back. Once the world answers,
+//! everyone is answered, a stop and a removal even of what hangs; after a stop and a removal nothing of the pod is
+//! left.
 //!
 //! Each life has habits of its own ([`moves`]): what is often asked for in it, and what often goes wrong. Were all
 //! moves as likely in all lives, faults that take three rare moves in a row would not be met.
@@ -14,6 +15,7 @@
 mod checks;
 mod clients;
 mod end;
+mod events;
 mod facts;
 mod moves;
 mod refused;

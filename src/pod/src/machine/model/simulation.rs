@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checks::{self, Asked};
+use super::events;
 use super::facts::Facts;
 use super::moves::{Habits, Move};
 use super::trace;
@@ -157,10 +158,12 @@ impl Simulation {
             Action::Publish(entry) => {
                 checks::shown(&entry, &self.tried);
                 self.facts.check_shown(Some(&entry));
+                events::changed(self.shown.as_ref(), Some(&entry));
                 self.shown = Some(*entry);
             }
             Action::Hide => {
                 assert!(self.world.disk.pod.is_none(), "hidden before it is gone");
+                events::changed(self.shown.as_ref(), None);
                 self.shown = None;
             }
             Action::Answer(ticket, result) => self.answer(ticket, &result),
