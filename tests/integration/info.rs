@@ -2,6 +2,7 @@
 
 use peapod_tests::{Container, Pod, SHELL, derived, fixture, on_each_runtime, peapod, v1};
 use serde_json::{Value, json};
+use tonic::Code;
 
 async fn of_container(container: &Container<'_>) -> Value {
     let request = v1::ContainerStatusRequest { container_id: container.id.clone(), verbose: true };
@@ -46,6 +47,52 @@ fn a_container_with_its_process_and_the_limits_of_now() {
         assert_eq!((&resources["memory"]["limit"], &resources["cpu"]["shares"]), (&json!(96 << 20), &json!(512)));
         assert_eq!(resources["devices"], spec["linux"]["resources"]["devices"]);
         assert_eq!(now["runtimeSpec"]["mounts"], spec["mounts"]);
+    });
+}
+
+#[test]
+fn a_pod_with_what_its_client_told_last_of_its_cgroup() {
+    peapod(async |daemon| {
+        let begun = daemon.pod("resized").config(|config| {
+            let linux = config.linux.get_or_insert_default();
+            linux.resources = Some(v1::LinuxContainerResources { cpu_shares: 512, ..Default::default() });
+            linux.overhead = Some(v1::LinuxContainerResources { cpu_shares: 10, ..Default::default() });
+        });
+        let pod = begun.clone().run().await;
+        let told = async || {
+            let config = of_pod(&pod).await["config"].clone();
+            let number = |pointer| config.pointer(pointer).and_then(Value::as_i64);
+            (number("/resources/cpu_shares"), number("/resources/memory_limit"), number("/overhead/cpu_shares"))
+        };
+        let update = async |id: &str, change: fn(&mut v1::LinuxContainerResources)| {
+            let mut resources = v1::LinuxContainerResources::default();
+            change(&mut resources);
+            let (pod_sandbox_id, resources) = (id.to_owned(), Some(resources));
+            let request = v1::UpdatePodSandboxResourcesRequest { pod_sandbox_id, resources, overhead: None };
+            daemon.runtime().update_pod_sandbox_resources(request).await
+        };
+        assert_eq!(told().await, (Some(512), Some(0), Some(10)));
+        update(&pod.id, |resources| (resources.cpu_shares, resources.memory_limit_in_bytes) = (700, 1 << 30))
+            .await
+            .unwrap();
+        assert_eq!(told().await, (Some(700), Some(1 << 30), Some(10)), "what it said nothing of stays");
+        let refused = update(&pod.id, |resources| resources.cpu_shares = -1).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with("resources.cpu_shares: "), "{refused}");
+        assert_eq!(update("absent", |_| {}).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(update("", |_| {}).await.unwrap_err().code(), Code::InvalidArgument);
+        // The client knows the pod: nobody else is given it for an equal request.
+        let again = begun.try_run().await.err().unwrap();
+        assert_eq!(again.code(), Code::AlreadyExists, "{again}");
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert_eq!(told().await, (Some(700), Some(1 << 30), Some(10)));
+        update(&pod.id[..12], |resources| resources.cpu_shares = 300).await.unwrap();
+        assert_eq!(told().await, (Some(300), Some(0), Some(10)));
+        pod.stop().await.unwrap();
+        update(&pod.id, |resources| resources.cpu_shares = 2).await.unwrap();
+        pod.remove().await.unwrap();
+        assert_eq!(update(&pod.id, |_| {}).await.unwrap_err().code(), Code::NotFound);
     });
 }
 

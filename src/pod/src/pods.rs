@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_spec::container::{ContainerSpec, Resources};
-use peapod_spec::pod::PodSpec;
+use peapod_spec::pod::{PodResources, PodSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -166,6 +166,17 @@ impl Pods {
     pub async fn remove_pod(&self, id: &PodId) -> Result<(), Error> {
         let handle = self.actor(id)?;
         self.call("the pod's removal", Subject::Pod(id), &handle, Request::RemovePod).await.map(drop)
+    }
+
+    /// Records what a client has made of the cgroup of a pod, which is its own: nothing else is done. What it says
+    /// nothing of stays.
+    ///
+    /// # Errors
+    /// When the pod is not there, or that can't be recorded.
+    pub async fn update_pod(&self, id: &PodId, told: PodResources) -> Result<(), Error> {
+        let handle = self.actor(id)?;
+        let request = Request::UpdatePod(Box::new(told));
+        self.call("the pod's update", Subject::Pod(id), &handle, request).await.map(drop)
     }
 
     /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets

@@ -1,6 +1,6 @@
 //! Records of pods and containers in state.db: what must be known about them after the daemon died.
 //!
-//! A row has the request, which never changes but for a container's limits, and the state, which does. Both are JSON,
+//! A row has the request, which never changes but for limits, and the state, which does. Both are JSON,
 //! so that any sqlite tool shows them.
 
 use std::borrow::Cow;

@@ -45,6 +45,15 @@ pub struct PodSpec {
     pub resources: Option<Resources>,
 }
 
+/// What a client tells of the cgroup of a pod, which is its own to change. What is absent it says nothing of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodResources {
+    /// As in [`PodSpec`].
+    pub overhead: Option<Resources>,
+    /// As in [`PodSpec`].
+    pub resources: Option<Resources>,
+}
+
 /// Name of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodMetadata {

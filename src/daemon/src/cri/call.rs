@@ -165,6 +165,7 @@ subject! {
     RemovePodSandboxRequest: "pod" = pod_sandbox_id;
     PodSandboxStatusRequest: "pod" = pod_sandbox_id;
     PodSandboxStatsRequest: "pod" = pod_sandbox_id;
+    UpdatePodSandboxResourcesRequest: "pod" = pod_sandbox_id;
     ListPodSandboxRequest: ;
     ListPodSandboxStatsRequest: ;
     CreateContainerRequest: "pod" = pod_sandbox_id;
@@ -187,7 +188,6 @@ subject! {
     StreamImagesRequest: ;
     GetEventsRequest: ;
     // Of calls that are not built yet.
-    UpdatePodSandboxResourcesRequest: "pod" = pod_sandbox_id;
     PortForwardRequest: "pod" = pod_sandbox_id;
     ExecRequest: "container" = container_id;
     AttachRequest: "container" = container_id;

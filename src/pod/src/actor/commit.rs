@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use peapod_spec::container::ContainerSpec;
+use peapod_spec::pod::PodSpec;
 use peapod_store::Database;
 
 use crate::error::Error;
@@ -16,7 +17,7 @@ use crate::stage::timed;
 /// Nothing is known of what an earlier daemon wrote.
 #[derive(Debug, Default)]
 pub(super) struct WrittenSpecs {
-    pod: bool,
+    pod: Option<Arc<PodSpec>>,
     containers: HashMap<ContainerId, Arc<ContainerSpec>>,
 }
 
@@ -29,8 +30,10 @@ impl WrittenSpecs {
         rows.into_iter()
             .map(|row| {
                 let written = match &row {
-                    Row::Pod(_) => std::mem::replace(&mut self.pod, true),
                     // A spec that changes is another one.
+                    Row::Pod(spec, _) => {
+                        self.pod.replace(Arc::clone(spec)).is_some_and(|before| Arc::ptr_eq(&before, spec))
+                    }
                     Row::Container(id, spec, _) => self
                         .containers
                         .insert(id.clone(), Arc::clone(spec))
@@ -62,11 +65,9 @@ fn write(identity: &Identity, row: Row, written: bool) -> Result<Write, serde_js
     Ok(match row {
         Row::NoPod => Write::NoPod(pod),
         Row::NoContainer(id) => Write::NoContainer(id),
-        Row::Pod(record) => Write::Pod {
-            id: pod,
-            spec: SpecColumn::new(&identity.spec, written)?,
-            state: serde_json::to_string(&record)?,
-        },
+        Row::Pod(spec, record) => {
+            Write::Pod { id: pod, spec: SpecColumn::new(&spec, written)?, state: serde_json::to_string(&record)? }
+        }
         Row::Container(id, spec, record) => {
             Write::Container { id, pod, spec: SpecColumn::new(&spec, written)?, state: serde_json::to_string(&record)? }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_spec::container::{ContainerSpec, Resources};
+use peapod_spec::pod::PodSpec;
 
 use super::input::{ContainerOutcome, JobError, Outcome, Reply, Ticket, Timer};
 use crate::container::Expected;
@@ -47,7 +48,7 @@ pub(crate) enum Action<S> {
 /// A row of the database.
 #[derive(Clone, Debug)]
 pub(crate) enum Row {
-    Pod(Box<PodRecord>),
+    Pod(Arc<PodSpec>, Box<PodRecord>),
     Container(ContainerId, Arc<ContainerSpec>, Box<ContainerRecord>),
     NoContainer(ContainerId),
     /// With all its containers.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
 use peapod_spec::container::{ContainerSpec, Resources};
-use peapod_spec::pod::PodSpec;
+use peapod_spec::pod::{PodResources, PodSpec};
 
 use crate::container::{ExecBase, RecoveredState};
 use crate::error::Error;
@@ -64,6 +64,8 @@ pub(crate) enum Request {
     StopPod,
     /// The pod removed with its containers.
     RemovePod,
+    /// What the client has made of the pod's cgroup, recorded.
+    UpdatePod(Box<PodResources>),
     /// A container made.
     Create(Box<NewContainer>),
     /// One started.

@@ -110,6 +110,7 @@ impl<S: Clone> Machine<S> {
     /// A pod of which nothing exists.
     pub(crate) fn new(identity: Identity, listed: Share) -> Self {
         let pod = Pod {
+            spec: Arc::clone(&identity.spec),
             identity: Arc::new(identity),
             life: Life::Intended,
             network: PodNetwork::default(),
@@ -175,6 +176,7 @@ impl<S: Clone> Machine<S> {
         match request {
             Request::Run(spec) => pod.run_requested(ticket, &spec, fx),
             Request::StopPod => pod.stop_requested(ticket, !containers.made_are_quiet(), fx),
+            Request::UpdatePod(told) => pod_requests::update(pod, ticket, *told, fx),
             Request::RemovePod => pod.removal.get_or_insert_default().push(ticket),
             Request::Create(new) => {
                 pod.run.build_on();
@@ -234,7 +236,8 @@ impl<S: Clone> Machine<S> {
         if dirty.pod_gone {
             return vec![Row::NoPod];
         }
-        let pod = self.pod.record().filter(|_| dirty.pod).map(|record| Row::Pod(Box::new(record)));
+        let pod = self.pod.record().filter(|_| dirty.pod);
+        let pod = pod.map(|record| Row::Pod(Arc::clone(&self.pod.spec), Box::new(record)));
         let containers = dirty.containers.iter().filter_map(|id| {
             let container = self.containers.by_id.get(id)?;
             let record = Box::new(container.made()?.record.clone());

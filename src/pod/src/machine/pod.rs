@@ -20,6 +20,7 @@ use crate::record::{PodCgroup, PodRecord};
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) id: PodId,
+    /// As it was asked for, or as an earlier daemon recorded it last.
     pub(crate) spec: Arc<PodSpec>,
     /// Nanoseconds since the epoch.
     pub(crate) created_at: i64,
@@ -35,6 +36,8 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct Pod<S> {
     pub(crate) identity: Arc<Identity>,
+    /// As it was asked for, with what was told since of its cgroup.
+    pub(crate) spec: Arc<PodSpec>,
     pub(crate) life: Life<S>,
     pub(crate) network: PodNetwork,
     /// The last of the shim's events that is recorded, or on its way there.

@@ -37,7 +37,7 @@ impl<S: Clone> Machine<S> {
         let Loaded { id, spec, state, containers, strays, rebooted } = loaded;
         let Seen { listening, exits } = seen;
         let mut exits: BTreeMap<ContainerId, Exit> = exits.into_iter().collect();
-        let share = listed.recorded(listed::of_pod(&spec));
+        let (share, spec) = (listed.recorded(listed::of_pod(&spec)), Arc::new(spec));
         let containers: BTreeMap<_, _> = containers
             .into_iter()
             .map(|(id, spec, record)| {
@@ -58,9 +58,10 @@ impl<S: Clone> Machine<S> {
         };
         let until = matches!(life, Life::Stopped).then(CommitNumber::default);
         let pod = Pod {
+            spec: Arc::clone(&spec),
             identity: Arc::new(Identity {
                 id,
-                spec: Arc::new(spec),
+                spec,
                 created_at: state.created_at,
                 boot_id: state.boot_id,
                 socket: state.socket,

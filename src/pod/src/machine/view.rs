@@ -26,7 +26,7 @@ pub(super) fn entry<S>(pod: &Pod<S>, containers: &BTreeMap<ContainerId, Containe
         containers.filter_map(|(id, container)| Some((id.clone(), Arc::new(container_view(pod, id, container)?))));
     let view = PodView {
         id: identity.id.clone(),
-        spec: Arc::clone(&identity.spec),
+        spec: Arc::clone(&pod.spec),
         state,
         created_at: identity.created_at,
         ips: pod.network.ips.clone(),

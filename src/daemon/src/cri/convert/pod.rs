@@ -1,13 +1,15 @@
 //! A pod's configuration as a checked specification.
 
-use peapod_api::v1::{LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata};
+use peapod_api::v1::{
+    LinuxContainerResources, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata,
+};
 use peapod_spec::bounds::{GROUPS, LABELS, PATH_BYTES};
-use peapod_spec::pod::{PodMetadata, PodSecurity, PodSpec, Scope};
+use peapod_spec::pod::{PodMetadata, PodResources, PodSecurity, PodSpec, Scope};
 use peapod_text::excerpt;
 
 use super::bandwidth::bandwidth;
 use super::field::{Checked, FieldError, absolute_path, at_most, id, ids, name, required};
-use super::{namespaces, network, profile, resources, sysctl};
+use super::{namespaces, network, profile, resources as limits, sysctl};
 
 /// What one label of a host name can hold together with a domain, as the kernel counts.
 const HOSTNAME_LIMIT: usize = 64;
@@ -22,7 +24,7 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
     if config.windows.is_some() {
         return Err(FieldError::unsupported("windows", "peapod runs on Linux"));
     }
-    let linux = config.linux.unwrap_or_default();
+    let mut linux = config.linux.unwrap_or_default();
     let security = linux.security_context.clone().unwrap_or_default();
     let namespaces = namespaces::of_pod(security.namespace_options.clone())
         .map_err(|error| error.within("linux.security_context.namespace_options"))?;
@@ -32,6 +34,7 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
     };
     at_most("labels", "entries", config.labels.len(), LABELS)?;
     at_most("annotations", "entries", config.annotations.len(), LABELS)?;
+    let told = pod_resources(linux.overhead.take(), linux.resources.take()).map_err(|error| error.within("linux"))?;
     let port_mappings = network::port_mappings(config.port_mappings)?;
     Ok(PodSpec {
         metadata: metadata(required("metadata", config.metadata)?).map_err(|error| error.within("metadata"))?,
@@ -48,8 +51,8 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         sysctls: sysctl::sysctls(linux.sysctls, &namespaces).map_err(|error| error.within("linux"))?,
         namespaces,
         security: pod_security(security).map_err(|error| error.within("linux.security_context"))?,
-        overhead: optional_resources(linux.overhead).map_err(|error| error.within("linux.overhead"))?,
-        resources: optional_resources(linux.resources).map_err(|error| error.within("linux.resources"))?,
+        overhead: told.overhead,
+        resources: told.resources,
     })
 }
 
@@ -83,10 +86,15 @@ fn cgroup_parent(linux: &LinuxPodSandboxConfig) -> Checked<Option<String>> {
     Ok((!parent.is_empty()).then(|| parent.to_owned()))
 }
 
-fn optional_resources(
-    message: Option<peapod_api::v1::LinuxContainerResources>,
-) -> Checked<Option<peapod_spec::container::Resources>> {
-    message.map(|message| resources(Some(message))).transpose()
+/// What a client says of the pod's own cgroup.
+pub(crate) fn pod_resources(
+    overhead: Option<LinuxContainerResources>,
+    resources: Option<LinuxContainerResources>,
+) -> Checked<PodResources> {
+    let checked = |field, message: Option<_>| {
+        message.map(|message| limits::resources(Some(message))).transpose().map_err(|error| error.within(field))
+    };
+    Ok(PodResources { overhead: checked("overhead", overhead)?, resources: checked("resources", resources)? })
 }
 
 fn pod_security(context: LinuxSandboxSecurityContext) -> Checked<PodSecurity> {

@@ -26,6 +26,7 @@ mod stream_containers;
 mod stream_pod_sandbox_stats;
 mod stream_pod_sandboxes;
 mod update_container_resources;
+mod update_pod_sandbox_resources;
 mod update_runtime_config;
 mod version;
 
@@ -82,6 +83,9 @@ service! {
             |services, request| fit::answer(services, pod_sandbox_status::handle(services, request));
         ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
             |services, request| Ok(list_pod_sandbox::handle(services, request));
+        UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
+            UpdatePodSandboxResourcesResponse:
+            |services, request| update_pod_sandbox_resources::handle(services, request).await;
         CreateContainer create_container(CreateContainerRequest) -> CreateContainerResponse:
             |services, request| create_container::handle(services, request).await;
         StartContainer start_container(StartContainerRequest) -> StartContainerResponse:
@@ -130,8 +134,6 @@ service! {
     }
 
     unimplemented {
-        UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
-            UpdatePodSandboxResourcesResponse;
         PortForward port_forward(PortForwardRequest) -> PortForwardResponse;
         Exec exec(ExecRequest) -> ExecResponse;
         Attach attach(AttachRequest) -> AttachResponse;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use peapod_spec::pod::PodSpec;
+
 use super::world::{Disk, World};
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -15,6 +17,8 @@ pub(super) enum Asked {
     Run,
     StopPod,
     RemovePod,
+    /// Each has more shares than those before.
+    UpdatePod(i64),
     Create,
     Start(ContainerId),
     Stop(ContainerId),
@@ -55,6 +59,11 @@ pub(super) fn success(asked: &Asked, reply: &Reply, world: &World, tried: &Disk)
             let limits = &spec.resources.hugepage_limits;
             assert!(limits.contains_key(limit), "a change is lost: {limit} is not among {limits:?}");
         }
+        (Asked::UpdatePod(shares), Reply::Done) => {
+            let Some(spec) = &disk.pod_spec else { return };
+            let recorded = pod_shares(spec);
+            assert!(recorded >= *shares, "a pod's update is told before it is recorded: {shares} and {recorded}");
+        }
         (Asked::StopPod, Reply::Done) => {
             let phase = disk.pod.as_ref().map(|pod| pod.phase);
             assert!(matches!(phase, None | Some(PodPhase::Stopped)), "a stop is told before it is recorded: {phase:?}");
@@ -66,6 +75,11 @@ pub(super) fn success(asked: &Asked, reply: &Reply, world: &World, tried: &Disk)
         }
         (asked, reply) => panic!("{asked:?} is answered with {reply:?}"),
     }
+}
+
+/// Of what was told last of a pod's cgroup.
+pub(super) fn pod_shares(spec: &PodSpec) -> i64 {
+    spec.resources.as_ref().map_or(0, |resources| resources.cpu_shares)
 }
 
 /// Who is told that something is gone takes it for removed: then its record is gone, too.
@@ -109,6 +123,7 @@ pub(super) fn awaited(asked: &Asked, awaited: Option<&Awaited>) {
         (_, Some(Awaited::Recovery | Awaited::Record)) => true,
         (Asked::Run, Some(awaited)) => *awaited == Awaited::SetUp,
         (Asked::StopPod | Asked::RemovePod, Some(awaited)) => *awaited == Awaited::PodEnd,
+        (Asked::UpdatePod(_), Some(_)) => false,
         (Asked::Create, Some(awaited)) => matches!(awaited, Awaited::Container(_)),
         (Asked::Start(id) | Asked::Stop(id) | Asked::Remove(id) | Asked::Update(id, _), Some(awaited)) => {
             *awaited == Awaited::Container(id.clone())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peapod_spec::container::Resources;
+use peapod_spec::pod::PodResources;
 
 use super::checks::Asked;
 use super::facts::Facts;
@@ -59,6 +60,13 @@ impl Simulation {
         let mut change = Resources::default();
         change.hugepage_limits.insert(limit.clone(), 1);
         self.ask_of(which, |id| (Asked::Update(id.clone(), limit), Request::Update(id, Box::new(change))));
+    }
+
+    pub(super) fn update_pod(&mut self) {
+        let cpu_shares = i64::try_from(self.next()).expect("small");
+        let resources = Some(Resources { cpu_shares, ..Resources::default() });
+        let told = PodResources { resources, ..PodResources::default() };
+        self.ask(Asked::UpdatePod(cpu_shares), Request::UpdatePod(Box::new(told)));
     }
 
     pub(super) fn ask_of(&mut self, which: usize, request: impl FnOnce(ContainerId) -> (Asked, Request)) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checks::Asked;
+use super::checks::{self, Asked};
 use super::world::Disk;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -25,6 +25,8 @@ pub(super) struct Facts {
     /// Limits that were changed: their names.
     limits: BTreeMap<ContainerId, BTreeSet<String>>,
     stopped: bool,
+    /// Of the pod's last update.
+    shares: i64,
 }
 
 impl Facts {
@@ -65,6 +67,7 @@ impl Facts {
             (Asked::Remove(id), _) => drop(self.removed.insert(id.clone())),
             (Asked::Update(id, limit), _) => drop(self.limits.entry(id.clone()).or_default().insert(limit.clone())),
             (Asked::StopPod, _) => self.stopped = true,
+            (Asked::UpdatePod(shares), _) => self.shares = *shares,
             _ => {}
         }
     }
@@ -81,6 +84,8 @@ impl Facts {
         }
         let Some(pod) = &disk.pod else { return };
         assert!(pod.phase == PodPhase::Stopped || !self.stopped, "a pod was stopped, and is not any more");
+        let shares = disk.pod_spec.as_deref().map_or(0, checks::pod_shares);
+        assert!(shares >= self.shares, "an update of the pod is not recorded any more: {shares} and {}", self.shares);
         let lost = self.made.iter().find(|id| !disk.containers.contains_key(*id));
         assert!(lost.is_none(), "{lost:?} was made, and is not recorded any more");
     }
@@ -95,6 +100,7 @@ impl Facts {
     /// What is shown agrees.
     pub(super) fn check_shown(&self, shown: Option<&PodEntry>) {
         let Some(shown) = shown else { return };
+        assert!(checks::pod_shares(&shown.pod.spec) >= self.shares, "an update of the pod was taken back");
         assert!(!self.stopped || shown.pod.state == PodState::NotReady, "a pod was stopped, and is shown as ready");
         let lost = self.made.iter().find(|id| !shown.containers.contains_key(*id));
         assert!(lost.is_none(), "{lost:?} was made, and is not shown");

@@ -14,6 +14,7 @@ pub(super) enum Move {
     Update,
     StopPod,
     RemovePod,
+    UpdatePod,
     Leave,
     // The world goes on.
     FinishJob,
@@ -35,7 +36,7 @@ pub(super) enum Move {
 }
 
 /// How many of all moves it is in an ordinary life.
-const MOVES: [(Move, u32); 22] = [
+const MOVES: [(Move, u32); 23] = [
     (Move::Run, 4),
     (Move::Create, 10),
     (Move::Start, 12),
@@ -44,6 +45,7 @@ const MOVES: [(Move, u32); 22] = [
     (Move::Update, 8),
     (Move::StopPod, 3),
     (Move::RemovePod, 1),
+    (Move::UpdatePod, 2),
     (Move::Leave, 3),
     (Move::FinishJob, 30),
     (Move::Commit, 16),

@@ -107,6 +107,7 @@ impl Simulation {
             Move::Update => self.update(which),
             Move::StopPod => self.ask(Asked::StopPod, Request::StopPod),
             Move::RemovePod => self.ask(Asked::RemovePod, Request::RemovePod),
+            Move::UpdatePod => self.update_pod(),
             Move::Leave => self.leave(which),
             Move::FinishJob => self.finish_one(which),
             Move::Commit => self.finish_commit(true),

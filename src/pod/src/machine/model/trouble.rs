@@ -7,7 +7,6 @@ use crate::listed::Listed;
 use crate::load::Loaded;
 use crate::machine::{Input, JobKey, Machine, NoResult, Seen, TaskKey};
 use crate::record::{ContainerPhase, PodPhase};
-use crate::samples::pod_spec;
 
 impl Simulation {
     /// A job to which something happens that happens mostly to those of one kind, and seldom to a watch.
@@ -118,7 +117,8 @@ impl Simulation {
         let id = PodId::parse(&format!("{:064x}", self.next())).expect("an id");
         let rebooted = self.world.shim().is_none() && which.is_multiple_of(3);
         let boot = if rebooted { "another" } else { "boot" };
-        let loaded = Loaded { id, spec: pod_spec("pod"), state, containers, strays: Vec::new(), rebooted: false };
+        let spec = self.world.disk.pod_spec.as_deref().cloned().expect("a row has its spec");
+        let loaded = Loaded { id, spec, state, containers, strays: Vec::new(), rebooted: false };
         let loaded = loaded.in_this_boot(boot, self.world.now);
         let seen = Seen { listening: self.world.shim().is_some(), exits };
         let machine = Machine::recorded(loaded, seen, &layout(), &Listed::new(u64::MAX));

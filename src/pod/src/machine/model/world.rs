@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
 use peapod_spec::container::{ContainerSpec, Resources};
+use peapod_spec::pod::PodSpec;
 
 use crate::container::{ExecBase, Expected, RecoveredState};
 use crate::error::Error;
@@ -22,6 +23,7 @@ use crate::shim::Foreign;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     pub(super) pod: Option<PodRecord>,
+    pub(super) pod_spec: Option<Arc<PodSpec>>,
     pub(super) containers: BTreeMap<ContainerId, (Arc<ContainerSpec>, ContainerRecord)>,
     /// Containers whose record was to go, and could not.
     pub(super) stuck: BTreeSet<ContainerId>,
@@ -32,7 +34,9 @@ impl Disk {
         for row in rows {
             match row {
                 Row::NoPod => *self = Self::default(),
-                Row::Pod(record) => self.pod = Some((**record).clone()),
+                Row::Pod(spec, record) => {
+                    (self.pod_spec, self.pod) = (Some(Arc::clone(spec)), Some((**record).clone()));
+                }
                 Row::NoContainer(id) => drop(self.containers.remove(id)),
                 Row::Container(id, spec, record) => {
                     self.containers.insert(id.clone(), (Arc::clone(spec), (**record).clone()));
@@ -47,7 +51,7 @@ impl Disk {
             match row {
                 Row::NoPod => {}
                 Row::NoContainer(id) => drop(self.stuck.insert(id.clone())),
-                Row::Pod(_) | Row::Container(..) => self.write(std::slice::from_ref(row)),
+                Row::Pod(..) | Row::Container(..) => self.write(std::slice::from_ref(row)),
             }
         }
     }
