@@ -113,7 +113,12 @@ main() {
             integration) step integration integration ;;
             crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
             critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
-            kubelet) step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
+            kubelet)
+                step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh
+                # As kubelets will be one day: what happens comes as events, lists in pages.
+                PEAPOD_LOG=$target/peapod-gates.log PEAPOD_CONFIG=$'[log]\nlevel = "debug"' \
+                    KUBELET_GATES="EventedPLEG CRIListStreaming" \
+                    step kubelet-gates "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
             bench) step bench bench ;;
             load) step load load ;;
             vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;

@@ -1,6 +1,8 @@
 #!/bin/bash
 # A stock kubelet in the foreground, inside a node: kubelet.sh RUNTIME-SOCKET DIR
 #
+# KUBELET_GATES are feature gates to be opened, with blanks in between.
+#
 # DIR gets its configuration and state; static pods go into DIR/manifests (as a dot file first, then renamed: the kubelet
 # reads half-written files).
 #
@@ -42,6 +44,7 @@ makeIPTablesUtilChains: false
 evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
+featureGates: {$(printf '%s: true, ' ${KUBELET_GATES:-} | sed 's/^: true, $//')}
 Y
 export DIR=$dir
 # shellcheck disable=SC2016

@@ -1,6 +1,9 @@
 #!/bin/bash
 # A stock kubelet runs a static pod on peapod: it becomes Ready, a killed container comes back, the pod ends within its grace.
 # Beside a peapod, inside a node: tests/node.sh with tests/with-peapod.sh tests/kubelet/run.sh
+# KUBELET_GATES are feature gates of the kubelet to be opened, with blanks in between. With EventedPLEG it has to notice all by events
+# until the daemon is killed (then it falls back to lists); with CRIListStreaming the daemon's log, at level debug, has to show that
+# lists are streamed.
 set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../../scripts/env.sh"
@@ -23,6 +26,8 @@ crictl() { timeout 20 "$PEAPOD_GOTOOLS/crictl" "$@"; }
 pods() { curl -fsS -m 5 http://127.0.0.1:10255/pods; }
 # FILTER: true of the pod's status, as the kubelet shows it
 pod_has() { pods | jq -e --arg name "pea-$NODE" "[.items[] | select(.metadata.name == \$name)][0] | $1"; }
+metric() { curl -fsS -m 5 http://127.0.0.1:10255/metrics | sed -n "s/^$1 //p"; }
+listings() { metric kubelet_pleg_relist_duration_seconds_count; }
 container_of() { crictl ps -q --no-trunc --label io.kubernetes.container.name="$1" | head -n 1; }
 finish() {
     kill "$kubelet" 2>/dev/null; wait "$kubelet" 2>/dev/null
@@ -55,6 +60,14 @@ check "its statistics are there" bash -c "curl -fsS -m 10 http://127.0.0.1:10255
 web=$(container_of web)
 check "it sits in the kubelet's own cgroup tree" bash -c "find /sys/fs/cgroup -type d -path '*/kubepods/burstable/pod*/$web' | grep -q ."
 
+case " ${KUBELET_GATES:-} " in *" EventedPLEG "*)
+    check "the kubelet hears of all this by events" [ "$(metric kubelet_evented_pleg_connection_success_count)" = 1 ]
+    listed=$(listings) ;;
+esac
+case " ${KUBELET_GATES:-} " in *" CRIListStreaming "*)
+    check "lists are streamed to it" grep -q 'call="StreamContainers".*answered' "${PEAPOD_LOG:-$target/peapod.log}" ;;
+esac
+
 # The kubelet notices, and starts it again.
 SECONDS=0
 pid=$(crictl inspect -o json "$web" | jq -r '.info.pid // empty')
@@ -69,13 +82,16 @@ kill -KILL "$pid"
 until_ok 30 "killed again it waits with back-off" pod_has '.status.containerStatuses[] | select(.name == "web") | .state.waiting.reason == "CrashLoopBackOff"'
 until_ok 60 "and is started again" pod_has '.status.containerStatuses[] | select(.name == "web") | .restartCount == 2 and .ready'
 
+case " ${KUBELET_GATES:-} " in *" EventedPLEG "*)
+    check "without a list, and the stream has not ended" [ "$(listings) $(metric kubelet_evented_pleg_connection_error_count)" = "$listed 0" ] ;;
+esac
+
 # The daemon dies and comes back; the pod and the kubelet's view of it stay as they are.
 seen() { pods | jq -c '[.items[] | .metadata.uid, .status.podIP, (.status.containerStatuses[] | .containerID, .restartCount)]'; }
 before=$(seen)
 SECONDS=0
 "$PEAPOD_RESTART"
 until_ok 20 "a daemon killed and started again answers" crictl version
-listings() { curl -fsS -m 5 http://127.0.0.1:10255/metrics | sed -n 's/^kubelet_pleg_relist_duration_seconds_count //p'; }
 listed=$(listings)
 listed_again() { [ "$(listings)" -ge $((listed + 3)) ]; }
 until_ok 30 "the kubelet has looked at all pods three times" listed_again
