@@ -132,6 +132,9 @@ const CONTAINERS: &[(&str, &str, ContainerChange)] = &[
     }),
     ("argument with NUL", "args", |config| config.args = vec!["a\0b".to_owned()]),
     ("relative working directory", "working_dir", |config| config.working_dir = "here".to_owned()),
+    ("a processor that is not there", "linux.resources.cpuset_cpus", |config| {
+        limits(config).cpuset_cpus = "0,9999".to_owned();
+    }),
     ("unknown capability", "capabilities", |config| security(config).capabilities = capability("FLY")),
     ("user by number and name", "run_as_user", |config| {
         security(config).run_as_user = user(5);
@@ -188,6 +191,8 @@ const UPDATES: &[(&str, &str, LimitsChange)] = &[
     ("processor below zero", "cpuset_cpus", |limits| limits.cpuset_cpus = "-1".to_owned()),
     ("memory nodes backwards", "cpuset_mems", |limits| limits.cpuset_mems = "1-0".to_owned()),
     ("no processor", "cpuset_cpus", |limits| limits.cpuset_cpus = ",".to_owned()),
+    ("a processor that is not there", "cpuset_cpus", |limits| limits.cpuset_cpus = "0,9999".to_owned()),
+    ("a memory node that is not there", "cpuset_mems", |limits| limits.cpuset_mems = "0-999".to_owned()),
     ("a period of a microsecond", "cpu_period", |limits| limits.cpu_period = 1),
     ("less time than the kernel counts", "cpu_quota", |limits| limits.cpu_quota = 5),
     ("memory below zero", "memory_limit_in_bytes", |limits| limits.memory_limit_in_bytes = -7),
@@ -206,6 +211,9 @@ fn updates() {
             }
         }
         container.update(|limits| limits.cpuset_cpus = "0-0".to_owned()).await.unwrap();
+        let created = pod.container("created").sh("sleep 1000").create().await;
+        let absent = created.update(|limits| limits.cpuset_cpus = "9999".to_owned()).await.unwrap_err();
+        names(&absent, "a processor that is not there, before the start", "cpuset_cpus");
         assert_eq!(container.exec("echo here").await, "here\n");
     });
 }

@@ -7,6 +7,8 @@ use nix::sys::signal::Signal;
 use peapod_tests::{Container, ContainerBuilder, Daemon, Pod, SHELL, on_each_runtime, peapod, processes, v1, wait_for};
 use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
+use crate::resources::memory;
+
 const RUN_POD: &[&str] = &[
     "pod-intent",
     "pod-folder",
@@ -25,6 +27,7 @@ const RUN_POD: &[&str] = &[
 const CREATE: &[&str] = &["container-leased", "container-checked", "container-kept", "container-recorded"];
 const START: &[&str] = &["start-recorded", "start-laid-out", "start-created", "start-started", "start-running"];
 const EXEC: &[&str] = &["exec-piped", "exec-asked", "exec-started", "exec-ended"];
+const UPDATE: &[&str] = &["update-recorded", "update-made"];
 const STOP: &[&str] = &["stop-asked", "stop-sent", "exit-recorded", "exit-cleaned"];
 const REMOVE: &[&str] = &["container-deleted", "container-folder-gone", "container-released", "container-gone"];
 const STOP_POD: &[&str] = &["pod-killed", "pod-shim-ended", "network-undone", "pod-released", "pod-stopped"];
@@ -61,6 +64,25 @@ async fn remove(pod: &Pod<'_>) {
     pod.remove().await.unwrap();
     assert!(pod.daemon.pods().await.is_empty() && pod.daemon.containers().await.is_empty());
     pod.daemon.nothing_left().await;
+}
+
+#[test]
+fn while_limits_are_changed() {
+    peapod(async |daemon| {
+        for stage in UPDATE {
+            let (pod, container) = running(daemon, stage).await;
+            let update = async || container.update(|limits| limits.memory_limit_in_bytes = 64 << 20).await;
+            die_at(daemon, stage, update).await;
+            // Nobody has asked again.
+            wait_for("the limit is recorded", async || {
+                container.status().await.resources.unwrap().linux.unwrap().memory_limit_in_bytes == 64 << 20
+            })
+            .await;
+            assert_eq!(memory(&container), (64 << 20).to_string());
+            update().await.unwrap();
+            remove(&pod).await;
+        }
+    });
 }
 
 #[test]

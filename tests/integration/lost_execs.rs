@@ -1,15 +1,19 @@
 //! Commands whose OCI runtime has succeeded, but that can't be taken over: nobody knows their process, or their
 //! terminal.
 
+use std::time::Instant;
+
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use peapod_shim_protocol::PROCESS_URL;
 use peapod_shim_protocol::containerd::api::{DeleteRequest, ExecProcessRequest, StartRequest};
 use peapod_shim_protocol::containerd::protobuf::well_known_types::any::Any;
 use peapod_shim_protocol::containerd::ttrpc::{self, context};
-use peapod_tests::{Container, Fault, FaultyRuntime, Options, SHELL, peapod_with, processes, wait_for};
+use peapod_tests::{Container, Fault, FaultyRuntime, Options, SHELL, at_most, peapod_with, processes, wait_for};
 use serde_json::json;
 use tonic::Code;
+
+use crate::overriding::SOON;
 
 /// The files of a container's commands.
 fn files(container: &Container<'_>) -> Vec<String> {
@@ -105,7 +109,9 @@ fn a_command_whose_terminal_is_lost_does_not_run_on() {
             (Fault::NoTerminal, "can't receive a terminal"),
         ] {
             runtime.on("exec", fault);
+            let began = Instant::now();
             let refused = with_terminal(&container, script).await.unwrap_err().to_string();
+            assert!(began.elapsed() < at_most(SOON), "{fault:?}: what does not come is waited for");
             assert!(refused.contains(wanted), "{refused}");
             wait_for("it is ended", async || processes("sleep 54323") == 0).await;
             assert_eq!(files(&container), Vec::<String>::new());

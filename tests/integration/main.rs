@@ -56,5 +56,6 @@ mod status;
 mod strays;
 mod streamed_lists;
 mod trees;
+mod updates;
 mod upgrade;
 mod wiped;

@@ -15,7 +15,7 @@ use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 /// Longer than a call that is interrupted goes on, with some room; far shorter than a call of the runtime may take.
 pub(crate) const SOON: Duration = Duration::from_secs(8);
 
-fn with_faults(test: impl AsyncFnOnce(&Daemon, &FaultyRuntime)) {
+pub(crate) fn with_faults(test: impl AsyncFnOnce(&Daemon, &FaultyRuntime)) {
     let tmp = tempfile::tempdir().unwrap();
     let runtime = FaultyRuntime::new(tmp.path());
     peapod_with(&Options::new().set(runtime.setting()), async |daemon| {
@@ -50,7 +50,7 @@ pub(crate) fn nothing_of(container: &Container<'_>, runtime: &FaultyRuntime) {
     assert!(!group_exists(container) && !state_exists(container), "its cgroup or its state is left");
 }
 
-async fn pod<'a>(daemon: &'a Daemon, name: &str) -> Pod<'a> {
+pub(crate) async fn pod<'a>(daemon: &'a Daemon, name: &str) -> Pod<'a> {
     daemon.pod(name).handler("faulty").run().await
 }
 
@@ -292,28 +292,6 @@ fn what_was_stopped_before_it_started_does_not_start() {
         assert!(!group_exists(&container));
         container.remove().await.unwrap();
         pod.container("main").sh("sleep 1000").start().await;
-    });
-}
-
-#[test]
-fn updates_at_once_build_on_each_other() {
-    with_faults(async |daemon, runtime| {
-        let pod = pod(daemon, "updates").await;
-        let container = pod.container("main").sh("sleep 1000").start().await;
-        runtime.on("update", Fault::Hang);
-        let shares = container.update(|linux| linux.cpu_shares = 512);
-        let period = container.update(|linux| (linux.cpu_period, linux.cpu_quota) = (50_000, 25_000));
-        let memory = container.update(|linux| linux.memory_limit_in_bytes = 64 << 20);
-        let heal = async {
-            runtime.wait_hanging("update", 1).await;
-            runtime.heal("update");
-        };
-        let (first, second, third, ()) = futures_util::join!(shares, period, memory, heal);
-        for answer in [first, second, third] {
-            answer.unwrap();
-        }
-        let linux = container.status().await.resources.unwrap().linux.unwrap();
-        assert_eq!((linux.cpu_shares, linux.cpu_quota, linux.memory_limit_in_bytes), (512, 25_000, 64 << 20));
     });
 }
 

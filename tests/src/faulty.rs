@@ -154,12 +154,15 @@ impl FaultyRuntime {
 
     /// Waits until as many calls of that command as that have come to hang.
     pub async fn wait_hanging(&self, command: &str, count: usize) {
+        wait_for(&format!("{count} calls of {command} hang"), async || self.hanging(command) >= count).await;
+    }
+
+    /// How many calls of that command have come to hang so far.
+    #[must_use]
+    pub fn hanging(&self, command: &str) -> usize {
         let prefix = format!("hangs-{command}.");
-        wait_for(&format!("{count} calls of {command} hang"), async || {
-            let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).count() >= count
-        })
-        .await;
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).count()
     }
 
     /// How many processes it has left, with all that hangs.

@@ -32,6 +32,14 @@ impl Cgroup {
         });
         SavedFiles(saved.collect())
     }
+
+    /// Files that are to hold what they began with, as far as that is known, whatever they hold now.
+    #[must_use]
+    pub fn unset<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> SavedFiles {
+        let mut files = self.save(names);
+        files.0.iter_mut().for_each(|file| file.text = None);
+        files
+    }
 }
 
 impl SavedFiles {
@@ -46,11 +54,7 @@ impl SavedFile {
     fn restore(&self) -> Result<(), GroupError> {
         let now = files::read(&self.path)?;
         let Some(text) = self.text.as_deref().or_else(|| self.unset()) else {
-            return if now.is_none() {
-                Ok(())
-            } else {
-                Err(self.failed("its file is new, and what it began with unknown"))
-            };
+            return if now.is_none() { Ok(()) } else { Err(self.failed("what it began with is not known")) };
         };
         // The group is gone.
         let Some(now) = now else { return Ok(()) };
@@ -120,6 +124,9 @@ mod tests {
         assert!(saved.restore().is_empty());
         assert_eq!((get("cpuset.cpus").trim(), get("cpuset.mems").as_str()), ("0-1", "0\n"));
         assert_eq!((get("hugetlb.2MB.max").as_str(), get("cgroup.procs").as_str()), ("max", ""));
+        put("hugetlb.2MB.max", "2\n");
+        assert!(group(dir.path()).unset(["hugetlb.2MB.max", "hugetlb.1GB.max"]).restore().is_empty());
+        assert_eq!(get("hugetlb.2MB.max"), "max");
     }
 
     #[test]

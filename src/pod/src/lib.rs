@@ -22,6 +22,7 @@ mod cgroup_warm_up;
 mod clock;
 mod config;
 mod container;
+mod cpuset;
 mod defaults;
 mod dir;
 mod disk;

@@ -17,6 +17,7 @@ use crate::actor::{self, ActorContext, Handle, Machine};
 use crate::clock;
 use crate::config::{CurrentTimeouts, Timeouts};
 use crate::container::{ExecOperations, ExecOutput, ExecRequest};
+use crate::cpuset;
 use crate::defaults::PodDefaults;
 use crate::disk;
 use crate::error::Error;
@@ -186,6 +187,7 @@ impl Pods {
     /// When the request can't be met; nothing is left then.
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
         let (what, handle) = ("the container", self.actor(pod)?);
+        cpuset::check(&spec.resources, self.actors.containers.facts.cgroup_v2, "linux.resources.")?;
         self.swept.cancelled().await;
         let name = format!("container {}", spec.metadata.name);
         let admitted = self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot());
@@ -242,6 +244,7 @@ impl Pods {
     /// When the container has ended or the OCI runtime refuses.
     pub async fn update_container(&self, id: &ContainerId, change: Resources) -> Result<(), Error> {
         let handle = self.actor_of(id)?;
+        cpuset::check(&change, self.actors.containers.facts.cgroup_v2, "")?;
         let request = Request::Update(id.clone(), Box::new(change));
         self.call("the container's update", Subject::Container(id), &handle, request).await.map(drop)
     }

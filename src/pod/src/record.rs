@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peapod_cgroup::CgroupDriver;
-use peapod_spec::container::ContainerSpec;
+use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_spec::{ImageDefaults, UserIds};
 use peapod_store::rusqlite::Transaction;
@@ -131,7 +131,13 @@ pub(crate) enum ContainerPhase {
     /// Being started: after a crash the shim knows how far it came.
     Starting,
     /// Its process runs.
-    Running { pid: u32, started_at: i64 },
+    Running {
+        pid: u32,
+        started_at: i64,
+        /// Limits that are being set: whether they are in force is known only when this is not here any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        updating: Option<Box<Resources>>,
+    },
     /// It ended.
     Exited(Ended),
 }

@@ -15,6 +15,7 @@ mod oom;
 mod start;
 pub(crate) mod state;
 pub(crate) mod supervise;
+mod updates;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::sync::{Notify, watch};
 use self::exec::Execs;
 use self::init_process::InitProcess;
 use self::state::{OciContainerState, Phase};
+use self::updates::Updates;
 use crate::error::Error;
 use crate::runtime::Target;
 use crate::stdio::{ContainerOutput, Uris};
@@ -40,6 +42,7 @@ pub(crate) struct OciContainer {
     terminal: Option<OwnedFd>,
     /// Whether a rootfs was mounted for it.
     mounted: bool,
+    updates: Updates,
     state: watch::Sender<OciContainerState>,
     /// Ends calls of the runtime that are going on.
     interrupt: Arc<Notify>,
@@ -80,6 +83,7 @@ impl OciContainer {
     /// It is to end: so are calls of the runtime for it and its commands.
     pub(crate) fn interrupt(&self) {
         self.interrupt.notify_waiters();
+        self.updates.interrupt.notify_waiters();
         self.execs.interrupt();
     }
 

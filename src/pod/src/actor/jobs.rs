@@ -109,7 +109,7 @@ impl JobContext {
                 Outcome::Container(id, ContainerOutcome::StopSent(sent))
             }
             Job::Update(update) => {
-                let Update { shim, id, cgroup, before, after } = *update;
+                let Update { shim, id, cgroup, before, after, attempt } = *update;
                 let updated = container::UpdateInput {
                     id: &id,
                     group: &cgroup,
@@ -118,8 +118,10 @@ impl JobContext {
                     by_systemd: identity.cgroup.driver == CgroupDriver::Systemd,
                     before: &before,
                     after: &after,
+                    attempt,
                 };
                 let updated = containers.update(&shim, updated).await;
+                fail_point("update-made");
                 Outcome::Container(id, ContainerOutcome::Updated(updated))
             }
             // The others are the pod's.

@@ -38,7 +38,7 @@ pub(crate) use output::OutputSlots;
 pub(crate) use recovered_state::{Expected, RecoveredState};
 pub(crate) use seccomp::SeccompPrograms;
 pub(crate) use start::{RunningContainer, StartInput, start};
-pub(crate) use update::UpdateInput;
+pub(crate) use update::{UpdateAttempt, UpdateInput};
 
 use peapod_shim_protocol::exit::Exit;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
-use peapod_cgroup::{Cgroup, Lift};
+use peapod_cgroup::{Cgroup, Lift, SavedFiles};
 use peapod_spec::container::Resources;
 use peapod_spec::{linux_resources, resources_json};
 
@@ -31,6 +31,15 @@ pub(crate) struct UpdateInput<'a> {
     pub(crate) by_systemd: bool,
     pub(crate) before: &'a Resources,
     pub(crate) after: &'a Resources,
+    pub(crate) attempt: UpdateAttempt,
+}
+
+/// Whether some of an update may be in force already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpdateAttempt {
+    First,
+    /// An earlier daemon began it.
+    Again,
 }
 
 impl ContainerOperations {
@@ -38,19 +47,17 @@ impl ContainerOperations {
     pub(crate) async fn update(&self, shim: &Shim, update: UpdateInput<'_>) -> Result<(), Error> {
         let group = self.cgroups.cgroup(update.group);
         let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
-        refuse_below_usage(&group, &update)?;
-        refuse_swap_below_memory(update.after, self.facts.swap_accounting)?;
         let takes_minus_one = self.takes_minus_one(&update).await;
-        if takes_minus_one.is_none() && lift(update.after) != Lift::default() {
-            return Err(Error::Failed {
-                step: "ask the container's OCI runtime whether it takes -1 for no limit".to_owned(),
-                reason: "it does not answer `--version`: try again when it does, or set a limit".to_owned(),
-            });
+        let checked = self.check(&group, &update, takes_minus_one);
+        if update.attempt == UpdateAttempt::First {
+            checked.clone()?;
         }
         let takes_minus_one = takes_minus_one.unwrap_or_default();
-        let names = files_of(update.before, update.after);
-        let saved = group.save(names.iter().map(String::as_str));
-        let applied = self.apply(shim, &group, &update, update.after, takes_minus_one).await;
+        let saved = saved(&group, &update);
+        let applied = match checked {
+            Ok(()) => self.apply(shim, &group, &update, update.after, takes_minus_one).await,
+            refused => refused,
+        };
         let Err(failure) = applied else { return Ok(()) };
         let before = taken_back(update.before, update.after);
         let back = self.apply(shim, &group, &update, &before, takes_minus_one).await;
@@ -63,6 +70,19 @@ impl ContainerOperations {
         let (container, error) = (update.id.short(), left.join("; "));
         tracing::warn!(container, error, "limits of before a failed update could not all be set again");
         Err(with_left(failure, &error))
+    }
+
+    /// What is refused before anything changes.
+    fn check(&self, group: &Cgroup, update: &UpdateInput<'_>, takes_minus_one: Option<bool>) -> Result<(), Error> {
+        refuse_below_usage(group, update)?;
+        refuse_swap_below_memory(update.after, self.facts.swap_accounting)?;
+        if takes_minus_one.is_none() && lift(update.after) != Lift::default() {
+            return Err(Error::Failed {
+                step: "ask the container's OCI runtime whether it takes -1 for no limit".to_owned(),
+                reason: "it does not answer `--version`: try again when it does, or set a limit".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// The word of the runtime that made the container and goes on with it, whatever the pod's handler is today. None
@@ -121,6 +141,18 @@ fn files_of(before: &Resources, after: &Resources) -> Vec<String> {
     });
     let named = after.unified.iter().filter(|(file, value)| before.unified.get(*file) != Some(value));
     cpus.into_iter().chain(mems).chain(pages).chain(named.map(|(file, _)| file.clone())).collect()
+}
+
+/// What those files are to hold after a failure.
+fn saved(group: &Cgroup, update: &UpdateInput<'_>) -> SavedFiles {
+    let mut names = files_of(update.before, update.after);
+    if update.attempt == UpdateAttempt::First {
+        return group.save(names.iter().map(String::as_str));
+    }
+    // They may hold half of it. What was set before is set again by the runtime.
+    let set = files_of(&Resources::default(), update.before);
+    names.retain(|name| !set.contains(name));
+    group.unset(names.iter().map(String::as_str))
 }
 
 /// Says what the failed update has left changed.

@@ -7,7 +7,7 @@ use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 
 use super::input::{ContainerOutcome, JobError, Outcome, Reply, Ticket, Timer};
-use crate::container::Expected;
+use crate::container::{Expected, UpdateAttempt};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
@@ -138,6 +138,7 @@ pub(crate) struct Update<S> {
     pub(crate) cgroup: String,
     pub(crate) before: Resources,
     pub(crate) after: Resources,
+    pub(crate) attempt: UpdateAttempt,
 }
 
 /// Which job it is.

@@ -9,7 +9,8 @@ use super::effects::Effects;
 use super::input::{JobError, Reply};
 use super::life::{CleanUp, Life, Sandbox, Up};
 use super::pod::Pod;
-use crate::container::invalid;
+use crate::container::{UpdateAttempt, invalid};
+use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::ContainerPhase;
 
@@ -48,6 +49,7 @@ fn advance<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, 
     (recorded && (told(container, fx) || start(pod, id, container, fx)))
         || stop(pod, id, container, fx)
         || (recorded && clean_up(pod, id, container, fx))
+        || carry_out_update(pod, id, container, fx)
         || update(pod, id, container, fx)
         || remove(pod, id, container, fx)
 }
@@ -142,6 +144,46 @@ fn clean_up<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container,
     true
 }
 
+/// Before a record tells of it, no limit is changed: a daemon that dies meanwhile would leave others in force than are
+/// shown. What an earlier one left so is carried out again.
+fn carry_out_update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
+    let Body::Made(made) = &mut container.body else { return false };
+    let recorded = fx.outbox.is_over(made.recorded);
+    let (ticket, after) = match (&made.operation, &made.record.phase, pod.life.up()) {
+        (Operation::UpdateRecorded { .. }, ContainerPhase::Running { .. }, Some(_)) if !recorded => return false,
+        (Operation::UpdateRecorded { ticket, after }, ..) => (Some(*ticket), after.clone()),
+        (Operation::None, ContainerPhase::Running { updating: Some(after), .. }, Some(_)) => (None, after.clone()),
+        _ => return false,
+    };
+    match (&made.record.phase, pod.life.up(), ticket) {
+        (ContainerPhase::Running { .. }, Some(up), _) => {
+            fx.reached("update-recorded");
+            fx.run(Job::Update(Box::new(Update {
+                shim: up.shim.clone(),
+                id: id.clone(),
+                cgroup: made.record.cgroup.clone(),
+                before: container.spec.resources.clone(),
+                after: (*after).clone(),
+                attempt: if ticket.is_some() { UpdateAttempt::First } else { UpdateAttempt::Again },
+            })));
+            made.operation = Operation::Updating { ticket, after };
+        }
+        (phase, _, Some(ticket)) => {
+            let runs = matches!(phase, ContainerPhase::Running { .. });
+            made.end_update();
+            fx.outbox.container(id);
+            let error = if runs { not_ready(pod) } else { container.precondition(id, NEEDS_LIFE) };
+            fx.refuse(ticket, error);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn not_ready<S>(pod: &Pod<S>) -> Error {
+    pod.not_ready("limits of its containers can only be changed while it is")
+}
+
 /// One change after the other: each builds on what the one before has made of the limits.
 fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, fx: &mut Effects<S>) -> bool {
     let Body::Made(made) = &mut container.body else { return false };
@@ -159,17 +201,11 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
                 Err(error) => fx.refuse(ticket, invalid(&error)),
             }
         }
-        (ContainerPhase::Running { .. }, Some(up)) if made.is_idle() => {
+        (ContainerPhase::Running { .. }, Some(_)) if made.is_idle() => {
             match peapod_spec::update_resources(before, change) {
                 Ok(after) => {
-                    fx.run(Job::Update(Box::new(Update {
-                        shim: up.shim.clone(),
-                        id: id.clone(),
-                        cgroup: made.record.cgroup.clone(),
-                        before: before.clone(),
-                        after: after.clone(),
-                    })));
-                    made.operation = Operation::Updating { ticket, after: Box::new(after) };
+                    made.begin_update(ticket, Box::new(after));
+                    made.recorded = fx.outbox.container(id);
                 }
                 Err(error) => fx.refuse(ticket, invalid(&error)),
             }
@@ -180,7 +216,7 @@ fn update<S: Clone>(pod: &Pod<S>, id: &ContainerId, container: &mut Container, f
             return false;
         }
         (ContainerPhase::Running { .. }, None) => {
-            fx.refuse(ticket, pod.not_ready("limits of its containers can only be changed while it is"));
+            fx.refuse(ticket, not_ready(pod));
         }
         _ => fx.refuse(ticket, container.precondition(id, NEEDS_LIFE)),
     }

@@ -68,9 +68,14 @@ pub(crate) enum Operation {
     },
     /// Whether it runs is decided, and told once that is recorded. Phase: running or exited.
     Started(Result<(), Error>),
-    /// A job changes its limits. Phase: running, or exited by now.
-    Updating {
+    /// A change of its limits comes once that is recorded. Phase: running, or exited by now.
+    UpdateRecorded {
         ticket: Ticket,
+        after: Box<Resources>,
+    },
+    /// A job changes its limits. Without a ticket it is an earlier daemon's change. Phase: running, or exited by now.
+    Updating {
+        ticket: Option<Ticket>,
         after: Box<Resources>,
     },
     /// It has ended, and what it held is given back. Phase: exited.
@@ -149,7 +154,8 @@ impl Container {
             Operation::Starting { .. } | Operation::Updating { .. } | Operation::StartRecorded { .. } => true,
             Operation::CleaningUp(CleaningUp::Running) => true,
             Operation::Removing => made.record.needs_cleanup,
-            Operation::None | Operation::Started(_) | Operation::CleaningUp(_) | Operation::Removed => false,
+            Operation::None | Operation::Started(_) | Operation::UpdateRecorded { .. } => false,
+            Operation::CleaningUp(_) | Operation::Removed => false,
         })
     }
 
@@ -177,8 +183,11 @@ impl Container {
 
     /// Whether a call waits for what is done to it.
     pub(crate) fn is_awaited_by(&self, ticket: Ticket) -> bool {
-        let is_changing =
-            |made: &Made| matches!(made.operation, Operation::Updating { ticket: by, .. } if by == ticket);
+        let is_changing = |made: &Made| match made.operation {
+            Operation::UpdateRecorded { ticket: by, .. } => by == ticket,
+            Operation::Updating { ticket: by, .. } => by == Some(ticket),
+            _ => false,
+        };
         self.create.is_for(ticket)
             || self.start.is_for(ticket)
             || self.stops.contains(&ticket)
@@ -210,6 +219,27 @@ impl Made {
 
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.record.phase, ContainerPhase::Exited(_))
+    }
+
+    /// It has ended without a process: no exit file tells so, should the record not.
+    pub(crate) fn never_ran(&self) -> bool {
+        matches!(&self.record.phase, ContainerPhase::Exited(end) if end.started_at == 0)
+    }
+
+    /// A change of limits is to be recorded.
+    pub(crate) fn begin_update(&mut self, ticket: Ticket, after: Box<Resources>) {
+        if let ContainerPhase::Running { updating, .. } = &mut self.record.phase {
+            *updating = Some(after.clone());
+            self.operation = Operation::UpdateRecorded { ticket, after };
+        }
+    }
+
+    /// No change of limits is under way any more.
+    pub(crate) fn end_update(&mut self) {
+        if let ContainerPhase::Running { updating, .. } = &mut self.record.phase {
+            *updating = None;
+        }
+        self.rest();
     }
 
     /// What was being done is over: what comes next follows from the phase.

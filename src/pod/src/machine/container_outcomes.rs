@@ -51,7 +51,7 @@ impl Container {
                 made.exec = exec;
                 made.record.phase = match early_exit {
                     Some(end) => ContainerPhase::Exited(end.since(at)),
-                    None => ContainerPhase::Running { pid, started_at: at },
+                    None => ContainerPhase::Running { pid, started_at: at, updating: None },
                 };
                 (Ok(()), namespaces)
             }
@@ -77,7 +77,7 @@ impl Container {
             RecoveredState::Running { pid } => {
                 if made.record.phase == ContainerPhase::Starting {
                     // Nobody was told of its start: it counts from now.
-                    made.record.phase = ContainerPhase::Running { pid: *pid, started_at: now };
+                    made.record.phase = ContainerPhase::Running { pid: *pid, started_at: now, updating: None };
                     made.recorded = fx.outbox.container(id);
                 }
             }
@@ -112,8 +112,8 @@ impl Container {
         match &made.operation {
             // Nobody needs its limits any more, whatever the OCI runtime waits for.
             Operation::Updating { .. } => fx.push(Action::Cancel(JobKey::Update(id.clone()))),
-            // First who asked for the start hears of it.
-            Operation::Started(_) => {}
+            // First who asked for the start, or the update, hears of it.
+            Operation::Started(_) | Operation::UpdateRecorded { .. } => {}
             _ => made.rest(),
         }
     }
@@ -121,7 +121,8 @@ impl Container {
     fn stop_sent<S>(&mut self, id: &ContainerId, outcome: Result<(), JobError>, fx: &mut Effects<S>) {
         // The clean-up after a shim that is gone ends all waiting.
         let Err(JobError::Failed(error)) = outcome else { return };
-        if self.is_removed() {
+        // It has ended all the same, which is on its way to those who wait, or is being removed.
+        if !self.is_live() {
             return;
         }
         self.fail_waiting(&error, fx);
@@ -133,8 +134,11 @@ impl Container {
         }
     }
 
-    /// Whoever waits for its end, or for its removal, hears that there is none.
+    /// Whoever waits for its end, or for its removal, hears that there is none: unless that is under way.
     pub(crate) fn fail_waiting<S>(&mut self, error: &Error, fx: &mut Effects<S>) {
+        if self.made().is_some_and(|made| matches!(made.operation, Operation::Removing | Operation::Removed)) {
+            return;
+        }
         let result = Err(error.clone());
         fx.answer_all(std::mem::take(&mut self.stops), &result);
         fx.answer_all(self.removal.take().unwrap_or_default(), &result);
@@ -142,20 +146,31 @@ impl Container {
 
     fn updated<S>(&mut self, id: &ContainerId, outcome: Result<(), Error>, fx: &mut Effects<S>) {
         let Body::Made(made) = &mut self.body else { return };
-        let Operation::Updating { ticket, after } = std::mem::replace(&mut made.operation, Operation::None) else {
-            return;
+        let (ticket, after) = match std::mem::replace(&mut made.operation, Operation::None) {
+            Operation::Updating { ticket, after } => (ticket, after),
+            other => {
+                made.operation = other;
+                return;
+            }
         };
-        made.rest();
-        match outcome {
-            Ok(()) => {
+        made.end_update();
+        fx.outbox.container(id);
+        match (outcome, ticket) {
+            (Ok(()), ticket) => {
                 self.start.build_on();
                 Arc::make_mut(&mut self.spec).resources = *after;
-                fx.outbox.container(id);
-                fx.promise(ticket, Reply::Done);
+                if let Some(ticket) = ticket {
+                    fx.promise(ticket, Reply::Done);
+                }
             }
             // It ended meanwhile, which is why, and what a later call would hear.
-            Err(_) if made.has_ended() => fx.refuse(ticket, self.precondition(id, NEEDS_LIFE)),
-            Err(error) => fx.refuse(ticket, error),
+            (Err(_), Some(ticket)) if made.has_ended() => fx.refuse(ticket, self.precondition(id, NEEDS_LIFE)),
+            // The next daemon would try it again as long as it is recorded.
+            (Err(error), Some(ticket)) => fx.tell(ticket, Err(error)),
+            (Err(_), None) if made.has_ended() => {}
+            (Err(error), None) => {
+                tracing::warn!(container = id.short(), %error, "an update that a restart interrupted came to nothing");
+            }
         }
     }
 
@@ -188,6 +203,10 @@ impl Container {
             return;
         }
         let result = Err(error.clone());
+        if made.never_ran() {
+            // The next daemon would find one that can be started.
+            fx.answer_all(std::mem::take(&mut self.stops), &result);
+        }
         match (&made.record.phase, &made.operation) {
             (_, Operation::Removed) => {
                 // Its record is tried again, and goes with the next commit.
@@ -197,6 +216,12 @@ impl Container {
             (ContainerPhase::Starting, Operation::StartRecorded { .. }) => {
                 fx.answer_all(self.start.fail(), &result);
                 made.not_started(id, fx);
+            }
+            (ContainerPhase::Running { .. }, Operation::UpdateRecorded { ticket, .. }) => {
+                let ticket = *ticket;
+                made.end_update();
+                fx.outbox.container(id);
+                fx.answer(ticket, result);
             }
             _ if self.create.is_due() => {
                 fx.answer_all(self.create.fail(), &result);

@@ -122,16 +122,20 @@ impl PodContainers {
             return false;
         }
         match made.record.phase {
-            // It will not start any more.
+            // It will not start any more, once that is on disk.
             ContainerPhase::Created => {
                 made.record.phase = ContainerPhase::Exited(never_started(fx.now.realtime));
                 made.recorded = fx.outbox.container(id);
-                fx.tell(ticket);
+                fx.promise(ticket, Reply::Done);
+                false
+            }
+            ContainerPhase::Exited(_) if made.never_ran() => {
+                fx.promise(ticket, Reply::Done);
                 false
             }
             // Its end may be on its way to the disk: whoever is told can look at it.
             ContainerPhase::Exited(_) => {
-                fx.tell(ticket);
+                fx.tell(ticket, Ok(Reply::Done));
                 false
             }
             ContainerPhase::Starting | ContainerPhase::Running { .. } => {

@@ -13,7 +13,7 @@ enum Held {
     /// A result that counts only when it is on disk.
     Promise(Ticket, Reply),
     /// What happened, whether it could be recorded or not.
-    Fact(Ticket),
+    Fact(Ticket, Result<Reply, Error>),
 }
 
 /// Pause before a commit that failed (a full disk, as a rule) is tried again.
@@ -66,8 +66,8 @@ impl<S> Effects<S> {
     }
 
     /// Once everything that was decided up to now is on disk, or could not be brought there.
-    pub(crate) fn tell(&mut self, ticket: Ticket) {
-        self.hold(Held::Fact(ticket));
+    pub(crate) fn tell(&mut self, ticket: Ticket, result: Result<Reply, Error>) {
+        self.hold(Held::Fact(ticket, result));
     }
 
     fn hold(&mut self, held: Held) {
@@ -76,7 +76,7 @@ impl<S> Effects<S> {
 
     /// Whether a call waits for a commit.
     pub(crate) fn holds(&self, ticket: Ticket) -> bool {
-        let is_its = |held: &Held| matches!(held, Held::Promise(of, _) | Held::Fact(of) if *of == ticket);
+        let is_its = |held: &Held| matches!(held, Held::Promise(of, _) | Held::Fact(of, _) if *of == ticket);
         self.held.iter().any(|(_, held)| is_its(held))
     }
 
@@ -86,7 +86,7 @@ impl<S> Effects<S> {
         for (_, held) in self.held.drain(..over).collect::<Vec<_>>() {
             match held {
                 Held::Promise(ticket, reply) => self.answer(ticket, outcome.clone().map(|()| reply)),
-                Held::Fact(ticket) => self.answer(ticket, Ok(Reply::Done)),
+                Held::Fact(ticket, result) => self.answer(ticket, result),
             }
         }
     }

@@ -45,7 +45,9 @@ fn container_view<S>(pod: &Pod<S>, id: &ContainerId, container: &Container) -> O
     let state = match &record.phase {
         ContainerPhase::Running { .. } if let Some(end) = &made.seen_exit => exited(end),
         ContainerPhase::Created | ContainerPhase::Starting => ContainerState::Created,
-        ContainerPhase::Running { pid, started_at } => ContainerState::Running { pid: *pid, started_at: *started_at },
+        ContainerPhase::Running { pid, started_at, .. } => {
+            ContainerState::Running { pid: *pid, started_at: *started_at }
+        }
         ContainerPhase::Exited(end) => exited(end),
     };
     Some(ContainerView {

@@ -7,6 +7,7 @@ use super::OciContainer;
 use super::init_process::{SIGKILL, signal_number};
 use super::state::{Phase, StopStep};
 use crate::error::Error;
+use crate::runtime::Target;
 use crate::stdio::ContainerOutput;
 
 impl OciContainer {
@@ -44,9 +45,12 @@ impl OciContainer {
         self.state.send_if_modified(|state| state.take_stdin().is_some());
     }
 
-    /// Changes limits; `resources` is an OCI object in JSON.
+    /// Changes limits; `resources` is an OCI object in JSON. Ends a change that goes on.
     pub(crate) async fn update(&self, resources: &[u8]) -> Result<(), Error> {
-        let updated = self.init.runtime.update(self.target()?, resources).await;
+        self.target()?;
+        let _turn = self.updates.turn().await;
+        let target = Target { interrupt: &self.updates.interrupt, ..self.target()? };
+        let updated = self.init.runtime.update(target, resources).await;
         if updated.is_err() {
             // What failed for its end is no fault of the runtime's.
             self.target()?;

@@ -15,6 +15,7 @@ use super::init_process::InitProcess;
 use super::oom::Oom;
 use super::state::OciContainerState;
 use super::supervise::Supervised;
+use super::updates::Updates;
 use crate::error::Error;
 use crate::mount::{NewMount, unmount};
 use crate::runtime::{Binary, Child, CreateOptions, Runtime, RuntimeError, Target};
@@ -110,7 +111,7 @@ async fn make(
     let child = runtime.create(target, CreateOptions { console, streams: streams.process, new_keyring }).await?;
     let terminal = match &socket {
         None => None,
-        Some(socket) => Some(socket.receive().await?),
+        Some(socket) => Some(socket.receive()?),
     };
     Ok(CreatedProcess { child, ours: streams.ours, terminal })
 }
@@ -146,6 +147,7 @@ fn adopt(
         output: ours.output,
         terminal,
         mounted: false,
+        updates: Updates::default(),
         state: watch::Sender::new(OciContainerState::new(ours.stdin)),
         interrupt,
     };

@@ -194,7 +194,7 @@ impl ExecProcess {
         self.note_process(init, child.pid);
         let mut pumps = None;
         if let Some(socket) = &socket {
-            let connected = match socket.receive().await {
+            let connected = match socket.receive() {
                 Ok(terminal) => streams.ours.connect_terminal(&terminal).map(|pumps| (terminal, pumps)),
                 Err(error) => Err(error),
             };

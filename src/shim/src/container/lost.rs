@@ -16,7 +16,7 @@ use crate::stdio::console::ConsoleSocket;
 /// nobody else was given.
 pub(super) async fn kill(init: &InitProcess, files: &[PathBuf], socket: Option<&ConsoleSocket>) -> Result<(), Error> {
     if let Some(socket) = socket {
-        let terminal = socket.receive().await?;
+        let terminal = socket.receive()?;
         let session = tcgetsid(&terminal).map_err(Error::errno("tell the session of", "a terminal".as_ref()))?;
         return init.signal_session(session.as_raw_nonzero().get().unsigned_abs(), SIGKILL);
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use peapod_spec::pod::PodSpec;
 
-use super::world::{Disk, World};
+use super::disk::Disk;
+use super::world::World;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{Awaited, Job, JobKey, Reply};
@@ -48,8 +49,11 @@ pub(super) fn success(asked: &Asked, reply: &Reply, world: &World, tried: &Disk)
         }
         (Asked::Stop(id), Reply::Done) => {
             let phase = tried.phase(id);
-            let over = matches!(phase, Some(ContainerPhase::Exited(_) | ContainerPhase::Created) | None);
+            let over = matches!(phase, Some(ContainerPhase::Exited(_)) | None);
             assert!(over, "an end is told before it is recorded: {phase:?}");
+            // Of what ran an exit file tells, too.
+            let created = matches!(disk.phase(id), Some(ContainerPhase::Created));
+            assert!(!created, "a container is told to be stopped that can be started");
         }
         (Asked::Remove(id), Reply::Done) => {
             assert!(disk.phase(id).is_none(), "a removal is told before it is recorded");
@@ -82,8 +86,13 @@ pub(super) fn pod_shares(spec: &PodSpec) -> i64 {
     spec.resources.as_ref().map_or(0, |resources| resources.cpu_shares)
 }
 
-/// Who is told that something is gone takes it for removed: then its record is gone, too.
-pub(super) fn refusal(asked: &Asked, error: &Error, disk: &Disk) {
+/// Who is told that something is gone takes it for removed: then its record is gone, too. A removal that is told to
+/// have failed does not go on.
+pub(super) fn refusal<'a>(asked: &Asked, error: &Error, disk: &Disk, mut running: impl Iterator<Item = &'a JobKey>) {
+    if let Asked::Remove(id) = asked {
+        let goes_on = running.any(|key| matches!(key, JobKey::Remove(removed, _) if removed == id));
+        assert!(!goes_on, "a removal is told to have failed ({error}) that goes on");
+    }
     let Error::NotFound { what, id } = error else { return };
     let recorded = match *what {
         "container" => disk.containers.contains_key(id.as_str()),

@@ -127,10 +127,18 @@ impl Simulation {
         assert!(left.is_empty(), "left are {left:?}");
     }
 
-    /// All changes of limits that were told are in force where something runs.
+    /// All changes of limits that were told are in force where something runs, and what is in force is recorded.
     pub(super) fn check_limits(&self) {
         for (id, limits) in &self.world.limits {
             self.facts.check_limits(id, &limits.hugepage_limits);
+        }
+        let is_driven = self.world.shim.as_ref().is_some_and(|shim| !shim.is_foreign && !shim.is_dead);
+        // What hangs is not over.
+        let hangs = self.jobs.iter().any(|running| running.hangs);
+        if is_driven && !hangs {
+            for (id, limits, recorded) in self.world.running_limits() {
+                assert_eq!(limits, recorded, "other limits of {} are in force than are recorded", id.short());
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks::{self, Asked};
-use super::world::Disk;
+use super::disk::Disk;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::Reply;
@@ -21,6 +21,8 @@ pub(super) struct Facts {
     unwanted: BTreeSet<ContainerId>,
     started: BTreeSet<ContainerId>,
     ended: BTreeSet<ContainerId>,
+    /// They run no more, also if that is not recorded yet.
+    over: BTreeSet<ContainerId>,
     removed: BTreeSet<ContainerId>,
     /// Limits that were changed: their names.
     limits: BTreeMap<ContainerId, BTreeSet<String>>,
@@ -61,8 +63,11 @@ impl Facts {
             (Asked::Start(id), _) if !matches!(disk.phase(id), Some(ContainerPhase::Starting) | None) => {
                 self.started.insert(id.clone());
             }
-            (Asked::Stop(id), _) if matches!(disk.phase(id), Some(ContainerPhase::Exited(_))) => {
-                self.ended.insert(id.clone());
+            (Asked::Stop(id), _) => {
+                self.over.insert(id.clone());
+                if matches!(disk.phase(id), Some(ContainerPhase::Exited(_))) {
+                    self.ended.insert(id.clone());
+                }
             }
             (Asked::Remove(id), _) => drop(self.removed.insert(id.clone())),
             (Asked::Update(id, limit), _) => drop(self.limits.entry(id.clone()).or_default().insert(limit.clone())),
@@ -80,6 +85,7 @@ impl Facts {
             assert!(ended || !self.ended.contains(id), "{} had ended, and has not any more", id.short());
             let created = matches!(record.phase, ContainerPhase::Created);
             assert!(!created || !self.started.contains(id), "{} was started, and was not any more", id.short());
+            assert!(!created || !self.over.contains(id), "{} was stopped, and can be started", id.short());
             self.check_limits(id, &spec.resources.hugepage_limits);
         }
         let Some(pod) = &disk.pod else { return };

@@ -14,6 +14,7 @@
 
 mod checks;
 mod clients;
+mod disk;
 mod end;
 mod events;
 mod facts;

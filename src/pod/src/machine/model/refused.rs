@@ -8,6 +8,7 @@ use super::simulation::Simulation;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{JobKey, Request};
+use crate::record::ContainerPhase;
 
 impl Simulation {
     /// Why a request is refused at once, if it is.
@@ -22,6 +23,13 @@ impl Simulation {
 
     fn start_again(&mut self, id: &ContainerId) -> Option<String> {
         self.refusal(Asked::Start(id.clone()), Request::Start(id.clone(), Ok(())))
+    }
+
+    fn update_of(&mut self, id: &ContainerId) {
+        let limit = self.next().to_string();
+        let mut change = Resources::default();
+        change.hugepage_limits.insert(limit.clone(), 1);
+        self.ask(Asked::Update(id.clone(), limit), Request::Update(id.clone(), Box::new(change)));
     }
 
     fn finish(&mut self, which: impl Fn(&JobKey) -> bool, well: bool) {
@@ -47,6 +55,7 @@ fn an_update_that_is_refused_leaves_the_start_open() {
         change.hugepage_limits.insert(limit.clone(), 1);
         let request = Request::Update(running.clone(), Box::new(change));
         assert_eq!(life.refusal(Asked::Update(running.clone(), limit), request), None);
+        life.finish_commit(true);
         life.finish(is_update, well);
         life.finish_commit(true);
         assert_eq!(life.start_again(&running), expected, "after an update, carried out: {well}");
@@ -90,4 +99,69 @@ fn a_removal_is_over_once_it_is_on_disk() {
     }
     let error = life.start_again(&created).expect("it is gone");
     assert!(error.ends_with("not found"), "{error}");
+}
+
+#[test]
+fn a_stop_of_what_never_ran_is_over_once_it_is_on_disk() {
+    let (mut life, _, created) = begun();
+    let stop = || (Asked::Stop(created.clone()), Request::Stop(created.clone(), 0));
+    for _ in 0..2 {
+        let (asked, request) = stop();
+        life.ask(asked, request);
+        assert_eq!(life.waiting.len(), 1, "answered before it is on disk");
+        life.fire();
+        life.finish_commit(false);
+        assert!(matches!(life.refused.take(), Some((Asked::Stop(_), _))), "a stop succeeds that is not on disk");
+    }
+    let (asked, request) = stop();
+    life.ask(asked, request);
+    life.fire();
+    life.finish_commit(true);
+    assert!(life.waiting.is_empty() && life.refused.is_none(), "{:?}", life.refused);
+}
+
+#[test]
+fn a_stop_that_fails_late_leaves_a_removal_alone() {
+    let (mut life, running, _) = begun();
+    life.ask(Asked::Stop(running.clone()), Request::Stop(running.clone(), 50));
+    life.ask(Asked::Remove(running.clone()), Request::Remove(running.clone()));
+    life.world.exit(&running);
+    life.finish(|key| matches!(key, JobKey::Watch), true);
+    while life.commit.is_some() {
+        life.finish_commit(true);
+    }
+    life.finish(|key| matches!(key, JobKey::Delete(_)), true);
+    assert!(life.keys().iter().any(|key| matches!(key, JobKey::Remove(..))), "{:?}", life.keys());
+    life.finish(|key| matches!(key, JobKey::Stop(_)), false);
+    assert!(life.refused.is_none(), "{:?}", life.refused);
+    life.settle();
+    assert!(!life.world.disk.containers.contains_key(&running));
+}
+
+#[test]
+fn an_update_that_a_death_interrupts_is_carried_out_again() {
+    for done in [false, true] {
+        let (mut life, running, _) = begun();
+        life.update_of(&running);
+        life.finish_commit(true);
+        assert!(life.keys().iter().any(|key| matches!(key, JobKey::Update(_))), "{:?}", life.keys());
+        // Its bits say which jobs had done nothing.
+        life.die(if done { 0x200 } else { 0x1fe });
+        life.settle();
+        life.check_limits();
+        let (spec, record) = &life.world.disk.containers[&running];
+        assert_eq!(spec.resources.hugepage_limits.len(), 1, "done: {done}");
+        assert!(matches!(record.phase, ContainerPhase::Running { updating: None, .. }), "{:?}", record.phase);
+    }
+}
+
+#[test]
+fn an_update_that_cannot_be_recorded_changes_nothing() {
+    let (mut life, running, _) = begun();
+    life.update_of(&running);
+    life.finish_commit(false);
+    assert!(matches!(life.refused.take(), Some((Asked::Update(..), Error::Failed { .. }))));
+    life.settle();
+    life.check_limits();
+    assert!(life.world.disk.containers[&running].0.resources.hugepage_limits.is_empty());
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checks::{self, Asked};
+use super::disk::Disk;
 use super::events;
 use super::facts::Facts;
 use super::moves::{Habits, Move};
 use super::trace;
-use super::world::{Disk, World};
+use super::world::World;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::layout::Layout;
@@ -208,7 +209,8 @@ impl Simulation {
         let asked = self.waiting.remove(&ticket).expect("an answer nobody waits for");
         self.answered.insert(ticket);
         if let Err(error) = result {
-            checks::refusal(&asked, error, &self.world.disk);
+            let running = self.jobs.iter().filter(|running| !running.cancelled).map(|running| &running.key);
+            checks::refusal(&asked, error, &self.world.disk, running);
             self.facts.refuse(&asked, error);
             self.refused = Some((asked.clone(), error.clone()));
         }

@@ -61,6 +61,9 @@ impl Simulation {
         let key = TaskKey::Job(running.key.clone());
         // It had done all of it, or nothing. A discard that does nothing leaves everything to the next start.
         let done = (which / 16).is_multiple_of(2) || matches!(running.key, JobKey::Discard(_));
+        if let JobKey::Update(id) = &running.key {
+            self.world.unsure.insert(id.clone());
+        }
         if done && !running.cancelled {
             self.world.finish(running.job, true, running.overridden);
         } else if key.clone().ended_without_result::<u32>(NoResult::Panicked).is_none() {

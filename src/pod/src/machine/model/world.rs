@@ -2,64 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
-use peapod_spec::container::{ContainerSpec, Resources};
-use peapod_spec::pod::PodSpec;
+use peapod_spec::container::Resources;
 
+use super::disk::Disk;
 use crate::container::{ExecBase, Expected, RecoveredState};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{
-    Connected, ContainerOutcome, Job, JobError, Outcome, ReconnectError, Reconnected, Row, SetUp, ShimEvent,
-    ShimEventKind, Started,
+    Connected, ContainerOutcome, Job, JobError, Outcome, ReconnectError, Reconnected, SetUp, ShimEvent, ShimEventKind,
+    Started,
 };
 use crate::namespaces::PodNamespaces;
-use crate::record::{ContainerPhase, ContainerRecord, PodRecord};
+use crate::record::{ContainerPhase, ContainerRecord};
 use crate::shim::Foreign;
-
-/// Rows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
-    pub(super) pod: Option<PodRecord>,
-    pub(super) pod_spec: Option<Arc<PodSpec>>,
-    pub(super) containers: BTreeMap<ContainerId, (Arc<ContainerSpec>, ContainerRecord)>,
-    /// Containers whose record was to go, and could not.
-    pub(super) stuck: BTreeSet<ContainerId>,
-}
-
-impl Disk {
-    pub(super) fn write(&mut self, rows: &[Row]) {
-        for row in rows {
-            match row {
-                Row::NoPod => *self = Self::default(),
-                Row::Pod(spec, record) => {
-                    (self.pod_spec, self.pod) = (Some(Arc::clone(spec)), Some((**record).clone()));
-                }
-                Row::NoContainer(id) => drop(self.containers.remove(id)),
-                Row::Container(id, spec, record) => {
-                    self.containers.insert(id.clone(), (Arc::clone(spec), (**record).clone()));
-                }
-            }
-        }
-    }
-
-    /// What happened is shown although it could not be written; what is to go is there until it is gone.
-    pub(super) fn try_to_write(&mut self, rows: &[Row]) {
-        for row in rows {
-            match row {
-                Row::NoPod => {}
-                Row::NoContainer(id) => drop(self.stuck.insert(id.clone())),
-                Row::Pod(..) | Row::Container(..) => self.write(std::slice::from_ref(row)),
-            }
-        }
-    }
-
-    pub(super) fn phase(&self, id: &ContainerId) -> Option<&ContainerPhase> {
-        self.containers.get(id).map(|(_, record)| &record.phase)
-    }
-}
 
 /// A pod's shim.
 #[derive(Debug, Default)]
@@ -92,6 +49,8 @@ pub(super) struct World {
     pub(super) exits: BTreeMap<ContainerId, Exit>,
     /// Limits of what runs.
     pub(super) limits: BTreeMap<ContainerId, Resources>,
+    /// Containers of whose limits nobody knows, as a change of them has panicked.
+    pub(super) unsure: BTreeSet<ContainerId>,
     /// Containers that were told to end.
     pub(super) ending: BTreeSet<ContainerId>,
     /// Events are told again although they were acknowledged.
@@ -187,6 +146,13 @@ impl World {
                 assert_eq!(recorded, Some(&ContainerPhase::Starting), "a start that no record leads to");
                 self.layers.insert(start.id.clone());
             }
+            Job::Update(update) => {
+                let is_recorded = matches!(
+                    self.disk.phase(&update.id),
+                    Some(ContainerPhase::Running { updating: Some(after), .. }) if **after == update.after
+                );
+                assert!(is_recorded, "limits are changed that no record leads to");
+            }
             Job::Delete { id, .. } => {
                 assert_ne!(self.alive(id), Some(true), "a container that runs is deleted");
             }
@@ -213,6 +179,13 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// What runs, with the limits that are in force and those that are recorded.
+    pub(super) fn running_limits(&self) -> impl Iterator<Item = (&ContainerId, &Resources, &Resources)> {
+        let limits = self.limits.iter();
+        let limits = limits.filter(|(id, _)| self.alive(id) == Some(true) && !self.unsure.contains(*id));
+        limits.filter_map(|(id, limits)| Some((id, limits, &self.disk.containers.get(id)?.0.resources)))
     }
 
     fn alive(&self, id: &ContainerId) -> Option<bool> {
@@ -300,9 +273,8 @@ impl World {
             }
             Job::Update(update) => {
                 let updated = if well { Ok(()) } else { Err(failed()) };
-                if well {
-                    self.limits.insert(update.id.clone(), update.after);
-                }
+                // One that fails takes back what it did, and what an earlier one did.
+                self.limits.insert(update.id.clone(), if well { update.after } else { update.before });
                 Outcome::Container(update.id, ContainerOutcome::Updated(updated))
             }
             Job::Delete { id, .. } => {
