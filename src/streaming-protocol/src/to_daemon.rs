@@ -25,6 +25,11 @@ pub enum ToDaemon {
         /// As it was registered.
         token: SessionToken,
     },
+    /// Certificate and key that came while it serves can't be used: it goes on with those that it had.
+    TlsRefused {
+        /// Why, for the log.
+        text: String,
+    },
     /// It can't serve, and ends.
     Failed {
         /// Why, for the log.
@@ -40,6 +45,7 @@ impl SessionMessage for ToDaemon {
             Self::Gone { token } => FieldWriter::new(3).token(token).done(),
             Self::Expired { token } => FieldWriter::new(4).token(token).done(),
             Self::Failed { text } => FieldWriter::new(5).text(text).done(),
+            Self::TlsRefused { text } => FieldWriter::new(6).text(text).done(),
         }
     }
 
@@ -50,6 +56,7 @@ impl SessionMessage for ToDaemon {
             3 => Ok(Self::Gone { token: fields.token()? }),
             4 => Ok(Self::Expired { token: fields.token()? }),
             5 => Ok(Self::Failed { text: fields.text()? }),
+            6 => Ok(Self::TlsRefused { text: fields.text()? }),
             other => Err(DecodeError::Kind(other)),
         })
     }
