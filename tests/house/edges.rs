@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("api", ""),
     ("fuzz", ""),
     ("streaming-protocol", ""),
-    ("streaming", "streaming-protocol sys text"),
+    ("streaming", "streaming-protocol sys"),
     ("spec", "text"),
     ("store", ""),
     ("shim-protocol", ""),

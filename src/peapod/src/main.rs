@@ -1,4 +1,5 @@
-//! The `peapod` binary: `serve` is the daemon, everything else its client.
+//! The `peapod` binary: `serve` is the daemon, everything else its client. Under the name
+//! [`peapod_streaming::server::NAME`] it is the daemon's streaming server.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The daemon alone starts it so, in a process of its own.
+    if std::env::args_os().next().is_some_and(|name| name == peapod_streaming::server::NAME) {
+        return peapod_streaming::server::main();
+    }
     run(Arguments::parse()).unwrap_or_else(|error| {
         // One line with its causes. Never a backtrace: what ends here was refused, not broken.
         let _ = writeln!(std::io::stderr(), "Error: {error:#}");

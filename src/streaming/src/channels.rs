@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes};
 
 use crate::version::CommandVersion;
 
@@ -36,15 +37,15 @@ pub const RESIZE: u8 = 4;
 /// On which the client says, from version 5 on, that it sends no more on the channel that the next byte names.
 const CLOSE: u8 = 255;
 
-/// A message that a client sent.
+/// Something that a client said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ChannelMessage {
-    /// Something on a channel.
+pub enum ChannelEvent {
+    /// On a channel.
     Data {
         /// Its number.
         channel: u8,
         /// May be empty.
-        payload: Vec<u8>,
+        payload: Bytes,
     },
     /// Nothing more will come on it.
     Close {
@@ -58,27 +59,85 @@ pub enum ChannelMessage {
 #[error("a message that names no channel, or is not encoded as was agreed")]
 pub struct MessageError;
 
-impl ChannelProtocol {
-    /// Reads a message. None: it is empty, as clients send them to see whether anybody is there.
+/// Reads a client's messages, in pieces as they come.
+#[derive(Debug)]
+pub struct ChannelReader {
+    protocol: ChannelProtocol,
+    state: MessageState,
+}
+
+/// What was read of a message.
+#[derive(Debug)]
+enum MessageState {
+    Nothing,
+    Channel {
+        number: u8,
+        /// Of base64, what does not fill a group of four yet.
+        group: Vec<u8>,
+    },
+    /// That a channel is closed; not yet which.
+    Closing,
+    /// All that means something.
+    Done,
+}
+
+impl ChannelReader {
+    /// One that has read nothing.
+    #[must_use]
+    pub fn new(protocol: ChannelProtocol) -> Self {
+        Self { protocol, state: MessageState::Nothing }
+    }
+
+    /// Reads a piece of a message, which may be its last. None: it says nothing, like an empty message, as clients send
+    /// them to see whether anybody is there.
     ///
     /// # Errors
     ///
-    /// It names no channel, or its base64 is none.
-    pub fn decode(self, message: &[u8]) -> Result<Option<ChannelMessage>, MessageError> {
-        let Some((first, rest)) = message.split_first() else { return Ok(None) };
-        let (channel, payload) = match self.encoding {
-            Encoding::Binary => (*first, rest.to_vec()),
-            Encoding::Base64 => {
-                let digit = first.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(MessageError)?;
-                (digit, STANDARD.decode(rest).map_err(|_| MessageError)?)
+    /// The message names no channel, or its base64 is none.
+    pub fn read(&mut self, mut piece: Bytes, last: bool) -> Result<Option<ChannelEvent>, MessageError> {
+        if matches!(self.state, MessageState::Nothing) && piece.has_remaining() {
+            let number = self.number(piece.get_u8())?;
+            let closes = number == CLOSE && self.protocol.version >= CommandVersion::V5;
+            self.state =
+                if closes { MessageState::Closing } else { MessageState::Channel { number, group: Vec::new() } };
+        }
+        let event = match &mut self.state {
+            MessageState::Nothing | MessageState::Done => None,
+            MessageState::Closing if piece.is_empty() && !last => None,
+            MessageState::Closing => {
+                let channel = piece.try_get_u8().map_err(|_| MessageError)?;
+                self.state = MessageState::Done;
+                Some(ChannelEvent::Close { channel })
+            }
+            MessageState::Channel { number, group } => {
+                let payload = match self.protocol.encoding {
+                    Encoding::Binary => piece,
+                    Encoding::Base64 => decode_groups(group, &piece, last)?,
+                };
+                Some(ChannelEvent::Data { channel: *number, payload })
             }
         };
-        if channel == CLOSE && self.version >= CommandVersion::V5 {
-            let channel = *payload.first().ok_or(MessageError)?;
-            return Ok(Some(ChannelMessage::Close { channel }));
+        if last {
+            self.state = MessageState::Nothing;
         }
-        Ok(Some(ChannelMessage::Data { channel, payload }))
+        Ok(event)
     }
+
+    fn number(&self, first: u8) -> Result<u8, MessageError> {
+        match self.protocol.encoding {
+            Encoding::Binary => Ok(first),
+            Encoding::Base64 => first.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(MessageError),
+        }
+    }
+}
+
+/// Decodes all whole groups of four; what is left waits in `group`.
+fn decode_groups(group: &mut Vec<u8>, piece: &[u8], last: bool) -> Result<Bytes, MessageError> {
+    group.extend_from_slice(piece);
+    let whole = if last { group.len() } else { group.len() - group.len() % 4 };
+    let payload = STANDARD.decode(&group[..whole]).map_err(|_| MessageError)?;
+    group.drain(..whole);
+    Ok(payload.into())
 }
 
 impl Encoding {
@@ -105,15 +164,35 @@ mod tests {
     const V4: ChannelProtocol = ChannelProtocol { version: CommandVersion::V4, encoding: Encoding::Binary };
     const TEXT: ChannelProtocol = ChannelProtocol { version: CommandVersion::V4, encoding: Encoding::Base64 };
 
-    fn data(channel: u8, payload: &[u8]) -> Result<Option<ChannelMessage>, MessageError> {
-        Ok(Some(ChannelMessage::Data { channel, payload: payload.to_vec() }))
+    /// All that follows from a message that comes in pieces of `size`, data joined.
+    fn read(protocol: ChannelProtocol, message: &[u8], size: usize) -> Result<Option<ChannelEvent>, MessageError> {
+        let mut reader = ChannelReader::new(protocol);
+        let (mut all, mut pieces) = (None, message.chunks(size).peekable());
+        loop {
+            let piece = Bytes::copy_from_slice(pieces.next().unwrap_or_default());
+            let last = pieces.peek().is_none();
+            all = match (all, reader.read(piece, last)?) {
+                (Some(ChannelEvent::Data { channel, payload }), Some(ChannelEvent::Data { payload: more, .. })) => {
+                    Some(ChannelEvent::Data { channel, payload: [payload, more].concat().into() })
+                }
+                (before, event) => event.or(before),
+            };
+            if last {
+                assert!(matches!(reader.state, MessageState::Nothing));
+                return Ok(all);
+            }
+        }
+    }
+
+    fn data(channel: u8, payload: &[u8]) -> Result<Option<ChannelEvent>, MessageError> {
+        Ok(Some(ChannelEvent::Data { channel, payload: Bytes::copy_from_slice(payload) }))
     }
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for protocol in [V5, V4, TEXT] {
+        for (protocol, size) in [(V5, 1), (V4, 3), (TEXT, 1), (TEXT, 5), (TEXT, 2000)] {
             for payload in [&b""[..], b"a", b"\0\xff\n", &[7; 1000]] {
-                assert_eq!(protocol.decode(&protocol.encoding.encode(STDOUT, payload)), data(STDOUT, payload));
+                assert_eq!(read(protocol, &protocol.encoding.encode(STDOUT, payload), size), data(STDOUT, payload));
             }
         }
         assert_eq!(Encoding::Base64.encode(ERROR, b"ok"), b"3b2s=");
@@ -121,15 +200,18 @@ mod tests {
 
     #[test]
     fn what_clients_send() {
-        assert_eq!(V5.decode(b""), Ok(None));
-        assert_eq!(V5.decode(b"\x00"), data(STDIN, b""));
-        assert_eq!(V5.decode(b"\xff\x00"), Ok(Some(ChannelMessage::Close { channel: STDIN })));
-        assert_eq!(V5.decode(b"\xff"), Err(MessageError));
-        // An older client can't mean that.
-        assert_eq!(V4.decode(b"\xff\x00"), data(255, b"\0"));
-        assert_eq!(TEXT.decode(b"0aGk="), data(STDIN, b"hi"));
-        for wrong in [&b"xaGk="[..], b"0a", b"0!!!!"] {
-            assert_eq!(TEXT.decode(wrong), Err(MessageError));
+        for size in [1, 10] {
+            assert_eq!(read(V5, b"", size), Ok(None));
+            assert_eq!(read(V5, b"\x00", size), data(STDIN, b""));
+            assert_eq!(read(V5, b"\xff\x00", size), Ok(Some(ChannelEvent::Close { channel: STDIN })));
+            assert_eq!(read(V5, b"\xff\x00 and more", size), Ok(Some(ChannelEvent::Close { channel: STDIN })));
+            assert_eq!(read(V5, b"\xff", size), Err(MessageError));
+            // An older client can't mean that.
+            assert_eq!(read(V4, b"\xff\x00", size), data(255, b"\0"));
+            assert_eq!(read(TEXT, b"0aGk=", size), data(STDIN, b"hi"));
+            for wrong in [&b"xaGk="[..], b"0a", b"0!!!!"] {
+                assert_eq!(read(TEXT, wrong, size), Err(MessageError));
+            }
         }
     }
 }

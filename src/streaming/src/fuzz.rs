@@ -1,11 +1,12 @@
 //! What clients send, damaged in every way.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use crate::channels::{ChannelProtocol, Encoding};
+use crate::channels::{ChannelProtocol, ChannelReader, Encoding};
 use crate::resize::Sizes;
 use crate::spdy::{SpdyConnection, SpdyEvent};
 use crate::version::CommandVersion;
+use crate::websocket::{SocketEvent, WebSocket};
 
 #[test]
 fn spdy_connection() {
@@ -20,11 +21,11 @@ fn spdy_connection() {
         .seeds([opening.to_vec(), data.to_vec(), ping.to_vec(), [&opening[..], data, ping].concat()])
         .tokens(["\u{0}\u{3}", "\u{0}\u{1}", "\u{0}\u{0}\u{0}"])
         .check(|input| {
-            let mut connection = SpdyConnection::new().unwrap();
+            let mut connection = SpdyConnection::new();
             let mut bytes = BytesMut::from(input);
             while let Ok(Some(event)) = connection.receive(&mut bytes) {
                 if let SpdyEvent::Opened { stream, .. } = event {
-                    connection.accept(stream).unwrap();
+                    connection.accept(stream);
                     connection.send(stream, b"x");
                 }
             }
@@ -40,8 +41,33 @@ fn channel_message() {
         .tokens(["=", "\u{0}", "4"])
         .check(|input| {
             for encoding in [Encoding::Binary, Encoding::Base64] {
-                let _ = ChannelProtocol { version: CommandVersion::V5, encoding }.decode(input);
+                let protocol = ChannelProtocol { version: CommandVersion::V5, encoding };
+                let whole = ChannelReader::new(protocol).read(Bytes::copy_from_slice(input), true);
+                let mut reader = ChannelReader::new(protocol);
+                let pieces = input.chunks(3).map(|piece| reader.read(Bytes::copy_from_slice(piece), false));
+                // A message that is read whole is read in pieces.
+                assert!(pieces.fold(whole.is_err(), |fails, piece| fails || piece.is_err()) || whole.is_ok());
             }
+        });
+}
+
+#[test]
+fn websocket() {
+    // Two frames of a message with a ping between them, a close.
+    let frames = b"\x02\x82\x01\x02\x03\x04hi\x89\x81\x01\x02\x03\x04x\x80\xfe\x00\x02\x01\x02\x03\x04ho";
+    let close = b"\x88\x82\x00\x00\x00\x00\x03\xe8";
+    peapod_fuzz::target!("websocket")
+        .seeds([frames.to_vec(), close.to_vec(), [&frames[..], close].concat()])
+        .tokens(["\u{0}\u{0}", "\u{1}"])
+        .check(|input| {
+            let (mut socket, mut bytes) = (WebSocket::default(), BytesMut::from(input));
+            let mut pieces = 0;
+            while let Ok(Some(event)) = socket.receive(&mut bytes) {
+                if let SocketEvent::Piece { payload, .. } = event {
+                    pieces += payload.len();
+                }
+            }
+            assert!(pieces + socket.take_output().len() <= input.len());
         });
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A command's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionEnd {
+pub enum CommandEnd {
     /// It, or what was attached to, ended well.
     Success,
     /// A command ended with this code, which is not 0.
@@ -13,7 +13,7 @@ pub enum SessionEnd {
     Failed(String),
 }
 
-impl SessionEnd {
+impl CommandEnd {
     /// As it is sent by protocol versions 4 and 5.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -80,20 +80,20 @@ struct Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::SessionEnd;
+    use super::CommandEnd;
 
     #[test]
     fn ends_as_clients_read_them() {
-        assert_eq!(SessionEnd::Success.to_json(), r#"{"metadata":{},"status":"Success"}"#);
-        let code: serde_json::Value = serde_json::from_str(&SessionEnd::ExitCode(7).to_json()).unwrap();
+        assert_eq!(CommandEnd::Success.to_json(), r#"{"metadata":{},"status":"Success"}"#);
+        let code: serde_json::Value = serde_json::from_str(&CommandEnd::ExitCode(7).to_json()).unwrap();
         assert_eq!(code["reason"], "NonZeroExitCode");
         assert_eq!(code["details"]["causes"][0]["reason"], "ExitCode");
         assert_eq!(code["details"]["causes"][0]["message"], "7");
         let failed: serde_json::Value =
-            serde_json::from_str(&SessionEnd::Failed("no \"sh\"".into()).to_json()).unwrap();
+            serde_json::from_str(&CommandEnd::Failed("no \"sh\"".into()).to_json()).unwrap();
         assert_eq!((failed["code"].as_u64(), failed["reason"].as_str()), (Some(500), Some("InternalError")));
         assert_eq!(failed["message"], "Internal error occurred: no \"sh\"");
-        assert_eq!(SessionEnd::Success.to_text(), None);
-        assert_eq!(SessionEnd::ExitCode(1).to_text().as_deref(), Some("command terminated with exit code 1"));
+        assert_eq!(CommandEnd::Success.to_text(), None);
+        assert_eq!(CommandEnd::ExitCode(1).to_text().as_deref(), Some("command terminated with exit code 1"));
     }
 }

@@ -9,7 +9,7 @@ use crate::bounds::STREAMS;
 use super::error::SpdyError;
 use super::frame;
 use super::frame::{Frame, FrameDecoder, ResetReason, StreamId};
-use super::headers::{Deflater, Headers, Inflater};
+use super::headers::{HeaderReader, HeaderWriter, Headers};
 
 /// Something that a client did.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub enum SpdyEvent {
 #[derive(Debug)]
 pub struct SpdyConnection {
     decoder: FrameDecoder,
-    inflater: Inflater,
-    deflater: Deflater,
+    reader: HeaderReader,
+    writer: HeaderWriter,
     streams: BTreeMap<StreamId, StreamState>,
     /// The highest number that a client gave a stream.
     last: StreamId,
@@ -76,21 +76,27 @@ impl StreamState {
     }
 }
 
+impl Default for SpdyConnection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SpdyConnection {
+    /// Bytes of a data frame before its payload.
+    pub const DATA_HEAD: usize = frame::HEAD;
+
     /// A connection on which nothing was said.
-    ///
-    /// # Errors
-    ///
-    /// The compressor could not be made.
-    pub fn new() -> Result<Self, SpdyError> {
-        Ok(Self {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
             decoder: FrameDecoder::default(),
-            inflater: Inflater::new(),
-            deflater: Deflater::new()?,
+            reader: HeaderReader::new(),
+            writer: HeaderWriter::default(),
             streams: BTreeMap::new(),
             last: 0,
             output: BytesMut::new(),
-        })
+        }
     }
 
     /// The next thing that the client did, taken off `input`; none if more bytes have to come first.
@@ -110,11 +116,11 @@ impl SpdyConnection {
     fn take(&mut self, frame: Frame) -> Result<Option<SpdyEvent>, SpdyError> {
         match frame {
             Frame::SynStream { stream, fin, unidirectional, block } => {
-                let headers = self.inflater.read(&block)?;
+                let headers = self.reader.read(&block)?;
                 return self.open(stream, headers, fin, unidirectional);
             }
             Frame::SynReply { block } | Frame::Headers { block } => {
-                self.inflater.read(&block)?;
+                self.reader.read(&block)?;
             }
             Frame::Data { stream, fin, payload } => return Ok(self.data(stream, payload, fin)),
             Frame::RstStream { stream } => {
@@ -131,7 +137,7 @@ impl SpdyConnection {
     fn open(
         &mut self,
         stream: StreamId,
-        headers: Headers,
+        headers: Option<Headers>,
         ended: bool,
         unidirectional: bool,
     ) -> Result<Option<SpdyEvent>, SpdyError> {
@@ -139,10 +145,10 @@ impl SpdyConnection {
             return Err(SpdyError::StreamNumber(stream));
         }
         self.last = stream;
-        if self.streams.len() >= STREAMS {
+        let Some(headers) = headers.filter(|_| self.streams.len() < STREAMS) else {
             frame::put_reset(&mut self.output, stream, ResetReason::RefusedStream);
             return Ok(None);
-        }
+        };
         let outgoing = if unidirectional { Outgoing::Closed } else { Outgoing::Unanswered };
         self.streams.insert(stream, StreamState { incoming: !ended, outgoing });
         Ok(Some(SpdyEvent::Opened { stream, headers, ended }))
@@ -171,18 +177,17 @@ impl SpdyConnection {
     }
 
     /// Answers a stream's opening: from now on something can be sent on it.
-    ///
-    /// # Errors
-    ///
-    /// The compressor failed: the connection has to end.
-    pub fn accept(&mut self, id: StreamId) -> Result<(), SpdyError> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+    pub fn accept(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.outgoing == Outgoing::Unanswered {
             stream.outgoing = Outgoing::Open;
-            let block = self.deflater.empty()?;
-            frame::put_reply(&mut self.output, id, &block);
+            frame::put_reply(&mut self.output, id, self.writer.empty());
         }
-        Ok(())
+    }
+
+    /// Refuses all streams that are opened from now on, which saves the memory that reading their headers takes.
+    pub fn open_no_more(&mut self) {
+        self.reader = HeaderReader::Done;
     }
 
     /// Whether something can be sent on it.
@@ -196,6 +201,13 @@ impl SpdyConnection {
         if self.is_open(id) && !payload.is_empty() {
             frame::put_data(&mut self.output, id, payload, false);
         }
+    }
+
+    /// What stands before a payload of so many bytes, fewer than 16 Mi, on a stream that [is open](Self::is_open): for
+    /// a caller that has the payload already where it is sent from. It comes after all [output](Self::take_output).
+    #[must_use]
+    pub fn data_head(id: StreamId, length: usize) -> [u8; Self::DATA_HEAD] {
+        frame::data_head(id, length, false)
     }
 
     /// Says that nothing more will be sent on it. The client may go on.

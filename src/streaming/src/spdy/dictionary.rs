@@ -21,7 +21,7 @@ const REST: &str = concat!(
 );
 
 /// The dictionary.
-pub(super) fn dictionary() -> Vec<u8> {
+pub fn dictionary() -> Vec<u8> {
     let mut all = Vec::with_capacity(1423);
     for word in WORDS.split(',') {
         // No word is longer than a byte can say.

@@ -7,7 +7,7 @@ use crate::bounds::CONTROL_FRAME_BYTES;
 use super::error::SpdyError;
 
 /// Both kinds of frame begin with as many bytes.
-const HEAD: usize = 8;
+pub(super) const HEAD: usize = 8;
 const VERSION: u16 = 3;
 /// The bit that tells a control frame from data, in the first two bytes and in the first four.
 const CONTROL: u16 = 0x8000;
@@ -197,15 +197,20 @@ pub(super) fn put_go_away(out: &mut BytesMut, last: StreamId) {
     out.put_u32(0);
 }
 
+/// The head of a data frame.
+pub(super) fn data_head(stream: StreamId, length: usize, fin: bool) -> [u8; HEAD] {
+    let flags = if fin { u32::from(FIN) << 24 } else { 0 };
+    let (stream, rest) = (stream.to_be_bytes(), (flags | u32::try_from(length).unwrap_or(0)).to_be_bytes());
+    std::array::from_fn(|at| if at < 4 { stream[at] } else { rest[at - 4] })
+}
+
 /// Data in frames of a bounded size, the last one with FIN if that is asked for: at least one frame.
 pub(super) fn put_data(out: &mut BytesMut, stream: StreamId, payload: &[u8], fin: bool) {
     const LARGEST: usize = 0x00ff_ffff;
     let mut rest = payload;
     loop {
         let (piece, after) = rest.split_at(rest.len().min(LARGEST));
-        let flags = if fin && after.is_empty() { FIN } else { 0 };
-        out.put_u32(stream);
-        out.put_u32(u32::from(flags) << 24 | u32::try_from(piece.len()).unwrap_or(0));
+        out.put_slice(&data_head(stream, piece.len(), fin && after.is_empty()));
         out.put_slice(piece);
         if after.is_empty() {
             return;

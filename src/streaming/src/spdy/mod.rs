@@ -11,6 +11,7 @@ mod headers;
 mod tests;
 
 pub use connection::{SpdyConnection, SpdyEvent};
+pub use dictionary::dictionary;
 pub use error::SpdyError;
 pub use frame::StreamId;
 pub use headers::Headers;

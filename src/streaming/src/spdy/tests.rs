@@ -84,7 +84,7 @@ fn contents(events: &[SpdyEvent]) -> Vec<(u32, Vec<u8>, bool)> {
 #[test]
 fn a_command_from_its_streams_to_its_end() {
     for size in [1, 7, usize::MAX] {
-        let (mut client, mut server) = (Client::new(), SpdyConnection::new().unwrap());
+        let (mut client, mut server) = (Client::new(), SpdyConnection::new());
         let bytes = [
             client.open(1, 0, &[("streamtype", "error")]),
             client.open(3, 0, &[("streamtype", "stdin")]),
@@ -119,8 +119,8 @@ fn a_command_from_its_streams_to_its_end() {
         // Nothing goes out on a stream before its opening is answered: the client would drop it.
         server.send(5, b"early");
         assert!(server.take_output().is_empty());
-        server.accept(5).unwrap();
-        server.accept(5).unwrap();
+        server.accept(5);
+        server.accept(5);
         let reply = server.take_output();
         assert_eq!((&reply[..4], &reply[8..12]), (&[0x80, 3, 0, 2][..], &5u32.to_be_bytes()[..]));
         let mut headers = Vec::with_capacity(64);
@@ -145,9 +145,9 @@ fn a_command_from_its_streams_to_its_end() {
 
 #[test]
 fn both_directions_end_by_themselves() {
-    let (mut client, mut server) = (Client::new(), SpdyConnection::new().unwrap());
+    let (mut client, mut server) = (Client::new(), SpdyConnection::new());
     receive(&mut server, &client.open(1, 0, &[])).unwrap();
-    server.accept(1).unwrap();
+    server.accept(1);
     server.finish(1);
     server.take_output();
     // The client goes on after we have ended, and ends later; then the stream is over.
@@ -167,11 +167,11 @@ fn both_directions_end_by_themselves() {
 
 #[test]
 fn the_client_gives_up() {
-    let (mut client, mut server) = (Client::new(), SpdyConnection::new().unwrap());
+    let (mut client, mut server) = (Client::new(), SpdyConnection::new());
     let bytes = [client.open(1, 0, &[]), control(3, 0, &[0, 0, 0, 1, 0, 0, 0, 5]), control(7, 0, &[0; 8])].concat();
     let events = receive(&mut server, &bytes).unwrap();
     assert!(matches!(&events[..], [SpdyEvent::Opened { .. }, SpdyEvent::Reset(1), SpdyEvent::GoAway]));
-    server.accept(1).unwrap();
+    server.accept(1);
     server.send(1, b"x");
     assert!(server.take_output().is_empty());
 }
@@ -197,7 +197,7 @@ fn nonsense_ends_the_connection() {
         (vec![0x80, 2, 0, 1, 0, 0, 0, 0], SpdyError::Version(2)),
     ];
     for (bytes, expected) in cases {
-        let found = receive(&mut SpdyConnection::new().unwrap(), &bytes);
+        let found = receive(&mut SpdyConnection::new(), &bytes);
         // Text looks like data on some stream, which is refused; it is no end of the connection by itself.
         match expected {
             SpdyError::FrameTooLong(0) => assert_eq!(found, Ok(vec![])),
@@ -208,7 +208,7 @@ fn nonsense_ends_the_connection() {
 
 #[test]
 fn streams_have_a_bound() {
-    let (mut client, mut server) = (Client::new(), SpdyConnection::new().unwrap());
+    let (mut client, mut server) = (Client::new(), SpdyConnection::new());
     let open = |client: &mut Client, id: u32| client.open(id, 0, &[("streamtype", "data")]);
     for number in 0..crate::STREAMS as u32 {
         assert_eq!(receive(&mut server, &open(&mut client, 2 * number + 1)).unwrap().len(), 1);
@@ -222,10 +222,24 @@ fn streams_have_a_bound() {
 }
 
 #[test]
+fn no_more_streams() {
+    let (mut client, mut server) = (Client::new(), SpdyConnection::new());
+    assert_eq!(receive(&mut server, &client.open(1, 0, &[])).unwrap().len(), 1);
+    server.open_no_more();
+    // Whatever their headers are.
+    let late = [client.open(3, 0, &[]), control(1, 0, &[&[0, 0, 0, 5, 0, 0, 0, 0, 0, 0][..], b"no zlib"].concat())];
+    assert_eq!(receive(&mut server, &late.concat()), Ok(vec![]));
+    let refused = |id: u32| control(3, 0, &[id.to_be_bytes(), 3u32.to_be_bytes()].concat());
+    assert_eq!(server.take_output(), [refused(3), refused(5)].concat());
+    let events = receive(&mut server, &data(1, false, b"x")).unwrap();
+    assert!(matches!(&events[..], [SpdyEvent::Data { stream: 1, .. }]));
+}
+
+#[test]
 fn a_large_frame_passes_through() {
-    let (mut client, mut server) = (Client::new(), SpdyConnection::new().unwrap());
+    let (mut client, mut server) = (Client::new(), SpdyConnection::new());
     receive(&mut server, &client.open(1, 0, &[])).unwrap();
-    server.accept(1).unwrap();
+    server.accept(1);
     server.take_output();
     let large: Vec<u8> = (0..0x00ff_ffffu32).map(|n| n as u8).collect();
     let events = receive_in(&mut server, &data(1, true, &large), 32 << 10).unwrap();

@@ -1,0 +1,66 @@
+//! What is to be written to a client.
+
+use super::super::descriptor::{ReadOutcome, StreamEnd};
+use crate::bounds::TRANSFER_BYTES;
+use crate::spdy::SpdyConnection;
+use crate::websocket::MessageHead;
+
+/// Room for all heads that one read may need before it: a message's, and a frame's or a channel's number.
+const HEADROOM: usize = MessageHead::LONGEST + SpdyConnection::DATA_HEAD;
+
+/// What is to be written to a client. What a stream has is read to where it is written from: it is never moved.
+#[derive(Debug, Default)]
+pub(super) struct OutputQueue {
+    bytes: Vec<u8>,
+    /// What lies before it was written, or is room that was not needed.
+    start: usize,
+}
+
+impl OutputQueue {
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// So much was written.
+    pub(super) fn advance(&mut self, written: usize) {
+        self.start += written;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Puts something before what is there: into the room that [`read`](Self::read) has left.
+    pub(super) fn prepend(&mut self, head: &[u8]) {
+        if let Some(start) = self.start.checked_sub(head.len()) {
+            self.bytes[start..self.start].copy_from_slice(head);
+            self.start = start;
+        }
+    }
+
+    /// Reads what a stream has, if nothing waits. Then the heads go before it.
+    pub(super) fn read(&mut self, from: &StreamEnd) -> ReadOutcome {
+        self.bytes.clear();
+        self.bytes.resize(HEADROOM, 0);
+        self.start = HEADROOM;
+        self.bytes.reserve_exact(TRANSFER_BYTES);
+        let outcome = from.read(&mut self.bytes);
+        if !matches!(outcome, ReadOutcome::Bytes(_)) {
+            // Nobody knows when something comes again.
+            *self = Self::default();
+        }
+        outcome
+    }
+}
