@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds the Go programs that judge peapod, each from the one pinned go.mod of this folder.
+# Builds the Go programs that judge peapod, each at the version that the go.mod of this folder pins. Those of cri-tools
+# have one of their own, in cri/: they are of a newer Kubernetes than the kubelet.
 #
 #   build.sh [GROUP...]        cri (crictl, critest), runc, kubelet, containerd, cni, cluster; default: cri runc kubelet
 #
@@ -21,7 +22,7 @@ IFS=. read -r major minor _ <<<"${kubernetes#v}"
 component=k8s.io/component-base/version
 ldflags="-s -w"
 ldflags+=" -X $component.gitVersion=$kubernetes -X $component.gitMajor=$major -X $component.gitMinor=$minor -X $component.gitTreeState=archive"
-ldflags+=" -X sigs.k8s.io/cri-tools/pkg/version.Version=$(version sigs.k8s.io/cri-tools)"
+ldflags+=" -X sigs.k8s.io/cri-tools/pkg/version.Version=$(cd cri && version sigs.k8s.io/cri-tools)"
 ldflags+=" -X github.com/containerd/containerd/v2/version.Version=$(version github.com/containerd/containerd/v2)"
 flags=(-tags "seccomp no_btrfs no_devmapper no_zfs urfave_cli_no_docs" -ldflags "$ldflags")
 
@@ -30,8 +31,11 @@ mapfile -t groups < <(printf '%s\n' "${@:-cri runc kubelet}" | tr ' ' '\n')
 for group in "${groups[@]}"; do
     case $group in
     cri)
-        build crictl sigs.k8s.io/cri-tools/cmd/crictl
-        go test -c "${flags[@]}" -o "$bin/critest" sigs.k8s.io/cri-tools/cmd/critest ;;
+        (
+            cd cri
+            build crictl sigs.k8s.io/cri-tools/cmd/crictl
+            go test -c "${flags[@]}" -o "$bin/critest" sigs.k8s.io/cri-tools/cmd/critest
+        ) ;;
     runc) CGO_ENABLED=1 build runc github.com/opencontainers/runc ;;
     kubelet) build kubelet k8s.io/kubernetes/cmd/kubelet ;;
     containerd)
