@@ -33,6 +33,7 @@ mod lists;
 mod load;
 mod logs;
 mod lost_execs;
+mod metrics;
 mod network;
 mod odd_requests;
 mod overriding;

@@ -1,25 +1,11 @@
 //! Limits, where they are, and what is used.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use peapod_tests::{Container, cgroups, on_each_runtime, peapod, v1, wait_for};
 
-/// The container's cgroup in a hierarchy (v1), or its only one (v2).
-fn cgroup(container: &Container<'_>, controller: &str) -> PathBuf {
-    let root = Path::new("/sys/fs/cgroup").join(controller);
-    let root = if root.is_dir() { root } else { PathBuf::from("/sys/fs/cgroup") };
-    find(&root, &container.cgroup_name())
-        .unwrap_or_else(|| panic!("no cgroup of {} under {}", container.id, root.display()))
-}
-
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
-    entries.into_iter().find_map(|path| if path.ends_with(name) { Some(path) } else { find(&path, name) })
-}
-
 fn read(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &str) -> String {
-    let folder = cgroup(container, controller);
+    let folder = container.cgroup_dir(controller);
     let file = [v1_file, v2_file].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
     fs::read_to_string(file.expect("the file")).unwrap().trim().to_owned()
 }
@@ -122,7 +108,7 @@ fn a_limit_below_what_is_used_is_refused_and_changes_nothing() {
             .await;
         container.wait_log("held").await;
         // The runtime may switch the controller on only now.
-        let processors = || fs::read_to_string(cgroup(&container, "cpuset").join("cpuset.cpus")).unwrap_or_default();
+        let processors = || fs::read_to_string(container.cgroup_dir("cpuset").join("cpuset.cpus")).unwrap_or_default();
         let before = processors().trim().to_owned();
         let refused = container
             .update(|limits| {
@@ -154,7 +140,7 @@ fn the_parent_is_the_one_that_was_asked_for() {
             .run()
             .await;
         let container = pod.container("main").sh("sleep 1000").start().await;
-        let path = cgroup(&container, "pids");
+        let path = container.cgroup_dir("pids");
         let wanted = format!("{}/{}", parent.trim_start_matches('/'), container.cgroup_name());
         assert!(path.ends_with(wanted), "{}", path.display());
         // The kubelet kills what is left in the pod's cgroup: only the container's own processes may be there.

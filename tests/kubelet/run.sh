@@ -57,6 +57,26 @@ check "the log is where the kubelet looks" bash -c "grep -rq 'stdout F helper is
 check "the kubelet shows it" bash -c "curl -fsSk -m 5 https://127.0.0.1:10250/containerLogs/default/pea-$NODE/helper | grep -q 'helper is up'"
 check "the kubelet runs a command in it" bash -c "curl -fsSk -m 10 -X POST 'https://127.0.0.1:10250/run/default/pea-$NODE/helper?cmd=echo%20hello' | grep -q hello"
 check "its statistics are there" bash -c "curl -fsS -m 10 http://127.0.0.1:10255/stats/summary | jq -e '.pods[] | select(.podRef.name == \"pea-$NODE\") | .containers | length == 2'"
+# A line of /metrics/cadvisor has these labels, in any order, and a value above 0.
+told() {                # METRIC LABEL="VALUE"...
+    local lines label; lines=$(curl -fsS -m 10 http://127.0.0.1:10255/metrics/cadvisor | grep "^$1{") || return; shift
+    for label; do lines=$(grep -F "$label" <<<"$lines") || return; done
+    grep -qE '\} [1-9]' <<<"$lines"
+}
+of_pod=(namespace=\"default\" "pod=\"pea-$NODE\"")
+image="image=\"$PEAPOD_REGISTRY/peapod/web:1\""
+until_ok 30 "metrics have memory, by container and image" told container_memory_working_set_bytes "${of_pod[@]}" container=\"web\" "$image"
+check "and limits" told container_spec_memory_limit_bytes "${of_pod[@]}" container=\"web\" "$image"
+check "and what is written" told container_fs_usage_bytes "${of_pod[@]}" container=\"helper\" device=\"
+check "and what is open" told container_file_descriptors "${of_pod[@]}" container=\"helper\"
+# Seconds are told in whole numbers.
+curl -fsSk -m 60 -o /dev/null -X POST "https://127.0.0.1:10250/run/default/pea-$NODE/helper?cmd=dd%20if=/dev/zero%20of=/dev/null%20bs=1M%20count=40000"
+until_ok 60 "and processor time, which grows" told container_cpu_usage_seconds_total "${of_pod[@]}" container=\"helper\" cpu=\"total\"
+check "and traffic, of the pod" told container_network_receive_bytes_total "${of_pod[@]}" container=\"\" interface=\"eth0\"
+check "of each series once" bash -c "curl -fsS -m 10 http://127.0.0.1:10255/metrics/cadvisor | grep '^container_' | sed 's/} .*//' | sort | uniq -d | wc -l | grep -qx 0"
+summary() { curl -fsS -m 10 http://127.0.0.1:10255/stats/summary | jq -e ".pods[] | select(.podRef.name == \"pea-$NODE\") | $1"; }
+check "the summary has the pod's traffic, memory and processes" summary '.network.rxBytes > 0 and .memory.workingSetBytes > 0 and .process_stats.process_count >= 2'
+check "and what each container uses" summary '[.containers[] | select(.cpu.usageCoreNanoSeconds > 0 and .memory.workingSetBytes > 0 and .rootfs.usedBytes != null)] | length == 2'
 web=$(container_of web)
 check "it sits in the kubelet's own cgroup tree" bash -c "find /sys/fs/cgroup -type d -path '*/kubepods/burstable/pod*/$web' | grep -q ."
 

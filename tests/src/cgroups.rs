@@ -64,7 +64,23 @@ pub fn systemctl(arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    entries.into_iter().find_map(|path| if path.ends_with(name) { Some(path) } else { find(&path, name) })
+}
+
 impl Container<'_> {
+    /// The directory of its cgroup in a hierarchy (version 1), or the only one (version 2).
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn cgroup_dir(&self, controller: &str) -> PathBuf {
+        let root = Path::new(ROOT).join(controller);
+        let root = if root.is_dir() { root } else { PathBuf::from(ROOT) };
+        find(&root, &self.cgroup_name()).unwrap_or_else(|| panic!("no cgroup of {} under {}", self.id, root.display()))
+    }
+
     /// The name of its own cgroup, the last element of the path.
     #[must_use]
     pub fn cgroup_name(&self) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use crate::GroupError;
+use crate::{GroupError, parse};
 
 /// The line of a count of kills, in both versions.
 pub(crate) const OOM_KILL: &str = "oom_kill";
@@ -31,10 +31,5 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), GroupError> {
 
 /// A file with one number in it. `max` and what is no number are `None`.
 pub(crate) fn number(path: &Path) -> Result<Option<u64>, GroupError> {
-    Ok(read(path)?.and_then(|text| text.trim().parse().ok()))
-}
-
-/// The value of a line `key value`.
-pub(crate) fn field(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    Ok(read(path)?.as_deref().and_then(parse::number))
 }

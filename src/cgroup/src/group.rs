@@ -7,7 +7,7 @@ use crate::interface_files::InterfaceFiles;
 use crate::oom::OomWatch;
 use crate::version::{self, VersionTable};
 use crate::walk::walk;
-use crate::{GroupError, Shared, Stats};
+use crate::{GroupError, Shared, Stats, TaskLimit};
 
 /// A control group by its path, in all trees of the node. It need not exist.
 #[derive(Clone, Debug)]
@@ -150,6 +150,27 @@ impl Cgroup {
         let dir = self.files.main_dir();
         fs::metadata(&dir).map_err(GroupError::of("read", &dir))?;
         (self.version().stats)(&self.files)
+    }
+
+    /// Time of processors that it has used, in nanoseconds: of [`Cgroup::stats`] this alone, read from one file. `None`
+    /// when the group is gone, or the node does not count.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn cpu_time(&self) -> Result<Option<u64>, GroupError> {
+        (self.version().cpu_time)(&self.files)
+    }
+
+    /// How many tasks it may have.
+    ///
+    /// # Errors
+    /// When the limit can't be read.
+    pub fn task_limit(&self) -> Result<TaskLimit, GroupError> {
+        Ok(match self.files.text("pids", "pids.max")?.trim() {
+            "" => TaskLimit::Unknown,
+            "max" => TaskLimit::None,
+            text => text.parse().map_or(TaskLimit::Unknown, TaskLimit::AtMost),
+        })
     }
 
     /// Removes the group and all below it from every tree. Goes on over errors and answers the first. Right after the

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::interface_files::InterfaceFiles;
 use crate::mount_root::MountRoots;
 use crate::trees::{MountedTree, MountedTrees};
-use crate::{Cgroup, DetectError, GroupError, PathError, files};
+use crate::{Cgroup, DetectError, GroupError, PathError, files, node};
 
 /// `statfs` type of a cgroup2 file system.
 const CGROUP2: u64 = 0x6367_7270;
@@ -32,7 +32,7 @@ impl Hierarchy {
         if kind(root).map_err(read)? == CGROUP2 {
             let mounted = roots.root_at(root).map_err(read)?;
             let tree = MountedTree { dir: root.to_path_buf(), controllers: Vec::new(), mounted };
-            return Ok(Self { trees: Arc::new(MountedTrees { v2: true, trees: vec![tree] }) });
+            return Ok(Self::of(true, vec![tree]));
         }
         let mut trees = Vec::new();
         for entry in fs::read_dir(root).map_err(read)?.flatten() {
@@ -56,7 +56,27 @@ impl Hierarchy {
         if !trees.iter().any(|tree| tree.controllers.iter().any(|name| !name.starts_with("name="))) {
             return Err(DetectError::None { root: root.to_path_buf() });
         }
-        Ok(Self { trees: Arc::new(MountedTrees { v2: false, trees }) })
+        Ok(Self::of(false, trees))
+    }
+
+    fn of(v2: bool, trees: Vec<MountedTree>) -> Self {
+        let mut trees = MountedTrees { v2, trees, hugepages: Vec::new(), pressure: false };
+        trees.hugepages = node::hugepages(&trees);
+        trees.pressure = node::has_pressure(&trees);
+        Self { trees: Arc::new(trees) }
+    }
+
+    /// Whether groups tell for how long their tasks waited: [`crate::Stats::pressure`].
+    #[must_use]
+    pub fn has_pressure(&self) -> bool {
+        self.trees.pressure
+    }
+
+    /// Whether huge pages are counted, [`crate::Stats::hugepages`], and whether their maximum is.
+    #[must_use]
+    pub fn counts_hugepages(&self) -> (bool, bool) {
+        let counted = !self.trees.hugepages.is_empty();
+        (counted, counted && !self.trees.v2)
     }
 
     /// Whether the node has the unified hierarchy alone.

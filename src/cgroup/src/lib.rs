@@ -4,6 +4,7 @@
 //! All calls are plain file operations: they block, and are quick. Nothing here waits; what must be repeated until the
 //! kernel is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
 
+mod bounds;
 mod driver;
 mod error;
 mod files;
@@ -15,11 +16,14 @@ mod interface_files;
 mod lift;
 mod limits;
 mod mount_root;
+mod node;
 mod oom;
+mod parse;
 mod saved;
 mod shared;
 mod spawn_target;
 mod stats;
+mod stats_reader;
 mod trees;
 mod version;
 mod walk;
@@ -35,7 +39,9 @@ pub use oom::OomWatch;
 pub use saved::SavedFiles;
 pub use shared::Shared;
 pub use spawn_target::SpawnTarget;
-pub use stats::Stats;
+pub use stats::{
+    CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, StallTime, Stats, SwapStats, TaskLimit,
+};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::files;
+use crate::{files, parse};
 
 /// An open count of kills. Polling it for priority events tells of changes.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl OomWatch {
         // Half a dozen lines of a word and a number.
         let mut text = [0; 512];
         let length = self.file.read_at(&mut text, 0).ok()?;
-        files::field(std::str::from_utf8(text.get(..length)?).ok()?, files::OOM_KILL)
+        parse::field(std::str::from_utf8(text.get(..length)?).ok()?, files::OOM_KILL)
     }
 }
 

@@ -103,7 +103,10 @@ mod tests {
     /// Plain files, which take whatever is written at their beginning.
     fn group(dir: &Path) -> Cgroup {
         let tree = MountedTree { dir: dir.to_path_buf(), controllers: Vec::new(), mounted: "/".to_owned() };
-        Cgroup::new(InterfaceFiles::new(Arc::new(MountedTrees { v2: true, trees: vec![tree] }), "/".to_owned()))
+        Cgroup::new(InterfaceFiles::new(
+            Arc::new(MountedTrees { v2: true, trees: vec![tree], hugepages: Vec::new(), pressure: false }),
+            "/".to_owned(),
+        ))
     }
 
     #[test]

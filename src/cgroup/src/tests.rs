@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, Hierarchy, PathError};
+use super::{Cgroup, Hierarchy, PathError, TaskLimit};
+use crate::stats_reader::StatsReader;
 
 struct Scratch(Cgroup);
 
@@ -124,11 +125,37 @@ fn reads_what_is_used() {
     let mut child = sleeper();
     scratch.0.attach(child.id()).unwrap();
     let stats = scratch.0.stats().unwrap();
-    assert_eq!(stats.pids, 1);
-    assert!(stats.working_set <= stats.memory_usage);
-    assert_eq!(stats.memory_limit, None);
+    assert_eq!(stats.tasks, Some(1));
+    assert_eq!(stats.cpu.used.is_some(), scratch.0.cpu_time().unwrap().is_some());
+    assert!(stats.memory.working_set.unwrap() <= stats.memory.usage.unwrap());
+    assert_eq!((stats.memory.limit, stats.oom_kills), (None, Some(0)));
+    assert_eq!(scratch.0.task_limit().unwrap(), TaskLimit::None);
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    let pressure = [stats.pressure.cpu, stats.pressure.memory, stats.pressure.io];
+    assert_eq!(pressure.map(|stall| stall.is_some()), [hierarchy.has_pressure(); 3]);
+    let sizes = stats.hugepages.iter().filter(|pages| pages.usage == Some(0)).count();
+    assert_eq!(sizes, stats.hugepages.len());
+    assert_eq!(!stats.hugepages.is_empty(), hierarchy.counts_hugepages().0);
     scratch.0.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Version 1 counts kills for each group alone: none below is told by the folder's links.
+#[test]
+#[ignore = "needs root"]
+fn groups_below_are_seen() {
+    let scratch = Scratch::new("below");
+    let files = scratch.0.files();
+    let memory = if files.trees().v2 { "" } else { "memory" };
+    let has_none_below = || {
+        let mut reader = StatsReader::new(files);
+        reader.text(memory, "cgroup.procs").unwrap();
+        reader.has_none_below(memory).unwrap()
+    };
+    assert!(has_none_below());
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    hierarchy.cgroup(&format!("{}/deep", scratch.0.path())).unwrap().create().unwrap();
+    assert!(!has_none_below());
 }
 
 #[test]

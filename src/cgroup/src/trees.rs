@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// What the extra cgroup2 tree of a hybrid node stands for among the controllers: it has none, and tells pressure.
+pub(crate) const UNIFIED: &str = "unified";
+
 /// What the node has mounted.
 #[derive(Debug)]
 pub(crate) struct MountedTrees {
@@ -9,6 +12,10 @@ pub(crate) struct MountedTrees {
     pub(crate) v2: bool,
     /// At least one.
     pub(crate) trees: Vec<MountedTree>,
+    /// Sizes of huge pages that are counted, as the kernel calls them: `2MB`.
+    pub(crate) hugepages: Vec<String>,
+    /// Whether groups tell how long they waited.
+    pub(crate) pressure: bool,
 }
 
 /// One mounted tree of groups: the only one on version 2, one for each set of controllers on version 1.
@@ -42,7 +49,11 @@ impl MountedTrees {
         if self.v2 {
             return self.trees.first();
         }
-        self.trees.iter().find(|tree| tree.controllers.iter().any(|name| name == controller))
+        let is_it = |tree: &&MountedTree| match controller {
+            UNIFIED => tree.controllers.is_empty(),
+            _ => tree.controllers.iter().any(|name| name == controller),
+        };
+        self.trees.iter().find(is_it)
     }
 
     /// The tree whose membership counts: the freezer's, as killing freezes; any other where there is none.

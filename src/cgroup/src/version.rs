@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
+use crate::stats_reader::StatsReader;
 use crate::trees::MountedTrees;
-use crate::{GroupError, OomWatch, Stats};
+use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, parse};
 
 mod v1;
 mod v2;
@@ -28,6 +29,8 @@ pub(crate) struct VersionTable {
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
     pub(crate) stats: fn(&InterfaceFiles) -> Result<Stats, GroupError>,
+    /// See [`crate::Cgroup::cpu_time`].
+    pub(crate) cpu_time: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
     /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
     pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
     /// See [`crate::Cgroup::held_memory`].
@@ -44,6 +47,7 @@ static V2: VersionTable = VersionTable {
     spawn_target: v2::spawn_target,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
     stats: v2::stats,
+    cpu_time: v2::cpu_time,
     limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
     held_memory: v2::held_memory,
     // Controllers are the business of who sets limits: the runtimes enable them all the way down.
@@ -58,6 +62,7 @@ static V1: VersionTable = VersionTable {
     spawn_target: |group| group.enter("tasks", thread()).map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", thread()),
     stats: v1::stats,
+    cpu_time: v1::cpu_time,
     limits: || {
         [
             ("memory", "memory.memsw.limit_in_bytes", "-1"),
@@ -80,9 +85,35 @@ fn thread() -> u32 {
 }
 
 /// The kernel's count of tasks, or ours where the `pids` controller is missing.
-fn count(group: &InterfaceFiles, kernel: Option<u64>) -> Result<u64, GroupError> {
+fn count(group: &InterfaceFiles, kernel: Option<u64>) -> Result<Option<u64>, GroupError> {
     match kernel {
-        Some(count) => Ok(count),
-        None => Ok(group.pids()?.len() as u64),
+        Some(count) => Ok(Some(count)),
+        None => Ok(Some(group.pids()?.len() as u64)),
     }
+}
+
+fn working_set(usage: Option<u64>, inactive: Option<u64>) -> Option<u64> {
+    usage.zip(inactive).map(|(usage, inactive)| usage.saturating_sub(inactive))
+}
+
+/// Huge pages of each size, by files of these names.
+fn hugepages(
+    files: &mut StatsReader<'_>,
+    group: &InterfaceFiles,
+    usage: &str,
+    max_usage: Option<&str>,
+) -> Result<Vec<HugePages>, GroupError> {
+    let mut all = Vec::new();
+    for size in &group.trees().hugepages {
+        let mut read = |name: &str| files.number("hugetlb", &format!("hugetlb.{size}.{name}"));
+        let pages = HugePages { size: size.clone(), usage: read(usage)?, max_usage: max_usage.map_or(Ok(None), read)? };
+        all.push(pages);
+    }
+    Ok(all)
+}
+
+/// Stalls, which are told in one tree.
+fn pressure(files: &mut StatsReader<'_>, tree: &'static str) -> Result<Pressure, GroupError> {
+    let mut read = |name: &str| Ok::<_, GroupError>(files.text(tree, name)?.and_then(parse::pressure));
+    Ok(Pressure { cpu: read("cpu.pressure")?, memory: read("memory.pressure")?, io: read("io.pressure")? })
 }

@@ -98,3 +98,16 @@ pub(crate) const EVENT_STREAMS: usize = 32;
 pub(crate) const INTERFACES: usize = 64;
 /// Bytes of the kernel's table of interfaces that are read for it; a line has some 130.
 pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;
+
+/// Age of a sample of all pods up to which it is given again to who asks for metrics.
+pub(crate) const SAMPLE_AGE: Duration = Duration::from_secs(1);
+/// How long metrics wait for the first count of what containers that have just begun have open and have written.
+pub(crate) const FIRST_COUNT: Duration = Duration::from_secs(2);
+/// Time between two counts of a container's processes and of what they have open, while somebody asks for metrics.
+pub(crate) const PROCESSES_PERIOD: Duration = Duration::from_secs(30);
+/// A container whose count took long is counted again after so many times as long: this part of a processor.
+pub(crate) const PROCESSES_COST_PARTS: u32 = 500;
+/// Processes of a container up to which is counted what they have open.
+pub(crate) const PROCESSES: usize = 16 << 10;
+/// Descriptors of a container up to which those of sockets are looked for.
+pub(crate) const DESCRIPTORS: usize = 64 << 10;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
+use crate::stats_reader::StatsReader;
+use crate::trees::UNIFIED;
 use crate::walk::walk;
-use crate::{GroupError, Stats, files};
+use crate::{CpuStats, DeviceIo, GroupError, MemoryStats, PageFaults, Stats, SwapStats, files, parse};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
 /// finds what was started while the first one was made.
@@ -56,27 +58,102 @@ pub(super) fn oom_kills(group: &InterfaceFiles) -> Result<u64, GroupError> {
     let mut kills: u64 = 0;
     walk(&dir, &mut |dir| {
         let control = files::read(&dir.join("memory.oom_control"))?.unwrap_or_default();
-        kills = kills.saturating_add(files::field(&control, files::OOM_KILL).unwrap_or(0));
+        kills = kills.saturating_add(parse::field(&control, files::OOM_KILL).unwrap_or(0));
         Ok(())
     })?;
     Ok(kills)
 }
 
+pub(super) fn cpu_time(group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
+    group.number("cpuacct", "cpuacct.usage")
+}
+
 pub(super) fn stats(group: &InterfaceFiles) -> Result<Stats, GroupError> {
-    let memory = group.text("memory", "memory.stat")?;
-    let usage = group.number("memory", "memory.usage_in_bytes")?.unwrap_or(0);
-    let field = |key| files::field(&memory, key).unwrap_or(0);
+    let mut files = StatsReader::new(group);
+    let tasks = files.number("pids", "pids.current")?;
     Ok(Stats {
-        cpu_ns: group.number("cpuacct", "cpuacct.usage")?.unwrap_or(0),
-        memory_usage: usage,
-        working_set: usage.saturating_sub(field("total_inactive_file")),
-        rss: field("total_rss"),
-        page_faults: field("total_pgfault"),
-        major_page_faults: field("total_pgmajfault"),
-        swap: field("total_swap"),
-        pids: super::count(group, group.number("pids", "pids.current")?)?,
-        memory_limit: group.number("memory", "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
+        cpu: cpu(&mut files)?,
+        tasks: super::count(group, tasks)?,
+        oom_kills: oom_kills_with(&mut files, group)?,
+        devices: devices(&mut files)?,
+        hugepages: super::hugepages(&mut files, group, "usage_in_bytes", Some("max_usage_in_bytes"))?,
+        pressure: super::pressure(&mut files, UNIFIED)?,
+        ..memory(&mut files)?
     })
+}
+
+fn cpu(files: &mut StatsReader<'_>) -> Result<CpuStats, GroupError> {
+    let quota = files.text("cpu", "cpu.stat")?.unwrap_or_default();
+    let field = |key| parse::field(quota, key);
+    let (periods, throttled_periods) = (field("nr_periods"), field("nr_throttled"));
+    let throttled = field("throttled_time");
+    Ok(CpuStats {
+        used: files.number("cpuacct", "cpuacct.usage")?,
+        user: files.number("cpuacct", "cpuacct.usage_user")?,
+        system: files.number("cpuacct", "cpuacct.usage_sys")?,
+        periods,
+        throttled_periods,
+        throttled,
+    })
+}
+
+/// The parts of statistics that the memory controller tells.
+fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    let limited = |limit: Option<u64>| limit.filter(|limit| *limit < NO_LIMIT);
+    let usage = files.number("memory", "memory.usage_in_bytes")?;
+    let kernel = files.number("memory", "memory.kmem.usage_in_bytes")?;
+    let max_usage = files.number("memory", "memory.max_usage_in_bytes")?;
+    let limit_hits = files.number("memory", "memory.failcnt")?;
+    let limit = limited(files.number("memory", "memory.limit_in_bytes")?);
+    // Memory and swap together.
+    let both = limited(files.number("memory", "memory.memsw.limit_in_bytes")?);
+    let text = files.text("memory", "memory.stat")?.unwrap_or_default();
+    let field = |key| parse::field(text, key);
+    let memory = MemoryStats {
+        usage,
+        working_set: super::working_set(usage, field("total_inactive_file")),
+        rss: field("total_rss"),
+        cache: field("total_cache"),
+        mapped_file: field("total_mapped_file"),
+        kernel,
+        max_usage,
+        limit_hits,
+        limit,
+    };
+    let faults = PageFaults {
+        all: field("total_pgfault"),
+        major: field("total_pgmajfault"),
+        own: field("pgfault"),
+        own_major: field("pgmajfault"),
+    };
+    let swap = SwapStats {
+        used: field("total_swap"),
+        limit: both.zip(limit).map(|(both, memory)| both.saturating_sub(memory)),
+    };
+    Ok(Stats { memory, faults, swap, ..Stats::default() })
+}
+
+/// As [`oom_kills`], without a walk where nothing is below.
+fn oom_kills_with(files: &mut StatsReader<'_>, group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
+    let own = files.text("memory", "memory.oom_control")?.map(|text| parse::field(text, files::OOM_KILL));
+    match own {
+        Some(own) if files.has_none_below("memory")? => Ok(own),
+        Some(_) => oom_kills(group).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn devices(files: &mut StatsReader<'_>) -> Result<Vec<DeviceIo>, GroupError> {
+    let mut read = |what: &str| -> Result<String, GroupError> {
+        let names = [format!("blkio.throttle.{what}_recursive"), format!("blkio.throttle.{what}")];
+        for name in names {
+            if let Some(text) = files.text("blkio", &name)? {
+                return Ok(text.to_owned());
+            }
+        }
+        Ok(String::new())
+    };
+    Ok(parse::blkio(&read("io_service_bytes")?, &read("io_serviced")?))
 }
 
 /// A new cpuset has no processors and no memory nodes, and takes no process before it has some: its parent's.

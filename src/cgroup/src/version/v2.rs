@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
-use crate::{GroupError, OomWatch, Stats, files};
+use crate::stats_reader::StatsReader;
+use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, SwapStats, files, parse};
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
@@ -16,7 +17,7 @@ pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
 
 pub(super) fn oom_kills(group: &InterfaceFiles) -> Result<u64, GroupError> {
     let events = group.text("memory", "memory.events")?;
-    Ok(files::field(&events, files::OOM_KILL).unwrap_or(0))
+    Ok(parse::field(&events, files::OOM_KILL).unwrap_or(0))
 }
 
 pub(super) fn oom_watch(group: &InterfaceFiles) -> Option<OomWatch> {
@@ -25,7 +26,7 @@ pub(super) fn oom_watch(group: &InterfaceFiles) -> Option<OomWatch> {
 
 /// Says of the whole subtree what many lists would.
 pub(super) fn is_empty(group: &InterfaceFiles) -> Result<bool, GroupError> {
-    Ok(files::field(&group.text("", "cgroup.events")?, "populated").unwrap_or(0) == 0)
+    Ok(parse::field(&group.text("", "cgroup.events")?, "populated").unwrap_or(0) == 0)
 }
 
 pub(super) fn spawn_target(group: &InterfaceFiles) -> Result<Option<OwnedFd>, GroupError> {
@@ -38,24 +39,71 @@ pub(super) fn held_memory(group: &InterfaceFiles) -> Result<Option<u64>, GroupEr
     let Some(usage) = group.number("memory", "memory.current")? else { return Ok(None) };
     let memory = group.text("memory", "memory.stat")?;
     let reclaimable = ["active_file", "inactive_file", "slab_reclaimable"];
-    let reclaimable = reclaimable.iter().filter_map(|key| files::field(&memory, key)).sum();
+    let reclaimable = reclaimable.iter().filter_map(|key| parse::field(&memory, key)).sum();
     Ok(Some(usage.saturating_sub(reclaimable)))
 }
 
+pub(super) fn cpu_time(group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
+    Ok(parse::field(&group.text("", "cpu.stat")?, "usage_usec").map(nanoseconds))
+}
+
 pub(super) fn stats(group: &InterfaceFiles) -> Result<Stats, GroupError> {
-    let cpu = group.text("cpu", "cpu.stat")?;
-    let memory = group.text("memory", "memory.stat")?;
-    let usage = group.number("memory", "memory.current")?.unwrap_or(0);
-    let field = |key| files::field(&memory, key).unwrap_or(0);
+    let mut files = StatsReader::new(group);
+    let tasks = files.number("", "pids.current")?;
     Ok(Stats {
-        cpu_ns: files::field(&cpu, "usage_usec").unwrap_or(0).saturating_mul(1000),
-        memory_usage: usage,
-        working_set: usage.saturating_sub(field("inactive_file")),
-        rss: field("anon"),
-        page_faults: field("pgfault"),
-        major_page_faults: field("pgmajfault"),
-        swap: group.number("memory", "memory.swap.current")?.unwrap_or(0),
-        pids: super::count(group, group.number("pids", "pids.current")?)?,
-        memory_limit: group.number("memory", "memory.max")?,
+        cpu: cpu(&mut files)?,
+        tasks: super::count(group, tasks)?,
+        devices: parse::io_stat(files.text("", "io.stat")?.unwrap_or_default()),
+        hugepages: super::hugepages(&mut files, group, "current", None)?,
+        pressure: super::pressure(&mut files, "")?,
+        ..memory(&mut files)?
     })
+}
+
+fn nanoseconds(microseconds: u64) -> u64 {
+    microseconds.saturating_mul(1000)
+}
+
+fn cpu(files: &mut StatsReader<'_>) -> Result<CpuStats, GroupError> {
+    let text = files.text("", "cpu.stat")?.unwrap_or_default();
+    let field = |key| parse::field(text, key);
+    Ok(CpuStats {
+        used: field("usage_usec").map(nanoseconds),
+        user: field("user_usec").map(nanoseconds),
+        system: field("system_usec").map(nanoseconds),
+        periods: field("nr_periods"),
+        throttled_periods: field("nr_throttled"),
+        throttled: field("throttled_usec").map(nanoseconds),
+    })
+}
+
+/// The parts of statistics that the memory controller tells.
+fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    let usage = files.number("", "memory.current")?;
+    let max_usage = files.number("", "memory.peak")?;
+    let limit = files.number("", "memory.max")?;
+    let swap =
+        SwapStats { used: files.number("", "memory.swap.current")?, limit: files.number("", "memory.swap.max")? };
+    let events = files.text("", "memory.events")?.unwrap_or_default();
+    let (limit_hits, oom_kills) = (parse::field(events, "max"), parse::field(events, files::OOM_KILL));
+    let text = files.text("", "memory.stat")?.unwrap_or_default();
+    let field = |key| parse::field(text, key);
+    let faults = PageFaults {
+        all: field("pgfault"),
+        major: field("pgmajfault"),
+        own: field("pgfault"),
+        own_major: field("pgmajfault"),
+    };
+    let memory = MemoryStats {
+        usage,
+        working_set: super::working_set(usage, field("inactive_file")),
+        rss: field("anon"),
+        cache: field("file"),
+        mapped_file: field("file_mapped"),
+        kernel: field("kernel"),
+        max_usage,
+        limit_hits,
+        limit,
+    };
+    Ok(Stats { memory, faults, swap, oom_kills, ..Stats::default() })
 }

@@ -14,7 +14,7 @@ use crate::bounds::ECHO;
 use peapod_text::shortened;
 
 /// Implements a service of CRI: a line for each call, with who does its work on the [`Services`](super::Services), then
-/// those that answer more than once, the calls that are not built yet, and of these those that answer more than once.
+/// those that answer more than once, and the calls that are not built yet.
 macro_rules! service {
     (
         impl $service:ident for $calls:ident;
@@ -27,7 +27,6 @@ macro_rules! service {
                 |$flow_services:pat_param, $flow_message:pat_param| $flow_work:expr;)*
         }
         unimplemented { $($stub:ident $stub_method:ident($stub_request:ty) -> $stub_response:ty;)* }
-        unimplemented streams { $($many:ident $many_method:ident($many_request:ty) -> $stream:ident of $item:ty;)* }
     ) => {
         #[tonic::async_trait]
         impl $service for $calls {
@@ -54,16 +53,6 @@ macro_rules! service {
                     request: Request<$stub_request>,
                 ) -> Result<Response<$stub_response>, Status> {
                     unimplemented(stringify!($stub), request).await
-                }
-            )*
-            $(
-                type $stream = Empty<Result<$item, Status>>;
-
-                async fn $many_method(
-                    &self,
-                    request: Request<$many_request>,
-                ) -> Result<Response<Self::$stream>, Status> {
-                    unimplemented(stringify!($many), request).await
                 }
             )*
         }
@@ -179,21 +168,21 @@ subject! {
     ExecSyncRequest: "container" = container_id;
     ListContainersRequest: ;
     ListContainerStatsRequest: ;
+    ListMetricDescriptorsRequest: ;
+    ListPodSandboxMetricsRequest: ;
     ListImagesRequest: ;
     ImageFsInfoRequest: ;
     StreamPodSandboxesRequest: ;
     StreamContainersRequest: ;
     StreamContainerStatsRequest: ;
     StreamPodSandboxStatsRequest: ;
+    StreamPodSandboxMetricsRequest: ;
     StreamImagesRequest: ;
     GetEventsRequest: ;
     // Of calls that are not built yet.
     PortForwardRequest: "pod" = pod_sandbox_id;
     ExecRequest: "container" = container_id;
     AttachRequest: "container" = container_id;
-    ListMetricDescriptorsRequest: ;
-    ListPodSandboxMetricsRequest: ;
-    StreamPodSandboxMetricsRequest: ;
     CheckpointContainerRequest: "container" = container_id;
     CheckpointPodRequest: "pod" = pod_sandbox_id;
     RestorePodRequest: ;

@@ -65,6 +65,26 @@ fn without_annotations(limit: usize, mut answer: v1::ListImagesResponse) -> v1::
     answer
 }
 
+/// Values of metrics, without those of pods that have most of them if not all fit: one pod hides no others.
+pub(super) fn metrics(limit: usize, pod_metrics: Vec<v1::PodSandboxMetrics>) -> v1::ListPodSandboxMetricsResponse {
+    let mut answer = v1::ListPodSandboxMetricsResponse { pod_metrics };
+    let mut bytes = answer.encoded_len();
+    if bytes <= limit {
+        return answer;
+    }
+    answer.pod_metrics.sort_by_cached_key(|pod| std::cmp::Reverse(pod.encoded_len()));
+    let all = answer.pod_metrics.len();
+    let most = answer.pod_metrics.iter().take_while(|pod| {
+        let is_over = bytes > limit;
+        bytes = bytes.saturating_sub(pod.encoded_len());
+        is_over
+    });
+    let left_out = most.count();
+    answer.pod_metrics.drain(..left_out);
+    tracing::warn!(left_out, all, limit, "metrics of some pods don't fit into a message");
+    answer
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +119,20 @@ mod tests {
             !image.spec.as_ref().unwrap().annotations.is_empty()
         };
         assert!(kept("10") && kept("20") && kept("3000") && !kept("5000"));
+    }
+
+    #[test]
+    fn pods_with_most_metrics_are_left_out() {
+        let pod = |id: &str, metrics: usize| {
+            let metric = v1::Metric { name: "x".repeat(100), ..v1::Metric::default() };
+            let metrics = std::iter::repeat_n(metric, metrics).collect();
+            v1::PodSandboxMetrics { pod_sandbox_id: id.to_owned(), metrics, container_metrics: Vec::new() }
+        };
+        let all = vec![pod("a", 2), pod("b", 50), pod("c", 3), pod("d", 40)];
+        assert_eq!(metrics(1 << 20, all.clone()).pod_metrics, all);
+        let fitting = metrics(5000, all.clone());
+        assert!(fitting.encoded_len() <= 5000);
+        assert_eq!(fitting.pod_metrics.iter().map(|pod| &*pod.pod_sandbox_id).collect::<Vec<_>>(), ["d", "c", "a"]);
+        assert_eq!(metrics(600, all).pod_metrics.len(), 2);
     }
 }

@@ -46,7 +46,7 @@ impl Services {
         set_aside: Vec<SetAside>,
         end: watch::Receiver<bool>,
     ) -> Self {
-        let (stats, pod_cidr) = (Sources::new(cgroups), Mutex::default());
+        let (stats, pod_cidr) = (Sources::new(cgroups, config.state_root.clone()), Mutex::default());
         let event_streams = StreamPlaces::new("streams of events", EVENT_STREAMS);
         let list_streams = StreamPlaces::new("streamed lists", LIST_STREAMS);
         Self { config, pods, images, network, stats, set_aside, end, event_streams, list_streams, pod_cidr }

@@ -14,10 +14,17 @@ pub(crate) const DEFAULT_INTERFACE: &str = "eth0";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InterfaceUsage {
     pub(crate) name: String,
-    pub(crate) rx_bytes: Option<u64>,
-    pub(crate) rx_errors: Option<u64>,
-    pub(crate) tx_bytes: Option<u64>,
-    pub(crate) tx_errors: Option<u64>,
+    pub(crate) received: Traffic,
+    pub(crate) transmitted: Traffic,
+}
+
+/// What went one way, since the interface exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) packets: Option<u64>,
+    pub(crate) errors: Option<u64>,
+    pub(crate) dropped: Option<u64>,
 }
 
 /// Reads the interfaces of the pod's network namespace, without `lo`, by a process in it; `None` when that is gone, or
@@ -44,29 +51,30 @@ fn parse(text: &str) -> impl Iterator<Item = InterfaceUsage> {
     text.lines().skip(2).filter_map(|line| {
         let (name, counters) = line.split_once(':')?;
         let counters: Vec<u64> = counters.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
-        let at = |index: usize| counters.get(index).copied();
+        let traffic = |first: usize| {
+            let at = |index: usize| counters.get(first + index).copied();
+            Traffic { bytes: at(0), packets: at(1), errors: at(2), dropped: at(3) }
+        };
         let name = name.trim().to_owned();
-        Some(InterfaceUsage { name, rx_bytes: at(0), rx_errors: at(2), tx_bytes: at(8), tx_errors: at(10) })
+        Some(InterfaceUsage { name, received: traffic(0), transmitted: traffic(8) })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{InterfaceUsage, parse};
+    use super::{InterfaceUsage, Traffic, parse};
 
     #[test]
     fn counters_stand_in_fixed_columns() {
         let text = "Inter-|   Receive                |  Transmit\n \
                     face |bytes    packets errs drop fifo frame compressed multicast|bytes\n\
-                    \x20   lo:     1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth0: 100 1 2 0 0 0 0 0 200 1 3 0 0 0 0 0\n  odd: x\n";
+                    \x20   lo:     1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth0: 100 1 2 4 0 0 0 0 200 5 3 6 0 0 0 0\n  odd: x\n";
         let all: Vec<_> = parse(text).collect();
         assert_eq!(all.len(), 3);
         let eth0 = InterfaceUsage {
             name: "eth0".to_owned(),
-            rx_bytes: Some(100),
-            rx_errors: Some(2),
-            tx_bytes: Some(200),
-            tx_errors: Some(3),
+            received: Traffic { bytes: Some(100), packets: Some(1), errors: Some(2), dropped: Some(4) },
+            transmitted: Traffic { bytes: Some(200), packets: Some(5), errors: Some(3), dropped: Some(6) },
         };
         assert_eq!(all[1], eth0);
         assert_eq!(all[2], InterfaceUsage { name: "odd".to_owned(), ..InterfaceUsage::default() });

@@ -1,5 +1,5 @@
 //! The tasks that take samples: of one layer at a time, of one more that takes long, and of all control groups that are
-//! due.
+//! due; and, while somebody asks, of the processes of all containers.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,7 +11,8 @@ use peapod_pod::{PodState, Pods, Snapshot};
 
 use super::layers::{Count, Counter, DueCount, LayerUsage, WritableLayers};
 use super::processors::Reading;
-use super::sources::{Sources, is_running, now};
+use super::running::{is_running, now};
+use super::sources::Sources;
 
 /// Time between two looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -19,19 +20,42 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Takes samples until it is dropped.
 pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
     tokio::select! {
-        never = layers(pods, &sources.layers, Counter::Short) => never,
-        never = layers(pods, &sources.layers, Counter::Long) => never,
+        never = layers(pods, sources, Counter::Short) => never,
+        never = layers(pods, sources, Counter::Long) => never,
         never = processors(pods, sources) => never,
+        never = processes(pods, sources) => never,
     }
 }
 
-async fn layers(pods: &Pods, layers: &WritableLayers, counter: Counter) -> Infallible {
+async fn layers(pods: &Pods, sources: &Sources, counter: Counter) -> Infallible {
     let end = CancelOnDrop::default();
+    let mut asked = sources.signals.asked();
     loop {
-        match layers.next(&pods.snapshot(), counter) {
-            Some(due) => count(layers, due, &end).await,
-            None => tokio::time::sleep(LOOK).await,
+        match sources.layers.next(&pods.snapshot(), counter) {
+            Some(due) => {
+                count(&sources.layers, due, &end).await;
+                sources.signals.tell_counted();
+            }
+            // Somebody who asks may know a container that began since the last look.
+            None => drop(tokio::time::timeout(LOOK, asked.next()).await),
         }
+    }
+}
+
+/// Only while somebody asks: nothing but metrics tells what comes of it.
+async fn processes(pods: &Pods, sources: &Sources) -> Infallible {
+    let end = CancelOnDrop::default();
+    let mut asked = sources.signals.asked();
+    loop {
+        asked.next().await;
+        let due = sources.processes.due(&pods.snapshot());
+        let (cgroups, processes, ended) = (sources.cgroups.clone(), sources.processes.clone(), Arc::clone(&end.0));
+        let go_on = move || !ended.load(Ordering::Relaxed);
+        let work = move || due.iter().take_while(|_| go_on()).for_each(|view| processes.count(&cgroups, view));
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::warn!(%error, "processes of containers were not counted");
+        }
+        sources.signals.tell_counted();
     }
 }
 
@@ -79,9 +103,9 @@ async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
             let (cgroups, processors) = (sources.cgroups.clone(), sources.processors.clone());
             let read = move || {
                 for group in due {
-                    let stats = cgroups.cgroup(&group).ok().and_then(|cgroup| cgroup.stats().ok());
-                    if let Some(stats) = stats {
-                        processors.put(group, Reading { at: Instant::now(), used: stats.cpu_ns });
+                    let used = cgroups.cgroup(&group).ok().and_then(|cgroup| cgroup.cpu_time().ok()).flatten();
+                    if let Some(used) = used {
+                        processors.put(group, Reading { at: Instant::now(), used });
                     }
                 }
             };

@@ -1,26 +1,23 @@
 //! What containers and pods use, read from cgroup files by the daemon itself: no shim is asked. What takes longer comes
 //! from samples.
 
-use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use peapod_cgroup::{Hierarchy, Stats};
-use peapod_pod::{ContainerState, ContainerView, PodEntry};
+use peapod_pod::{ContainerState, ContainerView, PodEntry, PodState, Pods, Snapshot};
+use peapod_sys::sync::lock;
 
+use super::devices::DeviceNames;
 use super::layers::{LayerUsage, WritableLayers};
 use super::network::{self, InterfaceUsage};
+use super::processes::ProcessCounters;
 use super::processors::{Processors, Reading};
-
-/// Nanoseconds since the epoch.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// Whether a container has processes.
-pub(crate) fn is_running(view: &ContainerView) -> bool {
-    matches!(view.state, ContainerState::Running { .. })
-}
+use super::running::{is_running, now};
+use super::sample::{ContainerSample, LastSample, NodeSample, PodSample, disk};
+use super::signals::Signals;
+use crate::bounds::{FIRST_COUNT, SAMPLE_AGE};
 
 /// What the processes of a control group use.
 #[derive(Clone, Debug, Default)]
@@ -56,17 +53,32 @@ pub(crate) struct PodUsage {
 /// What statistics are read from; goes to a thread that may block.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    pub(super) cgroups: Hierarchy,
+    pub(crate) cgroups: Hierarchy,
     /// Sizes of writable layers.
     pub(crate) layers: WritableLayers,
     /// Processor time of control groups.
     pub(super) processors: Processors,
+    /// Processes of containers and what they have open.
+    pub(super) processes: ProcessCounters,
+    pub(super) signals: Signals,
+    /// A folder on the file system of writable layers.
+    pub(super) disk: PathBuf,
+    /// The last sample of everything.
+    pub(super) last: Arc<Mutex<Option<LastSample>>>,
 }
 
 impl Sources {
     /// With no samples yet.
-    pub(crate) fn new(cgroups: Hierarchy) -> Self {
-        Self { cgroups, layers: WritableLayers::default(), processors: Processors::default() }
+    pub(crate) fn new(cgroups: Hierarchy, disk: PathBuf) -> Self {
+        Self {
+            cgroups,
+            layers: WritableLayers::default(),
+            processors: Processors::default(),
+            processes: ProcessCounters::default(),
+            signals: Signals::default(),
+            disk,
+            last: Arc::default(),
+        }
     }
 
     /// What a container uses. Blocks.
@@ -84,13 +96,7 @@ impl Sources {
         let running = || entry.containers.values().filter(|view| is_running(view));
         // A pod that named no parent shares one with others.
         let own = entry.pod.spec.cgroup_parent.is_some().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
-        // Any process of the pod shows the pod's interfaces, if it has stayed with them.
-        let interfaces = entry.pod.netns.as_deref().and_then(|netns| {
-            running().find_map(|view| match view.state {
-                ContainerState::Running { pid, .. } => network::interfaces(pid, netns),
-                _ => None,
-            })
-        });
+        let interfaces = interfaces(entry);
         PodUsage {
             timestamp,
             group: own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup)))),
@@ -99,26 +105,122 @@ impl Sources {
         }
     }
 
+    /// Has what takes longer counted where it never was, and waits for that: not long, and once in a container's life.
+    pub(crate) async fn counted(&self, pods: &Pods) {
+        let mut counted = self.signals.counted();
+        self.signals.ask();
+        let all = async {
+            while !self.knows_all(&pods.snapshot()) {
+                counted.next().await;
+            }
+        };
+        if tokio::time::timeout(FIRST_COUNT, all).await.is_err() {
+            tracing::debug!("what new containers have open or have written takes long to count");
+        }
+    }
+
+    fn knows_all(&self, snapshot: &Snapshot) -> bool {
+        let ready = snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready);
+        let mut running = ready.flat_map(|entry| entry.containers.values()).filter(|view| is_running(view));
+        running.all(|view| self.layers.of(&view.id).is_some() && self.processes.knows(&view.id))
+    }
+
+    /// What all pods use, at most [`SAMPLE_AGE`] ago. Blocks. Who asks meanwhile waits and gets the same.
+    pub(crate) fn node(&self, snapshot: &Arc<Snapshot>) -> Arc<NodeSample> {
+        // Not under the lock: a disk that answers no more keeps nobody else from asking again.
+        let disk = disk(&self.disk);
+        let mut last = lock(&self.last);
+        if let Some(LastSample { taken, of, sample }) = &*last
+            && Arc::ptr_eq(of, snapshot)
+            && taken.elapsed() < SAMPLE_AGE
+        {
+            return Arc::clone(sample);
+        }
+        let (taken, timestamp) = (Instant::now(), now());
+        let pods = snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready);
+        let mut names = DeviceNames::default();
+        let pods = pods.map(|entry| self.sample(entry, &mut names)).collect();
+        let sample = Arc::new(NodeSample { timestamp, pods, disk });
+        *last = Some(LastSample { taken, of: Arc::clone(snapshot), sample: Arc::clone(&sample) });
+        sample
+    }
+
+    fn sample(&self, entry: &Arc<PodEntry>, names: &mut DeviceNames) -> PodSample {
+        let containers = entry.containers.values().filter(|view| is_running(view));
+        let containers = containers.filter_map(|view| {
+            // One whose group can't be read has just ended.
+            let (timestamp, stats) = (now(), self.stats(&view.cgroup)?);
+            Some(ContainerSample {
+                timestamp,
+                devices: stats.devices.iter().map(|io| names.of(io.major, io.minor)).collect(),
+                layer: self.layers.of(&view.id),
+                processes: self.processes.of(&view.id),
+                view: Arc::clone(view),
+                stats,
+            })
+        });
+        PodSample {
+            containers: containers.collect(),
+            interfaces: interfaces(entry).unwrap_or_default(),
+            entry: Arc::clone(entry),
+        }
+    }
+
     fn read(&self, cgroup: &str) -> Option<GroupUsage> {
-        let stats = self.cgroups.cgroup(cgroup).ok()?.stats().ok()?;
-        let rate = self.processors.rate(cgroup, Reading { at: Instant::now(), used: stats.cpu_ns });
+        let stats = self.stats(cgroup)?;
+        let reading = |used| Reading { at: Instant::now(), used };
+        let rate = stats.cpu.used.and_then(|used| self.processors.rate(cgroup, reading(used)));
         Some(GroupUsage { stats, rate })
+    }
+
+    /// What the kernel tells of a group; none when it is gone.
+    fn stats(&self, cgroup: &str) -> Option<Stats> {
+        match self.cgroups.cgroup(cgroup).ok()?.stats() {
+            Ok(stats) => Some(stats),
+            Err(error) => {
+                tracing::debug!(%error, "a control group can't be read");
+                None
+            }
+        }
     }
 }
 
-fn sum(all: impl Iterator<Item = GroupUsage>) -> GroupUsage {
-    all.fold(GroupUsage::default(), |mut total, GroupUsage { stats, rate }| {
-        total.stats.cpu_ns += stats.cpu_ns;
-        total.stats.memory_usage += stats.memory_usage;
-        total.stats.working_set += stats.working_set;
-        total.stats.rss += stats.rss;
-        total.stats.page_faults += stats.page_faults;
-        total.stats.major_page_faults += stats.major_page_faults;
-        total.stats.swap += stats.swap;
-        total.stats.pids += stats.pids;
-        total.rate = total.rate.map_or(rate, |rates| Some(rates + rate.unwrap_or_default()));
-        total
+/// The pod's interfaces, as any of its processes shows them that has stayed with them. None of a pod in the node's
+/// network, and of one in which nothing runs.
+fn interfaces(entry: &PodEntry) -> Option<Vec<InterfaceUsage>> {
+    let netns = entry.pod.netns.as_deref()?;
+    entry.containers.values().find_map(|view| match view.state {
+        ContainerState::Running { pid, .. } => network::interfaces(pid, netns),
+        _ => None,
     })
+}
+
+/// Sums what can be summed; what one does not tell is not known of all.
+fn sum(all: impl Iterator<Item = GroupUsage>) -> GroupUsage {
+    let mut total = GroupUsage { stats: Stats::default(), rate: None };
+    for sum in summands(&mut total.stats) {
+        *sum = Some(0);
+    }
+    for GroupUsage { mut stats, rate } in all {
+        for (sum, one) in summands(&mut total.stats).into_iter().zip(summands(&mut stats)) {
+            *sum = sum.zip(*one).map(|(sum, one)| sum.saturating_add(one));
+        }
+        total.rate = total.rate.map_or(rate, |rates| Some(rates + rate.unwrap_or_default()));
+    }
+    total
+}
+
+fn summands(stats: &mut Stats) -> [&mut Option<u64>; 7] {
+    let Stats { cpu, memory, faults, tasks, .. } = stats;
+    [
+        &mut cpu.used,
+        &mut memory.usage,
+        &mut memory.working_set,
+        &mut memory.rss,
+        &mut faults.all,
+        &mut faults.major,
+        tasks,
+    ]
 }
 
 #[cfg(test)]
@@ -127,15 +229,17 @@ mod tests {
 
     #[test]
     fn a_pod_without_a_group_uses_what_its_containers_use() {
-        let usage = |used: u64, rate| GroupUsage {
-            stats: Stats { cpu_ns: used, memory_usage: 2 * used, pids: 3 * used, ..Stats::default() },
-            rate,
+        let usage = |used: u64, rate| {
+            let mut stats = Stats { tasks: Some(3 * used), ..Stats::default() };
+            (stats.cpu.used, stats.memory.usage) = (Some(used), Some(2 * used));
+            GroupUsage { stats, rate }
         };
         let total = sum([usage(1, None), usage(20, Some(5)), usage(300, Some(6))].into_iter());
-        assert_eq!((total.stats.cpu_ns, total.stats.memory_usage, total.stats.pids), (321, 642, 963));
+        assert_eq!((total.stats.cpu.used, total.stats.memory.usage), (Some(321), Some(642)));
+        assert_eq!((total.stats.tasks, total.stats.memory.rss), (Some(963), None));
         assert_eq!(total.rate, Some(11));
         // None is known, which is not the same as nothing used.
         assert_eq!(sum([usage(1, None)].into_iter()).rate, None);
-        assert_eq!(sum(std::iter::empty()).stats.cpu_ns, 0);
+        assert_eq!(sum(std::iter::empty()).stats.cpu.used, Some(0));
     }
 }

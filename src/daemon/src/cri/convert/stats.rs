@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use peapod_api::v1;
-use peapod_cgroup::Stats;
+use peapod_cgroup::{Stall, StallTime, Stats, SwapStats};
 use peapod_pod::{ContainerView, PodEntry};
 
 use super::{container_attributes, pod_attributes};
@@ -23,12 +23,8 @@ pub(crate) fn container_stats(view: &ContainerView, usage: ContainerUsage, mount
             used_bytes: number(layer.bytes),
             inodes_used: number(layer.inodes),
         }),
-        swap: group.as_ref().map(|group| v1::SwapUsage {
-            timestamp,
-            swap_available_bytes: None,
-            swap_usage_bytes: number(group.stats.swap),
-        }),
-        io: None,
+        swap: group.as_ref().and_then(|group| swap(group.stats.swap, timestamp)),
+        io: group.as_ref().and_then(|group| io(&group.stats, timestamp)),
     }
 }
 
@@ -42,9 +38,9 @@ pub(crate) fn pod_stats(entry: &PodEntry, usage: PodUsage, mountpoint: &Path) ->
             cpu: Some(cpu(&group, timestamp)),
             memory: Some(memory(&group.stats, timestamp)),
             network: interfaces.map(|interfaces| network(interfaces, timestamp)),
-            process: Some(v1::ProcessUsage { timestamp, process_count: number(group.stats.pids) }),
+            process: Some(v1::ProcessUsage { timestamp, process_count: group.stats.tasks.and_then(number) }),
             containers: containers.collect(),
-            io: None,
+            io: io(&group.stats, timestamp),
         }),
         windows: None,
     }
@@ -53,10 +49,10 @@ pub(crate) fn pod_stats(entry: &PodEntry, usage: PodUsage, mountpoint: &Path) ->
 fn network(interfaces: Vec<InterfaceUsage>, timestamp: i64) -> v1::NetworkUsage {
     let usage = |interface: InterfaceUsage| v1::NetworkInterfaceUsage {
         name: interface.name,
-        rx_bytes: interface.rx_bytes.and_then(number),
-        rx_errors: interface.rx_errors.and_then(number),
-        tx_bytes: interface.tx_bytes.and_then(number),
-        tx_errors: interface.tx_errors.and_then(number),
+        rx_bytes: interface.received.bytes.and_then(number),
+        rx_errors: interface.received.errors.and_then(number),
+        tx_bytes: interface.transmitted.bytes.and_then(number),
+        tx_errors: interface.transmitted.errors.and_then(number),
     };
     let (default, others): (Vec<_>, Vec<_>) =
         interfaces.into_iter().map(usage).partition(|usage| usage.name == DEFAULT_INTERFACE);
@@ -70,46 +66,88 @@ fn number(value: u64) -> Option<v1::UInt64Value> {
 fn cpu(group: &GroupUsage, timestamp: i64) -> v1::CpuUsage {
     v1::CpuUsage {
         timestamp,
-        usage_core_nano_seconds: number(group.stats.cpu_ns),
+        usage_core_nano_seconds: group.stats.cpu.used.and_then(number),
         usage_nano_cores: group.rate.and_then(number),
-        ..v1::CpuUsage::default()
+        psi: group.stats.pressure.cpu.map(psi),
     }
 }
 
 fn memory(stats: &Stats, timestamp: i64) -> v1::MemoryUsage {
+    let Stats { memory, faults, pressure, .. } = stats;
+    let available = memory.limit.zip(memory.working_set).map(|(limit, used)| limit.saturating_sub(used));
     v1::MemoryUsage {
         timestamp,
-        working_set_bytes: number(stats.working_set),
-        available_bytes: stats.memory_limit.and_then(|limit| number(limit.saturating_sub(stats.working_set))),
-        usage_bytes: number(stats.memory_usage),
-        rss_bytes: number(stats.rss),
-        page_faults: number(stats.page_faults),
-        major_page_faults: number(stats.major_page_faults),
-        psi: None,
+        working_set_bytes: memory.working_set.and_then(number),
+        available_bytes: available.and_then(number),
+        usage_bytes: memory.usage.and_then(number),
+        rss_bytes: memory.rss.and_then(number),
+        page_faults: faults.all.and_then(number),
+        major_page_faults: faults.major.and_then(number),
+        psi: pressure.memory.map(psi),
     }
+}
+
+/// None on a node that does not count swap.
+fn swap(swap: SwapStats, timestamp: i64) -> Option<v1::SwapUsage> {
+    let used = swap.used?;
+    Some(v1::SwapUsage {
+        timestamp,
+        swap_available_bytes: swap.limit.and_then(|limit| number(limit.saturating_sub(used))),
+        swap_usage_bytes: number(used),
+    })
+}
+
+/// It has nothing but pressure.
+fn io(stats: &Stats, timestamp: i64) -> Option<v1::IoUsage> {
+    stats.pressure.io.map(|stall| v1::IoUsage { timestamp, psi: Some(psi(stall)) })
+}
+
+fn psi(Stall { some, full }: Stall) -> v1::PsiStats {
+    let data =
+        |time: StallTime| v1::PsiData { total: time.total, avg10: time.avg10, avg60: time.avg60, avg300: time.avg300 };
+    v1::PsiStats { full: Some(data(full)), some: Some(data(some)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Traffic;
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let stats = Stats { cpu_ns: 7, working_set: 30, memory_limit: Some(100), ..Stats::default() };
-        let group = GroupUsage { stats, rate: None };
-        let cpu = cpu(&group, 1);
-        assert_eq!((cpu.timestamp, cpu.usage_core_nano_seconds, cpu.usage_nano_cores), (1, number(7), None));
+        let mut stats = Stats::default();
+        stats.cpu.used = Some(7);
+        (stats.memory.working_set, stats.memory.limit) = (Some(30), Some(100));
+        let mut group = GroupUsage { stats, rate: None };
+        let shown = cpu(&group, 1);
+        assert_eq!((shown.timestamp, shown.usage_core_nano_seconds, shown.usage_nano_cores), (1, number(7), None));
+        assert_eq!(shown.psi, None);
         assert_eq!(memory(&group.stats, 1).available_bytes, number(70));
-        let boundless = Stats { memory_limit: None, ..group.stats };
-        assert_eq!(memory(&boundless, 1).available_bytes, None);
-        let over = Stats { working_set: 101, memory_limit: Some(100), ..boundless };
-        assert_eq!(memory(&over, 1).available_bytes, number(0));
+        assert_eq!(memory(&group.stats, 1).rss_bytes, None);
+        group.stats.memory.working_set = Some(101);
+        assert_eq!(memory(&group.stats, 1).available_bytes, number(0));
+        group.stats.memory.limit = None;
+        assert_eq!(memory(&group.stats, 1).available_bytes, None);
+        assert_eq!((swap(group.stats.swap, 1), io(&group.stats, 1)), (None, None));
+    }
+
+    #[test]
+    fn swap_and_pressure() {
+        let shown = |limit| swap(SwapStats { used: Some(3), limit }, 1).unwrap().swap_available_bytes;
+        assert_eq!((shown(Some(10)), shown(Some(0)), shown(None)), (number(7), number(0), None));
+        let time = |total| StallTime { avg10: 0.5, avg60: 0.25, avg300: 0.125, total };
+        let mut stats = Stats::default();
+        stats.pressure.io = Some(Stall { some: time(8), full: time(2) });
+        let psi = io(&stats, 4).unwrap().psi.unwrap();
+        assert_eq!((psi.some.unwrap().total, psi.full.unwrap().total, psi.some.unwrap().avg300), (8, 2, 0.125));
     }
 
     #[test]
     fn the_pods_own_interface_stands_apart() {
-        let interface =
-            |name: &str, rx_bytes| InterfaceUsage { name: name.to_owned(), rx_bytes, ..InterfaceUsage::default() };
+        let interface = |name: &str, bytes| {
+            let received = Traffic { bytes, ..Traffic::default() };
+            InterfaceUsage { name: name.to_owned(), received, ..InterfaceUsage::default() }
+        };
         let shown = network(vec![interface("eth0", Some(5)), interface("net1", None)], 9);
         let default = shown.default_interface.unwrap();
         assert_eq!((shown.timestamp, default.name.as_str(), default.rx_bytes), (9, "eth0", number(5)));

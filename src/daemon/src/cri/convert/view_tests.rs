@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{container, container_spec, container_status, pod_sandbox_status, pod_spec};
 
 /// Ids come from the pod crate alone, or from a record.
-fn pod_id() -> PodId {
+pub(super) fn pod_id() -> PodId {
     serde_json::from_value(json!("p".repeat(64))).unwrap()
 }
 
@@ -18,7 +18,7 @@ fn container_id() -> ContainerId {
     serde_json::from_value(json!("c".repeat(64))).unwrap()
 }
 
-fn view(state: ContainerState) -> ContainerView {
+pub(super) fn view(state: ContainerState) -> ContainerView {
     let spec = container_spec(Some(v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata { name: "main".into(), attempt: 3 }),
         image: Some(v1::ImageSpec {

@@ -45,6 +45,4 @@ service! {
     }
 
     unimplemented {}
-
-    unimplemented streams {}
 }

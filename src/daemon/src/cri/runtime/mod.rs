@@ -8,7 +8,9 @@ mod filter;
 mod get_container_events;
 mod list_container_stats;
 mod list_containers;
+mod list_metric_descriptors;
 mod list_pod_sandbox;
+mod list_pod_sandbox_metrics;
 mod list_pod_sandbox_stats;
 mod pod_sandbox_stats;
 mod pod_sandbox_status;
@@ -23,6 +25,7 @@ mod stop_container;
 mod stop_pod_sandbox;
 mod stream_container_stats;
 mod stream_containers;
+mod stream_pod_sandbox_metrics;
 mod stream_pod_sandbox_stats;
 mod stream_pod_sandboxes;
 mod update_container_resources;
@@ -53,7 +56,6 @@ use peapod_api::v1::{
     UpdateContainerResourcesResponse, UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse,
     UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse, VersionRequest, VersionResponse,
 };
-use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::call::{AnswerStream, answer, service, unimplemented};
@@ -113,6 +115,10 @@ service! {
             |services, request| pod_sandbox_stats::handle(services, request).await;
         ListPodSandboxStats list_pod_sandbox_stats(ListPodSandboxStatsRequest) -> ListPodSandboxStatsResponse:
             |services, request| list_pod_sandbox_stats::handle(services, request).await;
+        ListMetricDescriptors list_metric_descriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse:
+            |services, request| Ok(list_metric_descriptors::handle(services, request));
+        ListPodSandboxMetrics list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse:
+            |services, request| list_pod_sandbox_metrics::handle(services, request).await;
     }
 
     streams {
@@ -128,6 +134,9 @@ service! {
         StreamPodSandboxStats stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) ->
             StreamPodSandboxStatsStream of StreamPodSandboxStatsResponse:
             |services, request| stream_pod_sandbox_stats::handle(services, request);
+        StreamPodSandboxMetrics stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) ->
+            StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse:
+            |services, _| stream_pod_sandbox_metrics::handle(services).await;
         GetContainerEvents get_container_events(GetEventsRequest) ->
             GetContainerEventsStream of ContainerEventResponse:
             |services, _| get_container_events::handle(services);
@@ -137,15 +146,8 @@ service! {
         PortForward port_forward(PortForwardRequest) -> PortForwardResponse;
         Exec exec(ExecRequest) -> ExecResponse;
         Attach attach(AttachRequest) -> AttachResponse;
-        ListMetricDescriptors list_metric_descriptors(ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse;
-        ListPodSandboxMetrics list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) -> ListPodSandboxMetricsResponse;
         CheckpointContainer checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse;
         CheckpointPod checkpoint_pod(CheckpointPodRequest) -> CheckpointPodResponse;
         RestorePod restore_pod(RestorePodRequest) -> RestorePodResponse;
-    }
-
-    unimplemented streams {
-        StreamPodSandboxMetrics stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) ->
-            StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse;
     }
 }

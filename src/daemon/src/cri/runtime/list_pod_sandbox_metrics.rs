@@ -1,0 +1,31 @@
+//! ListPodSandboxMetrics: values of all metrics, of READY pods and of their containers that run. What can't be read of
+//! one leaves out nothing of the others.
+
+use std::sync::Arc;
+
+use peapod_api::v1::{ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse};
+
+use crate::cri::blocking::blocking;
+use crate::cri::convert::pod_metrics;
+use crate::cri::status::Answer;
+use crate::cri::{Services, fit};
+use crate::stats::NodeSample;
+
+pub(super) async fn handle(
+    services: &Services,
+    _: ListPodSandboxMetricsRequest,
+) -> Answer<ListPodSandboxMetricsResponse> {
+    let limit = services.config.grpc.max_message_bytes;
+    let all = |node: Arc<NodeSample>| node.pods.iter().map(|pod| pod_metrics(pod, &node)).collect();
+    sample(services, move |node| fit::metrics(limit, all(node))).await
+}
+
+/// Makes something of what all pods use now, on a thread that may block.
+pub(super) async fn sample<T: Send + 'static>(
+    services: &Services,
+    make: impl FnOnce(Arc<NodeSample>) -> T + Send + 'static,
+) -> Answer<T> {
+    services.stats.counted(&services.pods).await;
+    let (sources, snapshot) = (services.stats.clone(), services.pods.snapshot());
+    blocking("metrics", move || make(sources.node(&snapshot))).await
+}
