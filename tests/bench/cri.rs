@@ -117,6 +117,18 @@ impl Cri {
     }
 
     pub(crate) async fn create(&self, pod: &Pod, shared: bool) -> Result<String> {
+        self.create_named(pod, "main", shared).await
+    }
+
+    /// All metrics of all pods, as a kubelet asks for them when it is scraped; how many containers they are of.
+    pub(crate) async fn metrics(&self) -> Result<usize> {
+        let request = v1::ListPodSandboxMetricsRequest {};
+        let answer = self.runtime.clone().list_pod_sandbox_metrics(request).await.context("ListPodSandboxMetrics")?;
+        Ok(answer.into_inner().pod_metrics.iter().map(|pod| pod.container_metrics.len()).sum())
+    }
+
+    /// The same under another name.
+    pub(crate) async fn create_named(&self, pod: &Pod, name: &str, shared: bool) -> Result<String> {
         let masked =
             ["asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
         let read_only = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
@@ -134,10 +146,10 @@ impl Cri {
             ..Default::default()
         };
         let config = v1::ContainerConfig {
-            metadata: Some(v1::ContainerMetadata { name: "main".to_owned(), attempt: 0 }),
+            metadata: Some(v1::ContainerMetadata { name: name.to_owned(), attempt: 0 }),
             image: Some(v1::ImageSpec { image: self.pods.image.clone(), ..Default::default() }),
             command: ["sleep", "1000000"].map(str::to_owned).into(),
-            log_path: "main/0.log".to_owned(),
+            log_path: format!("{name}/0.log"),
             linux: Some(v1::LinuxContainerConfig {
                 resources: Some(v1::LinuxContainerResources {
                     cpu_period: 100_000,
@@ -155,7 +167,7 @@ impl Cri {
             sandbox_config: Some(pod.config.clone()),
         };
         // A kubelet makes this folder.
-        std::fs::create_dir_all(Path::new(&pod.config.log_directory).join("main")).context("make a log folder")?;
+        std::fs::create_dir_all(Path::new(&pod.config.log_directory).join(name)).context("make a log folder")?;
         Ok(self.runtime.clone().create_container(request).await.context("CreateContainer")?.into_inner().container_id)
     }
 

@@ -83,6 +83,9 @@ async fn many_pods(side: &mut Side, plan: &Plan, results: &mut Results) -> Resul
     let cri = side.cri().await?;
     let mut pods = measure::idle(&cri, plan, side, results).await?;
     measure::lists(&cri, plan, &mut pods, results).await?;
+    if side.kind() == Kind::Peapod {
+        measure::metrics(&cri, side, &pods, results).await?;
+    }
     if side.can_be_killed() {
         measure::recovery(side, plan, pods.len(), results).await?;
     }

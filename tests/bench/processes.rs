@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -28,6 +29,17 @@ pub(crate) fn memory(daemon: u32) -> Result<BTreeMap<&'static str, Memory>> {
         *sum = Memory { count: sum.count + 1, rss: sum.rss + rss, pss: sum.pss + pss };
     }
     Ok(kinds)
+}
+
+/// Time on processors that all threads of a process have had so far.
+pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("read its threads")? {
+        // Those that have ended are not counted: the pool of blocking threads keeps them for ten seconds.
+        let text = fs::read_to_string(thread.context("read its threads")?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 fn kind(process: &Path) -> Option<&'static str> {

@@ -52,6 +52,8 @@ pub(crate) fn goals(sides: &[(String, &Results)]) -> Vec<Goal> {
     at_most("first list after kill -9", own.p50("kill -9 to the first list"), Some(500.0), "ms");
     let lists = own.times.get("ListPodSandbox").map(Samples::p99);
     at_most("ListPodSandbox, p99", lists, Some(5.0), "ms");
+    let scrape = own.p50("ListPodSandboxMetrics, on processors");
+    at_most("metrics of all pods, two containers each", scrape, Some(20.0), "ms of a processor");
     if let Some(rate) = own.rates.get("up, 4 workers").map(Samples::p50) {
         let text = format!("pods with a container, 4 workers: {rate:.1} of at least 30 a second");
         goals.push(Goal { text, reached: rate >= 30.0 });

@@ -25,6 +25,8 @@ const CALLS: &[(&str, &str)] = &[
     ("all pods up, 4 workers", ""),
     ("ListPodSandbox", ""),
     ("ListContainers", ""),
+    ("ListPodSandboxMetrics", ""),
+    ("ListPodSandboxMetrics, on processors", ""),
     ("kill -9 to the first list", ""),
     ("OCI runtime alone: create", ""),
     ("OCI runtime alone: start", ""),
