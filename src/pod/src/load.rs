@@ -230,6 +230,9 @@ fn groups(containers: &[RawRow]) -> Vec<String> {
     containers.iter().filter_map(group).collect()
 }
 
+/// The row with that id, found by the table's key, be it text as in all rows of ours or bytes: there may be thousands.
+const BY_ID: &str = "WHERE id IN (CAST(?1 AS TEXT), ?1)";
+
 /// Moves records out of the way; of those that were moved before, the oldest go.
 fn set_aside(tx: &Transaction<'_>, records: &[Unreadable]) -> rusqlite::Result<()> {
     for Unreadable { table, id, reason } in records {
@@ -238,15 +241,60 @@ fn set_aside(tx: &Transaction<'_>, records: &[Unreadable]) -> rusqlite::Result<(
             &format!(
                 "INSERT INTO unreadable (at, table_name, id, pod, spec, state, reason)
                  SELECT ?2, '{table}', CAST(id AS BLOB), CAST({pod} AS BLOB), CAST(spec AS BLOB), CAST(state AS BLOB), ?3
-                 FROM {table} WHERE CAST(id AS BLOB) = ?1"
+                 FROM {table} {BY_ID}"
             ),
             (id, clock::now(), reason),
         )?;
-        tx.execute(&format!("DELETE FROM {table} WHERE CAST(id AS BLOB) = ?1"), [id])?;
+        tx.execute(&format!("DELETE FROM {table} {BY_ID}"), [id])?;
     }
     tx.execute(
         "DELETE FROM unreadable WHERE number NOT IN (SELECT number FROM unreadable ORDER BY number DESC LIMIT ?1)",
         [RECORDS_SET_ASIDE],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::MIGRATIONS;
+
+    fn tables() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        MIGRATIONS.iter().for_each(|migration| db.execute_batch(migration.sql).unwrap());
+        db
+    }
+
+    #[test]
+    fn records_are_found_by_the_key() {
+        let db = tables();
+        for table in ["pods", "containers"] {
+            let sql = format!("EXPLAIN QUERY PLAN DELETE FROM {table} {BY_ID}");
+            let plan: String = db.query_row(&sql, [b"id".as_slice()], |row| row.get("detail")).unwrap();
+            assert!(plan.starts_with("SEARCH") && plan.contains("PRIMARY KEY"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn whatever_their_id_is_records_are_moved() {
+        let mut db = tables();
+        let ids: [&[u8]; 4] = [b"text", b"", b"no text: \xff\0", b"other"];
+        for id in ids {
+            db.execute("INSERT INTO pods VALUES (CAST(?1 AS TEXT), 'spec', 'state')", [id]).unwrap();
+        }
+        let unreadable = |id: &[u8]| Unreadable { table: "pods", id: id.to_vec(), reason: "why".to_owned() };
+        let tx = db.transaction().unwrap();
+        set_aside(&tx, &ids[..3].iter().map(|id| unreadable(id)).collect::<Vec<_>>()).unwrap();
+        tx.commit().unwrap();
+        let left: Vec<String> =
+            db.prepare("SELECT id FROM pods").unwrap().query_map([], |row| row.get(0)).unwrap().flatten().collect();
+        assert_eq!(left, ["other"]);
+        let mut moved = db.prepare("SELECT id, spec, reason FROM unreadable ORDER BY number").unwrap();
+        let moved = moved.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let moved: Vec<(Vec<u8>, Vec<u8>, String)> = moved.map(Result::unwrap).collect();
+        assert_eq!(
+            moved,
+            ids[..3].iter().map(|id| (id.to_vec(), b"spec".to_vec(), "why".to_owned())).collect::<Vec<_>>()
+        );
+    }
 }
