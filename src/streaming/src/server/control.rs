@@ -35,17 +35,19 @@ pub(super) async fn serve(daemon: ServerEnd, tls: Tls) -> io::Result<()> {
     let registry = SessionRegistry::new(news);
     let mut control = Control { tls, clients: ClientSet::new(registry.clone()), registry, shims: JoinSet::new() };
     loop {
+        // In this order: a client may come with a token as soon as the daemon has said it.
         let said = tokio::select! {
+            biased;
             said = daemon.recv() => said,
             Some(news) = told.recv() => match daemon.send(&news, &[]).await {
                 Ok(()) => continue,
                 Err(error) => Err(error),
             },
-            () = control.clients.step() => continue,
             () = until(control.registry.next_end()) => {
                 control.registry.expire();
                 continue;
             }
+            () = control.clients.step() => continue,
         };
         // Who says what makes no sense is no daemon of ours.
         let Ok(Some((message, descriptors))) = said else { break };

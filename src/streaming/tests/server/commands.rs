@@ -11,7 +11,7 @@ use crate::socket::SocketClient;
 use crate::spdy::{Frame, Session, SpdyClient, data, upgrade};
 use crate::stage::{ALL, Server, TERMINAL, Times, soon, until};
 
-const KINDS: [&str; 4] = ["error", "stdin", "stdout", "stderr"];
+pub(crate) const KINDS: [&str; 4] = ["error", "stdin", "stdout", "stderr"];
 
 fn json(session: &Session, stream: u32) -> serde_json::Value {
     serde_json::from_str(&session.text(stream)).unwrap()

@@ -15,7 +15,7 @@ fn headers<'a>(kind: &'a str, port: &'a str, id: &'a str) -> Vec<(&'a str, &'a s
 }
 
 /// Opens a pair; answers the numbers of its error and its data stream.
-async fn open(client: &mut SpdyClient, port: &str, id: &str) -> (u32, u32) {
+pub(crate) async fn open(client: &mut SpdyClient, port: &str, id: &str) -> (u32, u32) {
     let error = client.open(&headers("error", port, id)).await;
     client.finish(error).await;
     let data = client.open(&headers("data", port, id)).await;
@@ -25,7 +25,7 @@ async fn open(client: &mut SpdyClient, port: &str, id: &str) -> (u32, u32) {
     (error, data)
 }
 
-async fn begin(server: &Server, tunnel: bool) -> (SpdyClient, Shim) {
+pub(crate) async fn begin(server: &Server, tunnel: bool) -> (SpdyClient, Shim) {
     let token = server.register(SessionKind::PortForward(vec![])).await;
     let client = if tunnel {
         let name = "SPDY/3.1+portforward.k8s.io";

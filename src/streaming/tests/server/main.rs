@@ -11,5 +11,6 @@ mod lives;
 mod requests;
 mod socket;
 mod spdy;
+mod speed;
 mod stage;
 mod wire;

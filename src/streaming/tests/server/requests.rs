@@ -104,3 +104,22 @@ async fn as_many_tokens_as_there_may_be() {
     assert_eq!(server.news().await, ToDaemon::Expired { token: one_more });
     upgrade(&server, "exec", tokens[999], "v4.channel.k8s.io").await;
 }
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn no_client_is_quicker_than_the_daemon() {
+    let server = Server::start().await;
+    let headers = [UPGRADE[0], UPGRADE[1], ("X-Stream-Protocol-Version", "v4.channel.k8s.io")];
+    for _ in 0..20 {
+        // One that is connected already, and one that comes.
+        let mut early = server.connect().await;
+        let mut tokens = Vec::new();
+        for _ in 0..40 {
+            tokens.push(server.exec(ALL).await);
+        }
+        let [first, .., last] = tokens[..] else { panic!("{}", tokens.len()) };
+        let path = |token: SessionToken| format!("/exec/{}", token.as_str());
+        assert_eq!(ask(&mut early, "POST", &path(last), &headers).await.status, 101);
+        assert_eq!(ask(&mut server.connect().await, "POST", &path(first), &headers).await.status, 101);
+    }
+}

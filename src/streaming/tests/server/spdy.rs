@@ -178,6 +178,14 @@ impl SpdyClient {
         assert_eq!(plain, [0; 4]);
     }
 
+    /// What carries it, for who reads frames by himself or not at all.
+    pub(crate) fn into_tcp(self) -> tokio::net::TcpStream {
+        match self.wire {
+            Wire::Tcp(tcp) => tcp,
+            Wire::Tls(_) | Wire::Tunnel(_) => panic!("no plain connection"),
+        }
+    }
+
     /// All that comes until the end of the connection.
     pub(crate) async fn rest(&mut self) -> Session {
         let mut session = Session::default();
