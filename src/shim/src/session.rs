@@ -29,7 +29,7 @@ pub(crate) struct Sessions {
 
 /// Where a session is to be opened.
 #[derive(Debug)]
-pub(crate) struct SessionAddress {
+pub(crate) struct SessionPlace {
     socket: String,
     token: SessionToken,
 }
@@ -47,7 +47,7 @@ impl Sessions {
     }
 
     /// Connects and says which session this is: from here on all else is told there.
-    async fn open(&self, address: &SessionAddress) -> Result<OpenSession, Error> {
+    async fn open(&self, address: &SessionPlace) -> Result<OpenSession, Error> {
         let full = || Error::Full { what: "sessions of a pod", limit: SESSIONS };
         let counts = self.open.clone().try_acquire_owned().map_err(|_| full())?;
         let path = Path::new(&address.socket);
@@ -58,7 +58,7 @@ impl Sessions {
     }
 }
 
-impl SessionAddress {
+impl SessionPlace {
     pub(crate) fn parse(session: extension::Session) -> Result<Self, Error> {
         let missing = || Error::Invalid { field: "session.token", why: "is none".to_owned() };
         let token = SessionToken::parse(session.token.as_bytes()).ok_or_else(missing)?;

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use peapod_shim_protocol::extension::{OpenExecRequest, OpenPortForwardRequest, SandboxOptions};
 use peapod_streaming_protocol::{CommandStreams, ToSession, ToShim};
 use serde_json::json;
-use support::server::{ALL, Client, STDIN, STDOUT, Server, TERMINAL, next, rest, until, wire};
+use support::server::{ALL, Client, STDOUT, Server, TERMINAL, next, rest, until, wire};
 use support::{LIMIT, context, refusal, sh, wait_for, with_runtimes};
 use tokio::time::timeout;
 
@@ -100,9 +100,12 @@ fn a_command_ends_with_its_client_or_is_left() {
         drop(server.exec(&pod, "e2", "sleep 300", STDOUT, false).await);
         wait_for("its end", || pod.cgroup("c1").pids().unwrap().len() == alone && pod.children() == children);
 
-        let left = Client::of(server.exec(&pod, "e3", "sleep 0.3; touch /left; sleep 300", STDIN, true).await).await;
-        drop(left);
-        wait_for("what it does later", || pod.bundle("c1").join("upper/left").exists());
+        for (exec, streams) in [("e3", STDOUT), ("e4", TERMINAL)] {
+            // More than any pipe or terminal holds: it would wait, or be killed, if nobody read it.
+            let script = format!("sleep 0.3; yes | head -n 100000; touch /{exec}; sleep 300");
+            drop(Client::of(server.exec(&pod, exec, &script, streams, true).await).await);
+            wait_for("what it does later", || pod.bundle("c1").join("upper").join(exec).exists());
+        }
         pod.finish().await;
     });
 }

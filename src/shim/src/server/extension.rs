@@ -16,7 +16,7 @@ use ttrpc::r#async::TtrpcContext;
 use super::Service;
 use crate::error::Error;
 use crate::init::User;
-use crate::session::{self, AttachSessionRequest, ExecSessionRequest, SessionAddress};
+use crate::session::{self, AttachSessionRequest, ExecSessionRequest, SessionPlace};
 
 /// The longest a Watch may wait.
 const WATCH: Duration = Duration::from_secs(300);
@@ -81,7 +81,7 @@ impl Extension for Service {
 
     async fn open_exec(&self, _: &TtrpcContext, request: OpenExecRequest) -> ttrpc::Result<OpenSessionResponse> {
         let session = ExecSessionRequest {
-            address: SessionAddress::parse(request.session.unwrap_or_default())?,
+            address: SessionPlace::parse(request.session.unwrap_or_default())?,
             container: request.container_id,
             exec: request.exec_id,
             process: request.process,
@@ -94,7 +94,7 @@ impl Extension for Service {
 
     async fn open_attach(&self, _: &TtrpcContext, request: OpenAttachRequest) -> ttrpc::Result<OpenSessionResponse> {
         let session = AttachSessionRequest {
-            address: SessionAddress::parse(request.session.unwrap_or_default())?,
+            address: SessionPlace::parse(request.session.unwrap_or_default())?,
             container: request.container_id,
             streams: session::streams(&request.streams)?,
             stdin_once: request.stdin_once,
@@ -109,7 +109,7 @@ impl Extension for Service {
         request: OpenPortForwardRequest,
     ) -> ttrpc::Result<OpenSessionResponse> {
         self.check_sandbox(&request.sandbox_id)?;
-        let address = SessionAddress::parse(request.session.unwrap_or_default())?;
+        let address = SessionPlace::parse(request.session.unwrap_or_default())?;
         self.work(|shim| async move { session::forward::open(&shim, &address).await }).await?;
         Ok(OpenSessionResponse::new())
     }

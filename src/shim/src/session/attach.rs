@@ -8,7 +8,7 @@ use peapod_streaming_protocol::{CommandStreams, ToSession};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
 
-use super::{OpenSession, SessionAddress};
+use super::{OpenSession, SessionPlace};
 use crate::container::OciContainer;
 use crate::container::attach_point::AttachPoint;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::stdio::output::{Event, OutputSubscription, Stream};
 
 /// What the master asks for.
 pub(crate) struct AttachSessionRequest {
-    pub(crate) address: SessionAddress,
+    pub(crate) address: SessionPlace,
     pub(crate) container: String,
     pub(crate) streams: CommandStreams,
     /// The container's input ends with this session's.

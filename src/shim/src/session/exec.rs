@@ -1,21 +1,24 @@
 //! A command whose streams a client has.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use peapod_streaming_protocol::{CommandStreams, ToSession};
+use tokio::task::JoinSet;
 
-use super::{OpenSession, SessionAddress};
+use super::{OpenSession, SessionPlace};
 use crate::container::OciContainer;
 use crate::container::exec::ExecProcess;
 use crate::error::Error;
 use crate::log;
 use crate::shim::PodShim;
+use crate::stdio::copy;
 use crate::stdio::exec_streams::ExecStreams;
 use crate::stdio::handed::HandedStreams;
 
 /// What the master asks for.
 pub(crate) struct ExecSessionRequest {
-    pub(crate) address: SessionAddress,
+    pub(crate) address: SessionPlace,
     pub(crate) container: String,
     /// Its id from now on.
     pub(crate) exec: String,
@@ -54,16 +57,20 @@ impl ExecSessionRequest {
 
 impl SessionCommand {
     async fn run(self, session: OpenSession) {
-        let started = self.run_with(session).await;
-        if started {
-            // One that was left goes on for as long as it likes.
+        if let Some(outputs) = self.run_with(session).await {
+            // One that was left goes on for as long as it likes, and whatever it says is read.
+            let mut discarded = JoinSet::new();
+            for output in outputs {
+                discarded.spawn(copy::discard(output));
+            }
             self.exec.wait().await;
         }
         self.container.execs.remove(&self.exec.id);
     }
 
-    /// Until the command has ended or the client has gone; answers whether there is a command.
-    async fn run_with(&self, session: OpenSession) -> bool {
+    /// Until the command has ended or the client has gone; answers the outputs that nobody reads any more of a command
+    /// that is left. `None`: there is no command.
+    async fn run_with(&self, session: OpenSession) -> Option<Vec<OwnedFd>> {
         let mut size = None;
         let mut starting = tokio::spawn(self.start());
         let started = tokio::select! {
@@ -72,17 +79,21 @@ impl SessionCommand {
             () = session.until_gone(|wanted| size = Some(wanted)) => {
                 drop(session);
                 self.client_has_gone();
-                return starting.await.is_ok_and(|started| started.is_ok());
+                return starting.await.ok()?.ok().map(|handed| self.left(&handed));
             }
         };
         match started {
-            Ok(handed) => self.serve(session, handed, size).await,
+            Ok(handed) => Some(self.serve(session, handed, size).await),
             Err(error) => {
                 drop(session.end(ToSession::Failed { text: error.to_string() }).await);
-                return false;
+                None
             }
         }
-        true
+    }
+
+    /// What the shim keeps of what a session gets.
+    fn left(&self, handed: &HandedStreams) -> Vec<OwnedFd> {
+        if self.leave { handed.outputs() } else { Vec::new() }
     }
 
     /// Goes on when nobody waits for it: a call of the runtime is seen to its end.
@@ -91,12 +102,13 @@ impl SessionCommand {
         async move { shim.containers.start_exec(&container, &exec).await }
     }
 
-    async fn serve(&self, session: OpenSession, handed: HandedStreams, size: Option<(u16, u16)>) {
+    async fn serve(&self, session: OpenSession, handed: HandedStreams, size: Option<(u16, u16)>) -> Vec<OwnedFd> {
         if let Some(size) = size {
             self.resize(size);
         }
         let started = ToSession::Started { streams: handed.streams() };
         let told = session.tell(&started, &handed.ends()).await;
+        let left = self.left(&handed);
         // The session has them: that it closes one is an end.
         drop(handed);
         let ended = tokio::select! {
@@ -105,10 +117,14 @@ impl SessionCommand {
             () = session.until_gone(|size| self.resize(size)) => None,
         };
         match ended {
-            Some(ended) => drop(session.end(ToSession::Exited { code: ended.code }).await),
+            Some(ended) => {
+                drop(session.end(ToSession::Exited { code: ended.code }).await);
+                Vec::new()
+            }
             None => {
                 drop(session);
                 self.client_has_gone();
+                left
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::dial::{Dialled, dial};
-use super::{OpenSession, SessionAddress};
+use super::{OpenSession, SessionPlace};
 use crate::bounds::DIALS_OF_SESSION;
 use crate::error::Error;
 use crate::shim::PodShim;
@@ -21,7 +21,7 @@ struct PortForward {
 }
 
 /// Opens the session, which is then served by a task that nobody waits for.
-pub(crate) async fn open(shim: &PodShim, address: &SessionAddress) -> Result<(), Error> {
+pub(crate) async fn open(shim: &PodShim, address: &SessionPlace) -> Result<(), Error> {
     let forward = PortForward { network: shim.sandbox.network()?, dials: shim.sessions.dials.clone() };
     let session = shim.sessions.open(address).await?;
     tokio::spawn(forward.run(session));

@@ -96,11 +96,20 @@ pub(crate) async fn from_terminal(terminal: AsyncFd<OwnedFd>, sink: Sink) {
     match sink {
         Sink::Output(output) => to_output(Some(terminal), None, output).await,
         Sink::Fifo(fifo) => copy(&terminal, &fifo).await,
-        Sink::Null => {
-            let mut buffer = [0; 1024];
-            while matches!(read_some(&terminal, &mut buffer).await, Ok(count) if count > 0) {}
-        }
+        Sink::Null => read_away(&terminal).await,
     }
+}
+
+/// Reads until the end what nobody wants.
+pub(crate) async fn discard(output: OwnedFd) {
+    if let Ok(output) = watched(output) {
+        read_away(&output).await;
+    }
+}
+
+async fn read_away(output: &AsyncFd<OwnedFd>) {
+    let mut buffer = [0; 1024];
+    while matches!(read_some(output, &mut buffer).await, Ok(count) if count > 0) {}
 }
 
 /// Copies until the end of either side.

@@ -49,6 +49,12 @@ impl HandedStreams {
         self.ends.iter().map(AsFd::as_fd).collect()
     }
 
+    /// Others of the outputs: whoever has one keeps the command from being told that nobody reads.
+    pub(crate) fn outputs(&self) -> Vec<OwnedFd> {
+        let outputs = self.ends.iter().skip(usize::from(self.wanted.stdin));
+        outputs.filter_map(|end| end.try_clone().ok()).collect()
+    }
+
     /// As the kernel names the pipes: by that the processes are known which have the other ends.
     pub(crate) fn names(&self) -> Vec<PathBuf> {
         let name = |end: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", end.as_raw_fd())).ok();

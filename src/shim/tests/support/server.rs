@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use super::{LIMIT, Pod, context};
 
-pub const STDIN: CommandStreams = CommandStreams { tty: false, stdin: true, stdout: false, stderr: false };
 pub const STDOUT: CommandStreams = CommandStreams { tty: false, stdin: false, stdout: true, stderr: false };
 pub const ALL: CommandStreams = CommandStreams { tty: false, stdin: true, stdout: true, stderr: true };
 pub const TERMINAL: CommandStreams = CommandStreams { tty: true, stdin: true, stdout: true, stderr: false };
