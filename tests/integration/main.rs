@@ -56,6 +56,8 @@ mod start_limit;
 mod status;
 mod strays;
 mod streamed_lists;
+mod streaming;
+mod streaming_lasts;
 mod trees;
 mod updates;
 mod upgrade;

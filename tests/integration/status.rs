@@ -75,12 +75,9 @@ fn what_is_not_there_yet_says_so() {
     peapod(async |daemon| {
         let mut runtime = daemon.runtime();
         let answers = [
-            runtime.exec(v1::ExecRequest::default()).await.map(drop),
-            runtime.attach(v1::AttachRequest::default()).await.map(drop),
-            runtime.port_forward(v1::PortForwardRequest::default()).await.map(drop),
             runtime.checkpoint_container(v1::CheckpointContainerRequest::default()).await.map(drop),
-            runtime.list_metric_descriptors(v1::ListMetricDescriptorsRequest::default()).await.map(drop),
-            runtime.stream_pod_sandbox_metrics(v1::StreamPodSandboxMetricsRequest::default()).await.map(drop),
+            runtime.checkpoint_pod(v1::CheckpointPodRequest::default()).await.map(drop),
+            runtime.restore_pod(v1::RestorePodRequest::default()).await.map(drop),
         ];
         for answer in answers {
             let status = answer.unwrap_err();
@@ -88,9 +85,7 @@ fn what_is_not_there_yet_says_so() {
             assert!(status.message().contains("is not implemented yet"), "{status}");
         }
         let log = daemon.log_tail(1000);
-        for call in
-            ["Exec", "Attach", "PortForward", "CheckpointContainer", "ListMetricDescriptors", "StreamPodSandboxMetrics"]
-        {
+        for call in ["CheckpointContainer", "CheckpointPod", "RestorePod"] {
             let named = format!("call=\"{call}\"");
             let is_one = |line: &str| line.contains(&named) && line.contains("Unimplemented");
             assert!(log.lines().any(is_one), "{call} left no line in:\n{log}");

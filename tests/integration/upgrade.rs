@@ -72,6 +72,15 @@ async fn driven(daemon: &Daemon, shim: &Path, oldest: bool) {
     assert!(shared.is_ready().await && late.is_ready().await);
     assert_eq!(first.exec("echo hi").await, "hi\n");
     assert_eq!(first.try_exec(&["sleep", "600"], 1).await.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    let (container_id, cmd) = (first.id.clone(), vec!["true".to_owned()]);
+    let request = v1::ExecRequest { container_id, cmd, stdout: true, ..Default::default() };
+    match daemon.runtime().exec(request).await {
+        Ok(_) => assert!(!oldest, "the oldest shim opens no sessions"),
+        Err(refused) => {
+            assert_eq!((oldest, refused.code()), (true, FailedPrecondition), "{refused}");
+            assert!(refused.message().contains("make the pod anew"), "{refused}");
+        }
+    }
     waiting.start().await.unwrap();
     assert_eq!(waiting.wait_exit().await.exit_code, 5);
     waiting.wait_log("at last").await;

@@ -220,7 +220,7 @@ impl Daemon {
             leaks::none(&self.env).await;
         }
         self.end(Signal::SIGTERM).await;
-        leaks::none(&self.env).await;
+        leaks::none_after_the_end(&self.env).await;
     }
 }
 

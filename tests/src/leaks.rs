@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::cgroups;
 use crate::test_env::TestEnv;
-use crate::wait::default_timeout;
+use crate::wait::{default_timeout, wait_for};
 
 /// Waits until nothing of any pod is left: the kernel takes namespaces and links apart a little after their last user.
 ///
@@ -22,6 +22,16 @@ pub(crate) async fn none(env: &TestEnv) {
         assert!(start.elapsed() < default_timeout() / 2, "left behind:\n  {}", found.join("\n  "));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// The same once the daemon has ended: nothing works for it any more.
+///
+/// # Panics
+/// When something stays, naming all of it.
+pub(crate) async fn none_after_the_end(env: &TestEnv) {
+    let gone = async || shims(&env.shims_cgroup()).is_empty();
+    wait_for("the ends of all processes in the shims' group", gone).await;
+    none(env).await;
 }
 
 fn find(env: &TestEnv) -> Vec<String> {
@@ -58,6 +68,13 @@ fn processes(env: &TestEnv) -> Vec<String> {
             line.contains(pods.to_str()?).then(|| format!("process {} {line}({})", path.display(), doing()))
         })
         .collect()
+}
+
+/// The processes that outlive the daemon.
+pub(crate) fn shims(group: &str) -> Vec<i32> {
+    let lists = cgroups::dirs(group).into_iter().filter_map(|dir| fs::read_to_string(dir.join("cgroup.procs")).ok());
+    let lists: Vec<String> = lists.collect();
+    lists.iter().flat_map(|list| list.lines()).filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Everything mounted below the daemon's folder, except its two roots themselves: they outlive the daemon on purpose.

@@ -16,6 +16,8 @@ pub struct Programs {
     pub crun: PathBuf,
     /// The Go tools' runc.
     pub runc: PathBuf,
+    /// The Go tools' crictl.
+    pub crictl: PathBuf,
     /// The folder of the Go tools' CNI plugins.
     pub cni: PathBuf,
     /// `host:port` of the local registry.
@@ -52,6 +54,7 @@ impl Programs {
             old_shim: program("PEAPOD_OLD_SHIM"),
             crun: program("PEAPOD_CRUN"),
             runc: program("PEAPOD_RUNC"),
+            crictl: PathBuf::from(variable("PEAPOD_GOTOOLS")).join("crictl"),
             cni: PathBuf::from(variable("PEAPOD_CNI")),
             registry: variable("PEAPOD_REGISTRY"),
             cgroup_driver: std::env::var("PEAPOD_CGROUP_DRIVER").unwrap_or_else(|_| "cgroupfs".to_owned()),

@@ -34,6 +34,23 @@ pub(crate) const ECHO: usize = 256;
 /// Bytes of a line of the log, so that no text of somebody else fills the node's journal.
 pub(crate) const LOG_LINE: usize = 16 << 10;
 
+/// Sessions of exec, attach and port-forward that wait for their clients: as many as the kubelet's own library allows.
+pub(crate) const PENDING_SESSIONS: usize = 1000;
+/// How long a session waits for its client.
+pub(crate) const PENDING_SESSION: Duration = Duration::from_secs(60);
+/// Bytes of the commands of such sessions, of which each is tens of bytes.
+pub(crate) const PENDING_COMMAND_BYTES: usize = 16 << 20;
+/// How long a session may be silent in both directions, unless configured: as kubelets have it.
+pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(4 * 3600);
+/// How long a client may take to open its streams, unless configured: as kubelets have it.
+pub(crate) const SESSION_CREATION: Duration = Duration::from_secs(30);
+/// Bytes of the streaming server's certificate with its chain, and of its key.
+pub(crate) const TLS_FILE_BYTES: u64 = 1 << 20;
+/// The time until the streaming server is started again that has died, at first; it doubles with each that dies early.
+pub(crate) const STREAMING_PAUSE: Duration = Duration::from_millis(100);
+/// The same at most.
+pub(crate) const STREAMING_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// Compressed bytes of a request's header fields. Clients send some hundred.
 pub(crate) const HEADER_BLOCK: usize = 64 << 10;
 

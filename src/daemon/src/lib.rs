@@ -15,6 +15,7 @@ mod runtime_dir;
 mod serve;
 mod service_manager;
 mod stats;
+mod streaming;
 
 use std::io::Write as _;
 

@@ -124,7 +124,7 @@ pub(crate) fn prepare_run_root(root: &Path, timeout: Duration) -> Result<Lock, R
         .map_err(|error| io_error("can't make private the mount", root)(error.into()))?;
     let held = lock(root, "--run-root", timeout)?;
     // Others pass through the run root to the socket, and no further.
-    for name in ["s", "pods", "runtimes"] {
+    for name in ["s", "pods", "runtimes", "streaming"] {
         create_private_dir(&root.join(name), Links::Refused)?;
     }
     Ok(held)

@@ -56,6 +56,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         never = reload.run(&services, asked) => match never {},
         never = service_manager::stay_alive() => match never {},
         never = stats::run(&services.pods, &services.stats) => match never {},
+        never = services.streaming.run(config, &services.pods) => match never {},
         never = memory::give_back() => match never {},
     }
     close(&services).await;

@@ -3,6 +3,7 @@
 mod call;
 mod open;
 mod recorded;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::view::{ContainerState, ContainerView, Snapshot};
 
 use call::Subject;
 pub use open::Dependencies;
+pub use sessions::ExecSession;
 
 /// How many owners of a pod's name may vanish while a pod of that name is asked for.
 const RUN_TRIES: usize = 8;

@@ -224,8 +224,9 @@ fn what_a_container_says_forges_no_line_of_the_log() {
 #[test]
 fn calls_that_are_not_there_leave_a_line() {
     peapod(async |daemon| {
-        let refused = daemon.runtime().exec(v1::ExecRequest::default()).await.unwrap_err();
+        let request = v1::CheckpointContainerRequest::default();
+        let refused = daemon.runtime().checkpoint_container(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unimplemented);
-        wait_for("a line", async || daemon.log_tail(20).contains("call=\"Exec\"")).await;
+        wait_for("a line", async || daemon.log_tail(20).contains("call=\"CheckpointContainer\"")).await;
     });
 }

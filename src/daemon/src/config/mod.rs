@@ -10,6 +10,7 @@ mod problem;
 mod ready;
 mod section;
 mod sections;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -17,3 +18,4 @@ mod tree;
 pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, stamps};
 pub(crate) use problem::InvalidConfig;
 pub(crate) use ready::{Config, GrpcSettings, LogSettings, TimeoutSettings};
+pub(crate) use streaming::{OnDisconnect, StreamingSettings, TlsFiles};

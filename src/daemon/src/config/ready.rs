@@ -8,6 +8,7 @@ use super::level;
 use super::problem::Problems;
 use super::section::Section;
 use super::sections;
+use super::streaming::StreamingSettings;
 use super::tree::Tree;
 use crate::args::LogFormat;
 use crate::bounds::{self, CONNECTIONS, IDLE, TRANSFER};
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) grpc: GrpcSettings,
     pub(crate) log: LogSettings,
     pub(crate) timeouts: TimeoutSettings,
+    pub(crate) streaming: StreamingSettings,
     pub(crate) pods: peapod_pod::Config,
     pub(crate) images: peapod_image::Config,
     pub(crate) network: peapod_network::Config,
@@ -64,6 +66,7 @@ impl Config {
         let grpc = GrpcSettings::read(root.section("grpc"), &run_root);
         let log = LogSettings::read(root.section("log"));
         let timeouts = TimeoutSettings::read(root.section("timeouts"));
+        let streaming = StreamingSettings::read(root.section("streaming"));
         let shim = read_shim(root.section("shim"));
         let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), &run_root);
         let cgroup = sections::CgroupSection::read(root.section("cgroup"));
@@ -87,7 +90,7 @@ impl Config {
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             timeouts: timeouts.pods,
         };
-        Self { state_root, run_root, grpc, log, timeouts, pods, images, network }
+        Self { state_root, run_root, grpc, log, timeouts, streaming, pods, images, network }
     }
 }
 

@@ -166,6 +166,9 @@ subject! {
     UpdateContainerResourcesRequest: "container" = container_id;
     ReopenContainerLogRequest: "container" = container_id;
     ExecSyncRequest: "container" = container_id;
+    ExecRequest: "container" = container_id;
+    AttachRequest: "container" = container_id;
+    PortForwardRequest: "pod" = pod_sandbox_id;
     ListContainersRequest: ;
     ListContainerStatsRequest: ;
     ListMetricDescriptorsRequest: ;
@@ -180,9 +183,6 @@ subject! {
     StreamImagesRequest: ;
     GetEventsRequest: ;
     // Of calls that are not built yet.
-    PortForwardRequest: "pod" = pod_sandbox_id;
-    ExecRequest: "container" = container_id;
-    AttachRequest: "container" = container_id;
     CheckpointContainerRequest: "container" = container_id;
     CheckpointPodRequest: "pod" = pod_sandbox_id;
     RestorePodRequest: ;

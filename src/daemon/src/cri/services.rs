@@ -14,6 +14,7 @@ use super::status::{Answer, Failure};
 use crate::bounds::{ECHO, EVENT_STREAMS, LIST_STREAMS};
 use crate::config::Config;
 use crate::stats::Sources;
+use crate::streaming::Streaming;
 use peapod_text::shortened;
 
 /// What calls are handed on to: pods, images, the network, statistics.
@@ -22,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) pods: Pods,
     pub(crate) images: Images,
     pub(crate) network: Network,
+    /// The server of exec, attach and port-forward.
+    pub(crate) streaming: Streaming,
     /// What containers and pods use.
     pub(crate) stats: Sources,
     /// Databases that could not be read, at this start or earlier, and are still in the state root.
@@ -49,7 +52,8 @@ impl Services {
         let (stats, pod_cidr) = (Sources::new(cgroups, config.state_root.clone()), Mutex::default());
         let event_streams = StreamPlaces::new("streams of events", EVENT_STREAMS);
         let list_streams = StreamPlaces::new("streamed lists", LIST_STREAMS);
-        Self { config, pods, images, network, stats, set_aside, end, event_streams, list_streams, pod_cidr }
+        let streaming = Streaming::new();
+        Self { config, pods, images, network, streaming, stats, set_aside, end, event_streams, list_streams, pod_cidr }
     }
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use super::convert::FieldError;
 use crate::bounds::STATUS_MESSAGE;
+use crate::streaming::RegisterError;
 use peapod_text::{one_line, shortened};
 
 /// A call that can't be answered.
@@ -45,6 +46,9 @@ pub(crate) enum Failure {
     /// A file of the node could not be read.
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
+    /// No session can be promised to a client.
+    #[error(transparent)]
+    Session(#[from] RegisterError),
     /// Not built yet.
     #[error("{0} is not implemented yet")]
     Unimplemented(&'static str),
@@ -63,6 +67,9 @@ impl Failure {
             Self::Pod(error) => pod_code(error),
             Self::Pull { source } => pull_code(source),
             Self::RemoveImage(_) | Self::Io { .. } => Code::Internal,
+            Self::Session(RegisterError::NoServer) => Code::Unavailable,
+            Self::Session(RegisterError::Full) => Code::ResourceExhausted,
+            Self::Session(RegisterError::Token(_)) => Code::Internal,
             Self::Unimplemented(_) => Code::Unimplemented,
             Self::Full { .. } => Code::ResourceExhausted,
             // A new subscription begins with what is now.

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
 use peapod_pod::{OciRuntime, Timeouts};
 
-use crate::config::{Config, GrpcSettings, LogSettings, TimeoutSettings};
+use crate::config::{Config, GrpcSettings, LogSettings, StreamingSettings, TimeoutSettings, TlsFiles};
 
 /// What another configuration means for a daemon that runs.
 #[derive(Debug)]
@@ -30,13 +30,14 @@ pub(super) struct SettingChange {
 /// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
 /// forgotten.
 pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
-    let Config { state_root, run_root, grpc, log, timeouts, pods, images, network } = wanted;
+    let Config { state_root, run_root, grpc, log, timeouts, streaming, pods, images, network } = wanted;
     let mut plan = ReloadPlan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
     plan.keep("state_root", &running.state_root, &state_root);
     plan.keep("run_root", &running.run_root, &run_root);
     plan.grpc(&running.grpc, &grpc);
     plan.log(&running.log, log);
     plan.timeouts(&running.timeouts, &timeouts);
+    plan.streaming(&running.streaming, &streaming);
     plan.pods(&running.pods, &pods);
     plan.images(&running.images, images);
     plan.network(&running.network, &network);
@@ -84,6 +85,18 @@ impl ReloadPlan {
         self.next.timeouts.pods = pods;
         self.next.pods.timeouts = pods;
         self.keep("timeouts.shutdown", &old.shutdown, &shutdown);
+    }
+
+    fn streaming(&mut self, old: &StreamingSettings, new: &StreamingSettings) {
+        let StreamingSettings { address, tls, idle_timeout, creation_timeout, on_disconnect } = new;
+        let certificate = |tls: &Option<TlsFiles>| tls.as_ref().map(|files| files.certificate.clone());
+        let key = |tls: &Option<TlsFiles>| tls.as_ref().map(|files| files.key.clone());
+        self.keep("streaming.address", &old.address, address);
+        self.keep("streaming.tls_cert", &certificate(&old.tls), &certificate(tls));
+        self.keep("streaming.tls_key", &key(&old.tls), &key(tls));
+        self.keep("streaming.idle_timeout", &old.idle_timeout, idle_timeout);
+        self.keep("streaming.creation_timeout", &old.creation_timeout, creation_timeout);
+        self.keep("streaming.on_disconnect", &old.on_disconnect, on_disconnect);
     }
 
     fn pods(&mut self, old: &peapod_pod::Config, new: &peapod_pod::Config) {
@@ -238,6 +251,7 @@ mod tests {
             "run_root=/run/other",
             "grpc.mode=0600",
             "timeouts.shutdown=2s",
+            "streaming.on_disconnect=leave",
             "cgroup.parent=/other",
             "runtimes.handlers.false.path=/bin/false",
             "runtimes.handlers.true.root=/elsewhere",
@@ -251,6 +265,7 @@ mod tests {
             "grpc.socket",
             "grpc.mode",
             "timeouts.shutdown",
+            "streaming.on_disconnect",
             "cgroup.parent",
             "runtimes.handlers.false",
             "runtimes.handlers.true",

@@ -67,10 +67,7 @@ impl ExecOperations {
     ) -> Result<ExecOutput, Error> {
         self.warm_up.begin();
         let (id, bundle) = (&container.id, container.bundle.as_path());
-        let template = container.exec.template(bundle).await?;
-        let process = template
-            .process(&request.command, false)
-            .map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })?;
+        let process = process(container, &request.command, false).await?;
         let exec = Exec::new(self, shim, id, bundle)?;
         let pipes = exec.pipes()?;
         let stderr_path = exec.path("err");
@@ -145,6 +142,13 @@ impl ExecOperations {
         let (stdout, stderr, slot) = output.into_parts();
         Ok(ExecOutput { stdout, stderr, exit_code: i32::try_from(code).unwrap_or(255), slot })
     }
+}
+
+/// What the OCI runtime is to make of a command, as JSON.
+pub(crate) async fn process(container: &ContainerView, command: &[String], tty: bool) -> Result<Vec<u8>, Error> {
+    let template = container.exec.template(&container.bundle).await?;
+    let process = template.process(command, tty);
+    process.map_err(|error| Error::Invalid { field: "cmd".to_owned(), reason: error.to_string() })
 }
 
 /// An exec that is under way. Dropped before it is finished, it is killed.

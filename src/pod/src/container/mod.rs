@@ -28,7 +28,7 @@ mod verify;
 pub(crate) use configure::invalid;
 pub(crate) use context::ContainerContext;
 pub(crate) use create::create;
-pub(crate) use exec::{ExecOperations, end_abandoned};
+pub(crate) use exec::{ExecOperations, end_abandoned, process};
 pub use exec::{ExecOutput, ExecRequest};
 pub use exec_base::ExecBase;
 pub(crate) use kept::unrecorded;

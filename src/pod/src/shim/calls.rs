@@ -101,7 +101,7 @@ pub(crate) enum TaskState {
 /// A call with its deadline, on both sides: the shim's, by the request's own time-out, and ours.
 macro_rules! call {
     ($name:literal, $limit:expr, $client:expr, $method:ident, $request:expr) => {{
-        let limit: Duration = $limit;
+        let limit: std::time::Duration = $limit;
         $client
             .$method(context::with_duration(limit), &$request)
             .await

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::Cgroup;
-use peapod_sys::fail_point;
+use peapod_sys::{Program, fail_point};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Shim;
-use super::spawner::{self, ShimStart};
+use super::spawner::{self, ProgramStart, ShimStart, SpawnJob};
 use crate::bounds::SHIM_STARTS;
 
 /// Starts shims. Clones share the thread that does; it ends with the last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
-    jobs: mpsc::Sender<ShimStart>,
+    jobs: mpsc::Sender<SpawnJob>,
 }
 
 /// The cgroup of shims, on its way: the kernel may take an RCU grace period (9 ms) to let a thread in.
@@ -67,12 +67,22 @@ impl Launcher {
         let shim = Shim::over(stream, socket)?;
         let (answer, started) = oneshot::channel();
         let (pod, bundle, runtime) = (pod.to_owned(), bundle.to_path_buf(), runtime.to_path_buf());
-        let gone = || io::Error::other("the shim-spawner thread ended");
         let job = ShimStart { pod, bundle, runtime, socket: listener.into(), answer };
-        self.jobs.send(job).await.map_err(|_| gone())?;
-        let pid = started.await.map_err(|_| gone())??;
+        let pid = self.start(SpawnJob::Shim(job), started).await?;
         fail_point("shim-started");
         Ok(Launched { shim, pid })
+    }
+
+    /// Starts another program that is to live where shims live; answers its PID.
+    pub(crate) async fn launch_program(&self, program: Program, stdin: OwnedFd) -> io::Result<u32> {
+        let (answer, started) = oneshot::channel();
+        self.start(SpawnJob::Program(ProgramStart { program, stdin, answer }), started).await
+    }
+
+    async fn start(&self, job: SpawnJob, started: oneshot::Receiver<io::Result<u32>>) -> io::Result<u32> {
+        let gone = || io::Error::other("the shim-spawner thread ended");
+        self.jobs.send(job).await.map_err(|_| gone())?;
+        started.await.map_err(|_| gone())?
     }
 }
 

@@ -6,6 +6,7 @@ mod launch;
 mod old_copy;
 mod sandbox_calls;
 mod sealed;
+mod session_calls;
 mod spawner;
 mod version;
 
@@ -14,4 +15,6 @@ pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher, ShimGroup};
 pub(crate) use old_copy::settle as settle_old_copy;
 pub(crate) use sandbox_calls::{SandboxSetup, Tmpfs};
+pub use session_calls::SessionAddress;
+pub(crate) use session_calls::SessionCalls;
 pub(crate) use version::Foreign;

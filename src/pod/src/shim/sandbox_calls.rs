@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use peapod_shim_protocol::SANDBOX_OPTIONS_URL;
 use peapod_shim_protocol::containerd::protobuf::MessageField;

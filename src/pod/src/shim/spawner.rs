@@ -1,4 +1,4 @@
-//! The thread whose children the shims are.
+//! The thread whose children the shims are, and what else outlives the daemon.
 //!
 //! All shims live in one cgroup, and moving a process there afterwards costs an RCU grace period (9 ms). So they are
 //! born there: one thread of the daemon starts them all, and sits in that group itself or starts each into it, as the
@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use peapod_cgroup::{Cgroup, SpawnTarget};
@@ -30,6 +30,23 @@ pub(super) struct ShimStart {
     pub(super) answer: oneshot::Sender<io::Result<u32>>,
 }
 
+/// Another program that is to live beside the shims.
+#[derive(Debug)]
+pub(super) struct ProgramStart {
+    pub(super) program: Program,
+    /// Its standard input. Closed here once the program has it.
+    pub(super) stdin: OwnedFd,
+    /// Gets the PID, or why there is none.
+    pub(super) answer: oneshot::Sender<io::Result<u32>>,
+}
+
+/// What the thread starts.
+#[derive(Debug)]
+pub(super) enum SpawnJob {
+    Shim(ShimStart),
+    Program(ProgramStart),
+}
+
 /// State of the thread that starts shims.
 struct Spawner {
     binary: PathBuf,
@@ -43,7 +60,7 @@ pub(super) fn start(
     binary: PathBuf,
     group: Cgroup,
     sockets: PathBuf,
-    mut jobs: mpsc::Receiver<ShimStart>,
+    mut jobs: mpsc::Receiver<SpawnJob>,
     children: mpsc::Sender<OwnedFd>,
 ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
     let (ready, entered) = oneshot::channel();
@@ -61,14 +78,20 @@ pub(super) fn start(
         }
         let mut spawner = Spawner { binary, spawn_target, views: Views::new(sockets) };
         while let Some(job) = jobs.blocking_recv() {
-            let started = spawner.spawn(&job);
-            // Now the shim alone has it: when that ends, nobody waits on it.
-            drop(job.socket);
+            let (started, answer) = match job {
+                SpawnJob::Shim(job) => {
+                    let started = spawner.spawn_shim(&job);
+                    // Now the shim alone has it: when that ends, nobody waits on it.
+                    drop(job.socket);
+                    (started, job.answer)
+                }
+                SpawnJob::Program(job) => (spawner.spawn(&job.program, job.stdin.as_fd()), job.answer),
+            };
             let (born, outcome) = match started {
                 Ok(SpawnedChild { pid, pidfd, .. }) => (Some(pidfd), Ok(pid)),
                 Err(error) => (None, Err(error)),
             };
-            let heard = job.answer.send(outcome).is_ok();
+            let heard = answer.send(outcome).is_ok();
             if let Some(pidfd) = born {
                 if !heard {
                     // Nobody waits any more, so nobody would ever end it. One that has ended is fine.
@@ -83,7 +106,7 @@ pub(super) fn start(
 }
 
 impl Spawner {
-    fn spawn(&mut self, job: &ShimStart) -> io::Result<SpawnedChild> {
+    fn spawn_shim(&mut self, job: &ShimStart) -> io::Result<SpawnedChild> {
         let arguments =
             [self.binary.as_os_str(), "-namespace".as_ref(), "peapod".as_ref(), "-id".as_ref(), job.pod.as_ref()];
         let arguments = arguments.into_iter().chain([OsStr::new("-bundle"), job.bundle.as_os_str()]);
@@ -93,8 +116,11 @@ impl Spawner {
             (sealed::NULL_ENV, self.views.null()),
         ];
         let env = env.iter().filter_map(|(name, value)| Some((OsStr::new(*name), value.as_deref()?)));
-        let program = Program::new(&self.binary, arguments, env, &job.bundle)?;
-        let born = program.spawn(job.socket.as_fd(), self.spawn_target.dir()?)?;
+        self.spawn(&Program::new(&self.binary, arguments, env, &job.bundle)?, job.socket.as_fd())
+    }
+
+    fn spawn(&mut self, program: &Program, stdin: BorrowedFd<'_>) -> io::Result<SpawnedChild> {
+        let born = program.spawn(stdin, self.spawn_target.dir()?)?;
         if !born.in_cgroup
             && let Err(error) = self.spawn_target.attach(born.pid)
         {

@@ -24,10 +24,6 @@ fn spec(config: ContainerConfig) -> Checked<ContainerSpec> {
     let metadata = required("metadata", config.metadata)?;
     let image = required("image", config.image)?;
     let linux = config.linux.unwrap_or_default();
-    if config.stdin_once && config.stdin {
-        let reason = "peapod can't close stdin with the first attached client, as it has no Attach yet: leave it out";
-        return Err(FieldError::unsupported("stdin_once", reason));
-    }
     let working_dir = match config.working_dir {
         path if path.is_empty() => path,
         path => any_absolute_path("working_dir", path)?.to_string_lossy().into_owned(),

@@ -285,18 +285,6 @@ fn the_nodes_network_brings_the_nodes_name() {
 }
 
 #[test]
-fn what_would_be_ignored_is_refused() {
-    let once = |stdin| {
-        check(|c| {
-            c.stdin = stdin;
-            c.stdin_once = true;
-        })
-    };
-    refused(once(true), "config.stdin_once");
-    assert!(once(false).is_ok(), "there is nothing to close");
-}
-
-#[test]
 fn processors_and_memory_nodes_are_lists_of_ranges() {
     let check_lists = |cpuset_cpus: &str, cpuset_mems: &str| {
         check(|config| {

@@ -8,7 +8,7 @@ use peapod_pod::ExecRequest;
 use tonic::Response;
 
 use crate::cri::Services;
-use crate::cri::convert::{FieldError, not_empty};
+use crate::cri::convert::{FieldError, command, not_empty};
 use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 use crate::grpc::HeldUntilTaken;
@@ -18,12 +18,7 @@ const FRAME: usize = 4096;
 
 pub(super) async fn handle(services: &Services, request: ExecSyncRequest) -> Answer<Response<ExecSyncResponse>> {
     let id = not_empty("container_id", request.container_id)?;
-    if request.cmd.is_empty() {
-        return Err(FieldError::new("cmd", "is empty").into());
-    }
-    if request.cmd.iter().any(|word| word.contains('\0')) {
-        return Err(FieldError::new("cmd", "contains a NUL character").into());
-    }
+    let command = command(request.cmd)?;
     let timeout = match u64::try_from(request.timeout) {
         Ok(0) => None,
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -32,7 +27,7 @@ pub(super) async fn handle(services: &Services, request: ExecSyncRequest) -> Ans
     let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
     // Both streams in full still fit into one message.
     let limit = (services.config.grpc.max_message_bytes - FRAME) / 2;
-    let output = services.pods.exec_sync(&id, ExecRequest { command: request.cmd, timeout, limit }).await?;
+    let output = services.pods.exec_sync(&id, ExecRequest { command, timeout, limit }).await?;
     let (stdout, stderr, exit_code) = (output.stdout, output.stderr, output.exit_code);
     let mut response = Response::new(ExecSyncResponse { stdout, stderr, exit_code });
     if let Some(slot) = output.slot {

@@ -1,8 +1,10 @@
 //! The RuntimeService: each method is one line that leads to the file of its call.
 
+mod attach;
 mod container_stats;
 mod container_status;
 mod create_container;
+mod exec;
 mod exec_sync;
 mod filter;
 mod get_container_events;
@@ -14,6 +16,7 @@ mod list_pod_sandbox_metrics;
 mod list_pod_sandbox_stats;
 mod pod_sandbox_stats;
 mod pod_sandbox_status;
+mod port_forward;
 mod remove_container;
 mod remove_pod_sandbox;
 mod reopen_container_log;
@@ -107,6 +110,10 @@ service! {
             |services, request| reopen_container_log::handle(services, request).await;
         ExecSync exec_sync(ExecSyncRequest) -> ExecSyncResponse:
             |services, request| exec_sync::handle(services, request).await;
+        Exec exec(ExecRequest) -> ExecResponse: |services, request| exec::handle(services, request).await;
+        Attach attach(AttachRequest) -> AttachResponse: |services, request| attach::handle(services, request).await;
+        PortForward port_forward(PortForwardRequest) -> PortForwardResponse:
+            |services, request| port_forward::handle(services, request).await;
         ContainerStats container_stats(ContainerStatsRequest) -> ContainerStatsResponse:
             |services, request| container_stats::handle(services, request).await;
         ListContainerStats list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse:
@@ -143,9 +150,6 @@ service! {
     }
 
     unimplemented {
-        PortForward port_forward(PortForwardRequest) -> PortForwardResponse;
-        Exec exec(ExecRequest) -> ExecResponse;
-        Attach attach(AttachRequest) -> AttachResponse;
         CheckpointContainer checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse;
         CheckpointPod checkpoint_pod(CheckpointPodRequest) -> CheckpointPodResponse;
         RestorePod restore_pod(RestorePodRequest) -> RestorePodResponse;
