@@ -47,7 +47,8 @@ async fn it_has_nothing_but_what_it_was_given() {
         let target = target.to_str().unwrap();
         assert!(["socket:", "anon_inode:", "/dev/null"].iter().any(|known| target.starts_with(known)), "{target}");
     }
-    assert!(server.descriptors() < 12, "{}", server.descriptors());
+    // How many wait for the rest depends on the features that tokio was built with: those of signals take two more.
+    assert!(server.descriptors() < 16, "{}", server.descriptors());
 }
 
 #[tokio::test]
