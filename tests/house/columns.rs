@@ -1,4 +1,4 @@
-//! Lines of 120 columns, where rustfmt does not see to it: comments and documents.
+//! Lines of 120 columns, where rustfmt does not see to it: comments and documents. And that sources are text.
 
 use std::fs;
 use std::path::Path;
@@ -25,6 +25,14 @@ fn comments_hold_the_columns() {
         lines.map(|(at, _)| format!("{}:{}", source.name(), at + 1))
     });
     none(&found.collect::<Vec<_>>());
+}
+
+/// To git and grep a source with one is no text. They are written as escapes.
+#[test]
+fn sources_have_no_control_characters() {
+    let has_one = |text: &str| text.chars().any(|character| character.is_control() && character != '\n');
+    let found: Vec<_> = rust().iter().filter(|source| has_one(&source.text)).map(|source| source.name()).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
 
 /// Rows of tables can't be broken, and what is between fences is shown as it is.
