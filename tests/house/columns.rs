@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::source::{files, rust};
+use crate::source::{Source, files, rust};
 
 /// As rustfmt.toml has it for code.
 const COLUMNS: usize = 120;
@@ -31,7 +31,8 @@ fn comments_hold_the_columns() {
 #[test]
 fn sources_have_no_control_characters() {
     let has_one = |text: &str| text.chars().any(|character| character.is_control() && character != '\n');
-    let found: Vec<_> = rust().iter().filter(|source| has_one(&source.text)).map(|source| source.name()).collect();
+    let sources = rust();
+    let found: Vec<_> = sources.iter().filter(|source| has_one(&source.text)).map(Source::name).collect();
     assert!(found.is_empty(), "{found:?}");
 }
 

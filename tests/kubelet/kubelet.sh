@@ -40,13 +40,12 @@ healthzPort: 10248
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 makeIPTablesUtilChains: false
-# As README.md says it, "Metrics".
-featureGates: {PodAndContainerStatsFromCRI: true}
 # Nothing is evicted and no image collected because the test machine's disk is full.
 evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
-featureGates: {$(printf '%s: true, ' ${KUBELET_GATES:-} | sed 's/^: true, $//')}
+# The first as README.md says it, "Metrics".
+featureGates: {$(printf '%s: true, ' PodAndContainerStatsFromCRI ${KUBELET_GATES:-})}
 Y
 export DIR=$dir
 # shellcheck disable=SC2016
