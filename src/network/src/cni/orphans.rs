@@ -36,6 +36,10 @@ mod tests {
     fn ends_what_runs_for_an_attachment_and_nothing_else() {
         let start = |id: &str| Command::new("sleep").arg("600").env("CNI_CONTAINERID", id).spawn().unwrap();
         let (mut mine, mut other) = (start("orphans-test-1"), start("orphans-test-2"));
+        // A child that was just started has for a moment no environment.
+        while std::fs::read(format!("/proc/{}/environ", mine.id())).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         let ended = std::thread::spawn(move || mine.wait());
         end(&HashSet::from(["orphans-test-1"]));
         assert!(!ended.join().unwrap().unwrap().success());
