@@ -5,6 +5,7 @@
 //! event of its own all the same, and has the pod as it was right after that step.
 
 use std::sync::Arc;
+use std::vec;
 
 use crate::id::ContainerId;
 use crate::publisher::Change;
@@ -49,28 +50,84 @@ impl Change {
     /// The events that it consists of, in their order: a pod's beginning comes before those of its containers, its end
     /// after them. None if only something has changed of which no event tells, such as a limit.
     #[must_use]
-    pub fn events(&self) -> Vec<PodEvent> {
+    pub fn events(&self) -> PodEvents {
         match (&self.old, &self.new) {
             (old, Some(new)) => shown(self.at, old.as_ref(), new),
             (Some(old), None) => gone(self.at, old),
-            (None, None) => Vec::new(),
+            (None, None) => PodEvents::default(),
         }
+    }
+}
+
+/// Events of one pod, each made when it is asked for: a pod may have thousands of containers, and each event has all of
+/// them.
+#[derive(Debug, Default)]
+pub struct PodEvents {
+    at: i64,
+    /// The pod after the last event that was made; none if there is no event.
+    entry: Option<Arc<PodEntry>>,
+    steps: vec::IntoIter<PodEventStep>,
+}
+
+/// What becomes of a pod, and is told as an event.
+#[derive(Debug)]
+enum PodEventStep {
+    /// Nothing: it is so.
+    Present(PodEventKind, PodEventSubject),
+    /// The pod has this state.
+    Pod(PodEventKind, PodState),
+    /// A container is so.
+    Container(Arc<ContainerView>),
+    /// A container is there no more.
+    ContainerGone(ContainerId),
+}
+
+impl PodEvents {
+    fn new(at: i64, first: Arc<PodEntry>, steps: Vec<PodEventStep>) -> Self {
+        Self { at, entry: Some(first), steps: steps.into_iter() }
+    }
+}
+
+impl Iterator for PodEvents {
+    type Item = PodEvent;
+
+    fn next(&mut self) -> Option<PodEvent> {
+        let entry = self.entry.as_mut()?;
+        let (kind, subject) = match self.steps.next()? {
+            PodEventStep::Present(kind, subject) => (kind, subject),
+            PodEventStep::Pod(kind, state) => {
+                // Copied only if the event before is still somewhere.
+                Arc::make_mut(entry).pod.state = state;
+                (kind, PodEventSubject::Pod)
+            }
+            PodEventStep::Container(view) => {
+                let (kind, id) = (kind_of(&view.state), view.id.clone());
+                Arc::make_mut(entry).containers.insert(id.clone(), view);
+                (kind, PodEventSubject::Container(id))
+            }
+            PodEventStep::ContainerGone(id) => {
+                Arc::make_mut(entry).containers.remove(&id);
+                (PodEventKind::Deleted, PodEventSubject::Container(id))
+            }
+        };
+        Some(PodEvent { at: self.at, kind, subject, entry: Arc::clone(entry) })
     }
 }
 
 impl PodEvent {
     /// A pod and its containers as they are, one event for each: what it came to last.
     #[must_use]
-    pub fn present(at: i64, entry: &Arc<PodEntry>) -> Vec<Self> {
-        let event = |kind, subject| Self { at, kind, subject, entry: Arc::clone(entry) };
+    pub fn present(at: i64, entry: Arc<PodEntry>) -> PodEvents {
         let kind = match entry.pod.state {
             PodState::Ready => PodEventKind::Started,
             PodState::NotReady => PodEventKind::Stopped,
         };
         let containers = entry.containers.iter();
-        let containers =
-            containers.map(|(id, view)| event(kind_of(&view.state), PodEventSubject::Container(id.clone())));
-        std::iter::once(event(kind, PodEventSubject::Pod)).chain(containers).collect()
+        let containers = containers
+            .map(|(id, view)| PodEventStep::Present(kind_of(&view.state), PodEventSubject::Container(id.clone())));
+        let pod = PodEventStep::Present(kind, PodEventSubject::Pod);
+        let steps = std::iter::once(pod).chain(containers).collect();
+        PodEvents::new(at, entry, steps)
     }
 }
 
@@ -83,35 +140,7 @@ fn kind_of(state: &ContainerState) -> PodEventKind {
     }
 }
 
-/// Collects events while the pod goes from one entry to the next.
-struct Steps {
-    at: i64,
-    entry: Arc<PodEntry>,
-    events: Vec<PodEvent>,
-}
-
-impl Steps {
-    fn step(&mut self, kind: PodEventKind, subject: PodEventSubject) {
-        self.events.push(PodEvent { at: self.at, kind, subject, entry: Arc::clone(&self.entry) });
-    }
-
-    fn pod(&mut self, kind: PodEventKind, state: PodState) {
-        Arc::make_mut(&mut self.entry).pod.state = state;
-        self.step(kind, PodEventSubject::Pod);
-    }
-
-    fn container(&mut self, view: &Arc<ContainerView>) {
-        Arc::make_mut(&mut self.entry).containers.insert(view.id.clone(), Arc::clone(view));
-        self.step(kind_of(&view.state), PodEventSubject::Container(view.id.clone()));
-    }
-
-    fn container_gone(&mut self, id: &ContainerId) {
-        Arc::make_mut(&mut self.entry).containers.remove(id);
-        self.step(PodEventKind::Deleted, PodEventSubject::Container(id.clone()));
-    }
-}
-
-fn shown(at: i64, old: Option<&Arc<PodEntry>>, new: &Arc<PodEntry>) -> Vec<PodEvent> {
+fn shown(at: i64, old: Option<&Arc<PodEntry>>, new: &Arc<PodEntry>) -> PodEvents {
     let containers = old.map(|old| old.containers.clone()).unwrap_or_default();
     // What no event tells of (an address, say) is known from the first one on.
     let mut first = PodEntry { pod: new.pod.clone(), containers };
@@ -126,38 +155,34 @@ fn shown(at: i64, old: Option<&Arc<PodEntry>>, new: &Arc<PodEntry>) -> Vec<PodEv
     if ends {
         first.pod.state = PodState::Ready;
     }
-    let mut steps = Steps { at, entry: Arc::new(first), events: Vec::new() };
+    let mut steps = Vec::new();
     if before.is_none() {
-        steps.step(PodEventKind::Created, PodEventSubject::Pod);
+        steps.push(PodEventStep::Present(PodEventKind::Created, PodEventSubject::Pod));
     }
     if before.is_none() || (before == Some(PodState::NotReady) && new.pod.state == PodState::Ready) {
-        steps.pod(PodEventKind::Started, PodState::Ready);
+        steps.push(PodEventStep::Pod(PodEventKind::Started, PodState::Ready));
     }
     for (id, view) in &new.containers {
         let before = old.and_then(|old| old.containers.get(id));
-        for stage in stages(before.map(|before| &before.state), view) {
-            steps.container(&stage);
-        }
+        let stages = stages(before.map(|before| &before.state), view);
+        steps.extend(stages.into_iter().map(PodEventStep::Container));
     }
     for id in old.iter().flat_map(|old| old.containers.keys()).filter(|id| !new.containers.contains_key(*id)) {
-        steps.container_gone(id);
+        steps.push(PodEventStep::ContainerGone(id.clone()));
     }
     if ends {
-        steps.pod(PodEventKind::Stopped, PodState::NotReady);
+        steps.push(PodEventStep::Pod(PodEventKind::Stopped, PodState::NotReady));
     }
-    steps.events
+    PodEvents::new(at, Arc::new(first), steps)
 }
 
-fn gone(at: i64, old: &Arc<PodEntry>) -> Vec<PodEvent> {
-    let mut steps = Steps { at, entry: Arc::clone(old), events: Vec::new() };
-    for id in old.containers.keys() {
-        steps.container_gone(id);
-    }
+fn gone(at: i64, old: &Arc<PodEntry>) -> PodEvents {
+    let mut steps: Vec<_> = old.containers.keys().cloned().map(PodEventStep::ContainerGone).collect();
     if old.pod.state == PodState::Ready {
-        steps.pod(PodEventKind::Stopped, PodState::NotReady);
+        steps.push(PodEventStep::Pod(PodEventKind::Stopped, PodState::NotReady));
     }
-    steps.step(PodEventKind::Deleted, PodEventSubject::Pod);
-    steps.events
+    steps.push(PodEventStep::Present(PodEventKind::Deleted, PodEventSubject::Pod));
+    PodEvents::new(at, Arc::clone(old), steps)
 }
 
 /// The states that a container went through, the last one being that of now.
@@ -219,7 +244,7 @@ mod tests {
 
     /// Kind, whether it is the pod's, and the pod's and its containers' states after it.
     fn told(change: &Change) -> Vec<(PodEventKind, bool, bool, Vec<PodEventKind>)> {
-        let told = change.events().into_iter().map(|event| {
+        let told = change.events().map(|event| {
             assert_eq!(event.at, 5);
             let ready = event.entry.pod.state == PodState::Ready;
             let states = event.entry.containers.values().map(|view| kind_of(&view.state)).collect();
@@ -295,10 +320,31 @@ mod tests {
         let pod = pod();
         let view = container(&pod.pod.id);
         let kinds = |state, view: Arc<ContainerView>| -> Vec<_> {
-            PodEvent::present(5, &entry(&pod, state, &[&view])).into_iter().map(|event| event.kind).collect()
+            PodEvent::present(5, entry(&pod, state, &[&view])).map(|event| event.kind).collect()
         };
         assert_eq!(kinds(PodState::Ready, in_state(&view, running(3))), [Started, Started]);
         assert_eq!(kinds(PodState::Ready, in_state(&view, ContainerState::Created)), [Started, Created]);
         assert_eq!(kinds(PodState::NotReady, in_state(&view, exited(3))), [Stopped, Stopped]);
+    }
+
+    #[test]
+    fn events_of_a_pod_with_many_containers_are_made_one_at_a_time() {
+        let pod = pod();
+        let views: Vec<_> = (0..500).map(|_| in_state(&container(&pod.pod.id), running(3))).collect();
+        let views: Vec<_> = views.iter().collect();
+        let full = entry(&pod, PodState::Ready, &views);
+        let (empty, ended) = (entry(&pod, PodState::Ready, &[]), in_state(views[0], exited(3)));
+        for (old, new, count) in [
+            (Some(&empty), Some(&full), 1000),
+            (Some(&full), Some(&empty), 500),
+            (Some(&full), None, 502),
+            (Some(&full), Some(&entry(&pod, PodState::NotReady, &[&ended])), 501),
+        ] {
+            let events = change(old, new).events();
+            let places: Vec<_> = events.map(|event| Arc::as_ptr(&event.entry)).collect();
+            assert_eq!(places.len(), count);
+            let copies = places.iter().collect::<std::collections::BTreeSet<_>>().len();
+            assert!(copies <= 2, "{copies} copies of the pod for {count} events");
+        }
     }
 }

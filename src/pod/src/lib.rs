@@ -59,7 +59,7 @@ mod warn_once;
 pub use config::{Config, OciRuntime, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
-pub use event::{PodEvent, PodEventKind, PodEventSubject};
+pub use event::{PodEvent, PodEventKind, PodEventSubject, PodEvents};
 pub use id::{ContainerId, PodId};
 pub use pods::{Dependencies, ExecSession, Pods};
 pub use publisher::{Change, Lagged, Subscription};

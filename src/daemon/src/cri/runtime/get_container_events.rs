@@ -4,13 +4,12 @@
 //! An event is made when the client has taken those before. Who is too slow for what happens gets Aborted, and may
 //! subscribe again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::vec;
 
 use futures_util::stream;
 use peapod_api::v1::ContainerEventResponse;
-use peapod_pod::{Error, PodEntry, PodEvent, Subscription};
+use peapod_pod::{Error, PodEntry, PodEvent, PodEvents, Subscription};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::Status;
 
@@ -26,7 +25,7 @@ pub(super) fn handle(services: &Services) -> Answer<AnswerStream<ContainerEventR
     // A kubelet takes what it is told last of a pod for what is: that is its newest sandbox.
     pods.sort_by_key(|entry| entry.pod.created_at);
     let present = PresentEvents { at: subscription.at(), pods: pods.into_iter() };
-    let ready = VecDeque::new();
+    let ready = PodEvents::default();
     let subscriber = EventSubscriber { present, subscription, ready, end: services.end.clone(), _place: place };
     Ok(Box::pin(stream::try_unfold(subscriber, async |mut subscriber: EventSubscriber| {
         match subscriber.next().await {
@@ -49,7 +48,7 @@ struct EventSubscriber {
     present: PresentEvents,
     subscription: Subscription,
     /// Events of one pod, or of one change.
-    ready: VecDeque<PodEvent>,
+    ready: PodEvents,
     end: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
@@ -57,15 +56,15 @@ struct EventSubscriber {
 impl EventSubscriber {
     async fn next(&mut self) -> Answer<PodEvent> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(event) = self.ready.next() {
                 return Ok(event);
             }
             if let Some(entry) = self.present.pods.next() {
-                self.ready.extend(PodEvent::present(self.present.at, &entry));
+                self.ready = PodEvent::present(self.present.at, entry);
                 continue;
             }
             tokio::select! {
-                change = self.subscription.next() => self.ready.extend(change?.events()),
+                change = self.subscription.next() => self.ready = change?.events(),
                 _ = self.end.wait_for(|end| *end) => return Err(Error::ShuttingDown.into()),
             }
         }
