@@ -1,5 +1,6 @@
 //! Traffic of a pod, as one of its processes sees it: no namespace has to be entered for that.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -43,7 +44,14 @@ pub(super) fn interfaces(pid: u32, netns: &Path) -> Option<Vec<InterfaceUsage>> 
     let (text, _) = text.rsplit_once('\n')?;
     let (default, others): (Vec<_>, Vec<_>) =
         parse(text).filter(|interface| interface.name != "lo").partition(|it| it.name == DEFAULT_INTERFACE);
-    Some(default.into_iter().take(1).chain(others.into_iter().take(INTERFACES)).collect())
+    Some(default.into_iter().take(1).chain(distinct(others)).collect())
+}
+
+/// At most so many, each name once: those that are no UTF-8 may read the same, and who collects metrics takes none of
+/// two series that are called the same.
+fn distinct(interfaces: Vec<InterfaceUsage>) -> impl Iterator<Item = InterfaceUsage> {
+    let mut names = BTreeSet::new();
+    interfaces.into_iter().filter(move |interface| names.insert(interface.name.clone())).take(INTERFACES)
 }
 
 /// Lines of proc_net_dev(5) below the two of its head.
@@ -62,7 +70,7 @@ fn parse(text: &str) -> impl Iterator<Item = InterfaceUsage> {
 
 #[cfg(test)]
 mod tests {
-    use super::{InterfaceUsage, Traffic, parse};
+    use super::{INTERFACES, InterfaceUsage, Traffic, distinct, parse};
 
     #[test]
     fn counters_stand_in_fixed_columns() {
@@ -78,5 +86,18 @@ mod tests {
         };
         assert_eq!(all[1], eth0);
         assert_eq!(all[2], InterfaceUsage { name: "odd".to_owned(), ..InterfaceUsage::default() });
+    }
+
+    #[test]
+    fn names_that_read_the_same_are_told_once() {
+        let line = |name: &[u8]| [name, b": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n".as_slice()].concat();
+        // What a pod can call its interfaces: the kernel takes all bytes but spaces, slashes and colons.
+        let bytes = [b"head\nhead\n".to_vec(), line(b"d\xff"), line(b"d\xfe"), line(b"dummy0")].concat();
+        let text = String::from_utf8_lossy(&bytes);
+        let names: Vec<_> = distinct(parse(&text).collect()).map(|interface| interface.name).collect();
+        assert_eq!(names, ["d\u{fffd}", "dummy0"]);
+        let many =
+            (0..INTERFACES * 2).map(|number| InterfaceUsage { name: format!("d{number}"), ..Default::default() });
+        assert_eq!(distinct(many.collect()).count(), INTERFACES);
     }
 }
