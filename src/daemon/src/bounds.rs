@@ -124,6 +124,9 @@ pub(crate) const FIRST_COUNT: Duration = Duration::from_secs(2);
 pub(crate) const PROCESSES_PERIOD: Duration = Duration::from_secs(30);
 /// A container whose count took long is counted again after so many times as long: this part of a processor.
 pub(crate) const PROCESSES_COST_PARTS: u32 = 500;
+/// Time for one count of what a container's processes have open, for which those of all other containers wait. Before
+/// Linux 6.2 a million descriptors take one.
+pub(crate) const PROCESSES_COUNT: Duration = Duration::from_secs(1);
 /// Processes of a container up to which is counted what they have open.
 pub(crate) const PROCESSES: usize = 16 << 10;
 /// Descriptors of a container up to which those of sockets are looked for.

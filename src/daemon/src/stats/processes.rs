@@ -64,12 +64,14 @@ impl ProcessCounters {
         due
     }
 
-    /// Counts a container's processes and keeps the outcome. Blocks.
-    pub(super) fn count(&self, cgroups: &Hierarchy, view: &ContainerView) {
+    /// Counts a container's processes and keeps the outcome: what is counted by the end of its time, or as long as
+    /// `is_wanted`. Blocks.
+    pub(super) fn count(&self, cgroups: &Hierarchy, view: &ContainerView, is_wanted: impl Fn() -> bool) {
         let began = Instant::now();
+        let go_on = || began.elapsed() < bounds::PROCESSES_COUNT && is_wanted();
         let counts = match view.state {
             ContainerState::Running { pid, .. } => {
-                cgroups.cgroup(&view.cgroup).ok().and_then(|cgroup| count(&cgroup, pid))
+                cgroups.cgroup(&view.cgroup).ok().and_then(|cgroup| count(&cgroup, pid, go_on))
             }
             _ => None,
         };
@@ -86,9 +88,9 @@ impl ProcessCounters {
 }
 
 /// `first` is the container's first process.
-fn count(cgroup: &Cgroup, first: u32) -> Option<ProcessCounts> {
+fn count(cgroup: &Cgroup, first: u32, go_on: impl FnMut() -> bool) -> Option<ProcessCounts> {
     let pids = cgroup.pids().ok().filter(|pids| !pids.is_empty())?;
-    let open = (pids.len() <= bounds::PROCESSES).then(|| OpenDescriptors::of(&pids));
+    let open = (pids.len() <= bounds::PROCESSES).then(|| OpenDescriptors::of(&pids, go_on)).flatten();
     Some(ProcessCounts {
         processes: pids.len() as u64,
         descriptors: open.as_ref().map(|open| open.descriptors),
@@ -98,25 +100,41 @@ fn count(cgroup: &Cgroup, first: u32) -> Option<ProcessCounts> {
     })
 }
 
-struct OpenDescriptors {
+struct OpenDescriptors<F> {
     descriptors: u64,
     /// None beyond the bound.
     sockets: Option<u64>,
     looked_at: usize,
+    /// Whether there is time left.
+    go_on: F,
+    is_whole: bool,
 }
 
-impl OpenDescriptors {
-    fn of(pids: &[u32]) -> Self {
-        let mut open = Self { descriptors: 0, sockets: Some(0), looked_at: 0 };
+impl<F: FnMut() -> bool> OpenDescriptors<F> {
+    fn new(go_on: F) -> Self {
+        Self { descriptors: 0, sockets: Some(0), looked_at: 0, go_on, is_whole: true }
+    }
+
+    /// None if there is no time for all.
+    fn of(pids: &[u32], go_on: F) -> Option<Self> {
+        let mut open = Self::new(go_on);
         for pid in pids {
             // One that has ended has nothing open.
             let _ = open.add(&format!("/proc/{pid}/fd"));
         }
-        open
+        open.is_whole.then_some(open)
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.is_whole = self.is_whole && (self.go_on)();
+        self.is_whole
     }
 
     fn add(&mut self, folder: &str) -> io::Result<()> {
         const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        if !self.goes_on() {
+            return Ok(());
+        }
         let folder = rustix::fs::openat(CWD, folder, FOLDER, Mode::empty())?;
         // How many there are: since Linux 6.2, for a long list at no cost.
         let size = u64::try_from(rustix::fs::fstat(&folder)?.st_size).unwrap_or(0);
@@ -132,6 +150,9 @@ impl OpenDescriptors {
             let entry = entry?;
             if entry.file_name().to_bytes().starts_with(b".") {
                 continue;
+            }
+            if !self.goes_on() {
+                break;
             }
             listed += 1;
             let Some(sockets) = self.sockets.as_mut() else { continue };
@@ -166,15 +187,36 @@ mod tests {
 
     #[test]
     fn descriptors_of_a_process() {
-        let before = OpenDescriptors::of(&[std::process::id()]);
+        let of = |pid| OpenDescriptors::of(&[pid], || true).unwrap();
+        let before = of(std::process::id());
         let kept: Vec<_> = (0..50).map(|_| UnixDatagram::unbound().unwrap()).collect();
-        let after = OpenDescriptors::of(&[std::process::id()]);
+        let after = of(std::process::id());
         // Other tests open and close some beside this one.
         assert!(after.descriptors >= before.descriptors + 30, "{} {}", before.descriptors, after.descriptors);
         assert!(after.sockets.unwrap() >= before.sockets.unwrap() + 30);
         assert!(after.sockets.unwrap() < after.descriptors, "there are others than sockets");
         drop(kept);
-        assert_eq!(OpenDescriptors::of(&[u32::MAX]).descriptors, 0);
+        assert_eq!(of(u32::MAX).descriptors, 0);
+    }
+
+    #[test]
+    fn a_count_ends_with_its_time() {
+        let own = std::process::id();
+        assert!(OpenDescriptors::of(&[own], || false).is_none());
+        let mut looks = 0;
+        let some = |looks: &mut u32| {
+            *looks += 1;
+            *looks <= 5
+        };
+        // A folder that does not tell how much is in it, as those of descriptors before Linux 6.2.
+        let mut open = OpenDescriptors::new(|| some(&mut looks));
+        open.sockets = None;
+        open.add("/proc").unwrap();
+        open.add("/proc").unwrap();
+        assert!(!open.is_whole && open.descriptors == 4, "{}", open.descriptors);
+        assert_eq!(looks, 6, "nothing is looked at any more");
+        assert!(OpenDescriptors::of(&[own; 3], || some(&mut looks)).is_none());
+        assert_eq!(looks, 7);
     }
 
     #[test]

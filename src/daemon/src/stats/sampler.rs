@@ -51,7 +51,7 @@ async fn processes(pods: &Pods, sources: &Sources) -> Infallible {
         let due = sources.processes.due(&pods.snapshot());
         let (cgroups, processes, ended) = (sources.cgroups.clone(), sources.processes.clone(), Arc::clone(&end.0));
         let go_on = move || !ended.load(Ordering::Relaxed);
-        let work = move || due.iter().take_while(|_| go_on()).for_each(|view| processes.count(&cgroups, view));
+        let work = move || due.iter().take_while(|_| go_on()).for_each(|view| processes.count(&cgroups, view, &go_on));
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::warn!(%error, "processes of containers were not counted");
         }
