@@ -1,4 +1,4 @@
-//! Volumes whose file system does not answer.
+//! File systems that do not answer: of volumes, of a folder that is looked at.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use peapod_tests::{Daemon, SHELL, peapod, wait_for};
+use nix::sys::signal::Signal;
+use peapod_tests::{Daemon, SHELL, peapod, v1, wait_for};
 
 /// A file system that answers nothing until it is dropped, and then with errors.
 struct Dead {
@@ -72,5 +73,34 @@ fn they_keep_few_threads_and_no_other_pod() {
             pod.remove().await.unwrap();
         }
         other.remove().await.unwrap();
+    });
+}
+
+async fn network(daemon: &Daemon) -> v1::RuntimeCondition {
+    let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().status.unwrap();
+    status.conditions.into_iter().find(|condition| condition.r#type == "NetworkReady").unwrap()
+}
+
+#[test]
+fn a_start_with_a_dead_folder_of_cni_configurations_is_told_of() {
+    peapod(async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let pod = daemon.pod("before").run().await;
+        let shell = pod.container("shell").sh("sleep 1000").start().await;
+        daemon.end(Signal::SIGKILL).await;
+        let dead = Dead::mount(&daemon.path("cni"));
+        daemon.start_again().await;
+        // What runs needs no network that is made.
+        assert_eq!(shell.exec("echo alive").await, "alive\n");
+        for _ in 0..2 {
+            let network = network(daemon).await;
+            assert!(!network.status, "{network:?}");
+            let folder = daemon.path("cni").display().to_string();
+            assert!(network.reason == "NetworkNotLookedAt" && network.message.contains(&folder), "{network:?}");
+        }
+        drop(dead);
+        wait_for("a network", async || network(daemon).await.status).await;
+        daemon.pod("after").run().await.remove().await.unwrap();
+        pod.remove().await.unwrap();
     });
 }

@@ -58,3 +58,7 @@ pub(crate) const PLUGIN_ADDRESSES: usize = 64;
 
 /// Links that a plugin's result may list.
 pub(crate) const PLUGIN_LINKS: usize = 256;
+
+/// How long Status waits for the first look at the network after a start. It takes 20 ms, and more the more links the
+/// node has.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);

@@ -171,6 +171,12 @@ impl Dispatcher {
     ///
     /// Ends with the last handle, or when the network is closed.
     pub(crate) async fn watch(inner: Weak<Self>, closing: CancellationToken) {
+        // Which network it is to be is not known before the first look.
+        let Some(looked) = inner.upgrade().map(|inner| inner.looked.clone()) else { return };
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = looked.cancelled() => {}
+        }
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
@@ -210,6 +216,13 @@ impl Dispatcher {
         self.cni.status().unwrap_or_else(|| {
             let mut status = self.builtin.status();
             let dir = self.cni.directory.path.display();
+            if !self.looked.is_cancelled() {
+                let message = format!(
+                    "which network there is has not been found out yet: the folder of CNI configurations {dir}, or the \
+                     kernel, does not answer; is that folder's file system dead?"
+                );
+                return NetworkStatus { ready: false, reason: "NetworkNotLookedAt".to_owned(), message, ..status };
+            }
             status.message = format!("{}; there is no CNI configuration in {dir}", status.message);
             status
         })

@@ -1,6 +1,7 @@
 //! The crate's public handle.
 
 use crate::attachment::{AttachRequest, Attachment};
+use crate::bounds::FIRST_LOOK;
 use crate::builtin::Builtin;
 use crate::cni::Cni;
 use crate::config::Config;
@@ -64,9 +65,11 @@ impl Network {
         Ok(network)
     }
 
-    /// Waits for the first look whether pods can be attached, right after the opening: before it nobody can say.
+    /// Waits for the first look whether pods can be attached, right after the opening: before it nobody can say. Not for
+    /// ever: the folder of CNI configurations may be on a file system that does not answer.
     pub async fn looked(&self) {
-        self.inner.looked.cancelled().await;
+        // The status tells of a look that is not over.
+        let _ = tokio::time::timeout(FIRST_LOOK, self.inner.looked.cancelled()).await;
     }
 
     /// Whether pods can be attached, as last seen. No I/O.

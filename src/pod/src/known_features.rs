@@ -77,8 +77,8 @@ impl KnownFeatures {
     /// after the daemon's start this waits for the first answer.
     pub(crate) async fn last(&self) -> Features {
         let mut answers = self.answers.clone();
-        let answer = answers.wait_for(|answer| answer.wanted > 0).await;
-        let features = answer.map(|answer| answer.features).unwrap_or_default();
+        let answer = tokio::time::timeout(PATIENCE, answers.wait_for(|answer| answer.wanted > 0)).await;
+        let features = answer.ok().and_then(Result::ok).map(|answer| answer.features).unwrap_or_default();
         self.wanted.send_modify(|count| *count += 1);
         features
     }
@@ -139,6 +139,15 @@ mod tests {
     fn known(program: PathBuf) -> (KnownFeatures, JoinSet<()>) {
         let (known, task) = KnownFeatures::of(program);
         (known, JoinSet::from_iter([task]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_can_not_be_looked_at_keeps_nobody_for_ever() {
+        // Its task never comes to an answer.
+        let (known, _task) = KnownFeatures::of("/dead/runtime".into());
+        let none = Ok(Features::default());
+        assert_eq!(tokio::time::timeout(PATIENCE * 2, known.last()).await, none);
+        assert_eq!(tokio::time::timeout(PATIENCE * 2, known.now()).await, none);
     }
 
     #[tokio::test]

@@ -11,7 +11,6 @@ use std::time::Duration;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::{PodResources, PodSpec};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::{self, ActorContext, Handle, Machine};
@@ -31,6 +30,7 @@ use crate::view::{ContainerState, ContainerView, Snapshot};
 
 use call::Subject;
 pub use open::Dependencies;
+use recorded::FirstListing;
 pub use sessions::ExecSession;
 
 /// How many owners of a pod's name may vanish while a pod of that name is asked for.
@@ -46,8 +46,7 @@ pub struct Pods {
     timeouts: Arc<CurrentTimeouts>,
     /// True once the daemon ends: tells the sweep to stop.
     closing: watch::Sender<bool>,
-    /// Cancelled once the sweep has listed what an earlier daemon left: what is made later is not taken for that.
-    swept: CancellationToken,
+    first_listing: FirstListing,
     /// Owner of what abandoned calls leave to be done.
     leftovers: TaskTracker,
 }
@@ -136,7 +135,7 @@ impl Pods {
     async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
         let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
         let cgroup = self.actors.defaults.cgroup_of(spec)?;
-        self.swept.cancelled().await;
+        self.first_listing.over("the pod", self.timeouts.get().operation).await?;
         disk::has_room(layout).await?;
         let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
         let share = self.actors.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
@@ -190,7 +189,7 @@ impl Pods {
     pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
         let (what, handle) = ("the container", self.actor(pod)?);
         cpuset::check(&spec.resources, self.actors.containers.facts.cgroup_v2, "linux.resources.")?;
-        self.swept.cancelled().await;
+        self.first_listing.over(what, self.timeouts.get().operation).await?;
         let name = format!("container {}", spec.metadata.name);
         let admitted = self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot());
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;

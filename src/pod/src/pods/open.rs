@@ -108,8 +108,8 @@ impl Pods {
         let entered = shim_group.entered().await;
         entered.map_err(|error| no_shim_group(&config, error))?;
         let actors = Arc::new(actors);
-        let swept = recorded.take_up(&actors, config.shim_cgroup, &leftovers, closing.subscribe());
-        let pods = Self { actors, execs: Arc::new(execs), timeouts, closing, swept, leftovers };
+        let first_listing = recorded.take_up(&actors, config.shim_cgroup, &leftovers, closing.subscribe());
+        let pods = Self { actors, execs: Arc::new(execs), timeouts, closing, first_listing, leftovers };
         Ok(pods)
     }
 }

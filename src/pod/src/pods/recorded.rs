@@ -1,13 +1,15 @@
 //! What an earlier daemon left, taken up at the start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::{self, ActorContext};
-use crate::error::OpenError;
+use crate::error::{Error, OpenError};
 use crate::id::PodId;
 use crate::load;
 use crate::recover;
@@ -33,15 +35,14 @@ impl Recorded {
         Ok(Self { pods, lost: records.lost })
     }
 
-    /// Starts the pods' actors, and the sweep. What is answered is cancelled once the sweep has listed what is there:
-    /// nothing new may be made before.
+    /// Starts the pods' actors, and the sweep, whose first listing is answered.
     pub(super) fn take_up(
         self,
         actors: &Arc<ActorContext>,
         shim_cgroup: String,
         tasks: &TaskTracker,
         closing: watch::Receiver<bool>,
-    ) -> CancellationToken {
+    ) -> FirstListing {
         let known = KnownIds {
             pods: self.pods.iter().map(|pod| pod.machine.identity().id.clone()).collect(),
             containers: self.pods.iter().flat_map(|pod| pod.machine.recorded_containers().cloned()).collect(),
@@ -67,6 +68,38 @@ impl Recorded {
             drop(listing);
             sweep.run(closing).await;
         });
-        listed
+        FirstListing(listed)
+    }
+}
+
+/// The sweep lists what an earlier daemon left. Nothing new may be made before that is over: it would be taken for such.
+#[derive(Clone, Debug)]
+pub(super) struct FirstListing(CancellationToken);
+
+impl FirstListing {
+    /// Waits for the end of it.
+    pub(super) async fn over(&self, what: &'static str, limit: Duration) -> Result<(), Error> {
+        let began = Instant::now();
+        let over = tokio::time::timeout(limit, self.0.cancelled()).await;
+        over.map_err(|_| Error::StillRunning {
+            what,
+            stage: "waiting until what an earlier peapod has left on the node is listed".to_owned(),
+            elapsed: began.elapsed(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_that_takes_too_long_is_named() {
+        let (listing, limit) = (FirstListing(CancellationToken::new()), Duration::from_secs(60));
+        let waited = tokio::time::timeout(limit * 2, listing.over("the pod", limit)).await.unwrap();
+        let error = waited.unwrap_err();
+        assert!(matches!(error, Error::StillRunning { .. }) && error.to_string().contains("60.0 s"), "{error}");
+        listing.0.cancel();
+        assert!(listing.over("the pod", Duration::ZERO).await.is_ok());
     }
 }
