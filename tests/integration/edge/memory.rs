@@ -160,6 +160,35 @@ fn whoever_takes_no_answer_is_left() {
 }
 
 #[test]
+fn metrics_that_nobody_takes_are_few() {
+    let options = Options::new().set("grpc.transfer_timeout=5s");
+    peapod_with(&options, async |daemon| {
+        let pod = daemon.pod("measured").run().await;
+        for number in 0..4 {
+            // More of them than a window holds.
+            pod.container(&format!("c{number}")).sh("sleep 1000").start().await;
+        }
+        let ask = async || daemon.runtime().list_pod_sandbox_metrics(v1::ListPodSandboxMetricsRequest {}).await;
+        let before = ask().await.unwrap().into_inner();
+        assert_eq!(before.pod_metrics[0].container_metrics.len(), 4);
+        let mut raw = Raw::connect(&daemon.socket()).await;
+        for stream in 0..100 {
+            raw.ask(2 * stream + 1, &call("/runtime.v1.RuntimeService/ListPodSandboxMetrics")).await;
+        }
+        wait_for("no more than so many", async || {
+            ask().await.is_err_and(|refused| {
+                assert!(refused.code() == Code::ResourceExhausted && refused.message().contains("8"), "{refused}");
+                true
+            })
+        })
+        .await;
+        serves(daemon).await;
+        tokio::time::timeout(at_most(Duration::from_secs(30)), raw.ended()).await.expect("it stays");
+        assert_eq!(ask().await.unwrap().into_inner().pod_metrics.len(), 1);
+    });
+}
+
+#[test]
 fn lists_stay_answerable() {
     peapod(async |daemon| {
         let client = Client::new(daemon.socket());

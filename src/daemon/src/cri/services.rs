@@ -11,7 +11,7 @@ use peapod_sys::sync::lock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::status::{Answer, Failure};
-use crate::bounds::{ECHO, EVENT_STREAMS, LIST_STREAMS};
+use crate::bounds::{ECHO, EVENT_STREAMS, LIST_STREAMS, METRIC_LISTS};
 use crate::config::Config;
 use crate::stats::Sources;
 use crate::streaming::Streaming;
@@ -32,9 +32,11 @@ pub(crate) struct Services {
     /// True once the daemon ends.
     pub(crate) end: watch::Receiver<bool>,
     /// Those who subscribe to events.
-    pub(crate) event_streams: StreamPlaces,
+    pub(crate) event_streams: CallPlaces,
     /// Those who take lists in pages.
-    pub(crate) list_streams: StreamPlaces,
+    pub(crate) list_streams: CallPlaces,
+    /// Those who take metrics of all pods in one message.
+    pub(crate) metric_lists: CallPlaces,
     /// As last told by the kubelet; for display, the built-in network has ranges of its own.
     pod_cidr: Mutex<String>,
 }
@@ -50,10 +52,23 @@ impl Services {
         end: watch::Receiver<bool>,
     ) -> Self {
         let (stats, pod_cidr) = (Sources::new(cgroups, config.state_root.clone()), Mutex::default());
-        let event_streams = StreamPlaces::new("streams of events", EVENT_STREAMS);
-        let list_streams = StreamPlaces::new("streamed lists", LIST_STREAMS);
-        let streaming = Streaming::new();
-        Self { config, pods, images, network, streaming, stats, set_aside, end, event_streams, list_streams, pod_cidr }
+        let event_streams = CallPlaces::new("streams of events", EVENT_STREAMS);
+        let list_streams = CallPlaces::new("streamed lists", LIST_STREAMS);
+        let metric_lists = CallPlaces::new("lists of metrics", METRIC_LISTS);
+        Self {
+            streaming: Streaming::new(),
+            config,
+            pods,
+            images,
+            network,
+            stats,
+            set_aside,
+            end,
+            event_streams,
+            list_streams,
+            metric_lists,
+            pod_cidr,
+        }
     }
 
     /// Remembers the kubelet's pod CIDR; true if it is another one than before.
@@ -70,14 +85,14 @@ impl Services {
     }
 }
 
-/// So many calls of a kind that answer more than once.
-pub(crate) struct StreamPlaces {
+/// So many calls of a kind whose answers take room.
+pub(crate) struct CallPlaces {
     what: &'static str,
     limit: usize,
     free: Arc<Semaphore>,
 }
 
-impl StreamPlaces {
+impl CallPlaces {
     fn new(what: &'static str, limit: usize) -> Self {
         Self { what, limit, free: Arc::new(Semaphore::new(limit)) }
     }

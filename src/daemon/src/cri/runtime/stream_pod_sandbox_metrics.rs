@@ -11,7 +11,7 @@ use crate::cri::status::Answer;
 
 pub(super) async fn handle(services: &Services) -> Answer<AnswerStream<StreamPodSandboxMetricsResponse>> {
     let place = services.list_streams.take()?;
-    let node = sample(services, |node| node).await?;
+    let (node, place) = sample(services, place, |node| node).await?;
     let pods = (0..node.pods.len()).filter_map(move |at| Some(pod_metrics(node.pods.get(at)?, &node)));
     let message = |pod_sandbox_metrics| StreamPodSandboxMetricsResponse { pod_sandbox_metrics };
     Ok(pages::from_memory(place, pods, message))
