@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use peapod_tests::{Container, Daemon, Pod, cgroups, on_each_runtime, peapod, v1, wait_for};
+use peapod_tests::{Container, Daemon, Pod, cgroups, on_each_runtime, peapod, v1, wait_for, wait_some};
 
-/// Those that a node may not be able to tell, and those of block devices, which a container may not have used.
-const OPTIONAL: [&str; 3] = ["container_hugetlb_", "container_pressure_", "container_blkio_"];
+/// Those of block devices, which a container may not have used, and of huge pages, of which a group above it decides.
+const OPTIONAL: [&str; 2] = ["container_hugetlb_", "container_blkio_"];
 const OF_DEVICES: [&str; 4] = ["fs_reads_bytes_total", "fs_reads_total", "fs_writes_bytes_total", "fs_writes_total"];
 
 fn is_optional(name: &str) -> bool {
@@ -34,6 +35,16 @@ async fn of_container(container: &Container<'_>) -> Vec<v1::Metric> {
     let pod = of_pod(&container.pod).await;
     let found = pod.container_metrics.into_iter().find(|of| of.container_id == container.id);
     found.expect("metrics of the container").metrics
+}
+
+/// The same as sampled after a time: who asks soon again is given what was told before.
+async fn of_container_since(container: &Container<'_>, time: SystemTime) -> Vec<v1::Metric> {
+    let time = i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    wait_some("a new sample", async || {
+        let told = of_container(container).await;
+        told.iter().all(|metric| metric.timestamp >= time).then_some(told)
+    })
+    .await
 }
 
 fn value(metrics: &[v1::Metric], name: &str) -> u64 {
@@ -67,6 +78,8 @@ fn all_that_is_announced_is_told_at_once() {
         let of_pod = of_pod(&pod).await;
         let announced = descriptors(daemon).await;
         assert!(announced.len() >= 45, "{announced:?}");
+        let pressure = announced.contains_key("container_pressure_cpu_waiting_seconds_total");
+        assert_eq!(pressure, cgroups::is_v2() && fs::read("/proc/pressure/cpu").is_ok());
         let of_containers = of_pod.container_metrics.iter().flat_map(|of| &of.metrics);
         let told: Vec<_> = of_pod.metrics.iter().chain(of_containers).collect();
         for metric in &told {
@@ -110,7 +123,7 @@ fn values_are_those_of_the_kernel() {
         .await;
         let peak = || number(&container, "memory", "memory.max_usage_in_bytes", "memory.peak");
         let (memory_before, second_before) = (peak(), seconds());
-        let told = of_container(&container).await;
+        let told = of_container_since(&container, SystemTime::now()).await;
         let (memory_after, second_after) = (peak(), seconds());
         let between = |name: &str, before: u64, after: u64| {
             let told = value(&told, name);
@@ -138,7 +151,7 @@ fn number_of_lines(container: &Container<'_>) -> usize {
 }
 
 fn seconds() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[test]
