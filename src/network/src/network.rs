@@ -65,8 +65,8 @@ impl Network {
         Ok(network)
     }
 
-    /// Waits for the first look whether pods can be attached, right after the opening: before it nobody can say. Not for
-    /// ever: the folder of CNI configurations may be on a file system that does not answer.
+    /// Waits for the first look whether pods can be attached, right after the opening: before it nobody can say. Not
+    /// for ever: the folder of CNI configurations may be on a file system that does not answer.
     pub async fn looked(&self) {
         // The status tells of a look that is not over.
         let _ = tokio::time::timeout(FIRST_LOOK, self.inner.looked.cancelled()).await;

@@ -72,7 +72,8 @@ impl Recorded {
     }
 }
 
-/// The sweep lists what an earlier daemon left. Nothing new may be made before that is over: it would be taken for such.
+/// The sweep lists what an earlier daemon left. Nothing new may be made before that is over: it would be taken for
+/// such.
 #[derive(Clone, Debug)]
 pub(super) struct FirstListing(CancellationToken);
 
