@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("text", ""),
     ("api", ""),
     ("fuzz", ""),
-    ("streaming-protocol", ""),
+    ("streaming-protocol", "sys"),
     ("streaming", "streaming-protocol sys"),
     ("spec", "text"),
     ("store", ""),

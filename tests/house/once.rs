@@ -6,6 +6,8 @@ use crate::source::{Source, shipped};
 const ONCE: &[(&str, &[&str], &str)] = &[
     ("reading the table of mounts", &["/mountinfo\""], "src/sys/src/mountinfo.rs"),
     ("walking through all processes", &["read_dir(\"/proc\")"], "src/sys/src/proc.rs"),
+    ("readying a descriptor for waiting", &["AsyncFd::new(", "AsyncFd::register("], "src/sys/src/nonblocking.rs"),
+    ("making a descriptor never block", &["fcntl_getfl(", "ioctl_fionbio("], "src/sys/src/nonblocking.rs"),
     ("taking a lock after a panic", &["PoisonError::into_inner"], "src/sys/src/sync.rs"),
     ("following an error's causes", &[".source() {", ".source();", ".source() }"], "src/text/src/error.rs"),
     ("telling hidden characters", &["'\\u{2028}'..="], "src/text/src/line.rs"),

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use peapod_sys::watched;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -36,7 +36,10 @@ impl<S: SessionMessage, R: SessionMessage> PacketConnection<S, R> {
     /// An end, and the other as a descriptor for another process: blocking or not is one property of both.
     ///
     /// # Errors
-    /// What the kernel says; outside of a runtime's context there is one too.
+    /// What the kernel says.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio's that does I/O, as all that makes an end.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, FLAGS, None)?;
         Ok((Self::new(ours)?, theirs))
@@ -48,7 +51,6 @@ impl<S: SessionMessage, R: SessionMessage> PacketConnection<S, R> {
     /// When it is no such socket; what the kernel says.
     pub fn from_descriptor(socket: OwnedFd) -> io::Result<Self> {
         check_kind(socket.as_fd())?;
-        set_nonblocking(&socket)?;
         Self::new(socket)
     }
 
@@ -104,12 +106,6 @@ impl<S, R> AsFd for PacketConnection<S, R> {
     }
 }
 
-/// Readies a descriptor for waiting.
-#[allow(deprecated, reason = "its unsafe successor is for descriptors that may be closed elsewhere; these are owned")]
-fn watched(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(socket)
-}
-
 fn send_once(socket: BorrowedFd<'_>, datagram: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -147,11 +143,6 @@ fn receive_once(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<Owned
     Ok(if datagram.is_empty() { None } else { Some((datagram.to_vec(), descriptors)) })
 }
 
-/// By fcntl: the streaming server may make no ioctl.
-fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
-    Ok(fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?)
-}
-
 fn check_kind(socket: BorrowedFd<'_>) -> io::Result<()> {
     if sockopt::socket_type(socket)? == SocketType::SEQPACKET {
         return Ok(());
@@ -185,7 +176,6 @@ impl PacketListener {
         if !sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no listening socket"));
         }
-        set_nonblocking(&socket)?;
         Ok(Self(watched(socket)?))
     }
 

@@ -1,6 +1,6 @@
 //! What nix and rustix lack of Linux, behind functions that can't be misused: the only crate with `unsafe`. And what
 //! several crates need of the node, once: the table of mounts ([`mountinfo`]), processes ([`proc`]), locks ([`sync`]),
-//! trees of files.
+//! descriptors that are waited for, trees of files.
 
 mod attributes;
 mod bounds;
@@ -12,6 +12,7 @@ mod keyed_lock;
 mod memory;
 mod mount;
 pub mod mountinfo;
+mod nonblocking;
 pub mod proc;
 mod process;
 mod seccomp;
@@ -28,6 +29,7 @@ pub use fail::fail_point;
 pub use keyed_lock::{KeyedGuard, KeyedLock};
 pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
 pub use mount::make_read_only;
+pub use nonblocking::{set_nonblocking, watched};
 pub use process::{close_all, exit_now, send_signal};
 pub use seccomp::allow_only;
 pub use spawn::{Program, SpawnedChild};

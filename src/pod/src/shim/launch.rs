@@ -6,10 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::Cgroup;
-use peapod_sys::{Program, fail_point};
+use peapod_sys::{Program, fail_point, watched};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -111,9 +109,4 @@ async fn see_end(child: OwnedFd) {
     if let Err(error) = end {
         tracing::debug!(%error, "a shim's end was seen by somebody else");
     }
-}
-
-#[allow(deprecated, reason = "its unsafe successor is for descriptors that may be closed elsewhere; these are owned")]
-fn watched(child: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(child, Interest::READABLE)
 }

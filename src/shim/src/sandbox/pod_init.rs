@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -117,7 +116,7 @@ fn spawn(
 }
 
 async fn read_answer(answer: OwnedFd) -> io::Result<String> {
-    let answer: AsyncFd<OwnedFd> = copy::watched(answer)?;
+    let answer = peapod_sys::watched(answer)?;
     let mut text = Vec::new();
     let mut buffer = [0; 256];
     // Its words are few; more are not ours.

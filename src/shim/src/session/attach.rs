@@ -167,5 +167,5 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
 }
 
 fn watched(end: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
-    copy::watched(end).map_err(Error::io("watch", Path::new("a session's pipe")))
+    peapod_sys::watched(end).map_err(Error::io("watch", Path::new("a session's pipe")))
 }

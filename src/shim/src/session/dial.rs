@@ -7,12 +7,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
+use peapod_sys::watched;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::bounds::DIAL;
-use crate::stdio::copy::watched;
 
 /// A connected socket, or why there is none, in words for the client.
 pub(super) type Dialled = Result<OwnedFd, String>;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
 use peapod_sys::sync::lock;
+use peapod_sys::watched;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
@@ -19,13 +20,6 @@ pub(crate) enum Sink {
     Output(ContainerOutput),
     Fifo(AsyncFd<OwnedFd>),
     Null,
-}
-
-/// Readies a descriptor for waiting.
-#[allow(deprecated, reason = "its unsafe successor is for descriptors that may be closed elsewhere; these are owned")]
-pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    AsyncFd::new(fd)
 }
 
 /// Reads stdout and stderr into the output, in the order in which they come, until both have ended.

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use peapod_streaming_protocol::CommandStreams;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::error::Error;
 
@@ -33,8 +32,7 @@ impl HandedStreams {
 
     /// The next of them.
     pub(super) fn add(&mut self, end: OwnedFd) -> Result<(), Error> {
-        let flags = fcntl_getfl(&end).map_err(failed())?;
-        fcntl_setfl(&end, flags | OFlags::NONBLOCK).map_err(failed())?;
+        peapod_sys::set_nonblocking(&end).map_err(Error::io("hand over", Path::new("a stream")))?;
         self.ends.push(end);
         Ok(())
     }

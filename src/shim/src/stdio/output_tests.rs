@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use peapod_sys::watched;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
@@ -115,7 +116,7 @@ async fn a_process_is_not_held_up_by_a_reader() {
         .stdout(theirs)
         .spawn()
         .unwrap();
-    let pump = tokio::spawn(copy::to_output(Some(copy::watched(ours).unwrap()), None, output.clone()));
+    let pump = tokio::spawn(copy::to_output(Some(watched(ours).unwrap()), None, output.clone()));
     let mut heard = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
@@ -143,7 +144,7 @@ async fn a_slow_reader_hears_all() {
     let (ours, theirs): (OwnedFd, OwnedFd) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let script = "yes | head -c 4194304";
     let mut child = std::process::Command::new("/bin/sh").args(["-c", script]).stdout(theirs).spawn().unwrap();
-    let pump = tokio::spawn(copy::to_output(Some(copy::watched(ours).unwrap()), None, output.clone()));
+    let pump = tokio::spawn(copy::to_output(Some(watched(ours).unwrap()), None, output.clone()));
     let (mut heard, mut most) = (0, 0);
     while let Some(Event::Bytes { bytes, .. }) = reader.next().await.unwrap() {
         heard += bytes.len();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use peapod_shim_protocol::LOG_SCHEME;
+use peapod_sys::watched;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::JoinHandle;
 
@@ -132,7 +133,7 @@ impl Ours {
     pub(crate) fn pump(&mut self) -> Result<Option<JoinHandle<()>>, Error> {
         let Some(output) = self.output.clone() else { return Ok(None) };
         let path = Path::new("a pipe");
-        let mut watch = |index: usize| self.pipes[index].take().map(copy::watched).transpose();
+        let mut watch = |index: usize| self.pipes[index].take().map(watched).transpose();
         let stdout = watch(0).map_err(Error::io("watch", path))?;
         let stderr = watch(1).map_err(Error::io("watch", path))?;
         Ok(Some(tokio::spawn(copy::to_output(stdout, stderr, output))))
@@ -152,14 +153,14 @@ impl Ours {
         let path = Path::new("a terminal");
         let fail = Error::io("watch", path);
         let mut ends = || {
-            let output = copy::watched(terminal.try_clone()?)?;
+            let output = watched(terminal.try_clone()?)?;
             let sink = match (self.output.clone(), self.terminal_out.take()) {
                 (Some(output), _) => Sink::Output(output),
-                (None, Some(fifo)) => Sink::Fifo(copy::watched(fifo)?),
+                (None, Some(fifo)) => Sink::Fifo(watched(fifo)?),
                 (None, None) => Sink::Null,
             };
             let input = match self.stdin.take() {
-                Some(fifo) => Some((copy::watched(fifo)?, copy::watched(terminal.try_clone()?)?)),
+                Some(fifo) => Some((watched(fifo)?, watched(terminal.try_clone()?)?)),
                 None => None,
             };
             Ok((output, sink, input))

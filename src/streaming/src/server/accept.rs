@@ -48,8 +48,7 @@ impl ClientSet {
     /// Lets clients in.
     pub(super) fn listen(&mut self, listener: OwnedFd) -> std::io::Result<()> {
         let listener = std::net::TcpListener::from(listener);
-        let flags = rustix::fs::fcntl_getfl(&listener)?;
-        rustix::fs::fcntl_setfl(&listener, flags | rustix::fs::OFlags::NONBLOCK)?;
+        peapod_sys::set_nonblocking(&listener)?;
         self.listener = Some(TcpListener::from_std(listener)?);
         Ok(())
     }

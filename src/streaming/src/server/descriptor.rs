@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use tokio::io::Interest;
@@ -41,14 +40,8 @@ pub(super) enum WriteOutcome {
 
 impl StreamEnd {
     /// Takes care that it never blocks.
-    #[allow(
-        deprecated,
-        reason = "its unsafe successor is for descriptors that may be closed elsewhere; these are owned"
-    )]
     pub(super) fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        let flags = rustix::fs::fcntl_getfl(&descriptor)?;
-        rustix::fs::fcntl_setfl(&descriptor, flags | OFlags::NONBLOCK)?;
-        AsyncFd::new(descriptor).map(Self)
+        peapod_sys::watched(descriptor).map(Self)
     }
 
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
