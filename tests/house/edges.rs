@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("network", "store sys"),
     ("shim", "shim-protocol streaming-protocol cgroup sys"),
     ("pod", "spec store image network cgroup shim-protocol streaming-protocol sys text"),
-    ("daemon", "sys text spec store image network cgroup shim-protocol streaming-protocol pod streaming api"),
+    ("daemon", "sys text spec store image network cgroup shim-protocol streaming-protocol pod api"),
     ("client", "api sys text"),
     ("peapod", "daemon client streaming"),
     ("tests", "api shim-protocol"),

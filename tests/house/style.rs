@@ -61,7 +61,7 @@ fn only_sys_is_unsafe() {
 }
 
 #[test]
-fn all_rooms_share_the_lints() {
+fn all_crates_share_the_lints() {
     let found: Vec<_> = files(&crate::root().join("src"), "Cargo.toml")
         .iter()
         .filter(|path| !path.ends_with("sys/Cargo.toml"))

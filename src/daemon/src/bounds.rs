@@ -44,8 +44,6 @@ pub(crate) const PENDING_COMMAND_BYTES: usize = 16 << 20;
 pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(4 * 3600);
 /// How long a client may take to open its streams, unless configured: as kubelets have it.
 pub(crate) const SESSION_CREATION: Duration = Duration::from_secs(30);
-/// Bytes of the streaming server's certificate with its chain, and of its key.
-pub(crate) const TLS_FILE_BYTES: u64 = 1 << 20;
 /// The time until the streaming server is started again that has died, at first; it doubles with each that dies early.
 pub(crate) const STREAMING_PAUSE: Duration = Duration::from_millis(100);
 /// The same at most.

@@ -1,5 +1,5 @@
 //! The `peapod` binary: `serve` is the daemon, everything else its client. Under the name
-//! [`peapod_streaming::server::NAME`] it is the daemon's streaming server.
+//! [`peapod_streaming::server::SERVER_NAME`] it is the daemon's streaming server.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ enum Command {
 
 fn main() -> ExitCode {
     // The daemon alone starts it so, in a process of its own.
-    if std::env::args_os().next().is_some_and(|name| name == peapod_streaming::server::NAME) {
+    if std::env::args_os().next().is_some_and(|name| name == peapod_streaming::server::SERVER_NAME) {
         return peapod_streaming::server::main();
     }
     run(Arguments::parse()).unwrap_or_else(|error| {

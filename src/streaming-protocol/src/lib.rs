@@ -26,7 +26,7 @@ mod to_shim;
 mod token;
 mod wire;
 
-pub use bounds::{FORWARDED_PORTS, MESSAGE_BYTES, MESSAGE_DESCRIPTORS, REASON_BYTES};
+pub use bounds::{FORWARDED_PORTS, MESSAGE_BYTES, MESSAGE_DESCRIPTORS, REASON_BYTES, TLS_FILE_BYTES};
 pub use connection::{PacketConnection, PacketListener};
 pub use message::{DecodeError, SessionMessage};
 pub use to_daemon::ToDaemon;
@@ -34,6 +34,9 @@ pub use to_server::{CommandStreams, Registration, SessionKind, ToServer};
 pub use to_session::ToSession;
 pub use to_shim::ToShim;
 pub use token::SessionToken;
+
+/// What the streaming server's process is called, and by which `peapod` knows that it is meant to be it.
+pub const SERVER_NAME: &str = "peapod-streaming";
 
 /// The daemon's end of the control socket.
 pub type DaemonEnd = PacketConnection<ToServer, ToDaemon>;

@@ -79,6 +79,3 @@ pub(crate) const DESCRIPTORS: u64 = 1 << 18;
 
 /// Pause after a connection could not be accepted.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Bytes of a chain of certificates, and of a key.
-pub(crate) const TLS_FILE_BYTES: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use peapod_pod::Pods;
-use peapod_streaming_protocol::{DaemonEnd, PacketListener, SessionToken, ToDaemon, ToServer};
+use peapod_streaming_protocol::{DaemonEnd, PacketListener, SERVER_NAME, SessionToken, ToDaemon, ToServer};
 use peapod_sys::Program;
 use tokio::time::timeout;
 
@@ -19,8 +19,6 @@ use crate::config::{Config, TlsFiles};
 pub(crate) const FOLDER: &str = "streaming";
 /// The daemon's own program, also after another file has taken its place.
 const PROGRAM: &str = "/proc/self/exe";
-/// By which the program knows what it is to be.
-const NAME: &str = "peapod-streaming";
 /// How long it may take until it accepts clients.
 const STARTED: Duration = Duration::from_secs(10);
 
@@ -68,7 +66,7 @@ impl StartedServer {
         let bound = clients.local_addr().map_err(|error| StreamingError::io("tell the port", error))?;
         let (socket, sessions) = SessionSocket::bind(&config.run_root)?;
         let (end, stdin) = DaemonEnd::pair().map_err(|error| StreamingError::io("make a socket", error))?;
-        let program = Program::new(Path::new(PROGRAM), [OsStr::new(NAME)], [], Path::new("/"));
+        let program = Program::new(Path::new(PROGRAM), [OsStr::new(SERVER_NAME)], [], Path::new("/"));
         let started = async { pods.start_beside_shims(program?, stdin).await };
         started.await.map_err(|error| StreamingError::io("start it", error))?;
         let started = Self { end, url: url(settings.tls.is_some(), bound), socket };

@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use peapod_streaming_protocol::TLS_FILE_BYTES;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-use crate::bounds::TLS_FILE_BYTES;
 use crate::config::TlsFiles;
 
 /// What the two files looked like.

@@ -28,14 +28,12 @@ mod upgrade;
 use std::io;
 use std::process::ExitCode;
 
+pub use peapod_streaming_protocol::SERVER_NAME;
 use peapod_streaming_protocol::{ServerEnd, ToDaemon};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use self::tls::Tls;
-
-/// What the process is called, and by which `peapod` knows that it is meant to be it.
-pub const NAME: &str = "peapod-streaming";
 
 /// Serves until the daemon is gone and the last session is over. The control socket is the standard input.
 #[must_use]

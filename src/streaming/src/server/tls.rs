@@ -5,14 +5,13 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use peapod_streaming_protocol::TLS_FILE_BYTES;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
-
-use crate::bounds::TLS_FILE_BYTES;
 
 /// Why certificate and key can't be used.
 #[derive(Debug, thiserror::Error)]

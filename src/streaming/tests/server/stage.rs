@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use peapod_streaming_protocol::{
-    CommandStreams, DaemonEnd, PacketListener, Registration, SessionKind, SessionToken, ShimEnd, ToDaemon, ToServer,
-    ToSession, ToShim,
+    CommandStreams, DaemonEnd, PacketListener, Registration, SERVER_NAME, SessionKind, SessionToken, ShimEnd, ToDaemon,
+    ToServer, ToSession, ToShim,
 };
 use peapod_sys::{Program, SpawnedChild};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -68,7 +68,7 @@ impl Server {
     /// With a chain of certificates and its key, speaks TLS.
     pub(crate) async fn start_with(tls: Option<[&str; 2]>) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_peapod-streaming"));
-        let program = Program::new(program, [OsStr::new("peapod-streaming")], [], Path::new("/")).unwrap();
+        let program = Program::new(program, [OsStr::new(SERVER_NAME)], [], Path::new("/")).unwrap();
         let (daemon, stdin) = DaemonEnd::pair().unwrap();
         let child = program.spawn(stdin.as_fd(), None).unwrap();
         drop(stdin);
