@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use peapod_tests::{Container, Daemon, Pod, cgroups, on_each_runtime, peapod, v1, wait_for, wait_some};
 
+use crate::resources::read;
+
 /// Those of block devices, which a container may not have used, and of huge pages, of which a group above it decides.
 const OPTIONAL: [&str; 2] = ["container_hugetlb_", "container_blkio_"];
 const OF_DEVICES: [&str; 4] = ["fs_reads_bytes_total", "fs_reads_total", "fs_writes_bytes_total", "fs_writes_total"];
@@ -53,9 +55,7 @@ fn value(metrics: &[v1::Metric], name: &str) -> u64 {
 }
 
 fn number(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &str) -> u64 {
-    let folder = container.cgroup_dir(controller);
-    let file = folder.join(if cgroups::is_v2() { v2_file } else { v1_file });
-    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).trim().parse().unwrap()
+    read(container, controller, v1_file, v2_file).parse().unwrap()
 }
 
 /// The first call after a start has everything: whoever scrapes twice an hour is told as much as who does each second.

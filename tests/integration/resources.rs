@@ -4,7 +4,8 @@ use std::fs;
 
 use peapod_tests::{Container, cgroups, on_each_runtime, peapod, v1, wait_for};
 
-fn read(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &str) -> String {
+/// What a file of its cgroup says.
+pub(crate) fn read(container: &Container<'_>, controller: &str, v1_file: &str, v2_file: &str) -> String {
     let folder = container.cgroup_dir(controller);
     let file = [v1_file, v2_file].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
     fs::read_to_string(file.expect("the file")).unwrap().trim().to_owned()
