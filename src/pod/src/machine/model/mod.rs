@@ -18,6 +18,7 @@ mod disk;
 mod end;
 mod events;
 mod facts;
+mod jobs;
 mod moves;
 mod refused;
 mod simulation;
