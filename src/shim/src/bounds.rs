@@ -26,6 +26,20 @@ pub(crate) const SUBSCRIBER_FULL: usize = SUBSCRIBER_BYTES / 2;
 /// How long one that takes nothing holds up a container's output. Longer than a hiccup of a network.
 pub(crate) const SUBSCRIBER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long all who read along with one container, one after the other or at the same time, hold up its output: it has
+/// to go on also if somebody reads next to nothing for ever, or comes again whenever he is dropped.
+pub(crate) const READERS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Of the time that passes, what part is added to what is left of that.
+pub(crate) const READERS_PATIENCE_PARTS: u32 = 10;
+
+/// How long what a client has written before it left waits for a container that does not read it.
+pub(crate) const LEFT_INPUT: Duration = Duration::from_secs(10);
+
+/// What a reader takes of a container's output in a second without trying anybody's patience: one that is as quick as a
+/// network is waited for as long as it likes.
+pub(crate) const READER_RATE: u32 = 1 << 20;
+
 /// How many read along with one container.
 pub(crate) const SUBSCRIBERS: usize = 16;
 

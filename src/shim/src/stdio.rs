@@ -10,6 +10,7 @@ pub(crate) mod handed;
 pub(crate) mod lines;
 mod null;
 pub(crate) mod output;
+mod patience;
 pub(crate) mod plan;
 
 pub(crate) use null::Null;

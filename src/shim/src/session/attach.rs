@@ -7,8 +7,11 @@ use std::sync::Arc;
 use peapod_streaming_protocol::{CommandStreams, ToSession};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::{OpenSession, SessionPlace};
+use crate::bounds::LEFT_INPUT;
 use crate::container::OciContainer;
 use crate::container::attach_point::AttachPoint;
 use crate::error::Error;
@@ -103,7 +106,8 @@ impl AttachedClient {
             return;
         }
         drop(far);
-        let fed = tokio::spawn(feed(container.clone(), stdin));
+        let (gone, left) = oneshot::channel();
+        let fed = tokio::spawn(feed(container.clone(), stdin, left));
         let last = tokio::select! {
             last = forward(subscription, stdout, stderr) => Some(last),
             () = session.until_gone(|(width, height)| {
@@ -115,22 +119,32 @@ impl AttachedClient {
             Some(last) => session.end(last).await,
             None => session.close(),
         };
-        // What the client wrote before it left is the container's.
+        // What the client wrote before it left is the container's, if that takes it.
+        drop(gone);
         let _ = fed.await;
     }
 }
 
-/// Moves a client's input until it ends, or the container's does.
-async fn feed(container: Arc<OciContainer>, input: Option<ClientInput>) {
+/// Moves a client's input until it ends, or the container's does, or the container has not taken it for a while after
+/// the client has left.
+async fn feed(container: Arc<OciContainer>, input: Option<ClientInput>, left: oneshot::Receiver<()>) {
     let Some(ClientInput { from, to, once }) = input else { return };
     let point = AttachPoint(&container);
     tokio::select! {
         () = copy::copy(&from, &to) => {}
         () = point.input_closed() => {}
+        () = given_up(left) => {}
     }
     if once {
         container.close_stdin();
     }
+}
+
+/// A container that reads nothing must not keep the session of each client that has written to it.
+async fn given_up(left: oneshot::Receiver<()>) {
+    // Nothing is sent.
+    let _ = left.await;
+    sleep(LEFT_INPUT).await;
 }
 
 /// Passes output on until the container has ended, or the client has not kept up.

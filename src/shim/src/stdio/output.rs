@@ -1,6 +1,7 @@
 //! A container's output: first its log, then whoever listens. Each listener has a queue of its own. One that takes
 //! things more slowly than they come slows the container down, as a terminal does; one that takes nothing for a while
-//! loses its queue, and holds up nobody any more. Neither does any once the container has ended.
+//! loses its queue, and holds up nobody any more. Neither does any once the container has ended, or once all of them
+//! together have held it up for long ([`Patience`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use peapod_shim_protocol::exit::Exit;
 use peapod_sys::sync::lock;
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cri_log::CriLog;
 use super::lines::Lines;
+use super::patience::Patience;
 use crate::bounds::{SUBSCRIBER_BYTES, SUBSCRIBER_FULL, SUBSCRIBER_PATIENCE, SUBSCRIBERS};
 use crate::error::Error;
 
@@ -44,6 +47,8 @@ struct OutputState {
     ended: bool,
     exit: Option<Exit>,
     subscribers: Vec<Arc<Queue>>,
+    /// With all of them together.
+    patience: Patience,
 }
 
 /// What a subscriber hears, in this order: bytes, the end of all output, the exit. Nothing comes after the exit.
@@ -80,12 +85,21 @@ struct Queue {
     taken: Notify,
 }
 
+/// A subscriber that has no room for more.
+struct FullQueue {
+    bytes: usize,
+    /// From then on nothing was taken.
+    since: Instant,
+}
+
 /// What waits for a subscriber.
 #[derive(Debug)]
 enum Waiting {
     Events {
         events: VecDeque<Event>,
         bytes: usize,
+        /// When something was taken last, or too much came to wait.
+        moved: Instant,
     },
     Lagged,
     /// The reader has left.
@@ -94,7 +108,7 @@ enum Waiting {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self::Events { events: VecDeque::new(), bytes: 0 }
+        Self::Events { events: VecDeque::new(), bytes: 0, moved: Instant::now() }
     }
 }
 
@@ -110,28 +124,44 @@ impl ContainerOutput {
     }
 
     fn new(log: Option<CriLog>) -> Self {
-        let state = Mutex::new(OutputState { log, ended: false, exit: None, subscribers: Vec::new() });
+        let patience = Patience::new(Instant::now());
+        let state = Mutex::new(OutputState { log, ended: false, exit: None, subscribers: Vec::new(), patience });
         Self(Arc::new(SharedOutput { state, hurried: watch::Sender::new(false) }))
     }
 
-    /// Waits until all readers have room for more. One that takes nothing for [`SUBSCRIBER_PATIENCE`] is dropped.
+    /// Waits until all readers have room for more. One that takes nothing for [`SUBSCRIBER_PATIENCE`] is dropped. For
+    /// no longer than there is patience with all of them: then each is dropped as soon as too much waits for it.
     pub(super) async fn room(&self) {
         let mut hurried = self.0.hurried.subscribe();
         loop {
-            let full = self.lock().subscribers.iter().find(|queue| queue.is_full()).cloned();
-            let Some(queue) = full else { return };
+            let began = Instant::now();
+            let Some(queue) = self.first_full() else { return };
+            let Some(full) = queue.full() else { continue };
+            let left = self.lock().patience.left(began);
+            if left.is_zero() {
+                // They may take something all the same.
+                return yield_now().await;
+            }
             tokio::select! {
                 // The sender is `self`'s.
                 _ = hurried.wait_for(|hurried| *hurried) => return,
                 () = queue.taken.notified() => {}
-                () = sleep(SUBSCRIBER_PATIENCE) => queue.lag(),
+                () = sleep_until(full.since + SUBSCRIBER_PATIENCE) => queue.lag(),
+                () = sleep(left) => {}
             }
+            let taken = full.bytes.saturating_sub(queue.bytes().unwrap_or(full.bytes));
+            self.lock().patience.spend(began.elapsed(), taken);
         }
+    }
+
+    /// A reader that has no room for more.
+    fn first_full(&self) -> Option<Arc<Queue>> {
+        self.lock().subscribers.iter().find(|queue| queue.full().is_some()).cloned()
     }
 
     /// Whether a reader has no room for more.
     pub(super) fn is_full(&self) -> bool {
-        self.lock().subscribers.iter().any(|queue| queue.is_full())
+        self.first_full().is_some()
     }
 
     /// The container has ended: its end waits for no reader.
@@ -216,8 +246,20 @@ impl Queue {
         !matches!(*lock(&self.state), Waiting::Left)
     }
 
-    fn is_full(&self) -> bool {
-        matches!(*lock(&self.state), Waiting::Events { bytes, .. } if bytes > SUBSCRIBER_FULL)
+    /// `Some`: there is no room for more.
+    fn full(&self) -> Option<FullQueue> {
+        match *lock(&self.state) {
+            Waiting::Events { bytes, moved, .. } if bytes > SUBSCRIBER_FULL => Some(FullQueue { bytes, since: moved }),
+            Waiting::Events { .. } | Waiting::Lagged | Waiting::Left => None,
+        }
+    }
+
+    /// What waits for a reader; `None` of one that has left or did not keep up.
+    fn bytes(&self) -> Option<usize> {
+        match *lock(&self.state) {
+            Waiting::Events { bytes, .. } => Some(bytes),
+            Waiting::Lagged | Waiting::Left => None,
+        }
     }
 
     /// The reader did not keep up.
@@ -232,7 +274,10 @@ impl Queue {
     /// Never waits. False: the reader did not keep up, or has left.
     fn push(&self, event: &Event) -> bool {
         let mut state = lock(&self.state);
-        if let Waiting::Events { events, bytes } = &mut *state {
+        if let Waiting::Events { events, bytes, moved } = &mut *state {
+            if *bytes <= SUBSCRIBER_FULL {
+                *moved = Instant::now();
+            }
             *bytes += event.size();
             if *bytes > SUBSCRIBER_BYTES {
                 *state = Waiting::Lagged;
@@ -277,8 +322,9 @@ impl OutputSubscription {
         match &mut *lock(&self.queue.state) {
             // Who has left asks for nothing.
             Waiting::Lagged | Waiting::Left => Err(OutputLagged { limit: SUBSCRIBER_BYTES }),
-            Waiting::Events { events, bytes } => {
+            Waiting::Events { events, bytes, moved } => {
                 let event = events.pop_front();
+                *moved = Instant::now();
                 *bytes -= event.as_ref().map_or(0, Event::size);
                 if events.is_empty() {
                     *events = VecDeque::new();

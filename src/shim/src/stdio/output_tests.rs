@@ -7,6 +7,7 @@ use peapod_sys::watched;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
+use crate::bounds::{READER_RATE, READERS_PATIENCE};
 use crate::stdio::copy;
 
 const EXIT: Exit = Exit { code: 3, signal: None, oom: false, started_at: 1, finished_at: 2 };
@@ -25,6 +26,10 @@ fn log(dir: &tempfile::TempDir) -> Vec<String> {
 
 fn bytes(stream: Stream, text: &str) -> Event {
     Event::Bytes { stream, bytes: text.as_bytes().into() }
+}
+
+fn keeps_up(subscription: &OutputSubscription) -> bool {
+    matches!(*subscription.queue.state.lock().unwrap(), Waiting::Events { .. })
 }
 
 fn waiting(subscription: &OutputSubscription) -> usize {
@@ -136,6 +141,81 @@ async fn a_process_is_not_held_up_by_a_reader() {
     assert!(lazy.next().await.is_err());
 }
 
+/// A container that writes for as long as nobody holds it up.
+fn write_until_full(output: &ContainerOutput, lines: &mut Lines) {
+    while !output.is_full() {
+        output.write(Stream::Stdout, lines, &[b'x'; 1000]);
+    }
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn many_hold_it_up_for_no_longer_than_one() {
+    let (output, _dir) = output();
+    let _lazy: Vec<_> = (0..SUBSCRIBERS).map(|_| output.subscribe().unwrap()).collect();
+    write_until_full(&output, &mut Lines::new("stdout"));
+    let began = Instant::now();
+    output.room().await;
+    assert!(began.elapsed() < 2 * SUBSCRIBER_PATIENCE, "{:?}", began.elapsed());
+    assert!(!output.is_full());
+}
+
+/// Each is dropped in time, and comes again.
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn who_comes_again_and_again_does_not_hold_it_up_for_ever() {
+    let (output, _dir) = output();
+    let mut lines = Lines::new("stdout");
+    let began = Instant::now();
+    for _ in 0..100 {
+        let mut lazy = output.subscribe().unwrap();
+        while keeps_up(&lazy) {
+            output.write(Stream::Stdout, &mut lines, &[b'x'; 1000]);
+            output.room().await;
+        }
+        assert!(lazy.next().await.is_err());
+    }
+    let held = began.elapsed();
+    assert!(held >= READERS_PATIENCE && held < 2 * READERS_PATIENCE, "{held:?}");
+}
+
+/// One that takes a little, each time just before it would be dropped.
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn who_reads_slowly_does_not_hold_it_up_for_ever() {
+    let (output, _dir) = output();
+    let mut reader = output.subscribe().unwrap();
+    let trickle = tokio::spawn(async move {
+        while reader.next().await.is_ok() {
+            sleep(SUBSCRIBER_PATIENCE * 4 / 5).await;
+        }
+    });
+    let (mut lines, began) = (Lines::new("stdout"), Instant::now());
+    while !output.lock().subscribers.is_empty() {
+        output.write(Stream::Stdout, &mut lines, &[b'x'; 1000]);
+        output.room().await;
+    }
+    let held = began.elapsed();
+    assert!(held >= READERS_PATIENCE && held < 2 * READERS_PATIENCE, "{held:?}");
+    trickle.abort();
+}
+
+/// One that takes what a network takes.
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn who_keeps_on_reading_is_waited_for() {
+    let (output, _dir) = output();
+    let mut reader = output.subscribe().unwrap();
+    let reading = tokio::spawn(async move {
+        while let Event::Bytes { bytes, .. } = reader.next().await.unwrap().unwrap() {
+            sleep(Duration::from_secs(1) * u32::try_from(bytes.len()).unwrap() / READER_RATE).await;
+        }
+    });
+    let (mut lines, began) = (Lines::new("stdout"), Instant::now());
+    while began.elapsed() < 5 * READERS_PATIENCE {
+        output.write(Stream::Stdout, &mut lines, &[b'x'; 30_000]);
+        output.room().await;
+    }
+    output.end();
+    reading.await.unwrap();
+}
+
 /// The same where the reader is only slower than the process.
 #[tokio::test(flavor = "current_thread")]
 async fn a_slow_reader_hears_all() {
@@ -149,7 +229,7 @@ async fn a_slow_reader_hears_all() {
     while let Some(Event::Bytes { bytes, .. }) = reader.next().await.unwrap() {
         heard += bytes.len();
         most = most.max(waiting(&reader));
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     pump.await.unwrap();
     assert!(child.wait().unwrap().success());
@@ -169,7 +249,7 @@ async fn nobody_is_waited_for_once_the_container_has_ended() {
         let output = output.clone();
         async move { output.room().await }
     });
-    tokio::task::yield_now().await;
+    yield_now().await;
     assert!(!waiting.is_finished());
     let started = std::time::Instant::now();
     output.hurry();
