@@ -35,7 +35,8 @@ pub(crate) const REQUEST_HEADERS: usize = 100;
 /// Bytes that are read at once, of a client or of a stream: as many as a pipe holds.
 pub(crate) const TRANSFER_BYTES: usize = 64 << 10;
 
-/// Bytes of one connection that wait until their destination takes them. Beyond it the client's connection is not read.
+/// Bytes of one connection that wait until their destination takes them, and what keeping them takes. Beyond it the
+/// client's connection is not read.
 pub(crate) const BACKLOG_BYTES: usize = 256 << 10;
 
 /// Bytes of answers (to pings, to openings of streams) that wait until the client reads. Beyond it the connection is
@@ -73,6 +74,9 @@ pub(crate) const KEEPALIVE_TRIES: u32 = 4;
 
 /// How often streams of a port-forward are looked for whose other half never came.
 pub(crate) const PAIR_LOOK: Duration = Duration::from_secs(5);
+
+/// Bytes of what a client calls a connection to a port, by which its two streams find each other. It is a number.
+pub(crate) const REQUEST_ID_BYTES: usize = 128;
 
 /// Open descriptors of the server. A session of a command has five.
 pub(crate) const DESCRIPTORS: u64 = 1 << 18;

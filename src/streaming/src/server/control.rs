@@ -64,7 +64,8 @@ pub(super) async fn serve(daemon: ServerEnd, tls: Tls) -> io::Result<()> {
             }
         }
     }
-    drop(daemon);
+    // So that clients who are ready only now need not wait.
+    drop((daemon, told));
     control.outlive().await;
     Ok(())
 }

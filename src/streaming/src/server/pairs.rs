@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::bounds::REQUEST_ID_BYTES;
 use crate::spdy::{Headers, StreamId};
 
 /// The streams of one connection.
@@ -72,6 +73,7 @@ impl HalfPairs {
         };
         let port = headers.get("port").and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or(NoPair)?;
         let key = match (headers.get("requestid").filter(|id| !id.is_empty()), is) {
+            (Some(id), _) if id.len() > REQUEST_ID_BYTES => return Err(NoPair),
             (Some(id), _) => PairKey::Request(id.to_owned()),
             (None, PairStream::Error) => PairKey::Error(stream),
             (None, PairStream::Data) => PairKey::Error(stream.checked_sub(2).ok_or(NoPair)?),
@@ -140,6 +142,10 @@ mod tests {
             assert_eq!(enter(1, kind, port, Some("0")), Err(NoPair));
         }
         assert_eq!(enter(1, "data", "80", None), Err(NoPair));
+        // It would be kept for as long as the other half does not come.
+        let (longest, longer) = ("x".repeat(REQUEST_ID_BYTES), "x".repeat(REQUEST_ID_BYTES + 1));
+        assert_eq!(enter(1, "error", "80", Some(&longer)), Err(NoPair));
+        assert_eq!(enter(1, "error", "80", Some(&longest)), Ok(Entered::Half(PairStream::Error)));
         enter(3, "error", "80", Some("0")).unwrap();
         assert_eq!(enter(5, "error", "80", Some("0")), Err(NoPair));
         assert_eq!(enter(5, "data", "81", Some("0")), Err(NoPair));

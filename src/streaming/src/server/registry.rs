@@ -38,9 +38,9 @@ impl SessionRegistry {
         Rc::new(Self { tokens: RefCell::default(), waiting: RefCell::default(), daemon })
     }
 
-    /// A daemon that does not read is as good as gone.
-    fn tell(&self, message: ToDaemon) {
-        let _ = self.daemon.try_send(message);
+    /// False: there is no daemon. One that does not read is as good as gone.
+    fn tell(&self, message: ToDaemon) -> bool {
+        self.daemon.try_send(message).is_ok()
     }
 
     /// One that there is no room for is over at once.
@@ -138,8 +138,10 @@ impl TokenClaim {
     pub(super) fn announce(self) -> AwaitedSession {
         let Self { mut promise, .. } = self;
         let (sender, opening) = oneshot::channel();
-        promise.registry.waiting.borrow_mut().insert(promise.token, sender);
-        promise.registry.tell(ToDaemon::Claimed { token: promise.token });
+        // Of what nobody hears nothing comes: the sender is dropped, and who waits is told so.
+        if promise.registry.tell(ToDaemon::Claimed { token: promise.token }) {
+            promise.registry.waiting.borrow_mut().insert(promise.token, sender);
+        }
         promise.stage = ClaimStage::Announced;
         AwaitedSession { opening, promise }
     }
@@ -150,7 +152,7 @@ impl AwaitedSession {
     pub(super) async fn opening(&mut self) -> Opening {
         let opening = (&mut self.opening).await;
         self.promise.stage = ClaimStage::Settled;
-        // The sender is dropped with the registry alone.
+        // The sender is dropped when the daemon is gone.
         opening.unwrap_or(Err(NoSession::DaemonGone))
     }
 }
@@ -159,7 +161,9 @@ impl Drop for Promise {
     fn drop(&mut self) {
         let token = self.token;
         match self.stage {
-            ClaimStage::Claimed => self.registry.tell(ToDaemon::Expired { token }),
+            ClaimStage::Claimed => {
+                self.registry.tell(ToDaemon::Expired { token });
+            }
             ClaimStage::Announced => {
                 self.registry.waiting.borrow_mut().remove(&token);
                 self.registry.tell(ToDaemon::Gone { token });

@@ -19,12 +19,15 @@ use crate::spdy::StreamId;
 /// A piece below that is copied rather than that it keeps what it came in.
 const COPIED_BYTES: usize = 16 << 10;
 
+/// What a piece that waits takes beside its bytes, at most: clients may send one byte at a time.
+const PIECE_BYTES: usize = 64;
+
 /// Descriptors that are written to, by the stream on which it came.
 #[derive(Debug, Default)]
 pub(super) struct StreamSinks {
     all: BTreeMap<StreamId, StreamSink>,
     waiting: FuturesUnordered<Abortable<Readiness>>,
-    /// Bytes of all queues.
+    /// What all queues take.
     backlog: usize,
 }
 
@@ -82,7 +85,7 @@ impl StreamSinks {
             }
         }
         if !payload.is_empty() {
-            self.backlog += payload.len();
+            self.backlog += payload.len() + PIECE_BYTES;
             let small = payload.len() < COPIED_BYTES;
             sink.queue.push_back(if small { Bytes::copy_from_slice(&payload) } else { payload });
         }
@@ -102,6 +105,7 @@ impl StreamSinks {
                     self.backlog -= count;
                     piece.advance(count);
                     if piece.is_empty() {
+                        self.backlog -= PIECE_BYTES;
                         sink.queue.pop_front();
                     }
                 }
@@ -130,7 +134,7 @@ impl StreamSinks {
     /// Lets a descriptor go, with what waits for it. True: it was there until now.
     pub(super) fn remove(&mut self, stream: StreamId) -> bool {
         let Some(sink) = self.all.remove(&stream) else { return false };
-        self.backlog -= sink.queue.iter().map(Bytes::len).sum::<usize>();
+        self.backlog -= sink.queue.iter().map(|piece| piece.len() + PIECE_BYTES).sum::<usize>();
         if let SinkState::Full(_, waits) = sink.state {
             waits.abort();
         }

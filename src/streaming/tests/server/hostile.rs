@@ -180,6 +180,40 @@ async fn streams_that_come_and_go() {
     .await;
 }
 
+/// A command that has not begun takes nothing, and a client that sends byte by byte makes much of little.
+#[tokio::test]
+#[ignore = "needs root"]
+async fn input_that_comes_in_crumbs() {
+    let server = Server::start().await;
+    let token = server.exec(ALL).await;
+    let (mut client, ids) = SpdyClient::exec(&server, token, &KINDS).await;
+    let _shim = server.session(token).await;
+    let before = server.memory();
+    let crumbs: Vec<u8> = (0..1000).flat_map(|_| data(ids[1], b"x", false)).collect();
+    // At last it is not read from any more.
+    while tokio::time::timeout(Duration::from_secs(1), client.send(&crumbs)).await.is_ok() {}
+    let memory = server.memory() - before;
+    assert!(memory < 2 << 10, "{memory} KiB");
+}
+
+/// Halves of connections whose names are as long as headers may be, which compress to nothing.
+#[tokio::test]
+#[ignore = "needs root"]
+async fn halves_with_long_names() {
+    let server = Server::start().await;
+    let token = server.register(SessionKind::PortForward(vec![])).await;
+    let (mut client, _) = upgrade(&server, "portforward", token, "portforward.k8s.io").await;
+    let _shim = server.session(token).await;
+    let before = server.memory();
+    for number in 0..1000 {
+        let id = format!("{number:015000}");
+        client.open(&[("streamtype", "data"), ("port", "80"), ("requestid", &id)]).await;
+        client.next().await.unwrap();
+    }
+    let memory = server.memory() - before;
+    assert!(memory < 2 << 10, "{memory} KiB");
+}
+
 #[tokio::test]
 #[ignore = "needs root"]
 async fn shims_that_say_nothing_or_nonsense() {

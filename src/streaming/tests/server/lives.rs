@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::spdy::SpdyClient;
+use crate::spdy::{SpdyClient, upgrade};
 use crate::stage::{ALL, Server, soon, until};
 use crate::wire::Wire;
 
@@ -51,6 +51,26 @@ async fn sessions_outlive_the_daemon() {
     drop((client, late_client, never_client));
     assert_eq!(server.ended().await, 0);
     let _ = unclaimed;
+}
+
+/// One that has shown its token in time, and opens its streams too late.
+#[tokio::test]
+#[ignore = "needs root"]
+async fn who_is_ready_when_the_daemon_is_gone_does_not_wait() {
+    let mut server = Server::start().await;
+    let tokens = [server.exec(ALL).await, server.exec(ALL).await];
+    let mut clients = Vec::new();
+    for token in tokens {
+        clients.push(upgrade(&server, "exec", token, "v4.channel.k8s.io").await.0);
+    }
+    server.kill_daemon();
+    until("nobody listens", || std::net::TcpStream::connect(server.address).is_err()).await;
+    for mut client in clients {
+        let ids = client.open_kinds(&KINDS).await;
+        let why = client.rest().await.text(ids[0]);
+        assert!(why.contains("peapod was stopped before the session was there"), "{why}");
+    }
+    assert_eq!(server.ended().await, 0);
 }
 
 #[tokio::test]
