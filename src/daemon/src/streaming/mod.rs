@@ -8,6 +8,8 @@ mod session;
 mod tls;
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,14 +19,14 @@ use peapod_sys::fail_point;
 use peapod_sys::sync::lock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use self::pending::{Full, Pending};
 use self::process::{StartedServer, StreamingError};
 pub(crate) use self::session::PendingSession;
 use self::tls::TlsStamp;
 use crate::bounds::{PENDING_SESSION, PENDING_SESSIONS, STREAMING_PAUSE, STREAMING_PAUSE_MAX};
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 
 /// How long a call waits for a server that is being started.
 const STARTING: Duration = Duration::from_secs(3);
@@ -123,14 +125,16 @@ impl Streaming {
     async fn watch_over(
         &self,
         started: StartedServer,
-        mut stamp: Option<TlsStamp>,
+        stamp: Option<TlsStamp>,
         config: &Config,
         pods: &Pods,
     ) -> StreamingError {
         tracing::info!(url = started.url, "streaming server started");
         let server = Arc::new(LiveServer { started, pending: Mutex::default() });
         self.0.send_replace(Some(Arc::clone(&server)));
-        let (mut claims, mut looks) = (JoinSet::new(), interval(TLS_LOOK));
+        let mut claims = JoinSet::new();
+        // Beside all else: files may take for ever to be read.
+        let mut renewing = pin!(server.keep_tls(stamp, config));
         let ended = loop {
             tokio::select! {
                 // One that claims more than there can be is heard more slowly.
@@ -141,7 +145,7 @@ impl Streaming {
                     Err(source) => break StreamingError::io("hear the streaming server", source),
                 },
                 Some(_) = claims.join_next() => {}
-                _ = looks.tick(), if stamp.is_some() => server.renew_tls(&mut stamp, config).await,
+                never = &mut renewing => match never {},
             }
         };
         self.0.send_replace(None);
@@ -193,17 +197,27 @@ impl LiveServer {
         matches!(timeout(TELL, self.started.end.send(what, &[])).await, Ok(Ok(())))
     }
 
-    /// Hands the certificate over again if its files have changed. One that can't be read changes nothing.
-    async fn renew_tls(&self, stamp: &mut Option<TlsStamp>, config: &Config) {
-        let Some(files) = &config.streaming.tls else { return };
-        let now = TlsStamp::of(files);
+    /// Hands the certificate over again whenever its files have changed.
+    async fn keep_tls(&self, mut stamp: Option<TlsStamp>, config: &Config) -> Infallible {
+        let Some(files) = &config.streaming.tls else { return pending().await };
+        let mut looks = interval(TLS_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.renew_tls(&mut stamp, files).await;
+        }
+    }
+
+    /// One that can't be read changes nothing.
+    async fn renew_tls(&self, stamp: &mut Option<TlsStamp>, files: &TlsFiles) {
+        let now = TlsStamp::look(files).await;
         if now == *stamp || now.is_none() {
             return;
         }
         match self.started.hand_tls(files).await {
-            Ok(()) => {
+            Ok(handed) => {
                 tracing::info!(certificate = %files.certificate.display(), "the streaming server has another certificate");
-                *stamp = now;
+                *stamp = Some(handed);
             }
             Err(error) => tracing::warn!(
                 error = peapod_text::chain(&error),

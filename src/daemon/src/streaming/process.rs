@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use peapod_pod::Pods;
@@ -21,6 +22,8 @@ pub(crate) const FOLDER: &str = "streaming";
 const PROGRAM: &str = "/proc/self/exe";
 /// How long it may take until it accepts clients.
 const STARTED: Duration = Duration::from_secs(10);
+/// After which the log says that the files of the certificate are waited for.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// A server that has said that it accepts clients.
 #[derive(Debug)]
@@ -72,8 +75,7 @@ impl StartedServer {
         let started = Self { end, url: url(settings.tls.is_some(), bound), socket };
         let mut stamp = None;
         if let Some(files) = &settings.tls {
-            stamp = TlsStamp::of(files);
-            started.hand_tls(files).await?;
+            stamp = Some(started.hand_tls(files).await?);
         }
         let listen = started.end.send(&ToServer::Listen, &[sessions.as_fd(), clients.as_fd()]).await;
         listen.map_err(|error| StreamingError::io("hand it its sockets", error))?;
@@ -89,15 +91,21 @@ impl StartedServer {
         }
     }
 
-    /// Hands it the certificate and the key that the files have now.
-    pub(super) async fn hand_tls(&self, files: &TlsFiles) -> Result<(), StreamingError> {
-        let wanted = files.clone();
-        let read = tokio::task::spawn_blocking(move || tls::read(&wanted)).await;
-        let [chain, key] = read
-            .unwrap_or_else(|panic| Err(("read the certificate".to_owned(), panic.into())))
-            .map_err(|(what, source)| StreamingError::Io { what, source })?;
+    /// Hands it the certificate and the key that the files have now; answers what these look like.
+    pub(super) async fn hand_tls(&self, files: &TlsFiles) -> Result<TlsStamp, StreamingError> {
+        let mut reading = pin!(tls::read(files));
+        let read = match timeout(SLOW, &mut reading).await {
+            Ok(read) => read,
+            Err(_) => {
+                let (certificate, key) = (files.certificate.display(), files.key.display());
+                tracing::warn!(%certificate, %key, "the streaming server waits for its certificate to be read");
+                reading.await
+            }
+        };
+        let (stamp, [chain, key]) = read.map_err(|(what, source)| StreamingError::Io { what, source })?;
         let handed = self.end.send(&ToServer::Tls, &[chain.as_fd(), key.as_fd()]).await;
-        handed.map_err(|error| StreamingError::io("hand it the certificate", error))
+        handed.map_err(|error| StreamingError::io("hand it the certificate", error))?;
+        Ok(stamp)
     }
 }
 
