@@ -187,3 +187,89 @@ fn clients_speak_tls_with_the_certificate_that_the_files_have() {
         assert_eq!(says(&authorities[0]).await, "");
     });
 }
+
+/// A URL is good for as long as the daemon lives, and a port that somebody else is to find for longer.
+#[test]
+fn a_port_goes_from_one_daemon_to_the_next() {
+    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let options = Options::new().set(format!("streaming.address=\"127.0.0.1:{port}\""));
+    peapod_with(&options, async |daemon| {
+        let pod = daemon.pod("port").run().await;
+        let main = pod.container("main").sh("sleep 1000").start().await;
+        let mut clients = Vec::new();
+        for round in 0..3 {
+            // Its server stays with it.
+            let mut client = daemon.dialogue(&["exec", "-i", &main.id, "cat"]);
+            client.say("one\n").await;
+            client.hear("one\n").await;
+            clients.push(client);
+            if round == 1 {
+                daemon.end_gracefully().await;
+            } else {
+                daemon.kill().await;
+            }
+            daemon.start_again().await;
+            // At the first try.
+            let output = daemon.crictl_with(b"new", &["exec", "-i", &main.id, "cat"]).await;
+            assert_eq!(output.stdout, "new", "{output:?}");
+        }
+        assert_eq!(daemon.streaming_servers().len(), clients.len() + 1);
+        for mut client in clients {
+            client.say("two\n").await;
+            client.hear("two\n").await;
+            client.close();
+            assert_eq!(client.end().await.0, 0);
+        }
+        wait_for("the servers' ends", async || daemon.streaming_servers().len() == 1).await;
+    });
+}
+
+#[test]
+fn clients_of_a_container_that_reads_nothing_leave_nothing() {
+    peapod(async |daemon| {
+        let pod = daemon.pod("deaf").run().await;
+        let main = pod.container("main").sh("while :; do echo tick; sleep 0.1; done");
+        let main = main.config(|config| config.stdin = true).start().await;
+        let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", pod.shim_pid())).unwrap().count();
+        let before = descriptors();
+        for _ in 0..3 {
+            let mut client = daemon.dialogue(&["attach", "-i", &main.id]);
+            // More than two pipes hold.
+            client.say(&"x".repeat(200_000)).await;
+            client.hear("tick\ntick\n").await;
+            client.kill().await;
+        }
+        wait_for("the shim lets go", async || descriptors() == before).await;
+    });
+}
+
+#[test]
+fn the_end_of_a_pod_waits_for_no_session() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("busy").run().await;
+        let main = pod.container("main").sh("yes").config(|config| config.stdin = true).start().await;
+        let other = pod.container("other").sh("while :; do nc -l -p 7000 -e sleep 1000; done").start().await;
+        let mut cat = daemon.dialogue(&["exec", "-i", &main.id, "cat"]);
+        cat.say("one\n").await;
+        cat.hear("one\n").await;
+        // Nobody reads what these have to say.
+        let mut lazy = daemon.dialogue(&["attach", "-i", &main.id]);
+        lazy.hear("y\n").await;
+        let loud = daemon.dialogue(&["exec", &other.id, "yes"]);
+        let local = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut forward = daemon.dialogue(&["port-forward", &pod.id, &format!("{local}:7000")]);
+        forward.hear("Forwarding from 127.0.0.1").await;
+        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, local))).await.unwrap();
+        let began = std::time::Instant::now();
+        main.stop(0).await.unwrap();
+        pod.stop().await.unwrap();
+        pod.remove().await.unwrap();
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+        cat.end().await;
+        lazy.end().await;
+        loud.end().await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        forward.kill().await;
+    });
+}
