@@ -21,6 +21,8 @@ pub(crate) const TOKEN_BYTES: usize = 64 << 10;
 pub(crate) const ERROR_BODY_BYTES: usize = 64 << 10;
 /// For how long an error's body is awaited: the status alone says enough.
 pub(crate) const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// Hosts whose bytes are counted under their names; the next share a count.
+pub(crate) const MEASURED_HOSTS: usize = 16;
 /// Characters of a stranger's text in one of our errors.
 pub(crate) const ERROR_TEXT: usize = 256;
 /// Bytes of a `WWW-Authenticate` or `Location` header that are looked at: URLs beyond this work nowhere.

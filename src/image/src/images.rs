@@ -2,6 +2,7 @@
 
 use crate::config::{Config, RequestConfig};
 use crate::error::{LeaseError, OpenError, PullError, RemoveError};
+use crate::measures::ImageMeasures;
 use crate::model::{FsInfo, Image, ImageId, PullRequest, Rootfs};
 use crate::open;
 use crate::pull::pull;
@@ -93,10 +94,13 @@ impl Images {
     /// [`PullError`]; nothing of a failed pull is visible.
     pub async fn pull(&self, request: PullRequest) -> Result<Arc<Image>, PullError> {
         let PullRequest { reference, credentials } = request;
-        let reference = Reference::parse(&reference, &self.store.config.default_registry)?;
+        let measures = &self.store.measures;
+        let reference = Reference::parse(&reference, &self.store.config.default_registry).map_err(PullError::from);
+        let reference = reference.inspect_err(|error| measures.failed(error))?;
         let key = (reference.clone(), credentials.clone());
         let cancelled = PullError::Cancelled { reference: reference.to_string() };
-        let work = pull(Arc::clone(&self.store), reference, credentials);
+        let (measures, work) = (measures.clone(), pull(Arc::clone(&self.store), reference, credentials));
+        let work = async move { measures.pull(work).await };
         self.store.pulls.join(key, work).await.result.unwrap_or(Err(cancelled))
     }
 
@@ -155,6 +159,12 @@ impl Images {
     /// [`StoreError`]: the records can't be read.
     pub async fn leases(&self) -> Result<Vec<(String, ImageId)>, StoreError> {
         self.store.records.read(records::leases).await
+    }
+
+    /// What the store counts of its own work.
+    #[must_use]
+    pub fn measures(&self) -> &ImageMeasures {
+        &self.store.measures
     }
 
     /// What the store takes on disk, by its records. Looks at memory alone.

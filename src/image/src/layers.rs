@@ -15,6 +15,7 @@ use crate::fetch::Fresh;
 use crate::records::LayerRow;
 use crate::single_flight::{FlightOutcome, SingleFlight};
 use crate::unpack::{fingerprint, inherit_attributes};
+use peapod_measure::Counter;
 use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::future::Future;
@@ -120,6 +121,11 @@ impl LayerFlights {
             Ok(layer)
         };
         self.running.join((registry.to_owned(), chain.clone()), work).await
+    }
+
+    /// How many joined a fetch that was running.
+    pub(crate) fn joined(&self) -> &Counter {
+        self.running.joined()
     }
 
     fn fetched(&self, chain: &Digest) -> Option<Arc<Layer>> {

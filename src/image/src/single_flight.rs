@@ -1,5 +1,6 @@
 //! Equal work is done once: whoever asks for it while it runs joins.
 
+use peapod_measure::Counter;
 use peapod_sys::sync::lock;
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,6 +12,7 @@ use tokio::task::AbortHandle;
 /// Work in progress, by key. When the last one who waits for some work goes, it is cancelled.
 pub(crate) struct SingleFlight<K, T> {
     state: Mutex<Flights<K, T>>,
+    joined: Counter,
 }
 
 struct Flights<K, T> {
@@ -39,7 +41,7 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(Flights { next: 0, running: HashMap::new() }) })
+        Arc::new(Self { state: Mutex::new(Flights { next: 0, running: HashMap::new() }), joined: Counter::default() })
     }
 
     /// Joins the work that runs under `key`, or starts `work`.
@@ -64,6 +66,7 @@ where
         let mut state = self.lock();
         if let Some(flight) = state.running.get_mut(&key) {
             flight.waiting += 1;
+            self.joined.increment();
             let waiter = Waiter { flights: Arc::clone(self), key, number: flight.number };
             return (flight.result.clone(), waiter, false);
         }
@@ -91,6 +94,11 @@ where
 }
 
 impl<K, T> SingleFlight<K, T> {
+    /// How many asked for work that was running.
+    pub(crate) fn joined(&self) -> &Counter {
+        &self.joined
+    }
+
     fn lock(&self) -> MutexGuard<'_, Flights<K, T>> {
         lock(&self.state)
     }
@@ -138,6 +146,7 @@ mod tests {
         };
         let (a, b, ()) = tokio::join!(flights.join(1, work()), flights.join(1, work()), async { go.notify_one() });
         assert_eq!((a.result, b.result, a.own, b.own), (Some(0), Some(0), true, false));
+        assert_eq!(flights.joined().get(), 1);
         go.notify_one();
         assert_eq!(flights.join(1, work()).await.result, Some(1));
     }

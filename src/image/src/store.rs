@@ -5,6 +5,7 @@ use crate::error::{OpenError, PullError};
 use crate::fetch::Fetcher;
 use crate::layers::{Holds, Layer, LayerFlights};
 use crate::layers_dir::LayersDir;
+use crate::measures::ImageMeasures;
 use crate::model::{Credentials, Image, ImageId};
 use crate::records::{self, ImageRecords, ImageRow, LayerRow, NameRow, chains};
 use crate::reference::Reference;
@@ -37,6 +38,7 @@ pub(crate) struct Store {
     pub(crate) holds: Arc<Holds>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) sweeper: Arc<Sweeper>,
+    pub(crate) measures: ImageMeasures,
 }
 
 impl Store {
@@ -46,9 +48,11 @@ impl Store {
         let dir = Arc::new(LayersDir::new(&config.state_root, trash.clone()));
         let holds: Arc<Holds> = Arc::default();
         let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.partial.keep);
+        let (pulls, layers) = (SingleFlight::new(), LayerFlights::new());
+        let measures = ImageMeasures::new(pulls.joined().clone(), layers.joined().clone());
         Ok(Self {
             clients: Arc::new(Clients::new(&config)),
-            fetcher: Fetcher::new(&config, Ingest::new(&config.state_root, trash)),
+            fetcher: Fetcher::new(&config, Ingest::new(&config.state_root, trash), measures.clone()),
             pull_config: ArcSwap::new(Arc::clone(&config)),
             verifier: Verifier::new(Arc::clone(&records), Arc::clone(&dir), config.boot_id.clone()),
             sweeper,
@@ -56,8 +60,9 @@ impl Store {
             records,
             dir,
             holds,
-            layers: LayerFlights::new(),
-            pulls: SingleFlight::new(),
+            layers,
+            pulls,
+            measures,
         })
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct LoadedRecords {
     pub(crate) pods: Vec<Loaded>,
     /// Pods whose records can't be read, with the cgroups of those of their containers whose records can.
     pub(crate) lost: Vec<(PodId, Vec<String>)>,
+    /// How many records can't be read.
+    pub(crate) set_aside: u64,
 }
 
 /// A record that can't be read.
@@ -87,7 +89,8 @@ fn decode<T: serde::de::DeserializeOwned>(column: &str, bytes: Option<&[u8]>) ->
 pub(crate) async fn load(db: &Database, defaults: &PodDefaults) -> Result<LoadedRecords, StoreError> {
     let (pods, containers) =
         db.read(|db| Ok((rows(db, "pods", "NULL", None)?, rows(db, "containers", "pod", None)?))).await?;
-    let (records, unreadable) = sort_out(pods, containers, defaults);
+    let (mut records, unreadable) = sort_out(pods, containers, defaults);
+    records.set_aside = u64::try_from(unreadable.len()).unwrap_or(u64::MAX);
     if !unreadable.is_empty() {
         for record in &unreadable {
             tracing::error!(

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::listed;
 use crate::machine::{Identity, NewContainer, Reply, Request};
+use crate::measures::PodMeasures;
 use crate::publisher::Subscription;
 use crate::runtimes::Handler;
 use crate::view::{ContainerState, ContainerView, Snapshot};
@@ -91,6 +92,12 @@ impl Pods {
     #[must_use]
     pub fn look(&self) -> (i64, Arc<Snapshot>) {
         self.actors.publisher.look()
+    }
+
+    /// What pods and containers count of their own work.
+    #[must_use]
+    pub fn measures(&self) -> &PodMeasures {
+        &self.actors.measures
     }
 
     /// What lists show, and each change of that from now on.

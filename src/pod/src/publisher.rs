@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
+use peapod_measure::Counter;
 
 use crate::clock;
 use crate::id::PodId;
@@ -77,6 +78,11 @@ impl Publisher {
         let (at, snapshot) = self.look();
         let (number, place) = log.add_subscriber();
         Subscription::new(Arc::clone(&self.changes), place, number, at, snapshot)
+    }
+
+    /// How many subscribers were too slow.
+    pub(crate) fn dropped(&self) -> Counter {
+        self.changes.dropped()
     }
 
     fn change(&self, pod: PodId, new: Option<PodEntry>) {
@@ -177,6 +183,7 @@ mod tests {
                 quick.next().await.unwrap();
             }
         }
+        assert_eq!(publisher.dropped().get(), 1);
         assert_eq!(publisher.changes.kept(), 1, "only what the quick one has not taken");
         let lost = u64::try_from(CHANGES_KEPT + 3).unwrap();
         for _ in 0..2 {

@@ -7,6 +7,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use peapod_measure::Gauge;
 use tokio::sync::Semaphore;
 
 /// How long a permit is held at most. Work that isn't done by then waits for something (a slow disk, an OCI runtime
@@ -15,22 +16,32 @@ const PERMIT_TIME: Duration = Duration::from_millis(250);
 
 /// Permits, given in the order of asking.
 #[derive(Debug)]
-pub(crate) struct StartLimiter(Semaphore);
+pub(crate) struct StartLimiter {
+    permits: Semaphore,
+    /// Work that waits for a permit, and that has one.
+    waiting: Gauge,
+    working: Gauge,
+}
 
 impl StartLimiter {
     /// Two permits for each processor, as such work also waits: for the disk, and in the kernel for other processors.
-    pub(crate) fn for_processors() -> Self {
-        Self::new(2 * std::thread::available_parallelism().map_or(1, usize::from))
+    /// `waiting`, `working`: count the work that waits, and that is being done.
+    pub(crate) fn for_processors(waiting: Gauge, working: Gauge) -> Self {
+        let permits = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        Self { waiting, working, ..Self::new(permits) }
     }
 
     fn new(permits: usize) -> Self {
-        Self(Semaphore::new(permits))
+        Self { permits: Semaphore::new(permits), waiting: Gauge::default(), working: Gauge::default() }
     }
 
     /// Waits for a permit, then does the work.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         // An error would mean that the semaphore is closed, which nobody does.
-        let permit = self.0.acquire().await.ok();
+        let waiting = self.waiting.hold();
+        let permit = self.permits.acquire().await.ok();
+        drop(waiting);
+        let _working = self.working.hold();
         let mut work = pin!(work);
         match tokio::time::timeout(PERMIT_TIME, &mut work).await {
             Ok(done) => done,

@@ -10,12 +10,14 @@
 mod aside;
 mod bounds;
 mod error;
+mod measures;
 mod open;
 mod reserve;
 mod worker;
 
 pub use aside::{SetAside, kept};
 pub use error::{OpenError, StoreError};
+pub use measures::DatabaseMeasures;
 pub use open::{Durability, Migration};
 /// The SQLite binding, so that crates use the same version as the store.
 pub use rusqlite;
@@ -23,6 +25,7 @@ pub use rusqlite;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use worker::Worker;
 
 /// A handle to one database; clones share it.
@@ -36,6 +39,7 @@ struct Workers {
     writer: Worker,
     reader: Worker,
     durability: Durability,
+    measures: DatabaseMeasures,
 }
 
 impl Database {
@@ -95,7 +99,14 @@ impl Database {
         let reading = open::read_only(path)?;
         let writer = Worker::start("store-write", path, connection)?;
         let reader = Worker::start("store-read", path, reading)?;
-        Ok(Self { inner: Arc::new(Workers { writer, reader, durability }) })
+        let measures = DatabaseMeasures::default();
+        Ok(Self { inner: Arc::new(Workers { writer, reader, durability, measures }) })
+    }
+
+    /// What it counts of its own work.
+    #[must_use]
+    pub fn measures(&self) -> &DatabaseMeasures {
+        &self.inner.measures
     }
 
     /// Runs `work` in a transaction of its own, which is committed if `work` returns `Ok` and rolled back otherwise.
@@ -131,18 +142,29 @@ impl Database {
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (path, usual) = (self.inner.writer.path.clone(), self.inner.durability);
+        let transact = move |connection: &mut Connection| {
+            reserve::before_write(connection, &path);
+            // Each time, as the one before may have been the other kind, and may have ended in a panic.
+            if usual == Durability::Full {
+                open::make_durable(connection, durability)?;
+            }
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        let measures = self.inner.measures.clone();
+        let waiting = measures.waiting.hold();
         self.inner
             .writer
             .run(move |connection: &mut Connection| {
-                reserve::before_write(connection, &path);
-                // Each time, as the one before may have been the other kind, and may have ended in a panic.
-                if usual == Durability::Full {
-                    open::make_durable(connection, durability)?;
+                let (_waiting, began) = (waiting, Instant::now());
+                let outcome = transact(connection);
+                match &outcome {
+                    Ok(_) => measures.commits.observe_since(began),
+                    Err(_) => measures.failures.increment(),
                 }
-                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let value = work(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
+                outcome
             })
             .await
     }

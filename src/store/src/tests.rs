@@ -22,6 +22,32 @@ async fn a_write_is_read_back_and_survives_reopening() {
 }
 
 #[tokio::test]
+async fn it_counts_what_it_commits_and_what_it_rolls_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::open(&dir.path().join("state.db"), Durability::Normal, &[ONE]).unwrap();
+    let insert = |tx: &rusqlite::Transaction<'_>| tx.execute("INSERT INTO pods VALUES ('a')", []).map(drop);
+    db.write(insert).await.unwrap();
+    db.write_lightly(insert).await.unwrap_err();
+    let measures = db.clone().measures().clone();
+    assert_eq!((measures.commits.read().count, measures.failures.get()), (1, 1));
+    let (begun, wait) = std::sync::mpsc::channel();
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let write = db.write(move |_| {
+        begun.send(()).unwrap();
+        told.recv().unwrap();
+        Ok(())
+    });
+    let look = async {
+        tokio::task::spawn_blocking(move || wait.recv().unwrap()).await.unwrap();
+        assert_eq!(measures.waiting.get(), 1);
+        go_on.send(()).unwrap();
+    };
+    let (written, ()) = tokio::join!(write, look);
+    written.unwrap();
+    assert_eq!(measures.commits.read().count, 2);
+}
+
+#[tokio::test]
 async fn a_failed_write_is_rolled_back_and_the_reader_can_not_write() {
     let dir = tempfile::tempdir().unwrap();
     let db = Database::open(&dir.path().join("state.db"), Durability::Normal, &[ONE]).unwrap();

@@ -25,14 +25,14 @@ pub(crate) struct LayerUsage {
 
 /// Who counts a layer. Each counts one at a time, so one that takes long holds up none that does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counter {
+pub(super) enum LayerCounter {
     /// Those that take less than [`bounds::LAYER_SHORT_WALK`], and those of which nobody knows yet.
     Short,
     /// Those that took longer.
     Long,
 }
 
-impl Counter {
+impl LayerCounter {
     /// Time for one count.
     pub(super) fn limit(self) -> Duration {
         match self {
@@ -48,7 +48,7 @@ enum Coverage {
     All,
     /// What there was time for.
     Part,
-    /// The same, and [`Counter::Long`] is to see the rest.
+    /// The same, and [`LayerCounter::Long`] is to see the rest.
     HandedOn,
 }
 
@@ -71,7 +71,7 @@ struct LayerSample {
     /// Time until the next count.
     pause: Duration,
     /// Who makes that.
-    counter: Counter,
+    counter: LayerCounter,
 }
 
 /// A count that is to be made.
@@ -81,7 +81,7 @@ pub(crate) struct DueCount {
     /// The layer's folder and the file system's own beside it.
     pub(crate) dir: PathBuf,
     state: Discriminant<ContainerState>,
-    pub(super) counter: Counter,
+    pub(super) counter: LayerCounter,
 }
 
 /// A sample for each container that was counted. Clones share them.
@@ -104,11 +104,11 @@ impl WritableLayers {
     }
 
     /// Forgets containers that are gone, and answers which layer `counter` is to count next.
-    pub(super) fn next(&self, snapshot: &Snapshot, counter: Counter) -> Option<DueCount> {
+    pub(super) fn next(&self, snapshot: &Snapshot, counter: LayerCounter) -> Option<DueCount> {
         let mut samples = self.lock();
         samples.retain(|id, _| snapshot.container(id).is_some());
         let due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
-            None => counter == Counter::Short,
+            None => counter == LayerCounter::Short,
             Some(sample) => sample.counter == counter && sample.is_due(&view.state),
         };
         let oldest = snapshot.containers().filter(due).min_by_key(|view| samples.get(&view.id).map(|old| old.taken));
@@ -130,10 +130,10 @@ impl WritableLayers {
             layer.bytes = layer.bytes.max(old.layer.bytes);
             layer.inodes = layer.inodes.max(old.layer.inodes);
         }
-        let counter = if cost < bounds::LAYER_SHORT_WALK { Counter::Short } else { Counter::Long };
+        let counter = if cost < bounds::LAYER_SHORT_WALK { LayerCounter::Short } else { LayerCounter::Long };
         let seen = match (whole, due.counter, counter) {
             (true, ..) => Coverage::All,
-            (false, Counter::Short, Counter::Long) => Coverage::HandedOn,
+            (false, LayerCounter::Short, LayerCounter::Long) => Coverage::HandedOn,
             (false, ..) => Coverage::Part,
         };
         let news = seen == Coverage::Part && old.is_none_or(|old| old.seen != Coverage::Part);
@@ -174,12 +174,12 @@ mod tests {
     }
 
     fn put(all: &WritableLayers, letter: &str, state: &ContainerState, bytes: u64, whole: bool) -> bool {
-        put_by(all, Counter::Short, letter, state, bytes, whole, Duration::from_millis(1))
+        put_by(all, LayerCounter::Short, letter, state, bytes, whole, Duration::from_millis(1))
     }
 
     fn put_by(
         all: &WritableLayers,
-        counter: Counter,
+        counter: LayerCounter,
         letter: &str,
         state: &ContainerState,
         bytes: u64,
@@ -235,14 +235,14 @@ mod tests {
         const LONG: Duration = bounds::LAYER_SHORT_WALK;
         let all = WritableLayers::default();
         let sample = |look: fn(&LayerSample) -> bool| look(&all.lock()[&id("a")]);
-        assert!(!put_by(&all, Counter::Short, "a", &RUNNING, 100, false, LONG), "it will be seen whole");
+        assert!(!put_by(&all, LayerCounter::Short, "a", &RUNNING, 100, false, LONG), "it will be seen whole");
         assert_eq!(all.of(&id("a")).map(|layer| layer.bytes), Some(100), "a lower bound until then");
-        assert!(sample(|sample| sample.counter == Counter::Long && sample.is_due(&RUNNING)), "at once");
-        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 1000, true, LONG * 3));
-        assert!(sample(|sample| sample.counter == Counter::Long && !sample.is_due(&RUNNING)));
-        assert!(put_by(&all, Counter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "not even there");
-        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "told once");
-        assert!(!put_by(&all, Counter::Long, "a", &RUNNING, 10, true, LONG / 2));
-        assert!(sample(|sample| sample.counter == Counter::Short));
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && sample.is_due(&RUNNING)), "at once");
+        assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 1000, true, LONG * 3));
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && !sample.is_due(&RUNNING)));
+        assert!(put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "not even there");
+        assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "told once");
+        assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 10, true, LONG / 2));
+        assert!(sample(|sample| sample.counter == LayerCounter::Short));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use peapod_pod::{PodState, Pods, Snapshot};
 
-use super::layers::{Count, Counter, DueCount, LayerUsage, WritableLayers};
+use super::layers::{Count, DueCount, LayerCounter, LayerUsage, WritableLayers};
 use super::processors::Reading;
 use super::running::{is_running, now};
 use super::sources::Sources;
@@ -20,14 +20,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Takes samples until it is dropped.
 pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
     tokio::select! {
-        never = layers(pods, sources, Counter::Short) => never,
-        never = layers(pods, sources, Counter::Long) => never,
+        never = layers(pods, sources, LayerCounter::Short) => never,
+        never = layers(pods, sources, LayerCounter::Long) => never,
         never = processors(pods, sources) => never,
         never = processes(pods, sources) => never,
     }
 }
 
-async fn layers(pods: &Pods, sources: &Sources, counter: Counter) -> Infallible {
+async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infallible {
     let end = CancelOnDrop::default();
     let mut asked = sources.signals.asked();
     loop {

@@ -6,6 +6,7 @@ use crate::bounds::{PROGRESS_RATE, PROGRESS_TIME, PROGRESS_TIME_MAX};
 use crate::error::PullError;
 use crate::hosts::RegistryHost;
 use crate::manifest::Blob;
+use crate::measures::FetchedBytes;
 use crate::registry::{BlobResponse, Collected, RequestError, Session};
 use crate::space::has_space;
 use crate::unpack::LimitError;
@@ -36,6 +37,7 @@ pub(super) struct Download<'a> {
     pub(super) lane: Lane,
     /// Hundredths of the file system that stay free.
     pub(super) reserve: u64,
+    pub(super) fetched: &'a FetchedBytes,
 }
 
 enum TransferError {
@@ -149,7 +151,7 @@ impl Download<'_> {
         };
         // A host that knows no ranges sends everything again.
         let mut skip = self.position - offset;
-        let mut batch: Vec<u8> = Vec::new();
+        let (mut batch, mut counter) = (Vec::new(), None);
         let mut due = Instant::now() + LINGER;
         let outcome = loop {
             let next = timeout_at(due.min(progress.due), response.chunk()).await;
@@ -166,6 +168,8 @@ impl Download<'_> {
             match next {
                 Ok(Some(chunk)) => {
                     progress.bytes += chunk.len() as u64;
+                    let counter = counter.get_or_insert_with(|| self.fetched.of(host.origin()));
+                    counter.add(chunk.len() as u64);
                     let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
                     skip -= skipped as u64;
                     batch.extend_from_slice(&chunk[skipped..]);

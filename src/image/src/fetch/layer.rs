@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
 use crate::manifest::Blob;
+use crate::measures::ImageMeasures;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
 use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
@@ -17,6 +18,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What fetching layers needs, shared by all pulls.
@@ -32,6 +34,7 @@ pub(crate) struct Fetcher {
     unpacks: Arc<Semaphore>,
     /// Unpackers with a large window.
     windows: Arc<Semaphore>,
+    measures: ImageMeasures,
 }
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
@@ -44,7 +47,7 @@ pub(crate) struct Fresh {
 }
 
 impl Fetcher {
-    pub(crate) fn new(config: &Config, ingest: Ingest) -> Self {
+    pub(crate) fn new(config: &Config, ingest: Ingest, measures: ImageMeasures) -> Self {
         Self {
             partials: Partials::new(config, ingest.clone()),
             ingest,
@@ -53,6 +56,7 @@ impl Fetcher {
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
             windows: Arc::new(Semaphore::new(ZSTD_LARGE_WINDOWS)),
+            measures,
         }
     }
 
@@ -67,13 +71,19 @@ impl Fetcher {
     ) -> Result<Fresh, PullError> {
         let registry = &session.reference.registry;
         let part = self.partials.lock(registry, &blob.digest).await;
-        match self.attempt(session, blob, diff_id, cost, &part).await {
+        let began = Instant::now();
+        let fetched = match self.attempt(session, blob, diff_id, cost, &part).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
                 self.attempt(session, blob, diff_id, cost, &part).await
             }
             other => other,
+        };
+        if let Ok(fresh) = &fetched {
+            self.measures.layers.observe_since(began);
+            self.measures.unpacked.add(fresh.bytes);
         }
+        fetched
     }
 
     pub(crate) fn ingest(&self) -> &Ingest {
@@ -110,8 +120,9 @@ impl Fetcher {
         // Closed never: the semaphore lives as long as the session.
         let permit = if is_here { None } else { session.transfers.acquire().await.ok() };
         let slot = if is_here { None } else { Some(lane.slot().await) };
-        let reserve = self.reserve;
-        let download = Download { session, blob, file: own_file, path: own_path, position, writer, lane, reserve };
+        let (reserve, fetched) = (self.reserve, &self.measures.fetched);
+        let download =
+            Download { session, blob, file: own_file, path: own_path, position, writer, lane, reserve, fetched };
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();

@@ -29,6 +29,7 @@ use crate::listed::Listed;
 use crate::machine::{
     self, Action, Awaited, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
 };
+use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
@@ -71,6 +72,7 @@ pub(crate) struct ActorContext {
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) sandboxes: Arc<SandboxOperations>,
     pub(crate) containers: Arc<ContainerOperations>,
+    pub(crate) measures: PodMeasures,
 }
 
 /// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
@@ -217,6 +219,7 @@ impl Actor {
             }
             Action::Cancel(key) => self.cancel(|job| *job == key),
             Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
+            Action::CountLostShim => context.measures.shims_lost.increment(),
             Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), None, async move {
                 tokio::time::sleep(pause).await;
                 Input::Timer(timer)

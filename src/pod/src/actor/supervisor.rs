@@ -43,6 +43,7 @@ impl ActorSupervisor {
                 Some(Err(Defect)) => tracing::error!("a job of this pod panicked: the pod is taken up from its record"),
                 None => tracing::error!("this pod's actor panicked: the pod is taken up from its record"),
             }
+            self.context.measures.defects.increment();
             self.shim.store(None);
             self.recovered.send_replace(false);
             tokio::time::sleep(pause).await;

@@ -33,6 +33,8 @@ pub(crate) enum Action<S> {
     Cancel(JobKey),
     /// Give up all jobs that wait for the shim, which is gone.
     CancelShimJobs,
+    /// Count that the shim is gone, which nobody had asked to end.
+    CountLostShim,
     /// After that time, an input.
     Pause(Timer, Duration),
     /// The shim of calls that change no state: exec and log reopen.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use peapod_shim_protocol::exit::Exit;
 
 use super::Machine;
+use super::action::Action;
 use super::container::{ended, unknown_end};
 use super::input::{ContainerOutcome, Outcome, ReconnectError, Reconnected, ShimEvent, ShimEventKind};
 use super::life::{CleanUp, Kill, Life, Sandbox};
@@ -118,6 +119,7 @@ impl<S: Clone> Machine<S> {
             }
             Err(ReconnectError::Gone(error)) => {
                 tracing::warn!(%error, "the pod has no shim any more");
+                fx.push(Action::CountLostShim);
                 pod.life = Life::Lost(CleanUp::Due);
                 pod.life_changed(fx);
             }

@@ -145,6 +145,7 @@ impl<S: Clone> Pod<S> {
         self.life_changed(fx);
         fx.push(Action::Expose(None));
         fx.push(Action::CancelShimJobs);
+        fx.push(Action::CountLostShim);
     }
 
     /// A commit failed: what counts only when it is on disk does not count. `is_quiet`: nothing of any container is

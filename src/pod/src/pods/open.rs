@@ -22,13 +22,14 @@ use crate::error::OpenError;
 use crate::facts;
 use crate::layout::Layout;
 use crate::listed::Listed;
+use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::runtimes::Runtimes;
 use crate::sandbox::SandboxOperations;
 use crate::shim::{Launcher, ShimGroup};
 use crate::start_limiter::StartLimiter;
-use crate::sweep::Making;
+use crate::sweep::{Making, STRAYS};
 use crate::warn_once::WarnOnce;
 
 /// What pods are made with, opened by whoever opens them.
@@ -54,7 +55,9 @@ impl Pods {
         make_folders(&layout)?;
         let boot_id = boot_id(&config)?;
         let facts = facts::gather(&config.cgroup_root, cgroups.is_v2());
-        let (launcher, shim_group) = launcher(&config, &layout, &cgroups)?;
+        let publisher = Arc::new(Publisher::default());
+        let measures = PodMeasures::new(publisher.dropped(), &STRAYS);
+        let (launcher, shim_group) = launcher(&config, &layout, &cgroups, &measures)?;
         let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime));
         let warm_up = Arc::new(CgroupWarmUp::new(cgroups.clone()));
         let timeouts = Arc::new(CurrentTimeouts::new(config.timeouts));
@@ -78,7 +81,7 @@ impl Pods {
             log_rate: config.log_rate,
             making: Making::default(),
             warm_up: Arc::clone(&warm_up),
-            start_limiter: StartLimiter::for_processors(),
+            start_limiter: StartLimiter::for_processors(measures.turns_waiting.clone(), measures.turns_taken.clone()),
             filters: container::SeccompPrograms::default(),
             warn_once: WarnOnce::default(),
         };
@@ -90,11 +93,12 @@ impl Pods {
                 cgroup: PodCgroup { driver: config.cgroup_driver, parent: config.cgroup_parent.clone() },
             },
             registry: Arc::default(),
-            publisher: Arc::new(Publisher::default()),
+            publisher,
             listed: Listed::new(config.listed_bytes),
             runtimes,
             sandboxes: Arc::new(sandboxes),
             containers: Arc::new(containers),
+            measures,
         };
         let execs = ExecOperations {
             warm_up,
@@ -142,10 +146,15 @@ fn boot_id(config: &Config) -> Result<String, OpenError> {
     Ok(id.trim().to_owned())
 }
 
-fn launcher(config: &Config, layout: &Layout, cgroups: &Hierarchy) -> Result<(Launcher, ShimGroup), OpenError> {
+fn launcher(
+    config: &Config,
+    layout: &Layout,
+    cgroups: &Hierarchy,
+    measures: &PodMeasures,
+) -> Result<(Launcher, ShimGroup), OpenError> {
     let group = cgroups.cgroup(&config.shim_cgroup);
     let group = group.map_err(|error| OpenError::Cgroup(peapod_text::chain(&error)))?;
-    let launcher = Launcher::new(config.shim.clone(), group, layout.sockets());
+    let launcher = Launcher::new(config.shim.clone(), group, layout.sockets(), measures.clone());
     launcher.map_err(|source| no_shim_group(config, source))
 }
 

@@ -26,6 +26,7 @@ impl Recorded {
     /// Reads all records, and shows every pod.
     pub(super) async fn load(actors: &ActorContext) -> Result<Self, OpenError> {
         let records = load::load(&actors.db, &actors.defaults).await?;
+        actors.measures.records_set_aside.add(records.set_aside);
         let mut pods: Vec<_> = records.pods.into_iter().map(|loaded| recover::take_up(actors, loaded)).collect();
         // A half-made one has its name only as long as no other has it.
         pods.sort_by_key(|pod| pod.machine.is_half_made());
@@ -55,6 +56,7 @@ impl Recorded {
             containers: Arc::clone(&actors.containers),
             cgroup_parent: actors.defaults.cgroup.parent.clone(),
             shim_cgroup,
+            measures: actors.measures.clone(),
         });
         for pod in self.pods {
             let identity = pod.machine.identity();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use peapod_measure::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -98,6 +99,8 @@ pub(super) struct ChangeLog {
     places: BTreeMap<u64, SubscriberPlace>,
     /// Of the last subscriber.
     newest: u64,
+    /// Subscribers that were too slow.
+    dropped: Counter,
 }
 
 impl ChangeLog {
@@ -124,6 +127,7 @@ impl ChangeLog {
                     && taken < oldest
                 {
                     *place = SubscriberPlace::Lost(taken);
+                    self.dropped.increment();
                 }
             }
             self.trim();
@@ -155,6 +159,11 @@ impl Changes {
     pub(super) fn lock(&self) -> MutexGuard<'_, ChangeLog> {
         // A number is never half-counted.
         peapod_sys::sync::lock(&self.log)
+    }
+
+    /// How many subscribers were too slow.
+    pub(super) fn dropped(&self) -> Counter {
+        self.lock().dropped.clone()
     }
 
     /// There is something new.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use peapod_cgroup::Cgroup;
 use peapod_sys::{Program, fail_point, watched};
@@ -14,11 +15,13 @@ use tokio::task::JoinSet;
 use super::Shim;
 use super::spawner::{self, ProgramStart, ShimStart, SpawnJob};
 use crate::bounds::SHIM_STARTS;
+use crate::measures::PodMeasures;
 
 /// Starts shims. Clones share the thread that does; it ends with the last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
     jobs: mpsc::Sender<SpawnJob>,
+    measures: PodMeasures,
 }
 
 /// The cgroup of shims, on its way: the kernel may take an RCU grace period (9 ms) to let a thread in.
@@ -43,18 +46,33 @@ pub(crate) struct Launched {
 impl Launcher {
     /// Of shims that live in that group. `sockets`: the directory of their sockets. Pods can be asked for at once;
     /// beside it comes what tells whether shims can live there.
-    pub(crate) fn new(binary: PathBuf, group: Cgroup, sockets: PathBuf) -> io::Result<(Self, ShimGroup)> {
+    pub(crate) fn new(
+        binary: PathBuf,
+        group: Cgroup,
+        sockets: PathBuf,
+        measures: PodMeasures,
+    ) -> io::Result<(Self, ShimGroup)> {
         let (jobs, inbox) = mpsc::channel(SHIM_STARTS);
         let (children, born) = mpsc::channel(SHIM_STARTS);
         let entered = spawner::start(binary, group, sockets, inbox, children)?;
         // Ends with the thread, which ends with the last launcher.
         tokio::spawn(reap(born));
-        Ok((Self { jobs }, ShimGroup(entered)))
+        Ok((Self { jobs, measures }, ShimGroup(entered)))
     }
 
     /// Starts a pod's shim on a socket that is listening, and connected to, before the shim exists: so nothing has to
     /// be awaited, and once there is a shim nothing can fail any more.
     pub(crate) async fn launch(&self, pod: &str, bundle: &Path, runtime: &Path, socket: &Path) -> io::Result<Launched> {
+        let began = Instant::now();
+        let launched = self.try_launch(pod, bundle, runtime, socket).await;
+        match &launched {
+            Ok(_) => self.measures.shim_starts.observe_since(began),
+            Err(_) => self.measures.shim_start_failures.increment(),
+        }
+        launched
+    }
+
+    async fn try_launch(&self, pod: &str, bundle: &Path, runtime: &Path, socket: &Path) -> io::Result<Launched> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
         fail_point("shim-socket");

@@ -62,6 +62,9 @@ impl Sweep {
 
     fn ended(&mut self, stray: &Stray, outcome: Result<(), String>) {
         let failures = self.seen.get(stray).map_or(0, |seen| seen.failures);
+        let measures = &self.context.measures;
+        let counters = if outcome.is_ok() { &measures.swept } else { &measures.sweep_failures };
+        counters.increment(stray.kind());
         match outcome {
             Ok(()) => {
                 tracing::warn!(?stray, "ended and removed what no record leads to");

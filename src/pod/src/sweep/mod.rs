@@ -22,6 +22,7 @@ use crate::bounds::{SWEEP_PERIOD, SWEEP_ROUND, SWEEP_SEEN};
 use crate::container::ContainerOperations;
 use crate::id::{ContainerId, PodId};
 use crate::layout::Layout;
+use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::sandbox::SandboxOperations;
@@ -53,6 +54,22 @@ enum Stray {
     Files(PathBuf),
 }
 
+/// All that [`Stray::kind`] answers.
+pub(crate) const STRAYS: [&str; 5] = ["cgroup", "pod", "network", "lease", "files"];
+
+impl Stray {
+    /// What it is, in a word: labels of metrics have it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Cgroup(_) => "cgroup",
+            Self::Pod(_) => "pod",
+            Self::Network(_) => "network",
+            Self::Lease(_) => "lease",
+            Self::Files(_) => "files",
+        }
+    }
+}
+
 /// What is remembered of a stray between two looks.
 #[derive(Clone, Copy, Debug)]
 struct StraySeen {
@@ -72,6 +89,7 @@ pub(crate) struct SweepContext {
     pub(crate) cgroup_parent: String,
     /// The cgroup in which shims live.
     pub(crate) shim_cgroup: String,
+    pub(crate) measures: PodMeasures,
 }
 
 /// Gives back what nobody owns.

@@ -191,7 +191,7 @@ impl Simulation {
                 self.waiting.clear();
                 self.forgotten = true;
             }
-            Action::Expose(_) | Action::Recovered | Action::Reached(_) => {}
+            Action::Expose(_) | Action::Recovered | Action::Reached(_) | Action::CountLostShim => {}
         }
     }
 
