@@ -75,6 +75,8 @@ install-files:
 	install -D -m 755 $(PEAPOD_SHIM) $(DESTDIR)$(PREFIX)/libexec/peapod/containerd-shim-peapod-v1
 	install -D -m 644 packaging/config.toml $(DESTDIR)/etc/peapod/config.toml.example
 	install -D -m 644 packaging/crictl.yaml $(DESTDIR)/etc/peapod/crictl.yaml
+	install -D -m 644 packaging/alerts.yaml $(DESTDIR)$(PREFIX)/share/peapod/alerts.yaml
+	install -D -m 644 packaging/grafana.json $(DESTDIR)$(PREFIX)/share/peapod/grafana.json
 	install -D -m 644 packaging/peapod.service $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 

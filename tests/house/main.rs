@@ -7,6 +7,7 @@ mod circles;
 mod columns;
 mod edges;
 mod makefile;
+mod metrics;
 mod once;
 mod pointers;
 mod source;

@@ -42,6 +42,7 @@ mod poisoned;
 mod poisoned_files;
 mod poisoned_images;
 mod private;
+mod prometheus;
 mod reboot;
 mod registries;
 mod resources;

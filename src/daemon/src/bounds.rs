@@ -118,6 +118,15 @@ pub(crate) const INTERFACES: usize = 64;
 /// Bytes of the kernel's table of interfaces that are read for it; a line has some 130.
 pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;
 
+/// Connections to the endpoint of the daemon's own metrics; one more ends the oldest. Prometheus has one.
+pub(crate) const METRICS_CONNECTIONS: usize = 16;
+/// How long such a connection may take to say what it wants.
+pub(crate) const METRICS_HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long it lasts: as Prometheus waits.
+pub(crate) const METRICS_CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// Bytes of its request.
+pub(crate) const METRICS_HEAD_BYTES: usize = 16 << 10;
+
 /// Age of a sample of all pods up to which it is given again to who asks for metrics.
 pub(crate) const SAMPLE_AGE: Duration = Duration::from_secs(1);
 /// How long metrics wait for the first count of what containers that have just begun have open and have written.

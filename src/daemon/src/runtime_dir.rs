@@ -25,7 +25,7 @@ pub(crate) enum RuntimeDirError {
     #[error("{}: another peapod (pid {pid}) works in this folder: stop it, or use another {option}", path.display())]
     Locked { path: PathBuf, pid: String, option: &'static str },
     /// Somebody else answers on the socket.
-    #[error("{}: somebody listens there already: stop it, or use another --socket", path.display())]
+    #[error("{}: somebody listens there already: stop it, or configure another path", path.display())]
     SocketTaken { path: PathBuf },
     /// Not root, a full disk, a file in the way.
     #[error("{what} {}: {source}", path.display())]

@@ -10,7 +10,7 @@ use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
 use peapod_pod::{Dependencies, Pods};
-use peapod_store::{Database, Durability, Migration, SetAside};
+use peapod_store::{Database, DatabaseMeasures, Durability, Migration, SetAside};
 use peapod_sys::{NotRemoved, Trash};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,8 +19,9 @@ use tonic::service::Routes;
 
 use crate::config::Config;
 use crate::cri::{ImageCalls, RuntimeCalls, Services};
-use crate::grpc::{self, ConnectionLimits};
+use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
 use crate::memory;
+use crate::prometheus::{self, MetricSources};
 use crate::reload::Reload;
 use crate::runtime_dir::{self, PREDECESSOR};
 use crate::service_manager;
@@ -37,7 +38,9 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
 
     // All records are loaded before clients find the socket: a list that lacks something makes the kubelet believe that
     // it is gone.
-    let services = Arc::new(open(config, end.clone()).await?);
+    let (services, databases) = open(config, end.clone()).await?;
+    let (services, grpc) = (Arc::new(services), GrpcMeasures::default());
+    let sources = MetricSources { services: Arc::clone(&services), grpc: grpc.clone(), databases };
     let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
     let config = &services.config;
     tracing::info!(
@@ -52,7 +55,8 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     );
     service_manager::ready();
     tokio::select! {
-        () = answer_calls(&services, listener, end) => {}
+        () = answer_calls(&services, listener, grpc, end) => {}
+        never = prometheus::run(config.metrics.address.as_ref(), Arc::new(sources)) => match never {},
         never = reload.run(&services, asked) => match never {},
         never = service_manager::stay_alive() => match never {},
         never = stats::run(&services.pods, &services.stats) => match never {},
@@ -63,14 +67,18 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// What each database counts, by its name.
+type DatabasesMeasured = [(&'static str, DatabaseMeasures); 2];
+
 /// Opens the services, those first that others are made from.
-async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<Services> {
+async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<(Services, DatabasesMeasured)> {
     // Fails only if something in this process chose one before, and then there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cgroups = Hierarchy::detect(&config.pods.cgroup_root).context("cgroups can't be used")?;
     let mut set_aside = Vec::new();
     let state = database(&config, &STATE, &mut set_aside)?;
     let images = database(&config, &IMAGES, &mut set_aside)?;
+    let measured = [("state", state.measures().clone()), ("image", images.measures().clone())];
     let boot_id = std::fs::read_to_string(&config.pods.boot_id_file);
     let boot_id =
         boot_id.with_context(|| format!("can't read this boot's id from {}", config.pods.boot_id_file.display()))?;
@@ -80,7 +88,7 @@ async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<Serv
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let dependencies = Dependencies { db: state, images: images.clone(), network: network.clone(), trash };
     let pods = Pods::open(config.pods.clone(), dependencies).await?;
-    Ok(Services::new(config, pods, images, network, cgroups, set_aside, end))
+    Ok((Services::new(config, pods, images, network, cgroups, set_aside, end), measured))
 }
 
 /// Where trees of files go that nobody needs: layers, and what containers wrote.
@@ -129,7 +137,12 @@ fn database(config: &Config, records: &DatabaseFile, set_aside: &mut Vec<SetAsid
 
 /// Answers until the end is requested, then gives the calls that are going on a moment. What they started goes on by
 /// itself: a call only waits.
-async fn answer_calls(services: &Arc<Services>, listener: UnixListener, end: watch::Receiver<bool>) {
+async fn answer_calls(
+    services: &Arc<Services>,
+    listener: UnixListener,
+    measures: GrpcMeasures,
+    end: watch::Receiver<bool>,
+) {
     let limit = services.config.grpc.max_message_bytes;
     let runtime = RuntimeServiceServer::new(RuntimeCalls(services.clone()))
         .max_decoding_message_size(limit)
@@ -143,7 +156,8 @@ async fn answer_calls(services: &Arc<Services>, listener: UnixListener, end: wat
         idle: grpc.idle_timeout,
         transfer: grpc.transfer_timeout,
     };
-    let server = grpc::serve(listener, Routes::new(runtime).add_service(image).prepare(), limits, end.clone());
+    let routes = Routes::new(runtime).add_service(image).prepare();
+    let server = grpc::serve(listener, routes, limits, measures, end.clone());
     // The rest of the time is for letting go of the pods.
     let drain_timeout = services.config.timeouts.shutdown * 3 / 4;
     let too_long = async {

@@ -6,6 +6,7 @@ mod find;
 mod fuzz;
 mod level;
 mod load;
+mod metrics;
 mod problem;
 mod ready;
 mod section;
@@ -16,6 +17,7 @@ mod tests;
 mod tree;
 
 pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, stamps};
+pub(crate) use metrics::{MetricsAddress, MetricsSettings};
 pub(crate) use problem::InvalidConfig;
 pub(crate) use ready::{Config, GrpcSettings, LogSettings, TimeoutSettings};
 pub(crate) use streaming::{OnDisconnect, StreamingSettings, TlsFiles};

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use super::find;
 use super::level;
+use super::metrics::MetricsSettings;
 use super::problem::Problems;
-use super::section::Section;
+use super::section::{SOCKET_PATH_LIMIT, Section, socket_path};
 use super::sections;
 use super::streaming::StreamingSettings;
 use super::tree::Tree;
 use crate::args::LogFormat;
 use crate::bounds::{self, CONNECTIONS, IDLE, TRANSFER};
-
-/// Bytes of a unix socket's path that the kernel takes, without the final NUL.
-const SOCKET_PATH_LIMIT: usize = 107;
 
 /// Everything that the daemon is told.
 #[derive(Clone, Debug)]
@@ -23,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) run_root: PathBuf,
     pub(crate) grpc: GrpcSettings,
     pub(crate) log: LogSettings,
+    pub(crate) metrics: MetricsSettings,
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) streaming: StreamingSettings,
     pub(crate) pods: peapod_pod::Config,
@@ -65,6 +64,7 @@ impl Config {
         let boot_id_file = root.path("boot_id_file", "/proc/sys/kernel/random/boot_id");
         let grpc = GrpcSettings::read(root.section("grpc"), &run_root);
         let log = LogSettings::read(root.section("log"));
+        let metrics = MetricsSettings::read(root.section("metrics"), &grpc.socket);
         let timeouts = TimeoutSettings::read(root.section("timeouts"));
         let streaming = StreamingSettings::read(root.section("streaming"));
         let shim = read_shim(root.section("shim"));
@@ -90,7 +90,7 @@ impl Config {
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             timeouts: timeouts.pods,
         };
-        Self { state_root, run_root, grpc, log, timeouts, streaming, pods, images, network }
+        Self { state_root, run_root, grpc, log, metrics, timeouts, streaming, pods, images, network }
     }
 }
 
@@ -116,9 +116,8 @@ fn check_run_root(root: &Section<'_>, run_root: &Path) {
 impl GrpcSettings {
     fn read(mut section: Section<'_>, run_root: &Path) -> Self {
         let socket = section.path("socket", run_root.join("peapod.sock"));
-        let length = socket.as_os_str().len();
-        if length > SOCKET_PATH_LIMIT {
-            section.problem("socket", format!("has {length} bytes, the kernel takes {SOCKET_PATH_LIMIT}"));
+        if let Err(reason) = socket_path(socket.clone()) {
+            section.problem("socket", reason);
         }
         let mode = section.text("mode", 0o660, |text| {
             u32::from_str_radix(text, 8)

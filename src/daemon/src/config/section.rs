@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::problem::{Location, Problems};
 use super::tree::{TomlNode, TomlValue, Tree};
 
+/// Bytes of a unix socket's path that the kernel takes, without the final NUL.
+pub(super) const SOCKET_PATH_LIMIT: usize = 107;
+
 /// A table whose keys are taken one after the other; what is left at the end is unknown.
 pub(super) struct Section<'p> {
     path: String,
@@ -165,6 +168,15 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
     } else {
         Err("is not an absolute path without `..`".into())
     }
+}
+
+/// A path that a socket can have.
+pub(super) fn socket_path(path: PathBuf) -> Result<PathBuf, String> {
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_LIMIT {
+        return Err(format!("has {length} bytes, the kernel takes {SOCKET_PATH_LIMIT}"));
+    }
+    Ok(path)
 }
 
 /// A number with a unit.

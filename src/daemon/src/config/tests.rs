@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::load;
+use super::{MetricsAddress, load};
 use crate::args::{LogFormat, ServeArgs};
 
 /// Arguments that work on a machine without anything installed.
@@ -109,6 +109,29 @@ fn later_texts_win_and_the_command_line_wins_over_all() {
     args.set.push("network.colour=red".into());
     let error = load(args.clone()).unwrap_err().to_string();
     assert!(error.contains("--set network.colour=red: network.colour: is not a key"), "{error}");
+}
+
+#[test]
+fn metrics_have_an_address_or_a_socket_of_their_own() {
+    let address = |text: &str| check(&format!("[metrics]\naddress = {text:?}\n")).map(|config| config.metrics.address);
+    assert_eq!(address(""), Ok(None));
+    assert_eq!(address("[::1]:9434"), Ok(Some(MetricsAddress::Tcp("[::1]:9434".parse().unwrap()))));
+    let socket = "/run/peapod/metrics.sock";
+    assert_eq!(address(socket), Ok(Some(MetricsAddress::Socket(socket.into()))));
+    let long = format!("/{}", "x".repeat(107));
+    let none = "is no address with a port such as";
+    for (wrong, why) in [
+        ("localhost:9434", none),
+        ("127.0.0.1", none),
+        ("127.0.0.1:0", none),
+        ("metrics.sock", none),
+        ("/run/../metrics.sock", "is not an absolute path"),
+        ("/run/peapod/peapod.sock", "is the socket of CRI"),
+        (&long, "has 108 bytes"),
+    ] {
+        let error = address(wrong).unwrap_err();
+        assert!(error.contains("config.toml:2: metrics.address: ") && error.contains(why), "{wrong}: {error}");
+    }
 }
 
 #[test]

@@ -97,6 +97,11 @@ impl CallPlaces {
         Self { what, limit, free: Arc::new(Semaphore::new(limit)) }
     }
 
+    /// How many there are.
+    pub(crate) fn taken(&self) -> usize {
+        self.limit - self.free.available_permits()
+    }
+
     /// A place for one more, until that ends.
     pub(crate) fn take(&self) -> Answer<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.free).try_acquire_owned();

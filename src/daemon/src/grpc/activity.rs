@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use peapod_measure::{Gauge, GaugeHold};
 use peapod_sys::sync::{get_mut, lock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant};
@@ -23,11 +24,15 @@ pub(super) struct ConnectionTimeouts {
 pub(super) struct SharedBudget {
     calls: Arc<Semaphore>,
     request_bytes: Arc<Semaphore>,
+    /// All of them, also those that each connection may have.
+    measured_bytes: Gauge,
 }
 
-impl Default for SharedBudget {
-    fn default() -> Self {
-        Self { calls: Arc::new(Semaphore::new(CALLS)), request_bytes: Arc::new(Semaphore::new(REQUEST_BYTES)) }
+impl SharedBudget {
+    /// `measured_bytes`: counts the bytes of requests that are in memory.
+    pub(super) fn new(measured_bytes: Gauge) -> Self {
+        let (calls, request_bytes) = (Semaphore::new(CALLS), Semaphore::new(REQUEST_BYTES));
+        Self { calls: Arc::new(calls), request_bytes: Arc::new(request_bytes), measured_bytes }
     }
 }
 
@@ -111,7 +116,9 @@ impl Activity {
         inner.last = Instant::now();
         inner.next += 1;
         let (number, activity) = (inner.next, Arc::clone(self));
-        Ok(Call { activity, number, bytes: Mutex::default(), _permit: permit })
+        let measured = self.shared.measured_bytes.hold_none();
+        let bytes = Mutex::new(Bytes { own: 0, shared: None, measured });
+        Ok(Call { activity, number, bytes, _permit: permit })
     }
 
     fn lock(&self) -> MutexGuard<'_, ActivityState> {
@@ -129,10 +136,11 @@ pub(super) struct Call {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Bytes {
     own: usize,
     shared: Option<OwnedSemaphorePermit>,
+    measured: GaugeHold,
 }
 
 impl Call {
@@ -160,6 +168,7 @@ impl Call {
         }
         inner.request_bytes = all;
         bytes.own += count;
+        bytes.measured.add(u64::try_from(count).unwrap_or(u64::MAX));
         Ok(())
     }
 
@@ -201,6 +210,10 @@ mod tests {
         while Instant::now() == now {}
     }
 
+    fn shared() -> Arc<SharedBudget> {
+        Arc::new(SharedBudget::new(Gauge::default()))
+    }
+
     fn connection(shared: &Arc<SharedBudget>) -> Arc<Activity> {
         let timeouts = ConnectionTimeouts { idle: SECOND * 60, transfer: SECOND * 5 };
         Arc::new(Activity::new(Arc::clone(shared), timeouts, Arc::default()))
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_connection_ends_for_a_reason() {
-        let activity = connection(&Arc::default());
+        let activity = connection(&shared());
         let begun = activity.lock().last;
         assert_eq!(activity.due(begun), Err(begun + HANDSHAKE));
         assert_eq!(activity.due(begun + HANDSHAKE), Ok(ConnectionEnd::Silent));
@@ -230,7 +243,7 @@ mod tests {
 
     #[test]
     fn connections_are_evicted_in_order() {
-        let shared = Arc::default();
+        let shared = shared();
         let (silent, early, late, busy) =
             (connection(&shared), connection(&shared), connection(&shared), connection(&shared));
         later();
@@ -248,7 +261,7 @@ mod tests {
 
     #[test]
     fn whoever_takes_all_leaves_every_connection_something() {
-        let shared = Arc::<SharedBudget>::default();
+        let shared = shared();
         let hogs = [connection(&shared), connection(&shared), connection(&shared)];
         let mut calls: Vec<_> = hogs.iter().flat_map(|hog| (0..CALLS).map_while(|_| hog.begin().ok())).collect();
         assert_eq!(calls.len(), CALLS + 3 * FREE_CALLS);
@@ -270,7 +283,9 @@ mod tests {
         assert_eq!(call.receive(1).unwrap_err().code(), tonic::Code::ResourceExhausted);
         drop(calls);
         call.receive(16 << 20).unwrap();
+        assert_eq!(shared.measured_bytes.get(), FREE_REQUEST_BYTES as u64 + (16 << 20));
         drop(call);
+        assert_eq!(shared.measured_bytes.get(), 0);
         assert_eq!(shared.request_bytes.available_permits(), REQUEST_BYTES);
         assert_eq!(shared.calls.available_permits(), CALLS);
     }

@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use tower::Service as _;
 
 use super::activity::{Activity, Call};
+use super::measures::{GrpcMeasures, MeasuredCall};
 
 /// In an answer's extensions: a value, such as a permit, that is dropped once the client has taken the answer, or given
 /// it up.
@@ -36,6 +37,7 @@ impl HeldUntilTaken {
 pub(super) struct Calls {
     pub(super) routes: Routes,
     pub(super) activity: Arc<Activity>,
+    pub(super) measures: GrpcMeasures,
 }
 
 impl Service<Request<Incoming>> for Calls {
@@ -44,9 +46,14 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut measured = self.measures.begin(request.uri().path());
         let call = match self.activity.begin() {
             Ok(call) => Arc::new(call),
-            Err(refused) => return Box::pin(std::future::ready(Ok(refused.into_http().map(AnswerBody::refusal)))),
+            Err(refused) => {
+                let refusal = refused.into_http();
+                measured.answer(refusal.headers());
+                return Box::pin(std::future::ready(Ok(refusal.map(AnswerBody::refusal))));
+            }
         };
         let mut routes = self.routes.clone();
         Box::pin(async move {
@@ -54,8 +61,9 @@ impl Service<Request<Incoming>> for Calls {
             let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
             let Ok(mut answer) = within(limit, routes.call(request)).await;
             call.answered();
+            measured.answer(answer.headers());
             let held = answer.extensions_mut().remove::<HeldUntilTaken>();
-            Ok(answer.map(|body| AnswerBody { body, call: Some(call), _held: held }))
+            Ok(answer.map(|body| AnswerBody { body, call: Some(call), measured: Some(measured), _held: held }))
         })
     }
 }
@@ -137,12 +145,13 @@ impl Body for RequestBody {
 pub(super) struct AnswerBody {
     body: tonic::body::Body,
     call: Option<Arc<Call>>,
+    measured: Option<MeasuredCall>,
     _held: Option<HeldUntilTaken>,
 }
 
 impl AnswerBody {
     fn refusal(body: tonic::body::Body) -> Self {
-        Self { body, call: None, _held: None }
+        Self { body, call: None, measured: None, _held: None }
     }
 }
 
@@ -155,6 +164,11 @@ impl Body for AnswerBody {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Some(call) = &self.call {
             if frame.is_pending() { call.taken() } else { call.answered() }
+        }
+        if let (Some(measured), Poll::Ready(Some(Ok(frame)))) = (&mut self.measured, &frame)
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            measured.status(trailers);
         }
         frame
     }

@@ -5,6 +5,8 @@
 mod activity;
 mod call;
 mod headers;
+mod measures;
+mod methods;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +25,7 @@ use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
 pub(crate) use self::call::HeldUntilTaken;
+pub(crate) use self::measures::GrpcMeasures;
 
 /// Time between two tries to accept a connection after one that failed, mostly for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,6 +57,7 @@ struct Connections {
     routes: Routes,
     limits: ConnectionLimits,
     shared: Arc<SharedBudget>,
+    measures: GrpcMeasures,
     tasks: JoinSet<()>,
     known: Vec<ConnectionEntry>,
     end: watch::Receiver<bool>,
@@ -64,10 +68,12 @@ pub(crate) async fn serve(
     listener: UnixListener,
     routes: Routes,
     limits: ConnectionLimits,
+    measures: GrpcMeasures,
     mut end: watch::Receiver<bool>,
 ) {
-    let (shared, tasks, known) = (Arc::default(), JoinSet::new(), Vec::new());
-    let mut connections = Connections { routes, limits, shared, tasks, known, end: end.clone() };
+    let (tasks, known) = (JoinSet::new(), Vec::new());
+    let shared = Arc::new(SharedBudget::new(measures.request_bytes.clone()));
+    let mut connections = Connections { routes, limits, shared, measures, tasks, known, end: end.clone() };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -90,6 +96,7 @@ pub(crate) async fn serve(
 impl Connections {
     fn add(&mut self, stream: UnixStream) {
         if self.known.len() >= self.limits.connections && !self.make_room() {
+            self.measures.refused.increment();
             tracing::warn!(connections = self.known.len(), "a connection is refused: all that there may be have calls");
             return;
         }
@@ -98,9 +105,15 @@ impl Connections {
         let activity = Arc::new(Activity::new(Arc::clone(&self.shared), timeouts, Arc::clone(&greeted)));
         let (leave, asked) = oneshot::channel();
         let io = TokioIo::new(Rewritten::new(stream, greeted));
-        let calls = Calls { routes: self.routes.clone(), activity: Arc::clone(&activity) };
+        let calls =
+            Calls { routes: self.routes.clone(), activity: Arc::clone(&activity), measures: self.measures.clone() };
         let connection = server().serve_connection(io, calls);
-        let task = self.tasks.spawn(attend(connection, Arc::clone(&activity), asked, self.end.clone()));
+        let (open, end) = (self.measures.connections.hold(), self.end.clone());
+        let attended = attend(connection, Arc::clone(&activity), asked, end);
+        let task = self.tasks.spawn(async move {
+            attended.await;
+            drop(open);
+        });
         self.known.push(ConnectionEntry { task: task.id(), activity, leave: Some(leave) });
     }
 
@@ -113,6 +126,7 @@ impl Connections {
             .filter_map(|(at, known)| known.activity.eviction_order().map(|order| (order, at)));
         let Some((_, at)) = idle.min() else { return false };
         let mut known = self.known.swap_remove(at);
+        self.measures.evicted.increment();
         // It may have ended by itself.
         known.leave.take().map(|leave| leave.send(()));
         true

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
 use peapod_pod::{OciRuntime, Timeouts};
 
-use crate::config::{Config, GrpcSettings, LogSettings, StreamingSettings, TimeoutSettings, TlsFiles};
+use crate::config::{Config, GrpcSettings, LogSettings, MetricsSettings, StreamingSettings, TimeoutSettings, TlsFiles};
 
 /// What another configuration means for a daemon that runs.
 #[derive(Debug)]
@@ -30,12 +30,14 @@ pub(super) struct SettingChange {
 /// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
 /// forgotten.
 pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
-    let Config { state_root, run_root, grpc, log, timeouts, streaming, pods, images, network } = wanted;
+    let Config { state_root, run_root, grpc, log, metrics, timeouts, streaming, pods, images, network } = wanted;
     let mut plan = ReloadPlan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
     plan.keep("state_root", &running.state_root, &state_root);
     plan.keep("run_root", &running.run_root, &run_root);
     plan.grpc(&running.grpc, &grpc);
     plan.log(&running.log, log);
+    let MetricsSettings { address } = metrics;
+    plan.keep("metrics.address", &running.metrics.address, &address);
     plan.timeouts(&running.timeouts, &timeouts);
     plan.streaming(&running.streaming, &streaming);
     plan.pods(&running.pods, &pods);
@@ -250,6 +252,7 @@ mod tests {
             "state_root=/other",
             "run_root=/run/other",
             "grpc.mode=0600",
+            "metrics.address=127.0.0.1:9434",
             "timeouts.shutdown=2s",
             "streaming.on_disconnect=leave",
             "cgroup.parent=/other",
@@ -264,6 +267,7 @@ mod tests {
             "run_root",
             "grpc.socket",
             "grpc.mode",
+            "metrics.address",
             "timeouts.shutdown",
             "streaming.on_disconnect",
             "cgroup.parent",

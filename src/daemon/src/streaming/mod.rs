@@ -2,6 +2,7 @@
 //! promised that have not come yet. It outlives the daemon for as long as it has sessions, which need the daemon no
 //! more once they are there.
 
+mod measures;
 mod pending;
 mod process;
 mod session;
@@ -13,6 +14,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use peapod_measure::GaugeHold;
 use peapod_pod::{Pods, SessionAddress};
 use peapod_streaming_protocol::{Registration, SessionToken, ToDaemon, ToServer};
 use peapod_sys::fail_point;
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use self::measures::SessionMeasures;
 use self::pending::{Full, Pending};
 use self::process::{StartedServer, StreamingError};
 pub(crate) use self::session::PendingSession;
@@ -37,7 +40,10 @@ const TLS_LOOK: Duration = Duration::from_secs(10);
 
 /// The streaming server as calls see it.
 #[derive(Debug)]
-pub(crate) struct Streaming(watch::Sender<Option<Arc<LiveServer>>>);
+pub(crate) struct Streaming {
+    live: watch::Sender<Option<Arc<LiveServer>>>,
+    measures: SessionMeasures,
+}
 
 /// Why no session can be promised.
 #[derive(Debug, thiserror::Error)]
@@ -65,18 +71,36 @@ impl From<Full> for RegisterError {
 #[derive(Debug)]
 struct LiveServer {
     started: StartedServer,
-    pending: Mutex<Pending<PendingSession>>,
+    pending: Mutex<Pending<PromisedSession>>,
+    measures: SessionMeasures,
+}
+
+/// A session whose client has not come.
+#[derive(Debug)]
+struct PromisedSession {
+    session: PendingSession,
+    _pending: GaugeHold,
 }
 
 impl Streaming {
     /// None runs yet.
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self { live: watch::Sender::new(None), measures: SessionMeasures::default() }
+    }
+
+    /// What is counted of it.
+    pub(crate) fn measures(&self) -> &SessionMeasures {
+        &self.measures
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_up(&self) -> bool {
+        self.live.borrow().is_some()
     }
 
     /// Promises a session to whoever comes with the URL that this answers, once and within a minute.
     pub(crate) async fn register(&self, config: &Config, session: PendingSession) -> Result<String, RegisterError> {
-        let mut live = self.0.subscribe();
+        let mut live = self.live.subscribe();
         let started = timeout(STARTING, live.wait_for(Option::is_some)).await;
         let server = started.ok().and_then(Result::ok).and_then(|live| live.clone());
         let server = server.ok_or(RegisterError::NoServer)?;
@@ -89,12 +113,14 @@ impl Streaming {
             creation: config.streaming.creation_timeout,
             expiry: PENDING_SESSION,
         };
-        let bytes = session.bytes();
-        lock(&server.pending).add(token, session, bytes, Instant::now())?;
+        let (bytes, kind) = (session.bytes(), session.path());
+        let promised = PromisedSession { session, _pending: self.measures.pending.hold() };
+        lock(&server.pending).add(token, promised, bytes, Instant::now())?;
         if !server.tell(&ToServer::Register(registration)).await {
             lock(&server.pending).take(token);
             return Err(RegisterError::NoServer);
         }
+        self.measures.promised.increment(kind);
         Ok(url)
     }
 
@@ -130,8 +156,10 @@ impl Streaming {
         pods: &Pods,
     ) -> StreamingError {
         tracing::info!(url = started.url, "streaming server started");
-        let server = Arc::new(LiveServer { started, pending: Mutex::default() });
-        self.0.send_replace(Some(Arc::clone(&server)));
+        let (pending, measures) = (Mutex::default(), self.measures.clone());
+        measures.server_starts.increment();
+        let server = Arc::new(LiveServer { started, pending, measures });
+        self.live.send_replace(Some(Arc::clone(&server)));
         let mut claims = JoinSet::new();
         // Beside all else: files may take for ever to be read.
         let mut renewing = pin!(server.keep_tls(stamp, config));
@@ -148,7 +176,7 @@ impl Streaming {
                 never = &mut renewing => match never {},
             }
         };
-        self.0.send_replace(None);
+        self.live.send_replace(None);
         ended
     }
 }
@@ -157,7 +185,7 @@ impl LiveServer {
     fn hear(self: &Arc<Self>, said: &ToDaemon, pods: &Pods, claims: &mut JoinSet<()>) {
         match *said {
             ToDaemon::Claimed { token } => {
-                let session = lock(&self.pending).take(token);
+                let session = lock(&self.pending).take(token).map(|promised| promised.session);
                 claims.spawn(Arc::clone(self).open(pods.clone(), token, session));
             }
             ToDaemon::Expired { token } => drop(lock(&self.pending).take(token)),
@@ -174,6 +202,7 @@ impl LiveServer {
     async fn open(self: Arc<Self>, pods: Pods, token: SessionToken, session: Option<PendingSession>) {
         fail_point("session-claimed");
         let address = SessionAddress { socket: self.started.socket.path().to_owned(), token };
+        let kind = session.as_ref().map(PendingSession::path);
         let opened = match session {
             Some(PendingSession::Exec { container, session }) => pods.open_exec(&container, &session, &address).await,
             Some(PendingSession::Attach { container, streams }) => {
@@ -186,6 +215,8 @@ impl LiveServer {
             }
         };
         fail_point("session-opened");
+        let counters = if opened.is_ok() { &self.measures.opened } else { &self.measures.failures };
+        counters.increment(kind.unwrap_or_default());
         if let Err(error) = opened {
             tracing::info!(%error, "a session could not be opened");
             self.tell(&refused(token, peapod_text::one_line(&error.to_string()).into_owned())).await;
