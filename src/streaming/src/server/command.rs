@@ -145,7 +145,8 @@ impl CommandSession {
                     }
                 }
                 (stream, descriptor) = self.sources.next(flushed) => self.forward(stream, &descriptor),
-                _ = self.sinks.next_over() => {}
+                // Whether the client is read from is decided anew.
+                _ = self.sinks.next_written() => self.active = Instant::now(),
                 event = link.next() => {
                     if let (Some(end), CommandProgress::Runs) = (self.hear(event), &progress) {
                         self.active = Instant::now();

@@ -97,8 +97,11 @@ impl ForwardSession {
                     self.forward(stream, &descriptor);
                     Ok(())
                 }
-                stream = self.sinks.next_over() => {
-                    self.sink_over(stream);
+                (stream, life) = self.sinks.next_written() => {
+                    self.active = Instant::now();
+                    if life == SinkLife::Over {
+                        self.sink_over(stream);
+                    }
                     Ok(())
                 }
                 event = link.next() => self.hear(event),

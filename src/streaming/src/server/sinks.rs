@@ -141,8 +141,9 @@ impl StreamSinks {
         true
     }
 
-    /// Writes what waits. Answers streams whose descriptor was let go by that.
-    pub(super) async fn next_over(&mut self) -> StreamId {
+    /// Writes what waits for one descriptor, once that takes some. By that the [intake](Self::intake) may have become
+    /// another one.
+    pub(super) async fn next_written(&mut self) -> (StreamId, SinkLife) {
         loop {
             let stream = poll_fn(|cx| {
                 while let Poll::Ready(Some(ready)) = self.waiting.poll_next_unpin(cx) {
@@ -157,9 +158,7 @@ impl StreamSinks {
             if let SinkState::Full(descriptor, _) = &sink.state {
                 sink.state = SinkState::Idle(descriptor.clone());
             }
-            if self.go_on(stream) == SinkLife::Over {
-                return stream;
-            }
+            return (stream, self.go_on(stream));
         }
     }
 

@@ -230,6 +230,30 @@ async fn much_goes_through_and_comes_back() {
     assert!(server.memory() < 16 << 10, "{} KiB", server.memory());
 }
 
+/// Nothing comes from the process that would have anybody look at its input again.
+#[tokio::test]
+#[ignore = "needs root"]
+async fn much_goes_to_who_says_nothing() {
+    const BYTES: usize = 16 << 20;
+    let server = Server::start().await;
+    let token = server.exec(ALL).await;
+    let (mut client, ids) = SpdyClient::exec(&server, token, &KINDS).await;
+    let shim = server.session(token).await;
+    let mut command = shim.start(ALL).await;
+    let mut stdin = command.stdin.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut stdin, &mut std::io::sink()).unwrap());
+    let piece = vec![7; 32 << 10];
+    for _ in 0..BYTES / piece.len() {
+        soon(client.data(ids[1], &piece)).await;
+    }
+    client.finish(ids[1]).await;
+    until("all is read", || reader.is_finished()).await;
+    assert_eq!(reader.join().unwrap(), BYTES as u64);
+    drop(command);
+    shim.say(ToSession::Exited { code: 0 }).await;
+    assert_eq!(json(&client.rest().await, ids[0])["status"], "Success");
+}
+
 #[tokio::test]
 #[ignore = "needs root"]
 async fn who_holds_the_output_open_holds_nothing_up() {

@@ -218,6 +218,29 @@ async fn much_comes_from_a_pod() {
 
 #[tokio::test]
 #[ignore = "needs root"]
+async fn much_goes_to_a_pod_that_says_nothing() {
+    const BYTES: usize = 64 << 20;
+    let server = Server::start().await;
+    let (mut client, shim) = begin(&server, false).await;
+    let (_, stream) = open(&mut client, "80", "0").await;
+    let mut pod = shim.dialled(shim.dial().await.0).await.into_std().unwrap();
+    pod.set_nonblocking(false).unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut pod, &mut std::io::sink()).unwrap());
+    let piece = vec![7; 64 << 10];
+    let write = async {
+        for _ in 0..BYTES / piece.len() {
+            client.data(stream, &piece).await;
+        }
+        client.finish(stream).await;
+    };
+    // Not a little every few seconds.
+    soon(write).await;
+    until("all is read", || reader.is_finished()).await;
+    assert_eq!(reader.join().unwrap(), BYTES as u64);
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
 async fn a_thousand_connections() {
     let server = Server::start().await;
     let idle = server.memory();
