@@ -4,7 +4,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 HANDLER ?= crun
 
-.PHONY: help build release demo bench soak fuzz model test deny test-lint test-unit test-integration test-vm crictl critest kubelet install install-files deps clean
+.PHONY: help build release demo bench soak fuzz model test deny test-lint test-unit test-integration test-vm crictl critest kubelet cluster install install-files deps clean
 
 help:               ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +60,9 @@ critest:            ## the conformance suite (HANDLER=crun|runc, FOCUS=regex)
 
 kubelet:            ## a stock kubelet runs a static pod
 	scripts/test.sh build kubelet
+
+cluster:            ## Kubernetes by kubectl: a control plane and two nodes, workloads, a node's death (CHECKS=words)
+	scripts/test.sh build cluster
 
 test-vm:            ## the same under systemd and cgroup v2, in a virtual machine (ONLY=words, DRIVERS=cgroupfs|systemd)
 	scripts/install.sh test

@@ -1,10 +1,11 @@
 #!/bin/bash
 # The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
 #
-#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet bench load vm vm-full
+#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet cluster bench load vm vm-full
 #
 # ONLY       words: integration tests whose names have one of them, here or in the virtual machine
 # DRIVERS    of cgroups in the virtual machine (default: cgroupfs systemd)
+# CHECKS     of the cluster (default: all of tests/cluster/checks)
 # HANDLERS   for critest (default: crun runc); FOCUS a regular expression of spec names
 # NODE       name of the node (default: peatest)
 #
@@ -98,7 +99,7 @@ ensure_node() {
 
 main() {
     local parts part h
-    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet bench load vm)
+    parts=("$@"); [ $# -gt 0 ] || parts=(build lint house unit integration crictl critest kubelet cluster bench load vm)
     for part in "${parts[@]}"; do
         case $part in
         build) step build build_all && step build-tools build_tools || break ;;     # nothing else would mean anything
@@ -107,7 +108,7 @@ main() {
         deny) step deny deny ;;
         house) step house house; step seccomp seccomp ;;
         unit) ensure_node && step unit unit ;;
-        integration | crictl | critest | kubelet | bench | load | vm | vm-full)
+        integration | crictl | critest | kubelet | cluster | bench | load | vm | vm-full)
             ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
             case $part in
             integration) step integration integration ;;
@@ -119,12 +120,13 @@ main() {
                 PEAPOD_LOG=$target/peapod-gates.log PEAPOD_CONFIG=$'[log]\nlevel = "debug"' \
                     KUBELET_GATES="EventedPLEG CRIListStreaming" \
                     step kubelet-gates "$node" run tests/with-peapod.sh tests/kubelet/run.sh ;;
+            cluster) step build-cluster tests/tools/build.sh cluster && step cluster "$node" run tests/cluster/run.sh ;;
             bench) step bench bench ;;
             load) step load load ;;
             vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;
             vm-full) step vm-image tests/vm/image.sh && step vm-full in_vm full ;;
             esac ;;
-        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet bench load vm vm-full" >&2; exit 2 ;;
+        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet cluster bench load vm vm-full" >&2; exit 2 ;;
         esac
     done
     echo

@@ -11,20 +11,25 @@
 #
 # NODE      its name, at most 11 bytes of a-z 0-9 (default: peanode): several can be up at the same time
 # NODE_DIR  its state (default: /tmp/$NODE), gone after `down`
+# NODE_ADDRESS  default: 10.88.0.1. With another one of 10.88.0.0/24 it is made inside a node, as one more on its network
 #
 # Inside: hostname $NODE, bridge node0 with 10.88.0.1/24, a default route that leads nowhere, ip_forward on, a
-# resolv.conf that fails at once instead of after ten seconds.
+# resolv.conf that fails at once instead of after ten seconds. In a node inside another one, node0 is a link to that one's
+# bridge, and the default route leads there.
 set -euo pipefail
 NODE=${NODE:-peanode}
 NODE_DIR=${NODE_DIR:-/tmp/$NODE}
-export NODE NODE_DIR
+outermost=10.88.0.1
+NODE_ADDRESS=${NODE_ADDRESS:-$outermost}
+export NODE NODE_DIR NODE_ADDRESS
 self=$(readlink -f "$0")
 
 die() { echo "node.sh: $*" >&2; exit 1; }
 
-# "MOUNTPOINT OPTIONS" of every v1 hierarchy; nothing on a pure v2 machine.
+# "MOUNTPOINT OPTIONS" of every v1 hierarchy; nothing on a pure v2 machine. Inside a node those of the machine are there, too,
+# covered by the node's at the same place.
 v1_hierarchies() {
-    awk '$3 == "cgroup" {
+    awk '$3 == "cgroup" && !seen[$2]++ {
         n = split($4, o, ","); keep = ""
         for (i = 1; i <= n; i++) if (o[i] !~ /^(rw|ro|nosuid|nodev|noexec|relatime|xattr|release_agent=.*|clone_children)$/) keep = keep (keep == "" ? "" : ",") o[i]
         print $2, keep }' /proc/mounts
@@ -92,6 +97,23 @@ mount_cgroups() {       # read before the old ones are covered
     # No v2 mount: crun 1.8 refuses a hybrid layout whose v2 root has a controller.
 }
 
+make_network() {        # with the network namespace of the maker as descriptor 8
+    local gateway=$outermost
+    ip link set lo up
+    if [ "$NODE_ADDRESS" = "$outermost" ]; then
+        ip link add node0 type bridge
+        ip link add node0a type veth peer name node0b; ip link set node0a master node0 up; ip link set node0b up
+        gateway=10.88.0.254
+    else
+        nsenter --net=/proc/self/fd/8 ip link add "$NODE" type veth peer name node0 netns /proc/1/ns/net
+        nsenter --net=/proc/self/fd/8 ip link set "$NODE" master node0 up
+    fi
+    exec 8<&-
+    ip address add "$NODE_ADDRESS/24" dev node0; ip link set node0 up
+    ip route add default via "$gateway" dev node0
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+}
+
 init() {                # PID 1 of the node
     local d
     mount --make-rprivate /
@@ -106,15 +128,11 @@ init() {                # PID 1 of the node
     mkdir -p "$NODE_DIR/peapod" /var/lib/peapod; mount --bind "$NODE_DIR/peapod" /var/lib/peapod
     mkdir -p /var/lib/kubelet; mount -t tmpfs tmpfs /var/lib/kubelet
     hostname "$NODE"
-    printf '127.0.0.1 localhost\n10.88.0.1 %s\n' "$NODE" >"$NODE_DIR/hosts"; mount --bind "$NODE_DIR/hosts" /etc/hosts
+    printf '127.0.0.1 localhost\n%s %s\n' "$NODE_ADDRESS" "$NODE" >"$NODE_DIR/hosts"; mount --bind "$NODE_DIR/hosts" /etc/hosts
     echo 'nameserver 127.0.0.1' >"$NODE_DIR/resolv.conf"; mount --bind "$NODE_DIR/resolv.conf" /etc/resolv.conf
     mount --make-rshared /              # as systemd has it: a kubelet's volume mounts reach the runtime
 
-    ip link set lo up
-    ip link add node0 type bridge; ip address add 10.88.0.1/24 dev node0; ip link set node0 up
-    ip link add node0a type veth peer name node0b; ip link set node0a master node0 up; ip link set node0b up
-    ip route add default via 10.88.0.254 dev node0
-    echo 1 >/proc/sys/net/ipv4/ip_forward
+    make_network
 
     trap 'exit 0' TERM
     touch "$NODE_DIR/ready"
@@ -166,7 +184,7 @@ case ${1:-} in
 up) up ;;
 # A cgroup namespace is rooted where its maker sits. Version 2 then wants no process left there, not even this one.
 spawn) enter_cgroups; exec unshare -C bash "$self" spawn-in-cgroup ;;
-spawn-in-cgroup) ! pure_v2 || enter_cgroups leaf; exec unshare -m -n -p -i -u -f --mount-proc --kill-child bash "$self" init ;;
+spawn-in-cgroup) exec 8</proc/self/ns/net; ! pure_v2 || enter_cgroups leaf; exec unshare -m -n -p -i -u -f --mount-proc --kill-child bash "$self" init ;;
 init) init ;;
 run) shift; [ $# -gt 0 ] || die "run what?"; run "$@" ;;
 down) down ;;

@@ -5,8 +5,8 @@
 # PEAPOD_LOG      the daemon's log (default: target/peapod.log)
 # PEAPOD_CONFIG   lines of TOML to add to its configuration
 # The command finds CONTAINER_RUNTIME_ENDPOINT and PEAPOD_ENDPOINT set, and PEAPOD_RESTART, a program that kills the daemon with
-# -9 and starts it again. Pods that it leaves are removed; what stays after
-# that (processes, mounts, links, network namespaces, cgroups) is an error of its own, exit code 99.
+# -9 and starts it again (PEAPOD_RESTART SIGNAL PEAPOD: with that signal, and that program). Pods that it leaves are removed;
+# what stays after that (processes, mounts, links, network namespaces, cgroups) is an error of its own, exit code 99.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../scripts/env.sh"
@@ -59,8 +59,10 @@ nothing_left() {
 
 cat >"$dir/restart" <<R
 #!/bin/bash
-kill -KILL "\$(cat "$dir/daemon.pid")"
-"$PEAPOD_BIN" serve --config "$dir/config.toml" >>"$log" 2>&1 </dev/null &
+daemon=\$(cat "$dir/daemon.pid")
+kill "-\${1:-KILL}" "\$daemon"
+for try in \$(seq 600); do kill -0 "\$daemon" 2>/dev/null || break; sleep 0.05; done
+"\${2:-$PEAPOD_BIN}" serve --config "$dir/config.toml" >>"$log" 2>&1 </dev/null &
 echo \$! >"$dir/daemon.pid"
 R
 chmod +x "$dir/restart"

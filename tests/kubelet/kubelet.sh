@@ -1,7 +1,8 @@
 #!/bin/bash
-# A stock kubelet in the foreground, inside a node: kubelet.sh RUNTIME-SOCKET DIR
+# A stock kubelet in the foreground, inside a node: kubelet.sh RUNTIME-SOCKET DIR [FLAG...]
 #
-# KUBELET_GATES are feature gates to be opened, with blanks in between.
+# KUBELET_GATES   feature gates to be opened, with blanks in between
+# KUBELET_CONFIG  lines of YAML to add to its configuration
 #
 # DIR gets its configuration and state; static pods go into DIR/manifests (as a dot file first, then renamed: the kubelet
 # reads half-written files).
@@ -12,7 +13,7 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../../scripts/env.sh"
-socket=$1 dir=$2
+socket=$1 dir=$2; shift 2
 mkdir -p "$dir"/{sysctl,manifests,pod-logs,volume-plugins}
 cat >"$dir/kubelet.yaml" <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -32,7 +33,7 @@ cgroupsPerQOS: true
 enforceNodeAllocatable: [pods]
 failCgroupV1: false
 failSwapOn: false
-address: 127.0.0.1
+address: 0.0.0.0        # an API server of this network reaches it
 port: 10250
 readOnlyPort: 10255
 healthzBindAddress: 127.0.0.1
@@ -46,6 +47,7 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 # The first as README.md says it, "Metrics".
 featureGates: {$(printf '%s: true, ' PodAndContainerStatsFromCRI ${KUBELET_GATES:-})}
+${KUBELET_CONFIG:-}
 Y
 export DIR=$dir
 # shellcheck disable=SC2016
@@ -59,4 +61,4 @@ shield /proc/sys/kernel/panic_on_oops 1
 shield /proc/sys/kernel/keys/root_maxkeys 1000000
 shield /proc/sys/kernel/keys/root_maxbytes 25000000
 exec "$@"' -- "$PEAPOD_GOTOOLS/kubelet" --config="$dir/kubelet.yaml" --root-dir="$dir/kubelet" --cert-dir="$dir/pki" \
-    --hostname-override="$NODE" --node-ip=10.88.0.1 --v=2
+    --hostname-override="$NODE" --node-ip="${NODE_ADDRESS:-10.88.0.1}" --v=2 "$@"

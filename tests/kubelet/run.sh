@@ -9,19 +9,8 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/../../scripts/env.sh"
 out=$target/kubelet; mkdir -p "$out"
 dir=$(mktemp -d "$NODE_DIR/kubelet-XXXXXX"); chmod 755 "$dir"
-passed=0 failed=0
-ok() { passed=$((passed + 1)); echo "ok      $1 (after $((SECONDS)) s)"; }
-bad() { failed=$((failed + 1)); echo "FAILED  $1"; }
-check() { local what=$1; shift; if "$@" >/dev/null 2>&1; then ok "$what"; else bad "$what"; fi; }
-until_ok() {            # SECONDS WHAT CMD...
-    local limit=$((SECONDS + $1)) what=$2; shift 2
-    until "$@" >/dev/null 2>&1; do
-        kill -0 "$kubelet" 2>/dev/null || { bad "$what: the kubelet has ended"; return 1; }
-        [ $SECONDS -lt $limit ] || { bad "$what"; return 1; }
-        sleep 0.1
-    done
-    ok "$what"
-}
+. "$here/../checks.sh"
+hopeless() { ! kill -0 "$kubelet" 2>/dev/null && echo "the kubelet has ended"; }
 crictl() { timeout 20 "$PEAPOD_GOTOOLS/crictl" "$@"; }
 pods() { curl -fsS -m 5 http://127.0.0.1:10255/pods; }
 # FILTER: true of the pod's status, as the kubelet shows it
@@ -31,10 +20,7 @@ listings() { metric kubelet_pleg_relist_duration_seconds_count; }
 container_of() { crictl ps -q --no-trunc --label io.kubernetes.container.name="$1" | head -n 1; }
 finish() {
     kill "$kubelet" 2>/dev/null; wait "$kubelet" 2>/dev/null
-    # What it mounted for volumes, and its cgroups.
-    awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r at; do umount "$at"; done
-    find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
-    rm -rf --one-file-system "$dir"
+    "$here/clean.sh" "$dir"
 }
 
 "$here/kubelet.sh" "${CONTAINER_RUNTIME_ENDPOINT#unix://}" "$dir" >"$out/kubelet.log" 2>&1 </dev/null &
@@ -139,5 +125,4 @@ check "by its own last words" bash -c "'$PEAPOD_GOTOOLS/crictl' logs $helper 2>/
 until_ok 90 "and is removed" bash -c "[ -z \"\$('$PEAPOD_GOTOOLS/crictl' pods -q)\" ]"
 until_ok 30 "with its cgroups" bash -c '[ -z "$(find /sys/fs/cgroup -type d -path "*/kubepods/burstable/pod*")" ]'
 
-echo "counted $passed passed, $failed failed"
-[ $failed = 0 ]
+counted
