@@ -175,7 +175,7 @@ impl Pull {
             Ok(layers) => Ok((layers, hold)),
             Err(error) => {
                 if error.condemns() {
-                    self.store.fetcher.discard(blobs).await;
+                    self.store.fetcher.discard(blobs);
                 }
                 Err(error)
             }

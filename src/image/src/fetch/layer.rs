@@ -96,10 +96,8 @@ impl Fetcher {
     }
 
     /// Drops what is here of blobs that are of no use: their image was refused.
-    pub(crate) async fn discard(&self, blobs: &[Blob]) {
-        for blob in blobs {
-            self.partials.discard(&blob.digest).await;
-        }
+    pub(crate) fn discard(&self, blobs: &[Blob]) {
+        blobs.iter().for_each(|blob| self.partials.discard(&blob.digest));
     }
 
     async fn attempt(

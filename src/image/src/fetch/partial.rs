@@ -4,17 +4,16 @@ use crate::bounds::PARTIAL_LOOK;
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::scratch::Ingest;
+use peapod_sys::sync::lock;
 use peapod_sys::{KeyedGuard, KeyedLock};
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
-
-/// How long to wait for a cancelled transfer to let go.
-const DISCARD: Duration = Duration::from_millis(500);
 
 /// The compressed blobs in `ingest`.
 pub(super) struct Partials {
@@ -25,6 +24,8 @@ pub(super) struct Partials {
     /// Of the files that stay for the next pull.
     files: Arc<KeyedLock<Digest>>,
     keep: Keep,
+    /// Blobs that are of no use and that somebody works on.
+    condemned: Arc<Mutex<HashSet<Digest>>>,
     /// Somebody is done with one: there may be one too many.
     ended: Arc<Notify>,
 }
@@ -47,6 +48,7 @@ impl Partials {
             blobs: KeyedLock::default(),
             files: Arc::default(),
             keep: Keep { age: config.partial.keep, bytes: config.partial.max_bytes },
+            condemned: Arc::default(),
             ended: Arc::default(),
         }
     }
@@ -62,11 +64,15 @@ impl Partials {
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
     pub(super) fn keep_in_bounds(&self) -> impl Future<Output = ()> + use<> {
         let (dir, keep, ended) = (self.ingest.path().to_owned(), self.keep, Arc::clone(&self.ended));
-        let files = Arc::downgrade(&self.files);
+        let (files, condemned) = (Arc::downgrade(&self.files), Arc::clone(&self.condemned));
         async move {
             while let Some(files) = files.upgrade() {
-                let own = dir.clone();
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || prune(&own, &files, keep)).await {
+                let (own, condemned) = (dir.clone(), Arc::clone(&condemned));
+                let look = move || {
+                    drop_condemned(&own, &files, &condemned);
+                    prune(&own, &files, keep)
+                };
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(look).await {
                     tracing::warn!(%error, path = %dir.display(), "partial blobs can't be listed");
                 }
                 let _ = tokio::time::timeout(PARTIAL_LOOK, ended.notified()).await;
@@ -74,17 +80,15 @@ impl Partials {
         }
     }
 
-    /// Drops what is here of a blob that is of no use: its image was refused.
-    pub(super) async fn discard(&self, blob: &Digest) {
-        // Cancelled transfers release it at once; who has it longer is another pull, which uses it.
-        let locked = tokio::time::timeout(DISCARD, self.files.lock(blob)).await;
-        if locked.is_ok() {
-            forget(&self.path(blob));
-        }
+    /// Drops what is here of a blob that is of no use: its image was refused. If somebody works on it, be it a
+    /// cancelled transfer that has yet to let go, that is when he is done.
+    pub(super) fn discard(&self, blob: &Digest) {
+        lock(&self.condemned).insert(blob.clone());
+        self.ended.notify_one();
     }
 
     fn path(&self, blob: &Digest) -> PathBuf {
-        self.ingest.path().join(format!("{}.part", blob.hex()))
+        path_of(self.ingest.path(), blob)
     }
 }
 
@@ -129,6 +133,10 @@ impl Drop for NotifyOnDrop {
     }
 }
 
+fn path_of(ingest: &Path, blob: &Digest) -> PathBuf {
+    ingest.join(format!("{}.part", blob.hex()))
+}
+
 fn resume(path: &Path, size: u64) -> io::Result<(File, u64)> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let mut length = file.metadata()?.len();
@@ -168,6 +176,20 @@ struct PartialFile {
     bytes: u64,
 }
 
+/// Drops what is of no use, unless somebody works on it. Blocks.
+fn drop_condemned(ingest: &Path, files: &KeyedLock<Digest>, condemned: &Mutex<HashSet<Digest>>) {
+    let all = std::mem::take(&mut *lock(condemned));
+    let in_use = all.into_iter().filter(|blob| match files.try_lock(blob) {
+        Some(_guard) => {
+            forget(&path_of(ingest, blob));
+            false
+        }
+        None => true,
+    });
+    let in_use: Vec<_> = in_use.collect();
+    lock(condemned).extend(in_use);
+}
+
 /// Drops what is too old, and the oldest of what is too much. What somebody works on stays. Blocks.
 fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()> {
     let mut partials = Vec::new();
@@ -199,10 +221,30 @@ fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, KeyedLock, prune};
+    use super::{Keep, KeyedLock, drop_condemned, path_of, prune};
     use crate::digest::Digest;
+    use std::collections::HashSet;
     use std::fs::{File, FileTimes};
+    use std::sync::Mutex;
     use std::time::{Duration, SystemTime};
+
+    #[tokio::test]
+    async fn what_is_of_no_use_goes_when_nobody_works_on_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [used, free, missing] = [1, 2, 3].map(|number| Digest::of(&[number]));
+        let is_there = |blob| path_of(dir.path(), blob).exists();
+        for blob in [&used, &free] {
+            std::fs::write(path_of(dir.path(), blob), "part").unwrap();
+        }
+        let (files, condemned) =
+            (KeyedLock::default(), Mutex::new(HashSet::from([used.clone(), free.clone(), missing])));
+        let guard = files.lock(&used).await;
+        drop_condemned(dir.path(), &files, &condemned);
+        assert!(is_there(&used) && !is_there(&free));
+        drop(guard);
+        drop_condemned(dir.path(), &files, &condemned);
+        assert!(!is_there(&used) && condemned.lock().unwrap().is_empty());
+    }
 
     #[tokio::test]
     async fn the_youngest_stay_and_those_in_use() {
