@@ -160,9 +160,25 @@ impl FaultyRuntime {
     /// How many calls of that command have come to hang so far.
     #[must_use]
     pub fn hanging(&self, command: &str) -> usize {
+        self.hung(command).len()
+    }
+
+    /// The numbers of the scripts that have come to hang so far.
+    fn hung(&self, command: &str) -> Vec<String> {
         let prefix = format!("hangs-{command}.");
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).count()
+        let names = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.strip_prefix(&prefix).map(str::to_owned)).collect()
+    }
+
+    /// How many calls of that command hang now. A script that waits forks now and then, so it is told by its number.
+    #[must_use]
+    pub fn hang_now(&self, command: &str) -> usize {
+        let program = self.program();
+        let runs = |pid: &str| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == program.as_os_str().as_encoded_bytes())
+        };
+        self.hung(command).iter().filter(|pid| runs(pid)).count()
     }
 
     /// How many processes it has left, with all that hangs.

@@ -22,7 +22,7 @@ cp "$PEAPOD_RUNC" "$PEAPOD_GOTOOLS/crictl" "$stage/usr/lib/peapod-tests/"
 cp -r "$PEAPOD_CNI" "$stage/usr/lib/peapod-tests/cni"
 cp -r "$target/registry" "$stage/usr/lib/peapod-tests/registry"
 
-case $1 in full) limit=5400 ;; *) limit=1500 ;; esac
+case $1 in full) limit=3600 ;; *) limit=1500 ;; esac
 "$here/vm.sh" --share "$root" --share "$target" --share "$out:rw" --cwd "$root" --timeout "$limit" \
     --env "FULL=${FULL:-}" --env "DRIVERS=${DRIVERS:-cgroupfs systemd}" --env "RUNTIMES=${RUNTIMES:-crun runc}" --env "CARGO_TARGET_DIR=$target" --env "OUT=$out" \
     --env "RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}" --env "PEAPOD_TEST_SLOW=${PEAPOD_TEST_SLOW:-10}" \
