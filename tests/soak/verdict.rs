@@ -7,9 +7,8 @@ use crate::report::Report;
 const DAEMON_GROWTH: u64 = 4 << 10;
 /// Files that a daemon may hold more: connections and pipes of what is just going on.
 const DAEMON_FILES: usize = 8;
-/// KiB of memory of a shim that only holds its pod, and of one that runs a dozen commands at a time. Nine tenths of it
-/// are pages of the program's file, which all shims share: they grow with what a shim can do.
-const IDLE_SHIM: u64 = 2304;
+/// KiB of memory of a shim that only holds its pod, and of one that runs a dozen commands at a time.
+const IDLE_SHIM: u64 = 2 << 10;
 const BUSY_SHIM: u64 = 2560;
 /// KiB that a shim may hold more at the end than in the middle: the most that it had to do at once differs a little.
 const SHIM_GROWTH: u64 = 128;

@@ -19,6 +19,7 @@ use crate::args::Args;
 use crate::reaper::Reaper;
 use crate::runtime::{Binary, CALL_ENV, Runtime, RuntimeLauncher, Target};
 use crate::sandbox::pod_init::PID_FILE;
+use crate::tasks;
 use crate::{attributes, bundle, clock, files, log, mount, proc};
 
 /// How long processes may take to be gone after KILL.
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 async fn clean(args: &Args) -> Result<(), String> {
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).map_err(|error| error.to_string())?;
     let reaper = Reaper::default();
-    tokio::spawn(reaper.run().map_err(|error| error.to_string())?);
+    tasks::spawn(reaper.run().map_err(|error| error.to_string())?);
     let launcher = RuntimeLauncher::new(reaper, None);
     let mut failures = Vec::new();
     // It would start, log and write down what nobody asks it about.

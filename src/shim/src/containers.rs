@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::log;
 use crate::stdio::handed::HandedStreams;
+use crate::tasks;
 
 /// Containers of one pod, ended ones included.
 const CONTAINERS: usize = 1024;
@@ -66,7 +67,7 @@ impl Containers {
         let (container, supervised) = create::create(&self.host, &request, interrupt).await?;
         let container = Arc::new(container);
         reservation.fill(container.clone());
-        tokio::spawn(supervise::run(self.events.clone(), container.clone(), supervised));
+        tasks::spawn(supervise::run(self.events.clone(), container.clone(), supervised));
         Ok(container)
     }
 
@@ -147,7 +148,7 @@ impl Containers {
             .iter()
             .map(|container| {
                 let container = container.clone();
-                tokio::spawn(async move {
+                tasks::outcome(async move {
                     container.finish().await?;
                     container.clean_up().await
                 })
@@ -155,7 +156,7 @@ impl Containers {
             .collect();
         let mut outcome = Ok(());
         for (end, container) in ends.into_iter().zip(&containers) {
-            let end = end.await.unwrap_or(Err(Error::Ending));
+            let end = end.await;
             if let Err(error) = &end {
                 log::warn("a container can't be stopped", &[("container", &container.id()), ("error", error)]);
             }

@@ -30,6 +30,7 @@ mod server;
 mod session;
 mod shim;
 mod stdio;
+mod tasks;
 
 use std::io::Write;
 use std::process::ExitCode;

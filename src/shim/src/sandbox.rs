@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::init::User;
 use crate::mount::unmount;
 use crate::reaper::{ExitStatus, Reaper};
+use crate::tasks;
 use crate::{clock, log};
 
 /// How long pod init may take after TERM, and after KILL.
@@ -120,7 +121,7 @@ impl PodSandbox {
         }
         let start = || async {
             let (init, ended) = pod_init::start(&self.bundle, &self.reaper, &user).await?;
-            tokio::spawn(self.clone().see_end_of_init(init.clone(), ended));
+            tasks::spawn(self.clone().see_end_of_init(init.clone(), ended));
             Ok::<_, Error>(init)
         };
         let init = self.init.get_or_try_init(start).await?;

@@ -22,6 +22,7 @@ use crate::runtime::Sealed;
 use crate::server::Service;
 use crate::shim::PodShim;
 use crate::stdio::Null;
+use crate::tasks;
 
 /// How long the answer to the call that ends the shim has to leave.
 const FAREWELL: Duration = Duration::from_millis(50);
@@ -52,7 +53,7 @@ async fn serve(shim: Arc<PodShim>, reaper: &Reaper) -> Result<(), String> {
     // Handled and not ignored: what is ignored stays so in containers. Nobody reads them.
     let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate(), SignalKind::pipe()];
     let _deaf: Vec<_> = kinds.into_iter().map(signal).collect::<Result<_, _>>().map_err(text)?;
-    tokio::spawn(reaper.run().map_err(text)?);
+    tasks::spawn(reaper.run().map_err(text)?);
     let stdin = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).map_err(|error| error.to_string())?;
     let listener = listener(stdin)?;
     let service = Arc::new(Service::new(shim.clone()));

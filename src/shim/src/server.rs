@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::shim::PodShim;
+use crate::tasks;
 
 /// Implements all three.
 pub(crate) struct Service {
@@ -26,8 +27,7 @@ impl Service {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let work = tokio::spawn(work(self.shim.clone()));
-        Ok(work.await.unwrap_or(Err(Error::Ending))?)
+        Ok(tasks::outcome(work(self.shim.clone())).await?)
     }
 
     fn unsupported<T>(what: &'static str) -> ttrpc::Result<T> {

@@ -22,6 +22,7 @@ use crate::stdio::console::ConsoleSocket;
 use crate::stdio::exec_streams::ExecStreams;
 use crate::stdio::handed::HandedStreams;
 use crate::stdio::plan::Pumps;
+use crate::tasks;
 use crate::{clock, log, proc};
 
 /// Execs of one container that nobody has deleted.
@@ -205,7 +206,7 @@ impl ExecProcess {
         }
         let stdin = streams.ours.stdin;
         self.with_process(|process| process.stdin = stdin);
-        tokio::spawn(self.clone().see_end(child.ended, pumps));
+        tasks::spawn(self.clone().see_end(child.ended, pumps));
         if self.is_doomed() {
             // Who killed it found no process yet.
             self.kill_session(init);

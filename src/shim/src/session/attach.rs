@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::shim::PodShim;
 use crate::stdio::copy;
 use crate::stdio::output::{Event, OutputSubscription, Stream};
+use crate::tasks;
 
 /// What the master asks for.
 pub(crate) struct AttachSessionRequest {
@@ -58,7 +59,7 @@ impl AttachSessionRequest {
         container.check_running()?;
         let (attachment, far) = self.attach(container)?;
         let session = shim.sessions.open(&self.address).await?;
-        tokio::spawn(attachment.run(session, far));
+        tasks::spawn(attachment.run(session, far));
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl AttachedClient {
         }
         drop(far);
         let (gone, left) = oneshot::channel();
-        let fed = tokio::spawn(feed(container.clone(), stdin, left));
+        let fed = tasks::spawn(feed(container.clone(), stdin, left));
         let last = tokio::select! {
             last = forward(subscription, stdout, stderr) => Some(last),
             () = session.until_gone(|(width, height)| {

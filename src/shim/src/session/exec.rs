@@ -1,6 +1,7 @@
 //! A command whose streams a client has.
 
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 
 use peapod_streaming_protocol::{CommandStreams, ToSession};
@@ -15,6 +16,7 @@ use crate::shim::PodShim;
 use crate::stdio::copy;
 use crate::stdio::exec_streams::ExecStreams;
 use crate::stdio::handed::HandedStreams;
+use crate::tasks;
 
 /// What the master asks for.
 pub(crate) struct ExecSessionRequest {
@@ -50,7 +52,7 @@ impl ExecSessionRequest {
                 return Err(error);
             }
         };
-        tokio::spawn(SessionCommand { shim, container, exec, leave: self.leave }.run(session));
+        tasks::spawn(SessionCommand { shim, container, exec, leave: self.leave }.run(session));
         Ok(())
     }
 }
@@ -72,14 +74,14 @@ impl SessionCommand {
     /// that is left. `None`: there is no command.
     async fn run_with(&self, session: OpenSession) -> Option<Vec<OwnedFd>> {
         let mut size = None;
-        let mut starting = tokio::spawn(self.start());
+        let mut starting = pin!(tasks::outcome(self.start()));
         let started = tokio::select! {
             biased;
-            started = &mut starting => started.unwrap_or(Err(Error::Ending)),
+            started = &mut starting => started,
             () = session.until_gone(|wanted| size = Some(wanted)) => {
                 drop(session);
                 self.client_has_gone();
-                return starting.await.ok()?.ok().map(|handed| self.left(&handed));
+                return starting.await.ok().map(|handed| self.left(&handed));
             }
         };
         match started {

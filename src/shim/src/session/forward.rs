@@ -12,6 +12,7 @@ use super::{OpenSession, SessionPlace};
 use crate::bounds::DIALS_OF_SESSION;
 use crate::error::Error;
 use crate::shim::PodShim;
+use crate::tasks;
 
 /// A port-forward of the pod.
 struct PortForward {
@@ -24,7 +25,7 @@ struct PortForward {
 pub(crate) async fn open(shim: &PodShim, address: &SessionPlace) -> Result<(), Error> {
     let forward = PortForward { network: shim.sandbox.network()?, dials: shim.sessions.dials.clone() };
     let session = shim.sessions.open(address).await?;
-    tokio::spawn(forward.run(session));
+    tasks::spawn(forward.run(session));
     Ok(())
 }
 

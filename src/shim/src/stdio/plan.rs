@@ -16,6 +16,7 @@ use super::handed::HandedStreams;
 use super::null::Null;
 use super::output::ContainerOutput;
 use crate::error::Error;
+use crate::tasks;
 
 /// As the master gave them.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +137,7 @@ impl Ours {
         let mut watch = |index: usize| self.pipes[index].take().map(watched).transpose();
         let stdout = watch(0).map_err(Error::io("watch", path))?;
         let stderr = watch(1).map_err(Error::io("watch", path))?;
-        Ok(Some(tokio::spawn(copy::to_output(stdout, stderr, output))))
+        Ok(Some(tasks::spawn(copy::to_output(stdout, stderr, output))))
     }
 
     /// Connects a command's terminal: to a session, which moves its bytes itself, or as the others are.
@@ -166,8 +167,8 @@ impl Ours {
             Ok((output, sink, input))
         };
         let (output, sink, input) = ends().map_err(fail)?;
-        let output = tokio::spawn(copy::from_terminal(output, sink));
-        let input = input.map(|(fifo, terminal)| tokio::spawn(async move { copy::copy(&fifo, &terminal).await }));
+        let output = tasks::spawn(copy::from_terminal(output, sink));
+        let input = input.map(|(fifo, terminal)| tasks::spawn(async move { copy::copy(&fifo, &terminal).await }));
         Ok(Pumps { output, input })
     }
 }
