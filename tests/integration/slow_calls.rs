@@ -25,8 +25,8 @@ fn a_call_that_takes_too_long_names_what_its_operation_waits_for() {
         runtime.on("create", Fault::Hang);
         runtime.on("update", Fault::Hang);
         let (started, updated) = tokio::join!(hangs.start(), runs.update(|limits| limits.cpu_shares = 100));
-        says(started, "waiting for the OCI runtime to create it");
-        says(updated, "waiting for the OCI runtime to change its limits");
+        says(started, "waiting for the OCI runtime faulty to create it");
+        says(updated, "waiting for the OCI runtime faulty to change its limits");
         for command in ["create", "update"] {
             runtime.heal(command);
         }

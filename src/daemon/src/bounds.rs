@@ -142,3 +142,9 @@ pub(crate) const PROCESSES_COUNT: Duration = Duration::from_secs(1);
 pub(crate) const PROCESSES: usize = 16 << 10;
 /// Descriptors of a container up to which those of sockets are looked for.
 pub(crate) const DESCRIPTORS: usize = 64 << 10;
+/// Operations that a verbose status tells of.
+pub(crate) const OPERATIONS_SHOWN: usize = 128;
+/// Of these, of each kind and container, those that did as they should.
+pub(crate) const OPERATIONS_SHOWN_OF_KIND: usize = 2;
+/// Bytes of these as JSON.
+pub(crate) const OPERATIONS_BYTES: usize = 1 << 20;

@@ -12,13 +12,14 @@ use peapod_network::Network;
 use peapod_pod::{Dependencies, Pods};
 use peapod_store::{Database, DatabaseMeasures, Durability, Migration, SetAside};
 use peapod_sys::{NotRemoved, Trash};
+use peapod_trace::Tracer;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tonic::service::Routes;
 
 use crate::config::Config;
-use crate::cri::{ImageCalls, RuntimeCalls, Services};
+use crate::cri::{ImageCalls, NodeParts, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
 use crate::memory;
 use crate::prometheus::{self, MetricSources};
@@ -86,9 +87,12 @@ async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<(Ser
     let trash = trash(&config.state_root.join("trash"))?;
     let images = Images::open(of_images, images, trash.clone()).await?;
     let network = Network::open(config.network.clone(), state.clone()).await?;
-    let dependencies = Dependencies { db: state, images: images.clone(), network: network.clone(), trash };
+    let tracer = Tracer::new();
+    let dependencies =
+        Dependencies { db: state, images: images.clone(), network: network.clone(), trash, tracer: tracer.clone() };
     let pods = Pods::open(config.pods.clone(), dependencies).await?;
-    Ok((Services::new(config, pods, images, network, cgroups, set_aside, end), measured))
+    let opened = NodeParts { pods, images, network, tracer };
+    Ok((Services::new(config, opened, cgroups, set_aside, end), measured))
 }
 
 /// Where trees of files go that nobody needs: layers, and what containers wrote.

@@ -5,9 +5,10 @@ use crate::error::{LeaseError, OpenError, PullError, RemoveError};
 use crate::measures::ImageMeasures;
 use crate::model::{FsInfo, Image, ImageId, PullRequest, Rootfs};
 use crate::open;
-use crate::pull::pull;
+use crate::pull::{pull, settled};
 use crate::records;
 use crate::reference::Reference;
+use crate::stages;
 use crate::store::Store;
 use peapod_store::{Database, StoreError};
 use peapod_sys::Trash;
@@ -93,15 +94,22 @@ impl Images {
     /// # Errors
     /// [`PullError`]; nothing of a failed pull is visible.
     pub async fn pull(&self, request: PullRequest) -> Result<Arc<Image>, PullError> {
-        let PullRequest { reference, credentials } = request;
+        let PullRequest { reference, credentials, span } = request;
         let measures = &self.store.measures;
         let reference = Reference::parse(&reference, &self.store.config.default_registry).map_err(PullError::from);
         let reference = reference.inspect_err(|error| measures.failed(error))?;
         let key = (reference.clone(), credentials.clone());
         let cancelled = PullError::Cancelled { reference: reference.to_string() };
-        let (measures, work) = (measures.clone(), pull(Arc::clone(&self.store), reference, credentials));
-        let work = async move { measures.pull(work).await };
-        self.store.pulls.join(key, work).await.result.unwrap_or(Err(cancelled))
+        let begin = || {
+            let work = span.work("pull");
+            let own = work.as_ref().map(|work| work.span().clone()).unwrap_or_default();
+            own.enter(&stages::HOSTS);
+            let (store, told, measures) = (Arc::clone(&self.store), own.clone(), measures.clone());
+            let pulling = pull(store, reference, credentials, own);
+            (told, async move { settled(work, measures.pull(pulling).await) })
+        };
+        let pulled = self.store.pulls.follow(key, begin, |work| span.enter_work(&stages::PULL, work)).await;
+        pulled.result.unwrap_or(Err(cancelled))
     }
 
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.

@@ -17,6 +17,7 @@ use crate::single_flight::{FlightOutcome, SingleFlight};
 use crate::unpack::{fingerprint, inherit_attributes};
 use peapod_measure::Counter;
 use peapod_sys::sync::lock;
+use peapod_trace::Span;
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -104,8 +105,14 @@ impl LayerFlights {
     }
 
     /// The layer of this chain: one that is here, what a fetch from this registry that runs already brings, or what
-    /// `fetch` does.
-    pub(crate) async fn join<F>(&self, registry: &str, chain: &Digest, fetch: F) -> FlightOutcome<Fetched>
+    /// the fetch does that is begun.
+    pub(crate) async fn join<F>(
+        &self,
+        registry: &str,
+        chain: &Digest,
+        begin: impl FnOnce() -> (Span, F),
+        tell: impl FnOnce(&Span),
+    ) -> FlightOutcome<Fetched>
     where
         F: Future<Output = Fetched> + Send + 'static,
     {
@@ -113,14 +120,18 @@ impl LayerFlights {
             return FlightOutcome { result: Some(Ok(layer)), own: false };
         }
         let (fetched, own) = (Arc::clone(&self.fetched), chain.clone());
-        let work = async move {
-            let layer = fetch.await?;
-            let mut fetched = lock(&fetched);
-            fetched.retain(|_, layer| layer.strong_count() > 0);
-            fetched.insert(own, Arc::downgrade(&layer));
-            Ok(layer)
+        let begin = || {
+            let (span, fetch) = begin();
+            let work = async move {
+                let layer = fetch.await?;
+                let mut fetched = lock(&fetched);
+                fetched.retain(|_, layer| layer.strong_count() > 0);
+                fetched.insert(own, Arc::downgrade(&layer));
+                Ok(layer)
+            };
+            (span, work)
         };
-        self.running.join((registry.to_owned(), chain.clone()), work).await
+        self.running.follow((registry.to_owned(), chain.clone()), begin, tell).await
     }
 
     /// How many joined a fetch that was running.

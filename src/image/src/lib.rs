@@ -49,6 +49,7 @@ mod rootfs;
 mod scratch;
 mod single_flight;
 mod space;
+mod stages;
 mod store;
 mod sweep;
 mod unpack;
@@ -64,4 +65,5 @@ pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, R
 pub use records::MIGRATIONS;
 pub use reference::{Reference, ReferenceError, Selector};
 pub use rootfs::Writable;
+pub use stages::STAGES;
 pub use unpack::{ArchiveError, EntryError, LimitError};

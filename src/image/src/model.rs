@@ -1,6 +1,7 @@
 //! What others see of an image.
 
 use crate::digest::Digest;
+use peapod_trace::Span;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -88,12 +89,14 @@ pub struct FsInfo {
 }
 
 /// What to pull, and as whom.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullRequest {
     /// As the client wrote it; it is normalised here.
     pub reference: String,
     /// None pulls anonymously.
     pub credentials: Option<Credentials>,
+    /// What is told the stages.
+    pub span: Span,
 }
 
 /// Who asks a registry. Its `Debug` shows no secret.

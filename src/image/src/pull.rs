@@ -15,10 +15,12 @@ use crate::platform::{ImagePlatform, Platform};
 use crate::records::{ImageRow, NameRow, chains, present};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
+use crate::stages;
 use crate::store::Store;
 use crate::unpack::{ImageCost, LimitError};
 use peapod_sys::fail_point;
 use peapod_text::collapsed;
+use peapod_trace::{Span, WorkSpan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,14 +32,26 @@ pub(crate) async fn pull(
     store: Arc<Store>,
     reference: Reference,
     credentials: Option<Credentials>,
+    span: Span,
 ) -> Result<Arc<Image>, PullError> {
     let config = store.pull_config.load_full();
     let (for_hosts, registry) = (Arc::clone(&config), reference.registry.clone());
     let found = tokio::task::spawn_blocking(move || hosts(&for_hosts, &registry)).await;
     let hosts = found.map_err(|_| PullError::Cancelled { reference: reference.to_string() })??;
     let clients = Arc::clone(&store.clients);
-    let session = Arc::new(Session::new(&config, clients, hosts, reference, credentials));
+    let session = Arc::new(Session::new(&config, clients, hosts, reference, credentials, span));
     Pull { store, session }.run().await
+}
+
+/// Notes what came of work.
+pub(crate) fn settled<T>(work: Option<WorkSpan>, outcome: Result<T, PullError>) -> Result<T, PullError> {
+    if let Some(work) = work {
+        match &outcome {
+            Ok(_) => work.settle(Ok(())),
+            Err(error) => work.settle(Err(("Unknown", &error.to_string()))),
+        }
+    }
+    outcome
 }
 
 /// Checks what a manifest says about the sizes of its layers against what they may have unpacked: compressed they are
@@ -98,13 +112,15 @@ impl Pull {
             return Ok(image);
         }
         let blobs = manifest.layers(diff_ids.len()).map_err(|problem| unusable(&self.session, &problem))?;
-        let allowance = &self.session.allowance;
+        let (allowance, span) = (&self.session.allowance, &self.session.span);
+        span.enter(&stages::DOCUMENTS);
         let documents = Documents::new(bytes, config, self.store.fetcher.ingest(), allowance).await?;
         let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
         fail_point("pull-layers");
+        span.enter(&stages::DOCUMENTS);
         let (bytes, config) = documents.read(allowance).await?;
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
-        self.store.commit(image, layers, self.names(&top_digest)).await
+        self.store.commit(image, layers, self.names(&top_digest), span).await
     }
 
     /// What a configuration says about the machine that its image is for, where no index was there to choose by.
@@ -139,7 +155,9 @@ impl Pull {
     /// Gives an image that is here its names; none if it is not here any more, or a layer of it turns out to be
     /// damaged.
     async fn name(&self, id: &ImageId, digest: &Digest) -> Result<Option<Arc<Image>>, PullError> {
+        self.session.span.enter(&stages::VERIFY);
         self.store.verifier.verify_image(id).await?;
+        self.session.span.enter(&stages::RECORD);
         Ok(self.store.name(id.clone(), self.names(digest)).await?)
     }
 
@@ -157,7 +175,10 @@ impl Pull {
     async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let chains = chains(diff_ids);
         let hold = self.store.holds.hold(&chains);
+        let span = &self.session.span;
+        span.enter(&stages::VERIFY);
         self.store.verifier.verify_chains(&chains).await?;
+        span.enter(&stages::PRESENT);
         // Asked on the writing side: a sweep is either over, and its layers are missing here, or sees the hold.
         let wanted = chains.clone();
         let present: HashMap<Digest, String> = self.store.records.write(move |tx| present(tx, &wanted)).await?;
@@ -171,6 +192,7 @@ impl Pull {
             let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();
             Some(self.layer(chain.clone(), parent, diff_id.clone(), blob.clone(), Arc::clone(&cost)))
         });
+        span.leave();
         match futures_util::future::try_join_all(missing).await {
             Ok(layers) => Ok((layers, hold)),
             Err(error) => {
@@ -190,16 +212,26 @@ impl Pull {
         blob: Blob,
         cost: Arc<ImageCost>,
     ) -> Result<Arc<Layer>, PullError> {
+        let stage = self.session.span.begin_on(&stages::LAYER, &blob.digest);
         let mut tries = 0;
         loop {
             let (store, session) = (Arc::clone(&self.store), Arc::clone(&self.session));
             let (own_chain, parent, diff_id, blob) = (chain.clone(), parent.clone(), diff_id.clone(), blob.clone());
             let cost = Arc::clone(&cost);
-            let work = async move {
-                let fresh = store.fetcher.fetch(&session, &blob, &diff_id, &cost).await?;
-                Ok(Arc::new(Layer::new(own_chain, parent, diff_id, fresh)))
+            let begin = || {
+                let work = stage.work("layer");
+                let own = work.as_ref().map(|work| work.span().clone()).unwrap_or_default();
+                own.enter(&stages::PART);
+                let told = own.clone();
+                let fetching = async move {
+                    let fresh = store.fetcher.fetch(&session, &blob, &diff_id, &cost, &own).await;
+                    let fresh = settled(work, fresh)?;
+                    Ok(Arc::new(Layer::new(own_chain, parent, diff_id, fresh)))
+                };
+                (told, fetching)
             };
-            let outcome = self.store.layers.join(&self.reference().registry, &chain, work).await;
+            let tell = |work: &Span| stage.enter_work(&stages::FETCH, work);
+            let outcome = self.store.layers.join(&self.reference().registry, &chain, begin, tell).await;
             tries += 1;
             match outcome.result {
                 Some(Ok(layer)) => return Ok(layer),

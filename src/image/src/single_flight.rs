@@ -2,6 +2,7 @@
 
 use peapod_measure::Counter;
 use peapod_sys::sync::lock;
+use peapod_trace::Span;
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
@@ -25,6 +26,7 @@ struct Running<T> {
     waiting: usize,
     result: watch::Receiver<Option<T>>,
     task: AbortHandle,
+    span: Span,
 }
 
 /// What came of it, and who did it.
@@ -49,7 +51,20 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (mut result, waiter, own) = self.subscribe(key, work);
+        self.follow(key, || (Span::default(), work), |_| ()).await
+    }
+
+    /// The same with work that has a span, which those who wait for it are told.
+    pub(crate) async fn follow<F>(
+        self: &Arc<Self>,
+        key: K,
+        begin: impl FnOnce() -> (Span, F),
+        tell: impl FnOnce(&Span),
+    ) -> FlightOutcome<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (mut result, waiter, own) = self.subscribe(key, begin, tell);
         let outcome = match result.wait_for(Option::is_some).await {
             Ok(value) => value.clone(),
             Err(_) => None,
@@ -59,7 +74,12 @@ where
     }
 
     #[allow(clippy::type_complexity, reason = "used once, right above")]
-    fn subscribe<F>(self: &Arc<Self>, key: K, work: F) -> (watch::Receiver<Option<T>>, Waiter<K, T>, bool)
+    fn subscribe<F>(
+        self: &Arc<Self>,
+        key: K,
+        begin: impl FnOnce() -> (Span, F),
+        tell: impl FnOnce(&Span),
+    ) -> (watch::Receiver<Option<T>>, Waiter<K, T>, bool)
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -67,20 +87,23 @@ where
         if let Some(flight) = state.running.get_mut(&key) {
             flight.waiting += 1;
             self.joined.increment();
+            tell(&flight.span);
             let waiter = Waiter { flights: Arc::clone(self), key, number: flight.number };
             return (flight.result.clone(), waiter, false);
         }
         let number = state.next;
         state.next += 1;
-        let (tell, result) = watch::channel(None);
+        let (done, result) = watch::channel(None);
         let (flights, own_key) = (Arc::clone(self), key.clone());
+        let (span, work) = begin();
+        tell(&span);
         let task = tokio::spawn(async move {
             let value = work.await;
             flights.finish(&own_key, number);
             // Nobody may be left who wants to know.
-            let _ = tell.send(Some(value));
+            let _ = done.send(Some(value));
         });
-        let flight = Running { number, waiting: 1, result: result.clone(), task: task.abort_handle() };
+        let flight = Running { number, waiting: 1, result: result.clone(), task: task.abort_handle(), span };
         state.running.insert(key.clone(), flight);
         (result, Waiter { flights: Arc::clone(self), key, number }, true)
     }

@@ -12,11 +12,13 @@ use crate::reference::Reference;
 use crate::registry::Clients;
 use crate::scratch::Ingest;
 use crate::single_flight::SingleFlight;
+use crate::stages;
 use crate::sweep::Sweeper;
 use crate::verify::Verifier;
 use arc_swap::ArcSwap;
 use peapod_store::{Database, StoreError};
 use peapod_sys::{Trash, fail_point};
+use peapod_trace::Span;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -80,11 +82,13 @@ impl Store {
         image: ImageRow,
         layers: Vec<Arc<Layer>>,
         names: Vec<NameRow>,
+        span: &Span,
     ) -> Pulled {
-        let store = Arc::clone(self);
+        let (store, span) = (Arc::clone(self), span.clone());
+        span.enter(&stages::PLACE);
         let reference = names.first().map(|name| name.reference.clone()).unwrap_or_default();
         let cancelled = move || PullError::Cancelled { reference };
-        let work = tokio::spawn(async move { store.carry_out(image, layers, names).await });
+        let work = tokio::spawn(async move { store.carry_out(image, layers, names, &span).await });
         match work.await {
             Ok(done) => done?.ok_or_else(cancelled),
             Err(_) => Err(cancelled()),
@@ -96,6 +100,7 @@ impl Store {
         image: ImageRow,
         layers: Vec<Arc<Layer>>,
         names: Vec<NameRow>,
+        span: &Span,
     ) -> Result<Option<Arc<Image>>, PullError> {
         let (id, chains) = (image.id.clone(), chains(&image.diff_ids));
         let _hold = self.holds.hold(&chains);
@@ -105,6 +110,7 @@ impl Store {
         let installing = tokio::task::spawn_blocking(move || install(&root, dir.path(), &chains, &present, layers));
         let layers = installing.await.map_err(|_| PullError::Cancelled { reference: id.to_string() })??;
         fail_point("pull-placed");
+        span.enter(&stages::RECORD);
         let rows: Vec<LayerRow> = layers.iter().map(|layer| layer.row()).collect();
         let (recorded, after) = self
             .records

@@ -8,6 +8,7 @@ use common::image::{Built, Packing, Tar};
 use common::registry::{Options, PASSWORD, Registry, USER};
 use common::{Lab, request, wait_for};
 use peapod_image::{Credentials, PullError, PullRequest};
+use peapod_trace::Span;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn built(size: usize) -> Built {
 }
 
 fn with(reference: &str, credentials: Credentials) -> PullRequest {
-    PullRequest { reference: reference.to_owned(), credentials: Some(credentials) }
+    PullRequest { reference: reference.to_owned(), credentials: Some(credentials), span: Span::default() }
 }
 
 fn user(password: &str) -> Credentials {

@@ -8,6 +8,7 @@ use common::image::{Built, Packing, Tar};
 use common::stub::{Asked, Body, Reply, Stub};
 use common::{Lab, request};
 use peapod_image::{Credentials, Digest, PullError, PullRequest};
+use peapod_trace::Span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ fn built(content: &[u8]) -> Built {
 }
 
 fn with(reference: &str, credentials: Credentials) -> PullRequest {
-    PullRequest { reference: reference.to_owned(), credentials: Some(credentials) }
+    PullRequest { reference: reference.to_owned(), credentials: Some(credentials), span: Span::default() }
 }
 
 fn user() -> Credentials {

@@ -2,6 +2,7 @@
 
 use crate::ports::PortMapping;
 use crate::subnet::Subnet;
+use peapod_trace::Span;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct AttachRequest {
     pub ip_ranges: Vec<Subnet>,
     /// For plugins that let the hardware address be chosen.
     pub mac: Option<String>,
+    /// What is told the stages.
+    pub span: Span,
 }
 
 /// The lines of a resolv.conf.

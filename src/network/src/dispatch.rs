@@ -7,9 +7,11 @@ use crate::error::{AttachError, DetachError, PortOwner};
 use crate::listeners;
 use crate::ports::PortMapping;
 use crate::request;
+use crate::stages;
 use crate::status::NetworkStatus;
 use crate::sync::{blocking, lock};
 use peapod_sys::KeyedLock;
+use peapod_trace::Span;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -46,10 +48,10 @@ enum Maker<'a> {
 }
 
 impl Maker<'_> {
-    async fn detach(&self, id: &str) -> Result<(), DetachError> {
+    async fn detach(&self, id: &str, span: &Span) -> Result<(), DetachError> {
         match self {
             Self::Builtin(builtin) => builtin.detach(id).await,
-            Self::Cni(cni) => cni.detach(id).await,
+            Self::Cni(cni) => cni.detach(id, span).await,
         }
     }
 
@@ -89,13 +91,15 @@ impl Dispatcher {
         if self.closing.is_cancelled() {
             return Err(AttachError::Closed);
         }
-        let id = request.id.clone();
+        let (id, span) = (request.id.clone(), request.span.clone());
+        span.enter(&stages::CHOICE);
         let request = request::check(request)?;
         if self.cni.has(&id) {
             if let Some(known) = self.cni.known(&request)? {
                 return Ok(known);
             }
-            self.cni.detach(&id).await?;
+            self.cni.detach(&id, &span).await?;
+            span.enter(&stages::CHOICE);
         }
         let (choice, _) = self.cni.look().await.ok_or(AttachError::Closed)?;
         let ports = request::ports_of(&request)?;
@@ -113,18 +117,19 @@ impl Dispatcher {
             Ok(attachment) => return Ok(attachment),
             Err(error) => error,
         };
+        span.fail();
         self.cni.leave(&id);
         // Who hung once may hang again: nobody waits for that.
         let hangs = matches!(&error, AttachError::Cni(CniError::Slow { .. } | CniError::Closed));
-        if hangs || self.cni.detach(&id).await.is_err() {
+        if hangs || self.cni.detach(&id, &span).await.is_err() {
             self.detach_later(id, Duration::ZERO);
         }
         Err(error)
     }
 
     /// Takes away. The caller holds the lock of this id.
-    pub(crate) async fn detach(&self, id: &str) -> Result<(), DetachError> {
-        self.maker(id).detach(id).await
+    pub(crate) async fn detach(&self, id: &str, span: &Span) -> Result<(), DetachError> {
+        self.maker(id).detach(id, span).await
     }
 
     /// Tries until it is gone, as nobody else might: first after this pause.
@@ -143,7 +148,7 @@ impl Dispatcher {
                 if !inner.maker(&id).is_leaving(&id) {
                     break;
                 }
-                match inner.detach(&id).await {
+                match inner.detach(&id, &Span::default()).await {
                     Ok(()) => break,
                     Err(error) => tracing::warn!(network_id = %id, %error, "a network cannot be taken away yet"),
                 }

@@ -7,9 +7,11 @@ use crate::cni::Cni;
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, RETRY};
 use crate::error::{AttachError, DetachError, OpenError};
+use crate::stages;
 use crate::status::NetworkStatus;
 use crate::sync::blocking;
 use peapod_store::Database;
+use peapod_trace::Span;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +108,7 @@ impl Network {
     /// See [`AttachError`]. Nothing is left then.
     pub async fn attach(&self, request: AttachRequest) -> Result<Arc<Attachment>, AttachError> {
         let network = self.clone();
+        request.span.enter(&stages::TURN);
         let task = self.inner.tasks.spawn(async move {
             let _guard = network.inner.order.lock(&request.id).await;
             network.inner.attach(request).await
@@ -120,11 +123,21 @@ impl Network {
     /// See [`DetachError`]: everything that could be done was done, and it can be repeated. It is, every few seconds,
     /// until it succeeds or [`CniConfig::give_up_after`](crate::CniConfig::give_up_after) is over.
     pub async fn detach(&self, id: &str) -> Result<(), DetachError> {
+        self.detach_in(id, &Span::default()).await
+    }
+
+    /// The same, and the stages are told to a span.
+    ///
+    /// # Errors
+    /// See [`Network::detach`].
+    pub async fn detach_in(&self, id: &str, span: &Span) -> Result<(), DetachError> {
         let network = self.clone();
-        let id = id.to_owned();
+        let (id, span) = (id.to_owned(), span.clone());
+        span.enter(&stages::TURN);
         let task = self.inner.tasks.spawn(async move {
             let _guard = network.inner.order.lock(&id).await;
-            let detached = network.inner.detach(&id).await;
+            span.enter(&stages::REMOVAL);
+            let detached = network.inner.detach(&id, &span).await;
             if detached.is_err() {
                 network.inner.detach_later(id, RETRY);
             }

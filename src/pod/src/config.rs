@@ -1,5 +1,6 @@
 //! What this crate has to know about the node's configuration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -73,4 +74,11 @@ pub struct OciRuntime {
     pub path: PathBuf,
     /// Its `--root`.
     pub root: PathBuf,
+}
+
+impl OciRuntime {
+    /// Its binary's name, for people.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::{PodResources, PodSpec};
+use peapod_trace::{Span, SpanSubject};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -27,9 +28,10 @@ use crate::machine::{Identity, NewContainer, Reply, Request};
 use crate::measures::PodMeasures;
 use crate::publisher::Subscription;
 use crate::runtimes::Handler;
-use crate::view::{ContainerState, ContainerView, Snapshot};
+use crate::stages;
+use crate::view::{ContainerState, ContainerView, PodView, Snapshot};
 
-use call::Subject;
+use call::{ActorCall, Subject};
 pub use open::Dependencies;
 use recorded::FirstListing;
 pub use sessions::ExecSession;
@@ -111,13 +113,16 @@ impl Pods {
     ///
     /// # Errors
     /// After one nothing of the pod is left, and its name is free.
-    pub async fn run_pod(&self, spec: PodSpec) -> Result<PodId, Error> {
+    pub async fn run_pod(&self, spec: PodSpec, span: &Span) -> Result<PodId, Error> {
         let handler = self.actors.runtimes.handler(&spec.runtime_handler);
         handler.runtime()?;
         let spec = Arc::new(spec);
         for _ in 0..RUN_TRIES {
+            span.enter(&stages::ADMISSION);
             let handle = self.actor_named(&spec, &handler).await?;
-            if let Some(outcome) = self.call_or_gone("the pod", &handle, Request::Run(Arc::clone(&spec))).await {
+            span.about(|subject| subject.set_pod_id(handle.id().as_str()));
+            let call = ActorCall { what: "the pod", span, handle: &handle };
+            if let Some(outcome) = self.call_or_gone(&call, Request::Run(Arc::clone(&spec))).await {
                 return outcome.map(|_| handle.id().clone());
             }
             // What had the name is gone this moment: it was removed, or an earlier daemon had left it half made.
@@ -163,18 +168,20 @@ impl Pods {
     ///
     /// # Errors
     /// When something could not be given back; another call tries again.
-    pub async fn stop_pod(&self, id: &PodId) -> Result<(), Error> {
-        let handle = self.actor(id)?;
-        self.call("the pod's stop", Subject::Pod(id), &handle, Request::StopPod).await.map(drop)
+    pub async fn stop_pod(&self, id: &PodId, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_for(id, span)?;
+        let call = ActorCall { what: "the pod's stop", span, handle: &handle };
+        self.call(&call, Subject::Pod(id), Request::StopPod).await.map(drop)
     }
 
     /// Stops a pod if need be and removes it with its containers.
     ///
     /// # Errors
     /// When something could not be removed; another call tries again.
-    pub async fn remove_pod(&self, id: &PodId) -> Result<(), Error> {
-        let handle = self.actor(id)?;
-        self.call("the pod's removal", Subject::Pod(id), &handle, Request::RemovePod).await.map(drop)
+    pub async fn remove_pod(&self, id: &PodId, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_for(id, span)?;
+        let call = ActorCall { what: "the pod's removal", span, handle: &handle };
+        self.call(&call, Subject::Pod(id), Request::RemovePod).await.map(drop)
     }
 
     /// Records what a client has made of the cgroup of a pod, which is its own: nothing else is done. What it says
@@ -182,10 +189,11 @@ impl Pods {
     ///
     /// # Errors
     /// When the pod is not there, or that can't be recorded.
-    pub async fn update_pod(&self, id: &PodId, told: PodResources) -> Result<(), Error> {
-        let handle = self.actor(id)?;
+    pub async fn update_pod(&self, id: &PodId, told: PodResources, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_for(id, span)?;
         let request = Request::UpdatePod(Box::new(told));
-        self.call("the pod's update", Subject::Pod(id), &handle, request).await.map(drop)
+        let call = ActorCall { what: "the pod's update", span, handle: &handle };
+        self.call(&call, Subject::Pod(id), request).await.map(drop)
     }
 
     /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets
@@ -193,16 +201,25 @@ impl Pods {
     ///
     /// # Errors
     /// When the request can't be met; nothing is left then.
-    pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec) -> Result<ContainerId, Error> {
-        let (what, handle) = ("the container", self.actor(pod)?);
+    pub async fn create_container(&self, pod: &PodId, spec: ContainerSpec, span: &Span) -> Result<ContainerId, Error> {
+        let (what, handle) = ("the container", self.actor_for(pod, span)?);
+        span.enter(&stages::ADMISSION);
+        span.about(|subject| {
+            subject.set_container_name(&spec.metadata.name);
+            subject.set_image(&spec.image);
+        });
         cpuset::check(&spec.resources, self.actors.containers.facts.cgroup_v2, "linux.resources.")?;
         self.first_listing.over(what, self.timeouts.get().operation).await?;
         let name = format!("container {}", spec.metadata.name);
         let admitted = self.actors.listed.reserve(&name, listed::of_container(&spec), &self.snapshot());
         let id = ContainerId::random().map_err(|error| Error::failed("make an id", &error))?;
         let new = Box::new(NewContainer { id, spec, admitted });
-        match self.call(what, Subject::Pod(pod), &handle, Request::Create(new)).await? {
-            Reply::Created(id) => Ok(id),
+        let call = ActorCall { what, span, handle: &handle };
+        match self.call(&call, Subject::Pod(pod), Request::Create(new)).await? {
+            Reply::Created(id) => {
+                span.about(|subject| subject.set_container_id(id.as_str()));
+                Ok(id)
+            }
             Reply::Done => Err(Error::Defect { what }),
         }
     }
@@ -213,14 +230,16 @@ impl Pods {
     /// # Errors
     /// With the OCI runtime's words; the container is then exited, 128, `StartError`. It stays created where a disk is
     /// full or the pod's handler is not configured.
-    pub async fn start_container(&self, id: &ContainerId) -> Result<(), Error> {
-        let handle = self.actor_of(id)?;
+    pub async fn start_container(&self, id: &ContainerId, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_of(id, span)?;
+        span.enter(&stages::ADMISSION);
         let snapshot = self.snapshot();
         let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
         let served = self.actors.runtimes.handler(&entry.pod.runtime_handler).serves(&entry.pod.id);
         let startable = disk::has_room(&self.actors.defaults.layout).await.and(served);
         let request = Request::Start(id.clone(), startable);
-        self.call("the container's start", Subject::Container(id), &handle, request).await.map(drop)
+        let call = ActorCall { what: "the container's start", span, handle: &handle };
+        self.call(&call, Subject::Container(id), request).await.map(drop)
     }
 
     /// Asks a container to end, kills it after `grace`, and returns when it has ended. Zero kills at once.
@@ -228,33 +247,36 @@ impl Pods {
     ///
     /// # Errors
     /// When it doesn't end.
-    pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), Error> {
-        let handle = self.actor_of(id)?;
+    pub async fn stop_container(&self, id: &ContainerId, grace: Duration, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_of(id, span)?;
         let grace_ns = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
         let request = Request::Stop(id.clone(), clock::boottime().saturating_add(grace_ns));
         let limit = grace.saturating_add(KILL_MARGIN);
-        self.call_within("the container's stop", Subject::Container(id), &handle, request, limit).await.map(drop)
+        let call = ActorCall { what: "the container's stop", span, handle: &handle };
+        self.call_within(&call, Subject::Container(id), request, limit).await.map(drop)
     }
 
     /// Removes a container, killing it first if it runs.
     ///
     /// # Errors
     /// When something could not be removed.
-    pub async fn remove_container(&self, id: &ContainerId) -> Result<(), Error> {
-        let handle = self.actor_of(id)?;
+    pub async fn remove_container(&self, id: &ContainerId, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_of(id, span)?;
         let request = Request::Remove(id.clone());
-        self.call("the container's removal", Subject::Container(id), &handle, request).await.map(drop)
+        let call = ActorCall { what: "the container's removal", span, handle: &handle };
+        self.call(&call, Subject::Container(id), request).await.map(drop)
     }
 
     /// Changes limits of a created or running container. Zero and empty values keep what is.
     ///
     /// # Errors
     /// When the container has ended or the OCI runtime refuses.
-    pub async fn update_container(&self, id: &ContainerId, change: Resources) -> Result<(), Error> {
-        let handle = self.actor_of(id)?;
+    pub async fn update_container(&self, id: &ContainerId, change: Resources, span: &Span) -> Result<(), Error> {
+        let handle = self.actor_of(id, span)?;
         cpuset::check(&change, self.actors.containers.facts.cgroup_v2, "")?;
         let request = Request::Update(id.clone(), Box::new(change));
-        self.call("the container's update", Subject::Container(id), &handle, request).await.map(drop)
+        let call = ActorCall { what: "the container's update", span, handle: &handle };
+        self.call(&call, Subject::Container(id), request).await.map(drop)
     }
 
     /// Opens a running container's log anew at its path.
@@ -270,9 +292,11 @@ impl Pods {
     ///
     /// # Errors
     /// When it can't be started or takes too long.
-    pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest) -> Result<ExecOutput, Error> {
+    pub async fn exec_sync(&self, id: &ContainerId, request: ExecRequest, span: &Span) -> Result<ExecOutput, Error> {
+        span.enter(&stages::RECOVERY);
         let (shim, container) = self.running(id).await?;
-        self.execs.run(&shim, &container, &request).await
+        span.about(|subject| about(subject, None, Some(&container)));
+        self.execs.run(&shim, &container, &request, span).await
     }
 
     /// Lets go of all pods, which run on, and ends the actors.
@@ -291,7 +315,7 @@ impl Pods {
 
     /// The shim of a running container's pod, once the pod is recovered.
     async fn running(&self, id: &ContainerId) -> Result<(Arc<crate::shim::Shim>, Arc<ContainerView>), Error> {
-        let mut handle = self.actor_of(id)?;
+        let mut handle = self.actor_of(id, &Span::default())?;
         handle.recovered().await;
         let snapshot = self.snapshot();
         let (_, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
@@ -311,9 +335,35 @@ impl Pods {
         self.actors.registry.get(id).ok_or_else(|| Error::no_pod(id.as_str()))
     }
 
-    fn actor_of(&self, id: &ContainerId) -> Result<Handle, Error> {
+    /// The same for a call whose span is told which pod it is.
+    fn actor_for(&self, id: &PodId, span: &Span) -> Result<Handle, Error> {
+        span.about(|subject| match self.snapshot().pod(id) {
+            Some(entry) => about(subject, Some(&entry.pod), None),
+            None => subject.set_pod_id(id.as_str()),
+        });
+        self.actor(id)
+    }
+
+    /// The actor of a container's pod, for a call whose span is told which these are.
+    fn actor_of(&self, id: &ContainerId, span: &Span) -> Result<Handle, Error> {
         let snapshot = self.snapshot();
-        let (entry, _) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        let (entry, container) = snapshot.container(id).ok_or_else(|| Error::no_container(id.as_str()))?;
+        span.about(|subject| about(subject, Some(&entry.pod), Some(container)));
         self.actors.registry.get(&entry.pod.id).ok_or_else(|| Error::no_container(id.as_str()))
+    }
+}
+
+/// Names of a pod and a container in a span.
+fn about(subject: &mut SpanSubject, pod: Option<&PodView>, container: Option<&ContainerView>) {
+    if let Some(pod) = pod {
+        let metadata = &pod.spec.metadata;
+        subject.set_namespace(&metadata.namespace);
+        subject.set_pod_name(&metadata.name);
+        subject.set_pod_uid(&metadata.uid);
+        subject.set_pod_id(pod.id.as_str());
+    }
+    if let Some(container) = container {
+        subject.set_container_name(&container.spec.metadata.name);
+        subject.set_container_id(container.id.as_str());
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peapod_trace::Span;
 use rustix::io::Errno;
 use tokio::task::JoinSet;
 
@@ -144,8 +145,13 @@ async fn greet(socket: &Path, connection: Option<UnixStream>) -> Result<Connecte
 }
 
 /// Takes back a pod that was being made when the daemon died.
-pub(crate) async fn take_back(sandboxes: &SandboxOperations, id: &PodId, socket: &Path) -> Result<(), Error> {
+pub(crate) async fn take_back(
+    sandboxes: &SandboxOperations,
+    id: &PodId,
+    socket: &Path,
+    span: &Span,
+) -> Result<(), Error> {
     let shim = tokio::time::timeout(LIMIT, Shim::connect(socket)).await.ok().and_then(Result::ok);
-    let released = sandboxes.release(id, shim, socket, true).await;
+    let released = sandboxes.release(id, shim, socket, true, span).await;
     released.and(sandboxes.remove_files(id).await)
 }

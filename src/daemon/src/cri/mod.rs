@@ -5,6 +5,7 @@ mod call;
 mod convert;
 mod fit;
 mod image;
+mod operations;
 mod pages;
 mod runtime;
 mod services;
@@ -12,4 +13,4 @@ mod status;
 
 pub(crate) use image::ImageCalls;
 pub(crate) use runtime::RuntimeCalls;
-pub(crate) use services::Services;
+pub(crate) use services::{NodeParts, Services};

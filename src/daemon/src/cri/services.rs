@@ -8,6 +8,7 @@ use peapod_network::Network;
 use peapod_pod::{ContainerView, PodEntry, Pods, Resolved, Snapshot};
 use peapod_store::SetAside;
 use peapod_sys::sync::lock;
+use peapod_trace::Tracer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::status::{Answer, Failure};
@@ -27,34 +28,52 @@ pub(crate) struct Services {
     pub(crate) streaming: Streaming,
     /// What containers and pods use.
     pub(crate) stats: Sources,
+    /// What calls do, and did.
+    pub(crate) tracer: Tracer,
     /// Databases that could not be read, at this start or earlier, and are still in the state root.
     pub(crate) set_aside: Vec<SetAside>,
     /// True once the daemon ends.
     pub(crate) end: watch::Receiver<bool>,
+    /// For calls that hold much.
+    pub(crate) places: ServicePlaces,
+    /// As last told by the kubelet; for display, the built-in network has ranges of its own.
+    pod_cidr: Mutex<String>,
+}
+
+/// For calls of which there may be few at a time.
+pub(crate) struct ServicePlaces {
     /// Those who subscribe to events.
     pub(crate) event_streams: CallPlaces,
     /// Those who take lists in pages.
     pub(crate) list_streams: CallPlaces,
     /// Those who take metrics of all pods in one message.
     pub(crate) metric_lists: CallPlaces,
-    /// As last told by the kubelet; for display, the built-in network has ranges of its own.
-    pod_cidr: Mutex<String>,
+}
+
+/// What was opened of the node.
+pub(crate) struct NodeParts {
+    pub(crate) pods: Pods,
+    pub(crate) images: Images,
+    pub(crate) network: Network,
+    /// Which these tell their stages.
+    pub(crate) tracer: Tracer,
 }
 
 impl Services {
     pub(crate) fn new(
         config: Config,
-        pods: Pods,
-        images: Images,
-        network: Network,
+        opened: NodeParts,
         cgroups: Hierarchy,
         set_aside: Vec<SetAside>,
         end: watch::Receiver<bool>,
     ) -> Self {
+        let NodeParts { pods, images, network, tracer } = opened;
         let (stats, pod_cidr) = (Sources::new(cgroups, config.state_root.clone()), Mutex::default());
-        let event_streams = CallPlaces::new("streams of events", EVENT_STREAMS);
-        let list_streams = CallPlaces::new("streamed lists", LIST_STREAMS);
-        let metric_lists = CallPlaces::new("lists of metrics", METRIC_LISTS);
+        let places = ServicePlaces {
+            event_streams: CallPlaces::new("streams of events", EVENT_STREAMS),
+            list_streams: CallPlaces::new("streamed lists", LIST_STREAMS),
+            metric_lists: CallPlaces::new("lists of metrics", METRIC_LISTS),
+        };
         Self {
             streaming: Streaming::new(),
             config,
@@ -62,11 +81,10 @@ impl Services {
             images,
             network,
             stats,
+            tracer,
             set_aside,
             end,
-            event_streams,
-            list_streams,
-            metric_lists,
+            places,
             pod_cidr,
         }
     }

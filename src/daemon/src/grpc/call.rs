@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -33,6 +33,10 @@ impl HeldUntilTaken {
     }
 }
 
+/// In a request's extensions: when its head had come.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrived(pub(crate) Instant);
+
 /// The services, for one connection.
 pub(super) struct Calls {
     pub(super) routes: Routes,
@@ -47,6 +51,7 @@ impl Service<Request<Incoming>> for Calls {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut measured = self.measures.begin(request.uri().path());
+        let arrived = Arrived(Instant::now());
         let call = match self.activity.begin() {
             Ok(call) => Arc::new(call),
             Err(refused) => {
@@ -58,7 +63,8 @@ impl Service<Request<Incoming>> for Calls {
         let mut routes = self.routes.clone();
         Box::pin(async move {
             let limit = grpc_timeout(request.headers());
-            let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
+            let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
+            request.extensions_mut().insert(arrived);
             let Ok(mut answer) = within(limit, routes.call(request)).await;
             call.answered();
             measured.answer(answer.headers());

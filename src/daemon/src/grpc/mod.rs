@@ -24,7 +24,7 @@ use self::call::Calls;
 use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
-pub(crate) use self::call::HeldUntilTaken;
+pub(crate) use self::call::{Arrived, HeldUntilTaken};
 pub(crate) use self::measures::GrpcMeasures;
 
 /// Time between two tries to accept a connection after one that failed, mostly for lack of file descriptors.

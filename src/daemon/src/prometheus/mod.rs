@@ -38,7 +38,8 @@ impl MetricSources {
     /// All metrics as they are now. Blocks: a disk may not answer.
     fn read(&self) -> Vec<family::FamilyReading> {
         let services = &*self.services;
-        let mut all = calls::read(&self.grpc, services.event_streams.taken(), services.list_streams.taken());
+        let mut all =
+            calls::read(&self.grpc, services.places.event_streams.taken(), services.places.list_streams.taken());
         all.extend(pods::read(&services.pods.snapshot(), services.pods.measures()));
         all.extend(images::read(&services.images));
         all.extend(stores::read(&self.databases, services.set_aside.len()));

@@ -9,8 +9,10 @@ use crate::manifest::Blob;
 use crate::measures::FetchedBytes;
 use crate::registry::{BlobResponse, Collected, RequestError, Session};
 use crate::space::has_space;
+use crate::stages;
 use crate::unpack::LimitError;
 use peapod_text::innermost;
+use peapod_trace::Span;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -28,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(500);
 /// A blob on its way to a file.
 pub(super) struct Download<'a> {
     pub(super) session: &'a Session,
+    /// Of the layer.
+    pub(super) span: &'a Span,
     pub(super) blob: &'a Blob,
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
@@ -100,8 +104,10 @@ impl Download<'_> {
             let mut tries = 0;
             while self.position < self.blob.size {
                 if slot.is_none() {
+                    self.span.enter(&stages::SLOT);
                     slot = Some(self.lane.slot().await);
                 }
+                self.span.enter_on(&stages::TRANSFER, &host.address);
                 let before = self.position;
                 let Err(stop) = self.transfer(host, progress_time).await else { continue };
                 if self.position > before {
@@ -120,6 +126,7 @@ impl Download<'_> {
                         tracing::debug!(%blob, host, position, message,
                             "a transfer was interrupted and is resumed");
                         slot = None;
+                        self.span.enter_on(&stages::BACK_OFF, &self.session.reference.registry);
                         self.session.back_off(tries, after).await;
                         tries += 1;
                     }

@@ -12,8 +12,10 @@ use crate::manifest::Blob;
 use crate::measures::ImageMeasures;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
+use crate::stages;
 use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +37,16 @@ pub(crate) struct Fetcher {
     /// Unpackers with a large window.
     windows: Arc<Semaphore>,
     measures: ImageMeasures,
+}
+
+/// What is to be fetched, and for whom.
+#[derive(Clone, Copy)]
+struct WantedLayer<'a> {
+    session: &'a Session,
+    blob: &'a Blob,
+    diff_id: &'a Digest,
+    cost: &'a Arc<ImageCost>,
+    span: &'a Span,
 }
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
@@ -68,14 +80,16 @@ impl Fetcher {
         blob: &Blob,
         diff_id: &Digest,
         cost: &Arc<ImageCost>,
+        span: &Span,
     ) -> Result<Fresh, PullError> {
         let registry = &session.reference.registry;
         let part = self.partials.lock(registry, &blob.digest).await;
+        let wanted = WantedLayer { session, blob, diff_id, cost, span };
         let began = Instant::now();
-        let fetched = match self.attempt(session, blob, diff_id, cost, &part).await {
+        let fetched = match self.attempt(wanted, &part).await {
             Err(PullError::Digest { found, .. }) => {
                 tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
-                self.attempt(session, blob, diff_id, cost, &part).await
+                self.attempt(wanted, &part).await
             }
             other => other,
         };
@@ -100,14 +114,8 @@ impl Fetcher {
         blobs.iter().for_each(|blob| self.partials.discard(&blob.digest));
     }
 
-    async fn attempt(
-        &self,
-        session: &Session,
-        blob: &Blob,
-        diff_id: &Digest,
-        cost: &Arc<ImageCost>,
-        part: &Partial,
-    ) -> Result<Fresh, PullError> {
+    async fn attempt(&self, wanted: WantedLayer<'_>, part: &Partial) -> Result<Fresh, PullError> {
+        let WantedLayer { session, blob, diff_id, cost, span } = wanted;
         let path = part.path().to_owned();
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = part.open(blob.size).await.map_err(disk)?;
@@ -115,20 +123,28 @@ impl Fetcher {
         let (own_path, own_file) = (path.clone(), Arc::clone(&file));
         let lane = self.slots.of(&session.reference.registry);
         let is_here = position >= blob.size;
+        span.enter(&stages::SLOT);
         // Closed never: the semaphore lives as long as the session.
         let permit = if is_here { None } else { session.transfers.acquire().await.ok() };
         let slot = if is_here { None } else { Some(lane.slot().await) };
         let (reserve, fetched) = (self.reserve, &self.measures.fetched);
         let download =
-            Download { session, blob, file: own_file, path: own_path, position, writer, lane, reserve, fetched };
+            Download { session, span, blob, file: own_file, path: own_path, position, writer, lane, reserve, fetched };
         let unpacked = match (slot, self.streams.try_acquire()) {
             (None, _) => {
                 download.skip();
+                span.enter(&stages::UNPACK);
                 self.unpack(reader, Window::Usual, None, cost).await
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
-                let transfer = async { (download.run(slot).await, drop(permit)).0 };
+                let transfer = async {
+                    let transferred = download.run(slot).await;
+                    drop(permit);
+                    // What comes is unpacked already.
+                    span.enter(&stages::UNPACK);
+                    transferred
+                };
                 let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, None, cost));
                 transferred?;
                 unpacked
@@ -136,6 +152,7 @@ impl Fetcher {
             (Some(slot), Err(_)) => {
                 download.run(slot).await?;
                 drop(permit);
+                span.enter(&stages::UNPACK);
                 self.unpack(reader, Window::Usual, None, cost).await
             }
         };

@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::hosts::RegistryHost;
 use crate::reference::Selector;
+use crate::stages;
 use peapod_text::innermost;
 use reqwest::{Method, Response, header};
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +29,7 @@ impl Session {
     pub(crate) async fn head(&self) -> Option<Digest> {
         let (path, for_tag) = self.manifest_path(&self.reference.selector);
         for host in self.hosts(for_tag) {
+            self.span.enter_on(&stages::REGISTRY, format_args!("{}: manifest", host.address));
             match self.send(host, &Method::HEAD, &path, |r| r.header(header::ACCEPT, ACCEPT)).await {
                 Ok(response) => return digest_header(&response),
                 // The way to the image, and its errors, are the GET's matter.
@@ -74,9 +76,11 @@ impl Session {
         wanted: Option<&Digest>,
     ) -> Result<(Said, Vec<u8>), PullError> {
         let mut collected = Collected::default();
+        let what = if path.starts_with("manifests/") { "manifest" } else { "configuration" };
         for host in self.hosts(for_tag) {
             let mut tries = 0;
             loop {
+                self.span.enter_on(&stages::REGISTRY, format_args!("{}: {what}", host.address));
                 let failure = match self.small_from(host, path, limit).await {
                     Ok((said, bytes)) => match wanted.filter(|wanted| Digest::of(&bytes) != **wanted) {
                         None => return Ok((said, bytes)),
@@ -86,6 +90,7 @@ impl Session {
                 };
                 match failure {
                     RequestError::Passing(_, after) if tries < self.retries => {
+                        self.span.enter_on(&stages::BACK_OFF, &host.address);
                         self.back_off(tries, after).await;
                         tries += 1;
                     }

@@ -12,9 +12,11 @@ use crate::error::{Attempt, Attempts, PullError};
 use crate::hosts::RegistryHost;
 use crate::model::Credentials;
 use crate::reference::Reference;
+use crate::stages;
 use peapod_sys::sync::lock;
 use peapod_text::collapsed;
 use peapod_text::innermost;
+use peapod_trace::Span;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -131,6 +133,8 @@ pub(crate) struct Session {
     /// does not fill the queue before one with few.
     pub(crate) transfers: Semaphore,
     pub(crate) allowance: Allowance,
+    /// Of the pull.
+    pub(crate) span: Span,
 }
 
 /// Bytes of a blob on their way.
@@ -147,8 +151,10 @@ impl Session {
         hosts: Vec<RegistryHost>,
         reference: Reference,
         credentials: Option<Credentials>,
+        span: Span,
     ) -> Self {
         Self {
+            span,
             allowance: Allowance::new(&clients.large_documents),
             reference,
             timeout: config.requests.request_timeout,
@@ -263,6 +269,8 @@ impl Session {
         if first.status() != StatusCode::UNAUTHORIZED {
             return Ok(first);
         }
+        // Beside what is being asked for: of the pull or of one of its layers.
+        let _token = self.span.begin_on(&stages::TOKEN, target.origin());
         let (credentials, repository) = (self.credentials.as_ref(), &self.reference.repository);
         let answered = answer(client, target, &first, credentials, repository, self.timeout).await;
         let authorization = match answered {

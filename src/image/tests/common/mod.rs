@@ -10,6 +10,7 @@ pub mod stub;
 
 use peapod_image::{Config, Images, MIGRATIONS, PullRequest};
 use peapod_store::{Database, Durability};
+use peapod_trace::Span;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ pub fn trash(config: &Config) -> peapod_sys::Trash {
 }
 
 pub fn request(reference: &str) -> PullRequest {
-    PullRequest { reference: reference.to_owned(), credentials: None }
+    PullRequest { reference: reference.to_owned(), credentials: None, span: Span::default() }
 }
 
 pub fn names(dir: &Path) -> Vec<String> {

@@ -9,7 +9,9 @@ use crate::error::{AttachError, StepError};
 use crate::listeners;
 use crate::record;
 use crate::request;
+use crate::stages;
 use crate::sync::{blocking, lock};
+use peapod_trace::Span;
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -44,7 +46,9 @@ impl Builtin {
         if let Some(known) = self.known(&request).await? {
             return Ok(known);
         }
+        let span = request.span.clone();
         listeners::check(&request).await?;
+        span.enter(&stages::TURN);
         let _permit = self.permits.acquire().await.map_err(|_| AttachError::Closed)?;
         let mut repaired = false;
         let mut lingering = BTreeSet::new();
@@ -53,6 +57,7 @@ impl Builtin {
             if self.closing.is_cancelled() {
                 return Err(AttachError::Closed);
             }
+            span.enter(&stages::BRIDGE);
             let bridge = self.bridge().await?;
             // Numbers whose links linger count as free only as long as there is time to wait for them.
             let all_linger = Instant::now() >= deadline;
@@ -63,10 +68,12 @@ impl Builtin {
                 tokio::time::sleep(LINGER_POLL).await;
                 continue;
             };
-            let failure = match self.make(bridge, &entry).await {
+            let failure = match self.make(bridge, &entry, &span).await {
                 Ok(()) => return Ok(entry.attachment),
                 Err(failure) => failure,
             };
+            span.fail();
+            span.enter(&stages::REMOVAL);
             let is_undone = self.rollback(&entry).await;
             match failure {
                 AttemptError::Lingering if !all_linger && is_undone => {
@@ -106,14 +113,15 @@ impl Builtin {
     }
 
     /// Writes the record, makes what it says, and writes that it is made.
-    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &AttachmentEntry) -> Result<(), AttemptError> {
+    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &AttachmentEntry, span: &Span) -> Result<(), AttemptError> {
+        span.enter(&stages::RECORD);
         let (told, committed) = mpsc::sync_channel(1);
         let (done, outcome) = oneshot::channel();
-        let (builtin, record) = (Arc::clone(self), Arc::clone(&entry.record));
+        let (builtin, record, own) = (Arc::clone(self), Arc::clone(&entry.record), span.clone());
         // A thread of its own, because it ends in another namespace. It begins while the record is being written.
         let work = move || {
             // Nobody waits any more only if the runtime is gone.
-            let _ = done.send(work::make(&builtin.host, bridge, &record, &committed));
+            let _ = done.send(work::make(&builtin.host, bridge, &record, &committed, &own));
         };
         thread::Builder::new()
             .name("net-attach".to_owned())
@@ -134,6 +142,7 @@ impl Builtin {
             Ok(Err(MakeError::NotCommitted)) | Err(_) => return Err(AttachError::Closed.into()),
         }
         peapod_sys::fail_point("network-made");
+        span.enter(&stages::RECORD);
         record::complete(&self.db, id.clone()).await?;
         peapod_sys::fail_point("network-complete");
         lock(&self.table).complete(&id);

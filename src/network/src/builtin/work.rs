@@ -13,6 +13,8 @@ use crate::nft::Element;
 use crate::ports::Protocol;
 use crate::record::AttachmentRecord;
 use crate::routes::Routes;
+use crate::stages;
+use peapod_trace::Span;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -48,6 +50,7 @@ pub(crate) fn make(
     bridge: Bridge,
     record: &AttachmentRecord,
     committed: &mpsc::Receiver<()>,
+    span: &Span,
 ) -> Result<(), MakeError> {
     let attachment = &record.attachment;
     host.open_sockets()?;
@@ -58,6 +61,7 @@ pub(crate) fn make(
     let mut inside = Routes::open()?;
     // Until here nothing would outlive this process.
     committed.recv().map_err(|_| MakeError::NotCommitted)?;
+    span.enter(&stages::NAMESPACE);
     netns::pin(&attachment.netns)?;
     peapod_sys::fail_point("network-pinned");
     netns::believe_nobody()?;
@@ -75,12 +79,15 @@ pub(crate) fn make(
         mtu: attachment.mtu,
         netns: namespace.as_fd(),
     };
+    span.enter(&stages::LINKS);
     outside
         .make_pair(&pair)
         .map_err(|error| if error.is(Errno::EXIST) { MakeError::Lingering } else { MakeError::Step(error) })?;
     peapod_sys::fail_point("network-linked");
     // The pod's first packet is one that it may send.
+    span.enter(&stages::RULES);
     host.add(&elements(record))?;
+    span.enter(&stages::ADDRESSES);
     let link = link_inside(&mut inside, &attachment.interface)?;
     let port = Port { link: link.peer, mac: mac(record.host_index) };
     outside.admit(bridge.index, &port, &neighbours(host, record))?;

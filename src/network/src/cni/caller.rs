@@ -3,6 +3,8 @@
 use super::conflist::{Conflist, Object, excerpt, kind};
 use super::error::CniError;
 use super::exec::{self, ExecError, PluginOutput};
+use crate::stages;
+use peapod_trace::Span;
 use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ pub(crate) struct PluginSubject<'a> {
     /// `CNI_ARGS`.
     pub(crate) args: &'a str,
     pub(crate) capabilities: &'a Object,
+    /// What is told which plugin runs.
+    pub(crate) span: &'a Span,
 }
 
 /// Finds and runs plugins.
@@ -126,6 +130,9 @@ impl Caller {
         subject: Option<&PluginSubject<'_>>,
     ) -> Result<Vec<u8>, CniError> {
         let name = kind(plugin);
+        if let Some(subject) = subject {
+            subject.span.enter_on(&stages::PLUGIN, format_args!("{name} ({command})"));
+        }
         let program = self.find(name)?;
         let join = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join(":");
         let mut environment = vec![("CNI_COMMAND", command.to_owned()), ("CNI_PATH", join(&self.bin_dirs))];

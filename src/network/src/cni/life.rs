@@ -17,8 +17,10 @@ use crate::netns;
 use crate::ports::{PortMapping, PortSet};
 use crate::request::same_ports;
 use crate::routes::Routes;
+use crate::stages;
 use crate::sync::{blocking, lock};
 use peapod_store::{Database, StoreError};
+use peapod_trace::Span;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -162,13 +164,17 @@ impl Cni {
         if lock(&self.entries).len() >= PLUGIN_ATTACHMENTS {
             return Err(AttachError::Full { most: PLUGIN_ATTACHMENTS });
         }
+        let span = &request.span;
+        span.enter(&stages::TURN);
         let _not_collecting = self.collecting.read().await;
         let mut record = self.plan(request, &conflist);
+        span.enter(&stages::RECORD);
         self.write(&record, CniAttachmentState::Making).await?;
         peapod_sys::fail_point("cni-recorded");
+        span.enter(&stages::NAMESPACE);
         make_namespace(record.attachment.netns.clone()).await?;
         peapod_sys::fail_point("cni-pinned");
-        let subject = subject(&record, Some(&record.attachment.netns));
+        let subject = subject(&record, Some(&record.attachment.netns), span);
         let result = self.caller.add(&conflist, &subject).await?;
         peapod_sys::fail_point("cni-added");
         let garbage = |what| CniError::Garbage { plugin: conflist.name.clone(), command: "ADD", what };
@@ -177,6 +183,7 @@ impl Cni {
             return Err(CniError::NoAddress { network: conflist.name.clone() }.into());
         }
         record.result = Some(result);
+        span.enter(&stages::RECORD);
         self.write(&record, CniAttachmentState::Ready).await?;
         self.attachment(&request.id).ok_or(AttachError::Closed)
     }
@@ -209,10 +216,11 @@ impl Cni {
     }
 
     /// Takes everything away, by the configuration that made it. Fine if there is nothing.
-    pub(crate) async fn detach(&self, id: &str) -> Result<(), DetachError> {
+    pub(crate) async fn detach(&self, id: &str, span: &Span) -> Result<(), DetachError> {
         let Some(record) = self.leave(id) else { return Ok(()) };
         let netns = Some(record.attachment.netns.as_path()).filter(|path| netns::is_pinned(path));
-        let errors = self.caller.del(&record.conflist, &subject(&record, netns), record.result.as_ref()).await;
+        let errors = self.caller.del(&record.conflist, &subject(&record, netns, span), record.result.as_ref()).await;
+        span.enter(&stages::REMOVAL);
         if !errors.is_empty() {
             self.count_failure(&record, DetachError::Cni(errors)).await?;
         }
@@ -254,8 +262,9 @@ impl CniAttachmentEntry {
     }
 }
 
-pub(super) fn subject<'a>(record: &'a CniRecord, netns: Option<&'a Path>) -> PluginSubject<'a> {
-    PluginSubject { id: &record.attachment.id, netns, args: &record.args, capabilities: &record.capabilities }
+pub(super) fn subject<'a>(record: &'a CniRecord, netns: Option<&'a Path>, span: &'a Span) -> PluginSubject<'a> {
+    let CniRecord { attachment, args, capabilities, .. } = record;
+    PluginSubject { id: &attachment.id, netns, args, capabilities, span }
 }
 
 /// A record could not be written.

@@ -60,11 +60,13 @@ mod tests {
     use super::*;
     use crate::attachment::Dns;
     use crate::ports::{PortMapping, Protocol};
+    use peapod_trace::Span;
 
     #[test]
     fn all_of_it() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let request = AttachRequest {
+            span: Span::default(),
             id: "a".to_owned(),
             ports: vec![PortMapping { protocol: Protocol::Udp, container_port: 1, host_port: 2, host_ip: None }],
             args: vec![pair("K8S_POD_NAME", "web"), pair("BAD", "a;b=c")],

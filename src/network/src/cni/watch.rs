@@ -7,6 +7,7 @@ use crate::bounds::PLUGIN_COLLECTION;
 use crate::netns;
 use crate::status::NetworkStatus;
 use crate::sync::{blocking, lock};
+use peapod_trace::Span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,8 @@ impl Cni {
             let Some(result) = record.result.as_ref().filter(|_| record.conflist.check && netns::is_pinned(pin)) else {
                 continue;
             };
-            let checked = self.caller.check(&record.conflist, &subject(record, Some(pin)), result).await;
+            let none = Span::default();
+            let checked = self.caller.check(&record.conflist, &subject(record, Some(pin), &none), result).await;
             // It may have been taken away meanwhile.
             if let Err(error) = checked
                 && self.attachment(&record.attachment.id).is_some()

@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{Identity, Row};
 use crate::record::{self, SpecColumn, Write};
-use crate::stage::timed;
 
 /// Specs of a pod and its containers that are on disk, or on their way there: a row that is written again keeps them.
 /// Nothing is known of what an earlier daemon wrote.
@@ -57,7 +56,7 @@ pub(super) async fn commit(db: Database, identity: Arc<Identity>, rows: Vec<Note
     let failed = |error: &(dyn std::error::Error + 'static)| Error::failed("record", error);
     let writes = rows.into_iter().map(|(row, written)| write(&identity, row, written)).collect::<Result<_, _>>();
     let writes = writes.map_err(|error: serde_json::Error| failed(&error))?;
-    timed("commit", record::commit(&db, writes)).await.map_err(|error| failed(&error))
+    record::commit(&db, writes).await.map_err(|error| failed(&error))
 }
 
 fn write(identity: &Identity, row: Row, written: bool) -> Result<Write, serde_json::Error> {

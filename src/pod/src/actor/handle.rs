@@ -2,26 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use peapod_trace::Span;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::tickets::Waiter;
+use super::tickets::WaitingCall;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::machine::{Reply, Request, Ticket};
 use crate::shim::Shim;
-
-/// How long an actor may take to say what a call waits for: it answers at once, unless it is being started again.
-const STAGE: Duration = Duration::from_secs(1);
+use crate::stages;
 
 /// What an actor is sent.
 #[derive(Debug)]
 pub(super) enum Message {
-    Request(Ticket, Request, Waiter),
-    /// What does that call wait for?
-    Stage(Ticket, oneshot::Sender<Option<String>>),
+    Request(Ticket, Request, WaitingCall),
     /// Let go of everything as it is.
     Close,
 }
@@ -38,36 +34,22 @@ pub(crate) struct Handle {
     pub(super) recovered: watch::Receiver<bool>,
 }
 
-/// A request that an actor has.
-#[derive(Debug)]
-pub(crate) struct PendingCall {
-    ticket: Ticket,
-    /// The answer comes, or doesn't if the pod is gone before.
-    pub(crate) answer: oneshot::Receiver<Result<Reply, Error>>,
-}
+/// The answer to a request that an actor has: it comes, or doesn't if the pod is gone before.
+pub(crate) type PendingCall = oneshot::Receiver<Result<Reply, Error>>;
 
 /// The actor has ended.
 #[derive(Debug)]
 pub(crate) struct Closed;
 
 impl Handle {
-    /// Hands a request over.
-    pub(crate) async fn send(&self, request: Request) -> Result<PendingCall, Closed> {
+    /// Hands a request over. Its stages are told to the span until it is answered.
+    pub(crate) async fn send(&self, request: Request, span: &Span) -> Result<PendingCall, Closed> {
+        span.enter(&stages::QUEUE);
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
-        let (waiter, answer) = oneshot::channel();
+        let (tell, answer) = oneshot::channel();
+        let waiter = WaitingCall { tell, span: span.clone() };
         self.inbox.send(Message::Request(ticket, request, waiter)).await.map_err(|_| Closed)?;
-        Ok(PendingCall { ticket, answer })
-    }
-
-    /// What a call waits for, in words. None: it is answered by now, or never.
-    pub(crate) async fn stage(&self, asked: &PendingCall) -> Option<String> {
-        let told = async {
-            let (tell, told) = oneshot::channel();
-            self.inbox.send(Message::Stage(asked.ticket, tell)).await.ok()?;
-            told.await.ok().flatten()
-        };
-        let again = "waiting for its pod to be taken up from its record";
-        tokio::time::timeout(STAGE, told).await.unwrap_or_else(|_| Some(again.to_owned()))
+        Ok(answer)
     }
 
     /// Has the actor let go of its pod, which runs on.

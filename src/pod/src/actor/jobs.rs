@@ -7,6 +7,7 @@ use peapod_cgroup::CgroupDriver;
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::{self, event};
 use peapod_sys::fail_point;
+use peapod_trace::{Span, WorkSpan};
 use tokio::sync::watch;
 
 use super::ActorContext;
@@ -14,15 +15,15 @@ use crate::container::{self, ContainerContext};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{
-    Connected, ContainerOutcome, Identity, Job, JobError, Outcome, SetUp, ShimEvent, ShimEventKind, Start, Started,
-    Update,
+    Connected, ContainerOutcome, Identity, Job, JobError, JobKey, Outcome, SetUp, ShimEvent, ShimEventKind, Start,
+    Started, Update,
 };
 use crate::namespaces::PodNamespaces;
 use crate::recover;
 use crate::runtimes::Handler;
 use crate::sandbox::SandboxInput;
 use crate::shim::{Shim, ShimError};
-use crate::stage::{JobStage, timed};
+use crate::stages;
 
 /// What a pod's jobs work with.
 #[derive(Clone)]
@@ -43,25 +44,53 @@ pub(super) enum Extra {
 }
 
 impl JobContext {
-    pub(super) async fn perform(self, job: Job<Shim>, extra: Extra, stage: JobStage) -> Outcome<Shim> {
+    /// The span of a job; none of one that nobody waits for.
+    pub(super) fn span_of(&self, job: &Job<Shim>) -> Option<WorkSpan> {
+        let key = job.key();
+        if key == JobKey::Watch {
+            return None;
+        }
+        let mut subject = self.identity.subject();
+        if let Some(container) = key.container() {
+            subject.set_container_id(container.as_str());
+        }
+        if let Job::Create { spec, .. } = job {
+            subject.set_container_name(&spec.metadata.name);
+        }
+        let work = self.context.tracer.work(key.stage().name, subject);
+        if let Some(first) = key.first_stage() {
+            work.span().enter(first);
+        }
+        Some(work)
+    }
+
+    /// Notes what came of a job.
+    pub(super) fn settle(&self, work: &WorkSpan, outcome: &Outcome<Shim>) {
+        match outcome.error() {
+            None => work.settle(Ok(())),
+            Some(error) => work.settle(Err(("Unknown", &error))),
+        }
+    }
+
+    pub(super) async fn perform(&self, job: Job<Shim>, extra: Extra, span: &Span) -> Outcome<Shim> {
         let ActorContext { sandboxes, containers, .. } = &*self.context;
         let identity = &*self.identity;
         let id = &identity.id;
         match job {
-            Job::SetUp => Outcome::SetUp(self.set_up(&stage).await),
-            Job::TakeBack => Outcome::TakenBack(recover::take_back(sandboxes, id, &identity.socket).await),
+            Job::SetUp => Outcome::SetUp(self.set_up(span).await),
+            Job::TakeBack => Outcome::TakenBack(recover::take_back(sandboxes, id, &identity.socket, span).await),
             Job::Reconnect(recorded) => {
                 let connection = if let Extra::Connection(stream) = extra { Some(stream) } else { None };
                 Outcome::Reconnected(recover::reconnect(containers, id, &identity.socket, connection, recorded).await)
             }
             Job::Watch { shim, after } => Outcome::Watched(watched(shim.watch(after).await)),
             Job::Kill { shim } => {
-                let killed = timed("stop: kill", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await;
+                let killed = shim.while_it_answers(shim.stop_sandbox(id.as_str())).await;
                 Outcome::Killed(killed.map_err(|error| job_error(error, "stop the pod's containers")))
             }
             Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandboxes.clean_up(id, live, &cgroups).await),
             Job::Release { shim, attached } => {
-                Outcome::Released(sandboxes.release(id, shim, &identity.socket, attached).await)
+                Outcome::Released(sandboxes.release(id, shim, &identity.socket, attached, span).await)
             }
             Job::RemoveFiles => Outcome::FilesRemoved(sandboxes.remove_files(id).await),
             Job::EndStray { shim, id } => {
@@ -75,7 +104,7 @@ impl JobContext {
                 Outcome::Discarded(container)
             }
             Job::Create { .. } | Job::Start(_) | Job::Stop { .. } | Job::Update(_) => {
-                self.of_container(job, extra, &stage).await
+                self.of_container(job, extra, span).await
             }
             Job::Delete { shim, id } => {
                 let deleted = shim.delete_task(id.as_str()).await;
@@ -83,22 +112,26 @@ impl JobContext {
                 Outcome::Container(id, ContainerOutcome::CleanedUp(deleted))
             }
             Job::Remove { shim, id: container } => {
-                let removed = containers.start_limiter.run(containers.remove(shim, id, &container)).await;
+                let removal = async {
+                    span.enter(&stages::FILES);
+                    containers.remove(shim, id, &container).await
+                };
+                let removed = containers.start_limiter.run(removal).await;
                 Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
             }
         }
     }
 
-    async fn of_container(&self, job: Job<Shim>, extra: Extra, stage: &JobStage) -> Outcome<Shim> {
+    async fn of_container(&self, job: Job<Shim>, extra: Extra, span: &Span) -> Outcome<Shim> {
         let (containers, identity) = (&self.context.containers, &*self.identity);
         match job {
             Job::Create { id, spec, namespaces } => {
-                let created = container::create(&self.context(&namespaces), &id, &spec).await;
+                let created = container::create(&self.context(&namespaces), &id, &spec, span).await;
                 let created = created.map(|prepared| Box::new(prepared.record));
                 Outcome::Container(id, ContainerOutcome::Created(created))
             }
             Job::Start(start) => {
-                let (id, started) = self.start(*start, extra, stage).await;
+                let (id, started) = self.start(*start, extra, span).await;
                 Outcome::Container(id, ContainerOutcome::Started(started.map_err(JobError::Failed)))
             }
             Job::Stop { shim, id, signal, deadline } => {
@@ -109,6 +142,9 @@ impl JobContext {
                 Outcome::Container(id, ContainerOutcome::StopSent(sent))
             }
             Job::Update(update) => {
+                if let Ok(runtime) = self.handler.runtime() {
+                    span.enter_on(&stages::RUNTIME_UPDATE, runtime.name());
+                }
                 let Update { shim, id, cgroup, before, after, attempt } = *update;
                 let updated = container::UpdateInput {
                     id: &id,
@@ -140,10 +176,10 @@ impl JobContext {
         }
     }
 
-    async fn set_up(&self, stage: &JobStage) -> Result<SetUp<Shim>, Error> {
+    async fn set_up(&self, span: &Span) -> Result<SetUp<Shim>, Error> {
         let Identity { id, spec, socket, .. } = &*self.identity;
         let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
-        let ready = self.context.sandboxes.set_up(pod, stage).await?;
+        let ready = self.context.sandboxes.set_up(pod, span).await?;
         Ok(SetUp {
             connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces: ready.namespaces },
             attached: ready.attached,
@@ -152,11 +188,11 @@ impl JobContext {
         })
     }
 
-    async fn start(&self, start: Start<Shim>, extra: Extra, stage: &JobStage) -> (ContainerId, Result<Started, Error>) {
+    async fn start(&self, start: Start<Shim>, extra: Extra, span: &Span) -> (ContainerId, Result<Started, Error>) {
         let Start { shim, id, spec, record, namespaces, target, stopped } = start;
         let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
         let context = &self.context(&namespaces);
-        let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop, stage };
+        let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop, span };
         let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
         let started = started.map(|container::RunningContainer { pid, at, namespaces, exec }| Started {
             pid,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use peapod_store::Database;
+use peapod_trace::{Span, Tracer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tracing::Instrument;
@@ -27,7 +28,7 @@ use crate::defaults::PodDefaults;
 use crate::id::ContainerId;
 use crate::listed::Listed;
 use crate::machine::{
-    self, Action, Awaited, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
+    self, Action, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
 };
 use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
@@ -35,7 +36,6 @@ use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
 use crate::sandbox::SandboxOperations;
 use crate::shim::Shim;
-use crate::stage::JobStage;
 
 pub(crate) use handle::{Closed, Handle, PendingCall};
 
@@ -43,7 +43,7 @@ use commit::WrittenSpecs;
 use handle::Message;
 use jobs::{Extra, JobContext};
 use supervisor::ActorSupervisor;
-use tickets::{Tickets, Waiter};
+use tickets::{Tickets, WaitingCall};
 
 /// The machine of a pod whose shim is a real one.
 pub(crate) type Machine = machine::Machine<Shim>;
@@ -73,6 +73,8 @@ pub(crate) struct ActorContext {
     pub(crate) sandboxes: Arc<SandboxOperations>,
     pub(crate) containers: Arc<ContainerOperations>,
     pub(crate) measures: PodMeasures,
+    /// Of jobs.
+    pub(crate) tracer: Tracer,
 }
 
 /// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
@@ -95,8 +97,8 @@ struct Defect;
 struct RunningTask {
     key: TaskKey,
     handle: AbortHandle,
-    /// What it waits for, if it is a job.
-    stage: Option<watch::Receiver<&'static str>>,
+    /// What it says of its stages, if it is a job.
+    span: Span,
 }
 
 /// Drives a pod.
@@ -129,8 +131,6 @@ impl Actor {
                 }
                 message = inbox.recv() => match message {
                     Some(Message::Request(ticket, request, waiter)) => self.request(ticket, request, waiter),
-                    // Who asked may be gone.
-                    Some(Message::Stage(ticket, tell)) => drop(tell.send(self.stage(ticket))),
                     Some(Message::Close) | None => break,
                 },
             }
@@ -140,7 +140,7 @@ impl Actor {
         Ok(())
     }
 
-    fn request(&mut self, ticket: Ticket, request: Request, waiter: Waiter) {
+    fn request(&mut self, ticket: Ticket, request: Request, waiter: WaitingCall) {
         if self.forgotten {
             // Who asked finds that the pod is gone.
             return;
@@ -153,21 +153,24 @@ impl Actor {
         self.step(Input::Request(ticket, request));
     }
 
-    /// What a call waits for: of the jobs that are part of that, the pod's own first.
-    fn stage(&self, ticket: Ticket) -> Option<String> {
-        let awaited = self.machine.awaited(ticket)?;
-        let jobs = self.running.values().filter_map(|task| match (&task.key, &task.stage) {
-            (TaskKey::Job(key), Some(stage)) if awaited.includes(key) => Some((key.container(), *stage.borrow())),
-            _ => None,
-        });
-        Some(match (jobs.min(), &awaited) {
-            (Some((Some(container), stage)), Awaited::PodEnd) => format!("{stage} (container {})", container.short()),
-            (Some((_, stage)), _) => stage.to_owned(),
-            (None, awaited) => {
-                let is_recorded = !self.running.values().any(|task| task.key == TaskKey::Commit);
-                awaited.stage(is_recorded).to_owned()
+    /// Tells each call what it waits for from now on.
+    fn tell_stages(&self) {
+        for (ticket, span) in self.tickets.spans() {
+            // Else its answer is on its way, or this pod never gives one.
+            let Some(awaited) = self.machine.awaited(ticket) else { continue };
+            let jobs = self.running.values().filter_map(|task| match &task.key {
+                TaskKey::Job(key) if awaited.includes(key) => Some((key, &task.span)),
+                _ => None,
+            });
+            // Of several the pod's own first.
+            match jobs.min_by_key(|(key, _)| key.container()) {
+                Some((key, work)) => span.enter_work(key.stage(), work),
+                None => {
+                    let is_recorded = !self.running.values().any(|task| task.key == TaskKey::Commit);
+                    span.enter(awaited.stage(is_recorded));
+                }
             }
-        })
+        }
     }
 
     fn step(&mut self, input: Input<Shim>) {
@@ -175,6 +178,7 @@ impl Actor {
         for action in self.machine.step(now, input) {
             self.carry_out(action);
         }
+        self.tell_stages();
     }
 
     /// What the end of a task means to the machine.
@@ -202,11 +206,8 @@ impl Actor {
             Action::Commit(rows) => {
                 let (db, identity) = (context.db.clone(), Arc::clone(&self.jobs.identity));
                 let rows = self.written.note(rows);
-                self.spawn(
-                    TaskKey::Commit,
-                    None,
-                    async move { Input::Committed(commit::commit(db, identity, rows).await) },
-                );
+                let commit = async move { Input::Committed(commit::commit(db, identity, rows).await) };
+                self.spawn(TaskKey::Commit, Span::default(), commit);
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
             Action::Hide => context.publisher.hide(&self.jobs.identity.id),
@@ -220,7 +221,7 @@ impl Actor {
             Action::Cancel(key) => self.cancel(|job| *job == key),
             Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
             Action::CountLostShim => context.measures.shims_lost.increment(),
-            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), None, async move {
+            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), Span::default(), async move {
                 tokio::time::sleep(pause).await;
                 Input::Timer(timer)
             }),
@@ -242,19 +243,21 @@ impl Actor {
             _ => Extra::None,
         };
         let (key, jobs) = (job.key(), self.jobs.clone());
-        let (stage, told) = JobStage::new(key.first_stage());
-        let work = async move { Input::Outcome(jobs.perform(job, extra, stage).await) };
-        self.spawn(TaskKey::Job(key), Some(told), work);
+        let work = self.jobs.span_of(&job);
+        let span = work.as_ref().map(|work| work.span().clone()).unwrap_or_default();
+        let (own, carried_out) = (span.clone(), async move {
+            let outcome = jobs.perform(job, extra, &span).await;
+            if let Some(work) = work {
+                jobs.settle(&work, &outcome);
+            }
+            Input::Outcome(outcome)
+        });
+        self.spawn(TaskKey::Job(key), own, carried_out);
     }
 
-    fn spawn(
-        &mut self,
-        key: TaskKey,
-        stage: Option<watch::Receiver<&'static str>>,
-        work: impl Future<Output = Input<Shim>> + Send + 'static,
-    ) {
+    fn spawn(&mut self, key: TaskKey, span: Span, work: impl Future<Output = Input<Shim>> + Send + 'static) {
         let handle = self.tasks.spawn(work.in_current_span());
-        self.running.insert(handle.id(), RunningTask { key, handle, stage });
+        self.running.insert(handle.id(), RunningTask { key, handle, span });
     }
 
     fn cancel(&self, which: impl Fn(&JobKey) -> bool) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use peapod_image::Image;
 use peapod_spec::container::ContainerSpec;
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 
 use super::configure::make;
 use super::look_up::defaults;
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::record::{ContainerPhase, ContainerRecord};
-use crate::stage::timed;
+use crate::stages;
 
 /// A container that can be recorded.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) async fn create(
     context: &ContainerContext,
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
+    span: &Span,
 ) -> Result<CreatedContainer, Error> {
     context.handler.serves(&context.pod_id)?;
     let containers = &context.containers;
@@ -43,11 +45,13 @@ pub(crate) async fn create(
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
-    let outcome = prepare(context, id, spec, image).await;
-    if outcome.is_err()
-        && let Err(error) = containers.remove(None, &context.pod_id, id).await
-    {
-        tracing::warn!(%error, "what a container has that could not be made stays until the next start");
+    let outcome = prepare(context, id, spec, image, span).await;
+    if outcome.is_err() {
+        span.fail();
+        span.enter(&stages::UNDO);
+        if let Err(error) = containers.remove(None, &context.pod_id, id).await {
+            tracing::warn!(%error, "what a container has that could not be made stays until the next start");
+        }
     }
     outcome
 }
@@ -57,17 +61,19 @@ async fn prepare(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     image: Arc<Image>,
+    span: &Span,
 ) -> Result<CreatedContainer, Error> {
     let containers = &context.containers;
-    let rootfs = timed("create: lease", containers.images.lease(&image.id, id.as_str()))
-        .await
-        .map_err(|error| Error::failed("keep the image", &error))?;
+    let leased = containers.images.lease(&image.id, id.as_str()).await;
+    let rootfs = leased.map_err(|error| Error::failed("keep the image", &error))?;
     fail_point("container-leased");
-    let made = timed("create: check", make(context, id, spec, defaults(&image.config), rootfs)).await?;
+    span.enter(&stages::LOOK_UP);
+    let made = make(context, id, spec, defaults(&image.config), rootfs).await?;
     fail_point("container-checked");
+    span.enter(&stages::CONFIGURATION);
     let (bundle, config) = (context.bundle(id), made.config);
     let kept = tokio::task::spawn_blocking(move || kept::keep(&bundle, &config));
-    timed("create: keep", kept).await.map_err(|error| Error::failed("keep the configuration", &error))??;
+    kept.await.map_err(|error| Error::failed("keep the configuration", &error))??;
     fail_point("container-kept");
     let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
     containers.warn_once.warn(made.notes.into_iter().chain(note));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 use tokio::net::unix::pipe;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +15,7 @@ use crate::config::CurrentTimeouts;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::shim::{Shim, ShimError};
+use crate::stages;
 use crate::view::ContainerView;
 
 /// How long a killed command may take to be gone.
@@ -64,7 +66,9 @@ impl ExecOperations {
         shim: &Shim,
         container: &ContainerView,
         request: &ExecRequest,
+        span: &Span,
     ) -> Result<ExecOutput, Error> {
+        span.enter(&stages::RUNTIME_EXEC);
         self.warm_up.begin();
         let (id, bundle) = (&container.id, container.bundle.as_path());
         let process = process(container, &request.command, false).await?;
@@ -80,6 +84,7 @@ impl ExecOperations {
             let started = shim.start_exec(id.as_str(), &exec.id).await;
             started.map_err(|error| error.of_running(id, "start the command"))?;
             fail_point("exec-started");
+            span.enter(&stages::COMMAND);
             self.collect(&exec, pipes, request.limit).await
         };
         let outcome = match request.timeout {
@@ -93,6 +98,7 @@ impl ExecOperations {
                 }
             },
         };
+        span.enter(&stages::COMMAND_END);
         if let Err(Error::OutputBusy(_)) = outcome {
             exec.kill().await;
         }

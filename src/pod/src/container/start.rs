@@ -18,6 +18,7 @@ use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{self, PidMode, Scope};
 use peapod_spec::{APPARMOR_DEFAULT, Config, ImageDefaults, NamespacePaths, Note, PidNamespace};
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 use tokio::sync::watch;
 
 use super::configure::{edit, make, make_volumes, namespaces};
@@ -36,7 +37,7 @@ use crate::namespaces::PodNamespaces;
 use crate::record::ContainerRecord;
 use crate::sandbox;
 use crate::shim::{NewTask, Overlay, Shim, TaskRuntime};
-use crate::stage::{JobStage, timed};
+use crate::stages;
 
 /// What a start needs.
 pub(crate) struct StartInput<'a> {
@@ -48,7 +49,7 @@ pub(crate) struct StartInput<'a> {
     pub(crate) target: Option<u32>,
     /// The deadline of a stop, which overrides the start.
     pub(crate) stop: watch::Receiver<Option<i64>>,
-    pub(crate) stage: &'a JobStage,
+    pub(crate) span: &'a Span,
 }
 
 /// A container that runs.
@@ -82,7 +83,7 @@ struct BegunStart<'a> {
     target: Option<u32>,
     runtime: &'a OciRuntime,
     overridable: Overridable<'a>,
-    stage: &'a JobStage,
+    span: &'a Span,
 }
 
 /// The container's namespaces are there.
@@ -110,19 +111,20 @@ struct Created<'a> {
 
 impl<'a> BegunStart<'a> {
     fn begin(shim: &'a Shim, input: StartInput<'a>) -> Result<Self, Error> {
-        let StartInput { context, id, spec, record, target, stop, stage } = input;
-        stage.is("waiting for its image, mounts and devices");
+        let StartInput { context, id, spec, record, target, stop, span } = input;
+        span.enter(&stages::LAYERS);
         let signal = u32::try_from(record.stop_signal).unwrap_or(15);
         let overridable = Overridable { shim, id, signal, stop };
         let runtime = context.handler.runtime()?;
         context.containers.warm_up.begin();
-        Ok(Self { context, id, spec, record, target, runtime, overridable, stage })
+        Ok(Self { context, id, spec, record, target, runtime, overridable, span })
     }
 
     async fn join(mut self) -> Result<Joined<'a>, Error> {
         let (context, overridable) = (self.context, &mut self.overridable);
         let mut made_init = None;
         if self.spec.security.pid == PidMode::Pod && context.namespaces.pid.is_none() {
+            self.span.enter(&stages::POD_INIT);
             let init = overridable.or_give_up(overridable.shim.ensure_init(sandbox::init_user(&context.pod))).await?;
             made_init = Some(init.map_err(|error| error.into_error("start pod init"))?);
         }
@@ -144,12 +146,14 @@ impl<'a> BegunStart<'a> {
             // Made by a release that kept nothing of it.
             None => defaults(&images.resolve(&record.image_id).ok_or_else(no_image)?.config),
         };
-        let rootfs = timed("start: lease", images.lease(&image_id, self.id.as_str())).await;
+        self.span.enter(&stages::LAYERS);
+        let rootfs = images.lease(&image_id, self.id.as_str()).await;
         Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
     }
 
     /// The configuration with which the container was created.
     async fn config(&self, image: &ImageDefaults, rootfs: &Rootfs) -> Result<(Config, Vec<Note>), Error> {
+        self.span.enter(&stages::LOOK_UP);
         let (bundle, id, spec) = (self.context.bundle(self.id), self.id.clone(), Arc::clone(self.spec));
         let kept = look_up(&self.context.pod_id, "look again at what the container needs", move || {
             let config = kept::find(&bundle);
@@ -209,7 +213,8 @@ impl<'a> Joined<'a> {
     async fn lay_out(self) -> Result<LaidOut<'a>, Error> {
         let begun = &self.begun;
         let (image, rootfs) = begun.image().await?;
-        let (mut config, mut notes) = timed("start: look up", begun.config(&image, &rootfs)).await?;
+        let (mut config, mut notes) = begun.config(&image, &rootfs).await?;
+        begun.span.enter(&stages::LAY_OUT);
         let (task, log) = (begun.task(&rootfs), begun.log());
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
@@ -228,9 +233,8 @@ impl<'a> Joined<'a> {
             let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
             Ok::<_, Error>((notes, filter, ExecBase::of(exec), config.oom_score_adj()))
         });
-        let laid_out = timed("start: lay out", laid_out).await;
         let (notes, filter, exec, oom_score_adj) =
-            laid_out.map_err(|error| Error::failed("make config.json", &error))??;
+            laid_out.await.map_err(|error| Error::failed("make config.json", &error))??;
         let task = NewTask { oom_score_adj, ..task };
         begun.context.containers.warn_once.warn(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
@@ -240,11 +244,11 @@ impl<'a> Joined<'a> {
 impl<'a> LaidOut<'a> {
     async fn create(self) -> Result<Created<'a>, Error> {
         let Self { mut joined, task, filter, exec } = self;
-        let BegunStart { context, id, runtime, overridable, stage, .. } = &mut joined.begun;
+        let BegunStart { context, id, runtime, overridable, span, .. } = &mut joined.begun;
         overridable.check()?;
-        stage.is("waiting for the OCI runtime to create it");
+        span.enter_on(&stages::RUNTIME_CREATE, runtime.name());
         let call = overridable.shim.create(task);
-        let created = timed("start: shim's create", overridable.or_have_it_ended(call)).await;
+        let created = overridable.or_have_it_ended(call).await;
         let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
         if let Filter::Unknown(key) = filter {
             let (containers, runtime, id) = (Arc::clone(&context.containers), runtime.clone(), id.clone());
@@ -259,15 +263,17 @@ impl<'a> LaidOut<'a> {
 impl Created<'_> {
     async fn start(self) -> Result<RunningContainer, Error> {
         let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
-        begun.stage.is("waiting for the OCI runtime to start it");
+        begun.span.enter_on(&stages::RUNTIME_START, begun.runtime.name());
         let at = clock::now();
-        match timed("start: shim's start", begun.overridable.start()).await {
+        match begun.overridable.start().await {
             Ok(told) => {
                 fail_point("start-started");
                 Ok(RunningContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
             }
             Err(error) => {
                 let failure = begun.overridable.error_or(error.into_error("start the container"));
+                begun.span.fail();
+                begun.span.enter(&stages::UNDO);
                 if let Err(error) = begun.overridable.shim.delete_task(begun.id.as_str()).await {
                     tracing::warn!(
                         %error,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
+use peapod_trace::StageKind;
 
 use super::input::{ContainerOutcome, JobError, Outcome, Reply, Ticket, Timer};
 use crate::container::{Expected, UpdateAttempt};
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::record::{ContainerRecord, PodRecord};
+use crate::stages;
 use crate::view::PodEntry;
 
 /// One thing to do. None is waited for.
@@ -199,23 +201,33 @@ impl JobKey {
         }
     }
 
-    /// What it waits for when it begins, in words.
-    pub(crate) fn first_stage(&self) -> &'static str {
+    /// What it is as a stage of calls that wait for it.
+    pub(crate) fn stage(&self) -> &'static StageKind {
         match self {
-            Self::SetUp => "waiting for its folder",
-            Self::TakeBack => "waiting for what an earlier daemon left of it to be undone",
-            Self::Reconnect => "waiting for its pod's shim to answer",
-            Self::Watch => "waiting for events of its shim",
-            Self::Kill => "waiting for its shim to kill all that runs in it",
-            Self::CleanUp => "waiting for what its dead shim left to be cleaned up",
-            Self::Release => "waiting for its shim to end and its network to be given back",
-            Self::RemoveFiles | Self::Remove(..) => "waiting for its files to be removed",
-            Self::EndStray | Self::Discard(_) => "waiting for what nobody can ask for to be given back",
-            Self::Create(_) => "waiting for its image, mounts and devices",
-            Self::Start(_) => "waiting for its turn: few containers are started at a time",
-            Self::Stop(_) => "waiting for its pod's shim to take the stop",
-            Self::Update(_) => "waiting for the OCI runtime to change its limits",
-            Self::Delete(_) => "waiting for its pod's shim to give up what it holds",
+            Self::SetUp => &stages::SET_UP,
+            Self::TakeBack => &stages::TAKE_BACK,
+            Self::Reconnect => &stages::RECONNECT,
+            Self::Watch => &stages::WATCH,
+            Self::Kill => &stages::KILL,
+            Self::CleanUp => &stages::CLEAN_UP,
+            Self::Release => &stages::RELEASE,
+            Self::RemoveFiles | Self::Remove(..) => &stages::REMOVE,
+            Self::EndStray | Self::Discard(_) => &stages::DISCARD,
+            Self::Create(_) => &stages::CREATE,
+            Self::Start(_) => &stages::START,
+            Self::Stop(_) => &stages::STOP,
+            Self::Update(_) => &stages::UPDATE,
+            Self::Delete(_) => &stages::DELETE,
+        }
+    }
+
+    /// The stage of its own in which it begins, if it has any.
+    pub(crate) fn first_stage(&self) -> Option<&'static StageKind> {
+        match self {
+            Self::SetUp => Some(&stages::FOLDER),
+            Self::Create(_) => Some(&stages::LAYERS),
+            Self::Start(_) | Self::Remove(..) => Some(&stages::TURN),
+            _ => None,
         }
     }
 

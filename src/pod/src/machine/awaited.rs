@@ -1,9 +1,12 @@
 //! What a call waits for, so that one which takes long can say it.
 
+use peapod_trace::StageKind;
+
 use super::Machine;
 use super::action::JobKey;
 use super::input::Ticket;
 use crate::id::ContainerId;
+use crate::stages;
 
 /// What a call waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +35,13 @@ impl Awaited {
         }
     }
 
-    /// In words, while no job is under way for it.
-    pub(crate) fn stage(&self, is_recorded: bool) -> &'static str {
+    /// The stage of a call that waits for it, while no job is under way for it.
+    pub(crate) fn stage(&self, is_recorded: bool) -> &'static StageKind {
         match self {
-            Self::PodEnd if is_recorded => "waiting for its containers to end",
-            Self::Container(_) if is_recorded => "waiting for its processes to end",
-            Self::Recovery if is_recorded => "waiting for its pod to be recovered",
-            _ => "waiting for its record to be on disk",
+            Self::PodEnd if is_recorded => &stages::CONTAINERS,
+            Self::Container(_) if is_recorded => &stages::PROCESSES,
+            Self::Recovery if is_recorded => &stages::RECOVERY,
+            _ => &stages::RECORD,
         }
     }
 }

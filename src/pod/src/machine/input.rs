@@ -102,11 +102,13 @@ pub(crate) enum Reply {
 }
 
 /// Why a job that needs the pod's shim came to nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum JobError {
     /// The shim is gone, or as good as that.
+    #[error("{0}")]
     Gone(String),
     /// The shim is there.
+    #[error("{0}")]
     Failed(Error),
 }
 
@@ -143,6 +145,21 @@ pub(crate) enum Outcome<S> {
     Container(ContainerId, ContainerOutcome),
 }
 
+impl<S> Outcome<S> {
+    /// What went wrong, in words. That a pod's shim is gone is no failure of who looked for it.
+    pub(crate) fn error(&self) -> Option<String> {
+        match self {
+            Self::SetUp(Err(error)) | Self::TakenBack(Err(error)) | Self::CleanedUp(Err(error)) => {
+                Some(error.to_string())
+            }
+            Self::Released(Err(error)) | Self::FilesRemoved(Err(error)) => Some(error.to_string()),
+            Self::Killed(Err(error)) => Some(error.to_string()),
+            Self::Container(_, outcome) => outcome.error(),
+            _ => None,
+        }
+    }
+}
+
 /// The same of jobs of one container.
 #[derive(Debug)]
 pub(crate) enum ContainerOutcome {
@@ -159,6 +176,17 @@ pub(crate) enum ContainerOutcome {
 }
 
 impl ContainerOutcome {
+    fn error(&self) -> Option<String> {
+        match self {
+            Self::Created(Err(error)) | Self::Updated(Err(error)) => Some(error.to_string()),
+            Self::Started(Err(error)) => Some(error.to_string()),
+            Self::StopSent(Err(error)) | Self::CleanedUp(Err(error)) | Self::Removed(Err(error)) => {
+                Some(error.to_string())
+            }
+            _ => None,
+        }
+    }
+
     /// Why the shim is gone, if that is why the job came to nothing.
     pub(crate) fn shim_is_gone(&self) -> Option<String> {
         match self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peapod_spec::pod::PodSpec;
+use peapod_trace::SpanSubject;
 
 use super::delivery::Delivery;
 use super::input::Ticket;
@@ -30,6 +31,18 @@ pub(crate) struct Identity {
     pub(crate) socket: PathBuf,
     pub(crate) cgroup: PodCgroup,
     pub(crate) layout: Arc<Layout>,
+}
+
+impl Identity {
+    /// As spans of the pod's jobs name it.
+    pub(crate) fn subject(&self) -> SpanSubject {
+        let (mut subject, metadata) = (SpanSubject::default(), &self.spec.metadata);
+        subject.set_namespace(&metadata.namespace);
+        subject.set_pod_name(&metadata.name);
+        subject.set_pod_uid(&metadata.uid);
+        subject.set_pod_id(self.id.as_str());
+        subject
+    }
 }
 
 /// A pod, without its containers.

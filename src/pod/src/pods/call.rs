@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use peapod_trace::Span;
+
 use super::Pods;
 use crate::actor::{Closed, Handle, PendingCall};
 use crate::error::Error;
@@ -24,48 +26,51 @@ impl Subject<'_> {
     }
 }
 
+/// A call to a pod's actor.
+pub(super) struct ActorCall<'a> {
+    /// What it asks for, in words.
+    pub(super) what: &'static str,
+    /// What is told its stages.
+    pub(super) span: &'a Span,
+    pub(super) handle: &'a Handle,
+}
+
 impl Pods {
     /// Asks, and waits as long as any operation may take.
     pub(super) async fn call(
         &self,
-        what: &'static str,
+        call: &ActorCall<'_>,
         subject: Subject<'_>,
-        handle: &Handle,
         request: Request,
     ) -> Result<Reply, Error> {
-        self.call_within(what, subject, handle, request, self.timeouts.get().operation).await
+        self.call_within(call, subject, request, self.timeouts.get().operation).await
     }
 
     /// Asks, and waits for the answer. The operation goes on when the wait is over or dropped.
     pub(super) async fn call_within(
         &self,
-        what: &'static str,
+        call: &ActorCall<'_>,
         subject: Subject<'_>,
-        handle: &Handle,
         request: Request,
         limit: Duration,
     ) -> Result<Reply, Error> {
-        let answer = match handle.send(request).await {
-            Ok(asked) => answer_within(what, handle, asked, limit).await,
+        let answer = match call.handle.send(request, call.span).await {
+            Ok(asked) => answer_within(call, asked, limit).await,
             Err(Closed) => None,
         };
-        answer.unwrap_or_else(|| Err(self.unanswered(what, subject, handle)))
+        answer.unwrap_or_else(|| Err(self.unanswered(call, subject)))
     }
 
     /// The same; `None` when the pod is gone before it answers.
-    pub(super) async fn call_or_gone(
-        &self,
-        what: &'static str,
-        handle: &Handle,
-        request: Request,
-    ) -> Option<Result<Reply, Error>> {
-        let asked = handle.send(request).await.ok()?;
-        let answer = answer_within(what, handle, asked, self.timeouts.get().operation).await;
-        answer.or_else(|| self.has_actor(handle).then_some(Err(Error::Defect { what })))
+    pub(super) async fn call_or_gone(&self, call: &ActorCall<'_>, request: Request) -> Option<Result<Reply, Error>> {
+        let asked = call.handle.send(request, call.span).await.ok()?;
+        let answer = answer_within(call, asked, self.timeouts.get().operation).await;
+        answer.or_else(|| self.has_actor(call.handle).then_some(Err(Error::Defect { what: call.what })))
     }
 
     /// Why an actor answers nothing: its pod was removed this moment, the daemon ends, or it panicked.
-    fn unanswered(&self, what: &'static str, subject: Subject<'_>, handle: &Handle) -> Error {
+    fn unanswered(&self, call: &ActorCall<'_>, subject: Subject<'_>) -> Error {
+        let ActorCall { what, handle, .. } = *call;
         if self.has_actor(handle) { Error::Defect { what } } else { self.gone(|| subject.not_found()) }
     }
 
@@ -80,18 +85,16 @@ impl Pods {
     }
 }
 
-async fn answer_within(
-    what: &'static str,
-    handle: &Handle,
-    mut asked: PendingCall,
-    limit: Duration,
-) -> Option<Result<Reply, Error>> {
+async fn answer_within(call: &ActorCall<'_>, mut asked: PendingCall, limit: Duration) -> Option<Result<Reply, Error>> {
     let began = Instant::now();
-    if let Ok(answer) = tokio::time::timeout(limit, &mut asked.answer).await {
+    if let Ok(answer) = tokio::time::timeout(limit, &mut asked).await {
         return answer.ok();
     }
-    match handle.stage(&asked).await {
-        Some(stage) => Some(Err(Error::StillRunning { what, stage, elapsed: began.elapsed() })),
-        None => asked.answer.try_recv().ok(),
+    // It may come this moment.
+    if let Ok(answer) = asked.try_recv() {
+        return Some(answer);
     }
+    let awaited = call.span.awaited().unwrap_or_else(|| "its pod".to_owned());
+    let stage = format!("waiting for {awaited}");
+    Some(Err(Error::StillRunning { what: call.what, stage, elapsed: began.elapsed() }))
 }

@@ -8,6 +8,7 @@ use peapod_image::Images;
 use peapod_network::Network;
 use peapod_store::Database;
 use peapod_sys::Trash;
+use peapod_trace::Tracer;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ pub struct Dependencies {
     pub network: Network,
     /// Where trees of files go, on the file system of the state root.
     pub trash: Trash,
+    /// What jobs of pods tell their stages.
+    pub tracer: Tracer,
 }
 
 impl Pods {
@@ -99,6 +102,7 @@ impl Pods {
             sandboxes: Arc::new(sandboxes),
             containers: Arc::new(containers),
             measures,
+            tracer: dependencies.tracer,
         };
         let execs = ExecOperations {
             warm_up,

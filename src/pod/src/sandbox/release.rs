@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 
 use super::SandboxOperations;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::shim::{Shim, ShimError};
-use crate::stage::timed;
+use crate::stages;
 
 impl SandboxOperations {
     /// Ends the shim, or cleans up after a dead one, and gives the network back. Tries everything, reports the first
@@ -19,13 +20,16 @@ impl SandboxOperations {
         shim: Option<Shim>,
         socket: &Path,
         attached: bool,
+        span: &Span,
     ) -> Result<(), Error> {
+        span.enter(&stages::END_SHIM);
         let ended = self.end_shim_checked(id, shim).await;
         fail_point("pod-shim-ended");
         let detached = if attached {
-            timed("stop: network", self.network.detach(id.as_str()))
-                .await
-                .map_err(|error| Error::failed("give the pod's network back", &error))
+            span.leave();
+            let network = span.begin(&stages::NETWORK);
+            let detached = self.network.detach_in(id.as_str(), &network).await;
+            network.end(detached).map_err(|error| Error::failed("give the pod's network back", &error))
         } else {
             Ok(())
         };
@@ -48,10 +52,10 @@ impl SandboxOperations {
             return self.run_delete(id, &[]).await;
         };
         // Again is harmless; before the first CreateSandbox there is nothing to stop.
-        if let Err(error) = timed("stop: look again", shim.while_it_answers(shim.stop_sandbox(id.as_str()))).await {
+        if let Err(error) = shim.while_it_answers(shim.stop_sandbox(id.as_str())).await {
             tracing::debug!(%error, "StopSandbox before the shim's end");
         }
-        match timed("stop: end shim", shim.shutdown(id.as_str())).await {
+        match shim.shutdown(id.as_str()).await {
             Ok(()) | Err(ShimError::Gone(_)) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, "the pod's shim does not end by itself");

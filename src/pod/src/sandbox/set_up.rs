@@ -15,6 +15,7 @@ use peapod_network::{AttachError, Attachment};
 use peapod_spec::UserIds;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
 use peapod_sys::fail_point;
+use peapod_trace::Span;
 
 use super::SandboxOperations;
 use super::files::{self, Contents};
@@ -23,7 +24,7 @@ use crate::error::Error;
 use crate::id::PodId;
 use crate::namespaces::PodNamespaces;
 use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
-use crate::stage::{JobStage, timed};
+use crate::stages;
 
 /// A pod that is ready.
 #[derive(Debug)]
@@ -49,13 +50,11 @@ pub(crate) struct SandboxInput<'a> {
 
 impl SandboxOperations {
     /// Makes a pod; after an error nothing of it is left.
-    pub(crate) async fn set_up(&self, pod: SandboxInput<'_>, stage: &JobStage) -> Result<ReadySandbox, Error> {
-        let begun = BegunSandbox::begin(self, pod).await?;
+    pub(crate) async fn set_up(&self, pod: SandboxInput<'_>, span: &Span) -> Result<ReadySandbox, Error> {
+        let begun = BegunSandbox::begin(self, pod, span).await?;
         fail_point("pod-folder");
-        stage.is("waiting for its shim and its network");
         let equipped = begun.equip().await?;
         fail_point("pod-equipped");
-        stage.is("waiting for its namespaces");
         let ready = equipped.finish().await?;
         fail_point("pod-isolated");
         Ok(ready)
@@ -75,6 +74,7 @@ struct BegunSandbox<'a> {
     sandboxes: &'a SandboxOperations,
     pod: SandboxInput<'a>,
     dir: PathBuf,
+    span: &'a Span,
 }
 
 /// Its shim runs and it is in its network.
@@ -85,8 +85,8 @@ struct Equipped<'a> {
 }
 
 impl<'a> BegunSandbox<'a> {
-    async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>) -> Result<Self, Error> {
-        let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id) };
+    async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>, span: &'a Span) -> Result<Self, Error> {
+        let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id), span };
         // On a tmpfs: quick enough for this thread.
         match std::fs::create_dir_all(begun.dir.join("containers")) {
             Ok(()) => Ok(begun),
@@ -99,15 +99,22 @@ impl<'a> BegunSandbox<'a> {
     }
 
     async fn equip(self) -> Result<Equipped<'a>, Error> {
-        match tokio::join!(timed("pod: start shim", self.launch()), timed("pod: network", self.attach())) {
+        self.span.leave();
+        let (launching, attaching) = (self.span.begin(&stages::SHIM), self.span.begin(&stages::NETWORK));
+        let network = Span::clone(&attaching);
+        let launch = async { launching.end(self.launch().await) };
+        let attach = async { attaching.end(self.attach(network).await) };
+        match tokio::join!(launch, attach) {
             (Ok(launched), Ok(attachment)) => Ok(Equipped { begun: self, launched, attachment }),
             (Ok(launched), Err(error)) => {
-                Equipped { begun: self, launched, attachment: None }.undo().await;
+                let undo = self.span.begin(&stages::UNDO);
+                Equipped { begun: self, launched, attachment: None }.undo(&undo).await;
                 Err(error)
             }
             (Err(failure), attached) => {
+                let undo = self.span.begin(&stages::UNDO);
                 if matches!(attached, Ok(Some(_))) {
-                    self.detach().await;
+                    self.detach(&undo).await;
                 }
                 // It may have been born before that failed.
                 self.sandboxes.end_shim(self.pod.id, None).await;
@@ -124,11 +131,11 @@ impl<'a> BegunSandbox<'a> {
     }
 
     /// Host ports of a pod in the node's network are the processes' own business.
-    async fn attach(&self) -> Result<Option<Arc<Attachment>>, Error> {
+    async fn attach(&self, span: Span) -> Result<Option<Arc<Attachment>>, Error> {
         if self.pod.spec.namespaces.network == Scope::Node {
             return Ok(None);
         }
-        let request = super::network::request(self.pod.id, self.pod.spec);
+        let request = super::network::request(self.pod.id, self.pod.spec, span);
         let attachment = self.sandboxes.network.attach(request).await;
         attachment.map(Some).map_err(|error| match error {
             AttachError::InvalidPort { .. } | AttachError::NoFamily { .. } | AttachError::TooManyPorts { .. } => {
@@ -138,8 +145,8 @@ impl<'a> BegunSandbox<'a> {
         })
     }
 
-    async fn detach(&self) {
-        if let Err(error) = self.sandboxes.network.detach(self.pod.id.as_str()).await {
+    async fn detach(&self, span: &Span) {
+        if let Err(error) = self.sandboxes.network.detach_in(self.pod.id.as_str(), span).await {
             tracing::warn!(%error, "the network of a pod that could not be made is not given back yet");
         }
     }
@@ -172,14 +179,18 @@ impl Equipped<'_> {
                 })
             }
             Err(error) => {
-                self.undo().await;
+                let span = self.begun.span;
+                span.fail();
+                span.leave();
+                self.undo(&span.begin(&stages::UNDO)).await;
                 Err(error)
             }
         }
     }
 
     async fn isolate(&self) -> Result<PodNamespaces, Error> {
-        let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir } = &self.begun;
+        let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir, span } = &self.begun;
+        span.enter(&stages::NAMESPACES);
         let own_network = spec.namespaces.network == Scope::Pod;
         let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
@@ -195,25 +206,26 @@ impl Equipped<'_> {
             files: files::mount(dir, spec),
         };
         let shim = &self.launched.shim;
-        let created = timed("pod: namespaces", shim.create_sandbox(id.as_str(), setup)).await;
+        let created = shim.create_sandbox(id.as_str(), setup).await;
         let namespaces = created.map_err(|error| match error {
             // The one thing that the kernel knows better than whoever checked it.
             ShimError::Invalid(reason) => Error::Invalid { field: "config.linux.sysctls".to_owned(), reason },
             error => error.into_error("make the pod's namespaces"),
         })?;
         let (dir, contents) = (dir.clone(), Contents::of(spec, hostname, ips));
-        let written = timed("pod: files", tokio::task::spawn_blocking(move || contents.write(&dir))).await;
+        span.enter(&stages::FILES);
+        let written = tokio::task::spawn_blocking(move || contents.write(&dir)).await;
         let step = "write the pod's files";
         written.map_err(|panic| Error::failed(step, &panic))?.map_err(|error| Error::failed(step, &error))?;
         fail_point("pod-files");
         Ok(namespaces)
     }
 
-    async fn undo(self) {
+    async fn undo(self, span: &Span) {
         let Self { begun, launched, attachment } = self;
         begun.sandboxes.end_shim(begun.pod.id, Some(launched.shim)).await;
         if attachment.is_some() {
-            begun.detach().await;
+            begun.detach(span).await;
         }
         begun.undo().await;
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use peapod_trace::Span;
 use tokio::task::JoinSet;
 
 use super::{Stray, Sweep, SweepContext};
@@ -105,7 +106,7 @@ async fn end(context: &SweepContext, stray: &Stray) -> Result<(), String> {
     match stray {
         Stray::Cgroup(_) => end_groups(sandboxes, std::slice::from_ref(stray)).await,
         Stray::Pod(id) => {
-            let released = sandboxes.release(id, None, &sandboxes.layout.socket(id), true).await;
+            let released = sandboxes.release(id, None, &sandboxes.layout.socket(id), true, &Span::default()).await;
             let removed = sandboxes.remove_files(id).await;
             released.and(removed).map_err(|error| error.to_string())
         }

@@ -7,9 +7,9 @@ use peapod_api::v1::{ImageStatusRequest, ImageStatusResponse};
 use peapod_image::Image;
 use serde_json::{Value, json};
 
-use crate::cri::Services;
 use crate::cri::convert::{image, reference};
 use crate::cri::status::Answer;
+use crate::cri::{Services, operations};
 
 pub(super) async fn handle(services: &Services, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
     let Some(found) = services.images.resolve(&reference(request.image)?) else {
@@ -40,5 +40,10 @@ async fn info(services: &Services, image: &Image) -> BTreeMap<String, String> {
         "volumes": config.volumes,
         "imageSpec": image_spec.unwrap_or(Value::Null),
     });
-    BTreeMap::from([("info".to_owned(), info.to_string())])
+    let is_it = |name: &str| services.images.resolve(name).is_some_and(|found| found.id == image.id);
+    let operations = operations::about(&services.tracer, |subject| {
+        // A container is made of an image, and is another thing.
+        subject.container_name().is_empty() && !subject.image().is_empty() && is_it(subject.image())
+    });
+    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
 }

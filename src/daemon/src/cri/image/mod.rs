@@ -17,7 +17,7 @@ use peapod_api::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::call::{AnswerStream, answer, service};
+use super::call::{AnswerStream, Called, answer, begin_stream, service};
 use super::{Services, fit};
 
 /// Calls about images.
@@ -32,9 +32,9 @@ service! {
         ImageStatus image_status(ImageStatusRequest) -> ImageStatusResponse:
             |services, request| fit::answer(services, image_status::handle(services, request).await);
         PullImage pull_image(PullImageRequest) -> PullImageResponse:
-            |services, request| pull_image::handle(services, request).await;
+            |services, request, span| pull_image::handle(services, request, span).await;
         RemoveImage remove_image(RemoveImageRequest) -> RemoveImageResponse:
-            |services, request| remove_image::handle(services, request).await;
+            |services, request, _| remove_image::handle(services, request).await;
         ImageFsInfo image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse:
             |services, request| Ok(image_fs_info::handle(services, request));
     }

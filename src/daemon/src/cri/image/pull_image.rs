@@ -3,15 +3,16 @@
 
 use peapod_api::v1::{PullImageRequest, PullImageResponse};
 use peapod_image::PullRequest;
+use peapod_trace::Span;
 
 use crate::cri::Services;
 use crate::cri::convert::{credentials, reference};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(services: &Services, request: PullImageRequest) -> Answer<PullImageResponse> {
+pub(super) async fn handle(services: &Services, request: PullImageRequest, span: &Span) -> Answer<PullImageResponse> {
     let reference = reference(request.image)?;
     let credentials = credentials(request.auth)?;
-    let image = services.images.pull(PullRequest { reference, credentials }).await?;
+    let image = services.images.pull(PullRequest { reference, credentials, span: span.clone() }).await?;
     tracing::info!(id = %image.id, "image is here");
     Ok(PullImageResponse { image_ref: image.id.to_string() })
 }

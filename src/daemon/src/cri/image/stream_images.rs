@@ -10,7 +10,7 @@ use crate::cri::pages;
 use crate::cri::status::Answer;
 
 pub(super) fn handle(services: &Services, request: StreamImagesRequest) -> Answer<AnswerStream<StreamImagesResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let images = matching(services, request.filter).into_iter().map(|found| image(&found));
     Ok(pages::from_memory(place, images, |images| StreamImagesResponse { images }))
 }

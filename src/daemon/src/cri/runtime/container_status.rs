@@ -7,10 +7,10 @@ use peapod_pod::{ContainerState, ContainerView};
 use peapod_spec::container::ContainerSpec;
 use serde_json::{Value, json};
 
-use crate::cri::Services;
 use crate::cri::convert::{container_status, not_empty};
 use crate::cri::services::find_container;
 use crate::cri::status::Answer;
+use crate::cri::{Services, operations};
 
 pub(super) async fn handle(services: &Services, request: ContainerStatusRequest) -> Answer<ContainerStatusResponse> {
     let id = not_empty("container_id", request.container_id)?;
@@ -55,7 +55,8 @@ async fn info(services: &Services, container: &ContainerView) -> BTreeMap<String
         "config": config(&container.spec),
         "runtimeSpec": runtime_spec,
     });
-    BTreeMap::from([("info".to_owned(), info.to_string())])
+    let operations = operations::about(&services.tracer, |subject| subject.container_id() == container.id.as_str());
+    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
 }
 
 /// The file has the limits of the start, or of the creation; these are those of the last update.

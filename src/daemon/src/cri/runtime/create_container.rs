@@ -5,13 +5,18 @@ use peapod_pod::{ContainerId, PodEntry};
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_text::excerpt;
+use peapod_trace::Span;
 
 use crate::cri::Services;
 use crate::cri::convert::{FieldError, container_spec, not_empty};
 use crate::cri::services::{find_container, find_pod};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(services: &Services, request: CreateContainerRequest) -> Answer<CreateContainerResponse> {
+pub(super) async fn handle(
+    services: &Services,
+    request: CreateContainerRequest,
+    span: &Span,
+) -> Answer<CreateContainerResponse> {
     let pod = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
     let mut spec = container_spec(request.config)?;
     let pod = {
@@ -20,7 +25,7 @@ pub(super) async fn handle(services: &Services, request: CreateContainerRequest)
         resolve_target(&mut spec, entry, |id| Ok(find_container(&snapshot, id)?.1.id.clone()))?;
         entry.pod.id.clone()
     };
-    let id = services.pods.create_container(&pod, spec).await?;
+    let id = services.pods.create_container(&pod, spec, span).await?;
     Ok(CreateContainerResponse { container_id: id.to_string() })
 }
 

@@ -19,7 +19,7 @@ use crate::cri::convert::event;
 use crate::cri::status::Answer;
 
 pub(super) fn handle(services: &Services) -> Answer<AnswerStream<ContainerEventResponse>> {
-    let place = services.event_streams.take()?;
+    let place = services.places.event_streams.take()?;
     let subscription = services.pods.subscribe();
     let mut pods: Vec<_> = subscription.snapshot().pods().cloned().collect();
     // A kubelet takes what it is told last of a pod for what is: that is its newest sandbox.

@@ -18,7 +18,7 @@ pub(super) async fn handle(
     services: &Services,
     _: ListPodSandboxMetricsRequest,
 ) -> Answer<Response<ListPodSandboxMetricsResponse>> {
-    let place = services.metric_lists.take()?;
+    let place = services.places.metric_lists.take()?;
     let limit = services.config.grpc.max_message_bytes;
     let all = |node: Arc<NodeSample>| node.pods.iter().map(|pod| pod_metrics(pod, &node)).collect();
     let (all, place) = sample(services, place, move |node| fit::metrics(limit, all(node))).await?;

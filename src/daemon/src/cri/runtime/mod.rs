@@ -61,7 +61,7 @@ use peapod_api::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::call::{AnswerStream, answer, service, unimplemented};
+use super::call::{AnswerStream, Called, answer, begin_stream, service, unimplemented};
 use super::{Services, fit};
 
 /// Calls about pods and containers.
@@ -79,41 +79,41 @@ service! {
         UpdateRuntimeConfig update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse:
             |services, request| update_runtime_config::handle(services, request);
         RunPodSandbox run_pod_sandbox(RunPodSandboxRequest) -> RunPodSandboxResponse:
-            |services, request| run_pod_sandbox::handle(services, request).await;
+            |services, request, span| run_pod_sandbox::handle(services, request, span).await;
         StopPodSandbox stop_pod_sandbox(StopPodSandboxRequest) -> StopPodSandboxResponse:
-            |services, request| stop_pod_sandbox::handle(services, request).await;
+            |services, request, span| stop_pod_sandbox::handle(services, request, span).await;
         RemovePodSandbox remove_pod_sandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse:
-            |services, request| remove_pod_sandbox::handle(services, request).await;
+            |services, request, span| remove_pod_sandbox::handle(services, request, span).await;
         PodSandboxStatus pod_sandbox_status(PodSandboxStatusRequest) -> PodSandboxStatusResponse:
             |services, request| fit::answer(services, pod_sandbox_status::handle(services, request));
         ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
             |services, request| Ok(list_pod_sandbox::handle(services, request));
         UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
             UpdatePodSandboxResourcesResponse:
-            |services, request| update_pod_sandbox_resources::handle(services, request).await;
+            |services, request, span| update_pod_sandbox_resources::handle(services, request, span).await;
         CreateContainer create_container(CreateContainerRequest) -> CreateContainerResponse:
-            |services, request| create_container::handle(services, request).await;
+            |services, request, span| create_container::handle(services, request, span).await;
         StartContainer start_container(StartContainerRequest) -> StartContainerResponse:
-            |services, request| start_container::handle(services, request).await;
+            |services, request, span| start_container::handle(services, request, span).await;
         StopContainer stop_container(StopContainerRequest) -> StopContainerResponse:
-            |services, request| stop_container::handle(services, request).await;
+            |services, request, span| stop_container::handle(services, request, span).await;
         RemoveContainer remove_container(RemoveContainerRequest) -> RemoveContainerResponse:
-            |services, request| remove_container::handle(services, request).await;
+            |services, request, span| remove_container::handle(services, request, span).await;
         ContainerStatus container_status(ContainerStatusRequest) -> ContainerStatusResponse:
             |services, request| fit::answer(services, container_status::handle(services, request).await);
         ListContainers list_containers(ListContainersRequest) -> ListContainersResponse:
             |services, request| Ok(list_containers::handle(services, request));
         UpdateContainerResources update_container_resources(UpdateContainerResourcesRequest) ->
             UpdateContainerResourcesResponse:
-            |services, request| update_container_resources::handle(services, request).await;
+            |services, request, span| update_container_resources::handle(services, request, span).await;
         ReopenContainerLog reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse:
-            |services, request| reopen_container_log::handle(services, request).await;
+            |services, request, _| reopen_container_log::handle(services, request).await;
         ExecSync exec_sync(ExecSyncRequest) -> ExecSyncResponse:
-            |services, request| exec_sync::handle(services, request).await;
-        Exec exec(ExecRequest) -> ExecResponse: |services, request| exec::handle(services, request).await;
-        Attach attach(AttachRequest) -> AttachResponse: |services, request| attach::handle(services, request).await;
+            |services, request, span| exec_sync::handle(services, request, span).await;
+        Exec exec(ExecRequest) -> ExecResponse: |services, request, _| exec::handle(services, request).await;
+        Attach attach(AttachRequest) -> AttachResponse: |services, request, _| attach::handle(services, request).await;
         PortForward port_forward(PortForwardRequest) -> PortForwardResponse:
-            |services, request| port_forward::handle(services, request).await;
+            |services, request, _| port_forward::handle(services, request).await;
         ContainerStats container_stats(ContainerStatsRequest) -> ContainerStatsResponse:
             |services, request| container_stats::handle(services, request).await;
         ListContainerStats list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse:

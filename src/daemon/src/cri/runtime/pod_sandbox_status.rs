@@ -9,10 +9,10 @@ use peapod_api::v1::{PodSandboxStatusRequest, PodSandboxStatusResponse};
 use peapod_pod::{ContainerState, PodEntry, PodView};
 use serde_json::{Value, json};
 
-use crate::cri::Services;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
 use crate::cri::services::find_pod;
 use crate::cri::status::Answer;
+use crate::cri::{Services, operations};
 
 pub(super) fn handle(services: &Services, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
@@ -20,14 +20,14 @@ pub(super) fn handle(services: &Services, request: PodSandboxStatusRequest) -> A
     let entry = find_pod(&snapshot, &id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(pod_sandbox_status(&entry.pod)),
-        info: if request.verbose { info(entry) } else { BTreeMap::new() },
+        info: if request.verbose { info(services, entry) } else { BTreeMap::new() },
         containers_statuses: entry.containers.values().map(|container| container_status(container)).collect(),
         timestamp,
     })
 }
 
 /// What scripts read of other runtimes has the same names here: `pid`, `runtimeHandler`, `runtimeSpec`, `config`.
-fn info(entry: &PodEntry) -> BTreeMap<String, String> {
+fn info(services: &Services, entry: &PodEntry) -> BTreeMap<String, String> {
     let pod = &entry.pod;
     let info = json!({
         "pid": pid(entry),
@@ -38,7 +38,8 @@ fn info(entry: &PodEntry) -> BTreeMap<String, String> {
         "config": &*pod.spec,
         "runtimeSpec": runtime_spec(pod),
     });
-    BTreeMap::from([("info".to_owned(), info.to_string())])
+    let operations = operations::about(&services.tracer, |subject| subject.pod_id() == pod.id.as_str());
+    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
 }
 
 /// A process in the pod's namespaces, for nsenter(1): a container's, else pod init. The shim's would be in the node's.

@@ -4,15 +4,20 @@
 //! StartError.
 
 use peapod_api::v1::{StartContainerRequest, StartContainerResponse};
+use peapod_trace::Span;
 
 use crate::cri::Services;
 use crate::cri::convert::not_empty;
 use crate::cri::services::find_container;
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(services: &Services, request: StartContainerRequest) -> Answer<StartContainerResponse> {
+pub(super) async fn handle(
+    services: &Services,
+    request: StartContainerRequest,
+    span: &Span,
+) -> Answer<StartContainerResponse> {
     let id = not_empty("container_id", request.container_id)?;
     let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
-    services.pods.start_container(&id).await?;
+    services.pods.start_container(&id, span).await?;
     Ok(StartContainerResponse {})
 }

@@ -12,7 +12,7 @@ use peapod_store::SetAside;
 use serde_json::json;
 
 use crate::bounds::STATUS_MESSAGE;
-use crate::cri::Services;
+use crate::cri::{Services, operations};
 use peapod_text::{one_line, shortened};
 
 pub(super) async fn handle(services: &Services, request: StatusRequest) -> StatusResponse {
@@ -108,7 +108,8 @@ fn info(services: &Services) -> BTreeMap<String, String> {
     });
     let network = services.network.status();
     let network = json!({ "name": network.name, "podCIDR": services.pod_cidr() });
-    [("config", shown), ("counts", counts), ("network", network)]
-        .map(|(key, value)| (key.to_owned(), value.to_string()))
-        .into()
+    let operations = operations::running_and_failed(&services.tracer);
+    let known = [("config", shown), ("counts", counts), ("network", network)];
+    let known = known.into_iter().map(|(key, value)| (key.to_owned(), value.to_string()));
+    known.chain([(operations::KEY.to_owned(), operations)]).collect()
 }

@@ -4,21 +4,26 @@
 use std::time::Duration;
 
 use peapod_api::v1::{StopContainerRequest, StopContainerResponse};
+use peapod_trace::Span;
 
 use crate::cri::Services;
 use crate::cri::convert::not_empty;
 use crate::cri::services::{find_container, gone_is_success};
 use crate::cri::status::Answer;
 
-pub(super) async fn handle(services: &Services, request: StopContainerRequest) -> Answer<StopContainerResponse> {
+pub(super) async fn handle(
+    services: &Services,
+    request: StopContainerRequest,
+    span: &Span,
+) -> Answer<StopContainerResponse> {
     let id = not_empty("container_id", request.container_id)?;
     // A time-out in the past has passed.
     let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0));
-    gone_is_success(stop(services, &id, grace).await)?;
+    gone_is_success(stop(services, &id, grace, span).await)?;
     Ok(StopContainerResponse {})
 }
 
-async fn stop(services: &Services, id: &str, grace: Duration) -> Answer<()> {
+async fn stop(services: &Services, id: &str, grace: Duration, span: &Span) -> Answer<()> {
     let id = find_container(&services.pods.snapshot(), id)?.1.id.clone();
-    Ok(services.pods.stop_container(&id, grace).await?)
+    Ok(services.pods.stop_container(&id, grace, span).await?)
 }

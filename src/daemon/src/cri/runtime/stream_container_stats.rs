@@ -13,7 +13,7 @@ pub(super) fn handle(
     services: &Services,
     request: StreamContainerStatsRequest,
 ) -> Answer<AnswerStream<StreamContainerStatsResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let containers = matching(services, request.filter);
     let message = |container_stats| StreamContainerStatsResponse { container_stats };
     Ok(pages::from_files(place, "statistics", containers, reader(services), message))

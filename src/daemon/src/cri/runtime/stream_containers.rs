@@ -13,7 +13,7 @@ pub(super) fn handle(
     services: &Services,
     request: StreamContainersRequest,
 ) -> Answer<AnswerStream<StreamContainersResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let filter = request.filter.unwrap_or_default();
     let containers: Vec<_> = matching(&services.pods.snapshot(), &filter).cloned().collect();
     let containers = containers.into_iter().map(|view| container(&view));

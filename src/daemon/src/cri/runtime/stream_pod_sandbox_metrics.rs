@@ -10,7 +10,7 @@ use crate::cri::pages;
 use crate::cri::status::Answer;
 
 pub(super) async fn handle(services: &Services) -> Answer<AnswerStream<StreamPodSandboxMetricsResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let (node, place) = sample(services, place, |node| node).await?;
     let pods = (0..node.pods.len()).filter_map(move |at| Some(pod_metrics(node.pods.get(at)?, &node)));
     let message = |pod_sandbox_metrics| StreamPodSandboxMetricsResponse { pod_sandbox_metrics };

@@ -13,7 +13,7 @@ pub(super) fn handle(
     services: &Services,
     request: StreamPodSandboxStatsRequest,
 ) -> Answer<AnswerStream<StreamPodSandboxStatsResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let pods = matching(services, request.filter);
     let message = |pod_sandbox_stats| StreamPodSandboxStatsResponse { pod_sandbox_stats };
     Ok(pages::from_files(place, "statistics", pods, reader(services), message))

@@ -13,7 +13,7 @@ pub(super) fn handle(
     services: &Services,
     request: StreamPodSandboxesRequest,
 ) -> Answer<AnswerStream<StreamPodSandboxesResponse>> {
-    let place = services.list_streams.take()?;
+    let place = services.places.list_streams.take()?;
     let filter = request.filter.unwrap_or_default();
     let pods: Vec<_> = matching(&services.pods.snapshot(), &filter).cloned().collect();
     let pods = pods.into_iter().map(|entry| pod_sandbox(&entry.pod));

@@ -1,6 +1,7 @@
 //! UpdateContainerResources: changes limits of a created or running container. Zero and empty fields keep what is.
 
 use peapod_api::v1::{UpdateContainerResourcesRequest, UpdateContainerResourcesResponse};
+use peapod_trace::Span;
 
 use crate::cri::Services;
 use crate::cri::convert::{FieldError, not_empty, required, resources};
@@ -10,6 +11,7 @@ use crate::cri::status::Answer;
 pub(super) async fn handle(
     services: &Services,
     request: UpdateContainerResourcesRequest,
+    span: &Span,
 ) -> Answer<UpdateContainerResourcesResponse> {
     let id = not_empty("container_id", request.container_id)?;
     if request.windows.is_some() {
@@ -17,6 +19,6 @@ pub(super) async fn handle(
     }
     let change = resources(Some(required("linux", request.linux)?))?;
     let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
-    services.pods.update_container(&id, change).await?;
+    services.pods.update_container(&id, change, span).await?;
     Ok(UpdateContainerResourcesResponse {})
 }
