@@ -62,4 +62,5 @@ mod streaming_lasts;
 mod trees;
 mod updates;
 mod upgrade;
+mod why;
 mod wiped;

@@ -43,6 +43,8 @@ pub enum ClientCommand {
     Pull(PullArgs),
     /// Removes images.
     Rmi(RmiArgs),
+    /// Shows what starts and pulls wait for, and where the time of the last ones went.
+    Why(WhyArgs),
 }
 
 /// Arguments of `peapod run`.
@@ -157,6 +159,18 @@ pub struct RmiArgs {
     /// Images: name, digest, or the start of the id.
     #[arg(required = true)]
     pub images: Vec<String>,
+}
+
+/// Arguments of `peapod why`.
+#[derive(Args, Clone, Debug)]
+pub struct WhyArgs {
+    /// A pod, a container or an image: a name, `namespace/name`, or the start of an id. Pods that are being made, and
+    /// what failed and is gone, are found too.
+    #[arg(value_name = "POD|CONTAINER|IMAGE")]
+    pub what: String,
+    /// As JSON, as the runtime tells it.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Form of a list.

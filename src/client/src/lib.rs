@@ -29,7 +29,7 @@ use anyhow::Context;
 
 pub use cli::{
     ClientCommand, ConnectArgs, ExecArgs, ImagesArgs, LogsArgs, OutputFormat, PsArgs, PullArgs, RmArgs, RmiArgs,
-    RunArgs, StopArgs,
+    RunArgs, StopArgs, WhyArgs,
 };
 
 use connect::CriClient;
@@ -82,6 +82,7 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
         ClientCommand::Rm(args) => commands::rm(connection, args).await,
         ClientCommand::Pull(args) => commands::pull(connection, args).await,
         ClientCommand::Rmi(args) => commands::rmi(connection, args).await,
+        ClientCommand::Why(args) => Ok(commands::print(commands::why(connection, args).await?.as_bytes())?),
     };
     done.map(|()| 0)
 }

@@ -30,10 +30,8 @@ pub(crate) async fn pod(connection: &CriClient, wanted: &str) -> Result<v1::PodS
 }
 
 fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
-    let (named, mut by_id): (Vec<_>, Vec<_>) = pods
-        .into_iter()
-        .filter(|pod| is_named(pod, wanted) || has_id(pod, wanted))
-        .partition(|pod| is_named(pod, wanted));
+    let (named, mut by_id): (Vec<_>, Vec<_>) =
+        pods.into_iter().filter(|pod| is_meant(pod, wanted)).partition(|pod| is_named(pod, wanted));
     let (mut ready, mut gone): (Vec<_>, Vec<_>) =
         named.into_iter().partition(|pod| pod.state() == v1::PodSandboxState::SandboxReady);
     // The newest first.
@@ -106,6 +104,11 @@ pub(crate) fn container_name(container: &v1::Container) -> &str {
 pub(crate) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..13).unwrap_or(id)
+}
+
+/// Whether a name or the beginning of an id means this pod.
+pub(crate) fn is_meant(pod: &v1::PodSandbox, wanted: &str) -> bool {
+    is_named(pod, wanted) || has_id(pod, wanted)
 }
 
 fn namespace(pod: &v1::PodSandbox) -> &str {

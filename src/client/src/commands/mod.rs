@@ -8,6 +8,7 @@ mod pull;
 mod rm;
 mod rmi;
 mod stop;
+mod why;
 
 use std::io::{self, Write};
 
@@ -19,6 +20,7 @@ pub(crate) use pull::pull;
 pub(crate) use rm::rm;
 pub(crate) use rmi::rmi;
 pub(crate) use stop::stop;
+pub(crate) use why::why;
 
 use crate::connect::CallError;
 

@@ -112,6 +112,10 @@ runtime_service! {
         answer(v1::VersionResponse { runtime_name: "fake".into(), runtime_version: "1".into(), ..Default::default() })
     }
 
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        answer(v1::StatusResponse::default())
+    }
+
     async fn run_pod_sandbox(&self, request: Request<v1::RunPodSandboxRequest>) -> Answer<v1::RunPodSandboxResponse> {
         let config = request.into_inner().config.unwrap();
         self.called("RunPodSandbox", &config.metadata.clone().unwrap().name)?;
@@ -253,7 +257,6 @@ runtime_service! {
     }
 }
 {
-    status(StatusRequest) -> StatusResponse;
     runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse;
     update_runtime_config(UpdateRuntimeConfigRequest) -> UpdateRuntimeConfigResponse;
     update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;

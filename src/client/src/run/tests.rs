@@ -277,6 +277,9 @@ async fn a_kept_pod_is_removed_by_rm() {
         let json: serde_json::Value =
             serde_json::from_str(&crate::commands::ps(connection, &list).await.unwrap()).unwrap();
         assert_eq!(json[0]["containers"][0]["exitCode"], 0);
+        let why = crate::cli::WhyArgs { what: "web".into(), json: false };
+        let said = crate::commands::why(connection, &why).await.unwrap_err().to_string();
+        assert_eq!(said, "fake 1 tells no stages of what it does; peapod does");
         assert!(bench.base().read_dir().unwrap().next().is_some());
         let args = crate::cli::RmArgs { pods: vec!["web".into()], force: false };
         crate::commands::rm(connection, &args).await.unwrap();
