@@ -36,6 +36,7 @@ mod lost_execs;
 mod metrics;
 mod network;
 mod odd_requests;
+mod otlp;
 mod overriding;
 mod panics;
 mod poisoned;

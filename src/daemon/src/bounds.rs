@@ -118,6 +118,17 @@ pub(crate) const INTERFACES: usize = 64;
 /// Bytes of the kernel's table of interfaces that are read for it; a line has some 130.
 pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;
 
+/// Spans, each with all its stages, that wait to be sent to a collector.
+pub(crate) const SPANS_WAITING: usize = 1024;
+/// Spans after which no further one is added to those that are sent at once; stages count.
+pub(crate) const SPANS_OF_BATCH: u64 = 2048;
+/// How long a collector may take to answer.
+pub(crate) const EXPORT_TIME: Duration = Duration::from_secs(10);
+/// How long the daemon's end waits for the last spans to be sent.
+pub(crate) const LAST_EXPORT: Duration = Duration::from_secs(1);
+/// Stages of operations whose time is counted: all that there are.
+pub(crate) const STAGES_MEASURED: usize = 512;
+
 /// Connections to the endpoint of the daemon's own metrics; one more ends the oldest. Prometheus has one.
 pub(crate) const METRICS_CONNECTIONS: usize = 16;
 /// How long such a connection may take to say what it wants.

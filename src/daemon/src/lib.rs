@@ -15,6 +15,7 @@ mod reload;
 mod runtime_dir;
 mod serve;
 mod service_manager;
+mod spans;
 mod stages;
 mod stats;
 mod streaming;

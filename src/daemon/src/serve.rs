@@ -1,6 +1,7 @@
 //! From a ready configuration to a daemon that answers, and to its end.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,9 +16,11 @@ use peapod_sys::{NotRemoved, Trash};
 use peapod_trace::Tracer;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 use tonic::service::Routes;
 
+use crate::bounds::LAST_EXPORT;
 use crate::config::Config;
 use crate::cri::{ImageCalls, NodeParts, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
@@ -26,6 +29,7 @@ use crate::prometheus::{self, MetricSources};
 use crate::reload::Reload;
 use crate::runtime_dir::{self, PREDECESSOR};
 use crate::service_manager;
+use crate::spans::{self, SpanMeasures};
 use crate::stats;
 
 /// Serves until somebody asks for the end.
@@ -41,7 +45,9 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     // it is gone.
     let (services, databases) = open(config, end.clone()).await?;
     let (services, grpc) = (Arc::new(services), GrpcMeasures::default());
-    let sources = MetricSources { services: Arc::clone(&services), grpc: grpc.clone(), databases };
+    let measured = SpanMeasures::default();
+    let sources =
+        MetricSources { services: Arc::clone(&services), grpc: grpc.clone(), spans: measured.clone(), databases };
     let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
     let config = &services.config;
     tracing::info!(
@@ -55,8 +61,12 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         "serving"
     );
     service_manager::ready();
+    let (stop, stopped) = oneshot::channel();
+    let mut spans = pin!(spans::run(&config.tracing, services.tracer.subscribe(), measured, stopped));
     tokio::select! {
         () = answer_calls(&services, listener, grpc, end) => {}
+        // They end when they are told to, which is below.
+        () = &mut spans => {}
         never = prometheus::run(config.metrics.address.as_ref(), Arc::new(sources)) => match never {},
         never = reload.run(&services, asked) => match never {},
         never = service_manager::stay_alive() => match never {},
@@ -64,7 +74,10 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         never = services.streaming.run(config, &services.pods) => match never {},
         never = memory::give_back() => match never {},
     }
-    close(&services).await;
+    // An error would mean that it has ended already.
+    let _ = stop.send(());
+    let last_spans = timeout(LAST_EXPORT, spans);
+    let ((), _) = tokio::join!(close(&services), last_spans);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ type Labels = BTreeMap<String, String>;
 
 /// One scrape.
 #[derive(Debug, Default)]
-pub(super) struct Scrape {
+pub(crate) struct Scrape {
     /// Types by family.
     pub(super) families: BTreeMap<String, String>,
     samples: BTreeMap<(String, Labels), f64>,
@@ -78,7 +78,7 @@ impl Scrape {
     }
 
     /// The sum of all samples of that name that have these labels.
-    pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let has = |of: &Labels| labels.iter().all(|(name, value)| of.get(*name).is_some_and(|found| found == value));
         self.samples.iter().filter(|((found, of), _)| found == name && has(of)).map(|(_, value)| value).sum()
     }

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use self::exposition::Scrape;
 
 /// A port that nobody has at this moment.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -41,7 +41,7 @@ async fn scrape_of(stream: impl AsyncRead + AsyncWrite + Unpin) -> Scrape {
     Scrape::parse(&body)
 }
 
-async fn scrape(port: u16) -> Scrape {
+pub(crate) async fn scrape(port: u16) -> Scrape {
     scrape_of(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).await
 }
 
@@ -93,7 +93,20 @@ fn what_the_document_lists_is_told_and_no_more() {
         let pod = daemon.pod("quoted").run().await;
         let container = pod.container("main").sh("sleep 1000").start().await;
         let told = scrape(port).await;
-        for label in ["method", "code", "kind", "reason", "host", "state", "of", "database", "root", "version"] {
+        for label in [
+            "method",
+            "code",
+            "kind",
+            "reason",
+            "host",
+            "state",
+            "of",
+            "database",
+            "root",
+            "version",
+            "operation",
+            "stage",
+        ] {
             let values = told.values(label);
             let text = [&pod.id, &container.id, "quoted", "shell"];
             assert!(!values.iter().any(|value| text.iter().any(|text| value.contains(*text))), "{label}: {values:?}");
@@ -148,6 +161,42 @@ fn calls_pods_and_records_are_counted() {
         assert_eq!(after.sum("peapod_rpcs_in_flight", &[]), 0.0);
         assert_eq!(after.sum("peapod_request_memory_bytes", &[]), 0.0);
         assert_eq!(after.sum("peapod_connections", &[]), 1.0);
+    });
+}
+
+#[test]
+fn stages_are_counted_by_operation() {
+    with_port(async |daemon, port| {
+        let pod = daemon.pod("staged").run().await;
+        let container = pod.container("main").sh("sleep 1000").start().await;
+        container.stop(0).await.unwrap();
+        // They are counted once the client has the answer.
+        for (operation, stage) in [
+            ("PullImage", "transfer"),
+            ("RunPodSandbox", "shim"),
+            ("RunPodSandbox", "network"),
+            ("CreateContainer", "layers"),
+            ("StartContainer", "runtime start"),
+            ("StopContainer", "processes"),
+        ] {
+            let labels = [("operation", operation), ("stage", stage)];
+            let told = wait_some(&format!("{operation}: {stage}"), async || {
+                let told = scrape(port).await;
+                (told.sum("peapod_stage_duration_seconds_count", &labels) >= 1.0).then_some(told)
+            })
+            .await;
+            let (took, all) = (
+                told.sum("peapod_stage_duration_seconds_sum", &labels),
+                told.sum("peapod_rpc_duration_seconds_sum", &[("method", operation)]),
+            );
+            assert!(took <= all + 0.1, "{operation}: {stage} took {took} s of {all} s");
+        }
+        let told = scrape(port).await;
+        assert!(!told.values("operation").iter().any(|operation| operation.starts_with("List")), "they only look");
+        assert_eq!(
+            told.sum("peapod_trace_spans_exported_total", &[]) + told.sum("peapod_trace_spans_dropped_total", &[]),
+            0.0
+        );
     });
 }
 

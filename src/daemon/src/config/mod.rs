@@ -14,6 +14,7 @@ mod sections;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod tree;
 
 pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, stamps};
@@ -21,3 +22,4 @@ pub(crate) use metrics::{MetricsAddress, MetricsSettings};
 pub(crate) use problem::InvalidConfig;
 pub(crate) use ready::{Config, GrpcSettings, LogSettings, TimeoutSettings};
 pub(crate) use streaming::{OnDisconnect, StreamingSettings, TlsFiles};
+pub(crate) use tracing::TracingSettings;

@@ -10,6 +10,7 @@ use super::problem::Problems;
 use super::section::{SOCKET_PATH_LIMIT, Section, socket_path};
 use super::sections;
 use super::streaming::StreamingSettings;
+use super::tracing::TracingSettings;
 use super::tree::Tree;
 use crate::args::LogFormat;
 use crate::bounds::{self, CONNECTIONS, IDLE, TRANSFER};
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) grpc: GrpcSettings,
     pub(crate) log: LogSettings,
     pub(crate) metrics: MetricsSettings,
+    pub(crate) tracing: TracingSettings,
     pub(crate) timeouts: TimeoutSettings,
     pub(crate) streaming: StreamingSettings,
     pub(crate) pods: peapod_pod::Config,
@@ -65,6 +67,7 @@ impl Config {
         let grpc = GrpcSettings::read(root.section("grpc"), &run_root);
         let log = LogSettings::read(root.section("log"));
         let metrics = MetricsSettings::read(root.section("metrics"), &grpc.socket);
+        let tracing = TracingSettings::read(root.section("tracing"));
         let timeouts = TimeoutSettings::read(root.section("timeouts"));
         let streaming = StreamingSettings::read(root.section("streaming"));
         let shim = read_shim(root.section("shim"));
@@ -90,7 +93,7 @@ impl Config {
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             timeouts: timeouts.pods,
         };
-        Self { state_root, run_root, grpc, log, metrics, timeouts, streaming, pods, images, network }
+        Self { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network }
     }
 }
 

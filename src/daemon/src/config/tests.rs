@@ -135,6 +135,24 @@ fn metrics_have_an_address_or_a_socket_of_their_own() {
 }
 
 #[test]
+fn spans_have_an_endpoint_without_tls() {
+    let endpoint =
+        |text: &str| check(&format!("[tracing]\nendpoint = {text:?}\n")).map(|config| config.tracing.endpoint);
+    assert_eq!(endpoint(""), Ok(None));
+    for good in ["http://127.0.0.1:4317", "http://[::1]:4317/", "http://collector.monitoring:4317"] {
+        assert!(endpoint(good).unwrap().is_some(), "{good}");
+    }
+    for wrong in
+        ["https://a:4317", "http://a", "a:4317", "http://a:4317/v1/traces", "http://a:4317/?x", "http://", "x y"]
+    {
+        let error = endpoint(wrong).unwrap_err();
+        assert!(error.contains("config.toml:2: tracing.endpoint: ") && error.contains("4317"), "{wrong}: {error}");
+    }
+    let error = check("[tracing]\nsample_percent = 101\n").unwrap_err();
+    assert!(error.contains("tracing.sample_percent: 101 is out of range"), "{error}");
+}
+
+#[test]
 fn a_run_root_without_room_for_sockets() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("config.toml"), "").unwrap();

@@ -10,8 +10,8 @@ use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument as _, field};
 
-use super::status::{Answer, Failure, code_name};
-use crate::grpc::{Arrived, HeldUntilTaken};
+use super::status::{Answer, Failure};
+use crate::grpc::{Arrived, HeldUntilTaken, code_name};
 use crate::stages;
 
 /// Implements a service of CRI: a line for each call, with who does its work on the [`Services`](super::Services), and

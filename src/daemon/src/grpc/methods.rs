@@ -55,10 +55,14 @@ pub(super) const OTHER: &str = "other";
 pub(super) fn position(path: &str) -> usize {
     let find = || {
         let (service, name) = path.strip_prefix("/runtime.v1.")?.split_once('/')?;
-        let service_of = if OF_IMAGES.contains(&name) { "ImageService" } else { "RuntimeService" };
-        METHODS.binary_search(&name).ok().filter(|_| service == service_of)
+        METHODS.binary_search(&name).ok().filter(|_| service == service_of(name))
     };
     find().unwrap_or(METHODS.len())
+}
+
+/// The service that has a method.
+pub(crate) fn service_of(method: &str) -> &'static str {
+    if OF_IMAGES.contains(&method) { "ImageService" } else { "RuntimeService" }
 }
 
 #[cfg(test)]

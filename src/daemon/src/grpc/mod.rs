@@ -4,6 +4,7 @@
 
 mod activity;
 mod call;
+mod codes;
 mod headers;
 mod measures;
 mod methods;
@@ -25,7 +26,9 @@ use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
 pub(crate) use self::call::{Arrived, HeldUntilTaken};
+pub(crate) use self::codes::{code_name, code_number};
 pub(crate) use self::measures::GrpcMeasures;
+pub(crate) use self::methods::service_of;
 
 /// Time between two tries to accept a connection after one that failed, mostly for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -12,6 +12,7 @@ mod pods;
 mod process;
 mod server;
 mod sessions;
+mod spans;
 mod stores;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use peapod_store::DatabaseMeasures;
 
 use crate::cri::Services;
 use crate::grpc::GrpcMeasures;
+use crate::spans::SpanMeasures;
 
 pub(crate) use server::run;
 
@@ -30,6 +32,7 @@ pub(crate) use server::run;
 pub(crate) struct MetricSources {
     pub(crate) services: Arc<Services>,
     pub(crate) grpc: GrpcMeasures,
+    pub(crate) spans: SpanMeasures,
     /// Each with its name.
     pub(crate) databases: [(&'static str, DatabaseMeasures); 2],
 }
@@ -44,6 +47,7 @@ impl MetricSources {
         all.extend(images::read(&services.images));
         all.extend(stores::read(&self.databases, services.set_aside.len()));
         all.extend(sessions::read(&services.streaming));
+        all.extend(spans::read(&self.spans));
         all.extend(files::read(&services.config));
         all.extend(process::read());
         all

@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::prometheus::family::{FamilyKind, MetricFamily};
-use crate::prometheus::{calls, files, images, pods, process, sessions, stores};
+use crate::prometheus::{calls, files, images, pods, process, sessions, spans, stores};
 
 fn all() -> Vec<&'static MetricFamily> {
-    let all: [&'static [MetricFamily]; 7] = [
+    let all: [&'static [MetricFamily]; 8] = [
         &calls::FAMILIES,
         &pods::FAMILIES,
         &images::FAMILIES,
         &stores::FAMILIES,
         &sessions::FAMILIES,
+        &spans::FAMILIES,
         &files::FAMILIES,
         &process::FAMILIES,
     ];

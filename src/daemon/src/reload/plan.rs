@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
 use peapod_pod::{OciRuntime, Timeouts};
 
-use crate::config::{Config, GrpcSettings, LogSettings, MetricsSettings, StreamingSettings, TimeoutSettings, TlsFiles};
+use crate::config::{
+    Config, GrpcSettings, LogSettings, MetricsSettings, StreamingSettings, TimeoutSettings, TlsFiles, TracingSettings,
+};
 
 /// What another configuration means for a daemon that runs.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub(super) struct SettingChange {
 /// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
 /// forgotten.
 pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
-    let Config { state_root, run_root, grpc, log, metrics, timeouts, streaming, pods, images, network } = wanted;
+    let Config { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network } =
+        wanted;
     let mut plan = ReloadPlan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
     plan.keep("state_root", &running.state_root, &state_root);
     plan.keep("run_root", &running.run_root, &run_root);
@@ -38,6 +41,9 @@ pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
     plan.log(&running.log, log);
     let MetricsSettings { address } = metrics;
     plan.keep("metrics.address", &running.metrics.address, &address);
+    let TracingSettings { endpoint, sample_percent } = tracing;
+    plan.keep("tracing.endpoint", &running.tracing.endpoint, &endpoint);
+    plan.keep("tracing.sample_percent", &running.tracing.sample_percent, &sample_percent);
     plan.timeouts(&running.timeouts, &timeouts);
     plan.streaming(&running.streaming, &streaming);
     plan.pods(&running.pods, &pods);
@@ -253,6 +259,8 @@ mod tests {
             "run_root=/run/other",
             "grpc.mode=0600",
             "metrics.address=127.0.0.1:9434",
+            "tracing.endpoint=http://127.0.0.1:4317",
+            "tracing.sample_percent=7",
             "timeouts.shutdown=2s",
             "streaming.on_disconnect=leave",
             "cgroup.parent=/other",
@@ -268,6 +276,8 @@ mod tests {
             "grpc.socket",
             "grpc.mode",
             "metrics.address",
+            "tracing.endpoint",
+            "tracing.sample_percent",
             "timeouts.shutdown",
             "streaming.on_disconnect",
             "cgroup.parent",
