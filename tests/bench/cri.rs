@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hyper_util::rt::TokioIo;
-use peapod_tests::v1;
 use peapod_tests::v1::image_service_client::ImageServiceClient;
 use peapod_tests::v1::runtime_service_client::RuntimeServiceClient;
+use peapod_tests::{pod_metrics, v1};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -124,7 +124,31 @@ impl Cri {
     pub(crate) async fn metrics(&self) -> Result<usize> {
         let request = v1::ListPodSandboxMetricsRequest {};
         let answer = self.runtime.clone().list_pod_sandbox_metrics(request).await.context("ListPodSandboxMetrics")?;
-        Ok(answer.into_inner().pod_metrics.iter().map(|pod| pod.container_metrics.len()).sum())
+        Ok(pod_metrics(answer.into_inner().pod_metrics).iter().map(|pod| pod.container_metrics.len()).sum())
+    }
+
+    /// ContainerStatus of each that runs, as a kubelet asks when it looks whether a log is too long.
+    pub(crate) async fn statuses(&self) -> Result<()> {
+        let request = v1::ListContainersRequest::default();
+        let answer = self.runtime.clone().list_containers(request).await.context("ListContainers")?.into_inner();
+        for container in answer.containers {
+            let request = v1::ContainerStatusRequest { container_id: container.id, verbose: false };
+            self.runtime.clone().container_status(request).await.context("ContainerStatus")?;
+        }
+        Ok(())
+    }
+
+    /// What all pods use.
+    pub(crate) async fn pod_stats(&self) -> Result<()> {
+        let request = v1::ListPodSandboxStatsRequest::default();
+        self.runtime.clone().list_pod_sandbox_stats(request).await.context("ListPodSandboxStats").map(drop)
+    }
+
+    /// All images, and what they take.
+    pub(crate) async fn images(&self) -> Result<()> {
+        self.images.clone().list_images(v1::ListImagesRequest::default()).await.context("ListImages")?;
+        let request = v1::ImageFsInfoRequest::default();
+        self.images.clone().image_fs_info(request).await.context("ImageFsInfo").map(drop)
     }
 
     /// The same under another name.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use peapod_tests::{Container, Daemon, Pod, cgroups, on_each_runtime, peapod, v1, wait_for, wait_some};
+use peapod_tests::{Container, Daemon, Pod, cgroups, on_each_runtime, peapod, pod_metrics, v1, wait_for, wait_some};
 
 use crate::resources::read;
 
@@ -25,7 +25,7 @@ async fn descriptors(daemon: &Daemon) -> BTreeMap<String, v1::MetricDescriptor> 
 
 async fn metrics(daemon: &Daemon) -> Vec<v1::PodSandboxMetrics> {
     let request = v1::ListPodSandboxMetricsRequest {};
-    daemon.runtime().list_pod_sandbox_metrics(request).await.unwrap().into_inner().pod_metrics
+    pod_metrics(daemon.runtime().list_pod_sandbox_metrics(request).await.unwrap().into_inner().pod_metrics)
 }
 
 async fn of_pod(pod: &Pod<'_>) -> v1::PodSandboxMetrics {
@@ -235,7 +235,7 @@ fn what_cannot_be_read_hides_nothing_else() {
         let mut stream = daemon.runtime().stream_pod_sandbox_metrics(request).await.unwrap().into_inner();
         let mut streamed = Vec::new();
         while let Some(page) = stream.message().await.unwrap() {
-            streamed.extend(page.pod_sandbox_metrics.into_iter().flat_map(|pod| pod.container_metrics));
+            streamed.extend(pod_metrics(page.pod_sandbox_metrics).into_iter().flat_map(|pod| pod.container_metrics));
         }
         assert_eq!(streamed.iter().map(|of| &of.container_id).collect::<Vec<_>>(), [&kept.id]);
         // Back, so that its end can be told.

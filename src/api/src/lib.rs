@@ -1,4 +1,8 @@
 //! The Container Runtime Interface: messages, clients and servers, generated from `proto/cri.proto`.
+//!
+//! `ListPodSandboxMetricsResponse` and `StreamPodSandboxMetricsResponse` have each pod's `PodSandboxMetrics` as the
+//! bytes that it is encoded to: those of a node are ten thousand messages of the same few texts, which whoever makes
+//! them writes at once, and whoever wants them decodes.
 
 /// The messages and services of `runtime.v1`.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines, unreachable_pub, unused_qualifications)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use peapod_tests::{Client, Daemon, Options, at_most, peapod, peapod_with, v1, wait_for};
+use peapod_tests::{Client, Daemon, Options, at_most, peapod, peapod_with, pod_metrics, v1, wait_for};
 use tonic::Code;
 
 use super::raw::{DATA, END_HEADERS, HEADERS, Raw, VERSION, call, frame};
@@ -186,7 +186,7 @@ fn metrics_that_nobody_takes_are_few() {
         }
         let ask = async || daemon.runtime().list_pod_sandbox_metrics(v1::ListPodSandboxMetricsRequest {}).await;
         let before = ask().await.unwrap().into_inner();
-        assert_eq!(before.pod_metrics[0].container_metrics.len(), 4);
+        assert_eq!(pod_metrics(before.pod_metrics)[0].container_metrics.len(), 4);
         let mut raw = Raw::connect(&daemon.socket()).await;
         for stream in 0..100 {
             raw.ask(2 * stream + 1, &call("/runtime.v1.RuntimeService/ListPodSandboxMetrics")).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use peapod_api::v1;
 use prost::Message;
 
@@ -65,18 +66,19 @@ fn without_annotations(limit: usize, mut answer: v1::ListImagesResponse) -> v1::
     answer
 }
 
-/// Values of metrics, without those of pods that have most of them if not all fit: one pod hides no others.
-pub(super) fn metrics(limit: usize, pod_metrics: Vec<v1::PodSandboxMetrics>) -> v1::ListPodSandboxMetricsResponse {
+/// Values of metrics, each pod's encoded, without those of pods that have most of them if not all fit: one pod hides no
+/// others.
+pub(super) fn metrics(limit: usize, pod_metrics: Vec<Bytes>) -> v1::ListPodSandboxMetricsResponse {
     let mut answer = v1::ListPodSandboxMetricsResponse { pod_metrics };
     let mut bytes = answer.encoded_len();
     if bytes <= limit {
         return answer;
     }
-    answer.pod_metrics.sort_by_cached_key(|pod| std::cmp::Reverse(pod.encoded_len()));
+    answer.pod_metrics.sort_by_key(|pod| std::cmp::Reverse(pod.len()));
     let all = answer.pod_metrics.len();
     let most = answer.pod_metrics.iter().take_while(|pod| {
         let is_over = bytes > limit;
-        bytes = bytes.saturating_sub(pod.encoded_len());
+        bytes = bytes.saturating_sub(pod.len());
         is_over
     });
     let left_out = most.count();
@@ -123,16 +125,11 @@ mod tests {
 
     #[test]
     fn pods_with_most_metrics_are_left_out() {
-        let pod = |id: &str, metrics: usize| {
-            let metric = v1::Metric { name: "x".repeat(100), ..v1::Metric::default() };
-            let metrics = std::iter::repeat_n(metric, metrics).collect();
-            v1::PodSandboxMetrics { pod_sandbox_id: id.to_owned(), metrics, container_metrics: Vec::new() }
-        };
-        let all = vec![pod("a", 2), pod("b", 50), pod("c", 3), pod("d", 40)];
-        assert_eq!(metrics(1 << 20, all.clone()).pod_metrics, all);
-        let fitting = metrics(5000, all.clone());
-        assert!(fitting.encoded_len() <= 5000);
-        assert_eq!(fitting.pod_metrics.iter().map(|pod| &*pod.pod_sandbox_id).collect::<Vec<_>>(), ["d", "c", "a"]);
-        assert_eq!(metrics(600, all).pod_metrics.len(), 2);
+        let all: Vec<_> = [20, 500, 30, 400].map(|length| Bytes::from(vec![b'x'; length * 10])).into();
+        let lengths = |limit| -> Vec<_> { metrics(limit, all.clone()).pod_metrics.iter().map(Bytes::len).collect() };
+        assert_eq!(lengths(1 << 20), [200, 5000, 300, 4000]);
+        assert_eq!(lengths(5000), [4000, 300, 200]);
+        assert_eq!(lengths(600), [300, 200]);
+        assert!(metrics(600, all.clone()).encoded_len() <= 600);
     }
 }

@@ -1,9 +1,11 @@
 //! Metrics as CRI says them.
 
+use bytes::Bytes;
 use peapod_api::v1;
 use peapod_cgroup::Hierarchy;
 use peapod_pod::PodView;
 
+use super::encoded_fields::EncodedFields;
 use crate::stats::metrics::{METRICS, Metric, MetricKind};
 use crate::stats::{ContainerSample, NodeSample, PodSample};
 
@@ -21,56 +23,75 @@ pub(crate) fn metric_descriptors(cgroups: &Hierarchy) -> Vec<v1::MetricDescripto
     known.map(descriptor).collect()
 }
 
-/// All values of a pod.
-pub(crate) fn pod_metrics(pod: &PodSample, node: &NodeSample) -> v1::PodSandboxMetrics {
-    v1::PodSandboxMetrics {
-        pod_sandbox_id: pod.entry.pod.id.to_string(),
-        metrics: of_pod(pod, node.timestamp),
-        container_metrics: pod.containers.iter().map(|container| of_container(container, pod, node)).collect(),
-    }
-}
-
-/// Of the pod alone: as those of cAdvisor they name no container and no image.
-fn of_pod(sample: &PodSample, timestamp: i64) -> Vec<v1::Metric> {
-    let pod = &sample.entry.pod;
-    let id = pod.id.to_string();
-    let common = labels(&pod.cgroup_parent, &id, "", "", pod);
-    let mut all = Vec::new();
+/// All values of a pod: an encoded [`v1::PodSandboxMetrics`].
+pub(crate) fn pod_metrics(pod: &PodSample, node: &NodeSample) -> Bytes {
+    let view = &pod.entry.pod;
+    let mut message = EncodedFields::default();
+    message.text(1, view.id.as_str());
+    // Of the pod alone: as those of cAdvisor they name no container and no image.
+    let mut encoder = MetricEncoder::new(node.timestamp, [&view.cgroup_parent, view.id.as_str(), "", ""], view);
     for metric in &METRICS {
-        metric.of_pod(sample, |own, value| all.push(message(metric, timestamp, &common, own, value)));
+        metric.of_pod(pod, |own, value| {
+            message.message(2, encoder.metric(metric, own, value));
+        });
     }
-    all
+    for container in &pod.containers {
+        message.message(3, &container_metrics(container, pod, node));
+    }
+    message.into_bytes()
 }
 
-fn of_container(sample: &ContainerSample, pod: &PodSample, node: &NodeSample) -> v1::ContainerMetrics {
+/// A [`v1::ContainerMetrics`].
+fn container_metrics(sample: &ContainerSample, pod: &PodSample, node: &NodeSample) -> EncodedFields {
     let view = &sample.view;
-    let id = view.id.to_string();
-    let common = labels(&view.cgroup, &id, &view.image_name, &view.spec.metadata.name, &pod.entry.pod);
-    let mut metrics = Vec::with_capacity(METRICS.len());
+    let own = [view.cgroup.as_str(), view.id.as_str(), &view.image_name, &view.spec.metadata.name];
+    let mut encoder = MetricEncoder::new(sample.timestamp, own, &pod.entry.pod);
+    let mut message = EncodedFields::default();
+    message.text(1, view.id.as_str());
     for metric in &METRICS {
-        let put = |own: &[&str], value| metrics.push(message(metric, sample.timestamp, &common, own, value));
-        metric.of_container(sample, node.disk.as_ref(), put);
+        metric.of_container(sample, node.disk.as_ref(), |own, value| {
+            message.message(2, encoder.metric(metric, own, value));
+        });
     }
-    v1::ContainerMetrics { container_id: id, metrics }
+    message
 }
 
-/// Values of [`LABELS`].
-fn labels<'a>(cgroup: &'a str, id: &'a str, image: &'a str, container: &'a str, pod: &'a PodView) -> [&'a str; 6] {
-    let metadata = &pod.spec.metadata;
-    [cgroup, id, image, container, &metadata.name, &metadata.namespace]
+/// Encodes values of one pod or container, one after the other.
+struct MetricEncoder {
+    /// In nanoseconds since the epoch.
+    timestamp: u64,
+    /// Values of [`LABELS`], encoded once.
+    labels: EncodedFields,
+    /// The last value.
+    metric: EncodedFields,
+    number: EncodedFields,
 }
 
-fn message(metric: &Metric, timestamp: i64, common: &[&str], own: &[&str], value: u64) -> v1::Metric {
-    let kind = match metric.kind {
-        MetricKind::Counter => v1::MetricType::Counter,
-        MetricKind::Gauge => v1::MetricType::Gauge,
-    };
-    v1::Metric {
-        name: metric.name.to_owned(),
-        timestamp,
-        metric_type: kind.into(),
-        label_values: common.iter().chain(own).map(|value| (*value).to_owned()).collect(),
-        value: Some(v1::UInt64Value { value }),
+impl MetricEncoder {
+    /// `own` are the values of the first [`LABELS`]; the others are the pod's.
+    fn new(timestamp: i64, own: [&str; 4], pod: &PodView) -> Self {
+        let metadata = &pod.spec.metadata;
+        let mut labels = EncodedFields::default();
+        for label in own.into_iter().chain([&*metadata.name, &*metadata.namespace]) {
+            labels.text(4, label);
+        }
+        let (metric, number) = <(EncodedFields, EncodedFields)>::default();
+        Self { timestamp: u64::try_from(timestamp).unwrap_or_default(), labels, metric, number }
+    }
+
+    /// A [`v1::Metric`].
+    fn metric(&mut self, metric: &Metric, own: &[&str], value: u64) -> &EncodedFields {
+        let kind = match metric.kind {
+            MetricKind::Counter => v1::MetricType::Counter,
+            MetricKind::Gauge => v1::MetricType::Gauge,
+        };
+        self.number.clear().number(1, value);
+        self.metric.clear().text(1, metric.name).number(2, self.timestamp).number(3, kind as u64);
+        self.metric.all_of(&self.labels);
+        for label in own {
+            self.metric.text(4, label);
+        }
+        self.metric.message(5, &self.number)
     }
 }
 
@@ -79,34 +100,19 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
-    use peapod_cgroup::{CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, Stats, SwapStats};
-    use peapod_pod::{ContainerState, ContainerView, PodEntry, PodState};
+    use peapod_cgroup::Stats;
+    use peapod_pod::{ContainerState, ContainerView, PodEntry};
+    use prost::Message;
 
-    use super::super::view_tests::{pod_id, view};
+    use super::super::usage_tests::{everything, interface, pod_view};
+    use super::super::view_tests::view;
     use super::*;
-    use crate::stats::{Disk, InterfaceUsage, LayerUsage, ProcessCounts, Traffic};
+    use crate::stats::{Disk, LayerUsage, ProcessCounts};
 
     const OWN: [&str; 9] =
         ["cpu", "device", "failure_type", "interface", "major", "minor", "operation", "pagesize", "scope"];
 
     fn node(view: ContainerView, stats: Stats) -> NodeSample {
-        let metadata =
-            v1::PodSandboxMetadata { name: "web-0".into(), uid: "u".into(), namespace: "shop".into(), attempt: 0 };
-        let config = v1::PodSandboxConfig { metadata: Some(metadata), ..Default::default() };
-        let pod = PodView {
-            id: pod_id(),
-            spec: Arc::new(super::super::pod_spec(Some(config), String::new()).unwrap()),
-            state: PodState::Ready,
-            created_at: 1,
-            ips: Vec::new(),
-            netns: None,
-            shim_pid: 0,
-            namespaces: Vec::new(),
-            runtime_handler: String::new(),
-            cgroup_parent: "/kubepods/pod1".into(),
-        };
-        let traffic = Traffic { bytes: Some(10), packets: Some(11), errors: Some(12), dropped: Some(13) };
-        let interface = InterfaceUsage { name: "eth0".into(), received: traffic, transmitted: traffic };
         let container = ContainerSample {
             view: Arc::new(view),
             timestamp: 7_000_000_000,
@@ -124,40 +130,11 @@ mod tests {
         NodeSample {
             timestamp: 8_000_000_000,
             pods: vec![PodSample {
-                entry: Arc::new(PodEntry { pod, containers: BTreeMap::new() }),
-                interfaces: vec![interface],
+                entry: Arc::new(PodEntry { pod: pod_view(), containers: BTreeMap::new() }),
+                interfaces: vec![interface("eth0")],
                 containers: vec![container],
             }],
             disk: Some(Disk { device: "/dev/vda1".into(), bytes: 1 << 30, inodes: Some(100), free_inodes: Some(40) }),
-        }
-    }
-
-    fn everything() -> Stats {
-        let one = Some(1_500_000_000);
-        Stats {
-            cpu: CpuStats { used: one, user: one, system: one, periods: one, throttled_periods: one, throttled: one },
-            memory: MemoryStats {
-                usage: one,
-                working_set: one,
-                rss: one,
-                cache: one,
-                mapped_file: one,
-                kernel: one,
-                max_usage: one,
-                limit_hits: one,
-                limit: one,
-            },
-            faults: PageFaults { all: one, major: one, own: one, own_major: one },
-            swap: SwapStats { used: one, limit: one },
-            tasks: one,
-            oom_kills: one,
-            devices: vec![DeviceIo { major: 8, minor: 0, read_bytes: 1, written_bytes: 2, reads: 3, writes: 4 }],
-            hugepages: vec![HugePages { size: "2MB".into(), usage: one, max_usage: one }],
-            pressure: Pressure {
-                cpu: Some(Stall::default()),
-                memory: Some(Stall::default()),
-                io: Some(Stall::default()),
-            },
         }
     }
 
@@ -168,7 +145,10 @@ mod tests {
     }
 
     fn told(node: &NodeSample) -> v1::PodSandboxMetrics {
-        pod_metrics(&node.pods[0], node)
+        let bytes = pod_metrics(&node.pods[0], node);
+        let pod = v1::PodSandboxMetrics::decode(bytes.clone()).unwrap();
+        assert_eq!(pod.encode_to_vec(), bytes);
+        pod
     }
 
     fn all(pod: &v1::PodSandboxMetrics) -> impl Iterator<Item = &v1::Metric> {

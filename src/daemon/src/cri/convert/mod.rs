@@ -3,6 +3,7 @@
 mod bandwidth;
 mod container;
 mod container_view;
+mod encoded_fields;
 mod event;
 mod field;
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod stats;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;
 #[cfg(test)]
 mod view_tests;
 

@@ -110,8 +110,35 @@ fn psi(Stall { some, full }: Stall) -> v1::PsiStats {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use peapod_pod::ContainerState;
+
+    use super::super::usage_tests::{everything, interface, pod_view};
+    use super::super::view_tests::view;
     use super::*;
-    use crate::stats::Traffic;
+    use crate::stats::{LayerUsage, Traffic};
+
+    /// All fields but those of Windows, where the kernel tells everything and the pod has a control group of its own.
+    #[test]
+    fn no_field_is_forgotten() {
+        let group = GroupUsage { stats: everything(), rate: Some(1) };
+        let layer = Some(LayerUsage { bytes: 4096, inodes: 1, timestamp: 1 });
+        let container = ContainerUsage { timestamp: 1, group: Some(group.clone()), layer };
+        let view = Arc::new(view(ContainerState::Running { pid: 1, started_at: 1 }));
+        let usage = PodUsage {
+            timestamp: 1,
+            group,
+            interfaces: Some(vec![interface("eth0"), interface("net1")]),
+            containers: vec![(view, container)],
+        };
+        let entry = PodEntry { pod: pod_view(), containers: BTreeMap::new() };
+        let told = format!("{:?}", pod_stats(&entry, usage, Path::new("/var/lib/peapod")));
+        let forgotten = [": None", "[]", "mountpoint: \"\""].map(|sign| told.matches(sign).count());
+        assert_eq!(forgotten, [1, 0, 0], "{told}");
+        assert!(told.ends_with("windows: None }"), "{told}");
+    }
 
     #[test]
     fn what_is_not_known_is_left_out() {
@@ -144,11 +171,11 @@ mod tests {
 
     #[test]
     fn the_pods_own_interface_stands_apart() {
-        let interface = |name: &str, bytes| {
+        let received = |name: &str, bytes| {
             let received = Traffic { bytes, ..Traffic::default() };
             InterfaceUsage { name: name.to_owned(), received, ..InterfaceUsage::default() }
         };
-        let shown = network(vec![interface("eth0", Some(5)), interface("net1", None)], 9);
+        let shown = network(vec![received("eth0", Some(5)), received("net1", None)], 9);
         let default = shown.default_interface.unwrap();
         assert_eq!((shown.timestamp, default.name.as_str(), default.rx_bytes), (9, "eth0", number(5)));
         let [other] = shown.interfaces.as_slice() else { panic!("{:?}", shown.interfaces) };

@@ -13,6 +13,7 @@ pub(super) async fn handle(services: &Services) -> Answer<AnswerStream<StreamPod
     let place = services.places.list_streams.take()?;
     let (node, place) = sample(services, place, |node| node).await?;
     let pods = (0..node.pods.len()).filter_map(move |at| Some(pod_metrics(node.pods.get(at)?, &node)));
+    // As a message, bytes count a few more than they are.
     let message = |pod_sandbox_metrics| StreamPodSandboxMetricsResponse { pod_sandbox_metrics };
     Ok(pages::from_memory(place, pods, message))
 }
