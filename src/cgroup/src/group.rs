@@ -7,7 +7,7 @@ use crate::interface_files::InterfaceFiles;
 use crate::oom::OomWatch;
 use crate::version::{self, VersionTable};
 use crate::walk::walk;
-use crate::{GroupError, Shared, Stats, TaskLimit};
+use crate::{GroupError, OpenGroup, Shared, TaskLimit};
 
 /// A control group by its path, in all trees of the node. It need not exist.
 #[derive(Clone, Debug)]
@@ -142,23 +142,10 @@ impl Cgroup {
         (!parent.is_empty()).then(|| Self::new(self.files.of(parent.to_owned())))
     }
 
-    /// What it uses now.
-    ///
-    /// # Errors
-    /// When the group does not exist or a file can't be read.
-    pub fn stats(&self) -> Result<Stats, GroupError> {
-        let dir = self.files.main_dir();
-        fs::metadata(&dir).map_err(GroupError::of("read", &dir))?;
-        (self.version().stats)(&self.files)
-    }
-
-    /// Time of processors that it has used, in nanoseconds: of [`Cgroup::stats`] this alone, read from one file. `None`
-    /// when the group is gone, or the node does not count.
-    ///
-    /// # Errors
-    /// When the file can't be read.
-    pub fn cpu_time(&self) -> Result<Option<u64>, GroupError> {
-        (self.version().cpu_time)(&self.files)
+    /// The same, to be read again and again. Opens nothing yet.
+    #[must_use]
+    pub fn open(&self) -> OpenGroup {
+        OpenGroup::new(self.files.clone())
     }
 
     /// How many tasks it may have.

@@ -18,6 +18,7 @@ mod limits;
 mod mount_root;
 mod node;
 mod oom;
+mod open_group;
 mod parse;
 mod saved;
 mod shared;
@@ -36,11 +37,13 @@ pub use hierarchy::Hierarchy;
 pub use lift::Lift;
 pub use limits::Limits;
 pub use oom::OomWatch;
+pub use open_group::OpenGroup;
 pub use saved::SavedFiles;
 pub use shared::Shared;
 pub use spawn_target::SpawnTarget;
 pub use stats::{
-    CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, StallTime, Stats, SwapStats, TaskLimit,
+    CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, StallTime, Stats, StatsPart, SwapStats,
+    TaskLimit,
 };
 
 #[cfg(test)]

@@ -1,6 +1,17 @@
 //! What a group uses, as the kernel counts it (kernel documentation, admin-guide/cgroup-v1 and cgroup-v2.rst).
 
-/// A reading of one group with all below it. What the node does not tell is `None`, and never zero by guess.
+/// What of [`Stats`] is read: each file takes time, and who looks at many groups needs only some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsPart {
+    /// What CRI's statistics tell: processor time, memory in use and its limit, page faults, swap and its limit, tasks,
+    /// pressure.
+    Usage,
+    /// What metrics tell: everything but limits.
+    Counters,
+}
+
+/// A reading of one group with all below it. What the node does not tell, or nobody asked for, is `None`, and never
+/// zero by guess.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Time of processors.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, Hierarchy, PathError, TaskLimit};
+use super::{Cgroup, Hierarchy, PathError, StatsPart, TaskLimit};
 use crate::stats_reader::StatsReader;
 
 struct Scratch(Cgroup);
@@ -85,7 +85,7 @@ fn kills_the_whole_subtree_and_removes_it() {
     scratch.0.remove().unwrap();
     assert!(scratch.0.is_empty().unwrap());
     assert_eq!(scratch.0.oom_kills().unwrap(), None);
-    assert!(scratch.0.stats().unwrap_err().is_gone());
+    assert!(scratch.0.open().stats(StatsPart::Usage).unwrap_err().is_gone());
 }
 
 /// What a privileged container can make of its own groups.
@@ -124,10 +124,14 @@ fn reads_what_is_used() {
     let scratch = Scratch::new("stats");
     let mut child = sleeper();
     scratch.0.attach(child.id()).unwrap();
-    let stats = scratch.0.stats().unwrap();
-    assert_eq!(stats.tasks, Some(1));
-    assert_eq!(stats.cpu.used.is_some(), scratch.0.cpu_time().unwrap().is_some());
+    let mut open = scratch.0.open();
+    let usage = open.stats(StatsPart::Usage).unwrap();
+    assert_eq!((usage.memory.limit, usage.memory.max_usage, usage.oom_kills), (None, None, None));
+    let stats = open.stats(StatsPart::Counters).unwrap();
+    assert_eq!((usage.tasks, stats.tasks), (Some(1), Some(1)));
+    assert_eq!(stats.cpu.used.is_some(), open.cpu_time().unwrap().is_some());
     assert!(stats.memory.working_set.unwrap() <= stats.memory.usage.unwrap());
+    assert!(stats.memory.usage.unwrap() <= stats.memory.max_usage.unwrap() && stats.cpu.user.is_some());
     assert_eq!((stats.memory.limit, stats.oom_kills), (None, Some(0)));
     assert_eq!(scratch.0.task_limit().unwrap(), TaskLimit::None);
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
@@ -140,18 +144,33 @@ fn reads_what_is_used() {
     child.wait().unwrap();
 }
 
+/// As when somebody cleans up what is not theirs, and it is put back.
+#[test]
+#[ignore = "needs root"]
+fn a_group_that_is_made_anew_is_read() {
+    let scratch = Scratch::new("anew");
+    let mut open = scratch.0.open();
+    assert_eq!(open.stats(StatsPart::Counters).unwrap().tasks, Some(0));
+    scratch.0.remove().unwrap();
+    assert!(open.stats(StatsPart::Counters).unwrap_err().is_gone());
+    assert!(open.cpu_time().unwrap_err().is_gone());
+    scratch.0.create().unwrap();
+    let mut child = sleeper();
+    scratch.0.attach(child.id()).unwrap();
+    let stats = open.stats(StatsPart::Counters).unwrap();
+    assert!(stats.tasks == Some(1) && stats.memory.usage.is_some(), "{stats:?}");
+    scratch.0.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Version 1 counts kills for each group alone: none below is told by the folder's links.
 #[test]
 #[ignore = "needs root"]
 fn groups_below_are_seen() {
     let scratch = Scratch::new("below");
-    let files = scratch.0.files();
-    let memory = if files.trees().v2 { "" } else { "memory" };
-    let has_none_below = || {
-        let mut reader = StatsReader::new(files);
-        reader.text(memory, "cgroup.procs").unwrap();
-        reader.has_none_below(memory).unwrap()
-    };
+    let memory = if scratch.0.files().trees().v2 { "" } else { "memory" };
+    let mut open = scratch.0.open();
+    let mut has_none_below = || StatsReader::new(&mut open).has_none_below(memory).unwrap();
     assert!(has_none_below());
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
     hierarchy.cgroup(&format!("{}/deep", scratch.0.path())).unwrap().create().unwrap();

@@ -46,20 +46,29 @@ impl MountedTree {
 impl MountedTrees {
     /// The tree with a controller; on version 2 the only one.
     pub(crate) fn tree(&self, controller: &str) -> Option<&MountedTree> {
+        self.trees.get(self.position(controller)?)
+    }
+
+    /// Where it is among [`MountedTrees::trees`].
+    pub(crate) fn position(&self, controller: &str) -> Option<usize> {
         if self.v2 {
-            return self.trees.first();
+            return Some(0);
         }
-        let is_it = |tree: &&MountedTree| match controller {
+        let is_it = |tree: &MountedTree| match controller {
             UNIFIED => tree.controllers.is_empty(),
             _ => tree.controllers.iter().any(|name| name == controller),
         };
-        self.trees.iter().find(is_it)
+        self.trees.iter().position(is_it)
     }
 
     /// The tree whose membership counts: the freezer's, as killing freezes; any other where there is none.
     pub(crate) fn main_tree(&self) -> &MountedTree {
-        let found = ["freezer", "pids", "memory", "cpu"].iter().find_map(|name| self.tree(name));
         // `detect` refuses a node without trees.
-        found.unwrap_or(&self.trees[0])
+        &self.trees[self.main_position()]
+    }
+
+    /// Where it is among [`MountedTrees::trees`].
+    pub(crate) fn main_position(&self) -> usize {
+        ["freezer", "pids", "memory", "cpu"].iter().find_map(|name| self.position(name)).unwrap_or(0)
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
 use crate::trees::MountedTrees;
-use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, parse};
+use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, StatsPart, parse};
 
 mod v1;
 mod v2;
@@ -28,9 +28,10 @@ pub(crate) struct VersionTable {
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
-    pub(crate) stats: fn(&InterfaceFiles) -> Result<Stats, GroupError>,
-    /// See [`crate::Cgroup::cpu_time`].
-    pub(crate) cpu_time: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
+    /// See [`crate::OpenGroup::stats`].
+    pub(crate) stats: fn(&mut StatsReader<'_>, StatsPart) -> Result<Stats, GroupError>,
+    /// See [`crate::OpenGroup::cpu_time`].
+    pub(crate) cpu_time: fn(&mut StatsReader<'_>) -> Result<Option<u64>, GroupError>,
     /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
     pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
     /// See [`crate::Cgroup::held_memory`].
@@ -85,10 +86,10 @@ fn thread() -> u32 {
 }
 
 /// The kernel's count of tasks, or ours where the `pids` controller is missing.
-fn count(group: &InterfaceFiles, kernel: Option<u64>) -> Result<Option<u64>, GroupError> {
-    match kernel {
+fn tasks(files: &mut StatsReader<'_>, controller: &'static str) -> Result<Option<u64>, GroupError> {
+    match files.number(controller, "pids.current")? {
         Some(count) => Ok(Some(count)),
-        None => Ok(Some(group.pids()?.len() as u64)),
+        None => Ok(Some(files.group().pids()?.len() as u64)),
     }
 }
 
@@ -97,17 +98,12 @@ fn working_set(usage: Option<u64>, inactive: Option<u64>) -> Option<u64> {
 }
 
 /// Huge pages of each size, by files of these names.
-fn hugepages(
-    files: &mut StatsReader<'_>,
-    group: &InterfaceFiles,
-    usage: &str,
-    max_usage: Option<&str>,
-) -> Result<Vec<HugePages>, GroupError> {
-    let mut all = Vec::new();
-    for size in &group.trees().hugepages {
+fn hugepages(files: &mut StatsReader<'_>, usage: &str, max_usage: Option<&str>) -> Result<Vec<HugePages>, GroupError> {
+    let (mut all, sizes) = (Vec::new(), files.group().trees().hugepages.clone());
+    for size in sizes {
         let mut read = |name: &str| files.number("hugetlb", &format!("hugetlb.{size}.{name}"));
-        let pages = HugePages { size: size.clone(), usage: read(usage)?, max_usage: max_usage.map_or(Ok(None), read)? };
-        all.push(pages);
+        let (usage, max_usage) = (read(usage)?, max_usage.map_or(Ok(None), read)?);
+        all.push(HugePages { size, usage, max_usage });
     }
     Ok(all)
 }

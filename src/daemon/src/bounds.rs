@@ -105,6 +105,10 @@ pub(crate) const LIST_STREAMS: usize = 32;
 /// as much. A kubelet asks for one at a time.
 pub(crate) const METRIC_LISTS: usize = 8;
 
+/// Control groups whose folders stay open between two readings of what they use: a descriptor each, or one for each
+/// tree of version 1.
+pub(crate) const OPEN_GROUPS: usize = 1024;
+
 /// Pods or containers whose statistics are read together for a streamed list: some milliseconds of a thread.
 pub(crate) const PAGE_READ: usize = 64;
 

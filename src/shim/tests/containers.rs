@@ -269,7 +269,10 @@ fn states_pauses_updates() {
             ..Default::default()
         };
         pod.task.update(context(), &update).await.unwrap();
-        assert_eq!(pod.cgroup("c1").stats().unwrap().memory.limit, Some(64 << 20));
+        assert_eq!(
+            pod.cgroup("c1").open().stats(peapod_cgroup::StatsPart::Usage).unwrap().memory.limit,
+            Some(64 << 20)
+        );
         let checkpoint = api::CheckpointTaskRequest { id: "c1".into(), ..Default::default() };
         assert_eq!(refusal(pod.task.checkpoint(context(), &checkpoint).await).0, ttrpc::Code::UNIMPLEMENTED);
         pod.stop("c1", TERM, Duration::ZERO).await;

@@ -6,13 +6,16 @@ use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
 use crate::trees::UNIFIED;
 use crate::walk::walk;
-use crate::{CpuStats, DeviceIo, GroupError, MemoryStats, PageFaults, Stats, SwapStats, files, parse};
+use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Stats, StatsPart, SwapStats, files, parse};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
 /// finds what was started while the first one was made.
 const READS: usize = 8;
 /// Version 1 says "no limit" by a number near the largest one.
 const NO_LIMIT: u64 = 1 << 60;
+/// Nanoseconds of a tick, in which version 1 tells which part of its time a group has spent where: a hundredth of a
+/// second for programs, however long the kernel's own are (time(7)).
+const TICK: u64 = 10_000_000;
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let state = group.file("freezer", "freezer.state");
@@ -64,49 +67,24 @@ pub(super) fn oom_kills(group: &InterfaceFiles) -> Result<u64, GroupError> {
     Ok(kills)
 }
 
-pub(super) fn cpu_time(group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
-    group.number("cpuacct", "cpuacct.usage")
+pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, GroupError> {
+    files.number("cpuacct", "cpuacct.usage")
 }
 
-pub(super) fn stats(group: &InterfaceFiles) -> Result<Stats, GroupError> {
-    let mut files = StatsReader::new(group);
-    let tasks = files.number("pids", "pids.current")?;
-    Ok(Stats {
-        cpu: cpu(&mut files)?,
-        tasks: super::count(group, tasks)?,
-        oom_kills: oom_kills_with(&mut files, group)?,
-        devices: devices(&mut files)?,
-        hugepages: super::hugepages(&mut files, group, "usage_in_bytes", Some("max_usage_in_bytes"))?,
-        pressure: super::pressure(&mut files, UNIFIED)?,
-        ..memory(&mut files)?
-    })
+pub(super) fn stats(files: &mut StatsReader<'_>, part: StatsPart) -> Result<Stats, GroupError> {
+    let mut usage = memory(files)?;
+    usage.cpu.used = cpu_time(files)?;
+    usage.tasks = super::tasks(files, "pids")?;
+    usage.pressure = super::pressure(files, UNIFIED)?;
+    match part {
+        StatsPart::Usage => with_limits(files, usage),
+        StatsPart::Counters => with_counters(files, usage),
+    }
 }
 
-fn cpu(files: &mut StatsReader<'_>) -> Result<CpuStats, GroupError> {
-    let quota = files.text("cpu", "cpu.stat")?.unwrap_or_default();
-    let field = |key| parse::field(quota, key);
-    let (periods, throttled_periods) = (field("nr_periods"), field("nr_throttled"));
-    let throttled = field("throttled_time");
-    Ok(CpuStats {
-        used: files.number("cpuacct", "cpuacct.usage")?,
-        user: files.number("cpuacct", "cpuacct.usage_user")?,
-        system: files.number("cpuacct", "cpuacct.usage_sys")?,
-        periods,
-        throttled_periods,
-        throttled,
-    })
-}
-
-/// The parts of statistics that the memory controller tells.
+/// The parts of statistics that the memory controller tells of each group.
 fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
-    let limited = |limit: Option<u64>| limit.filter(|limit| *limit < NO_LIMIT);
     let usage = files.number("memory", "memory.usage_in_bytes")?;
-    let kernel = files.number("memory", "memory.kmem.usage_in_bytes")?;
-    let max_usage = files.number("memory", "memory.max_usage_in_bytes")?;
-    let limit_hits = files.number("memory", "memory.failcnt")?;
-    let limit = limited(files.number("memory", "memory.limit_in_bytes")?);
-    // Memory and swap together.
-    let both = limited(files.number("memory", "memory.memsw.limit_in_bytes")?);
     let text = files.text("memory", "memory.stat")?.unwrap_or_default();
     let field = |key| parse::field(text, key);
     let memory = MemoryStats {
@@ -115,10 +93,7 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         rss: field("total_rss"),
         cache: field("total_cache"),
         mapped_file: field("total_mapped_file"),
-        kernel,
-        max_usage,
-        limit_hits,
-        limit,
+        ..MemoryStats::default()
     };
     let faults = PageFaults {
         all: field("total_pgfault"),
@@ -126,34 +101,61 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         own: field("pgfault"),
         own_major: field("pgmajfault"),
     };
-    let swap = SwapStats {
-        used: field("total_swap"),
-        limit: both.zip(limit).map(|(both, memory)| both.saturating_sub(memory)),
-    };
+    let swap = SwapStats { used: field("total_swap"), limit: None };
     Ok(Stats { memory, faults, swap, ..Stats::default() })
 }
 
+fn with_limits(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+    let limited = |limit: Option<u64>| limit.filter(|limit| *limit < NO_LIMIT);
+    let limit = limited(files.number("memory", "memory.limit_in_bytes")?);
+    // Memory and swap together.
+    let both = limited(files.number("memory", "memory.memsw.limit_in_bytes")?);
+    stats.memory.limit = limit;
+    stats.swap.limit = both.zip(limit).map(|(both, memory)| both.saturating_sub(memory));
+    Ok(stats)
+}
+
+fn with_counters(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+    let quota = files.text("cpu", "cpu.stat")?.unwrap_or_default();
+    let field = |key| parse::field(quota, key);
+    stats.cpu.periods = field("nr_periods");
+    stats.cpu.throttled_periods = field("nr_throttled");
+    stats.cpu.throttled = field("throttled_time");
+    // In one file, where two tell nanoseconds.
+    let text = files.text("cpuacct", "cpuacct.stat")?.unwrap_or_default();
+    let field = |key| parse::field(text, key).map(|ticks| ticks.saturating_mul(TICK));
+    (stats.cpu.user, stats.cpu.system) = (field("user"), field("system"));
+    stats.memory.kernel = files.number("memory", "memory.kmem.usage_in_bytes")?;
+    stats.memory.max_usage = files.number("memory", "memory.max_usage_in_bytes")?;
+    stats.memory.limit_hits = files.number("memory", "memory.failcnt")?;
+    stats.oom_kills = oom_kills_with(files)?;
+    stats.devices = devices(files)?;
+    stats.hugepages = super::hugepages(files, "usage_in_bytes", Some("max_usage_in_bytes"))?;
+    Ok(stats)
+}
+
 /// As [`oom_kills`], without a walk where nothing is below.
-fn oom_kills_with(files: &mut StatsReader<'_>, group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
+fn oom_kills_with(files: &mut StatsReader<'_>) -> Result<Option<u64>, GroupError> {
     let own = files.text("memory", "memory.oom_control")?.map(|text| parse::field(text, files::OOM_KILL));
     match own {
         Some(own) if files.has_none_below("memory")? => Ok(own),
-        Some(_) => oom_kills(group).map(Some),
+        Some(_) => oom_kills(files.group()).map(Some),
         None => Ok(None),
     }
 }
 
 fn devices(files: &mut StatsReader<'_>) -> Result<Vec<DeviceIo>, GroupError> {
-    let mut read = |what: &str| -> Result<String, GroupError> {
-        let names = [format!("blkio.throttle.{what}_recursive"), format!("blkio.throttle.{what}")];
+    let mut read = |names: [&str; 2]| -> Result<String, GroupError> {
         for name in names {
-            if let Some(text) = files.text("blkio", &name)? {
+            if let Some(text) = files.text("blkio", name)? {
                 return Ok(text.to_owned());
             }
         }
         Ok(String::new())
     };
-    Ok(parse::blkio(&read("io_service_bytes")?, &read("io_serviced")?))
+    let bytes = read(["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"])?;
+    let operations = read(["blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced"])?;
+    Ok(parse::blkio(&bytes, &operations))
 }
 
 /// A new cpuset has no processors and no memory nodes, and takes no process before it has some: its parent's.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, SwapStats, files, parse};
+use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, StatsPart, SwapStats, files, parse};
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
@@ -43,21 +43,22 @@ pub(super) fn held_memory(group: &InterfaceFiles) -> Result<Option<u64>, GroupEr
     Ok(Some(usage.saturating_sub(reclaimable)))
 }
 
-pub(super) fn cpu_time(group: &InterfaceFiles) -> Result<Option<u64>, GroupError> {
-    Ok(parse::field(&group.text("", "cpu.stat")?, "usage_usec").map(nanoseconds))
+pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, GroupError> {
+    let text = files.text("", "cpu.stat")?.unwrap_or_default();
+    Ok(parse::field(text, "usage_usec").map(nanoseconds))
 }
 
-pub(super) fn stats(group: &InterfaceFiles) -> Result<Stats, GroupError> {
-    let mut files = StatsReader::new(group);
-    let tasks = files.number("", "pids.current")?;
-    Ok(Stats {
-        cpu: cpu(&mut files)?,
-        tasks: super::count(group, tasks)?,
-        devices: parse::io_stat(files.text("", "io.stat")?.unwrap_or_default()),
-        hugepages: super::hugepages(&mut files, group, "current", None)?,
-        pressure: super::pressure(&mut files, "")?,
-        ..memory(&mut files)?
-    })
+pub(super) fn stats(files: &mut StatsReader<'_>, part: StatsPart) -> Result<Stats, GroupError> {
+    let usage = Stats {
+        cpu: cpu(files)?,
+        tasks: super::tasks(files, "")?,
+        pressure: super::pressure(files, "")?,
+        ..memory(files)?
+    };
+    match part {
+        StatsPart::Usage => with_limits(files, usage),
+        StatsPart::Counters => with_counters(files, usage),
+    }
 }
 
 fn nanoseconds(microseconds: u64) -> u64 {
@@ -77,15 +78,10 @@ fn cpu(files: &mut StatsReader<'_>) -> Result<CpuStats, GroupError> {
     })
 }
 
-/// The parts of statistics that the memory controller tells.
+/// The parts of statistics that the memory controller tells of each group.
 fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     let usage = files.number("", "memory.current")?;
-    let max_usage = files.number("", "memory.peak")?;
-    let limit = files.number("", "memory.max")?;
-    let swap =
-        SwapStats { used: files.number("", "memory.swap.current")?, limit: files.number("", "memory.swap.max")? };
-    let events = files.text("", "memory.events")?.unwrap_or_default();
-    let (limit_hits, oom_kills) = (parse::field(events, "max"), parse::field(events, files::OOM_KILL));
+    let swap = SwapStats { used: files.number("", "memory.swap.current")?, limit: None };
     let text = files.text("", "memory.stat")?.unwrap_or_default();
     let field = |key| parse::field(text, key);
     let faults = PageFaults {
@@ -101,9 +97,22 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         cache: field("file"),
         mapped_file: field("file_mapped"),
         kernel: field("kernel"),
-        max_usage,
-        limit_hits,
-        limit,
+        ..MemoryStats::default()
     };
-    Ok(Stats { memory, faults, swap, oom_kills, ..Stats::default() })
+    Ok(Stats { memory, faults, swap, ..Stats::default() })
+}
+
+fn with_limits(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+    stats.memory.limit = files.number("", "memory.max")?;
+    stats.swap.limit = files.number("", "memory.swap.max")?;
+    Ok(stats)
+}
+
+fn with_counters(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+    stats.memory.max_usage = files.number("", "memory.peak")?;
+    let events = files.text("", "memory.events")?.unwrap_or_default();
+    (stats.memory.limit_hits, stats.oom_kills) = (parse::field(events, "max"), parse::field(events, files::OOM_KILL));
+    stats.devices = parse::io_stat(files.text("", "io.stat")?.unwrap_or_default());
+    stats.hugepages = super::hugepages(files, "current", None)?;
+    Ok(stats)
 }

@@ -103,21 +103,33 @@ impl WritableLayers {
         })
     }
 
-    /// Forgets containers that are gone, and answers which layer `counter` is to count next.
-    pub(super) fn next(&self, snapshot: &Snapshot, counter: LayerCounter) -> Option<DueCount> {
+    /// Forgets containers that are gone, and answers which layers `counter` is to count next, the most urgent first:
+    /// those that were never counted, then those counted longest ago. Of those that take long one.
+    pub(super) fn due(&self, snapshot: &Snapshot, counter: LayerCounter) -> Vec<DueCount> {
         let mut samples = self.lock();
-        samples.retain(|id, _| snapshot.container(id).is_some());
-        let due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
+        if counter == LayerCounter::Short {
+            samples.retain(|id, _| snapshot.container(id).is_some());
+        }
+        let is_due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
             None => counter == LayerCounter::Short,
             Some(sample) => sample.counter == counter && sample.is_due(&view.state),
         };
-        let oldest = snapshot.containers().filter(due).min_by_key(|view| samples.get(&view.id).map(|old| old.taken));
-        oldest.map(|view| DueCount {
+        // Those that take long are few, if any.
+        if counter == LayerCounter::Long && samples.values().all(|sample| sample.counter != counter) {
+            return Vec::new();
+        }
+        let mut due: Vec<_> = snapshot.containers().filter(is_due).collect();
+        due.sort_by_key(|view| samples.get(&view.id).map(|old| old.taken));
+        if counter == LayerCounter::Long {
+            due.truncate(1);
+        }
+        let count = |view: &Arc<ContainerView>| DueCount {
             id: view.id.clone(),
             dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
             state: discriminant(&view.state),
             counter,
-        })
+        };
+        due.into_iter().map(count).collect()
     }
 
     /// Keeps what was counted. True if it is the first time that not everything was seen.

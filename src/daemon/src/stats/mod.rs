@@ -1,10 +1,12 @@
 //! What containers and pods use, as plain numbers; `cri/convert/stats.rs` makes messages of them.
 //!
-//! Most is read from cgroup files when somebody asks. Sizes of writable layers take a walk, and processor time per
-//! second takes two readings: both are sampled in the background, and calls only look at the last sample. So is what
-//! processes have open, which only metrics tell, and therefore only while somebody asks for these.
+//! Most is read from cgroup files when somebody asks, through folders that stay open. Sizes of writable layers take a
+//! walk, and processor time per second takes two readings: both are sampled in the background, and calls only look at
+//! the last sample. So is what processes have open, which only metrics tell, and therefore only while somebody asks for
+//! these.
 
 mod devices;
+mod groups;
 mod layers;
 pub(crate) mod metrics;
 mod network;

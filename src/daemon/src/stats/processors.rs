@@ -42,17 +42,21 @@ impl Processors {
         u64::try_from(u128::from(used) * 1_000_000_000 / time.as_nanos().max(1)).ok()
     }
 
-    /// Forgets all other groups, and answers which of these are to be read.
-    pub(super) fn due(&self, groups: BTreeSet<String>) -> Vec<String> {
-        let mut readings = self.lock();
-        readings.retain(|group, _| groups.contains(group));
-        let is_due = |group: &String| {
+    /// Forgets all other groups.
+    pub(super) fn retain(&self, groups: &BTreeSet<String>) {
+        self.lock().retain(|group, _| groups.contains(group));
+    }
+
+    /// Which of these groups are to be read.
+    pub(super) fn due(&self, groups: &BTreeSet<String>) -> Vec<String> {
+        let readings = self.lock();
+        let is_due = |group: &&String| {
             // The second reading soon after the first, so that there is a rate.
-            readings.get(group).is_none_or(|Readings { last, before }| {
+            readings.get(*group).is_none_or(|Readings { last, before }| {
                 last.at.elapsed() >= if before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
             })
         };
-        groups.into_iter().filter(is_due).collect()
+        groups.iter().filter(is_due).cloned().collect()
     }
 
     pub(super) fn put(&self, cgroup: String, reading: Reading) {
@@ -86,7 +90,8 @@ mod tests {
         assert_eq!(all.rate("/a", reading(4000, 5)), None);
         all.put("/a".into(), reading(4000, 5));
         assert_eq!(all.rate("/a", reading(4001, 5)), None);
-        assert!(all.due(BTreeSet::new()).is_empty());
+        assert_eq!(all.due(&BTreeSet::from(["/b".to_owned()])), ["/b"], "it was never read");
+        all.retain(&BTreeSet::new());
         assert_eq!(all.rate("/a", reading(9000, 5)), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The tasks that take samples: of one layer at a time, of one more that takes long, and of all control groups that are
-//! due; and, while somebody asks, of the processes of all containers.
+//! The tasks that take samples: of layers, of those that take long beside them, and of all control groups that are due;
+//! and, while somebody asks, of the processes of all containers.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -16,6 +16,9 @@ use super::sources::Sources;
 
 /// Time between two looks for what is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// Time for layers that are counted one after the other, before it is looked again which are due: what was never
+/// counted comes first.
+const ROUND: Duration = Duration::from_millis(20);
 
 /// Takes samples until it is dropped.
 pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
@@ -29,16 +32,20 @@ pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
 
 async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infallible {
     let end = CancelOnDrop::default();
-    let mut asked = sources.signals.asked();
+    let mut asked = sources.signals.asked_for_layers();
     loop {
-        match sources.layers.next(&pods.snapshot(), counter) {
-            Some(due) => {
-                count(&sources.layers, due, &end).await;
-                sources.signals.tell_counted();
-            }
+        let due = sources.layers.due(&pods.snapshot(), counter);
+        if due.is_empty() {
             // Somebody who asks may know a container that began since the last look.
-            None => drop(tokio::time::timeout(LOOK, asked.next()).await),
+            let _ = tokio::time::timeout(LOOK, asked.next()).await;
+            continue;
         }
+        let (layers, ended) = (sources.layers.clone(), Arc::clone(&end.0));
+        if let Err(error) = tokio::task::spawn_blocking(move || count(&layers, due, &ended)).await {
+            tracing::warn!(%error, "writable layers were not counted");
+            tokio::time::sleep(LOOK).await;
+        }
+        sources.signals.tell_counted();
     }
 }
 
@@ -49,7 +56,8 @@ async fn processes(pods: &Pods, sources: &Sources) -> Infallible {
     loop {
         asked.next().await;
         let due = sources.processes.due(&pods.snapshot());
-        let (cgroups, processes, ended) = (sources.cgroups.clone(), sources.processes.clone(), Arc::clone(&end.0));
+        let (cgroups, processes, ended) =
+            (sources.groups.hierarchy().clone(), sources.processes.clone(), Arc::clone(&end.0));
         let go_on = move || !ended.load(Ordering::Relaxed);
         let work = move || due.iter().take_while(|_| go_on()).for_each(|view| processes.count(&cgroups, view, &go_on));
         if let Err(error) = tokio::task::spawn_blocking(work).await {
@@ -59,22 +67,27 @@ async fn processes(pods: &Pods, sources: &Sources) -> Infallible {
     }
 }
 
-async fn count(layers: &WritableLayers, due: DueCount, end: &CancelOnDrop) {
-    let (dir, ended, began) = (due.dir.clone(), Arc::clone(&end.0), Instant::now());
-    let limit = due.counter.limit();
-    let go_on = move || began.elapsed() < limit && !ended.load(Ordering::Relaxed);
-    let counted = tokio::task::spawn_blocking(move || peapod_sys::usage(&dir, go_on)).await;
+/// Counts layers until that has taken a while: others may be more urgent by then.
+fn count(layers: &WritableLayers, due: Vec<DueCount>, ended: &AtomicBool) {
+    let began = Instant::now();
+    for due in due {
+        count_one(layers, due, ended);
+        if began.elapsed() >= ROUND || ended.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+}
+
+fn count_one(layers: &WritableLayers, due: DueCount, ended: &AtomicBool) {
+    let (began, limit) = (Instant::now(), due.counter.limit());
+    let counted = peapod_sys::usage(&due.dir, || began.elapsed() < limit && !ended.load(Ordering::Relaxed));
     let layer = |bytes, inodes| LayerUsage { bytes, inodes, timestamp: now() };
     let (layer, whole) = match counted {
-        Ok(Ok(usage)) => (layer(usage.bytes, usage.inodes), usage.whole),
+        Ok(usage) => (layer(usage.bytes, usage.inodes), usage.whole),
         // Not there before the container's start.
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => (layer(0, 0), true),
-        Ok(Err(error)) => {
-            tracing::warn!(container = %due.id, %error, "a writable layer can't be counted");
-            (layer(0, 0), false)
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (layer(0, 0), true),
         Err(error) => {
-            tracing::warn!(container = %due.id, %error, "a writable layer was not counted");
+            tracing::warn!(container = %due.id, %error, "a writable layer can't be counted");
             (layer(0, 0), false)
         }
     };
@@ -97,14 +110,26 @@ impl Drop for CancelOnDrop {
 }
 
 async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
+    let mut seen = None;
     loop {
-        let due = sources.processors.due(groups(&pods.snapshot()));
+        let snapshot = pods.snapshot();
+        let running = match seen.take() {
+            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => running,
+            _ => {
+                let running = groups(&snapshot);
+                sources.processors.retain(&running);
+                running
+            }
+        };
+        // Each time: a group may be opened while it ends.
+        sources.groups.retain(&running);
+        let due = sources.processors.due(&running);
+        seen = Some((snapshot, running));
         if !due.is_empty() {
-            let (cgroups, processors) = (sources.cgroups.clone(), sources.processors.clone());
+            let (groups, processors) = (sources.groups.clone(), sources.processors.clone());
             let read = move || {
                 for group in due {
-                    let used = cgroups.cgroup(&group).ok().and_then(|cgroup| cgroup.cpu_time().ok()).flatten();
-                    if let Some(used) = used {
+                    if let Some(used) = groups.cpu_time(&group) {
                         processors.put(group, Reading { at: Instant::now(), used });
                     }
                 }

@@ -6,12 +6,14 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(super) struct Signals {
     asked: watch::Sender<()>,
+    lacking: watch::Sender<()>,
     counted: watch::Sender<()>,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { asked: watch::Sender::new(()), counted: watch::Sender::new(()) }
+        let sender = || watch::Sender::new(());
+        Self { asked: sender(), lacking: sender(), counted: sender() }
     }
 }
 
@@ -29,13 +31,22 @@ impl Hearer {
 }
 
 impl Signals {
-    /// Somebody wants samples.
+    /// Somebody wants samples of what is counted only then.
     pub(super) fn ask(&self) {
         self.asked.send_replace(());
     }
 
     pub(super) fn asked(&self) -> Hearer {
         Hearer(self.asked.subscribe())
+    }
+
+    /// Somebody wants the sample of a layer that was never counted.
+    pub(super) fn ask_for_layers(&self) {
+        self.lacking.send_replace(());
+    }
+
+    pub(super) fn asked_for_layers(&self) -> Hearer {
+        Hearer(self.lacking.subscribe())
     }
 
     /// A sample was taken.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use peapod_cgroup::{Hierarchy, Stats};
+use peapod_cgroup::{Hierarchy, Stats, StatsPart};
 use peapod_pod::{ContainerState, ContainerView, PodEntry, PodState, Pods, Snapshot};
 use peapod_sys::sync::lock;
 
 use super::devices::DeviceNames;
+use super::groups::OpenGroups;
 use super::layers::{LayerUsage, WritableLayers};
 use super::network::{self, InterfaceUsage};
 use super::processes::ProcessCounters;
@@ -53,7 +54,7 @@ pub(crate) struct PodUsage {
 /// What statistics are read from; goes to a thread that may block.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    pub(crate) cgroups: Hierarchy,
+    pub(crate) groups: OpenGroups,
     /// Sizes of writable layers.
     pub(crate) layers: WritableLayers,
     /// Processor time of control groups.
@@ -71,7 +72,7 @@ impl Sources {
     /// With no samples yet.
     pub(crate) fn new(cgroups: Hierarchy, disk: PathBuf) -> Self {
         Self {
-            cgroups,
+            groups: OpenGroups::new(cgroups),
             layers: WritableLayers::default(),
             processors: Processors::default(),
             processes: ProcessCounters::default(),
@@ -109,20 +110,19 @@ impl Sources {
     pub(crate) async fn counted(&self, pods: &Pods) {
         let mut counted = self.signals.counted();
         self.signals.ask();
+        // What is due of other layers comes in its own time: not now, beside what somebody waits for.
+        if !all_running(&pods.snapshot(), |view| self.layers.of(&view.id).is_some()) {
+            self.signals.ask_for_layers();
+        }
+        let is_known = |view: &ContainerView| self.layers.of(&view.id).is_some() && self.processes.knows(&view.id);
         let all = async {
-            while !self.knows_all(&pods.snapshot()) {
+            while !all_running(&pods.snapshot(), is_known) {
                 counted.next().await;
             }
         };
         if tokio::time::timeout(FIRST_COUNT, all).await.is_err() {
             tracing::debug!("what new containers have open or have written takes long to count");
         }
-    }
-
-    fn knows_all(&self, snapshot: &Snapshot) -> bool {
-        let ready = snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready);
-        let mut running = ready.flat_map(|entry| entry.containers.values()).filter(|view| is_running(view));
-        running.all(|view| self.layers.of(&view.id).is_some() && self.processes.knows(&view.id))
     }
 
     /// What all pods use, at most [`SAMPLE_AGE`] ago. Blocks. Who asks meanwhile waits and gets the same.
@@ -149,7 +149,7 @@ impl Sources {
         let containers = entry.containers.values().filter(|view| is_running(view));
         let containers = containers.filter_map(|view| {
             // One whose group can't be read has just ended.
-            let (timestamp, stats) = (now(), self.stats(&view.cgroup)?);
+            let (timestamp, stats) = (now(), self.groups.stats(&view.cgroup, StatsPart::Counters)?);
             Some(ContainerSample {
                 timestamp,
                 devices: stats.devices.iter().map(|io| names.of(io.major, io.minor)).collect(),
@@ -167,22 +167,18 @@ impl Sources {
     }
 
     fn read(&self, cgroup: &str) -> Option<GroupUsage> {
-        let stats = self.stats(cgroup)?;
+        let stats = self.groups.stats(cgroup, StatsPart::Usage)?;
         let reading = |used| Reading { at: Instant::now(), used };
         let rate = stats.cpu.used.and_then(|used| self.processors.rate(cgroup, reading(used)));
         Some(GroupUsage { stats, rate })
     }
+}
 
-    /// What the kernel tells of a group; none when it is gone.
-    fn stats(&self, cgroup: &str) -> Option<Stats> {
-        match self.cgroups.cgroup(cgroup).ok()?.stats() {
-            Ok(stats) => Some(stats),
-            Err(error) => {
-                tracing::debug!(%error, "a control group can't be read");
-                None
-            }
-        }
-    }
+/// Whether something holds of all containers that run in READY pods.
+fn all_running(snapshot: &Snapshot, holds: impl Fn(&ContainerView) -> bool) -> bool {
+    let ready = snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready);
+    let mut running = ready.flat_map(|entry| entry.containers.values()).filter(|view| is_running(view));
+    running.all(|view| holds(view))
 }
 
 /// The pod's interfaces, as any of its processes shows them that has stayed with them. None of a pod in the node's

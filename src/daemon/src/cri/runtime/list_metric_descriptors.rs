@@ -7,5 +7,5 @@ use crate::cri::Services;
 use crate::cri::convert::metric_descriptors;
 
 pub(super) fn handle(services: &Services, _: ListMetricDescriptorsRequest) -> ListMetricDescriptorsResponse {
-    ListMetricDescriptorsResponse { descriptors: metric_descriptors(&services.stats.cgroups) }
+    ListMetricDescriptorsResponse { descriptors: metric_descriptors(services.stats.groups.hierarchy()) }
 }

@@ -1,0 +1,88 @@
+//! The control groups of all that runs, whose folders stay open between two readings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use peapod_cgroup::{GroupError, Hierarchy, OpenGroup, Stats, StatsPart};
+use peapod_sys::sync::lock;
+
+use crate::bounds::OPEN_GROUPS;
+
+/// Clones share them.
+#[derive(Clone)]
+pub(crate) struct OpenGroups {
+    cgroups: Hierarchy,
+    /// By path; without those that are being read.
+    open: Arc<Mutex<BTreeMap<String, OpenGroup>>>,
+}
+
+impl OpenGroups {
+    pub(crate) fn new(cgroups: Hierarchy) -> Self {
+        Self { cgroups, open: Arc::default() }
+    }
+
+    /// All groups of the node.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.cgroups
+    }
+
+    /// What the kernel tells of a group; none when it is gone. Blocks.
+    pub(super) fn stats(&self, path: &str, part: StatsPart) -> Option<Stats> {
+        self.read(path, |group| group.stats(part))
+    }
+
+    /// Nanoseconds of processor time that a group has used; none when it is gone. Blocks.
+    pub(super) fn cpu_time(&self, path: &str) -> Option<u64> {
+        self.read(path, OpenGroup::cpu_time).flatten()
+    }
+
+    /// Closes all others: those that are no more, or in which nothing runs.
+    pub(super) fn retain(&self, paths: &BTreeSet<String>) {
+        lock(&self.open).retain(|path, _| paths.contains(path));
+    }
+
+    /// Not under the lock. One that somebody else reads at the same time is opened once more.
+    fn read<T>(&self, path: &str, read: impl FnOnce(&mut OpenGroup) -> Result<T, GroupError>) -> Option<T> {
+        let kept = lock(&self.open).remove_entry(path);
+        let (path, mut group) = match kept {
+            Some(kept) => kept,
+            None => (path.to_owned(), self.cgroups.cgroup(path).ok()?.open()),
+        };
+        match read(&mut group) {
+            Ok(answer) => {
+                let mut open = lock(&self.open);
+                if open.len() < OPEN_GROUPS {
+                    open.insert(path, group);
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a control group can't be read");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_more_groups_stay_open_than_the_bound_and_none_that_has_ended() {
+        let groups = OpenGroups::new(Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap());
+        let names: Vec<_> = (0..OPEN_GROUPS + 2).map(|number| format!("/peapod-test-none/{number}")).collect();
+        // Whether they are there does not matter to who reads nothing.
+        let read = |path: &str| groups.read(path, |_| Ok(()));
+        assert!(names.iter().all(|path| read(path).is_some() && read(path).is_some()));
+        let open = || lock(&groups.open).len();
+        assert_eq!(open(), OPEN_GROUPS);
+        groups.retain(&names[1..3].iter().cloned().collect());
+        assert_eq!(open(), 2);
+        assert_eq!(groups.stats(&names[1], StatsPart::Usage), None);
+        assert_eq!(open(), 1, "one that is gone");
+        assert_eq!((groups.cpu_time("/../etc"), read("/../etc")), (None, None));
+    }
+}
