@@ -16,6 +16,7 @@ mod results;
 mod side;
 mod stages;
 mod table;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -49,18 +50,20 @@ async fn run(options: &Options) -> Result<()> {
     for kind in options.kinds()? {
         sides.push((Side::new(kind, options)?, Results::default()));
     }
-    for round in 1..=plan.rounds {
+    let rounds = if options.watched { 0 } else { plan.rounds };
+    for round in 1..=rounds {
         for (side, results) in &mut sides {
-            eprintln!("round {round} of {}: {}", plan.rounds, side.name());
+            eprintln!("round {round} of {rounds}: {}", side.name());
             one_round(side, &plan, results).await.with_context(|| format!("with {}", side.name()))?;
         }
     }
     for (side, results) in &mut sides {
         eprintln!("{} pods: {}", plan.many, side.name());
-        many_pods(side, &plan, results).await.with_context(|| format!("with {}", side.name()))?;
+        many_pods(side, &plan, options.watched, results).await.with_context(|| format!("with {}", side.name()))?;
     }
     let mut stages = None;
-    if let Some((side, results)) = sides.iter_mut().find(|(side, _)| side.kind() == Kind::Peapod) {
+    let own = sides.iter_mut().find(|(side, _)| side.kind() == Kind::Peapod && !options.watched);
+    if let Some((side, results)) = own {
         eprintln!("stages: {}", side.name());
         stages = Some(stages::measure(side, &plan, results).await.context("stages of peapod")?);
     }
@@ -78,15 +81,15 @@ async fn one_round(side: &mut Side, plan: &Plan, results: &mut Results) -> Resul
     side.end().await
 }
 
-async fn many_pods(side: &mut Side, plan: &Plan, results: &mut Results) -> Result<()> {
+async fn many_pods(side: &mut Side, plan: &Plan, watched: bool, results: &mut Results) -> Result<()> {
     side.start(false).await?;
     let cri = side.cri().await?;
     let mut pods = measure::idle(&cri, plan, side, results).await?;
     measure::lists(&cri, plan, &mut pods, results).await?;
     if side.kind() == Kind::Peapod {
-        measure::metrics(&cri, side, &pods, results).await?;
+        watched::measure(&cri, side, plan, &pods, results).await?;
     }
-    if side.can_be_killed() {
+    if side.can_be_killed() && !watched {
         measure::recovery(side, plan, pods.len(), results).await?;
     }
     let cri = side.cri().await?;

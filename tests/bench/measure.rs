@@ -29,9 +29,15 @@ pub(crate) struct Plan {
     pub(crate) kills: usize,
     /// Rest before memory is read.
     pub(crate) settle: Duration,
+    /// How long a kubelet looks after pods that do nothing.
+    pub(crate) rest: Duration,
 }
 
-async fn timed<T>(results: &mut Results, name: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn timed<T>(
+    results: &mut Results,
+    name: &'static str,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let began = Instant::now();
     let outcome = call.await?;
     results.time(name, began.elapsed());
@@ -133,33 +139,6 @@ pub(crate) async fn lists(cri: &Cri, plan: &Plan, pods: &mut Vec<Pod>, results: 
         ensure!(listed == pods.len(), "ListContainers shows {listed} running containers of {}", pods.len());
     }
     Ok(())
-}
-
-/// What metrics of all pods, of two containers each, cost the daemon on processors. Each scrape comes when the last
-/// sample is too old to be given again.
-pub(crate) async fn metrics(cri: &Cri, side: &Side, pods: &[Pod], results: &mut Results) -> Result<()> {
-    const SCRAPES: u32 = 5;
-    const PAUSE: Duration = Duration::from_millis(1100);
-    let second = |pod| async move {
-        let id = cri.create_named(pod, "second", false).await?;
-        cri.start(&id).await?;
-        anyhow::Ok(id)
-    };
-    let ids: Vec<_> = futures_util::stream::iter(pods).map(second).buffer_unordered(WORKERS).try_collect().await?;
-    let daemon = side.daemon_pid().await?;
-    // The first one has counted what has never been counted.
-    ensure!(cri.metrics().await? == 2 * pods.len(), "metrics are not of all containers");
-    for _ in 0..SCRAPES {
-        tokio::time::sleep(PAUSE).await;
-        let before = processes::processor_time(daemon)?;
-        timed(results, "ListPodSandboxMetrics", cri.metrics()).await?;
-        results.time("ListPodSandboxMetrics, on processors", processes::processor_time(daemon)? - before);
-    }
-    let remove = |id: String| async move {
-        cri.stop(&id).await?;
-        cri.remove(&id).await
-    };
-    futures_util::stream::iter(ids).map(remove).buffer_unordered(WORKERS).try_collect().await
 }
 
 /// From kill -9 to the first list that has all pods, with the daemon started again at once.

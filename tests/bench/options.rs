@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// A handful of pods, to see that the program works.
     #[arg(long)]
     pub(crate) smoke: bool,
+    /// Only what it costs peapod to be looked at: metrics, and a kubelet at rest.
+    #[arg(long)]
+    pub(crate) watched: bool,
     /// Containers get the runtime's default seccomp profile. A kubelet's default is none.
     #[arg(long)]
     pub(crate) seccomp: bool,
@@ -50,7 +53,7 @@ impl Options {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        let plan = |rounds, cycles, batch, idle, many, lists, kills, settle| Plan {
+        let plan = |rounds, cycles, batch, idle, many, lists, kills, settle, rest| Plan {
             rounds,
             cycles,
             batch,
@@ -59,11 +62,12 @@ impl Options {
             lists,
             kills,
             settle: Duration::from_secs(settle),
+            rest: Duration::from_secs(rest),
         };
         match (self.smoke, self.quick) {
-            (true, _) => plan(1, 2, 4, 3, 6, 10, 1, 0),
-            (_, true) => plan(1, 12, 20, 20, 100, 50, 2, 1),
-            _ => plan(4, 30, 20, 20, 100, 200, 5, 10),
+            (true, _) => plan(1, 2, 4, 3, 6, 10, 1, 0, 3),
+            (_, true) => plan(1, 12, 20, 20, 100, 50, 2, 1, 20),
+            _ => plan(4, 30, 20, 20, 100, 200, 5, 10, 60),
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::{Add, Sub};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 /// KiB of all processes of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,15 +34,50 @@ pub(crate) fn memory(daemon: u32) -> Result<BTreeMap<&'static str, Memory>> {
     Ok(kinds)
 }
 
-/// Time on processors that all threads of a process have had so far.
-pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
-    let mut nanoseconds = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("read its threads")? {
-        // Those that have ended are not counted: the pool of blocking threads keeps them for ten seconds.
-        let text = fs::read_to_string(thread.context("read its threads")?.path().join("schedstat")).unwrap_or_default();
-        nanoseconds += text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+/// Time on processors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProcessorTime {
+    pub(crate) all: Duration,
+    /// Of which the kernel took samples, a hundred or more a second: those in programs, and those in itself.
+    samples: (u64, u64),
+}
+
+impl ProcessorTime {
+    /// The part in the kernel, by those samples.
+    pub(crate) fn in_kernel(self) -> Duration {
+        let (user, kernel) = self.samples;
+        let number = |samples: u64| u32::try_from(samples).unwrap_or(u32::MAX);
+        self.all * number(kernel) / number(user + kernel).max(1)
     }
-    Ok(Duration::from_nanos(nanoseconds))
+}
+
+impl Add for ProcessorTime {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let samples = (self.samples.0 + other.samples.0, self.samples.1 + other.samples.1);
+        Self { all: self.all + other.all, samples }
+    }
+}
+
+impl Sub for ProcessorTime {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        let samples = (self.samples.0 - before.samples.0, self.samples.1 - before.samples.1);
+        Self { all: self.all - before.all, samples }
+    }
+}
+
+/// What all threads of a process have had so far, those that have ended among them.
+pub(crate) fn processor_time(pid: u32) -> Result<ProcessorTime> {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).context("an odd PID")?));
+    let all = clock.and_then(clock_gettime).context("read its processor time")?;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("read its processor time")?;
+    // proc_pid_stat(5), behind the name: the 14th and the 15th field.
+    let fields: Vec<_> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let field = |at: usize| fields.get(at).and_then(|field| field.parse().ok()).unwrap_or(0);
+    Ok(ProcessorTime { all: all.into(), samples: (field(11), field(12)) })
 }
 
 fn kind(process: &Path) -> Option<&'static str> {

@@ -54,6 +54,8 @@ pub(crate) fn goals(sides: &[(String, &Results)]) -> Vec<Goal> {
     at_most("ListPodSandbox, p99", lists, Some(5.0), "ms");
     let scrape = own.p50("ListPodSandboxMetrics, on processors");
     at_most("metrics of all pods, two containers each", scrape, Some(20.0), "ms of a processor");
+    let watched = own.shares.get("a kubelet, metrics each 10 s").copied();
+    at_most("daemon with a kubelet and metrics each 10 s", watched, Some(0.5), "% of a processor");
     if let Some(rate) = own.rates.get("up, 4 workers").map(Samples::p50) {
         let text = format!("pods with a container, 4 workers: {rate:.1} of at least 30 a second");
         goals.push(Goal { text, reached: rate >= 30.0 });
@@ -93,6 +95,7 @@ fn side(results: &Results) -> Value {
         "version": results.version,
         "times_ms": by_name(&results.times),
         "pods_per_second": by_name(&results.rates),
+        "daemon_percent_of_a_processor": results.shares,
         "idle_pods": results.idle_pods,
         "memory": memory,
         "overhead_pss_kib_per_pod": overhead_kib(results),

@@ -16,6 +16,8 @@ pub(crate) struct Results {
     pub(crate) times: BTreeMap<&'static str, Samples>,
     /// Pods per second.
     pub(crate) rates: BTreeMap<&'static str, Samples>,
+    /// Of one processor, in percent.
+    pub(crate) shares: BTreeMap<&'static str, f64>,
     /// By kind of process, with the idle pods.
     pub(crate) memory: BTreeMap<&'static str, Memory>,
     /// How many idle pods there were then.
@@ -31,6 +33,10 @@ impl Results {
 
     pub(crate) fn rate(&mut self, name: &'static str, pods: usize, took: Duration) {
         self.rates.entry(name).or_default().push(number(pods) / took.as_secs_f64());
+    }
+
+    pub(crate) fn share(&mut self, name: &'static str, percent: f64) {
+        self.shares.insert(name, percent);
     }
 
     /// The median of a time, if it was measured.

@@ -27,6 +27,7 @@ const CALLS: &[(&str, &str)] = &[
     ("ListContainers", ""),
     ("ListPodSandboxMetrics", ""),
     ("ListPodSandboxMetrics, on processors", ""),
+    ("ListPodSandboxMetrics, in the kernel", ""),
     ("kill -9 to the first list", ""),
     ("OCI runtime alone: create", ""),
     ("OCI runtime alone: start", ""),
@@ -39,6 +40,8 @@ const CALLS: &[(&str, &str)] = &[
 const RATES: &[(&str, &str)] =
     &[("up, 1 worker", ""), ("up, 4 workers", ""), ("up and down, 1 worker", "196"), ("up and down, 4 workers", "280")];
 
+const SHARES: &[&str] = &["nobody asks", "a kubelet, metrics each 10 s"];
+
 const KINDS: &[&str] = &["daemon", "shim", "pod init", "pause", "container"];
 
 type Sides<'a> = [(String, &'a Results)];
@@ -46,6 +49,7 @@ type Sides<'a> = [(String, &'a Results)];
 pub(crate) fn print(sides: &[(String, &Results)], stages: Option<&Stages>, options: &Options) {
     times(sides, options);
     rates(sides);
+    shares(sides);
     memory(sides);
     if let Some(stages) = stages {
         print_stages(stages);
@@ -111,6 +115,15 @@ fn rates(sides: &Sides<'_>) {
         let found: Vec<_> = sides.iter().map(|(_, results)| results.rates.get(name).map(Samples::p50)).collect();
         let cells: Vec<_> = found.iter().map(|rate| rate.map_or("-".to_owned(), short)).collect();
         row(name, &cells, ratio(&found, true), floor);
+    }
+}
+
+fn shares(sides: &Sides<'_>) {
+    head("daemon, % of a processor", sides, "");
+    for name in SHARES {
+        let found: Vec<_> = sides.iter().map(|(_, results)| results.shares.get(name).copied()).collect();
+        let cells: Vec<_> = found.iter().map(|share| share.map_or("-".to_owned(), short)).collect();
+        row(name, &cells, None, "");
     }
 }
 
