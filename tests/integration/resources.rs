@@ -130,6 +130,46 @@ fn a_limit_below_what_is_used_is_refused_and_changes_nothing() {
     });
 }
 
+/// Files of version 2 by their names, at the start and later. Version 1 has none: they are shown, and nothing else.
+#[test]
+fn limits_by_the_names_of_files() {
+    on_each_runtime(async |daemon| {
+        let pod = daemon.pod("files").run().await;
+        let put = |limits: &mut v1::LinuxContainerResources, file: &str, value: &str| {
+            limits.unified.insert(file.to_owned(), value.to_owned());
+        };
+        let limited = pod.container("main").sh("sleep 1000").resources(|limits| {
+            put(limits, "memory.high", "50331648");
+            put(limits, "memory.low", "1048576");
+        });
+        let container = limited.create().await;
+        container.update(|limits| put(limits, "memory.low", "2097152")).await.unwrap();
+        container.start().await.unwrap();
+        let is = async |high: &str, low: &str| {
+            let shown = container.status().await.resources.unwrap().linux.unwrap().unified;
+            assert_eq!((shown["memory.high"].as_str(), shown["memory.low"].as_str()), (high, low));
+            if cgroups::is_v2() {
+                let read = |file| read(&container, "memory", file, file);
+                assert_eq!((read("memory.high").as_str(), read("memory.low").as_str()), (high, low));
+            }
+        };
+        is("50331648", "2097152").await;
+        container.update(|limits| put(limits, "memory.high", "max")).await.unwrap();
+        is("max", "2097152").await;
+        if cgroups::is_v2() {
+            // One of three that is none: the others are not in force either.
+            let refused = container.update(|limits| {
+                put(limits, "memory.high", "33554432");
+                put(limits, "memory.low", "0");
+                put(limits, "memory.nothing", "1");
+            });
+            refused.await.unwrap_err();
+            is("max", "2097152").await;
+            assert_eq!(container.exec("echo alive").await, "alive\n");
+        }
+    });
+}
+
 #[test]
 fn the_parent_is_the_one_that_was_asked_for() {
     on_each_runtime(async |daemon| {
