@@ -101,8 +101,8 @@ pub(crate) const PAGE: usize = 1 << 20;
 /// Streamed lists at once: each keeps what it has to tell from going away. A kubelet has one or two.
 pub(crate) const LIST_STREAMS: usize = 32;
 
-/// Lists of metrics at once, until their clients have taken them: each may fill a message, and is made of several times
-/// as much. A kubelet asks for one at a time.
+/// Lists of metrics at once, until their clients have taken them: each may fill a message, and is made of as much once
+/// more. A kubelet asks for one at a time.
 pub(crate) const METRIC_LISTS: usize = 8;
 
 /// Control groups whose folders stay open between two readings of what they use: a descriptor each, or one for each
