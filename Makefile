@@ -80,6 +80,7 @@ install-files:
 	install -D -m 644 packaging/crictl.yaml $(DESTDIR)/etc/peapod/crictl.yaml
 	install -D -m 644 packaging/alerts.yaml $(DESTDIR)$(PREFIX)/share/peapod/alerts.yaml
 	install -D -m 644 packaging/grafana.json $(DESTDIR)$(PREFIX)/share/peapod/grafana.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/peapod/node-problem-detector packaging/node-problem-detector/*.json
 	install -D -m 644 packaging/peapod.service $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 

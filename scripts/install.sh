@@ -2,7 +2,7 @@
 # Installs what is missing on a Debian machine, and nothing else. Rust and Go are only checked: Debian's are too old.
 #
 #   scripts/install.sh demo     to build peapod and run the demo
-#   scripts/install.sh test     to run the tests as well (Go for the kubelet, critest, crictl and runc;
+#   scripts/install.sh test     to run the tests as well (Go for the kubelet, a control plane, critest, crictl, runc;
 #                               QEMU for a machine with systemd and cgroup v2)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."

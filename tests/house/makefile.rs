@@ -73,6 +73,12 @@ fn what_is_built_is_installed() {
     there("etc/peapod/crictl.yaml");
     let unit = String::from_utf8(there("usr/local/lib/systemd/system/peapod.service")).expect("text");
     assert!(unit.contains("/usr/local/bin/peapod") && !unit.contains("=/usr/bin/peapod"), "{unit}");
+    there("usr/local/share/peapod/node-problem-detector/health-checker-peapod.json");
+    // It counts what systemd writes when it starts the unit, which has the unit's description.
+    let counter = String::from_utf8(there("usr/local/share/peapod/node-problem-detector/restart-counter-peapod.json"))
+        .expect("text");
+    let description = unit.lines().find_map(|line| line.strip_prefix("Description=")).expect("a description");
+    assert!(counter.contains(&format!("peapod.service - {description}|{description})")), "{counter}");
 }
 
 #[test]

@@ -103,8 +103,8 @@ fn a_daemon_with_another_driver_takes_over() {
                 std::fs::write(dir.join("driver.toml"), drop_in(driver, &parent(driver))).unwrap();
             };
             let dirs = |container: &Container<'_>, driver: &str| {
-                let name =
-                    if driver == "systemd" { format!("peapod-{}.scope", container.id) } else { container.id.clone() };
+                let scope = format!("cri-containerd-{}.scope", container.id);
+                let name = if driver == "systemd" { scope } else { container.id.clone() };
                 cgroups::dirs(&format!("{}/{name}", parent(driver))).len()
             };
             daemon.kill().await;
@@ -135,6 +135,34 @@ fn a_daemon_with_another_driver_takes_over() {
             }
         });
     }
+}
+
+/// Agents find containers by it. A pod keeps the one that it was made with.
+#[test]
+fn scopes_are_called_as_configured() {
+    if !cgroups::by_systemd() {
+        return;
+    }
+    peapod_with(&Options::new(), async |daemon| {
+        let dirs = |container: &Container<'_>, prefix: &str| {
+            cgroups::dirs(&format!("{}/{prefix}-{}.scope", daemon.cgroup(), container.id)).len()
+        };
+        let old = daemon.pod("old").run().await;
+        let first = old.container("first").sh("sleep 1000").start().await;
+        daemon.kill().await;
+        let dir = daemon.path("config.d");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("prefix.toml"), "[cgroup]\nscope_prefix = \"some-other\"\n").unwrap();
+        daemon.start_again().await;
+        let late = old.container("late").sh("sleep 1000").start().await;
+        let new = daemon.pod("new").run().await;
+        let other = new.container("other").sh("sleep 1000").start().await;
+        let made = [(&first, "cri-containerd"), (&late, "cri-containerd"), (&other, "some-other")];
+        assert_eq!(made.map(|(container, prefix)| dirs(container, prefix)), [1; 3]);
+        old.remove().await.unwrap();
+        new.remove().await.unwrap();
+        assert_eq!(made.map(|(container, prefix)| dirs(container, prefix)), [0; 3]);
+    });
 }
 
 /// systemd writes its own idea of a scope's limits whenever it reads its units again.

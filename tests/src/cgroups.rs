@@ -84,6 +84,6 @@ impl Container<'_> {
     /// The name of its own cgroup, the last element of the path.
     #[must_use]
     pub fn cgroup_name(&self) -> String {
-        if by_systemd() { format!("peapod-{}.scope", self.id) } else { self.id.clone() }
+        if by_systemd() { format!("cri-containerd-{}.scope", self.id) } else { self.id.clone() }
     }
 }

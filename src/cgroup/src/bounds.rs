@@ -6,3 +6,6 @@ pub(crate) const STATS_FILE_BYTES: usize = 64 << 10;
 
 /// Block devices of a group in its statistics.
 pub(crate) const DEVICES: usize = 64;
+
+/// Bytes of what is configured to stand before the id in the names of scopes.
+pub(crate) const SCOPE_PREFIX_BYTES: usize = 64;

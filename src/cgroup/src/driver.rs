@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::{DriverError, Hierarchy, Limits, PathError};
+use crate::{DriverError, Hierarchy, Limits, PathError, ScopePrefix};
 
 /// A way of making containers' groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,12 +13,9 @@ pub enum CgroupDriver {
     /// The runtime makes directories: `/kubepods/pod1/<id>`.
     #[default]
     Cgroupfs,
-    /// systemd makes scopes in slices: `/kubepods.slice/kubepods-pod1.slice/peapod-<id>.scope`.
+    /// systemd makes scopes in slices: `/kubepods.slice/kubepods-pod1.slice/cri-containerd-<id>.scope`.
     Systemd,
 }
-
-/// What scopes are called before the container's id. The kubelet takes what follows the last `-` for the id.
-const PREFIX: &str = "peapod";
 
 impl CgroupDriver {
     /// All there are.
@@ -85,10 +82,10 @@ impl CgroupDriver {
 
     /// The path of a container's group below a parent that [`CgroupDriver::parent`] has answered.
     #[must_use]
-    pub fn group(self, parent: &str, id: &str) -> String {
+    pub fn group(self, parent: &str, prefix: &ScopePrefix, id: &str) -> String {
         match self {
             Self::Cgroupfs => format!("{parent}/{id}"),
-            Self::Systemd => format!("{parent}/{PREFIX}-{id}.scope"),
+            Self::Systemd => format!("{parent}/{prefix}-{id}.scope"),
         }
     }
 
@@ -100,8 +97,8 @@ impl CgroupDriver {
             Self::Systemd => {
                 let (parent, scope) = group.rsplit_once('/').unwrap_or_default();
                 let slice = parent.rsplit('/').next().unwrap_or_default();
-                let id = scope.strip_suffix(".scope").and_then(|name| name.strip_prefix("peapod-")).unwrap_or(scope);
-                format!("{slice}:{PREFIX}:{id}")
+                let (prefix, id) = scope_parts(scope).unwrap_or(("", scope));
+                format!("{slice}:{prefix}:{id}")
             }
         }
     }
@@ -136,14 +133,22 @@ impl std::str::FromStr for CgroupDriver {
     }
 }
 
-/// The container's id in the name of a group as [`CgroupDriver::group`] makes it; `None` for a name that it does not
-/// make.
+/// Prefix and id in the name of a scope: ids have no `-`.
+fn scope_parts(scope: &str) -> Option<(&str, &str)> {
+    scope.strip_suffix(".scope")?.rsplit_once('-')
+}
+
+/// The container's id in the name of a group as [`CgroupDriver::group`] makes it with one of these prefixes; `None` for
+/// a name that it does not make.
 #[must_use]
-pub fn id_of(name: &str) -> Option<&str> {
+pub fn id_of<'n>(name: &'n str, is_prefix: impl FnOnce(&str) -> bool) -> Option<&'n str> {
     const LENGTH: usize = 64;
-    let scope = name.strip_suffix(".scope").and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix('-'));
+    let id = match scope_parts(name) {
+        Some((prefix, id)) => is_prefix(prefix).then_some(id)?,
+        None => name,
+    };
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    scope.or(Some(name)).filter(|id| id.len() == LENGTH && id.bytes().all(digit))
+    (id.len() == LENGTH && id.bytes().all(digit)).then_some(id)
 }
 
 /// The group that a runtime's configuration means, whichever driver it was written for.
@@ -215,16 +220,17 @@ mod tests {
     #[test]
     fn groups_and_what_runtimes_call_them() {
         let (parent, id) = ("/kubepods.slice/kubepods-pod1.slice", "0123abcd");
-        let group = CgroupDriver::Systemd.group(parent, id);
-        assert_eq!(group, "/kubepods.slice/kubepods-pod1.slice/peapod-0123abcd.scope");
-        assert_eq!(CgroupDriver::Systemd.runtime_path(&group), "kubepods-pod1.slice:peapod:0123abcd");
-        let group = CgroupDriver::Cgroupfs.group("/kubepods/pod1", id);
+        let prefix = ScopePrefix::default();
+        let group = CgroupDriver::Systemd.group(parent, &prefix, id);
+        assert_eq!(group, "/kubepods.slice/kubepods-pod1.slice/cri-containerd-0123abcd.scope");
+        assert_eq!(CgroupDriver::Systemd.runtime_path(&group), "kubepods-pod1.slice:cri-containerd:0123abcd");
+        let group = CgroupDriver::Cgroupfs.group("/kubepods/pod1", &prefix, id);
         assert_eq!(
             (group.as_str(), CgroupDriver::Cgroupfs.runtime_path(&group).as_str()),
             ("/kubepods/pod1/0123abcd", group.as_str())
         );
         for driver in CgroupDriver::ALL {
-            let group = driver.group(&driver.parent(driver.default_parent()).unwrap(), id);
+            let group = driver.group(&driver.parent(driver.default_parent()).unwrap(), &prefix, id);
             assert_eq!(of_runtime_path(&driver.runtime_path(&group)), Some(group));
             assert_eq!(driver.name().parse(), Ok(driver));
         }
@@ -236,12 +242,15 @@ mod tests {
     #[test]
     fn knows_its_own_names() {
         let id = "0123456789abcdef".repeat(4);
+        let own = |prefix: &str| ScopePrefix::BUILT_IN.contains(&prefix);
         for driver in CgroupDriver::ALL {
-            let group = driver.group("/p.slice", &id);
-            assert_eq!(id_of(group.rsplit('/').next().unwrap()), Some(id.as_str()));
+            for prefix in ScopePrefix::BUILT_IN {
+                let group = driver.group("/p.slice", &prefix.parse().unwrap(), &id);
+                assert_eq!(id_of(group.rsplit('/').next().unwrap(), own), Some(id.as_str()));
+            }
         }
         for other in ["", "node", &id[1..], &format!("crio-{id}.scope"), &format!("{id}.scope"), &id.to_uppercase()] {
-            assert_eq!(id_of(other), None, "{other}");
+            assert_eq!(id_of(other, own), None, "{other}");
         }
     }
 

@@ -21,6 +21,7 @@ mod oom;
 mod open_group;
 mod parse;
 mod saved;
+mod scope_prefix;
 mod shared;
 mod spawn_target;
 mod stats;
@@ -39,6 +40,7 @@ pub use limits::Limits;
 pub use oom::OomWatch;
 pub use open_group::OpenGroup;
 pub use saved::SavedFiles;
+pub use scope_prefix::{NoScopePrefix, ScopePrefix};
 pub use shared::Shared;
 pub use spawn_target::SpawnTarget;
 pub use stats::{

@@ -75,7 +75,7 @@ impl Config {
         Self {
             state_root,
             boot_id: String::new(),
-            hosts_dirs: vec![PathBuf::from("/etc/peapod/certs.d")],
+            hosts_dirs: ["/etc/peapod/certs.d", "/etc/containerd/certs.d"].map(PathBuf::from).into(),
             default_registry: "docker.io".to_owned(),
             max_downloads: 4,
             max_unpacks: cores.clamp(2, 8),

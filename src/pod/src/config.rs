@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use peapod_cgroup::CgroupDriver;
+use peapod_cgroup::{CgroupDriver, ScopePrefix};
 use peapod_sys::sync::lock;
 
 /// Ready settings: paths are absolute, names resolved.
@@ -28,6 +28,8 @@ pub struct Config {
     pub cgroup_driver: CgroupDriver,
     /// Parent of the cgroups of pods that name none, as [`CgroupDriver::parent`] answers it.
     pub cgroup_parent: String,
+    /// What the scopes of new pods' containers are called before the id, where systemd makes them.
+    pub scope_prefix: ScopePrefix,
     /// The one cgroup in which all shims live.
     pub shim_cgroup: String,
     /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.

@@ -30,6 +30,6 @@ impl PodDefaults {
                 reason: format!("{} {}; peapod's cgroup driver is {}", excerpt(parent), error.why, driver.name()),
             })?,
         };
-        Ok(PodCgroup { driver, parent })
+        Ok(PodCgroup { parent, ..self.cgroup.clone() })
     }
 }

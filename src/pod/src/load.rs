@@ -216,7 +216,7 @@ fn container(row: &RawRow, pod: &PodCgroup) -> Result<(ContainerId, ContainerSpe
     let id = ContainerId::parse(row.id_text()).ok_or("column id: no id of a container")?;
     let state: ContainerRecord = row.state()?;
     // What runs in there is killed one day.
-    if state.cgroup != pod.driver.group(&pod.parent, id.as_str()) {
+    if state.cgroup != pod.group(&id) {
         return Err(format!("column state: cgroup {:.100} is not the container's", state.cgroup));
     }
     Ok((id, row.spec()?, state))
@@ -227,7 +227,7 @@ fn groups(containers: &[RawRow]) -> Vec<String> {
     let group = |row: &RawRow| {
         let state: ContainerRecord = row.state().ok()?;
         let (id, name) = (ContainerId::parse(row.id_text())?, state.cgroup.rsplit('/').next()?);
-        peapod_cgroup::id_of(name).filter(|found| *found == id.as_str())?;
+        peapod_cgroup::id_of(name, |_| true).filter(|found| *found == id.as_str())?;
         Some(state.cgroup)
     };
     containers.iter().filter_map(group).collect()

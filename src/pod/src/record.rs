@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use peapod_cgroup::CgroupDriver;
+use peapod_cgroup::{CgroupDriver, ScopePrefix};
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
 use peapod_spec::{ImageDefaults, UserIds};
@@ -86,6 +86,16 @@ pub(crate) struct PodCgroup {
     pub(crate) driver: CgroupDriver,
     /// A path of a group.
     pub(crate) parent: String,
+    /// Of the names of scopes.
+    #[serde(default = "ScopePrefix::first")]
+    pub(crate) scope_prefix: ScopePrefix,
+}
+
+impl PodCgroup {
+    /// The path of a container's group.
+    pub(crate) fn group(&self, id: &ContainerId) -> String {
+        self.driver.group(&self.parent, &self.scope_prefix, id.as_str())
+    }
 }
 
 /// Phase of a pod's life.

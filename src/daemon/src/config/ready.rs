@@ -86,6 +86,7 @@ impl Config {
             cgroup_root: cgroup.root,
             cgroup_driver: cgroup.driver,
             cgroup_parent: cgroup.parent,
+            scope_prefix: cgroup.scope_prefix,
             shim_cgroup: cgroup.shims,
             boot_id_file,
             log_rate,

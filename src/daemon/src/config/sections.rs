@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peapod_cgroup::CgroupDriver;
+use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
 use peapod_pod::OciRuntime;
 
 use super::find;
@@ -17,6 +17,7 @@ pub(super) struct CgroupSection {
     pub(super) root: PathBuf,
     pub(super) driver: CgroupDriver,
     pub(super) parent: String,
+    pub(super) scope_prefix: ScopePrefix,
     pub(super) shims: String,
 }
 
@@ -35,13 +36,16 @@ impl CgroupSection {
         let parent = section.text("parent", driver.default_parent().to_owned(), |text| {
             driver.parent(text).map_err(|error| format!("{} (the driver is {})", error.why, driver.name()))
         });
+        let scope_prefix = section.text("scope_prefix", ScopePrefix::default(), |text| {
+            text.parse().map_err(|error: NoScopePrefix| error.to_string())
+        });
         let shims = section.text("shims", "/peapod-shims".to_owned(), cgroup_path);
         if shims == parent || shims.starts_with(&format!("{parent}/")) {
             section
                 .problem("shims", format!("{shims:?} is inside of parent, whose processes may be killed as a whole"));
         }
         section.finish();
-        Self { root, driver, parent, shims }
+        Self { root, driver, parent, scope_prefix, shims }
     }
 }
 

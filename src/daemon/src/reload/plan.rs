@@ -120,6 +120,7 @@ impl ReloadPlan {
             cgroup_root,
             cgroup_driver,
             cgroup_parent,
+            scope_prefix,
             shim_cgroup,
             boot_id_file,
             log_rate,
@@ -130,6 +131,7 @@ impl ReloadPlan {
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
         self.keep("cgroup.driver", &old.cgroup_driver, cgroup_driver);
         self.keep("cgroup.parent", &old.cgroup_parent, cgroup_parent);
+        self.keep("cgroup.scope_prefix", &old.scope_prefix, scope_prefix);
         self.keep("cgroup.shims", &old.shim_cgroup, shim_cgroup);
         self.keep("runtimes.default", &old.default_runtime, default_runtime);
         self.handlers(&old.runtimes, runtimes);
@@ -241,7 +243,7 @@ mod tests {
                 "log.format Text Json",
                 "timeouts.operation 110s 5s",
                 "timeouts.exec_drain 2s 3s",
-                "image.hosts_dirs [\"/etc/peapod/certs.d\"] [\"/etc/other\"]",
+                "image.hosts_dirs [\"/etc/peapod/certs.d\", \"/etc/containerd/certs.d\"] [\"/etc/other\"]",
                 "image.request_timeout 60s 7s",
                 "image.retries 3 9",
             ]

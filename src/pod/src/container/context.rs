@@ -33,6 +33,6 @@ impl ContainerContext {
 
     /// The container's cgroup, `/…`.
     pub(super) fn group(&self, id: &ContainerId) -> String {
-        self.cgroup.driver.group(&self.cgroup.parent, id.as_str())
+        self.cgroup.group(id)
     }
 }

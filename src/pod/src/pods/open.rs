@@ -93,7 +93,11 @@ impl Pods {
             defaults: PodDefaults {
                 layout,
                 boot_id,
-                cgroup: PodCgroup { driver: config.cgroup_driver, parent: config.cgroup_parent.clone() },
+                cgroup: PodCgroup {
+                    driver: config.cgroup_driver,
+                    parent: config.cgroup_parent.clone(),
+                    scope_prefix: config.scope_prefix.clone(),
+                },
             },
             registry: Arc::default(),
             publisher,

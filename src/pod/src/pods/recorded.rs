@@ -54,7 +54,7 @@ impl Recorded {
             publisher: Arc::clone(&actors.publisher),
             sandboxes: Arc::clone(&actors.sandboxes),
             containers: Arc::clone(&actors.containers),
-            cgroup_parent: actors.defaults.cgroup.parent.clone(),
+            cgroup: actors.defaults.cgroup.clone(),
             shim_cgroup,
             measures: actors.measures.clone(),
         });

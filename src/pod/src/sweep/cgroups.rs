@@ -1,13 +1,13 @@
 //! Cgroups of containers.
 //!
 //! Somebody else's are never touched. Looked at are the parents of peapod's pods alone, and there what is called as
-//! only peapod calls its containers' groups; and the parent of pods that name none, which two daemons may be told to
-//! use, only while no other daemon does.
+//! peapod calls its containers' groups (so does containerd: it has none in a pod of peapod's); and the parent of pods
+//! that name none, which two daemons may be told to use, only while no other daemon does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use peapod_cgroup::Shared;
+use peapod_cgroup::{ScopePrefix, Shared};
 
 use super::SweepContext;
 
@@ -31,7 +31,7 @@ impl Cgroups {
     fn parents(&mut self) -> BTreeSet<String> {
         let snapshot = self.context.publisher.snapshot();
         let mut parents: BTreeSet<String> = snapshot.pods().map(|entry| entry.pod.cgroup_parent.clone()).collect();
-        let default = self.context.cgroup_parent.clone();
+        let default = self.context.cgroup.parent.clone();
         if self.is_alone() {
             parents.insert(default);
         } else {
@@ -43,17 +43,23 @@ impl Cgroups {
     /// Whether no other daemon makes groups below the default parent.
     fn is_alone(&mut self) -> bool {
         if !self.shared.as_ref().is_some_and(Shared::is_current) {
-            let group = self.context.sandboxes.cgroups.cgroup(&self.context.cgroup_parent);
+            let group = self.context.sandboxes.cgroups.cgroup(&self.context.cgroup.parent);
             self.shared = group.ok().and_then(|group| group.share().ok().flatten());
         }
         self.shared.as_ref().is_some_and(|shared| shared.is_alone().unwrap_or(false))
+    }
+
+    /// Whether peapod calls scopes so, as it is configured or by itself, today or before.
+    fn is_own(&self, prefix: &str) -> bool {
+        prefix == self.context.cgroup.scope_prefix.as_str() || ScopePrefix::BUILT_IN.contains(&prefix)
     }
 
     fn groups(&self, parent: &str) -> Vec<String> {
         let Ok(group) = self.context.sandboxes.cgroups.cgroup(parent) else { return Vec::new() };
         match group.children() {
             Ok(names) => {
-                let own = names.into_iter().filter(|name| peapod_cgroup::id_of(name).is_some());
+                let own =
+                    names.into_iter().filter(|name| peapod_cgroup::id_of(name, |prefix| self.is_own(prefix)).is_some());
                 own.map(|name| format!("{parent}/{name}")).collect()
             }
             Err(error) => {

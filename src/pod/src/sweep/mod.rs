@@ -24,6 +24,7 @@ use crate::id::{ContainerId, PodId};
 use crate::layout::Layout;
 use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
+use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::sandbox::SandboxOperations;
 use cgroups::Cgroups;
@@ -85,8 +86,8 @@ pub(crate) struct SweepContext {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sandboxes: Arc<SandboxOperations>,
     pub(crate) containers: Arc<ContainerOperations>,
-    /// The parent of the cgroups of pods that name none.
-    pub(crate) cgroup_parent: String,
+    /// Of pods that name no parent.
+    pub(crate) cgroup: PodCgroup,
     /// The cgroup in which shims live.
     pub(crate) shim_cgroup: String,
     pub(crate) measures: PodMeasures,

@@ -91,6 +91,7 @@ fn info(services: &Services) -> BTreeMap<String, String> {
         "shim": config.pods.shim,
         "cgroupDriver": config.pods.cgroup_driver.name(),
         "cgroupParent": config.pods.cgroup_parent,
+        "scopePrefix": config.pods.scope_prefix.as_str(),
         "defaultRuntime": config.pods.default_runtime,
         "runtimes": runtimes,
         "hostsDirs": config.images.hosts_dirs,
