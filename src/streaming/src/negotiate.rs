@@ -10,7 +10,7 @@ pub enum PortForwardSocket {
     /// Messages are pieces of a SPDY connection.
     Spdy,
     /// Two channels for each port of the request.
-    Channels(Encoding),
+    Channels(ChannelProtocol),
 }
 
 /// What a client's port-forward over SPDY is called.
@@ -59,14 +59,17 @@ pub fn command_socket<'a>(
 pub fn port_forward_socket<'a>(
     offered: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<(Option<&'a str>, PortForwardSocket)> {
+    let channels = |version, encoding| PortForwardSocket::Channels(ChannelProtocol { version, encoding });
     if is_empty(offered.clone()) {
-        return Some((None, PortForwardSocket::Channels(Encoding::Binary)));
+        return Some((None, channels(CommandVersion::V4, Encoding::Binary)));
     }
     let found = first(offered, |name| {
         Some(match name {
             PORT_FORWARD_TUNNEL => PortForwardSocket::Spdy,
-            "v4.channel.k8s.io" => PortForwardSocket::Channels(Encoding::Binary),
-            "v4.base64.channel.k8s.io" => PortForwardSocket::Channels(Encoding::Base64),
+            // Kubernetes has no such version for ports; it is the only one in which a client can end its side.
+            "v5.channel.k8s.io" => channels(CommandVersion::V5, Encoding::Binary),
+            "v4.channel.k8s.io" => channels(CommandVersion::V4, Encoding::Binary),
+            "v4.base64.channel.k8s.io" => channels(CommandVersion::V4, Encoding::Base64),
             _ => return None,
         })
     });
@@ -114,7 +117,9 @@ mod tests {
         assert_eq!((name, protocol.encoding), (Some("v4.base64.channel.k8s.io"), Encoding::Base64));
         assert_eq!(command_socket(offer(&["v2.channel.k8s.io"])), None);
         assert_eq!(port_forward_socket(offer(&[PORT_FORWARD_TUNNEL])).unwrap().1, PortForwardSocket::Spdy);
-        assert_eq!(port_forward_socket(offer(&[" "])).unwrap().1, PortForwardSocket::Channels(Encoding::Binary));
-        assert_eq!(port_forward_socket(offer(&["v5.channel.k8s.io"])), None);
+        let channels = |version| PortForwardSocket::Channels(ChannelProtocol { version, encoding: Encoding::Binary });
+        assert_eq!(port_forward_socket(offer(&[" "])).unwrap().1, channels(CommandVersion::V4));
+        assert_eq!(port_forward_socket(offer(&["v5.channel.k8s.io"])).unwrap().1, channels(CommandVersion::V5));
+        assert_eq!(port_forward_socket(offer(&["v3.channel.k8s.io"])), None);
     }
 }

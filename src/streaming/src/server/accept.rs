@@ -18,8 +18,6 @@ use super::greet::{Greeted, Room, greet};
 use super::registry::SessionRegistry;
 use super::upgrade::Speech;
 use crate::bounds::{ACCEPT_PAUSE, GREETING_TIME, GREETINGS, KEEPALIVE_TIME, KEEPALIVE_TRIES, SESSIONS};
-use crate::channels::ChannelProtocol;
-use crate::version::CommandVersion;
 
 /// All clients.
 pub(super) struct ClientSet {
@@ -146,8 +144,7 @@ async fn serve(greeted: Greeted) {
             let client = ClientStreams::tunnel(io, &early);
             ForwardSession::streams(client, &claim).run(claim).await;
         }
-        Speech::ForwardChannels(encoding, ports) => {
-            let protocol = ChannelProtocol { version: CommandVersion::V4, encoding };
+        Speech::ForwardChannels(protocol, ports) => {
             let client = ClientStreams::channels(io, &early, protocol);
             ForwardSession::channels(client, &ports).run(claim).await;
         }

@@ -31,7 +31,7 @@ pub(super) enum Speech {
     ForwardSpdy,
     ForwardTunnel,
     /// Of these ports.
-    ForwardChannels(Encoding, Vec<u16>),
+    ForwardChannels(ChannelProtocol, Vec<u16>),
 }
 
 /// An answer that changes the protocol.
@@ -165,11 +165,11 @@ fn websocket(method: &Method, headers: &HeaderMap, session: &SessionKind) -> Res
 }
 
 fn forward_socket(protocol: PortForwardSocket, ports: &[u16]) -> Result<Speech, Refusal> {
-    let encoding = match protocol {
+    let protocol = match protocol {
         PortForwardSocket::Spdy => return Ok(Speech::ForwardTunnel),
-        PortForwardSocket::Channels(encoding) => encoding,
+        PortForwardSocket::Channels(protocol) => protocol,
     };
-    let most = match encoding {
+    let most = match protocol.encoding {
         Encoding::Binary => PORTS_OF_BYTE,
         Encoding::Base64 => PORTS_OF_DIGIT,
     };
@@ -177,7 +177,7 @@ fn forward_socket(protocol: PortForwardSocket, ports: &[u16]) -> Result<Speech, 
         let text = format!("over channels 1 to {most} ports can be forwarded, and the request has {}", ports.len());
         return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
     }
-    Ok(Speech::ForwardChannels(encoding, ports.to_vec()))
+    Ok(Speech::ForwardChannels(protocol, ports.to_vec()))
 }
 
 fn switched(protocol: &'static str) -> HeaderMap {
