@@ -1,32 +1,19 @@
 //! `peapod run` and the commands beside it, on the real daemon.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, Programs, SHELL, at_most, fixture, peapod, wait_for};
-use tokio::process::{Child, Command};
+use peapod_tests::{Daemon, SHELL, at_most, fixture, peapod, wait_for};
+use tokio::process::Child;
 
 /// Longer than any pod here lives.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn command(daemon: &Daemon, arguments: &[&str]) -> Command {
-    let mut command = Command::new(&Programs::get().peapod);
-    command
-        .args(arguments)
-        .env("PEAPOD_ENDPOINT", format!("unix://{}", daemon.socket().display()))
-        .env("PEAPOD_RUN_DIR", daemon.path("run-dir"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
 async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
     let output =
-        tokio::time::timeout(at_most(LIMIT), command(daemon, arguments).output()).await.expect("it ends").unwrap();
+        tokio::time::timeout(at_most(LIMIT), daemon.client(arguments).output()).await.expect("it ends").unwrap();
     texts(&output)
 }
 
@@ -45,7 +32,7 @@ fn manifest(daemon: &Daemon, spec: &str) -> String {
 
 fn run(daemon: &Daemon, spec: &str) -> Child {
     let file = manifest(daemon, spec);
-    command(daemon, &["run", &file]).spawn().unwrap()
+    daemon.client(&["run", &file]).spawn().unwrap()
 }
 
 async fn end(child: Child) -> (i32, String, String) {

@@ -11,6 +11,7 @@ mod bad_input;
 mod budget;
 mod cgroups;
 mod client;
+mod client_streaming;
 mod cni;
 mod configuration;
 mod containers;

@@ -1,6 +1,7 @@
 //! The commands and their arguments.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -31,8 +32,12 @@ pub enum ClientCommand {
     Ps(PsArgs),
     /// Prints what a pod's containers wrote.
     Logs(LogsArgs),
-    /// Runs a command in a container and prints what it wrote.
+    /// Runs a command in a container.
     Exec(ExecArgs),
+    /// Joins in with what runs in a container: its output from now on, and its input.
+    Attach(AttachArgs),
+    /// Forwards ports of this node to ports of a pod.
+    PortForward(PortForwardArgs),
     /// Stops pods gracefully.
     Stop(StopArgs),
     /// Removes stopped pods with their containers.
@@ -99,18 +104,78 @@ pub struct LogsArgs {
 
 /// Arguments of `peapod exec`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit status: the command's, which is 128+N if signal N killed it; 128+N if signal N ended \
+peapod, which ends the command; 125 if there was no session, 255 if it broke off.")]
 pub struct ExecArgs {
-    /// A pod: its name, `namespace/name`, or the start of its id.
+    /// A pod: its name, `namespace/name`, or the start of its id. Or the start of a container's id.
     pub pod: String,
     /// The container. Default: the only one, or the first that was started.
     #[arg(short, long)]
     pub container: Option<String>,
-    /// Ends the command after so many seconds. Default: never.
+    /// Passes standard input on to the command.
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Gives the command a terminal; with -i it is this one.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Has the runtime end the command after so many seconds; what it wrote is printed at its end. Default: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    #[arg(conflicts_with_all = ["stdin", "tty"])]
     pub timeout: u32,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
+}
+
+/// Arguments of `peapod attach`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit status: 0 once the container has ended, however it did; 128+N if signal N ended peapod, \
+which does not end the container; 125 if there was no session, 255 if it broke off.")]
+pub struct AttachArgs {
+    /// A pod: its name, `namespace/name`, or the start of its id. Or the start of a container's id.
+    pub pod: String,
+    /// The container. Default: the only one, or the first that was started.
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Passes standard input on to the container, if it was made with one.
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// For a container that was made with a terminal; with -i it is this one.
+    #[arg(short, long)]
+    pub tty: bool,
+}
+
+/// Arguments of `peapod port-forward`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "It listens on 127.0.0.1 until Ctrl-C, SIGTERM, or the removal of the pod.")]
+pub struct PortForwardArgs {
+    /// A pod: its name, `namespace/name`, or the start of its id.
+    pub pod: String,
+    /// Ports of the pod, each with the one of this node that leads to it: the same if it is left out, a free one before
+    /// `:`.
+    #[arg(required = true, value_name = "[LOCAL:]REMOTE")]
+    pub ports: Vec<ForwardedPort>,
+}
+
+/// A port of this node, and the port of a pod to which it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForwardedPort {
+    /// 0: any that is free.
+    pub local: u16,
+    /// Not 0.
+    pub remote: u16,
+}
+
+impl FromStr for ForwardedPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write [LOCAL:]REMOTE, ports from 1 to 65535; `:REMOTE` takes a free one".to_owned();
+        let (local, remote) = text.split_once(':').unwrap_or((text, text));
+        let remote = remote.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        let local = if local.is_empty() { 0 } else { local.parse().map_err(|_| wrong())? };
+        Ok(Self { local, remote })
+    }
 }
 
 /// Arguments of `peapod stop`.
@@ -181,4 +246,19 @@ pub enum OutputFormat {
     Table,
     /// For programs.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ForwardedPort;
+
+    #[test]
+    fn ports() {
+        for (text, local, remote) in [("80", 80, 80), ("8080:80", 8080, 80), (":80", 0, 80), ("0:80", 0, 80)] {
+            assert_eq!(text.parse(), Ok(ForwardedPort { local, remote }), "{text}");
+        }
+        for text in ["", ":", "0", "80:", "80:0", "x:80", "1:2:3", "65536", "-1", "127.0.0.1:80:80"] {
+            assert!(text.parse::<ForwardedPort>().is_err(), "{text}");
+        }
+    }
 }

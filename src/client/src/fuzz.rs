@@ -1,7 +1,8 @@
-//! Manifests that people write and logs that containers fill, damaged in every way.
+//! Manifests that people write, logs that containers fill, and what a runtime answers, damaged in every way.
 
 use crate::logs::line::Joiner;
 use crate::manifest;
+use crate::streaming::{SessionUrl, exit_code};
 
 const POD: &str = include_str!("../../../examples/web.yaml");
 
@@ -58,5 +59,27 @@ fn log_lines() {
                 .sum();
             bytes += joiner.rest().iter().map(|line| line.text.len()).sum::<usize>();
             assert!(bytes <= input.len());
+        });
+}
+
+#[test]
+fn session_end() {
+    let code =
+        r#"{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}"#;
+    peapod_fuzz::target!("session-end")
+        .seeds([code, r#"{"metadata":{},"status":"Success"}"#, "command terminated with exit code 1"])
+        .tokens(["\"", "{", "[", "null", "-1", "256"])
+        .check(|input| {
+            let _ = exit_code(input);
+        });
+}
+
+#[test]
+fn session_url() {
+    peapod_fuzz::target!("session-url")
+        .seeds(["http://127.0.0.1:4000/exec/abcdefgh", "https://[::1]:1/attach/x?y=z"])
+        .tokens(["http://", "https://", ":", "[", "]", "@", "/", "%00", "::", "65536"])
+        .check(|input| {
+            let _ = SessionUrl::parse(&String::from_utf8_lossy(input));
         });
 }

@@ -2,6 +2,7 @@
 //!
 //! It speaks CRI and nothing else, and reads logs from the files that the runtime writes on this node.
 
+mod bounds;
 mod cli;
 mod commands;
 mod connect;
@@ -16,6 +17,7 @@ mod logs;
 mod manifest;
 mod run;
 mod select;
+mod streaming;
 mod table;
 mod teardown;
 mod units;
@@ -28,23 +30,26 @@ use std::time::Duration;
 use anyhow::Context;
 
 pub use cli::{
-    ClientCommand, ConnectArgs, ExecArgs, ImagesArgs, LogsArgs, OutputFormat, PsArgs, PullArgs, RmArgs, RmiArgs,
-    RunArgs, StopArgs, WhyArgs,
+    AttachArgs, ClientCommand, ConnectArgs, ExecArgs, ForwardedPort, ImagesArgs, LogsArgs, OutputFormat,
+    PortForwardArgs, PsArgs, PullArgs, RmArgs, RmiArgs, RunArgs, StopArgs, WhyArgs,
 };
 
 use connect::CriClient;
 use console::Console;
 use interrupt::Interrupt;
 use peapod_text::one_line;
+use streaming::StreamError;
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
 const OWN_FAILURE: u8 = 125;
+/// The same when a session broke off, and nobody knows what became of the command.
+const BROKEN_SESSION: u8 = 255;
 
 /// Carries out a command and answers the exit status. Errors are printed.
 #[must_use]
 pub fn run(connect: &ConnectArgs, command: &ClientCommand) -> ExitCode {
     let failure = match command {
-        ClientCommand::Run(_) | ClientCommand::Exec(_) => OWN_FAILURE,
+        ClientCommand::Run(_) | ClientCommand::Exec(_) | ClientCommand::Attach(_) => OWN_FAILURE,
         _ => 1,
     };
     match block_on(connect, command) {
@@ -55,7 +60,8 @@ pub fn run(connect: &ConnectArgs, command: &ClientCommand) -> ExitCode {
             let text = format!("{error:#}");
             let lines: Vec<_> = text.lines().map(one_line).collect();
             let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
-            ExitCode::from(failure)
+            let broken = error.downcast_ref::<StreamError>().is_some_and(StreamError::is_broken);
+            ExitCode::from(if broken { BROKEN_SESSION } else { failure })
         }
     }
 }
@@ -75,6 +81,8 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
     let done = match command {
         ClientCommand::Run(_) => Ok(()),
         ClientCommand::Exec(args) => return commands::exec(connection, args).await,
+        ClientCommand::Attach(args) => return commands::attach(connection, args).await,
+        ClientCommand::PortForward(args) => return commands::port_forward(connection, args).await,
         ClientCommand::Ps(args) => Ok(commands::print(commands::ps(connection, args).await?.as_bytes())?),
         ClientCommand::Images(args) => Ok(commands::print(commands::images(connection, args).await?.as_bytes())?),
         ClientCommand::Logs(args) => commands::logs(connection, args).await,

@@ -88,6 +88,30 @@ pub(crate) async fn running(
     fit.next().ok_or_else(|| SelectError::NoneRuns { pod: pod_name(pod) })
 }
 
+/// The container to take part in: as [`running`], of a pod as [`pod`]; or one by the start of its own id.
+pub(crate) async fn target(
+    connection: &CriClient,
+    wanted: &str,
+    container: Option<&String>,
+) -> Result<v1::Container, SelectError> {
+    let none = match pod(connection, wanted).await {
+        Ok(pod) => return running(connection, &pod, container).await,
+        Err(none @ SelectError::NoPod { .. }) if container.is_none() => none,
+        Err(error) => return Err(error),
+    };
+    let request = v1::ListContainersRequest { filter: None };
+    let list = call("ListContainers", QUICK, connection.runtime.clone().list_containers(request)).await?;
+    let mut found: Vec<_> = list.containers.into_iter().filter(|container| is_start(wanted, &container.id)).collect();
+    match found.len() {
+        0 => Err(none),
+        1 => Ok(found.swap_remove(0)),
+        _ => {
+            let ids = found.iter().map(|container| short(&container.id).to_owned()).collect();
+            Err(SelectError::ManyPods { wanted: wanted.to_owned(), ids })
+        }
+    }
+}
+
 /// `namespace/name`.
 pub(crate) fn pod_name(pod: &v1::PodSandbox) -> String {
     let metadata = pod.metadata.clone().unwrap_or_default();
@@ -123,7 +147,11 @@ fn is_named(pod: &v1::PodSandbox, wanted: &str) -> bool {
 }
 
 fn has_id(pod: &v1::PodSandbox, wanted: &str) -> bool {
-    wanted.len() >= 4 && pod.id.starts_with(wanted)
+    is_start(wanted, &pod.id)
+}
+
+fn is_start(wanted: &str, id: &str) -> bool {
+    wanted.len() >= 4 && id.starts_with(wanted)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Every command but `run`, one file each.
 
+mod attach;
 mod exec;
 mod images;
 mod logs;
+mod port_forward;
 mod ps;
 mod pull;
 mod rm;
@@ -12,9 +14,11 @@ mod why;
 
 use std::io::{self, Write};
 
+pub(crate) use attach::attach;
 pub(crate) use exec::exec;
 pub(crate) use images::images;
 pub(crate) use logs::logs;
+pub(crate) use port_forward::port_forward;
 pub(crate) use ps::ps;
 pub(crate) use pull::pull;
 pub(crate) use rm::rm;

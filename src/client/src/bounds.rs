@@ -1,0 +1,21 @@
+//! What a runtime's answers may cost; ARCHITECTURE.md lists it.
+
+use std::time::Duration;
+
+/// Time for a runtime's streaming server to answer, from the connection to the upgrade.
+pub(crate) const STREAMING_ANSWER: Duration = Duration::from_secs(10);
+
+/// Bytes of a message of a session. Servers send what they read at once, which is 64 KiB at most.
+pub(crate) const CHANNEL_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of what a session's end says, and of what a server answers in place of a session.
+pub(crate) const END_BYTES: usize = 64 << 10;
+
+/// Pieces of standard input and of output that wait for the other side to take them.
+pub(crate) const PIECES: usize = 4;
+
+/// Connections that `peapod port-forward` forwards at the same time.
+pub(crate) const FORWARDED: usize = 256;
+
+/// After a connection's local end has closed it, for how long nothing may come of a pod that can't be told so.
+pub(crate) const FORWARD_REST: Duration = Duration::from_secs(10);

@@ -1,0 +1,145 @@
+//! A session of exec or attach: this process' streams, and perhaps its terminal, become the command's.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{self, Write as _};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::channel::{ChannelSink, ChannelSource, collect, open};
+use super::end::exit_code;
+use super::error::StreamError;
+use super::input::standard_input;
+use super::output::RawOutput;
+use super::signals::EndingSignals;
+use super::terminal::{self, RawTerminal};
+use crate::console::OutputStream;
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const ERROR: u8 = 3;
+const RESIZE: u8 = 4;
+
+/// The exit status of who has nobody left to write to, as a shell tells it of one that SIGPIPE ended.
+const NOBODY_READS: u8 = 141;
+
+/// What of a command this process takes part in, beside its output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommandSide {
+    /// Its input.
+    pub(crate) stdin: bool,
+    /// A terminal.
+    pub(crate) tty: bool,
+}
+
+/// Takes part in a session until its end; answers the command's exit code, or 128 and the signal that ended this
+/// process. However it ends, the terminal is as it was.
+pub(crate) async fn converse(url: &str, side: CommandSide) -> Result<u8, StreamError> {
+    let mut signals = EndingSignals::listen()?;
+    tokio::select! {
+        ended = session(url, side) => ended,
+        status = signals.next() => Ok(status),
+    }
+}
+
+async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
+    let (writer, reader) = open(url).await?;
+    let output = RawOutput::start()?;
+    let resized = signal(SignalKind::window_change()).map_err(StreamError::local("can't listen for signals"))?;
+    let raw = if side.stdin && side.tty { RawTerminal::enter() } else { Ok(None) };
+    let _raw = raw.map_err(StreamError::local("can't set the terminal"))?;
+    let input = if side.stdin { Some(standard_input()?) } else { None };
+    let said = tokio::select! {
+        said = receive(reader, &output) => said,
+        never = send(writer, input, side.tty.then_some(resized)) => match never {},
+    };
+    output.finish().await;
+    said?.map_or(Ok(NOBODY_READS), |said| exit_code(&said))
+}
+
+/// Passes output on until the end; answers what was said about that. `None`: nobody reads any more.
+async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
+    let mut said = Vec::new();
+    loop {
+        let (channel, payload) = match reader.next().await {
+            Ok(Some(message)) => message,
+            Ok(None) => break,
+            // All is said: how the connection ends is of no matter.
+            Err(error) if said.is_empty() || !error.is_broken() => return Err(error),
+            Err(_) => break,
+        };
+        let stream = match channel {
+            STDOUT => OutputStream::Out,
+            STDERR => OutputStream::Err,
+            ERROR => {
+                collect(&mut said, &payload);
+                continue;
+            }
+            _ => continue,
+        };
+        if !payload.is_empty() && !output.write(stream, payload).await {
+            return Ok(None);
+        }
+    }
+    Ok(Some(said))
+}
+
+/// Passes on what is typed, and the terminal's sizes. When nobody hears that any more, the reader knows.
+async fn send(
+    mut writer: ChannelSink,
+    mut input: Option<mpsc::Receiver<Vec<u8>>>,
+    mut resized: Option<Signal>,
+) -> Infallible {
+    let mut size = resized.as_ref().and_then(|_| terminal::size());
+    loop {
+        if let Some(size) = size.take()
+            && writer.send(RESIZE, size.as_bytes()).await.is_err()
+        {
+            return pending().await;
+        }
+        let sent = tokio::select! {
+            piece = next(&mut input) => match piece {
+                Some(piece) => writer.send(STDIN, &piece).await,
+                None => {
+                    input = None;
+                    // In a terminal the end of the input is no end of anything.
+                    let tells = resized.is_none();
+                    writer.finish(STDIN).await.map(|told| if !told && tells { note_deaf() })
+                }
+            },
+            () = changed(&mut resized) => {
+                size = terminal::size();
+                Ok(())
+            }
+        };
+        if sent.is_err() {
+            return pending().await;
+        }
+    }
+}
+
+fn note_deaf() {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "peapod: this runtime can't be told that standard input has ended: a command that waits for that goes on"
+    );
+}
+
+/// Without an input, never.
+async fn next(input: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match input {
+        Some(input) => input.recv().await,
+        None => pending().await,
+    }
+}
+
+/// Without a terminal, never.
+async fn changed(resized: &mut Option<Signal>) {
+    match resized {
+        Some(resized) => drop(resized.recv().await),
+        None => pending().await,
+    }
+}

@@ -1,0 +1,25 @@
+//! Sessions of exec, attach and port-forward: what lies behind the URL that a runtime answers.
+//!
+//! WebSocket with the channels of Kubernetes is spoken, which every CRI runtime knows, version 5 before 4: before 5
+//! nobody can be told that an input has ended.
+
+mod channel;
+mod command;
+mod connect;
+mod end;
+mod error;
+mod forward;
+mod input;
+mod output;
+mod signals;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use command::{CommandSide, converse};
+pub(crate) use error::StreamError;
+pub(crate) use forward::forward;
+pub(crate) use signals::EndingSignals;
+
+#[cfg(test)]
+pub(crate) use {connect::SessionUrl, end::exit_code};

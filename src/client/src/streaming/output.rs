@@ -1,0 +1,56 @@
+//! What a command writes, written by a thread: a slow reader holds up nothing but the session's output.
+
+use std::io::{self, Write};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::Bytes;
+
+use super::error::StreamError;
+use crate::bounds::PIECES;
+use crate::console::OutputStream;
+
+/// To write with.
+pub(super) struct RawOutput {
+    pieces: mpsc::Sender<(OutputStream, Bytes)>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl RawOutput {
+    /// To standard output and standard error, byte by byte as it came.
+    pub(super) fn start() -> Result<Self, StreamError> {
+        let (pieces, mut queue) = mpsc::channel::<(OutputStream, Bytes)>(PIECES);
+        let (end, ended) = oneshot::channel();
+        let write = move || {
+            while let Some((stream, piece)) = queue.blocking_recv() {
+                let written = match stream {
+                    OutputStream::Out => put(&mut io::stdout().lock(), &piece),
+                    OutputStream::Err => put(&mut io::stderr().lock(), &piece),
+                };
+                if written.is_err() {
+                    break;
+                }
+            }
+            drop(end);
+        };
+        let started = std::thread::Builder::new().name("output".to_owned()).spawn(write);
+        started.map_err(StreamError::local("can't write to standard output"))?;
+        Ok(Self { pieces, ended })
+    }
+
+    /// False: nobody reads any more.
+    pub(super) async fn write(&self, stream: OutputStream, piece: Bytes) -> bool {
+        self.pieces.send((stream, piece)).await.is_ok()
+    }
+
+    /// Waits until all is written.
+    pub(super) async fn finish(self) {
+        drop(self.pieces);
+        // It only ends.
+        let _ = self.ended.await;
+    }
+}
+
+fn put(to: &mut impl Write, piece: &[u8]) -> io::Result<()> {
+    to.write_all(piece)?;
+    to.flush()
+}

@@ -1,0 +1,166 @@
+//! Streaming servers that do what they should not.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+
+use super::channel::open;
+use super::command::converse;
+use super::error::StreamError;
+use super::{CommandSide, forward};
+use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES};
+
+const SIDE: CommandSide = CommandSide { stdin: false, tty: false };
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/exec/token", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// The server's end of a session.
+async fn accept(listener: &TcpListener, protocol: &'static str) -> WebSocketStream<TcpStream> {
+    #[allow(clippy::result_large_err, reason = "the library chose it")]
+    let choose = move |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        response.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
+        Ok(response)
+    };
+    tokio_tungstenite::accept_hdr_async(listener.accept().await.unwrap().0, choose).await.unwrap()
+}
+
+/// What becomes of a session in which these messages come.
+async fn converse_with(messages: Vec<Message>) -> Result<u8, StreamError> {
+    let (listener, url) = listen().await;
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        for message in messages {
+            // The client may have had enough.
+            let _ = socket.send(message).await;
+        }
+    };
+    tokio::join!(converse(&url, SIDE), server).0
+}
+
+fn said(channel: u8, text: &str) -> Message {
+    Message::binary([&[channel], text.as_bytes()].concat())
+}
+
+#[tokio::test]
+async fn ends_of_sessions() {
+    let success = said(3, r#"{"metadata":{},"status":"Success"}"#);
+    assert_eq!(converse_with(vec![said(1, ""), success.clone(), Message::Close(None)]).await.unwrap(), 0);
+    // Channels that nobody knows, and an end in pieces.
+    let pieces = [said(9, "what"), Message::binary(vec![]), said(3, r#"{"status":"#), said(3, r#""Success"}"#)];
+    assert_eq!(converse_with([&pieces[..], &[Message::Close(None)]].concat()).await.unwrap(), 0);
+    // All is said.
+    assert_eq!(converse_with(vec![success]).await.unwrap(), 0);
+    for nothing in [vec![], vec![Message::Close(None)]] {
+        assert!(converse_with(nothing).await.unwrap_err().is_broken());
+    }
+    let long = said(3, &"x".repeat(CHANNEL_MESSAGE_BYTES - 1));
+    let error = converse_with(vec![long, Message::Close(None)]).await.unwrap_err();
+    assert!(matches!(&error, StreamError::Failed(text) if text.len() <= END_BYTES), "{error}");
+}
+
+#[tokio::test]
+async fn nonsense_ends_a_session() {
+    for message in [said(1, &"x".repeat(CHANNEL_MESSAGE_BYTES)), Message::text("text")] {
+        let error = converse_with(vec![message]).await.unwrap_err();
+        assert!(error.to_string().contains("makes no sense") && error.is_broken(), "{error}");
+    }
+}
+
+async fn refused_with(answer: &str) -> String {
+    let (listener, url) = listen().await;
+    let server = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let _ = client.read(&mut [0; 4096]).await.unwrap();
+        client.write_all(answer.as_bytes()).await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(open(&url), server);
+    opened.map(drop).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn servers_that_refuse_say_why() {
+    let text = refused_with("HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\nno such\nsession").await;
+    assert!(text.contains("no such") && text.contains("404") && !text.contains('\n'), "{text}");
+    let text = refused_with("no HTTP at all\r\n\r\n").await;
+    assert!(text.contains("refused the session"), "{text}");
+    let endless = format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(200_000));
+    assert!(refused_with(&endless).await.contains("refused the session"));
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let (listener, url) = listen().await;
+    drop(listener);
+    assert!(matches!(open(&url).await.map(drop), Err(StreamError::Connect { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing() {
+    let (listener, url) = listen().await;
+    let (opened, _client) = tokio::join!(open(&url), async { listener.accept().await.unwrap() });
+    assert!(matches!(opened.map(drop), Err(StreamError::Silent { .. })));
+}
+
+/// A local connection with the client's end of it.
+async fn local() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (ours.unwrap(), theirs.unwrap().0)
+}
+
+#[tokio::test]
+async fn bytes_of_a_port() {
+    let (listener, url) = listen().await;
+    let (mut client, forwarded) = local().await;
+    let pod = async {
+        let mut socket = accept(&listener, "v5.channel.k8s.io").await;
+        // The port's number may come in any pieces, and with what follows.
+        for message in [&b"\x00\x50"[..], b"\x01\x50\x00", b"\x00\x00hel", b"\x00lo"] {
+            socket.send(Message::binary(message.to_vec())).await.unwrap();
+        }
+        let (mut heard, close) = (Vec::new(), Message::binary(vec![255, 0]));
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                message if message == close => break,
+                message => heard.extend_from_slice(&message.into_data()[1..]),
+            }
+        }
+        assert_eq!(heard, b"request");
+        socket.send(said(1, "it went wrong")).await.unwrap();
+        socket.close(None).await.unwrap();
+    };
+    let user = async {
+        client.write_all(b"request").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "hello");
+    };
+    let (ended, (), ()) = tokio::join!(forward(&url, forwarded), pod, user);
+    assert_eq!(ended.unwrap_err().to_string(), "it went wrong");
+}
+
+/// A server that can't be told that nothing more comes goes on for as long as the pod does.
+#[tokio::test]
+async fn the_end_of_a_connection_of_which_nobody_can_be_told() {
+    let (listener, url) = listen().await;
+    let (client, forwarded) = local().await;
+    drop(client);
+    let server = async {
+        let socket = accept(&listener, "v4.channel.k8s.io").await;
+        tokio::time::pause();
+        socket
+    };
+    let (ended, _socket) = tokio::join!(forward(&url, forwarded), server);
+    ended.unwrap();
+}
