@@ -113,7 +113,10 @@ main() {
             case $part in
             integration) step integration integration ;;
             crictl) for h in crun runc; do HANDLER=$h step "crictl-$h" "$node" run tests/with-peapod.sh tests/crictl.sh; done ;;
-            critest) for h in ${HANDLERS:-crun runc}; do HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh; done ;;
+            critest) for h in ${HANDLERS:-crun runc}; do
+                HANDLER=$h step "critest-$h" "$node" run tests/critest/run.sh
+                [ -n "${FOCUS:-}" ] || WEBSOCKET=1 HANDLER=$h step "critest-websocket-$h" "$node" run tests/critest/run.sh
+            done ;;
             kubelet)
                 step kubelet "$node" run tests/with-peapod.sh tests/kubelet/run.sh
                 # As kubelets will be one day: what happens comes as events, lists in pages.

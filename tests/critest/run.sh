@@ -3,9 +3,11 @@
 #
 #   HANDLER=crun|runc  tests/node.sh with tests/critest/run.sh
 #   FOCUS='regular expression of spec names'   UPDATE=1: adds newly passing specs to the list
+#   WEBSOCKET=1: the streaming specs alone, over WebSockets in place of SPDY
 #
-# Writes target/critest/$HANDLER/{junit.xml,critest.log,peapod.log}. pass.$HANDLER.list names the specs that have passed once:
-# one of them that does not pass now is a failure; what fails and is not in it waits for its issue.
+# Writes target/critest/$HANDLER/{junit.xml,critest.log,peapod.log}. pass.$HANDLER.list names the specs that have passed once
+# (pass.websocket.list those over WebSockets): one of them that does not pass now is a failure; what fails and is not in it
+# waits for its issue.
 #
 # One patch to critest, and the only one: it names one image by a digest that nobody but its author can produce. In a copy
 # of the binary that digest is replaced by that of our image of the same name.
@@ -13,7 +15,13 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../../scripts/env.sh"
 handler=${HANDLER:-crun}
-out=$target/critest/$handler; mkdir -p "$out"
+focus=${FOCUS:-} list=$here/pass.$handler.list out=$target/critest/$handler partial=() flags=()
+[ -z "$focus" ] || partial=(--partial)
+if [ -n "${WEBSOCKET:-}" ]; then
+    focus='Streaming runtime' list=$here/pass.websocket.list out=$out-websocket partial=()
+    flags=(-websocket-exec -websocket-attach -websocket-portforward)
+fi
+mkdir -p "$out"
 work=$(mktemp -d "$NODE_DIR/critest-XXXXXX"); trap 'rm -rf "$work"' EXIT
 
 theirs=9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf
@@ -29,7 +37,7 @@ cd "$work"
 code=0
 # critest answers 1 when any spec fails; the list decides. 99 means that pods left something behind.
 "$here/../with-peapod.sh" bash -c '"$0" -runtime-endpoint "$CONTAINER_RUNTIME_ENDPOINT" "$@"' "$work/critest" \
-    -ginkgo.junit-report "$out/junit.xml" -ginkgo.no-color -ginkgo.focus "${FOCUS:-}" >"$out/critest.log" 2>&1 || code=$?
+    -ginkgo.junit-report "$out/junit.xml" -ginkgo.no-color -ginkgo.focus "$focus" "${flags[@]}" >"$out/critest.log" 2>&1 || code=$?
 if [ ! -e "$out/junit.xml" ]; then tail -n 40 "$out/critest.log" >&2; echo "critest wrote no report" >&2; exit 1; fi
 leak=(); [ $code != 99 ] || { sed -n '/^left behind:/,$p' "$out/critest.log" | head -n 20; leak=(--also-failed 1); }
-/usr/bin/python3 -B "$here/report.py" "$out/junit.xml" "$here/pass.$handler.list" ${UPDATE:+--update} ${FOCUS:+--partial} "${leak[@]}"
+/usr/bin/python3 -B "$here/report.py" "$out/junit.xml" "$list" ${UPDATE:+--update} "${partial[@]}" "${leak[@]}"
