@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{error::Elapsed, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::client::ClientStreams;
+use super::client::{ClientStreams, TransferBuffers};
 use super::command::CommandSession;
 use super::forward::ForwardSession;
 use super::greet::{Greeted, Room, greet};
@@ -29,6 +29,7 @@ pub(super) struct ClientSet {
     /// The same, the oldest in front.
     oldest: VecDeque<AbortHandle>,
     sessions: JoinSet<()>,
+    buffers: TransferBuffers,
 }
 
 impl ClientSet {
@@ -40,6 +41,7 @@ impl ClientSet {
             greetings: JoinSet::new(),
             oldest: VecDeque::new(),
             sessions: JoinSet::new(),
+            buffers: TransferBuffers::new(),
         }
     }
 
@@ -83,7 +85,7 @@ impl ClientSet {
             Some(greeted) = self.greetings.join_next() => {
                 self.oldest.retain(|greeting| !greeting.is_finished());
                 if let Ok(Ok(Some(greeted))) = greeted {
-                    self.sessions.spawn_local(serve(greeted));
+                    self.sessions.spawn_local(serve(greeted, self.buffers.clone()));
                 }
             }
             // One that panicked has closed what it had.
@@ -125,27 +127,27 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
     }
 }
 
-async fn serve(greeted: Greeted) {
+async fn serve(greeted: Greeted, buffers: TransferBuffers) {
     let Greeted { io, early, claim, speech } = greeted;
     match speech {
         Speech::CommandSpdy(kind, streams, version) => {
-            let client = ClientStreams::spdy(io, &early);
+            let client = ClientStreams::spdy(io, &early, buffers);
             CommandSession::spdy(client, kind, streams, version).run(claim).await;
         }
         Speech::CommandChannels(kind, streams, protocol) => {
-            let client = ClientStreams::channels(io, &early, protocol);
+            let client = ClientStreams::channels(io, &early, buffers, protocol);
             CommandSession::channels(client, kind, streams, protocol).run(claim).await;
         }
         Speech::ForwardSpdy => {
-            let client = ClientStreams::spdy(io, &early);
+            let client = ClientStreams::spdy(io, &early, buffers);
             ForwardSession::streams(client, &claim).run(claim).await;
         }
         Speech::ForwardTunnel => {
-            let client = ClientStreams::tunnel(io, &early);
+            let client = ClientStreams::tunnel(io, &early, buffers);
             ForwardSession::streams(client, &claim).run(claim).await;
         }
         Speech::ForwardChannels(protocol, ports) => {
-            let client = ClientStreams::channels(io, &early, protocol);
+            let client = ClientStreams::channels(io, &early, buffers, protocol);
             ForwardSession::channels(client, &ports).run(claim).await;
         }
     }

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use peapod_streaming_protocol::{CommandStreams, ToSession, ToShim};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::client::{ClientError, ClientEvent, ClientStreams};
 use super::command_table::{CommandStream, CommandTable};
 use super::descriptor::{ReadOutcome, StreamEnd};
 use super::link::{LinkEvent, ShimLink};
 use super::registry::TokenClaim;
+use super::silence::SilenceTimer;
 use super::sinks::StreamSinks;
 use super::sources::StreamSources;
 use crate::bounds::DRAIN_TIME;
@@ -130,6 +131,7 @@ impl CommandSession {
 
     async fn until_end(&mut self, link: &mut ShimLink, idle: Duration) -> Result<CommandEnd, ClientError> {
         let mut progress = CommandProgress::Runs;
+        let mut silence = SilenceTimer::new(self.active + idle);
         loop {
             let flushed = self.client.is_flushed();
             let patience = match &progress {
@@ -153,7 +155,7 @@ impl CommandSession {
                         progress = CommandProgress::Ended(end);
                     }
                 }
-                () = sleep_until(self.active + patience) => return Ok(match progress {
+                () = silence.until(self.active + patience) => return Ok(match progress {
                     CommandProgress::Ended(end) => end,
                     CommandProgress::Runs => CommandEnd::Failed(format!("nothing was sent for {} s", idle.as_secs())),
                 }),

@@ -1,5 +1,6 @@
 //! An end of a process's stream or of a pod's connection, as a shim has handed it over.
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
@@ -9,10 +10,17 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::bounds::{LARGE_TRANSFER_BYTES, TRANSFER_BYTES};
 
 /// A pipe's end, a terminal or a socket.
 #[derive(Debug)]
-pub(super) struct StreamEnd(AsyncFd<OwnedFd>);
+pub(super) struct StreamEnd {
+    descriptor: AsyncFd<OwnedFd>,
+    /// The right to large pieces; none if it can't have them.
+    large: OnceCell<Option<OwnedSemaphorePermit>>,
+}
 
 /// What reading has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,22 +49,41 @@ pub(super) enum WriteOutcome {
 impl StreamEnd {
     /// Takes care that it never blocks.
     pub(super) fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        peapod_sys::watched(descriptor).map(Self)
+        Ok(Self { descriptor: peapod_sys::watched(descriptor)?, large: OnceCell::new() })
+    }
+
+    /// If it is a pipe, makes it larger, and reads more of it at once from then on. As nobody's, it gets that only
+    /// while all pipes of the node's root together are within the kernel's limit for who has no privilege.
+    pub(super) fn enlarge(&self, right: OwnedSemaphorePermit) {
+        self.large.get_or_init(|| {
+            rustix::pipe::fcntl_setpipe_size(&self.descriptor, LARGE_TRANSFER_BYTES).is_ok().then_some(right)
+        });
+    }
+
+    /// It was never tried.
+    pub(super) fn may_be_enlarged(&self) -> bool {
+        self.large.get().is_none()
+    }
+
+    /// How much is read of it at once, at most.
+    pub(super) fn piece(&self) -> usize {
+        if matches!(self.large.get(), Some(Some(_))) { LARGE_TRANSFER_BYTES } else { TRANSFER_BYTES }
     }
 
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         // An error shows again when it is read.
-        self.0.poll_read_ready(cx).map(drop)
+        self.descriptor.poll_read_ready(cx).map(drop)
     }
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_write_ready(cx).map(drop)
+        self.descriptor.poll_write_ready(cx).map(drop)
     }
 
     /// Appends what is there, as far as there is room behind what the buffer holds.
     pub(super) fn read(&self, buffer: &mut Vec<u8>) -> ReadOutcome {
-        let read =
-            self.0.try_io(Interest::READABLE, |descriptor| Ok(rustix::io::read(descriptor, spare_capacity(buffer))?));
+        let read = self
+            .descriptor
+            .try_io(Interest::READABLE, |descriptor| Ok(rustix::io::read(descriptor, spare_capacity(buffer))?));
         match read {
             Ok(0) => ReadOutcome::End,
             Ok(count) => ReadOutcome::Bytes(count),
@@ -68,7 +95,7 @@ impl StreamEnd {
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> WriteOutcome {
-        match self.0.try_io(Interest::WRITABLE, |descriptor| Ok(rustix::io::write(descriptor, bytes)?)) {
+        match self.descriptor.try_io(Interest::WRITABLE, |descriptor| Ok(rustix::io::write(descriptor, bytes)?)) {
             Ok(count) => WriteOutcome::Bytes(count),
             Err(error) if is_too_early(&error) => WriteOutcome::Full,
             Err(_) => WriteOutcome::Closed,
@@ -78,7 +105,7 @@ impl StreamEnd {
     /// Tells a socket's other end that nothing more will be written. With others closing does.
     pub(super) fn end_writing(&self) {
         // What is no socket, or is closed already, needs nothing.
-        let _ = rustix::net::shutdown(self.0.get_ref().as_fd(), Shutdown::Write);
+        let _ = rustix::net::shutdown(self.descriptor.get_ref().as_fd(), Shutdown::Write);
     }
 }
 

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use peapod_streaming_protocol::{ToSession, ToShim};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::client::{ClientError, ClientEvent, ClientStreams};
 use super::descriptor::{ReadOutcome, StreamEnd};
 use super::link::{LinkEvent, ShimLink};
 use super::pairs::{Entered, HalfPairs, PairStream, StreamPair};
 use super::registry::TokenClaim;
+use super::silence::SilenceTimer;
 use super::sinks::{SinkLife, StreamSinks};
 use super::sources::StreamSources;
 use crate::bounds::PAIR_LOOK;
@@ -81,6 +82,7 @@ impl ForwardSession {
         }
         let mut look = interval(PAIR_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silence = SilenceTimer::new(self.active + idle);
         loop {
             let flushed = self.client.is_flushed();
             let outcome = tokio::select! {
@@ -109,7 +111,7 @@ impl ForwardSession {
                     self.drop_halves();
                     Ok(())
                 }
-                () = sleep_until(self.active + idle) => Err(Over::Idle),
+                () = silence.until(self.active + idle) => Err(Over::Idle),
             };
             if let Err(over) = outcome.and_then(|()| self.goes_on()) {
                 if let Over::NoSession(why) = over {

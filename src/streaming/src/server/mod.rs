@@ -19,6 +19,7 @@ mod pairs;
 mod readiness;
 mod registry;
 mod sandbox;
+mod silence;
 mod sinks;
 mod sources;
 mod tls;

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
+use tokio::task::coop::consume_budget;
 
 use super::descriptor::StreamEnd;
 use super::readiness::{Direction, Readiness};
@@ -50,6 +52,10 @@ impl StreamSources {
             // Also when none is wanted: those that were removed leave by it.
             while let Poll::Ready(Some(ready)) = self.waiting.poll_next_unpin(cx) {
                 self.ready.extend(ready);
+            }
+            if wanted && !self.ready.is_empty() {
+                // One that always has something, with a client that always takes it, would let no other session on.
+                ready!(pin!(consume_budget()).poll(cx));
             }
             while wanted && let Some(stream) = self.ready.pop_front() {
                 if let Some(source) = self.all.get(&stream) {

@@ -30,6 +30,14 @@ impl ClientIo {
         ready.is_some_and(|ready| ready.map_or(true, Ready::is_read_closed))
     }
 
+    /// Writes what the socket takes now, and answers how much. Why it takes nothing is seen when it is waited for.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Plain(tcp) => tcp.try_write(bytes).unwrap_or(0),
+            Self::Tls(_) => 0,
+        }
+    }
+
     /// Waits until a buffer is worth having.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

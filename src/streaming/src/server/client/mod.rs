@@ -1,6 +1,7 @@
 //! A client after its upgrade: streams with numbers, whatever protocol it speaks. What sessions are is written once, in
 //! terms of [`ClientStreams`].
 
+mod buffers;
 mod framing;
 mod io;
 mod outgoing;
@@ -13,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
+pub(super) use self::buffers::TransferBuffers;
 use self::framing::Framing;
 pub(super) use self::io::ClientIo;
 use self::outgoing::OutputQueue;
@@ -99,23 +101,24 @@ enum Exchange {
 }
 
 impl ClientStreams {
-    /// Over SPDY. `early` came with the request.
-    pub(super) fn spdy(io: ClientIo, early: &[u8]) -> Self {
-        Self::new(io, early, Framing::spdy())
+    /// Over SPDY. `early` came with the request; the buffers are those of all clients.
+    pub(super) fn spdy(io: ClientIo, early: &[u8], buffers: TransferBuffers) -> Self {
+        Self::new(io, early, buffers, Framing::spdy())
     }
 
     /// Over SPDY within WebSocket.
-    pub(super) fn tunnel(io: ClientIo, early: &[u8]) -> Self {
-        Self::new(io, early, Framing::tunnel())
+    pub(super) fn tunnel(io: ClientIo, early: &[u8], buffers: TransferBuffers) -> Self {
+        Self::new(io, early, buffers, Framing::tunnel())
     }
 
     /// Over WebSocket: streams are channels.
-    pub(super) fn channels(io: ClientIo, early: &[u8], protocol: ChannelProtocol) -> Self {
-        Self::new(io, early, Framing::channels(protocol))
+    pub(super) fn channels(io: ClientIo, early: &[u8], buffers: TransferBuffers, protocol: ChannelProtocol) -> Self {
+        Self::new(io, early, buffers, Framing::channels(protocol))
     }
 
-    fn new(io: ClientIo, early: &[u8], framing: Framing) -> Self {
-        Self { io, input: BytesMut::from(early), outgoing: OutputQueue::default(), tail: RecordTail::Sent, framing }
+    fn new(io: ClientIo, early: &[u8], buffers: TransferBuffers, framing: Framing) -> Self {
+        let (input, outgoing) = (BytesMut::from(early), OutputQueue::new(buffers));
+        Self { io, input, outgoing, tail: RecordTail::Sent, framing }
     }
 
     /// What the client does next; meanwhile what waits for it is written. A call that is dropped has lost nothing.
@@ -223,6 +226,10 @@ impl ClientStreams {
         let outcome = self.outgoing.read(from);
         if matches!(outcome, ReadOutcome::Bytes(_)) {
             self.framing.put_heads(stream, &mut self.outgoing);
+            // Most of the time the socket has room.
+            if !self.outgoing.is_empty() {
+                self.outgoing.advance(self.io.write_now(self.outgoing.pending()));
+            }
         }
         outcome
     }

@@ -1,7 +1,7 @@
 //! What is to be written to a client.
 
 use super::super::descriptor::{ReadOutcome, StreamEnd};
-use crate::bounds::TRANSFER_BYTES;
+use super::buffers::TransferBuffers;
 use crate::spdy::SpdyConnection;
 use crate::websocket::MessageHead;
 
@@ -9,14 +9,19 @@ use crate::websocket::MessageHead;
 const HEADROOM: usize = MessageHead::LONGEST + SpdyConnection::DATA_HEAD;
 
 /// What is to be written to a client. What a stream has is read to where it is written from: it is never moved.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OutputQueue {
     bytes: Vec<u8>,
     /// What lies before it was written, or is room that was not needed.
     start: usize,
+    buffers: TransferBuffers,
 }
 
 impl OutputQueue {
+    pub(super) fn new(buffers: TransferBuffers) -> Self {
+        Self { bytes: Vec::new(), start: 0, buffers }
+    }
+
     pub(super) fn pending(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -33,9 +38,13 @@ impl OutputQueue {
     pub(super) fn advance(&mut self, written: usize) {
         self.start += written;
         if self.is_empty() {
-            self.bytes.clear();
-            self.start = 0;
+            self.free();
         }
+    }
+
+    fn free(&mut self) {
+        self.start = 0;
+        self.buffers.keep(std::mem::take(&mut self.bytes));
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
@@ -52,14 +61,15 @@ impl OutputQueue {
 
     /// Reads what a stream has, if nothing waits. Then the heads go before it.
     pub(super) fn read(&mut self, from: &StreamEnd) -> ReadOutcome {
-        self.bytes.clear();
-        self.bytes.resize(HEADROOM, 0);
+        let piece = from.piece();
+        self.bytes = self.buffers.take(HEADROOM, piece);
         self.start = HEADROOM;
-        self.bytes.reserve_exact(TRANSFER_BYTES);
         let outcome = from.read(&mut self.bytes);
-        if !matches!(outcome, ReadOutcome::Bytes(_)) {
-            // Nobody knows when something comes again.
-            *self = Self::default();
+        match outcome {
+            // It has more than that.
+            ReadOutcome::Bytes(count) if count >= piece => self.buffers.enlarge(from),
+            ReadOutcome::Bytes(_) => {}
+            ReadOutcome::Nothing | ReadOutcome::End | ReadOutcome::Broken => self.free(),
         }
         outcome
     }
