@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use crate::options::variable;
 use crate::results::Results;
 
-/// Runs create, start and delete once on a copy of the bundle of a running container, with its root file system.
+/// How many commands are run in it.
+pub(crate) const EXECS: usize = 3;
+
+/// Runs create, start, a few commands and delete on a copy of the bundle of a running container, with its root file
+/// system.
 pub(crate) fn measure(bundle: &Path, runtime: &str, dir: &Path, results: &mut Results) -> Result<()> {
     let own = dir.join("alone");
     fs::create_dir_all(&own).context("make a bundle")?;
@@ -31,6 +35,11 @@ pub(crate) fn measure(bundle: &Path, runtime: &str, dir: &Path, results: &mut Re
     alone.run(&["start"], &[])?;
     results.time("OCI runtime alone: start", start.elapsed());
     results.time("OCI runtime alone: create+start", began.elapsed());
+    for _ in 0..EXECS {
+        let exec = Instant::now();
+        alone.run_in(&["exec"], &[], &["true"])?;
+        results.time("OCI runtime alone: exec", exec.elapsed());
+    }
     let delete = Instant::now();
     alone.run(&["delete", "--force"], &[])?;
     results.time("OCI runtime alone: kill and delete", delete.elapsed());
@@ -45,9 +54,14 @@ struct Alone {
 
 impl Alone {
     fn run(&self, action: &[&str], args: &[&OsStr]) -> Result<()> {
+        self.run_in(action, args, &[])
+    }
+
+    /// What comes after the container's name is the command that is run in it.
+    fn run_in(&self, action: &[&str], args: &[&OsStr], words: &[&str]) -> Result<()> {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.root).arg("--log").arg(&self.log).args(["--log-format", "json"]);
-        command.args(action).args(args).arg("alone");
+        command.args(action).args(args).arg("alone").args(words);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = command.status().with_context(|| format!("run {}", self.program.display()))?;
         let words = || fs::read_to_string(&self.log).unwrap_or_default();

@@ -81,8 +81,18 @@ impl Cri {
 
     /// RunPodSandbox. `shared` is one PID namespace for the pod; a kubelet asks for it only if the pod does.
     pub(crate) async fn run_pod(&self, name: &str, shared: bool) -> Result<Pod> {
+        self.run_pod_with(name, namespaces(shared)).await
+    }
+
+    /// The same on the node's network.
+    pub(crate) async fn run_on_node(&self, name: &str) -> Result<Pod> {
+        let network = v1::NamespaceMode::Node.into();
+        self.run_pod_with(name, v1::NamespaceOption { network, ..namespaces(false) }).await
+    }
+
+    async fn run_pod_with(&self, name: &str, options: v1::NamespaceOption) -> Result<Pod> {
         let security = v1::LinuxSandboxSecurityContext {
-            namespace_options: Some(namespaces(shared)),
+            namespace_options: Some(options),
             seccomp: Some(profile(v1::security_profile::ProfileType::RuntimeDefault)),
             ..Default::default()
         };
@@ -206,6 +216,20 @@ impl Cri {
         let answer = self.runtime.clone().exec_sync(request).await.context("ExecSync")?.into_inner();
         ensure!(answer.exit_code == 0, "ExecSync: `true` answered {}", answer.exit_code);
         Ok(())
+    }
+
+    /// The URL of a command's streams.
+    pub(crate) async fn exec_url(&self, container: &str, command: &[&str]) -> Result<String> {
+        let cmd = command.iter().copied().map(str::to_owned).collect();
+        let (container_id, stdout, stderr) = (container.to_owned(), true, true);
+        let request = v1::ExecRequest { container_id, cmd, stdout, stderr, ..Default::default() };
+        Ok(self.runtime.clone().exec(request).await.context("Exec")?.into_inner().url)
+    }
+
+    /// The URL of a pod's forwarded port.
+    pub(crate) async fn forward_url(&self, pod: &Pod, port: u16) -> Result<String> {
+        let request = v1::PortForwardRequest { pod_sandbox_id: pod.id.clone(), port: vec![port.into()] };
+        Ok(self.runtime.clone().port_forward(request).await.context("PortForward")?.into_inner().url)
     }
 
     /// StopContainer without grace, for `sleep` as PID 1 hears nothing but KILL.

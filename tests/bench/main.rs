@@ -15,6 +15,8 @@ mod report;
 mod results;
 mod side;
 mod stages;
+mod stream;
+mod streams;
 mod table;
 mod watched;
 
@@ -78,12 +80,14 @@ async fn one_round(side: &mut Side, plan: &Plan, results: &mut Results) -> Resul
     results.version = cri.version().await?;
     measure::latency(&cri, plan.cycles, results).await?;
     measure::throughput(&cri, plan, results).await?;
+    streams::speed(&cri, plan, results).await?;
     side.end().await
 }
 
 async fn many_pods(side: &mut Side, plan: &Plan, watched: bool, results: &mut Results) -> Result<()> {
     side.start(false).await?;
     let cri = side.cri().await?;
+    streams::many(&cri, plan, side, results).await?;
     let mut pods = measure::idle(&cri, plan, side, results).await?;
     measure::lists(&cri, plan, &mut pods, results).await?;
     if side.kind() == Kind::Peapod {

@@ -9,6 +9,7 @@ use crate::cri::{Cri, Pod};
 use crate::processes;
 use crate::results::Results;
 use crate::side::Side;
+use crate::streams;
 
 /// More than one.
 pub(crate) const WORKERS: usize = 4;
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) many: usize,
     pub(crate) lists: usize,
     pub(crate) kills: usize,
+    /// Streams that are open at once.
+    pub(crate) streams: usize,
     /// Rest before memory is read.
     pub(crate) settle: Duration,
     /// How long a kubelet looks after pods that do nothing.
@@ -74,6 +77,7 @@ async fn one_pod(cri: &Cri, number: usize, results: &mut Results, shared: bool) 
     results.time("pod with a container, up", began.elapsed());
     for _ in 0..2 {
         timed(results, "ExecSync", cri.exec(&container)).await?;
+        results.time("exec by a stream", streams::command(cri, &container).await?);
     }
     timed(results, "StopContainer", cri.stop(&container)).await?;
     timed(results, "RemoveContainer", cri.remove(&container)).await?;

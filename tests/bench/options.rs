@@ -53,7 +53,7 @@ impl Options {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        let plan = |rounds, cycles, batch, idle, many, lists, kills, settle, rest| Plan {
+        let plan = |rounds, cycles, batch, idle, many, lists, kills, streams, settle, rest| Plan {
             rounds,
             cycles,
             batch,
@@ -61,13 +61,14 @@ impl Options {
             many,
             lists,
             kills,
+            streams,
             settle: Duration::from_secs(settle),
             rest: Duration::from_secs(rest),
         };
         match (self.smoke, self.quick) {
-            (true, _) => plan(1, 2, 4, 3, 6, 10, 1, 0, 3),
-            (_, true) => plan(1, 12, 20, 20, 100, 50, 2, 1, 20),
-            _ => plan(4, 30, 20, 20, 100, 200, 5, 10, 60),
+            (true, _) => plan(1, 2, 4, 3, 6, 10, 1, 8, 0, 3),
+            (_, true) => plan(1, 12, 20, 20, 100, 50, 2, 200, 1, 20),
+            _ => plan(4, 30, 20, 20, 100, 200, 5, 1000, 10, 60),
         }
     }
 

@@ -86,6 +86,7 @@ fn kind(process: &Path) -> Option<&'static str> {
     let name = program.rsplit('/').next()?;
     match name {
         "peapod-init" => Some("pod init"),
+        "peapod-streaming" => Some("streaming server"),
         "pause" => Some("pause"),
         "sleep" => Some("container"),
         _ if name.starts_with("containerd-shim") || name == "conmon" => Some("shim"),

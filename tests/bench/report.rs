@@ -45,6 +45,13 @@ pub(crate) fn goals(sides: &[(String, &Results)]) -> Vec<Goal> {
     let alone = own.p50("OCI runtime alone: create+start").map(|ms| ms + 3.0);
     let beside = own.p50("Create+StartContainer, beside it");
     at_most("Create+StartContainer at most the OCI runtime's own and 3 ms", beside, alone, "ms");
+    let exec = own.p50("OCI runtime alone: exec").map(|ms| ms * 1.3);
+    let streamed = own.p50("exec by a stream, beside it");
+    at_most("exec by a stream at most 1.3 times the OCI runtime's own", streamed, exec, "ms");
+    let pipe = own.p50("64 MiB by a pipe").map(|ms| ms * 2.0);
+    at_most("64 MiB by exec at most twice a pipe's time", own.p50("64 MiB by exec"), pipe, "ms");
+    at_most("512 MiB by port-forward, 1 GB a second", own.p50("512 MiB by port-forward"), Some(537.0), "ms");
+    at_most("open streams, 50 MB for a thousand", own.stream_kib, Some(48.8), "KiB PSS a stream");
     let has_memory = own.memory.contains_key("shim");
     at_most("shim and pod init", has_memory.then(|| overhead_kib(own)), Some(512.0), "KiB PSS a pod");
     let daemon = own.memory.get("daemon").and_then(|memory| u32::try_from(memory.rss / 1024).ok());
@@ -100,6 +107,8 @@ fn side(results: &Results) -> Value {
         "memory": memory,
         "overhead_pss_kib_per_pod": overhead_kib(results),
         "many_pods": results.many_pods,
+        "streams": results.streams,
+        "stream_pss_kib": results.stream_kib,
     })
 }
 

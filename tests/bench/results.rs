@@ -24,6 +24,9 @@ pub(crate) struct Results {
     pub(crate) idle_pods: usize,
     /// How many pods there were in lists and recovery.
     pub(crate) many_pods: usize,
+    /// How many streams were open at once, and what each made daemon, streaming server and shims grow by.
+    pub(crate) streams: usize,
+    pub(crate) stream_kib: Option<f64>,
 }
 
 impl Results {

@@ -13,6 +13,7 @@ use crate::cri::Cri;
 use crate::measure::Plan;
 use crate::results::Results;
 use crate::side::Side;
+use crate::streams;
 
 /// Stages in the order in which they were first seen, each with its times in milliseconds.
 #[derive(Debug, Default)]
@@ -70,6 +71,9 @@ async fn one_pod(cri: &Cri, side: &Side, number: usize, stages: &mut Stages, res
     cri.start(&container).await?;
     lap(calls, "StartContainer");
     results.time("Create+StartContainer, beside it", create.elapsed());
+    for _ in 0..alone::EXECS {
+        results.time("exec by a stream, beside it", streams::command(cri, &container).await?);
+    }
     let folder = side.dir().join("run/pods").join(&pod.id);
     tokio::time::sleep(REST).await;
     alone::measure(&folder.join("containers").join(&container), side.runtime(), side.dir(), results)?;

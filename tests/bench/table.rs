@@ -17,6 +17,7 @@ const CALLS: &[(&str, &str)] = &[
     ("Create+StartContainer", "1.6"),
     ("pod with a container, up", "3.3"),
     ("ExecSync", "0.5"),
+    ("exec by a stream", "0.5"),
     ("StopContainer", "0.3"),
     ("RemoveContainer", "0.3"),
     ("StopPodSandbox", "0.03"),
@@ -32,8 +33,15 @@ const CALLS: &[(&str, &str)] = &[
     ("OCI runtime alone: create", ""),
     ("OCI runtime alone: start", ""),
     ("OCI runtime alone: create+start", ""),
+    ("OCI runtime alone: exec", ""),
     ("OCI runtime alone: kill and delete", ""),
     ("Create+StartContainer, beside it", ""),
+    ("exec by a stream, beside it", ""),
+    ("64 MiB by a pipe", ""),
+    ("64 MiB by exec", ""),
+    ("512 MiB by loopback", ""),
+    ("512 MiB by port-forward", ""),
+    ("all streams open", ""),
 ];
 
 /// Pods per second, whole life: what raw system calls reach.
@@ -42,7 +50,7 @@ const RATES: &[(&str, &str)] =
 
 const SHARES: &[&str] = &["nobody asks", "a kubelet, metrics each 10 s"];
 
-const KINDS: &[&str] = &["daemon", "shim", "pod init", "pause", "container"];
+const KINDS: &[&str] = &["daemon", "streaming server", "shim", "pod init", "pause", "container"];
 
 type Sides<'a> = [(String, &'a Results)];
 
@@ -135,7 +143,8 @@ fn memory(sides: &Sides<'_>) {
         if sides.iter().all(|(_, results)| of(results).is_none()) {
             continue;
         }
-        let divisor = |results: &Results| if *kind == "daemon" { 1 } else { results.idle_pods.max(1) };
+        let is_one = ["daemon", "streaming server"].contains(kind);
+        let divisor = |results: &Results| if is_one { 1 } else { results.idle_pods.max(1) };
         let share = |results: &Results, kib: u64| kib / u64::try_from(divisor(results)).unwrap_or(1);
         let cell = |results: &Results| {
             of(results).map_or("-".to_owned(), |memory| {
@@ -143,13 +152,17 @@ fn memory(sides: &Sides<'_>) {
             })
         };
         let cells: Vec<_> = sides.iter().map(|(_, results)| cell(results)).collect();
-        let name = if *kind == "daemon" { "daemon".to_owned() } else { format!("{kind}, a pod") };
+        let name = if is_one { (*kind).to_owned() } else { format!("{kind}, a pod") };
         row(&name, &cells, None, "");
     }
     let all: Vec<_> = sides.iter().map(|(_, results)| report::overhead_kib(results)).collect();
     let cells: Vec<_> = all.iter().map(|kib| format!("{kib:.0}")).collect();
     let values: Vec<_> = all.iter().map(|kib| (*kib > 0.0).then_some(*kib)).collect();
     row("shim, pod init and pause, a pod (PSS)", &cells, ratio(&values, false), "");
+    let grown: Vec<_> = sides.iter().map(|(_, results)| results.stream_kib).collect();
+    let cells: Vec<_> = grown.iter().map(|kib| kib.map_or("-".to_owned(), short)).collect();
+    let streams = sides.first().map_or(0, |(_, results)| results.streams);
+    row(&format!("all of them, a stream of {streams} (PSS)"), &cells, ratio(&grown, false), "");
 }
 
 fn print_stages(stages: &Stages) {
