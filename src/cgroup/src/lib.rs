@@ -18,6 +18,7 @@ mod limits;
 mod mount_root;
 mod node;
 mod oom;
+mod open_folders;
 mod open_group;
 mod parse;
 mod saved;

@@ -5,19 +5,19 @@ use rustix::io::Errno;
 
 use crate::bounds::STATS_FILE_BYTES;
 use crate::interface_files::InterfaceFiles;
-use crate::open_group::OpenGroup;
+use crate::open_folders::{OpenFolders, is_missing};
 use crate::{GroupError, parse};
 
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
-/// An open group, and the buffer.
+/// A group's open folders, and the buffer.
 pub(crate) struct StatsReader<'g> {
-    group: &'g mut OpenGroup,
+    group: &'g mut OpenFolders,
     buffer: Vec<u8>,
 }
 
 impl<'g> StatsReader<'g> {
-    pub(crate) fn new(group: &'g mut OpenGroup) -> Self {
+    pub(crate) fn new(group: &'g mut OpenFolders) -> Self {
         Self { group, buffer: Vec::with_capacity(8 << 10) }
     }
 
@@ -78,9 +78,4 @@ impl<'g> StatsReader<'g> {
     pub(crate) fn number(&mut self, controller: &'static str, name: &str) -> Result<Option<u64>, GroupError> {
         Ok(self.text(controller, name)?.and_then(parse::number))
     }
-}
-
-/// The file, or the group under it, is not there; or the kernel was told not to count that (pressure).
-pub(crate) fn is_missing(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP)
 }

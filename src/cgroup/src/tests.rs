@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::{Cgroup, Hierarchy, PathError, StatsPart, TaskLimit};
+use crate::open_folders::OpenFolders;
 use crate::stats_reader::StatsReader;
 
 struct Scratch(Cgroup);
@@ -169,8 +170,8 @@ fn a_group_that_is_made_anew_is_read() {
 fn groups_below_are_seen() {
     let scratch = Scratch::new("below");
     let memory = if scratch.0.files().trees().v2 { "" } else { "memory" };
-    let mut open = scratch.0.open();
-    let mut has_none_below = || StatsReader::new(&mut open).has_none_below(memory).unwrap();
+    let mut folders = OpenFolders::new(scratch.0.files().clone());
+    let mut has_none_below = || StatsReader::new(&mut folders).has_none_below(memory).unwrap();
     assert!(has_none_below());
     let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
     hierarchy.cgroup(&format!("{}/deep", scratch.0.path())).unwrap().create().unwrap();

@@ -1,0 +1,72 @@
+//! A group's folders, kept open.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::GroupError;
+use crate::interface_files::InterfaceFiles;
+
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Those of one group: one on version 2, one for each tree on version 1.
+#[derive(Debug)]
+pub(crate) struct OpenFolders {
+    files: InterfaceFiles,
+    /// By the tree's place among all; those that were asked for and are there.
+    folders: Vec<Option<OwnedFd>>,
+}
+
+impl OpenFolders {
+    /// Opens none yet.
+    pub(crate) fn new(files: InterfaceFiles) -> Self {
+        let folders = files.trees().trees.iter().map(|_| None).collect();
+        Self { files, folders }
+    }
+
+    pub(crate) fn files(&self) -> &InterfaceFiles {
+        &self.files
+    }
+
+    /// Looks whether the group is there, in the tree whose membership counts, and still is the one that is open.
+    pub(crate) fn find(&mut self) -> Result<(), GroupError> {
+        if self.is_there()? {
+            return Ok(());
+        }
+        // One that was removed and made anew has other folders.
+        self.folders.fill_with(|| None);
+        if self.is_there()? { Ok(()) } else { Err(GroupError::of("read", &self.files.main_dir())(Errno::NOENT.into())) }
+    }
+
+    fn is_there(&mut self) -> Result<bool, GroupError> {
+        let main = self.files.trees().main_position();
+        let found = match self.folder(main) {
+            Ok(Some(folder)) => rustix::fs::statat(folder, "cgroup.procs", AtFlags::empty()).map(|_| true),
+            other => other.map(|_| false),
+        };
+        match found {
+            Err(errno) if is_missing(errno) => Ok(false),
+            other => other.map_err(|errno| GroupError::of("read", &self.files.main_dir())(errno.into())),
+        }
+    }
+
+    /// Its folder in a tree; none where it is not.
+    pub(crate) fn folder(&mut self, tree: usize) -> Result<Option<&OwnedFd>, Errno> {
+        let (Some(place), Some(mounted)) = (self.folders.get_mut(tree), self.files.trees().trees.get(tree)) else {
+            return Ok(None);
+        };
+        if place.is_none() {
+            *place = match rustix::fs::openat(CWD, self.files.below(&mounted.dir), FOLDER, Mode::empty()) {
+                Err(errno) if is_missing(errno) => None,
+                other => Some(other?),
+            };
+        }
+        Ok(place.as_ref())
+    }
+}
+
+/// The file, or the group under it, is not there; or the kernel was told not to count that (pressure).
+pub(crate) fn is_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP)
+}
