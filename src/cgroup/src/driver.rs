@@ -141,7 +141,7 @@ fn scope_parts(scope: &str) -> Option<(&str, &str)> {
 /// The container's id in the name of a group as [`CgroupDriver::group`] makes it with one of these prefixes; `None` for
 /// a name that it does not make.
 #[must_use]
-pub fn id_of<'n>(name: &'n str, is_prefix: impl FnOnce(&str) -> bool) -> Option<&'n str> {
+pub fn id_of(name: &str, is_prefix: impl FnOnce(&str) -> bool) -> Option<&str> {
     const LENGTH: usize = 64;
     let id = match scope_parts(name) {
         Some((prefix, id)) => is_prefix(prefix).then_some(id)?,

@@ -197,7 +197,7 @@ async fn close(services: &Services) {
             tracing::warn!(%error, "that this is the end in order could not be recorded");
         }
     };
-    if tokio::time::timeout(services.config.timeouts.shutdown / 4, let_go).await.is_err() {
+    if timeout(services.config.timeouts.shutdown / 4, let_go).await.is_err() {
         tracing::warn!("pods were not let go of in time; the next start finds them all the same");
     }
     tracing::info!("ended");

@@ -171,7 +171,9 @@ fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &KnownIds) -> BTreeSe
     let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| layout.socket(id)).collect();
     let is_container = |name: &str| known.containers.contains(name);
     let is_known = |stray: &Stray| match stray {
-        Stray::Cgroup(group) => group.rsplit('/').next().and_then(peapod_cgroup::id_of).is_none_or(is_container),
+        Stray::Cgroup(group) => {
+            group.rsplit('/').next().and_then(|name| peapod_cgroup::id_of(name, |_| true)).is_none_or(is_container)
+        }
         Stray::Pod(id) => known.pods.contains(id),
         Stray::Network(id) => known.pods.contains(id.as_str()),
         Stray::Lease(holder) => is_container(holder),
