@@ -66,7 +66,7 @@ cluster:            ## Kubernetes by kubectl: a control plane and two nodes, wor
 
 test-vm:            ## the same under systemd and cgroup v2, in a virtual machine (ONLY=words, DRIVERS=cgroupfs|systemd)
 	scripts/install.sh test
-	scripts/test.sh build vm-full
+	scripts/test.sh build vm-full $(if $(ONLY),,vm-critest vm-kubelet)
 
 install: release install-files  ## puts the programs and a systemd unit under $(DESTDIR)$(PREFIX)
 

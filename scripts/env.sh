@@ -1,6 +1,7 @@
 # Sourced: where the built programs are. What is set already stays, so that one can test others.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
+export PEAPOD_OUT=${PEAPOD_OUT:-$target}        # for logs and reports
 export PEAPOD_BIN=${PEAPOD_BIN:-$target/debug/peapod}
 export PEAPOD_SHIM=${PEAPOD_SHIM:-$target/shim/containerd-shim-peapod-v1}
 export PEAPOD_CRUN=${PEAPOD_CRUN:-/usr/bin/crun}

@@ -1,12 +1,13 @@
 #!/bin/bash
 # The tests: all of them, or the parts that are named. Ends with "N passed, N failed".
 #
-#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet cluster bench load vm vm-full
+#   scripts/test.sh [PART...]      build lint deny unit house integration crictl critest kubelet cluster bench load
+#                                  vm vm-full vm-critest vm-kubelet
 #
 # ONLY       words: integration tests whose names have one of them, here or in the virtual machine
 # DRIVERS    of cgroups in the virtual machine (default: cgroupfs systemd)
 # CHECKS     of the cluster (default: all of tests/cluster/checks)
-# HANDLERS   for critest (default: crun runc); FOCUS a regular expression of spec names
+# HANDLERS   for critest, and for vm-kubelet (default: crun runc); FOCUS a regular expression of spec names
 # NODE       name of the node (default: peatest)
 #
 # Everything that makes pods runs in a node of its own (tests/node.sh), which is gone afterwards.
@@ -108,7 +109,7 @@ main() {
         deny) step deny deny ;;
         house) step house house; step seccomp seccomp ;;
         unit) ensure_node && step unit unit ;;
-        integration | crictl | critest | kubelet | cluster | bench | load | vm | vm-full)
+        integration | crictl | critest | kubelet | cluster | bench | load | vm | vm-full | vm-critest | vm-kubelet)
             ensure_node && { [ -n "${pushed:-}" ] || step images images || break; } && pushed=yes
             case $part in
             integration) step integration integration ;;
@@ -128,8 +129,9 @@ main() {
             load) step load load ;;
             vm) step vm-image tests/vm/image.sh && step vm in_vm smoke ;;
             vm-full) step vm-image tests/vm/image.sh && step vm-full in_vm full ;;
+            vm-critest | vm-kubelet) step vm-image tests/vm/image.sh && step "$part" tests/vm/tests.sh "${part#vm-}" ;;
             esac ;;
-        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet cluster bench load vm vm-full" >&2; exit 2 ;;
+        *) echo "no part $part: build lint deny house unit integration crictl critest kubelet cluster bench load vm vm-full vm-critest vm-kubelet" >&2; exit 2 ;;
         esac
     done
     echo

@@ -3,6 +3,7 @@
 #
 # HANDLER         the default runtime handler (default: crun); crun and runc are both there by name
 # PEAPOD_LOG      the daemon's log (default: target/peapod.log)
+# PEAPOD_CGROUP_DRIVER  cgroupfs or systemd (default: auto, as the daemon's)
 # PEAPOD_CONFIG   lines of TOML to add to its configuration
 # The command finds CONTAINER_RUNTIME_ENDPOINT and PEAPOD_ENDPOINT set, and PEAPOD_RESTART, a program that kills the daemon with
 # -9 and starts it again (PEAPOD_RESTART SIGNAL PEAPOD: with that signal, and that program). Pods that it leaves are removed;
@@ -11,7 +12,8 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../scripts/env.sh"
 [ -n "${NODE_DIR:-}" ] && [ -e "$NODE_DIR/ready" ] || { echo "with-peapod.sh: run it in a node: tests/node.sh with $0 ..." >&2; exit 2; }
-log=${PEAPOD_LOG:-$target/peapod.log}; mkdir -p "$(dirname "$log")"
+slow=${PEAPOD_TEST_SLOW:-1}           # times slower than others: limits are so much longer
+log=${PEAPOD_LOG:-$PEAPOD_OUT/peapod.log}; mkdir -p "$(dirname "$log")"
 dir=$(mktemp -d "$NODE_DIR/p-XXXXXX"); chmod 755 "$dir"
 socket=$dir/run/peapod.sock
 export CONTAINER_RUNTIME_ENDPOINT=unix://$socket PEAPOD_ENDPOINT=unix://$socket IMAGE_SERVICE_ENDPOINT=unix://$socket
@@ -22,7 +24,8 @@ for host in registry.k8s.io k8s.gcr.io gcr.io docker.io; do
     printf 'server = "http://%s"\n[host."http://%s"]\ncapabilities = ["pull", "resolve"]\n' "$PEAPOD_REGISTRY" "$PEAPOD_REGISTRY" \
         >"$dir/certs.d/$host/hosts.toml"
 done
-: >"$dir/crictl.yaml"; export CRI_CONFIG_FILE=$dir/crictl.yaml      # or crictl warns in every output
+export CRI_CONFIG_FILE=$dir/crictl.yaml     # or crictl warns in every output
+echo "timeout: $((10 * slow))" >"$CRI_CONFIG_FILE"
 cat >"$dir/config.toml" <<T
 state_root = "$dir/state"
 run_root = "$dir/run"
@@ -36,6 +39,8 @@ path = "$PEAPOD_CRUN"
 path = "$PEAPOD_RUNC"
 [image]
 hosts_dirs = ["$dir/certs.d"]
+[cgroup]
+driver = "${PEAPOD_CGROUP_DRIVER:-auto}"
 ${PEAPOD_CONFIG:-}
 T
 
@@ -45,12 +50,13 @@ leavings() {
     awk -v dir="$dir/" 'index($5, dir) == 1 && $5 != dir "run" { print "mount", $5 }' /proc/self/mountinfo
     ip -o link show type veth | awk -F': ' '$2 !~ /^node0/ { print "link", $2 }'
     ls /var/run/netns 2>/dev/null | sed 's/^/netns /'
-    find /sys/fs/cgroup -mindepth 2 -type d \( -path '*/peapod/*' -o -path '*/kubepods/*' -o -path '*/k8s.io/*' \) | sed 's/^/cgroup /' | head -20
+    find /sys/fs/cgroup -mindepth 2 -type d \( -path '*/peapod/*' -o -path '*/kubepods/*' -o -path '*/k8s.io/*' \
+        -o -name 'peapod-*.scope' -o -name 'kubepods-*pod*.slice' \) | sed 's/^/cgroup /' | head -20
 }
 # Links go with their namespace, which the kernel takes apart a little later.
 nothing_left() {
     local left try
-    for try in $(seq 100); do
+    for try in $(seq $((100 * slow))); do
         left=$(leavings); [ -z "$left" ] && return
         sleep 0.05
     done
@@ -74,13 +80,13 @@ finish() {
     trap - EXIT
     daemon=$(cat "$dir/daemon.pid")
     if [ -x "$PEAPOD_GOTOOLS/crictl" ] && kill -0 $daemon 2>/dev/null; then
-        for pod in $(timeout 10 "$PEAPOD_GOTOOLS/crictl" pods -q 2>/dev/null || :); do
-            timeout 30 "$PEAPOD_GOTOOLS/crictl" rmp -f "$pod" >/dev/null || code=99
+        for pod in $(timeout $((10 * slow)) "$PEAPOD_GOTOOLS/crictl" pods -q 2>/dev/null || :); do
+            timeout $((30 * slow)) "$PEAPOD_GOTOOLS/crictl" rmp -f "$pod" >/dev/null || code=99
         done
     fi
     kill $daemon 2>/dev/null || :
-    for try in $(seq 100); do kill -0 $daemon 2>/dev/null || break; sleep 0.05; done
-    if kill -KILL $daemon 2>/dev/null; then echo "peapod did not end within 5 s" >&2; code=99; fi
+    for try in $(seq $((100 * slow))); do kill -0 $daemon 2>/dev/null || break; sleep 0.05; done
+    if kill -KILL $daemon 2>/dev/null; then echo "peapod did not end within $((5 * slow)) s" >&2; code=99; fi
     nothing_left || [ $code != 0 ] || code=99
     umount -l "$dir/run" 2>/dev/null || :
     rm -rf --one-file-system "$dir"
@@ -89,10 +95,10 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT; trap 'exit 143' TERM
-for try in $(seq 200); do
+for try in $(seq $((200 * slow))); do
     [ -S "$socket" ] && break
     kill -0 $daemon 2>/dev/null || { echo "peapod serve ended at once" >&2; exit 1; }
     sleep 0.05
 done
-[ -S "$socket" ] || { echo "peapod serve made no socket within 10 s" >&2; exit 1; }
+[ -S "$socket" ] || { echo "peapod serve made no socket within $((10 * slow)) s" >&2; exit 1; }
 PEAPOD_RESTART=$dir/restart PEAPOD_DIR=$dir "$@"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Holds a critest report against the list of specs that have passed once.
+"""Holds a critest report against the lists of specs that have passed once.
 
-    report.py JUNIT LIST [--update] [--partial] [--also-failed N]
+    report.py JUNIT LIST... [--update] [--partial] [--also-failed N]
 
-A listed spec that does not pass is a failure. --update adds specs that pass and never takes one away; --partial is for runs
-of some specs only. Ends with "counted N passed, N failed".
+A listed spec that does not pass is a failure. --update adds specs that pass to the last list and never takes one away;
+--partial is for runs of some specs only. Ends with "counted N passed, N failed".
 """
 import argparse, os, sys, xml.etree.ElementTree as ET
 
@@ -28,18 +28,23 @@ def read(report):
     return specs
 
 
+def read_list(path):
+    if not os.path.exists(path):
+        return set()
+    return {line.strip() for line in open(path) if line.strip() and not line.startswith('#')}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('report')
-    parser.add_argument('list')
+    parser.add_argument('lists', nargs='+')
     parser.add_argument('--update', action='store_true')
     parser.add_argument('--partial', action='store_true')
     parser.add_argument('--also-failed', type=int, default=0)
     args = parser.parse_args()
     specs = read(args.report)
-    listed = set()
-    if os.path.exists(args.list):
-        listed = {line.strip() for line in open(args.list) if line.strip() and not line.startswith('#')}
+    listed = set().union(*map(read_list, args.lists))
+    last = args.lists[-1]
     by_state = {}
     for name, (state, _) in specs.items():
         by_state.setdefault(state, set()).add(name)
@@ -57,11 +62,12 @@ def main():
     for name in sorted(new):
         print(f'NEW       {name}')
     if args.update and new:
-        with open(args.list, 'w') as out:
+        names = read_list(last) | new
+        with open(last, 'w') as out:
             out.write('# Specs of critest that pass. This list only grows (UPDATE=1 tests/critest/run.sh).\n')
-            out.writelines(name + '\n' for name in sorted(listed | new))
+            out.writelines(name + '\n' for name in sorted(names))
     elif new:
-        print(f'{len(new)} specs pass for the first time: UPDATE=1 adds them to {os.path.basename(args.list)}')
+        print(f'{len(new)} specs pass for the first time: UPDATE=1 adds them to {os.path.basename(last)}')
     print(f'{len(ran)} specs: {len(passed)} pass, {len(failed)} fail, {len(skipped)} are skipped; '
           f'{len(listed)} are listed, {len(lost)} of them lost')
     bad = len(lost) + args.also_failed

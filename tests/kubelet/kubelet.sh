@@ -3,6 +3,7 @@
 #
 # KUBELET_GATES   feature gates to be opened, with blanks in between
 # KUBELET_CONFIG  lines of YAML to add to its configuration
+# NODE_ADDRESS    the node's (default: as node.sh has it)
 #
 # DIR gets its configuration and state; static pods go into DIR/manifests (as a dot file first, then renamed: the kubelet
 # reads half-written files).
@@ -27,8 +28,7 @@ clusterDNS: [10.96.0.10]
 clusterDomain: cluster.local
 fileCheckFrequency: 1s
 syncFrequency: 5s
-# The real tree: kubepods/{burstable,besteffort}/pod<uid>, made by the kubelet, limits and all.
-cgroupDriver: cgroupfs
+# The real tree, made by the kubelet, limits and all: kubepods/{burstable,besteffort}/pod<uid>, or slices, as the runtime says.
 cgroupsPerQOS: true
 enforceNodeAllocatable: [pods]
 failCgroupV1: false
