@@ -130,7 +130,8 @@ another_pod() { local now; now=$(crictl pods -q --no-trunc --state ready); [ -n 
 killed_shim() {
     SECONDS=0
     local sandbox; sandbox=$(crictl pods -q --no-trunc --state ready)
-    kill -KILL "$(pgrep -f "containerd-shim-peapod-v1 .*-id $sandbox")"
+    # The oldest: a child that is about to run a command is called so, too.
+    kill -KILL "$(pgrep -o -f "containerd-shim-peapod-v1 .*-id $sandbox")"
     until_ok 5 "a pod whose shim was killed is not ready" not_ready "$sandbox"
     until_ok 60 "the kubelet makes another" another_pod "$sandbox"
     until_ok 90 "which becomes Ready" pod_has '.status.conditions[] | select(.type == "Ready") | .status == "True"'
