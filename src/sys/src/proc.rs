@@ -122,8 +122,21 @@ mod tests {
         move |pid| environment(pid).contains(&variable)
     }
 
+    /// Started, and with its environment: the kernel says that a program has begun before it has laid that out.
     fn start(mark: &str, script: &str) -> Child {
-        Command::new("/bin/sh").args(["-c", script]).env("PEAPOD_PROC_TEST", mark).spawn().unwrap()
+        let child = Command::new("/bin/sh").args(["-c", script]).env("PEAPOD_PROC_TEST", mark).spawn().unwrap();
+        // One that has ended has none any more.
+        let has_begun = || marked(mark)(child.id()) || has_ended(child.id());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !has_begun() {
+            assert!(Instant::now() < deadline, "{mark}");
+            std::thread::yield_now();
+        }
+        child
+    }
+
+    fn has_ended(pid: u32) -> bool {
+        fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().rsplit(')').next().unwrap().starts_with(" Z")
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use peapod_streaming_protocol::{PacketListener, ServerEnd, ToDaemon, ToServer};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, unconstrained};
 use tokio::time::sleep_until;
 
 use super::accept::ClientSet;
@@ -38,7 +38,7 @@ pub(super) async fn serve(daemon: ServerEnd, tls: Tls) -> io::Result<()> {
         // In this order: a client may come with a token as soon as the daemon has said it.
         let said = tokio::select! {
             biased;
-            said = daemon.recv() => said,
+            said = unconstrained(daemon.recv()) => said,
             Some(news) = told.recv() => match daemon.send(&news, &[]).await {
                 Ok(()) => continue,
                 Err(error) => Err(error),

@@ -13,6 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio_rustls::TlsAcceptor;
 
 use super::client::ClientIo;
@@ -48,9 +49,11 @@ pub(super) async fn greet(
         None => ClientIo::Plain(tcp),
     };
     let slot = Slot::default();
-    let service = service_fn(|request: Request<_>| {
-        let answer = answer(request, &registry, room, &slot);
-        async { Ok::<_, Infallible>(answer) }
+    let service = service_fn(|request: Request<_>| async {
+        // The daemon has said the token before its client could: it is heard first, and no task that yields goes on
+        // before the kernel was asked what has come (`control::serve` is polled before all tasks).
+        yield_now().await;
+        Ok::<_, Infallible>(answer(request, &registry, room, &slot))
     });
     let mut http = http1::Builder::new();
     http.max_buf_size(REQUEST_HEAD_BYTES).max_headers(REQUEST_HEADERS).header_read_timeout(None);
