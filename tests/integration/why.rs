@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Daemon, Fault, FaultyRuntime, Options, Programs, SHELL, at_most, peapod, peapod_with, v1};
+use futures_util::future::join_all;
+use peapod_tests::{Daemon, Fault, FaultyRuntime, Options, Pod, Programs, SHELL, at_most, peapod, peapod_with, v1};
 use peapod_tests::{wait_for, wait_some};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -143,5 +144,111 @@ fn an_oci_runtime_that_hangs_is_named_and_one_that_failed_is_remembered() {
         let (_, json) = why(daemon, &["--json", &container.id]).await;
         let operations: Vec<Value> = serde_json::from_str(&json).unwrap();
         assert!(operations.iter().any(|one| one["name"] == "StartContainer" && one["state"] == "done"), "{json}");
+    });
+}
+
+/// Milliseconds of the innermost stages that were waited for.
+fn explained(stages: &Value) -> f64 {
+    let stages = stages.as_array().map(Vec::as_slice).unwrap_or_default();
+    let critical = stages.iter().filter(|stage| stage["isCritical"] == true);
+    critical
+        .map(
+            |stage| if stage["stages"].is_null() { stage["ms"].as_f64().unwrap() } else { explained(&stage["stages"]) },
+        )
+        .sum()
+}
+
+/// What a client waited for, and how much of that the stages are: milliseconds.
+#[derive(Default)]
+struct Waited {
+    count: usize,
+    client: f64,
+    daemon: f64,
+    explained: f64,
+}
+
+impl Waited {
+    fn add(&mut self, wait: Duration, operations: &str, name: &str) {
+        let told: Value = serde_json::from_str(operations).unwrap();
+        let own = told["operations"].as_array().unwrap().iter().rfind(|one| one["name"] == name).unwrap();
+        let (client, explained) = (wait.as_secs_f64() * 1e3, explained(&own["stages"]));
+        assert!(explained <= client + 0.01, "{explained} ms of {client} ms: {own}");
+        self.count += 1;
+        self.client += client;
+        self.daemon += own["ms"].as_f64().unwrap();
+        self.explained += explained;
+    }
+
+    /// The stages are nearly all that the daemon took. The rest of the client's wait is the way there and back, of
+    /// which a call that does nothing tells how long it is: in a debug build a millisecond, a tenth of a pod's start.
+    fn check(&self, name: &str, way: Duration) {
+        let Self { count, client, daemon, explained } = *self;
+        let way = way.as_secs_f64() * 1e3 * count as f64;
+        let told = format!("{count} {name}: {explained:.0} of {daemon:.0} of {client:.0} ms, {way:.0} for the way");
+        assert!(explained >= 0.97 * daemon, "{told}");
+        assert!(explained + way >= 0.95 * client, "{told}");
+    }
+}
+
+/// How long a call takes that does nothing: as half of them do at most.
+async fn way(daemon: &Daemon) -> Duration {
+    let mut waits = Vec::new();
+    for _ in 0..101 {
+        let began = Instant::now();
+        daemon.runtime().version(v1::VersionRequest::default()).await.unwrap();
+        waits.push(began.elapsed());
+    }
+    waits.sort();
+    waits[50]
+}
+
+async fn one_start(pod: &Pod<'_>, number: usize, starts: &mut Waited) {
+    let container = pod.container(&format!("c{number}")).command(&["true"]).create().await;
+    let began = Instant::now();
+    container.start().await.unwrap();
+    let wait = began.elapsed();
+    let request = v1::ContainerStatusRequest { container_id: container.id.clone(), verbose: true };
+    let status = pod.daemon.runtime().container_status(request).await.unwrap().into_inner();
+    starts.add(wait, &status.info["operations"], "StartContainer");
+    container.remove().await.unwrap();
+}
+
+#[test]
+fn the_stages_of_a_thousand_starts_explain_what_the_client_waited() {
+    peapod(async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        let mut pods = Waited::default();
+        let mut made = Vec::new();
+        for number in 0..50 {
+            let pod = daemon.pod(&format!("p{number}"));
+            let began = Instant::now();
+            let pod = pod.run().await;
+            let wait = began.elapsed();
+            let request = v1::PodSandboxStatusRequest { pod_sandbox_id: pod.id.clone(), verbose: true };
+            let status = daemon.runtime().pod_sandbox_status(request).await.unwrap().into_inner();
+            pods.add(wait, &status.info["operations"], "RunPodSandbox");
+            if number < 2 {
+                made.push(pod);
+            } else {
+                pod.remove().await.unwrap();
+            }
+        }
+        let starts = join_all(made.iter().map(async |pod| {
+            let mut starts = Waited::default();
+            for number in 0..475 {
+                one_start(pod, number, &mut starts).await;
+            }
+            starts
+        }))
+        .await;
+        let all = starts.into_iter().fold(Waited::default(), |all, one| Waited {
+            count: all.count + one.count,
+            client: all.client + one.client,
+            daemon: all.daemon + one.daemon,
+            explained: all.explained + one.explained,
+        });
+        let way = way(daemon).await;
+        pods.check("RunPodSandbox", way);
+        all.check("StartContainer", way);
     });
 }

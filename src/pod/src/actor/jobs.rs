@@ -64,14 +64,6 @@ impl JobContext {
         Some(work)
     }
 
-    /// Notes what came of a job.
-    pub(super) fn settle(&self, work: &WorkSpan, outcome: &Outcome<Shim>) {
-        match outcome.error() {
-            None => work.settle(Ok(())),
-            Some(error) => work.settle(Err(("Unknown", &error))),
-        }
-    }
-
     pub(super) async fn perform(&self, job: Job<Shim>, extra: Extra, span: &Span) -> Outcome<Shim> {
         let ActorContext { sandboxes, containers, .. } = &*self.context;
         let identity = &*self.identity;
@@ -212,6 +204,14 @@ impl JobContext {
                 "a container whose record can't be read is not ended; the pod's stop does it"
             ),
         }
+    }
+}
+
+/// Notes what came of a job.
+pub(super) fn settle(work: &WorkSpan, outcome: &Outcome<Shim>) {
+    match outcome.error() {
+        None => work.settle(Ok(())),
+        Some(error) => work.settle(Err(("Unknown", &error))),
     }
 }
 

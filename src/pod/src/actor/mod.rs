@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use peapod_store::Database;
-use peapod_trace::{Span, Tracer};
+use peapod_trace::{Tracer, WorkSpan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tracing::Instrument;
@@ -41,7 +41,7 @@ pub(crate) use handle::{Closed, Handle, PendingCall};
 
 use commit::WrittenSpecs;
 use handle::Message;
-use jobs::{Extra, JobContext};
+use jobs::{Extra, JobContext, settle};
 use supervisor::ActorSupervisor;
 use tickets::{Tickets, WaitingCall};
 
@@ -97,8 +97,9 @@ struct Defect;
 struct RunningTask {
     key: TaskKey,
     handle: AbortHandle,
-    /// What it says of its stages, if it is a job.
-    span: Span,
+    /// What it says of its stages, if it is a job that somebody may wait for. It ends when the machine is told how that
+    /// ended: what calls wait for next begins then.
+    work: Option<WorkSpan>,
 }
 
 /// Drives a pod.
@@ -158,8 +159,8 @@ impl Actor {
         for (ticket, span) in self.tickets.spans() {
             // Else its answer is on its way, or this pod never gives one.
             let Some(awaited) = self.machine.awaited(ticket) else { continue };
-            let jobs = self.running.values().filter_map(|task| match &task.key {
-                TaskKey::Job(key) if awaited.includes(key) => Some((key, &task.span)),
+            let jobs = self.running.values().filter_map(|task| match (&task.key, &task.work) {
+                (TaskKey::Job(key), Some(work)) if awaited.includes(key) => Some((key, work.span())),
                 _ => None,
             });
             // Of several the pod's own first.
@@ -184,7 +185,7 @@ impl Actor {
     /// What the end of a task means to the machine.
     fn input(&mut self, ended: Result<(task::Id, Input<Shim>), JoinError>) -> Result<Input<Shim>, Defect> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let key = self.running.remove(&id).map(|task| task.key);
+        let (key, work) = self.running.remove(&id).map(|task| (task.key, task.work)).unzip();
         let input = match ended {
             Ok((_, input)) => input,
             Err(error) => {
@@ -192,6 +193,9 @@ impl Actor {
                 key.and_then(|key| key.ended_without_result(how)).ok_or(Defect)?
             }
         };
+        if let (Input::Outcome(outcome), Some(Some(work))) = (&input, work) {
+            settle(&work, outcome);
+        }
         match &input {
             Input::Outcome(Outcome::Container(id, ContainerOutcome::Started(_))) => drop(self.starts.remove(id)),
             Input::Committed(Err(_)) => self.written.forget(),
@@ -207,7 +211,7 @@ impl Actor {
                 let (db, identity) = (context.db.clone(), Arc::clone(&self.jobs.identity));
                 let rows = self.written.note(rows);
                 let commit = async move { Input::Committed(commit::commit(db, identity, rows).await) };
-                self.spawn(TaskKey::Commit, Span::default(), commit);
+                self.spawn(TaskKey::Commit, None, commit);
             }
             Action::Publish(entry) => context.publisher.publish(*entry),
             Action::Hide => context.publisher.hide(&self.jobs.identity.id),
@@ -221,7 +225,7 @@ impl Actor {
             Action::Cancel(key) => self.cancel(|job| *job == key),
             Action::CancelShimJobs => self.cancel(JobKey::needs_shim),
             Action::CountLostShim => context.measures.shims_lost.increment(),
-            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), Span::default(), async move {
+            Action::Pause(timer, pause) => self.spawn(TaskKey::Pause(timer), None, async move {
                 tokio::time::sleep(pause).await;
                 Input::Timer(timer)
             }),
@@ -245,19 +249,18 @@ impl Actor {
         let (key, jobs) = (job.key(), self.jobs.clone());
         let work = self.jobs.span_of(&job);
         let span = work.as_ref().map(|work| work.span().clone()).unwrap_or_default();
-        let (own, carried_out) = (span.clone(), async move {
-            let outcome = jobs.perform(job, extra, &span).await;
-            if let Some(work) = work {
-                jobs.settle(&work, &outcome);
-            }
-            Input::Outcome(outcome)
-        });
-        self.spawn(TaskKey::Job(key), own, carried_out);
+        let performed = async move { Input::Outcome(jobs.perform(job, extra, &span).await) };
+        self.spawn(TaskKey::Job(key), work, performed);
     }
 
-    fn spawn(&mut self, key: TaskKey, span: Span, work: impl Future<Output = Input<Shim>> + Send + 'static) {
-        let handle = self.tasks.spawn(work.in_current_span());
-        self.running.insert(handle.id(), RunningTask { key, handle, span });
+    fn spawn(
+        &mut self,
+        key: TaskKey,
+        work: Option<WorkSpan>,
+        task: impl Future<Output = Input<Shim>> + Send + 'static,
+    ) {
+        let handle = self.tasks.spawn(task.in_current_span());
+        self.running.insert(handle.id(), RunningTask { key, handle, work });
     }
 
     fn cancel(&self, which: impl Fn(&JobKey) -> bool) {

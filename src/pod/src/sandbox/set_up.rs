@@ -104,7 +104,9 @@ impl<'a> BegunSandbox<'a> {
         let network = Span::clone(&attaching);
         let launch = async { launching.end(self.launch().await) };
         let attach = async { attaching.end(self.attach(network).await) };
-        match tokio::join!(launch, attach) {
+        // The network first: what that waits for is somebody else's work from its first moment on.
+        let (attached, launched) = tokio::join!(attach, launch);
+        match (launched, attached) {
             (Ok(launched), Ok(attachment)) => Ok(Equipped { begun: self, launched, attachment }),
             (Ok(launched), Err(error)) => {
                 let undo = self.span.begin(&stages::UNDO);
