@@ -24,7 +24,7 @@ container_of() { crictl ps -q --no-trunc --label io.kubernetes.container.name="$
 opened() { case " ${KUBELET_GATES:-} " in *" $1 "*) ;; *) return 1 ;; esac }
 # Patterns of paths: of the pod's cgroup, and of a container's in it.
 case ${PEAPOD_CGROUP_DRIVER:-cgroupfs} in
-systemd) tree='*/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod*.slice' scope=peapod- ;;
+systemd) tree='*/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod*.slice' scope=cri-containerd- ;;
 *) tree='*/kubepods/burstable/pod*' scope='' ;;
 esac
 cgroup_of() { find /sys/fs/cgroup -type d -path "$tree/$scope$1${scope:+.scope}" | grep .; }
