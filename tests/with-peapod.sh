@@ -51,7 +51,7 @@ leavings() {
     ip -o link show type veth | awk -F': ' '$2 !~ /^node0/ { print "link", $2 }'
     ls /var/run/netns 2>/dev/null | sed 's/^/netns /'
     find /sys/fs/cgroup -mindepth 2 -type d \( -path '*/peapod/*' -o -path '*/kubepods/*' -o -path '*/k8s.io/*' \
-        -o -name 'peapod-*.scope' -o -name 'kubepods-*pod*.slice' \) | sed 's/^/cgroup /' | head -20
+        -o -name 'peapod-*.scope' -o -name 'cri-containerd-*.scope' -o -name 'kubepods-*pod*.slice' \) | sed 's/^/cgroup /' | head -20
 }
 # Links go with their namespace, which the kernel takes apart a little later.
 nothing_left() {

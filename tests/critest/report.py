@@ -71,6 +71,9 @@ def main():
     print(f'{len(ran)} specs: {len(passed)} pass, {len(failed)} fail, {len(skipped)} are skipped; '
           f'{len(listed)} are listed, {len(lost)} of them lost')
     bad = len(lost) + args.also_failed
+    if not ran:
+        print('no spec ran: none has such a name')
+        bad += 1
     print(f'counted {len(passed)} passed, {bad} failed')
     sys.exit(bad != 0)
 

@@ -15,7 +15,7 @@ async fn gone(parent: &str, name: &str) {
         } else {
             String::new()
         };
-        !unit.contains("peapod-") && cgroups::dirs(parent).iter().all(|dir| !dir.join(name).exists())
+        !unit.contains(name) && cgroups::dirs(parent).iter().all(|dir| !dir.join(name).exists())
     })
     .await;
 }

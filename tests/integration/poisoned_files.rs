@@ -271,7 +271,7 @@ fn what_is_in_the_way_of_locks_and_socket() {
     peapod(async |daemon| {
         let old = Old::run(daemon, 53546, 31786).await;
         let (socket, locks) = (daemon.socket(), [daemon.state_root().join("lock"), daemon.run_root().join("lock")]);
-        let paths = locks.into_iter().chain([socket.clone(), socket.with_file_name(".new")]);
+        let paths = locks.into_iter().chain([socket.clone(), socket.with_file_name(".eapod.sock")]);
         for path in paths {
             for what in ["a folder with something in it", "a link to itself", "a link to a folder"] {
                 eprintln!("{}: {what}", path.display());

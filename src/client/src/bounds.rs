@@ -19,3 +19,6 @@ pub(crate) const FORWARDED: usize = 256;
 
 /// After a connection's local end has closed it, for how long nothing may come of a pod that can't be told so.
 pub(crate) const FORWARD_REST: Duration = Duration::from_secs(10);
+
+/// After a server has said all of a session, for how long the connection's end is waited for.
+pub(crate) const SESSION_END: Duration = Duration::from_secs(2);

@@ -1,8 +1,9 @@
 //! The daemon's folders and what keeps a second daemon out of them: locks, and the socket.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -232,8 +233,7 @@ fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> 
     if let Some(parent) = path.parent() {
         create_dir(parent, 0o711)?;
     }
-    // As short as the final name, which was checked to fit.
-    let temporary = path.with_file_name(".new");
+    let temporary = temporary_of(path);
     match std::fs::remove_file(&temporary) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -245,6 +245,15 @@ fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> 
         .map_err(io_error("can't set the mode of", &temporary))?;
     listener.set_nonblocking(true).map_err(io_error("can't use", &temporary))?;
     Ok(ListeningSocket { listener, temporary, path: path.to_owned() })
+}
+
+/// A name beside it that no other socket has there, and as long as its own, which was checked to fit.
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+    if let Some(first) = name.first_mut() {
+        *first = if *first == b'.' { b'_' } else { b'.' };
+    }
+    path.with_file_name(OsStr::from_bytes(&name))
 }
 
 impl ListeningSocket {

@@ -4,6 +4,7 @@
 //! them. A stage of a call that waits for a job has the job's recorder, so whoever reads sees the job's stages as the
 //! call's own.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -37,6 +38,8 @@ pub(crate) struct Recorder {
     pub(crate) context: SpanContext,
     pub(crate) began: Instant,
     pub(crate) begun_at: SystemTime,
+    /// Stages under way that wait for this work.
+    followers: AtomicUsize,
     state: Mutex<SpanState>,
 }
 
@@ -87,7 +90,8 @@ impl Recorder {
         let begun_at = SystemTime::now().checked_sub(began.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         let outcome = SpanOutcome::Running;
         let recorded = SpanState { subject, stages: Vec::new(), entered: None, left_out: 0, outcome, ended: None };
-        Arc::new(Self { name, role, context, began, begun_at, state: Mutex::new(recorded) })
+        let (followers, state) = (AtomicUsize::new(0), Mutex::new(recorded));
+        Arc::new(Self { name, role, context, began, begun_at, followers, state })
     }
 
     /// It has been in that stage since it began.
@@ -114,10 +118,9 @@ impl Recorder {
         lock(&self.state).subject.clone()
     }
 
-    /// Whether it waits for that work now.
-    pub(crate) fn follows(&self, work: &Recorder) -> bool {
-        let is_it = |stage: &RecordedStage| stage.work.as_deref().is_some_and(|other| std::ptr::eq(other, work));
-        lock(&self.state).stages.iter().rev().any(|stage| stage.end.is_none() && is_it(stage))
+    /// Whether something that is under way waits for this work.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Relaxed) > 0
     }
 
     /// Ends the stage that a stage, or the span, is in, and begins that one at the same moment. Entering where one is
@@ -179,9 +182,7 @@ impl Recorder {
         let now = self.now();
         self.settle(SpanOutcome::Left);
         let mut state = lock(&self.state);
-        for stage in &mut state.stages {
-            stage.end.get_or_insert(now);
-        }
+        state.stages.iter_mut().for_each(|stage| stage.end(now));
         state.ended.get_or_insert(now);
     }
 }
@@ -216,6 +217,9 @@ impl SpanState {
             self.left_out += 1;
             return None;
         }
+        if let Some(work) = &work {
+            work.followers.fetch_add(1, Ordering::Relaxed);
+        }
         let (entered, end, failed) = (None, None, false);
         self.stages.push(RecordedStage { kind, detail, parent, entered, begin: now, end, failed, work });
         index
@@ -225,12 +229,12 @@ impl SpanState {
     fn end(&mut self, index: StageIndex, now: u64) {
         let first = usize::from(index);
         let Some(stage) = self.stages.get_mut(first).filter(|stage| stage.end.is_none()) else { return };
-        stage.end = Some(now);
+        stage.end(now);
         // Those that are in it were begun after it.
         for at in first + 1..self.stages.len() {
             let Some(parent) = self.stages[at].parent else { continue };
             if self.stages[at].end.is_none() && parent >= index && self.stages[usize::from(parent)].end == Some(now) {
-                self.stages[at].end = Some(now);
+                self.stages[at].end(now);
             }
         }
     }
@@ -241,6 +245,19 @@ impl SpanState {
         while let Some(stage) = next.and_then(|index| self.stages.get_mut(usize::from(index))) {
             stage.failed = true;
             next = stage.entered;
+        }
+    }
+}
+
+impl RecordedStage {
+    /// The first end counts.
+    fn end(&mut self, now: u64) {
+        if self.end.is_some() {
+            return;
+        }
+        self.end = Some(now);
+        if let Some(work) = &self.work {
+            work.followers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::bounds::{DETAIL_BYTES, LAST_FAILED, LAST_OF_KIND, LAST_OF_KIND_BYTES, MESSAGE_BYTES, STAGES_OF_SPAN};
-use crate::{RootSpan, SpanContext, SpanOutcome, SpanSubject, SpanTree, StageKind, StageSpan, TraceParent, Tracer};
+use crate::{
+    RootSpan, SpanContext, SpanOutcome, SpanSubject, SpanTree, StageKind, StageSpan, TraceParent, Tracer, WorkSpan,
+};
 
 #[allow(unreachable_pub, reason = "as a crate has it that shows them")]
 mod kinds {
@@ -34,7 +36,7 @@ fn names(tree: &SpanTree) -> Vec<String> {
 }
 
 fn only(tracer: &Tracer) -> SpanTree {
-    let mut running = tracer.running();
+    let mut running = tracer.running(|_| true, 100).0;
     assert_eq!(running.len(), 1, "{running:?}");
     running.remove(0)
 }
@@ -51,13 +53,53 @@ fn stages_follow_each_other_without_a_gap() {
     assert_eq!(root.span().awaited().as_deref(), Some("CNI plugin portmap (ADD)"));
     root.settle(Ok(()));
     drop(root);
-    assert!(tracer.running().is_empty());
+    assert!(tracer.running(|_| true, 100).0.is_empty());
     let last = tracer.last(|_| true);
     let tree = &last[0];
     assert_eq!(names(tree), ["receive", "check", "CNI plugin", "CNI plugin", "answer"]);
     assert!(tree.stages.windows(2).all(|two| two[0].end_us == Some(two[1].begin_us)), "{tree:?}");
     assert_eq!((tree.explained(), tree.awaited()), (tree.micros, None));
     assert_eq!((&tree.outcome, tree.is_call, tree.left_out), (&SpanOutcome::Done, true, 0));
+}
+
+#[test]
+fn so_many_that_run_are_told_the_oldest_first() {
+    let tracer = Tracer::new();
+    let begin = |number: u32| {
+        let mut subject = SpanSubject::default();
+        subject.set_pod_id(if number.is_multiple_of(2) { "even" } else { "odd" });
+        tracer.operation("StopContainer", subject, None, Instant::now(), &RECEIVE)
+    };
+    let all: Vec<_> = (0..10).map(begin).collect();
+    let ids = |trees: &[SpanTree]| trees.iter().map(|tree| tree.context.span_id).collect::<Vec<_>>();
+    let (whole, none) = tracer.running(|_| true, 10);
+    assert_eq!((whole.len(), none), (10, 0));
+    let (told, more) = tracer.running(|subject| subject.pod_id() == "odd", 3);
+    let expected: Vec<_> = ids(&whole).into_iter().skip(1).step_by(2).take(3).collect();
+    assert_eq!((ids(&told), more), (expected, 2));
+    drop(all);
+}
+
+#[test]
+fn works_of_many_are_found_without_a_look_at_all() {
+    let tracer = Tracer::new();
+    let root = begin(&tracer, "PullImage");
+    let works: Vec<_> = (0..20_000).map(|_| tracer.work("layer", SpanSubject::default())).collect();
+    let wait = |work: &WorkSpan| {
+        let stage = root.span().begin(&SHIM);
+        stage.enter_work(&SET_UP, work.span());
+        stage
+    };
+    let stages: Vec<_> = works.iter().take(500).map(wait).collect();
+    let began = Instant::now();
+    let (told, more) = tracer.running(|_| true, 10);
+    assert_eq!((told.len(), more), (10, 1 + 20_000 - 500 - 10));
+    for work in &works {
+        work.settle(Err(("Unavailable", "no")));
+    }
+    drop((works, stages));
+    // Each of them against all others takes minutes.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -86,7 +128,7 @@ fn work_is_shown_to_all_who_wait_for_it_for_as_long_as_they_do() {
     };
     let second = begin(&tracer, "RunPodSandbox");
     second.span().enter_work(&SET_UP, work.span());
-    let running = tracer.running();
+    let running = tracer.running(|_| true, 100).0;
     assert_eq!(running.len(), 2, "the work stands in both, and not by itself");
     let whole = ["receive", "set-up", "set-up/shim", "set-up/network", "network/CNI plugin"];
     assert_eq!(names(&running[0]), whole);
@@ -109,7 +151,7 @@ fn work_is_shown_to_all_who_wait_for_it_for_as_long_as_they_do() {
     assert_eq!(names(&only(&tracer)), ["shim", "network", "network/CNI plugin"]);
     assert!(!only(&tracer).is_call);
     drop(work);
-    assert!(tracer.running().is_empty());
+    assert!(tracer.running(|_| true, 100).0.is_empty());
     assert_eq!(tracer.last(|_| true).len(), 2, "it did not fail");
 }
 

@@ -29,7 +29,7 @@ large_input() { k exec -i "streams-$node" -- sha256sum <"$dir/random" | cut -d' 
 check "20 MB into it" prints "$sum" large_input
 large_both_ways() { k exec -i "streams-$node" -- cat <"$dir/random" | digest; }
 check "and through it" prints "$sum" large_both_ways
-not_there() { local said; said=$(k exec "streams-$node" -- no-such-command 2>&1) || grep 'no-such-command.* not found' <<<"$said"; }
+not_there() { local said; ! said=$(k exec "streams-$node" -- no-such-command 2>&1) && grep 'no-such-command.* not found' <<<"$said"; }
 check "a command that is not there is told" not_there
 check "a container that is not there" exits 1 k exec "streams-$node" -c nobody -- true
 

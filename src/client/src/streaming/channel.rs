@@ -16,7 +16,7 @@ use peapod_text::one_line;
 
 use super::connect::{SessionUrl, SessionWire};
 use super::error::StreamError;
-use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, STREAMING_ANSWER};
+use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, SESSION_END, STREAMING_ANSWER};
 
 /// Of version 5, in which a channel can be closed.
 const V5: &str = "v5.channel.k8s.io";
@@ -95,8 +95,8 @@ impl ChannelSource {
                 None => return Ok(None),
                 Some(Ok(Message::Binary(message))) => message,
                 Some(Ok(Message::Close(_))) => {
-                    // Sends the answer.
-                    let _ = self.0.next().await;
+                    // Sends the answer. Then the connection's end may come or not.
+                    let _ = timeout(SESSION_END, self.0.next()).await;
                     return Ok(None);
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,

@@ -15,20 +15,20 @@ pub(super) const KEY: &str = "operations";
 
 /// Of those that are about something: what is under way, what failed, and of each kind the last that did not.
 pub(super) fn about(tracer: &Tracer, is_about: impl Fn(&SpanSubject) -> bool) -> String {
-    let running = tracer.running().into_iter().filter(|span| is_about(&span.subject)).map(Arc::new);
+    let running = tracer.running(&is_about, OPERATIONS_SHOWN / 2);
     let mut found = tracer.last(|span| is_about(&span.subject));
     found.reverse();
     let mut counted: Vec<(&str, &str, usize)> = Vec::new();
     let of_kind: Vec<bool> = found.iter().map(|span| is_shown(&mut counted, span)).collect();
     let last = found.iter().zip(of_kind).filter(|(_, is_shown)| *is_shown).map(|(span, _)| Arc::clone(span));
-    shown(running.chain(last))
+    shown(running, last)
 }
 
 /// Of all: what is under way, and the last that failed.
 pub(super) fn running_and_failed(tracer: &Tracer) -> String {
-    let running = tracer.running().into_iter().map(Arc::new);
+    let running = tracer.running(|_| true, OPERATIONS_SHOWN / 2);
     let failed = tracer.last(|span| span.outcome != SpanOutcome::Done);
-    shown(running.chain(failed.into_iter().rev()))
+    shown(running, failed.into_iter().rev())
 }
 
 /// Whether one that ended, the newest being asked about first, is among the last of its kind and container.
@@ -49,27 +49,42 @@ fn is_shown<'s>(counted: &mut Vec<(&'s str, &'s str, usize)>, span: &'s SpanTree
     }
 }
 
-/// As JSON: a list, the oldest first, of which the oldest are left out that don't fit, and how many these are.
-fn shown(newest_first: impl Iterator<Item = Arc<SpanTree>>) -> String {
-    let mut texts: Vec<(SystemTime, String)> = Vec::new();
-    let (mut bytes, mut left_out) = (0, 0);
-    for span in newest_first {
-        // Once one does not fit, an older one is not told either.
-        if left_out > 0 || texts.len() == OPERATIONS_SHOWN {
-            left_out += 1;
-            continue;
+/// As JSON: a list, the oldest first, and how many don't fit: half of the room is for those under way, of which the
+/// newest are left out, and what these leave for those that have ended, of which the oldest are.
+fn shown((running, more): (Vec<SpanTree>, usize), ended: impl Iterator<Item = Arc<SpanTree>>) -> String {
+    let mut list = OperationList { left_out: more, ..OperationList::default() };
+    list.add(running.into_iter().map(Arc::new), OPERATIONS_BYTES / 2);
+    list.add(ended, OPERATIONS_BYTES);
+    list.texts.sort_by_key(|(begun, _)| *begun);
+    let texts: Vec<String> = list.texts.into_iter().map(|(_, text)| text).collect();
+    format!("{{\"operations\":[{}],\"leftOut\":{}}}", texts.join(","), list.left_out)
+}
+
+#[derive(Default)]
+struct OperationList {
+    texts: Vec<(SystemTime, String)>,
+    bytes: usize,
+    left_out: usize,
+}
+
+impl OperationList {
+    /// Up to the first that does not fit into so many bytes of all: what comes after it is not told either. The first
+    /// of all is told, as large as a span may be.
+    fn add(&mut self, spans: impl Iterator<Item = Arc<SpanTree>>, bytes: usize) {
+        let mut spans = spans.peekable();
+        while self.texts.len() < OPERATIONS_SHOWN
+            && let Some(span) = spans.peek()
+        {
+            let text = operation(span).to_string();
+            if self.bytes > 0 && self.bytes + text.len() > bytes {
+                break;
+            }
+            self.bytes += text.len();
+            self.texts.push((span.begun_at, text));
+            spans.next();
         }
-        let text = operation(&span).to_string();
-        if bytes + text.len() > OPERATIONS_BYTES {
-            left_out += 1;
-            continue;
-        }
-        bytes += text.len();
-        texts.push((span.begun_at, text));
+        self.left_out += spans.count();
     }
-    texts.sort_by_key(|(begun, _)| *begun);
-    let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
-    format!("{{\"operations\":[{}],\"leftOut\":{left_out}}}", texts.join(","))
 }
 
 fn operation(span: &SpanTree) -> Value {

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fs;
 use std::future::pending;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,9 +62,23 @@ pub(crate) async fn run(address: Option<&MetricsAddress>, sources: Arc<MetricSou
 
 async fn bind(path: &Path) -> io::Result<UnixListener> {
     let path = path.to_owned();
-    let bound = tokio::task::spawn_blocking(move || runtime_dir::bind(&path, MODE, PREDECESSOR)?.publish());
-    let bound = bound.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
-    UnixListener::from_std(bound)
+    let bound = tokio::task::spawn_blocking(move || {
+        only_a_socket(&path)?;
+        let socket = runtime_dir::bind(&path, MODE, PREDECESSOR).map_err(io::Error::other)?;
+        socket.publish().map_err(io::Error::other)
+    });
+    UnixListener::from_std(bound.await.map_err(io::Error::other)??)
+}
+
+/// Whatever else is at the address that was configured is not the daemon's to replace.
+fn only_a_socket(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::other("something is there that is no socket: choose another path for metrics.address"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 enum MetricsListener {

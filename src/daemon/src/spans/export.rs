@@ -59,7 +59,9 @@ impl Exporter {
         for tries in 1..=TRIES {
             match self.try_send(batch).await {
                 Ok(rejected) => {
-                    self.measures.exported.add(batch.spans.saturating_sub(rejected));
+                    // As many as it says, of those that it was sent.
+                    let rejected = rejected.min(batch.spans);
+                    self.measures.exported.add(batch.spans - rejected);
                     self.measures.dropped.add(rejected);
                     self.is_failing = false;
                     return;

@@ -93,14 +93,17 @@ impl Tracer {
         WorkSpan::new(&self.inner, name, subject)
     }
 
-    /// Operations under way, the oldest first; and works that no operation waits for.
+    /// Operations under way of which this is true, the oldest first; and such works that no operation waits for. Of
+    /// these `most`, and how many more there are.
     #[must_use]
-    pub fn running(&self) -> Vec<SpanTree> {
-        let (all, now) = (self.inner.all_running(), Instant::now());
-        let shown = all.iter().filter(|one| one.role == SpanRole::Operation || !is_followed(one, &all));
-        let mut found: Vec<_> = shown.map(|recorder| SpanTree::of(recorder, now)).collect();
-        found.sort_by_key(|span| span.begun_at);
-        found
+    pub fn running(&self, is_one: impl Fn(&SpanSubject) -> bool, most: usize) -> (Vec<SpanTree>, usize) {
+        let is_told = |one: &Recorder| one.role == SpanRole::Operation || !one.is_followed();
+        let mut found = self.inner.all_running();
+        found.retain(|one| is_told(one) && is_one(&one.subject()));
+        found.sort_by_key(|one| one.began);
+        let more = found.len().saturating_sub(most);
+        let now = Instant::now();
+        (found.iter().take(most).map(|recorder| SpanTree::of(recorder, now)).collect(), more)
     }
 
     /// Operations that have ended, the oldest first: of each kind the last that did as they should, and the last of all
@@ -126,11 +129,6 @@ impl Tracer {
         }
         RootSpan { span: Span::of(&recorder, &self.inner), recorder, spans: Arc::clone(&self.inner) }
     }
-}
-
-/// Whether something else that is under way waits for a work.
-fn is_followed(work: &Recorder, all: &[Arc<Recorder>]) -> bool {
-    all.iter().any(|other| other.follows(work))
 }
 
 impl Spans {
@@ -228,7 +226,7 @@ impl WorkSpan {
 impl Drop for WorkSpan {
     fn drop(&mut self) {
         let failed = matches!(self.recorder.recorded().outcome, SpanOutcome::Failed { .. });
-        if failed && !is_followed(&self.recorder, &self.spans.all_running()) {
+        if failed && !self.recorder.is_followed() {
             self.spans.finish(&self.recorder);
         } else {
             self.recorder.finish();
