@@ -91,6 +91,8 @@ impl Cri {
     }
 
     async fn run_pod_with(&self, name: &str, options: v1::NamespaceOption) -> Result<Pod> {
+        // On the node's network a pod has the node's name, which nobody may set.
+        let hostname = if options.network() == v1::NamespaceMode::Node { String::new() } else { name.to_owned() };
         let security = v1::LinuxSandboxSecurityContext {
             namespace_options: Some(options),
             seccomp: Some(profile(v1::security_profile::ProfileType::RuntimeDefault)),
@@ -103,7 +105,7 @@ impl Cri {
                 namespace: "bench".to_owned(),
                 attempt: 0,
             }),
-            hostname: name.to_owned(),
+            hostname,
             log_directory: self.pods.logs.join(name).to_string_lossy().into_owned(),
             dns_config: Some(v1::DnsConfig {
                 servers: vec!["10.96.0.10".to_owned()],
