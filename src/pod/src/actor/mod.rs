@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use peapod_store::Database;
-use peapod_trace::{Tracer, WorkSpan};
+use peapod_trace::{Span, StageKind, Tracer, WorkSpan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tracing::Instrument;
@@ -28,7 +28,7 @@ use crate::defaults::PodDefaults;
 use crate::id::ContainerId;
 use crate::listed::Listed;
 use crate::machine::{
-    self, Action, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
+    self, Action, Awaited, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
 };
 use crate::measures::PodMeasures;
 use crate::publisher::Publisher;
@@ -154,24 +154,33 @@ impl Actor {
         self.step(Input::Request(ticket, request));
     }
 
-    /// Tells each call what it waits for from now on.
+    /// Tells each call what it waits for from now on. One that waits for nothing has its answer on the way, or this pod
+    /// never gives it one.
     fn tell_stages(&self) {
-        for (ticket, span) in self.tickets.spans() {
-            // Else its answer is on its way, or this pod never gives one.
-            let Some(awaited) = self.machine.awaited(ticket) else { continue };
-            let jobs = self.running.values().filter_map(|task| match (&task.key, &task.work) {
-                (TaskKey::Job(key), Some(work)) if awaited.includes(key) => Some((key, work.span())),
-                _ => None,
-            });
-            // Of several the pod's own first.
-            match jobs.min_by_key(|(key, _)| key.container()) {
-                Some((key, work)) => span.enter_work(key.stage(), work),
-                None => {
-                    let is_recorded = !self.running.values().any(|task| task.key == TaskKey::Commit);
-                    span.enter(awaited.stage(is_recorded));
-                }
+        let is_recorded = !self.running.values().any(|task| task.key == TaskKey::Commit);
+        let mut told = None;
+        for (ticket, awaited) in self.machine.awaited() {
+            let Some(span) = self.tickets.span(ticket) else { continue };
+            // Those who wait for the same have asked one after the other, as a rule.
+            let job = match told {
+                Some((of, job)) if of == awaited => job,
+                _ => told.insert((awaited, self.job_of(awaited))).1,
+            };
+            match job {
+                Some((stage, work)) => span.enter_work(stage, work),
+                None => span.enter(awaited.stage(is_recorded)),
             }
         }
+    }
+
+    /// The job under way for what is waited for; of several the pod's own first.
+    fn job_of(&self, awaited: Awaited<'_>) -> Option<(&'static StageKind, &Span)> {
+        let jobs = self.running.values().filter_map(|task| match (&task.key, &task.work) {
+            (TaskKey::Job(key), Some(work)) if awaited.includes(key) => Some((key, work.span())),
+            _ => None,
+        });
+        let first = jobs.min_by_key(|(key, _)| key.container());
+        first.map(|(key, work)| (key.stage(), work))
     }
 
     fn step(&mut self, input: Input<Shim>) {

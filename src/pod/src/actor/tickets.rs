@@ -36,9 +36,9 @@ impl Tickets {
         }
     }
 
-    /// All of them, with their spans.
-    pub(super) fn spans(&self) -> impl Iterator<Item = (Ticket, &Span)> {
-        self.waiters.iter().map(|(ticket, waiter)| (*ticket, &waiter.span))
+    /// What is told what a call waits for, if its client still does.
+    pub(super) fn span(&self, ticket: Ticket) -> Option<&Span> {
+        self.waiters.get(&ticket).map(|waiter| &waiter.span)
     }
 
     /// Those whose clients have left since the last look.

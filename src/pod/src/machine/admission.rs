@@ -30,9 +30,10 @@ impl Admission {
         None
     }
 
-    /// Whether a call waits until the pod is recovered.
-    pub(crate) fn is_deferred(&self, ticket: Ticket) -> bool {
-        matches!(self, Self::Deferred { requests, .. } if requests.iter().any(|(waiting, _)| *waiting == ticket))
+    /// Calls that wait until the pod is recovered.
+    pub(crate) fn deferred(&self) -> impl Iterator<Item = Ticket> {
+        let requests = if let Self::Deferred { requests, .. } = self { requests.as_slice() } else { &[] };
+        requests.iter().map(|(ticket, _)| *ticket)
     }
 
     /// The pod is recovered once that commit is over.

@@ -1,5 +1,7 @@
 //! What a call waits for, so that one which takes long can say it.
 
+use std::collections::BTreeMap;
+
 use peapod_trace::StageKind;
 
 use super::Machine;
@@ -9,8 +11,8 @@ use crate::id::ContainerId;
 use crate::stages;
 
 /// What a call waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited<'m> {
     /// The pod of an earlier daemon, to be recovered.
     Recovery,
     /// What was decided, to be on disk.
@@ -20,10 +22,10 @@ pub(crate) enum Awaited {
     /// The pod's stop or removal, with all that is done to its containers.
     PodEnd,
     /// What is done to that container.
-    Container(ContainerId),
+    Container(&'m ContainerId),
 }
 
-impl Awaited {
+impl Awaited<'_> {
     /// Whether a job is part of it.
     pub(crate) fn includes(&self, job: &JobKey) -> bool {
         match self {
@@ -31,7 +33,7 @@ impl Awaited {
             Self::Record => false,
             Self::SetUp => *job == JobKey::SetUp,
             Self::PodEnd => !matches!(job, JobKey::Watch | JobKey::EndStray | JobKey::Discard(_)),
-            Self::Container(id) => job.container() == Some(id),
+            Self::Container(id) => job.container() == Some(*id),
         }
     }
 
@@ -47,20 +49,24 @@ impl Awaited {
 }
 
 impl<S> Machine<S> {
-    /// What a call waits for; none if it is answered.
-    pub(crate) fn awaited(&self, ticket: Ticket) -> Option<Awaited> {
+    /// What each call waits for that is not answered.
+    pub(crate) fn awaited(&self) -> BTreeMap<Ticket, Awaited<'_>> {
         let Self { pod, containers, admission, fx } = self;
-        if admission.is_deferred(ticket) {
-            return Some(Awaited::Recovery);
-        }
-        if pod.run.is_for(ticket) {
-            return Some(Awaited::SetUp);
-        }
-        if [&pod.stop, &pod.removal].into_iter().flatten().any(|tickets| tickets.contains(&ticket)) {
-            return Some(Awaited::PodEnd);
-        }
-        let container = containers.by_id.iter().find(|(_, container)| container.is_awaited_by(ticket));
-        let container = container.map(|(id, _)| Awaited::Container(id.clone()));
-        container.or_else(|| fx.holds(ticket).then_some(Awaited::Record))
+        let calls = admission.deferred().map(|ticket| (ticket, Awaited::Recovery));
+        let calls = calls.chain(pod.run.tickets().map(|ticket| (ticket, Awaited::SetUp)));
+        let ends = [&pod.stop, &pod.removal].into_iter().flatten().flatten();
+        let calls = calls.chain(ends.map(|ticket| (*ticket, Awaited::PodEnd)));
+        let calls = calls.chain(
+            containers
+                .by_id
+                .iter()
+                .flat_map(|(id, container)| container.tickets().map(move |ticket| (ticket, Awaited::Container(id)))),
+        );
+        let calls = calls.chain(fx.held().map(|ticket| (ticket, Awaited::Record)));
+        // Who waits for two things waits for the first.
+        calls.fold(BTreeMap::new(), |mut all, (ticket, awaited)| {
+            all.entry(ticket).or_insert(awaited);
+            all
+        })
     }
 }

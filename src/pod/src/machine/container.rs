@@ -181,19 +181,16 @@ impl Container {
         Error::Precondition { what: "container", id: id.to_string(), state, need }
     }
 
-    /// Whether a call waits for what is done to it.
-    pub(crate) fn is_awaited_by(&self, ticket: Ticket) -> bool {
-        let is_changing = |made: &Made| match made.operation {
-            Operation::UpdateRecorded { ticket: by, .. } => by == ticket,
-            Operation::Updating { ticket: by, .. } => by == Some(ticket),
-            _ => false,
-        };
-        self.create.is_for(ticket)
-            || self.start.is_for(ticket)
-            || self.stops.contains(&ticket)
-            || self.removal.as_ref().is_some_and(|tickets| tickets.contains(&ticket))
-            || self.updates.iter().any(|(waiting, _)| *waiting == ticket)
-            || self.made().is_some_and(is_changing)
+    /// Calls that wait for what is done to it.
+    pub(crate) fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        let changing = self.made().and_then(|made| match made.operation {
+            Operation::UpdateRecorded { ticket, .. } => Some(ticket),
+            Operation::Updating { ticket, .. } => ticket,
+            _ => None,
+        });
+        let made = self.create.tickets().chain(self.start.tickets());
+        let ended = self.stops.iter().chain(self.removal.iter().flatten()).copied();
+        made.chain(ended).chain(self.updates.iter().map(|(ticket, _)| *ticket)).chain(changing)
     }
 
     /// Clients that left. What they asked for goes on.

@@ -41,9 +41,9 @@ impl Delivery {
         self.tickets.push(ticket);
     }
 
-    /// Whether a call waits for the result.
-    pub(crate) fn is_for(&self, ticket: Ticket) -> bool {
-        self.tickets.contains(&ticket)
+    /// Calls that wait for the result.
+    pub(crate) fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.tickets.iter().copied()
     }
 
     /// Somebody asks for what only makes sense with the result at hand.

@@ -74,10 +74,9 @@ impl<S> Effects<S> {
         self.held.push((self.outbox.barrier(), held));
     }
 
-    /// Whether a call waits for a commit.
-    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
-        let is_its = |held: &Held| matches!(held, Held::Promise(of, _) | Held::Fact(of, _) if *of == ticket);
-        self.held.iter().any(|(_, held)| is_its(held))
+    /// Calls that wait for a commit.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Ticket> {
+        self.held.iter().map(|(_, Held::Promise(ticket, _) | Held::Fact(ticket, _))| *ticket)
     }
 
     /// Lets go of what waited for commits that are over, of which the last one ended so.

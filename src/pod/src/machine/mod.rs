@@ -88,7 +88,6 @@ use outbox::{CommitNumber, Dirty, Shown};
 use pod::{Pod, PodNetwork};
 
 pub(crate) use action::{Action, Job, JobKey, Row, Start, Update};
-#[cfg(test)]
 pub(crate) use awaited::Awaited;
 pub(crate) use input::{
     Connected, ContainerOutcome, Input, JobError, NewContainer, Now, Outcome, ReconnectError, Reconnected, Reply,

@@ -126,16 +126,16 @@ fn works_in_shim(key: &JobKey) -> bool {
 }
 
 /// A call that is not answered waits for something, and for nothing that others asked for.
-pub(super) fn awaited(asked: &Asked, awaited: Option<&Awaited>) {
+pub(super) fn awaited(asked: &Asked, awaited: Option<Awaited<'_>>) {
     let is_its = match (asked, awaited) {
         (_, None) => false,
         (_, Some(Awaited::Recovery | Awaited::Record)) => true,
-        (Asked::Run, Some(awaited)) => *awaited == Awaited::SetUp,
-        (Asked::StopPod | Asked::RemovePod, Some(awaited)) => *awaited == Awaited::PodEnd,
+        (Asked::Run, Some(awaited)) => awaited == Awaited::SetUp,
+        (Asked::StopPod | Asked::RemovePod, Some(awaited)) => awaited == Awaited::PodEnd,
         (Asked::UpdatePod(_), Some(_)) => false,
         (Asked::Create, Some(awaited)) => matches!(awaited, Awaited::Container(_)),
         (Asked::Start(id) | Asked::Stop(id) | Asked::Remove(id) | Asked::Update(id, _), Some(awaited)) => {
-            *awaited == Awaited::Container(id.clone())
+            awaited == Awaited::Container(id)
         }
     };
     assert!(is_its, "{asked:?} waits for {awaited:?}");

@@ -140,8 +140,9 @@ impl Simulation {
             self.carry_out(action);
         }
         if let Some(machine) = &self.machine {
+            let awaited = machine.awaited();
             for (ticket, asked) in &self.waiting {
-                checks::awaited(asked, machine.awaited(*ticket).as_ref());
+                checks::awaited(asked, awaited.get(ticket).copied());
             }
         }
         if self.machine.as_ref().is_some_and(Machine::is_over) {
