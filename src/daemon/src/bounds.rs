@@ -124,10 +124,14 @@ pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;
 
 /// Spans, each with all its stages, that wait to be sent to a collector.
 pub(crate) const SPANS_WAITING: usize = 1024;
+/// Bytes of memory of these, and of those that are being sent.
+pub(crate) const SPANS_WAITING_BYTES: usize = 16 << 20;
 /// Spans after which no further one is added to those that are sent at once; stages count.
 pub(crate) const SPANS_OF_BATCH: u64 = 2048;
 /// How long a collector may take to answer.
 pub(crate) const EXPORT_TIME: Duration = Duration::from_secs(10);
+/// Silence of a collector that owes an answer until it is asked whether it is there, and then until its connection ends.
+pub(crate) const EXPORT_SILENCE: Duration = Duration::from_secs(3);
 /// How long the daemon's end waits for the last spans to be sent.
 pub(crate) const LAST_EXPORT: Duration = Duration::from_secs(1);
 /// Stages of operations whose time is counted: all that there are.
@@ -137,6 +141,8 @@ pub(crate) const STAGES_MEASURED: usize = 512;
 pub(crate) const METRICS_CONNECTIONS: usize = 16;
 /// How long such a connection may take to say what it wants.
 pub(crate) const METRICS_HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long metrics wait for what the daemon's two disks tell.
+pub(crate) const METRICS_DISK_TIME: Duration = Duration::from_secs(1);
 /// How long it lasts: as Prometheus waits.
 pub(crate) const METRICS_CONNECTION_TIME: Duration = Duration::from_secs(10);
 /// Bytes of its request.

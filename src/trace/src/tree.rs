@@ -153,7 +153,8 @@ impl SpanTree {
     }
 
     /// What it takes of memory.
-    pub(crate) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let details: usize = self.stages.iter().filter_map(|stage| stage.detail.as_deref()).map(str::len).sum();
         let message = if let SpanOutcome::Failed { message, .. } = &self.outcome { message.len() } else { 0 };
         size_of::<Self>() + size_of_val(&*self.stages) + details + message + self.subject.bytes()

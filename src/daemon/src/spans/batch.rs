@@ -1,9 +1,8 @@
 //! Which spans are sent, and how many at a time. Pure.
 
-use std::sync::Arc;
-
 use peapod_trace::{SpanContext, SpanTree};
 
+use super::queue::WaitingSpan;
 use crate::bounds::SPANS_OF_BATCH;
 
 /// Whether a span is sent: as its client has decided, and of those whose client says nothing so many in a hundred, by
@@ -24,14 +23,18 @@ pub(super) fn spans(tree: &SpanTree) -> u64 {
 /// What is sent at once.
 #[derive(Debug, Default)]
 pub(super) struct SpanBatch {
-    pub(super) trees: Vec<Arc<SpanTree>>,
+    waiting: Vec<WaitingSpan>,
     pub(super) spans: u64,
 }
 
 impl SpanBatch {
-    pub(super) fn add(&mut self, tree: Arc<SpanTree>) {
-        self.spans += spans(&tree);
-        self.trees.push(tree);
+    pub(super) fn add(&mut self, one: WaitingSpan) {
+        self.spans += spans(&one.tree);
+        self.waiting.push(one);
+    }
+
+    pub(super) fn trees(&self) -> impl Iterator<Item = &SpanTree> {
+        self.waiting.iter().map(|one| &*one.tree)
     }
 
     /// Whether there is no room for another one.

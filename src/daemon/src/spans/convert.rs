@@ -1,6 +1,5 @@
 //! A span as OTLP has it, with the names of OpenTelemetry's semantic conventions.
 
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -23,8 +22,8 @@ const IS_REMOTE: u32 = 0x200;
 const SAMPLED: u32 = 1;
 
 /// What is sent for these operations.
-pub(super) fn request(trees: &[Arc<SpanTree>], resource: &Resource) -> ExportTraceServiceRequest {
-    let spans = trees.iter().flat_map(|tree| spans(tree)).collect();
+pub(super) fn request<'t>(trees: impl Iterator<Item = &'t SpanTree>, resource: &Resource) -> ExportTraceServiceRequest {
+    let spans = trees.flat_map(spans).collect();
     let (name, version) = ("peapod".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let scope = InstrumentationScope { name, version, ..Default::default() };
     let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, ..Default::default() }];

@@ -1,11 +1,10 @@
 //! Sends spans to a collector, batch after batch. One that hangs or is gone costs the spans that it does not take.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use peapod_trace::SpanTree;
+use peapod_text::{one_line, shortened};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -14,7 +13,8 @@ use tonic::{Code, Status};
 use super::batch::SpanBatch;
 use super::convert;
 use super::measures::SpanMeasures;
-use crate::bounds::EXPORT_TIME;
+use super::queue::WaitingSpan;
+use crate::bounds::{EXPORT_SILENCE, EXPORT_TIME, STATUS_MESSAGE};
 
 /// How long the first span of a batch waits for others.
 const LINGER: Duration = Duration::from_secs(1);
@@ -36,12 +36,14 @@ impl Exporter {
     /// Connects when there is something to send.
     pub(super) fn new(endpoint: &Uri, measures: SpanMeasures) -> Self {
         let endpoint = Endpoint::from(endpoint.clone()).connect_timeout(CONNECT).timeout(EXPORT_TIME);
+        // A collector whose node has vanished is found at another place by a new connection alone.
+        let endpoint = endpoint.http2_keep_alive_interval(EXPORT_SILENCE).keep_alive_timeout(EXPORT_SILENCE);
         let client = TraceServiceClient::new(endpoint.connect_lazy());
         Self { client, resource: convert::resource(), measures, is_failing: false }
     }
 
     /// Sends what comes, until nothing more can.
-    pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Arc<SpanTree>>) {
+    pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<WaitingSpan>) {
         while let Some(first) = waiting.recv().await {
             let (mut batch, until) = (SpanBatch::default(), Instant::now() + LINGER);
             batch.add(first);
@@ -69,8 +71,9 @@ impl Exporter {
                 Err(refused) => {
                     self.measures.failures.increment();
                     if !std::mem::replace(&mut self.is_failing, true) {
-                        let (code, message) = (refused.code(), peapod_text::one_line(refused.message()).into_owned());
-                        tracing::warn!(?code, message, "spans can't be sent; those that wait too long are dropped");
+                        let (code, message) = (refused.code(), shortened(refused.message(), STATUS_MESSAGE));
+                        let message = one_line(&message);
+                        tracing::warn!(?code, %message, "spans can't be sent; those that wait too long are dropped");
                     }
                     if tries == TRIES || !is_passing(refused.code()) {
                         break;
@@ -85,7 +88,7 @@ impl Exporter {
 
     /// How many of the spans the collector did not want.
     async fn try_send(&mut self, batch: &SpanBatch) -> Result<u64, Status> {
-        let sent = timeout(EXPORT_TIME, self.client.export(convert::request(&batch.trees, &self.resource))).await;
+        let sent = timeout(EXPORT_TIME, self.client.export(convert::request(batch.trees(), &self.resource))).await;
         let answer = sent.map_err(|_| Status::deadline_exceeded("no answer in time"))??.into_inner();
         let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(u64::try_from(rejected).unwrap_or_default())

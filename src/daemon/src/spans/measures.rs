@@ -22,6 +22,8 @@ pub(crate) struct SpanMeasures {
     pub(crate) exported: Counter,
     /// Spans that were to be sent and are lost.
     pub(crate) dropped: Counter,
+    /// Operations whose stages were not counted, nor sent.
+    pub(crate) missed: Counter,
     /// Tries to send that failed.
     pub(crate) failures: Counter,
 }

@@ -5,16 +5,17 @@ mod batch;
 mod convert;
 mod export;
 mod measures;
+mod queue;
 
 use std::sync::Arc;
 
 use peapod_trace::SpanTree;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 use self::batch::is_sampled;
 use self::export::Exporter;
-use crate::bounds::SPANS_WAITING;
+use self::queue::{SpanQueue, queue};
 use crate::config::TracingSettings;
 
 pub(crate) use self::measures::SpanMeasures;
@@ -27,7 +28,7 @@ pub(crate) async fn run(
     measures: SpanMeasures,
     stopped: oneshot::Receiver<()>,
 ) {
-    let (queue, waiting) = mpsc::channel(SPANS_WAITING);
+    let (queue, waiting) = queue();
     let exporter = settings.endpoint.as_ref().map(|endpoint| Exporter::new(endpoint, measures.clone()));
     let queue = exporter.is_some().then_some(queue);
     let taken = take(finished, Taker { queue, percent: settings.sample_percent, measures }, stopped);
@@ -42,7 +43,7 @@ pub(crate) async fn run(
 /// Where ended spans go.
 struct Taker {
     /// None: nowhere but to the measures.
-    queue: Option<mpsc::Sender<Arc<SpanTree>>>,
+    queue: Option<SpanQueue>,
     percent: u64,
     measures: SpanMeasures,
 }
@@ -53,8 +54,7 @@ async fn take(mut finished: broadcast::Receiver<Arc<SpanTree>>, taker: Taker, mu
             biased;
             tree = finished.recv() => match tree {
                 Ok(tree) => taker.take(tree),
-                // Of stages these are lost, too; how many spans they had, nobody knows.
-                Err(RecvError::Lagged(lost)) => taker.measures.dropped.add(lost),
+                Err(RecvError::Lagged(lost)) => taker.missed(lost),
                 // Nothing more comes; who stops this waits for its end.
                 Err(RecvError::Closed) => {
                     let _ = stopped.await;
@@ -70,8 +70,15 @@ impl Taker {
     fn take(&self, tree: Arc<SpanTree>) {
         self.measures.stages.observe(&tree);
         let Some(queue) = self.queue.as_ref().filter(|_| is_sampled(&tree.context, self.percent)) else { return };
-        if let Err(lost) = queue.try_send(tree) {
-            self.measures.dropped.add(batch::spans(&lost.into_inner()));
+        let spans = batch::spans(&tree);
+        if !queue.push(tree) {
+            self.measures.dropped.add(spans);
         }
+    }
+
+    /// So many operations ended faster than this took them. What they had of stages, and whether they were to be sent,
+    /// nobody knows any more.
+    fn missed(&self, operations: u64) {
+        self.measures.missed.add(operations);
     }
 }
