@@ -5,12 +5,14 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use crate::bounds;
 
@@ -88,7 +90,7 @@ fn try_lock(root: &Path, option: &'static str) -> Result<Lock, RuntimeDirError> 
         .map_err(io_error("can't open", &path))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+        Err(Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // For the message only. Bounded, as anybody's file.
             let _ = (&file).take(64).read_to_string(&mut holder);
@@ -227,7 +229,7 @@ pub(crate) fn bind(path: &Path, mode: u32, timeout: Duration) -> Result<Listenin
 }
 
 fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> {
-    if UnixStream::connect(path).is_ok() {
+    if is_listened_to(path) {
         return Err(RuntimeDirError::SocketTaken { path: path.to_owned() });
     }
     if let Some(parent) = path.parent() {
@@ -245,6 +247,14 @@ fn try_bind(path: &Path, mode: u32) -> Result<ListeningSocket, RuntimeDirError> 
         .map_err(io_error("can't set the mode of", &temporary))?;
     listener.set_nonblocking(true).map_err(io_error("can't use", &temporary))?;
     Ok(ListeningSocket { listener, temporary, path: path.to_owned() })
+}
+
+/// Whether somebody listens at that socket, also one who takes no more connections.
+fn is_listened_to(path: &Path) -> bool {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let connected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .and_then(|socket| rustix::net::connect(&socket, &SocketAddrUnix::new(path)?));
+    matches!(connected, Ok(()) | Err(Errno::AGAIN))
 }
 
 /// A name beside it that no other socket has there, and as long as its own, which was checked to fit.

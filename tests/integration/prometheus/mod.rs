@@ -386,5 +386,16 @@ fn a_unix_socket_is_roots_and_needs_a_restart() {
             assert!(file.file_type().is_socket());
             assert_eq!(file.permissions().mode() & 0o777, 0o660);
         }
+        daemon.end(nix::sys::signal::Signal::SIGTERM).await;
+        assert!(!path.exists(), "it went with its daemon");
+        std::fs::write(&path, "somebody's").unwrap();
+        daemon.start_again().await;
+        wait_for("it says that there is something else", async || {
+            daemon.log_tail(1000).lines().any(|line| line.contains("choose another path for metrics.address"))
+        })
+        .await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's");
+        std::fs::remove_file(&path).unwrap();
+        wait_some("then it is served", async || UnixStream::connect(&path).await.ok()).await;
     });
 }

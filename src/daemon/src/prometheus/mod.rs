@@ -38,7 +38,12 @@ pub(crate) struct MetricSources {
 }
 
 impl MetricSources {
-    /// All metrics as they are now. Blocks: a disk may not answer.
+    /// What disks tell. Blocks: one may not answer.
+    fn read_disks(&self) -> Vec<family::FamilyReading> {
+        files::read(&self.services.config)
+    }
+
+    /// All else as it is now.
     fn read(&self) -> Vec<family::FamilyReading> {
         let services = &*self.services;
         let mut all =
@@ -48,7 +53,6 @@ impl MetricSources {
         all.extend(stores::read(&self.databases, services.set_aside.len()));
         all.extend(sessions::read(&services.streaming));
         all.extend(spans::read(&self.spans));
-        all.extend(files::read(&services.config));
         all.extend(process::read());
         all
     }

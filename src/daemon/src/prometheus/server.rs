@@ -6,9 +6,10 @@ use std::convert::Infallible;
 use std::fs;
 use std::future::pending;
 use std::io;
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,8 +25,11 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::family::FamilyReading;
 use super::{MetricSources, text};
-use crate::bounds::{METRICS_CONNECTION_TIME, METRICS_CONNECTIONS, METRICS_HEAD_BYTES, METRICS_HEAD_TIME};
+use crate::bounds::{
+    METRICS_CONNECTION_TIME, METRICS_CONNECTIONS, METRICS_DISK_TIME, METRICS_HEAD_BYTES, METRICS_HEAD_TIME,
+};
 use crate::config::MetricsAddress;
 use crate::runtime_dir::{self, PREDECESSOR};
 
@@ -41,33 +45,60 @@ const HEADERS: usize = 64;
 /// metrics.
 pub(crate) async fn run(address: Option<&MetricsAddress>, sources: Arc<MetricSources>) -> Infallible {
     let Some(address) = address else { return pending().await };
-    let endpoint = Arc::new(Endpoint { sources, reads: Arc::new(Semaphore::new(1)) });
-    loop {
+    let endpoint =
+        Arc::new(Endpoint { sources, reads: Arc::new(Semaphore::new(1)), disks: Arc::new(Semaphore::new(1)) });
+    let mut is_told = false;
+    let listener = loop {
         let listening = match address {
             MetricsAddress::Tcp(address) => TcpListener::bind(address).await.map(MetricsListener::Tcp),
-            MetricsAddress::Socket(path) => bind(path).await.map(MetricsListener::Unix),
+            MetricsAddress::Socket(path) => bind(path).await,
         };
         match listening {
-            Ok(listener) => {
-                tracing::info!(%address, "metrics are served");
-                accept(listener, &endpoint).await;
+            Ok(listener) => break listener,
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                tracing::error!(%address, %error, again_each = ?LISTEN_AGAIN, "metrics can't be served there");
             }
-            Err(error) => {
-                tracing::error!(%address, %error, again_in = ?LISTEN_AGAIN, "metrics can't be served there");
-                sleep(LISTEN_AGAIN).await;
-            }
+            Err(_) => {}
         }
-    }
+        sleep(LISTEN_AGAIN).await;
+    };
+    tracing::info!(%address, "metrics are served");
+    accept(listener, &endpoint).await
 }
 
-async fn bind(path: &Path) -> io::Result<UnixListener> {
+async fn bind(path: &Path) -> io::Result<MetricsListener> {
     let path = path.to_owned();
     let bound = tokio::task::spawn_blocking(move || {
         only_a_socket(&path)?;
         let socket = runtime_dir::bind(&path, MODE, PREDECESSOR).map_err(io::Error::other)?;
-        socket.publish().map_err(io::Error::other)
+        let listener = socket.publish().map_err(io::Error::other)?;
+        Ok::<_, io::Error>((listener, SocketFile::of(path)?))
     });
-    UnixListener::from_std(bound.await.map_err(io::Error::other)??)
+    let (listener, file) = bound.await.map_err(io::Error::other)??;
+    Ok(MetricsListener::Unix { listener: UnixListener::from_std(listener)?, _file: file })
+}
+
+/// The name of a socket, which goes with it: nobody else would remove it from a place that only a configuration named.
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    own: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let found = fs::symlink_metadata(&path)?;
+        Ok(Self { path, own: (found.dev(), found.ino()) })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A successor may have put its own there.
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.own) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Whatever else is at the address that was configured is not the daemon's to replace.
@@ -83,45 +114,66 @@ fn only_a_socket(path: &Path) -> io::Result<()> {
 
 enum MetricsListener {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 impl MetricsListener {
     /// Has the next client served.
-    async fn attend_next(&self, tasks: &mut JoinSet<()>, endpoint: &Arc<Endpoint>) -> io::Result<AbortHandle> {
-        let endpoint = Arc::clone(endpoint);
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| tasks.spawn(attend(stream, endpoint))),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| tasks.spawn(attend(stream, endpoint))),
-        }
+    async fn attend_next(&self, tasks: &mut JoinSet<()>, endpoint: &Arc<Endpoint>) -> io::Result<OpenConnection> {
+        let (endpoint, asked) = (Arc::clone(endpoint), Arc::new(AtomicBool::new(false)));
+        let its = Arc::clone(&asked);
+        let task = match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                tasks.spawn(attend(stream, endpoint, its))
+            }
+            Self::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                tasks.spawn(attend(stream, endpoint, its))
+            }
+        };
+        Ok(OpenConnection { task, asked })
     }
 }
 
-/// Takes connections. One too many ends the oldest: an honest one lasts milliseconds.
+struct OpenConnection {
+    task: AbortHandle,
+    /// Whether its client has said what it wants.
+    asked: Arc<AtomicBool>,
+}
+
+/// Takes connections. One too many ends the oldest that has asked for nothing, or if all have, the oldest: an honest one
+/// lasts milliseconds.
 async fn accept(listener: MetricsListener, endpoint: &Arc<Endpoint>) -> Infallible {
-    let (mut tasks, mut open) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
+    let (mut tasks, mut open) = (JoinSet::new(), VecDeque::<OpenConnection>::new());
     loop {
         let attended = listener.attend_next(&mut tasks, endpoint).await;
         while tasks.try_join_next().is_some() {}
-        open.retain(|task| !task.is_finished());
+        open.retain(|connection| !connection.task.is_finished());
         match attended {
-            Ok(task) => open.push_back(task),
+            Ok(connection) => open.push_back(connection),
             Err(error) => {
                 tracing::debug!(%error, "a connection for metrics can't be accepted");
                 sleep(ACCEPT_AGAIN).await;
             }
         }
-        if open.len() > METRICS_CONNECTIONS
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.abort();
+        if open.len() > METRICS_CONNECTIONS {
+            let silent = open.iter().position(|connection| !connection.asked.load(Ordering::Relaxed));
+            if let Some(oldest) = open.remove(silent.unwrap_or_default()) {
+                oldest.task.abort();
+            }
         }
     }
 }
 
 /// Serves one request, which is all that a connection has time for.
-async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, endpoint: Arc<Endpoint>) {
+async fn attend(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    endpoint: Arc<Endpoint>,
+    asked: Arc<AtomicBool>,
+) {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let (endpoint, method, path) =
             (Arc::clone(&endpoint), request.method().clone(), request.uri().path().to_owned());
         async move { Ok::<_, Infallible>(endpoint.answer(&method, &path).await) }
@@ -139,8 +191,10 @@ async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, en
 
 struct Endpoint {
     sources: Arc<MetricSources>,
-    /// One reading at a time, also of those that nobody waits for any more, as a disk does not answer.
+    /// One reading at a time, also of those that nobody waits for any more.
     reads: Arc<Semaphore>,
+    /// The same of disks, which may not answer.
+    disks: Arc<Semaphore>,
 }
 
 impl Endpoint {
@@ -156,13 +210,27 @@ impl Endpoint {
         }
     }
 
+    /// What disks tell, or nothing as long as one does not answer.
+    async fn disks(&self) -> Vec<FamilyReading> {
+        let Ok(turn) = Arc::clone(&self.disks).try_acquire_owned() else { return Vec::new() };
+        let sources = Arc::clone(&self.sources);
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            sources.read_disks()
+        });
+        timeout(METRICS_DISK_TIME, read).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
     async fn metrics(self: Arc<Self>) -> Response<Full<Bytes>> {
         let read = async {
             let turn = Arc::clone(&self.reads).acquire_owned().await.ok()?;
+            let disks = self.disks().await;
             let sources = Arc::clone(&self.sources);
             let text = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                text::encode(sources.read())
+                let mut all = sources.read();
+                all.extend(disks);
+                text::encode(all)
             });
             text.await.ok()?.ok()
         };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use peapod_cgroup::{GroupError, Hierarchy, OpenGroup, Stats, StatsPart};
 use peapod_sys::sync::lock;
+use tokio::task::spawn_blocking;
 
 use crate::bounds::OPEN_GROUPS;
 
@@ -38,7 +39,16 @@ impl OpenGroups {
 
     /// Closes all others: those that are no more, or in which nothing runs.
     pub(super) fn retain(&self, paths: &BTreeSet<String>) {
-        lock(&self.open).retain(|path, _| paths.contains(path));
+        let closed: BTreeMap<_, _> = {
+            let mut open = lock(&self.open);
+            let (kept, closed) = std::mem::take(&mut *open).into_iter().partition(|(path, _)| paths.contains(path));
+            *open = kept;
+            closed
+        };
+        if !closed.is_empty() {
+            // Some thousand descriptors at most.
+            spawn_blocking(move || drop(closed));
+        }
     }
 
     /// Not under the lock. One that somebody else reads at the same time is opened once more.
@@ -70,8 +80,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn no_more_groups_stay_open_than_the_bound_and_none_that_has_ended() {
+    #[tokio::test]
+    async fn no_more_groups_stay_open_than_the_bound_and_none_that_has_ended() {
         let groups = OpenGroups::new(Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap());
         let names: Vec<_> = (0..OPEN_GROUPS + 2).map(|number| format!("/peapod-test-none/{number}")).collect();
         // Whether they are there does not matter to who reads nothing.
