@@ -17,7 +17,13 @@ done
 export KUBELET_CONFIG='nodeLeaseDurationSeconds: 4'
 "$here/../kubelet/kubelet.sh" "${CONTAINER_RUNTIME_ENDPOINT#unix://}" "$dir" --kubeconfig="$kubeconfig" >"${KUBELET_LOG:-/dev/null}" 2>&1 </dev/null &
 kubelet=$!
-finish() { kill $kubelet 2>/dev/null || :; wait $kubelet || :; "$here/../kubelet/clean.sh" "$dir"; }
+finish() {
+    local code=$?
+    trap - EXIT
+    kill $kubelet 2>/dev/null || :; wait $kubelet || :
+    "$here/../kubelet/clean.sh" "$dir" || [ $code != 0 ] || code=1
+    exit $code
+}
 trap finish EXIT
 trap 'exit 130' INT; trap 'exit 143' TERM
 while kill -0 $kubelet 2>/dev/null; do

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Holds a critest report against the lists of specs that have passed once.
 
-    report.py JUNIT LIST... [--update] [--partial] [--also-failed N]
+    report.py JUNIT LIST... [--update] [--partial] [--at-least N] [--also-failed N]
 
 A listed spec that does not pass is a failure. --update adds specs that pass to the last list and never takes one away;
---partial is for runs of some specs only. Ends with "counted N passed, N failed".
+--partial is for runs of some specs only; that fewer than N pass (--at-least) means that some have other names now, and is a
+failure, too. Ends with "counted N passed, N failed".
 """
 import argparse, os, sys, xml.etree.ElementTree as ET
 
@@ -40,6 +41,7 @@ def main():
     parser.add_argument('lists', nargs='+')
     parser.add_argument('--update', action='store_true')
     parser.add_argument('--partial', action='store_true')
+    parser.add_argument('--at-least', type=int, default=0)
     parser.add_argument('--also-failed', type=int, default=0)
     args = parser.parse_args()
     specs = read(args.report)
@@ -73,6 +75,9 @@ def main():
     bad = len(lost) + args.also_failed
     if not ran:
         print('no spec ran: none has such a name')
+        bad += 1
+    if len(passed) < args.at_least:
+        print(f'{args.at_least} specs were to pass: do some have other names?')
         bad += 1
     print(f'counted {len(passed)} passed, {bad} failed')
     sys.exit(bad != 0)

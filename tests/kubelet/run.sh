@@ -31,8 +31,11 @@ cgroup_of() { find /sys/fs/cgroup -type d -path "$tree/$scope$1${scope:+.scope}"
 process_of() { [ -n "$1" ] && find /sys/fs/cgroup -path "*/$scope$1*/cgroup.procs" -exec head -n 1 {} \; -quit; }
 no_pod_cgroups() { [ -z "$(find /sys/fs/cgroup -type d -path "$tree")" ]; }
 finish() {
+    local code=$?
+    trap - EXIT
     kill "$kubelet" 2>/dev/null; wait "$kubelet" 2>/dev/null
-    "$here/clean.sh" "$dir"
+    "$here/clean.sh" "$dir" || [ $code != 0 ] || code=1
+    exit $code
 }
 
 "$here/kubelet.sh" "${CONTAINER_RUNTIME_ENDPOINT#unix://}" "$dir" >"$out/kubelet.log" 2>&1 </dev/null &
@@ -122,6 +125,7 @@ listed_again() { [ "$(listings)" -ge $((listed + 3)) ]; }
 killed_daemon() {
     local before; before=$(seen)
     SECONDS=0
+    check "the kubelet sees both containers" jq -e 'length == 6' <<<"$before"
     "$PEAPOD_RESTART"
     until_ok 20 "a daemon killed and started again answers" crictl version
     listed=$(listings)
