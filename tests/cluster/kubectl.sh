@@ -25,6 +25,22 @@ spec:
 Y
 }
 pod_ready() { pod "$@" && k wait "pod/$1" --for=condition=Ready --timeout=60s; }
+# A Deployment, DaemonSet or StatefulSet whose pods have the label app=NAME: KIND NAME [LINE OF ITS SPEC]... <SPEC OF ITS PODS, YAML
+pods_of() {
+    k apply -f - <<Y
+apiVersion: apps/v1
+kind: $1
+metadata: {name: $2}
+spec:
+  selector: {matchLabels: {app: $2}}
+  template:
+    metadata: {labels: {app: $2}}
+    spec:
+$(sed 's/^/      /')
+$([ $# = 2 ] || printf '  %s\n' "${@:3}")
+Y
+}
+
 idle="trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"
 
 # True if the command's exit code is that: EXPECTED CMD...

@@ -4,18 +4,10 @@ script='head -c 100000000 /dev/urandom >/srv/www/large; sha256sum /srv/www/large
 IMAGE=web pod_ready lasting two "$script" 'readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}' >/dev/null
 cp "$PEAPOD_BIN" "$dir/peapod"
 restart() { in_node two run "$NODE_DIR/two/restart" "$@"; }
-k apply -f - >/dev/null <<Y
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: growing}
-spec:
-  selector: {matchLabels: {app: growing}}
-  template:
-    metadata: {labels: {app: growing}}
-    spec:
-      nodeSelector: {kubernetes.io/hostname: two}
-      terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: peapod/shell:1, command: [sh, -c, "$idle"]}]
+pods_of Deployment growing 'replicas: 1' >/dev/null <<Y
+nodeSelector: {kubernetes.io/hostname: two}
+terminationGracePeriodSeconds: 1
+containers: [{name: main, image: peapod/shell:1, command: [sh, -c, "$idle"]}]
 Y
 check "a Deployment is on node two" k rollout status deployment/growing --timeout=60s
 large=$(k logs lasting | sed -n 's| */srv/www/large$||p')
@@ -28,6 +20,7 @@ replicas=1
 over_it() {             # WHAT ARGUMENT-OF-RESTART...
     local what=$1 before; shift
     before=$(seen)
+    check "what runs is seen" jq -e 'length >= 4' <<<"$before"
     call command "$kubectl" exec -i lasting -- sh -c 'while read -r line; do echo "heard $line"; done; exit 7'
     call typed /usr/bin/python3 -B "$here/terminal.py" 24x80 \
         'again:echo $((20 + 1))~\n21' "file:$dir/$what" 'again:echo $((20 + 2))~\n22' 'send:exit 3' -- "$kubectl" exec -it lasting -- sh

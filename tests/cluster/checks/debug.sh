@@ -12,10 +12,13 @@ check "the pod has not noticed" pod_has "suspect-$node" '.status.containerStatus
 
 # The node's mounts, network, processes.
 call node "$kubectl" debug "node/$node" -i --image=peapod/shell:1 -- sh
-say node 'cat /host/proc/1/comm /host/etc/hosts; ip -o address show node0; ps | grep -c "[k]ubelet --config"; echo told'
+say node 'cat /host/etc/hosts; echo "init: $(cat /host/proc/1/comm)"; ip -o address show node0
+    echo "kubelets: $(grep -lx kubelet /proc/[0-9]*/comm | wc -l)"; echo told'
 until_ok 60 "debug of a node" heard node told
 check "has its files" heard node "${node_address[$node]} $node"
+check "and what is mounted there" heard node "^init: $(in_node "$node" run cat /proc/1/comm)$"
 check "and its network" heard node "inet ${node_address[$node]}/24"
+check "and its processes" heard node '^kubelets: [1-9]'
 say node exit
 wait "${call_pid[node]}"
 hang_up node

@@ -1,48 +1,22 @@
 # What controllers make of pods: a Deployment, a DaemonSet, a StatefulSet, Jobs.
+pods_of Deployment web 'replicas: 2' >/dev/null <<Y
+topologySpreadConstraints:
+  - {topologyKey: kubernetes.io/hostname, maxSkew: 1, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
+terminationGracePeriodSeconds: 2
+containers:
+  - {name: main, image: peapod/web:1, readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}}
+Y
+pods_of DaemonSet everywhere >/dev/null <<Y
+terminationGracePeriodSeconds: 2
+containers:
+  - {name: main, image: peapod/web:1, ports: [{containerPort: 80, hostPort: 8080}]}
+Y
+pods_of StatefulSet db 'replicas: 3' 'serviceName: db' >/dev/null <<Y
+terminationGracePeriodSeconds: 1
+containers:
+  - {name: main, image: peapod/shell:1, command: [sh, -c, "$idle"], readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}}
+Y
 k apply -f - >/dev/null <<Y
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      topologySpreadConstraints:
-        - {topologyKey: kubernetes.io/hostname, maxSkew: 1, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
-      terminationGracePeriodSeconds: 2
-      containers:
-        - name: main
-          image: peapod/web:1
-          readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: everywhere}
-spec:
-  selector: {matchLabels: {app: everywhere}}
-  template:
-    metadata: {labels: {app: everywhere}}
-    spec:
-      terminationGracePeriodSeconds: 2
-      containers:
-        - {name: main, image: peapod/web:1, ports: [{containerPort: 80, hostPort: 8080}]}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 3
-  serviceName: db
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - {name: main, image: peapod/shell:1, command: [sh, -c, "$idle"], readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}}
----
 apiVersion: batch/v1
 kind: Job
 metadata: {name: squares}
