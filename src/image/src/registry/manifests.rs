@@ -1,6 +1,7 @@
 //! Manifests and other small things that are read into memory whole.
 
-use super::session::{Collected, RequestError, Session};
+use super::failures::{Collected, RequestError};
+use super::session::Session;
 use crate::bounds::{CONFIGURATION_BYTES, MANIFEST_BYTES, SMALL_DOCUMENT};
 use crate::digest::Digest;
 use crate::error::PullError;

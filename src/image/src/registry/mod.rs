@@ -5,6 +5,7 @@ mod auth;
 mod challenge;
 mod client;
 mod complaint;
+mod failures;
 #[cfg(test)]
 mod fuzz;
 mod manifests;
@@ -14,5 +15,6 @@ mod tls;
 
 pub(crate) use allowance::Allowance;
 pub(crate) use client::Clients;
+pub(crate) use failures::{Collected, RequestError};
 pub(crate) use manifests::Fetched;
-pub(crate) use session::{BlobResponse, Collected, RequestError, Session};
+pub(crate) use session::{BlobResponse, Session};
