@@ -1,5 +1,6 @@
 //! Operations under way, and the last ones, as verbose statuses tell them: for people and `peapod why`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,8 +11,11 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::bounds::{OPERATIONS_BYTES, OPERATIONS_SHOWN, OPERATIONS_SHOWN_OF_KIND};
 
-/// The key of a verbose status' information.
-pub(super) const KEY: &str = "operations";
+/// A verbose status' information: `known`, and beside it operations, as the other functions here answer them.
+pub(super) fn beside<const N: usize>(known: [(&str, Value); N], operations: String) -> BTreeMap<String, String> {
+    let known = known.into_iter().map(|(key, value)| (key.to_owned(), value.to_string()));
+    known.chain([("operations".to_owned(), operations)]).collect()
+}
 
 /// Of those that are about something: what is under way, what failed, and of each kind the last that did not.
 pub(super) fn about(tracer: &Tracer, is_about: impl Fn(&SpanSubject) -> bool) -> String {

@@ -45,5 +45,5 @@ async fn info(services: &Services, image: &Image) -> BTreeMap<String, String> {
         // A container is made of an image, and is another thing.
         subject.container_name().is_empty() && !subject.image().is_empty() && is_it(subject.image())
     });
-    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
+    operations::beside([("info", info)], operations)
 }

@@ -56,7 +56,7 @@ async fn info(services: &Services, container: &ContainerView) -> BTreeMap<String
         "runtimeSpec": runtime_spec,
     });
     let operations = operations::about(&services.tracer, |subject| subject.container_id() == container.id.as_str());
-    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
+    operations::beside([("info", info)], operations)
 }
 
 /// The file has the limits of the start, or of the creation; these are those of the last update.

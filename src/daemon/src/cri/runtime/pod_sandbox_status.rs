@@ -39,7 +39,7 @@ fn info(services: &Services, entry: &PodEntry) -> BTreeMap<String, String> {
         "runtimeSpec": runtime_spec(pod),
     });
     let operations = operations::about(&services.tracer, |subject| subject.pod_id() == pod.id.as_str());
-    BTreeMap::from([("info".to_owned(), info.to_string()), (operations::KEY.to_owned(), operations)])
+    operations::beside([("info", info)], operations)
 }
 
 /// A process in the pod's namespaces, for nsenter(1): a container's, else pod init. The shim's would be in the node's.

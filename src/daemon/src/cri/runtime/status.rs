@@ -110,7 +110,5 @@ fn info(services: &Services) -> BTreeMap<String, String> {
     let network = services.network.status();
     let network = json!({ "name": network.name, "podCIDR": services.pod_cidr() });
     let operations = operations::running_and_failed(&services.tracer);
-    let known = [("config", shown), ("counts", counts), ("network", network)];
-    let known = known.into_iter().map(|(key, value)| (key.to_owned(), value.to_string()));
-    known.chain([(operations::KEY.to_owned(), operations)]).collect()
+    operations::beside([("config", shown), ("counts", counts), ("network", network)], operations)
 }
