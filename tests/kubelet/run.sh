@@ -67,7 +67,9 @@ told() {                # METRIC LABEL="VALUE"...
     for label; do lines=$(grep -F "$label" <<<"$lines") || return; done
     grep -qE '\} [1-9]' <<<"$lines"
 }
-each_once() { [ -z "$(get http://127.0.0.1:10255/metrics/cadvisor | grep '^container_' | sed 's/} .*//' | sort | uniq -d)" ]; }
+each_once() {
+    local series; series=$(get http://127.0.0.1:10255/metrics/cadvisor | grep '^container_' | sed 's/} .*//' | sort) && [ -z "$(uniq -d <<<"$series")" ]
+}
 statistics() {
     local of_pod=(namespace=\"default\" "pod=\"pea-$NODE\"") image="image=\"$PEAPOD_REGISTRY/peapod/web:1\""
     check "its statistics are there" summary '.containers | length == 2'
@@ -96,7 +98,7 @@ gates() {
 
 # One of the lists that it makes every five minutes anyway may come between.
 by_events() { [ $(($(listings) - listed)) -le 1 ] && [ "$(metric kubelet_evented_pleg_connection_error_count)" = 0 ]; }
-another_web() { [ "$(container_of web)" != "$1" ] && [ "$(crictl pods -q | wc -l)" = 1 ]; }
+another_web() { local now; now=$(container_of web) && [ -n "$now" ] && [ "$now" != "$1" ] && [ "$(crictl pods -q | wc -l)" = 1 ]; }
 # The first back-off is over ten seconds after the death: a slow kubelet looks too late to wait at all. The next is longer.
 killed_until_it_waits() {
     ! pod_has '.status.containerStatuses[] | select(.name == "web") | .state.waiting.reason == "CrashLoopBackOff"' || return 0
@@ -146,9 +148,10 @@ killed_shim() {
     until_ok 90 "which becomes Ready" pod_has '.status.conditions[] | select(.type == "Ready") | .status == "True"'
 }
 
-ended() { [ -z "$(crictl ps -q)" ] && [ -z "$(crictl pods -q --state ready)" ]; }
+# Succeeds, and lists nothing.
+none() { local found; found=$(crictl "$@") && [ -z "$found" ]; }
+ended() { none ps -q && none pods -q --state ready; }
 last_words() { crictl logs "$1" 2>/dev/null | grep bye || grep -rq 'stdout F bye' "$dir/pod-logs"; }
-removed() { [ -z "$(crictl pods -q)" ]; }
 ends() {
     SECONDS=0
     local helper; helper=$(container_of helper)
@@ -157,7 +160,7 @@ ends() {
     until_ok 20 "without its file the pod ends" ended
     check "within its grace of 10 s" [ $SECONDS -le $((10 * slow)) ]
     check "by its own last words" last_words "$helper"
-    until_ok 90 "and is removed" removed
+    until_ok 90 "and is removed" none pods -q
     until_ok 30 "with its cgroups" no_pod_cgroups
 }
 
