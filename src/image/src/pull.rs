@@ -197,7 +197,7 @@ impl Pull {
             Ok(layers) => Ok((layers, hold)),
             Err(error) => {
                 if error.condemns() {
-                    self.store.fetcher.discard(blobs);
+                    self.store.fetcher.discard(self.reference(), blobs);
                 }
                 Err(error)
             }

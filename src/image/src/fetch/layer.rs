@@ -10,6 +10,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::measures::ImageMeasures;
+use crate::reference::Reference;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
 use crate::stages;
@@ -82,8 +83,7 @@ impl Fetcher {
         cost: &Arc<ImageCost>,
         span: &Span,
     ) -> Result<Fresh, PullError> {
-        let registry = &session.reference.registry;
-        let part = self.partials.lock(registry, &blob.digest).await;
+        let part = self.partials.lock(&session.reference, &blob.digest).await;
         let wanted = WantedLayer { session, blob, diff_id, cost, span };
         let began = Instant::now();
         let fetched = match self.attempt(wanted, &part).await {
@@ -109,9 +109,9 @@ impl Fetcher {
         self.partials.keep_in_bounds()
     }
 
-    /// Drops what is here of blobs that are of no use: their image was refused.
-    pub(crate) fn discard(&self, blobs: &[Blob]) {
-        blobs.iter().for_each(|blob| self.partials.discard(&blob.digest));
+    /// Drops what an image's repository alone has brought of its blobs, which are of no use: it was refused.
+    pub(crate) fn discard(&self, image: &Reference, blobs: &[Blob]) {
+        blobs.iter().for_each(|blob| self.partials.discard(image, &blob.digest));
     }
 
     async fn attempt(&self, wanted: WantedLayer<'_>, part: &Partial) -> Result<Fresh, PullError> {

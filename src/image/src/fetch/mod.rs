@@ -5,6 +5,7 @@
 
 mod download;
 mod layer;
+mod makers;
 mod partial;
 mod slots;
 mod tail;

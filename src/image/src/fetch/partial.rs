@@ -1,12 +1,13 @@
 //! Partial blobs: who works on which, and how long those stay that nobody works on.
 
+use super::makers::Makers;
 use crate::bounds::PARTIAL_LOOK;
 use crate::config::Config;
 use crate::digest::Digest;
+use crate::reference::Reference;
 use crate::scratch::Ingest;
 use peapod_sys::sync::lock;
 use peapod_sys::{KeyedGuard, KeyedLock};
-use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -24,8 +25,7 @@ pub(super) struct Partials {
     /// Of the files that stay for the next pull.
     files: Arc<KeyedLock<Digest>>,
     keep: Keep,
-    /// Blobs that are of no use and that somebody works on.
-    condemned: Arc<Mutex<HashSet<Digest>>>,
+    makers: Arc<Mutex<Makers>>,
     /// Somebody is done with one: there may be one too many.
     ended: Arc<Notify>,
 }
@@ -33,6 +33,9 @@ pub(super) struct Partials {
 /// The right to work on a blob.
 pub(super) struct Partial {
     ingest: Ingest,
+    makers: Arc<Mutex<Makers>>,
+    digest: Digest,
+    by: Reference,
     /// Where compressed bytes are kept. Nowhere once they were used if another registry's pull writes the file that
     /// stays.
     file: Option<(PathBuf, KeyedGuard)>,
@@ -48,29 +51,30 @@ impl Partials {
             blobs: KeyedLock::default(),
             files: Arc::default(),
             keep: Keep { age: config.partial.keep, bytes: config.partial.max_bytes },
-            condemned: Arc::default(),
+            makers: Arc::default(),
             ended: Arc::default(),
         }
     }
 
-    /// Waits until nobody else works on this registry's blob.
-    pub(super) async fn lock(&self, registry: &str, blob: &Digest) -> Partial {
+    /// Waits until nobody else works on this blob of the reference's registry.
+    pub(super) async fn lock(&self, by: &Reference, blob: &Digest) -> Partial {
         let ended = NotifyOnDrop(Arc::clone(&self.ended));
-        let own = self.blobs.lock(&(registry.to_owned(), blob.clone())).await;
+        let own = self.blobs.lock(&(by.registry.clone(), blob.clone())).await;
         let file = self.files.try_lock(blob).map(|guard| (self.path(blob), guard));
-        Partial { ingest: self.ingest.clone(), file, _blob: own, _ended: ended }
+        let (ingest, makers) = (self.ingest.clone(), Arc::clone(&self.makers));
+        Partial { ingest, makers, digest: blob.clone(), by: by.clone(), file, _blob: own, _ended: ended }
     }
 
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
     pub(super) fn keep_in_bounds(&self) -> impl Future<Output = ()> + use<> {
         let (dir, keep, ended) = (self.ingest.path().to_owned(), self.keep, Arc::clone(&self.ended));
-        let (files, condemned) = (Arc::downgrade(&self.files), Arc::clone(&self.condemned));
+        let (files, makers) = (Arc::downgrade(&self.files), Arc::clone(&self.makers));
         async move {
             while let Some(files) = files.upgrade() {
-                let (own, condemned) = (dir.clone(), Arc::clone(&condemned));
+                let (own, makers) = (dir.clone(), Arc::clone(&makers));
                 let look = move || {
-                    drop_condemned(&own, &files, &condemned);
-                    prune(&own, &files, keep)
+                    drop_condemned(&own, &files, &makers);
+                    prune(&own, &files, &makers, keep)
                 };
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(look).await {
                     tracing::warn!(%error, path = %dir.display(), "partial blobs can't be listed");
@@ -80,11 +84,13 @@ impl Partials {
         }
     }
 
-    /// Drops what is here of a blob that is of no use: its image was refused. If somebody works on it, be it a
-    /// cancelled transfer that has yet to let go, that is when he is done.
-    pub(super) fn discard(&self, blob: &Digest) {
-        lock(&self.condemned).insert(blob.clone());
-        self.ended.notify_one();
+    /// Drops what a repository alone has brought of a blob, which is of no use: its image was refused. If somebody
+    /// works on it, be it a cancelled transfer that has yet to let go, that is when he is done, unless somebody takes
+    /// it up before.
+    pub(super) fn discard(&self, by: &Reference, blob: &Digest) {
+        if lock(&self.makers).condemn(blob, by) {
+            self.ended.notify_one();
+        }
     }
 
     fn path(&self, blob: &Digest) -> PathBuf {
@@ -113,6 +119,9 @@ impl Partial {
             None => Ok((unnamed(&ingest)?, 0)),
         });
         let (file, position) = open.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        if self.file.is_some() {
+            lock(&self.makers).take_up(&self.digest, &self.by, position == 0);
+        }
         Ok((Arc::new(file), position))
     }
 
@@ -120,6 +129,7 @@ impl Partial {
     pub(super) fn forget(&self) {
         if let Some((path, _)) = &self.file {
             forget(path);
+            lock(&self.makers).forget(&self.digest);
         }
     }
 }
@@ -177,21 +187,21 @@ struct PartialFile {
 }
 
 /// Drops what is of no use, unless somebody works on it. Blocks.
-fn drop_condemned(ingest: &Path, files: &KeyedLock<Digest>, condemned: &Mutex<HashSet<Digest>>) {
-    let all = std::mem::take(&mut *lock(condemned));
-    let in_use = all.into_iter().filter(|blob| match files.try_lock(blob) {
-        Some(_guard) => {
-            forget(&path_of(ingest, blob));
-            false
+fn drop_condemned(ingest: &Path, files: &KeyedLock<Digest>, makers: &Mutex<Makers>) {
+    let condemned = lock(makers).condemned();
+    for blob in condemned {
+        // With the right to it nobody takes it up any more.
+        if let Some(_guard) = files.try_lock(&blob)
+            && lock(makers).is_condemned(&blob)
+        {
+            forget(&path_of(ingest, &blob));
+            lock(makers).forget(&blob);
         }
-        None => true,
-    });
-    let in_use: Vec<_> = in_use.collect();
-    lock(condemned).extend(in_use);
+    }
 }
 
 /// Drops what is too old, and the oldest of what is too much. What somebody works on stays. Blocks.
-fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()> {
+fn prune(ingest: &Path, files: &KeyedLock<Digest>, makers: &Mutex<Makers>, keep: Keep) -> io::Result<()> {
     let mut partials = Vec::new();
     for entry in std::fs::read_dir(ingest)? {
         let path = entry?.path();
@@ -214,6 +224,7 @@ fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()>
         if partial.age > keep.age || total > keep.bytes {
             total -= partial.bytes;
             forget(&partial.path);
+            lock(makers).forget(&partial.digest);
         }
     }
     Ok(())
@@ -221,9 +232,9 @@ fn prune(ingest: &Path, files: &KeyedLock<Digest>, keep: Keep) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, KeyedLock, drop_condemned, path_of, prune};
+    use super::{Keep, KeyedLock, Makers, drop_condemned, path_of, prune};
     use crate::digest::Digest;
-    use std::collections::HashSet;
+    use crate::reference::Reference;
     use std::fs::{File, FileTimes};
     use std::sync::Mutex;
     use std::time::{Duration, SystemTime};
@@ -236,14 +247,25 @@ mod tests {
         for blob in [&used, &free] {
             std::fs::write(path_of(dir.path(), blob), "part").unwrap();
         }
-        let (files, condemned) =
-            (KeyedLock::default(), Mutex::new(HashSet::from([used.clone(), free.clone(), missing])));
+        let (files, makers) = (KeyedLock::default(), Mutex::new(Makers::default()));
+        let by = Reference::parse("registry.example/refused:1", "docker.io").unwrap();
+        for blob in [&used, &free, &missing] {
+            makers.lock().unwrap().take_up(blob, &by, true);
+            makers.lock().unwrap().condemn(blob, &by);
+        }
         let guard = files.lock(&used).await;
-        drop_condemned(dir.path(), &files, &condemned);
+        drop_condemned(dir.path(), &files, &makers);
         assert!(is_there(&used) && !is_there(&free));
         drop(guard);
-        drop_condemned(dir.path(), &files, &condemned);
-        assert!(!is_there(&used) && condemned.lock().unwrap().is_empty());
+        drop_condemned(dir.path(), &files, &makers);
+        assert!(!is_there(&used) && makers.lock().unwrap().condemned().is_empty());
+        // Taken up in between.
+        std::fs::write(path_of(dir.path(), &used), "part").unwrap();
+        makers.lock().unwrap().take_up(&used, &by, true);
+        makers.lock().unwrap().condemn(&used, &by);
+        makers.lock().unwrap().take_up(&used, &by, false);
+        drop_condemned(dir.path(), &files, &makers);
+        assert!(is_there(&used));
     }
 
     #[tokio::test]
@@ -262,15 +284,15 @@ mod tests {
                 .unwrap();
         }
         std::fs::create_dir(dir.path().join("scratch")).unwrap();
-        let files = KeyedLock::default();
+        let (files, makers) = (KeyedLock::default(), Mutex::new(Makers::default()));
         let guard = files.lock(&digest(5)).await;
         let left = || (0..6).filter(|number| path(*number).exists()).collect::<Vec<_>>();
-        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 1 << 20 }).unwrap();
+        prune(dir.path(), &files, &makers, Keep { age: Duration::from_secs(350), bytes: 1 << 20 }).unwrap();
         assert_eq!(left(), [0, 1, 2, 3, 5]);
-        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 2 * 8192 }).unwrap();
+        prune(dir.path(), &files, &makers, Keep { age: Duration::from_secs(350), bytes: 2 * 8192 }).unwrap();
         assert_eq!(left(), [0, 1, 5]);
         drop(guard);
-        prune(dir.path(), &files, Keep { age: Duration::from_secs(350), bytes: 0 }).unwrap();
+        prune(dir.path(), &files, &makers, Keep { age: Duration::from_secs(350), bytes: 0 }).unwrap();
         assert!(left().is_empty() && dir.path().join("scratch").exists());
     }
 }
