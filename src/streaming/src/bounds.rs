@@ -45,8 +45,8 @@ pub(crate) const LARGE_PIPES: usize = 32;
 /// client's connection is not read.
 pub(crate) const BACKLOG_BYTES: usize = 256 << 10;
 
-/// Bytes of answers (to pings, to openings of streams) that wait until the client reads. Beyond it the connection is
-/// not read.
+/// Bytes of answers (to pings, to openings of streams) that wait until the client reads, behind what waits of a
+/// stream. Beyond it the connection is not read.
 pub(crate) const REPLY_BYTES: usize = 64 << 10;
 
 /// From a claim until the session is there: an OCI runtime's call may take 100 s.
@@ -70,13 +70,6 @@ pub(crate) const FAREWELL_TIME: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether a client has left that is not read from.
 pub(crate) const LEFT_LOOK: Duration = Duration::from_secs(1);
-
-/// Silence of a client after which its kernel is asked whether it is still there, and after which without an answer it
-/// is not.
-pub(crate) const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
-
-/// How often it is asked until then.
-pub(crate) const KEEPALIVE_TRIES: u32 = 4;
 
 /// How often streams of a port-forward are looked for whose other half never came.
 pub(crate) const PAIR_LOOK: Duration = Duration::from_secs(5);

@@ -24,3 +24,10 @@ pub(crate) const MOUNT_LINE_BYTES: usize = 8 << 20;
 
 /// Bytes of a process' command line or environment: execve(2) takes 6 MiB of both.
 pub(crate) const PROCESS_TEXT_BYTES: u64 = 8 << 20;
+
+/// Silence of the other end of a streaming session's connection after which its kernel is asked whether it is still
+/// there, and after which without an answer it is not.
+pub(crate) const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+
+/// How often it is asked until then.
+pub(crate) const KEEPALIVE_TRIES: u32 = 4;

@@ -1,6 +1,6 @@
 //! What nix and rustix lack of Linux, behind functions that can't be misused: the only crate with `unsafe`. And what
 //! several crates need of the node, once: the table of mounts ([`mountinfo`]), processes ([`proc`]), locks ([`sync`]),
-//! descriptors that are waited for, trees of files.
+//! descriptors that are waited for, connections, trees of files.
 
 mod attributes;
 mod bounds;
@@ -8,6 +8,7 @@ mod clock;
 mod fail;
 #[cfg(test)]
 mod fuzz;
+mod keepalive;
 mod keyed_lock;
 mod memory;
 mod mount;
@@ -26,6 +27,7 @@ pub use attributes::{
 pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;
+pub use keepalive::keep_alive;
 pub use keyed_lock::{KeyedGuard, KeyedLock};
 pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
 pub use mount::make_read_only;

@@ -5,7 +5,6 @@ use std::future::pending;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{error::Elapsed, sleep, timeout};
@@ -17,7 +16,7 @@ use super::forward::ForwardSession;
 use super::greet::{Greeted, Room, greet};
 use super::registry::SessionRegistry;
 use super::upgrade::Speech;
-use crate::bounds::{ACCEPT_PAUSE, GREETING_TIME, GREETINGS, KEEPALIVE_TIME, KEEPALIVE_TRIES, SESSIONS};
+use crate::bounds::{ACCEPT_PAUSE, GREETING_TIME, GREETINGS, SESSIONS};
 
 /// All clients.
 pub(super) struct ClientSet {
@@ -113,11 +112,7 @@ impl ClientSet {
 /// that has gone while it was not read from, or without a word, is found out.
 fn prepare(tcp: &TcpStream) -> std::io::Result<()> {
     tcp.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(tcp, true)?;
-    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_TIME)?;
-    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_TIME / KEEPALIVE_TRIES)?;
-    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_TRIES)?;
-    Ok(())
+    peapod_sys::keep_alive(tcp)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {

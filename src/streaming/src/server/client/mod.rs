@@ -124,8 +124,8 @@ impl ClientStreams {
     /// What the client does next; meanwhile what waits for it is written. A call that is dropped has lost nothing.
     pub(super) async fn next(&mut self, intake: Intake) -> Result<ClientEvent, ClientError> {
         loop {
-            // Answers to what was read come behind what waits already, so they are what its bound is about.
-            let reads = intake == Intake::Open && self.outgoing.len() < REPLY_BYTES + TRANSFER_BYTES;
+            // What waits of a stream must not keep the client from being heard, however much that is.
+            let reads = intake == Intake::Open && self.outgoing.replies() < REPLY_BYTES;
             let event = if reads { self.framing.receive(&mut self.input)? } else { None };
             self.outgoing.append(&self.framing.take_output());
             if let Some(event) = event {
@@ -226,6 +226,9 @@ impl ClientStreams {
         let outcome = self.outgoing.read(from);
         if matches!(outcome, ReadOutcome::Bytes(_)) {
             self.framing.put_heads(stream, &mut self.outgoing);
+            // What can't be sent as it was read is with the framing.
+            self.outgoing.append(&self.framing.take_output());
+            self.outgoing.mark_piece();
             // Most of the time the socket has room.
             if !self.outgoing.is_empty() {
                 self.outgoing.advance(self.io.write_now(self.outgoing.pending()));
@@ -285,3 +288,6 @@ impl ClientStreams {
         let _ = timeout(FAREWELL_TIME, farewell).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

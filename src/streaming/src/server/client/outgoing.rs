@@ -14,12 +14,14 @@ pub(super) struct OutputQueue {
     bytes: Vec<u8>,
     /// What lies before it was written, or is room that was not needed.
     start: usize,
+    /// How much of what waits was read of a stream, with its heads. It is in front.
+    piece: usize,
     buffers: TransferBuffers,
 }
 
 impl OutputQueue {
     pub(super) fn new(buffers: TransferBuffers) -> Self {
-        Self { bytes: Vec::new(), start: 0, buffers }
+        Self { bytes: Vec::new(), start: 0, piece: 0, buffers }
     }
 
     pub(super) fn pending(&self) -> &[u8] {
@@ -34,9 +36,20 @@ impl OutputQueue {
         self.bytes.len() - self.start
     }
 
+    /// Bytes of answers among it.
+    pub(super) fn replies(&self) -> usize {
+        self.len() - self.piece
+    }
+
+    /// All that is there was read of a stream. What comes behind it is answers.
+    pub(super) fn mark_piece(&mut self) {
+        self.piece = self.len();
+    }
+
     /// So much was written.
     pub(super) fn advance(&mut self, written: usize) {
         self.start += written;
+        self.piece = self.piece.saturating_sub(written);
         if self.is_empty() {
             self.free();
         }
