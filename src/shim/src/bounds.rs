@@ -36,6 +36,9 @@ pub(crate) const READERS_PATIENCE_PARTS: u32 = 10;
 /// How long what a client has written before it left waits for a container that does not read it.
 pub(crate) const LEFT_INPUT: Duration = Duration::from_secs(10);
 
+/// The same of one that reads it, in all: however slowly, it must not keep the session for ever.
+pub(crate) const LEFT_INPUT_ALL: Duration = Duration::from_secs(60);
+
 /// What a reader takes of a container's output in a second without trying anybody's patience: one that is as quick as a
 /// network is waited for as long as it likes.
 pub(crate) const READER_RATE: u32 = 1 << 20;

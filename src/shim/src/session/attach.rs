@@ -7,11 +7,11 @@ use std::sync::Arc;
 use peapod_streaming_protocol::{CommandStreams, ToSession};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
 
 use super::{OpenSession, SessionPlace};
-use crate::bounds::LEFT_INPUT;
+use crate::bounds::{LEFT_INPUT, LEFT_INPUT_ALL};
 use crate::container::OciContainer;
 use crate::container::attach_point::AttachPoint;
 use crate::error::Error;
@@ -126,26 +126,30 @@ impl AttachedClient {
     }
 }
 
-/// Moves a client's input until it ends, or the container's does, or the container has not taken it for a while after
+/// Moves a client's input until it ends, or the container's does, or the container takes nothing of it for a while after
 /// the client has left.
 async fn feed(container: Arc<OciContainer>, input: Option<ClientInput>, left: oneshot::Receiver<()>) {
     let Some(ClientInput { from, to, once }) = input else { return };
-    let point = AttachPoint(&container);
+    let (point, taken) = (AttachPoint(&container), Notify::new());
     tokio::select! {
-        () = copy::copy(&from, &to) => {}
+        () = copy::copy_telling(&from, &to, || taken.notify_one()) => {}
         () = point.input_closed() => {}
-        () = given_up(left) => {}
+        () = given_up(left, &taken) => {}
     }
     if once {
         container.close_stdin();
     }
 }
 
-/// A container that reads nothing must not keep the session of each client that has written to it.
-async fn given_up(left: oneshot::Receiver<()>) {
+/// A container that reads nothing must not keep the session of each client that has written to it; nor one that reads
+/// next to nothing.
+async fn given_up(left: oneshot::Receiver<()>, taken: &Notify) {
     // Nothing is sent.
     let _ = left.await;
-    sleep(LEFT_INPUT).await;
+    tokio::select! {
+        () = sleep(LEFT_INPUT_ALL) => {}
+        () = async { while timeout(LEFT_INPUT, taken.notified()).await.is_ok() {} } => {}
+    }
 }
 
 /// Passes output on until the container has ended, or the client has not kept up.
@@ -183,4 +187,55 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
 
 fn watched(end: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
     peapod_sys::watched(end).map_err(Error::io("watch", Path::new("a session's pipe")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// How long a container that takes something in such intervals, so often, is waited for.
+    async fn waited(interval: Duration, times: u32) -> Duration {
+        let (taken, (gone, left)) = (Notify::new(), oneshot::channel());
+        // What was taken before is no matter.
+        taken.notify_one();
+        sleep(3 * LEFT_INPUT).await;
+        drop(gone);
+        let began = Instant::now();
+        let takes = async {
+            for _ in 0..times {
+                sleep(interval).await;
+                taken.notify_one();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = given_up(left, &taken) => began.elapsed(),
+            () = takes => Duration::MAX,
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn input_that_was_left_waits_for_who_reads_it() {
+        let about = |time: Duration| time..=time + Duration::from_millis(10);
+        assert!(about(LEFT_INPUT).contains(&waited(LEFT_INPUT, 0).await));
+        assert!(about(LEFT_INPUT / 2 * 3 + LEFT_INPUT).contains(&waited(LEFT_INPUT / 2, 3).await));
+        assert!(about(LEFT_INPUT_ALL).contains(&waited(LEFT_INPUT / 2, 1000).await));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_taken_is_told() {
+        let ends = || pipe().map(|(read, write)| (watched(read).unwrap(), watched(write).unwrap())).unwrap();
+        let ((from, near), (far, to), taken) = (ends(), ends(), Notify::new());
+        copy::write_all(&near, b"abc").await.unwrap();
+        let mut bytes = [0; 4];
+        tokio::select! {
+            () = copy::copy_telling(&from, &to, || taken.notify_one()) => panic!("the input has ended"),
+            () = taken.notified() => {}
+        }
+        assert_eq!(copy::read_some(&far, &mut bytes).await.unwrap(), 3);
+    }
 }

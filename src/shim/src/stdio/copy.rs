@@ -108,11 +108,22 @@ async fn read_away(output: &AsyncFd<OwnedFd>) {
 
 /// Copies until the end of either side.
 pub(crate) async fn copy(from: &AsyncFd<OwnedFd>, to: &AsyncFd<OwnedFd>) {
+    copy_telling(from, to, || {}).await;
+}
+
+/// The same, and tells whenever something was taken.
+pub(crate) async fn copy_telling(from: &AsyncFd<OwnedFd>, to: &AsyncFd<OwnedFd>, taken: impl Fn()) {
     let mut buffer = [0; 4096];
     loop {
         let Ok(count) = read_some(from, &mut buffer).await else { return };
-        if count == 0 || write_all(to, &buffer[..count]).await.is_err() {
+        if count == 0 {
             return;
+        }
+        let mut bytes = &buffer[..count];
+        while !bytes.is_empty() {
+            let Ok(written) = write_some(to, bytes).await else { return };
+            bytes = &bytes[written..];
+            taken();
         }
     }
 }
@@ -130,13 +141,18 @@ pub(crate) async fn read_some(fd: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::R
 
 pub(crate) async fn write_all(fd: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
+        bytes = &bytes[write_some(fd, bytes).await?..];
+    }
+    Ok(())
+}
+
+async fn write_some(fd: &AsyncFd<OwnedFd>, bytes: &[u8]) -> io::Result<usize> {
+    loop {
         let mut ready = fd.writable().await?;
         match ready.try_io(|fd| rustix::io::write(fd.as_fd(), bytes).map_err(io::Error::from)) {
-            Ok(Ok(count)) => bytes = &bytes[count..],
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(Err(error)) => return Err(error),
+            Ok(outcome) => return outcome,
             Err(_would_block) => {}
         }
     }
-    Ok(())
 }
