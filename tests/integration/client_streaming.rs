@@ -1,5 +1,6 @@
 //! `peapod exec`, `attach` and `port-forward`, from a person's terminal to a container and back.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
@@ -118,7 +119,15 @@ fn a_terminal_is_put_right_whatever_ends_the_client() {
         pod.container("main").sh("sleep 1000").start().await;
         let file = daemon.path("client-pid");
         let client = format!("sh -c 'echo $$ >{}; exec $PEAPOD exec -it right -- sleep 54332'", file.display());
-        let ways = [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129), (Signal::SIGINT, 130), (Signal::SIGQUIT, 131)];
+        let ways = [
+            (Signal::SIGTERM, 143),
+            (Signal::SIGHUP, 129),
+            (Signal::SIGINT, 130),
+            (Signal::SIGQUIT, 131),
+            (Signal::SIGUSR1, 138),
+            (Signal::SIGUSR2, 140),
+            (Signal::SIGALRM, 142),
+        ];
         for (signal, status) in ways {
             let mut shell = terminal(daemon, &format!("export PEAPOD; {client}"));
             wait_for("the command", async || processes("sleep 54332") == 1).await;
@@ -237,7 +246,26 @@ fn a_port_forward_ends_with_a_signal() {
         pod.stop().await.unwrap();
         let output = client(daemon, b"", &["port-forward", "signal", ":80"]).await;
         assert!(output.code == 1 && output.stderr.contains("has stopped"), "{output:?}");
+
+        // That nobody takes what it has to say keeps it from nothing.
+        let (_unread, mut errors) = std::io::pipe().unwrap();
+        errors.write_all(&[b'x'; 64 << 10]).unwrap();
+        let mut child = daemon.client(&["port-forward", "signal", ":80"]).stderr(errors).spawn().unwrap();
+        let pid = child.id().unwrap();
+        wait_for("the client's last words", async || writes_errors(pid)).await;
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGTERM).unwrap();
+        let ended = tokio::time::timeout(at_most(LIMIT), child.wait()).await.expect("it ends").unwrap();
+        assert_eq!(ended.code(), Some(143));
     });
+}
+
+/// Whether a thread of it is in write(2) to standard error.
+fn writes_errors(pid: u32) -> bool {
+    let number = if cfg!(target_arch = "x86_64") { 1 } else { 64 };
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok())
+        .any(|call| call.starts_with(&format!("{number} 0x2 ")))
 }
 
 #[test]

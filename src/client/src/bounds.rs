@@ -20,5 +20,12 @@ pub(crate) const FORWARDED: usize = 256;
 /// After a connection's local end has closed it, for how long nothing may come of a pod that can't be told so.
 pub(crate) const FORWARD_REST: Duration = Duration::from_secs(10);
 
+/// After a connection's local end has closed it, for how long nothing may come of a pod that was told so. It may have
+/// much to think about, and may have forgotten the connection.
+pub(crate) const FORWARD_SILENCE: Duration = Duration::from_secs(300);
+
+/// What `peapod port-forward` has to say that waits for standard error to take it.
+pub(crate) const NOTES: usize = 64;
+
 /// After a server has said all of a session, for how long the connection's end is waited for.
 pub(crate) const SESSION_END: Duration = Duration::from_secs(2);

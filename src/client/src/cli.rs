@@ -147,7 +147,9 @@ pub struct AttachArgs {
 
 /// Arguments of `peapod port-forward`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "It listens on 127.0.0.1 until Ctrl-C, SIGTERM, or the removal of the pod.")]
+#[command(
+    after_help = "It listens on 127.0.0.1 until Ctrl-C or SIGTERM, or until a connection finds that the pod is gone."
+)]
 pub struct PortForwardArgs {
     /// A pod: its name, `namespace/name`, or the start of its id.
     pub pod: String,

@@ -38,7 +38,7 @@ use connect::CriClient;
 use console::Console;
 use interrupt::Interrupt;
 use peapod_text::one_line;
-use streaming::StreamError;
+use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
 const OWN_FAILURE: u8 = 125;
@@ -52,25 +52,34 @@ pub fn run(connect: &ConnectArgs, command: &ClientCommand) -> ExitCode {
         ClientCommand::Run(_) | ClientCommand::Exec(_) | ClientCommand::Attach(_) => OWN_FAILURE,
         _ => 1,
     };
-    match block_on(connect, command) {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => {
-            use std::io::Write;
-            // Without standard error there is only the exit status.
-            let text = format!("{error:#}");
-            let lines: Vec<_> = text.lines().map(one_line).collect();
-            let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
-            let broken = error.downcast_ref::<StreamError>().is_some_and(StreamError::is_broken);
-            ExitCode::from(if broken { BROKEN_SESSION } else { failure })
-        }
-    }
+    ExitCode::from(block_on(connect, command, failure).unwrap_or_else(|error| {
+        say(&error.into());
+        failure
+    }))
 }
 
-fn block_on(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
+fn block_on(connect: &ConnectArgs, command: &ClientCommand, failure: u8) -> std::io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(carry_out(connect, command));
+    let status = runtime.block_on(async {
+        match carry_out(connect, command).await {
+            Ok(status) => status,
+            Err(error) => {
+                let broken = error.downcast_ref::<StreamError>().is_some_and(StreamError::is_broken);
+                let status = if broken { BROKEN_SESSION } else { failure };
+                unless_signalled(move || say(&error)).await.unwrap_or(status)
+            }
+        }
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    status
+    Ok(status)
+}
+
+fn say(error: &anyhow::Error) {
+    use std::io::Write;
+    let text = format!("{error:#}");
+    let lines: Vec<_> = text.lines().map(one_line).collect();
+    // Without standard error there is only the exit status.
+    let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
 }
 
 async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
@@ -106,8 +115,10 @@ async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     console.note(format!("running {}/{} on {}", pod.namespace, pod.name, connection.runtime_name)).await;
     let status = run::run(&connection, &pod, args, &console, &interrupt).await;
     drop(console);
-    writer.finish();
-    Ok(status?)
+    match unless_signalled(move || writer.finish()).await {
+        Some(signalled) => Ok(signalled),
+        None => Ok(status?),
+    }
 }
 
 /// A file, or standard input for `-`.

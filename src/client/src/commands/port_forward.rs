@@ -1,7 +1,6 @@
 //! `peapod port-forward`.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_stream::wrappers::TcpListenerStream;
 
-use crate::bounds::FORWARDED;
+use crate::bounds::{FORWARDED, NOTES};
 use crate::cli::PortForwardArgs;
 use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::select;
-use crate::streaming::{EndingSignals, forward};
+use crate::streaming::{EndingSignals, RawOutput, forward};
 
 /// After a client could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +28,8 @@ struct LocalPort {
     remote: u16,
 }
 
-/// Forwards connections to ports of this node to those of a pod until a signal ends it, or the pod is gone.
+/// Forwards connections to ports of this node to those of a pod until a signal ends it, or a connection finds the pod
+/// gone.
 pub(crate) async fn port_forward(connection: &CriClient, args: &PortForwardArgs) -> anyhow::Result<u8> {
     let mut signals = EndingSignals::listen()?;
     let pod = select::pod(connection, &args.pod).await?;
@@ -42,33 +42,43 @@ pub(crate) async fn port_forward(connection: &CriClient, args: &PortForwardArgs)
         writeln!(said, "Forwarding from {} -> {}", listener.local_addr()?, port.remote)?;
         ports.push(LocalPort { listener, remote: port.remote });
     }
-    super::print(said.as_bytes())?;
+    let serving = async {
+        // Who does not read holds up no signal.
+        tokio::task::spawn_blocking(move || super::print(said.as_bytes())).await??;
+        let notes = RawOutput::start(NOTES)?;
+        let gone = serve(connection, &pod.id, ports, &notes).await;
+        notes.finish().await;
+        Err(anyhow::Error::new(gone).context(format!("pod {name} is gone")))
+    };
     tokio::select! {
-        gone = serve(connection, &pod.id, ports) => {
-            Err(anyhow::Error::new(gone).context(format!("pod {name} is gone")))
-        }
+        ended = serving => ended,
         status = signals.next() => Ok(status),
     }
 }
 
 /// Ends with the pod. What goes wrong with one connection is said, and of no matter to others.
-async fn serve(connection: &CriClient, pod: &str, ports: Vec<LocalPort>) -> CallError {
+async fn serve(connection: &CriClient, pod: &str, ports: Vec<LocalPort>, notes: &RawOutput) -> CallError {
     let clients = ports.into_iter().map(|LocalPort { listener, remote }| {
         TcpListenerStream::new(listener).map(move |client| client.map(|client| (client, remote)))
     });
     let (mut clients, mut forwarded) = (select_all(clients), FuturesUnordered::new());
+    let mut places = Places::Free;
     loop {
         tokio::select! {
             Some(client) = clients.next(), if forwarded.len() < FORWARDED => match client {
-                Ok((client, remote)) => forwarded.push(one(connection, pod, client, remote)),
+                Ok((client, remote)) => {
+                    forwarded.push(one(connection, pod, client, remote));
+                    places.look(forwarded.len(), notes);
+                }
                 Err(_) => sleep(PAUSE).await,
             },
             Some(ended) = forwarded.next(), if !forwarded.is_empty() => {
+                places.look(forwarded.len(), notes);
                 let Err(error) = ended else { continue };
                 match error.downcast::<CallError>() {
                     Ok(gone) if gone.is_not_found() => return gone,
-                    Ok(error) => note(&error.into()),
-                    Err(error) => note(&error),
+                    Ok(error) => note(notes, &error.into()),
+                    Err(error) => note(notes, &error),
                 }
             }
         }
@@ -82,7 +92,55 @@ async fn one(connection: &CriClient, pod: &str, client: TcpStream, port: u16) ->
     Ok(forward(&answer.url, client).await?)
 }
 
-fn note(error: &anyhow::Error) {
-    // Without standard error there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "peapod: {}", one_line(&format!("{error:#}")));
+fn note(notes: &RawOutput, error: &anyhow::Error) {
+    notes.note(&one_line(&format!("{error:#}")));
+}
+
+/// Whether the user knows why a connection is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Places {
+    Free,
+    /// All are taken, or were and half of them still are: it was said.
+    Taken,
+}
+
+impl Places {
+    fn look(&mut self, taken: usize, notes: &RawOutput) {
+        let now = self.after(taken);
+        if now == Self::Taken && *self == Self::Free {
+            notes.note(&format!(
+                "{FORWARDED} connections are forwarded, which is the most: others wait until one has ended"
+            ));
+        }
+        *self = now;
+    }
+
+    fn after(self, taken: usize) -> Self {
+        match self {
+            Self::Free if taken >= FORWARDED => Self::Taken,
+            Self::Taken if taken <= FORWARDED / 2 => Self::Free,
+            same => same,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_all_places_are_taken_is_said_once() {
+        let mut places = Places::Free;
+        for (taken, after) in [
+            (FORWARDED - 1, Places::Free),
+            (FORWARDED, Places::Taken),
+            (FORWARDED - 1, Places::Taken),
+            (FORWARDED, Places::Taken),
+            (FORWARDED / 2, Places::Free),
+            (FORWARDED, Places::Taken),
+        ] {
+            places = places.after(taken);
+            assert_eq!(places, after, "{taken}");
+        }
+    }
 }

@@ -111,6 +111,11 @@ impl ChannelSource {
             }
         }
     }
+
+    /// The same after a server has said all: it is not waited for long.
+    pub(super) async fn last(&mut self) -> Result<Option<(u8, Bytes)>, StreamError> {
+        timeout(SESSION_END, self.next()).await.unwrap_or(Ok(None))
+    }
 }
 
 /// Adds to a text of others, up to its bound.

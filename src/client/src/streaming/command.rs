@@ -2,18 +2,19 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io::{self, Write as _};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Bytes;
 
 use super::channel::{ChannelSink, ChannelSource, collect, open};
-use super::end::exit_code;
+use super::end::{exit_code, is_whole};
 use super::error::StreamError;
 use super::input::standard_input;
 use super::output::RawOutput;
 use super::signals::EndingSignals;
 use super::terminal::{self, RawTerminal};
+use crate::bounds::PIECES;
 use crate::console::OutputStream;
 
 const STDIN: u8 = 0;
@@ -24,6 +25,9 @@ const RESIZE: u8 = 4;
 
 /// The exit status of who has nobody left to write to, as a shell tells it of one that SIGPIPE ended.
 const NOBODY_READS: u8 = 141;
+
+const DEAF: &[u8] =
+    b"peapod: this runtime can't be told that standard input has ended: a command that waits for that goes on\n";
 
 /// What of a command this process takes part in, beside its output.
 #[derive(Clone, Copy, Debug)]
@@ -46,24 +50,26 @@ pub(crate) async fn converse(url: &str, side: CommandSide) -> Result<u8, StreamE
 
 async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
     let (writer, reader) = open(url).await?;
-    let output = RawOutput::start()?;
+    let output = RawOutput::start(PIECES)?;
     let resized = signal(SignalKind::window_change()).map_err(StreamError::local("can't listen for signals"))?;
     let raw = if side.stdin && side.tty { RawTerminal::enter() } else { Ok(None) };
     let _raw = raw.map_err(StreamError::local("can't set the terminal"))?;
     let input = if side.stdin { Some(standard_input()?) } else { None };
     let said = tokio::select! {
         said = receive(reader, &output) => said,
-        never = send(writer, input, side.tty.then_some(resized)) => match never {},
+        never = send(writer, input, side.tty.then_some(resized), &output) => match never {},
     };
     output.finish().await;
     said?.map_or(Ok(NOBODY_READS), |said| exit_code(&said))
 }
 
 /// Passes output on until the end; answers what was said about that. `None`: nobody reads any more.
-async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
-    let mut said = Vec::new();
+pub(super) async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
+    let (mut said, mut whole) = (Vec::new(), false);
     loop {
-        let (channel, payload) = match reader.next().await {
+        // A server that stays when all is said has nothing to say any more.
+        let message = if whole { reader.last().await } else { reader.next().await };
+        let (channel, payload) = match message {
             Ok(Some(message)) => message,
             Ok(None) => break,
             // All is said: how the connection ends is of no matter.
@@ -75,6 +81,7 @@ async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option
             STDERR => OutputStream::Err,
             ERROR => {
                 collect(&mut said, &payload);
+                whole = whole || is_whole(&said);
                 continue;
             }
             _ => continue,
@@ -91,6 +98,7 @@ async fn send(
     mut writer: ChannelSink,
     mut input: Option<mpsc::Receiver<Vec<u8>>>,
     mut resized: Option<Signal>,
+    output: &RawOutput,
 ) -> Infallible {
     let mut size = resized.as_ref().and_then(|_| terminal::size());
     loop {
@@ -106,7 +114,14 @@ async fn send(
                     input = None;
                     // In a terminal the end of the input is no end of anything.
                     let tells = resized.is_none();
-                    writer.finish(STDIN).await.map(|told| if !told && tells { note_deaf() })
+                    match writer.finish(STDIN).await {
+                        Ok(false) if tells => {
+                            // Without standard error there is nobody to tell.
+                            let _ = output.write(OutputStream::Err, Bytes::from_static(DEAF)).await;
+                            Ok(())
+                        }
+                        finished => finished.map(drop),
+                    }
                 }
             },
             () = changed(&mut resized) => {
@@ -118,14 +133,6 @@ async fn send(
             return pending().await;
         }
     }
-}
-
-fn note_deaf() {
-    // Without standard error there is nobody to tell.
-    let _ = writeln!(
-        io::stderr().lock(),
-        "peapod: this runtime can't be told that standard input has ended: a command that waits for that goes on"
-    );
 }
 
 /// Without an input, never.

@@ -1,7 +1,7 @@
 //! From a session's URL to its connection.
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -65,12 +65,12 @@ impl SessionUrl {
 
     pub(super) async fn connect(&self) -> Result<Box<dyn SessionWire>, StreamError> {
         let failed = |source| StreamError::Connect { address: self.address(), source };
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
-        tcp.set_nodelay(true).map_err(failed)?;
+        let tcp = self.dial().await.map_err(failed)?;
         if !self.tls {
             return Ok(Box::new(tcp));
         }
-        if !is_of_this_node(tcp.peer_addr().map_err(failed)?.ip()) {
+        let (local, peer) = (tcp.local_addr().map_err(failed)?, tcp.peer_addr().map_err(failed)?);
+        if !is_of_this_node(local.ip(), peer.ip()) {
             return Err(StreamError::Elsewhere { address: self.address() });
         }
         let other = |error: String| failed(io::Error::other(error));
@@ -78,11 +78,21 @@ impl SessionUrl {
         let connector = believing().map_err(|error| other(error.to_string()))?;
         Ok(Box::new(connector.connect(name, tcp).await.map_err(failed)?))
     }
+
+    /// A session may be silent for as long as it likes. That its node is gone has to show nevertheless.
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        tcp.set_nodelay(true)?;
+        peapod_sys::keep_alive(&tcp)?;
+        Ok(tcp)
+    }
 }
 
-/// Whom one connects to there is the kernel's word.
-fn is_of_this_node(ip: IpAddr) -> bool {
-    ip.is_loopback() || TcpListener::bind((ip, 0)).is_ok()
+/// The kernel connects from the address that it connects to if that is the node's own. (Whether one may listen there
+/// says nothing: `ip_nonlocal_bind` allows that everywhere.)
+fn is_of_this_node(local: IpAddr, peer: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback() || local.to_canonical() == peer
 }
 
 /// Believes every certificate, as `crictl` does that was told of no authority. The URL came from the runtime, over a
@@ -158,9 +168,21 @@ mod tests {
 
     #[test]
     fn addresses_of_this_node() {
-        assert!(is_of_this_node("127.0.0.2".parse().unwrap()));
-        assert!(is_of_this_node("::1".parse().unwrap()));
-        // For documentation, so nobody's.
-        assert!(!is_of_this_node("192.0.2.1".parse().unwrap()));
+        let is_of_this_node = |local: &str, peer: &str| is_of_this_node(local.parse().unwrap(), peer.parse().unwrap());
+        assert!(is_of_this_node("127.0.0.1", "127.0.0.2"));
+        assert!(is_of_this_node("::1", "::1"));
+        assert!(is_of_this_node("192.0.2.7", "192.0.2.7"));
+        assert!(is_of_this_node("192.0.2.7", "::ffff:192.0.2.7"));
+        // Another one's.
+        assert!(!is_of_this_node("192.0.2.7", "192.0.2.1"));
+        assert!(!is_of_this_node("127.0.0.1", "192.0.2.1"));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_gone_shows() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = SessionUrl::parse(&format!("http://{}/exec/x", listener.local_addr().unwrap())).unwrap();
+        let tcp = place.dial().await.unwrap();
+        assert!(rustix::net::sockopt::socket_keepalive(&tcp).unwrap() && tcp.nodelay().unwrap());
     }
 }

@@ -27,6 +27,12 @@ struct StatusCause {
     message: String,
 }
 
+/// Whether all is said.
+pub(super) fn is_whole(said: &[u8]) -> bool {
+    // What can't be the end of one costs nothing.
+    said.trim_ascii_end().ends_with(b"}") && serde_json::from_slice::<ApiStatus>(said).is_ok()
+}
+
 /// The exit code; an error if there is none.
 pub(crate) fn exit_code(said: &[u8]) -> Result<u8, StreamError> {
     if said.is_empty() {

@@ -3,15 +3,16 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::pin::pin;
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, sleep_until};
 
 use super::channel::{ChannelSink, ChannelSource, collect, line, open};
 use super::error::StreamError;
-use crate::bounds::FORWARD_REST;
+use crate::bounds::{FORWARD_REST, FORWARD_SILENCE};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -20,30 +21,39 @@ const PORT_BYTES: usize = 2;
 /// As much as is read at once.
 const PIECE: usize = 32 << 10;
 
-/// What is to be waited for once the local end has said all.
+/// What is to be waited for once nothing more comes of the local end.
 enum Rest {
-    /// The pod knows, and will end.
+    /// The pod knows, and will end. If not, that nothing comes for long.
     End,
     /// It can't be told: that nothing comes for a while.
     Silence,
+    /// Nothing: the local end is gone, and hears no answer.
+    Gone,
 }
 
 /// Moves bytes both ways until the pod ends the connection, or nobody is left at this end.
 pub(crate) async fn forward(url: &str, local: TcpStream) -> Result<(), StreamError> {
     let (writer, reader) = open(url).await?;
     let (from, to) = local.into_split();
-    let pod = PodSide { heard: Cell::new(Instant::now()) };
+    let pod = PodSide::new();
     let mut receiving = pin!(pod.receive(reader, to));
     let rest = tokio::select! {
         ended = &mut receiving => return ended,
         rest = send(writer, from) => rest,
     };
     match rest {
-        Rest::End => receiving.await,
+        Rest::End => tokio::select! {
+            ended = &mut receiving => ended,
+            () = pod.silent(FORWARD_SILENCE) => Err(StreamError::Failed(format!(
+                "a connection was given up: its local end has closed it, and nothing came of the pod for {} s",
+                FORWARD_SILENCE.as_secs()
+            ))),
+        },
         Rest::Silence => tokio::select! {
             ended = &mut receiving => ended,
-            () = pod.silent() => Ok(()),
+            () = pod.silent(FORWARD_REST) => Ok(()),
         },
+        Rest::Gone => Ok(()),
     }
 }
 
@@ -51,12 +61,14 @@ async fn send(mut writer: ChannelSink, mut from: OwnedReadHalf) -> Rest {
     let mut buffer = vec![0; PIECE];
     loop {
         let sent = match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => match writer.finish(DATA).await {
+            Ok(0) => match writer.finish(DATA).await {
                 Ok(true) => return Rest::End,
                 Ok(false) => return Rest::Silence,
                 Err(error) => Err(error),
             },
             Ok(count) => writer.send(DATA, &buffer[..count]).await,
+            // A reset.
+            Err(_) => return Rest::Gone,
         };
         if sent.is_err() {
             // The reader knows why.
@@ -67,35 +79,89 @@ async fn send(mut writer: ChannelSink, mut from: OwnedReadHalf) -> Rest {
 
 /// What comes of a pod.
 struct PodSide {
-    /// When something came last.
-    heard: Cell<Instant>,
+    /// Since when nothing comes. `None`: something has come, and the local end has yet to take it.
+    silent_since: Cell<Option<Instant>>,
 }
 
 impl PodSide {
+    fn new() -> Self {
+        Self { silent_since: Cell::new(Some(Instant::now())) }
+    }
+
     /// Passes it on until the end, or until nobody takes it.
-    async fn receive(&self, mut reader: ChannelSource, mut to: OwnedWriteHalf) -> Result<(), StreamError> {
+    async fn receive(&self, mut reader: ChannelSource, mut to: impl AsyncWrite + Unpin) -> Result<(), StreamError> {
         let (mut heads, mut said) = ([0; 2], Vec::new());
-        while let Some((channel, mut payload)) = reader.next().await? {
-            self.heard.set(Instant::now());
-            let Some(head) = heads.get_mut(usize::from(channel)) else { continue };
-            let skipped = payload.len().min(PORT_BYTES - *head);
-            *head += skipped;
-            let payload = payload.split_off(skipped);
-            if channel == ERROR {
-                collect(&mut said, &payload);
-            } else if to.write_all(&payload).await.is_err() {
-                return Ok(());
+        loop {
+            // After what went wrong nothing is to come.
+            let message = if said.is_empty() { reader.next().await } else { reader.last().await };
+            let Some((channel, mut payload)) = message? else { break };
+            self.silent_since.set(None);
+            if let Some(head) = heads.get_mut(usize::from(channel)) {
+                let skipped = payload.len().min(PORT_BYTES - *head);
+                *head += skipped;
+                let payload = payload.split_off(skipped);
+                if channel == ERROR {
+                    collect(&mut said, &payload);
+                } else if to.write_all(&payload).await.is_err() {
+                    return Ok(());
+                }
             }
+            self.silent_since.set(Some(Instant::now()));
         }
         // Who has left already does not miss it.
         let _ = to.shutdown().await;
         if said.is_empty() { Ok(()) } else { Err(StreamError::Failed(line(&said))) }
     }
 
-    /// Waits until nothing has come for a while.
-    async fn silent(&self) {
-        while self.heard.get().elapsed() < FORWARD_REST {
-            sleep_until(self.heard.get() + FORWARD_REST).await;
+    /// Waits until nothing has come for so long from now on.
+    async fn silent(&self, time: Duration) {
+        let began = Instant::now();
+        loop {
+            let due = self.silent_since.get().unwrap_or_else(Instant::now).max(began) + time;
+            if Instant::now() >= due {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::SinkExt as _;
+    use tokio::time::{pause, sleep, timeout};
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::super::tests::{accept, listen};
+    use super::*;
+
+    /// A local end that is slow to read is no silence of the pod's.
+    #[tokio::test]
+    async fn silence() {
+        let (listener, url) = listen().await;
+        let (opened, mut socket) = tokio::join!(open(&url), accept(&listener, "v4.channel.k8s.io"));
+        let (_writer, reader) = opened.unwrap();
+        let (near, mut far) = tokio::io::duplex(4);
+        let pod = PodSide::new();
+        let user = async {
+            socket.send(Message::binary(&b"\x00\x50\x00more than four"[..])).await.unwrap();
+            let mut heard = [0; 14];
+            far.read_exact(&mut heard[..1]).await.unwrap();
+            pause();
+            timeout(6 * FORWARD_REST, pod.silent(FORWARD_REST)).await.unwrap_err();
+            far.read_exact(&mut heard[1..]).await.unwrap();
+            assert_eq!(&heard, b"more than four");
+            // What was before the question does not count.
+            for before in [Duration::ZERO, 6 * FORWARD_REST] {
+                sleep(before).await;
+                let began = Instant::now();
+                pod.silent(FORWARD_REST).await;
+                assert!(began.elapsed() >= FORWARD_REST && began.elapsed() < FORWARD_REST + Duration::from_secs(1));
+            }
+        };
+        tokio::select! {
+            ended = pod.receive(reader, near) => panic!("{ended:?}"),
+            () = user => {}
         }
     }
 }

@@ -19,7 +19,8 @@ mod tests;
 pub(crate) use command::{CommandSide, converse};
 pub(crate) use error::StreamError;
 pub(crate) use forward::forward;
-pub(crate) use signals::EndingSignals;
+pub(crate) use output::RawOutput;
+pub(crate) use signals::{EndingSignals, unless_signalled};
 
 #[cfg(test)]
 pub(crate) use {connect::SessionUrl, end::exit_code};

@@ -6,19 +6,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::error::StreamError;
-use crate::bounds::PIECES;
 use crate::console::OutputStream;
 
 /// To write with.
-pub(super) struct RawOutput {
+pub(crate) struct RawOutput {
     pieces: mpsc::Sender<(OutputStream, Bytes)>,
     ended: oneshot::Receiver<()>,
 }
 
 impl RawOutput {
-    /// To standard output and standard error, byte by byte as it came.
-    pub(super) fn start() -> Result<Self, StreamError> {
-        let (pieces, mut queue) = mpsc::channel::<(OutputStream, Bytes)>(PIECES);
+    /// To standard output and standard error, byte by byte as it came. So many pieces may wait.
+    pub(crate) fn start(waiting: usize) -> Result<Self, StreamError> {
+        let (pieces, mut queue) = mpsc::channel::<(OutputStream, Bytes)>(waiting);
         let (end, ended) = oneshot::channel();
         let write = move || {
             while let Some((stream, piece)) = queue.blocking_recv() {
@@ -42,8 +41,13 @@ impl RawOutput {
         self.pieces.send((stream, piece)).await.is_ok()
     }
 
+    /// A line for standard error that holds nobody up: it is left out if too much waits already.
+    pub(crate) fn note(&self, text: &str) {
+        let _ = self.pieces.try_send((OutputStream::Err, format!("peapod: {text}\n").into()));
+    }
+
     /// Waits until all is written.
-    pub(super) async fn finish(self) {
+    pub(crate) async fn finish(self) {
         drop(self.pieces);
         // It only ends.
         let _ = self.ended.await;

@@ -1,36 +1,81 @@
 //! Signals that end a session, and the exit status that each gives.
 
+use std::future::poll_fn;
+use std::ops::RangeInclusive;
+use std::task::Poll;
+
+use nix::sys::signal::Signal::{
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGXCPU, SIGXFSZ,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::StreamError;
 
+/// All that end a process unless it says otherwise, and that others send. What the processor raises (SIGSEGV and the
+/// like) can't be waited out, and writing to who has gone is an error here, no SIGPIPE.
+const NAMED: [nix::sys::signal::Signal; 15] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGABRT, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT,
+    SIGXCPU, SIGXFSZ,
+];
+/// The same without names. Libraries keep those before for themselves.
+const REALTIME: RangeInclusive<i32> = 35..=64;
+
 /// As long as it lives these signals do not end the process by themselves: a terminal has to be put right before.
-pub(crate) struct EndingSignals {
-    hangup: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    terminate: Signal,
-}
+pub(crate) struct EndingSignals(Vec<(u8, Signal)>);
 
 impl EndingSignals {
     /// From now on.
     pub(crate) fn listen() -> Result<Self, StreamError> {
-        let listen = |kind| signal(kind).map_err(StreamError::local("can't listen for signals"));
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            quit: listen(SignalKind::quit())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        let listen =
+            |number: i32| Ok((u8::try_from(128 + number).unwrap_or(u8::MAX), signal(SignalKind::from_raw(number))?));
+        let signals: Result<_, std::io::Error> =
+            NAMED.into_iter().map(|signal| signal as i32).chain(REALTIME).map(listen).collect();
+        Ok(Self(signals.map_err(StreamError::local("can't listen for signals"))?))
     }
 
     /// Waits for one; answers 128 and its number.
     pub(crate) async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.hangup.recv() => 129,
-            _ = self.interrupt.recv() => 130,
-            _ = self.quit.recv() => 131,
-            _ = self.terminate.recv() => 143,
+        poll_fn(|cx| {
+            let came =
+                self.0.iter_mut().find_map(|(status, signal)| signal.poll_recv(cx).is_ready().then_some(*status));
+            came.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// Does what blocks for as long as somebody else likes, such as writing to who may not read. If a signal comes first,
+/// answers the status that it gives, and waits for the rest no more.
+pub(crate) async fn unless_signalled(work: impl FnOnce() + Send + 'static) -> Option<u8> {
+    let signals = EndingSignals::listen();
+    let done = tokio::task::spawn_blocking(work);
+    let signalled = async {
+        match signals {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
         }
+    };
+    tokio::select! {
+        _ = done => None,
+        status = signalled => Some(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// signal(7) says what is left.
+    #[tokio::test]
+    async fn all_that_end_a_process() {
+        let statuses: Vec<u8> = EndingSignals::listen().unwrap().0.into_iter().map(|(status, _)| status).collect();
+        let (uncaught, raised, libraries) = ([9, 19], [4, 5, 7, 8, 11, 31], [32, 33, 34]);
+        let (harmless, no_error) = ([17, 18, 20, 21, 22, 23, 28], [13]);
+        let left = [&uncaught[..], &raised, &libraries, &harmless, &no_error].concat();
+        for number in (1..=64).filter(|number| !left.contains(number)) {
+            assert!(statuses.contains(&(128 + number)), "{number}");
+        }
+        assert_eq!(statuses.len() + left.len(), 64);
     }
 }

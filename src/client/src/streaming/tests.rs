@@ -1,30 +1,34 @@
 //! Streaming servers that do what they should not.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, pause, resume, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 use super::channel::open;
-use super::command::converse;
+use super::command::{converse, receive};
+use super::end::exit_code;
 use super::error::StreamError;
+use super::output::RawOutput;
 use super::{CommandSide, forward};
-use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES};
+use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, FORWARD_REST, FORWARD_SILENCE, PIECES, SESSION_END};
 
 const SIDE: CommandSide = CommandSide { stdin: false, tty: false };
 
-async fn listen() -> (TcpListener, String) {
+pub(super) async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/exec/token", listener.local_addr().unwrap());
     (listener, url)
 }
 
 /// The server's end of a session.
-async fn accept(listener: &TcpListener, protocol: &'static str) -> WebSocketStream<TcpStream> {
+pub(super) async fn accept(listener: &TcpListener, protocol: &'static str) -> WebSocketStream<TcpStream> {
     #[allow(clippy::result_large_err, reason = "the library chose it")]
     let choose = move |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         response.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
@@ -65,6 +69,59 @@ async fn ends_of_sessions() {
     let long = said(3, &"x".repeat(CHANNEL_MESSAGE_BYTES - 1));
     let error = converse_with(vec![long, Message::Close(None)]).await.unwrap_err();
     assert!(matches!(&error, StreamError::Failed(text) if text.len() <= END_BYTES), "{error}");
+}
+
+/// What becomes of a session in which these messages come, and which the server then leaves open; and after what time.
+async fn converse_with_one_who_stays(messages: &[Message]) -> (Result<u8, StreamError>, Duration) {
+    let (listener, url) = listen().await;
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        for message in messages {
+            socket.send(message.clone()).await.unwrap();
+        }
+        pause();
+        (socket, Instant::now())
+    };
+    let client = async {
+        let (output, (_writer, reader)) = (RawOutput::start(PIECES).unwrap(), open(&url).await.unwrap());
+        let said = timeout(Duration::from_secs(3600), receive(reader, &output)).await.expect("it ends");
+        said.and_then(|said| exit_code(&said.unwrap()))
+    };
+    let (ended, (_socket, began)) = tokio::join!(client, server);
+    let took = began.elapsed();
+    resume();
+    (ended, took)
+}
+
+#[tokio::test]
+async fn servers_that_stay_when_all_is_said() {
+    let success = said(3, r#"{"metadata":{},"status":"Success"}"#);
+    let pieces = [said(3, r#"{"metadata":{},"#), said(3, r#""status":"Success"}"#)];
+    let closed = [success.clone(), Message::Close(None)];
+    for messages in [&closed[..1], &pieces, &[success, said(1, "")], &closed] {
+        let (ended, took) = converse_with_one_who_stays(messages).await;
+        assert_eq!(ended.unwrap(), 0, "{messages:?}");
+        assert!(took >= SESSION_END && took <= 2 * SESSION_END, "{messages:?}: {took:?}");
+    }
+    let (ended, _) = converse_with_one_who_stays(&[Message::Close(None)]).await;
+    assert!(ended.unwrap_err().is_broken());
+}
+
+/// Of a command that has not ended nothing need come for as long as it likes.
+#[tokio::test]
+async fn silent_commands() {
+    let (listener, url) = listen().await;
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        for piece in [said(9, "{}"), said(3, r#"{"metadata":{}"#), said(3, r#","status":"Success"}"#)] {
+            socket.send(piece).await.unwrap();
+            pause();
+            sleep(Duration::from_secs(3600)).await;
+            resume();
+        }
+    };
+    let (ended, ()) = tokio::join!(converse(&url, SIDE), server);
+    assert_eq!(ended.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -158,9 +215,63 @@ async fn the_end_of_a_connection_of_which_nobody_can_be_told() {
     drop(client);
     let server = async {
         let socket = accept(&listener, "v4.channel.k8s.io").await;
-        tokio::time::pause();
+        pause();
         socket
     };
     let (ended, _socket) = tokio::join!(forward(&url, forwarded), server);
     ended.unwrap();
+}
+
+/// Who has closed a connection waits for the pod, which may have forgotten it.
+#[tokio::test]
+async fn a_pod_that_never_ends_a_connection() {
+    let (listener, url) = listen().await;
+    let (mut client, forwarded) = local().await;
+    client.shutdown().await.unwrap();
+    let server = async {
+        let socket = accept(&listener, "v5.channel.k8s.io").await;
+        pause();
+        (socket, Instant::now())
+    };
+    let forwarding = timeout(Duration::from_secs(3600), forward(&url, forwarded));
+    let (ended, (_socket, began)) = tokio::join!(forwarding, server);
+    assert!(began.elapsed() >= FORWARD_SILENCE);
+    let error = ended.unwrap().unwrap_err().to_string();
+    assert!(error.contains("given up") && error.contains("300 s"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_answer_to_who_has_reset_a_connection() {
+    for protocol in ["v4.channel.k8s.io", "v5.channel.k8s.io"] {
+        let (listener, url) = listen().await;
+        let (client, forwarded) = local().await;
+        let server = async {
+            let socket = accept(&listener, protocol).await;
+            rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+            drop(client);
+            pause();
+            (socket, Instant::now())
+        };
+        let forwarding = timeout(Duration::from_secs(3600), forward(&url, forwarded));
+        let (ended, (_socket, began)) = tokio::join!(forwarding, server);
+        ended.unwrap().unwrap();
+        assert!(began.elapsed() < FORWARD_REST);
+        resume();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_what_went_wrong_and_stays() {
+    let (listener, url) = listen().await;
+    let (_client, forwarded) = local().await;
+    let server = async {
+        let mut socket = accept(&listener, "v5.channel.k8s.io").await;
+        socket.send(said(1, "\x50\0it went wrong")).await.unwrap();
+        pause();
+        (socket, Instant::now())
+    };
+    let forwarding = timeout(Duration::from_secs(3600), forward(&url, forwarded));
+    let (ended, (_socket, began)) = tokio::join!(forwarding, server);
+    assert_eq!(ended.unwrap().unwrap_err().to_string(), "it went wrong");
+    assert!(began.elapsed() >= SESSION_END && began.elapsed() <= 2 * SESSION_END);
 }
