@@ -130,7 +130,8 @@ pub(crate) const SPANS_WAITING_BYTES: usize = 16 << 20;
 pub(crate) const SPANS_OF_BATCH: u64 = 2048;
 /// How long a collector may take to answer.
 pub(crate) const EXPORT_TIME: Duration = Duration::from_secs(10);
-/// Silence of a collector that owes an answer until it is asked whether it is there, and then until its connection ends.
+/// Silence of a collector that owes an answer until it is asked whether it is there, and then until its connection
+/// ends.
 pub(crate) const EXPORT_SILENCE: Duration = Duration::from_secs(3);
 /// How long the daemon's end waits for the last spans to be sent.
 pub(crate) const LAST_EXPORT: Duration = Duration::from_secs(1);

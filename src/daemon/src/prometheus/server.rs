@@ -142,8 +142,8 @@ struct OpenConnection {
     asked: Arc<AtomicBool>,
 }
 
-/// Takes connections. One too many ends the oldest that has asked for nothing, or if all have, the oldest: an honest one
-/// lasts milliseconds.
+/// Takes connections. One too many ends the oldest that has asked for nothing, or if all have, the oldest: an honest
+/// one lasts milliseconds.
 async fn accept(listener: MetricsListener, endpoint: &Arc<Endpoint>) -> Infallible {
     let (mut tasks, mut open) = (JoinSet::new(), VecDeque::<OpenConnection>::new());
     loop {

@@ -126,8 +126,8 @@ impl AttachedClient {
     }
 }
 
-/// Moves a client's input until it ends, or the container's does, or the container takes nothing of it for a while after
-/// the client has left.
+/// Moves a client's input until it ends, or the container's does, or the container takes nothing of it for a while
+/// after the client has left.
 async fn feed(container: Arc<OciContainer>, input: Option<ClientInput>, left: oneshot::Receiver<()>) {
     let Some(ClientInput { from, to, once }) = input else { return };
     let (point, taken) = (AttachPoint(&container), Notify::new());
