@@ -38,13 +38,13 @@ few=(lifecycle::a_pod_lives exec::output_and_code resources::usage_of resources:
 # Of critest: a command, statistics, AppArmor, a session.
 few_specs=4 specs='support execSync \[|listing pod sandbox metrics|prefer new apparmor field should enforce|exec with tty=false'
 # What has to do with cgroups, processes, the kernel's version or systemd.
-most=(cgroups:: lifecycle:: restart:: exits:: resources:: exec:: shims:: sharing:: status:: wiped:: reboot:: security:: apparmor::)
+most=(cgroups:: lifecycle:: restart:: exits:: resources:: metrics:: exec:: shims:: sharing:: status:: wiped:: reboot:: security:: apparmor::)
 
 # A test node on cgroup v2: controllers handed down, processes in a leaf, nothing left.
 node() {
     echo "=== a test node"
     local found
-    found=$(NODE=inner NODE_DIR=/var/tmp/inner "$here/../node.sh" with sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/cgroup.subtree_control')
+    found=$(NODE=inner NODE_ADDRESS='' NODE_DIR=/var/tmp/inner "$here/../node.sh" with sh -c 'cat /proc/self/cgroup /sys/fs/cgroup/cgroup.subtree_control')
     if grep -qx 0::/node <<<"$found" && grep -qw memory <<<"$found" && [ ! -e /sys/fs/cgroup/inner ]; then
         echo "counted 1 passed, 0 failed"
     else
