@@ -1,8 +1,13 @@
 //! What a group may cost who reads it. ARCHITECTURE.md, chapter "Bounds", lists them all.
 
+use std::time::Duration;
+
 /// Bytes of one file of a group that are read for statistics; `memory.stat` has 2 KiB, `io.stat` a line of some 80 for
 /// each device.
 pub(crate) const STATS_FILE_BYTES: usize = 64 << 10;
+
+/// How old statistics of a group may be in which nothing has run since.
+pub(crate) const IDLE_STATS_AGE: Duration = Duration::from_secs(15);
 
 /// Block devices of a group in its statistics.
 pub(crate) const DEVICES: usize = 64;

@@ -10,6 +10,15 @@ use crate::interface_files::InterfaceFiles;
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// What is where a group was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoundGroup {
+    /// That one.
+    Same,
+    /// One that was made since.
+    Another,
+}
+
 /// Those of one group: one on version 2, one for each tree on version 1.
 #[derive(Debug)]
 pub(crate) struct OpenFolders {
@@ -30,13 +39,16 @@ impl OpenFolders {
     }
 
     /// Looks whether the group is there, in the tree whose membership counts, and still is the one that is open.
-    pub(crate) fn find(&mut self) -> Result<(), GroupError> {
+    pub(crate) fn find(&mut self) -> Result<FoundGroup, GroupError> {
         if self.is_there()? {
-            return Ok(());
+            return Ok(FoundGroup::Same);
         }
         // One that was removed and made anew has other folders.
         self.folders.fill_with(|| None);
-        if self.is_there()? { Ok(()) } else { Err(GroupError::of("read", &self.files.main_dir())(Errno::NOENT.into())) }
+        if self.is_there()? {
+            return Ok(FoundGroup::Another);
+        }
+        Err(GroupError::of("read", &self.files.main_dir())(Errno::NOENT.into()))
     }
 
     fn is_there(&mut self) -> Result<bool, GroupError> {

@@ -1,29 +1,95 @@
 //! A group that is read again and again.
 
+use std::time::Instant;
+
+use crate::bounds::IDLE_STATS_AGE;
 use crate::interface_files::InterfaceFiles;
-use crate::open_folders::OpenFolders;
+use crate::open_folders::{FoundGroup, OpenFolders};
 use crate::stats_reader::StatsReader;
+use crate::version::VersionTable;
 use crate::{GroupError, Stats, StatsPart, version};
 
 /// A control group whose folders stay open: one on version 2, one for each tree on version 1. No reading walks down a
 /// path. They keep nobody from removing the group.
 #[derive(Debug)]
-pub struct OpenGroup(OpenFolders);
+pub struct OpenGroup {
+    folders: OpenFolders,
+    last: LastReading,
+}
+
+/// What was read of a group last, to be told again while nothing in it runs.
+#[derive(Debug, Default)]
+struct LastReading {
+    usage: Option<(Instant, Stats)>,
+    /// The same, with counters.
+    counters: Option<Stats>,
+}
+
+impl LastReading {
+    /// Forgets all that may not be so any more, of a group that has used so much of processors by now. What is charged
+    /// to a group in which nothing runs changes all the same when the node takes memory back, or writes files out.
+    fn expire(&mut self, used: Option<u64>) {
+        let holds = |(at, stats): &(Instant, Stats)| {
+            used.is_some() && stats.cpu.used == used && at.elapsed() < IDLE_STATS_AGE
+        };
+        if !self.usage.as_ref().is_some_and(holds) {
+            *self = Self::default();
+        }
+    }
+
+    fn usage(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+        match &self.usage {
+            Some((_, stats)) => Ok(stats.clone()),
+            None => {
+                let at = Instant::now();
+                let stats = (table.usage)(reader)?;
+                self.usage = Some((at, stats.clone()));
+                Ok(stats)
+            }
+        }
+    }
+
+    fn counters(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+        match &self.counters {
+            Some(stats) => Ok(stats.clone()),
+            None => {
+                let mut stats = self.usage(table, reader)?;
+                (table.add_counters)(reader, &mut stats)?;
+                self.counters = Some(stats.clone());
+                Ok(stats)
+            }
+        }
+    }
+}
 
 impl OpenGroup {
     pub(crate) fn new(files: InterfaceFiles) -> Self {
-        Self(OpenFolders::new(files))
+        Self { folders: OpenFolders::new(files), last: LastReading::default() }
     }
 
-    /// What it uses now; what is no part of `part` is not read.
+    /// What it uses now; what is no part of `part` is not read. If nothing in it has used a processor since the last
+    /// reading, what can't have changed by others is as old as that one, at most 15 s. Limits are read each time.
     ///
     /// # Errors
     /// When the group does not exist or a file can't be read.
     pub fn stats(&mut self, part: StatsPart) -> Result<Stats, GroupError> {
-        let Self(folders) = self;
-        folders.find()?;
-        let read = version::of(folders.files().trees()).stats;
-        read(&mut StatsReader::new(folders), part)
+        let Self { folders, last } = self;
+        let found = folders.find()?;
+        let table = version::of(folders.files().trees());
+        let reader = &mut StatsReader::new(folders);
+        if found == FoundGroup::Another {
+            *last = LastReading::default();
+        } else if last.usage.is_some() {
+            last.expire((table.cpu_time)(reader)?);
+        }
+        match part {
+            StatsPart::Usage => {
+                let mut stats = last.usage(table, reader)?;
+                (table.add_limits)(reader, &mut stats)?;
+                Ok(stats)
+            }
+            StatsPart::Counters => last.counters(table, reader),
+        }
     }
 
     /// Time of processors that it has used, in nanoseconds: of [`OpenGroup::stats`] this alone, read from one file.
@@ -32,9 +98,37 @@ impl OpenGroup {
     /// # Errors
     /// When the group does not exist or the file can't be read.
     pub fn cpu_time(&mut self) -> Result<Option<u64>, GroupError> {
-        let Self(folders) = self;
-        folders.find()?;
-        let read = version::of(folders.files().trees()).cpu_time;
-        read(&mut StatsReader::new(folders))
+        let Self { folders, last } = self;
+        if folders.find()? == FoundGroup::Another {
+            *last = LastReading::default();
+        }
+        (version::of(folders.files().trees()).cpu_time)(&mut StatsReader::new(folders))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(used: Option<u64>) -> LastReading {
+        let mut stats = Stats::default();
+        stats.cpu.used = used;
+        LastReading { usage: Some((Instant::now(), stats.clone())), counters: Some(stats) }
+    }
+
+    #[test]
+    fn a_reading_holds_while_nothing_runs_and_not_for_long() {
+        for (then, now, holds) in
+            [(Some(5), Some(5), true), (Some(5), Some(6), false), (Some(5), None, false), (None, None, false)]
+        {
+            let mut last = reading(then);
+            last.expire(now);
+            assert_eq!((last.usage.is_some(), last.counters.is_some()), (holds, holds), "{then:?} {now:?}");
+        }
+        let mut last = reading(Some(5));
+        let old = Instant::now().checked_sub(IDLE_STATS_AGE).unwrap();
+        last.usage.as_mut().unwrap().0 = old;
+        last.expire(Some(5));
+        assert!(last.usage.is_none() && last.counters.is_none());
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
 use crate::trees::MountedTrees;
-use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, StatsPart, parse};
+use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, parse};
 
 mod v1;
 mod v2;
@@ -28,8 +28,12 @@ pub(crate) struct VersionTable {
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
-    /// See [`crate::OpenGroup::stats`].
-    pub(crate) stats: fn(&mut StatsReader<'_>, StatsPart) -> Result<Stats, GroupError>,
+    /// What each [`crate::StatsPart`] has.
+    pub(crate) usage: fn(&mut StatsReader<'_>) -> Result<Stats, GroupError>,
+    /// Puts limits on swap and memory beside it.
+    pub(crate) add_limits: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
+    /// Puts beside it what only metrics tell.
+    pub(crate) add_counters: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
     /// See [`crate::OpenGroup::cpu_time`].
     pub(crate) cpu_time: fn(&mut StatsReader<'_>) -> Result<Option<u64>, GroupError>,
     /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
@@ -47,7 +51,9 @@ static V2: VersionTable = VersionTable {
     is_empty: v2::is_empty,
     spawn_target: v2::spawn_target,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
-    stats: v2::stats,
+    usage: v2::usage,
+    add_limits: v2::add_limits,
+    add_counters: v2::add_counters,
     cpu_time: v2::cpu_time,
     limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
     held_memory: v2::held_memory,
@@ -62,7 +68,9 @@ static V1: VersionTable = VersionTable {
     is_empty: |group| Ok(group.pids()?.is_empty()),
     spawn_target: |group| group.enter("tasks", thread()).map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", thread()),
-    stats: v1::stats,
+    usage: v1::usage,
+    add_limits: v1::add_limits,
+    add_counters: v1::add_counters,
     cpu_time: v1::cpu_time,
     limits: || {
         [

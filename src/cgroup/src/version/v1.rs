@@ -6,7 +6,7 @@ use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
 use crate::trees::UNIFIED;
 use crate::walk::walk;
-use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Stats, StatsPart, SwapStats, files, parse};
+use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Stats, SwapStats, files, parse};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
 /// finds what was started while the first one was made.
@@ -71,15 +71,12 @@ pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, Group
     files.number("cpuacct", "cpuacct.usage")
 }
 
-pub(super) fn stats(files: &mut StatsReader<'_>, part: StatsPart) -> Result<Stats, GroupError> {
+pub(super) fn usage(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     let mut usage = memory(files)?;
     usage.cpu.used = cpu_time(files)?;
     usage.tasks = super::tasks(files, "pids")?;
     usage.pressure = super::pressure(files, UNIFIED)?;
-    match part {
-        StatsPart::Usage => with_limits(files, usage),
-        StatsPart::Counters => with_counters(files, usage),
-    }
+    Ok(usage)
 }
 
 /// The parts of statistics that the memory controller tells of each group.
@@ -105,17 +102,17 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     Ok(Stats { memory, faults, swap, ..Stats::default() })
 }
 
-fn with_limits(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     let limited = |limit: Option<u64>| limit.filter(|limit| *limit < NO_LIMIT);
     let limit = limited(files.number("memory", "memory.limit_in_bytes")?);
     // Memory and swap together.
     let both = limited(files.number("memory", "memory.memsw.limit_in_bytes")?);
     stats.memory.limit = limit;
     stats.swap.limit = both.zip(limit).map(|(both, memory)| both.saturating_sub(memory));
-    Ok(stats)
+    Ok(())
 }
 
-fn with_counters(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     let quota = files.text("cpu", "cpu.stat")?.unwrap_or_default();
     let field = |key| parse::field(quota, key);
     stats.cpu.periods = field("nr_periods");
@@ -131,7 +128,7 @@ fn with_counters(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats,
     stats.oom_kills = oom_kills_with(files)?;
     stats.devices = devices(files)?;
     stats.hugepages = super::hugepages(files, "usage_in_bytes", Some("max_usage_in_bytes"))?;
-    Ok(stats)
+    Ok(())
 }
 
 /// As [`oom_kills`], without a walk where nothing is below.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, StatsPart, SwapStats, files, parse};
+use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, SwapStats, files, parse};
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
@@ -48,17 +48,13 @@ pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, Group
     Ok(parse::field(text, "usage_usec").map(nanoseconds))
 }
 
-pub(super) fn stats(files: &mut StatsReader<'_>, part: StatsPart) -> Result<Stats, GroupError> {
-    let usage = Stats {
+pub(super) fn usage(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    Ok(Stats {
         cpu: cpu(files)?,
         tasks: super::tasks(files, "")?,
         pressure: super::pressure(files, "")?,
         ..memory(files)?
-    };
-    match part {
-        StatsPart::Usage => with_limits(files, usage),
-        StatsPart::Counters => with_counters(files, usage),
-    }
+    })
 }
 
 fn nanoseconds(microseconds: u64) -> u64 {
@@ -102,17 +98,17 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     Ok(Stats { memory, faults, swap, ..Stats::default() })
 }
 
-fn with_limits(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     stats.memory.limit = files.number("", "memory.max")?;
     stats.swap.limit = files.number("", "memory.swap.max")?;
-    Ok(stats)
+    Ok(())
 }
 
-fn with_counters(files: &mut StatsReader<'_>, mut stats: Stats) -> Result<Stats, GroupError> {
+pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     stats.memory.max_usage = files.number("", "memory.peak")?;
     let events = files.text("", "memory.events")?.unwrap_or_default();
     (stats.memory.limit_hits, stats.oom_kills) = (parse::field(events, "max"), parse::field(events, files::OOM_KILL));
     stats.devices = parse::io_stat(files.text("", "io.stat")?.unwrap_or_default());
     stats.hugepages = super::hugepages(files, "current", None)?;
-    Ok(stats)
+    Ok(())
 }

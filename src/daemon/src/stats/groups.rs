@@ -41,6 +41,9 @@ impl OpenGroups {
     pub(super) fn retain(&self, paths: &BTreeSet<String>) {
         let closed: BTreeMap<_, _> = {
             let mut open = lock(&self.open);
+            if is_within(open.keys(), paths) {
+                return;
+            }
             let (kept, closed) = std::mem::take(&mut *open).into_iter().partition(|(path, _)| paths.contains(path));
             *open = kept;
             closed
@@ -74,11 +77,35 @@ impl OpenGroups {
     }
 }
 
+/// Whether all are there. Both are in order: one walk tells, where looking up each would compare long paths again and
+/// again.
+fn is_within<'a>(mut some: impl Iterator<Item = &'a String>, all: &BTreeSet<String>) -> bool {
+    let mut all = all.iter();
+    some.all(|path| all.by_ref().find(|other| *other >= path) == Some(path))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn lists_in_order_are_compared_in_one_walk() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let all = set(&["/a", "/b", "/b/c", "/d"]);
+        for (some, is) in [
+            (&["/a", "/d"][..], true),
+            (&[], true),
+            (&["/a", "/b", "/b/c", "/d"], true),
+            (&["/b/a"], false),
+            (&["/0", "/a"], false),
+            (&["/d", "/e"], false),
+        ] {
+            assert_eq!(is_within(set(some).iter(), &all), is, "{some:?}");
+        }
+        assert!(!is_within(set(&["/a"]).iter(), &BTreeSet::new()));
+    }
 
     #[tokio::test]
     async fn no_more_groups_stay_open_than_the_bound_and_none_that_has_ended() {

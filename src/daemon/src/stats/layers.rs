@@ -67,6 +67,8 @@ struct LayerSample {
     seen: Coverage,
     /// The container's state at the count, without its data.
     state: Discriminant<ContainerState>,
+    /// Time of processors that the container was known to have used at the count.
+    used: Option<u64>,
     taken: Instant,
     /// Time until the next count.
     pause: Duration,
@@ -81,6 +83,7 @@ pub(crate) struct DueCount {
     /// The layer's folder and the file system's own beside it.
     pub(crate) dir: PathBuf,
     state: Discriminant<ContainerState>,
+    used: Option<u64>,
     pub(super) counter: LayerCounter,
 }
 
@@ -104,15 +107,21 @@ impl WritableLayers {
     }
 
     /// Forgets containers that are gone, and answers which layers `counter` is to count next, the most urgent first:
-    /// those that were never counted, then those counted longest ago. Of those that take long one.
-    pub(super) fn due(&self, snapshot: &Snapshot, counter: LayerCounter) -> Vec<DueCount> {
+    /// those that were never counted, then those counted longest ago. Of those that take long one. `used` tells the time
+    /// of processors that a control group is known to have used.
+    pub(super) fn due(
+        &self,
+        snapshot: &Snapshot,
+        counter: LayerCounter,
+        used: impl Fn(&str) -> Option<u64>,
+    ) -> Vec<DueCount> {
         let mut samples = self.lock();
         if counter == LayerCounter::Short {
             samples.retain(|id, _| snapshot.container(id).is_some());
         }
         let is_due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
             None => counter == LayerCounter::Short,
-            Some(sample) => sample.counter == counter && sample.is_due(&view.state),
+            Some(sample) => sample.counter == counter && sample.is_due(&view.state, || used(&view.cgroup)),
         };
         // Those that take long are few, if any.
         if counter == LayerCounter::Long && samples.values().all(|sample| sample.counter != counter) {
@@ -127,6 +136,7 @@ impl WritableLayers {
             id: view.id.clone(),
             dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
             state: discriminant(&view.state),
+            used: used(&view.cgroup),
             counter,
         };
         due.into_iter().map(count).collect()
@@ -152,7 +162,8 @@ impl WritableLayers {
         // A container that has just begun writes most: it is counted again soon, then less and less often.
         let usual = old.filter(|old| old.state == due.state).map_or(FIRST_PAUSE, |old| old.pause * 2);
         let pause = usual.min(bounds::LAYER_PERIOD).max(cost * bounds::LAYER_COST_PARTS);
-        let sample = LayerSample { layer, seen, state: due.state, taken: Instant::now(), pause, counter };
+        let DueCount { state, used, .. } = due;
+        let sample = LayerSample { layer, seen, state, used, taken: Instant::now(), pause, counter };
         samples.insert(due.id, sample);
         news
     }
@@ -163,12 +174,18 @@ impl WritableLayers {
 }
 
 impl LayerSample {
-    /// A layer changes only while its container runs.
-    fn is_due(&self, state: &ContainerState) -> bool {
-        let is_time = self.taken.elapsed() >= self.pause;
+    /// A layer changes only while its container runs. `used` is what that is known to have used of processors.
+    fn is_due(&self, state: &ContainerState, used: impl Fn() -> Option<u64>) -> bool {
+        let age = self.taken.elapsed();
+        let is_time = age >= self.pause;
         self.state != discriminant(state)
             || match self.seen {
-                Coverage::All => matches!(state, ContainerState::Running { .. }) && is_time,
+                Coverage::All => {
+                    let has_run = || age >= bounds::LAYER_IDLE_PERIOD || self.used.is_none() || used() != self.used;
+                    // Not soon after its begin: what it uses is read every ten seconds.
+                    let is_settled = self.pause >= bounds::LAYER_PERIOD;
+                    matches!(state, ContainerState::Running { .. }) && is_time && (!is_settled || has_run())
+                }
                 Coverage::Part => is_time,
                 Coverage::HandedOn => true,
             }
@@ -198,7 +215,8 @@ mod tests {
         whole: bool,
         cost: Duration,
     ) -> bool {
-        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), counter };
+        let due =
+            DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used: Some(7), counter };
         all.put(due, Count { layer: LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, cost })
     }
 
@@ -236,10 +254,29 @@ mod tests {
             reason: String::new(),
             message: String::new(),
         };
-        assert!(all.lock()[&id("a")].is_due(&ended), "it may have written since");
+        assert!(all.lock()[&id("a")].is_due(&ended, || None), "it may have written since");
         put(&all, "a", &ended, 1, true);
         assert_eq!(pause(&all, "a"), FIRST_PAUSE);
-        assert!(!all.lock()[&id("a")].is_due(&ended), "it writes no more");
+        assert!(!all.lock()[&id("a")].is_due(&ended, || None), "it writes no more");
+    }
+
+    #[test]
+    fn who_has_not_run_has_not_written() {
+        let all = WritableLayers::default();
+        let is_due = |age: Duration, used| {
+            let mut samples = all.lock();
+            let sample = samples.get_mut(&id("a")).unwrap();
+            sample.taken = Instant::now().checked_sub(age).unwrap();
+            sample.is_due(&RUNNING, || used)
+        };
+        put(&all, "a", &RUNNING, 1, true);
+        assert!(is_due(FIRST_PAUSE, Some(7)), "it has just begun, and nobody knows what it has used");
+        for _ in 0..5 {
+            put(&all, "a", &RUNNING, 1, true);
+        }
+        let period = bounds::LAYER_PERIOD;
+        assert!(is_due(period, Some(8)) && is_due(period, None) && !is_due(period / 2, Some(8)));
+        assert!(!is_due(period, Some(7)) && is_due(bounds::LAYER_IDLE_PERIOD, Some(7)));
     }
 
     #[test]
@@ -249,9 +286,9 @@ mod tests {
         let sample = |look: fn(&LayerSample) -> bool| look(&all.lock()[&id("a")]);
         assert!(!put_by(&all, LayerCounter::Short, "a", &RUNNING, 100, false, LONG), "it will be seen whole");
         assert_eq!(all.of(&id("a")).map(|layer| layer.bytes), Some(100), "a lower bound until then");
-        assert!(sample(|sample| sample.counter == LayerCounter::Long && sample.is_due(&RUNNING)), "at once");
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && sample.is_due(&RUNNING, || None)), "at once");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 1000, true, LONG * 3));
-        assert!(sample(|sample| sample.counter == LayerCounter::Long && !sample.is_due(&RUNNING)));
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && !sample.is_due(&RUNNING, || None)));
         assert!(put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "not even there");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "told once");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 10, true, LONG / 2));

@@ -26,6 +26,13 @@ struct Readings {
     before: Option<Reading>,
 }
 
+impl Readings {
+    /// When the next one is due: the second soon after the first, so that there is a rate.
+    fn next(&self) -> Instant {
+        self.last.at + if self.before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
+    }
+}
+
 /// The readings of each control group that has processes. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Processors(Arc<Mutex<BTreeMap<String, Readings>>>);
@@ -42,21 +49,26 @@ impl Processors {
         u64::try_from(u128::from(used) * 1_000_000_000 / time.as_nanos().max(1)).ok()
     }
 
+    /// What the last reading of a group has brought.
+    pub(super) fn used(&self, cgroup: &str) -> Option<u64> {
+        self.lock().get(cgroup).map(|readings| readings.last.used)
+    }
+
     /// Forgets all other groups.
     pub(super) fn retain(&self, groups: &BTreeSet<String>) {
         self.lock().retain(|group, _| groups.contains(group));
     }
 
-    /// Which of these groups are to be read.
-    pub(super) fn due(&self, groups: &BTreeSet<String>) -> Vec<String> {
+    /// Which of these groups are to be read by now.
+    pub(super) fn due(&self, groups: &BTreeSet<String>, now: Instant) -> Vec<String> {
         let readings = self.lock();
-        let is_due = |group: &&String| {
-            // The second reading soon after the first, so that there is a rate.
-            readings.get(*group).is_none_or(|Readings { last, before }| {
-                last.at.elapsed() >= if before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
-            })
-        };
+        let is_due = |group: &&String| readings.get(*group).is_none_or(|readings| readings.next() <= now);
         groups.iter().filter(is_due).cloned().collect()
+    }
+
+    /// When the next of those is to be read that were before.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.lock().values().map(Readings::next).min()
     }
 
     pub(super) fn put(&self, cgroup: String, reading: Reading) {
@@ -90,7 +102,7 @@ mod tests {
         assert_eq!(all.rate("/a", reading(4000, 5)), None);
         all.put("/a".into(), reading(4000, 5));
         assert_eq!(all.rate("/a", reading(4001, 5)), None);
-        assert_eq!(all.due(&BTreeSet::from(["/b".to_owned()])), ["/b"], "it was never read");
+        assert_eq!(all.due(&BTreeSet::from(["/b".to_owned()]), start), ["/b"], "it was never read");
         all.retain(&BTreeSet::new());
         assert_eq!(all.rate("/a", reading(9000, 5)), None);
     }

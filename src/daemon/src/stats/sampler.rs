@@ -34,7 +34,7 @@ async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infall
     let end = CancelOnDrop::default();
     let mut asked = sources.signals.asked_for_layers();
     loop {
-        let due = sources.layers.due(&pods.snapshot(), counter);
+        let due = sources.layers.due(&pods.snapshot(), counter, |cgroup| sources.processors.used(cgroup));
         if due.is_empty() {
             // Somebody who asks may know a container that began since the last look.
             let _ = tokio::time::timeout(LOOK, asked.next()).await;
@@ -112,18 +112,19 @@ impl Drop for CancelOnDrop {
 async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
     let mut seen = None;
     loop {
-        let snapshot = pods.snapshot();
-        let running = match seen.take() {
-            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => running,
+        let (snapshot, now) = (pods.snapshot(), Instant::now());
+        let (running, next) = match seen.take() {
+            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => (running, sources.processors.next()),
             _ => {
                 let running = groups(&snapshot);
                 sources.processors.retain(&running);
-                running
+                (running, Some(now))
             }
         };
         // Each time: a group may be opened while it ends.
         sources.groups.retain(&running);
-        let due = sources.processors.due(&running);
+        let is_time = next.is_some_and(|next| next <= now);
+        let due = if is_time { sources.processors.due(&running, now) } else { Vec::new() };
         seen = Some((snapshot, running));
         if !due.is_empty() {
             let (groups, processors) = (sources.groups.clone(), sources.processors.clone());
