@@ -35,10 +35,11 @@ pub(crate) const REQUEST_HEADERS: usize = 100;
 /// Bytes that are read at once, of a client or of a stream: as many as a pipe holds.
 pub(crate) const TRANSFER_BYTES: usize = 64 << 10;
 
-/// The same of a pipe that was full, and what it holds from then on.
+/// The same of a pipe or a connection that had as much: it goes through a pipe of this size to the client's socket,
+/// where that takes it as it is. A stream's own pipe holds as much from then on.
 pub(crate) const LARGE_TRANSFER_BYTES: usize = 256 << 10;
 
-/// Such pipes, in all sessions: the kernel counts the room of all pipes of root together.
+/// Such streams, in all sessions: the kernel counts the room of all pipes of a user together.
 pub(crate) const LARGE_PIPES: usize = 32;
 
 /// Bytes of one connection that wait until their destination takes them, and what keeping them takes. Beyond it the

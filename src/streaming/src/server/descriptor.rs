@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
+use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,12 +54,19 @@ impl StreamEnd {
         Ok(Self { descriptor: peapod_sys::watched(descriptor)?, large: OnceCell::new() })
     }
 
-    /// If it is a pipe, makes it larger, and reads more of it at once from then on. As nobody's, it gets that only
-    /// while all pipes of the node's root together are within the kernel's limit for who has no privilege.
+    /// More of it is read at once from then on. A pipe is made larger: as nobody's, it gets that only while all pipes of
+    /// the node's root together are within the kernel's limit for who has no privilege. A terminal never has much.
     pub(super) fn enlarge(&self, right: OwnedSemaphorePermit) {
         self.large.get_or_init(|| {
-            rustix::pipe::fcntl_setpipe_size(&self.descriptor, LARGE_TRANSFER_BYTES).is_ok().then_some(right)
+            let is = is_socket(&self.descriptor)
+                || rustix::pipe::fcntl_setpipe_size(&self.descriptor, LARGE_TRANSFER_BYTES).is_ok();
+            is.then_some(right)
         });
+    }
+
+    /// It is a pipe or a socket that has much.
+    pub(super) fn is_large(&self) -> bool {
+        matches!(self.large.get(), Some(Some(_)))
     }
 
     /// It was never tried.
@@ -67,7 +76,7 @@ impl StreamEnd {
 
     /// How much is read of it at once, at most.
     pub(super) fn piece(&self) -> usize {
-        if matches!(self.large.get(), Some(Some(_))) { LARGE_TRANSFER_BYTES } else { TRANSFER_BYTES }
+        if self.is_large() { LARGE_TRANSFER_BYTES } else { TRANSFER_BYTES }
     }
 
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -81,10 +90,17 @@ impl StreamEnd {
 
     /// Appends what is there, as far as there is room behind what the buffer holds.
     pub(super) fn read(&self, buffer: &mut Vec<u8>) -> ReadOutcome {
-        let read = self
-            .descriptor
-            .try_io(Interest::READABLE, |descriptor| Ok(rustix::io::read(descriptor, spare_capacity(buffer))?));
-        match read {
+        self.take(|descriptor| Ok(rustix::io::read(descriptor, spare_capacity(buffer))?))
+    }
+
+    /// Moves what is there into a pipe that is empty, without reading it.
+    pub(super) fn pass_on(&self, to: &OwnedFd) -> ReadOutcome {
+        let bytes = self.piece();
+        self.take(|descriptor| Ok(splice(descriptor, None, to, None, bytes, SpliceFlags::NONBLOCK)?))
+    }
+
+    fn take(&self, take: impl FnOnce(&OwnedFd) -> io::Result<usize>) -> ReadOutcome {
+        match self.descriptor.try_io(Interest::READABLE, take) {
             Ok(0) => ReadOutcome::End,
             Ok(count) => ReadOutcome::Bytes(count),
             Err(error) if is_too_early(&error) => ReadOutcome::Nothing,
@@ -107,6 +123,10 @@ impl StreamEnd {
         // What is no socket, or is closed already, needs nothing.
         let _ = rustix::net::shutdown(self.descriptor.get_ref().as_fd(), Shutdown::Write);
     }
+}
+
+fn is_socket(descriptor: impl AsFd) -> bool {
+    rustix::fs::fstat(descriptor).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_socket())
 }
 
 /// By its kind: tokio says it too, without a number.

@@ -35,6 +35,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_fstat,
     libc::SYS_statx,
     libc::SYS_lseek,
+    libc::SYS_pipe2,
+    libc::SYS_splice,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     libc::SYS_getsockopt,

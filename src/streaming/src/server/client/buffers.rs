@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::super::descriptor::StreamEnd;
+use super::carrier::CarrierPipe;
 use crate::bounds::{LARGE_PIPES, LARGE_TRANSFER_BYTES, TRANSFER_BYTES};
 
 /// What is read at once, at most.
@@ -18,12 +19,14 @@ pub(super) const PIECES: [usize; 2] = [TRANSFER_BYTES, LARGE_TRANSFER_BYTES];
 pub(in crate::server) struct TransferBuffers {
     /// One for each of [`PIECES`], empty or none.
     spare: Rc<RefCell<[Vec<u8>; 2]>>,
+    /// At most one.
+    carrier: Rc<RefCell<Option<CarrierPipe>>>,
     large: Arc<Semaphore>,
 }
 
 impl TransferBuffers {
     pub(in crate::server) fn new() -> Self {
-        Self { spare: Rc::default(), large: Arc::new(Semaphore::new(LARGE_PIPES)) }
+        Self { spare: Rc::default(), carrier: Rc::default(), large: Arc::new(Semaphore::new(LARGE_PIPES)) }
     }
 
     /// A buffer for a head and a piece.
@@ -40,6 +43,15 @@ impl TransferBuffers {
         if let Some(at) = PIECES.iter().rposition(|piece| buffer.capacity() >= *piece) {
             self.spare.borrow_mut()[at] = buffer;
         }
+    }
+
+    /// A pipe that is empty; none where the kernel gives none.
+    pub(super) fn take_carrier(&self) -> Option<CarrierPipe> {
+        self.carrier.borrow_mut().take().or_else(|| CarrierPipe::new().ok())
+    }
+
+    pub(super) fn keep_carrier(&self, empty: CarrierPipe) {
+        *self.carrier.borrow_mut() = Some(empty);
     }
 
     /// Larger pieces come from a pipe from now on, if not too many have that.

@@ -111,6 +111,14 @@ impl Framing {
         }
     }
 
+    /// Whether what is sent on streams goes as it is.
+    pub(super) fn is_binary(&self) -> bool {
+        match self {
+            Self::Spdy(_) | Self::Tunnel(_) => true,
+            Self::Channels(channels) => channels.encoding == Encoding::Binary,
+        }
+    }
+
     /// Whether the client takes what is sent on it.
     pub(super) fn is_open(&self, stream: StreamId) -> bool {
         match self {

@@ -2,12 +2,22 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt as _;
+use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use super::carrier::CarrierPipe;
+
+/// Whether more is written at once, so that what is there can wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Comes,
+    No,
+}
 
 /// A client's connection.
 #[derive(Debug)]
@@ -31,10 +41,44 @@ impl ClientIo {
     }
 
     /// Writes what the socket takes now, and answers how much. Why it takes nothing is seen when it is waited for.
-    pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
+    pub(super) fn write_now(&self, bytes: &[u8], more: More) -> usize {
+        let flags = if more == More::Comes { SendFlags::MORE } else { SendFlags::empty() };
         match self {
-            Self::Plain(tcp) => tcp.try_write(bytes).unwrap_or(0),
+            Self::Plain(tcp) => {
+                tcp.try_io(Interest::WRITABLE, || Ok(rustix::net::send(tcp, bytes, flags)?)).unwrap_or(0)
+            }
             Self::Tls(_) => 0,
+        }
+    }
+
+    /// Whether the socket itself takes what is sent.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    /// Has the socket take what a pipe holds, as far as it does so now. `None`: nothing of it.
+    pub(super) fn pass_now(&self, pipe: &CarrierPipe, bytes: usize) -> Option<usize> {
+        match self {
+            Self::Plain(tcp) => pipe.unload(tcp, bytes).ok().filter(|taken| *taken > 0),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// Waits until the socket has taken some of what a pipe holds.
+    pub(super) fn poll_pass(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &CarrierPipe,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        let tcp = self.tcp();
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            match pipe.unload(tcp, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return Poll::Ready(outcome),
+            }
         }
     }
 

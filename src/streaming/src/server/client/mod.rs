@@ -2,6 +2,7 @@
 //! terms of [`ClientStreams`].
 
 mod buffers;
+mod carrier;
 mod framing;
 mod io;
 mod outgoing;
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 pub(super) use self::buffers::TransferBuffers;
 use self::framing::Framing;
 pub(super) use self::io::ClientIo;
-use self::outgoing::OutputQueue;
+use self::outgoing::{Carriage, OutputQueue};
 use super::descriptor::{ReadOutcome, StreamEnd};
 use crate::bounds::{FAREWELL_TIME, LEFT_LOOK, REPLY_BYTES, TRANSFER_BYTES};
 use crate::channels::{ChannelProtocol, MessageError};
@@ -171,11 +172,10 @@ impl ClientStreams {
             return Poll::Pending;
         }
         if !self.outgoing.is_empty() {
-            let written = ready!(pin!(&mut self.io).poll_write(cx, self.outgoing.pending()))?;
+            let written = ready!(self.outgoing.poll_write(&mut self.io, cx))?;
             if written == 0 {
                 return Poll::Ready(Err(ClientError::Left));
             }
-            self.outgoing.advance(written);
             self.tail = RecordTail::InRecord;
         }
         if self.outgoing.is_empty() {
@@ -223,16 +223,15 @@ impl ClientStreams {
         if !self.framing.is_open(stream) {
             return ReadOutcome::Broken;
         }
-        let outcome = self.outgoing.read(from);
+        let passes = self.io.is_plain() && self.framing.is_binary();
+        let outcome = self.outgoing.read(from, if passes { Carriage::Passed } else { Carriage::Copied });
         if matches!(outcome, ReadOutcome::Bytes(_)) {
             self.framing.put_heads(stream, &mut self.outgoing);
             // What can't be sent as it was read is with the framing.
             self.outgoing.append(&self.framing.take_output());
             self.outgoing.mark_piece();
             // Most of the time the socket has room.
-            if !self.outgoing.is_empty() {
-                self.outgoing.advance(self.io.write_now(self.outgoing.pending()));
-            }
+            self.outgoing.write_now(&self.io);
         }
         outcome
     }
@@ -268,7 +267,9 @@ impl ClientStreams {
         self.framing.close();
         self.outgoing.append(&self.framing.take_output());
         let farewell = async {
-            self.io.write_all(self.outgoing.pending()).await?;
+            while !self.outgoing.is_empty() {
+                poll_fn(|cx| self.outgoing.poll_write(&mut self.io, cx)).await?;
+            }
             self.io.flush().await?;
             self.io.shutdown().await?;
             let mut rest = BytesMut::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -59,5 +59,18 @@ async fn a_client_is_heard_however_much_waits_for_it() {
         assert_eq!(heard.await.expect("it is read from"), (STDIN.into(), Bytes::from("in")));
         // The answer to the ping, behind the rest.
         assert_eq!(client.outgoing.replies(), 2 + b"there?".len());
+        let read = async {
+            let (first, second) = (peer.next().await.unwrap().unwrap(), peer.next().await.unwrap().unwrap());
+            let payload = [&[STDOUT][..], &vec![b'x'; LARGE_TRANSFER_BYTES]].concat();
+            match encoding {
+                Encoding::Binary => assert_eq!(first, Message::binary(payload)),
+                Encoding::Base64 => assert_eq!(first.into_data(), encoding.encode(STDOUT, &payload[1..])),
+            }
+            assert_eq!(second, Message::Pong(b"there?"[..].into()));
+        };
+        let flushed = async {
+            while !matches!(client.next(Intake::Open).await.unwrap(), ClientEvent::Flushed) {}
+        };
+        timeout(Duration::from_secs(60), async { tokio::join!(read, flushed) }).await.expect("it gets all of it");
     }
 }
