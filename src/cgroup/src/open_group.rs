@@ -23,18 +23,22 @@ struct LastReading {
     usage: Option<(Instant, Stats)>,
     /// The same, with counters.
     counters: Option<Stats>,
+    limits: Stats,
 }
 
 impl LastReading {
     /// Forgets all that may not be so any more, of a group that has used so much of processors by now. What is charged
     /// to a group in which nothing runs changes all the same when the node takes memory back, or writes files out.
     fn expire(&mut self, used: Option<u64>) {
-        let holds = |(at, stats): &(Instant, Stats)| {
-            used.is_some() && stats.cpu.used == used && at.elapsed() < IDLE_STATS_AGE
-        };
+        let holds =
+            |(at, stats): &(Instant, Stats)| used.is_some() && stats.cpu.used == used && at.elapsed() < IDLE_STATS_AGE;
         if !self.usage.as_ref().is_some_and(holds) {
-            *self = Self::default();
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
+        (self.usage, self.counters) = (None, None);
     }
 
     fn usage(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
@@ -47,6 +51,19 @@ impl LastReading {
                 Ok(stats)
             }
         }
+    }
+
+    /// A lower limit makes who sets it take memory from the group.
+    fn usage_with_limits(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+        let mut limits = Stats::default();
+        (table.add_limits)(reader, &mut limits)?;
+        if self.limits != limits {
+            self.forget();
+        }
+        let mut stats = self.usage(table, reader)?;
+        (stats.memory.limit, stats.swap.limit) = (limits.memory.limit, limits.swap.limit);
+        self.limits = limits;
+        Ok(stats)
     }
 
     fn counters(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
@@ -67,8 +84,9 @@ impl OpenGroup {
         Self { folders: OpenFolders::new(files), last: LastReading::default() }
     }
 
-    /// What it uses now; what is no part of `part` is not read. If nothing in it has used a processor since the last
-    /// reading, what can't have changed by others is as old as that one, at most 15 s. Limits are read each time.
+    /// What it uses now; what is no part of `part` is not read. As long as nothing in it has used a processor since the
+    /// last reading, that is told again, for 15 s at most: what the node takes back or writes out meanwhile shows late.
+    /// Pressure and limits are read each time, and all is after a change of limits.
     ///
     /// # Errors
     /// When the group does not exist or a file can't be read.
@@ -78,18 +96,16 @@ impl OpenGroup {
         let table = version::of(folders.files().trees());
         let reader = &mut StatsReader::new(folders);
         if found == FoundGroup::Another {
-            *last = LastReading::default();
+            last.forget();
         } else if last.usage.is_some() {
             last.expire((table.cpu_time)(reader)?);
         }
-        match part {
-            StatsPart::Usage => {
-                let mut stats = last.usage(table, reader)?;
-                (table.add_limits)(reader, &mut stats)?;
-                Ok(stats)
-            }
+        let pressure = (table.pressure)(reader)?;
+        let stats = match part {
+            StatsPart::Usage => last.usage_with_limits(table, reader),
             StatsPart::Counters => last.counters(table, reader),
-        }
+        };
+        Ok(Stats { pressure, ..stats? })
     }
 
     /// Time of processors that it has used, in nanoseconds: of [`OpenGroup::stats`] this alone, read from one file.
@@ -100,7 +116,7 @@ impl OpenGroup {
     pub fn cpu_time(&mut self) -> Result<Option<u64>, GroupError> {
         let Self { folders, last } = self;
         if folders.find()? == FoundGroup::Another {
-            *last = LastReading::default();
+            last.forget();
         }
         (version::of(folders.files().trees()).cpu_time)(&mut StatsReader::new(folders))
     }
@@ -113,7 +129,7 @@ mod tests {
     fn reading(used: Option<u64>) -> LastReading {
         let mut stats = Stats::default();
         stats.cpu.used = used;
-        LastReading { usage: Some((Instant::now(), stats.clone())), counters: Some(stats) }
+        LastReading { usage: Some((Instant::now(), stats.clone())), counters: Some(stats), limits: Stats::default() }
     }
 
     #[test]

@@ -28,8 +28,10 @@ pub(crate) struct VersionTable {
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
-    /// What each [`crate::StatsPart`] has.
+    /// What each [`crate::StatsPart`] has, but pressure.
     pub(crate) usage: fn(&mut StatsReader<'_>) -> Result<Stats, GroupError>,
+    /// What tasks waited for.
+    pub(crate) pressure: fn(&mut StatsReader<'_>) -> Result<Pressure, GroupError>,
     /// Puts limits on swap and memory beside it.
     pub(crate) add_limits: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
     /// Puts beside it what only metrics tell.
@@ -52,6 +54,7 @@ static V2: VersionTable = VersionTable {
     spawn_target: v2::spawn_target,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
     usage: v2::usage,
+    pressure: v2::pressure,
     add_limits: v2::add_limits,
     add_counters: v2::add_counters,
     cpu_time: v2::cpu_time,
@@ -69,6 +72,7 @@ static V1: VersionTable = VersionTable {
     spawn_target: |group| group.enter("tasks", thread()).map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", thread()),
     usage: v1::usage,
+    pressure: v1::pressure,
     add_limits: v1::add_limits,
     add_counters: v1::add_counters,
     cpu_time: v1::cpu_time,

@@ -8,7 +8,8 @@ use rustix::net::sockopt;
 use crate::bounds::{KEEPALIVE_TIME, KEEPALIVE_TRIES};
 
 /// Has the kernel find out whether the other end of a silent TCP connection is still there. Once it is not, reads fail
-/// with `TimedOut`: 2 minutes after it was last heard.
+/// with `TimedOut`: 2 minutes after it was last heard. While something is on its way to it, the kernel's patience with
+/// that decides (`tcp_retries2`: about 15 minutes).
 ///
 /// # Errors
 /// What the kernel says, as that it is no TCP socket.

@@ -43,6 +43,15 @@ pub fn environment(pid: u32) -> Vec<OsString> {
     texts(pid, "environ")
 }
 
+/// Signals that this process ignores, each a bit: the lowest is that of signal 1. None where /proc does not tell
+/// (proc_pid_status(5), `SigIgn`).
+#[must_use]
+pub fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
 /// Whether it is in the caller's PID namespace, and not in a container's below it. Only of such a process command line
 /// and environment should be read: they come from its memory, and one that answers its page faults itself can hold up
 /// its reader for ever.
@@ -137,6 +146,12 @@ mod tests {
 
     fn has_ended(pid: u32) -> bool {
         fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().rsplit(')').next().unwrap().starts_with(" Z")
+    }
+
+    #[test]
+    fn what_rust_ignores_is_known() {
+        let broken_pipe = 1 << (Signal::PIPE.as_raw() - 1);
+        assert_eq!(ignored_signals() & broken_pipe, broken_pipe);
     }
 
     #[test]

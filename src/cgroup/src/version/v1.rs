@@ -6,7 +6,7 @@ use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
 use crate::trees::UNIFIED;
 use crate::walk::walk;
-use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Stats, SwapStats, files, parse};
+use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Pressure, Stats, SwapStats, files, parse};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
 /// finds what was started while the first one was made.
@@ -75,7 +75,6 @@ pub(super) fn usage(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     let mut usage = memory(files)?;
     usage.cpu.used = cpu_time(files)?;
     usage.tasks = super::tasks(files, "pids")?;
-    usage.pressure = super::pressure(files, UNIFIED)?;
     Ok(usage)
 }
 
@@ -100,6 +99,10 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
     };
     let swap = SwapStats { used: field("total_swap"), limit: None };
     Ok(Stats { memory, faults, swap, ..Stats::default() })
+}
+
+pub(super) fn pressure(files: &mut StatsReader<'_>) -> Result<Pressure, GroupError> {
+    super::pressure(files, UNIFIED)
 }
 
 pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {

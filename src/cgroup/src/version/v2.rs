@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Stats, SwapStats, files, parse};
+use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Pressure, Stats, SwapStats, files, parse};
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
@@ -49,12 +49,7 @@ pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, Group
 }
 
 pub(super) fn usage(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
-    Ok(Stats {
-        cpu: cpu(files)?,
-        tasks: super::tasks(files, "")?,
-        pressure: super::pressure(files, "")?,
-        ..memory(files)?
-    })
+    Ok(Stats { cpu: cpu(files)?, tasks: super::tasks(files, "")?, ..memory(files)? })
 }
 
 fn nanoseconds(microseconds: u64) -> u64 {
@@ -96,6 +91,10 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         ..MemoryStats::default()
     };
     Ok(Stats { memory, faults, swap, ..Stats::default() })
+}
+
+pub(super) fn pressure(files: &mut StatsReader<'_>) -> Result<Pressure, GroupError> {
+    super::pressure(files, "")
 }
 
 pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {

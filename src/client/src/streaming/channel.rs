@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -112,9 +112,9 @@ impl ChannelSource {
         }
     }
 
-    /// The same after a server has said all: it is not waited for long.
-    pub(super) async fn last(&mut self) -> Result<Option<(u8, Bytes)>, StreamError> {
-        timeout(SESSION_END, self.next()).await.unwrap_or(Ok(None))
+    /// The same, which takes the end as come then.
+    pub(super) async fn next_until(&mut self, end: Instant) -> Result<Option<(u8, Bytes)>, StreamError> {
+        timeout_at(end, self.next()).await.unwrap_or(Ok(None))
     }
 }
 

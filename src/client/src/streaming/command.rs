@@ -5,7 +5,7 @@ use std::future::pending;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Bytes;
+use tokio::time::Instant;
 
 use super::channel::{ChannelSink, ChannelSource, collect, open};
 use super::end::{exit_code, is_whole};
@@ -14,7 +14,7 @@ use super::input::standard_input;
 use super::output::RawOutput;
 use super::signals::EndingSignals;
 use super::terminal::{self, RawTerminal};
-use crate::bounds::PIECES;
+use crate::bounds::{PIECES, SESSION_END};
 use crate::console::OutputStream;
 
 const STDIN: u8 = 0;
@@ -26,8 +26,7 @@ const RESIZE: u8 = 4;
 /// The exit status of who has nobody left to write to, as a shell tells it of one that SIGPIPE ended.
 const NOBODY_READS: u8 = 141;
 
-const DEAF: &[u8] =
-    b"peapod: this runtime can't be told that standard input has ended: a command that waits for that goes on\n";
+const DEAF: &str = "this runtime can't be told that standard input has ended: a command that waits for that goes on";
 
 /// What of a command this process takes part in, beside its output.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +64,14 @@ async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
 
 /// Passes output on until the end; answers what was said about that. `None`: nobody reads any more.
 pub(super) async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
-    let (mut said, mut whole) = (Vec::new(), false);
+    let mut said = Vec::new();
+    // None before all is said: a server that stays after that is not waited for long.
+    let mut farewell: Option<Instant> = None;
     loop {
-        // A server that stays when all is said has nothing to say any more.
-        let message = if whole { reader.last().await } else { reader.next().await };
+        let message = match farewell {
+            None => reader.next().await,
+            Some(until) => reader.next_until(until).await,
+        };
         let (channel, payload) = match message {
             Ok(Some(message)) => message,
             Ok(None) => break,
@@ -81,14 +84,19 @@ pub(super) async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Re
             STDERR => OutputStream::Err,
             ERROR => {
                 collect(&mut said, &payload);
-                whole = whole || is_whole(&said);
+                if farewell.is_none() && is_whole(&said) {
+                    farewell = Some(Instant::now() + SESSION_END);
+                }
                 continue;
             }
             _ => continue,
         };
+        let begun = Instant::now();
         if !payload.is_empty() && !output.write(stream, payload).await {
             return Ok(None);
         }
+        // That is not the server's time.
+        farewell = farewell.map(|until| until + begun.elapsed());
     }
     Ok(Some(said))
 }
@@ -116,8 +124,7 @@ async fn send(
                     let tells = resized.is_none();
                     match writer.finish(STDIN).await {
                         Ok(false) if tells => {
-                            // Without standard error there is nobody to tell.
-                            let _ = output.write(OutputStream::Err, Bytes::from_static(DEAF)).await;
+                            output.say(DEAF).await;
                             Ok(())
                         }
                         finished => finished.map(drop),

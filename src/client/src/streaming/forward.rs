@@ -5,19 +5,22 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::channel::{ChannelSink, ChannelSource, collect, line, open};
 use super::error::StreamError;
-use crate::bounds::{FORWARD_REST, FORWARD_SILENCE};
+use crate::bounds::{FORWARD_REST, FORWARD_SILENCE, SESSION_END};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
 /// Both channels begin with the number of the port.
 const PORT_BYTES: usize = 2;
+/// Time between two looks whether a local end that is not read from has closed its connection.
+const CLOSED_LOOK: Duration = Duration::from_secs(1);
 /// As much as is read at once.
 const PIECE: usize = 32 << 10;
 
@@ -61,12 +64,16 @@ async fn send(mut writer: ChannelSink, mut from: OwnedReadHalf) -> Rest {
     let mut buffer = vec![0; PIECE];
     loop {
         let sent = match from.read(&mut buffer).await {
-            Ok(0) => match writer.finish(DATA).await {
-                Ok(true) => return Rest::End,
-                Ok(false) => return Rest::Silence,
-                Err(error) => Err(error),
+            Ok(0) => match timeout(FORWARD_SILENCE, writer.finish(DATA)).await {
+                Ok(Ok(true)) => return Rest::End,
+                Ok(Ok(false)) => return Rest::Silence,
+                Ok(Err(error)) => Err(error),
+                Err(_) => return Rest::Gone,
             },
-            Ok(count) => writer.send(DATA, &buffer[..count]).await,
+            Ok(count) => tokio::select! {
+                sent = writer.send(DATA, &buffer[..count]) => sent,
+                () = left(&from) => return Rest::Gone,
+            },
             // A reset.
             Err(_) => return Rest::Gone,
         };
@@ -75,6 +82,19 @@ async fn send(mut writer: ChannelSink, mut from: OwnedReadHalf) -> Rest {
             return pending().await;
         }
     }
+}
+
+/// Waits until the local end has closed the connection and nothing of it was taken for long. What it sent before is not
+/// read yet, so nothing wakes who waits: it is looked for.
+async fn left(from: &OwnedReadHalf) {
+    let is_closed = || {
+        let ready = from.ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.map_or(true, Ready::is_read_closed))
+    };
+    while !is_closed() {
+        sleep(CLOSED_LOOK).await;
+    }
+    sleep(FORWARD_SILENCE).await;
 }
 
 /// What comes of a pod.
@@ -90,10 +110,13 @@ impl PodSide {
 
     /// Passes it on until the end, or until nobody takes it.
     async fn receive(&self, mut reader: ChannelSource, mut to: impl AsyncWrite + Unpin) -> Result<(), StreamError> {
-        let (mut heads, mut said) = ([0; 2], Vec::new());
+        let (mut heads, mut said, mut farewell) = ([0; 2], Vec::new(), None);
         loop {
             // After what went wrong nothing is to come.
-            let message = if said.is_empty() { reader.next().await } else { reader.last().await };
+            let message = match farewell {
+                None => reader.next().await,
+                Some(until) => reader.next_until(until).await,
+            };
             let Some((channel, mut payload)) = message? else { break };
             self.silent_since.set(None);
             if let Some(head) = heads.get_mut(usize::from(channel)) {
@@ -102,6 +125,7 @@ impl PodSide {
                 let payload = payload.split_off(skipped);
                 if channel == ERROR {
                     collect(&mut said, &payload);
+                    farewell = farewell.or((!said.is_empty()).then(|| Instant::now() + SESSION_END));
                 } else if to.write_all(&payload).await.is_err() {
                     return Ok(());
                 }

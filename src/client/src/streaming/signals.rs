@@ -27,11 +27,15 @@ pub(crate) struct EndingSignals(Vec<(u8, Signal)>);
 impl EndingSignals {
     /// From now on.
     pub(crate) fn listen() -> Result<Self, StreamError> {
+        Self::all_but(peapod_sys::proc::ignored_signals()).map_err(StreamError::local("can't listen for signals"))
+    }
+
+    /// Those that this process was begun with the wish to ignore are left so, as nohup(1) has it.
+    fn all_but(ignored: u64) -> std::io::Result<Self> {
         let listen =
             |number: i32| Ok((u8::try_from(128 + number).unwrap_or(u8::MAX), signal(SignalKind::from_raw(number))?));
-        let signals: Result<_, std::io::Error> =
-            NAMED.into_iter().map(|signal| signal as i32).chain(REALTIME).map(listen).collect();
-        Ok(Self(signals.map_err(StreamError::local("can't listen for signals"))?))
+        let all = NAMED.into_iter().map(|signal| signal as i32).chain(REALTIME);
+        all.filter(|number| ignored & (1 << (number - 1)) == 0).map(listen).collect::<Result<_, _>>().map(Self)
     }
 
     /// Waits for one; answers 128 and its number.
@@ -69,7 +73,7 @@ mod tests {
     /// signal(7) says what is left.
     #[tokio::test]
     async fn all_that_end_a_process() {
-        let statuses: Vec<u8> = EndingSignals::listen().unwrap().0.into_iter().map(|(status, _)| status).collect();
+        let statuses: Vec<u8> = EndingSignals::all_but(0).unwrap().0.into_iter().map(|(status, _)| status).collect();
         let (uncaught, raised, libraries) = ([9, 19], [4, 5, 7, 8, 11, 31], [32, 33, 34]);
         let (harmless, no_error) = ([17, 18, 20, 21, 22, 23, 28], [13]);
         let left = [&uncaught[..], &raised, &libraries, &harmless, &no_error].concat();
@@ -77,5 +81,8 @@ mod tests {
             assert!(statuses.contains(&(128 + number)), "{number}");
         }
         assert_eq!(statuses.len() + left.len(), 64);
+        let hangup = 1;
+        let without = EndingSignals::all_but(1 << (hangup - 1)).unwrap().0;
+        assert!(without.len() == statuses.len() - 1 && without.iter().all(|(status, _)| *status != 128 + hangup));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn run(address: Option<&MetricsAddress>, sources: Arc<MetricSou
     let Some(address) = address else { return pending().await };
     let endpoint =
         Arc::new(Endpoint { sources, reads: Arc::new(Semaphore::new(1)), disks: Arc::new(Semaphore::new(1)) });
-    let mut is_told = false;
+    let mut told = String::new();
     let listener = loop {
         let listening = match address {
             MetricsAddress::Tcp(address) => TcpListener::bind(address).await.map(MetricsListener::Tcp),
@@ -55,10 +55,13 @@ pub(crate) async fn run(address: Option<&MetricsAddress>, sources: Arc<MetricSou
         };
         match listening {
             Ok(listener) => break listener,
-            Err(error) if !std::mem::replace(&mut is_told, true) => {
-                tracing::error!(%address, %error, again_each = ?LISTEN_AGAIN, "metrics can't be served there");
+            Err(error) => {
+                let error = error.to_string();
+                if error != told {
+                    tracing::error!(%address, error, again_each = ?LISTEN_AGAIN, "metrics can't be served there");
+                    told = error;
+                }
             }
-            Err(_) => {}
         }
         sleep(LISTEN_AGAIN).await;
     };
@@ -158,7 +161,9 @@ async fn accept(listener: MetricsListener, endpoint: &Arc<Endpoint>) -> Infallib
             }
         }
         if open.len() > METRICS_CONNECTIONS {
-            let silent = open.iter().position(|connection| !connection.asked.load(Ordering::Relaxed));
+            // Not the one that has just come: it had no time to ask.
+            let mut earlier = open.iter().take(METRICS_CONNECTIONS);
+            let silent = earlier.position(|connection| !connection.asked.load(Ordering::Relaxed));
             if let Some(oldest) = open.remove(silent.unwrap_or_default()) {
                 oldest.task.abort();
             }

@@ -215,8 +215,7 @@ mod tests {
         whole: bool,
         cost: Duration,
     ) -> bool {
-        let due =
-            DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used: Some(7), counter };
+        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used: Some(7), counter };
         all.put(due, Count { layer: LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, cost })
     }
 

@@ -66,9 +66,10 @@ impl Processors {
         groups.iter().filter(is_due).cloned().collect()
     }
 
-    /// When the next of those is to be read that were before.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.lock().values().map(Readings::next).min()
+    /// Whether one of these groups is to be read by now, which are those that were [kept](Self::retain).
+    pub(super) fn is_any_due(&self, groups: &BTreeSet<String>, now: Instant) -> bool {
+        let readings = self.lock();
+        readings.len() < groups.len() || readings.values().any(|readings| readings.next() <= now)
     }
 
     pub(super) fn put(&self, cgroup: String, reading: Reading) {
@@ -102,6 +103,10 @@ mod tests {
         assert_eq!(all.rate("/a", reading(4000, 5)), None);
         all.put("/a".into(), reading(4000, 5));
         assert_eq!(all.rate("/a", reading(4001, 5)), None);
+        let groups = BTreeSet::from(["/a".to_owned()]);
+        let soon = start + Duration::from_secs(3);
+        assert!(!all.is_any_due(&groups, soon) && all.is_any_due(&groups, soon + bounds::PROCESSOR_PERIOD));
+        assert!(all.is_any_due(&BTreeSet::from(["/a".to_owned(), "/b".to_owned()]), soon), "one could not be read");
         assert_eq!(all.due(&BTreeSet::from(["/b".to_owned()]), start), ["/b"], "it was never read");
         all.retain(&BTreeSet::new());
         assert_eq!(all.rate("/a", reading(9000, 5)), None);

@@ -113,18 +113,18 @@ async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
     let mut seen = None;
     loop {
         let (snapshot, now) = (pods.snapshot(), Instant::now());
-        let (running, next) = match seen.take() {
-            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => (running, sources.processors.next()),
+        let running = match seen.take() {
+            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => running,
             _ => {
                 let running = groups(&snapshot);
                 sources.processors.retain(&running);
-                (running, Some(now))
+                running
             }
         };
         // Each time: a group may be opened while it ends.
         sources.groups.retain(&running);
-        let is_time = next.is_some_and(|next| next <= now);
-        let due = if is_time { sources.processors.due(&running, now) } else { Vec::new() };
+        let is_any = sources.processors.is_any_due(&running, now);
+        let due = if is_any { sources.processors.due(&running, now) } else { Vec::new() };
         seen = Some((snapshot, running));
         if !due.is_empty() {
             let (groups, processors) = (sources.groups.clone(), sources.processors.clone());

@@ -109,7 +109,7 @@ impl Fetcher {
         self.partials.keep_in_bounds()
     }
 
-    /// Drops what an image's repository alone has brought of its blobs, which are of no use: it was refused.
+    /// Drops what an image's pulls alone have brought of its blobs, which are of no use: it was refused.
     pub(crate) fn discard(&self, image: &Reference, blobs: &[Blob]) {
         blobs.iter().for_each(|blob| self.partials.discard(image, &blob.digest));
     }

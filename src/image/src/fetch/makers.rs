@@ -1,18 +1,15 @@
-//! Whose partial blobs are, for when an image is refused: a blob that another repository has brought bytes of is not
+//! Whose partial blobs are, for when an image is refused: a blob that another image's pull has brought bytes of is not
 //! the refused one's to drop, whatever its manifest names.
 
 use crate::digest::Digest;
 use crate::reference::Reference;
 use std::collections::{HashMap, HashSet};
 
-/// A registry and a repository of it.
-type Maker = (String, String);
-
 /// What is known of the makers of the partial blobs that stay.
 #[derive(Debug, Default)]
 pub(super) struct Makers {
     /// Who has brought all that is here of a blob. Without an entry it was more than one, or an earlier daemon's.
-    alone: HashMap<Digest, Maker>,
+    alone: HashMap<Digest, Reference>,
     /// Blobs that are of no use and that somebody works on.
     condemned: HashSet<Digest>,
 }
@@ -21,10 +18,9 @@ impl Makers {
     /// Somebody works on a blob from here on, with what is here of it: it is of use again.
     pub(super) fn take_up(&mut self, blob: &Digest, by: &Reference, is_empty: bool) {
         self.condemned.remove(blob);
-        let by = maker(by);
         if is_empty {
-            self.alone.insert(blob.clone(), by);
-        } else if self.alone.get(blob) != Some(&by) {
+            self.alone.insert(blob.clone(), by.clone());
+        } else if self.alone.get(blob) != Some(by) {
             self.alone.remove(blob);
         }
     }
@@ -37,7 +33,7 @@ impl Makers {
 
     /// An image that names it was refused. Says whether it is of no use by that.
     pub(super) fn condemn(&mut self, blob: &Digest, by: &Reference) -> bool {
-        self.alone.get(blob) == Some(&maker(by)) && self.condemned.insert(blob.clone())
+        self.alone.get(blob) == Some(by) && self.condemned.insert(blob.clone())
     }
 
     /// All that are of no use.
@@ -50,10 +46,6 @@ impl Makers {
     }
 }
 
-fn maker(reference: &Reference) -> Maker {
-    (reference.registry.clone(), reference.repository.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +53,7 @@ mod tests {
     #[test]
     fn nobody_drops_what_is_anothers() {
         let reference = |text| Reference::parse(text, "docker.io").unwrap();
-        let (good, evil) = (reference("registry.example/good:1"), reference("registry.example/evil:1"));
+        let (good, evil) = (reference("registry.example/good:1"), reference("registry.example/good:evil"));
         let [own, shared, others, unknown] = [1, 2, 3, 4].map(|number| Digest::of(&[number]));
         let mut makers = Makers::default();
         makers.take_up(&own, &evil, true);

@@ -84,7 +84,7 @@ impl Partials {
         }
     }
 
-    /// Drops what a repository alone has brought of a blob, which is of no use: its image was refused. If somebody
+    /// Drops what an image's pulls alone have brought of a blob, which is of no use: the image was refused. If somebody
     /// works on it, be it a cancelled transfer that has yet to let go, that is when he is done, unless somebody takes
     /// it up before.
     pub(super) fn discard(&self, by: &Reference, blob: &Digest) {

@@ -50,8 +50,11 @@ impl TransferBuffers {
         self.carrier.borrow_mut().take().or_else(|| CarrierPipe::new().ok())
     }
 
-    pub(super) fn keep_carrier(&self, empty: CarrierPipe) {
-        *self.carrier.borrow_mut() = Some(empty);
+    /// For the next, if it is empty.
+    pub(super) fn keep_carrier(&self, pipe: CarrierPipe) {
+        if pipe.is_empty() {
+            *self.carrier.borrow_mut() = Some(pipe);
+        }
     }
 
     /// Larger pieces come from a pipe from now on, if not too many have that.

@@ -65,12 +65,7 @@ impl ClientIo {
     }
 
     /// Waits until the socket has taken some of what a pipe holds.
-    pub(super) fn poll_pass(
-        &self,
-        cx: &mut Context<'_>,
-        pipe: &CarrierPipe,
-        bytes: usize,
-    ) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_pass(&self, cx: &mut Context<'_>, pipe: &CarrierPipe, bytes: usize) -> Poll<io::Result<usize>> {
         let tcp = self.tcp();
         loop {
             ready!(tcp.poll_write_ready(cx))?;

@@ -268,7 +268,9 @@ impl ClientStreams {
         self.outgoing.append(&self.framing.take_output());
         let farewell = async {
             while !self.outgoing.is_empty() {
-                poll_fn(|cx| self.outgoing.poll_write(&mut self.io, cx)).await?;
+                if poll_fn(|cx| self.outgoing.poll_write(&mut self.io, cx)).await? == 0 {
+                    return Err(std::io::ErrorKind::WriteZero.into());
+                }
             }
             self.io.flush().await?;
             self.io.shutdown().await?;

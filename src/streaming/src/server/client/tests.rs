@@ -68,9 +68,7 @@ async fn a_client_is_heard_however_much_waits_for_it() {
             }
             assert_eq!(second, Message::Pong(b"there?"[..].into()));
         };
-        let flushed = async {
-            while !matches!(client.next(Intake::Open).await.unwrap(), ClientEvent::Flushed) {}
-        };
+        let flushed = async { while !matches!(client.next(Intake::Open).await.unwrap(), ClientEvent::Flushed) {} };
         timeout(Duration::from_secs(60), async { tokio::join!(read, flushed) }).await.expect("it gets all of it");
     }
 }
