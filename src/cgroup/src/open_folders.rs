@@ -13,9 +13,9 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 /// What is where a group was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FoundGroup {
-    /// That one.
+    /// The one that was open.
     Same,
-    /// One that was made since.
+    /// One that was made since, or is seen for the first time.
     Another,
 }
 
@@ -40,8 +40,9 @@ impl OpenFolders {
 
     /// Looks whether the group is there, in the tree whose membership counts, and still is the one that is open.
     pub(crate) fn find(&mut self) -> Result<FoundGroup, GroupError> {
+        let was_open = self.folders.get(self.files.trees().main_position()).is_some_and(Option::is_some);
         if self.is_there()? {
-            return Ok(FoundGroup::Same);
+            return Ok(if was_open { FoundGroup::Same } else { FoundGroup::Another });
         }
         // One that was removed and made anew has other folders.
         self.folders.fill_with(|| None);

@@ -6,7 +6,7 @@ use crate::bounds::IDLE_STATS_AGE;
 use crate::interface_files::InterfaceFiles;
 use crate::open_folders::{FoundGroup, OpenFolders};
 use crate::stats_reader::StatsReader;
-use crate::version::VersionTable;
+use crate::version::StatsTable;
 use crate::{GroupError, Stats, StatsPart, version};
 
 /// A control group whose folders stay open: one on version 2, one for each tree on version 1. No reading walks down a
@@ -41,7 +41,7 @@ impl LastReading {
         (self.usage, self.counters) = (None, None);
     }
 
-    fn usage(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    fn usage(&mut self, table: &StatsTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         match &self.usage {
             Some((_, stats)) => Ok(stats.clone()),
             None => {
@@ -54,7 +54,7 @@ impl LastReading {
     }
 
     /// A lower limit makes who sets it take memory from the group.
-    fn usage_with_limits(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    fn usage_with_limits(&mut self, table: &StatsTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         let mut limits = Stats::default();
         (table.add_limits)(reader, &mut limits)?;
         if self.limits != limits {
@@ -66,7 +66,7 @@ impl LastReading {
         Ok(stats)
     }
 
-    fn counters(&mut self, table: &VersionTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
+    fn counters(&mut self, table: &StatsTable, reader: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         match &self.counters {
             Some(stats) => Ok(stats.clone()),
             None => {
@@ -93,7 +93,7 @@ impl OpenGroup {
     pub fn stats(&mut self, part: StatsPart) -> Result<Stats, GroupError> {
         let Self { folders, last } = self;
         let found = folders.find()?;
-        let table = version::of(folders.files().trees());
+        let table = &version::of(folders.files().trees()).stats;
         let reader = &mut StatsReader::new(folders);
         if found == FoundGroup::Another {
             last.forget();
@@ -118,7 +118,7 @@ impl OpenGroup {
         if folders.find()? == FoundGroup::Another {
             last.forget();
         }
-        (version::of(folders.files().trees()).cpu_time)(&mut StatsReader::new(folders))
+        (version::of(folders.files().trees()).stats.cpu_time)(&mut StatsReader::new(folders))
     }
 }
 

@@ -28,6 +28,19 @@ pub(crate) struct VersionTable {
     /// What of the caller can be moved alone: the file that names its groups, the file of a group that moves it there,
     /// its number.
     pub(crate) caller: fn() -> (&'static str, &'static str, u32),
+    /// Statistics.
+    pub(crate) stats: StatsTable,
+    /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
+    pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
+    /// See [`crate::Cgroup::held_memory`].
+    pub(crate) held_memory: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
+    /// Makes a new group able to hold processes.
+    pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
+}
+
+/// How statistics are read.
+#[derive(Debug)]
+pub(crate) struct StatsTable {
     /// What each [`crate::StatsPart`] has, but pressure.
     pub(crate) usage: fn(&mut StatsReader<'_>) -> Result<Stats, GroupError>,
     /// What tasks waited for.
@@ -38,12 +51,6 @@ pub(crate) struct VersionTable {
     pub(crate) add_counters: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
     /// See [`crate::OpenGroup::cpu_time`].
     pub(crate) cpu_time: fn(&mut StatsReader<'_>) -> Result<Option<u64>, GroupError>,
-    /// Controllers, files and the word for "none" of the limits on swap, memory and time of processors, in this order.
-    pub(crate) limits: fn() -> [(&'static str, &'static str, &'static str); 3],
-    /// See [`crate::Cgroup::held_memory`].
-    pub(crate) held_memory: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
-    /// Makes a new group able to hold processes.
-    pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
 }
 
 static V2: VersionTable = VersionTable {
@@ -53,11 +60,13 @@ static V2: VersionTable = VersionTable {
     is_empty: v2::is_empty,
     spawn_target: v2::spawn_target,
     caller: || ("/proc/self/cgroup", "cgroup.procs", std::process::id()),
-    usage: v2::usage,
-    pressure: v2::pressure,
-    add_limits: v2::add_limits,
-    add_counters: v2::add_counters,
-    cpu_time: v2::cpu_time,
+    stats: StatsTable {
+        usage: v2::usage,
+        pressure: v2::pressure,
+        add_limits: v2::add_limits,
+        add_counters: v2::add_counters,
+        cpu_time: v2::cpu_time,
+    },
     limits: || [("memory", "memory.swap.max", "max"), ("memory", "memory.max", "max"), ("cpu", "cpu.max", "max")],
     held_memory: v2::held_memory,
     // Controllers are the business of who sets limits: the runtimes enable them all the way down.
@@ -71,11 +80,13 @@ static V1: VersionTable = VersionTable {
     is_empty: |group| Ok(group.pids()?.is_empty()),
     spawn_target: |group| group.enter("tasks", thread()).map(|()| None),
     caller: || ("/proc/thread-self/cgroup", "tasks", thread()),
-    usage: v1::usage,
-    pressure: v1::pressure,
-    add_limits: v1::add_limits,
-    add_counters: v1::add_counters,
-    cpu_time: v1::cpu_time,
+    stats: StatsTable {
+        usage: v1::usage,
+        pressure: v1::pressure,
+        add_limits: v1::add_limits,
+        add_counters: v1::add_counters,
+        cpu_time: v1::cpu_time,
+    },
     limits: || {
         [
             ("memory", "memory.memsw.limit_in_bytes", "-1"),

@@ -18,7 +18,9 @@ const NAMED: [nix::sys::signal::Signal; 15] = [
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGABRT, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT,
     SIGXCPU, SIGXFSZ,
 ];
-/// The same without names. Libraries keep those before for themselves.
+/// Those by which somebody asks for the end.
+const ASKED: [i32; 3] = [SIGINT as i32, SIGQUIT as i32, SIGTERM as i32];
+/// All without names. Libraries keep those before for themselves.
 const REALTIME: RangeInclusive<i32> = 35..=64;
 
 /// As long as it lives these signals do not end the process by themselves: a terminal has to be put right before.
@@ -30,12 +32,14 @@ impl EndingSignals {
         Self::all_but(peapod_sys::proc::ignored_signals()).map_err(StreamError::local("can't listen for signals"))
     }
 
-    /// Those that this process was begun with the wish to ignore are left so, as nohup(1) has it.
+    /// Those that this process was begun with the wish to ignore are left so, as nohup(1) has it; but for those that
+    /// somebody sends to end it: a shell that runs it in the background has all its commands ignore two of them.
     fn all_but(ignored: u64) -> std::io::Result<Self> {
+        let is_left = |number: &i32| ignored & (1 << (number - 1)) != 0 && !ASKED.contains(number);
         let listen =
             |number: i32| Ok((u8::try_from(128 + number).unwrap_or(u8::MAX), signal(SignalKind::from_raw(number))?));
         let all = NAMED.into_iter().map(|signal| signal as i32).chain(REALTIME);
-        all.filter(|number| ignored & (1 << (number - 1)) == 0).map(listen).collect::<Result<_, _>>().map(Self)
+        all.filter(|number| !is_left(number)).map(listen).collect::<Result<_, _>>().map(Self)
     }
 
     /// Waits for one; answers 128 and its number.
@@ -81,8 +85,8 @@ mod tests {
             assert!(statuses.contains(&(128 + number)), "{number}");
         }
         assert_eq!(statuses.len() + left.len(), 64);
-        let hangup = 1;
-        let without = EndingSignals::all_but(1 << (hangup - 1)).unwrap().0;
+        let (hangup, interrupt) = (1, 2);
+        let without = EndingSignals::all_but(1 << (hangup - 1) | 1 << (interrupt - 1)).unwrap().0;
         assert!(without.len() == statuses.len() - 1 && without.iter().all(|(status, _)| *status != 128 + hangup));
     }
 }

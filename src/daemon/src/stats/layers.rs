@@ -107,8 +107,8 @@ impl WritableLayers {
     }
 
     /// Forgets containers that are gone, and answers which layers `counter` is to count next, the most urgent first:
-    /// those that were never counted, then those counted longest ago. Of those that take long one. `used` tells the time
-    /// of processors that a control group is known to have used.
+    /// those that were never counted, then those counted longest ago. Of those that take long one. `used` tells the
+    /// time of processors that a control group is known to have used.
     pub(super) fn due(
         &self,
         snapshot: &Snapshot,

@@ -54,8 +54,8 @@ impl StreamEnd {
         Ok(Self { descriptor: peapod_sys::watched(descriptor)?, large: OnceCell::new() })
     }
 
-    /// More of it is read at once from then on. A pipe is made larger: as nobody's, it gets that only while all pipes of
-    /// the node's root together are within the kernel's limit for who has no privilege. A terminal never has much.
+    /// More of it is read at once from then on. A pipe is made larger: as nobody's, it gets that only while all pipes
+    /// of the node's root together are within the kernel's limit for who has no privilege. A terminal never has much.
     pub(super) fn enlarge(&self, right: OwnedSemaphorePermit) {
         self.large.get_or_init(|| {
             let is = is_socket(&self.descriptor)

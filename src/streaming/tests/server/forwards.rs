@@ -199,7 +199,7 @@ async fn much_comes_from_a_pod() {
                 std::io::Write::write_all(&mut pod, &block).unwrap();
             }
         });
-        let (mut count, expected) = (0, vec![7; 64 << 10]);
+        let (mut count, expected) = (0, vec![7; 256 << 10]);
         loop {
             match client.next().await {
                 Some(Frame::Data { payload, fin: true, .. }) if payload.is_empty() => break,
