@@ -15,10 +15,11 @@ pub(super) struct Makers {
 }
 
 impl Makers {
-    /// Somebody works on a blob from here on, with what is here of it: it is of use again.
+    /// Somebody works on a blob from here on, with what is here of it: it is of use again. Who was refused has no part
+    /// in it any more.
     pub(super) fn take_up(&mut self, blob: &Digest, by: &Reference, is_empty: bool) {
-        self.condemned.remove(blob);
-        if is_empty {
+        let was_condemned = self.condemned.remove(blob);
+        if is_empty || was_condemned {
             self.alone.insert(blob.clone(), by.clone());
         } else if self.alone.get(blob) != Some(by) {
             self.alone.remove(blob);
@@ -71,6 +72,7 @@ mod tests {
         // Who takes it up has a use for it.
         makers.take_up(&own, &good, false);
         assert!(makers.condemned().is_empty() && !makers.condemn(&own, &evil));
+        assert!(makers.condemn(&own, &good), "unless it is refused, too");
         makers.forget(&others);
         assert!(!makers.condemn(&others, &good));
     }
