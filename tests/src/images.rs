@@ -32,3 +32,16 @@ pub fn derived(base: &str, tag: &str, config: &serde_json::Value) -> String {
     assert!(child.wait().expect("its end").success(), "{repository}:{tag} can't be made");
     format!("{repository}:{tag}")
 }
+
+/// Makes an archive, or with the form `folder` a folder, of an image of the local registry, under a name of the test's
+/// choice; see tests/images/archive.py.
+///
+/// # Panics
+/// When the registry refuses.
+pub fn archived(image: &str, name: &str, form: &str, file: &std::path::Path) {
+    let (repository, tag) = image.split_once(':').expect("a tag");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("images/archive.py");
+    let mut command = std::process::Command::new("/usr/bin/python3");
+    command.arg("-B").arg(script).args([Programs::get().registry.as_str(), repository, tag, name, form]).arg(file);
+    assert!(command.status().expect("python3").success(), "{image} can't be put into an archive");
+}

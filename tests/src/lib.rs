@@ -52,7 +52,7 @@ pub use container::{Container, ContainerBuilder, Output};
 pub use daemon::Daemon;
 pub use dialogue::Dialogue;
 pub use faulty::{Fault, FaultyRuntime};
-pub use images::{METADATA, SHELL, WEB, derived, fixture};
+pub use images::{METADATA, SHELL, WEB, archived, derived, fixture};
 pub use insist::insist;
 pub use log::Line;
 pub use metrics::pod_metrics;

@@ -1,4 +1,5 @@
-//! The Container Runtime Interface: messages, clients and servers, generated from `proto/cri.proto`.
+//! The Container Runtime Interface, and what peapod serves beside it: messages, clients and servers, generated from
+//! `proto/cri.proto` and `proto/peapod.proto`.
 //!
 //! `ListPodSandboxMetricsResponse` and `StreamPodSandboxMetricsResponse` have each pod's `PodSandboxMetrics` as the
 //! bytes that it is encoded to: those of a node are ten thousand messages of the same few texts, which whoever makes
@@ -8,6 +9,19 @@
 #[allow(missing_docs, clippy::all, clippy::too_many_lines, unreachable_pub, unused_qualifications)]
 pub mod v1 {
     tonic::include_proto!("runtime.v1");
+}
+
+/// The messages and services of `peapod.v1`, which other runtimes lack.
+#[allow(missing_docs, clippy::all, clippy::too_many_lines, unreachable_pub, unused_qualifications)]
+pub mod own {
+    tonic::include_proto!("peapod.v1");
+}
+
+impl std::fmt::Debug for own::CheckImageRequest {
+    /// Shows no password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckImageRequest").field("image", &self.image).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for v1::AuthConfig {
@@ -34,7 +48,9 @@ mod tests {
             }),
             ..Default::default()
         };
-        let shown = format!("{request:?}");
+        let check =
+            super::own::CheckImageRequest { image: "a:1".into(), username: "alice".into(), password: "secret".into() };
+        let shown = format!("{request:?} {check:?}");
         assert!(shown.contains("AuthConfig"), "{shown}");
         assert!(!shown.contains("secret") && !shown.contains("c2VjcmV0") && !shown.contains("alice"), "{shown}");
     }

@@ -27,5 +27,11 @@ pub(crate) const FORWARD_SILENCE: Duration = Duration::from_secs(300);
 /// What `peapod port-forward` has to say that waits for standard error to take it.
 pub(crate) const NOTES: usize = 64;
 
+/// Bytes of an archive that are sent to a runtime at once; it takes 1 MiB.
+pub(crate) const IMPORT_PIECE: usize = 256 << 10;
+
+/// Bytes of another runtime's configuration.
+pub(crate) const CONFIGURATION_BYTES: u64 = 1 << 20;
+
 /// After a server has said all of a session, for how long the connection's end is waited for.
 pub(crate) const SESSION_END: Duration = Duration::from_secs(2);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::image_cli::{CheckArgs, ExportArgs, ImportArgs, PinArgs};
+
 /// Where a CRI runtime is found; the same for every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectArgs {
@@ -48,6 +50,16 @@ pub enum ClientCommand {
     Pull(PullArgs),
     /// Removes images.
     Rmi(RmiArgs),
+    /// Imports images from an archive or a folder.
+    Import(ImportArgs),
+    /// Writes images into an archive.
+    Export(ExportArgs),
+    /// Has garbage collection leave images alone.
+    Pin(PinArgs),
+    /// Gives images back to garbage collection.
+    Unpin(PinArgs),
+    /// Says what works on this node and what does not, and the way out.
+    Check(CheckArgs),
     /// Shows what starts and pulls wait for, and where the time of the last ones went.
     Why(WhyArgs),
 }

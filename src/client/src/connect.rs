@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use peapod_api::own::image_store_client::ImageStoreClient;
 use peapod_api::v1::VersionRequest;
 use peapod_api::v1::image_service_client::ImageServiceClient;
 use peapod_api::v1::runtime_service_client::RuntimeServiceClient;
@@ -27,13 +28,14 @@ pub(crate) const PULL: Duration = Duration::from_secs(3600);
 /// A CRI message is never longer.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Both services of one CRI endpoint.
+/// Both services of one CRI endpoint, and peapod's own, which other runtimes lack.
 ///
 /// It connects again by itself after the runtime was restarted. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct CriClient {
     pub(crate) runtime: RuntimeServiceClient<Channel>,
     pub(crate) image: ImageServiceClient<Channel>,
+    pub(crate) store: ImageStoreClient<Channel>,
     pub(crate) runtime_name: String,
 }
 
@@ -77,6 +79,11 @@ impl CallError {
     /// Nobody answers at the moment; the same call may work later.
     pub(crate) fn is_unanswered(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::Deadline { .. })
+    }
+
+    /// The runtime has no such call.
+    pub(crate) fn is_unimplemented(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.code() == Code::Unimplemented)
     }
 
     /// What was named is not there.
@@ -124,6 +131,9 @@ impl CriClient {
         let runtime = RuntimeServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
+        let store = ImageStoreClient::new(channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
         let image = ImageServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -132,7 +142,7 @@ impl CriClient {
             .map_err(|source| ConnectError::NotCri { path, source })?;
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
         let runtime_name = one_line(&runtime_name).into_owned();
-        Ok(Self { runtime, image, runtime_name })
+        Ok(Self { runtime, image, store, runtime_name })
     }
 }
 

@@ -11,6 +11,7 @@ mod console;
 mod fake;
 #[cfg(test)]
 mod fuzz;
+mod image_cli;
 mod interrupt;
 mod labels;
 mod logs;
@@ -33,6 +34,8 @@ pub use cli::{
     AttachArgs, ClientCommand, ConnectArgs, ExecArgs, ForwardedPort, ImagesArgs, LogsArgs, OutputFormat,
     PortForwardArgs, PsArgs, PullArgs, RmArgs, RmiArgs, RunArgs, StopArgs, WhyArgs,
 };
+
+pub use image_cli::{CheckArgs, CheckImageArgs, CheckSubject, ExportArgs, ImportArgs, OtherRuntime, PinArgs};
 
 use connect::CriClient;
 use console::Console;
@@ -86,9 +89,12 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
     if let ClientCommand::Run(args) = command {
         return run_pod(connect, args).await;
     }
+    if let ClientCommand::Check(args) = command {
+        return commands::check(&connect.url(), args).await;
+    }
     let connection = &CriClient::open(&connect.url()).await?;
     let done = match command {
-        ClientCommand::Run(_) => Ok(()),
+        ClientCommand::Run(_) | ClientCommand::Check(_) => Ok(()),
         ClientCommand::Exec(args) => return commands::exec(connection, args).await,
         ClientCommand::Attach(args) => return commands::attach(connection, args).await,
         ClientCommand::PortForward(args) => return commands::port_forward(connection, args).await,
@@ -99,6 +105,10 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
         ClientCommand::Rm(args) => commands::rm(connection, args).await,
         ClientCommand::Pull(args) => commands::pull(connection, args).await,
         ClientCommand::Rmi(args) => commands::rmi(connection, args).await,
+        ClientCommand::Import(args) => commands::import(connection, args).await,
+        ClientCommand::Export(args) => commands::export(connection, args).await,
+        ClientCommand::Pin(args) => commands::pin(connection, args, true).await,
+        ClientCommand::Unpin(args) => commands::pin(connection, args, false).await,
         ClientCommand::Why(args) => Ok(commands::print(commands::why(connection, args).await?.as_bytes())?),
     };
     done.map(|()| 0)

@@ -27,6 +27,23 @@ pub(crate) const RUN_ROOT_PART: u64 = 5;
 /// Inodes of the run root; a pod with a container takes some twenty.
 pub(crate) const RUN_ROOT_INODES: u64 = 1 << 20;
 
+/// Archives of images that clients bring at the same time, those counted that wait for a slot to transfer.
+pub(crate) const IMPORTS: usize = 16;
+/// Bytes of a message of such a stream, and of the room that a call takes which brings one: a message, and what the
+/// HTTP/2 library holds.
+pub(crate) const IMPORT_PIECE: usize = 1 << 20;
+/// See [`IMPORT_PIECE`].
+pub(crate) const STREAMED_REQUEST: usize = IMPORT_PIECE + (512 << 10);
+/// Bytes a second that an archive has to bring on average, once it was waited for so long in all.
+pub(crate) const IMPORT_RATE: u64 = 16 << 10;
+/// See [`IMPORT_RATE`].
+pub(crate) const IMPORT_GRACE: Duration = Duration::from_secs(60);
+
+/// Archives of images that are being written for clients.
+pub(crate) const EXPORTS: usize = 4;
+/// Names of images in a request for an archive.
+pub(crate) const EXPORTED_IMAGES: usize = 256;
+
 /// Bytes of a status message. Percent-encoded they are three times as many, and many clients take 16 KiB of headers.
 pub(crate) const STATUS_MESSAGE: usize = 2 << 10;
 

@@ -1,10 +1,12 @@
 //! From a ready configuration to a daemon that answers, and to its end.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use peapod_api::own::image_store_server::ImageStoreServer;
 use peapod_api::v1::image_service_server::ImageServiceServer;
 use peapod_api::v1::runtime_service_server::RuntimeServiceServer;
 use peapod_cgroup::Hierarchy;
@@ -20,9 +22,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tonic::service::Routes;
 
-use crate::bounds::LAST_EXPORT;
+use crate::bounds::{LAST_EXPORT, STREAMED_REQUEST};
 use crate::config::Config;
-use crate::cri::{ImageCalls, NodeParts, RuntimeCalls, Services};
+use crate::cri::{ImageCalls, ImageStoreCalls, NodeParts, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
 use crate::memory;
 use crate::prometheus::{self, MetricSources};
@@ -73,6 +75,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         never = stats::run(&services.pods, &services.stats) => match never {},
         never = services.streaming.run(config, &services.pods) => match never {},
         never = memory::give_back() => match never {},
+        never = import_folder(&services.images) => match never {},
     }
     // An error would mean that it has ended already.
     let _ = stop.send(());
@@ -167,13 +170,16 @@ async fn answer_calls(
     let image = ImageServiceServer::new(ImageCalls(services.clone()))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let store = ImageStoreServer::new(ImageStoreCalls(services.clone()))
+        .max_decoding_message_size(STREAMED_REQUEST)
+        .max_encoding_message_size(limit);
     let grpc = &services.config.grpc;
     let limits = ConnectionLimits {
         connections: grpc.max_connections,
         idle: grpc.idle_timeout,
         transfer: grpc.transfer_timeout,
     };
-    let routes = Routes::new(runtime).add_service(image).prepare();
+    let routes = Routes::new(runtime).add_service(image).add_service(store).prepare();
     let server = grpc::serve(listener, routes, limits, measures, end.clone());
     // The rest of the time is for letting go of the pods.
     let drain_timeout = services.config.timeouts.shutdown * 3 / 4;
@@ -185,6 +191,12 @@ async fn answer_calls(
         () = server => {}
         () = too_long => tracing::info!("calls are still waiting: their clients will ask again"),
     }
+}
+
+/// Imports what is in the import folder. Nobody waits for it: images appear as they come.
+async fn import_folder(images: &Images) -> Infallible {
+    images.import_folder().await;
+    std::future::pending().await
 }
 
 /// Lets go of the pods, which run on.

@@ -119,6 +119,25 @@ pub(crate) const PATH: usize = 4095;
 pub(crate) const LEVELS: usize = 256;
 /// Decompressed bytes behind an archive's end. GNU tar fills its last record, of up to 2 MiB in practice.
 pub(crate) const TRAILER: u64 = 16 << 20;
+/// Files, links and folders in an archive of images, each with some 100 bytes while it is imported. One of Docker's has
+/// three for each layer.
+pub(crate) const ARCHIVE_ENTRIES: usize = 65_536;
+/// Bytes of the names of these, and of what their links lead to.
+pub(crate) const ARCHIVE_NAMES: usize = 8 << 20;
+/// Links in an archive of images that lead to one another.
+pub(crate) const ARCHIVE_LINKS: usize = 8;
+/// Images of an archive.
+pub(crate) const ARCHIVE_IMAGES: usize = 1000;
+/// Bytes of the list of images in an archive: `index.json` or `manifest.json`.
+pub(crate) const ARCHIVE_LIST_BYTES: usize = 4 << 20;
+/// Bytes of an image's name in such a list: 255 of registry and repository, 128 of a tag, and a digest.
+pub(crate) const IMAGE_NAME_TEXT: usize = 512;
+/// Archives in the folder that is imported at the start.
+pub(crate) const FOLDER_ARCHIVES: usize = 1024;
+/// Partial blobs, and trees in the trash, that a report of the store lists.
+pub(crate) const USAGE_FILES: usize = 1024;
+/// Bytes of names by which an export remembers files that have several; further ones are written as copies.
+pub(crate) const EXPORT_LINKS: usize = 32 << 20;
 /// Binary logarithm of the memory that a zstd frame may ask for of any unpacker: RFC 8878 asks of every reader to take
 /// that much. `zstd` up to -19 stays within it, as do the libraries that builders of images use.
 pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;

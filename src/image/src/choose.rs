@@ -2,46 +2,86 @@
 
 use crate::bounds::{ERROR_TEXT, INDEX_DEPTH, INDEX_DOCUMENTS, OFFERED_PLATFORMS};
 use crate::configuration::{Configuration, configuration};
-use crate::error::PullError;
+use crate::digest::Digest;
+use crate::error::{PullError, unusable};
+use crate::import::ImageArchive;
 use crate::manifest::{Document, IndexEntry, Manifest, document};
 use crate::platform::{ImagePlatform, Platform};
 use crate::reference::Selector;
 use crate::registry::{Fetched, Session};
 use peapod_text::collapsed;
 
-/// The image for this machine.
+/// Where documents are looked for.
+#[derive(Clone, Copy)]
+pub(crate) enum DocumentSource<'a> {
+    Registry(&'a Session),
+    Archive(&'a ImageArchive),
+}
+
+impl DocumentSource<'_> {
+    /// For errors: a reference, or the archive.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Registry(session) => session.reference.to_string(),
+            Self::Archive(archive) => archive.name().to_owned(),
+        }
+    }
+
+    pub(crate) async fn manifest(self, digest: &Digest) -> Result<Fetched, PullError> {
+        match self {
+            Self::Registry(session) => session.manifest(&Selector::Digest(digest.clone())).await,
+            Self::Archive(archive) => archive.manifest(digest).await,
+        }
+    }
+
+    pub(crate) async fn config(self, digest: &Digest) -> Result<Vec<u8>, PullError> {
+        match self {
+            Self::Registry(session) => session.config(digest).await,
+            Self::Archive(archive) => archive.config(digest).await,
+        }
+    }
+}
+
+/// The image for this machine, or the one that was asked for.
 pub(crate) struct Chosen {
     /// Its manifest, as it came.
     pub(crate) bytes: Vec<u8>,
     pub(crate) manifest: Manifest,
+    /// Of the manifest.
+    pub(crate) digest: Digest,
     /// Its configuration, if it had to be looked at already.
     pub(crate) configuration: Option<(Vec<u8>, Configuration)>,
 }
 
-/// A manifest or an index cannot be used.
-pub(crate) fn unusable(session: &Session, problem: &str) -> PullError {
-    PullError::Manifest { reference: session.reference.to_string(), problem: collapsed(problem, ERROR_TEXT) }
-}
-
 /// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives
 /// way to the next best; one that can't be fetched now does not: which image comes must not depend on the network.
-pub(crate) async fn choose(session: &Session, top: Fetched) -> Result<Chosen, PullError> {
-    let platform = Platform::host();
-    let index = match read(&top).map_err(|problem| unusable(session, &problem))? {
+pub(crate) async fn choose(source: DocumentSource<'_>, platform: &Platform, top: Fetched) -> Result<Chosen, PullError> {
+    match read(&top).map_err(|problem| unusable(&source.name(), &problem))? {
         Document::Manifest(manifest) => {
-            return Ok(Chosen { bytes: top.bytes, manifest, configuration: None });
+            Ok(Chosen { bytes: top.bytes, manifest, digest: top.digest, configuration: None })
         }
-        Document::Index(index) => index,
-    };
-    let mut search = Search { platform: &platform, pending: Vec::new(), offered: Vec::new(), problem: None };
-    drop(top);
+        Document::Index(index) => {
+            drop(top);
+            choose_of(source, platform, index).await
+        }
+    }
+}
+
+/// The same of entries of which each may lead to it.
+pub(crate) async fn choose_of(
+    source: DocumentSource<'_>,
+    platform: &Platform,
+    index: Vec<IndexEntry>,
+) -> Result<Chosen, PullError> {
+    let mut search = Search { source, platform, pending: Vec::new(), offered: Vec::new(), problem: None };
     search.add(index, 1);
     let mut left = INDEX_DOCUMENTS;
     while let Some((entry, depth)) = search.pending.pop() {
         left = left.checked_sub(1).ok_or_else(|| {
-            unusable(session, &format!("its index leads to more than {INDEX_DOCUMENTS} others without an image"))
+            let many = format!("its index leads to more than {INDEX_DOCUMENTS} others without an image");
+            unusable(&source.name(), &many)
         })?;
-        let fetched = match session.manifest(&Selector::Digest(entry.digest.clone())).await {
+        let fetched = match source.manifest(&entry.digest).await {
             Ok(fetched) => fetched,
             Err(error @ (PullError::NotFound { .. } | PullError::Digest { .. })) => {
                 search.problem.get_or_insert(error);
@@ -52,17 +92,37 @@ pub(crate) async fn choose(session: &Session, top: Fetched) -> Result<Chosen, Pu
         match read(&fetched) {
             Ok(Document::Index(index)) if depth < INDEX_DEPTH => search.add(index, depth + 1),
             Ok(Document::Index(_)) => {
-                search.missed(session, &format!("it has more than {INDEX_DEPTH} indexes in one another"));
+                search.missed(&format!("it has more than {INDEX_DEPTH} indexes in one another"));
             }
             Ok(Document::Manifest(manifest)) => {
-                if let Some(chosen) = search.look(session, &entry, fetched.bytes, manifest).await? {
+                let chosen = Chosen { bytes: fetched.bytes, manifest, digest: fetched.digest, configuration: None };
+                if let Some(chosen) = search.look(&entry, chosen).await? {
                     return Ok(chosen);
                 }
             }
-            Err(problem) => search.missed(session, &problem),
+            Err(problem) => search.missed(&problem),
         }
     }
-    Err(search.nothing(session))
+    Err(search.nothing())
+}
+
+/// What a configuration says about the machine that its image is for, where no index was there to choose by.
+///
+/// No kernel runs another system's programs. Another architecture's may run, by an emulator that the node has in
+/// binfmt_misc, and a builder may have named the wrong one: containerd takes such an image, and so does this.
+pub(crate) fn check_machine(image: &str, platform: &Platform, target: &ImagePlatform) -> Result<(), PullError> {
+    if !target.is_linux() {
+        return Err(PullError::NoPlatform {
+            reference: image.to_owned(),
+            wanted: platform.to_string(),
+            offered: collapsed(&target.to_string(), ERROR_TEXT),
+        });
+    }
+    if platform.rank(target).is_none() {
+        let target = collapsed(&target.to_string(), ERROR_TEXT);
+        tracing::warn!(image, target, "the image is for another machine than this; it is taken all the same");
+    }
+    Ok(())
 }
 
 fn read(fetched: &Fetched) -> Result<Document, String> {
@@ -70,6 +130,7 @@ fn read(fetched: &Fetched) -> Result<Document, String> {
 }
 
 struct Search<'p> {
+    source: DocumentSource<'p>,
     platform: &'p Platform,
     /// What may be looked at, with its depth; the best last.
     pending: Vec<(IndexEntry, usize)>,
@@ -101,23 +162,18 @@ impl Search<'_> {
         }
     }
 
-    fn missed(&mut self, session: &Session, problem: &str) {
-        self.problem.get_or_insert_with(|| unusable(session, problem));
+    fn missed(&mut self, problem: &str) {
+        let name = self.source.name();
+        self.problem.get_or_insert_with(|| unusable(&name, problem));
     }
 
     /// Whether a manifest is what was looked for. Where its index does not say for which machine it is, its
     /// configuration does.
-    async fn look(
-        &mut self,
-        session: &Session,
-        entry: &IndexEntry,
-        bytes: Vec<u8>,
-        manifest: Manifest,
-    ) -> Result<Option<Chosen>, PullError> {
+    async fn look(&mut self, entry: &IndexEntry, found: Chosen) -> Result<Option<Chosen>, PullError> {
         if entry.target.as_ref().is_some_and(|target| !target.os.is_empty() && !target.architecture.is_empty()) {
-            return Ok(Some(Chosen { bytes, manifest, configuration: None }));
+            return Ok(Some(found));
         }
-        let text = match session.config(&manifest.config.digest).await {
+        let text = match self.source.config(&found.manifest.config.digest).await {
             Ok(text) => text,
             Err(error @ (PullError::NotFound { .. } | PullError::Digest { .. })) => {
                 self.problem.get_or_insert(error);
@@ -127,22 +183,22 @@ impl Search<'_> {
         };
         match configuration(&text) {
             Ok(read) if self.platform.rank(&read.target).is_some() => {
-                Ok(Some(Chosen { bytes, manifest, configuration: Some((text, read)) }))
+                Ok(Some(Chosen { configuration: Some((text, read)), ..found }))
             }
             Ok(read) => {
                 self.offer(&read.target);
                 Ok(None)
             }
             Err(problem) => {
-                self.missed(session, &problem);
+                self.missed(&problem);
                 Ok(None)
             }
         }
     }
 
-    fn nothing(self, session: &Session) -> PullError {
+    fn nothing(self) -> PullError {
         self.problem.unwrap_or_else(|| PullError::NoPlatform {
-            reference: session.reference.to_string(),
+            reference: self.source.name(),
             wanted: self.platform.to_string(),
             offered: if self.offered.is_empty() { "none".to_owned() } else { self.offered.join(", ") },
         })

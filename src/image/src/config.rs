@@ -26,6 +26,8 @@ pub struct Config {
     pub partial: PartialConfig,
     /// What layers and images may cost.
     pub limits: UnpackLimits,
+    /// Archives in it are imported when the daemon starts.
+    pub import_dir: PathBuf,
 }
 
 /// How long is waited for hosts of registries, and how often they are asked.
@@ -73,6 +75,7 @@ impl Config {
     pub fn new(state_root: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
+            import_dir: state_root.join("images"),
             state_root,
             boot_id: String::new(),
             hosts_dirs: ["/etc/peapod/certs.d", "/etc/containerd/certs.d"].map(PathBuf::from).into(),

@@ -2,10 +2,12 @@
 //!
 //! Errors of a pull are shared by all who joined it, so they can be cloned.
 
+use crate::bounds::ERROR_TEXT;
 use crate::digest::Digest;
 use crate::reference::ReferenceError;
 use crate::unpack::ArchiveError;
 use peapod_store::StoreError;
+use peapod_text::collapsed;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,7 +70,7 @@ pub enum PullError {
         offered: String,
     },
     /// Bytes are not what their digest says, also after they were fetched again.
-    #[error("{what}: the registry sent other bytes than its digest promises: {found}")]
+    #[error("{what}: other bytes came than its digest promises: {found}")]
     Digest {
         /// What was asked for.
         what: Digest,
@@ -148,6 +150,11 @@ impl PullError {
     }
 }
 
+/// A manifest or an index cannot be used.
+pub(crate) fn unusable(name: &str, problem: &str) -> PullError {
+    PullError::Manifest { reference: name.to_owned(), problem: collapsed(problem, ERROR_TEXT) }
+}
+
 impl From<StoreError> for PullError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
@@ -183,6 +190,26 @@ impl fmt::Display for Attempts {
 /// An image could not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
+    /// The records can't be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An image could not be pinned or unpinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// There is no such image.
+    #[error("image {image} is not here: pull or import it first")]
+    NotFound {
+        /// As it was asked for.
+        image: String,
+    },
+    /// A pin belongs to a name.
+    #[error("image {image} has no name to be pinned by: import it with --name, or pull it by a tag")]
+    Unnamed {
+        /// Its id.
+        image: String,
+    },
     /// The records can't be written.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,15 +1,21 @@
 //! The public API of this crate.
 
+use crate::bring::settled;
 use crate::config::{Config, RequestConfig};
-use crate::error::{LeaseError, OpenError, PullError, RemoveError};
+use crate::error::{LeaseError, OpenError, PinError, PullError, RemoveError};
+use crate::export::{ExportError, ExportedPieces, export};
+use crate::import::{ArchiveSource, FolderImport, ImportError, ImportRequest, ImportedImage, import, import_folder};
+use crate::inspect::{Inspection, inspect};
 use crate::measures::ImageMeasures;
-use crate::model::{FsInfo, Image, ImageId, PullRequest, Rootfs};
+use crate::model::{Credentials, FsInfo, Image, ImageId, PullRequest, Rootfs};
 use crate::open;
-use crate::pull::{pull, settled};
+use crate::pull::pull;
 use crate::records;
 use crate::reference::Reference;
 use crate::stages;
 use crate::store::Store;
+use crate::usage::{StoreUsage, usage};
+use arc_swap::ArcSwap;
 use peapod_store::{Database, StoreError};
 use peapod_sys::Trash;
 use std::fmt;
@@ -19,6 +25,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Images {
     store: Arc<Store>,
+    /// What came of the import folder.
+    folder: Arc<ArcSwap<FolderImport>>,
 }
 
 impl fmt::Debug for Images {
@@ -44,7 +52,7 @@ impl Images {
         open::tidy(&store).await?;
         tokio::spawn(store.fetcher.keep_in_bounds());
         store.sweeper.wake();
-        Ok(Self { store })
+        Ok(Self { store, folder: Arc::default() })
     }
 
     /// The daemon ends in order. Without this the next one, in another boot, verifies all layers before it uses them.
@@ -110,6 +118,85 @@ impl Images {
         };
         let pulled = self.store.pulls.follow(key, begin, |work| span.enter_work(&stages::PULL, work)).await;
         pulled.result.unwrap_or(Err(cancelled))
+    }
+
+    /// Imports all images of an archive, or none. What is here already is not unpacked again. Dropping the future gives
+    /// the import up.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing of the archive is visible. (Only if the disk or the records fail while images are
+    /// recorded, one after the other, those before stay.)
+    pub async fn import(
+        &self,
+        request: ImportRequest,
+        source: ArchiveSource,
+    ) -> Result<Vec<ImportedImage>, ImportError> {
+        import(&self.store, request, source).await
+    }
+
+    /// Writes images into an archive, by any of their names. See `export` for what is the same in it, and what is not.
+    ///
+    /// # Errors
+    /// [`ExportError`]: an image is not here, or not whole. What comes later is told in place of a piece.
+    pub async fn export(&self, images: &[String]) -> Result<ExportedPieces, ExportError> {
+        export(&self.store, images).await
+    }
+
+    /// Imports what is new in the folder that the configuration names, and pins it. To be called once.
+    pub async fn import_folder(&self) {
+        let told = |report: &FolderImport| self.folder.store(Arc::new(report.clone()));
+        import_folder(&self.store, &self.store.config.import_dir, told).await;
+    }
+
+    /// What came of the import folder, as far as it was looked at. Looks at memory alone.
+    #[must_use]
+    pub fn folder_import(&self) -> Arc<FolderImport> {
+        self.folder.load_full()
+    }
+
+    /// What a pull would do, step by step; nothing is pulled.
+    ///
+    /// # Errors
+    /// [`PullError`]: it is no reference, or the daemon ends. What fails on the way is a step.
+    pub async fn inspect(&self, reference: &str, credentials: Option<Credentials>) -> Result<Inspection, PullError> {
+        inspect(&self.store, reference, credentials).await
+    }
+
+    /// What takes room in the store, and who needs it. Reads records and lists folders.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the records can't be read.
+    pub async fn usage(&self) -> Result<StoreUsage, StoreError> {
+        usage(&self.store).await
+    }
+
+    /// Has garbage collection leave an image alone: by the name `reference`, whatever image that leads to, or if it is
+    /// an id by all names that its image has. Answers with the image.
+    ///
+    /// # Errors
+    /// [`PinError`]: there is no such image, or it has no name.
+    pub async fn pin(&self, reference: &str) -> Result<Arc<Image>, PinError> {
+        let image = self.resolve(reference).ok_or_else(|| PinError::NotFound { image: reference.to_owned() })?;
+        let named = Reference::parse(reference, &self.store.config.default_registry).ok();
+        let named = named.map(|name| name.to_string());
+        let named = named.filter(|name| image.repo_tags.contains(name) || image.repo_digests.contains(name));
+        let id = image.id.clone();
+        let (is_pinned, after) =
+            self.store.records.change(move |tx| records::pins::pin(tx, &id, named.as_deref())).await?;
+        let unnamed = || PinError::Unnamed { image: image.id.to_string() };
+        after.by_id(&image.id).filter(|_| is_pinned).ok_or_else(unnamed)
+    }
+
+    /// Gives an image back to garbage collection, whatever name held it. Answers with the image.
+    ///
+    /// # Errors
+    /// [`PinError`]: there is no such image.
+    pub async fn unpin(&self, reference: &str) -> Result<Arc<Image>, PinError> {
+        let missing = || PinError::NotFound { image: reference.to_owned() };
+        let id = self.resolve(reference).ok_or_else(missing)?.id.clone();
+        let own = id.clone();
+        let ((), after) = self.store.records.change(move |tx| records::pins::unpin(tx, &own)).await?;
+        after.by_id(&id).ok_or_else(missing)
     }
 
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.

@@ -5,6 +5,9 @@
 //! hostile archive to a directory) and `store`, which makes the result visible in one transaction of `records`. Lists
 //! and look-ups read `catalog`, an immutable snapshot.
 //!
+//! Beside registries, images come from archives (`import`) and go into them (`export`). `inspect` tells what a pull
+//! would do, `usage` who holds what of the store.
+//!
 //! On disk, below the state root:
 //!
 //! ```text
@@ -12,6 +15,7 @@
 //! ingest/<hex>.part    compressed blobs on their way; resumed by the next pull; gone once unpacked
 //! ingest/<random>/     layers being unpacked
 //! layers/<random>/diff unpacked layers: lower directories of overlays
+//! images/*.tar…        archives that are imported when the daemon starts
 //! trash/<number>       what nobody needs: one thread removes it, one tree after the other (`peapod_sys::Trash`)
 //! ```
 //!
@@ -20,6 +24,7 @@
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
 mod bounds;
+mod bring;
 mod catalog;
 mod choose;
 mod config;
@@ -27,11 +32,14 @@ mod configuration;
 mod digest;
 mod documents;
 mod error;
+mod export;
 mod fetch;
 #[cfg(test)]
 mod fuzz;
 mod hosts;
 mod images;
+mod import;
+mod inspect;
 mod layers;
 mod layers_dir;
 mod lenient;
@@ -53,17 +61,25 @@ mod stages;
 mod store;
 mod sweep;
 mod unpack;
+mod usage;
 mod verify;
 mod volumes;
 
 pub use config::{Config, PartialConfig, RequestConfig, UnpackLimits};
 pub use digest::Digest;
-pub use error::{Attempt, Attempts, LeaseError, OpenError, PullError, RemoveError, VerifyError};
+pub use error::{Attempt, Attempts, LeaseError, OpenError, PinError, PullError, RemoveError, VerifyError};
+pub use export::{ExportError, ExportedPieces};
 pub use images::Images;
+pub use import::{
+    ArchiveSource, BrokenArchive, FolderImport, ImportError, ImportRequest, ImportedImage, PieceReader, PieceWriter,
+    pieces,
+};
+pub use inspect::{InspectedStep, Inspection};
 pub use measures::{FetchedBytes, ImageMeasures};
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
-pub use records::MIGRATIONS;
+pub use records::{LayerUse, MIGRATIONS};
 pub use reference::{Reference, ReferenceError, Selector};
 pub use rootfs::Writable;
 pub use stages::STAGES;
 pub use unpack::{ArchiveError, EntryError, LimitError};
+pub use usage::{ImageUse, StoreUsage};

@@ -3,7 +3,7 @@
 //! What an index lists beside images for some machine (attestations, signatures, artifacts, damaged entries) is passed
 //! over: it is never chosen, and never an error.
 
-use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, INDEX_ENTRIES, LAYERS};
+use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, IMAGE_NAME_TEXT, INDEX_ENTRIES, LAYERS};
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
 use crate::platform::ImagePlatform;
@@ -35,6 +35,8 @@ pub(crate) struct IndexEntry {
     pub(crate) target: Option<ImagePlatform>,
     /// By its media type.
     pub(crate) is_index: bool,
+    /// The reference that whoever made an archive gave it; no registry says one.
+    pub(crate) name: Option<String>,
 }
 
 /// One image's manifest.
@@ -67,6 +69,10 @@ const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+j
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// What some registries make of a configuration's type when an image is pushed to them.
 const UNTYPED: [&str; 3] = ["", "application/octet-stream", "application/json"];
+/// What containerd, Docker and BuildKit call an image in an archive: in full.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// The same of OCI's layouts: a tag alone, or in full.
+const OCI_NAME: &str = "org.opencontainers.image.ref.name";
 /// How BuildKit marks what it says about an image.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
@@ -235,6 +241,7 @@ struct Descriptor {
     target: Field<ImagePlatform>,
     /// It says about an image, or is something else than one.
     is_beside: bool,
+    name: Option<String>,
 }
 
 impl Shape for Descriptor {
@@ -261,8 +268,8 @@ impl Shape for Descriptor {
             Field::Wrong | Field::Large => return Ok(Field::Wrong),
         };
         let artifact = !matches!(artifact, Field::Absent) && artifact != Field::Is(Text::default());
-        let is_beside = artifact || marks == Field::Is(Marks { is_reference: true });
-        Ok(Field::Is(Self { media_type, digest, size, target, is_beside }))
+        let Marks { is_reference, name } = marks.usable().unwrap_or_default();
+        Ok(Field::Is(Self { media_type, digest, size, target, is_beside: artifact || is_reference, name }))
     }
 }
 
@@ -278,7 +285,7 @@ impl Descriptor {
         };
         let can_be_fetched = matches!(self.size, Field::Is(1..)) && !self.is_beside && (is_index || is_manifest);
         let digest = Digest::parse(&self.digest.usable()?.0)?;
-        can_be_fetched.then_some(IndexEntry { digest, target, is_index })
+        can_be_fetched.then_some(IndexEntry { digest, target, is_index, name: self.name })
     }
 
     fn blob(self, name: &str) -> Result<Blob, String> {
@@ -293,20 +300,30 @@ impl Descriptor {
 }
 
 /// What the annotations of a descriptor say that matters.
-#[derive(PartialEq, Eq)]
+#[derive(Default)]
 struct Marks {
     is_reference: bool,
+    name: Option<String>,
 }
 
 impl Shape for Marks {
     const WHAT: &'static str = "an object of texts";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
-        let mut is_reference = false;
-        while let Some((name, IgnoredAny)) = members.next_entry::<String, IgnoredAny>()? {
-            is_reference |= name == REFERENCE_TYPE;
+        let (mut is_reference, mut full, mut usual) = (false, None, None);
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                CONTAINERD_NAME => full = members.next_value::<Field<Text<IMAGE_NAME_TEXT>>>()?.usable(),
+                OCI_NAME => usual = members.next_value::<Field<Text<IMAGE_NAME_TEXT>>>()?.usable(),
+                other => {
+                    is_reference |= other == REFERENCE_TYPE;
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
         }
-        Ok(Field::Is(Self { is_reference }))
+        // Many write only the tag there, and nothing says of which repository.
+        let usual = usual.filter(|Text(name)| name.contains([':', '/', '@']));
+        Ok(Field::Is(Self { is_reference, name: full.or(usual).map(|Text(name)| name) }))
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct ImagePlatform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Platform {
     /// Architecture and variant.
-    pub(crate) runs: Vec<(&'static str, &'static str)>,
+    pub(crate) runs: Vec<(String, String)>,
 }
 
 /// An image for it is taken where nothing better is offered: it does not say for what it is.
@@ -34,13 +34,41 @@ impl Platform {
             "powerpc64" => &[("ppc64le", "")],
             other => &[(other, "")],
         };
-        Self { runs: runs.to_vec() }
+        Self::of(runs)
+    }
+
+    /// Another machine's, such as `linux/arm64` or `linux/arm/v7`; or what is wrong with the text.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "write linux/ARCHITECTURE or linux/ARCHITECTURE/VARIANT, for example linux/arm64".to_owned();
+        let mut parts = text.split('/');
+        let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
+        let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_plain = [os, architecture, variant].into_iter().flatten().all(|part| is_plain(part) || part == "x86_64");
+        if !is_plain || parts.next().is_some() || text.len() > DESCRIPTOR_TEXT {
+            return Err(wrong());
+        }
+        let (Some(os), Some(architecture)) = (os, architecture) else { return Err(wrong()) };
+        let target = ImagePlatform::normalised(os, architecture, variant.unwrap_or_default());
+        if target.os != "linux" {
+            return Err(wrong());
+        }
+        let variant = target.known_variant();
+        if target.architecture == "amd64" {
+            let level = variant.strip_prefix('v').and_then(|level| level.parse().ok()).filter(|level| *level <= 4);
+            return level.map(Self::amd64).ok_or_else(wrong);
+        }
+        Ok(Self { runs: vec![(target.architecture.clone(), variant.to_owned())] })
+    }
+
+    fn of(runs: &[(&str, &str)]) -> Self {
+        let owned = |(architecture, variant): &(&str, &str)| ((*architecture).to_owned(), (*variant).to_owned());
+        Self { runs: runs.iter().map(owned).collect() }
     }
 
     /// An amd64 processor of that level of instructions.
     pub(crate) fn amd64(level: usize) -> Self {
         let levels = ["v1", "v2", "v3", "v4"].into_iter().take(level).rev().map(|level| ("amd64", level));
-        Self { runs: levels.chain([("386", "")]).collect() }
+        Self::of(&levels.chain([("386", "")]).collect::<Vec<_>>())
     }
 
     /// How well an image for `target` fits: 0 is best. `None` if it can't run here.
@@ -51,19 +79,8 @@ impl Platform {
         if target.architecture.is_empty() {
             return Some(UNSAID);
         }
-        let variant = match (target.architecture.as_str(), target.variant.as_str()) {
-            ("amd64", "") => "v1",
-            ("arm64", "" | "8") => "v8",
-            // One that says nothing runs on the least of them.
-            ("arm", "") => "v5",
-            ("arm", "8") => "v8",
-            ("arm", "7") => "v7",
-            ("arm", "6") => "v6",
-            ("arm", "5") => "v5",
-            ("386", _) => "",
-            (_, variant) => variant,
-        };
-        let place = self.runs.iter().position(|runs| *runs == (target.architecture.as_str(), variant))?;
+        let wanted = (target.architecture.as_str(), target.known_variant());
+        let place = self.runs.iter().position(|(architecture, variant)| (&**architecture, &**variant) == wanted)?;
         // Beside a variant of the same worth, the one that says which it is comes first.
         Some(2 * place + usize::from(target.variant.is_empty()))
     }
@@ -71,7 +88,8 @@ impl Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (architecture, variant) = self.runs.first().copied().unwrap_or_default();
+        let first = self.runs.first().map(|(architecture, variant)| (architecture.as_str(), variant.as_str()));
+        let (architecture, variant) = first.unwrap_or_default();
         let variant = if matches!((architecture, variant), ("amd64", "v1") | ("arm64", "v8")) { "" } else { variant };
         ImagePlatform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
             .fmt(f)
@@ -110,6 +128,22 @@ impl ImagePlatform {
     /// Whether it is for Linux, or does not say.
     pub(crate) fn is_linux(&self) -> bool {
         matches!(self.os.as_str(), "" | "linux")
+    }
+
+    /// The variant, or the one that is meant where none is said.
+    fn known_variant(&self) -> &str {
+        match (self.architecture.as_str(), self.variant.as_str()) {
+            ("amd64", "") => "v1",
+            ("arm64", "" | "8") => "v8",
+            // One that says nothing runs on the least of them.
+            ("arm", "") => "v5",
+            ("arm", "8") => "v8",
+            ("arm", "7") => "v7",
+            ("arm", "6") => "v6",
+            ("arm", "5") => "v5",
+            ("386", _) => "",
+            (_, variant) => variant,
+        }
     }
 
     /// The usual names of what some tools call otherwise.
@@ -195,13 +229,34 @@ mod tests {
         assert_eq!(best(&v3, &["linux/", "linux/386"]), Some("linux/386"), "what says nothing comes last");
         assert_eq!(best(&v3, &["linux/"]), Some("linux/"));
 
-        let v6 = Platform { runs: vec![("arm", "v6"), ("arm", "v5")] };
+        let v6 = Platform::of(&[("arm", "v6"), ("arm", "v5")]);
         assert_eq!(best(&v6, &["linux/arm/v7", "linux/arm/v5", "linux/arm/v6"]), Some("linux/arm/v6"));
         assert_eq!(best(&v6, &["linux/arm/v7", "linux/armhf"]), None);
         assert_eq!(best(&v6, &["linux/arm", "linux/armel"]), Some("linux/armel"));
-        let arm64 = Platform { runs: vec![("arm64", "v8"), ("arm", "v7")] };
+        let arm64 = Platform::of(&[("arm64", "v8"), ("arm", "v7")]);
         assert_eq!(best(&arm64, &["linux/arm/v7", "linux/arm64", "linux/arm64/v9"]), Some("linux/arm64"));
         assert_eq!(best(&arm64, &["linux/aarch64/v8"]), Some("linux/aarch64/v8"));
+    }
+
+    #[test]
+    fn another_machine_is_asked_for_by_its_usual_name() {
+        for (text, taken) in [
+            ("linux/arm64", Some("linux/arm64")),
+            ("linux/arm64/v8", Some("linux/arm64")),
+            ("Linux/aarch64", Some("linux/arm64")),
+            ("linux/arm/v7", Some("linux/arm/v7")),
+            ("linux/amd64", Some("linux/amd64")),
+            ("linux/amd64/v2", Some("linux/amd64/v2")),
+            ("linux/s390x", Some("linux/s390x")),
+        ] {
+            let platform = Platform::parse(text).unwrap();
+            assert_eq!(best(&platform, &["linux/riscv64", taken.unwrap()]), taken, "{text}");
+        }
+        assert_eq!(best(&Platform::parse("linux/arm64").unwrap(), &["linux/amd64"]), None);
+        for wrong in ["", "linux", "arm64", "linux/", "windows/amd64", "linux/arm/v7/x", "linux/a b", "linux/amd64/v9"]
+        {
+            assert!(Platform::parse(wrong).unwrap_err().contains("linux/arm64"), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Directories that go when nobody keeps them.
 
 use peapod_sys::Trash;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,12 @@ impl Ingest {
 
     pub(crate) fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// A new file that is gone when it is closed.
+    pub(crate) fn unnamed(&self) -> io::Result<File> {
+        let dir = self.scratch()?;
+        OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))
     }
 
     /// Makes a new, empty directory, under a name that was never used.

@@ -3,6 +3,8 @@
 peapod_trace::stages! {
     /// The pull itself, for each call that waits for it.
     PULL = "pull", "the pull";
+    /// An archive of images, from a client or a file.
+    ARCHIVE = "archive", "the archive to come";
     /// Where the registry's hosts are.
     HOSTS = "hosts", "the registry's hosts.toml";
     /// A host of the registry, and what it is asked for.
@@ -24,7 +26,7 @@ peapod_trace::stages! {
     /// The file of a blob, on which an earlier pull may still work.
     PART = "part", "the file of what is here of the layer";
     /// The right to transfer.
-    SLOT = "slot", "a slot to transfer the layer";
+    SLOT = "slot", "a slot for the transfer";
     /// Bytes, from a host.
     TRANSFER = "transfer", "registry {}";
     /// The unpacker.

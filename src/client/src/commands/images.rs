@@ -38,14 +38,15 @@ pub(crate) async fn images(connection: &CriClient, args: &ImagesArgs) -> anyhow:
         return super::json(&images);
     }
     let rows: Vec<Vec<String>> = images.iter().flat_map(rows).collect();
-    Ok(table(&["IMAGE", "TAG", "ID", "SIZE"], &rows))
+    Ok(table(&["IMAGE", "TAG", "ID", "SIZE", "PINNED"], &rows))
 }
 
 /// One for each name of the image.
 fn rows(image: &ListedImage) -> Vec<Vec<String>> {
     let names = if image.repo_tags.is_empty() { &image.repo_digests } else { &image.repo_tags };
     let row = |name: &str, tag: &str| {
-        vec![name.to_owned(), tag.to_owned(), select::short(&image.id).to_owned(), units::bytes(image.size)]
+        let (id, pinned) = (select::short(&image.id).to_owned(), if image.pinned { "yes" } else { "" });
+        vec![name.to_owned(), tag.to_owned(), id, units::bytes(image.size), pinned.to_owned()]
     };
     if names.is_empty() {
         return vec![row("<none>", "<none>")];

@@ -1,9 +1,13 @@
 //! Every command but `run`, one file each.
 
 mod attach;
+mod check;
 mod exec;
+mod export;
 mod images;
+mod import;
 mod logs;
+mod pin;
 mod port_forward;
 mod ps;
 mod pull;
@@ -15,22 +19,36 @@ mod why;
 use std::io::{self, Write};
 
 pub(crate) use attach::attach;
+pub(crate) use check::check;
 pub(crate) use exec::exec;
+pub(crate) use export::export;
 pub(crate) use images::images;
+pub(crate) use import::import;
 pub(crate) use logs::logs;
+pub(crate) use pin::pin;
 pub(crate) use port_forward::port_forward;
 pub(crate) use ps::ps;
+use pull::password;
 pub(crate) use pull::pull;
 pub(crate) use rm::rm;
 pub(crate) use rmi::rmi;
 pub(crate) use stop::stop;
 pub(crate) use why::why;
 
-use crate::connect::CallError;
+use crate::connect::{CallError, CriClient};
 
 /// Prints the result of a command. That nobody reads it is no error.
 pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     ignore_closed(io::stdout().lock().write_all(text))
+}
+
+/// An error of peapod's own service: other runtimes lack it, and have another way.
+fn own_service(connection: &CriClient, error: CallError, what: &str, instead: &str) -> anyhow::Error {
+    if error.is_unimplemented() {
+        let runtime = &connection.runtime_name;
+        return anyhow::anyhow!("{runtime} can't {what} over its socket: CRI has no call for it. {instead}");
+    }
+    error.into()
 }
 
 /// A list for programs.

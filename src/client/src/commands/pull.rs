@@ -26,7 +26,7 @@ pub(crate) async fn pull(connection: &CriClient, args: &PullArgs) -> anyhow::Res
 }
 
 /// Never an argument: every user of the machine could read it.
-fn password() -> anyhow::Result<String> {
+pub(super) fn password() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::Read::take(std::io::stdin().lock(), LONGEST_PASSWORD).read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']);

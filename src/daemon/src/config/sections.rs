@@ -137,6 +137,7 @@ pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_imag
     config.limits.image_bytes = bound(&mut section, "max_image_bytes", config.limits.image_bytes);
     let reserve = section.number("disk_reserve_percent", config.limits.reserve_percent.cast_signed(), 0..=50);
     config.limits.reserve_percent = reserve.cast_unsigned();
+    config.import_dir = section.path("import_dir", config.import_dir);
     section.finish();
     config
 }

@@ -1,10 +1,11 @@
-//! The CRI services: the only place of the daemon that knows their messages. One file per call.
+//! The CRI services and our own beside them: the only place of the daemon that knows their messages. One file per call.
 
 mod blocking;
 mod call;
 mod convert;
 mod fit;
 mod image;
+mod image_store;
 mod operations;
 mod pages;
 mod runtime;
@@ -12,5 +13,6 @@ mod services;
 mod status;
 
 pub(crate) use image::ImageCalls;
+pub(crate) use image_store::ImageStoreCalls;
 pub(crate) use runtime::RuntimeCalls;
 pub(crate) use services::{NodeParts, Services};

@@ -12,7 +12,7 @@ use peapod_trace::Tracer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::status::{Answer, Failure};
-use crate::bounds::{ECHO, EVENT_STREAMS, LIST_STREAMS, METRIC_LISTS};
+use crate::bounds::{ECHO, EVENT_STREAMS, EXPORTS, IMPORTS, LIST_STREAMS, METRIC_LISTS};
 use crate::config::Config;
 use crate::stats::Sources;
 use crate::streaming::Streaming;
@@ -48,6 +48,10 @@ pub(crate) struct ServicePlaces {
     pub(crate) list_streams: CallPlaces,
     /// Those who take metrics of all pods in one message.
     pub(crate) metric_lists: CallPlaces,
+    /// Those who bring archives of images.
+    pub(crate) imports: CallPlaces,
+    /// Those who take them.
+    pub(crate) exports: CallPlaces,
 }
 
 /// What was opened of the node.
@@ -73,6 +77,8 @@ impl Services {
             event_streams: CallPlaces::new("streams of events", EVENT_STREAMS),
             list_streams: CallPlaces::new("streamed lists", LIST_STREAMS),
             metric_lists: CallPlaces::new("lists of metrics", METRIC_LISTS),
+            imports: CallPlaces::new("imports", IMPORTS),
+            exports: CallPlaces::new("exports", EXPORTS),
         };
         Self {
             streaming: Streaming::new(),

@@ -3,7 +3,7 @@
 //! The kubelet looks at few codes: NotFound, DeadlineExceeded of ExecSync, Unimplemented. Of PullImage it looks at the
 //! text, and only where the code is Unknown.
 
-use peapod_image::{PullError, RemoveError};
+use peapod_image::{ExportError, ImportError, PinError, PullError, RemoveError};
 use peapod_pod::{Error as PodError, Lagged};
 use peapod_text::excerpt;
 use tonic::{Code, Status};
@@ -43,6 +43,18 @@ pub(crate) enum Failure {
     /// The image could not be removed.
     #[error(transparent)]
     RemoveImage(#[from] RemoveError),
+    /// An archive could not be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Images could not be put into an archive.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A stream of messages did not come as it should.
+    #[error("{0}")]
+    Stream(String, Code),
+    /// An image could not be pinned or unpinned.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// A file of the node could not be read.
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
@@ -67,6 +79,14 @@ impl Failure {
             Self::Pod(error) => pod_code(error),
             Self::Pull { source } => pull_code(source),
             Self::RemoveImage(_) | Self::Io { .. } => Code::Internal,
+            Self::Import(error) => import_code(error),
+            Self::Export(ExportError::NotFound { .. }) => Code::NotFound,
+            Self::Export(ExportError::Lost { .. } | ExportError::Image { .. }) => Code::FailedPrecondition,
+            Self::Export(_) => Code::Internal,
+            Self::Stream(_, code) => *code,
+            Self::Pin(PinError::NotFound { .. }) => Code::NotFound,
+            Self::Pin(PinError::Unnamed { .. }) => Code::FailedPrecondition,
+            Self::Pin(PinError::Store(_)) => Code::Internal,
             Self::Session(RegisterError::NoServer) => Code::Unavailable,
             Self::Session(RegisterError::Full) => Code::ResourceExhausted,
             Self::Session(RegisterError::Token(_)) => Code::Internal,
@@ -107,6 +127,15 @@ fn pod_code(error: &PodError) -> Code {
         PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,
         // Shown to users as they are: the kubelet puts codes before the text, but not this one.
         PodError::Runtime(_) | PodError::Failed { .. } => Code::Unknown,
+    }
+}
+
+fn import_code(error: &ImportError) -> Code {
+    match error {
+        ImportError::BrokenOff | ImportError::Image(PullError::Cancelled { .. }) => Code::Cancelled,
+        error if error.is_archives() => Code::InvalidArgument,
+        error if error.is_no_space() => Code::ResourceExhausted,
+        _ => Code::Internal,
     }
 }
 

@@ -19,6 +19,7 @@ use tower::Service as _;
 
 use super::activity::{Activity, Call};
 use super::measures::{GrpcMeasures, MeasuredCall};
+use crate::bounds::STREAMED_REQUEST;
 
 /// In an answer's extensions: a value, such as a permit, that is dropped once the client has taken the answer, or given
 /// it up.
@@ -63,7 +64,8 @@ impl Service<Request<Incoming>> for Calls {
         let mut routes = self.routes.clone();
         Box::pin(async move {
             let limit = grpc_timeout(request.headers());
-            let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&call)));
+            let form = RequestForm::of(request.uri().path());
+            let mut request = request.map(|body| RequestBody::new(body, form, Arc::clone(&call)));
             request.extensions_mut().insert(arrived);
             let Ok(mut answer) = within(limit, routes.call(request)).await;
             call.answered();
@@ -105,16 +107,55 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// How a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RequestForm {
+    /// At once: it stays in memory as a whole.
+    Message,
+    /// As many messages, of which one is in memory at a time. It takes as long as it likes if it goes on coming.
+    Stream,
+}
+
+impl RequestForm {
+    fn of(path: &str) -> Self {
+        if path == "/peapod.v1.ImageStore/Import" { Self::Stream } else { Self::Message }
+    }
+}
+
 /// A request on its way.
 struct RequestBody {
     body: Incoming,
-    late: Pin<Box<Sleep>>,
+    form: RequestForm,
+    /// Of a stream, whether its room is counted.
+    begun: bool,
+    /// `None` while a stream is not waited for.
+    late: Option<Pin<Box<Sleep>>>,
     call: Arc<Call>,
 }
 
 impl RequestBody {
-    fn new(body: Incoming, call: Arc<Call>) -> Self {
-        Self { body, late: Box::pin(tokio::time::sleep(call.transfer())), call }
+    fn new(body: Incoming, form: RequestForm, call: Arc<Call>) -> Self {
+        let late = Box::pin(tokio::time::sleep(call.transfer()));
+        Self { body, form, begun: false, late: Some(late), call }
+    }
+
+    /// A stream is given room once, and asked for its silence alone.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.begun {
+            self.begun = true;
+            if let Err(refused) = self.call.receive(STREAMED_REQUEST) {
+                return Poll::Ready(Some(Err(refused)));
+            }
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.late = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(Box::new(error)))));
+        }
+        let transfer = self.call.transfer();
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(transfer)));
+        ready!(late.as_mut().poll(cx));
+        let silent = format!("nothing has come for {} s: the call is given up", transfer.as_secs_f64());
+        Poll::Ready(Some(Err(Status::deadline_exceeded(silent))))
     }
 }
 
@@ -124,7 +165,10 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if this.late.as_mut().poll(cx).is_ready() {
+        if this.form == RequestForm::Stream {
+            return this.poll_stream(cx);
+        }
+        if this.late.as_mut().is_some_and(|late| late.as_mut().poll(cx).is_ready()) {
             let limit = this.call.transfer().as_secs_f64();
             let late = format!("the request did not arrive within {limit} s: send it at once");
             return Poll::Ready(Some(Err(Status::deadline_exceeded(late))));

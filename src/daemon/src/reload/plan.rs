@@ -156,7 +156,9 @@ impl ReloadPlan {
             requests,
             partial: PartialConfig { keep, max_bytes },
             limits,
+            import_dir,
         } = new;
+        self.keep("image.import_dir", &old.import_dir, &import_dir);
         self.next.images.hosts_dirs = self.take("image.hosts_dirs", &old.hosts_dirs, hosts_dirs);
         self.keep("image.default_registry", &old.default_registry, &default_registry);
         self.keep("image.max_downloads", &old.max_downloads, &max_downloads);

@@ -2,11 +2,12 @@
 
 use super::download::Download;
 use super::partial::{Partial, Partials};
-use super::slots::Slots;
+use super::region::FileRegion;
+use super::slots::{Slots, TransferSlot};
 use super::tail::{Permit, TailReader, tail};
 use crate::bounds::{STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
 use crate::config::Config;
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::measures::ImageMeasures;
@@ -17,12 +18,14 @@ use crate::stages;
 use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What stands in the place of a registry's name for what clients bring: no registry has it.
+pub(crate) const ARCHIVES: &str = "";
 
 /// What fetching layers needs, shared by all pulls.
 pub(crate) struct Fetcher {
@@ -40,14 +43,12 @@ pub(crate) struct Fetcher {
     measures: ImageMeasures,
 }
 
-/// What is to be fetched, and for whom.
-#[derive(Clone, Copy)]
-struct WantedLayer<'a> {
-    session: &'a Session,
-    blob: &'a Blob,
-    diff_id: &'a Digest,
-    cost: &'a Arc<ImageCost>,
-    span: &'a Span,
+/// A layer that is not here.
+#[derive(Clone)]
+pub(crate) struct WantedLayer {
+    pub(crate) blob: Blob,
+    pub(crate) diff_id: Digest,
+    pub(crate) cost: Arc<ImageCost>,
 }
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
@@ -75,29 +76,54 @@ impl Fetcher {
 
     /// Transfers, verifies and unpacks `blob`. A blob whose bytes are wrong is fetched once more from its beginning:
     /// what an earlier pull left may be damaged.
-    pub(crate) async fn fetch(
-        &self,
-        session: &Session,
-        blob: &Blob,
-        diff_id: &Digest,
-        cost: &Arc<ImageCost>,
-        span: &Span,
-    ) -> Result<Fresh, PullError> {
-        let part = self.partials.lock(&session.reference, &blob.digest).await;
-        let wanted = WantedLayer { session, blob, diff_id, cost, span };
+    pub(crate) async fn fetch(&self, session: &Session, wanted: &WantedLayer, span: &Span) -> Result<Fresh, PullError> {
+        let part = self.partials.lock(&session.reference, &wanted.blob.digest).await;
         let began = Instant::now();
-        let fetched = match self.attempt(wanted, &part).await {
+        let fetched = match self.attempt(session, wanted, span, &part).await {
             Err(PullError::Digest { found, .. }) => {
-                tracing::warn!(blob = %blob.digest, %found, "a blob has the wrong bytes and is fetched again");
-                self.attempt(wanted, &part).await
+                let blob = &wanted.blob.digest;
+                tracing::warn!(%blob, %found, "a blob has the wrong bytes and is fetched again");
+                self.attempt(session, wanted, span, &part).await
             }
             other => other,
         };
+        self.measured(began, fetched)
+    }
+
+    /// Verifies and unpacks a layer that is whole in a file.
+    pub(crate) async fn unpack_file(&self, region: FileRegion, wanted: &WantedLayer) -> Result<Fresh, PullError> {
+        let began = Instant::now();
+        let (reader, _interest) = region.reader();
+        let unpacked = match self.unpack(reader, Window::Usual, None, &wanted.cost).await {
+            Err(failure) if failure.is_window() => self.unpack_again(&region, &wanted.cost).await,
+            other => other,
+        };
+        let fresh = match unpacked {
+            Ok((unpacked, dir)) => verified(unpacked, dir, wanted),
+            Err(error) => {
+                // Damaged, or made so? The digest knows.
+                let found = region.digest().await.map_err(|source| PullError::disk(self.ingest.path(), source))?;
+                match found == wanted.blob.digest {
+                    true => Err(error.about(&found)),
+                    false => Err(PullError::Digest { what: wanted.blob.digest.clone(), found }),
+                }
+            }
+        };
+        self.measured(began, fresh)
+    }
+
+    fn measured(&self, began: Instant, fetched: Result<Fresh, PullError>) -> Result<Fresh, PullError> {
         if let Ok(fresh) = &fetched {
             self.measures.layers.observe_since(began);
             self.measures.unpacked.add(fresh.bytes);
         }
         fetched
+    }
+
+    /// The right to take an archive from a client: one of the transfers of all registries, and of so many archives as
+    /// of the blobs of one.
+    pub(crate) async fn archive_slot(&self) -> TransferSlot {
+        self.slots.of(ARCHIVES).slot().await
     }
 
     pub(crate) fn ingest(&self) -> &Ingest {
@@ -114,8 +140,14 @@ impl Fetcher {
         blobs.iter().for_each(|blob| self.partials.discard(image, &blob.digest));
     }
 
-    async fn attempt(&self, wanted: WantedLayer<'_>, part: &Partial) -> Result<Fresh, PullError> {
-        let WantedLayer { session, blob, diff_id, cost, span } = wanted;
+    async fn attempt(
+        &self,
+        session: &Session,
+        wanted: &WantedLayer,
+        span: &Span,
+        part: &Partial,
+    ) -> Result<Fresh, PullError> {
+        let WantedLayer { blob, cost, .. } = wanted;
         let path = part.path().to_owned();
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = part.open(blob.size).await.map_err(disk)?;
@@ -157,14 +189,18 @@ impl Fetcher {
             }
         };
         let unpacked = match unpacked {
-            Err(failure) if failure.is_window() => self.unpack_again(Arc::clone(&file), blob.size, cost).await,
+            Err(failure) if failure.is_window() => {
+                let region = FileRegion { file: Arc::clone(&file), start: 0, size: blob.size };
+                self.unpack_again(&region, cost).await
+            }
             other => other,
         };
         let (unpacked, dir) = match unpacked {
             Ok(done) => done,
             Err(error) => {
                 // Damaged on its way, or made so? The digest knows.
-                let found = digest_of(file).await.map_err(disk)?;
+                let all = FileRegion { file, start: 0, size: u64::MAX };
+                let found = all.digest().await.map_err(disk)?;
                 part.forget();
                 if found != blob.digest {
                     return Err(PullError::Digest { what: blob.digest.clone(), found });
@@ -175,28 +211,19 @@ impl Fetcher {
         fail_point("pull-unpacked");
         // Unpacked or wrong, the compressed bytes have no further use.
         part.forget();
-        if unpacked.blob != blob.digest {
-            return Err(PullError::Digest { what: blob.digest.clone(), found: unpacked.blob });
-        }
-        if unpacked.diff_id != *diff_id {
-            let (layer, wanted) = (blob.digest.clone(), diff_id.clone());
-            return Err(PullError::DiffId { layer, wanted, found: unpacked.diff_id });
-        }
-        Ok(Fresh { dir, inodes: unpacked.inodes, bytes: unpacked.bytes })
+        verified(unpacked, dir, wanted)
     }
 
     /// Unpacks a layer whose zstd frames ask for more memory than every unpacker may have. All of it is here by now: no
     /// large window is held while bytes trickle.
     async fn unpack_again(
         &self,
-        file: Arc<File>,
-        size: u64,
+        region: &FileRegion,
         cost: &Arc<ImageCost>,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         // Closed never: the semaphore lives as long as this.
         let permit = Arc::clone(&self.windows).acquire_owned().await.ok();
-        let (writer, reader, _interest) = tail(file, size);
-        writer.finish();
+        let (reader, _interest) = region.reader();
         self.unpack(reader, Window::Large, permit, cost).await
     }
 
@@ -226,6 +253,19 @@ impl Fetcher {
         work.await
             .unwrap_or_else(|error| Err(UnpackError::Disk(self.ingest.path().to_owned(), std::io::Error::other(error))))
     }
+}
+
+/// What was unpacked, if it is what was wanted.
+fn verified(unpacked: Unpacked, dir: Scratch, wanted: &WantedLayer) -> Result<Fresh, PullError> {
+    let WantedLayer { blob, diff_id, .. } = wanted;
+    if unpacked.blob != blob.digest {
+        return Err(PullError::Digest { what: blob.digest.clone(), found: unpacked.blob });
+    }
+    if unpacked.diff_id != *diff_id {
+        let (layer, wanted) = (blob.digest.clone(), diff_id.clone());
+        return Err(PullError::DiffId { layer, wanted, found: unpacked.diff_id });
+    }
+    Ok(Fresh { dir, inodes: unpacked.inodes, bytes: unpacked.bytes })
 }
 
 /// Says to the unpacker, until it is dropped, that somebody waits. (Of the compressed file it knows by itself; a small
@@ -271,20 +311,4 @@ impl UnpackError {
             Self::Disk(path, source) => PullError::disk(&path, source),
         }
     }
-}
-
-async fn digest_of(file: Arc<File>) -> std::io::Result<Digest> {
-    use std::os::unix::fs::FileExt;
-    let work = tokio::task::spawn_blocking(move || {
-        let (mut hasher, mut position, mut buffer) = (Hasher::default(), 0, vec![0; 128 << 10]);
-        loop {
-            let count = file.read_at(&mut buffer, position)?;
-            if count == 0 {
-                return Ok(hasher.finish());
-            }
-            hasher.update(&buffer[..count]);
-            position += count as u64;
-        }
-    });
-    work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

@@ -7,7 +7,9 @@ mod download;
 mod layer;
 mod makers;
 mod partial;
+mod region;
 mod slots;
 mod tail;
 
-pub(crate) use layer::{Fetcher, Fresh};
+pub(crate) use layer::{ARCHIVES, Fetcher, Fresh, WantedLayer};
+pub(crate) use region::FileRegion;

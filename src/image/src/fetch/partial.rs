@@ -116,7 +116,7 @@ impl Partial {
         let ingest = self.ingest.clone();
         let open = tokio::task::spawn_blocking(move || match named {
             Some(path) => resume(&path, size),
-            None => Ok((unnamed(&ingest)?, 0)),
+            None => Ok((ingest.unnamed()?, 0)),
         });
         let (file, position) = open.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
         if self.file.is_some() {
@@ -155,12 +155,6 @@ fn resume(path: &Path, size: u64) -> io::Result<(File, u64)> {
         length = 0;
     }
     Ok((file, length))
-}
-
-/// A file that is gone when it is closed.
-fn unnamed(ingest: &Ingest) -> io::Result<File> {
-    let dir = ingest.scratch()?;
-    OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("blob"))
 }
 
 fn forget(path: &Path) {

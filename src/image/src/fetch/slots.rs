@@ -27,7 +27,7 @@ pub(super) struct Lane {
 
 /// The right to transfer; released when dropped.
 #[derive(Debug)]
-pub(super) struct TransferSlot {
+pub(crate) struct TransferSlot {
     _own: Option<OwnedSemaphorePermit>,
     _all: Option<OwnedSemaphorePermit>,
 }

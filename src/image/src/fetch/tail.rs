@@ -72,9 +72,14 @@ impl Drop for Interest {
 
 /// Joins a writer and a reader of `file`, of which `written` bytes are there already.
 pub(super) fn tail(file: Arc<File>, written: u64) -> (TailWriter, TailReader, Interest) {
+    tail_from(file, 0, written)
+}
+
+/// The same, read from a position in the file on.
+pub(super) fn tail_from(file: Arc<File>, position: u64, written: u64) -> (TailWriter, TailReader, Interest) {
     let state = Mutex::new(TailState { written, end: End::Open });
     let tail = Arc::new(Tail { state, changed: Condvar::new() });
-    let reader = TailReader { file, tail: Arc::clone(&tail), position: 0, permit: None };
+    let reader = TailReader { file, tail: Arc::clone(&tail), position, permit: None };
     (TailWriter { tail: Arc::clone(&tail) }, reader, Interest(tail))
 }
 

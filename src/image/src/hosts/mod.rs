@@ -62,23 +62,33 @@ impl RegistryHost {
 
 /// The hosts of `registry`, in the order in which to ask them. Reads files; blocks.
 pub(crate) fn hosts(config: &Config, registry: &str) -> Result<Vec<RegistryHost>, PullError> {
+    let Some((path, text)) = find(config, registry) else { return Ok(upstream(registry)) };
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return Err(PullError::Hosts { path, problem: format!("cannot be read: {error}") }),
+    };
+    let folder = path.parent().unwrap_or(&path);
+    file::parse(&text, registry, folder).map_err(|problem| PullError::Hosts { path: path.clone(), problem })
+}
+
+/// The file by which those are known, if there is one. Reads files; blocks.
+pub(crate) fn hosts_file(config: &Config, registry: &str) -> Option<PathBuf> {
+    find(config, registry).map(|(path, _)| path)
+}
+
+/// The first file that is there, and its text.
+fn find(config: &Config, registry: &str) -> Option<(PathBuf, std::io::Result<String>)> {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
     for directory in &config.hosts_dirs {
         for name in names(registry) {
-            let folder = directory.join(name);
-            let path = folder.join("hosts.toml");
-            let text = match read(&path) {
-                Ok(text) => text,
-                Err(error)
-                    if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
-                {
-                    continue;
-                }
-                Err(error) => return Err(PullError::Hosts { path, problem: format!("cannot be read: {error}") }),
-            };
-            return file::parse(&text, registry, &folder).map_err(|problem| PullError::Hosts { path, problem });
+            let path = directory.join(name).join("hosts.toml");
+            match read(&path) {
+                Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {}
+                text => return Some((path, text)),
+            }
         }
     }
-    Ok(upstream(registry))
+    None
 }
 
 /// Reads one byte more than the parser takes: it says that this is too much.

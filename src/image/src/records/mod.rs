@@ -3,13 +3,18 @@
 //! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
+pub(crate) mod archives;
 pub(crate) mod nonsense;
 #[cfg(test)]
 mod nonsense_tests;
+pub(crate) mod pins;
 mod published;
 pub(crate) mod unverified;
+mod usage;
 
 pub(crate) use published::ImageRecords;
+pub use usage::LayerUse;
+pub(crate) use usage::{image_layers, layer_uses};
 
 use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;
@@ -24,6 +29,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { owner: "image", version: 1, sql: FIRST },
     Migration { owner: "image", version: 2, sql: unverified::SQL },
     Migration { owner: "image", version: 3, sql: BOUNDED },
+    Migration { owner: "image", version: 4, sql: pins::SQL },
+    Migration { owner: "image", version: 5, sql: archives::SQL },
 ];
 
 const FIRST: &str = "
@@ -67,6 +74,8 @@ pub(crate) struct NameRow {
     /// `name:tag` or `name@digest`.
     pub(crate) reference: String,
     pub(crate) is_digest: bool,
+    /// Its image is to be pinned under it; one that is pinned stays so in any case.
+    pub(crate) pin: bool,
 }
 
 /// A layer to be recorded.
@@ -140,11 +149,9 @@ pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow
         return Ok(());
     }
     for name in names {
-        tx.prepare_cached("INSERT OR REPLACE INTO names VALUES (?1, ?2, ?3)")?.execute((
-            &name.reference,
-            image.as_str(),
-            name.is_digest,
-        ))?;
+        let named = "INSERT OR REPLACE INTO names (reference, image_id, digest, pinned) VALUES (?1, ?2, ?3,
+             ?4 OR coalesce((SELECT pinned FROM names WHERE reference = ?1), 0))";
+        tx.prepare_cached(named)?.execute((&name.reference, image.as_str(), name.is_digest, name.pin))?;
     }
     let old = "DELETE FROM names WHERE image_id = ?1 AND rowid NOT IN
          (SELECT rowid FROM names WHERE image_id = ?1 ORDER BY rowid DESC LIMIT ?2)";
@@ -253,16 +260,25 @@ pub(crate) fn sweep(tx: &Transaction<'_>, held: impl Fn(&Digest) -> bool) -> rus
     Ok(gone)
 }
 
+#[derive(Default)]
+struct ImageNames {
+    tags: Vec<String>,
+    digests: Vec<String>,
+    pinned: bool,
+}
+
 /// Everything that lists and statuses show. An image with a lost layer is not here. What `before` has of an image,
 /// whose id names its content, is not read again.
 fn load(connection: &Connection, before: &Catalog) -> rusqlite::Result<Catalog> {
-    let mut names: HashMap<String, (Vec<String>, Vec<String>)> = HashMap::new();
+    let mut names: HashMap<String, ImageNames> = HashMap::new();
     let mut statement =
-        connection.prepare_cached("SELECT image_id, reference, digest FROM names ORDER BY reference")?;
+        connection.prepare_cached("SELECT image_id, reference, digest, pinned FROM names ORDER BY reference")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (tags, digests) = names.entry(row.get(0)?).or_default();
-        if row.get(2)? { digests.push(row.get(1)?) } else { tags.push(row.get(1)?) }
+        let of_image = names.entry(row.get(0)?).or_default();
+        let same_kind = if row.get(2)? { &mut of_image.digests } else { &mut of_image.tags };
+        same_kind.push(row.get(1)?);
+        of_image.pinned |= row.get::<_, bool>(3)?;
     }
     let query = format!(
         "{} SELECT id, size, run, annotations FROM images
@@ -273,19 +289,19 @@ fn load(connection: &Connection, before: &Catalog) -> rusqlite::Result<Catalog> 
     let images = statement
         .query_map([], |row| {
             let id = image_id(row, 0)?;
-            let (repo_tags, repo_digests) = names.remove(id.as_str()).unwrap_or_default();
+            let ImageNames { tags, digests, pinned } = names.remove(id.as_str()).unwrap_or_default();
             let (config, annotations) = match before.by_id(&id) {
                 Some(known) => (known.config.clone(), known.annotations.clone()),
                 None => (read_json::<StoredConfig>(row, 2)?.into(), read_json(row, 3)?),
             };
             Ok(Image {
                 id,
-                repo_tags,
-                repo_digests,
+                repo_tags: tags,
+                repo_digests: digests,
                 size: row.get::<_, i64>(1)?.cast_unsigned().max(1),
                 config,
                 annotations,
-                pinned: false,
+                pinned,
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -27,6 +27,7 @@ pub(crate) fn delete(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Deleted>> {
     names(tx, &images, &mut deleted)?;
     leases(tx, &chains, &images, &mut deleted)?;
     marks(tx, &mut deleted)?;
+    archives(tx, &mut deleted)?;
     Ok(deleted)
 }
 
@@ -136,13 +137,14 @@ fn names(
     images: &HashMap<String, Option<Digest>>,
     deleted: &mut Vec<Deleted>,
 ) -> rusqlite::Result<()> {
-    each(tx, "names", "reference, image_id, digest", deleted, |_, row| {
+    each(tx, "names", "reference, image_id, digest, pinned", deleted, |_, row| {
         let name = text(row, 0)?;
         if name.is_empty() || name.len() > IMAGE_RECORD_BYTES || name.contains(|c: char| c.is_control() || c == ' ') {
             return Err("it is no name");
         }
         images.contains_key(text(row, 1)?).then_some(()).ok_or("its image is not recorded")?;
-        (natural(row, 2)? <= 1).then_some(()).ok_or("it is neither tag nor digest")
+        (natural(row, 2)? <= 1).then_some(()).ok_or("it is neither tag nor digest")?;
+        (natural(row, 3)? <= 1).then_some(()).ok_or("it is neither pinned nor not")
     })
 }
 
@@ -179,6 +181,13 @@ fn leases(
 
 fn marks(tx: &Transaction<'_>, deleted: &mut Vec<Deleted>) -> rusqlite::Result<()> {
     each(tx, "marks", "name, value", deleted, |_, row| text(row, 0).and_then(|_| text(row, 1)).map(drop))
+}
+
+fn archives(tx: &Transaction<'_>, deleted: &mut Vec<Deleted>) -> rusqlite::Result<()> {
+    each(tx, "archives", "path, stamp, images", deleted, |_, row| {
+        let texts = [text(row, 0)?, text(row, 1)?, text(row, 2)?];
+        texts.iter().all(|text| text.len() <= IMAGE_RECORD_BYTES).then_some(()).ok_or("a column is too long")
+    })
 }
 
 /// As [`crate::scratch::Scratch`] names directories.

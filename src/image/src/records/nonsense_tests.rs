@@ -31,7 +31,7 @@ fn insert(tx: &Transaction<'_>, number: u8) -> ImageId {
         config: b"{}".to_vec(),
     };
     insert_image(tx, &image, &[layer(0), layer(1)]).unwrap();
-    let name = NameRow { reference: format!("example.com/image:{number}"), is_digest: false };
+    let name = NameRow { reference: format!("example.com/image:{number}"), is_digest: false, pin: false };
     name_image(tx, &id, &[name]).unwrap();
     insert_lease(tx, &id, &format!("holder{number}")).unwrap().unwrap();
     id

@@ -29,7 +29,7 @@ pub(crate) enum RequestError {
 }
 
 impl RequestError {
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let message = match self {
             Self::NotFound(message)
             | Self::Unauthorised(message)

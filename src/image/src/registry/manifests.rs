@@ -56,6 +56,23 @@ impl Session {
         Ok(Fetched { digest, media_type: response.media_type, bytes })
     }
 
+    /// Asks this host alone, once, for what the reference leads to; or why it does not serve that.
+    pub(crate) async fn manifest_from(&self, host: &RegistryHost) -> Result<Fetched, String> {
+        let selector = &self.reference.selector;
+        let (path, _) = self.manifest_path(selector);
+        let served = self.small_from(host, &path, MANIFEST_BYTES).await;
+        let (said, bytes) = served.map_err(|failure| failure.message())?;
+        let digest = Digest::of(&bytes);
+        let wanted = match selector {
+            Selector::Digest(wanted) => Some(wanted.clone()),
+            Selector::Tag(_) => said.digest,
+        };
+        if wanted.is_some_and(|wanted| wanted != digest) {
+            return Err("serves other bytes than the digest promises".to_owned());
+        }
+        Ok(Fetched { digest, media_type: said.media_type, bytes })
+    }
+
     /// Fetches an image's configuration.
     pub(crate) async fn config(&self, digest: &Digest) -> Result<Vec<u8>, PullError> {
         Ok(self.small(&format!("blobs/{digest}"), false, CONFIGURATION_BYTES, Some(digest)).await?.1)

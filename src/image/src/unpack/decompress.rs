@@ -111,6 +111,11 @@ impl LayerCompression {
     }
 }
 
+/// Whether a layer or an archive that begins so is not compressed.
+pub(crate) fn is_plain(first: &[u8]) -> bool {
+    LayerCompression::of(first) == LayerCompression::Plain
+}
+
 /// Gzip members one after the other, as one stream, and NULs behind the last one: gzip(1) ignores these, which tapes
 /// and some builders leave. Whatever else is there is refused, as by Go.
 pub(super) struct Members<R>(Option<GzDecoder<R>>);

@@ -59,6 +59,15 @@ pub enum LimitError {
     /// Bytes behind the archive's end.
     #[error("has more than {0} bytes behind the archive's end")]
     Trailer(u64),
+    /// Files in an archive of images.
+    #[error("has more than {0} files: is this an archive of images?")]
+    ArchiveEntries(usize),
+    /// Bytes of the names in an archive of images.
+    #[error("the names of its files have more than {0} bytes together: is this an archive of images?")]
+    ArchiveNames(usize),
+    /// Bytes of an archive of images.
+    #[error("has more than {0} bytes, decompressed; image.max_image_bytes can allow more")]
+    ArchiveBytes(u64),
     /// Memory that a zstd frame asks for.
     #[error("needs more than {0} bytes of memory to be decompressed (the window of a zstd frame)")]
     Window(u64),

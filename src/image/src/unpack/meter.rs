@@ -181,7 +181,7 @@ impl Drop for Meter {
 }
 
 /// An error of ours on its way through a chain of readers.
-pub(super) fn through_reader(error: ArchiveError) -> io::Error {
+pub(crate) fn through_reader(error: ArchiveError) -> io::Error {
     io::Error::other(error)
 }
 

@@ -7,6 +7,7 @@
 
 mod apply;
 mod archive;
+mod bundle;
 mod decompress;
 mod directories;
 mod error;
@@ -21,9 +22,10 @@ mod parents;
 mod stream;
 mod tree;
 
-pub(crate) use decompress::Window;
+pub(crate) use bundle::{Bundle, BundleMember, index};
+pub(crate) use decompress::{Window, is_plain};
 pub use error::{ArchiveError, EntryError, LimitError};
 pub(crate) use fingerprint::fingerprint;
-pub(crate) use meter::{Cancelled, ImageCost, Meter};
+pub(crate) use meter::{Cancelled, ImageCost, Meter, through_reader};
 pub(crate) use parents::{inherit_attributes, is_opaque};
 pub(crate) use stream::{Unpacked, unpack};

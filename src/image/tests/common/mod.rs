@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a real registry, images made on the spot, a store in a directory of its own.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod archive;
 pub mod corpus;
 pub mod front;
 pub mod headers;

@@ -29,8 +29,12 @@ pub(crate) fn image(image: &Image) -> v1::Image {
 
 /// The reference of a request that has to name an image.
 pub(crate) fn reference(spec: Option<v1::ImageSpec>) -> Checked<String> {
-    let name = short("image.image", required("image", spec)?.image, IMAGE_NAME_BYTES)?;
-    not_empty("image.image", name)
+    image_name("image.image", required("image", spec)?.image)
+}
+
+/// The same where it is a text.
+pub(crate) fn image_name(field: &str, name: String) -> Checked<String> {
+    not_empty(field, short(field, name, IMAGE_NAME_BYTES)?)
 }
 
 /// Who pulls; `None` is nobody in particular.

@@ -36,7 +36,7 @@ pub(crate) use container_view::{
 };
 pub(crate) use event::event;
 pub(crate) use field::{Checked, FieldError, not_empty, required};
-pub(crate) use image::{credentials, image, reference};
+pub(crate) use image::{credentials, image, image_name, reference};
 pub(crate) use metrics::{metric_descriptors, pod_metrics};
 pub(crate) use pod::{pod_resources, pod_spec};
 pub(crate) use pod_view::{attributes as pod_attributes, pod_sandbox, pod_sandbox_status, state as pod_state};

@@ -7,6 +7,7 @@ use peapod_api::v1::{
     RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusRequest,
     StatusResponse,
 };
+use peapod_image::{BrokenArchive, FolderImport};
 use peapod_pod::{ContainerState, PodState};
 use peapod_store::SetAside;
 use serde_json::json;
@@ -23,6 +24,7 @@ pub(super) async fn handle(services: &Services, request: StatusRequest) -> Statu
         condition("RuntimeReady", true, "", "peapod is running"),
         condition("NetworkReady", network.ready, &network.reason, &network.message),
         records(&services.set_aside),
+        archives(&services.images.folder_import()),
     ];
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
@@ -53,6 +55,22 @@ fn records(set_aside: &[SetAside]) -> RuntimeCondition {
          away and peapod is started again"
     );
     condition(KIND, false, "DatabaseSetAside", &message)
+}
+
+/// Whether all archives of the import folder are images here. Until all were looked at, those count that were.
+fn archives(folder: &FolderImport) -> RuntimeCondition {
+    const KIND: &str = "ArchivesImported";
+    let FolderImport { is_done, imported, unchanged, broken } = folder;
+    if broken.is_empty() {
+        let so_far = if *is_done { "" } else { ", and goes on" };
+        let message =
+            format!("the import folder has brought {imported} images, {unchanged} archives were known{so_far}");
+        return condition(KIND, true, "", &message);
+    }
+    let problems = broken.iter().map(|BrokenArchive { path, problem }| format!("{}: {problem}", path.display()));
+    let problems = problems.collect::<Vec<_>>().join("; ");
+    let message = format!("{problems}. They are tried again when peapod starts, or with `peapod import`");
+    condition(KIND, false, "ArchiveBroken", &message)
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCondition {

@@ -91,6 +91,11 @@ impl<R: Read> Archive<R> {
         }
     }
 
+    /// Bytes of the present entry's content that were not read yet.
+    pub(super) fn content(&self) -> u64 {
+        self.content
+    }
+
     /// What follows the archive's end.
     pub(super) fn into_rest(self) -> R {
         self.inner

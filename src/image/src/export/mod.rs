@@ -1,0 +1,351 @@
+//! Images into an archive, which is an OCI layout and one of `docker save` at once.
+//!
+//! What came of a layer is its directory alone, not the bytes that a registry sent: so the layer is written anew, and
+//! with it the digests that the archive says are others than the registry's. An image has there the files, owners,
+//! modes, times, links, devices and attributes that it has here, and the same configuration but for its list of layers;
+//! under its names, with an id of its own. What is written always has the same bytes.
+//!
+//! An archive's list names blobs by digests that come before their bytes: each layer is read twice, first for its
+//! digest. Nothing is kept on disk meanwhile.
+
+mod error;
+mod tree;
+
+pub use error::ExportError;
+
+use crate::configuration::configuration;
+use crate::digest::{Digest, Hasher};
+use crate::layers::Hold;
+use crate::model::{Image, ImageId};
+use crate::records::{self, chains, present};
+use crate::reference::{Reference, Selector};
+use crate::store::Store;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tree::write_tree;
+
+/// Bytes of an archive that are handed on at once.
+const PIECE: usize = 256 << 10;
+/// Pieces that wait until somebody takes them.
+const WAITING: usize = 4;
+
+/// An archive, piece by piece. Dropped, it ends whoever writes it.
+#[derive(Debug)]
+pub struct ExportedPieces(mpsc::Receiver<Result<Vec<u8>, ExportError>>);
+
+impl ExportedPieces {
+    /// The next piece; `None` once all are taken. After an error nothing comes.
+    pub async fn next(&mut self) -> Option<Result<Vec<u8>, ExportError>> {
+        self.0.recv().await
+    }
+}
+
+/// An image to be written, whose layers are held.
+struct WantedImage {
+    id: ImageId,
+    names: Vec<Reference>,
+    annotations: std::collections::BTreeMap<String, String>,
+    config: Vec<u8>,
+    diff_ids: Vec<Digest>,
+    /// Lowest first.
+    layers: Vec<PathBuf>,
+    _hold: Hold,
+}
+
+/// One that is ready: everything but its layers' bytes.
+struct WrittenImage {
+    names: Vec<Reference>,
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+    layers: Vec<WrittenLayer>,
+}
+
+struct WrittenLayer {
+    digest: Digest,
+    size: u64,
+    path: PathBuf,
+}
+
+/// Begins to write those images; the same one under several names is there once.
+pub(crate) async fn export(store: &Arc<Store>, images: &[String]) -> Result<ExportedPieces, ExportError> {
+    let mut wanted: Vec<WantedImage> = Vec::new();
+    for name in images {
+        let image = store.records.catalog().resolve(name, &store.config.default_registry);
+        let image = image.ok_or_else(|| ExportError::NotFound { image: name.clone() })?;
+        let reference = Reference::parse(name, &store.config.default_registry).ok();
+        let reference = reference.filter(|name| image.repo_tags.contains(&name.to_string()));
+        match wanted.iter_mut().find(|known| known.id == image.id) {
+            Some(known) => known.names.extend(reference),
+            None => wanted.push(look_up(store, &image, reference).await?),
+        }
+    }
+    let limit = store.config.limits.image_bytes;
+    let (sender, pieces) = mpsc::channel(WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut out = PieceSink { sender, piece: Vec::with_capacity(PIECE) };
+        if let Err(error) = write_archive(&wanted, limit, &mut out) {
+            // Nobody may be left who wants to know.
+            let _ = out.sender.blocking_send(Err(error));
+        }
+    });
+    Ok(ExportedPieces(pieces))
+}
+
+async fn look_up(store: &Arc<Store>, image: &Image, name: Option<Reference>) -> Result<WantedImage, ExportError> {
+    let id = image.id.clone();
+    let lost = || ExportError::Lost { image: id.to_string() };
+    store.verifier.verify_image(&id).await?;
+    let own = id.clone();
+    let config = store.records.read(move |connection| records::configuration(connection, &own)).await?;
+    let config = config.ok_or_else(lost)?;
+    let read = configuration(&config).map_err(|problem| ExportError::Image { image: id.to_string(), problem })?;
+    let chains = chains(&read.diff_ids);
+    let hold = store.holds.hold(&chains);
+    let asked = chains.clone();
+    let found = store.records.write(move |tx| present(tx, &asked)).await?;
+    let path = |chain: &Digest| found.get(chain).map(|short| store.dir.path().join(short).join("diff"));
+    let layers = chains.iter().map(path).collect::<Option<Vec<_>>>().ok_or_else(lost)?;
+    Ok(WantedImage {
+        id: id.clone(),
+        names: name.into_iter().collect(),
+        annotations: image.annotations.clone(),
+        config,
+        diff_ids: read.diff_ids,
+        layers,
+        _hold: hold,
+    })
+}
+
+/// Blocks.
+fn write_archive(wanted: &[WantedImage], limit: u64, out: &mut PieceSink) -> Result<(), ExportError> {
+    let mut images = Vec::new();
+    for image in wanted {
+        images.push(prepare(image, limit, out)?);
+    }
+    let mut archive = tar::Builder::new(&mut *out);
+    let written = write_all(&mut archive, &images, limit);
+    let ended = written.and_then(|()| archive.into_inner().map(drop).map_err(gone));
+    ended?;
+    out.flush().map_err(gone)
+}
+
+/// Where nobody takes the pieces any more there is nobody to be told.
+fn gone(source: io::Error) -> ExportError {
+    ExportError::Disk { path: PathBuf::new(), source }
+}
+
+/// Finds what the layers are as archives, and makes the documents that say so.
+fn prepare(image: &WantedImage, limit: u64, out: &PieceSink) -> Result<WrittenImage, ExportError> {
+    let mut layers = Vec::new();
+    for path in &image.layers {
+        let mut sink = HashSink { hasher: Hasher::default(), size: 0, out };
+        write_tree(path, limit, &mut sink).map_err(|source| ExportError::Disk { path: path.clone(), source })?;
+        layers.push(WrittenLayer { digest: sink.hasher.finish(), size: sink.size, path: path.clone() });
+    }
+    let config = config_of(image, &layers)?;
+    let layer = |layer: &WrittenLayer| {
+        let kind = "application/vnd.oci.image.layer.v1.tar";
+        json!({ "mediaType": kind, "digest": layer.digest.as_str(), "size": layer.size })
+    };
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": Digest::of(&config).as_str(),
+            "size": config.len(),
+        },
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    });
+    if !image.annotations.is_empty()
+        && let Value::Object(members) = &mut manifest
+    {
+        members.insert("annotations".to_owned(), json!(image.annotations));
+    }
+    Ok(WrittenImage { names: image.names.clone(), config, manifest: manifest.to_string().into_bytes(), layers })
+}
+
+/// The image's configuration with the layers as they are now.
+fn config_of(image: &WantedImage, layers: &[WrittenLayer]) -> Result<Vec<u8>, ExportError> {
+    if image.diff_ids.iter().eq(layers.iter().map(|layer| &layer.digest)) {
+        return Ok(image.config.clone());
+    }
+    let unusable = |problem: &str| ExportError::Image { image: image.id.to_string(), problem: problem.to_owned() };
+    let mut config: Value = serde_json::from_slice(&image.config)
+        .map_err(|error| unusable(&format!("its configuration can't be written anew: {error}")))?;
+    let members = config.as_object_mut().ok_or_else(|| unusable("its configuration is no object"))?;
+    let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
+    members.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
+    Ok(config.to_string().into_bytes())
+}
+
+fn write_all(
+    archive: &mut tar::Builder<&mut PieceSink>,
+    images: &[WrittenImage],
+    limit: u64,
+) -> Result<(), ExportError> {
+    // What says what is there comes first.
+    file(archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    file(archive, "index.json", index_of(images).to_string().as_bytes())?;
+    file(archive, "manifest.json", docker_list_of(images).to_string().as_bytes())?;
+    let mut there = HashSet::new();
+    for image in images {
+        for document in [&image.manifest, &image.config] {
+            let digest = Digest::of(document);
+            if there.insert(digest.clone()) {
+                file(archive, &blob_path(&digest), document)?;
+            }
+        }
+        for layer in image.layers.iter().filter(|layer| there.insert(layer.digest.clone())) {
+            write_layer(archive, layer, limit)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_layer(
+    archive: &mut tar::Builder<&mut PieceSink>,
+    layer: &WrittenLayer,
+    limit: u64,
+) -> Result<(), ExportError> {
+    let WrittenLayer { digest, size, path } = layer;
+    let disk = |source| ExportError::Disk { path: path.clone(), source };
+    let header = header_of(&blob_path(digest), *size).map_err(disk)?;
+    let out = archive.get_mut();
+    out.write_all(header.as_bytes()).map_err(gone)?;
+    let mut sink = Verified { hasher: Hasher::default(), out };
+    write_tree(path, limit, &mut sink).map_err(disk)?;
+    if sink.hasher.finish() != *digest {
+        return Err(disk(io::Error::other(
+            "the layer changed while it was read: its disk is damaged, or root wrote to it",
+        )));
+    }
+    let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
+    out.write_all(&[0; 512][..padding]).map_err(gone)
+}
+
+fn index_of(images: &[WrittenImage]) -> Value {
+    let mut entries = Vec::new();
+    for image in images {
+        let entry = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": Digest::of(&image.manifest).as_str(),
+            "size": image.manifest.len(),
+        });
+        if image.names.is_empty() {
+            entries.push(entry.clone());
+        }
+        for name in &image.names {
+            let tag = match &name.selector {
+                Selector::Tag(tag) => tag.clone(),
+                Selector::Digest(digest) => digest.to_string(),
+            };
+            let mut entry = entry.clone();
+            entry["annotations"] = json!({
+                "io.containerd.image.name": name.to_string(),
+                "org.opencontainers.image.ref.name": tag,
+            });
+            entries.push(entry);
+        }
+    }
+    json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries })
+}
+
+fn docker_list_of(images: &[WrittenImage]) -> Value {
+    let image = |image: &WrittenImage| {
+        json!({
+            "Config": blob_path(&Digest::of(&image.config)),
+            "RepoTags": image.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "Layers": image.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
+        })
+    };
+    Value::Array(images.iter().map(image).collect())
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn header_of(name: &str, size: u64) -> io::Result<tar::Header> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(Path::new(name))?;
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_size(size);
+    header.set_cksum();
+    Ok(header)
+}
+
+fn file(archive: &mut tar::Builder<&mut PieceSink>, name: &str, content: &[u8]) -> Result<(), ExportError> {
+    let written = header_of(name, content.len() as u64).and_then(|header| archive.append(&header, content));
+    written.map_err(gone)
+}
+
+/// Makes pieces of what is written, and waits until they are taken.
+struct PieceSink {
+    sender: mpsc::Sender<Result<Vec<u8>, ExportError>>,
+    piece: Vec<u8>,
+}
+
+impl Write for PieceSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..count]);
+        if self.piece.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        self.sender.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// Counts and hashes what is written, as long as somebody waits for the archive.
+struct HashSink<'o> {
+    hasher: Hasher,
+    size: u64,
+    out: &'o PieceSink,
+}
+
+impl Write for HashSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.out.sender.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands on what is written, and hashes it.
+struct Verified<'o> {
+    hasher: Hasher,
+    out: &'o mut PieceSink,
+}
+
+impl Write for Verified<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

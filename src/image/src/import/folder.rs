@@ -1,0 +1,168 @@
+//! The folder whose archives are imported when the daemon starts, for nodes without a registry.
+//!
+//! A file that was imported before, by its path, size, times and inode, is not read again as long as its images are
+//! here. What comes from the folder is pinned: nothing could bring it back.
+
+use super::{ArchiveSource, ImportRequest, import};
+use crate::bounds::{ERROR_TEXT, FOLDER_ARCHIVES};
+use crate::model::ImageId;
+use crate::records::archives;
+use crate::store::Store;
+use peapod_text::collapsed;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What archives are called.
+const SUFFIXES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
+
+/// What came of the folder at this start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderImport {
+    /// All of it was looked at.
+    pub is_done: bool,
+    /// Images of archives that were read now.
+    pub imported: usize,
+    /// Archives that were known.
+    pub unchanged: usize,
+    /// What could not be imported: the first of them.
+    pub broken: Vec<BrokenArchive>,
+}
+
+/// An archive that could not be imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenArchive {
+    /// The file, or the folder.
+    pub path: PathBuf,
+    /// On one line of bounded length.
+    pub problem: String,
+}
+
+/// Imports what is in the folder and new, one file after the other. `told`: hears of each step.
+pub(crate) async fn import_folder(store: &Arc<Store>, folder: &Path, told: impl Fn(&FolderImport)) {
+    let mut report = FolderImport::default();
+    let own = folder.to_owned();
+    let listed = tokio::task::spawn_blocking(move || archives_in(&own)).await;
+    let (files, more) = match listed.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(found) => found,
+        Err(error) => {
+            report.add(folder, &error.to_string());
+            (Vec::new(), 0)
+        }
+    };
+    if more > 0 {
+        report.add(folder, &format!("it has more than {FOLDER_ARCHIVES} archives; {more} are passed over"));
+    }
+    let mut kept = Vec::new();
+    for path in files {
+        // A name that is no text is remembered nowhere, and read each time.
+        let name = path.to_str().map(str::to_owned);
+        match import_file(store, &path, name.as_deref()).await {
+            Ok(FileImport::Unchanged) => report.unchanged += 1,
+            Ok(FileImport::Imported(images)) => {
+                tracing::info!(path = %path.display(), images, "an archive of the import folder was imported");
+                report.imported += images;
+            }
+            Err(problem) => {
+                tracing::error!(path = %path.display(), problem, "an archive of the import folder can't be imported");
+                report.add(&path, &problem);
+            }
+        }
+        kept.extend(name);
+        told(&report);
+    }
+    if let Err(error) = store.records.write(move |tx| archives::retain(tx, &kept)).await {
+        tracing::warn!(%error, "archives that are gone from the import folder can't be forgotten");
+    }
+    report.is_done = true;
+    told(&report);
+}
+
+impl FolderImport {
+    fn add(&mut self, path: &Path, problem: &str) {
+        if self.broken.len() < FOLDER_ARCHIVES {
+            let problem = collapsed(problem, ERROR_TEXT);
+            self.broken.push(BrokenArchive { path: path.to_owned(), problem });
+        }
+    }
+}
+
+enum FileImport {
+    Unchanged,
+    Imported(usize),
+}
+
+async fn import_file(store: &Arc<Store>, path: &Path, name: Option<&str>) -> Result<FileImport, String> {
+    let own = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open(&own)).await;
+    let (file, stamp) =
+        opened.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| error.to_string())?;
+    if let Some(name) = name {
+        let (name, stamp) = (name.to_owned(), stamp.clone());
+        let known = store.records.read(move |connection| archives::known(connection, &name, &stamp)).await;
+        let catalog = store.records.catalog();
+        let is_here = |image: &ImageId| catalog.by_id(image).is_some();
+        if known.map_err(|error| error.to_string())?.is_some_and(|images| images.iter().all(is_here)) {
+            return Ok(FileImport::Unchanged);
+        }
+    }
+    let request = ImportRequest { pin: true, ..ImportRequest::default() };
+    let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let again = file.try_clone().map_err(|error| error.to_string())?;
+    let images = import(store, request, ArchiveSource::File(file, shown)).await.map_err(|error| error.to_string())?;
+    let ids: Vec<ImageId> = images.iter().map(|imported| imported.image.id.clone()).collect();
+    // Changed meanwhile: what was read is here, and the next start reads it again.
+    let after = tokio::task::spawn_blocking(move || again.metadata().map(|found| stamp_of(&found))).await;
+    if let (Some(name), Ok(Ok(after))) = (name, after)
+        && after == stamp
+    {
+        let name = name.to_owned();
+        let recorded = store.records.write(move |tx| archives::insert(tx, &name, &stamp, &ids)).await;
+        recorded.map_err(|error| error.to_string())?;
+    }
+    Ok(FileImport::Imported(images.len()))
+}
+
+/// Blocks. A link leads to an archive elsewhere; a pipe is none, and nobody waits for it.
+fn open(path: &Path) -> io::Result<(File, String)> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    Ok((file, stamp_of(&found)))
+}
+
+/// Differs when the file is another one, or was written to.
+fn stamp_of(file: &Metadata) -> String {
+    let (device, inode, size) = (file.dev(), file.ino(), file.size());
+    let changed = format!("{}.{} {}.{}", file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+    format!("{device} {inode} {size} {changed}")
+}
+
+/// The archives of a folder by their names, and how many more there are. A folder that is not there has none. Blocks.
+fn archives_in(folder: &Path) -> io::Result<(Vec<PathBuf>, usize)> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let is_archive = |suffix: &&str| name.as_bytes().to_ascii_lowercase().ends_with(suffix.as_bytes());
+        if !name.as_bytes().starts_with(b".") && SUFFIXES.iter().any(is_archive) {
+            files.push(folder.join(&name));
+        } else {
+            tracing::debug!(name = %name.display(), "what is no archive by its name is not imported");
+        }
+    }
+    files.sort();
+    let more = files.len().saturating_sub(FOLDER_ARCHIVES);
+    files.truncate(FOLDER_ARCHIVES);
+    Ok((files, more))
+}
