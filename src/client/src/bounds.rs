@@ -35,3 +35,9 @@ pub(crate) const CONFIGURATION_BYTES: u64 = 1 << 20;
 
 /// After a server has said all of a session, for how long the connection's end is waited for.
 pub(crate) const SESSION_END: Duration = Duration::from_secs(2);
+
+/// Files of manifests that `peapod run` reads.
+pub(crate) const MANIFEST_FILES: usize = 256;
+
+/// Bytes of a file that a container wrote, from which variables of another one are read.
+pub(crate) const ENV_FILE_BYTES: u64 = 64 << 10;

@@ -69,8 +69,14 @@ pub enum ClientCommand {
 #[command(after_help = "Exit status: 0 if every container ended with 0, else the code of the first that failed; \
 130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run the pod.")]
 pub struct RunArgs {
-    /// A Pod manifest, YAML or JSON; `-` reads standard input.
-    pub file: PathBuf,
+    /// Manifests, YAML or JSON: a Pod, and the ConfigMaps, Secrets and PersistentVolumeClaims that it names.
+    ///
+    /// Of a folder its *.yaml, *.yml and *.json are read; `-` is standard input.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Says what each field of the manifests does, and runs nothing.
+    #[arg(long)]
+    pub explain: bool,
     /// Runtime handler for the pod, one of those that the runtime was configured with.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub runtime_handler: String,

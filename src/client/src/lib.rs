@@ -18,13 +18,12 @@ mod logs;
 mod manifest;
 mod run;
 mod select;
+mod sources;
 mod streaming;
 mod table;
 mod teardown;
 mod units;
 
-use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -115,35 +114,29 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
 }
 
 async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
-    // The manifest first: its mistakes need no runtime.
-    let text = read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    let pod = manifest::read(&text).with_context(|| format!("cannot run {}", args.file.display()))?;
+    // The manifests first: their mistakes need no runtime.
+    let sources = sources::read(&args.files)?;
+    let called = sources::called(&args.files);
+    if args.explain {
+        let explained = manifest::explain(&sources).with_context(|| format!("cannot run {called}"))?;
+        commands::print(sources::explanation(&explained).as_bytes())?;
+        return Ok(0);
+    }
+    let (pod, notes) = manifest::load(&sources)
+        .and_then(manifest::LoadedManifest::into_pod)
+        .with_context(|| format!("cannot run {called}"))?;
     let connection = CriClient::open(&connect.url()).await?;
-    let names = pod.init_containers.iter().chain(&pod.containers).map(|container| container.name.len());
+    let names = pod.all_containers().map(|container| container.name.len());
     let (console, writer) = Console::start(names.max().unwrap_or_default())?;
     let interrupt = Interrupt::listen()?;
     console.note(format!("running {}/{} on {}", pod.namespace, pod.name, connection.runtime_name)).await;
+    for note in notes {
+        console.note(note).await;
+    }
     let status = run::run(&connection, &pod, args, &console, &interrupt).await;
     drop(console);
     match unless_signalled(move || writer.finish()).await {
         Some(signalled) => Ok(signalled),
         None => Ok(status?),
     }
-}
-
-/// A file, or standard input for `-`.
-fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let limit = manifest::MAX_LENGTH as u64 + 1;
-    if file.as_os_str() == "-" {
-        std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
-    } else {
-        std::fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
-    }
-    anyhow::ensure!(
-        text.len() <= manifest::MAX_LENGTH,
-        "it is longer than any Pod may be ({} MiB)",
-        manifest::MAX_LENGTH >> 20
-    );
-    Ok(text)
 }

@@ -1,29 +1,49 @@
-//! What the parts of a Pod are built with: the document, and the mistakes that were found in it.
+//! What the parts of a Pod are built with: the document, the objects beside it, and the mistakes that were found.
 
 use super::Mistake;
 use super::names::is_label;
+use super::objects::Objects;
 use super::tree::YamlNode;
 
 /// Collects every mistake on its way through the document.
 pub(super) struct Builder<'a> {
     document: &'a YamlNode,
+    objects: &'a Objects,
+    namespace: String,
     mistakes: Vec<Mistake>,
+    notes: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(document: &'a YamlNode) -> Self {
-        Self { document, mistakes: Vec::new() }
+    pub(super) fn new(document: &'a YamlNode, objects: &'a Objects) -> Self {
+        Self { document, objects, namespace: String::new(), mistakes: Vec::new(), notes: Vec::new() }
     }
 
-    /// What was built, if there are no mistakes.
-    pub(super) fn into_result<T>(self, built: T) -> Result<T, Vec<Mistake>> {
-        if self.mistakes.is_empty() { Ok(built) } else { Err(self.mistakes) }
+    /// What was built, with what the user should know of it, if there are no mistakes.
+    pub(super) fn into_result<T>(self, built: T) -> Result<(T, Vec<String>), Vec<Mistake>> {
+        if self.mistakes.is_empty() { Ok((built, self.notes)) } else { Err(self.mistakes) }
+    }
+
+    /// From now on objects are those of this namespace.
+    pub(super) fn set_namespace(&mut self, namespace: &str) {
+        namespace.clone_into(&mut self.namespace);
+    }
+
+    /// The objects of all files, and the namespace in which names are looked up.
+    pub(super) fn objects(&self) -> (&'a Objects, &str) {
+        (self.objects, &self.namespace)
     }
 
     /// Adds a mistake of the field at `path`.
     pub(super) fn add_mistake(&mut self, path: &str, text: impl Into<String>) {
         let line = self.document.line_at(path);
-        self.mistakes.push(Mistake { path: path.to_owned(), line, text: text.into() });
+        self.mistakes.push(Mistake { file: String::new(), path: path.to_owned(), line, text: text.into() });
+    }
+
+    /// Adds something about the field at `path` that the user should know, and that keeps no pod from running.
+    pub(super) fn add_note(&mut self, path: &str, text: impl AsRef<str>) {
+        let line = self.document.line_at(path);
+        self.notes.push(format!("line {line}: {path} {}", text.as_ref()));
     }
 
     /// Checks a name of a container, a volume, a namespace or a host.

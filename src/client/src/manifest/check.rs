@@ -1,105 +1,135 @@
 //! Holds a document against the fields that peapod carries out.
 
-use k8s_openapi::api::core::v1::Pod;
-
-use super::Mistake;
-use super::schema::{FieldSchema, POD, Schema};
+use super::effect::{Effect, FieldSchema, Schema};
+use super::known::KnownFields;
+use super::place::FieldPlace;
 use super::tree::{MapEntry, YamlNode, YamlValue};
+use super::{IdleField, Mistake};
 
-/// Every place where the document asks for something else, in its order.
-pub(super) fn check(document: &YamlNode) -> Vec<Mistake> {
-    let mut walk = SchemaCheck { known: KnownFields::of(document), mistakes: Vec::new() };
-    walk.node(document, &POD, "");
-    walk.mistakes
+/// What a document says that peapod does not do.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// Every place where it asks for something else, in its order.
+    pub(super) mistakes: Vec<Mistake>,
+    /// Every field that is accepted and changes nothing.
+    pub(super) idle: Vec<IdleField>,
+}
+
+/// Looks through a document of a kind.
+pub(super) fn check(document: &YamlNode, schema: &Schema, known: KnownFields) -> Findings {
+    let mut walk = SchemaCheck { known, found: Findings::default() };
+    walk.node(document, schema, &FieldPlace::default());
+    walk.found
 }
 
 struct SchemaCheck {
-    known: Option<KnownFields>,
-    mistakes: Vec<Mistake>,
+    known: KnownFields,
+    found: Findings,
 }
 
 impl SchemaCheck {
-    fn add_mistake(&mut self, path: &str, line: u64, text: String) {
-        self.mistakes.push(Mistake { path: path.to_owned(), line, text });
+    fn add_mistake(&mut self, place: &FieldPlace, line: u64, text: String) {
+        self.found.mistakes.push(Mistake { file: String::new(), path: place.path.clone(), line, text });
     }
 
-    fn node(&mut self, node: &YamlNode, shape: &Schema, path: &str) {
+    fn node(&mut self, node: &YamlNode, shape: &Schema, place: &FieldPlace) {
         match (shape, &node.value) {
-            (Schema::Map(fields), YamlValue::Map(entries)) => self.map(node.line, entries, fields, path),
+            (Schema::Map(fields), YamlValue::Map(entries)) => self.map(node.line, entries, fields, place),
             (Schema::Texts, YamlValue::Map(entries)) => {
                 for entry in entries {
-                    self.node(&entry.node, &Schema::Text, &join(path, &entry.key));
+                    self.node(&entry.node, &Schema::Text, &place.key(&entry.key));
                 }
             }
             (Schema::List(item), YamlValue::List(nodes)) => {
                 for (index, node) in nodes.iter().enumerate() {
-                    self.node(node, item, &format!("{path}[{index}]"));
+                    self.node(node, item, &place.index(index));
                 }
             }
+            (Schema::Any, _) => self.any(node, place),
             (Schema::Text, YamlValue::Text(_))
             | (Schema::Integer, YamlValue::Integer(_))
-            | (Schema::Flag, YamlValue::Flag(_)) => {}
+            | (Schema::Flag, YamlValue::Flag(_))
+            | (Schema::Quantity, YamlValue::Text(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {}
             (Schema::Text, YamlValue::Flag(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {
                 self.add_mistake(
-                    path,
+                    place,
                     node.line,
                     format!("has to be text, not {}: put it into quotes", node.value.kind()),
                 );
             }
             (_, value) => {
-                self.add_mistake(path, node.line, format!("has to be {}, not {}", shape.wanted(), value.kind()));
+                self.add_mistake(place, node.line, format!("has to be {}, not {}", shape.wanted(), value.kind()));
             }
         }
     }
 
-    fn map(&mut self, line: u64, entries: &[MapEntry], fields: &[FieldSchema], path: &str) {
+    /// What nobody here reads has to be a field all the same.
+    fn any(&mut self, node: &YamlNode, place: &FieldPlace) {
+        match &node.value {
+            YamlValue::Map(entries) => {
+                for entry in entries.iter().filter(|entry| !entry.node.is_empty()) {
+                    let place = place.key(&entry.key);
+                    if self.known.has(&place) {
+                        self.any(&entry.node, &place);
+                    } else {
+                        self.add_mistake(&place, entry.line, "is no field that Kubernetes knows: remove it".to_owned());
+                    }
+                }
+            }
+            YamlValue::List(nodes) => {
+                for (index, node) in nodes.iter().enumerate() {
+                    self.any(node, &place.index(index));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn map(&mut self, line: u64, entries: &[MapEntry], fields: &[FieldSchema], place: &FieldPlace) {
         for entry in entries {
-            let path = join(path, &entry.key);
-            match fields.iter().find(|field| field.name == entry.key) {
+            let place = place.key(&entry.key);
+            match fields.iter().find(|field| field.is_named(&entry.key)) {
                 // Null means "not set".
                 _ if entry.node.value == YamlValue::Null => {}
-                Some(field) => self.node(&entry.node, &field.shape, &path),
+                Some(field) => self.field(entry, field, &place),
                 // What generators write for "nothing asked for", such as `resources: {}`.
-                None if entry.node.is_empty() && self.is_known(&path) => {}
-                None => self.refuse(entry, fields, &path),
+                None if entry.node.is_empty() && self.known.has(&place) => {}
+                None => self.refuse(entry, fields, &place),
             }
         }
         for field in fields.iter().filter(|field| field.required) {
             if !entries.iter().any(|entry| entry.key == field.name && entry.node.value != YamlValue::Null) {
-                self.add_mistake(&join(path, field.name), line, "is missing".to_owned());
+                self.add_mistake(&place.key(field.name), line, "is missing".to_owned());
             }
         }
     }
 
-    fn is_known(&self, path: &str) -> bool {
-        self.known.as_ref().is_none_or(|known| known.has(path))
+    fn field(&mut self, entry: &MapEntry, field: &FieldSchema, place: &FieldPlace) {
+        match field.effect {
+            Effect::Refused(_) if entry.node.is_empty() => {}
+            Effect::Refused(why) => {
+                self.add_mistake(place, entry.line, format!("can't be carried out by `peapod run`: {why}"));
+            }
+            Effect::Idle(why) => {
+                if !entry.node.is_empty() {
+                    self.found.idle.push(IdleField { path: place.path.clone(), why });
+                }
+                self.node(&entry.node, &field.shape, place);
+            }
+            Effect::Does(_) => self.node(&entry.node, &field.shape, place),
+        }
     }
 
-    fn refuse(&mut self, entry: &MapEntry, fields: &[FieldSchema], path: &str) {
-        let text = match (self.is_known(path), nearest(&entry.key, fields)) {
+    fn refuse(&mut self, entry: &MapEntry, fields: &[FieldSchema], place: &FieldPlace) {
+        let kind = self.known.kind();
+        let text = match (self.known.has(place), nearest(&entry.key, fields)) {
             (true, _) => "is not supported by `peapod run`, and without it this would be another pod: \
                           remove it if the pod may run without"
                 .to_owned(),
-            (false, Some(name)) => format!("is no field of a Pod; is `{name}` meant?"),
-            (false, None) => "is no field of a Pod: remove it".to_owned(),
+            (false, Some(name)) => format!("is no field of a {kind}; is `{name}` meant?"),
+            (false, None) => format!("is no field of a {kind}: remove it"),
         };
-        self.add_mistake(path, entry.line, text);
-    }
-}
-
-/// Which of the document's fields Kubernetes knows: those that survive its own types.
-struct KnownFields(serde_json::Value);
-
-impl KnownFields {
-    /// Nothing if some value has a type that Kubernetes does not read.
-    fn of(document: &YamlNode) -> Option<Self> {
-        let pod: Pod = serde_json::from_value(document.to_json()).ok()?;
-        serde_json::to_value(pod).ok().map(Self)
-    }
-
-    fn has(&self, path: &str) -> bool {
-        let pointer = path.replace(['.', '['], "/").replace(']', "");
-        self.0.pointer(&format!("/{pointer}")).is_some()
+        self.add_mistake(place, entry.line, text);
     }
 }
 
@@ -123,8 +153,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or_default()
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

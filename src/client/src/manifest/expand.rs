@@ -1,7 +1,13 @@
-//! `$(NAME)` in commands, arguments and values of variables, as Kubernetes replaces it.
+//! `$(NAME)` in commands, arguments, values of variables and paths, as Kubernetes replaces it.
 
 /// Replaces every `$(NAME)` that is known and every `$$`; what is not known stays as it is.
-pub(super) fn expand(text: &str, variables: &[(String, String)]) -> String {
+pub(crate) fn expand(text: &str, variables: &[(String, String)]) -> String {
+    expand_all(text, variables).0
+}
+
+/// The same, with the first name that is not known.
+pub(crate) fn expand_all<'a>(text: &'a str, variables: &[(String, String)]) -> (String, Option<&'a str>) {
+    let mut unknown = None;
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -14,7 +20,10 @@ pub(super) fn expand(text: &str, variables: &[(String, String)]) -> String {
             // Of equal names the last one counts.
             match variables.iter().rfind(|(known, _)| known == name) {
                 Some((_, value)) => out.push_str(value),
-                None => out.push_str(&rest[..name.len() + 3]),
+                None => {
+                    unknown = unknown.or(Some(name));
+                    out.push_str(&rest[..name.len() + 3]);
+                }
             }
             rest = after;
         } else {
@@ -23,7 +32,7 @@ pub(super) fn expand(text: &str, variables: &[(String, String)]) -> String {
         }
     }
     out.push_str(rest);
-    out
+    (out, unknown)
 }
 
 #[cfg(test)]
@@ -49,5 +58,6 @@ mod tests {
         ] {
             assert_eq!(expand(text, &variables), expected, "{text}");
         }
+        assert_eq!(expand_all("$(A) $(C) $(D)", &variables).1, Some("C"));
     }
 }

@@ -1,28 +1,61 @@
-//! Reads a Pod manifest: what it asks for, or every place where it asks for something that peapod does not do.
+//! Reads manifests: the Pods in them with all that they refer to, or every place where they ask for something that
+//! peapod does not do.
 
 mod builder;
 mod check;
 mod container;
+mod documents;
+mod effect;
+mod env;
+mod env_schema;
+#[cfg(test)]
+mod examples;
 mod expand;
+mod explain;
+#[cfg(test)]
+mod field_tests;
+mod fields;
+mod files;
+mod image;
+mod known;
+mod mounts;
 mod names;
+mod network;
+mod object_schema;
+mod objects;
+mod place;
 mod pod;
+mod pull_secrets;
+mod quantity;
+mod resources;
 mod schema;
+mod security;
+mod security_schema;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod volume;
+mod volume_schema;
 
 use std::fmt;
 
-pub(crate) use container::{Container, ContainerPort, PortProtocol, PullPolicy};
+pub(crate) use container::{Container, ContainerPort, PortProtocol};
+pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, load};
+pub(crate) use env::EnvSource;
+pub(crate) use expand::{expand, expand_all};
+pub(crate) use fields::{ContainerAmount, PodField, ResourceBound};
+pub(crate) use files::{FileContent, FileSet, VolumeFile};
+pub(crate) use image::PullPolicy;
+pub(crate) use mounts::{MountPropagationMode, ReadOnlyMount, SubPath, VolumeMount};
+pub(crate) use network::{DnsLines, DnsPolicy};
 pub(crate) use pod::{Pod, RestartPolicy};
-#[cfg(test)]
-pub(crate) use volume::VolumeMount;
+pub(crate) use pull_secrets::PullSecret;
+pub(crate) use quantity::Quantity;
+pub(crate) use resources::{ContainerResources, QosClass, size_of_pages};
+pub(crate) use security::{FsGroup, GivenProfile, SelinuxLabel};
 pub(crate) use volume::{HostPathType, Volume, VolumeSource};
 
-use tree::{YamlNode, YamlValue};
-
-/// A manifest is never longer; Kubernetes itself takes no object of more than 1.5 MiB.
+/// All manifests of a run together are never longer; Kubernetes itself takes no object of more than 1.5 MiB.
 pub(crate) const MAX_LENGTH: usize = 2 << 20;
 
 /// How many mistakes are shown.
@@ -31,6 +64,8 @@ const SHOWN: usize = 20;
 /// Something in a manifest that has to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
+    /// Empty if there is but one.
+    pub(crate) file: String,
     /// For example `spec.containers[0].image`.
     pub(crate) path: String,
     pub(crate) line: u64,
@@ -38,23 +73,35 @@ pub(crate) struct Mistake {
     pub(crate) text: String,
 }
 
-/// Why a manifest can't be run.
+/// A field that is accepted and changes nothing here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdleField {
+    pub(crate) path: String,
+    pub(crate) why: &'static str,
+}
+
+/// Why manifests can't be run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
     #[error("{0}")]
     Syntax(String),
     #[error("there is nothing in it: write a Pod, with apiVersion, kind, metadata and spec")]
     Empty,
-    #[error("it holds {count} documents, the second on line {line}: put each Pod into a file of its own")]
-    Several { count: usize, line: u64 },
-    #[error("it is a {kind}, and `peapod run` runs a Pod (apiVersion v1)")]
-    NotAPod { kind: String },
+    #[error("there is no Pod in it, only what Pods refer to: give the file of the Pod as well")]
+    NoPod,
+    #[error("there are {count} Pods, the second {second}: `peapod run` runs one, give the file of that one alone")]
+    Several { count: usize, second: String },
+    #[error("{place}{text}")]
+    OtherKind { place: String, text: String },
     #[error("{}", list(.0))]
     Mistakes(Vec<Mistake>),
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}, ", self.file)?;
+        }
         write!(f, "line {}: {} {}", self.line, self.path, self.text)
     }
 }
@@ -71,39 +118,10 @@ fn list(mistakes: &[Mistake]) -> String {
     lines.join("\n")
 }
 
-/// Reads the text of a manifest.
+/// Reads the text of a manifest with one Pod.
+#[cfg(test)]
 pub(crate) fn read(text: &str) -> Result<Pod, ManifestError> {
-    let documents: Vec<YamlNode> =
-        serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(syntax(&error)))?;
-    let documents: Vec<YamlNode> = documents.into_iter().filter(|node| node.value != YamlValue::Null).collect();
-    let document = match documents.as_slice() {
-        [] => return Err(ManifestError::Empty),
-        [document] => document,
-        [_, second, ..] => return Err(ManifestError::Several { count: documents.len(), line: second.line }),
-    };
-    is_a_pod(document)?;
-    let mistakes = check::check(document);
-    if !mistakes.is_empty() {
-        return Err(ManifestError::Mistakes(mistakes));
-    }
-    pod::build(document).map_err(ManifestError::Mistakes)
-}
-
-/// Tells another kind before its fields are called unknown one by one.
-fn is_a_pod(document: &YamlNode) -> Result<(), ManifestError> {
-    let field = |name| document.get(name).and_then(YamlNode::text).unwrap_or_default();
-    match (field("apiVersion"), field("kind")) {
-        ("" | "v1", "" | "Pod") => Ok(()),
-        (version, kind) => Err(ManifestError::NotAPod { kind: format!("{kind} of apiVersion {version}") }),
-    }
-}
-
-/// One line, without the drawing of the place.
-fn syntax(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    let text = text.lines().next().unwrap_or_default();
-    match error.location() {
-        Some(place) if !text.contains("line ") => format!("line {}: {text}", place.line()),
-        _ => text.to_owned(),
-    }
+    load(&[ManifestSource { name: String::new(), text: text.to_owned() }])
+        .and_then(LoadedManifest::into_pod)
+        .map(|(pod, _)| pod)
 }

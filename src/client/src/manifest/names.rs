@@ -23,6 +23,17 @@ pub(super) fn is_variable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'=')
 }
 
+/// Keys of ConfigMaps and Secrets.
+pub(super) fn is_key(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(plain) && text != "." && !text.starts_with("..")
+}
+
+/// A path inside of a folder: relative, and nowhere upwards.
+pub(super) fn is_inner_path(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('/') && !text.split('/').any(|part| part == "..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +47,8 @@ mod tests {
             assert!(!is_label(bad), "{bad}");
         }
         assert!(is_subdomain("web.example") && !is_subdomain("web..x") && !is_subdomain(""));
+        assert!(is_key(".x") && is_key("a-b_C.d") && !is_key("..x") && !is_key("a/b") && !is_key("."));
+        assert!(is_inner_path("a/..b/c") && !is_inner_path("/a") && !is_inner_path("a/../b") && !is_inner_path(""));
         assert!(is_variable("A_b.c") && !is_variable("A=b") && !is_variable(""));
     }
 }

@@ -4,29 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::Mistake;
 use super::builder::Builder;
-use super::container::Container;
+use super::container::{self, Container};
+use super::env::EnvSource;
 use super::names::is_subdomain;
+use super::network::{self, GivenNetwork};
+use super::objects::Objects;
+use super::pull_secrets::{self, PullSecret};
+use super::resources::{self, ContainerResources};
+use super::security::{self, PodWideSecurity};
 use super::tree::YamlNode;
-use super::volume::{self, Volume};
+use super::volume::{self, Volume, VolumeSource};
+use super::{FileContent, Mistake};
 
 /// A Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) annotations: BTreeMap<String, String>,
-    /// Empty with `host_network`.
-    pub(crate) hostname: String,
-    pub(crate) host_network: bool,
-    pub(crate) share_process_namespace: bool,
+    pub(crate) metadata: GivenMetadata,
+    pub(crate) network: GivenNetwork,
+    pub(crate) security: PodWideSecurity,
+    pub(crate) placement: PodPlacement,
     pub(crate) restart: RestartPolicy,
     pub(crate) grace_seconds: u32,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) init_containers: Vec<Container>,
     pub(crate) containers: Vec<Container>,
+}
+
+/// What a pod carries with it, and tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GivenMetadata {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) service_account: String,
+    /// What the manifest calls the node, if it does.
+    pub(crate) node: Option<String>,
+}
+
+/// What the runtime is asked for as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodPlacement {
+    /// The runtime handler; empty for the default one.
+    pub(crate) handler: String,
+    pub(crate) pull_secrets: Vec<PullSecret>,
+    /// For all containers together.
+    pub(crate) resources: ContainerResources,
 }
 
 /// Which exits of a container are followed by a new start.
@@ -37,128 +61,167 @@ pub(crate) enum RestartPolicy {
     Never,
 }
 
-/// Builds the Pod, or says every mistake.
-pub(super) fn build(document: &YamlNode) -> Result<Pod, Vec<Mistake>> {
-    let pod: k8s::Pod = serde_json::from_value(document.to_json())
-        .map_err(|error| vec![Mistake { path: "Pod".to_owned(), line: document.line, text: error.to_string() }])?;
-    let mut builder = Builder::new(document);
-    let pod = builder.pod(pod);
+impl Pod {
+    /// Init containers, then the others.
+    pub(crate) fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+}
+
+/// Builds the Pod with what the user should know, or says every mistake.
+pub(super) fn build(document: &YamlNode, objects: &Objects) -> Result<(Pod, Vec<String>), Vec<Mistake>> {
+    let pod: k8s::Pod = serde_json::from_value(document.to_json()).map_err(|error| {
+        let (path, text) = ("Pod".to_owned(), error.to_string());
+        vec![Mistake { file: String::new(), path, line: document.line, text }]
+    })?;
+    let mut builder = Builder::new(document, objects);
+    let pod = build_pod(&mut builder, pod);
     builder.into_result(pod)
 }
 
-impl Builder<'_> {
-    fn pod(&mut self, pod: k8s::Pod) -> Pod {
-        let spec = pod.spec.unwrap_or_default();
-        let name = pod.metadata.name.unwrap_or_default();
-        if !is_subdomain(&name) {
-            self.add_mistake("metadata.name", format!("is `{name}`; it has to be of a-z, 0-9, inner dashes and dots"));
-        }
-        let namespace = pod.metadata.namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
-        self.check_label("metadata.namespace", &namespace);
-        let host_network = spec.host_network.unwrap_or(false);
-        let restart = self.one_of(
-            "spec.restartPolicy",
-            spec.restart_policy.as_deref(),
-            RestartPolicy::Always,
-            &[
-                ("Always", RestartPolicy::Always),
-                ("OnFailure", RestartPolicy::OnFailure),
-                ("Never", RestartPolicy::Never),
-            ],
-        );
-        let grace_seconds = self.grace(spec.termination_grace_period_seconds);
-        let volumes = self.volumes(&spec.volumes.unwrap_or_default());
-        let init = spec.init_containers.unwrap_or_default();
-        let init_containers = self.containers("spec.initContainers", &init, &volumes);
-        let containers = self.containers("spec.containers", &spec.containers, &volumes);
-        if containers.is_empty() {
-            self.add_mistake("spec.containers", "is empty: a Pod has at least one container");
-        }
-        self.unique_containers(&init_containers, &containers);
-        self.host_ports(&containers, host_network);
-        Pod {
-            hostname: self.hostname(spec.hostname, &name, host_network),
-            name,
-            namespace,
+fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
+    let spec = pod.spec.unwrap_or_default();
+    let name = pod.metadata.name.unwrap_or_default();
+    if !is_subdomain(&name) {
+        let text = format!("is `{name}`; it has to be a name of at most 253 of a-z, 0-9, inner dashes and dots");
+        b.add_mistake("metadata.name", text);
+    }
+    let namespace = pod.metadata.namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
+    b.check_label("metadata.namespace", &namespace);
+    b.set_namespace(&namespace);
+    let restart = b.one_of(
+        "spec.restartPolicy",
+        spec.restart_policy.as_deref(),
+        RestartPolicy::Always,
+        &[("Always", RestartPolicy::Always), ("OnFailure", RestartPolicy::OnFailure), ("Never", RestartPolicy::Never)],
+    );
+    let grace_seconds = grace(b, spec.termination_grace_period_seconds);
+    if let Some(os) = spec.os.as_ref().filter(|os| os.name != "linux") {
+        b.add_mistake("spec.os.name", format!("is `{}`; this is linux", os.name));
+    }
+    let security = security::pod(b, &spec);
+    let network = network::build(b, &spec, &name, &namespace);
+    let volumes = volume::build(b, spec.volumes.as_deref().unwrap_or_default());
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let mut init_containers = container::build(b, "spec.initContainers", init, (&volumes, &security));
+    let mut containers = container::build(b, "spec.containers", &spec.containers, (&volumes, &security));
+    let annotations = pod.metadata.annotations.unwrap_or_default();
+    for container in init_containers.iter_mut().chain(&mut containers) {
+        security::annotated(b, &annotations, (&container.name, &mut container.security));
+    }
+    if containers.is_empty() {
+        b.add_mistake("spec.containers", "is empty: a Pod has at least one container");
+    }
+    unique_containers(b, &init_containers, &containers);
+    host_ports(b, &containers, network.host);
+    let service_account = spec.service_account_name.or(spec.service_account).filter(|text| !text.is_empty());
+    let pod = Pod {
+        name,
+        namespace,
+        metadata: GivenMetadata {
             labels: pod.metadata.labels.unwrap_or_default(),
-            annotations: pod.metadata.annotations.unwrap_or_default(),
-            host_network,
-            share_process_namespace: spec.share_process_namespace.unwrap_or(false),
-            restart,
-            grace_seconds,
-            volumes,
-            init_containers,
-            containers,
-        }
-    }
+            annotations,
+            service_account: service_account.unwrap_or_else(|| "default".to_owned()),
+            node: spec.node_name.filter(|text| !text.is_empty()),
+        },
+        network,
+        security,
+        placement: PodPlacement {
+            handler: spec.runtime_class_name.unwrap_or_default(),
+            pull_secrets: pull_secrets::build(b, spec.image_pull_secrets.as_deref().unwrap_or_default()),
+            resources: pod_resources(b, spec.resources.as_ref()),
+        },
+        restart,
+        grace_seconds,
+        volumes,
+        init_containers,
+        containers,
+    };
+    references(b, &pod);
+    pod
+}
 
-    fn grace(&mut self, seconds: Option<i64>) -> u32 {
-        let seconds = seconds.unwrap_or(30);
-        u32::try_from(seconds).unwrap_or_else(|_| {
-            self.add_mistake(
-                "spec.terminationGracePeriodSeconds",
-                format!("is {seconds}; it has to be 0 or more seconds"),
-            );
-            30
-        })
+fn pod_resources(b: &mut Builder<'_>, given: Option<&k8s::ResourceRequirements>) -> ContainerResources {
+    let resources = resources::build(b, "spec.resources", given);
+    if !resources.limits.is_empty() {
+        let text = "hold for each container that has no limits of its own: no cgroup counts them together";
+        b.add_note("spec.resources.limits", text);
     }
+    resources
+}
 
-    fn hostname(&mut self, given: Option<String>, pod: &str, host_network: bool) -> String {
-        let given = given.filter(|text| !text.is_empty());
-        if let Some(text) = &given {
-            self.check_label("spec.hostname", text);
-        }
-        if host_network {
-            return String::new();
-        }
-        // A host's name has room for 63 bytes, and can't end in a dash or a dot.
-        let mut name = given.unwrap_or_else(|| pod.to_owned());
-        name.truncate(63);
-        name.trim_end_matches(['-', '.']).to_owned()
-    }
+fn grace(b: &mut Builder<'_>, seconds: Option<i64>) -> u32 {
+    let seconds = seconds.unwrap_or(30);
+    u32::try_from(seconds).unwrap_or_else(|_| {
+        let text = format!("is {seconds}; it has to be 0 or more seconds");
+        b.add_mistake("spec.terminationGracePeriodSeconds", text);
+        30
+    })
+}
 
-    fn volumes(&mut self, volumes: &[k8s::Volume]) -> Vec<Volume> {
-        let mut built: Vec<Volume> = Vec::new();
-        for (index, given) in volumes.iter().enumerate() {
-            let path = format!("spec.volumes[{index}]");
-            self.check_label(&format!("{path}.name"), &given.name);
-            if built.iter().any(|volume| volume.name == given.name) {
-                self.add_mistake(&format!("{path}.name"), format!("is `{}`, as is another volume's", given.name));
+fn unique_containers(b: &mut Builder<'_>, init: &[Container], containers: &[Container]) {
+    let mut seen = BTreeSet::new();
+    for (list, containers) in [("spec.initContainers", init), ("spec.containers", containers)] {
+        for (index, container) in containers.iter().enumerate() {
+            if !seen.insert(container.name.as_str()) {
+                let path = format!("{list}[{index}].name");
+                b.add_mistake(&path, format!("is `{}`, as is another container's", container.name));
             }
-            match volume::build(given) {
-                Ok(volume) => built.push(volume),
-                Err((field, text)) => self.add_mistake(&format!("{path}.{field}"), text),
+        }
+    }
+}
+
+fn host_ports(b: &mut Builder<'_>, containers: &[Container], host_network: bool) {
+    let mut seen = BTreeSet::new();
+    for (c, container) in containers.iter().enumerate() {
+        for (p, port) in container.ports.iter().enumerate() {
+            let Some(host_port) = port.host_port else { continue };
+            let path = format!("spec.containers[{c}].ports[{p}].hostPort");
+            if host_network && host_port != port.container_port {
+                b.add_mistake(&path, "has to equal containerPort, as the pod is in the node's own network");
+            }
+            if !seen.insert((port.protocol, host_port, port.host_ip.as_str())) {
+                b.add_mistake(&path, format!("is {host_port}, as is another port's of this pod"));
             }
         }
-        built
     }
+}
 
-    fn unique_containers(&mut self, init: &[Container], containers: &[Container]) {
-        let paths = [("spec.initContainers", init), ("spec.containers", containers)];
-        let mut seen = BTreeSet::new();
-        for (list, containers) in paths {
-            for (index, container) in containers.iter().enumerate() {
-                if !seen.insert(container.name.as_str()) {
-                    let path = format!("{list}[{index}].name");
-                    self.add_mistake(&path, format!("is `{}`, as is another container's", container.name));
+/// What one part of the pod says of another one.
+fn references(b: &mut Builder<'_>, pod: &Pod) {
+    let has = |name: &Option<String>| {
+        name.as_ref().is_none_or(|name| pod.all_containers().any(|container| container.name == *name))
+    };
+    for (list, containers) in [("spec.initContainers", &pod.init_containers), ("spec.containers", &pod.containers)] {
+        for (index, container) in containers.iter().enumerate() {
+            for variable in &container.process.env {
+                let (name, problem) = (&variable.name, format!("{list}[{index}].env"));
+                match &variable.source {
+                    EnvSource::Amount(amount) if !has(&amount.container) => {
+                        b.add_mistake(&problem, format!("has `{name}`, whose containerName is none of this pod"));
+                    }
+                    EnvSource::File { volume, .. } if !is_empty_dir(pod, volume) => {
+                        b.add_mistake(&problem, format!("has `{name}`, whose fileKeyRef.volumeName is no emptyDir"));
+                    }
+                    _ => {}
                 }
             }
         }
     }
-
-    fn host_ports(&mut self, containers: &[Container], host_network: bool) {
-        let mut seen = BTreeSet::new();
-        for (c, container) in containers.iter().enumerate() {
-            for (p, port) in container.ports.iter().enumerate() {
-                let Some(host_port) = port.host_port else { continue };
-                let path = format!("spec.containers[{c}].ports[{p}].hostPort");
-                if host_network && host_port != port.container_port {
-                    self.add_mistake(&path, "has to equal containerPort, as the pod is in the node's own network");
-                }
-                if !seen.insert((port.protocol, host_port, port.host_ip.as_str())) {
-                    self.add_mistake(&path, format!("is {host_port}, as is another port's of this pod"));
-                }
+    for (index, volume) in pod.volumes.iter().enumerate() {
+        let VolumeSource::Files(set) = &volume.source else { continue };
+        for file in &set.files {
+            if let FileContent::Amount(amount) = &file.content
+                && !has(&amount.container)
+            {
+                let text = format!("has `{}`, whose containerName is none of this pod", file.path);
+                b.add_mistake(&format!("spec.volumes[{index}]"), text);
             }
         }
     }
+}
+
+fn is_empty_dir(pod: &Pod, name: &str) -> bool {
+    let source = pod.volumes.iter().find(|volume| volume.name == name).map(|volume| &volume.source);
+    matches!(source, Some(VolumeSource::EmptyDir { .. } | VolumeSource::MemoryDir { .. }))
 }

@@ -2,15 +2,16 @@
 
 use super::*;
 
-const SMALL: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: x}\n";
+pub(super) const SMALL: &str =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: x}\n";
 
 /// What is said about a manifest; empty if it can be run.
-fn said(text: &str) -> String {
+pub(super) fn said(text: &str) -> String {
     read(text).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 /// A Pod whose one container has these further lines.
-fn container(lines: &str) -> String {
+pub(super) fn container(lines: &str) -> String {
     format!("{SMALL}    {}\n", lines.replace('\n', "\n    "))
         .replace("- {name: a, image: x}", "- name: a\n    image: x")
 }
@@ -18,16 +19,16 @@ fn container(lines: &str) -> String {
 #[test]
 fn the_smallest_pod_gets_the_defaults_of_kubernetes() {
     let pod = read(SMALL).unwrap();
-    assert_eq!((pod.name.as_str(), pod.namespace.as_str(), pod.hostname.as_str()), ("web", "default", "web"));
+    assert_eq!((pod.name.as_str(), pod.namespace.as_str(), pod.network.hostname.as_str()), ("web", "default", "web"));
     assert_eq!((pod.restart, pod.grace_seconds), (RestartPolicy::Always, 30));
     assert_eq!((pod.containers[0].image.as_str(), pod.containers[0].pull), ("x:latest", PullPolicy::Always));
-    assert!(!pod.host_network && !pod.share_process_namespace);
+    assert!(!pod.network.host && !pod.security.share_process_namespace);
 }
 
 #[test]
 fn everything_supported_arrives() {
     let pod = read(include_str!("testdata/full.yaml")).unwrap();
-    assert_eq!(pod.labels["app"], "web");
+    assert_eq!(pod.metadata.labels["app"], "web");
     assert_eq!(pod.grace_seconds, 5);
     assert_eq!(pod.init_containers[0].name, "prepare");
     assert_eq!(
@@ -35,18 +36,20 @@ fn everything_supported_arrives() {
         VolumeSource::HostPath { path: "/srv/www".into(), kind: HostPathType::DirectoryOrCreate }
     );
     let server = &pod.containers[0];
-    assert_eq!(server.command, ["/bin/httpd", "-p", "8080", "$(UNKNOWN)", "$(PORT)"]);
-    assert_eq!(server.env[1], ("URL".into(), "http://localhost:8080/".into()));
+    assert_eq!(server.process.command, ["/bin/httpd", "-p", "$(PORT)", "$(UNKNOWN)", "$$(PORT)"]);
+    assert_eq!(server.process.env[1].source, EnvSource::Text("http://localhost:$(PORT)/".into()));
     assert_eq!(
         server.ports[0],
         ContainerPort {
+            name: "http".into(),
             protocol: PortProtocol::Tcp,
             container_port: 8080,
             host_port: Some(18080),
             host_ip: "127.0.0.1".into()
         }
     );
-    assert_eq!(server.mounts[0], VolumeMount { volume: "www".into(), path: "/srv".into(), read_only: true });
+    assert_eq!((server.mounts[0].path.as_str(), server.mounts[0].read_only), ("/srv", ReadOnlyMount::Volume));
+    assert_eq!(server.mounts[1].read_only, ReadOnlyMount::Writable);
     assert_eq!(pod.containers[1].pull, PullPolicy::Never);
     let json: serde_json::Value = serde_saphyr::from_str(include_str!("testdata/full.yaml")).unwrap();
     assert_eq!(read(&serde_json::to_string_pretty(&json).unwrap()).unwrap(), pod, "as JSON");
@@ -61,13 +64,17 @@ fn what_generators_write_for_nothing_is_nothing() {
 
 #[test]
 fn unsupported_fields_are_refused_with_path_and_line() {
-    let text = container("resources:\n  limits: {cpu: 1}\nlivnessProbe: {exec: {command: [a]}}\ntty: true");
+    let text =
+        container("resources:\n  limits: {a.b/c: 1}\nlivnessProbe: {exec: {command: [a]}}\nvolumeDevices: [{name: v}]");
     let said = said(&text);
     let lines: Vec<&str> = said.lines().skip(1).map(str::trim).collect();
     assert_eq!(lines.len(), 3, "{said}");
-    assert!(lines[0].starts_with("line 8: spec.containers[0].resources is not supported"), "{said}");
+    assert!(
+        lines[0].starts_with("line 9: spec.containers[0].resources.limits.a.b/c can't be carried out by"),
+        "{said}"
+    );
     assert!(lines[1].starts_with("line 10: spec.containers[0].livnessProbe is no field of a Pod"), "{said}");
-    assert!(lines[2].starts_with("line 11: spec.containers[0].tty is not supported"), "{said}");
+    assert!(lines[2].starts_with("line 11: spec.containers[0].volumeDevices can't be carried out by"), "{said}");
 }
 
 #[test]
@@ -83,7 +90,10 @@ fn values_of_another_type_say_what_to_write() {
     for (lines, expected) in [
         ("env: [{name: A, value: 8080}]", "line 8: spec.containers[0].env[0].value has to be text, not a number: put"),
         ("env: [{name: A, value: yes}]", "env[0].value has to be text, not true or false: put it into quotes"),
-        ("env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]", "env[0].valueFrom is not supported"),
+        (
+            "env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]",
+            "env[0].valueFrom.fieldRef.fieldPath is `x`; it can be metadata.name",
+        ),
         ("command: /bin/sh", "command has to be a list, not text"),
         ("args: [1]", "args[0] has to be text"),
         ("ports: [{containerPort: '80'}]", "containerPort has to be a whole number, not text"),
@@ -112,8 +122,21 @@ fn a_pods_own_mistakes_are_named() {
             "spec:\n  volumes: [{name: v, hostPath: {path: /v, type: Dir}}]",
             "hostPath.type is `Dir`; it can be",
         ),
-        ("spec:", "spec:\n  volumes: [{name: v, emptyDir: {medium: Memory}}]", "emptyDir.medium is not supported"),
-        ("spec:", "spec:\n  volumes: [{name: v, secret: {secretName: x}}]", "volumes[0].secret is not supported"),
+        (
+            "spec:",
+            "spec:\n  volumes: [{name: v, emptyDir: {medium: Disk}}]",
+            "emptyDir.medium is `Disk`; it can be Memory",
+        ),
+        (
+            "spec:",
+            "spec:\n  volumes: [{name: v, nfs: {path: /x, server: y}}]",
+            "volumes[0].nfs can't be carried out by",
+        ),
+        (
+            "spec:",
+            "spec:\n  volumes: [{name: v, secret: {secretName: x}}]",
+            "secret.secretName is `x`, and these files have",
+        ),
         (
             "{name: a, image: x}",
             "{name: a, image: x}\n  - {name: a, image: z}",
@@ -129,7 +152,7 @@ fn a_pods_own_mistakes_are_named() {
     let empty = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: []}}";
     assert!(said(empty).contains("spec.containers is empty"));
     assert!(said("").contains("nothing in it") && said("---\n---\n").contains("nothing in it"));
-    assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("2 documents, the second on line 8"));
+    assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("2 Pods, the second on line 8"));
     assert!(said("a: [").contains("line "), "{}", said("a: ["));
     assert_eq!(said(&format!("---\n{SMALL}---\n")), "");
 }

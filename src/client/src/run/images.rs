@@ -6,7 +6,7 @@ use peapod_api::v1;
 
 use crate::connect::{CallError, CriClient, PULL, QUICK, call};
 use crate::console::Console;
-use crate::manifest::{Container, PullPolicy};
+use crate::manifest::{Container, Pod, PullPolicy, PullSecret, Volume, VolumeSource};
 use crate::units;
 
 /// How often a long pull is mentioned.
@@ -28,67 +28,136 @@ impl ContainerImage {
     }
 }
 
+/// An image that a pod needs, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PodImage {
+    /// The container's name, or what stands for a volume.
+    pub(super) key: String,
+    /// `container web`, `volume files`.
+    who: String,
+    pub(super) image: String,
+    pub(super) pull: PullPolicy,
+}
+
+/// Under which name the image of a volume is kept; no container has such a name.
+pub(super) fn of_volume(name: &str) -> String {
+    format!("volume {name}")
+}
+
+/// All images of a pod.
+pub(super) fn wanted(pod: &Pod) -> Vec<PodImage> {
+    let container = |container: &Container| PodImage {
+        key: container.name.clone(),
+        who: format!("container {}", container.name),
+        image: container.image.clone(),
+        pull: container.pull,
+    };
+    let volume = |volume: &Volume| match &volume.source {
+        VolumeSource::Image { reference, pull } => {
+            let key = of_volume(&volume.name);
+            Some(PodImage { who: key.clone(), key, image: reference.clone(), pull: *pull })
+        }
+        _ => None,
+    };
+    pod.all_containers().map(container).chain(pod.volumes.iter().filter_map(volume)).collect()
+}
+
 /// Why there is no image for a container.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
     #[error(
-        "container {container}: image {image} is not on this node, and its imagePullPolicy is Never: pull it first with `peapod pull {image}`"
+        "{who}: image {image} is not on this node, and its imagePullPolicy is Never: pull it first with `peapod pull {image}`"
     )]
-    NeverPulled { container: String, image: String },
-    #[error("container {container}: cannot pull {image}")]
-    Pull { container: String, image: String, source: CallError },
-    #[error("container {container}: cannot look up image {image}")]
-    Status { container: String, image: String, source: CallError },
-    #[error("container {container}: {image} was pulled, but is gone again")]
-    Vanished { container: String, image: String },
+    NeverPulled { who: String, image: String },
+    #[error("{who}: cannot pull {image}")]
+    Pull { who: String, image: String, source: CallError },
+    #[error("{who}: cannot look up image {image}")]
+    Status { who: String, image: String, source: CallError },
+    #[error("{who}: {image} was pulled, but is gone again")]
+    Vanished { who: String, image: String },
 }
 
-/// Makes sure that a container's image is there.
+/// Makes sure that an image is there.
 pub(super) async fn ensure(
     connection: &CriClient,
-    sandbox: &v1::PodSandboxConfig,
-    container: &Container,
+    (sandbox, secrets): (&v1::PodSandboxConfig, &[PullSecret]),
+    wanted: &PodImage,
     console: &Console,
 ) -> Result<ContainerImage, ImageError> {
-    if container.pull != PullPolicy::Always {
-        if let Some(image) = look_up(connection, container).await? {
+    if wanted.pull != PullPolicy::Always {
+        if let Some(image) = look_up(connection, wanted).await? {
             return Ok(image.into());
         }
-        if container.pull == PullPolicy::Never {
-            let (container, image) = (container.name.clone(), container.image.clone());
-            return Err(ImageError::NeverPulled { container, image });
+        if wanted.pull == PullPolicy::Never {
+            return Err(ImageError::NeverPulled { who: wanted.who.clone(), image: wanted.image.clone() });
         }
     }
     let started = Instant::now();
-    console.note(format!("pulling {}", container.image)).await;
-    pull(connection, sandbox, container, console).await?;
-    let image = look_up(connection, container)
+    console.note(format!("pulling {}", wanted.image)).await;
+    pull(connection, (sandbox, secrets), wanted, console).await?;
+    let image = look_up(connection, wanted)
         .await?
-        .ok_or_else(|| ImageError::Vanished { container: container.name.clone(), image: container.image.clone() })?;
+        .ok_or_else(|| ImageError::Vanished { who: wanted.who.clone(), image: wanted.image.clone() })?;
     let (took, size) = (units::duration(started.elapsed()), units::bytes(image.size));
-    console.note(format!("pulled {} in {took} ({size})", container.image)).await;
+    console.note(format!("pulled {} in {took} ({size})", wanted.image)).await;
     Ok(image.into())
 }
 
-async fn look_up(connection: &CriClient, container: &Container) -> Result<Option<v1::Image>, ImageError> {
-    let request = v1::ImageStatusRequest { image: Some(spec(&container.image)), verbose: false };
+async fn look_up(connection: &CriClient, wanted: &PodImage) -> Result<Option<v1::Image>, ImageError> {
+    let request = v1::ImageStatusRequest { image: Some(spec(&wanted.image)), verbose: false };
     let answer = call("ImageStatus", QUICK, connection.image.clone().image_status(request)).await;
     answer.map(|status| status.image).map_err(|source| ImageError::Status {
-        container: container.name.clone(),
-        image: container.image.clone(),
+        who: wanted.who.clone(),
+        image: wanted.image.clone(),
         source,
     })
 }
 
-/// CRI says nothing while it pulls; so that nobody thinks that it hangs, we do.
+/// Pulls with one credential after the other, until one is taken; the last one's error is told.
 async fn pull(
     connection: &CriClient,
-    sandbox: &v1::PodSandboxConfig,
-    container: &Container,
+    (sandbox, secrets): (&v1::PodSandboxConfig, &[PullSecret]),
+    wanted: &PodImage,
     console: &Console,
 ) -> Result<(), ImageError> {
-    let image = v1::ImageSpec { annotations: sandbox.annotations.clone(), ..spec(&container.image) };
-    let request = v1::PullImageRequest { image: Some(image), auth: None, sandbox_config: Some(sandbox.clone()) };
+    let mut attempts = credentials(&wanted.image, secrets).into_iter().map(Some).collect::<Vec<_>>();
+    if attempts.is_empty() {
+        attempts.push(None);
+    }
+    let mut result = Ok(());
+    for auth in attempts {
+        result = pull_as(connection, sandbox, wanted, console, auth).await;
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// The credentials for an image, those that speak of it most closely first.
+fn credentials(image: &str, secrets: &[PullSecret]) -> Vec<v1::AuthConfig> {
+    let mut fitting: Vec<_> = secrets.iter().filter_map(|secret| Some((secret.fits(image)?, secret))).collect();
+    fitting.sort_by_key(|(fits, _)| std::cmp::Reverse(*fits));
+    let auth = |secret: &PullSecret| v1::AuthConfig {
+        username: secret.username.clone(),
+        password: secret.password.clone(),
+        server_address: secret.registry.clone(),
+        identity_token: secret.identity_token.clone(),
+        ..Default::default()
+    };
+    fitting.into_iter().map(|(_, secret)| auth(secret)).collect()
+}
+
+/// CRI says nothing while it pulls; so that nobody thinks that it hangs, we do.
+async fn pull_as(
+    connection: &CriClient,
+    sandbox: &v1::PodSandboxConfig,
+    wanted: &PodImage,
+    console: &Console,
+    auth: Option<v1::AuthConfig>,
+) -> Result<(), ImageError> {
+    let image = v1::ImageSpec { annotations: sandbox.annotations.clone(), ..spec(&wanted.image) };
+    let request = v1::PullImageRequest { image: Some(image), auth, sandbox_config: Some(sandbox.clone()) };
     let mut client = connection.image.clone();
     let mut pulling = std::pin::pin!(call("PullImage", PULL, client.pull_image(request)));
     let started = Instant::now();
@@ -96,12 +165,11 @@ async fn pull(
         match tokio::time::timeout(MENTION, &mut pulling).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(source)) => {
-                let (container, image) = (container.name.clone(), container.image.clone());
-                return Err(ImageError::Pull { container, image, source });
+                return Err(ImageError::Pull { who: wanted.who.clone(), image: wanted.image.clone(), source });
             }
             Err(_) => {
                 let took = units::duration(started.elapsed());
-                console.note(format!("still pulling {} after {took}", container.image)).await;
+                console.note(format!("still pulling {} after {took}", wanted.image)).await;
             }
         }
     }

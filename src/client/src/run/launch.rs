@@ -7,10 +7,12 @@ use peapod_api::v1;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::facts::ThisNode;
 use super::images::ContainerImage;
+use super::support::RuntimeSupport;
 use super::volumes::PodDir;
 use super::{RunError, messages};
-use crate::connect::{CHANGE, CallError, CriClient, call};
+use crate::connect::{CHANGE, CriClient, call};
 use crate::console::Console;
 use crate::logs;
 use crate::manifest::{Container, Pod};
@@ -26,13 +28,17 @@ pub(super) struct PodRun<'a> {
     pub(super) uid: String,
     pub(super) dir: PodDir,
     pub(super) sandbox: v1::PodSandboxConfig,
+    pub(super) node: ThisNode,
+    pub(super) support: RuntimeSupport,
 }
 
 /// The pod, once the runtime has it, with all that its containers are made from.
 pub(super) struct RunningPod<'a> {
     pub(super) run: &'a PodRun<'a>,
     pub(super) sandbox_id: String,
-    /// The image of each container, by its name.
+    /// The pod's addresses; none in the node's network.
+    pub(super) addresses: Vec<String>,
+    /// The image of each container, by its name, and of volumes.
     pub(super) images: BTreeMap<String, ContainerImage>,
 }
 
@@ -59,7 +65,7 @@ impl RunningPod<'_> {
     /// Starts a container for the `attempt`th time, counted from zero.
     pub(super) async fn launch(&self, container: &Container, attempt: u32) -> Result<StartedContainer, RunError> {
         let failed = |source| RunError::Container { name: container.name.clone(), source };
-        let id = self.create(container, attempt).await.map_err(failed)?;
+        let id = self.create(container, attempt).await?;
         let mut client = self.run.connection.runtime.clone();
         let request = v1::StartContainerRequest { container_id: id.clone() };
         call("StartContainer", CHANGE, client.start_container(request)).await.map_err(failed)?;
@@ -68,18 +74,18 @@ impl RunningPod<'_> {
         Ok(StartedContainer { id, since: Instant::now(), ended, printer })
     }
 
-    async fn create(&self, container: &Container, attempt: u32) -> Result<String, CallError> {
-        let image =
-            self.images.get(&container.name).cloned().unwrap_or_else(|| ContainerImage::by_name(&container.image));
-        let mounts = self.run.dir.mounts(self.run.pod, container);
-        let config = messages::container(self.run.pod, &self.run.uid, container, attempt, &image, mounts);
+    async fn create(&self, container: &Container, attempt: u32) -> Result<String, RunError> {
+        let config = self.prepare(container, attempt);
+        let config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
         let request = v1::CreateContainerRequest {
             pod_sandbox_id: self.sandbox_id.clone(),
             config: Some(config),
             sandbox_config: Some(self.run.sandbox.clone()),
         };
         let mut client = self.run.connection.runtime.clone();
-        call("CreateContainer", CHANGE, client.create_container(request)).await.map(|created| created.container_id)
+        let created = call("CreateContainer", CHANGE, client.create_container(request)).await;
+        let failed = |source| RunError::Container { name: container.name.clone(), source };
+        created.map(|created| created.container_id).map_err(failed)
     }
 
     /// Prints the log of one attempt until its end.

@@ -5,111 +5,106 @@ use std::path::Path;
 
 use peapod_api::v1;
 
+use super::facts::ThisNode;
 use super::images::ContainerImage;
+use super::security::{IdentityError, UserRange};
+use super::{resources, security};
 use crate::labels;
-use crate::manifest::{Container, ContainerPort, Pod, PortProtocol};
+use crate::manifest::{Container, ContainerPort, Pod, PortProtocol, expand};
 
-/// What a kubelet hides from containers that are not privileged.
-const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/firmware",
-];
+/// What a sandbox is made from, beside its Pod.
+pub(super) struct SandboxParts<'a> {
+    pub(super) uid: &'a str,
+    pub(super) dir: &'a Path,
+    pub(super) cgroup_parent: &'a str,
+    /// Without one the runtime copies the node's resolv.conf.
+    pub(super) dns: Option<v1::DnsConfig>,
+    pub(super) users: Option<UserRange>,
+}
 
-/// What a kubelet keeps such containers from writing.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-/// What a kubelet gives a pod that asked for no memory: it goes first when there is none left.
-const OOM_SCORE_ADJ: i64 = 1000;
+/// What a container is made from, beside its Pod.
+pub(super) struct ContainerParts<'a> {
+    pub(super) uid: &'a str,
+    /// Counts its starts.
+    pub(super) attempt: u32,
+    pub(super) image: &'a ContainerImage,
+    pub(super) node: &'a ThisNode,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) mounts: Vec<v1::Mount>,
+    pub(super) users: Option<UserRange>,
+}
 
 /// The pod.
-pub(super) fn sandbox(pod: &Pod, uid: &str, dir: &Path, cgroup_parent: &str) -> v1::PodSandboxConfig {
-    let mut labels = pod.labels.clone();
-    labels.extend(pod_labels(pod, uid));
-    let mut annotations = pod.annotations.clone();
-    annotations.insert(labels::RUN_DIR.to_owned(), dir.display().to_string());
+pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfig {
+    let mut labels = pod.metadata.labels.clone();
+    labels.extend(pod_labels(pod, parts.uid));
+    let mut annotations = pod.metadata.annotations.clone();
+    annotations.insert(labels::RUN_DIR.to_owned(), parts.dir.display().to_string());
     v1::PodSandboxConfig {
         metadata: Some(v1::PodSandboxMetadata {
             name: pod.name.clone(),
-            uid: uid.to_owned(),
+            uid: parts.uid.to_owned(),
             namespace: pod.namespace.clone(),
             attempt: 0,
         }),
-        hostname: pod.hostname.clone(),
-        log_directory: dir.join("logs").display().to_string(),
-        // Without one the runtime copies the node's resolv.conf.
-        dns_config: None,
+        hostname: pod.network.hostname.clone(),
+        log_directory: parts.dir.join("logs").display().to_string(),
+        dns_config: parts.dns,
         port_mappings: pod.containers.iter().flat_map(|container| &container.ports).map(port).collect(),
         labels,
         annotations,
         linux: Some(v1::LinuxPodSandboxConfig {
-            cgroup_parent: cgroup_parent.to_owned(),
-            security_context: Some(v1::LinuxSandboxSecurityContext {
-                namespace_options: Some(namespaces(pod)),
-                seccomp: Some(runtime_default()),
-                ..Default::default()
-            }),
+            cgroup_parent: parts.cgroup_parent.to_owned(),
+            security_context: Some(security::sandbox(pod, parts.users)),
+            sysctls: pod.security.sysctls.clone(),
+            resources: resources::of_pod(pod),
             ..Default::default()
         }),
         ..Default::default()
     }
 }
 
-/// A container of it; `attempt` counts its starts.
+/// A container of it.
 pub(super) fn container(
     pod: &Pod,
-    uid: &str,
     container: &Container,
-    attempt: u32,
-    image: &ContainerImage,
-    mounts: Vec<v1::Mount>,
-) -> v1::ContainerConfig {
-    let mut labels = pod_labels(pod, uid);
+    parts: ContainerParts<'_>,
+) -> Result<v1::ContainerConfig, IdentityError> {
+    let mut labels = pod_labels(pod, parts.uid);
     labels.insert(labels::CONTAINER.to_owned(), container.name.clone());
-    v1::ContainerConfig {
-        metadata: Some(v1::ContainerMetadata { name: container.name.clone(), attempt }),
+    let expanded = |texts: &[String]| texts.iter().map(|text| expand(text, &parts.env)).collect();
+    let process = &container.process;
+    Ok(v1::ContainerConfig {
+        metadata: Some(v1::ContainerMetadata { name: container.name.clone(), attempt: parts.attempt }),
         image: Some(v1::ImageSpec {
-            image: image.id.clone(),
+            image: parts.image.id.clone(),
             user_specified_image: container.image.clone(),
             ..Default::default()
         }),
-        command: container.command.clone(),
-        args: container.args.clone(),
-        working_dir: container.working_dir.clone(),
-        envs: container
+        command: expanded(&process.command),
+        args: expanded(&process.args),
+        working_dir: process.working_dir.clone(),
+        linux: Some(v1::LinuxContainerConfig {
+            resources: Some(resources::of_container(pod, container, parts.node)),
+            security_context: Some(security::container(pod, container, parts.image, parts.users)?),
+        }),
+        envs: parts
             .env
-            .iter()
-            .map(|(key, value)| v1::KeyValue { key: key.clone(), value: value.clone().into_bytes().into() })
+            .into_iter()
+            .map(|(key, value)| v1::KeyValue { key, value: value.into_bytes().into() })
             .collect(),
-        mounts,
+        mounts: parts.mounts,
         labels,
         annotations: BTreeMap::from([
-            (labels::RESTARTS.to_owned(), attempt.to_string()),
+            (labels::RESTARTS.to_owned(), parts.attempt.to_string()),
             (labels::GRACE.to_owned(), pod.grace_seconds.to_string()),
         ]),
-        log_path: log_path(container, attempt),
-        linux: Some(v1::LinuxContainerConfig {
-            resources: Some(v1::LinuxContainerResources { oom_score_adj: OOM_SCORE_ADJ, ..Default::default() }),
-            security_context: Some(v1::LinuxContainerSecurityContext {
-                namespace_options: Some(namespaces(pod)),
-                run_as_user: image.uid.map(|value| v1::Int64Value { value }),
-                run_as_username: image.username.clone(),
-                masked_paths: MASKED.map(str::to_owned).to_vec(),
-                readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
-                seccomp: Some(runtime_default()),
-                ..Default::default()
-            }),
-        }),
+        log_path: log_path(container, parts.attempt),
+        stdin: process.stdin,
+        stdin_once: process.stdin_once,
+        tty: process.tty,
         ..Default::default()
-    }
+    })
 }
 
 /// Relative to the pod's log directory.
@@ -123,25 +118,6 @@ fn pod_labels(pod: &Pod, uid: &str) -> BTreeMap<String, String> {
         (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
         (labels::UID.to_owned(), uid.to_owned()),
     ])
-}
-
-fn namespaces(pod: &Pod) -> v1::NamespaceOption {
-    let network = if pod.host_network { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod };
-    let pid = if pod.share_process_namespace { v1::NamespaceMode::Pod } else { v1::NamespaceMode::Container };
-    v1::NamespaceOption {
-        network: network.into(),
-        pid: pid.into(),
-        ipc: v1::NamespaceMode::Pod.into(),
-        target_id: String::new(),
-        userns_options: Some(v1::UserNamespace { mode: v1::NamespaceMode::Node.into(), ..Default::default() }),
-    }
-}
-
-fn runtime_default() -> v1::SecurityProfile {
-    v1::SecurityProfile {
-        profile_type: v1::security_profile::ProfileType::RuntimeDefault.into(),
-        localhost_ref: String::new(),
-    }
 }
 
 fn port(port: &ContainerPort) -> v1::PortMapping {

@@ -1,10 +1,24 @@
 //! `peapod run`: a Pod in the foreground, the way a kubelet runs it, from its images to its removal.
 
 mod backoff;
+mod dns;
+mod env;
+mod facts;
+#[cfg(test)]
+mod golden;
+mod host_paths;
 mod images;
+mod kernel_mounts;
 mod launch;
 mod messages;
+mod ownership;
+mod payload;
+mod prepare;
+mod resources;
+mod security;
+mod subpath;
 mod supervise;
+mod support;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -20,9 +34,12 @@ use crate::interrupt::Interrupt;
 use crate::manifest::{Pod, RestartPolicy};
 use crate::{labels, teardown};
 
+use facts::{LaunchFacts, ThisNode};
 use images::ContainerImage;
 use launch::{PodRun, RunningPod};
+use messages::SandboxParts;
 use supervise::{RunOutcome, Supervisor};
+use support::RuntimeSupport;
 pub(crate) use volumes::PodDir;
 
 /// Why a pod could not be run. What was made of it is removed again.
@@ -40,6 +57,12 @@ pub(crate) enum RunError {
     Pod { source: CallError },
     #[error("cannot start container {name}")]
     Container { name: String, source: CallError },
+    #[error("cannot start container {name}")]
+    Prepare { name: String, source: prepare::PrepareError },
+    #[error("{who} does not do {what}: remove it if the pod may run without, or choose another runtime")]
+    Unsupported { who: String, what: &'static str },
+    #[error("no range of users is free for the pod's user namespace: remove pods that have one")]
+    NoUsers,
     #[error("cannot look after the pod any longer")]
     Watch { source: CallError },
     #[error("something of the pod is left, see `peapod ps -a`: {0}")]
@@ -57,12 +80,25 @@ pub(crate) async fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, RunError> {
     refuse_twin(connection, pod).await?;
-    volumes::check_host_paths(&pod.volumes)?;
+    host_paths::check(&pod.volumes)?;
     let uid = new_uid()?;
-    let dir = PodDir::create(&args.dir, &uid, pod)?;
-    let sandbox = messages::sandbox(pod, &uid, &dir.path, &args.cgroup_parent);
-    let run = PodRun { connection, console, pod, uid, dir, sandbox };
-    let ran = run.go(&args.runtime_handler, interrupt).await;
+    let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
+    let support = RuntimeSupport::ask(connection, pod, handler, &uid).await?;
+    let node = ThisNode::look();
+    let dir = PodDir::create(&args.dir, &LaunchFacts { pod, uid: &uid, node: &node, addresses: &[] })?;
+    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let sandbox = messages::sandbox(
+        pod,
+        SandboxParts {
+            uid: &uid,
+            dir: &dir.path,
+            cgroup_parent: &args.cgroup_parent,
+            dns: dns::resolv_conf(&pod.network.dns, &resolv_conf),
+            users: support.users,
+        },
+    );
+    let run = PodRun { connection, console, pod, uid, dir, sandbox, node, support };
+    let ran = run.go(handler, interrupt).await;
     let left = run.finish(args.keep).await;
     match (ran, left) {
         (Err(error), left) => {
@@ -105,13 +141,13 @@ impl PodRun<'_> {
             () = interrupt.first() => return Ok(0),
             pulled = self.pull() => pulled?,
         };
-        let sandbox_id = tokio::select! {
+        let (sandbox_id, addresses) = tokio::select! {
             biased;
             // The first signal is looked at afterwards: a pod that is being made can't be stopped.
             () = interrupt.second() => return Ok(0),
             made = self.make_pod(handler) => made?,
         };
-        let (running, policy) = (RunningPod { run: self, sandbox_id, images }, self.pod.restart);
+        let (running, policy) = (RunningPod { run: self, sandbox_id, addresses, images }, self.pod.restart);
         let once = if policy == RestartPolicy::Never { policy } else { RestartPolicy::OnFailure };
         for index in 0..self.pod.init_containers.len() {
             let init = &self.pod.init_containers[index..=index];
@@ -123,25 +159,27 @@ impl PodRun<'_> {
         running.watch(&self.pod.containers, policy, interrupt).await.map(|outcome| outcome.code())
     }
 
-    /// The image of each container, by its name.
+    /// The image of each container, by its name, and of volumes.
     async fn pull(&self) -> Result<BTreeMap<String, ContainerImage>, RunError> {
         let mut images = BTreeMap::<String, ContainerImage>::new();
-        for container in self.pod.init_containers.iter().chain(&self.pod.containers) {
+        let wanted = images::wanted(self.pod);
+        let with = (&self.sandbox, self.pod.placement.pull_secrets.as_slice());
+        for one in &wanted {
             // Two containers of one image and policy need it once.
-            let twin = self.pod.init_containers.iter().chain(&self.pod.containers).find(|other| {
-                (&other.image, other.pull) == (&container.image, container.pull) && images.contains_key(&other.name)
-            });
-            let image = match twin.and_then(|twin| images.get(&twin.name)) {
+            let twin = wanted
+                .iter()
+                .find(|other| (&other.image, other.pull) == (&one.image, one.pull) && images.contains_key(&other.key));
+            let image = match twin.and_then(|twin| images.get(&twin.key)) {
                 Some(image) => image.clone(),
-                None => images::ensure(self.connection, &self.sandbox, container, self.console).await?,
+                None => images::ensure(self.connection, with, one, self.console).await?,
             };
-            images.insert(container.name.clone(), image);
+            images.insert(one.key.clone(), image);
         }
         Ok(images)
     }
 
-    /// Makes the pod, and answers its id.
-    async fn make_pod(&self, handler: &str) -> Result<String, RunError> {
+    /// Makes the pod, and answers its id and its addresses.
+    async fn make_pod(&self, handler: &str) -> Result<(String, Vec<String>), RunError> {
         let request =
             v1::RunPodSandboxRequest { config: Some(self.sandbox.clone()), runtime_handler: handler.to_owned() };
         let mut client = self.connection.runtime.clone();
@@ -150,11 +188,13 @@ impl PodRun<'_> {
         let request = v1::PodSandboxStatusRequest { pod_sandbox_id: sandbox_id.clone(), verbose: false };
         let status = call("PodSandboxStatus", QUICK, client.pod_sandbox_status(request)).await;
         let status = status.map_err(|source| RunError::Pod { source })?.status.unwrap_or_default();
-        let ip = status.network.map(|network| network.ip).filter(|ip| !ip.is_empty());
-        let address = ip.unwrap_or_else(|| "the node's own address".to_owned());
+        let network = status.network.unwrap_or_default();
+        let further = network.additional_ips.into_iter().map(|further| further.ip);
+        let addresses: Vec<String> = std::iter::once(network.ip).chain(further).filter(|ip| !ip.is_empty()).collect();
+        let address = addresses.first().map_or("the node's own address", String::as_str);
         let Pod { namespace, name, .. } = self.pod;
         self.console.note(format!("pod {namespace}/{name} is up at {address}")).await;
-        Ok(sandbox_id)
+        Ok((sandbox_id, addresses))
     }
 
     /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it.

@@ -1,14 +1,19 @@
-//! A running pod's directory on this node, with its logs and emptyDir volumes, and what its volumes are mounts of.
+//! A running pod's directory on this node: its logs and volumes. Beside it are the claims, which stay.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use peapod_api::v1;
 
+use super::env::{self, EnvFiles, EnvSyntaxError};
+use super::facts::LaunchFacts;
+use super::payload::{self, PayloadFile};
+use super::{kernel_mounts, ownership, subpath};
+use crate::bounds::ENV_FILE_BYTES;
 use crate::labels;
-use crate::manifest::{Container, HostPathType, Pod, Volume, VolumeSource};
+use crate::manifest::{Container, EnvSource, FileContent, FileSet, Pod, Volume, VolumeSource};
 
 /// Why a volume can't be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -21,35 +26,98 @@ pub(crate) enum VolumeError {
     Type { volume: String, path: PathBuf, found: &'static str, wanted: &'static str },
     #[error("volume {volume}: cannot look at the hostPath {}", path.display())]
     Look { volume: String, path: PathBuf, source: io::Error },
+    #[error(
+        "volume {volume}: there is no PersistentVolumeClaim {claim} in these files, and no folder {} of an earlier one: \
+         give the file of the claim as well", path.display()
+    )]
+    NoClaim { volume: String, claim: String, path: PathBuf },
+    #[error("volume {volume}: cannot {doing}")]
+    Fill { volume: String, doing: &'static str, source: io::Error },
+    #[error("volume {volume}: cannot mount its part {part}")]
+    Part { volume: String, part: String, source: io::Error },
+    #[error("volume {volume}: the variables of {path}")]
+    Variables { volume: String, path: String, source: EnvSyntaxError },
+    #[error("volume {volume}: cannot read the variables of {path}")]
+    Read { volume: String, path: String, source: io::Error },
 }
 
 /// The directory; it stays until it is removed.
 #[derive(Clone, Debug)]
 pub(crate) struct PodDir {
     pub(crate) path: PathBuf,
+    /// Where it lies, beside the claims.
+    base: PathBuf,
 }
 
 impl PodDir {
-    /// Makes `<base>/<uid>` for the user alone, with the directories of the pod's logs and emptyDir volumes.
-    pub(crate) fn create(base: &Path, uid: &str, pod: &Pod) -> Result<Self, VolumeError> {
-        let this = Self { path: base.join(uid) };
-        make(base, 0o700)?;
-        make(&this.path, 0o700)?;
-        for container in pod.init_containers.iter().chain(&pod.containers) {
-            make(&this.path.join("logs").join(&container.name), 0o755)?;
-        }
-        for volume in pod.volumes.iter().filter(|volume| volume.source == VolumeSource::EmptyDir) {
-            let path = this.volume(&volume.name);
-            make(&path, 0o777)?;
-            // Whatever the umask is: containers run as any user.
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o777))
-                .map_err(|source| VolumeError::Make { path, source })?;
-        }
+    /// Makes `<base>/<uid>` for the user alone, with the pod's logs and volumes. If that fails nothing is left but
+    /// claims.
+    pub(super) fn create(base: &Path, facts: &LaunchFacts<'_>) -> Result<Self, VolumeError> {
+        let this = Self { path: base.join(facts.uid), base: base.to_owned() };
+        this.fill(facts).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = this.remove();
+        })?;
         Ok(this)
     }
 
-    fn volume(&self, name: &str) -> PathBuf {
-        self.path.join("volumes").join(name)
+    fn fill(&self, facts: &LaunchFacts<'_>) -> Result<(), VolumeError> {
+        make(&self.base, 0o700)?;
+        make(&self.path, 0o700)?;
+        for container in facts.pod.all_containers() {
+            make(&self.path.join("logs").join(&container.name), 0o755)?;
+        }
+        for volume in &facts.pod.volumes {
+            self.make_volume(volume, facts)?;
+        }
+        Ok(())
+    }
+
+    fn make_volume(&self, volume: &Volume, facts: &LaunchFacts<'_>) -> Result<(), VolumeError> {
+        let path = self.volume(facts.pod, volume);
+        let fill = |doing| move |source| VolumeError::Fill { volume: volume.name.clone(), doing, source };
+        match &volume.source {
+            VolumeSource::HostPath { .. } | VolumeSource::Image { .. } => return Ok(()),
+            VolumeSource::EmptyDir { mode } => make_open(&path, *mode)?,
+            VolumeSource::MemoryDir { mode, size } => {
+                make_open(&path, *mode)?;
+                // Never more than the node has.
+                let node = u64::try_from(facts.node.memory).ok().filter(|memory| *memory > 0);
+                let size = size.or(node).map(|size| size.min(node.unwrap_or(u64::MAX)));
+                kernel_mounts::memory(&path, *mode, size).map_err(fill("mount a folder in memory"))?;
+            }
+            VolumeSource::Files(set) => {
+                make_open(&path, 0o777)?;
+                if set.in_memory {
+                    kernel_mounts::memory(&path, 0o777, None).map_err(fill("mount a folder in memory"))?;
+                }
+                payload::write(&path, &contents(set, facts)).map_err(fill("write its files"))?;
+            }
+            VolumeSource::Claim { name, declared, .. } => {
+                if !declared && !path.is_dir() {
+                    let (volume, claim) = (volume.name.clone(), name.clone());
+                    return Err(VolumeError::NoClaim { volume, claim, path });
+                }
+                if !path.is_dir() {
+                    make_open(&path, 0o777)?;
+                }
+            }
+        }
+        match facts.pod.security.fs_group {
+            Some(group) => {
+                ownership::give(&path, group, volume.source.is_read_only()).map_err(fill("give it to fsGroup"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Where a volume's files are; an image's are the runtime's.
+    pub(super) fn volume(&self, pod: &Pod, volume: &Volume) -> PathBuf {
+        match &volume.source {
+            VolumeSource::HostPath { path, .. } => PathBuf::from(path),
+            VolumeSource::Claim { name, .. } => self.base.join("claims").join(&pod.namespace).join(name),
+            _ => self.path.join("volumes").join(&volume.name),
+        }
     }
 
     /// The directory of a pod that runs, or ran, if `peapod run` made it.
@@ -58,7 +126,8 @@ impl PodDir {
         let uid = &pod.metadata.as_ref()?.uid;
         // Named after the pod, with logs in it: nothing else may be removed on an annotation's word.
         let ours = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
-        ours.then(|| Self { path: path.to_owned() })
+        let base = path.parent()?.to_owned();
+        ours.then(|| Self { path: path.to_owned(), base })
     }
 
     /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.
@@ -72,83 +141,115 @@ impl PodDir {
         self.path.join("stopping").exists()
     }
 
-    /// What a container mounts.
-    pub(super) fn mounts(&self, pod: &Pod, container: &Container) -> Vec<v1::Mount> {
-        let place = |name: &str| pod.volumes.iter().find(|volume| volume.name == name);
-        container
-            .mounts
-            .iter()
-            .filter_map(|mount| place(&mount.volume).map(|volume| (mount, volume)))
-            .map(|(mount, volume)| v1::Mount {
-                container_path: mount.path.clone(),
-                host_path: match &volume.source {
-                    VolumeSource::EmptyDir => self.volume(&volume.name).display().to_string(),
-                    VolumeSource::HostPath { path, .. } => path.clone(),
-                },
-                readonly: mount.read_only,
-                ..Default::default()
-            })
-            .collect()
+    /// The file into which an attempt of a container writes why it ends.
+    pub(super) fn termination_log(&self, container: &Container, attempt: u32) -> PathBuf {
+        self.path.join("termination").join(&container.name).join(attempt.to_string())
     }
 
-    /// Removes the directory with all that is in it.
+    /// Makes that file, for every user of the container.
+    pub(super) fn make_termination_log(&self, container: &Container, attempt: u32) -> Result<PathBuf, VolumeError> {
+        let path = self.termination_log(container, attempt);
+        make(path.parent().unwrap_or(&self.path), 0o755)?;
+        self.write(&path, "", 0o666)
+    }
+
+    /// Writes the pod's /etc/hosts.
+    pub(super) fn make_hosts(&self, text: &str) -> Result<PathBuf, VolumeError> {
+        self.write(&self.path.join("etc-hosts"), text, 0o644)
+    }
+
+    fn write(&self, path: &Path, text: &str, mode: u32) -> Result<PathBuf, VolumeError> {
+        fs::write(path, text)
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+            .map_err(|source| VolumeError::Make { path: path.to_owned(), source })?;
+        Ok(path.to_owned())
+    }
+
+    /// Shows a part of a volume at a place of its own, which nobody can move elsewhere.
+    pub(super) fn bind_part(
+        &self,
+        (pod, volume): (&Pod, &Volume),
+        part: &str,
+        (container, index): (&Container, usize),
+    ) -> Result<PathBuf, VolumeError> {
+        let target = self.path.join("parts").join(&container.name).join(index.to_string());
+        let failed = |source| VolumeError::Part { volume: volume.name.clone(), part: part.to_owned(), source };
+        let source = subpath::open(&self.volume(pod, volume), part).map_err(failed)?;
+        // That of an earlier attempt.
+        kernel_mounts::unmount(&target).map_err(failed)?;
+        let kind =
+            rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&source).map_err(|e| failed(e.into()))?.st_mode);
+        make(target.parent().unwrap_or(&self.path), 0o755)?;
+        let fits = fs::symlink_metadata(&target).is_ok_and(|found| found.is_dir() == kind.is_dir());
+        if !fits {
+            let _ = fs::remove_dir(&target).or_else(|_| fs::remove_file(&target));
+            let made = if kind.is_dir() { fs::create_dir(&target) } else { fs::File::create_new(&target).map(drop) };
+            made.map_err(failed)?;
+        }
+        kernel_mounts::bind(&source, &target).map_err(failed)?;
+        Ok(target)
+    }
+
+    /// Reads the files that a container's variables come from. One that is missing has no variables.
+    pub(super) fn env_files(&self, pod: &Pod, container: &Container) -> Result<EnvFiles, VolumeError> {
+        let mut files = EnvFiles::new();
+        for variable in &container.process.env {
+            let EnvSource::File { volume, path, .. } = &variable.source else { continue };
+            let key = (volume.clone(), path.clone());
+            let Some(from) = pod.volumes.iter().find(|known| known.name == *volume) else { continue };
+            if files.contains_key(&key) {
+                continue;
+            }
+            let read = |source| VolumeError::Read { volume: volume.clone(), path: path.clone(), source };
+            match subpath::open_file(&self.volume(pod, from), path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => {
+                    let text = opened.and_then(bounded).map_err(read)?;
+                    let variables = env::parse_file(&text).map_err(|source| VolumeError::Variables {
+                        volume: volume.clone(),
+                        path: path.clone(),
+                        source,
+                    })?;
+                    files.insert(key, variables);
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Removes the directory with all that is in it. What it shows of other places is left alone.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        kernel_mounts::unmount_below(&self.path)?;
         Ok(peapod_sys::remove_tree(&self.path)?)
     }
 }
 
-/// Checks every hostPath, and makes those that are to be made.
-pub(super) fn check_host_paths(volumes: &[Volume]) -> Result<(), VolumeError> {
-    for volume in volumes {
-        if let VolumeSource::HostPath { path, kind } = &volume.source {
-            check(&volume.name, Path::new(path), *kind)?;
-        }
+fn bounded(file: fs::File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(ENV_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > ENV_FILE_BYTES {
+        return Err(io::Error::other(format!("it has more than {} KiB", ENV_FILE_BYTES >> 10)));
     }
-    Ok(())
+    Ok(text)
 }
 
-fn check(volume: &str, path: &Path, kind: HostPathType) -> Result<(), VolumeError> {
-    let (volume, path) = (volume.to_owned(), path.to_owned());
-    let found = match fs::metadata(&path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match kind {
-                HostPathType::DirectoryOrCreate => make(&path, 0o755),
-                HostPathType::FileOrCreate => {
-                    fs::File::create_new(&path).map(drop).map_err(|source| VolumeError::Make { path, source })
-                }
-                _ => Err(VolumeError::Missing { volume, path }),
-            };
-        }
-        Err(source) => return Err(VolumeError::Look { volume, path, source }),
+/// What is written, now that it is known.
+fn contents(set: &FileSet, facts: &LaunchFacts<'_>) -> Vec<PayloadFile> {
+    let file = |file: &crate::manifest::VolumeFile| PayloadFile {
+        path: file.path.clone(),
+        mode: file.mode,
+        user: file.user,
+        bytes: match &file.content {
+            FileContent::Bytes(bytes) => bytes.clone(),
+            FileContent::Field(field) => facts.field(field).into_bytes(),
+            FileContent::Amount(amount) => facts.amount(amount, None).into_bytes(),
+        },
     };
-    let kind_found = found.file_type();
-    let (fits, wanted) = match kind {
-        HostPathType::Any => (true, "anything"),
-        HostPathType::Directory | HostPathType::DirectoryOrCreate => (kind_found.is_dir(), "a directory"),
-        HostPathType::File | HostPathType::FileOrCreate => (kind_found.is_file(), "a file"),
-        HostPathType::Socket => (kind_found.is_socket(), "a socket"),
-        HostPathType::CharDevice => (kind_found.is_char_device(), "a character device"),
-        HostPathType::BlockDevice => (kind_found.is_block_device(), "a block device"),
-    };
-    if fits { Ok(()) } else { Err(VolumeError::Type { volume, path, found: name_of(kind_found), wanted }) }
+    set.files.iter().map(file).collect()
 }
 
-fn name_of(kind: fs::FileType) -> &'static str {
-    if kind.is_dir() {
-        "a directory"
-    } else if kind.is_file() {
-        "a file"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_char_device() || kind.is_block_device() {
-        "a device"
-    } else {
-        "something else"
-    }
-}
-
-fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
+/// Makes a folder, and those above it.
+pub(super) fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(mode)
@@ -156,24 +257,9 @@ fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
         .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn host_paths_are_what_their_type_says() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        fs::write(at("file"), "").unwrap();
-        assert!(check("v", &at("file"), HostPathType::Any).is_ok());
-        assert!(check("v", &at("file"), HostPathType::File).is_ok());
-        assert!(check("v", &at("new/dir"), HostPathType::DirectoryOrCreate).is_ok() && at("new/dir").is_dir());
-        assert!(check("v", &at("made"), HostPathType::FileOrCreate).is_ok() && at("made").is_file());
-        assert!(check("v", Path::new("/dev/null"), HostPathType::CharDevice).is_ok());
-        let wrong = check("v", &at("file"), HostPathType::Directory).unwrap_err().to_string();
-        assert!(wrong.contains("is a file, and its type asks for a directory"), "{wrong}");
-        for kind in [HostPathType::Any, HostPathType::Directory, HostPathType::Socket] {
-            assert!(matches!(check("v", &at("none"), kind), Err(VolumeError::Missing { .. })));
-        }
-    }
+/// The same whatever the umask is: containers run as any user.
+fn make_open(path: &Path, mode: u32) -> Result<(), VolumeError> {
+    make(path, mode)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
 }

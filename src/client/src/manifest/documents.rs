@@ -1,0 +1,260 @@
+//! Several documents of several files: each by its kind, what is referred to before those that refer.
+
+use k8s_openapi::api::core::v1 as k8s;
+
+use super::check::{Findings, check};
+use super::effect::Schema;
+use super::explain::{self, ExplainedField};
+use super::known::KnownFields;
+use super::object_schema::{CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET};
+use super::objects::Objects;
+use super::pod::{self, Pod};
+use super::schema::POD;
+use super::tree::{YamlNode, YamlValue};
+use super::{IdleField, ManifestError, Mistake};
+
+/// The text of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct ManifestSource {
+    /// As the user called it; empty if that needs no saying.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// What files ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadedManifest {
+    pods: Vec<(Pod, Origin)>,
+    /// What the user should know.
+    notes: Vec<String>,
+}
+
+/// Where a document stands.
+#[derive(Clone, Debug)]
+struct Origin {
+    file: String,
+    line: u64,
+}
+
+/// What the fields of one document do.
+#[derive(Clone, Debug)]
+pub(crate) struct Explained {
+    pub(crate) file: String,
+    pub(crate) kind: &'static str,
+    pub(crate) fields: Vec<ExplainedField>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ManifestKind {
+    Pod,
+    ConfigMap,
+    Secret,
+    Claim,
+}
+
+struct KindedDocument {
+    kind: ManifestKind,
+    origin: Origin,
+    node: YamlNode,
+}
+
+impl LoadedManifest {
+    /// The one Pod that there is, with what the user should know.
+    pub(crate) fn into_pod(self) -> Result<(Pod, Vec<String>), ManifestError> {
+        let count = self.pods.len();
+        if let Some((_, second)) = self.pods.get(1) {
+            return Err(ManifestError::Several { count, second: second.to_string() });
+        }
+        let notes = self.notes;
+        self.pods.into_iter().next().map(|(pod, _)| (pod, notes)).ok_or(ManifestError::NoPod)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.file.as_str() {
+            "" => write!(f, "on line {}", self.line),
+            file => write!(f, "in {file} on line {}", self.line),
+        }
+    }
+}
+
+impl ManifestKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "Pod",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::Claim => "PersistentVolumeClaim",
+        }
+    }
+
+    fn schema(self) -> &'static Schema {
+        match self {
+            Self::Pod => &POD,
+            Self::ConfigMap => &CONFIG_MAP,
+            Self::Secret => &SECRET,
+            Self::Claim => &PERSISTENT_VOLUME_CLAIM,
+        }
+    }
+
+    fn known(self, node: &YamlNode) -> KnownFields {
+        match self {
+            Self::Pod => KnownFields::of::<k8s::Pod>(self.name(), node),
+            Self::ConfigMap => KnownFields::of::<k8s::ConfigMap>(self.name(), node),
+            Self::Secret => KnownFields::of::<k8s::Secret>(self.name(), node),
+            Self::Claim => KnownFields::of::<k8s::PersistentVolumeClaim>(self.name(), node),
+        }
+    }
+}
+
+/// Reads all documents, and builds their Pods.
+pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, ManifestError> {
+    let (documents, idle) = checked(sources)?;
+    let mut objects = Objects::default();
+    let mut mistakes = Vec::new();
+    for KindedDocument { kind, origin, node } in &documents {
+        let added = match kind {
+            ManifestKind::Pod => Ok(()),
+            ManifestKind::ConfigMap => objects.add_config_map(node),
+            ManifestKind::Secret => objects.add_secret(node),
+            ManifestKind::Claim => objects.add_claim(node),
+        };
+        mistakes.extend(named(added.err().unwrap_or_default(), &origin.file));
+    }
+    let mut manifest = LoadedManifest { pods: Vec::new(), notes: notes(&idle) };
+    for KindedDocument { origin, node, .. } in documents.iter().filter(|document| document.kind == ManifestKind::Pod) {
+        match pod::build(node, &objects) {
+            Ok((pod, notes)) => {
+                let file = if origin.file.is_empty() { String::new() } else { format!("{}, ", origin.file) };
+                manifest.notes.extend(notes.into_iter().map(|note| format!("{file}{note}")));
+                manifest.pods.push((pod, origin.clone()));
+            }
+            Err(found) => mistakes.extend(named(found, &origin.file)),
+        }
+    }
+    if mistakes.is_empty() { Ok(manifest) } else { Err(ManifestError::Mistakes(mistakes)) }
+}
+
+/// What each field of the documents does; they are those that `load` takes.
+pub(crate) fn explain(sources: &[ManifestSource]) -> Result<Vec<Explained>, ManifestError> {
+    load(sources)?;
+    let (documents, _) = checked(sources)?;
+    let explained = documents.into_iter().map(|document| Explained {
+        fields: explain::explain(&document.node, document.kind.schema()),
+        file: document.origin.file,
+        kind: document.kind.name(),
+    });
+    Ok(explained.collect())
+}
+
+/// All documents, of which no field is refused, and the fields that change nothing.
+fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument>, Vec<IdleField>), ManifestError> {
+    let mut documents = Vec::new();
+    for source in sources {
+        for node in parse(source)? {
+            documents.push(classify(source, node)?);
+        }
+    }
+    if documents.is_empty() {
+        return Err(ManifestError::Empty);
+    }
+    let (mut mistakes, mut idle) = (Vec::new(), Vec::new());
+    for KindedDocument { kind, origin, node } in &documents {
+        let found: Findings = check(node, kind.schema(), kind.known(node));
+        mistakes.extend(named(found.mistakes, &origin.file));
+        idle.extend(found.idle);
+    }
+    if mistakes.is_empty() { Ok((documents, idle)) } else { Err(ManifestError::Mistakes(mistakes)) }
+}
+
+fn named(mistakes: Vec<Mistake>, file: &str) -> impl Iterator<Item = Mistake> {
+    mistakes.into_iter().map(|mistake| Mistake { file: file.to_owned(), ..mistake })
+}
+
+/// The documents of a file; those of a List by themselves.
+fn parse(source: &ManifestSource) -> Result<Vec<YamlNode>, ManifestError> {
+    // Modes are written as in C, `0644`; kubectl takes them so.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let read: Vec<YamlNode> = serde_saphyr::from_multiple_with_options(&source.text, options)
+        .map_err(|error| ManifestError::Syntax(syntax(&source.name, &error)))?;
+    let mut documents = Vec::new();
+    for node in read.into_iter().filter(|node| node.value != YamlValue::Null) {
+        match node.get("items") {
+            Some(YamlNode { value: YamlValue::List(items), .. })
+                if node.get("kind").and_then(YamlNode::text).is_some_and(|kind| kind.ends_with("List")) =>
+            {
+                documents.extend(items.iter().cloned());
+            }
+            _ => documents.push(node),
+        }
+    }
+    Ok(documents)
+}
+
+/// Tells another kind before its fields are called unknown one by one.
+fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument, ManifestError> {
+    let field = |name| node.get(name).and_then(YamlNode::text).unwrap_or_default();
+    let kind = match (field("apiVersion"), field("kind")) {
+        ("" | "v1", "" | "Pod") => ManifestKind::Pod,
+        ("" | "v1", "ConfigMap") => ManifestKind::ConfigMap,
+        ("" | "v1", "Secret") => ManifestKind::Secret,
+        ("" | "v1", "PersistentVolumeClaim") => ManifestKind::Claim,
+        (version, kind) => {
+            let place = match source.name.as_str() {
+                "" => format!("line {}: ", node.line),
+                name => format!("{name}, line {}: ", node.line),
+            };
+            return Err(ManifestError::OtherKind { place, text: other_kind(version, kind) });
+        }
+    };
+    Ok(KindedDocument { kind, origin: Origin { file: source.name.clone(), line: node.line }, node })
+}
+
+/// What to do with a kind that is not carried out.
+fn other_kind(version: &str, kind: &str) -> String {
+    let way = match kind {
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController" => {
+            "write what stands below its spec.template as a Pod of its own"
+        }
+        "CronJob" => "write what stands below its spec.jobTemplate.spec.template as a Pod, and let a timer run it",
+        "Service" | "Ingress" | "Endpoints" | "EndpointSlice" => {
+            "leave it out, and publish ports with hostPort; containers of a pod reach each other at localhost"
+        }
+        "Namespace" => "leave it out: a namespace is there as soon as a Pod names it",
+        "PersistentVolume" | "StorageClass" => "leave it out: a PersistentVolumeClaim is a folder of this node",
+        "ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
+            "leave it out: there is no API server to have rights with"
+        }
+        _ => "leave it out, or run a cluster whose kubelets use peapod (README, Behind a kubelet)",
+    };
+    format!(
+        "it is a {kind} of apiVersion {version}, and `peapod run` runs a Pod, with ConfigMaps, Secrets and \
+         PersistentVolumeClaims beside it: {way}"
+    )
+}
+
+/// One note for each reason.
+fn notes(idle: &[IdleField]) -> Vec<String> {
+    let mut reasons: Vec<(&'static str, Vec<&str>)> = Vec::new();
+    for IdleField { path, why } in idle {
+        // What was written once for many containers is said once.
+        match reasons.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, paths)) if paths.contains(&path.as_str()) => {}
+            Some((_, paths)) => paths.push(path),
+            None => reasons.push((why, vec![path])),
+        }
+    }
+    reasons.iter().map(|(why, paths)| format!("without effect here: {} ({why})", paths.join(", "))).collect()
+}
+
+/// One line, without the drawing of the place.
+fn syntax(name: &str, error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let text = text.lines().next().unwrap_or_default();
+    let file = if name.is_empty() { String::new() } else { format!("{name}, ") };
+    match error.location() {
+        Some(place) if !text.contains("line ") => format!("{file}line {}: {text}", place.line()),
+        _ => format!("{file}{text}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! Files of a volume that change all at once, in the layout of a kubelet: what containers see are links through
+//! `..data`, which is replaced by one rename.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+/// The link that is replaced.
+const DATA: &str = "..data";
+const NEW_DATA: &str = "..data_tmp";
+
+/// A file to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PayloadFile {
+    /// Relative, without `..`.
+    pub(super) path: String,
+    pub(super) mode: u32,
+    pub(super) user: Option<u32>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Makes the volume's files these; nobody else writes into the folder.
+pub(super) fn write(folder: &Path, files: &[PayloadFile]) -> io::Result<()> {
+    let old = fs::read_link(folder.join(DATA)).ok();
+    let generation = new_generation(folder)?;
+    for file in files {
+        write_file(&folder.join(&generation).join(&file.path), file)?;
+    }
+    // Left over if an earlier try was interrupted.
+    match fs::remove_file(folder.join(NEW_DATA)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => symlink(&generation, folder.join(NEW_DATA))?,
+    }
+    fs::rename(folder.join(NEW_DATA), folder.join(DATA))?;
+    let names: BTreeSet<&str> =
+        files.iter().filter_map(|file| file.path.split('/').find(|part| !part.is_empty())).collect();
+    for name in &names {
+        match symlink(Path::new(DATA).join(name), folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(text) = name.to_str() else { continue };
+        if !text.starts_with("..") && !names.contains(text) && entry.file_type()?.is_symlink() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    match old {
+        Some(old) if old.components().count() == 1 => Ok(peapod_sys::remove_tree(&folder.join(old))?),
+        _ => Ok(()),
+    }
+}
+
+/// A folder that was not there, named after the time.
+fn new_generation(folder: &Path) -> io::Result<PathBuf> {
+    let now = time::OffsetDateTime::now_utc();
+    let format =
+        time::macros::format_description!("..[year]_[month]_[day]_[hour]_[minute]_[second].[subsecond digits:9]");
+    let name = now.format(format).map_err(io::Error::other)?;
+    make_folder(&folder.join(&name))?;
+    Ok(PathBuf::from(name))
+}
+
+/// For everybody to read, whatever the umask is.
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o755).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+fn write_file(path: &Path, file: &PayloadFile) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        make_folder(folder)?;
+    }
+    // Of equal paths the last one counts.
+    let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    open.write_all(&file.bytes)?;
+    open.set_permissions(Permissions::from_mode(file.mode))?;
+    file.user.map_or(Ok(()), |user| chown(path, Some(user), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, mode: u32, text: &str) -> PayloadFile {
+        PayloadFile { path: path.into(), mode, user: None, bytes: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn files_are_written_and_replaced_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write(dir.path(), &[file("a", 0o400, "1"), file("deep/er/b", 0o644, "2"), file("a", 0o440, "3")]).unwrap();
+        assert_eq!(fs::read_link(at("a")).unwrap(), Path::new("..data/a"));
+        assert_eq!(fs::read_link(at("deep")).unwrap(), Path::new("..data/deep"));
+        assert_eq!(
+            (fs::read_to_string(at("a")).unwrap(), fs::read_to_string(at("deep/er/b")).unwrap()),
+            ("3".into(), "2".into())
+        );
+        assert_eq!(fs::metadata(at("a")).unwrap().permissions().mode() & 0o7777, 0o440);
+        let first = fs::read_link(at("..data")).unwrap();
+        write(dir.path(), &[file("c", 0o644, "4")]).unwrap();
+        assert!(!at("a").exists() && fs::symlink_metadata(at("a")).is_err() && !at("deep").exists());
+        assert!(fs::symlink_metadata(dir.path().join(first)).is_err(), "the old files are gone");
+        assert_eq!(fs::read_to_string(at("c")).unwrap(), "4");
+        write(dir.path(), &[]).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "..data and what it leads to");
+    }
+}
