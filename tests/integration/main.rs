@@ -52,6 +52,7 @@ mod registries;
 mod resources;
 mod restart;
 mod retries;
+mod run_fields;
 mod sealed;
 mod security;
 mod sharing;
