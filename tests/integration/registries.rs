@@ -90,6 +90,30 @@ fn basic_credentials() {
 }
 
 #[test]
+fn a_manifest_brings_its_credentials() {
+    let registry = Registry::start(&[("REGISTRY_USER", Path::new("pea")), ("REGISTRY_PASSWORD", Path::new("green"))]);
+    peapod(async |daemon| {
+        let (host, file) = (registry.host(), daemon.path("pod.yaml"));
+        let pod = |password: &str| {
+            format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: private}}, spec: {{restartPolicy: Never, imagePullSecrets: \
+                 [{{name: login}}], containers: [{{name: a, image: '{host}/peapod/shell:1', command: [echo, mine]}}]}}}}\n\
+                 ---\n{{apiVersion: v1, kind: Secret, metadata: {{name: login}}, type: kubernetes.io/dockerconfigjson, \
+                 stringData: {{.dockerconfigjson: '{{\"auths\": {{\"http://{host}\": {{\"username\": \"pea\", \
+                 \"password\": \"{password}\"}}}}}}'}}}}\n"
+            )
+        };
+        for (password, code) in [("blue", 125), ("green", 0)] {
+            std::fs::write(&file, pod(password)).unwrap();
+            let output = daemon.client(&["run", &file.to_string_lossy()]).output().await.unwrap();
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!((output.status.code(), out.contains("mine")), (Some(code), code == 0), "{out}{err}");
+            assert!(!err.contains("blue") && !err.contains("green"), "shows the password: {err}");
+        }
+    });
+}
+
+#[test]
 fn https_with_a_certificate_of_ones_own() {
     let folder = tempfile::Builder::new().prefix("tls").tempdir_in(&Programs::get().node).unwrap();
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));

@@ -26,8 +26,13 @@ impl ImageService for Fake {
     }
 
     async fn pull_image(&self, request: Request<v1::PullImageRequest>) -> Answer<v1::PullImageResponse> {
-        let name = name(request.into_inner().image);
-        self.called("PullImage", &name)?;
+        let request = request.into_inner();
+        let (name, user) = (name(request.image), request.auth.map(|auth| auth.username));
+        let about = user.as_ref().map_or_else(|| name.clone(), |user| format!("{name} as {user}"));
+        self.called("PullImage", &about)?;
+        if user.as_deref() == Some("wrong") {
+            return Err(Status::unknown("not for wrong"));
+        }
         self.state(|state| {
             if !state.images.iter().any(|image| image.repo_tags.contains(&name)) {
                 state.add_image(&name);

@@ -5,6 +5,8 @@ mod dns;
 mod env;
 mod facts;
 #[cfg(test)]
+mod field_tests;
+#[cfg(test)]
 mod golden;
 mod host_paths;
 mod images;

@@ -12,7 +12,7 @@ use crate::manifest;
 
 /// What was printed so far.
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -26,11 +26,11 @@ impl Write for Printed {
 }
 
 impl Printed {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    async fn wait_for(&self, text: &str) {
+    pub(super) async fn wait_for(&self, text: &str) {
         let begin = Instant::now();
         while !self.text().contains(text) {
             assert!(begin.elapsed() < Duration::from_secs(20), "no `{text}` in:\n{}", self.text());
@@ -40,15 +40,15 @@ impl Printed {
 }
 
 /// One `peapod run` and what it runs on.
-struct Bench {
-    fake: Fake,
+pub(super) struct Bench {
+    pub(super) fake: Fake,
     dir: tempfile::TempDir,
-    printed: Printed,
+    pub(super) printed: Printed,
     keep: bool,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (fake, dir) = (Fake::default().with_image("tool:1"), tempfile::tempdir().unwrap());
         Self { fake, dir, printed: Printed::default(), keep: false }
     }
@@ -58,7 +58,11 @@ impl Bench {
     }
 
     /// Runs the pod; `meanwhile` gets the connection and a function that sends a signal.
-    async fn run(&self, spec: &str, meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn())) -> Result<u8, String> {
+    pub(super) async fn run(
+        &self,
+        spec: &str,
+        meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
+    ) -> Result<u8, String> {
         let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{spec}");
         let pod = manifest::read(&text).unwrap();
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
@@ -82,12 +86,12 @@ impl Bench {
     }
 
     /// Runs a pod that ends by itself.
-    async fn to_its_end(&self, spec: &str) -> Result<u8, String> {
+    pub(super) async fn to_its_end(&self, spec: &str) -> Result<u8, String> {
         self.run(spec, async |_, _| {}).await
     }
 
     /// Neither in the runtime nor on the disk is anything left.
-    fn assert_nothing_left(&self) {
+    pub(super) fn assert_nothing_left(&self) {
         self.fake.state(|state| assert!(state.pods.is_empty() && state.containers.is_empty()));
         assert_eq!(std::fs::read_dir(self.base()).map(Iterator::count).unwrap_or_default(), 0);
     }
@@ -303,53 +307,6 @@ async fn two_pods_of_one_name_do_not_run_at_once() {
         signal();
     });
     assert_eq!(done.await, Ok(130));
-}
-
-#[tokio::test]
-async fn what_containers_mount_reaches_the_runtime() {
-    let bench = Bench::new();
-    let spec = "  volumes: [{name: i, image: {reference: 'tool:1'}}, {name: v}, {name: d, downwardAPI: {items: []}}]
-  containers:
-  - name: a
-    image: 'tool:1'
-    command: [sh, -c, 'echo ready; sleep 100']
-    volumeMounts: [{name: i, mountPath: /i, subPath: bin}, {name: v, mountPath: /v}, {name: d, mountPath: /d}]
-";
-    let status = bench.run(spec, async |_, signal| {
-        bench.printed.wait_for("| ready").await;
-        let mounts = bench.fake.state(|state| state.containers.values().next().unwrap().config.mounts.clone());
-        let places: Vec<_> =
-            mounts.iter().map(|mount| (mount.container_path.as_str(), mount.readonly, mount.image.is_some())).collect();
-        assert_eq!(
-            places,
-            [
-                ("/i", true, true),
-                ("/v", false, false),
-                ("/d", true, false),
-                ("/etc/hosts", false, false),
-                ("/dev/termination-log", false, false),
-            ]
-        );
-        assert_eq!((mounts[0].image_sub_path.as_str(), mounts[0].host_path.as_str()), ("bin", ""));
-        assert!(mounts[0].image.as_ref().unwrap().image.starts_with("sha256:"));
-        assert!(std::fs::read_to_string(&mounts[3].host_path).unwrap().ends_with("10.1.2.3\tweb\n"));
-        signal();
-    });
-    assert_eq!(status.await, Ok(130));
-    bench.assert_nothing_left();
-}
-
-#[tokio::test]
-async fn what_the_runtime_lacks_is_said_before_anything_is_made() {
-    let bench = Bench::new();
-    let said = bench.to_its_end("  hostUsers: false\n  containers: [{name: a, image: 'tool:1'}]\n").await.unwrap_err();
-    assert_eq!(
-        said,
-        "fake 1 does not do hostUsers: false (user namespaces): remove it if the pod may run without, or choose another \
-         runtime"
-    );
-    assert_eq!(bench.fake.calls(), Vec::<String>::new());
-    bench.assert_nothing_left();
 }
 
 #[test]
