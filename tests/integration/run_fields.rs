@@ -11,8 +11,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Runs manifests by name; answers the exit status, and what was printed by containers and of them.
 async fn run(daemon: &Daemon, options: &[&str], manifests: &[(&str, &str)]) -> (i32, String, String) {
     let folder = daemon.path("manifests");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).unwrap();
+    if folder.exists() {
+        for old in std::fs::read_dir(&folder).unwrap() {
+            std::fs::remove_file(old.unwrap().path()).unwrap();
+        }
+    } else {
+        std::fs::create_dir(&folder).unwrap();
+    }
     for (name, text) in manifests {
         std::fs::write(folder.join(name), text.replace("IMAGE", &fixture(SHELL))).unwrap();
     }
@@ -86,13 +91,8 @@ spec:
     });
 }
 
-#[test]
-fn volumes_have_the_files_and_modes_that_were_asked_for() {
-    peapod(async |daemon| {
-        let host = daemon.path("host");
-        std::fs::create_dir(&host).unwrap();
-        symlink("/etc", host.join("out")).unwrap();
-        let pod = "apiVersion: v1
+/// Its `main` tells of all of them.
+const FILES: &str = "apiVersion: v1
 kind: Pod
 metadata: {name: files, labels: {a: one}}
 spec:
@@ -135,7 +135,14 @@ spec:
       echo part >/part/file; cat /disk/deep/er/file; stat -c '%a %g' /disk
       echo word >>/claim/words; wc -l </claim/words; stat -c %g /claim/words
 ";
-        let pod = pod.replace("HOST", &host.to_string_lossy());
+
+#[test]
+fn volumes_have_the_files_and_modes_that_were_asked_for() {
+    peapod(async |daemon| {
+        let host = daemon.path("host");
+        std::fs::create_dir(&host).unwrap();
+        symlink("/etc", host.join("out")).unwrap();
+        let pod = FILES.replace("HOST", &host.to_string_lossy());
         let claim = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: kept}, spec: {accessModes: [ReadWriteOnce]}}";
         let expected = |words: &'static str| {
             [
@@ -271,5 +278,36 @@ spec:
         let line = out.lines().find(|line| line.contains("image.reference")).unwrap();
         assert!(line.trim_start().starts_with("7 ") && line.ends_with("the files of this image, read-only"), "{out}");
         assert!(daemon.pods().await.is_empty());
+    });
+}
+
+#[test]
+fn what_a_kept_pod_has_mounted_goes_with_rm() {
+    peapod(async |daemon| {
+        let pod = "apiVersion: v1
+kind: Pod
+metadata: {name: kept}
+spec:
+  restartPolicy: Never
+  volumes: [{name: memory, emptyDir: {medium: Memory}}, {name: host, hostPath: {path: HOST}}]
+  containers:
+  - name: main
+    image: IMAGE
+    volumeMounts: [{name: memory, mountPath: /memory}, {name: host, mountPath: /part, subPath: part}]
+    command: [sh, -c, 'echo one >/memory/file; cat /part/file']
+";
+        let host = daemon.path("host");
+        std::fs::create_dir_all(host.join("part")).unwrap();
+        std::fs::write(host.join("part/file"), "the node's\n").unwrap();
+        let pod = pod.replace("HOST", &host.to_string_lossy());
+        let (code, out, err) = run(daemon, &["--keep"], &[("pod.yaml", &pod)]).await;
+        assert_eq!((code, of_main(&out)), (0, vec!["the node's"]), "{err}");
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert_eq!(mounts.matches(&*daemon.path("run-dir").to_string_lossy()).count(), 2, "{mounts}");
+        let removed = daemon.client(&["rm", "kept"]).output().await.unwrap();
+        assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+        assert_nothing_left(daemon);
+        // What was shown of the node stays.
+        assert_eq!(std::fs::read_to_string(host.join("part/file")).unwrap(), "the node's\n");
     });
 }
