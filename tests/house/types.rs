@@ -32,6 +32,7 @@ const TWICE: &[(&str, &str)] = &[
     ),
     ("Container: client pod", "a container of a manifest, as Kubernetes calls it, and the pod's own"),
     ("Error: pod shim", "what goes wrong in a crate, named with it"),
+    ("Job: client pod", "a manifest of that kind, and an actor's"),
     ("OpenError: image network pod store", "why a crate's databases can't be opened, named with it"),
     ("Pod: client pod", "a manifest of that kind, and the pod that runs"),
     ("PortMapping: network spec", "one meaning: the network is told it by those who know pods, and knows no spec"),

@@ -88,12 +88,12 @@ fn what_it_does_not_support_is_refused_with_its_line() {
         let spec = "  containers:
   - name: main
     image: IMAGE
-    livenessProbe:
-      exec: {command: ['true']}
+    volumeDevices:
+    - {name: disk, devicePath: /dev/x}
 ";
         let (code, out, err) = end(run(daemon, spec)).await;
         assert_ne!(code, 0);
-        assert!(err.contains("livenessProbe") && err.contains('8'), "{out}{err}");
+        assert!(err.contains("volumeDevices") && err.contains('8'), "{out}{err}");
         assert!(daemon.pods().await.is_empty());
     });
 }

@@ -53,6 +53,7 @@ mod resources;
 mod restart;
 mod retries;
 mod run_fields;
+mod run_life;
 mod sealed;
 mod security;
 mod sharing;

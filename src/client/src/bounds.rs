@@ -41,3 +41,30 @@ pub(crate) const MANIFEST_FILES: usize = 256;
 
 /// Bytes of a file that a container wrote, from which variables of another one are read.
 pub(crate) const ENV_FILE_BYTES: u64 = 64 << 10;
+
+/// Characters of what a probe or a hook says that are kept and shown.
+pub(crate) const HANDLER_SAYING: usize = 512;
+
+/// Bytes of the answer to an HTTP request of a probe or hook that are read.
+pub(crate) const PROBE_BODY_BYTES: usize = 10 << 10;
+
+/// Redirects that such a request follows.
+pub(crate) const PROBE_REDIRECTS: usize = 10;
+
+/// Time for the answer to a hook's HTTP request.
+pub(crate) const HOOK_ANSWER: Duration = Duration::from_secs(60);
+
+/// Bytes of a container's termination message: of its end, as a kubelet reads it.
+pub(crate) const TERMINATION_BYTES: usize = 4096;
+
+/// Bytes of a log's end that stand in for a termination message, and lines.
+pub(crate) const TERMINATION_LOG_BYTES: usize = 2048;
+
+/// Lines of a log's end that stand in for a termination message.
+pub(crate) const TERMINATION_LOG_LINES: usize = 80;
+
+/// Bytes of the file that says how a pod is.
+pub(crate) const REPORT_BYTES: u64 = 1 << 20;
+
+/// Names of pods whose events wait for those who look after the pods.
+pub(crate) const POD_EVENTS: usize = 256;

@@ -67,9 +67,10 @@ pub enum ClientCommand {
 /// Arguments of `peapod run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit status: 0 if every container ended with 0, else the code of the first that failed; \
-130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run the pod.")]
+124 if its activeDeadlineSeconds were over; 130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run the pod.")]
 pub struct RunArgs {
-    /// Manifests, YAML or JSON: a Pod, and the ConfigMaps, Secrets and PersistentVolumeClaims that it names.
+    /// Manifests, YAML or JSON: Pods, Jobs and Deployments, and the ConfigMaps, Secrets and PersistentVolumeClaims that
+    /// they name.
     ///
     /// Of a folder its *.yaml, *.yml and *.json are read; `-` is standard input.
     #[arg(required = true, value_name = "FILE|DIR")]

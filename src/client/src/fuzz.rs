@@ -19,7 +19,11 @@ fn pod_manifest() {
 fn try_manifests() {
     let budget = peapod_fuzz::FuzzBudget { bytes: 16 << 20, factor: 1024, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("manifest")
-        .seeds([POD, "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: b, image: c}]}\n"])
+        .seeds([
+            POD,
+            "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: b, image: c}]}\n",
+            "kind: Job\napiVersion: batch/v1\nmetadata: {name: a}\nspec: {completions: 2, template: {spec: {}}}\n",
+        ])
         .tokens([
             "&a ",
             "*a",
@@ -39,7 +43,9 @@ fn try_manifests() {
         ])
         .budget(budget)
         .check(|input| {
-            if let Err(error) = manifest::read(&String::from_utf8_lossy(input)) {
+            let text = String::from_utf8_lossy(input).into_owned();
+            let source = manifest::ManifestSource { name: String::new(), text };
+            if let Err(error) = manifest::load(&[source]) {
                 assert!(!error.to_string().is_empty());
             }
         });

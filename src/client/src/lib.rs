@@ -39,7 +39,9 @@ pub use image_cli::{CheckArgs, CheckImageArgs, CheckSubject, ExportArgs, ImportA
 use connect::CriClient;
 use console::Console;
 use interrupt::Interrupt;
+use manifest::LoadedManifest;
 use peapod_text::one_line;
+use run::Wishes;
 use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
@@ -122,18 +124,22 @@ async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         commands::print(sources::explanation(&explained).as_bytes())?;
         return Ok(0);
     }
-    let (pod, notes) = manifest::load(&sources)
-        .and_then(manifest::LoadedManifest::into_pod)
-        .with_context(|| format!("cannot run {called}"))?;
+    let LoadedManifest { workloads, notes } =
+        manifest::load(&sources).with_context(|| format!("cannot run {called}"))?;
     let connection = CriClient::open(&connect.url()).await?;
-    let names = pod.all_containers().map(|container| container.name.len());
+    let alone = workloads.len() == 1;
+    let names = workloads.iter().map(|workload| workload.longest_name(alone));
     let (console, writer) = Console::start(names.max().unwrap_or_default())?;
     let interrupt = Interrupt::listen()?;
-    console.note(format!("running {}/{} on {}", pod.namespace, pod.name, connection.runtime_name)).await;
+    let names: Vec<String> = workloads.iter().map(ToString::to_string).collect();
+    console.note(format!("running {} on {}", names.join(", "), connection.runtime_name)).await;
     for note in notes {
         console.note(note).await;
     }
-    let status = run::run(&connection, &pod, args, &console, &interrupt).await;
+    // Nobody changes it while it runs.
+    let (_, changes) = tokio::sync::mpsc::channel(1);
+    let wishes = Wishes { first: &workloads, changes };
+    let status = run::run(&connection, wishes, args, &console, &interrupt).await;
     drop(console);
     match unless_signalled(move || writer.finish()).await {
         Some(signalled) => Ok(signalled),

@@ -48,6 +48,7 @@ impl SchemaCheck {
             (Schema::Any, _) => self.any(node, place),
             (Schema::Text, YamlValue::Text(_))
             | (Schema::Integer, YamlValue::Integer(_))
+            | (Schema::Port, YamlValue::Integer(_) | YamlValue::Text(_))
             | (Schema::Flag, YamlValue::Flag(_))
             | (Schema::Quantity, YamlValue::Text(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {}
             (Schema::Text, YamlValue::Flag(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {

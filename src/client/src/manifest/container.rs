@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as k8s;
 use super::builder::Builder;
 use super::env::{self, EnvVariable};
 use super::image::{PullPolicy, pull_policy, with_tag};
+use super::lifecycle::{self, Lifecycle};
 use super::mounts::{self, VolumeMount};
 use super::names::is_label;
 use super::resources::{self, ContainerResources};
@@ -25,8 +26,7 @@ pub(crate) struct Container {
     pub(crate) mounts: Vec<VolumeMount>,
     pub(crate) resources: ContainerResources,
     pub(crate) security: EffectiveSecurity,
-    /// The file into which it writes why it ends.
-    pub(crate) termination_path: String,
+    pub(crate) life: Lifecycle,
 }
 
 /// What runs in a container. `$(NAME)` is not replaced yet.
@@ -89,10 +89,6 @@ fn container(
     }
     let (image, latest) = with_tag(written);
     let pull = pull_policy(b, &format!("{path}.imagePullPolicy"), given.image_pull_policy.as_deref(), latest);
-    let termination = given.termination_message_path.as_deref().filter(|text| !text.is_empty());
-    if let Some(text) = termination.filter(|text| !text.starts_with('/')) {
-        b.add_mistake(&format!("{path}.terminationMessagePath"), format!("is `{text}`; it has to be absolute"));
-    }
     let env = env::build(b, path, given);
     Container {
         name: given.name.clone(),
@@ -111,7 +107,7 @@ fn container(
         mounts: mounts::build(b, path, given, volumes),
         resources: resources::build(b, &format!("{path}.resources"), given.resources.as_ref()),
         security: security::container(b, path, given.security_context.as_ref(), security),
-        termination_path: termination.unwrap_or("/dev/termination-log").to_owned(),
+        life: lifecycle::lifecycle(b, path, given),
     }
 }
 

@@ -1,17 +1,20 @@
 //! Several documents of several files: each by its kind, what is referred to before those that refer.
 
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as k8s;
 
+use super::builder::{Builder, Built};
 use super::check::{Findings, check};
 use super::effect::Schema;
 use super::explain::{self, ExplainedField};
 use super::known::KnownFields;
 use super::object_schema::{CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET};
 use super::objects::Objects;
-use super::pod::{self, Pod};
 use super::schema::POD;
 use super::tree::{YamlNode, YamlValue};
-use super::{IdleField, ManifestError, Mistake};
+use super::workload_schema::{DEPLOYMENT, JOB};
+use super::{IdleField, ManifestError, Mistake, Workload, deployment, job, pod};
 
 /// The text of a file.
 #[derive(Clone, Debug)]
@@ -24,16 +27,10 @@ pub(crate) struct ManifestSource {
 /// What files ask for.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadedManifest {
-    pods: Vec<(Pod, Origin)>,
+    /// One at least, in the order of the files.
+    pub(crate) workloads: Vec<Workload>,
     /// What the user should know.
-    notes: Vec<String>,
-}
-
-/// Where a document stands.
-#[derive(Clone, Debug)]
-struct Origin {
-    file: String,
-    line: u64,
+    pub(crate) notes: Vec<String>,
 }
 
 /// What the fields of one document do.
@@ -47,6 +44,8 @@ pub(crate) struct Explained {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ManifestKind {
     Pod,
+    Job,
+    Deployment,
     ConfigMap,
     Secret,
     Claim,
@@ -54,35 +53,17 @@ enum ManifestKind {
 
 struct KindedDocument {
     kind: ManifestKind,
-    origin: Origin,
+    /// The file; empty if that needs no saying.
+    origin: String,
     node: YamlNode,
-}
-
-impl LoadedManifest {
-    /// The one Pod that there is, with what the user should know.
-    pub(crate) fn into_pod(self) -> Result<(Pod, Vec<String>), ManifestError> {
-        let count = self.pods.len();
-        if let Some((_, second)) = self.pods.get(1) {
-            return Err(ManifestError::Several { count, second: second.to_string() });
-        }
-        let notes = self.notes;
-        self.pods.into_iter().next().map(|(pod, _)| (pod, notes)).ok_or(ManifestError::NoPod)
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.file.as_str() {
-            "" => write!(f, "on line {}", self.line),
-            file => write!(f, "in {file} on line {}", self.line),
-        }
-    }
 }
 
 impl ManifestKind {
     fn name(self) -> &'static str {
         match self {
             Self::Pod => "Pod",
+            Self::Job => "Job",
+            Self::Deployment => "Deployment",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::Claim => "PersistentVolumeClaim",
@@ -92,6 +73,8 @@ impl ManifestKind {
     fn schema(self) -> &'static Schema {
         match self {
             Self::Pod => &POD,
+            Self::Job => &JOB,
+            Self::Deployment => &DEPLOYMENT,
             Self::ConfigMap => &CONFIG_MAP,
             Self::Secret => &SECRET,
             Self::Claim => &PERSISTENT_VOLUME_CLAIM,
@@ -101,6 +84,8 @@ impl ManifestKind {
     fn known(self, node: &YamlNode) -> KnownFields {
         match self {
             Self::Pod => KnownFields::of::<k8s::Pod>(self.name(), node),
+            Self::Job => KnownFields::of::<batch::Job>(self.name(), node),
+            Self::Deployment => KnownFields::of::<apps::Deployment>(self.name(), node),
             Self::ConfigMap => KnownFields::of::<k8s::ConfigMap>(self.name(), node),
             Self::Secret => KnownFields::of::<k8s::Secret>(self.name(), node),
             Self::Claim => KnownFields::of::<k8s::PersistentVolumeClaim>(self.name(), node),
@@ -108,32 +93,59 @@ impl ManifestKind {
     }
 }
 
-/// Reads all documents, and builds their Pods.
+/// Reads all documents, and builds what they want to run.
 pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, ManifestError> {
     let (documents, idle) = checked(sources)?;
     let mut objects = Objects::default();
     let mut mistakes = Vec::new();
     for KindedDocument { kind, origin, node } in &documents {
         let added = match kind {
-            ManifestKind::Pod => Ok(()),
+            ManifestKind::Pod | ManifestKind::Job | ManifestKind::Deployment => Ok(()),
             ManifestKind::ConfigMap => objects.add_config_map(node),
             ManifestKind::Secret => objects.add_secret(node),
             ManifestKind::Claim => objects.add_claim(node),
         };
-        mistakes.extend(named(added.err().unwrap_or_default(), &origin.file));
+        mistakes.extend(named(added.err().unwrap_or_default(), origin));
     }
-    let mut manifest = LoadedManifest { pods: Vec::new(), notes: notes(&idle) };
-    for KindedDocument { origin, node, .. } in documents.iter().filter(|document| document.kind == ManifestKind::Pod) {
-        match pod::build(node, &objects) {
-            Ok((pod, notes)) => {
-                let file = if origin.file.is_empty() { String::new() } else { format!("{}, ", origin.file) };
+    let mut manifest = LoadedManifest { workloads: Vec::new(), notes: notes(&idle) };
+    for KindedDocument { kind, origin, node } in &documents {
+        match built(*kind, node, &objects) {
+            None => {}
+            Some(Ok((workload, notes))) => {
+                let file = if origin.is_empty() { String::new() } else { format!("{origin}, ") };
                 manifest.notes.extend(notes.into_iter().map(|note| format!("{file}{note}")));
-                manifest.pods.push((pod, origin.clone()));
+                if manifest.workloads.iter().any(|other| other.is_named_as(&workload)) {
+                    mistakes.extend(named(vec![twin(node, &workload)], origin));
+                }
+                manifest.workloads.push(workload);
             }
-            Err(found) => mistakes.extend(named(found, &origin.file)),
+            Some(Err(found)) => mistakes.extend(named(found, origin)),
         }
     }
-    if mistakes.is_empty() { Ok(manifest) } else { Err(ManifestError::Mistakes(mistakes)) }
+    match (mistakes.is_empty(), manifest.workloads.is_empty()) {
+        (false, _) => Err(ManifestError::Mistakes(mistakes)),
+        (true, true) => Err(ManifestError::NoPod),
+        (true, false) => Ok(manifest),
+    }
+}
+
+/// What a document wants to run, if its kind is run.
+fn built(kind: ManifestKind, node: &YamlNode, objects: &Objects) -> Option<Built<Workload>> {
+    fn as_workload<T>(built: Built<T>, of: fn(T) -> Workload) -> Option<Built<Workload>> {
+        Some(built.map(|(built, notes)| (of(built), notes)))
+    }
+    match kind {
+        ManifestKind::Pod => as_workload(pod::build(Builder::new(node, objects)), Workload::Pod),
+        ManifestKind::Job => as_workload(job::build_job(node, objects), Workload::Job),
+        ManifestKind::Deployment => as_workload(deployment::build_deployment(node, objects), Workload::Deployment),
+        ManifestKind::ConfigMap | ManifestKind::Secret | ManifestKind::Claim => None,
+    }
+}
+
+fn twin(node: &YamlNode, workload: &Workload) -> Mistake {
+    let ((kind, _, name), path) = (workload.key(), "metadata.name".to_owned());
+    let line = node.line_at(&path);
+    Mistake { file: String::new(), path, line, text: format!("is `{name}`, as is another {kind}'s") }
 }
 
 /// What each field of the documents does; they are those that `load` takes.
@@ -142,7 +154,7 @@ pub(crate) fn explain(sources: &[ManifestSource]) -> Result<Vec<Explained>, Mani
     let (documents, _) = checked(sources)?;
     let explained = documents.into_iter().map(|document| Explained {
         fields: explain::explain(&document.node, document.kind.schema()),
-        file: document.origin.file,
+        file: document.origin,
         kind: document.kind.name(),
     });
     Ok(explained.collect())
@@ -162,7 +174,7 @@ fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument>, Vec<IdleF
     let (mut mistakes, mut idle) = (Vec::new(), Vec::new());
     for KindedDocument { kind, origin, node } in &documents {
         let found: Findings = check(node, kind.schema(), kind.known(node));
-        mistakes.extend(named(found.mistakes, &origin.file));
+        mistakes.extend(named(found.mistakes, origin));
         idle.extend(found.idle);
     }
     if mistakes.is_empty() { Ok((documents, idle)) } else { Err(ManifestError::Mistakes(mistakes)) }
@@ -197,6 +209,8 @@ fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument, M
     let field = |name| node.get(name).and_then(YamlNode::text).unwrap_or_default();
     let kind = match (field("apiVersion"), field("kind")) {
         ("" | "v1", "" | "Pod") => ManifestKind::Pod,
+        ("batch/v1", "Job") => ManifestKind::Job,
+        ("apps/v1", "Deployment") => ManifestKind::Deployment,
         ("" | "v1", "ConfigMap") => ManifestKind::ConfigMap,
         ("" | "v1", "Secret") => ManifestKind::Secret,
         ("" | "v1", "PersistentVolumeClaim") => ManifestKind::Claim,
@@ -208,16 +222,15 @@ fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument, M
             return Err(ManifestError::OtherKind { place, text: other_kind(version, kind) });
         }
     };
-    Ok(KindedDocument { kind, origin: Origin { file: source.name.clone(), line: node.line }, node })
+    Ok(KindedDocument { kind, origin: source.name.clone(), node })
 }
 
 /// What to do with a kind that is not carried out.
 fn other_kind(version: &str, kind: &str) -> String {
     let way = match kind {
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController" => {
-            "write what stands below its spec.template as a Pod of its own"
-        }
-        "CronJob" => "write what stands below its spec.jobTemplate.spec.template as a Pod, and let a timer run it",
+        "ReplicaSet" | "ReplicationController" => "write it as a Deployment",
+        "StatefulSet" | "DaemonSet" => "write what stands below its spec.template as a Pod of its own",
+        "CronJob" => "write what stands below its spec.jobTemplate as a Job, and let a timer run it",
         "Service" | "Ingress" | "Endpoints" | "EndpointSlice" => {
             "leave it out, and publish ports with hostPort; containers of a pod reach each other at localhost"
         }
@@ -229,8 +242,8 @@ fn other_kind(version: &str, kind: &str) -> String {
         _ => "leave it out, or run a cluster whose kubelets use peapod (README, Behind a kubelet)",
     };
     format!(
-        "it is a {kind} of apiVersion {version}, and `peapod run` runs a Pod, with ConfigMaps, Secrets and \
-         PersistentVolumeClaims beside it: {way}"
+        "it is a {kind} of apiVersion {version}, and `peapod run` runs Pods, Jobs (batch/v1) and \
+         Deployments (apps/v1), with ConfigMaps, Secrets and PersistentVolumeClaims beside them: {way}"
     )
 }
 

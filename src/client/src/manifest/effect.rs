@@ -4,6 +4,8 @@
 pub(super) enum Schema {
     Text,
     Integer,
+    /// A whole number or the name of a port.
+    Port,
     Flag,
     /// `500m`, or a number.
     Quantity,
@@ -77,6 +79,7 @@ impl Schema {
         match self {
             Self::Text => "text",
             Self::Integer => "a whole number",
+            Self::Port => "a port: its number, or its name among the container's ports",
             Self::Flag => "true or false",
             Self::Quantity => "a quantity such as 500m or 1Gi",
             Self::Any => "anything",

@@ -10,8 +10,7 @@ fn files(texts: &[(&str, &str)]) -> Vec<ManifestSource> {
 
 /// What is said about several files; empty if they can be run.
 fn said_of(texts: &[(&str, &str)]) -> String {
-    let loaded = load(&files(texts)).and_then(LoadedManifest::into_pod);
-    loaded.err().map(|error| error.to_string()).unwrap_or_default()
+    load(&files(texts)).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: one, b.txt: two}\n\
@@ -29,7 +28,8 @@ fn objects_of_other_documents_are_what_a_pod_refers_to() {
         "spec:\n  volumes:\n  - {name: v, configMap: {name: c, defaultMode: 0440, items: [{key: raw, path: d/r, mode: 256}]}}\n  \
          - name: p\n    projected: {sources: [{secret: {name: s}}, {downwardAPI: {items: [{path: m, fieldRef: {fieldPath: metadata.name}}]}}]}",
     );
-    let (pod, _) = load(&files(&[("a", &format!("{CONFIG}---\n{pod}")), ("b", SECRET)])).unwrap().into_pod().unwrap();
+    let loaded = load(&files(&[("a", &format!("{CONFIG}---\n{pod}")), ("b", SECRET)])).unwrap();
+    let [Workload::Pod(pod)] = loaded.workloads.as_slice() else { panic!() };
     let env: Vec<_> = pod.containers[0].process.env.iter().map(|one| (one.name.as_str(), one.source.clone())).collect();
     let plain = |text: &str| EnvSource::Plain(text.to_owned());
     assert_eq!(env, [("S_both", plain("hidden")), ("S_user", plain("me")), ("A", plain("one"))]);
@@ -45,6 +45,33 @@ fn objects_of_other_documents_are_what_a_pod_refers_to() {
 }
 
 #[test]
+fn templates_refer_to_objects_as_pods_do() {
+    let template = "    metadata: {labels: {app: w}}\n    spec:\n      dnsPolicy: ClusterFirst\n      containers:\n      - name: c\n        \
+                    image: x\n        env: [{name: A, valueFrom: {configMapKeyRef: {name: c, key: a}}}]\n";
+    let job = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j}}\nspec:\n  template:\n{}",
+        template.replace(
+            "containers:",
+            "restartPolicy: Never\n      setHostnameAsFQDN: true\n      subdomain: s\n      containers:"
+        )
+    );
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  selector: {{matchLabels: {{app: w}}}}\n  template:\n{template}"
+    );
+    let loaded = load(&files(&[("p", SMALL), ("c", CONFIG), ("j", &job), ("d", &deployment)])).unwrap();
+    let names: Vec<String> = loaded.workloads.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["default/web", "the job j", "the deployment d"]);
+    assert!(loaded.notes[1].starts_with("d, line 9: spec.template.spec.dnsPolicy is taken for"), "{:?}", loaded.notes);
+    let Workload::Job(built) = &loaded.workloads[1] else { panic!() };
+    let pod = built.pod(7, None);
+    assert_eq!(pod.containers[0].process.env[0].source, EnvSource::Plain("one".to_owned()));
+    assert_eq!(pod.network.hostname, "j-7.s.default.svc.cluster.local");
+    let said = said_of(&[("c", CONFIG), ("j", &job.replace("name: c, key: a", "name: c, key: z"))]);
+    assert!(said.starts_with("j, line 15: spec.template.spec.containers[0].env[0].valueFrom"), "{said}");
+    assert_eq!(explain(&files(&[("c", CONFIG), ("d", &deployment)])).unwrap()[1].kind, "Deployment");
+}
+
+#[test]
 fn mistakes_of_several_files_name_the_file() {
     let of = |lines: &str| container(lines);
     for (texts, expected) in [
@@ -57,7 +84,7 @@ fn mistakes_of_several_files_name_the_file() {
             "q, line 3: metadata.name is `C`",
         ),
         (vec![("p", SMALL), ("q", "{apiVersion: v1, kind: Service}")], "q, line 1: it is a Service of apiVersion v1"),
-        (vec![("p", SMALL), ("q", SMALL)], "there are 2 Pods, the second in q on line 1"),
+        (vec![("p", SMALL), ("q", SMALL)], "q, line 3: metadata.name is `web`, as is another Pod's"),
         (
             vec![("p", SMALL), ("c", CONFIG), ("d", CONFIG)],
             "d, line 3: metadata.name is `c`, as is another ConfigMap's",
@@ -96,7 +123,7 @@ fn fields_without_effect_are_noted_once_and_others_refused_with_a_reason() {
         "spec:\n  nodeSelector: {disk: ssd}\n  tolerations: [{key: a/b.c, operator: Exists}]\n  affinity: {nodeAffinity: {}}\n  \
          enableServiceLinks: false\n  dnsPolicy: ClusterFirst\n  imagePullSecrets: [{name: gone}]",
     );
-    let (_, notes) = load(&files(&[("", &text)])).unwrap().into_pod().unwrap();
+    let notes = load(&files(&[("", &text)])).unwrap().notes;
     assert_eq!(
         notes,
         [
@@ -232,9 +259,14 @@ fn no_field_is_without_words() {
             _ => {}
         }
     }
-    for schema in
-        [&schema::POD, &object_schema::CONFIG_MAP, &object_schema::SECRET, &object_schema::PERSISTENT_VOLUME_CLAIM]
-    {
+    for schema in [
+        &schema::POD,
+        &workload_schema::JOB,
+        &workload_schema::DEPLOYMENT,
+        &object_schema::CONFIG_MAP,
+        &object_schema::SECRET,
+        &object_schema::PERSISTENT_VOLUME_CLAIM,
+    ] {
         walk("", schema);
     }
 }

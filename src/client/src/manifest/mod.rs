@@ -4,6 +4,7 @@
 mod builder;
 mod check;
 mod container;
+mod deployment;
 mod documents;
 mod effect;
 mod env;
@@ -17,7 +18,12 @@ mod field_tests;
 mod fields;
 mod files;
 mod image;
+mod job;
 mod known;
+mod life_schema;
+#[cfg(test)]
+mod life_tests;
+mod lifecycle;
 mod mounts;
 mod names;
 mod network;
@@ -25,35 +31,46 @@ mod object_schema;
 mod objects;
 mod place;
 mod pod;
+mod probe;
 mod pull_secrets;
 mod quantity;
 mod resources;
+mod restart;
 mod schema;
 mod security;
 mod security_schema;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod volume;
 mod volume_schema;
+mod workload;
+mod workload_schema;
 
 use std::fmt;
 
 pub(crate) use container::{Container, ContainerPort, PortProtocol};
+pub(crate) use deployment::Deployment;
 pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, load};
 pub(crate) use env::EnvSource;
 pub(crate) use expand::{expand, expand_all};
 pub(crate) use fields::{ContainerAmount, PodField, ResourceBound};
 pub(crate) use files::{FileContent, FileSet, VolumeFile};
 pub(crate) use image::PullPolicy;
+pub(crate) use job::{Completions, Job};
+pub(crate) use lifecycle::LifecycleHook;
 pub(crate) use mounts::{MountPropagationMode, ReadOnlyMount, SubPath, VolumeMount};
 pub(crate) use network::{DnsLines, DnsPolicy};
-pub(crate) use pod::{Pod, RestartPolicy};
+pub(crate) use pod::Pod;
+pub(crate) use probe::{HttpGet, Probe, ProbeHandler, ProbeKind};
 pub(crate) use pull_secrets::PullSecret;
 pub(crate) use quantity::Quantity;
 pub(crate) use resources::{ContainerResources, QosClass, size_of_pages};
+pub(crate) use restart::{RestartAction, RestartPolicy, RestartRule};
 pub(crate) use security::{FsGroup, GivenProfile, SelinuxLabel};
 pub(crate) use volume::{HostPathType, Volume, VolumeSource};
+pub(crate) use workload::Workload;
 
 /// All manifests of a run together are never longer; Kubernetes itself takes no object of more than 1.5 MiB.
 pub(crate) const MAX_LENGTH: usize = 2 << 20;
@@ -89,8 +106,6 @@ pub(crate) enum ManifestError {
     Empty,
     #[error("there is no Pod in it, only what Pods refer to: give the file of the Pod as well")]
     NoPod,
-    #[error("there are {count} Pods, the second {second}: `peapod run` runs one, give the file of that one alone")]
-    Several { count: usize, second: String },
     #[error("{place}{text}")]
     OtherKind { place: String, text: String },
     #[error("{}", list(.0))]
@@ -118,10 +133,22 @@ fn list(mistakes: &[Mistake]) -> String {
     lines.join("\n")
 }
 
-/// Reads the text of a manifest with one Pod.
+/// The one thing that a text wants to run.
+#[cfg(test)]
+pub(crate) fn read_workload(text: &str) -> Result<Workload, ManifestError> {
+    load(&[ManifestSource { name: String::new(), text: text.to_owned() }]).map(|mut manifest| {
+        match (manifest.workloads.pop(), manifest.workloads.as_slice()) {
+            (Some(workload), []) => workload,
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+/// The one Pod of a text.
 #[cfg(test)]
 pub(crate) fn read(text: &str) -> Result<Pod, ManifestError> {
-    load(&[ManifestSource { name: String::new(), text: text.to_owned() }])
-        .and_then(LoadedManifest::into_pod)
-        .map(|(pod, _)| pod)
+    read_workload(text).map(|workload| match workload {
+        Workload::Pod(pod) => pod,
+        other => panic!("{other:?}"),
+    })
 }

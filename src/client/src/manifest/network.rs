@@ -49,6 +49,25 @@ pub(crate) struct DnsLines {
     pub(crate) options: Vec<(String, Option<String>)>,
 }
 
+impl GivenNetwork {
+    /// The host name of a pod that is called after itself.
+    pub(super) fn name_after(&mut self, pod: &str) {
+        if self.host {
+            return;
+        }
+        let name = host_name(pod);
+        let is_full = !self.domain.is_empty() && self.hostname.ends_with(&self.domain);
+        self.hostname = if is_full { format!("{name}.{}", self.domain) } else { name };
+    }
+}
+
+/// What a host can be called: no longer, and it can't end in a dash or a dot.
+fn host_name(text: &str) -> String {
+    let mut name = text.to_owned();
+    name.truncate(HOST_NAME);
+    name.trim_end_matches(['-', '.']).to_owned()
+}
+
 pub(super) fn build(b: &mut Builder<'_>, spec: &k8s::PodSpec, pod: &str, namespace: &str) -> GivenNetwork {
     let host = spec.host_network.unwrap_or(false);
     let (name, domain) = names(b, spec, pod, namespace);
@@ -79,10 +98,7 @@ fn names(b: &mut Builder<'_>, spec: &k8s::PodSpec, pod: &str, namespace: &str) -
     if let Some(text) = &given {
         b.check_label("spec.hostname", text);
     }
-    // It can't end in a dash or a dot.
-    let mut name = given.unwrap_or_else(|| pod.to_owned());
-    name.truncate(HOST_NAME);
-    let name = name.trim_end_matches(['-', '.']).to_owned();
+    let name = host_name(given.as_deref().unwrap_or(pod));
     let domain = match set(&spec.subdomain) {
         Some(subdomain) => {
             if !is_label(&subdomain) {

@@ -3,6 +3,7 @@
 use super::effect::{Effect, Schema, optional, refused, required};
 
 const SERVER: Effect = Effect::Idle("it is an API server's, and there is none");
+const OWNER: Effect = Effect::Idle("the name and the namespace of pods are their owner's");
 const CLAIM: Effect = Effect::Idle("a claim is a folder of this node");
 
 /// Of all kinds.
@@ -22,6 +23,15 @@ pub(super) const METADATA: Schema = Schema::Map(&[
     optional("ownerReferences", Schema::Any).with(SERVER),
     optional("resourceVersion", Schema::Any).with(SERVER),
     optional("selfLink", Schema::Any).with(SERVER),
+]);
+
+/// Of a template of pods, which are named after their owner.
+pub(super) const TEMPLATE_METADATA: Schema = Schema::Map(&[
+    optional("labels", Schema::Texts).does("labels of the pods"),
+    optional("annotations", Schema::Texts).does("annotations of the pods"),
+    optional("name", Schema::Text).with(OWNER),
+    optional("namespace", Schema::Text).with(OWNER),
+    optional("creationTimestamp", Schema::Any).with(SERVER),
 ]);
 
 /// A ConfigMap.

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::builder::Builder;
+use super::FileContent;
+use super::builder::{Builder, Built};
 use super::container::{self, Container};
 use super::env::EnvSource;
+use super::lifecycle;
 use super::names::is_subdomain;
 use super::network::{self, GivenNetwork};
-use super::objects::Objects;
 use super::pull_secrets::{self, PullSecret};
 use super::resources::{self, ContainerResources};
+use super::restart::RestartPolicy;
 use super::security::{self, PodWideSecurity};
-use super::tree::YamlNode;
 use super::volume::{self, Volume, VolumeSource};
-use super::{FileContent, Mistake};
 
 /// A Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct Pod {
     pub(crate) placement: PodPlacement,
     pub(crate) restart: RestartPolicy,
     pub(crate) grace_seconds: u32,
+    /// Then the pod has failed.
+    pub(crate) active_deadline: Option<u32>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) init_containers: Vec<Container>,
     pub(crate) containers: Vec<Container>,
@@ -53,14 +55,6 @@ pub(crate) struct PodPlacement {
     pub(crate) resources: ContainerResources,
 }
 
-/// Which exits of a container are followed by a new start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RestartPolicy {
-    Always,
-    OnFailure,
-    Never,
-}
-
 impl Pod {
     /// Init containers, then the others.
     pub(crate) fn all_containers(&self) -> impl Iterator<Item = &Container> {
@@ -69,13 +63,9 @@ impl Pod {
 }
 
 /// Builds the Pod with what the user should know, or says every mistake.
-pub(super) fn build(document: &YamlNode, objects: &Objects) -> Result<(Pod, Vec<String>), Vec<Mistake>> {
-    let pod: k8s::Pod = serde_json::from_value(document.to_json()).map_err(|error| {
-        let (path, text) = ("Pod".to_owned(), error.to_string());
-        vec![Mistake { file: String::new(), path, line: document.line, text }]
-    })?;
-    let mut builder = Builder::new(document, objects);
-    let pod = build_pod(&mut builder, pod);
+pub(super) fn build(mut builder: Builder<'_>) -> Built<Pod> {
+    let given = builder.read("Pod")?;
+    let pod = build_pod(&mut builder, given);
     builder.into_result(pod)
 }
 
@@ -113,6 +103,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
         b.add_mistake("spec.containers", "is empty: a Pod has at least one container");
     }
     unique_containers(b, &init_containers, &containers);
+    lifecycle::check_init(b, init_containers.iter().map(|container| &container.life));
     host_ports(b, &containers, network.host);
     let service_account = spec.service_account_name.or(spec.service_account).filter(|text| !text.is_empty());
     let pod = Pod {
@@ -133,6 +124,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
         },
         restart,
         grace_seconds,
+        active_deadline: active_deadline(b, spec.active_deadline_seconds),
         volumes,
         init_containers,
         containers,
@@ -157,6 +149,15 @@ fn grace(b: &mut Builder<'_>, seconds: Option<i64>) -> u32 {
         b.add_mistake("spec.terminationGracePeriodSeconds", text);
         30
     })
+}
+
+fn active_deadline(b: &mut Builder<'_>, seconds: Option<i64>) -> Option<u32> {
+    let seconds = seconds?;
+    let deadline = u32::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    if deadline.is_none() {
+        b.add_mistake("spec.activeDeadlineSeconds", format!("is {seconds}; it has to be 1 or more seconds"));
+    }
+    deadline
 }
 
 fn unique_containers(b: &mut Builder<'_>, init: &[Container], containers: &[Container]) {

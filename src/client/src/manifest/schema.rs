@@ -2,6 +2,7 @@
 
 use super::effect::{Effect, FieldSchema, Schema, optional, refused, required};
 use super::env_schema::{ENV, ENV_FROM};
+use super::life_schema::{LIFECYCLE, PROBE, RESTART_RULE};
 use super::object_schema::METADATA;
 use super::security_schema::{CONTAINER_SECURITY, POD_SECURITY};
 use super::volume_schema::{VOLUME, VOLUME_MOUNT};
@@ -9,7 +10,7 @@ use super::volume_schema::{VOLUME, VOLUME_MOUNT};
 /// Fields that a scheduler reads, and nobody else.
 const SCHEDULER: Effect = Effect::Idle("only a scheduler reads it, and there is one node");
 /// Fields that speak of an API server.
-const SERVER: Effect = Effect::Idle("it is about an API server, and there is none");
+pub(super) const SERVER: Effect = Effect::Idle("it is about an API server, and there is none");
 
 /// A Pod as it stands in a manifest.
 pub(super) const POD: Schema = Schema::Map(&[
@@ -20,12 +21,14 @@ pub(super) const POD: Schema = Schema::Map(&[
     optional("status", Schema::Any).with(SERVER),
 ]);
 
-const SPEC: Schema = Schema::Map(&[
+/// What a pod is made of.
+pub(super) const SPEC: Schema = Schema::Map(&[
     optional("initContainers", Schema::List(&CONTAINER)),
     required("containers", Schema::List(&CONTAINER)),
     optional("volumes", Schema::List(&VOLUME)),
     optional("restartPolicy", Schema::Text).does("which ends of containers are followed by a new start"),
     optional("terminationGracePeriodSeconds", Schema::Integer).does("the time between being asked to end and the kill"),
+    optional("activeDeadlineSeconds", Schema::Integer).does("the time after which the pod is ended, and has failed"),
     optional("shareProcessNamespace", Schema::Flag).does("containers see each other's processes"),
     optional("hostNetwork", Schema::Flag).does("the pod is in the node's network"),
     optional("hostPID", Schema::Flag).does("containers see the node's processes"),
@@ -87,7 +90,14 @@ const CONTAINER: Schema = Schema::Map(&[
     optional("stdin", Schema::Flag).does("has an input, for `peapod attach -i`"),
     optional("stdinOnce", Schema::Flag).does("the input ends with the first client that attaches"),
     optional("tty", Schema::Flag).does("runs in a terminal"),
+    optional("startupProbe", PROBE),
+    optional("readinessProbe", PROBE),
+    optional("livenessProbe", PROBE),
+    optional("lifecycle", LIFECYCLE),
+    optional("restartPolicy", Schema::Text).does("in place of the pod's; Always makes an init container a sidecar"),
+    optional("restartPolicyRules", Schema::List(&RESTART_RULE)),
     optional("terminationMessagePath", Schema::Text).does("a file to write why it ends into"),
+    optional("terminationMessagePolicy", Schema::Text).does("whether the end of the log stands in for that"),
     optional("resizePolicy", Schema::Any).with(Effect::Idle("limits don't change while a pod runs")),
     refused("volumeDevices", "a block device needs a PersistentVolume: mount it as a file system, or use hostPath"),
 ]);

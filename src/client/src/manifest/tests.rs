@@ -113,7 +113,7 @@ fn values_of_another_type_say_what_to_write() {
 fn a_pods_own_mistakes_are_named() {
     for (from, to, expected) in [
         ("name: web", "name: Web", "line 3: metadata.name is `Web`"),
-        ("kind: Pod", "kind: Deployment", "it is a Deployment of apiVersion v1, and `peapod run` runs a Pod"),
+        ("kind: Pod", "kind: Deployment", "it is a Deployment of apiVersion v1, and `peapod run` runs Pods"),
         ("spec:", "spec:\n  restartPolicy: Sometimes", "line 5: spec.restartPolicy is `Sometimes`"),
         ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 or more"),
         ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: v}}]", "hostPath.path has to be an absolute path"),
@@ -152,7 +152,7 @@ fn a_pods_own_mistakes_are_named() {
     let empty = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: []}}";
     assert!(said(empty).contains("spec.containers is empty"));
     assert!(said("").contains("nothing in it") && said("---\n---\n").contains("nothing in it"));
-    assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("2 Pods, the second on line 8"));
+    assert!(said(&format!("{SMALL}---\n{SMALL}")).contains("line 10: metadata.name is `web`, as is another Pod's"));
     assert!(said("a: [").contains("line "), "{}", said("a: ["));
     assert_eq!(said(&format!("---\n{SMALL}---\n")), "");
 }

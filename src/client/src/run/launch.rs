@@ -1,7 +1,8 @@
 //! Creates and starts one container, and prints what it writes until its end.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use peapod_api::v1;
 use tokio::sync::watch;
@@ -10,10 +11,11 @@ use tokio::task::JoinHandle;
 use super::facts::ThisNode;
 use super::images::ContainerImage;
 use super::support::RuntimeSupport;
+use super::termination::LastWords;
+use super::voice::Voice;
 use super::volumes::PodDir;
 use super::{RunError, messages};
-use crate::connect::{CHANGE, CriClient, call};
-use crate::console::Console;
+use crate::connect::{CHANGE, CriClient, QUICK, call};
 use crate::logs;
 use crate::manifest::{Container, Pod};
 
@@ -23,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// One `peapod run`: what is asked for, and whom. The pod need not be there.
 pub(super) struct PodRun<'a> {
     pub(super) connection: &'a CriClient,
-    pub(super) console: &'a Console,
+    pub(super) voice: Voice,
     pub(super) pod: &'a Pod,
     pub(super) uid: String,
     pub(super) dir: PodDir,
@@ -45,7 +47,7 @@ pub(super) struct RunningPod<'a> {
 /// A started container.
 pub(super) struct StartedContainer {
     pub(super) id: String,
-    pub(super) since: Instant,
+    pub(super) words: LastWords,
     ended: watch::Sender<bool>,
     printer: JoinHandle<()>,
 }
@@ -62,21 +64,31 @@ impl StartedContainer {
 }
 
 impl RunningPod<'_> {
+    /// Where the pod is asked: at its own address, or at the node's in the node's network.
+    pub(super) fn address(&self) -> &str {
+        self.addresses.first().or(self.run.node.addresses.first()).map_or("127.0.0.1", String::as_str)
+    }
+
     /// Starts a container for the `attempt`th time, counted from zero.
     pub(super) async fn launch(&self, container: &Container, attempt: u32) -> Result<StartedContainer, RunError> {
         let failed = |source| RunError::Container { name: container.name.clone(), source };
-        let id = self.create(container, attempt).await?;
+        let log = self.log(container, attempt);
+        let (words, words_file) = LastWords::prepare(&self.run.dir.path, container, attempt, log)
+            .map_err(|source| RunError::LastWords { name: container.name.clone(), source })?;
+        let id = self.create(container, attempt, words_file.as_deref()).await?;
         let mut client = self.run.connection.runtime.clone();
         let request = v1::StartContainerRequest { container_id: id.clone() };
         call("StartContainer", CHANGE, client.start_container(request)).await.map_err(failed)?;
+        self.check_stop_signal(container, &id).await;
         let (ended, receiver) = watch::channel(false);
         let printer = tokio::spawn(self.print(container, attempt, receiver));
-        Ok(StartedContainer { id, since: Instant::now(), ended, printer })
+        Ok(StartedContainer { id, words, ended, printer })
     }
 
-    async fn create(&self, container: &Container, attempt: u32) -> Result<String, RunError> {
-        let config = self.prepare(container, attempt);
-        let config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
+    async fn create(&self, container: &Container, attempt: u32, words_file: Option<&Path>) -> Result<String, RunError> {
+        let config = self.prepare(container, attempt, words_file);
+        let mut config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
+        config.stop_signal = container.life.stop_signal.into();
         let request = v1::CreateContainerRequest {
             pod_sandbox_id: self.sandbox_id.clone(),
             config: Some(config),
@@ -88,6 +100,26 @@ impl RunningPod<'_> {
         created.map(|created| created.container_id).map_err(failed)
     }
 
+    /// A runtime that does not know the field takes the image's signal without a word.
+    async fn check_stop_signal(&self, container: &Container, id: &str) {
+        let wanted = container.life.stop_signal;
+        if wanted == v1::Signal::RuntimeDefault {
+            return;
+        }
+        let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+        let mut client = self.run.connection.runtime.clone();
+        let status = call("ContainerStatus", QUICK, client.container_status(request)).await;
+        if status.is_ok_and(|answer| answer.status.is_some_and(|status| status.stop_signal() != wanted)) {
+            let (name, runtime) = (&container.name, &self.run.connection.runtime_name);
+            let text = format!("{name}: {runtime} does not carry out lifecycle.stopSignal; its image's signal is sent");
+            self.run.voice.note(text).await;
+        }
+    }
+
+    fn log(&self, container: &Container, attempt: u32) -> PathBuf {
+        self.run.dir.path.join("logs").join(messages::log_path(container, attempt))
+    }
+
     /// Prints the log of one attempt until its end.
     fn print(
         &self,
@@ -95,16 +127,16 @@ impl RunningPod<'_> {
         attempt: u32,
         ended: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        let path = self.run.dir.path.join("logs").join(messages::log_path(container, attempt));
+        let path = self.log(container, attempt);
         let colour = self.run.pod.containers.iter().position(|other| other.name == container.name).unwrap_or_default();
-        let (console, name) = (self.run.console.clone(), container.name.clone());
+        let (voice, name) = (self.run.voice.clone(), container.name.clone());
         async move {
             let sink = |line: logs::LogLine| {
-                let (console, name) = (console.clone(), name.clone());
-                async move { console.line(colour, &name, line.stream, line.text).await }
+                let (voice, name) = (voice.clone(), name.clone());
+                async move { voice.line(colour, &name, line.stream, line.text).await }
             };
             if let Err(error) = logs::follow(&path, ended, sink).await {
-                console.note(format!("cannot read the log {}: {error}", path.display())).await;
+                voice.note(format!("cannot read the log {}: {error}", path.display())).await;
             }
         }
     }
@@ -114,7 +146,7 @@ impl RunningPod<'_> {
         let mut client = self.run.connection.runtime.clone();
         let request = v1::RemoveContainerRequest { container_id: id };
         if let Err(error) = call("RemoveContainer", CHANGE, client.remove_container(request)).await {
-            self.run.console.note(error.to_string()).await;
+            self.run.voice.note(error).await;
         }
     }
 }

@@ -1,47 +1,67 @@
 //! `peapod run`: a Pod in the foreground, the way a kubelet runs it, from its images to its removal.
 
-mod backoff;
+mod asked;
 mod dns;
 mod env;
+mod events;
 mod facts;
 #[cfg(test)]
 mod field_tests;
+mod fleet;
 #[cfg(test)]
 mod golden;
+mod handlers;
 mod host_paths;
 mod images;
+mod jobs;
 mod kernel_mounts;
 mod launch;
+mod machine;
 mod messages;
+mod news;
 mod ownership;
 mod payload;
 mod prepare;
+mod readiness;
+mod report;
 mod resources;
 mod security;
+mod stages;
 mod subpath;
 mod supervise;
 mod support;
+mod termination;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod volumes;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use peapod_api::v1;
+use tokio::time::Instant;
 
 use crate::cli::RunArgs;
 use crate::connect::{CallError, CriClient, QUICK, RUN_POD, call};
 use crate::console::Console;
 use crate::interrupt::Interrupt;
-use crate::manifest::{Pod, RestartPolicy};
+use crate::manifest::Pod;
 use crate::{labels, teardown};
 
+use asked::{StopAsked, StopLine};
+use events::RuntimeEvents;
 use facts::{LaunchFacts, ThisNode};
+pub(crate) use fleet::Wishes;
 use images::ContainerImage;
 use launch::{PodRun, RunningPod};
+use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
+use readiness::ReportLine;
+use stages::StageLine;
 use supervise::{RunOutcome, Supervisor};
 use support::RuntimeSupport;
+use voice::Voice;
 pub(crate) use volumes::PodDir;
 
 /// Why a pod could not be run. What was made of it is removed again.
@@ -65,6 +85,8 @@ pub(crate) enum RunError {
     Unsupported { who: String, what: &'static str },
     #[error("no range of users is free for the pod's user namespace: remove pods that have one")]
     NoUsers,
+    #[error("cannot make the file for the termination message of container {name}: {source}")]
+    LastWords { name: String, source: std::io::Error },
     #[error("cannot look after the pod any longer")]
     Watch { source: CallError },
     #[error("something of the pod is left, see `peapod ps -a`: {0}")]
@@ -73,14 +95,29 @@ pub(crate) enum RunError {
     Random(std::io::Error),
 }
 
-/// Runs the pod to its end and answers the exit status.
+/// The exit status of a pod whose time was over, as that of timeout(1).
+const OUT_OF_TIME: i32 = 124;
+
+/// Runs what is given to its end, and answers the exit status.
 pub(crate) async fn run(
     connection: &CriClient,
-    pod: &Pod,
+    wishes: Wishes<'_>,
     args: &RunArgs,
     console: &Console,
     interrupt: &Interrupt,
 ) -> Result<u8, RunError> {
+    let code = fleet::run(connection, wishes, args, console, interrupt).await?;
+    Ok(interrupt.status().unwrap_or_else(|| exit_status(code)))
+}
+
+/// Runs one pod, from nothing to nothing.
+async fn live(
+    connection: &CriClient,
+    pod: &Pod,
+    args: &RunArgs,
+    voice: Voice,
+    lines: (&StopLine, &RuntimeEvents, &ReportLine),
+) -> Result<RunOutcome, RunError> {
     refuse_twin(connection, pod).await?;
     host_paths::check(&pod.volumes)?;
     let uid = new_uid()?;
@@ -89,28 +126,26 @@ pub(crate) async fn run(
     let node = ThisNode::look();
     let dir = PodDir::create(&args.dir, &LaunchFacts { pod, uid: &uid, node: &node, addresses: &[] })?;
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let sandbox = messages::sandbox(
-        pod,
-        SandboxParts {
-            uid: &uid,
-            dir: &dir.path,
-            cgroup_parent: &args.cgroup_parent,
-            dns: dns::resolv_conf(&pod.network.dns, &resolv_conf),
-            users: support.users,
-        },
-    );
-    let run = PodRun { connection, console, pod, uid, dir, sandbox, node, support };
-    let ran = run.go(handler, interrupt).await;
+    let parts = SandboxParts {
+        uid: &uid,
+        dir: &dir.path,
+        cgroup_parent: &args.cgroup_parent,
+        dns: dns::resolv_conf(&pod.network.dns, &resolv_conf),
+        users: support.users,
+    };
+    let sandbox = messages::sandbox(pod, parts);
+    let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };
+    let ran = run.go(handler, lines).await;
     let left = run.finish(args.keep).await;
     match (ran, left) {
         (Err(error), left) => {
             if let Err(left) = left {
-                console.note(left.to_string()).await;
+                run.voice.note(left).await;
             }
             Err(error)
         }
         (Ok(_), Err(left)) => Err(left),
-        (Ok(code), Ok(())) => Ok(interrupt.status().unwrap_or_else(|| exit_status(code))),
+        (Ok(outcome), Ok(())) => Ok(outcome),
     }
 }
 
@@ -137,28 +172,32 @@ async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(), RunError> 
 
 impl PodRun<'_> {
     /// From the images to the last container's end, or until somebody asks for an end.
-    async fn go(&self, handler: &str, interrupt: &Interrupt) -> Result<i32, RunError> {
+    async fn go(
+        &self,
+        handler: &str,
+        (asked, events, report): (&StopLine, &RuntimeEvents, &ReportLine),
+    ) -> Result<RunOutcome, RunError> {
+        let begun = Instant::now();
+        let plan = LifePlan::of(self.pod);
+        let deadline = plan.deadline.unwrap_or(FOREVER);
+        let machine = LifeMachine::new(plan);
         let images = tokio::select! {
             biased;
-            () = interrupt.first() => return Ok(0),
+            _ = asked.beyond(StopAsked::No) => return Ok(early(machine, begun, LifeInput::Stop)),
+            () = tokio::time::sleep_until(begun + deadline) => return Ok(early(machine, begun, LifeInput::Time)),
             pulled = self.pull() => pulled?,
         };
+        let (mut stages, made_at) = (StageLine::begin(), Instant::now());
         let (sandbox_id, addresses) = tokio::select! {
             biased;
-            // The first signal is looked at afterwards: a pod that is being made can't be stopped.
-            () = interrupt.second() => return Ok(0),
+            // The first asking is looked at afterwards: a pod that is being made can't be stopped.
+            _ = asked.beyond(StopAsked::Gracefully) => return Ok(early(machine, begun, LifeInput::Stop)),
             made = self.make_pod(handler) => made?,
         };
-        let (running, policy) = (RunningPod { run: self, sandbox_id, addresses, images }, self.pod.restart);
-        let once = if policy == RestartPolicy::Never { policy } else { RestartPolicy::OnFailure };
-        for index in 0..self.pod.init_containers.len() {
-            let init = &self.pod.init_containers[index..=index];
-            match running.watch(init, once, interrupt).await? {
-                RunOutcome::Ended { code: 0 } => {}
-                outcome => return Ok(outcome.code()),
-            }
-        }
-        running.watch(&self.pod.containers, policy, interrupt).await.map(|outcome| outcome.code())
+        stages.add_pod(self.connection, &sandbox_id, made_at.elapsed()).await;
+        let events = events.of(&sandbox_id);
+        let running = RunningPod { run: self, sandbox_id, addresses, images };
+        Supervisor::new(&running, machine, begun, (stages, report)).live(asked, events).await
     }
 
     /// The image of each container, by its name, and of volumes.
@@ -173,7 +212,7 @@ impl PodRun<'_> {
                 .find(|other| (&other.image, other.pull) == (&one.image, one.pull) && images.contains_key(&other.key));
             let image = match twin.and_then(|twin| images.get(&twin.key)) {
                 Some(image) => image.clone(),
-                None => images::ensure(self.connection, with, one, self.console).await?,
+                None => images::ensure(self.connection, with, one, self.voice.console()).await?,
             };
             images.insert(one.key.clone(), image);
         }
@@ -195,7 +234,7 @@ impl PodRun<'_> {
         let addresses: Vec<String> = std::iter::once(network.ip).chain(further).filter(|ip| !ip.is_empty()).collect();
         let address = addresses.first().map_or("the node's own address", String::as_str);
         let Pod { namespace, name, .. } = self.pod;
-        self.console.note(format!("pod {namespace}/{name} is up at {address}")).await;
+        self.voice.note(format_args!("pod {namespace}/{name} is up at {address}")).await;
         Ok((sandbox_id, addresses))
     }
 
@@ -223,42 +262,22 @@ impl PodRun<'_> {
     }
 }
 
-impl RunningPod<'_> {
-    /// Runs these containers to their ends, or until somebody asks for an end. They have stopped when this returns.
-    async fn watch(
-        &self,
-        containers: &[crate::manifest::Container],
-        policy: RestartPolicy,
-        interrupt: &Interrupt,
-    ) -> Result<RunOutcome, RunError> {
-        let mut supervisor = Supervisor::start(self, containers, policy, interrupt).await?;
-        let outcome = supervisor.watch(interrupt).await;
-        match &outcome {
-            Ok(RunOutcome::Ended { .. }) => return outcome,
-            Ok(RunOutcome::Asked) => self.stop(interrupt).await,
-            Ok(RunOutcome::Elsewhere { .. }) => self.run.console.note("the pod was stopped by somebody else").await,
-            Err(_) => {}
-        }
-        supervisor.drain().await;
-        outcome
-    }
+/// More than any pod has.
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-    /// Stops the pod within its grace period; a second signal kills what still runs.
-    async fn stop(&self, interrupt: &Interrupt) {
-        let grace = self.run.pod.grace_seconds;
-        self.run.console.note(format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
-        let mut errors = tokio::select! {
-            biased;
-            errors = teardown::stop(self.run.connection, &self.sandbox_id, grace) => Some(errors),
-            () = interrupt.second() => None,
-        };
-        if errors.is_none() {
-            self.run.console.note("killing").await;
-            errors = Some(teardown::stop(self.run.connection, &self.sandbox_id, 0).await);
-        }
-        for error in errors.unwrap_or_default() {
-            self.run.console.note(error.to_string()).await;
-        }
+/// The end of a pod of which nothing has been started.
+fn early(mut machine: LifeMachine, begun: Instant, input: LifeInput) -> RunOutcome {
+    let ends = machine.step(begun.elapsed(), input).into_iter().find_map(|action| match action {
+        LifeAction::End(outcome) => Some(outcome),
+        _ => None,
+    });
+    RunOutcome { code: machine.code(), outcome: ends.unwrap_or(LifeOutcome::Asked), report: machine.report() }
+}
+
+impl RunOutcome {
+    /// What the process is to end with.
+    fn code(&self) -> i32 {
+        if self.code == 0 && self.outcome == LifeOutcome::DeadlineExceeded { OUT_OF_TIME } else { self.code }
     }
 }
 

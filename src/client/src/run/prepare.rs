@@ -1,5 +1,7 @@
 //! What is done for a container before it is asked for: its variables, its mounts, and who it runs as.
 
+use std::path::Path;
+
 use peapod_api::v1;
 
 use super::env::EnvError;
@@ -30,8 +32,14 @@ pub(crate) enum PrepareError {
 }
 
 impl RunningPod<'_> {
-    /// The message with which a container is made, for the `attempt`th time counted from zero.
-    pub(super) fn prepare(&self, container: &Container, attempt: u32) -> Result<v1::ContainerConfig, PrepareError> {
+    /// The message with which a container is made, for the `attempt`th time counted from zero, with the file for its
+    /// last words.
+    pub(super) fn prepare(
+        &self,
+        container: &Container,
+        attempt: u32,
+        last_words: Option<&Path>,
+    ) -> Result<v1::ContainerConfig, PrepareError> {
         let run = self.run;
         let image =
             self.images.get(&container.name).cloned().unwrap_or_else(|| ContainerImage::by_name(&container.image));
@@ -51,10 +59,7 @@ impl RunningPod<'_> {
             let path = run.dir.make_hosts(&dns::hosts(&facts, &node))?;
             mounts.push(self.plain_mount("/etc/hosts", &path));
         }
-        if !has(&container.termination_path) {
-            let path = run.dir.make_termination_log(container, attempt)?;
-            mounts.push(self.plain_mount(&container.termination_path, &path));
-        }
+        mounts.extend(last_words.map(|file| self.plain_mount(&container.life.termination.path, file)));
         let parts = ContainerParts {
             uid: &run.uid,
             attempt,
@@ -67,7 +72,7 @@ impl RunningPod<'_> {
         Ok(messages::container(run.pod, container, parts)?)
     }
 
-    fn plain_mount(&self, place: &str, path: &std::path::Path) -> v1::Mount {
+    fn plain_mount(&self, place: &str, path: &Path) -> v1::Mount {
         let users: Vec<v1::IdMapping> = self.run.support.users.map(UserRange::mapping).into_iter().collect();
         v1::Mount {
             container_path: place.to_owned(),
@@ -102,7 +107,7 @@ impl RunningPod<'_> {
             recursive_read_only: all,
             propagation: propagation.into(),
             mount_options: mount.options.clone(),
-            ..self.plain_mount(&mount.path, std::path::Path::new(""))
+            ..self.plain_mount(&mount.path, Path::new(""))
         };
         if let VolumeSource::Image { reference, .. } = &volume.source {
             let image = self.images.get(&images::of_volume(&volume.name)).map_or(reference, |image| &image.id);

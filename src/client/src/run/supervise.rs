@@ -1,141 +1,350 @@
-//! Watches the containers of a pod and starts them again as the restart policy says.
+//! Looks after a pod: feeds its machine with what happens, and carries out what that decides.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::future::Future;
+use std::pin::Pin;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use peapod_api::v1;
+use tokio::time::Instant;
 
-use super::backoff::BackOff;
+use super::RunError;
+use super::asked::{StopAsked, StopLine};
+use super::events::EventsOfPod;
+use super::jobs::{self, AWAY, ContainerEnd, JobEnd};
 use super::launch::{RunningPod, StartedContainer};
-use super::{Interrupt, RunError};
+use super::machine::{HookKind, LifeAction, LifeInput, LifeMachine, LifeNews, LifeOutcome, PodReport, Probed};
+use super::news::NewsSubject;
+use super::readiness::ReportLine;
+use super::report::RunReport;
+use super::stages::StageLine;
 use crate::connect::{CallError, QUICK, call};
-use crate::manifest::{Container, RestartPolicy};
-use crate::units;
-
-/// How late an end may be seen.
-const POLL: Duration = Duration::from_millis(200);
-/// How long a runtime may be away, for an upgrade for example.
-const AWAY: Duration = Duration::from_secs(120);
+use crate::manifest::Container;
 
 /// How the pod ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum RunOutcome {
-    /// All containers have ended; the code of the first that failed, or 0.
-    Ended { code: i32 },
-    /// A signal came, or nobody reads any more.
-    Asked,
-    /// Somebody else stopped or removed the pod; the code of the first that had failed before, or 0.
-    Elsewhere { code: i32 },
+pub(super) struct RunOutcome {
+    /// Of the first container that failed by itself, or 0.
+    pub(super) code: i32,
+    pub(super) outcome: LifeOutcome,
+    pub(super) report: PodReport,
 }
 
-impl RunOutcome {
-    /// Of the first container that failed by itself.
-    pub(super) fn code(&self) -> i32 {
-        match self {
-            Self::Ended { code } | Self::Elsewhere { code } => *code,
-            Self::Asked => 0,
-        }
-    }
-}
+type Job<'a> = Pin<Box<dyn Future<Output = Option<JobEnd>> + 'a>>;
 
-enum MemberState {
-    Running(StartedContainer),
-    /// To be started at that time; the container of the last attempt, if it is still there.
-    Waiting {
-        at: Instant,
-        last: Option<String>,
-    },
-    Ended,
-}
-
-struct Member<'a> {
+/// A container of the pod, as the runtime has it.
+struct SeenMember<'a> {
     container: &'a Container,
-    attempt: u32,
-    back_off: BackOff,
-    state: MemberState,
+    started: Option<StartedContainer>,
+    /// The container that runs, or ran last and is still there.
+    id: Option<String>,
+    end: ContainerEnd,
+    /// What the last probe or hook said.
+    saying: String,
 }
 
-/// Some containers of the pod, from their first start to their last end.
+/// Who looks after a pod, from its first start to its last end.
 pub(super) struct Supervisor<'a> {
     pod: &'a RunningPod<'a>,
-    policy: RestartPolicy,
-    members: Vec<Member<'a>>,
-    first_failure: Option<i32>,
+    machine: LifeMachine,
+    /// The machine's moment zero.
+    begun: Instant,
+    members: Vec<SeenMember<'a>>,
+    jobs: FuturesUnordered<Job<'a>>,
+    /// How many of them are about ends.
+    exits: usize,
+    stages: Option<StageLine>,
     /// Since when the runtime does not answer.
     away: Option<Instant>,
+    shown: Option<RunReport>,
+    line: ReportLine,
+    start_error: Option<RunError>,
+    outcome: Option<LifeOutcome>,
 }
 
 impl<'a> Supervisor<'a> {
-    /// Starts the containers in their order.
-    pub(super) async fn start(
+    pub(super) fn new(
         pod: &'a RunningPod<'a>,
-        containers: &'a [Container],
-        policy: RestartPolicy,
-        interrupt: &Interrupt,
-    ) -> Result<Self, RunError> {
-        let mut this = Self { pod, policy, members: Vec::new(), first_failure: None, away: None };
-        for container in containers {
-            if interrupt.status().is_some() {
-                break;
-            }
-            match pod.launch(container, 0).await {
-                Ok(launched) => {
-                    let (back_off, state) = (BackOff::default(), MemberState::Running(launched));
-                    this.members.push(Member { container, attempt: 0, back_off, state });
-                }
-                Err(error) => {
-                    this.drain().await;
-                    return Err(error);
-                }
-            }
+        machine: LifeMachine,
+        begun: Instant,
+        (stages, line): (StageLine, &ReportLine),
+    ) -> Self {
+        let containers = pod.run.pod.init_containers.iter().chain(&pod.run.pod.containers);
+        let member = |container| SeenMember {
+            container,
+            started: None,
+            id: None,
+            end: ContainerEnd::default(),
+            saying: String::new(),
+        };
+        Self {
+            pod,
+            machine,
+            begun,
+            members: containers.map(member).collect(),
+            jobs: FuturesUnordered::new(),
+            exits: 0,
+            stages: Some(stages),
+            away: None,
+            shown: None,
+            line: line.clone(),
+            start_error: None,
+            outcome: None,
         }
-        Ok(this)
     }
 
-    /// Watches until all have ended for good, or somebody asks for an end.
-    pub(super) async fn watch(&mut self, interrupt: &Interrupt) -> Result<RunOutcome, RunError> {
-        loop {
-            tokio::select! {
+    /// Until nothing runs any more.
+    pub(super) async fn live(mut self, asked: &StopLine, mut events: EventsOfPod) -> Result<RunOutcome, RunError> {
+        let mut heard = StopAsked::No;
+        let mut look_at = Instant::now();
+        // What was asked for while the pod was made comes before its first start.
+        if asked.so_far() == StopAsked::No {
+            self.feed(LifeInput::Time).await;
+        }
+        let outcome = loop {
+            if let Some(outcome) = self.outcome {
+                break outcome;
+            }
+            let wake = self.machine.next().map(|moment| self.begun + moment);
+            let looks = tokio::select! {
                 biased;
-                () = interrupt.first() => return Ok(RunOutcome::Asked),
-                () = self.pod.run.console.closed() => return Ok(RunOutcome::Asked),
-                () = tokio::time::sleep(POLL) => {}
+                more = asked.beyond(heard) => {
+                    self.is_asked(heard, more).await;
+                    heard = more;
+                    false
+                }
+                Some(end) = self.jobs.next(), if !self.jobs.is_empty() => self.job_ended(end).await,
+                () = tokio::time::sleep_until(wake.unwrap_or(look_at)), if wake.is_some() => {
+                    self.feed(LifeInput::Time).await;
+                    false
+                }
+                () = events.changed() => true,
+                () = tokio::time::sleep_until(look_at) => true,
+            };
+            if looks && self.outcome.is_none() {
+                match self.look().await {
+                    Ok(()) => self.answered().await,
+                    Err(error) => match self.unanswered(error).await {
+                        Ok(()) => {}
+                        Err(error) => {
+                            self.drain().await;
+                            return Err(error);
+                        }
+                    },
+                }
+                look_at = Instant::now() + events.patience();
             }
-            let result = self.look().await;
-            match result {
-                Ok(Some(outcome)) => return Ok(outcome),
-                Ok(None) => self.answered().await,
-                Err(error) => self.unanswered(error).await?,
-            }
+        };
+        self.drain().await;
+        match self.start_error {
+            Some(error) if outcome == LifeOutcome::StartFailed => Err(error),
+            _ => Ok(RunOutcome { code: self.machine.code(), outcome, report: self.machine.report() }),
         }
     }
 
     /// Lets the rest of the logs be printed, once nothing runs any more.
-    pub(super) async fn drain(&mut self) {
+    async fn drain(&mut self) {
         for member in &mut self.members {
-            if let MemberState::Running(launched) = std::mem::replace(&mut member.state, MemberState::Ended) {
-                launched.drain().await;
+            if let Some(started) = member.started.take() {
+                started.drain().await;
             }
         }
     }
 
-    async fn look(&mut self) -> Result<Option<RunOutcome>, CallError> {
-        // The pod first: whoever stops it stops the containers before.
-        let ready = self.pod_is_ready().await?;
-        let states = self.states().await?;
-        for index in 0..self.members.len() {
-            self.step(index, &states, ready).await?;
+    async fn is_asked(&mut self, before: StopAsked, now: StopAsked) {
+        let grace = self.pod.run.pod.grace_seconds;
+        if before == StopAsked::No {
+            let text = format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once");
+            self.pod.run.voice.note(text).await;
+            self.feed(LifeInput::Stop).await;
         }
-        let code = self.first_failure.unwrap_or_default();
-        if self.members.iter().all(|member| matches!(member.state, MemberState::Ended)) && !self.stopping() {
-            return Ok(Some(RunOutcome::Ended { code }));
+        if now == StopAsked::AtOnce {
+            self.pod.run.voice.note("killing").await;
+            self.feed(LifeInput::Kill).await;
         }
-        Ok((!ready).then_some(RunOutcome::Elsewhere { code }))
     }
 
-    /// Whether `peapod stop` is stopping the pod: it says so in the pod's directory before it stops a container.
-    fn stopping(&self) -> bool {
-        self.pod.run.dir.is_stopping()
+    /// Tells the machine, and begins what it decides.
+    async fn feed(&mut self, input: LifeInput) {
+        let actions = self.machine.step(self.begun.elapsed(), input);
+        for action in actions {
+            self.carry_out(action).await;
+        }
+        self.show().await;
+    }
+
+    async fn carry_out(&mut self, action: LifeAction) {
+        let pod = self.pod;
+        match action {
+            LifeAction::Start { member, attempt } => {
+                let seen = &mut self.members[member];
+                let (container, last) = (seen.container, seen.id.take());
+                self.jobs.push(Box::pin(async move { Some(jobs::start(pod, member, container, attempt, last).await) }));
+            }
+            LifeAction::Hook { member, attempt, hook, limit } => {
+                let seen = &self.members[member];
+                if let Some(id) = seen.id.clone() {
+                    self.jobs.push(Box::pin(jobs::hook(pod, (member, attempt, hook), seen.container, id, limit)));
+                }
+            }
+            LifeAction::Probe { member, attempt, kind } => {
+                let seen = &self.members[member];
+                if let Some(id) = seen.id.clone() {
+                    self.jobs.push(Box::pin(jobs::probe(pod, (member, attempt, kind), seen.container, id)));
+                }
+            }
+            LifeAction::Stop { member, grace } => {
+                if let Some(id) = self.members[member].id.clone() {
+                    self.jobs.push(Box::pin(async move { Some(jobs::stop(pod, member, id, grace).await) }));
+                }
+            }
+            LifeAction::Tell(news) => self.tell(news).await,
+            LifeAction::End(outcome) => self.outcome = Some(outcome),
+        }
+    }
+
+    /// Says whether it is worth a look at the pod now.
+    async fn job_ended(&mut self, end: Option<JobEnd>) -> bool {
+        match end {
+            None => false,
+            Some(JobEnd::Started { member, took, result }) => {
+                match result {
+                    Ok(started) => {
+                        let seen = &mut self.members[member];
+                        seen.id = Some(started.id.clone());
+                        seen.started = Some(started);
+                        if let Some(stages) = &mut self.stages {
+                            stages.add(&seen.container.name, took);
+                        }
+                        self.feed(LifeInput::Started { member }).await;
+                    }
+                    Err(error) => {
+                        self.members[member].saying = peapod_text::chain(&error);
+                        self.start_error.get_or_insert(error);
+                        self.feed(LifeInput::StartFailed { member }).await;
+                    }
+                }
+                // It may have ended before anybody listened.
+                true
+            }
+            Some(JobEnd::Exited { member, id, end }) => {
+                self.exits -= 1;
+                let (code, out_of_memory) = (end.code, end.reason == "OOMKilled");
+                let seen = &mut self.members[member];
+                seen.end = end;
+                seen.id = Some(id);
+                self.feed(LifeInput::Exited { member, code, out_of_memory }).await;
+                false
+            }
+            Some(JobEnd::ExitUnknown { member, started, error }) => {
+                self.exits -= 1;
+                self.members[member].started = Some(started);
+                if !error.is_unanswered() {
+                    self.pod.run.voice.note(error).await;
+                }
+                false
+            }
+            Some(JobEnd::Hook { member, attempt, hook, answer }) => {
+                let is_done = answer.as_ref().is_some_and(|answer| answer.result == Probed::Success);
+                if !is_done {
+                    let seen = &self.members[member];
+                    let name = match hook {
+                        HookKind::PostStart => "postStart",
+                        HookKind::PreStop => "preStop",
+                    };
+                    let why = answer.map_or_else(|| "it took all of the grace period".to_owned(), |answer| answer.text);
+                    let then = if hook == HookKind::PostStart { "; stopping it" } else { "" };
+                    let text = format!("{}: its {name} hook failed: {why}{then}", seen.container.name);
+                    self.pod.run.voice.note(text).await;
+                }
+                self.feed(LifeInput::HookDone { member, attempt, hook, is_done }).await;
+                false
+            }
+            Some(JobEnd::Probe { member, attempt, kind, answer }) => {
+                self.members[member].saying = answer.text;
+                let result = answer.result;
+                self.feed(LifeInput::ProbeDone { member, attempt, kind, result }).await;
+                false
+            }
+            Some(JobEnd::Stopped { member, result }) => {
+                if let Err(error) = result {
+                    self.pod.run.voice.note(error).await;
+                    self.feed(LifeInput::StopFailed { member }).await;
+                }
+                true
+            }
+        }
+    }
+
+    async fn tell(&mut self, news: LifeNews) {
+        let is_first = self.stages.is_some();
+        let (LifeNews::Ended { member, .. }
+        | LifeNews::RestartsAll { member, .. }
+        | LifeNews::StartsAgain { member, .. }
+        | LifeNews::ProbeFailed { member, .. }
+        | LifeNews::Unhealthy { member, .. }
+        | LifeNews::Ready { member }
+        | LifeNews::NotReady { member }) = news
+        else {
+            return self.pod.run.voice.note("the pod's activeDeadlineSeconds are over; stopping it").await;
+        };
+        let seen = &self.members[member];
+        let policy = seen.container.life.restart.unwrap_or(self.pod.run.pod.restart);
+        let about = NewsSubject { name: &seen.container.name, end: &seen.end, saying: &seen.saying, policy };
+        if let Some(text) = about.text(news, is_first) {
+            self.pod.run.voice.note(text).await;
+        }
+    }
+
+    /// The state of the pod to its directory, and its readiness to the console.
+    async fn show(&mut self) {
+        let report = self.machine.report();
+        self.line.say(&report);
+        if report.is_ready
+            && let Some(stages) = self.stages.take()
+        {
+            self.pod.run.voice.note(stages.ready()).await;
+        }
+        let words: Vec<String> = self.members.iter().map(|seen| seen.end.words.clone()).collect();
+        let report = RunReport::new(&report, &words);
+        if self.shown.as_ref() != Some(&report) {
+            if let Err(error) = report.write(&self.pod.run.dir.path) {
+                self.pod.run.voice.note(format_args!("cannot write the pod's state: {error}")).await;
+            }
+            self.shown = Some(report);
+        }
+    }
+
+    /// What of the pod has changed without anybody having told it.
+    async fn look(&mut self) -> Result<(), CallError> {
+        // The pod first: whoever stops it stops the containers before.
+        let is_ready = self.pod_is_ready().await?;
+        let states = self.states().await?;
+        if !is_ready || self.pod.run.dir.is_stopping() {
+            // Before the ends of containers, which are wanted then.
+            self.feed(LifeInput::Announced).await;
+        }
+        for (member, seen) in self.members.iter_mut().enumerate() {
+            let runs = v1::ContainerState::ContainerRunning;
+            if let Some(started) = seen.started.take_if(|started| states.get(&started.id) != Some(&runs)) {
+                let pod = self.pod;
+                self.exits += 1;
+                self.jobs.push(Box::pin(async move { Some(jobs::exit(pod, member, started).await) }));
+            }
+        }
+        if !is_ready {
+            while self.exits > 0
+                && let Some(end) = self.jobs.next().await
+            {
+                self.job_ended(end).await;
+            }
+            self.feed(LifeInput::Gone).await;
+            if self.outcome == Some(LifeOutcome::Elsewhere) {
+                self.pod.run.voice.note("the pod was stopped by somebody else").await;
+            }
+        }
+        Ok(())
     }
 
     async fn pod_is_ready(&self) -> Result<bool, CallError> {
@@ -154,78 +363,9 @@ impl<'a> Supervisor<'a> {
         Ok(list.containers.into_iter().map(|container| (container.id.clone(), container.state())).collect())
     }
 
-    async fn step(
-        &mut self,
-        index: usize,
-        states: &BTreeMap<String, v1::ContainerState>,
-        ready: bool,
-    ) -> Result<(), CallError> {
-        let member = &self.members[index];
-        match &member.state {
-            MemberState::Running(launched) => {
-                let running = v1::ContainerState::ContainerRunning;
-                if states.get(&launched.id).is_some_and(|state| *state == running) {
-                    return Ok(());
-                }
-                let end = ContainerEnd::of(self.pod, &launched.id).await?;
-                self.ended(index, end, ready).await;
-            }
-            MemberState::Waiting { at, .. } if *at <= Instant::now() && ready && !self.stopping() => {
-                self.restart(index).await;
-            }
-            MemberState::Waiting { .. } | MemberState::Ended => {}
-        }
-        Ok(())
-    }
-
-    async fn ended(&mut self, index: usize, end: ContainerEnd, ready: bool) {
-        let wanted = !ready || self.stopping();
-        let member = &mut self.members[index];
-        let MemberState::Running(launched) = std::mem::replace(&mut member.state, MemberState::Ended) else { return };
-        let (id, ran) = (launched.id.clone(), launched.since.elapsed());
-        launched.drain().await;
-        let again = match self.policy {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => end.code != 0,
-            RestartPolicy::Never => false,
-        };
-        let name = &member.container.name;
-        if again && !wanted {
-            let wait = member.back_off.after(ran);
-            member.state = MemberState::Waiting { at: Instant::now() + wait, last: Some(id) };
-            let when = if wait.is_zero() { "now".to_owned() } else { format!("in {}", units::duration(wait)) };
-            self.pod.run.console.note(format!("{name} {end}; starting it again {when}")).await;
-        } else {
-            // Ends that somebody asked for are no failures.
-            if end.code != 0 && !wanted {
-                self.first_failure.get_or_insert(end.code);
-            }
-            self.pod.run.console.note(format!("{name} {end}")).await;
-        }
-    }
-
-    async fn restart(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        if let MemberState::Waiting { last, .. } = &mut member.state
-            && let Some(id) = last.take()
-        {
-            self.pod.forget(id).await;
-        }
-        member.attempt += 1;
-        match self.pod.launch(member.container, member.attempt).await {
-            Ok(launched) => member.state = MemberState::Running(launched),
-            Err(error) => {
-                let wait = member.back_off.after(Duration::ZERO);
-                member.state = MemberState::Waiting { at: Instant::now() + wait, last: None };
-                let error = anyhow::Error::from(error);
-                self.pod.run.console.note(format!("{error:#}; trying again in {}", units::duration(wait))).await;
-            }
-        }
-    }
-
     async fn answered(&mut self) {
         if self.away.take().is_some() {
-            self.pod.run.console.note("the runtime is back").await;
+            self.pod.run.voice.note("the runtime is back").await;
         }
     }
 
@@ -235,52 +375,12 @@ impl<'a> Supervisor<'a> {
         let since = match self.away {
             Some(since) => since,
             None if lost => {
-                self.pod
-                    .run
-                    .console
-                    .note("the runtime does not answer; what runs goes on, waiting for it to come back")
-                    .await;
+                let text = "the runtime does not answer; what runs goes on, waiting for it to come back";
+                self.pod.run.voice.note(text).await;
                 *self.away.insert(Instant::now())
             }
             None => return Err(RunError::Watch { source: error }),
         };
         if since.elapsed() > AWAY { Err(RunError::Watch { source: error }) } else { Ok(()) }
-    }
-}
-
-/// How a container ended.
-pub(super) struct ContainerEnd {
-    code: i32,
-    reason: String,
-    message: String,
-}
-
-impl ContainerEnd {
-    pub(super) async fn of(pod: &RunningPod<'_>, id: &str) -> Result<Self, CallError> {
-        let mut client = pod.run.connection.runtime.clone();
-        let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
-        let status = match call("ContainerStatus", QUICK, client.container_status(request)).await {
-            Ok(answer) => answer.status.unwrap_or_default(),
-            Err(error) if error.is_not_found() => {
-                let reason = "removed by somebody else".to_owned();
-                return Ok(Self { code: 255, reason, message: String::new() });
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self { code: status.exit_code, reason: status.reason, message: status.message })
-    }
-}
-
-impl std::fmt::Display for ContainerEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ended with {}", self.code)?;
-        // Those two say what the code says.
-        if !matches!(self.reason.as_str(), "" | "Completed" | "Error") {
-            write!(f, " ({})", self.reason)?;
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        }
-        Ok(())
     }
 }

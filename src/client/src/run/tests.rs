@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::console::Outputs;
 use crate::fake::Fake;
-use crate::manifest;
+use crate::manifest::{self, Workload};
 
 /// What was printed so far.
 #[derive(Clone, Default)]
@@ -64,7 +64,18 @@ impl Bench {
         meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
     ) -> Result<u8, String> {
         let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{spec}");
-        let pod = manifest::read(&text).unwrap();
+        let (_, changes) = tokio::sync::mpsc::channel(1);
+        self.run_wishes(&[&text], changes, meanwhile).await
+    }
+
+    /// The same of several manifests, which may change.
+    async fn run_wishes(
+        &self,
+        texts: &[&str],
+        changes: tokio::sync::mpsc::Receiver<Vec<Workload>>,
+        meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
+    ) -> Result<u8, String> {
+        let first: Vec<Workload> = texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
         let outputs = Outputs { out, err, out_colours: false, err_colours: false };
@@ -78,8 +89,9 @@ impl Bench {
             keep: self.keep,
             dir: self.base(),
         };
+        let wishes = Wishes { first: &first, changes };
         let (status, ()) =
-            tokio::join!(run(&connection, &pod, &args, &console, &interrupt), meanwhile(&connection, &signal));
+            tokio::join!(run(&connection, wishes, &args, &console, &interrupt), meanwhile(&connection, &signal));
         drop(console);
         writer.finish();
         status.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
@@ -307,6 +319,61 @@ async fn two_pods_of_one_name_do_not_run_at_once() {
         signal();
     });
     assert_eq!(done.await, Ok(130));
+}
+
+fn deployment(name: &str, word: &str) -> String {
+    let script = format!("trap 'exit 0' TERM; echo up {word}; while :; do sleep 0.1; done");
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: 2
+  selector: {{matchLabels: {{app: a}}}}\n  template:\n    metadata: {{labels: {{app: a}}}}
+    spec:\n      terminationGracePeriodSeconds: 20\n      containers:\n    {}",
+        shell("c", &script)
+    )
+}
+
+#[tokio::test]
+async fn what_changes_is_replaced_and_the_rest_is_left_alone() {
+    let bench = Bench::new();
+    let (sender, changes) = tokio::sync::mpsc::channel(1);
+    let (web, other) = (deployment("web", "one"), deployment("other", "still"));
+    let seen = async |word: &str, times: usize| {
+        let line = format!("| up {word}\n");
+        let begin = Instant::now();
+        while bench.printed.text().matches(&line).count() < times {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no {times} of `{word}`:\n{}", bench.printed.text());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let both = [web.as_str(), other.as_str()];
+    let done = bench.run_wishes(&both, changes, async |_, _| {
+        seen("one", 2).await;
+        seen("still", 2).await;
+        let wishes = [deployment("web", "two"), other.clone()];
+        sender.send(wishes.iter().map(|text| manifest::read_workload(text).unwrap()).collect()).await.unwrap();
+        seen("two", 2).await;
+        // Nothing is wished any more.
+        sender.send(Vec::new()).await.unwrap();
+    });
+    assert_eq!(done.await, Ok(0));
+    let text = bench.printed.text();
+    assert_eq!((text.matches("| up one").count(), text.matches("| up still").count()), (2, 2), "{text}");
+    assert!(text.contains("-0/c | up two"), "lines have the pod's name:\n{text}");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_job_that_may_not_fail_fails_with_its_first_pod() {
+    let bench = Bench::new();
+    let container = shell("c", "echo try; exit 3");
+    let text = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: sum}}\nspec:\n  backoffLimit: 0
+  template:\n    spec:\n      restartPolicy: Never\n      containers:\n    {container}"
+    );
+    let (_, changes) = tokio::sync::mpsc::channel(1);
+    assert_eq!(bench.run_wishes(&[&text], changes, async |_, _| {}).await, Ok(1));
+    let said = bench.printed.text();
+    assert!(said.contains("sum-0/c | try") && said.contains("job sum has failed"), "{said}");
+    bench.assert_nothing_left();
 }
 
 #[test]

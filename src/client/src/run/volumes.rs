@@ -141,18 +141,6 @@ impl PodDir {
         self.path.join("stopping").exists()
     }
 
-    /// The file into which an attempt of a container writes why it ends.
-    pub(super) fn termination_log(&self, container: &Container, attempt: u32) -> PathBuf {
-        self.path.join("termination").join(&container.name).join(attempt.to_string())
-    }
-
-    /// Makes that file, for every user of the container.
-    pub(super) fn make_termination_log(&self, container: &Container, attempt: u32) -> Result<PathBuf, VolumeError> {
-        let path = self.termination_log(container, attempt);
-        make(path.parent().unwrap_or(&self.path), 0o755)?;
-        self.write(&path, "", 0o666)
-    }
-
     /// Writes the pod's /etc/hosts.
     pub(super) fn make_hosts(&self, text: &str) -> Result<PathBuf, VolumeError> {
         self.write(&self.path.join("etc-hosts"), text, 0o644)

@@ -97,7 +97,7 @@ fn is_of_this_node(local: IpAddr, peer: IpAddr) -> bool {
 
 /// Believes every certificate, as `crictl` does that was told of no authority. The URL came from the runtime, over a
 /// socket that is root's alone, and the connection does not leave the node.
-fn believing() -> Result<TlsConnector, rustls::Error> {
+pub(crate) fn believing() -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?

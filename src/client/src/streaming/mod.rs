@@ -17,6 +17,7 @@ mod terminal;
 mod tests;
 
 pub(crate) use command::{CommandSide, converse};
+pub(crate) use connect::believing;
 pub(crate) use error::StreamError;
 pub(crate) use forward::forward;
 pub(crate) use output::RawOutput;

@@ -9,13 +9,13 @@ const RECOVERED: Duration = Duration::from_secs(600);
 
 /// The waits of one container.
 #[derive(Debug, Default)]
-pub(super) struct BackOff {
+pub(in crate::run) struct BackOff {
     next: Duration,
 }
 
 impl BackOff {
     /// How long to wait after a run that took this long: first not at all, then 10 s, doubling to 300 s.
-    pub(super) fn after(&mut self, ran: Duration) -> Duration {
+    pub(in crate::run) fn after(&mut self, ran: Duration) -> Duration {
         if ran >= RECOVERED {
             self.next = Duration::ZERO;
         }

@@ -1,0 +1,51 @@
+//! What `peapod run` runs: Pods, and what makes pods.
+
+use std::fmt;
+
+use super::{Deployment, Job, Pod};
+
+/// What `peapod run` runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    Pod(Pod),
+    Job(Job),
+    Deployment(Deployment),
+}
+
+impl Workload {
+    /// The length of the longest name before lines of its containers; those of pods that are not `alone` have the
+    /// pod's name before them.
+    pub(crate) fn longest_name(&self, alone: bool) -> usize {
+        let (pod, named) = match self {
+            Self::Pod(pod) => (pod.clone(), !alone),
+            Self::Job(job) => (job.pod(0, Some(0)), true),
+            Self::Deployment(deployment) => (deployment.pod(0), true),
+        };
+        let longest = pod.all_containers().map(|container| container.name.len()).max().unwrap_or_default();
+        longest + if named { pod.name.len() + 1 } else { 0 }
+    }
+
+    /// What tells it from others: its kind, namespace and name.
+    pub(super) fn key(&self) -> (&'static str, &str, &str) {
+        match self {
+            Self::Pod(pod) => ("Pod", &pod.namespace, &pod.name),
+            Self::Job(job) => ("Job", job.namespace(), &job.name),
+            Self::Deployment(deployment) => ("Deployment", deployment.namespace(), &deployment.name),
+        }
+    }
+
+    /// Whether another one has its kind, namespace and name.
+    pub(crate) fn is_named_as(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(pod) => write!(f, "{}/{}", pod.namespace, pod.name),
+            Self::Job(job) => write!(f, "the job {}", job.name),
+            Self::Deployment(deployment) => write!(f, "the deployment {}", deployment.name),
+        }
+    }
+}
