@@ -157,6 +157,30 @@ fn the_wished_signal_stops_a_container() {
 }
 
 #[test]
+fn a_stop_from_elsewhere_has_its_hooks() {
+    peapod(async |daemon| {
+        let spec = "  volumes: [{name: t, hostPath: {path: TRACE, type: DirectoryOrCreate}}]
+  containers:
+  - name: main
+    image: IMAGE
+    lifecycle: {preStop: {exec: {command: [sh, -c, 'echo hook >>/t/order']}}}
+    command: [sh, -c, 'trap \"echo main >>/t/order; exit 0\" TERM; echo up >/t/up; while :; do sleep 0.1; done']
+    volumeMounts: [{name: t, mountPath: /t}]
+";
+        let trace = daemon.path("trace");
+        let child = run(daemon, spec);
+        wait_for("the container runs", async || trace.join("up").exists()).await;
+        let stopped = daemon.client(&["stop", "pea"]).output().await.unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+        assert_eq!(lines(&trace.join("order")), ["hook", "main"]);
+        let (code, said) = end(child).await;
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("stopped by somebody else"), "{said}");
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
+#[test]
 fn a_pod_goes_on_under_a_killed_daemon() {
     peapod(async |daemon| {
         let spec = "  restartPolicy: OnFailure

@@ -66,5 +66,8 @@ pub(crate) const TERMINATION_LOG_LINES: usize = 80;
 /// Bytes of the file that says how a pod is.
 pub(crate) const REPORT_BYTES: u64 = 1 << 20;
 
+/// Requests to stop one pod that a `peapod run` takes.
+pub(crate) const STOP_REQUESTS: usize = 16;
+
 /// Names of pods whose events wait for those who look after the pods.
 pub(crate) const POD_EVENTS: usize = 256;

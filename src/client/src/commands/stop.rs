@@ -2,7 +2,7 @@
 
 use crate::cli::StopArgs;
 use crate::connect::CriClient;
-use crate::run::PodDir;
+use crate::run::{self, PodDir};
 use crate::{labels, select, teardown};
 
 /// Kubernetes' own default.
@@ -18,6 +18,7 @@ pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Res
         };
         if let Some(dir) = PodDir::of(&pod) {
             dir.announce_stop();
+            run::ask_to_stop(&dir, grace).await;
         }
         super::all_of(wanted, &teardown::stop(connection, &pod.id, grace).await)?;
         Ok(super::print(format!("{}\n", select::pod_name(&pod)).as_bytes())?)

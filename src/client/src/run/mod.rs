@@ -11,6 +11,7 @@ mod fleet;
 #[cfg(test)]
 mod golden;
 mod handlers;
+mod handover;
 mod host_paths;
 mod images;
 mod jobs;
@@ -53,6 +54,8 @@ use asked::{StopAsked, StopLine};
 use events::RuntimeEvents;
 use facts::{LaunchFacts, ThisNode};
 pub(crate) use fleet::Wishes;
+use handover::StopDoor;
+pub(crate) use handover::ask as ask_to_stop;
 use images::ContainerImage;
 use launch::{PodRun, RunningPod};
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
@@ -125,6 +128,7 @@ async fn live(
     let support = RuntimeSupport::ask(connection, pod, handler, &uid).await?;
     let node = ThisNode::look();
     let dir = PodDir::create(&args.dir, &LaunchFacts { pod, uid: &uid, node: &node, addresses: &[] })?;
+    let mut door = StopDoor::open(&dir.path);
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let parts = SandboxParts {
         uid: &uid,
@@ -135,7 +139,7 @@ async fn live(
     };
     let sandbox = messages::sandbox(pod, parts);
     let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };
-    let ran = run.go(handler, lines).await;
+    let ran = run.go(handler, lines, &mut door).await;
     let left = run.finish(args.keep).await;
     match (ran, left) {
         (Err(error), left) => {
@@ -176,6 +180,7 @@ impl PodRun<'_> {
         &self,
         handler: &str,
         (asked, events, report): (&StopLine, &RuntimeEvents, &ReportLine),
+        door: &mut StopDoor,
     ) -> Result<RunOutcome, RunError> {
         let begun = Instant::now();
         let plan = LifePlan::of(self.pod);
@@ -184,6 +189,7 @@ impl PodRun<'_> {
         let images = tokio::select! {
             biased;
             _ = asked.beyond(StopAsked::No) => return Ok(early(machine, begun, LifeInput::Stop)),
+            _ = door.asked() => return Ok(early(machine, begun, LifeInput::Stop)),
             () = tokio::time::sleep_until(begun + deadline) => return Ok(early(machine, begun, LifeInput::Time)),
             pulled = self.pull() => pulled?,
         };
@@ -197,7 +203,7 @@ impl PodRun<'_> {
         stages.add_pod(self.connection, &sandbox_id, made_at.elapsed()).await;
         let events = events.of(&sandbox_id);
         let running = RunningPod { run: self, sandbox_id, addresses, images };
-        Supervisor::new(&running, machine, begun, (stages, report)).live(asked, events).await
+        Supervisor::new(&running, machine, begun, (stages, report)).live(asked, events, door).await
     }
 
     /// The image of each container, by its name, and of volumes.

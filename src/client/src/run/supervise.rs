@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::RunError;
 use super::asked::{StopAsked, StopLine};
 use super::events::EventsOfPod;
+use super::handover::StopDoor;
 use super::jobs::{self, AWAY, ContainerEnd, JobEnd};
 use super::launch::{RunningPod, StartedContainer};
 use super::machine::{HookKind, LifeAction, LifeInput, LifeMachine, LifeNews, LifeOutcome, PodReport, Probed};
@@ -95,7 +96,12 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Until nothing runs any more.
-    pub(super) async fn live(mut self, asked: &StopLine, mut events: EventsOfPod) -> Result<RunOutcome, RunError> {
+    pub(super) async fn live(
+        mut self,
+        asked: &StopLine,
+        mut events: EventsOfPod,
+        door: &mut StopDoor,
+    ) -> Result<RunOutcome, RunError> {
         let mut heard = StopAsked::No;
         let mut look_at = Instant::now();
         // What was asked for while the pod was made comes before its first start.
@@ -112,6 +118,12 @@ impl<'a> Supervisor<'a> {
                 more = asked.beyond(heard) => {
                     self.is_asked(heard, more).await;
                     heard = more;
+                    false
+                }
+                seconds = door.asked() => {
+                    let text = format!("the pod was stopped by somebody else, within {seconds} s");
+                    self.pod.run.voice.note(text).await;
+                    self.feed(LifeInput::StopWithin { seconds }).await;
                     false
                 }
                 Some(end) = self.jobs.next(), if !self.jobs.is_empty() => self.job_ended(end).await,

@@ -58,7 +58,13 @@ impl LifeMachine {
                 LifeState::Running(running) => match &mut running.ending {
                     Some(ending) => {
                         ending.cause = cause;
-                        ending.by = ending.by.min(by);
+                        if by < ending.by {
+                            ending.by = by;
+                            // The runtime takes the shorter time, too.
+                            if ending.stage == EndingStage::Asked {
+                                ending.stage = EndingStage::Turn;
+                            }
+                        }
                     }
                     None => self.begin_ending(now, index, cause, by.saturating_sub(now), actions),
                 },

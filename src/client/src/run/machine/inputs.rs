@@ -33,6 +33,17 @@ impl LifeMachine {
                 Goal::End { .. } | Goal::Over { .. } => {}
                 _ => self.end(now, LifeOutcome::Asked),
             },
+            LifeInput::StopWithin { seconds: 0 } => self.take(now, LifeInput::Kill, actions),
+            LifeInput::StopWithin { seconds } => {
+                let by = now + Moment::from_secs(seconds.into());
+                self.goal = match self.goal {
+                    Goal::Over { .. } | Goal::End { pace: Pace::Kill, .. } => return,
+                    Goal::End { outcome, pace: Pace::Graceful { by: before } } => {
+                        Goal::End { outcome, pace: Pace::Graceful { by: by.min(before) } }
+                    }
+                    _ => Goal::End { outcome: LifeOutcome::Asked, pace: Pace::Graceful { by } },
+                };
+            }
             LifeInput::Kill => match self.goal {
                 Goal::Over { .. } => {}
                 Goal::End { outcome, .. } => self.goal = Goal::End { outcome, pace: Pace::Kill },

@@ -62,6 +62,10 @@ pub(in crate::run) enum LifeInput {
     },
     /// The pod is to end, with grace.
     Stop,
+    /// The pod is to end, with another grace period than its own.
+    StopWithin {
+        seconds: u32,
+    },
     /// The pod is to end at once.
     Kill,
     /// Somebody else is about to stop the pod.

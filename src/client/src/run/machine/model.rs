@@ -246,7 +246,7 @@ impl World {
 
     fn live(mut self) -> LifeOutcome {
         let stop_after = self.random.below(400);
-        let ask = self.random.of(&[LifeInput::Stop, LifeInput::Stop, LifeInput::Kill]);
+        let ask = self.random.of(&[LifeInput::Stop, LifeInput::StopWithin { seconds: 9 }, LifeInput::Kill]);
         self.feed(LifeInput::Time);
         for _ in 0..stop_after {
             if self.outcome.is_some() {

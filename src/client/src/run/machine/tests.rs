@@ -236,6 +236,18 @@ fn a_second_asking_kills_what_the_first_let_finish() {
 }
 
 #[test]
+fn a_shorter_grace_counts_at_once() {
+    let mut told = ToldLife::new("  containers: [{name: m, image: x}]\n");
+    told.after(0, LifeInput::Time);
+    told.started(0);
+    assert_eq!(told.after(0, LifeInput::Stop), ["stop m 30"]);
+    assert_eq!(told.after(5, LifeInput::StopWithin { seconds: 60 }), Vec::<String>::new());
+    assert_eq!(told.after(1, LifeInput::StopWithin { seconds: 10 }), ["stop m 10"]);
+    assert_eq!(told.after(1, LifeInput::StopWithin { seconds: 0 }), ["stop m 0"]);
+    assert_eq!(told.exited(0, 0, 137), ["Asked"]);
+}
+
+#[test]
 fn what_somebody_else_stops_is_not_started_again() {
     let mut told = ToldLife::new("  containers: [{name: m, image: x}]\n");
     told.after(0, LifeInput::Time);
