@@ -233,7 +233,7 @@ impl<'a> Supervisor<'a> {
                     }
                     Err(error) => {
                         self.members[member].saying = peapod_text::chain(&error);
-                        self.start_error.get_or_insert(error);
+                        self.start_error = Some(error);
                         self.feed(LifeInput::StartFailed { member }).await;
                     }
                 }
