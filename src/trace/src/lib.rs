@@ -25,6 +25,7 @@ pub use bounds::FINISHED;
 pub use context::{SpanContext, TraceParent};
 pub use kind::{ANSWER, StageKind};
 pub use outcome::SpanOutcome;
+pub use recorder::StageProgress;
 pub use subject::SpanSubject;
 pub use tracer::{ChildSpan, RootSpan, Span, Tracer, WorkSpan};
 pub use tree::{SpanTree, StageSpan};

@@ -68,8 +68,18 @@ pub(crate) struct RecordedStage {
     pub(crate) begin: u64,
     pub(crate) end: Option<u64>,
     pub(crate) failed: bool,
+    pub(crate) progress: Option<StageProgress>,
     /// The work that is waited for.
     pub(crate) work: Option<Arc<Recorder>>,
+}
+
+/// How far a stage has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageProgress {
+    /// Bytes that are done.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
 }
 
 /// A stage to be.
@@ -159,6 +169,15 @@ impl Recorder {
         lock(&self.state).end(index, now);
     }
 
+    /// How far what a stage, or the span, is in has come.
+    pub(crate) fn progress(&self, parent: Option<StageIndex>, progress: StageProgress) {
+        let mut state = lock(&self.state);
+        let entered = state.entered_in(parent);
+        if let Some(stage) = entered.and_then(|index| state.stages.get_mut(usize::from(index))) {
+            stage.progress = Some(progress);
+        }
+    }
+
     /// What a stage, or the span, is in went wrong.
     pub(crate) fn fail(&self, stage: Option<StageIndex>) {
         lock(&self.state).fail(stage);
@@ -220,8 +239,8 @@ impl SpanState {
         if let Some(work) = &work {
             work.followers.fetch_add(1, Ordering::Relaxed);
         }
-        let (entered, end, failed) = (None, None, false);
-        self.stages.push(RecordedStage { kind, detail, parent, entered, begin: now, end, failed, work });
+        let (entered, end, failed, progress) = (None, None, false, None);
+        self.stages.push(RecordedStage { kind, detail, parent, entered, begin: now, end, failed, progress, work });
         index
     }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::bounds::{DETAIL_BYTES, LAST_FAILED, LAST_OF_KIND, LAST_OF_KIND_BYTES, MESSAGE_BYTES, STAGES_OF_SPAN};
 use crate::{
-    RootSpan, SpanContext, SpanOutcome, SpanSubject, SpanTree, StageKind, StageSpan, TraceParent, Tracer, WorkSpan,
+    RootSpan, SpanContext, SpanOutcome, SpanSubject, SpanTree, StageKind, StageProgress, StageSpan, TraceParent,
+    Tracer, WorkSpan,
 };
 
 #[allow(unreachable_pub, reason = "as a crate has it that shows them")]
@@ -103,6 +104,25 @@ fn works_of_many_are_found_without_a_look_at_all() {
 }
 
 #[test]
+fn a_stage_tells_how_far_it_has_come() {
+    let tracer = Tracer::new();
+    let root = begin(&tracer, "PullImage");
+    let work = tracer.work("layer", SpanSubject::default());
+    let layer = root.span().begin(&SHIM);
+    layer.enter_work(&SET_UP, work.span());
+    work.span().enter(&NETWORK);
+    work.span().progress(3, 10);
+    let progress = |tree: &SpanTree| tree.stages.iter().map(|stage| stage.progress).collect::<Vec<_>>();
+    let come = Some(StageProgress { done: 3, of: 10 });
+    let (told, _) = tracer.running(|_| true, 10);
+    assert_eq!(progress(&told[0]), [None, None, None, come]);
+    work.span().progress(10, 10);
+    work.span().enter(&CHECK);
+    let (told, _) = tracer.running(|_| true, 10);
+    assert_eq!(progress(&told[0]), [None, None, None, Some(StageProgress { done: 10, of: 10 }), None]);
+}
+
+#[test]
 fn a_request_begins_when_it_arrived() {
     let tracer = Tracer::new();
     let arrived = Instant::now().checked_sub(Duration::from_secs(7)).unwrap();
@@ -191,7 +211,7 @@ fn what_failed_is_marked_once() {
 }
 
 fn stage(kind: &'static StageKind, parent: Option<u16>, begin_us: u64, end_us: u64) -> StageSpan {
-    StageSpan { kind, detail: None, parent, begin_us, end_us: Some(end_us), failed: false }
+    StageSpan { kind, detail: None, parent, begin_us, end_us: Some(end_us), failed: false, progress: None }
 }
 
 fn tree(micros: u64, stages: Vec<StageSpan>) -> SpanTree {

@@ -7,7 +7,7 @@ use crate::bounds::STAGES_OF_SPAN;
 use crate::context::{SpanContext, mixed};
 use crate::kind::StageKind;
 use crate::outcome::SpanOutcome;
-use crate::recorder::{RecordedStage, Recorder, SpanRole, micros};
+use crate::recorder::{RecordedStage, Recorder, SpanRole, StageProgress, micros};
 use crate::subject::SpanSubject;
 
 /// Works that wait for works: a pull's layer is the second.
@@ -51,6 +51,8 @@ pub struct StageSpan {
     pub end_us: Option<u64>,
     /// It went wrong, or something in it did.
     pub failed: bool,
+    /// How far it has come, where that is known.
+    pub progress: Option<StageProgress>,
 }
 
 impl SpanTree {
@@ -211,7 +213,8 @@ impl Stages {
             let end_us = [end, last].into_iter().flatten().min();
             let was_left = is_given_up && depth > 0 && stage.end.is_none();
             let (kind, detail, failed) = (stage.kind, stage.detail.clone(), stage.failed || was_left);
-            self.found.push(StageSpan { kind, detail, parent: own_parent, begin_us, end_us, failed });
+            let progress = stage.progress;
+            self.found.push(StageSpan { kind, detail, parent: own_parent, begin_us, end_us, failed, progress });
             if let Some(work) = stage.work.as_ref().filter(|_| depth < DEPTH) {
                 self.add_work(
                     work,

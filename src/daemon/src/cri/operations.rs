@@ -165,6 +165,10 @@ fn stage(span: &SpanTree, own: &StageSpan, is_critical: bool, below: Vec<Value>)
     shown.insert("ms".to_owned(), milliseconds(span.end_of(own).saturating_sub(own.begin_us)).into());
     let flags = [("isRunning", own.end_us.is_none()), ("isCritical", is_critical), ("hasFailed", own.failed)];
     shown.extend(flags.into_iter().filter(|(_, is_so)| *is_so).map(|(key, _)| (key.to_owned(), true.into())));
+    if let Some(progress) = own.progress {
+        shown.insert("doneBytes".to_owned(), progress.done.into());
+        shown.insert("ofBytes".to_owned(), progress.of.into());
+    }
     if !below.is_empty() {
         shown.insert("stages".to_owned(), below.into());
     }

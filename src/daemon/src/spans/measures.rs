@@ -80,8 +80,15 @@ mod tests {
     use super::*;
 
     fn tree(kind: &'static StageKind) -> SpanTree {
-        let stage =
-            StageSpan { kind, detail: None, parent: None, begin_us: 1000, end_us: Some(501_000), failed: false };
+        let stage = StageSpan {
+            kind,
+            detail: None,
+            parent: None,
+            begin_us: 1000,
+            end_us: Some(501_000),
+            failed: false,
+            progress: None,
+        };
         SpanTree {
             name: "StartContainer",
             is_call: true,

@@ -108,6 +108,7 @@ impl Download<'_> {
                     slot = Some(self.lane.slot().await);
                 }
                 self.span.enter_on(&stages::TRANSFER, &host.address);
+                self.span.progress(self.position, self.blob.size);
                 let before = self.position;
                 let Err(stop) = self.transfer(host, progress_time).await else { continue };
                 if self.position > before {
@@ -220,6 +221,7 @@ impl Download<'_> {
         let (batch, count) =
             written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(TransferError::Disk)?;
         self.position += count;
+        self.span.progress(self.position, self.blob.size);
         self.writer.written(self.position);
         Ok(batch)
     }

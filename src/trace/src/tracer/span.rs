@@ -10,7 +10,7 @@ use peapod_text::{one_line, shortened};
 use super::{Spans, WorkSpan};
 use crate::bounds::DETAIL_BYTES;
 use crate::kind::StageKind;
-use crate::recorder::{NewStage, Recorder, StageIndex};
+use crate::recorder::{NewStage, Recorder, StageIndex, StageProgress};
 use crate::subject::SpanSubject;
 use crate::tree::SpanTree;
 
@@ -91,6 +91,13 @@ impl Span {
     pub fn begin_on(&self, kind: &'static StageKind, detail: impl Display) -> ChildSpan {
         let detail = self.place.is_some().then(|| bounded(&detail.to_string()));
         self.begin_new(NewStage { kind, detail, work: None })
+    }
+
+    /// How far the stage that it is in has come, in bytes.
+    pub fn progress(&self, done: u64, of: u64) {
+        if let Some(SpanPlace { recorder, stage, .. }) = &self.place {
+            recorder.progress(*stage, StageProgress { done, of });
+        }
     }
 
     /// What it is in goes wrong now: what comes after this undoes.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use peapod_api::v1::{ImageStatusRequest, ImageStatusResponse};
 use peapod_image::Image;
+use peapod_trace::SpanSubject;
 use serde_json::{Value, json};
 
 use crate::cri::convert::{image, reference};
@@ -12,11 +13,19 @@ use crate::cri::status::Answer;
 use crate::cri::{Services, operations};
 
 pub(super) async fn handle(services: &Services, request: ImageStatusRequest) -> Answer<ImageStatusResponse> {
-    let Some(found) = services.images.resolve(&reference(request.image)?) else {
-        return Ok(ImageStatusResponse::default());
+    let name = reference(request.image)?;
+    let Some(found) = services.images.resolve(&name) else {
+        let info = if request.verbose { of_absent(services, &name) } else { BTreeMap::new() };
+        return Ok(ImageStatusResponse { image: None, info });
     };
     let info = if request.verbose { info(services, &found).await } else { BTreeMap::new() };
     Ok(ImageStatusResponse { image: Some(image(&found)), info })
+}
+
+/// What is done for an image that is not there, such as a pull that has begun.
+fn of_absent(services: &Services, name: &str) -> BTreeMap<String, String> {
+    let is_it = |subject: &SpanSubject| subject.container_name().is_empty() && subject.image() == name;
+    operations::beside([], operations::about(&services.tracer, is_it))
 }
 
 /// `imageSpec` is the image's whole configuration, as other runtimes show it.
