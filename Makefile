@@ -72,6 +72,8 @@ install: release install-files  ## puts the programs and a systemd unit under $(
 
 # What is built already.
 install-files: PEAPOD_BIN ?= target/release/peapod
+# Prints completions and manual pages: the same, but where that is for another kind of machine.
+install-files: PEAPOD_RUN ?= $(PEAPOD_BIN)
 install-files: PEAPOD_SHIM ?= target/shim/containerd-shim-peapod-v1
 install-files:
 	install -D -m 755 $(PEAPOD_BIN) $(DESTDIR)$(PREFIX)/bin/peapod
@@ -82,6 +84,11 @@ install-files:
 	install -D -m 644 packaging/grafana.json $(DESTDIR)$(PREFIX)/share/peapod/grafana.json
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/peapod/node-problem-detector packaging/node-problem-detector/*.json
 	install -D -m 644 packaging/peapod.service $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(PEAPOD_RUN) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/peapod
+	$(PEAPOD_RUN) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_peapod
+	$(PEAPOD_RUN) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/peapod.fish
+	$(PEAPOD_RUN) man $(DESTDIR)$(PREFIX)/share/man/man1
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/peapod.service
 
 deps:               ## what demo and tests need from Debian

@@ -274,6 +274,38 @@ fn a_pull_that_nobody_waits_for_ends() {
     });
 }
 
+#[test]
+fn a_terminal_shows_how_far_a_pull_and_an_end_have_come() {
+    peapod(async |daemon| {
+        let slow = Stalling::start(300 << 10).await;
+        let file = daemon.path("pod.yaml");
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: slow}}\nspec:\n  terminationGracePeriodSeconds: 100\n  containers:\n  - {{name: main, image: '{}/{SHELL}', command: [sh, -c, 'trap \"echo bye\" TERM; echo up; while :; do sleep 0.1; done']}}\n",
+            slow.address
+        );
+        std::fs::write(&file, text).unwrap();
+        let line =
+            format!("export PEAPOD_RUN_DIR={}; exec $PEAPOD run {}", daemon.path("run-dir").display(), file.display());
+        let mut screen = daemon.client_terminal((24, 100), &line);
+        screen.hear("[").await;
+        screen.hear("] ").await;
+        screen.hear("B of ").await;
+        screen.say("\x03").await;
+        assert_eq!(screen.end().await.0, 130);
+
+        slow.left.store(u64::MAX, Ordering::SeqCst);
+        let mut screen = daemon.client_terminal((24, 100), &line);
+        screen.hear("pulled ").await;
+        screen.hear(" up").await;
+        screen.say("\x03").await;
+        screen.hear("stopping: 100 s left").await;
+        screen.hear("stopping: 99 s left").await;
+        screen.say("\x03").await;
+        assert_eq!(screen.end().await.0, 130);
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
 /// Removes an image with its files.
 async fn forget(daemon: &Daemon, id: String) {
     let spec = Some(v1::ImageSpec { image: id, ..Default::default() });

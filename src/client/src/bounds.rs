@@ -71,3 +71,36 @@ pub(crate) const STOP_REQUESTS: usize = 16;
 
 /// Names of pods whose events wait for those who look after the pods.
 pub(crate) const POD_EVENTS: usize = 256;
+
+/// Bytes of a log's lines that wait for older ones of other logs.
+pub(crate) const MERGE_AHEAD: usize = 128 << 10;
+
+/// For how long the line of a followed log waits for older ones of other logs.
+pub(crate) const MERGE_WINDOW: Duration = Duration::from_millis(200);
+
+/// Bytes that the headers of one entry may have in an archive that `peapod cp` gets of a container.
+pub(crate) const COPY_HEADER_BYTES: u64 = 64 << 10;
+
+/// Bytes of the name of a file that `peapod cp` writes, with its folders.
+pub(crate) const COPY_NAME_BYTES: usize = 4096;
+
+/// What `peapod cp` leaves free of a file system, in bytes; a twentieth of it if that is less.
+pub(crate) const COPY_LEAVES: u64 = 1 << 30;
+
+/// Things that `peapod cp` leaves out and names; further ones are counted.
+pub(crate) const COPY_NOTES: usize = 20;
+
+/// Bytes of what a `peapod run` has written that nobody watches; as many of what was before that are kept.
+pub(crate) const RUN_LOG_BYTES: u64 = 8 << 20;
+
+/// For how long nothing may change in a watched folder until its files are read once more.
+pub(crate) const WATCH_QUIET: Duration = Duration::from_millis(100);
+
+/// After how long they are read whatever goes on there.
+pub(crate) const WATCH_LONGEST: Duration = Duration::from_secs(1);
+
+/// Time for a daemon that `peapod run` has started to answer.
+pub(crate) const DAEMON_START: Duration = Duration::from_secs(60);
+
+/// Bytes of the log of a daemon that `peapod run` starts: one that is longer is set aside before.
+pub(crate) const DAEMON_LOG_BYTES: u64 = 16 << 20;

@@ -1,11 +1,22 @@
 //! The commands and their arguments.
 
+mod copies;
+mod outside;
+mod pods;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::image_cli::{CheckArgs, ExportArgs, ImportArgs, PinArgs};
+
+pub use copies::{CopyPlace, CpArgs};
+pub use outside::{CompletionsArgs, GenerateArgs, Generated, ManArgs, SystemdArgs};
+pub use pods::{ApplyArgs, DownArgs, LogsArgs, RmArgs, Since, StopArgs, TopArgs};
+
+/// Where peapod listens by default.
+const DEFAULT_ENDPOINT: &str = "unix:///run/peapod/peapod.sock";
 
 /// Where a CRI runtime is found; the same for every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -20,16 +31,23 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// What was given, else what the environment says, else where peapod listens by default.
     pub(crate) fn url(&self) -> String {
-        let said = || std::env::var("PEAPOD_ENDPOINT").ok().filter(|url| !url.is_empty());
-        self.endpoint.clone().or_else(said).unwrap_or_else(|| "unix:///run/peapod/peapod.sock".to_owned())
+        self.said().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
+    }
+
+    /// What was given, else what the environment says.
+    pub(crate) fn said(&self) -> Option<String> {
+        let in_environment = || std::env::var("PEAPOD_ENDPOINT").ok().filter(|url| !url.is_empty());
+        self.endpoint.clone().or_else(in_environment)
     }
 }
 
 /// What `peapod` does as a client.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ClientCommand {
-    /// Runs a Pod manifest in the foreground until it ends, or Ctrl-C.
+    /// Runs Pod manifests in the foreground until they end, or Ctrl-C.
     Run(RunArgs),
+    /// Makes what runs as the manifests say: what has changed is replaced, the rest is left.
+    Apply(ApplyArgs),
     /// Lists pods and their containers.
     Ps(PsArgs),
     /// Prints what a pod's containers wrote.
@@ -40,10 +58,16 @@ pub enum ClientCommand {
     Attach(AttachArgs),
     /// Forwards ports of this node to ports of a pod.
     PortForward(PortForwardArgs),
+    /// Copies files out of a container, or into it.
+    Cp(CpArgs),
+    /// Shows what pods use: processors, memory, processes, network.
+    Top(TopArgs),
     /// Stops pods gracefully.
     Stop(StopArgs),
     /// Removes stopped pods with their containers.
     Rm(RmArgs),
+    /// Stops pods gracefully and removes them.
+    Down(DownArgs),
     /// Lists images.
     Images(ImagesArgs),
     /// Pulls an image.
@@ -62,12 +86,19 @@ pub enum ClientCommand {
     Check(CheckArgs),
     /// Shows what starts and pulls wait for, and where the time of the last ones went.
     Why(WhyArgs),
+    /// Writes files for other programs, such as units for systemd.
+    Generate(GenerateArgs),
+    /// Prints a shell's completions of peapod's commands.
+    Completions(CompletionsArgs),
+    /// Writes peapod's manual pages into a directory.
+    Man(ManArgs),
 }
 
 /// Arguments of `peapod run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit status: 0 if every container ended with 0, else the code of the first that failed; \
-124 if its activeDeadlineSeconds were over; 130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run the pod.")]
+124 if its activeDeadlineSeconds were over; 130 after Ctrl-C and 143 after SIGTERM; 125 if peapod itself could not run a \
+pod. With -d: 0 once all pods are ready or have ended with 0.")]
 pub struct RunArgs {
     /// Manifests, YAML or JSON: Pods, Jobs and Deployments, and the ConfigMaps, Secrets and PersistentVolumeClaims that
     /// they name.
@@ -78,6 +109,13 @@ pub struct RunArgs {
     /// Says what each field of the manifests does, and runs nothing.
     #[arg(long)]
     pub explain: bool,
+    /// Comes back when all pods are ready; they go on, looked after by a process of its own. `peapod logs -f` shows
+    /// what they write, `peapod down` ends them.
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Reads the files again when they are saved, and replaces what has changed.
+    #[arg(long)]
+    pub watch: bool,
     /// Runtime handler for the pod, one of those that the runtime was configured with.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub runtime_handler: String,
@@ -101,24 +139,6 @@ pub struct PsArgs {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: OutputFormat,
-}
-
-/// Arguments of `peapod logs`.
-#[derive(Args, Clone, Debug)]
-pub struct LogsArgs {
-    /// A pod: its name, `namespace/name`, or the start of its id.
-    pub pod: String,
-    /// Only these containers.
-    pub containers: Vec<String>,
-    /// Goes on printing until the containers end.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Starts with the last N lines of each container.
-    #[arg(long, value_name = "N")]
-    pub tail: Option<usize>,
-    /// Shows when each line was written.
-    #[arg(short, long)]
-    pub timestamps: bool,
 }
 
 /// Arguments of `peapod exec`.
@@ -197,28 +217,6 @@ impl FromStr for ForwardedPort {
         let local = if local.is_empty() { 0 } else { local.parse().map_err(|_| wrong())? };
         Ok(Self { local, remote })
     }
-}
-
-/// Arguments of `peapod stop`.
-#[derive(Args, Clone, Debug)]
-pub struct StopArgs {
-    /// Pods: name, `namespace/name`, or the start of the id.
-    #[arg(required = true)]
-    pub pods: Vec<String>,
-    /// Seconds before what still runs is killed. Default: what the pod's manifest says, or 30.
-    #[arg(short, long, value_name = "SECONDS")]
-    pub grace: Option<u32>,
-}
-
-/// Arguments of `peapod rm`.
-#[derive(Args, Clone, Debug)]
-pub struct RmArgs {
-    /// Pods: name, `namespace/name`, or the start of the id.
-    #[arg(required = true)]
-    pub pods: Vec<String>,
-    /// Kills what still runs.
-    #[arg(short, long)]
-    pub force: bool,
 }
 
 /// Arguments of `peapod images`.

@@ -2,8 +2,11 @@
 //!
 //! One thread writes, so that lines never mix and a slow terminal holds up nobody but the readers of logs.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -23,14 +26,30 @@ pub(crate) enum OutputStream {
 }
 
 enum Line {
-    Container { colour: usize, name: String, stream: OutputStream, text: Vec<u8> },
+    Container {
+        colour: usize,
+        name: String,
+        stream: OutputStream,
+        text: Vec<u8>,
+    },
     Note(String),
+    /// What stands below all lines until something else does, for a pod.
+    Show {
+        pod: String,
+        lines: Vec<String>,
+    },
+    /// All pods are ready or have ended, with that exit status.
+    Settled(u8),
 }
 
 /// A handle to write with; clones write to the same place.
 #[derive(Clone)]
 pub(crate) struct Console {
     lines: mpsc::Sender<Line>,
+    /// The one of several pods that it speaks for; else nothing.
+    pod: String,
+    /// Whether somebody sees what is shown below the lines.
+    has_screen: bool,
 }
 
 /// The thread that writes. It ends when the last handle is gone, or nobody reads standard output any more.
@@ -47,6 +66,8 @@ impl Console {
                 err: Box::new(io::stderr()),
                 out_colours: io::stdout().is_terminal() && !plain,
                 err_colours: io::stderr().is_terminal() && !plain,
+                screen: io::stderr().is_terminal().then(Screen::default),
+                waiting: None,
             },
         )
     }
@@ -55,22 +76,66 @@ impl Console {
     pub(crate) fn to(width: usize, mut outputs: Outputs) -> io::Result<(Self, ConsoleWriter)> {
         let (lines, queue) = mpsc::channel(QUEUE);
         let width = width.max("peapod".len());
+        let has_screen = outputs.screen.is_some();
         let write = move || outputs.write_all(queue, width);
         let thread = std::thread::Builder::new().name("console".to_owned()).spawn(write)?;
-        Ok((Self { lines }, ConsoleWriter(thread)))
+        Ok((Self { lines, pod: String::new(), has_screen }, ConsoleWriter(thread)))
     }
 
-    /// A line of a container; `colour` is its place among the pod's containers.
+    /// To speak for one pod; with a name if there are several.
+    pub(crate) fn of_pod(&self, name: &str) -> Self {
+        let (lines, has_screen) = (self.lines.clone(), self.has_screen);
+        Self { lines, pod: name.to_owned(), has_screen }
+    }
+
+    /// Whether somebody sees what [`Console::show`] shows.
+    pub(crate) fn has_screen(&self) -> bool {
+        self.has_screen
+    }
+
+    /// What stands below all lines from now on, in place of what the same pod showed before; nothing takes it away.
+    pub(crate) async fn show(&self, lines: Vec<String>) {
+        if self.has_screen {
+            // Nobody reads: nothing to do about it.
+            let _ = self.lines.send(Line::Show { pod: self.pod.clone(), lines }).await;
+        }
+    }
+
+    /// Shows how much is left of a grace, as long as this is waited for. Then [`Console::show`] nothing.
+    pub(crate) async fn count_down(&self, seconds: u32) -> Infallible {
+        let end = Instant::now() + Duration::from_secs(seconds.into());
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.show(Vec::new()).await;
+                return std::future::pending().await;
+            }
+            let whole = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            self.show(vec![format!("stopping: {whole} s left, Ctrl-C kills at once")]).await;
+            tokio::time::sleep(left - Duration::from_secs(whole - 1)).await;
+        }
+    }
+
+    /// All pods are ready or have ended: who waits for that gets this exit status, and nothing more.
+    pub(crate) async fn settled(&self, status: u8) {
+        // Nobody reads: then nobody waits.
+        let _ = self.lines.send(Line::Settled(status)).await;
+    }
+
+    /// A line of a container; `colour` is its place among the pod's containers. Without a name it stands as it is.
     ///
     /// Says false if nobody reads any more.
     pub(crate) async fn line(&self, colour: usize, name: &str, stream: OutputStream, text: Vec<u8>) -> bool {
-        self.lines.send(Line::Container { colour, name: name.to_owned(), stream, text }).await.is_ok()
+        let name = if self.pod.is_empty() { name.to_owned() } else { format!("{}/{name}", self.pod) };
+        self.lines.send(Line::Container { colour, name, stream, text }).await.is_ok()
     }
 
     /// Something that peapod has to say.
     pub(crate) async fn note(&self, text: impl Into<String>) {
+        let text = text.into();
+        let text = if self.pod.is_empty() { text } else { format!("{}: {text}", self.pod) };
         // Nobody reads: nothing to do about it.
-        let _ = self.lines.send(Line::Note(text.into())).await;
+        let _ = self.lines.send(Line::Note(text)).await;
     }
 
     /// Waits until nobody reads any more.
@@ -92,34 +157,120 @@ pub(crate) struct Outputs {
     pub(crate) err: Box<dyn Write + Send>,
     pub(crate) out_colours: bool,
     pub(crate) err_colours: bool,
+    /// Where standard error is a terminal.
+    pub(crate) screen: Option<Screen>,
+    /// Who waits until all pods are ready, and gets what peapod itself has to say until then.
+    pub(crate) waiting: Option<Box<dyn Write + Send>>,
 }
+
+/// What begins the last line for who waits; an exit status follows.
+pub(crate) const SETTLED: u8 = 0;
 
 impl Outputs {
     fn write_all(&mut self, mut queue: mpsc::Receiver<Line>, width: usize) {
         while let Some(line) = queue.blocking_recv() {
-            match line {
-                Line::Note(text) => {
-                    let head = head("peapod", width, self.err_colours.then_some(1));
-                    // Without standard error there is nobody to tell; the pod goes on.
-                    let _ = emit(&mut self.err, &head, one_line(&text).as_bytes());
-                }
-                Line::Container { colour, name, stream, text } => {
-                    let (to, colours) = match stream {
-                        OutputStream::Out => (&mut self.out, self.out_colours),
-                        OutputStream::Err => (&mut self.err, self.err_colours),
-                    };
-                    let head = head(&name, width, colours.then_some(COLOURS[colour % COLOURS.len()]));
-                    if emit(to, &head, &text).is_err() {
-                        return;
-                    }
+            let mut screen = self.screen.take();
+            if let Some(screen) = &mut screen {
+                screen.take_away(&mut self.err);
+            }
+            let goes_on = self.write(line, width, screen.as_mut());
+            if let Some(screen) = &mut screen {
+                // What waits comes at once, and would take it away again.
+                if !goes_on || queue.is_empty() {
+                    screen.draw(&mut self.err);
                 }
             }
+            self.screen = screen;
+            if !goes_on {
+                return;
+            }
+        }
+        if let Some(screen) = &mut self.screen {
+            screen.take_away(&mut self.err);
+        }
+    }
+
+    /// Whether somebody still reads.
+    fn write(&mut self, line: Line, width: usize, screen: Option<&mut Screen>) -> bool {
+        match line {
+            Line::Show { pod, lines } => {
+                if let Some(screen) = screen {
+                    screen.set(pod, lines);
+                }
+            }
+            Line::Note(text) => {
+                if let Some(waiting) = &mut self.waiting
+                    && emit(waiting, "", one_line(&text).as_bytes()).is_err()
+                {
+                    // Who waited has left.
+                    self.waiting = None;
+                }
+                let head = head("peapod", width, self.err_colours.then_some(1));
+                // Without standard error there is nobody to tell; the pod goes on.
+                let _ = emit(&mut self.err, &head, one_line(&text).as_bytes());
+            }
+            Line::Settled(status) => {
+                if let Some(mut waiting) = self.waiting.take() {
+                    let mut last = vec![SETTLED];
+                    last.extend_from_slice(status.to_string().as_bytes());
+                    // Who waited may have left.
+                    let _ = emit(&mut waiting, "", &last);
+                }
+            }
+            Line::Container { colour, name, stream, text } => {
+                let (to, colours) = match stream {
+                    OutputStream::Out => (&mut self.out, self.out_colours),
+                    OutputStream::Err => (&mut self.err, self.err_colours),
+                };
+                let head = head(&name, width, colours.then_some(COLOURS[colour % COLOURS.len()]));
+                return emit(to, &head, &text).is_ok();
+            }
+        }
+        true
+    }
+}
+
+/// What stands below all lines of a terminal, and how much of that stands there now.
+#[derive(Default)]
+pub(crate) struct Screen {
+    shown: BTreeMap<String, Vec<String>>,
+    drawn: usize,
+}
+
+impl Screen {
+    fn set(&mut self, pod: String, lines: Vec<String>) {
+        if lines.is_empty() {
+            self.shown.remove(&pod);
+        } else {
+            self.shown.insert(pod, lines);
+        }
+    }
+
+    fn take_away(&mut self, to: &mut impl Write) {
+        if self.drawn > 0 {
+            // A terminal that is gone shows nothing.
+            let _ = write!(to, "\x1b[{}A\r\x1b[J", self.drawn);
+            self.drawn = 0;
+        }
+    }
+
+    /// As much as fits, no line over two rows: else taking it away would leave some.
+    fn draw(&mut self, to: &mut impl Write) {
+        let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+        let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+        let (columns, rows) = size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24));
+        let lines: Vec<&String> = self.shown.values().flatten().take(rows.saturating_sub(2)).collect();
+        let cut = |line: &&String| one_line(line).chars().take(columns - 1).chain(['\n']).collect::<String>();
+        let text: String = lines.iter().map(cut).collect();
+        if !text.is_empty() && to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_ok() {
+            self.drawn = lines.len();
         }
     }
 }
 
 fn head(name: &str, width: usize, colour: Option<u8>) -> String {
     match colour {
+        _ if name.is_empty() => String::new(),
         Some(colour) => format!("\x1b[{colour}m{name:width$} |\x1b[0m "),
         None => format!("{name:width$} | "),
     }

@@ -44,7 +44,7 @@ fn try_manifests() {
         .budget(budget)
         .check(|input| {
             let text = String::from_utf8_lossy(input).into_owned();
-            let source = manifest::ManifestSource { name: String::new(), text };
+            let source = manifest::ManifestSource { name: String::new(), path: None, text };
             if let Err(error) = manifest::load(&[source]) {
                 assert!(!error.to_string().is_empty());
             }

@@ -14,3 +14,9 @@ pub(crate) const RESTARTS: &str = "io.kubernetes.container.restartCount";
 pub(crate) const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// Annotation of a pod that `peapod run` made: where its logs and volumes are.
 pub(crate) const RUN_DIR: &str = "peapod.run/dir";
+/// Annotation of a pod that `peapod run` made: the manifest, by its absolute path.
+pub(crate) const RUN_FILE: &str = "peapod.run/file";
+/// Annotation of a pod that `peapod run` made: the id of that run.
+pub(crate) const RUN_ID: &str = "peapod.run/id";
+/// Annotation of a pod that a kubelet made: where it heard of the pod.
+pub(crate) const KUBELET: &str = "kubernetes.io/config.source";

@@ -3,12 +3,17 @@
 //! It speaks CRI and nothing else, and reads logs from the files that the runtime writes on this node.
 
 mod bounds;
+mod changes;
 mod cli;
 mod commands;
 mod connect;
 mod console;
+mod copy;
+mod detach;
+mod explanation;
 #[cfg(test)]
 mod fake;
+mod file_watch;
 #[cfg(test)]
 mod fuzz;
 mod image_cli;
@@ -16,32 +21,43 @@ mod interrupt;
 mod labels;
 mod logs;
 mod manifest;
+mod manifest_files;
 mod run;
+mod run_files;
+mod runs;
 mod select;
-mod sources;
+mod start_daemon;
 mod streaming;
 mod table;
+mod targets;
 mod teardown;
 mod units;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 pub use cli::{
-    AttachArgs, ClientCommand, ConnectArgs, ExecArgs, ForwardedPort, ImagesArgs, LogsArgs, OutputFormat,
-    PortForwardArgs, PsArgs, PullArgs, RmArgs, RmiArgs, RunArgs, StopArgs, WhyArgs,
+    ApplyArgs, AttachArgs, ClientCommand, CompletionsArgs, ConnectArgs, CopyPlace, CpArgs, DownArgs, ExecArgs,
+    ForwardedPort, GenerateArgs, Generated, ImagesArgs, LogsArgs, ManArgs, OutputFormat, PortForwardArgs, PsArgs,
+    PullArgs, RmArgs, RmiArgs, RunArgs, Since, StopArgs, SystemdArgs, TopArgs, WhyArgs,
 };
 
 pub use image_cli::{CheckArgs, CheckImageArgs, CheckSubject, ExportArgs, ImportArgs, OtherRuntime, PinArgs};
 
 use connect::CriClient;
 use console::Console;
+use file_watch::FileWatch;
 use interrupt::Interrupt;
-use manifest::LoadedManifest;
+use manifest::{LoadedManifest, Workload};
 use peapod_text::one_line;
-use run::Wishes;
+use run::{RunContext, Wishes};
+use run_files::RunFiles;
+use runs::RunRecord;
 use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
@@ -49,17 +65,39 @@ const OWN_FAILURE: u8 = 125;
 /// The same when a session broke off, and nobody knows what became of the command.
 const BROKEN_SESSION: u8 = 255;
 
-/// Carries out a command and answers the exit status. Errors are printed.
+/// Carries out a command and answers the exit status. Errors are printed. `whole` is what the program understands, of
+/// which completions and manual pages tell.
 #[must_use]
-pub fn run(connect: &ConnectArgs, command: &ClientCommand) -> ExitCode {
+pub fn run(connect: &ConnectArgs, command: &ClientCommand, whole: fn() -> clap::Command) -> ExitCode {
     let failure = match command {
-        ClientCommand::Run(_) | ClientCommand::Exec(_) | ClientCommand::Attach(_) => OWN_FAILURE,
+        ClientCommand::Run(_) | ClientCommand::Apply(_) | ClientCommand::Exec(_) | ClientCommand::Attach(_) => {
+            OWN_FAILURE
+        }
         _ => 1,
     };
-    ExitCode::from(block_on(connect, command, failure).unwrap_or_else(|error| {
-        say(&error.into());
+    let done = match without_a_runtime(connect, command, whole) {
+        Some(done) => done.map(|()| 0),
+        None => block_on(connect, command, failure).map_err(Into::into),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        say(&error);
         failure
     }))
+}
+
+/// Commands that ask no runtime.
+fn without_a_runtime(
+    connect: &ConnectArgs,
+    command: &ClientCommand,
+    whole: fn() -> clap::Command,
+) -> Option<anyhow::Result<()>> {
+    let text = match command {
+        ClientCommand::Completions(args) => Ok(commands::completions(whole(), args.shell)),
+        ClientCommand::Man(args) => commands::man(whole(), &args.dir).map(|()| String::new()),
+        ClientCommand::Generate(GenerateArgs { what: Generated::Systemd(args) }) => commands::systemd(connect, args),
+        _ => return None,
+    };
+    Some(text.and_then(|text| Ok(commands::print(text.as_bytes())?)))
 }
 
 fn block_on(connect: &ConnectArgs, command: &ClientCommand, failure: u8) -> std::io::Result<u8> {
@@ -88,20 +126,28 @@ fn say(error: &anyhow::Error) {
 
 async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
     if let ClientCommand::Run(args) = command {
-        return run_pod(connect, args).await;
+        return run_pods(connect, args).await;
     }
     if let ClientCommand::Check(args) = command {
         return commands::check(&connect.url(), args).await;
     }
     let connection = &CriClient::open(&connect.url()).await?;
     let done = match command {
-        ClientCommand::Run(_) | ClientCommand::Check(_) => Ok(()),
+        ClientCommand::Run(_)
+        | ClientCommand::Check(_)
+        | ClientCommand::Generate(_)
+        | ClientCommand::Completions(_)
+        | ClientCommand::Man(_) => Ok(()),
+        ClientCommand::Apply(args) => return commands::apply(connection, connect.said().as_deref(), args).await,
         ClientCommand::Exec(args) => return commands::exec(connection, args).await,
         ClientCommand::Attach(args) => return commands::attach(connection, args).await,
         ClientCommand::PortForward(args) => return commands::port_forward(connection, args).await,
         ClientCommand::Ps(args) => Ok(commands::print(commands::ps(connection, args).await?.as_bytes())?),
         ClientCommand::Images(args) => Ok(commands::print(commands::images(connection, args).await?.as_bytes())?),
         ClientCommand::Logs(args) => commands::logs(connection, args).await,
+        ClientCommand::Cp(args) => commands::cp(connection, args).await,
+        ClientCommand::Top(args) => commands::top(connection, args).await,
+        ClientCommand::Down(args) => commands::down(connection, args).await,
         ClientCommand::Stop(args) => commands::stop(connection, args).await,
         ClientCommand::Rm(args) => commands::rm(connection, args).await,
         ClientCommand::Pull(args) => commands::pull(connection, args).await,
@@ -115,31 +161,58 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
     done.map(|()| 0)
 }
 
-async fn run_pod(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
+async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
+    let supervised = detach::supervised();
     // The manifests first: their mistakes need no runtime.
-    let sources = sources::read(&args.files)?;
-    let called = sources::called(&args.files);
+    let files = RunFiles::new(&args.files)?;
     if args.explain {
-        let explained = manifest::explain(&sources).with_context(|| format!("cannot run {called}"))?;
-        commands::print(sources::explanation(&explained).as_bytes())?;
+        commands::print(files.explain()?.as_bytes())?;
         return Ok(0);
     }
-    let LoadedManifest { workloads, notes } =
-        manifest::load(&sources).with_context(|| format!("cannot run {called}"))?;
-    let connection = CriClient::open(&connect.url()).await?;
-    let alone = workloads.len() == 1;
-    let names = workloads.iter().map(|workload| workload.longest_name(alone));
-    let (console, writer) = Console::start(names.max().unwrap_or_default())?;
+    ensure!(!args.watch || files.input().is_none(), "standard input can't be watched: write a file");
+    let LoadedManifest { workloads, notes } = files.read()?;
+    let connection = start_daemon::connect(connect).await?;
+    if args.detach && supervised.is_none() {
+        let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+        return detach::start(&words, files.input(), &args.dir).await;
+    }
+    // Before anybody can find the run and ask it to read its files again.
+    let asked = signal(SignalKind::user_defined1())?;
+    let watch = if args.watch { Some(FileWatch::begin(files.paths())?) } else { None };
+    let id = supervised.clone().map_or_else(detach::new_id, Ok).context("no random numbers for the run's id")?;
+    let record = RunRecord::begin(&args.dir, &id, files.identities(), supervised.is_some())
+        .with_context(|| format!("cannot write into {}", args.dir.display()))?;
+    let is_alone = matches!(workloads.as_slice(), [Workload::Pod(_)]) && !args.watch && !files.is_folder();
+    let names = workloads.iter().map(|workload| workload.longest_name(is_alone));
+    let width = names.max().unwrap_or_default();
+    let (console, writer) = match &supervised {
+        Some(_) => {
+            detach::leave_session();
+            Console::to(width, detach::outputs(&record)?)?
+        }
+        None => Console::start(width)?,
+    };
     let interrupt = Interrupt::listen()?;
     let names: Vec<String> = workloads.iter().map(ToString::to_string).collect();
     console.note(format!("running {} on {}", names.join(", "), connection.runtime_name)).await;
     for note in notes {
         console.note(note).await;
     }
-    // Nobody changes it while it runs.
-    let (_, changes) = tokio::sync::mpsc::channel(1);
+    let (sender, changes) = mpsc::channel(1);
     let wishes = Wishes { first: &workloads, changes };
-    let status = run::run(&connection, wishes, args, &console, &interrupt).await;
+    let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
+    let status = tokio::select! {
+        status = run::run(context, wishes, &interrupt) => status,
+        never = changes::follow(&files, asked, watch, sender) => match never {},
+    };
+    let status = match status {
+        // Who waits for it hears nothing else.
+        Err(error) if supervised.is_some() => {
+            console.note(peapod_text::chain(&error)).await;
+            Ok(OWN_FAILURE)
+        }
+        other => other,
+    };
     drop(console);
     match unless_signalled(move || writer.finish()).await {
         Some(signalled) => Ok(signalled),

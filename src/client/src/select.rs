@@ -22,14 +22,19 @@ pub(crate) enum SelectError {
     Call(#[from] CallError),
 }
 
-/// A pod by name, `namespace/name` or the start of its id. Of several with one name the ready one is meant.
-pub(crate) async fn pod(connection: &CriClient, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
+/// All pods, whatever their state.
+pub(crate) async fn pods(connection: &CriClient) -> Result<Vec<v1::PodSandbox>, CallError> {
     let request = v1::ListPodSandboxRequest { filter: None };
-    let list = call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?;
-    choose(list.items, wanted)
+    Ok(call("ListPodSandbox", QUICK, connection.runtime.clone().list_pod_sandbox(request)).await?.items)
 }
 
-fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
+/// A pod by name, `namespace/name` or the start of its id. Of several with one name the ready one is meant.
+pub(crate) async fn pod(connection: &CriClient, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
+    choose(pods(connection).await?, wanted)
+}
+
+/// The same of those that there are.
+pub(crate) fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodSandbox, SelectError> {
     let (named, mut by_id): (Vec<_>, Vec<_>) =
         pods.into_iter().filter(|pod| is_meant(pod, wanted)).partition(|pod| is_named(pod, wanted));
     let (mut ready, mut gone): (Vec<_>, Vec<_>) =
@@ -133,6 +138,12 @@ pub(crate) fn short(id: &str) -> &str {
 /// Whether a name or the beginning of an id means this pod.
 pub(crate) fn is_meant(pod: &v1::PodSandbox, wanted: &str) -> bool {
     is_named(pod, wanted) || has_id(pod, wanted)
+}
+
+/// Its name alone in the namespace that everybody is in by default.
+pub(crate) fn pod_label(pod: &v1::PodSandbox) -> String {
+    let name = pod_name(pod);
+    name.strip_prefix("default/").map(str::to_owned).unwrap_or(name)
 }
 
 fn namespace(pod: &v1::PodSandbox) -> &str {

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Runs Kubernetes pods on one Linux machine.
 #[derive(Parser)]
@@ -42,6 +42,6 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             anyhow::bail!("`peapod serve` connects to nobody: use --socket to say where it listens")
         }
         Command::Serve(serve) => peapod_daemon::run(serve).map(|()| ExitCode::SUCCESS),
-        Command::Client(command) => Ok(peapod_client::run(&arguments.connect, &command)),
+        Command::Client(command) => Ok(peapod_client::run(&arguments.connect, &command, Arguments::command)),
     }
 }

@@ -1,12 +1,16 @@
 //! Every command but `run`, one file each.
 
+mod apply;
 mod attach;
 mod check;
+mod cp;
+mod down;
 mod exec;
 mod export;
 mod images;
 mod import;
 mod logs;
+mod outside;
 mod pin;
 mod port_forward;
 mod ps;
@@ -14,17 +18,23 @@ mod pull;
 mod rm;
 mod rmi;
 mod stop;
+mod systemd;
+mod top;
 mod why;
 
 use std::io::{self, Write};
 
+pub(crate) use apply::apply;
 pub(crate) use attach::attach;
 pub(crate) use check::check;
+pub(crate) use cp::cp;
+pub(crate) use down::down;
 pub(crate) use exec::exec;
 pub(crate) use export::export;
 pub(crate) use images::images;
 pub(crate) use import::import;
 pub(crate) use logs::logs;
+pub(crate) use outside::{completions, man};
 pub(crate) use pin::pin;
 pub(crate) use port_forward::port_forward;
 pub(crate) use ps::ps;
@@ -33,6 +43,8 @@ pub(crate) use pull::pull;
 pub(crate) use rm::rm;
 pub(crate) use rmi::rmi;
 pub(crate) use stop::stop;
+pub(crate) use systemd::systemd;
+pub(crate) use top::top;
 pub(crate) use why::why;
 
 use crate::connect::{CallError, CriClient};
@@ -49,6 +61,11 @@ fn own_service(connection: &CriClient, error: CallError, what: &str, instead: &s
         return anyhow::anyhow!("{runtime} can't {what} over its socket: CRI has no call for it. {instead}");
     }
     error.into()
+}
+
+/// Tells something beside the result of a command. That nobody reads it is no error.
+pub(crate) fn note(text: &str) -> io::Result<()> {
+    ignore_closed(io::stderr().lock().write_all(text.as_bytes()))
 }
 
 /// A list for programs.

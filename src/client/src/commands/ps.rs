@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::{OutputFormat, PsArgs};
 use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::table::table;
-use crate::{select, units};
+use crate::{labels, runs, select, targets, units};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,8 +22,22 @@ struct ListedPod {
     ips: Vec<String>,
     labels: BTreeMap<String, String>,
     containers: Vec<ListedContainer>,
+    /// The `peapod run` that made it.
+    run: Option<ListedRun>,
     #[serde(skip)]
     created: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedRun {
+    id: String,
+    file: Option<String>,
+    /// The process that looks after the pod.
+    pid: Option<i32>,
+    detached: bool,
+    /// Whether it still does.
+    lives: bool,
 }
 
 #[derive(Serialize)]
@@ -64,8 +78,24 @@ pub(crate) async fn ps(connection: &CriClient, args: &PsArgs) -> anyhow::Result<
         return super::json(&pods);
     }
     let rows: Vec<Vec<String>> = pods.iter().flat_map(rows).collect();
-    let head = ["POD", "NAMESPACE", "READY", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID"];
-    Ok(table(&head, &rows))
+    let head = ["POD", "NAMESPACE", "READY", "IP", "AGE", "CONTAINER", "STATE", "RESTARTS", "IMAGE", "ID", "RUN"];
+    // Where a kubelet makes the pods, no run does.
+    let columns = if pods.iter().any(|pod| pod.run.is_some()) { head.len() } else { head.len() - 1 };
+    Ok(table(&head[..columns], &rows))
+}
+
+/// Of a pod that `peapod run` made.
+fn run_of(sandbox: &v1::PodSandbox) -> Option<ListedRun> {
+    let (base, id) = targets::run_of(sandbox)?;
+    let file = sandbox.annotations.get(labels::RUN_FILE).cloned();
+    let known = runs::known(&base, &id);
+    Some(ListedRun {
+        id,
+        file,
+        pid: known.as_ref().map(|run| run.pid),
+        detached: known.as_ref().is_some_and(|run| run.detached),
+        lives: known.is_some_and(|run| run.lives),
+    })
 }
 
 /// Nothing if the pod was removed meanwhile.
@@ -92,6 +122,7 @@ async fn pod(
             containers.extend(container(connection, own).await?);
         }
     }
+    let run = run_of(&sandbox);
     let metadata = sandbox.metadata.unwrap_or_default();
     Ok(Some(ListedPod {
         id: sandbox.id,
@@ -103,6 +134,7 @@ async fn pod(
         ips,
         labels: sandbox.labels,
         containers,
+        run,
         created: sandbox.created_at,
     }))
 }
@@ -143,8 +175,13 @@ fn rows(pod: &ListedPod) -> Vec<Vec<String>> {
     let ip = pod.ips.first().map_or("-", String::as_str);
     let age = units::age(pod.created);
     let own = [pod.name.as_str(), &pod.namespace, ready, ip, &age].map(str::to_owned);
+    let run = pod.run.as_ref().map_or_else(String::new, |run| match (run.lives, pod.ready) {
+        (true, _) | (false, false) => run.id.clone(),
+        // Nobody starts its containers again.
+        (false, true) => format!("{} (killed)", run.id),
+    });
     if pod.containers.is_empty() {
-        let none = ["-", "-", "-", "-", select::short(&pod.id)].map(str::to_owned);
+        let none = ["-", "-", "-", "-", select::short(&pod.id), &run].map(str::to_owned);
         return vec![own.into_iter().chain(none).collect()];
     }
     let row = |(index, container): (usize, &ListedContainer)| {
@@ -155,7 +192,8 @@ fn rows(pod: &ListedPod) -> Vec<Vec<String>> {
         let restarts = container.attempt.to_string();
         let id = select::short(&container.id).to_owned();
         let first = if index == 0 { own.clone() } else { [const { String::new() }; 5] };
-        first.into_iter().chain([container.name.clone(), state, restarts, container.image.clone(), id]).collect()
+        let run = if index == 0 { run.clone() } else { String::new() };
+        first.into_iter().chain([container.name.clone(), state, restarts, container.image.clone(), id, run]).collect()
     };
     pod.containers.iter().enumerate().map(row).collect()
 }

@@ -1,30 +1,42 @@
 //! `peapod rm`.
 
+use std::io;
+
 use peapod_api::v1;
 
 use crate::cli::RmArgs;
 use crate::connect::CriClient;
 use crate::run::PodDir;
+use crate::targets::{self, Targets};
 use crate::{select, teardown};
 
 /// Removes pods with their containers, and what `peapod run` kept for them.
 pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<()> {
-    super::each(&args.pods, async |wanted: &str| {
-        let pod = select::pod(connection, wanted).await?;
-        let name = select::pod_name(&pod);
-        if pod.state() == v1::PodSandboxState::SandboxReady {
-            anyhow::ensure!(args.force, "pod {name} is running: stop it with `peapod stop {wanted}`, or use --force");
-            if let Some(dir) = PodDir::of(&pod) {
+    let named = Targets { words: &args.pods, files: &args.files, all: args.all };
+    let is_one = |pod: &v1::PodSandbox| targets::is_of_run(pod) && (args.force || !targets::is_ready(pod));
+    let found = targets::find(connection, named, is_one).await?;
+    let errors = super::stop::each(&found, async |pod: &v1::PodSandbox| {
+        let name = select::pod_name(pod);
+        if targets::is_ready(pod) {
+            anyhow::ensure!(args.force, "pod {name} is running: stop it with `peapod stop {name}`, or use --force");
+            if let Some(dir) = PodDir::of(pod) {
                 dir.announce_stop();
             }
         }
         // Also for one that has stopped: it may have left something.
-        super::all_of(wanted, &teardown::stop(connection, &pod.id, 0).await)?;
-        super::all_of(wanted, &teardown::remove(connection, &pod.id).await)?;
-        if let Some(dir) = PodDir::of(&pod) {
-            dir.remove()?;
-        }
+        super::all_of(&name, &teardown::stop(connection, &pod.id, 0).await)?;
+        remove(connection, pod).await?;
         Ok(super::print(format!("{name}\n").as_bytes())?)
     })
-    .await
+    .await;
+    found.conclude_strictly(errors)
+}
+
+/// Removes one that has stopped, also while the `peapod run` that made it does the same.
+pub(super) async fn remove(connection: &CriClient, pod: &v1::PodSandbox) -> anyhow::Result<()> {
+    super::all_of(&select::pod_name(pod), &teardown::remove(connection, &pod.id).await)?;
+    match PodDir::of(pod).map(|dir| dir.remove()) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }

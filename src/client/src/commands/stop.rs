@@ -1,8 +1,11 @@
 //! `peapod stop`.
 
+use peapod_api::v1;
+
 use crate::cli::StopArgs;
 use crate::connect::CriClient;
 use crate::run::{self, PodDir};
+use crate::targets::{self, FoundPods, Targets};
 use crate::{labels, select, teardown};
 
 /// Kubernetes' own default.
@@ -10,20 +13,40 @@ const GRACE: u32 = 30;
 
 /// Stops pods one after the other, the containers of each at the same time.
 pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Result<()> {
-    super::each(&args.pods, async |wanted: &str| {
-        let pod = select::pod(connection, wanted).await?;
-        let grace = match args.grace {
-            Some(grace) => grace,
-            None => own_grace(connection, &pod.id).await?,
-        };
-        if let Some(dir) = PodDir::of(&pod) {
-            dir.announce_stop();
-            run::ask_to_stop(&dir, grace).await;
-        }
-        super::all_of(wanted, &teardown::stop(connection, &pod.id, grace).await)?;
-        Ok(super::print(format!("{}\n", select::pod_name(&pod)).as_bytes())?)
+    let named = Targets { words: &args.pods, files: &args.files, all: args.all };
+    let is_one = |pod: &v1::PodSandbox| targets::is_of_run(pod) && targets::is_ready(pod);
+    let found = targets::find(connection, named, is_one).await?;
+    let errors = each(&found, async |pod: &v1::PodSandbox| {
+        end(connection, pod, args.grace).await?;
+        Ok(super::print(format!("{}\n", select::pod_name(pod)).as_bytes())?)
     })
-    .await
+    .await;
+    found.conclude_strictly(errors)
+}
+
+/// Does the same with each pod, and goes on after an error.
+pub(super) async fn each(
+    found: &FoundPods,
+    mut work: impl AsyncFnMut(&v1::PodSandbox) -> anyhow::Result<()>,
+) -> Vec<String> {
+    let mut errors = Vec::new();
+    for pod in &found.pods {
+        errors.extend(work(pod).await.err().map(|error| format!("{error:#}")));
+    }
+    errors
+}
+
+/// Stops one, within the grace that is asked for, or its own.
+pub(super) async fn end(connection: &CriClient, pod: &v1::PodSandbox, grace: Option<u32>) -> anyhow::Result<()> {
+    let grace = match grace {
+        Some(grace) => grace,
+        None => own_grace(connection, &pod.id).await?,
+    };
+    if let Some(dir) = PodDir::of(pod) {
+        dir.announce_stop();
+        run::ask_to_stop(&dir, grace).await;
+    }
+    super::all_of(&select::pod_name(pod), &teardown::stop(connection, &pod.id, grace).await)
 }
 
 /// What the pod's manifest said, which its containers remember.

@@ -1,7 +1,7 @@
 //! A log file that may be rotated while it is read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,15 @@ pub(crate) struct LogFile {
     open: Option<File>,
     /// The begin of a line whose end is not there yet.
     begun: Vec<u8>,
+}
+
+/// What has become of a file that was read to its end.
+enum Rotation {
+    None,
+    /// There is more in it.
+    ReadAgain,
+    /// All of it was read, and this one has its name.
+    To(File),
 }
 
 impl LogFile {
@@ -41,10 +50,16 @@ impl LogFile {
             let mut chunk = vec![0; CHUNK];
             let length = file.read(&mut chunk)?;
             if length == 0 {
-                if !self.rotated()? {
-                    return Ok(Vec::new());
+                match self.rotated()? {
+                    Rotation::None => return Ok(Vec::new()),
+                    Rotation::ReadAgain => continue,
+                    Rotation::To(new) => {
+                        // A line of the old file that never ended belongs to nothing of the new one.
+                        self.begun.clear();
+                        self.open = Some(new);
+                        continue;
+                    }
                 }
-                continue;
             }
             chunk.truncate(length);
             let lines = self.split(&chunk);
@@ -54,23 +69,28 @@ impl LogFile {
         }
     }
 
-    /// All was read, and the path leads to another file by now, which is opened.
-    fn rotated(&mut self) -> io::Result<bool> {
-        let Some(file) = &self.open else { return Ok(false) };
-        let old = file.metadata()?;
+    /// All was read: whether the path leads to another file by now, or this one was emptied.
+    fn rotated(&mut self) -> io::Result<Rotation> {
+        let Some(file) = &mut self.open else { return Ok(Rotation::None) };
         let new = match File::open(&self.path) {
             Ok(new) => new,
             // Between two names.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotation::None),
             Err(error) => return Err(error),
         };
-        let identity = new.metadata()?;
+        let (old, identity) = (file.metadata()?, new.metadata()?);
+        let position = file.stream_position()?;
         if (old.dev(), old.ino()) == (identity.dev(), identity.ino()) {
-            return Ok(false);
+            if old.len() >= position {
+                return Ok(Rotation::None);
+            }
+            // Copied elsewhere and emptied, as logrotate's copytruncate does.
+            self.begun.clear();
+            file.rewind()?;
+            return Ok(Rotation::ReadAgain);
         }
-        self.begun.clear();
-        self.open = Some(new);
-        Ok(true)
+        // Nothing is written to the old file once the new one is there, but it may have been since the last read.
+        Ok(if old.len() > position { Rotation::ReadAgain } else { Rotation::To(new) })
     }
 
     fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
@@ -112,5 +132,13 @@ mod tests {
         assert!(log.read().unwrap().is_empty());
         std::fs::write(&path, "four\n").unwrap();
         assert_eq!(log.read().unwrap(), [b"four"]);
+        let mut other = File::options().append(true).open(&path).unwrap();
+        std::fs::rename(&path, dir.path().join("old")).unwrap();
+        other.write_all(b"late\n").unwrap();
+        std::fs::write(&path, "five\n").unwrap();
+        assert_eq!(log.read().unwrap(), [b"late"]);
+        assert_eq!(log.read().unwrap(), [b"five"]);
+        std::fs::write(&path, "6\n").unwrap();
+        assert_eq!(log.read().unwrap(), [b"6"], "emptied in its place");
     }
 }

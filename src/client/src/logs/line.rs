@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::console::OutputStream;
 
 /// Text of a line that came in parts; more than this is shown in parts as well.
@@ -14,6 +17,13 @@ pub(crate) struct LogLine {
     pub(crate) time: String,
     pub(crate) stream: OutputStream,
     pub(crate) text: Vec<u8>,
+}
+
+impl LogLine {
+    /// When it was written, in nanoseconds since 1970; nothing if that can't be read.
+    pub(crate) fn nanoseconds(&self) -> Option<i128> {
+        Some(OffsetDateTime::parse(&self.time, &Rfc3339).ok()?.unix_timestamp_nanos())
+    }
 }
 
 /// Puts lines together that were written in parts.

@@ -21,6 +21,8 @@ use super::{IdleField, ManifestError, Mistake, Workload, deployment, job, pod};
 pub(crate) struct ManifestSource {
     /// As the user called it; empty if that needs no saying.
     pub(crate) name: String,
+    /// Its absolute path, if it has one.
+    pub(crate) path: Option<String>,
     pub(crate) text: String,
 }
 
@@ -51,10 +53,9 @@ enum ManifestKind {
     Claim,
 }
 
-struct KindedDocument {
+struct KindedDocument<'a> {
     kind: ManifestKind,
-    /// The file; empty if that needs no saying.
-    origin: String,
+    source: &'a ManifestSource,
     node: YamlNode,
 }
 
@@ -98,28 +99,32 @@ pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, Manifes
     let (documents, idle) = checked(sources)?;
     let mut objects = Objects::default();
     let mut mistakes = Vec::new();
-    for KindedDocument { kind, origin, node } in &documents {
+    for KindedDocument { kind, source, node } in &documents {
         let added = match kind {
             ManifestKind::Pod | ManifestKind::Job | ManifestKind::Deployment => Ok(()),
             ManifestKind::ConfigMap => objects.add_config_map(node),
             ManifestKind::Secret => objects.add_secret(node),
             ManifestKind::Claim => objects.add_claim(node),
         };
-        mistakes.extend(named(added.err().unwrap_or_default(), origin));
+        mistakes.extend(named(added.err().unwrap_or_default(), &source.name));
     }
     let mut manifest = LoadedManifest { workloads: Vec::new(), notes: notes(&idle) };
-    for KindedDocument { kind, origin, node } in &documents {
+    for KindedDocument { kind, source, node } in &documents {
         match built(*kind, node, &objects) {
             None => {}
-            Some(Ok((workload, notes))) => {
-                let file = if origin.is_empty() { String::new() } else { format!("{origin}, ") };
+            Some(Ok((mut workload, notes))) => {
+                let name = &source.name;
+                let file = if name.is_empty() { String::new() } else { format!("{name}, ") };
                 manifest.notes.extend(notes.into_iter().map(|note| format!("{file}{note}")));
                 if manifest.workloads.iter().any(|other| other.is_named_as(&workload)) {
-                    mistakes.extend(named(vec![twin(node, &workload)], origin));
+                    mistakes.extend(named(vec![twin(node, &workload)], name));
+                }
+                if let Some(path) = &source.path {
+                    workload.set_file(path);
                 }
                 manifest.workloads.push(workload);
             }
-            Some(Err(found)) => mistakes.extend(named(found, origin)),
+            Some(Err(found)) => mistakes.extend(named(found, &source.name)),
         }
     }
     match (mistakes.is_empty(), manifest.workloads.is_empty()) {
@@ -154,14 +159,14 @@ pub(crate) fn explain(sources: &[ManifestSource]) -> Result<Vec<Explained>, Mani
     let (documents, _) = checked(sources)?;
     let explained = documents.into_iter().map(|document| Explained {
         fields: explain::explain(&document.node, document.kind.schema()),
-        file: document.origin,
+        file: document.source.name.clone(),
         kind: document.kind.name(),
     });
     Ok(explained.collect())
 }
 
 /// All documents, of which no field is refused, and the fields that change nothing.
-fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument>, Vec<IdleField>), ManifestError> {
+fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument<'_>>, Vec<IdleField>), ManifestError> {
     let mut documents = Vec::new();
     for source in sources {
         for node in parse(source)? {
@@ -172,9 +177,9 @@ fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument>, Vec<IdleF
         return Err(ManifestError::Empty);
     }
     let (mut mistakes, mut idle) = (Vec::new(), Vec::new());
-    for KindedDocument { kind, origin, node } in &documents {
+    for KindedDocument { kind, source, node } in &documents {
         let found: Findings = check(node, kind.schema(), kind.known(node));
-        mistakes.extend(named(found.mistakes, origin));
+        mistakes.extend(named(found.mistakes, &source.name));
         idle.extend(found.idle);
     }
     if mistakes.is_empty() { Ok((documents, idle)) } else { Err(ManifestError::Mistakes(mistakes)) }
@@ -205,7 +210,7 @@ fn parse(source: &ManifestSource) -> Result<Vec<YamlNode>, ManifestError> {
 }
 
 /// Tells another kind before its fields are called unknown one by one.
-fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument, ManifestError> {
+fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument<'_>, ManifestError> {
     let field = |name| node.get(name).and_then(YamlNode::text).unwrap_or_default();
     let kind = match (field("apiVersion"), field("kind")) {
         ("" | "v1", "" | "Pod") => ManifestKind::Pod,
@@ -222,7 +227,7 @@ fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument, M
             return Err(ManifestError::OtherKind { place, text: other_kind(version, kind) });
         }
     };
-    Ok(KindedDocument { kind, origin: source.name.clone(), node })
+    Ok(KindedDocument { kind, source, node })
 }
 
 /// What to do with a kind that is not carried out.

@@ -177,7 +177,7 @@ fn the_examples_of_the_documentation_run_or_are_refused_for_a_reason() {
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let text = written(&fields);
         let has_pod = text.contains("kind: Pod");
-        let source = |name: &str, text: &str| ManifestSource { name: name.into(), text: text.into() };
+        let source = |name: &str, text: &str| ManifestSource { name: name.into(), path: None, text: text.into() };
         let mut sources = vec![source(name, &text)];
         if has_pod {
             sources.push(source("objects", OBJECTS));

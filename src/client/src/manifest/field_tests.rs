@@ -5,7 +5,7 @@ use super::*;
 
 /// Files beside each other, by name.
 fn files(texts: &[(&str, &str)]) -> Vec<ManifestSource> {
-    texts.iter().map(|(name, text)| ManifestSource { name: (*name).into(), text: (*text).into() }).collect()
+    texts.iter().map(|(name, text)| ManifestSource { name: (*name).into(), path: None, text: (*text).into() }).collect()
 }
 
 /// What is said about several files; empty if they can be run.
@@ -60,7 +60,7 @@ fn templates_refer_to_objects_as_pods_do() {
     );
     let loaded = load(&files(&[("p", SMALL), ("c", CONFIG), ("j", &job), ("d", &deployment)])).unwrap();
     let names: Vec<String> = loaded.workloads.iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["default/web", "the job j", "the deployment d"]);
+    assert_eq!(names, ["default/web", "job default/j", "deployment default/d"]);
     assert!(loaded.notes[1].starts_with("d, line 9: spec.template.spec.dnsPolicy is taken for"), "{:?}", loaded.notes);
     let Workload::Job(built) = &loaded.workloads[1] else { panic!() };
     let pod = built.pod(7, None);

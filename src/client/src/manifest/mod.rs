@@ -136,7 +136,7 @@ fn list(mistakes: &[Mistake]) -> String {
 /// The one thing that a text wants to run.
 #[cfg(test)]
 pub(crate) fn read_workload(text: &str) -> Result<Workload, ManifestError> {
-    load(&[ManifestSource { name: String::new(), text: text.to_owned() }]).map(|mut manifest| {
+    load(&[ManifestSource { name: String::new(), path: None, text: text.to_owned() }]).map(|mut manifest| {
         match (manifest.workloads.pop(), manifest.workloads.as_slice()) {
             (Some(workload), []) => workload,
             other => panic!("{other:?}"),

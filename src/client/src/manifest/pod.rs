@@ -43,6 +43,8 @@ pub(crate) struct GivenMetadata {
     pub(crate) service_account: String,
     /// What the manifest calls the node, if it does.
     pub(crate) node: Option<String>,
+    /// The manifest that it is of, by its absolute path, if it has one.
+    pub(crate) file: Option<String>,
 }
 
 /// What the runtime is asked for as a whole.
@@ -114,6 +116,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
             annotations,
             service_account: service_account.unwrap_or_else(|| "default".to_owned()),
             node: spec.node_name.filter(|text| !text.is_empty()),
+            file: None,
         },
         network,
         security,

@@ -33,6 +33,11 @@ impl PodTemplate {
         pod
     }
 
+    /// Says of which manifest its pods are.
+    pub(super) fn set_file(&mut self, file: &str) {
+        self.pod.metadata.file = Some(file.to_owned());
+    }
+
     pub(crate) fn pod(&self) -> &Pod {
         &self.pod
     }

@@ -25,12 +25,38 @@ impl Workload {
         longest + if named { pod.name.len() + 1 } else { 0 }
     }
 
+    /// Says of which manifest it is, by its absolute path.
+    pub(super) fn set_file(&mut self, file: &str) {
+        match self {
+            Self::Pod(pod) => pod.metadata.file = Some(file.to_owned()),
+            Self::Job(job) => job.template.set_file(file),
+            Self::Deployment(deployment) => deployment.template.set_file(file),
+        }
+    }
+
+    /// How long its pods may take to end, in seconds.
+    pub(crate) fn grace_seconds(&self) -> u32 {
+        match self {
+            Self::Pod(pod) => pod.grace_seconds,
+            Self::Job(job) => job.template.pod().grace_seconds,
+            Self::Deployment(deployment) => deployment.template.pod().grace_seconds,
+        }
+    }
+
     /// What tells it from others: its kind, namespace and name.
-    pub(super) fn key(&self) -> (&'static str, &str, &str) {
+    pub(crate) fn key(&self) -> (&'static str, &str, &str) {
         match self {
             Self::Pod(pod) => ("Pod", &pod.namespace, &pod.name),
             Self::Job(job) => ("Job", job.namespace(), &job.name),
             Self::Deployment(deployment) => ("Deployment", deployment.namespace(), &deployment.name),
+        }
+    }
+
+    /// What has such a key, in words.
+    pub(crate) fn title((kind, namespace, name): (&str, &str, &str)) -> String {
+        match kind {
+            "Pod" => format!("{namespace}/{name}"),
+            kind => format!("{} {namespace}/{name}", kind.to_lowercase()),
         }
     }
 
@@ -42,10 +68,6 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pod(pod) => write!(f, "{}/{}", pod.namespace, pod.name),
-            Self::Job(job) => write!(f, "the job {}", job.name),
-            Self::Deployment(deployment) => write!(f, "the deployment {}", deployment.name),
-        }
+        f.write_str(&Self::title(self.key()))
     }
 }

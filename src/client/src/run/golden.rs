@@ -24,7 +24,7 @@ fn messages_of(text: &str) -> String {
     let facts = LaunchFacts { pod: &pod, uid: "11111111-2222", node: &node, addresses: &addresses };
     let (uid, dir) = (facts.uid, Path::new("/run/pods/11111111-2222"));
     let dns = dns::resolv_conf(&pod.network.dns, "nameserver 1.1.1.1\n");
-    let sandbox = messages::sandbox(&pod, SandboxParts { uid, dir, cgroup_parent: "", dns, users: None });
+    let sandbox = messages::sandbox(&pod, SandboxParts { uid, dir, cgroup_parent: "", run: "1", dns, users: None });
     let mut out = format!("{sandbox:#?}\n");
     for container in pod.all_containers() {
         let image = ContainerImage { id: "sha256:1".into(), uid: Some(0), username: String::new() };

@@ -1,9 +1,11 @@
 //! The images of a pod: looked up or pulled, as each container's policy says.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use peapod_api::v1;
 
+use super::progress;
 use crate::connect::{CallError, CriClient, PULL, QUICK, call};
 use crate::console::Console;
 use crate::manifest::{Container, Pod, PullPolicy, PullSecret, Volume, VolumeSource};
@@ -157,16 +159,29 @@ async fn pull_as(
     auth: Option<v1::AuthConfig>,
 ) -> Result<(), ImageError> {
     let image = v1::ImageSpec { annotations: sandbox.annotations.clone(), ..spec(&wanted.image) };
-    let request = v1::PullImageRequest { image: Some(image), auth, sandbox_config: Some(sandbox.clone()) };
+    let request = v1::PullImageRequest { image: Some(image.clone()), auth, sandbox_config: Some(sandbox.clone()) };
     let mut client = connection.image.clone();
     let mut pulling = std::pin::pin!(call("PullImage", PULL, client.pull_image(request)));
+    let shows = AtomicBool::new(false);
+    let mut showing = std::pin::pin!(progress::show(connection, &image, console, &shows));
     let started = Instant::now();
     loop {
-        match tokio::time::timeout(MENTION, &mut pulling).await {
+        let pulled = async {
+            tokio::select! {
+                pulled = &mut pulling => pulled,
+                never = &mut showing => match never {},
+            }
+        };
+        let pulled = tokio::time::timeout(MENTION, pulled).await;
+        if pulled.is_ok() {
+            console.show(Vec::new()).await;
+        }
+        match pulled {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(source)) => {
                 return Err(ImageError::Pull { who: wanted.who.clone(), image: wanted.image.clone(), source });
             }
+            Err(_) if shows.load(Ordering::Relaxed) => {}
             Err(_) => {
                 let took = units::duration(started.elapsed());
                 console.note(format!("still pulling {} after {took}", wanted.image)).await;

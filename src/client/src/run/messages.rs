@@ -17,6 +17,8 @@ pub(super) struct SandboxParts<'a> {
     pub(super) uid: &'a str,
     pub(super) dir: &'a Path,
     pub(super) cgroup_parent: &'a str,
+    /// The id of the `peapod run`.
+    pub(super) run: &'a str,
     /// Without one the runtime copies the node's resolv.conf.
     pub(super) dns: Option<v1::DnsConfig>,
     pub(super) users: Option<UserRange>,
@@ -40,6 +42,10 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
     labels.extend(pod_labels(pod, parts.uid));
     let mut annotations = pod.metadata.annotations.clone();
     annotations.insert(labels::RUN_DIR.to_owned(), parts.dir.display().to_string());
+    annotations.insert(labels::RUN_ID.to_owned(), parts.run.to_owned());
+    if let Some(file) = &pod.metadata.file {
+        annotations.insert(labels::RUN_FILE.to_owned(), file.clone());
+    }
     v1::PodSandboxConfig {
         metadata: Some(v1::PodSandboxMetadata {
             name: pod.name.clone(),

@@ -9,6 +9,8 @@ mod facts;
 mod field_tests;
 mod fleet;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod golden;
 mod handlers;
 mod handover;
@@ -23,6 +25,7 @@ mod news;
 mod ownership;
 mod payload;
 mod prepare;
+mod progress;
 mod readiness;
 mod report;
 mod resources;
@@ -48,12 +51,13 @@ use crate::connect::{CallError, CriClient, QUICK, RUN_POD, call};
 use crate::console::Console;
 use crate::interrupt::Interrupt;
 use crate::manifest::Pod;
+use crate::runs::RunRecord;
 use crate::{labels, teardown};
 
 use asked::{StopAsked, StopLine};
 use events::RuntimeEvents;
 use facts::{LaunchFacts, ThisNode};
-pub(crate) use fleet::Wishes;
+pub(crate) use fleet::{WishChange, Wishes};
 use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
 use images::ContainerImage;
@@ -101,23 +105,27 @@ pub(crate) enum RunError {
 /// The exit status of a pod whose time was over, as that of timeout(1).
 const OUT_OF_TIME: i32 = 124;
 
+/// What all pods of a run have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct RunContext<'a> {
+    pub(crate) connection: &'a CriClient,
+    pub(crate) args: &'a RunArgs,
+    pub(crate) console: &'a Console,
+    pub(crate) record: &'a RunRecord,
+    /// There is one Pod, and there will be no others: lines need no pod's name.
+    pub(crate) is_alone: bool,
+}
+
 /// Runs what is given to its end, and answers the exit status.
-pub(crate) async fn run(
-    connection: &CriClient,
-    wishes: Wishes<'_>,
-    args: &RunArgs,
-    console: &Console,
-    interrupt: &Interrupt,
-) -> Result<u8, RunError> {
-    let code = fleet::run(connection, wishes, args, console, interrupt).await?;
+pub(crate) async fn run(context: RunContext<'_>, wishes: Wishes<'_>, interrupt: &Interrupt) -> Result<u8, RunError> {
+    let code = fleet::run(context, wishes, interrupt).await?;
     Ok(interrupt.status().unwrap_or_else(|| exit_status(code)))
 }
 
 /// Runs one pod, from nothing to nothing.
 async fn live(
-    connection: &CriClient,
+    RunContext { connection, args, record, .. }: RunContext<'_>,
     pod: &Pod,
-    args: &RunArgs,
     voice: Voice,
     lines: (&StopLine, &RuntimeEvents, &ReportLine),
 ) -> Result<RunOutcome, RunError> {
@@ -134,6 +142,7 @@ async fn live(
         uid: &uid,
         dir: &dir.path,
         cgroup_parent: &args.cgroup_parent,
+        run: &record.id,
         dns: dns::resolv_conf(&pod.network.dns, &resolv_conf),
         users: support.users,
     };

@@ -103,6 +103,7 @@ impl<'a> Supervisor<'a> {
         door: &mut StopDoor,
     ) -> Result<RunOutcome, RunError> {
         let mut heard = StopAsked::No;
+        let mut counting = std::pin::pin!(self.pod.run.voice.console().count_down(self.pod.run.pod.grace_seconds));
         let mut look_at = Instant::now();
         // What was asked for while the pod was made comes before its first start.
         if asked.so_far() == StopAsked::No {
@@ -120,6 +121,7 @@ impl<'a> Supervisor<'a> {
                     heard = more;
                     false
                 }
+                never = &mut counting, if heard == StopAsked::Gracefully => match never {},
                 seconds = door.asked() => {
                     let text = format!("the pod was stopped by somebody else, within {seconds} s");
                     self.pod.run.voice.note(text).await;
@@ -165,14 +167,14 @@ impl<'a> Supervisor<'a> {
     }
 
     async fn is_asked(&mut self, before: StopAsked, now: StopAsked) {
-        let grace = self.pod.run.pod.grace_seconds;
+        let (voice, grace) = (&self.pod.run.voice, self.pod.run.pod.grace_seconds);
         if before == StopAsked::No {
-            let text = format!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once");
-            self.pod.run.voice.note(text).await;
+            voice.note(format_args!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
             self.feed(LifeInput::Stop).await;
         }
         if now == StopAsked::AtOnce {
-            self.pod.run.voice.note("killing").await;
+            voice.console().show(Vec::new()).await;
+            voice.note("killing").await;
             self.feed(LifeInput::Kill).await;
         }
     }

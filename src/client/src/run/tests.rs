@@ -69,29 +69,33 @@ impl Bench {
     }
 
     /// The same of several manifests, which may change.
-    async fn run_wishes(
+    pub(super) async fn run_wishes(
         &self,
         texts: &[&str],
-        changes: tokio::sync::mpsc::Receiver<Vec<Workload>>,
+        changes: tokio::sync::mpsc::Receiver<WishChange>,
         meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
     ) -> Result<u8, String> {
         let first: Vec<Workload> = texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
-        let outputs = Outputs { out, err, out_colours: false, err_colours: false };
+        let outputs = Outputs { out, err, out_colours: false, err_colours: false, screen: None, waiting: None };
         let (console, writer) = Console::to(6, outputs).unwrap();
         let (interrupt, signal) = Interrupt::by_hand();
         let args = RunArgs {
             files: vec!["-".into()],
             explain: false,
+            detach: false,
+            watch: false,
             runtime_handler: String::new(),
             cgroup_parent: String::new(),
             keep: self.keep,
             dir: self.base(),
         };
+        let record = RunRecord::begin(&self.dir.path().join("records"), "ab", Vec::new(), false).unwrap();
+        let is_alone = matches!(first.as_slice(), [Workload::Pod(_)]);
         let wishes = Wishes { first: &first, changes };
-        let (status, ()) =
-            tokio::join!(run(&connection, wishes, &args, &console, &interrupt), meanwhile(&connection, &signal));
+        let context = RunContext { connection: &connection, args: &args, console: &console, record: &record, is_alone };
+        let (status, ()) = tokio::join!(run(context, wishes, &interrupt), meanwhile(&connection, &signal));
         drop(console);
         writer.finish();
         status.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
@@ -109,7 +113,7 @@ impl Bench {
     }
 }
 
-fn shell(name: &str, script: &str) -> String {
+pub(super) fn shell(name: &str, script: &str) -> String {
     format!("  - {{name: {name}, image: 'tool:1', command: [sh, -c, \"{script}\"]}}\n")
 }
 
@@ -209,7 +213,7 @@ async fn a_pod_stopped_elsewhere_is_not_started_again() {
     let spec = format!("  containers:\n{}", shell("a", "echo ready; sleep 100"));
     let status = bench.run(&spec, async |connection, _| {
         bench.printed.wait_for("| ready").await;
-        let args = crate::cli::StopArgs { pods: vec!["web".into()], grace: Some(5) };
+        let args = crate::cli::StopArgs { pods: vec!["web".into()], files: Vec::new(), all: false, grace: Some(5) };
         crate::commands::stop(connection, &args).await.unwrap();
     });
     assert_eq!(status.await, Ok(0));
@@ -225,7 +229,7 @@ async fn a_failure_before_somebody_else_stops_the_pod_is_its_exit_status() {
     let spec = format!("  restartPolicy: Never\n  containers:\n{containers}");
     let status = bench.run(&spec, async |connection, _| {
         bench.printed.wait_for("a ended with 3").await;
-        let args = crate::cli::StopArgs { pods: vec!["web".into()], grace: Some(0) };
+        let args = crate::cli::StopArgs { pods: vec!["web".into()], files: Vec::new(), all: false, grace: Some(0) };
         crate::commands::stop(connection, &args).await.unwrap();
     });
     assert_eq!(status.await, Ok(3));
@@ -298,7 +302,7 @@ async fn a_kept_pod_is_removed_by_rm() {
         let said = crate::commands::why(connection, &why).await.unwrap_err().to_string();
         assert_eq!(said, "fake 1 tells no stages of what it does; peapod does");
         assert!(bench.base().read_dir().unwrap().next().is_some());
-        let args = crate::cli::RmArgs { pods: vec!["web".into()], force: false };
+        let args = crate::cli::RmArgs { pods: vec!["web".into()], files: Vec::new(), all: false, force: false };
         crate::commands::rm(connection, &args).await.unwrap();
         bench.assert_nothing_left();
     });
@@ -319,61 +323,6 @@ async fn two_pods_of_one_name_do_not_run_at_once() {
         signal();
     });
     assert_eq!(done.await, Ok(130));
-}
-
-fn deployment(name: &str, word: &str) -> String {
-    let script = format!("trap 'exit 0' TERM; echo up {word}; while :; do sleep 0.1; done");
-    format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: 2
-  selector: {{matchLabels: {{app: a}}}}\n  template:\n    metadata: {{labels: {{app: a}}}}
-    spec:\n      terminationGracePeriodSeconds: 20\n      containers:\n    {}",
-        shell("c", &script)
-    )
-}
-
-#[tokio::test]
-async fn what_changes_is_replaced_and_the_rest_is_left_alone() {
-    let bench = Bench::new();
-    let (sender, changes) = tokio::sync::mpsc::channel(1);
-    let (web, other) = (deployment("web", "one"), deployment("other", "still"));
-    let seen = async |word: &str, times: usize| {
-        let line = format!("| up {word}\n");
-        let begin = Instant::now();
-        while bench.printed.text().matches(&line).count() < times {
-            assert!(begin.elapsed() < Duration::from_secs(20), "no {times} of `{word}`:\n{}", bench.printed.text());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let both = [web.as_str(), other.as_str()];
-    let done = bench.run_wishes(&both, changes, async |_, _| {
-        seen("one", 2).await;
-        seen("still", 2).await;
-        let wishes = [deployment("web", "two"), other.clone()];
-        sender.send(wishes.iter().map(|text| manifest::read_workload(text).unwrap()).collect()).await.unwrap();
-        seen("two", 2).await;
-        // Nothing is wished any more.
-        sender.send(Vec::new()).await.unwrap();
-    });
-    assert_eq!(done.await, Ok(0));
-    let text = bench.printed.text();
-    assert_eq!((text.matches("| up one").count(), text.matches("| up still").count()), (2, 2), "{text}");
-    assert!(text.contains("-0/c | up two"), "lines have the pod's name:\n{text}");
-    bench.assert_nothing_left();
-}
-
-#[tokio::test]
-async fn a_job_that_may_not_fail_fails_with_its_first_pod() {
-    let bench = Bench::new();
-    let container = shell("c", "echo try; exit 3");
-    let text = format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: sum}}\nspec:\n  backoffLimit: 0
-  template:\n    spec:\n      restartPolicy: Never\n      containers:\n    {container}"
-    );
-    let (_, changes) = tokio::sync::mpsc::channel(1);
-    assert_eq!(bench.run_wishes(&[&text], changes, async |_, _| {}).await, Ok(1));
-    let said = bench.printed.text();
-    assert!(said.contains("sum-0/c | try") && said.contains("job sum has failed"), "{said}");
-    bench.assert_nothing_left();
 }
 
 #[test]

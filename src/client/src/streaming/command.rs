@@ -17,10 +17,10 @@ use super::terminal::{self, RawTerminal};
 use crate::bounds::{PIECES, SESSION_END};
 use crate::console::OutputStream;
 
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
+pub(super) const STDIN: u8 = 0;
+pub(super) const STDOUT: u8 = 1;
+pub(super) const STDERR: u8 = 2;
+pub(super) const ERROR: u8 = 3;
 const RESIZE: u8 = 4;
 
 /// The exit status of who has nobody left to write to, as a shell tells it of one that SIGPIPE ended.

@@ -11,7 +11,7 @@ use crate::bounds::PIECES;
 const PIECE: usize = 32 << 10;
 
 /// Begins to read; the channel ends with the input. Nobody waits for the thread, which may be reading for ever.
-pub(super) fn standard_input() -> Result<mpsc::Receiver<Vec<u8>>, StreamError> {
+pub(crate) fn standard_input() -> Result<mpsc::Receiver<Vec<u8>>, StreamError> {
     let (sender, receiver) = mpsc::channel(PIECES);
     let read = move || {
         let mut buffer = vec![0; PIECE];

@@ -15,13 +15,16 @@ mod signals;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub(crate) use command::{CommandSide, converse};
 pub(crate) use connect::believing;
 pub(crate) use error::StreamError;
 pub(crate) use forward::forward;
+pub(crate) use input::standard_input;
 pub(crate) use output::RawOutput;
 pub(crate) use signals::{EndingSignals, unless_signalled};
+pub(crate) use transfer::{TransferEnd, transfer};
 
 #[cfg(test)]
 pub(crate) use {connect::SessionUrl, end::exit_code};

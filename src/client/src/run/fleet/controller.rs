@@ -100,6 +100,18 @@ impl Controller {
         }
     }
 
+    /// Whether all that it wants has come to be: none of its pods, of which these have been ready, is still awaited.
+    pub(super) fn is_settled(&self, mut were_ready: impl Iterator<Item = bool>) -> bool {
+        match self {
+            _ if self.is_over() => true,
+            Self::Pod(_) | Self::Job { .. } => {
+                let first = were_ready.next();
+                first.is_some_and(|first| first && were_ready.all(|was_ready| was_ready))
+            }
+            Self::Deployment { controller, .. } => controller.is_settled(),
+        }
+    }
+
     /// The pod that it wants.
     pub(super) fn pod(&self, action: FleetAction) -> Option<Pod> {
         match (self, action) {
@@ -107,6 +119,17 @@ impl Controller {
             (Self::Job { job, .. }, FleetAction::StartJob { number, index }) => Some(job.pod(number, index)),
             (Self::Deployment { deployment, .. }, FleetAction::StartReplica { slot, .. }) => Some(deployment.pod(slot)),
             _ => None,
+        }
+    }
+
+    /// What it is for, in words.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Self::Pod(pod) => Workload::title(("Pod", &pod.pod.namespace, &pod.pod.name)),
+            Self::Job { job, .. } => Workload::title(("Job", job.namespace(), &job.name)),
+            Self::Deployment { deployment, .. } => {
+                Workload::title(("Deployment", deployment.namespace(), &deployment.name))
+            }
         }
     }
 

@@ -101,6 +101,16 @@ impl DeploymentController {
         self.advance(now)
     }
 
+    /// Whether all pods are there, ready and as wished.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_settled = |slot: &ReplicaSlot| match &slot.state {
+            ReplicaState::Up { is_ready, revision, .. } => *is_ready && *revision == self.revision,
+            ReplicaState::Gone => true,
+            ReplicaState::Down { .. } | ReplicaState::Ending { .. } => false,
+        };
+        self.course != DeploymentCourse::Stopping && self.slots.iter().all(is_settled)
+    }
+
     /// When it has to be told the time.
     pub(super) fn next(&self) -> Option<Moment> {
         if matches!(self.course, DeploymentCourse::Stopping | DeploymentCourse::Over) {

@@ -1,12 +1,13 @@
 //! The pods of a run, side by side: those of Pods, of Jobs and of Deployments.
 
+mod change;
 mod controller;
 mod deployment;
 mod job;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,11 +23,9 @@ use super::machine::{LifeOutcome, LifePhase};
 use super::readiness::{PodKey, PodNumber, PodSigns, ReportBoard};
 use super::supervise::RunOutcome;
 use super::voice::Voice;
-use super::{Interrupt, RunError, live};
-use crate::cli::RunArgs;
-use crate::connect::CriClient;
-use crate::console::Console;
+use super::{Interrupt, RunContext, RunError, exit_status, live};
 use crate::manifest::{Pod, Workload};
+use crate::runs::AppliedFiles;
 
 use controller::Controller;
 
@@ -77,6 +76,9 @@ enum FleetAction {
     },
 }
 
+/// The exit status for a pod that could not be run.
+const OWN_FAILURE: u8 = 125;
+
 type PodLife<'a> = Pin<Box<dyn Future<Output = (PodKey, Result<RunOutcome, RunError>)> + 'a>>;
 
 /// A pod that lives.
@@ -85,76 +87,89 @@ struct FleetPod {
     stop: StopSpeaker,
     restarts: u32,
     is_ready: bool,
+    /// Once.
+    was_ready: bool,
 }
 
 /// All that runs here.
 struct Fleet<'a> {
-    connection: &'a CriClient,
-    args: &'a RunArgs,
-    console: &'a Console,
+    context: RunContext<'a>,
     events: &'a RuntimeEvents,
     begun: Instant,
     /// What is over stays in its place.
     controllers: Vec<Controller>,
     /// What takes the place of a controller once that is over.
     successors: Vec<(usize, Workload)>,
+    /// Controllers whose ends are wished.
+    leaving: BTreeSet<usize>,
     pods: BTreeMap<PodKey, FleetPod>,
     lives: FuturesUnordered<PodLife<'a>>,
     reports: ReportBoard,
     asked: StopAsked,
     result: FleetResult,
+    /// What became of the last change, for who waits until all is ready again.
+    applied: Option<AppliedFiles>,
 }
 
 /// What the process is to end with.
 #[derive(Default)]
 struct FleetResult {
     first_failure: Option<i32>,
+    /// Why the only pod could not be run.
     error: Option<RunError>,
 }
 
 /// What is to run, at first and from then on.
 pub(crate) struct Wishes<'a> {
     pub(crate) first: &'a [Workload],
-    /// Each one is the whole: what is not in it any more ends, what changed is replaced, the rest is left alone.
-    pub(crate) changes: mpsc::Receiver<Vec<Workload>>,
+    pub(crate) changes: mpsc::Receiver<WishChange>,
+}
+
+/// Something else is to run from now on.
+pub(crate) struct WishChange {
+    /// The whole: what is not in it any more ends, what changed is replaced, the rest is left alone. Or why nobody
+    /// knows.
+    pub(crate) wishes: Result<Vec<Workload>, String>,
+    /// Somebody waits for what becomes of it.
+    pub(crate) is_asked_for: bool,
 }
 
 /// Runs workloads to their ends, and answers the code of the first that failed.
 pub(super) async fn run(
-    connection: &CriClient,
+    context: RunContext<'_>,
     mut wishes: Wishes<'_>,
-    args: &RunArgs,
-    console: &Console,
     interrupt: &Interrupt,
 ) -> Result<i32, RunError> {
-    let events = RuntimeEvents::listen(connection);
+    let events = RuntimeEvents::listen(context.connection);
     let reports = ReportBoard::default();
     let mut news = reports.read();
     let mut fleet = Fleet {
-        connection,
-        args,
-        console,
+        context,
         events: &events,
         begun: Instant::now(),
         controllers: wishes.first.iter().map(Controller::new).collect(),
         successors: Vec::new(),
+        leaving: BTreeSet::new(),
         pods: BTreeMap::new(),
         lives: FuturesUnordered::new(),
         reports,
         asked: StopAsked::No,
         result: FleetResult::default(),
+        applied: None,
     };
     fleet.feed_all(FleetInput::Time).await;
-    while !fleet.is_over() {
+    fleet.settle().await;
+    // What is watched may ask for more when all is over.
+    while !fleet.is_over() || (context.args.watch && fleet.asked == StopAsked::No) {
         let wake = fleet.controllers.iter().filter_map(Controller::next).min().map(|moment| fleet.begun + moment);
         let asked = fleet.asked;
         tokio::select! {
             biased;
             () = interrupt.first(), if asked == StopAsked::No => fleet.ask(StopAsked::Gracefully).await,
-            () = console.closed(), if asked == StopAsked::No => fleet.ask(StopAsked::Gracefully).await,
+            () = context.console.closed(), if asked == StopAsked::No => fleet.ask(StopAsked::Gracefully).await,
             () = interrupt.second(), if asked != StopAsked::AtOnce => fleet.ask(StopAsked::AtOnce).await,
             Some((key, result)) = fleet.lives.next(), if !fleet.lives.is_empty() => fleet.ended(key, result).await,
-            Some(workloads) = wishes.changes.recv() => fleet.change(workloads).await,
+            Some(change) = wishes.changes.recv() => fleet.is_told(change).await,
             Ok(()) = news.changed() => {
                 let said = news.borrow_and_update().clone();
                 fleet.heard(said).await;
@@ -163,6 +178,7 @@ pub(super) async fn run(
                 fleet.feed_all(FleetInput::Time).await;
             }
         }
+        fleet.settle().await;
     }
     match fleet.result {
         FleetResult { error: Some(error), .. } => Err(error),
@@ -173,11 +189,6 @@ pub(super) async fn run(
 impl Fleet<'_> {
     fn is_over(&self) -> bool {
         self.lives.is_empty() && self.successors.is_empty() && self.controllers.iter().all(Controller::is_over)
-    }
-
-    /// Only one pod, and nobody confuses it.
-    fn is_alone(&self) -> bool {
-        matches!(self.controllers.as_slice(), [Controller::Pod(_)])
     }
 
     async fn feed_all(&mut self, input: FleetInput) {
@@ -203,10 +214,10 @@ impl Fleet<'_> {
             }
             FleetAction::Over { has_failed } => {
                 if let Some(said) = controller.verdict(has_failed) {
-                    self.console.note(said).await;
+                    self.context.console.note(said).await;
                 }
                 if has_failed {
-                    self.result.first_failure.get_or_insert(1);
+                    self.has_failed(index, 1, None);
                 }
             }
             FleetAction::StartPod { number }
@@ -221,12 +232,12 @@ impl Fleet<'_> {
 
     fn begin(&mut self, key: PodKey, pod: Pod) {
         let (stop, line) = stop_line();
-        let voice = Voice::new(self.console, if self.is_alone() { "" } else { &pod.name });
+        let voice = Voice::new(self.context.console, if self.context.is_alone { "" } else { &pod.name });
         let report = self.reports.line(key);
-        self.pods.insert(key, FleetPod { name: pod.name.clone(), stop, restarts: 0, is_ready: false });
-        let (connection, args, events) = (self.connection, self.args, self.events);
-        self.lives
-            .push(Box::pin(async move { (key, live(connection, &pod, args, voice, (&line, events, &report)).await) }));
+        self.pods
+            .insert(key, FleetPod { name: pod.name.clone(), stop, restarts: 0, is_ready: false, was_ready: false });
+        let (context, events) = (self.context, self.events);
+        self.lives.push(Box::pin(async move { (key, live(context, &pod, voice, (&line, events, &report)).await) }));
     }
 
     async fn ask(&mut self, wish: StopAsked) {
@@ -238,40 +249,36 @@ impl Fleet<'_> {
         self.feed_all(FleetInput::Stop).await;
     }
 
-    /// What is wished has changed.
-    async fn change(&mut self, workloads: Vec<Workload>) {
-        if self.asked != StopAsked::No {
+    /// Something failed that nobody wished to end; with the reason if that is told nowhere else.
+    fn has_failed(&mut self, index: usize, code: i32, text: Option<String>) {
+        if self.leaving.contains(&index) {
             return;
         }
-        self.successors.clear();
-        let mut new: Vec<Option<Workload>> = workloads.into_iter().map(Some).collect();
-        for index in 0..self.controllers.len() {
-            if self.controllers[index].is_over() {
-                continue;
-            }
-            let is_same =
-                |wish: &Option<Workload>| wish.as_ref().is_some_and(|wish| self.controllers[index].is_named_as(wish));
-            let wish = new.iter().position(is_same).and_then(|at| new[at].take());
-            match wish {
-                Some(wish) if self.controllers[index].is_for(&wish) => {}
-                Some(Workload::Deployment(wish)) => {
-                    let actions = self.controllers[index].change(self.begun.elapsed(), wish);
-                    for action in actions {
-                        self.carry_out(index, action).await;
-                    }
-                }
-                wish => {
-                    self.successors.extend(wish.map(|wish| (index, wish)));
-                    for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
-                        pod.stop.ask(StopAsked::Gracefully);
-                    }
-                    self.feed(index, FleetInput::Stop).await;
-                }
-            }
+        self.result.first_failure.get_or_insert(code);
+        if let Some(applied) = self.applied.as_mut().filter(|applied| applied.status == 0) {
+            applied.status = exit_status(code);
+            applied.lines.extend(text);
         }
-        for wish in new.into_iter().flatten() {
-            self.controllers.push(Controller::new(&wish));
-            self.feed(self.controllers.len() - 1, FleetInput::Time).await;
+    }
+
+    /// Tells who waits, once all that is wished is ready or has ended.
+    async fn settle(&mut self) {
+        let is_settled = |(index, controller): (usize, &Controller)| {
+            let own = self.pods.iter().filter(|((of, _), _)| *of == index);
+            controller.is_settled(own.map(|(_, pod)| pod.was_ready)) && !self.leaving.contains(&index)
+                || controller.is_over() && !self.pods.keys().any(|(of, _)| *of == index)
+        };
+        if !self.successors.is_empty() || !self.controllers.iter().enumerate().all(is_settled) {
+            return;
+        }
+        let RunContext { console, record, .. } = self.context;
+        if let Some(applied) = self.applied.take()
+            && let Err(error) = record.tell(&applied)
+        {
+            console.note(format!("cannot tell `peapod apply` what became of it: {error}")).await;
+        }
+        if self.result.error.is_none() {
+            console.settled(self.result.first_failure.map(exit_status).unwrap_or_default()).await;
         }
     }
 
@@ -293,6 +300,7 @@ impl Fleet<'_> {
             let (index, number) = key;
             let was_ready = std::mem::replace(&mut pod.is_ready, is_ready);
             let had = std::mem::replace(&mut pod.restarts, restarts);
+            pod.was_ready |= is_ready;
             if was_ready != is_ready {
                 self.feed(index, FleetInput::Ready { number, is_ready }).await;
             }
@@ -306,21 +314,28 @@ impl Fleet<'_> {
         let pod = self.pods.remove(&key);
         self.reports.forget(key);
         let (index, number) = key;
+        let name = pod.map(|pod| pod.name).unwrap_or_default();
+        // What it showed of a pull, or of its end.
+        self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
         let is_success = match result {
             Ok(outcome) => {
                 let is_plain = matches!(self.controllers[index], Controller::Pod(_));
                 if is_plain && outcome.code() != 0 {
-                    self.result.first_failure.get_or_insert(outcome.code());
+                    self.has_failed(index, outcome.code(), None);
                 }
                 outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded
             }
             Err(error) => {
-                if !self.is_alone() {
-                    let name = pod.map(|pod| pod.name).unwrap_or_default();
-                    self.console.note(format!("{name}: {}", peapod_text::chain(&error))).await;
+                let is_told = !self.context.is_alone || self.leaving.contains(&index) || self.applied.is_some();
+                let text = format!("{name}: {}", peapod_text::chain(&error));
+                if is_told {
+                    self.context.console.note(text.clone()).await;
                 }
                 if self.controllers[index].fails_with(&error) {
-                    self.result.error.get_or_insert(error);
+                    self.has_failed(index, OWN_FAILURE.into(), Some(text));
+                    if !is_told {
+                        self.result.error.get_or_insert(error);
+                    }
                 }
                 false
             }

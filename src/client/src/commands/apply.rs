@@ -1,0 +1,80 @@
+//! `peapod apply`: what runs becomes what the files say.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cli::ApplyArgs;
+use crate::connect::CriClient;
+use crate::run_files::RunFiles;
+use crate::runs::{self, KnownRun};
+use crate::targets::{self, Targets};
+use crate::{detach, labels};
+
+/// Between two looks at what became of it.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Has the `peapod run` of these files read them again, or starts one; answers the exit status.
+pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: &ApplyArgs) -> anyhow::Result<u8> {
+    let files = RunFiles::new(&args.files)?;
+    files.read()?;
+    anyhow::ensure!(files.input().is_none(), "standard input is no file that a run can read again: write one");
+    let identities = files.identities();
+    let found = runs::find(&args.dir, &identities);
+    for lost in found.iter().filter(|run| !run.lives) {
+        clean_up(connection, args, lost).await?;
+    }
+    let lives: Vec<&KnownRun> = found.iter().filter(|run| run.lives).collect();
+    if lives.is_empty() {
+        return detach::start(&args.words(endpoint), None, &args.dir).await;
+    }
+    let missing = identities.iter().find(|file| !lives.iter().any(|run| run.is_of(file)));
+    if let Some(file) = missing {
+        anyhow::bail!(
+            "{file} is of no run yet, and other files are: apply it by itself, or take the others down first"
+        );
+    }
+    let mut status = 0;
+    for run in lives {
+        let code = one(args, run).await?;
+        status = if status == 0 { code } else { status };
+    }
+    Ok(status)
+}
+
+/// Asks one that lives, and waits until its pods are ready.
+async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
+    let before = run.applied(&args.dir).times;
+    kill(Pid::from_raw(run.pid), Signal::SIGUSR1)
+        .with_context(|| format!("cannot ask process {}, which looks after these pods", run.pid))?;
+    loop {
+        let applied = run.applied(&args.dir);
+        if applied.times > before {
+            let lines: Vec<String> = applied.lines.iter().map(|line| format!("{line}\n")).collect();
+            super::print(lines.concat().as_bytes())?;
+            return Ok(applied.status);
+        }
+        let lives = runs::known(&args.dir, &run.id).is_some_and(|run| run.lives);
+        anyhow::ensure!(
+            lives,
+            "process {} has ended, which looked after these pods; `peapod ps -a` shows what is left",
+            run.pid
+        );
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The pods of one that was killed end, as nobody looks after them.
+async fn clean_up(connection: &CriClient, args: &ApplyArgs, lost: &KnownRun) -> anyhow::Result<()> {
+    let is_one = |pod: &peapod_api::v1::PodSandbox| pod.annotations.get(labels::RUN_ID) == Some(&lost.id);
+    let found = targets::find(connection, Targets { all: true, ..Targets::default() }, is_one).await?;
+    let errors = super::stop::each(&found, async |pod: &peapod_api::v1::PodSandbox| {
+        super::down::one(connection, pod, None).await
+    })
+    .await;
+    found.conclude(errors)?;
+    lost.forget(&args.dir);
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `peapod run -d`: a process of its own looks after the pods, and this one waits until they are ready.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, setsid};
+use peapod_text::one_line;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::bounds::END_BYTES;
+use crate::console::{Outputs, SETTLED};
+use crate::interrupt::Interrupt;
+use crate::runs::{RunLog, RunRecord};
+
+/// Tells a process which run it is to look after.
+const SUPERVISED: &str = "PEAPOD_SUPERVISED_RUN";
+
+/// The run that this process was started to look after.
+pub(crate) fn supervised() -> Option<String> {
+    std::env::var(SUPERVISED).ok().filter(|id| !id.is_empty())
+}
+
+/// In such a process: leaves the terminal's session, whose end must not be this one's.
+pub(crate) fn leave_session() {
+    // It leads a group already: then nobody's terminal is left.
+    let _ = setsid();
+}
+
+/// Where such a process writes: to the run's log, and until all is ready to who waits for that.
+pub(crate) fn outputs(record: &RunRecord) -> anyhow::Result<Outputs> {
+    let log = RunLog::open(&record.log()).with_context(|| format!("cannot write {}", record.log().display()))?;
+    // What this process has for standard output ends with the wait.
+    let waiting = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null)?;
+    Ok(Outputs {
+        out: Box::new(log.clone()),
+        err: Box::new(log),
+        out_colours: false,
+        err_colours: false,
+        screen: None,
+        waiting: Some(Box::new(File::from(waiting))),
+    })
+}
+
+/// An id that no other run has.
+pub(crate) fn new_id() -> io::Result<String> {
+    let mut bytes = [0_u8; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Starts `peapod` with these words to look after a run; answers its exit status, or that of the run once all pods are
+/// ready or have ended.
+pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) -> anyhow::Result<u8> {
+    let id = new_id().context("no random numbers for the run's id")?;
+    let folder = RunRecord::prepare(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
+    // For what is said in no other way, such as a panic.
+    let last_words = File::options().append(true).create(true).mode(0o600).open(folder.join("stderr"))?;
+    let program = std::env::current_exe().context("cannot tell where peapod is")?;
+    let interrupt = Interrupt::listen()?;
+    let mut command = Command::new(program);
+    command.args(words).env(SUPERVISED, &id).stdout(Stdio::piped()).stderr(last_words);
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    let mut child = command.spawn().context("cannot start another peapod")?;
+    if let (Some(mut to), Some(text)) = (child.stdin.take(), input) {
+        // One that does not read it says why.
+        let _ = to.write_all(text.as_bytes()).await;
+    }
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    let settled = tokio::select! {
+        settled = hear(&mut child) => settled?,
+        status = pass_on(pid, &interrupt) => match status {},
+    };
+    match settled {
+        Some(status) => Ok(status),
+        None => {
+            let ended = child.wait().await?;
+            let said = last(&folder).unwrap_or_default();
+            if !said.is_empty() {
+                writeln!(io::stderr(), "{said}")?;
+            }
+            Ok(interrupt.status().or(ended.code().and_then(|code| u8::try_from(code).ok())).unwrap_or(125))
+        }
+    }
+}
+
+/// The last words of one that ended in an unforeseen way.
+fn last(folder: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = File::open(folder.join("stderr")).ok()?;
+    io::Read::read_to_string(&mut io::Read::take(file, END_BYTES as u64), &mut text).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
+/// Prints what it says until all is ready; its exit status if it tells one.
+async fn hear(child: &mut Child) -> anyhow::Result<Option<u8>> {
+    let Some(stdout) = child.stdout.take() else { return Ok(None) };
+    let mut from = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let length = (&mut from).take(END_BYTES as u64).read_until(b'\n', &mut line).await?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches('\n');
+        if let Some(status) = text.strip_prefix(char::from(SETTLED)) {
+            return Ok(Some(status.parse().unwrap_or(125)));
+        }
+        writeln!(io::stderr(), "peapod: {}", one_line(text))?;
+    }
+}
+
+/// Ctrl-C here, before the pods are ready, is theirs.
+async fn pass_on(pid: Option<i32>, interrupt: &Interrupt) -> std::convert::Infallible {
+    interrupt.first().await;
+    if let Some(pid) = pid {
+        // It may have ended this moment.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        interrupt.second().await;
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+    }
+    std::future::pending().await
+}

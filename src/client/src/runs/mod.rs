@@ -1,0 +1,8 @@
+//! What is written down of each `peapod run`: which process looks after its pods, of which files they are, and what it
+//! had to say if nobody watches.
+
+mod log;
+mod record;
+
+pub(crate) use log::RunLog;
+pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, ended, find, known};

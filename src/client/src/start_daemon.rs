@@ -1,0 +1,126 @@
+//! Starts the daemon where `peapod run` finds none and may: as root, on the default socket, and where systemd has no
+//! unit for it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Seek as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use peapod_text::one_line;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::bounds::{DAEMON_LOG_BYTES, DAEMON_START, END_BYTES};
+use crate::cli::ConnectArgs;
+use crate::connect::{ConnectError, CriClient};
+
+/// Where it writes.
+const LOG: &str = "/var/log/peapod.log";
+/// StartLock by who starts it, so that of several only one does.
+const LOCK: &str = "/run/peapod.start";
+/// There as long as systemd runs this machine.
+const SYSTEMD: &str = "/run/systemd/system";
+/// Where systemd looks for units.
+const UNITS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+/// Between two looks whether it answers.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Connects; if nobody is there and this may start the daemon, starts it before.
+pub(crate) async fn connect(connect: &ConnectArgs) -> anyhow::Result<CriClient> {
+    let url = connect.url();
+    let none = match CriClient::open(&url).await {
+        Err(none @ (ConnectError::Missing { .. } | ConnectError::NobodyListens { .. })) => none,
+        other => return Ok(other?),
+    };
+    if connect.said().is_some() || !rustix::process::geteuid().is_root() {
+        return Err(none.into());
+    }
+    if has_unit() {
+        anyhow::bail!(
+            "peapod does not run: start it with `systemctl start peapod`, and `systemctl enable peapod` for each boot"
+        );
+    }
+    let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
+    let lock = lock.with_context(|| format!("cannot open {LOCK}"))?;
+    // Another one starts it: it answers soon.
+    tokio::task::spawn_blocking(move || flock(&lock, FlockOperation::LockExclusive).map(|()| lock))
+        .await?
+        .with_context(|| format!("cannot lock {LOCK}"))
+        .map(StartLock)?
+        .connect(&url)
+        .await
+}
+
+/// Whether systemd is to start it.
+fn has_unit() -> bool {
+    Path::new(SYSTEMD).is_dir() && UNITS.iter().any(|folder| Path::new(folder).join("peapod.service").exists())
+}
+
+/// The lock, until the daemon answers.
+struct StartLock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl StartLock {
+    async fn connect(self, url: &str) -> anyhow::Result<CriClient> {
+        // Who had the lock before may have started it.
+        if let Ok(connection) = CriClient::open(url).await {
+            return Ok(connection);
+        }
+        let (mut daemon, begin) = start()?;
+        let begun = Instant::now();
+        loop {
+            if let Ok(connection) = CriClient::open(url).await {
+                let said = "peapod: no daemon was there: started one, which goes on. It writes to";
+                crate::commands::note(&format!("{said} {LOG}; `peapod serve --help` says more\n"))?;
+                return Ok(connection);
+            }
+            if let Some(status) = daemon.try_wait()? {
+                anyhow::bail!("`peapod serve` ended at once ({status}): {}", last_words(begin));
+            }
+            if begun.elapsed() > DAEMON_START {
+                anyhow::bail!("`peapod serve` was started and does not answer at {url}; see {LOG}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Starts it; answers where in the log it begins to write.
+fn start() -> anyhow::Result<(Child, u64)> {
+    let program = std::env::current_exe().context("cannot tell where peapod is")?;
+    if let Some(folder) = Path::new(LOG).parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder).with_context(|| format!("cannot make {LOG}"))?;
+    }
+    if fs::metadata(LOG).is_ok_and(|log| log.len() > DAEMON_LOG_BYTES) {
+        fs::rename(LOG, format!("{LOG}.1")).with_context(|| format!("cannot rename {LOG}"))?;
+    }
+    let log = File::options().append(true).create(true).mode(0o640).open(LOG);
+    let mut log = log.with_context(|| format!("cannot write {LOG}"))?;
+    let begin = log.seek(io::SeekFrom::End(0))?;
+    let mut command = Command::new(program);
+    command.arg("serve").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // Ctrl-C at this terminal is not for it; nor is where it was started, or with what.
+    command.process_group(0).current_dir("/").env_remove("PEAPOD_ENDPOINT").env_remove("PEAPOD_RUN_DIR");
+    Ok((command.spawn().context("cannot start `peapod serve`")?, begin))
+}
+
+/// What it wrote since then, as one line.
+fn last_words(begin: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let (mut log, mut text) = (File::open(LOG)?, Vec::new());
+        log.seek(io::SeekFrom::Start(begin))?;
+        io::Read::read_to_end(&mut io::Read::take(log, END_BYTES as u64), &mut text)?;
+        Ok(text)
+    };
+    let text = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    one_line(text.lines().last().unwrap_or("it said nothing")).into_owned()
+}

@@ -1,0 +1,218 @@
+//! Pods that nobody watches: `peapod run -d`, `apply`, `--watch`, `down`, and what is left when the process dies that
+//! looks after them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use peapod_tests::{Daemon, Programs, SHELL, at_most, fixture, peapod, wait_for};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn texts(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+async fn ended(mut command: Command) -> (i32, String, String) {
+    let output = tokio::time::timeout(at_most(LIMIT), command.output());
+    texts(&output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap())
+}
+
+async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
+    ended(daemon.client(arguments)).await
+}
+
+async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
+    let (code, out, err) = client(daemon, arguments).await;
+    assert_eq!(code, 0, "peapod {arguments:?}: {out}{err}");
+    out
+}
+
+/// A manifest of a pod that says a word and stays.
+fn manifest(daemon: &Daemon, name: &str, word: &str) -> String {
+    let path = daemon.path(format!("{name}.yaml"));
+    save(&path, &text(name, word));
+    path.to_string_lossy().into_owned()
+}
+
+fn text(name: &str, word: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - {{name: main, image: '{}', command: [sh, -c, 'echo {word}; exec sleep 1000']}}\n",
+        fixture(SHELL)
+    )
+}
+
+/// As editors do it.
+fn save(path: &Path, text: &str) {
+    let own = path.with_extension("new");
+    fs::write(&own, text).unwrap();
+    fs::rename(own, path).unwrap();
+}
+
+async fn listed(daemon: &Daemon) -> Vec<Value> {
+    serde_json::from_str(&done(daemon, &["ps", "-o", "json"]).await).unwrap()
+}
+
+async fn pod(daemon: &Daemon, name: &str) -> Option<Value> {
+    listed(daemon).await.into_iter().find(|pod| pod["name"] == name)
+}
+
+fn pid(pod: &Value) -> i32 {
+    i32::try_from(pod["run"]["pid"].as_i64().unwrap()).unwrap()
+}
+
+fn assert_nothing_kept(daemon: &Daemon) {
+    assert_eq!(fs::read_dir(daemon.path("run-dir")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_has_changed_is_replaced_and_the_rest_left() {
+    peapod(async |daemon| {
+        let (a, b) = (manifest(daemon, "a", "one"), manifest(daemon, "b", "one"));
+        let (code, _, err) = client(daemon, &["run", "-d", &a, &b]).await;
+        assert!(code == 0 && err.contains("a: pod default/a is up"), "{code}: {err}");
+        wait_for("its words", async || done(daemon, &["logs", "a", "b", "--no-prefix"]).await == "one\none\n").await;
+        let (before, other) = (pod(daemon, "a").await.unwrap(), pod(daemon, "b").await.unwrap());
+        assert_eq!((&before["run"]["lives"], &before["run"]["detached"]), (&true.into(), &true.into()), "{before}");
+        assert_eq!(before["run"]["file"], a.as_str());
+        assert!(done(daemon, &["ps"]).await.contains(before["run"]["id"].as_str().unwrap()));
+
+        let same = done(daemon, &["apply", &a, &b]).await;
+        assert_eq!(same, "default/a unchanged\ndefault/b unchanged\n");
+        manifest(daemon, "b", "two");
+        assert_eq!(done(daemon, &["apply", &b]).await, "default/a unchanged\ndefault/b replaced\n");
+        wait_for("its words", async || done(daemon, &["logs", "b", "--no-prefix"]).await == "two\n").await;
+        assert_eq!(pod(daemon, "a").await.unwrap()["id"], before["id"]);
+        assert_ne!(pod(daemon, "b").await.unwrap()["id"], other["id"]);
+        // With a mistake all stays.
+        save(Path::new(&b), "kind: Pod\nspec: {nonsense: 1}\n");
+        let (code, out, _) = client(daemon, &["apply", &b]).await;
+        assert!(code != 0 && !out.contains("replaced"), "{out}");
+        assert_eq!(listed(daemon).await.len(), 2);
+
+        manifest(daemon, "b", "two");
+        done(daemon, &["down", &a]).await;
+        assert_eq!(listed(daemon).await.len(), 1);
+        let pid = pid(&other);
+        assert_eq!(done(daemon, &["down", &a, &b]).await, "default/b\n");
+        wait_for("it ends", async || !Path::new(&format!("/proc/{pid}")).exists()).await;
+        assert_nothing_kept(daemon);
+    });
+}
+
+#[test]
+fn it_comes_back_with_what_became_of_the_pods() {
+    peapod(async |daemon| {
+        let spec = |name: &str, rest: &str| {
+            let path = daemon.path(format!("{name}.yaml"));
+            let image = fixture(SHELL);
+            let text = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  - {{name: main, image: '{image}', {rest}}}\n"
+            );
+            fs::write(&path, text).unwrap();
+            path.to_string_lossy().into_owned()
+        };
+        let missing = spec("missing", "imagePullPolicy: Never");
+        let (code, _, err) = client(daemon, &["run", "-d", &missing]).await;
+        assert!(code == 125 && err.contains("is not on this node"), "{code}: {err}");
+        let broken = spec("broken", "command: [/no/such]");
+        let (code, _, err) = client(daemon, &["run", "-d", &broken]).await;
+        assert!(code == 125 && err.contains("/no/such"), "{code}: {err}");
+        // From standard input.
+        let good = fs::File::open(manifest(daemon, "input", "word")).unwrap();
+        let mut command = daemon.client(&["run", "-d", "-"]);
+        command.stdin(good);
+        let (code, _, err) = ended(command).await;
+        assert_eq!(code, 0, "{err}");
+        wait_for("its word", async || done(daemon, &["logs", "input", "--no-prefix"]).await == "word\n").await;
+        done(daemon, &["down", "--all"]).await;
+        assert!(daemon.pods().await.is_empty());
+        assert_nothing_kept(daemon);
+    });
+}
+
+#[test]
+fn a_run_that_was_killed_is_seen_and_cleaned_up() {
+    peapod(async |daemon| {
+        let file = manifest(daemon, "lost", "one");
+        done(daemon, &["run", "-d", &file]).await;
+        let before = pod(daemon, "lost").await.unwrap();
+        kill(Pid::from_raw(pid(&before)), Signal::SIGKILL).unwrap();
+        wait_for("that is seen", async || done(daemon, &["ps"]).await.contains("(killed)")).await;
+        // Applied once more, it gets somebody who looks after it.
+        done(daemon, &["apply", &file]).await;
+        let after = pod(daemon, "lost").await.unwrap();
+        assert!(after["id"] != before["id"] && after["run"]["lives"] == true, "{after}");
+        kill(Pid::from_raw(pid(&after)), Signal::SIGKILL).unwrap();
+        wait_for("that is seen", async || done(daemon, &["ps"]).await.contains("(killed)")).await;
+        assert_eq!(done(daemon, &["down", &file]).await, "default/lost\n");
+        assert!(daemon.pods().await.is_empty());
+        assert_nothing_kept(daemon);
+    });
+}
+
+#[test]
+fn a_saved_manifest_replaces_its_pod_alone() {
+    peapod(async |daemon| {
+        let (a, b) = (manifest(daemon, "a", "one"), manifest(daemon, "b", "one"));
+        let mut run = daemon.client_dialogue(&["run", "--watch", &a, &b]);
+        wait_for("both run", async || listed(daemon).await.len() == 2).await;
+        run.hear("| one").await;
+        run.hear("| one").await;
+        let (one, other) = (pod(daemon, "a").await.unwrap(), pod(daemon, "b").await.unwrap());
+        // Gone for a moment, and with a mistake: what runs goes on.
+        fs::remove_file(&b).unwrap();
+        fs::write(&b, "kind: Pod\n").unwrap();
+        save(Path::new(&b), &text("b", "two"));
+        run.hear("b/main | two").await;
+        assert_eq!(pod(daemon, "a").await.unwrap()["id"], one["id"]);
+        assert_ne!(pod(daemon, "b").await.unwrap()["id"], other["id"]);
+        kill(Pid::from_raw(pid(&one)), Signal::SIGTERM).unwrap();
+        assert_eq!(run.end().await.0, 143);
+        assert!(daemon.pods().await.is_empty());
+        assert_nothing_kept(daemon);
+    });
+}
+
+#[test]
+fn of_two_runs_without_a_daemon_one_starts_it() {
+    peapod(async |daemon| {
+        daemon.end_gracefully().await;
+        let files = ["a", "b"].map(|name| manifest(daemon, name, "word"));
+        let (etc, log) = (daemon.path("etc"), daemon.path("log"));
+        fs::create_dir_all(&etc).unwrap();
+        fs::create_dir_all(&log).unwrap();
+        fs::copy(daemon.path("config.toml"), etc.join("config.toml")).unwrap();
+        // Where a daemon is by default; the folders of this one stand there, for these two alone.
+        let script = format!(
+            "mkdir -p /etc/peapod /run/peapod; rm -f /run/peapod.start; mount --bind {} /etc/peapod; mount --bind {} /run/peapod; mount --bind {} /var/log; \
+             $PEAPOD run -d {} & $PEAPOD run -d {}; two=$?; wait $!; exit $((two + $?))",
+            etc.display(),
+            daemon.run_root().display(),
+            log.display(),
+            files[0],
+            files[1],
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "bash", "-c", &script]).env("PEAPOD", &Programs::get().peapod);
+        command.env("PEAPOD_RUN_DIR", daemon.path("run-dir")).env_remove("PEAPOD_ENDPOINT").kill_on_drop(true);
+        let (code, _, err) = ended(command).await;
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(err.matches("no daemon was there: started one").count(), 1, "{err}");
+        assert!(fs::metadata(log.join("peapod.log")).unwrap().len() > 0);
+        assert_eq!(listed(daemon).await.len(), 2);
+        done(daemon, &["down", "--all"]).await;
+        let started = peapod_tests::pids(&format!("{} serve", Programs::get().peapod.display()));
+        assert_eq!(started.len(), 1, "{started:?}");
+        kill(Pid::from_raw(started[0]), Signal::SIGTERM).unwrap();
+        wait_for("it ends", async || !Path::new(&format!("/proc/{}", started[0])).exists()).await;
+        daemon.start_again().await;
+    });
+}
