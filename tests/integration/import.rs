@@ -222,6 +222,17 @@ fn an_image_goes_from_one_daemon_to_another() {
         let pod = daemon.pod("before").run().await;
         let container = pod.container("main").image(&name).sh("sleep 1000").start().await;
         listed = container.exec(list).await;
+        // What is no file stays what it is, and takes it.
+        let pipe = file.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap().len()
+        });
+        let (code, _, err) = client(daemon, &["export", &name, "-o", &pipe.to_string_lossy()]).await;
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert_eq!(reader.join().unwrap() as u64, std::fs::metadata(&archive).unwrap().len());
+        std::fs::remove_file(&pipe).unwrap();
         let (code, _, err) = client(daemon, &["export", "none.example/none:1", "-o", &archive]).await;
         assert!(code == 1 && err.contains("is not here"), "{err}");
         let left: Vec<_> = std::fs::read_dir(file.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -19,13 +19,25 @@ pub(crate) async fn export(connection: &CriClient, args: &ExportArgs) -> anyhow:
     let pieces = call("Export", CHANGE, connection.store.clone().export(request)).await;
     let instead = "containerd's images are exported with `ctr --namespace k8s.io images export`";
     let pieces = pieces.map_err(|error| super::own_service(connection, error, "export images", instead))?;
+    let failed = || format!("cannot write {}", args.output.display());
     if to_output {
         return write(pieces, &mut io::stdout().lock()).await.context("cannot write to standard output");
     }
-    let unfinished = UnfinishedFile::create(&args.output);
-    let mut file = unfinished.with_context(|| format!("cannot write {}", args.output.display()))?;
-    write(pieces, &mut file.file).await.with_context(|| format!("cannot write {}", args.output.display()))?;
-    file.finish(&args.output).with_context(|| format!("cannot write {}", args.output.display()))
+    let wanted = resolved(&args.output);
+    if std::fs::metadata(&wanted).is_ok_and(|found| !found.is_file()) {
+        // A device or a pipe takes what is written; nothing else can take its place.
+        let mut to = File::options().write(true).open(&wanted).with_context(failed)?;
+        return write(pieces, &mut to).await.with_context(failed);
+    }
+    let unfinished = UnfinishedFile::create(&wanted);
+    let mut file = unfinished.with_context(failed)?;
+    write(pieces, &mut file.file).await.with_context(failed)?;
+    file.finish(&wanted).with_context(failed)
+}
+
+/// Where it leads: a link stays, and what it leads to is replaced.
+fn resolved(wanted: &Path) -> PathBuf {
+    std::fs::canonicalize(wanted).unwrap_or_else(|_| wanted.to_owned())
 }
 
 async fn write(mut pieces: Streaming<ExportResponse>, to: &mut impl Write) -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ pub(crate) use folder::import_folder;
 pub use folder::{BrokenArchive, FolderImport};
 pub use pieces::{PieceReader, PieceWriter, pieces};
 
-use crate::bounds::ARCHIVE_IMAGES;
+use crate::bounds::{ARCHIVE_DOCUMENTS, ARCHIVE_IMAGES};
 use crate::bring::Bringing;
 use crate::choose::{Chosen, DocumentSource, check_machine, choose, choose_of};
 use crate::configuration::{Configuration, configuration};
@@ -165,9 +165,19 @@ enum ReadyImage {
 
 impl Import<'_> {
     async fn run(self, images: Vec<ListedArchiveImage>, pin: bool) -> Result<Vec<ImportedImage>, ImportError> {
-        let mut found = Vec::new();
+        let (mut found, mut documents) = (Vec::new(), 0_usize);
         for image in images {
-            found.push(self.find(image, pin).await?);
+            let image = self.find(image, pin).await?;
+            documents += image.row.manifest.len() + image.row.config.len();
+            if documents > ARCHIVE_DOCUMENTS {
+                let problem = format!("manifests and configurations have more than {} MiB", ARCHIVE_DOCUMENTS >> 20);
+                return Err(ImportError::Archive(problem));
+            }
+            if pin && image.names.is_empty() {
+                let problem = "an image without a name can't be pinned, for pins belong to names: give it one (--name)";
+                return Err(ImportError::Archive(problem.to_owned()));
+            }
+            found.push(image);
         }
         let (mut ready, cost) = (Vec::new(), ImageCost::new(self.store.config.limits));
         for image in found {

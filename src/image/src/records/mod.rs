@@ -154,7 +154,7 @@ pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow
         tx.prepare_cached(named)?.execute((&name.reference, image.as_str(), name.is_digest, name.pin))?;
     }
     let old = "DELETE FROM names WHERE image_id = ?1 AND rowid NOT IN
-         (SELECT rowid FROM names WHERE image_id = ?1 ORDER BY rowid DESC LIMIT ?2)";
+         (SELECT rowid FROM names WHERE image_id = ?1 ORDER BY pinned DESC, rowid DESC LIMIT ?2)";
     tx.prepare_cached(old)?.execute((image.as_str(), i64::try_from(IMAGE_NAMES).unwrap_or(i64::MAX))).map(drop)
 }
 

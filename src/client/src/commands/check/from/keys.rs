@@ -50,9 +50,19 @@ fn collect(prefix: &str, table: &toml::Table, found: &mut Vec<ForeignKey>) {
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
             toml::Value::Table(inner) => collect(&name, inner, found),
-            value => found.push(ForeignKey { name, value: value.to_string(), is_off: is_off(value) }),
+            value => {
+                let shown = if is_secret(&name) { "(not shown)".to_owned() } else { value.to_string() };
+                found.push(ForeignKey { name, value: shown, is_off: is_off(value) });
+            }
         }
     }
+}
+
+/// Reports are sent to others: what opens a registry does not belong there.
+fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["password", "token", "auth", "secret", "header", "credential"];
+    let name = name.to_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
 }
 
 fn is_off(value: &toml::Value) -> bool {
@@ -121,7 +131,16 @@ pub(super) fn tell(shown: &str, name: &str, key: &ForeignKey, known: &[KnownKey]
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{fits, keys};
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let text = "[registry.configs.h.auth]\npassword = 'x1'\nusername = 'x2'\n[registry.headers]\nX = ['x3']\n\
+                    [registry]\nconfig_path = 'y'\n";
+        let all = keys(&toml::from_str(text).unwrap());
+        assert!(all.len() == 4 && all.iter().all(|key| !key.value.contains('x')), "{all:?}");
+        assert!(all.iter().any(|key| key.value.contains('y')));
+    }
 
     #[test]
     fn patterns_fit_parts_and_ends() {
