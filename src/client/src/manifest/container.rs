@@ -11,6 +11,7 @@ use super::lifecycle::{self, Lifecycle};
 use super::mounts::{self, VolumeMount};
 use super::names::is_label;
 use super::resources::{self, ContainerResources};
+use super::restart::RestartPolicy;
 use super::security::{self, EffectiveSecurity, PodWideSecurity};
 use super::volume::Volume;
 
@@ -27,6 +28,13 @@ pub(crate) struct Container {
     pub(crate) resources: ContainerResources,
     pub(crate) security: EffectiveSecurity,
     pub(crate) life: Lifecycle,
+}
+
+impl Container {
+    /// Among init containers: it stays beside those that come after it.
+    pub(crate) fn is_sidecar(&self) -> bool {
+        self.life.restart == Some(RestartPolicy::Always)
+    }
 }
 
 /// What runs in a container. `$(NAME)` is not replaced yet.

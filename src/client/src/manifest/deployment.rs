@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1 as k8s;
 
 use super::builder::{Builder, Built};
-use super::job::count;
+use super::job::pods_at_a_time;
 use super::objects::Objects;
 use super::pod::Pod;
 use super::restart::RestartPolicy;
@@ -48,7 +48,7 @@ fn deployment(builder: &mut Builder<'_>, given: k8s::Deployment, template: PodTe
             builder.add_mistake(&path, format!("is `{value}`, which spec.template.metadata.labels does not say"));
         }
     }
-    let replicas = count(builder, "spec.replicas", spec.replicas.unwrap_or(1).into(), 0);
+    let replicas = pods_at_a_time(builder, "spec.replicas", spec.replicas.unwrap_or(1), 0);
     Deployment { name: given.metadata.name.unwrap_or_default(), template, replicas }
 }
 

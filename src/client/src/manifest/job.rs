@@ -9,6 +9,7 @@ use super::pod::Pod;
 use super::restart::RestartPolicy;
 use super::template::{self, PodTemplate};
 use super::tree::YamlNode;
+use crate::bounds::PODS_AT_A_TIME;
 
 /// A Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ fn job(builder: &mut Builder<'_>, given: k8s::Job, template: PodTemplate) -> Job
     let mode = spec.completion_mode.as_deref();
     let is_indexed = builder.one_of("spec.completionMode", mode, false, &modes);
     let completions = spec.completions.map(|given| count(builder, "spec.completions", given.into(), 0));
-    let parallelism = spec.parallelism.map(|given| count(builder, "spec.parallelism", given.into(), 1));
+    let parallelism = spec.parallelism.map(|given| pods_at_a_time(builder, "spec.parallelism", given, 1));
     let completions = match (completions, is_indexed, parallelism) {
         (Some(count), true, _) => Completions::Indexed(count),
         (None, true, _) => {
@@ -76,6 +77,15 @@ fn job(builder: &mut Builder<'_>, given: k8s::Job, template: PodTemplate) -> Job
         backoff_limit: limit,
         active_deadline: deadline.map(|seconds| count(builder, "spec.activeDeadlineSeconds", seconds, 1)),
     }
+}
+
+/// Pods beside each other, as one machine can have them.
+pub(super) fn pods_at_a_time(builder: &mut Builder<'_>, path: &str, given: i32, least: u32) -> u32 {
+    let pods = count(builder, path, given.into(), least);
+    if pods > PODS_AT_A_TIME {
+        builder.add_mistake(path, format!("is {given}; here it can be {PODS_AT_A_TIME} at most"));
+    }
+    pods.min(PODS_AT_A_TIME)
 }
 
 /// A number from `least` on.

@@ -106,7 +106,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
     }
     unique_containers(b, &init_containers, &containers);
     lifecycle::check_init(b, init_containers.iter().map(|container| &container.life));
-    host_ports(b, &containers, network.host);
+    host_ports(b, &init_containers, &containers, network.host);
     let service_account = spec.service_account_name.or(spec.service_account).filter(|text| !text.is_empty());
     let pod = Pod {
         name,
@@ -175,12 +175,17 @@ fn unique_containers(b: &mut Builder<'_>, init: &[Container], containers: &[Cont
     }
 }
 
-fn host_ports(b: &mut Builder<'_>, containers: &[Container], host_network: bool) {
+fn host_ports(b: &mut Builder<'_>, init: &[Container], containers: &[Container], host_network: bool) {
     let mut seen = BTreeSet::new();
-    for (c, container) in containers.iter().enumerate() {
+    let init = init.iter().enumerate().map(|(c, container)| ("initContainers", c, container));
+    let all = init.chain(containers.iter().enumerate().map(|(c, container)| ("containers", c, container)));
+    for (list, c, container) in all {
         for (p, port) in container.ports.iter().enumerate() {
             let Some(host_port) = port.host_port else { continue };
-            let path = format!("spec.containers[{c}].ports[{p}].hostPort");
+            let path = format!("spec.{list}[{c}].ports[{p}].hostPort");
+            if list == "initContainers" && !container.is_sidecar() {
+                b.add_mistake(&path, "is set of a container that ends before the pod's others begin: remove it");
+            }
             if host_network && host_port != port.container_port {
                 b.add_mistake(&path, "has to equal containerPort, as the pod is in the node's own network");
             }

@@ -56,7 +56,7 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
         hostname: pod.network.hostname.clone(),
         log_directory: parts.dir.join("logs").display().to_string(),
         dns_config: parts.dns,
-        port_mappings: pod.containers.iter().flat_map(|container| &container.ports).map(port).collect(),
+        port_mappings: lasting(pod).flat_map(|container| &container.ports).map(port).collect(),
         labels,
         annotations,
         linux: Some(v1::LinuxPodSandboxConfig {
@@ -68,6 +68,11 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
         }),
         ..Default::default()
     }
+}
+
+/// Those that run beside each other.
+fn lasting(pod: &Pod) -> impl Iterator<Item = &Container> {
+    pod.init_containers.iter().filter(|container| container.is_sidecar()).chain(&pod.containers)
 }
 
 /// A container of it.

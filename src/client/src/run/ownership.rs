@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::subpath;
 use crate::manifest::FsGroup;
 
 /// What the group may: write, or in volumes that nobody writes into only read.
@@ -16,6 +17,8 @@ const READ: u32 = 0o440;
 const FOLDER: u32 = 0o2110;
 
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+const FIND: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Gives the group all that is in a volume. Links are given, but never followed.
 pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool) -> io::Result<()> {
@@ -30,12 +33,13 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool) -> io::Result
         return Ok(());
     }
     // By path from the volume, so that depth costs no descriptors.
-    let mut folders = vec![String::from(".")];
+    let mut folders = vec![b".".to_vec()];
     while let Some(folder) = folders.pop() {
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let open = match rustix::fs::openat2(&root, folder.as_str(), OPEN | OFlags::DIRECTORY, Mode::empty(), inside) {
-            // Somebody else's mount, or gone meanwhile.
-            Err(Errno::XDEV | Errno::NOENT) => continue,
+        let open = match rustix::fs::openat2(&root, folder.as_slice(), OPEN | OFlags::DIRECTORY, Mode::empty(), inside)
+        {
+            // Somebody else's mount, or gone or a link meanwhile.
+            Err(Errno::XDEV | Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => continue,
             other => other?,
         };
         for entry in Dir::read_from(&open)? {
@@ -49,16 +53,22 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool) -> io::Result
                 other => other?,
             };
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => folders.push(format!("{folder}/{}", name.to_str().map_err(io::Error::other)?)),
+                FileType::Directory => folders.push([&folder, &b"/"[..], name.to_bytes()].concat()),
                 FileType::RegularFile => {
-                    let file = rustix::fs::openat(&open, name, OPEN, Mode::empty())?;
-                    change(&file, &rustix::fs::fstat(&file)?, gid, mask)?;
+                    // Another one may be there by now.
+                    let found = match rustix::fs::openat(&open, name, FIND, Mode::empty()) {
+                        Err(Errno::NOENT) => continue,
+                        other => other?,
+                    };
+                    if let Some(file) = subpath::regular(&found)? {
+                        change(&file, &rustix::fs::fstat(&file)?, gid, mask)?;
+                    }
                 }
                 _ => rustix::fs::chownat(&open, name, None, Some(gid), AtFlags::SYMLINK_NOFOLLOW)?,
             }
         }
         // The volume's own folder last: that it has the group means that all in it have.
-        if folder != "." {
+        if folder != b"." {
             change(&open, &rustix::fs::fstat(&open)?, gid, mask | FOLDER)?;
         }
     }

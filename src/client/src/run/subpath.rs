@@ -2,11 +2,11 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// Links are followed as long as they stay inside.
@@ -34,9 +34,17 @@ pub(super) fn open(volume: &Path, part: &str) -> io::Result<OwnedFd> {
 /// Opens a file of a volume for reading.
 pub(super) fn open_file(volume: &Path, part: &str) -> io::Result<std::fs::File> {
     let root = rustix::fs::open(volume, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    // A pipe would wait for somebody to write.
-    let file = std::fs::File::from(beneath(&root, part, OFlags::RDONLY | OFlags::NONBLOCK)?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+    regular(&beneath(&root, part, OFlags::PATH)?)?.ok_or_else(|| io::Error::other("it is no file"))
+}
+
+/// Opens what was found, if it is a regular file. Containers make device nodes, and to open one can already do
+/// something to the node.
+pub(super) fn regular(found: &OwnedFd) -> io::Result<Option<std::fs::File>> {
+    let stat = rustix::fs::fstat(found)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Ok(None);
+    }
+    std::fs::File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map(Some)
 }
 
 fn beneath(root: impl AsFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
@@ -62,7 +70,7 @@ mod tests {
     use super::*;
 
     fn is_dir(fd: &OwnedFd) -> bool {
-        rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd).unwrap().st_mode).is_dir()
+        FileType::from_raw_mode(rustix::fs::fstat(fd).unwrap().st_mode).is_dir()
     }
 
     #[test]
@@ -85,5 +93,7 @@ mod tests {
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         assert!(open_file(dir.path(), "file").is_ok() && open_file(dir.path(), "a").is_err());
         assert!(open_file(dir.path(), "far/passwd").is_err());
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert_eq!(open_file(dir.path(), "pipe").unwrap_err().to_string(), "it is no file");
     }
 }

@@ -169,13 +169,14 @@ impl<'a> Supervisor<'a> {
     async fn is_asked(&mut self, before: StopAsked, now: StopAsked) {
         let (voice, grace) = (&self.pod.run.voice, self.pod.run.pod.grace_seconds);
         if before == StopAsked::No {
-            voice.note(format_args!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
+            // First: whoever is told may not read.
             self.feed(LifeInput::Stop).await;
+            voice.note(format_args!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
         }
         if now == StopAsked::AtOnce {
+            self.feed(LifeInput::Kill).await;
             voice.console().show(Vec::new()).await;
             voice.note("killing").await;
-            self.feed(LifeInput::Kill).await;
         }
     }
 

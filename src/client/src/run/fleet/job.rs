@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{FleetAction, FleetInput, Moment, PodNumber};
-use crate::manifest::{Completions, Job};
+use crate::manifest::{Completions, Job, RestartPolicy};
 
 /// Until a pod is made in place of one that failed, at first and at most.
 const FIRST: Duration = Duration::from_secs(10);
@@ -18,12 +18,22 @@ pub(super) struct JobController {
     backoff_limit: u32,
     deadline: Option<Moment>,
     course: JobCourse,
-    /// The index of each pod that runs, and how often its containers were started again.
+    counted: CountedFailures,
+    /// The index of each pod that runs, and how often its containers were started again, if that counts.
     running: BTreeMap<PodNumber, (u32, u32)>,
     /// Indexes, or numbers of pods where they have none.
     done: BTreeSet<u32>,
     failures: u32,
     next: PodNumber,
+}
+
+/// What counts against the limit of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CountedFailures {
+    /// Pods that have failed.
+    Pods,
+    /// And starts of containers after a failure, for their pods do not fail by it.
+    Restarts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +54,10 @@ impl JobController {
             completions: job.completions,
             parallelism: job.parallelism as usize,
             backoff_limit: job.backoff_limit,
+            counted: match job.template.pod().restart {
+                RestartPolicy::OnFailure => CountedFailures::Restarts,
+                RestartPolicy::Always | RestartPolicy::Never => CountedFailures::Pods,
+            },
             deadline: job.active_deadline.map(|seconds| Duration::from_secs(seconds.into())),
             course: JobCourse::On { not_before: Moment::ZERO },
             running: BTreeMap::new(),
@@ -58,7 +72,9 @@ impl JobController {
         match input {
             FleetInput::Time | FleetInput::Ready { .. } => {}
             FleetInput::Restarted { number, restarts } => {
-                if let Some((_, known)) = self.running.get_mut(&number) {
+                if self.counted == CountedFailures::Restarts
+                    && let Some((_, known)) = self.running.get_mut(&number)
+                {
                     *known = restarts;
                 }
             }

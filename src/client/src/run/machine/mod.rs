@@ -266,6 +266,7 @@ impl LifeMachine {
     fn begin_anew(&mut self, not_before: Moment) {
         self.goal = Goal::Run;
         self.passed = 0;
+        self.first_failure = None;
         for member in &mut self.members {
             member.state = LifeState::Fresh { not_before };
         }

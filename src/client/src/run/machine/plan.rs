@@ -54,7 +54,7 @@ pub(in crate::run) struct ProbePlan {
 impl LifePlan {
     pub(in crate::run) fn of(pod: &Pod) -> Self {
         let init = pod.init_containers.iter().map(|container| {
-            let is_sidecar = container.life.restart == Some(RestartPolicy::Always);
+            let is_sidecar = container.is_sidecar();
             let policy = if pod.restart == RestartPolicy::Never { pod.restart } else { RestartPolicy::OnFailure };
             MemberPlan::of(container, if is_sidecar { MemberKind::Sidecar } else { MemberKind::Init }, policy)
         });
