@@ -228,7 +228,8 @@ fn what_cannot_be_read_hides_nothing_else() {
         let pids = fs::read_to_string(group.join("cgroup.procs")).unwrap();
         let move_to = |group: &Path| pids.lines().for_each(|pid| fs::write(group.join("cgroup.procs"), pid).unwrap());
         move_to(&root);
-        wait_for("the group is gone", async || fs::remove_dir(&group).is_ok()).await;
+        // systemd removes a scope that is empty by itself.
+        wait_for("the group is gone", async || fs::remove_dir(&group).is_ok() || !group.exists()).await;
         let told: Vec<_> = metrics(daemon).await.into_iter().flat_map(|pod| pod.container_metrics).collect();
         assert_eq!(told.iter().map(|of| &of.container_id).collect::<Vec<_>>(), [&kept.id]);
         let request = v1::StreamPodSandboxMetricsRequest {};
