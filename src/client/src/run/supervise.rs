@@ -169,8 +169,7 @@ impl<'a> Supervisor<'a> {
     async fn is_asked(&mut self, before: StopAsked, now: StopAsked) {
         let (voice, grace) = (&self.pod.run.voice, self.pod.run.pod.grace_seconds);
         if before == StopAsked::No {
-            // First: whoever is told may not read.
-            self.feed(LifeInput::Stop).await;
+            self.feed(LifeInput::Stop).await; // First: whoever is told may not read.
             voice.note(format_args!("stopping; what still runs in {grace} s is killed, with Ctrl-C at once")).await;
         }
         if now == StopAsked::AtOnce {
