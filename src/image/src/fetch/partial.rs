@@ -35,12 +35,19 @@ pub(super) struct Partial {
     ingest: Ingest,
     makers: Arc<Mutex<Makers>>,
     digest: Digest,
-    by: Reference,
     /// Where compressed bytes are kept. Nowhere once they were used if another registry's pull writes the file that
     /// stays.
-    file: Option<(PathBuf, KeyedGuard)>,
+    file: Option<Arc<NamedPart>>,
     _blob: KeyedGuard,
-    /// Last, so that the locks are free when it tells.
+    /// Last, so that the lock is free when it tells.
+    _ended: NotifyOnDrop,
+}
+
+/// The right to the file that stays.
+struct NamedPart {
+    path: PathBuf,
+    _guard: KeyedGuard,
+    /// Last, so that the lock is free when it tells.
     _ended: NotifyOnDrop,
 }
 
@@ -58,11 +65,23 @@ impl Partials {
 
     /// Waits until nobody else works on this blob of the reference's registry.
     pub(super) async fn lock(&self, by: &Reference, blob: &Digest) -> Partial {
-        let ended = NotifyOnDrop(Arc::clone(&self.ended));
+        let ended = || NotifyOnDrop(Arc::clone(&self.ended));
+        let (own_ended, file_ended) = (ended(), ended());
         let own = self.blobs.lock(&(by.registry.clone(), blob.clone())).await;
-        let file = self.files.try_lock(blob).map(|guard| (self.path(blob), guard));
+        let file = match self.files.try_lock(blob) {
+            Some(guard) => {
+                let path = self.path(blob);
+                let file = Arc::new(NamedPart { path, _guard: guard, _ended: file_ended });
+                // Before it is made: whoever makes it may be given up meanwhile.
+                let found = Arc::clone(&file);
+                let is_empty = tokio::task::spawn_blocking(move || !found.path.exists()).await.unwrap_or_default();
+                lock(&self.makers).take_up(blob, by, is_empty);
+                Some(file)
+            }
+            None => None,
+        };
         let (ingest, makers) = (self.ingest.clone(), Arc::clone(&self.makers));
-        Partial { ingest, makers, digest: blob.clone(), by: by.clone(), file, _blob: own, _ended: ended }
+        Partial { ingest, makers, digest: blob.clone(), file, _blob: own, _ended: own_ended }
     }
 
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
@@ -107,28 +126,25 @@ impl Drop for Partials {
 impl Partial {
     /// The file, or the directory that it has no name in; for errors.
     pub(super) fn path(&self) -> &Path {
-        self.file.as_ref().map_or(self.ingest.path(), |(path, _)| path)
+        self.file.as_ref().map_or(self.ingest.path(), |file| &file.path)
     }
 
     /// Opens the file and says how much of the blob is there; more than there can be is worth nothing.
     pub(super) async fn open(&self, size: u64) -> io::Result<(Arc<File>, u64)> {
-        let named = self.file.as_ref().map(|(path, _)| path.clone());
-        let ingest = self.ingest.clone();
+        // With the right to it: who has been given up may yet make it.
+        let (named, ingest) = (self.file.clone(), self.ingest.clone());
         let open = tokio::task::spawn_blocking(move || match named {
-            Some(path) => resume(&path, size),
+            Some(file) => resume(&file.path, size),
             None => Ok((ingest.unnamed()?, 0)),
         });
         let (file, position) = open.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
-        if self.file.is_some() {
-            lock(&self.makers).take_up(&self.digest, &self.by, position == 0);
-        }
         Ok((Arc::new(file), position))
     }
 
     /// Removes the file: its bytes have no further use.
     pub(super) fn forget(&self) {
-        if let Some((path, _)) = &self.file {
-            forget(path);
+        if let Some(file) = &self.file {
+            forget(&file.path);
             lock(&self.makers).forget(&self.digest);
         }
     }

@@ -8,9 +8,13 @@ use super::*;
 use crate::manifest::{self, Deployment, EnvSource, Job, Workload};
 
 fn job(spec: &str) -> Job {
+    job_with("Never", spec)
+}
+
+fn job_with(policy: &str, spec: &str) -> Job {
     let text = format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: sum}}\nspec:\n  {spec}
-  template:\n    metadata: {{labels: {{a: b}}}}\n    spec:\n      restartPolicy: Never\n      containers: [{{name: c, image: x}}]\n"
+  template:\n    metadata: {{labels: {{a: b}}}}\n    spec:\n      restartPolicy: {policy}\n      containers: [{{name: c, image: x}}]\n"
     );
     match manifest::read_workload(&text) {
         Ok(Workload::Job(job)) => job,
@@ -83,7 +87,11 @@ fn a_job_fails_beyond_its_limit_or_its_time() {
     assert_eq!(controller.next(), Some(at(5)));
     assert_eq!(said(&controller.step(at(5), FleetInput::Time)), "-0");
     assert_eq!(said(&controller.step(at(6), ended(0, false))), "over true");
-    let mut controller = JobController::new(&job("backoffLimit: 2"));
+    let mut controller = JobController::new(&job("backoffLimit: 1"));
+    controller.step(at(0), FleetInput::Time);
+    let restarted = FleetInput::Restarted { number: 0, restarts: 5 };
+    assert_eq!(said(&controller.step(at(1), restarted)), "", "a sidecar's: the pod would fail by its others'");
+    let mut controller = JobController::new(&job_with("OnFailure", "backoffLimit: 2"));
     controller.step(at(0), FleetInput::Time);
     assert_eq!(said(&controller.step(at(1), FleetInput::Restarted { number: 0, restarts: 1 })), "");
     assert_eq!(said(&controller.step(at(2), FleetInput::Restarted { number: 0, restarts: 2 })), "-0");
