@@ -107,6 +107,64 @@ fn what_has_changed_is_replaced_and_the_rest_left() {
     });
 }
 
+/// A folder with all kinds: what they refer to, what ends, what stays, and what is many.
+#[test]
+fn all_kinds_of_a_folder_run_and_change_together() {
+    peapod(async |daemon| {
+        let folder = daemon.path("app");
+        fs::create_dir(&folder).unwrap();
+        let put = |name: &str, text: &str| save(&folder.join(format!("{name}.yaml")), text);
+        let spec = |indent: &str, rest: &str, script: &str| {
+            format!(
+                "{indent}terminationGracePeriodSeconds: 1\n{rest}{indent}containers:\n{indent}- {{name: main, image: '{}', envFrom: [{{configMapRef: {{name: words}}}}], command: [sh, -c, '{script}']}}\n",
+                fixture(SHELL)
+            )
+        };
+        let deployment = |replicas: u32| {
+            format!(
+                "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: many}}\nspec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: many}}}}\n  template:\n    metadata: {{labels: {{app: many}}}}\n    spec:\n{}",
+                spec("      ", "", "echo $WORD; exec sleep 1000")
+            )
+        };
+        let job = spec("      ", "      restartPolicy: Never\n", "echo job $WORD");
+        put(
+            "job",
+            &format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec:\n  template:\n    spec:\n{job}"),
+        );
+        put("words", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: words}\ndata: {WORD: hello}\n");
+        let pod = spec("  ", "", "echo $WORD; exec sleep 1000");
+        put("web", &format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{pod}"));
+        put("many", &deployment(2));
+
+        let folder = folder.to_string_lossy().into_owned();
+        let (code, _, err) = client(daemon, &["run", "-d", &folder]).await;
+        assert!(code == 0 && err.contains("job default/once, deployment default/many"), "{code}: {err}");
+        let names = async || {
+            let mut names: Vec<String> =
+                listed(daemon).await.iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect();
+            names.sort();
+            names
+        };
+        // What ends is gone by itself.
+        wait_for("the job is over", async || names().await.len() == 3).await;
+        let before = names().await;
+        assert!(before[0].starts_with("many-") && before[1].starts_with("many-") && before[2] == "web", "{before:?}");
+        wait_for("their words", async || done(daemon, &["logs", "--no-prefix", &folder]).await == "hello\n".repeat(3))
+            .await;
+
+        fs::remove_file(daemon.path("app/web.yaml")).unwrap();
+        fs::remove_file(daemon.path("app/job.yaml")).unwrap();
+        put("many", &deployment(3));
+        let out = done(daemon, &["apply", &folder]).await;
+        assert!(out.contains("deployment default/many changed\n") && out.contains("default/web removed\n"), "{out}");
+        let after = names().await;
+        assert!(after.len() == 3 && before[..2].iter().all(|name| after.contains(name)), "{before:?} {after:?}");
+        done(daemon, &["down", &folder]).await;
+        assert!(daemon.pods().await.is_empty());
+        assert_nothing_kept(daemon);
+    });
+}
+
 #[test]
 fn it_comes_back_with_what_became_of_the_pods() {
     peapod(async |daemon| {

@@ -26,7 +26,7 @@ pub(crate) struct FoundPods {
     pub(crate) pods: Vec<v1::PodSandbox>,
     /// What was named and is not there, or can't be read: the command does the rest and then fails.
     pub(crate) problems: Vec<String>,
-    /// Manifests of which no pod is there.
+    /// Manifests and folders of which no pod is there.
     pub(crate) empty: Vec<String>,
 }
 
@@ -41,12 +41,8 @@ impl FoundPods {
     fn add_file(&mut self, there: &[v1::PodSandbox], file: &Path) -> anyhow::Result<()> {
         let named = manifest_files::named_pods(&manifest_files::read(file, MAX_LENGTH)?)?;
         let identity = manifest_files::identity(file);
-        let before = self.pods.len();
         for pod in there.iter().filter(|pod| is_of_file(pod, &identity, &named)) {
             self.add(pod);
-        }
-        if self.pods.len() == before {
-            self.empty.push(file.display().to_string());
         }
         Ok(())
     }
@@ -119,10 +115,14 @@ pub(crate) async fn find(
         }
     }
     for path in paths {
+        let before = found.pods.len();
         let read = manifest_files::files(&path)
             .and_then(|files| files.iter().try_for_each(|file| found.add_file(&there, file)));
-        if let Err(error) = read {
-            found.problems.push(format!("cannot read {}: {error:#}", path.display()));
+        match read {
+            Err(error) => found.problems.push(format!("cannot read {}: {error:#}", path.display())),
+            // Not each file of a folder has a pod.
+            Ok(()) if found.pods.len() == before => found.empty.push(path.display().to_string()),
+            Ok(()) => {}
         }
     }
     Ok(found)
