@@ -280,7 +280,7 @@ fn a_terminal_shows_how_far_a_pull_and_an_end_have_come() {
         let slow = Stalling::start(300 << 10).await;
         let file = daemon.path("pod.yaml");
         let text = format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: slow}}\nspec:\n  terminationGracePeriodSeconds: 100\n  containers:\n  - {{name: main, image: '{}/{SHELL}', command: [sh, -c, 'trap \"echo bye\" TERM; echo up; while :; do sleep 0.1; done']}}\n",
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: slow}}\nspec:\n  terminationGracePeriodSeconds: 100\n  containers:\n  - {{name: main, image: '{}/{SHELL}', command: [sh, -c, 'trap \"echo bye\" TERM; echo begun; while :; do sleep 0.1; done']}}\n",
             slow.address
         );
         std::fs::write(&file, text).unwrap();
@@ -296,7 +296,7 @@ fn a_terminal_shows_how_far_a_pull_and_an_end_have_come() {
         slow.left.store(u64::MAX, Ordering::SeqCst);
         let mut screen = daemon.client_terminal((24, 100), &line);
         screen.hear("pulled ").await;
-        screen.hear(" up").await;
+        screen.hear("begun").await;
         screen.say("\x03").await;
         screen.hear("stopping: 100 s left").await;
         screen.hear("stopping: 99 s left").await;
