@@ -162,10 +162,12 @@ mod tests {
         drop((good, refused));
         drop(measures.begin("/runtime.v1.ImageService/PullImage"));
         drop(measures.begin("/runtime.v1.ImageService/Version"));
+        drop(measures.begin("/peapod.v1.ImageStore/Import"));
         let going = measures.begin("/else/where");
         let read = measures.read();
         let told: Vec<_> = read.iter().map(|read| (read.method, read.running, &*read.codes)).collect();
-        let wanted: [(_, _, &[_]); 4] = [
+        let wanted: [(_, _, &[_]); 5] = [
+            ("Import", 0, &[("Canceled", 1)]),
             ("PullImage", 0, &[("Canceled", 1)]),
             ("StopContainer", 0, &[("NotFound", 1)]),
             ("Version", 0, &[("OK", 1)]),

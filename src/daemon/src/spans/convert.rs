@@ -13,8 +13,6 @@ use peapod_trace::{SpanOutcome, SpanTree, StageSpan};
 
 use crate::grpc;
 
-/// Of both services of CRI.
-const PACKAGE: &str = "runtime.v1";
 /// In the flags of a span: whether its parent is in another process is known, and so it is.
 const HAS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
@@ -56,7 +54,7 @@ fn spans(tree: &SpanTree) -> Vec<Span> {
         span_id: id(tree.context.span_id),
         parent_span_id: tree.context.parent_id.map(id).unwrap_or_default(),
         flags: SAMPLED | HAS_REMOTE | if tree.context.parent_id.is_some() { IS_REMOTE } else { 0 },
-        name: if tree.is_call { format!("{PACKAGE}.{}/{}", service(tree), tree.name) } else { tree.name.to_owned() },
+        name: if tree.is_call { format!("{}/{}", service(tree), tree.name) } else { tree.name.to_owned() },
         kind: kind.into(),
         start_time_unix_nano: begun,
         end_time_unix_nano: at(tree.micros),
@@ -100,7 +98,7 @@ fn attributes(tree: &SpanTree) -> Vec<KeyValue> {
     if tree.is_call {
         attributes.extend([
             text("rpc.system", "grpc"),
-            text("rpc.service", &format!("{PACKAGE}.{}", service(tree))),
+            text("rpc.service", service(tree)),
             text("rpc.method", tree.name),
         ]);
         if let Some(code) = grpc::code_number(code(tree)) {
