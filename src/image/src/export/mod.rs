@@ -8,19 +8,22 @@
 //! An archive's list names blobs by digests that come before their bytes: each layer is read twice, first for its
 //! digest. Nothing is kept on disk meanwhile.
 
+mod documents;
 mod error;
+mod sinks;
 mod tree;
 
 pub use error::ExportError;
 
 use crate::configuration::configuration;
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::layers::Hold;
 use crate::model::{Image, ImageId};
 use crate::records::{self, chains, present};
-use crate::reference::{Reference, Selector};
+use crate::reference::Reference;
 use crate::store::Store;
-use serde_json::{Value, json};
+use documents::{blob_path, config_of, docker_list_of, index_of, manifest_of};
+use sinks::{CheckedSink, HashSink, PieceSink};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,8 +31,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tree::write_tree;
 
-/// Bytes of an archive that are handed on at once.
-const PIECE: usize = 256 << 10;
 /// Pieces that wait until somebody takes them.
 const WAITING: usize = 4;
 
@@ -86,10 +87,9 @@ pub(crate) async fn export(store: &Arc<Store>, images: &[String]) -> Result<Expo
     let limit = store.config.limits.image_bytes;
     let (sender, pieces) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let mut out = PieceSink { sender, piece: Vec::with_capacity(PIECE) };
+        let mut out = PieceSink::new(sender);
         if let Err(error) = write_archive(&wanted, limit, &mut out) {
-            // Nobody may be left who wants to know.
-            let _ = out.sender.blocking_send(Err(error));
+            out.fail(error);
         }
     });
     Ok(ExportedPieces(pieces))
@@ -142,45 +142,14 @@ fn gone(source: io::Error) -> ExportError {
 fn prepare(image: &WantedImage, limit: u64, out: &PieceSink) -> Result<WrittenImage, ExportError> {
     let mut layers = Vec::new();
     for path in &image.layers {
-        let mut sink = HashSink { hasher: Hasher::default(), size: 0, out };
+        let mut sink = HashSink::new(out);
         write_tree(path, limit, &mut sink).map_err(|source| ExportError::Disk { path: path.clone(), source })?;
-        layers.push(WrittenLayer { digest: sink.hasher.finish(), size: sink.size, path: path.clone() });
+        let (digest, size) = sink.finish();
+        layers.push(WrittenLayer { digest, size, path: path.clone() });
     }
     let config = config_of(image, &layers)?;
-    let layer = |layer: &WrittenLayer| {
-        let kind = "application/vnd.oci.image.layer.v1.tar";
-        json!({ "mediaType": kind, "digest": layer.digest.as_str(), "size": layer.size })
-    };
-    let mut manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": Digest::of(&config).as_str(),
-            "size": config.len(),
-        },
-        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
-    });
-    if !image.annotations.is_empty()
-        && let Value::Object(members) = &mut manifest
-    {
-        members.insert("annotations".to_owned(), json!(image.annotations));
-    }
-    Ok(WrittenImage { names: image.names.clone(), config, manifest: manifest.to_string().into_bytes(), layers })
-}
-
-/// The image's configuration with the layers as they are now.
-fn config_of(image: &WantedImage, layers: &[WrittenLayer]) -> Result<Vec<u8>, ExportError> {
-    if image.diff_ids.iter().eq(layers.iter().map(|layer| &layer.digest)) {
-        return Ok(image.config.clone());
-    }
-    let unusable = |problem: &str| ExportError::Image { image: image.id.to_string(), problem: problem.to_owned() };
-    let mut config: Value = serde_json::from_slice(&image.config)
-        .map_err(|error| unusable(&format!("its configuration can't be written anew: {error}")))?;
-    let members = config.as_object_mut().ok_or_else(|| unusable("its configuration is no object"))?;
-    let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
-    members.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
-    Ok(config.to_string().into_bytes())
+    let manifest = manifest_of(image, &config, &layers);
+    Ok(WrittenImage { names: image.names.clone(), config, manifest, layers })
 }
 
 fn write_all(
@@ -217,57 +186,15 @@ fn write_layer(
     let header = header_of(&blob_path(digest), *size).map_err(disk)?;
     let out = archive.get_mut();
     out.write_all(header.as_bytes()).map_err(gone)?;
-    let mut sink = Verified { hasher: Hasher::default(), out };
+    let mut sink = CheckedSink::new(out);
     write_tree(path, limit, &mut sink).map_err(disk)?;
-    if sink.hasher.finish() != *digest {
+    if sink.finish() != *digest {
         return Err(disk(io::Error::other(
             "the layer changed while it was read: its disk is damaged, or root wrote to it",
         )));
     }
     let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
     out.write_all(&[0; 512][..padding]).map_err(gone)
-}
-
-fn index_of(images: &[WrittenImage]) -> Value {
-    let mut entries = Vec::new();
-    for image in images {
-        let entry = json!({
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": Digest::of(&image.manifest).as_str(),
-            "size": image.manifest.len(),
-        });
-        if image.names.is_empty() {
-            entries.push(entry.clone());
-        }
-        for name in &image.names {
-            let tag = match &name.selector {
-                Selector::Tag(tag) => tag.clone(),
-                Selector::Digest(digest) => digest.to_string(),
-            };
-            let mut entry = entry.clone();
-            entry["annotations"] = json!({
-                "io.containerd.image.name": name.to_string(),
-                "org.opencontainers.image.ref.name": tag,
-            });
-            entries.push(entry);
-        }
-    }
-    json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries })
-}
-
-fn docker_list_of(images: &[WrittenImage]) -> Value {
-    let image = |image: &WrittenImage| {
-        json!({
-            "Config": blob_path(&Digest::of(&image.config)),
-            "RepoTags": image.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "Layers": image.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
-        })
-    };
-    Value::Array(images.iter().map(image).collect())
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }
 
 fn header_of(name: &str, size: u64) -> io::Result<tar::Header> {
@@ -283,69 +210,4 @@ fn header_of(name: &str, size: u64) -> io::Result<tar::Header> {
 fn file(archive: &mut tar::Builder<&mut PieceSink>, name: &str, content: &[u8]) -> Result<(), ExportError> {
     let written = header_of(name, content.len() as u64).and_then(|header| archive.append(&header, content));
     written.map_err(gone)
-}
-
-/// Makes pieces of what is written, and waits until they are taken.
-struct PieceSink {
-    sender: mpsc::Sender<Result<Vec<u8>, ExportError>>,
-    piece: Vec<u8>,
-}
-
-impl Write for PieceSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..count]);
-        if self.piece.len() == PIECE {
-            self.flush()?;
-        }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        self.sender.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-/// Counts and hashes what is written, as long as somebody waits for the archive.
-struct HashSink<'o> {
-    hasher: Hasher,
-    size: u64,
-    out: &'o PieceSink,
-}
-
-impl Write for HashSink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.out.sender.is_closed() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hands on what is written, and hashes it.
-struct Verified<'o> {
-    hasher: Hasher,
-    out: &'o mut PieceSink,
-}
-
-impl Write for Verified<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
