@@ -20,6 +20,8 @@ use crate::units;
 const IMPORT: Duration = Duration::from_secs(24 * 3600);
 /// Pieces that wait for the runtime to take them.
 const WAITING: usize = 4;
+/// The blobs of a layout.
+const BLOBS: &str = "blobs/sha256";
 
 type Pieces = mpsc::Receiver<io::Result<Vec<u8>>>;
 
@@ -89,6 +91,9 @@ fn read(source: &Path) -> io::Result<Pieces> {
     } else if source.is_dir() {
         let list = ["index.json", "manifest.json"].into_iter().find(|name| source.join(name).is_file());
         list.ok_or_else(|| io::Error::other("this folder is no OCI layout: it has no index.json"))?;
+        if !source.join(BLOBS).is_dir() {
+            return Err(io::Error::other(format!("this folder is no OCI layout: it has no {BLOBS}")));
+        }
         begin(move || pack(&source, writer))?;
     } else {
         let file = File::open(source)?;
@@ -126,7 +131,7 @@ fn write_layout(folder: &Path, archive: &mut tar::Builder<PieceBuffer>) -> io::R
             archive.append_path_with_name(folder.join(name), name)?;
         }
     }
-    let blobs = Path::new("blobs/sha256");
+    let blobs = Path::new(BLOBS);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder.join(blobs))? {
         names.push(entry?.file_name());
@@ -185,6 +190,10 @@ mod tests {
         let blobs = dir.path().join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
         assert!(read(dir.path()).unwrap_err().to_string().contains("no index.json"));
+        // What `skopeo copy` to `dir:` writes.
+        let other = tempfile::tempdir().unwrap();
+        std::fs::write(other.path().join("manifest.json"), "{}").unwrap();
+        assert!(read(other.path()).unwrap_err().to_string().contains("no blobs/sha256"));
         std::fs::write(dir.path().join("index.json"), "{}").unwrap();
         std::fs::write(dir.path().join("left out"), "x").unwrap();
         std::fs::write(blobs.join("aa"), vec![1; IMPORT_PIECE]).unwrap();
