@@ -128,10 +128,16 @@ pub(crate) const ARCHIVE_NAMES: usize = 8 << 20;
 pub(crate) const ARCHIVE_LINKS: usize = 8;
 /// Images of an archive.
 pub(crate) const ARCHIVE_IMAGES: usize = 1000;
+/// Layers of all of these, each time that an image has one: where the ones below are others a layer that is there once
+/// is unpacked again, and an empty one costs nothing but a directory.
+pub(crate) const ARCHIVE_LAYERS: usize = 65_536;
 
 /// Bytes of the manifests and configurations of all images of an archive: they are in memory until all is unpacked. An
 /// image's are some 20 KiB.
 pub(crate) const ARCHIVE_DOCUMENTS: usize = 32 << 20;
+/// Bytes of documents of an archive that are looked at, each time that its lists lead to one: what they lead to and is
+/// not taken counts, too.
+pub(crate) const ARCHIVE_READS: u64 = 256 << 20;
 /// Bytes of the list of images in an archive: `index.json` or `manifest.json`.
 pub(crate) const ARCHIVE_LIST_BYTES: usize = 4 << 20;
 /// Bytes of an image's name in such a list: 255 of registry and repository, 128 of a tag, and a digest.

@@ -124,8 +124,7 @@ impl Images {
     /// the import up.
     ///
     /// # Errors
-    /// [`ImportError`]; nothing of the archive is visible. (Only if the disk or the records fail while images are
-    /// recorded, one after the other, those before stay.)
+    /// [`ImportError`]; nothing of the archive is visible.
     pub async fn import(
         &self,
         request: ImportRequest,

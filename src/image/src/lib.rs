@@ -2,7 +2,7 @@
 //!
 //! [`Images`] is the public API. A pull goes through `pull` (reference to manifest to layers), `registry` (HTTP,
 //! credentials, mirrors from `hosts`), `fetch` (transfer and unpacking of one layer at the same time), `unpack` (a
-//! hostile archive to a directory) and `store`, which makes the result visible in one transaction of `records`. Lists
+//! hostile archive to a directory) and `commit`, which makes the result visible in one transaction of `records`. Lists
 //! and look-ups read `catalog`, an immutable snapshot.
 //!
 //! Beside registries, images come from archives (`import`) and go into them (`export`). `inspect` tells what a pull
@@ -27,6 +27,7 @@ mod bounds;
 mod bring;
 mod catalog;
 mod choose;
+mod commit;
 mod config;
 mod configuration;
 mod digest;

@@ -7,6 +7,7 @@ use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, IMAGE_NAME_TE
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
 use crate::platform::ImagePlatform;
+use crate::reference::Reference;
 use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
@@ -94,6 +95,8 @@ fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
         );
     }
     match (top.manifests, top.layers, top.config) {
+        // Docker 25.0.0 wrote an index of nothing so.
+        (Field::Absent, Field::Absent, Field::Absent) if declared == OCI_INDEX => Ok(Document::Index(Vec::new())),
         (Field::Absent, Field::Absent, Field::Absent) => Err(format!("what it leads to is no image: {declared}")),
         (Field::Absent, layers, config) => {
             let config = config_blob(config, declared == DOCKER_MANIFEST)?;
@@ -321,8 +324,11 @@ impl Shape for Marks {
                 }
             }
         }
-        // Many write only the tag there, and nothing says of which repository.
-        let usual = usual.filter(|Text(name)| name.contains([':', '/', '@']));
+        // containerd has images under their ids, too, which read like a tag of a repository.
+        let full = full.filter(|Text(name)| Digest::parse(name).is_none());
+        // Many write only the tag there, and nothing says of which repository; anything else is allowed.
+        let is_name = |name: &str| Digest::parse(name).is_none() && Reference::parse(name, "docker.io").is_ok();
+        let usual = usual.filter(|Text(name)| name.contains([':', '/', '@']) && is_name(name));
         Ok(Field::Is(Self { is_reference, name: full.or(usual).map(|Text(name)| name) }))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::bring::Bringing;
 use crate::choose::{Chosen, DocumentSource, check_machine, choose};
+use crate::commit::{Commit, NewImage};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
 use crate::documents::Documents;
@@ -12,7 +13,7 @@ use crate::layers::{Hold, Layer};
 use crate::manifest::Blob;
 use crate::model::{Credentials, Image, ImageId};
 use crate::platform::Platform;
-use crate::records::{ImageRow, NameRow};
+use crate::records::{ImageRow, NameClaim, NameRow};
 use crate::reference::{Reference, Selector};
 use crate::registry::Session;
 use crate::stages;
@@ -89,7 +90,9 @@ impl Pull {
         span.enter(&stages::DOCUMENTS);
         let (bytes, config) = documents.read(allowance).await?;
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
-        self.store.commit(image, layers, self.names(&top_digest), span).await
+        let images = vec![NewImage { row: image, layers, names: self.names(&top_digest) }];
+        let committed = self.store.commit(Commit { images, archive: None }, span).await?;
+        committed.into_iter().next().ok_or_else(|| PullError::Cancelled { reference: self.reference().to_string() })
     }
 
     fn unusable(&self, problem: &str) -> PullError {
@@ -117,9 +120,10 @@ impl Pull {
     /// The names under which the image is known after this pull.
     fn names(&self, digest: &Digest) -> Vec<NameRow> {
         let reference = self.reference();
-        let mut names = vec![NameRow { reference: reference.with_digest(digest), is_digest: true, pin: false }];
+        let row = |reference: String, is_digest| NameRow { reference, is_digest, pin: false, claim: NameClaim::Move };
+        let mut names = vec![row(reference.with_digest(digest), true)];
         if matches!(reference.selector, Selector::Tag(_)) {
-            names.push(NameRow { reference: reference.to_string(), is_digest: false, pin: false });
+            names.push(row(reference.to_string(), false));
         }
         names
     }

@@ -3,7 +3,7 @@
 use super::download::Download;
 use super::partial::{Partial, Partials};
 use super::region::FileRegion;
-use super::slots::{Slots, TransferSlot};
+use super::slots::{Lane, Slots, TransferSlot};
 use super::tail::{Permit, TailReader, tail};
 use crate::bounds::{STREAMED_LAYERS, ZSTD_LARGE_WINDOWS};
 use crate::config::Config;
@@ -34,6 +34,8 @@ pub(crate) struct Fetcher {
     /// Hundredths of the file system that stay free.
     reserve: u64,
     slots: Slots,
+    /// That of archives. As long as nobody has a lane it begins anew, whoever still has a slot of it.
+    archives: Lane,
     /// Threads that may wait for bytes of a layer.
     streams: Semaphore,
     /// Threads that may work on one.
@@ -62,11 +64,13 @@ pub(crate) struct Fresh {
 
 impl Fetcher {
     pub(crate) fn new(config: &Config, ingest: Ingest, measures: ImageMeasures) -> Self {
+        let slots = Slots::new(config.max_downloads.max(1));
         Self {
             partials: Partials::new(config, ingest.clone()),
             ingest,
             reserve: config.limits.reserve_percent,
-            slots: Slots::new(config.max_downloads.max(1)),
+            archives: slots.of(ARCHIVES),
+            slots,
             streams: Semaphore::new(STREAMED_LAYERS),
             unpacks: Arc::new(Semaphore::new(config.max_unpacks.max(1))),
             windows: Arc::new(Semaphore::new(ZSTD_LARGE_WINDOWS)),
@@ -121,9 +125,9 @@ impl Fetcher {
     }
 
     /// The right to take an archive from a client: one of the transfers of all registries, and of so many archives as
-    /// of the blobs of one.
+    /// of the blobs of one. What it holds in memory afterwards is bounded by its turn, which it keeps to its end.
     pub(crate) async fn archive_slot(&self) -> TransferSlot {
-        self.slots.of(ARCHIVES).slot().await
+        self.archives.slot().await
     }
 
     pub(crate) fn ingest(&self) -> &Ingest {

@@ -13,3 +13,4 @@ mod tail;
 
 pub(crate) use layer::{ARCHIVES, Fetcher, Fresh, WantedLayer};
 pub(crate) use region::FileRegion;
+pub(crate) use slots::TransferSlot;

@@ -50,6 +50,13 @@ impl Slots {
     }
 }
 
+impl TransferSlot {
+    /// Others may transfer; the turn in the own lane stays, as long as what this answers.
+    pub(crate) fn end_transfer(self) -> Option<OwnedSemaphorePermit> {
+        self._own
+    }
+}
+
 impl Lane {
     /// Waits for a slot; who asks first has it first.
     pub(super) async fn slot(&self) -> TransferSlot {
@@ -65,7 +72,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::Slots;
+    use super::{Slots, TransferSlot};
     use crate::bounds::TRANSFERS;
     use futures_util::FutureExt;
 
@@ -92,5 +99,11 @@ mod tests {
         assert!(late.as_mut().now_or_never().is_none() && one.is_wanted());
         drop(late);
         assert!(!one.is_wanted(), "who waits no more is not counted");
+        // One that has transferred gives back what others need, and keeps its turn.
+        let turn = taken.pop().and_then(TransferSlot::end_transfer);
+        let last = &lanes[TRANSFERS - 1];
+        let second = last.slot().now_or_never();
+        assert!(turn.is_some() && second.is_some());
+        assert!(last.slot().now_or_never().is_none(), "of two turns both are taken");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::ImportError;
 use super::pieces::PieceReader;
-use crate::bounds::{ARCHIVE_LIST_BYTES, CONFIGURATION_BYTES, MANIFEST_BYTES};
+use crate::bounds::{ARCHIVE_LIST_BYTES, ARCHIVE_READS, CONFIGURATION_BYTES, MANIFEST_BYTES};
 use crate::config::UnpackLimits;
 use crate::digest::Digest;
 use crate::error::{Attempt, Attempts, PullError, unusable};
@@ -13,6 +13,7 @@ use crate::scratch::Ingest;
 use crate::unpack::{Bundle, BundleMember, index};
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where an archive comes from.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct ImageArchive {
     file: Arc<File>,
     bundle: Bundle,
     name: String,
+    /// Bytes of its documents, each time that one was read.
+    looked_at: AtomicU64,
 }
 
 impl ImageArchive {
@@ -57,7 +60,7 @@ impl ImageArchive {
                     (copy, bundle, "the archive".to_owned())
                 }
             };
-            Ok(Self { file: Arc::new(file), bundle, name })
+            Ok(Self { file: Arc::new(file), bundle, name, looked_at: AtomicU64::new(0) })
         });
         work.await.unwrap_or(Err(ImportError::BrokenOff))
     }
@@ -85,6 +88,11 @@ impl ImageArchive {
         if found == *digest { Ok(bytes) } else { Err(PullError::Digest { what: digest.clone(), found }) }
     }
 
+    /// Whether there is anything under this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.bundle.find(name).is_some()
+    }
+
     /// The list of images under a name, if the archive has that.
     pub(super) async fn list(&self, name: &str) -> Result<Option<Vec<u8>>, PullError> {
         match self.bundle.find(name) {
@@ -99,6 +107,11 @@ impl ImageArchive {
     }
 
     async fn whole(&self, region: &FileRegion, name: &str, limit: usize) -> Result<Vec<u8>, PullError> {
+        let size = region.size.min(limit as u64);
+        if self.looked_at.fetch_add(size, Ordering::Relaxed).saturating_add(size) > ARCHIVE_READS {
+            let problem = format!("its lists lead to more than {} MiB of documents", ARCHIVE_READS >> 20);
+            return Err(unusable(&self.name, &problem));
+        }
         match region.read(limit).await {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => {

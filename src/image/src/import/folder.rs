@@ -2,13 +2,19 @@
 //!
 //! A file that was imported before, by its path, size, times and inode, is not read again as long as its images are
 //! here. What comes from the folder is pinned: nothing could bring it back.
+//!
+//! A name goes to the image of an archive once. What is pulled or imported under it afterwards stays, whatever the
+//! folder still has, until that archive is another one. An image that was removed comes back if its name is free.
 
-use super::{ArchiveSource, ImportRequest, import};
+use super::find::FoundImage;
+use super::{ArchiveSource, FoundArchive, ImportRequest, is_missing};
 use crate::bounds::{ERROR_TEXT, FOLDER_ARCHIVES};
 use crate::model::ImageId;
-use crate::records::archives;
+use crate::records::archives::{self, ArchiveContents, ArchiveRow};
+use crate::records::names;
 use crate::store::Store;
 use peapod_text::collapsed;
+use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -74,7 +80,10 @@ pub(crate) async fn import_folder(store: &Arc<Store>, folder: &Path, told: impl 
         kept.extend(name);
         told(&report);
     }
-    if let Err(error) = store.records.write(move |tx| archives::retain(tx, &kept)).await {
+    // An empty one may be a disk that is not mounted yet.
+    if !kept.is_empty()
+        && let Err(error) = store.records.write(move |tx| archives::retain(tx, &kept)).await
+    {
         tracing::warn!(%error, "archives that are gone from the import folder can't be forgotten");
     }
     report.is_done = true;
@@ -100,30 +109,53 @@ async fn import_file(store: &Arc<Store>, path: &Path, name: Option<&str>) -> Res
     let opened = tokio::task::spawn_blocking(move || open(&own)).await;
     let (file, stamp) =
         opened.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| error.to_string())?;
-    if let Some(name) = name {
-        let (name, stamp) = (name.to_owned(), stamp.clone());
-        let known = store.records.read(move |connection| archives::known(connection, &name, &stamp)).await;
-        let catalog = store.records.catalog();
-        let is_here = |image: &ImageId| catalog.by_id(image).is_some();
-        if known.map_err(|error| error.to_string())?.is_some_and(|images| images.iter().all(is_here)) {
-            return Ok(FileImport::Unchanged);
-        }
+    let known = match name.map(str::to_owned) {
+        Some(name) => store.records.read(move |connection| archives::known(connection, &name)).await,
+        None => Ok(None),
+    };
+    let known = known.map_err(|error| error.to_string())?;
+    if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp)
+        && !lacks(store, &known.contents).await?
+    {
+        return Ok(FileImport::Unchanged);
     }
     let request = ImportRequest { pin: true, ..ImportRequest::default() };
     let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let again = file.try_clone().map_err(|error| error.to_string())?;
-    let images = import(store, request, ArchiveSource::File(file, shown)).await.map_err(|error| error.to_string())?;
-    let ids: Vec<ImageId> = images.iter().map(|imported| imported.image.id.clone()).collect();
-    // Changed meanwhile: what was read is here, and the next start reads it again.
-    let after = tokio::task::spawn_blocking(move || again.metadata().map(|found| stamp_of(&found))).await;
-    if let (Some(name), Ok(Ok(after))) = (name, after)
-        && after == stamp
-    {
-        let name = name.to_owned();
-        let recorded = store.records.write(move |tx| archives::insert(tx, &name, &stamp, &ids)).await;
-        recorded.map_err(|error| error.to_string())?;
+    let source = ArchiveSource::File(file, shown);
+    let mut found = FoundArchive::read(store, request, source).await.map_err(|error| error.to_string())?;
+    let contents = found.contents();
+    if let Some(known) = known {
+        // Times and inodes change without the file, such as when it is moved to another disk: then what it has says
+        // which of its images are new.
+        let image = |image: &FoundImage| (image.row.id.clone(), image.meant());
+        let is_known = |found: &FoundImage| known.stamp == stamp || known.contents.0.contains(&image(found));
+        found.only_missing(is_known, &taken(store, &contents).await?);
     }
-    Ok(FileImport::Imported(images.len()))
+    // Changed meanwhile: what was read is imported, and the next start reads it again.
+    let after = tokio::task::spawn_blocking(move || again.metadata().map(|found| stamp_of(&found))).await;
+    let is_same = matches!(after, Ok(Ok(after)) if after == stamp);
+    let row = name.filter(|_| is_same).map(|name| ArchiveRow { path: name.to_owned(), stamp, contents });
+    let images = found.bring(row).await.map_err(|error| error.to_string())?;
+    Ok(if images.is_empty() { FileImport::Unchanged } else { FileImport::Imported(images.len()) })
+}
+
+/// Whether an image of an archive is gone that may come back. Of what is known without names the archive says more.
+async fn lacks(store: &Arc<Store>, contents: &ArchiveContents) -> Result<bool, String> {
+    let catalog = store.records.catalog();
+    let taken = taken(store, contents).await?;
+    let lacks = |(id, names): &(ImageId, Vec<String>)| match &names[..] {
+        [] => catalog.by_id(id).is_none(),
+        names => is_missing(&catalog, id, names, &taken),
+    };
+    Ok(contents.0.iter().any(lacks))
+}
+
+/// Which of the names lead somewhere.
+async fn taken(store: &Arc<Store>, contents: &ArchiveContents) -> Result<HashMap<String, ImageId>, String> {
+    let names: Vec<String> = contents.0.iter().flat_map(|(_, names)| names.clone()).collect();
+    let taken = store.records.read(move |connection| names::taken(connection, &names)).await;
+    taken.map_err(|error| error.to_string())
 }
 
 /// Blocks. A link leads to an archive elsewhere; a pipe is none, and nobody waits for it.

@@ -1,7 +1,6 @@
 //! Lists of images in archives, damaged in every way.
 
-use super::contents::of_layout;
-use super::docker::docker_images;
+use super::contents::{of_docker, of_layout, together};
 
 const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[
 {"mediaType":"application/vnd.oci.image.manifest.v1+json","size":500,"platform":{"os":"linux","architecture":"amd64"},
@@ -26,11 +25,14 @@ fn lists_of_images() {
             ",",
         ])
         .check(|input| {
-            if let Ok(images) = of_layout(input, "docker.io") {
+            let layout = of_layout(input, "docker.io");
+            if let Ok(images) = &layout {
                 assert!(images.len() <= crate::bounds::INDEX_ENTRIES);
             }
-            if let Ok(images) = docker_images(input) {
+            let docker = of_docker(input, "docker.io");
+            if let Ok(images) = &docker {
                 assert!(images.len() <= crate::bounds::ARCHIVE_IMAGES);
             }
+            together(layout.ok(), docker.ok());
         });
 }

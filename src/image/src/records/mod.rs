@@ -1,9 +1,10 @@
 //! The tables of `image.db`, and every statement on them.
 //!
-//! One transaction makes an image visible, with its layers; one takes it away. A layer whose row is missing does not
+//! One transaction makes an image visible, with its layers and all that came with it; one takes it away. A layer whose row is missing does not
 //! exist, whatever is on disk.
 
 pub(crate) mod archives;
+pub(crate) mod names;
 pub(crate) mod nonsense;
 #[cfg(test)]
 mod nonsense_tests;
@@ -12,11 +13,11 @@ mod published;
 pub(crate) mod unverified;
 mod usage;
 
+pub(crate) use names::{NameClaim, NameRow, name_image};
 pub(crate) use published::ImageRecords;
 pub use usage::LayerUse;
 pub(crate) use usage::{image_layers, layer_uses};
 
-use crate::bounds::IMAGE_NAMES;
 use crate::catalog::Catalog;
 use crate::digest::{Digest, chain_id};
 use crate::model::{Image, ImageConfig, ImageId};
@@ -31,6 +32,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { owner: "image", version: 3, sql: BOUNDED },
     Migration { owner: "image", version: 4, sql: pins::SQL },
     Migration { owner: "image", version: 5, sql: archives::SQL },
+    Migration { owner: "image", version: 6, sql: archives::LINES },
 ];
 
 const FIRST: &str = "
@@ -68,16 +70,6 @@ const BOUNDED: &str = "
     DELETE FROM images WHERE length(run) > 1048576;
     ";
 
-/// A name that leads to an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NameRow {
-    /// `name:tag` or `name@digest`.
-    pub(crate) reference: String,
-    pub(crate) is_digest: bool,
-    /// Its image is to be pinned under it; one that is pinned stays so in any case.
-    pub(crate) pin: bool,
-}
-
 /// A layer to be recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerRow {
@@ -102,9 +94,9 @@ pub(crate) struct ImageRow {
     pub(crate) config: Vec<u8>,
 }
 
-/// Records an image with the layers that were made for it. Of a chain that another pull recorded first, that record
-/// stays; one that is lost is replaced.
-pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[LayerRow]) -> rusqlite::Result<()> {
+/// Records layers that were made for images. Of a chain that another pull recorded first, that record stays; one that
+/// is lost is replaced.
+pub(crate) fn insert_layers(tx: &Transaction<'_>, layers: &[LayerRow]) -> rusqlite::Result<()> {
     for layer in layers {
         let upsert = "INSERT INTO layers (chain_id, parent, diff_id, short, bytes, inodes, print)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (chain_id) DO UPDATE SET short = excluded.short,
@@ -121,6 +113,11 @@ pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[Lay
             unverified::LOST,
         ))?;
     }
+    Ok(())
+}
+
+/// Records an image whose layers are recorded; one that is known stays as it is.
+pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow) -> rusqlite::Result<()> {
     let chain = chains(&image.diff_ids).pop();
     let mut size = (image.manifest.len() + image.config.len()) as u64;
     for (_, bytes) in walk(tx, chain.as_ref())? {
@@ -139,23 +136,6 @@ pub(crate) fn insert_image(tx: &Transaction<'_>, image: &ImageRow, layers: &[Lay
         ),
     )?;
     Ok(())
-}
-
-/// Makes `names` lead to an image; a tag that led elsewhere leaves that image. Does nothing if the image is gone.
-pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow]) -> rusqlite::Result<()> {
-    let found: Option<i64> =
-        tx.query_row("SELECT 1 FROM images WHERE id = ?1", [image.as_str()], |row| row.get(0)).optional()?;
-    if found.is_none() {
-        return Ok(());
-    }
-    for name in names {
-        let named = "INSERT OR REPLACE INTO names (reference, image_id, digest, pinned) VALUES (?1, ?2, ?3,
-             ?4 OR coalesce((SELECT pinned FROM names WHERE reference = ?1), 0))";
-        tx.prepare_cached(named)?.execute((&name.reference, image.as_str(), name.is_digest, name.pin))?;
-    }
-    let old = "DELETE FROM names WHERE image_id = ?1 AND rowid NOT IN
-         (SELECT rowid FROM names WHERE image_id = ?1 ORDER BY pinned DESC, rowid DESC LIMIT ?2)";
-    tx.prepare_cached(old)?.execute((image.as_str(), i64::try_from(IMAGE_NAMES).unwrap_or(i64::MAX))).map(drop)
 }
 
 /// Takes an image away with all its names.

@@ -1,8 +1,8 @@
 //! Each row is spoiled in turn, and costs its own image alone.
 
 use super::nonsense;
-use super::{ImageRow, LayerRow, MIGRATIONS, NameRow, chains, configuration, directories, insert_image, unverified};
-use super::{insert_lease, leases, load, name_image, present, sweep};
+use super::{ImageRow, LayerRow, MIGRATIONS, NameClaim, NameRow, chains, configuration, directories, insert_image};
+use super::{insert_layers, insert_lease, leases, load, name_image, present, sweep, unverified};
 use crate::catalog::Catalog;
 use crate::digest::Digest;
 use crate::model::{ImageConfig, ImageId};
@@ -30,8 +30,10 @@ fn insert(tx: &Transaction<'_>, number: u8) -> ImageId {
         manifest: b"{}".to_vec(),
         config: b"{}".to_vec(),
     };
-    insert_image(tx, &image, &[layer(0), layer(1)]).unwrap();
-    let name = NameRow { reference: format!("example.com/image:{number}"), is_digest: false, pin: false };
+    insert_layers(tx, &[layer(0), layer(1)]).unwrap();
+    insert_image(tx, &image).unwrap();
+    let (reference, claim) = (format!("example.com/image:{number}"), NameClaim::Move);
+    let name = NameRow { reference, is_digest: false, pin: false, claim };
     name_image(tx, &id, &[name]).unwrap();
     insert_lease(tx, &id, &format!("holder{number}")).unwrap().unwrap();
     id

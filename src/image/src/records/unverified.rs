@@ -101,9 +101,13 @@ pub(crate) fn of_chains(
     which: LayersToVerify,
     chains: &[Digest],
 ) -> rusqlite::Result<Vec<Unverified>> {
-    let mut unverified = all(connection, which)?;
-    unverified.retain(|unverified| chains.contains(&unverified.chain));
-    Ok(unverified)
+    let mut statement =
+        connection.prepare_cached("SELECT chain_id, short, print FROM layers WHERE chain_id = ?2 AND state = ?1")?;
+    let mut found = Vec::new();
+    for chain in chains {
+        found.append(&mut read(&mut statement, which, (which.state(), chain.as_str()))?);
+    }
+    Ok(found)
 }
 
 fn read(
