@@ -103,6 +103,12 @@ fn an_archive_that_was_imported_before_costs_a_look() {
         assert!(!daemon.image(NAME).await.unwrap().pinned);
         assert_eq!(client(daemon, &["pin", NAME]).await.0, 0);
         assert!(daemon.image(NAME).await.unwrap().pinned);
+        // What is asked for without a name is nothing.
+        let mut direct = ImageStoreClient::new(Client::new(daemon.socket()).channel());
+        for pinned in [true, false] {
+            let refused = direct.pin(own::PinRequest { image: String::new(), pinned }).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        }
         let (code, _, err) = client(daemon, &["pin", "none.example/none:1"]).await;
         assert!(code == 1 && err.contains("pull or import it first"), "{err}");
     });
@@ -207,6 +213,79 @@ fn a_client_may_send_anything_and_leave_at_any_time() {
     });
 }
 
+/// A debug build dies at these stages as by `kill -9`.
+#[test]
+fn all_images_of_an_archive_are_there_or_none_wherever_the_daemon_dies() {
+    peapod(async |daemon| {
+        let images = [SHELL, peapod_tests::METADATA];
+        let names = images.map(peapod_tests::fixture);
+        for image in images {
+            daemon.pull(image).await.unwrap();
+        }
+        let file = daemon.path("two.tar").to_string_lossy().into_owned();
+        let (code, out, err) = client(daemon, &["export", &names[0], &names[1], "-o", &file]).await;
+        assert_eq!(code, 0, "{out}{err}");
+        for (stage, there) in [("pull-scratch", 0), ("pull-placed", 0), ("pull-recorded", 2)] {
+            for name in &names {
+                let image = Some(v1::ImageSpec { image: name.clone(), ..Default::default() });
+                daemon.images().remove_image(v1::RemoveImageRequest { image }).await.unwrap();
+            }
+            daemon.kill().await;
+            daemon.start_again_to_die_at(stage).await;
+            // It may have been answered before the daemon died.
+            client(daemon, &["import", &file]).await;
+            wait_for(&format!("the daemon dies at {stage}"), async || !daemon.is_alive()).await;
+            daemon.start_again().await;
+            let found = [daemon.image(&names[0]).await, daemon.image(&names[1]).await];
+            assert_eq!(found.into_iter().flatten().count(), there, "{stage}");
+            import(daemon, Path::new(&file)).await;
+            assert!(daemon.image(&names[0]).await.is_some() && daemon.image(&names[1]).await.is_some(), "{stage}");
+        }
+    });
+}
+
+/// What the daemon counts of an archive that comes, and of one that waits for its turn.
+const COMES: f64 = (4 << 20) as f64 + 65_536.0 + WAITS;
+const WAITS: f64 = 524_288.0;
+
+#[test]
+fn nothing_is_read_of_archives_that_wait() {
+    let port = crate::prometheus::free_port();
+    let options = Options::new().set(format!("metrics.address=127.0.0.1:{port}"));
+    peapod_with(&options, async |daemon| {
+        let before = stored(daemon);
+        // The head of a file that does not end.
+        let mut head = std::fs::read(archive(daemon, "oci", "whole.tar")).unwrap()[..512].to_vec();
+        head[124..136].copy_from_slice(b"77777777777\0");
+        head[148..156].fill(b' ');
+        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let long = [head, vec![0; 8 << 20]].concat();
+        let socket = daemon.socket();
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                let (mut client, parts) = (ImageStoreClient::new(Client::new(socket.clone()).channel()), begun(&long));
+                tokio::spawn(async move { client.import(parts).await.map(drop) })
+            })
+            .collect();
+        wait_for("four come and two wait", async || {
+            let memory = crate::prometheus::scrape(port).await.sum("peapod_request_memory_bytes", &[]);
+            (memory - (4.0 * COMES + 2.0 * WAITS)).abs() < 1.0
+        })
+        .await;
+        assert!(clients.iter().all(|client| !client.is_finished()));
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+        wait_for("all is given back", async || {
+            crate::prometheus::scrape(port).await.sum("peapod_request_memory_bytes", &[]) == 0.0
+        })
+        .await;
+        wait_for("nothing is left of them", async || stored(daemon) == before).await;
+        // They were calls of ours, by name.
+        let found = crate::prometheus::scrape(port).await;
+        assert_eq!(found.sum("peapod_rpcs_total", &[("method", "Import"), ("code", "Canceled")]), 6.0);
+    });
+}
+
 #[test]
 fn an_image_goes_from_one_daemon_to_another() {
     let file = tempfile::tempdir().unwrap();
@@ -235,6 +314,12 @@ fn an_image_goes_from_one_daemon_to_another() {
         std::fs::remove_file(&pipe).unwrap();
         let (code, _, err) = client(daemon, &["export", "none.example/none:1", "-o", &archive]).await;
         assert!(code == 1 && err.contains("is not here"), "{err}");
+        // A link could lead anywhere.
+        let link = file.path().join("link");
+        std::os::unix::fs::symlink("web.tar", &link).unwrap();
+        let (code, _, err) = client(daemon, &["export", &name, "-o", &link.to_string_lossy()]).await;
+        assert!(code == 1 && err.contains("is a link to web.tar"), "{err}");
+        std::fs::remove_file(&link).unwrap();
         let left: Vec<_> = std::fs::read_dir(file.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["web.tar"], "the archive that was there stays, and nothing beside it");
     });
@@ -288,7 +373,17 @@ fn a_folder_is_imported_at_the_start() {
         wait_for("it was known", async || folder(daemon).await.message.contains("1 archives were known")).await;
         assert!(folder(daemon).await.message.contains("0 images"), "{:?}", folder(daemon).await);
 
-        // Unless its images are gone.
+        // What came under its name since stays under it.
+        let other = daemon.path("other.tar");
+        archived(peapod_tests::METADATA, NAME, "oci", &other);
+        import(daemon, &other).await;
+        let moved = daemon.image(NAME).await.unwrap();
+        daemon.kill().await;
+        daemon.start_again().await;
+        wait_for("it was known", async || folder(daemon).await.message.contains("1 archives were known")).await;
+        assert_eq!(daemon.image(NAME).await.unwrap().id, moved.id);
+
+        // Unless its images are gone, and the name is free.
         let image = Some(v1::ImageSpec { image: NAME.to_owned(), ..Default::default() });
         daemon.images().remove_image(v1::RemoveImageRequest { image }).await.unwrap();
         daemon.kill().await;

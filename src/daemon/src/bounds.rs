@@ -29,11 +29,15 @@ pub(crate) const RUN_ROOT_INODES: u64 = 1 << 20;
 
 /// Archives of images that clients bring at the same time, those counted that wait for a slot to transfer.
 pub(crate) const IMPORTS: usize = 16;
-/// Bytes of a message of such a stream, and of the room that a call takes which brings one: a message, and what the
-/// HTTP/2 library holds.
+/// Bytes of a piece of one.
 pub(crate) const IMPORT_PIECE: usize = 1 << 20;
-/// See [`IMPORT_PIECE`].
-pub(crate) const STREAMED_REQUEST: usize = IMPORT_PIECE + (512 << 10);
+/// Bytes of a message of such a stream: a piece, and what is around it.
+pub(crate) const STREAMED_MESSAGE: usize = IMPORT_PIECE + (64 << 10);
+/// Bytes in memory of such a stream while it comes: the message that is read, the piece that was read of the one before
+/// it, the one that waits, the one that is unpacked, and what the HTTP/2 library holds.
+pub(crate) const STREAMED_REQUEST: usize = STREAMED_MESSAGE + 3 * IMPORT_PIECE + STREAMED_WAITING;
+/// The same of one that waits for its turn, of which nothing but the options was asked for.
+pub(crate) const STREAMED_WAITING: usize = 512 << 10;
 /// Bytes a second that an archive has to bring on average, once it was waited for so long in all.
 pub(crate) const IMPORT_RATE: u64 = 16 << 10;
 /// See [`IMPORT_RATE`].

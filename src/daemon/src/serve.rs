@@ -22,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tonic::service::Routes;
 
-use crate::bounds::{LAST_EXPORT, STREAMED_REQUEST};
+use crate::bounds::{LAST_EXPORT, STREAMED_MESSAGE};
 use crate::config::Config;
 use crate::cri::{ImageCalls, ImageStoreCalls, NodeParts, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
@@ -171,7 +171,7 @@ async fn answer_calls(
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     let store = ImageStoreServer::new(ImageStoreCalls(services.clone()))
-        .max_decoding_message_size(STREAMED_REQUEST)
+        .max_decoding_message_size(STREAMED_MESSAGE)
         .max_encoding_message_size(limit);
     let grpc = &services.config.grpc;
     let limits = ConnectionLimits {

@@ -19,7 +19,7 @@ use tower::Service as _;
 
 use super::activity::{Activity, Call};
 use super::measures::{GrpcMeasures, MeasuredCall};
-use crate::bounds::STREAMED_REQUEST;
+use crate::bounds::{STREAMED_REQUEST, STREAMED_WAITING};
 
 /// In an answer's extensions: a value, such as a permit, that is dropped once the client has taken the answer, or given
 /// it up.
@@ -107,6 +107,9 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// Bytes of a stream up to which no more is in memory than of one that waits.
+const STREAMED_BEGINNING: usize = 128 << 10;
+
 /// How a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestForm {
@@ -126,8 +129,8 @@ impl RequestForm {
 struct RequestBody {
     body: Incoming,
     form: RequestForm,
-    /// Of a stream, whether its room is counted.
-    begun: bool,
+    /// Bytes that have come of a stream; `None` until its room is counted.
+    came: Option<usize>,
     /// `None` while a stream is not waited for.
     late: Option<Pin<Box<Sleep>>>,
     call: Arc<Call>,
@@ -136,26 +139,38 @@ struct RequestBody {
 impl RequestBody {
     fn new(body: Incoming, form: RequestForm, call: Arc<Call>) -> Self {
         let late = Box::pin(tokio::time::sleep(call.transfer()));
-        Self { body, form, begun: false, late: Some(late), call }
+        Self { body, form, came: None, late: Some(late), call }
     }
 
-    /// A stream is given room once, and asked for its silence alone.
+    /// A stream is given room when it begins, more once it is more than its beginning, and is asked for its silence
+    /// alone.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if !self.begun {
-            self.begun = true;
-            if let Err(refused) = self.call.receive(STREAMED_REQUEST) {
+        if self.came.is_none() {
+            self.came = Some(0);
+            if let Err(refused) = self.call.receive(STREAMED_WAITING) {
                 return Poll::Ready(Some(Err(refused)));
             }
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             self.late = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(Box::new(error)))));
+            let frame = frame.map(|frame| frame.map_err(|error| Status::from_error(Box::new(error))));
+            let count = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+            return Poll::Ready(self.count(count).map_or_else(|refused| Some(Err(refused)), |()| frame));
         }
         let transfer = self.call.transfer();
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(transfer)));
         ready!(late.as_mut().poll(cx));
         let silent = format!("nothing has come for {} s: the call is given up", transfer.as_secs_f64());
         Poll::Ready(Some(Err(Status::deadline_exceeded(silent))))
+    }
+
+    /// So many more bytes of a stream have come.
+    fn count(&mut self, bytes: usize) -> Result<(), Status> {
+        let before = self.came.unwrap_or_default();
+        let all = before.saturating_add(bytes);
+        self.came = Some(all);
+        let is_more = before <= STREAMED_BEGINNING && all > STREAMED_BEGINNING;
+        if is_more { self.call.receive(STREAMED_REQUEST - STREAMED_WAITING) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Import: an archive of images, piece by piece. The next piece is asked for when there is room for it, so that an
-//! archive of any length takes no more memory than a few of them. A call that is given up leaves nothing.
+//! Import: an archive of images, piece by piece. The first piece is asked for once it is this archive's turn, the next
+//! one when there is room for it, so that an archive of any length takes no more memory than a few of them, and one that
+//! waits none. A call that is given up leaves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,10 @@ pub(super) async fn handle(
 }
 
 /// Hands on what comes until the stream ends, or until nobody reads any more: then the import's error says why.
-async fn bring(stream: &mut Streaming<own::ImportRequest>, writer: PieceWriter) -> Answer<()> {
+async fn bring(stream: &mut Streaming<own::ImportRequest>, mut writer: PieceWriter) -> Answer<()> {
+    if !writer.wanted().await {
+        return Ok(());
+    }
     let (mut waited, mut bytes) = (Duration::ZERO, 0_u64);
     loop {
         let began = Instant::now();
