@@ -23,11 +23,11 @@ pub(crate) async fn export(connection: &CriClient, args: &ExportArgs) -> anyhow:
     let pieces = call("Export", CHANGE, connection.store.clone().export(request)).await;
     let instead = "containerd's images are exported with `ctr --namespace k8s.io images export`";
     let pieces = pieces.map_err(|error| super::own_service(connection, error, "export images", instead))?;
-    let place = if to_output { None } else { Some(Place::of(&args.output).with_context(failed)?) };
+    let place = if to_output { None } else { Some(ExportPlace::of(&args.output).with_context(failed)?) };
     match place {
         None => write(pieces, &mut io::stdout().lock()).await.context("cannot write to standard output")?,
-        Some(Place::Device(mut to)) => write(pieces, &mut to).await.with_context(failed)?,
-        Some(Place::File) => {
+        Some(ExportPlace::Device(mut to)) => write(pieces, &mut to).await.with_context(failed)?,
+        Some(ExportPlace::File) => {
             let mut signals = EndingSignals::listen()?;
             return to_file(pieces, &args.output, signals.next()).await.with_context(failed);
         }
@@ -48,14 +48,14 @@ async fn to_file<P: Pieces>(pieces: P, wanted: &Path, signalled: impl Future<Out
 }
 
 /// What is at the place that was asked for.
-enum Place {
+enum ExportPlace {
     /// A device or a pipe takes what is written; nothing else can take its place.
     Device(File),
     /// A file, or nothing yet.
     File,
 }
 
-impl Place {
+impl ExportPlace {
     /// A link is not followed: where others may write, such as in `/tmp`, it could lead to any file of the node.
     fn of(wanted: &Path) -> io::Result<Self> {
         let found = match std::fs::symlink_metadata(wanted) {
@@ -184,7 +184,7 @@ mod tests {
         symlink("other", at("link")).unwrap();
         symlink("nothing", at("dangling")).unwrap();
         for link in ["link", "dangling"] {
-            let refused = Place::of(&at(link)).err().unwrap().to_string();
+            let refused = ExportPlace::of(&at(link)).err().unwrap().to_string();
             assert!(refused.contains("is a link to"), "{refused}");
         }
         // Made after the look: it is replaced, and not what it leads to.
@@ -203,11 +203,11 @@ mod tests {
             let pipe = at("pipe");
             move || std::fs::read(pipe).unwrap()
         });
-        let Ok(Place::Device(mut to)) = Place::of(&at("pipe")) else { panic!("a pipe is no file") };
+        let Ok(ExportPlace::Device(mut to)) = ExportPlace::of(&at("pipe")) else { panic!("a pipe is no file") };
         write(stream::iter([piece("through")]), &mut to).await.unwrap();
         drop(to);
         assert_eq!(reader.join().unwrap(), b"through");
         assert!(at("pipe").symlink_metadata().unwrap().file_type().is_fifo());
-        assert!(Place::of(dir.path()).is_err() && matches!(Place::of(&at("none")), Ok(Place::File)));
+        assert!(ExportPlace::of(dir.path()).is_err() && matches!(ExportPlace::of(&at("none")), Ok(ExportPlace::File)));
     }
 }

@@ -1,7 +1,7 @@
 //! The tables of `image.db`, and every statement on them.
 //!
-//! One transaction makes an image visible, with its layers and all that came with it; one takes it away. A layer whose row is missing does not
-//! exist, whatever is on disk.
+//! One transaction makes images visible, with their layers and whatever came with them; one takes an image away. A layer
+//! whose row is missing does not exist, whatever is on disk.
 
 pub(crate) mod archives;
 pub(crate) mod names;

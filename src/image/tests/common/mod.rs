@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod corpus;
+pub mod docker;
 pub mod front;
 pub mod headers;
 pub mod image;

@@ -1,6 +1,6 @@
 //! Import: an archive of images, piece by piece. The first piece is asked for once it is this archive's turn, the next
-//! one when there is room for it, so that an archive of any length takes no more memory than a few of them, and one that
-//! waits none. A call that is given up leaves nothing.
+//! one when there is room for it: an archive of any length takes no more memory than a few of them, and one that waits
+//! none. A call that is given up leaves nothing.
 
 use std::time::{Duration, Instant};
 
