@@ -1,7 +1,7 @@
 //! The tables of `image.db`, and every statement on them.
 //!
-//! One transaction makes images visible, with their layers and whatever came with them; one takes an image away. A layer
-//! whose row is missing does not exist, whatever is on disk.
+//! One transaction makes images visible, with their layers and whatever came with them; one takes an image away. A
+//! layer whose row is missing does not exist, whatever is on disk.
 
 pub(crate) mod archives;
 pub(crate) mod names;
