@@ -16,7 +16,7 @@ release:            ## optimised build
 	cargo build --release --package peapod
 	cargo build-shim
 
-demo:               ## a pod from a Kubernetes manifest, from nothing to its end (installs what is missing)
+demo:               ## a pod from a Kubernetes manifest, from nothing to its end (installs what is missing; DEMO_PUBLIC=1)
 	scripts/install.sh demo
 	scripts/demo.sh
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # A Kubernetes pod from nothing to its end: what `make demo` shows. Needs root and what scripts/install.sh demo installs.
 #
-#   DEMO_IMAGE   any public image with a shell and wget (busybox, alpine, nginx:alpine ...), pulled from its registry for the
-#                sidecar; by default both images are made here, from Debian packages
+#   DEMO_PUBLIC   not empty: images come from docker.io itself. By default they are made here, from Debian packages, and a
+#                 local registry stands in for it
 #
 # All of it happens in a node of its own (tests/node.sh): network, mounts, processes and cgroups that are gone afterwards,
 # also when something fails or Ctrl-C comes.
@@ -15,13 +15,17 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' green=$'\
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
 say() { printf '%s  %s%s\n' "$dim" "$*" "$off"; }
 shown() { printf '%s$ %s%s\n' "$green" "$*" "$off"; }
-show() { shown "$*"; "$@"; }
+show() { shown "$(words "$@")"; "$@"; }
+words() {               # as one would type them
+    local word
+    for word; do case $word in *[[:space:]]*) printf "'%s' " "$word" ;; *) printf '%s ' "$word" ;; esac; done
+}
 fail() { printf '\ndemo: %s\n' "$*" >&2; exit 1; }
 wait_for() {            # WHAT COMMAND...: at most 30 s
     local what=$1 try; shift
     for try in $(seq 300); do
         "$@" >/dev/null 2>&1 && return
-        [ -z "${runner:-}" ] || kill -0 "$runner" 2>/dev/null || fail "the pod ended before $what"
+        [ -z "${daemon:-}" ] || kill -0 "$daemon" 2>/dev/null || fail "the daemon ended before $what"
         sleep 0.1
     done
     fail "waited 30 s for $what"
@@ -42,7 +46,7 @@ outside() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     tests/node.sh up
-    [ -z "${DEMO_IMAGE:-}" ] || way_out
+    [ -z "${DEMO_PUBLIC:-}" ] || way_out
     tests/node.sh run scripts/demo.sh inside
     trap - EXIT
     end_node
@@ -57,7 +61,7 @@ end_node() {
 # The node's network leads nowhere. For a public image it gets a way out that changes nothing of the machine's own network.
 way_out() {
     command -v slirp4netns >/dev/null || apt-get install -y -qq --no-install-recommends slirp4netns >/dev/null 2>&1 ||
-        fail "DEMO_IMAGE needs slirp4netns, which could not be installed"
+        fail "DEMO_PUBLIC needs slirp4netns, which could not be installed"
     tests/node.sh run ip route del default
     slirp4netns --configure --mtu=65520 --disable-host-loopback "$(cat "$NODE_DIR/init.pid")" tap0 >"$NODE_DIR/slirp.log" 2>&1 &
     slirp=$!
@@ -66,65 +70,67 @@ way_out() {
 }
 
 inside() {
-    daemon= runner=
+    daemon=
     mkdir -p "$NODE_DIR/demo"; chmod 755 "$NODE_DIR/demo"
-    export PATH=$(dirname "$PEAPOD_BIN"):$PATH PEAPOD_RUN_DIR=$NODE_DIR/demo/pods PEAPOD_ENDPOINT=unix://$NODE_DIR/demo/run/peapod.sock
+    PATH=$(dirname "$PEAPOD_BIN"):$PATH
+    export PATH PEAPOD_RUN_DIR=$NODE_DIR/demo/pods PEAPOD_ENDPOINT=unix://$NODE_DIR/demo/run/peapod.sock
     trap 'finish' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-
-    title "2. A registry, with two images in it"
-    REGISTRY_DIR=$NODE_DIR/demo/registry tests/registry.sh start
-    tests/images/build.sh push demo | sed 's/^/  /'
+    images
+    cd "$NODE_DIR/demo"
 
     title "3. peapod serves the Container Runtime Interface"
     serve
 
     title "4. A pod from a Kubernetes manifest"
-    manifest=examples/web.yaml
-    if [ -n "${DEMO_IMAGE:-}" ]; then
-        manifest=$NODE_DIR/demo/web.yaml
-        sed "s|image: .*/peapod/shell:1|image: $DEMO_IMAGE|" examples/web.yaml >"$manifest"
-    fi
     say "a web server and a sidecar, which share the network, a volume and their processes"
-    shown "peapod run $manifest"
-    peapod run "$manifest" &
-    runner=$!
+    cp "$root/examples/web.yaml" .
+    show peapod run -d web.yaml
     wait_for "the first page" curl -fsS -m 2 http://127.0.0.1:8080/
-    sleep 1.2           # for the eye: a second page
-
-    title "5. What runs"
-    show peapod ps
-    show peapod images
-
-    title "6. It answers on its own address, and on the node's port"
-    ip=$(peapod ps -o json | sed -n '/"ips"/{n;s/[^0-9.]//g;p;q}')
-    show curl -fsS -m 5 "http://$ip/"
     show curl -fsS -m 5 http://127.0.0.1:8080/
+    show peapod ps
 
-    title "7. Look inside"
+    title "5. Where the time of its start went"
+    shown "peapod why web | head -n 14"
+    peapod why web >why.txt; head -n 14 why.txt
+    say "... and so on, for each container"
+
+    title "6. Look inside"
     show peapod logs --tail 2 web
     say "the sidecar sees the web server's processes, and peapod's own PID 1"
-    show peapod exec web -c writer -- ps
-    show peapod exec web -c writer -- wget -q -O - http://localhost/
+    show peapod exec web -c writer -- ps -o pid,user,comm
 
-    title "8. Kill the daemon: the pod does not notice"
+    title "7. Kill the daemon: the pod does not notice, and neither does a command that runs in it"
     before=$(processes)
+    show_beside session.txt peapod exec web -c writer -- sh -c 'for second in 1 2 3; do echo "second $second"; sleep 1; done'
+    wait_for "its first line" grep -q 'second 1' session.txt
     shown "kill -9 $daemon"
     kill -KILL "$daemon"; wait "$daemon" 2>/dev/null || :
     daemon=
-    show curl -fsS -m 5 "http://$ip/"
+    show curl -fsS -m 5 http://127.0.0.1:8080/
     serve
-    show peapod ps
+    wait "$beside" || fail "the command in the container ended with $?"
+    sed 's/^/  /' session.txt
+    [ "$(tail -n 1 session.txt)" = "second 3" ] || fail "the command did not go on"
     [ "$(processes)" = "$before" ] || fail "the pod's processes are others now"
-    say "the same processes, the same address: $before"
+    say "the same processes as before: $before"
 
-    title "9. Stop it with grace (Ctrl-C)"
-    kill -INT "$runner"
-    code=0; wait "$runner" || code=$?
-    runner=
-    say "exit status $code"
-    [ "$code" = 130 ] || fail "130 was expected"
+    title "8. Change the manifest: what has changed is replaced"
+    show sed -i 's/written by/changed by/' web.yaml
+    show peapod apply web.yaml
+    wait_for "the changed page" grep_page 'changed by'
+    show curl -fsS -m 5 http://127.0.0.1:8080/
+
+    title "9. Without a registry"
+    show peapod export docker.io/library/busybox:1 -o busybox.tar
+    show peapod down web.yaml
+    show peapod rmi docker.io/library/busybox:1
+    [ -n "${DEMO_PUBLIC:-}" ] || { say "the registry is stopped"; registry stop; }
+    show peapod import busybox.tar
+    offline >offline.yaml
+    say "imagePullPolicy: Never"
+    show peapod run offline.yaml
 
     title "10. Nothing is left"
     [ "$(peapod ps -a -o json)" = "[]" ] || { peapod ps -a; fail "a pod is left"; }
@@ -135,14 +141,48 @@ inside() {
     say "no process, no mount, no network namespace, no cgroup"
 }
 
+# Where the images of examples/ come from.
+images() {
+    settings=()
+    [ -z "${DEMO_PUBLIC:-}" ] || return 0
+    title "2. A registry, which stands in for docker.io"
+    registry start
+    tests/images/build.sh push demo | sed -n 's|^library/|  docker.io/library/|p'
+    mkdir -p "$NODE_DIR/demo/certs.d/docker.io"
+    printf 'server = "http://127.0.0.1:5000"\n' >"$NODE_DIR/demo/certs.d/docker.io/hosts.toml"
+    settings=(--set "image.hosts_dirs=[\"$NODE_DIR/demo/certs.d\"]")
+}
+registry() { REGISTRY_DIR=$NODE_DIR/demo/registry "$root/tests/registry.sh" "$@"; }
+
+show_beside() {         # FILE COMMAND...: it goes on meanwhile
+    shown "$(words "${@:2}")&"
+    "${@:2}" >"$1" &
+    beside=$!
+}
+grep_page() { curl -fsS -m 2 http://127.0.0.1:8080/ | grep "$1"; }
+offline() {
+    cat <<'Y'
+apiVersion: v1
+kind: Pod
+metadata: {name: offline}
+spec:
+  restartPolicy: Never
+  containers:
+    - name: main
+      image: docker.io/library/busybox:1
+      imagePullPolicy: Never
+      command: [echo, "no registry was asked"]
+Y
+}
+
 # Starts the daemon, on the state of the one before if there was one.
 serve() {
     shown "peapod serve --state-root ... --run-root ..."
     # Ctrl-C is for the pod: with the daemon gone nobody could stop it gracefully.
     setsid peapod serve --state-root "$NODE_DIR/demo/state" --run-root "$NODE_DIR/demo/run" --set "shim.path=$PEAPOD_SHIM" \
-        >>"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
+        "${settings[@]}" >>"$NODE_DIR/demo/peapod.log" 2>&1 </dev/null &
     daemon=$!
-    runner=$daemon wait_for "peapod's socket" peapod ps
+    wait_for "peapod's socket" peapod ps
 }
 
 # The pod's lasting processes, by name and number.
@@ -168,9 +208,9 @@ finish() {              # of the part in the node, whatever happened
     trap - EXIT
     set +e
     [ $code = 0 ] || { echo "--- the end of peapod's log:"; tail -n 20 "$NODE_DIR/demo/peapod.log"; } >&2
-    [ -z "$runner" ] || { kill -INT "$runner"; sleep 0.2; kill -INT "$runner"; wait "$runner"; } 2>/dev/null
+    [ -z "$daemon" ] || [ $code = 0 ] || peapod down --grace 0 web.yaml >/dev/null 2>&1
     [ -z "$daemon" ] || { kill "$daemon"; wait "$daemon"; } 2>/dev/null
-    REGISTRY_DIR=$NODE_DIR/demo/registry tests/registry.sh stop
+    registry stop
     exit $code
 }
 

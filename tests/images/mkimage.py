@@ -7,6 +7,8 @@ Sets:
   demo     what the example pods and the demo use
              peapod/web:1      nginx: serves /srv/www on port 80, access log on stdout; StopSignal SIGQUIT
              peapod/shell:1    busybox and a shell, with wget, nc, ps
+             library/nginx:alpine, library/busybox:1   the same under the names that examples/ have of docker.io; nginx
+                               serves /usr/share/nginx/html, as that one does
   tests    what the integration tests use beside `demo`: one image for each format and each trap (peapod/test-*)
   critest  all that critest names, under the paths of its registries (registry.k8s.io, gcr.io)
 DIR/digests.json remembers reference -> manifest digest.
@@ -66,7 +68,7 @@ def one_file(name, data, **kw):
     return Layer().file(name, data, **kw).done()
 
 
-def nginx_config(port, six=True):
+def nginx_config(port, six=True, root='/srv/www'):
     """The configuration of a web server on one port, and its folders."""
     listen6 = f'listen [::]:{port};' if six else ''
     layer = Layer().file('etc/nginx/nginx.conf', f"""user www-data;
@@ -77,10 +79,10 @@ events {{ worker_connections 64; }}
 http {{
     access_log /dev/stdout;
     include mime.types;
-    server {{ listen {port}; {listen6} location / {{ root /srv/www; index index.html; }} }}
+    server {{ listen {port}; {listen6} location / {{ root {root}; index index.html; }} }}
 }}
 """)
-    layer.file('srv/www/index.html', '<html><body>fixture web server</body></html>\n')
+    layer.file(root[1:] + '/index.html', '<html><body>fixture web server</body></html>\n')
     layer.dir('var/log/nginx').dir('var/lib/nginx').dir('run').symlink('var/run', '/run')
     return layer.done()
 
@@ -91,6 +93,9 @@ NGINX = {'Env': [PATH], 'Entrypoint': ['nginx'], 'Cmd': ['-g', 'daemon off;'], '
 def demo(reg, inputs):
     reg.image('peapod/shell', '1', [inputs.busybox()], SHELL)
     reg.image('peapod/web', '1', [inputs.busybox(), inputs.nginx(), nginx_config(80)],
+              dict(NGINX, ExposedPorts={'80/tcp': {}}))
+    reg.image('library/busybox', '1', [inputs.busybox()], SHELL)
+    reg.image('library/nginx', 'alpine', [inputs.busybox(), inputs.nginx(), nginx_config(80, root='/usr/share/nginx/html')],
               dict(NGINX, ExposedPorts={'80/tcp': {}}))
 
 
