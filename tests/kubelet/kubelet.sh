@@ -45,7 +45,7 @@ makeIPTablesUtilChains: false
 evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
-# The first as README.md says it, "Metrics".
+# The first as docs/kubelet.md says it.
 featureGates: {$(printf '%s: true, ' PodAndContainerStatsFromCRI ${KUBELET_GATES:-})}
 ${KUBELET_CONFIG:-}
 Y

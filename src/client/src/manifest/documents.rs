@@ -244,7 +244,7 @@ fn other_kind(version: &str, kind: &str) -> String {
         "ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
             "leave it out: there is no API server to have rights with"
         }
-        _ => "leave it out, or run a cluster whose kubelets use peapod (README, Behind a kubelet)",
+        _ => "leave it out, or run a cluster whose kubelets use peapod (docs/kubelet.md)",
     };
     format!(
         "it is a {kind} of apiVersion {version}, and `peapod run` runs Pods, Jobs (batch/v1) and \

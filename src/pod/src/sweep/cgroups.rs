@@ -3,7 +3,7 @@
 //! Looked at are the parents of peapod's pods alone, and there what is called as peapod calls its containers' groups;
 //! and the parent of pods that name none, which two daemons may be told to use, only while no other daemon does.
 //! containerd calls its groups so, too: those that it left in a pod which is peapod's now, of a node that was not
-//! drained before, are ended (INTEGRATION.md says so).
+//! drained before, are ended (docs/in-place-of-containerd.md says so).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
