@@ -18,6 +18,7 @@ mod configuration;
 mod containers;
 mod dead_volumes;
 mod disk_full;
+mod documentation;
 mod each_command;
 mod edge;
 mod events;

@@ -31,6 +31,7 @@ mod container;
 mod crictl;
 mod daemon;
 mod dialogue;
+pub mod documents;
 mod faulty;
 mod images;
 mod insist;

@@ -2,7 +2,7 @@
 # Builds the Go programs that judge peapod, each at the version that the go.mod of this folder pins. Those of cri-tools
 # have one of their own, in cri/: they are of a newer Kubernetes than the kubelet.
 #
-#   build.sh [GROUP...]        cri (crictl, critest), runc, kubelet, containerd, cni, cluster; default: cri runc kubelet
+#   build.sh [GROUP...]        cri (crictl, critest), runc, kubelet, kubeadm, containerd, cni, cluster; default: cri runc kubelet
 #
 # BIN   where they go (default: target/gotools of this checkout)
 #
@@ -37,7 +37,7 @@ for group in "${groups[@]}"; do
             go test -c "${flags[@]}" -o "$bin/critest" sigs.k8s.io/cri-tools/cmd/critest
         ) ;;
     runc) CGO_ENABLED=1 build runc github.com/opencontainers/runc ;;
-    kubelet) build kubelet k8s.io/kubernetes/cmd/kubelet ;;
+    kubelet | kubeadm) build "$group" "k8s.io/kubernetes/cmd/$group" ;;
     containerd)
         mapfile -t programs < <(go list tool | grep containerd/containerd)
         build "" "${programs[@]}" ;;

@@ -98,7 +98,7 @@ if [ -n "${FULL:-}" ]; then
     mkdir -p /run/systemd/system/peapod.service.d
     printf '[Service]\nWatchdogSec=8\n' >/run/systemd/system/peapod.service.d/watchdog.conf; systemctl daemon-reload
 fi
-must "systemctl start" systemctl start peapod
+must "systemctl enable --now" systemctl enable --now peapod
 check "the socket is there when it has started" answers >/dev/null
 pid=$(main)
 is "the daemon is not the one to be killed when memory is short" -999 "$(cat "/proc/$pid/oom_score_adj")"
@@ -139,7 +139,7 @@ is "a command in a container" "still here" "$(crictl exec -s "$counter" echo sti
 must "remove both pods" crictl rmp -af
 left=none; for try in $(seq 100); do left=$(leavings); [ -n "$left" ] || break; sleep 0.1; done
 is "nothing is left" "" "$left"
-must "systemctl stop" systemctl stop peapod
+must "systemctl disable --now" systemctl disable --now peapod
 is "it ended well" "success" "$(systemctl show -P Result peapod)"
 is "systemd found no process that was left in the unit" "" \
     "$(journalctl -b --no-pager -o cat _PID=1 | grep -E 'peapod.service: (Found left-over|Unit process)')"
