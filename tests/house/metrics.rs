@@ -42,6 +42,17 @@ fn rules_and_board_ask_for_metrics_that_there_are() {
 }
 
 #[test]
+fn chapters_name_metrics_that_there_are() {
+    let known = known();
+    for file in ["docs/kubelet.md", "docs/in-place-of-containerd.md", "docs/troubleshooting.md"] {
+        let is_family = |word: &&String| known.iter().any(|name| name.starts_with(*word));
+        let named = named(file);
+        let unknown: Vec<_> = named.iter().filter(|word| !is_family(word)).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+}
+
+#[test]
 fn the_board_is_one() {
     let board: serde_json::Value = serde_json::from_str(&text("packaging/grafana.json")).expect("JSON");
     let panels = board["panels"].as_array().expect("panels");

@@ -1,5 +1,5 @@
-//! Every command of the documents is run, each document's on a machine of its own, from its first line to its last; what
-//! a document shows is what it prints, and the files that it names can be read.
+//! Every command of the documents is run, each document's on a machine of its own, from its first line to its last;
+//! what a document shows is what it prints, and the files that it names can be read.
 
 mod first_screen;
 mod machine;

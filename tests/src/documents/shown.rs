@@ -82,7 +82,8 @@ mod tests {
             ("a …", "a b c", true),
             ("a … c", "a b c", true),
             ("a … c", "a b d", false),
-            ("a … c", "ac", false),
+            ("a … c", "a c", true),
+            ("a … c", "b c", false),
             ("… c", "b c", true),
         ];
         for (wanted, printed, is) in told {
