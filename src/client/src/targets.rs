@@ -64,26 +64,41 @@ impl FoundPods {
 
 /// A pod that was run from the file by that path, or has a name that is in it.
 fn is_of_file(pod: &v1::PodSandbox, identity: &str, named: &[NamedPod]) -> bool {
+    // One of a kubelet's is another pod of that name, and comes again.
+    if is_of_kubelet(pod) {
+        return false;
+    }
     if let Some(file) = pod.annotations.get(labels::RUN_FILE)
         && file == identity
     {
         return true;
     }
-    // One of a kubelet's is another pod of that name, and comes again.
-    let Some(metadata) = pod.metadata.as_ref().filter(|_| !pod.annotations.contains_key(labels::KUBELET)) else {
-        return false;
-    };
+    let Some(metadata) = pod.metadata.as_ref() else { return false };
     named.iter().any(|named| named.namespace == metadata.namespace && named.name == metadata.name)
+}
+
+/// Whether a kubelet made it. Its annotations say what any user of a cluster wrote into a manifest.
+fn is_of_kubelet(pod: &v1::PodSandbox) -> bool {
+    pod.annotations.contains_key(labels::KUBELET)
 }
 
 /// Whether `peapod run` made it.
 pub(crate) fn is_of_run(pod: &v1::PodSandbox) -> bool {
-    pod.annotations.contains_key(labels::RUN_DIR)
+    pod.annotations.contains_key(labels::RUN_DIR) && !is_of_kubelet(pod)
+}
+
+/// Where the logs and volumes are of a pod that `peapod run` made.
+pub(crate) fn run_dir(pod: &v1::PodSandbox) -> Option<&Path> {
+    let path = Path::new(pod.annotations.get(labels::RUN_DIR).filter(|_| is_of_run(pod))?);
+    let uid = &pod.metadata.as_ref()?.uid;
+    // Named after the pod, with logs in it: nothing else may be removed on an annotation's word.
+    let is_one = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
+    is_one.then_some(path)
 }
 
 /// Where the run of a pod is written down that `peapod run` made, and the run's id.
 pub(crate) fn run_of(pod: &v1::PodSandbox) -> Option<(PathBuf, String)> {
-    let base = Path::new(pod.annotations.get(labels::RUN_DIR)?).parent()?;
+    let base = run_dir(pod)?.parent()?;
     Some((base.to_owned(), pod.annotations.get(labels::RUN_ID)?.clone()))
 }
 
@@ -151,5 +166,31 @@ mod tests {
         let mut of_kubelet = pod("default", "web", "");
         of_kubelet.annotations.insert(labels::KUBELET.to_owned(), "file".to_owned());
         assert!(!is_of_file(&of_kubelet, "/pod.yaml", &named));
+        of_kubelet.annotations.insert(labels::RUN_FILE.to_owned(), "/pod.yaml".to_owned());
+        assert!(!is_of_file(&of_kubelet, "/pod.yaml", &named), "whatever its manifest says");
+    }
+
+    #[test]
+    fn annotations_of_a_kubelets_pod_lead_nowhere() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("uid-1");
+        std::fs::create_dir_all(dir.join("logs")).unwrap();
+        let pod = |dir: &Path| v1::PodSandbox {
+            metadata: Some(v1::PodSandboxMetadata { uid: "uid-1".into(), ..Default::default() }),
+            annotations: [(labels::RUN_DIR, dir.display().to_string()), (labels::RUN_ID, "ab".to_owned())]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into(),
+            ..Default::default()
+        };
+        let own = pod(&dir);
+        assert!(is_of_run(&own));
+        assert_eq!((run_dir(&own), run_of(&own)), (Some(dir.as_path()), Some((base.path().into(), "ab".into()))));
+        let mut of_kubelet = own;
+        of_kubelet.annotations.insert(labels::KUBELET.to_owned(), "api".to_owned());
+        assert!(!is_of_run(&of_kubelet) && run_dir(&of_kubelet).is_none() && run_of(&of_kubelet).is_none());
+        assert!(crate::run::PodDir::of(&of_kubelet).is_none());
+        for elsewhere in [base.path(), &base.path().join("uid-2"), Path::new("uid-1")] {
+            assert_eq!(run_of(&pod(elsewhere)), None, "{}", elsewhere.display());
+        }
     }
 }

@@ -68,7 +68,9 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
 
 /// The pods of one that was killed end, as nobody looks after them.
 async fn clean_up(connection: &CriClient, args: &ApplyArgs, lost: &KnownRun) -> anyhow::Result<()> {
-    let is_one = |pod: &peapod_api::v1::PodSandbox| pod.annotations.get(labels::RUN_ID) == Some(&lost.id);
+    let is_one = |pod: &peapod_api::v1::PodSandbox| {
+        targets::is_of_run(pod) && pod.annotations.get(labels::RUN_ID) == Some(&lost.id)
+    };
     let found = targets::find(connection, Targets { all: true, ..Targets::default() }, is_one).await?;
     let errors = super::stop::each(&found, async |pod: &peapod_api::v1::PodSandbox| {
         super::down::one(connection, pod, None).await

@@ -41,6 +41,10 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
     let mut labels = pod.metadata.labels.clone();
     labels.extend(pod_labels(pod, parts.uid));
     let mut annotations = pod.metadata.annotations.clone();
+    // A manifest that was read out of a cluster may have these, which say something else here.
+    for other in [labels::KUBELET, labels::RUN_FILE] {
+        annotations.remove(other);
+    }
     annotations.insert(labels::RUN_DIR.to_owned(), parts.dir.display().to_string());
     annotations.insert(labels::RUN_ID.to_owned(), parts.run.to_owned());
     if let Some(file) = &pod.metadata.file {

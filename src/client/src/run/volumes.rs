@@ -12,7 +12,6 @@ use super::facts::LaunchFacts;
 use super::payload::{self, PayloadFile};
 use super::{kernel_mounts, ownership, subpath};
 use crate::bounds::ENV_FILE_BYTES;
-use crate::labels;
 use crate::manifest::{Container, EnvSource, FileContent, FileSet, Pod, Volume, VolumeSource};
 
 /// Why a volume can't be mounted.
@@ -122,12 +121,8 @@ impl PodDir {
 
     /// The directory of a pod that runs, or ran, if `peapod run` made it.
     pub(crate) fn of(pod: &v1::PodSandbox) -> Option<Self> {
-        let path = Path::new(pod.annotations.get(labels::RUN_DIR)?);
-        let uid = &pod.metadata.as_ref()?.uid;
-        // Named after the pod, with logs in it: nothing else may be removed on an annotation's word.
-        let ours = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
-        let base = path.parent()?.to_owned();
-        ours.then(|| Self { path: path.to_owned(), base })
+        let path = crate::targets::run_dir(pod)?;
+        Some(Self { path: path.to_owned(), base: path.parent()?.to_owned() })
     }
 
     /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.

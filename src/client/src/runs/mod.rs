@@ -1,6 +1,7 @@
 //! What is written down of each `peapod run`: which process looks after its pods, of which files they are, and what it
 //! had to say if nobody watches.
 
+mod folder;
 mod log;
 mod record;
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-/// The folder of all runs, beside those of pods.
-const RUNS: &str = "runs";
+use super::folder::{RUNS, RunFolder};
+
 /// What is known of a run, whose lock this file is.
 const FACTS: &str = "run.json";
 /// What became of the last time that its files were read.
@@ -52,6 +52,7 @@ pub(crate) struct AppliedFiles {
 
 /// This process' own run. Its folder goes with it.
 pub(crate) struct RunRecord {
+    base: PathBuf,
     folder: PathBuf,
     pub(crate) id: String,
     /// Locked.
@@ -63,7 +64,16 @@ impl RunRecord {
     pub(crate) fn prepare(base: &Path, id: &str) -> io::Result<PathBuf> {
         let folder = base.join(RUNS).join(id);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(folder)
+        match RunFolder::open(base, id) {
+            Some(_) => Ok(folder),
+            None => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{} is a link, or another user may write into it: remove it, or name another folder by --dir",
+                    base.join(RUNS).display()
+                ),
+            )),
+        }
     }
 
     /// Writes down that this process looks after a run.
@@ -77,7 +87,7 @@ impl RunRecord {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         // Locked before anybody can find it.
         fs::rename(&own, &path)?;
-        Ok(Self { folder, id: id.to_owned(), _lock: lock })
+        Ok(Self { base: base.to_owned(), folder, id: id.to_owned(), _lock: lock })
     }
 
     /// Tells `peapod apply` what became of it.
@@ -95,7 +105,7 @@ impl RunRecord {
 
 impl Drop for RunRecord {
     fn drop(&mut self) {
-        remove(&self.folder);
+        forget(&self.base, &self.id);
     }
 }
 
@@ -108,22 +118,23 @@ impl KnownRun {
 
     /// What became of its files when they were read last.
     pub(crate) fn applied(&self, base: &Path) -> AppliedFiles {
-        read(&base.join(RUNS).join(&self.id).join(APPLIED)).unwrap_or_default()
+        let file = RunFolder::open(base, &self.id).and_then(|folder| folder.file(APPLIED));
+        file.and_then(|file| read(&file)).unwrap_or_default()
     }
 
     /// Removes what one has left that was killed.
     pub(crate) fn forget(&self, base: &Path) {
-        remove(&base.join(RUNS).join(&self.id));
+        forget(base, &self.id);
     }
 }
 
-/// A run by its id.
+/// A run by its id, where only this user can have written it down.
 pub(crate) fn known(base: &Path, id: &str) -> Option<KnownRun> {
-    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let path = base.join(RUNS).join(id).join(FACTS);
-    let known: KnownRun = read(&path).filter(|_| is_id)?;
-    let lives = File::open(&path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
-    Some(KnownRun { id: id.to_owned(), lives, ..known })
+    let file = RunFolder::open(base, id)?.file(FACTS)?;
+    let known: KnownRun = read(&file)?;
+    let lives = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+    // To others it means many processes, or the one that must not end.
+    (known.pid > 1).then(|| KnownRun { id: id.to_owned(), lives, ..known })
 }
 
 /// All runs of which one of these files is.
@@ -147,17 +158,13 @@ pub(crate) async fn ended(base: &Path, id: &str) {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    let file = File::open(path).ok()?;
+fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
     serde_json::from_reader(io::Read::take(file, LONGEST)).ok()
 }
 
-/// What stays is no more than a few lines.
-fn remove(folder: &Path) {
-    let _ = peapod_sys::remove_tree(folder);
-    if let Some(runs) = folder.parent() {
-        // Not empty while there are others.
-        let _ = fs::remove_dir(runs);
+fn forget(base: &Path, id: &str) {
+    if let Some(folder) = RunFolder::open(base, id) {
+        folder.remove();
     }
 }
 
@@ -187,10 +194,44 @@ mod tests {
     fn one_that_was_killed_is_known_as_such() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunRecord::prepare(dir.path(), "ff").unwrap();
-        fs::write(folder.join(FACTS), r#"{"id":"other","pid":1,"files":["/a"],"new":[]}"#).unwrap();
+        fs::write(folder.join(FACTS), r#"{"id":"other","pid":2147483647,"files":["/a"],"new":[]}"#).unwrap();
         let run = known(dir.path(), "ff").unwrap();
         assert!(!run.lives && run.id == "ff", "{run:?}");
         run.forget(dir.path());
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_signals_many_is_no_process_of_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunRecord::prepare(dir.path(), "ab").unwrap();
+        for pid in [i32::MIN, -2, -1, 0, 1] {
+            fs::write(folder.join(FACTS), format!(r#"{{"id":"ab","pid":{pid},"files":["/a"]}}"#)).unwrap();
+            assert_eq!(known(dir.path(), "ab"), None, "{pid}");
+            assert_eq!(find(dir.path(), &["/a".into()]), [], "{pid}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_record_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunRecord::prepare(dir.path(), "ab").unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join(FACTS), mode).unwrap();
+        assert_eq!(known(dir.path(), "ab"), None);
+    }
+
+    #[test]
+    fn runs_of_others_are_no_place_for_a_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, other) = (dir.path().join("base"), dir.path().join("other"));
+        fs::create_dir_all(other.join("ab")).unwrap();
+        fs::create_dir(&base).unwrap();
+        std::os::unix::fs::symlink(&other, base.join(RUNS)).unwrap();
+        fs::write(other.join("ab").join(FACTS), r#"{"id":"ab","pid":2147483647}"#).unwrap();
+        assert_eq!(known(&base, "ab"), None);
+        KnownRun { id: "ab".into(), ..KnownRun::default() }.forget(&base);
+        assert!(other.join("ab").join(FACTS).exists());
+        assert!(RunRecord::prepare(&base, "ab").unwrap_err().to_string().contains("is a link"));
     }
 }
