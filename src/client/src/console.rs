@@ -2,6 +2,10 @@
 //!
 //! One thread writes, so that lines never mix and a slow terminal holds up nobody but the readers of logs.
 
+mod lost;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use peapod_text::one_line;
+
+pub(crate) use lost::LostLines;
 
 /// Lines that may wait for a slow reader.
 const QUEUE: usize = 256;
@@ -53,7 +59,7 @@ pub(crate) struct Console {
 }
 
 /// The thread that writes. It ends when the last handle is gone, or nobody reads standard output any more.
-pub(crate) struct ConsoleWriter(JoinHandle<()>);
+pub(crate) struct ConsoleWriter(JoinHandle<u64>);
 
 impl Console {
     /// Starts to write to standard output and standard error; `width` is that of the longest name.
@@ -62,10 +68,8 @@ impl Console {
         Self::to(
             width,
             Outputs {
-                out: Box::new(io::stdout()),
-                err: Box::new(io::stderr()),
-                out_colours: io::stdout().is_terminal() && !plain,
-                err_colours: io::stderr().is_terminal() && !plain,
+                out: Output::new(Box::new(io::stdout()), io::stdout().is_terminal(), plain),
+                err: Output::new(Box::new(io::stderr()), io::stderr().is_terminal(), plain),
                 screen: io::stderr().is_terminal().then(Screen::default),
                 waiting: None,
             },
@@ -145,48 +149,104 @@ impl Console {
 }
 
 impl ConsoleWriter {
-    /// Waits until everything is written. All handles have to be gone.
-    pub(crate) fn finish(self) {
-        let _ = self.0.join();
+    /// Waits until everything is written, and says how many lines of containers could not be. All handles have to be
+    /// gone.
+    pub(crate) fn finish(self) -> u64 {
+        self.0.join().unwrap_or_default()
     }
 }
 
 /// Where to write.
 pub(crate) struct Outputs {
-    pub(crate) out: Box<dyn Write + Send>,
-    pub(crate) err: Box<dyn Write + Send>,
-    pub(crate) out_colours: bool,
-    pub(crate) err_colours: bool,
+    pub(crate) out: Output,
+    pub(crate) err: Output,
     /// Where standard error is a terminal.
     pub(crate) screen: Option<Screen>,
     /// Who waits until all pods are ready, and gets what peapod itself has to say until then.
     pub(crate) waiting: Option<Box<dyn Write + Send>>,
 }
 
+/// One of the two streams.
+pub(crate) struct Output {
+    to: Box<dyn Write + Send>,
+    is_terminal: bool,
+    has_colours: bool,
+    lost: LostLines,
+}
+
+impl Output {
+    /// `plain`: without colours whatever it is.
+    pub(crate) fn new(to: Box<dyn Write + Send>, is_terminal: bool, plain: bool) -> Self {
+        Self { to, is_terminal, has_colours: is_terminal && !plain, lost: LostLines::default() }
+    }
+
+    /// Writes a line of a container. What to say of lines that could not be written, unless nobody reads any more.
+    fn line(&mut self, name: &str, width: usize, colour: usize, text: &[u8]) -> Result<Option<String>, Closed> {
+        let head = head(name, width, self.has_colours.then_some(COLOURS[colour % COLOURS.len()]));
+        match emit(&mut self.to, &head, text) {
+            Ok(()) => Ok(self.gap()),
+            Err(error) if lost::is_closed(&error, self.is_terminal) => Err(Closed),
+            Err(error) => Ok(self.lost.add(&error)),
+        }
+    }
+
+    /// What to say of lines that are missing, once.
+    fn gap(&mut self) -> Option<String> {
+        let gap = self.lost.gap();
+        self.lost.told();
+        gap
+    }
+
+    fn note(&mut self, text: &str, width: usize) {
+        let head = head("peapod", width, self.has_colours.then_some(1));
+        // Without standard error there is nobody to tell; the pod goes on.
+        let _ = emit(&mut self.to, &head, one_line(text).as_bytes());
+    }
+}
+
+/// Nobody reads any more.
+struct Closed;
+
 /// What begins the last line for who waits; an exit status follows.
 pub(crate) const SETTLED: u8 = 0;
 
 impl Outputs {
-    fn write_all(&mut self, mut queue: mpsc::Receiver<Line>, width: usize) {
+    /// Until nobody speaks, or reads, any more. How many lines of containers could not be written.
+    fn write_all(&mut self, mut queue: mpsc::Receiver<Line>, width: usize) -> u64 {
         while let Some(line) = queue.blocking_recv() {
             let mut screen = self.screen.take();
             if let Some(screen) = &mut screen {
-                screen.take_away(&mut self.err);
+                screen.take_away(&mut self.err.to);
             }
             let goes_on = self.write(line, width, screen.as_mut());
             if let Some(screen) = &mut screen {
                 // What waits comes at once, and would take it away again.
                 if !goes_on || queue.is_empty() {
-                    screen.draw(&mut self.err);
+                    screen.draw(&mut self.err.to);
                 }
             }
             self.screen = screen;
             if !goes_on {
-                return;
+                return self.lost();
             }
         }
         if let Some(screen) = &mut self.screen {
-            screen.take_away(&mut self.err);
+            screen.take_away(&mut self.err.to);
+        }
+        for (gap, stream) in [(self.out.gap(), OutputStream::Out), (self.err.gap(), OutputStream::Err)] {
+            self.tell_of(gap, stream, width);
+        }
+        self.lost()
+    }
+
+    fn lost(&self) -> u64 {
+        self.out.lost.all() + self.err.lost.all()
+    }
+
+    fn tell_of(&mut self, gap: Option<String>, stream: OutputStream, width: usize) {
+        if let Some(gap) = gap {
+            let name = if stream == OutputStream::Out { "standard output" } else { "standard error" };
+            self.err.note(&format!("{name}: {gap}"), width);
         }
     }
 
@@ -205,9 +265,7 @@ impl Outputs {
                     // Who waited has left.
                     self.waiting = None;
                 }
-                let head = head("peapod", width, self.err_colours.then_some(1));
-                // Without standard error there is nobody to tell; the pod goes on.
-                let _ = emit(&mut self.err, &head, one_line(&text).as_bytes());
+                self.err.note(&text, width);
             }
             Line::Settled(status) => {
                 if let Some(mut waiting) = self.waiting.take() {
@@ -218,12 +276,11 @@ impl Outputs {
                 }
             }
             Line::Container { colour, name, stream, text } => {
-                let (to, colours) = match stream {
-                    OutputStream::Out => (&mut self.out, self.out_colours),
-                    OutputStream::Err => (&mut self.err, self.err_colours),
-                };
-                let head = head(&name, width, colours.then_some(COLOURS[colour % COLOURS.len()]));
-                return emit(to, &head, &text).is_ok();
+                let to = if stream == OutputStream::Out { &mut self.out } else { &mut self.err };
+                match to.line(&name, width, colour, &text) {
+                    Ok(gap) => self.tell_of(gap, stream, width),
+                    Err(Closed) => return false,
+                }
             }
         }
         true

@@ -214,7 +214,11 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         other => other,
     };
     drop(console);
-    match unless_signalled(move || writer.finish()).await {
+    // Of lines that could not be written the console has told.
+    let finish = move || {
+        writer.finish();
+    };
+    match unless_signalled(finish).await {
         Some(signalled) => Ok(signalled),
         None => Ok(status?),
     }

@@ -58,8 +58,10 @@ pub(crate) async fn logs(connection: &CriClient, args: &LogsArgs) -> anyhow::Res
         error = look.go_on(news) => Err(error),
     };
     drop(console);
-    writer.finish();
-    printed
+    let lost = writer.finish();
+    printed?;
+    anyhow::ensure!(lost == 0, "not all lines could be written: {lost} are missing");
+    Ok(())
 }
 
 /// Looks at the pods.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::console::Outputs;
+use crate::console::{Output, Outputs};
 use crate::fake::Fake;
 use crate::manifest::{self, Workload};
 
@@ -78,7 +78,12 @@ impl Bench {
         let first: Vec<Workload> = texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
-        let outputs = Outputs { out, err, out_colours: false, err_colours: false, screen: None, waiting: None };
+        let outputs = Outputs {
+            out: Output::new(out, false, true),
+            err: Output::new(err, false, true),
+            screen: None,
+            waiting: None,
+        };
         let (console, writer) = Console::to(6, outputs).unwrap();
         let (interrupt, signal) = Interrupt::by_hand();
         let args = RunArgs {
