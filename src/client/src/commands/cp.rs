@@ -60,8 +60,8 @@ impl<'a> ContainerSide<'a> {
         let sent = self.tar(&["cf", "-", "-C", &folder, &beneath(&base)], None, Some(pieces)).await;
         let written = writing.await.context("the copy ended in an unforeseen way")?;
         match (written, sent) {
-            // What the container's tar says is the reason of an archive that ends too early.
-            (Err(CopyError::Archive(_)), Err(error)) => Err(error),
+            // What the container's tar says is the reason of an archive that ends too early, or has nothing.
+            (Err(CopyError::Archive(_) | CopyError::Empty), Err(error)) => Err(error),
             (Err(error), _) => Err(error.into()),
             (Ok(_), Err(error)) => Err(error),
             (Ok(left_out), Ok(())) => say(&left_out),
@@ -87,7 +87,9 @@ impl<'a> ContainerSide<'a> {
 
     /// From a file or folder of this node.
     async fn put(&self, from: &Path, path: &str) -> anyhow::Result<()> {
-        std::fs::metadata(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let found = std::fs::metadata(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let is_one = found.is_dir() || found.is_file();
+        anyhow::ensure!(is_one, "cannot copy {}: it is a device, a pipe or a socket", from.display());
         let (folder, name) = if self.is_folder(path).await? {
             // As `cp -r`: a folder `.` is copied as what is in it.
             (path.to_owned(), from.file_name().map_or_else(|| PathBuf::from("."), PathBuf::from))

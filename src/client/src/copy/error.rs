@@ -19,6 +19,11 @@ pub(crate) enum CopyError {
     /// Something is in the way.
     #[error("cannot write `{name}`: {why}")]
     InTheWay { name: String, why: &'static str },
+    /// It is neither a file nor a folder.
+    #[error("nothing was copied: {0}")]
+    NotCopied(String),
+    #[error("nothing was copied: the container sent an empty archive")]
+    Empty,
     #[error("there is no room for `{name}`: a copy leaves a twentieth of the file system free, or 1 GiB")]
     NoRoom { name: String },
     #[error("cannot read {path}: {source}")]

@@ -46,6 +46,11 @@ impl CopyDestination {
         Ok(Self { folder: open_folder(parent)?, renamed: Some((base, name.to_owned())) })
     }
 
+    /// How many parts the place has of what was asked for itself.
+    fn top(&self) -> usize {
+        usize::from(self.renamed.is_some())
+    }
+
     /// The parts of a name's place beneath the folder.
     fn place<'n>(&'n self, name: &'n [u8]) -> Result<Vec<&'n [u8]>, CopyError> {
         if name.len() > COPY_NAME_BYTES {
@@ -81,17 +86,22 @@ pub(crate) struct LeftOut {
 impl LeftOut {
     pub(super) fn add(&mut self, name: &[u8], why: &str) {
         if self.notes.len() < COPY_NOTES {
-            self.notes.push(format!("left out `{}`: {why}", shown(name)));
+            self.notes.push(left_out(name, why));
         } else {
             self.more += 1;
         }
     }
 }
 
-/// Writes what an archive has, and answers what it left out.
+pub(super) fn left_out(name: &[u8], why: &str) -> String {
+    format!("left out `{}`: {why}", shown(name))
+}
+
+/// Writes what an archive has, and answers what it left out. An archive without entries, and one of a thing that can't
+/// be copied, is an error: who asked for it has nothing.
 pub(crate) fn extract(archive: &mut impl Read, to: &CopyDestination) -> Result<LeftOut, CopyError> {
     let beneath = Beneath::new(to.folder.try_clone().map_err(CopyError::Archive)?);
-    let mut left_out = LeftOut::default();
+    let (mut left_out, mut is_empty) = (LeftOut::default(), true);
     {
         let mut before = HeadersBefore::default();
         let mut archive = Archive::new(&mut *archive);
@@ -100,15 +110,22 @@ pub(crate) fn extract(archive: &mut impl Read, to: &CopyDestination) -> Result<L
             let kind = entry.header().entry_type();
             if let Some(about) = before.take(&mut entry)? {
                 let place = to.place(&about.name)?;
-                one(&beneath, to, kind, &about, &place, &mut entry, &mut left_out)?;
+                is_empty = false;
+                if let Some(why) = one(&beneath, to, kind, &about, &place, &mut entry)? {
+                    if place.len() <= to.top() {
+                        return Err(CopyError::NotCopied(self::left_out(&about.name, &why)));
+                    }
+                    left_out.add(&about.name, &why);
+                }
             }
         }
     }
     // So that the container's tar ends as it should; whoever sends more than that is left.
     io::copy(&mut archive.take(REST), &mut io::sink()).map_err(CopyError::Archive)?;
-    Ok(left_out)
+    if is_empty { Err(CopyError::Empty) } else { Ok(left_out) }
 }
 
+/// Writes one thing, or answers why it is left out.
 fn one(
     beneath: &Beneath,
     to: &CopyDestination,
@@ -116,30 +133,23 @@ fn one(
     about: &CopiedEntry,
     place: &[&[u8]],
     content: &mut impl Read,
-    left_out: &mut LeftOut,
-) -> Result<(), CopyError> {
+) -> Result<Option<String>, CopyError> {
     match kind {
-        EntryType::Directory => beneath.folder(place, about.mode),
+        EntryType::Directory => beneath.folder(place, about.mode)?,
         // As programs before ustar wrote folders.
-        EntryType::Regular if about.name.ends_with(b"/") => beneath.folder(place, about.mode),
-        EntryType::Regular | EntryType::Continuous => beneath.file(place, about, content),
+        EntryType::Regular if about.name.ends_with(b"/") => beneath.folder(place, about.mode)?,
+        EntryType::Regular | EntryType::Continuous => beneath.file(place, about, content)?,
         EntryType::Symlink if stays(place, &about.target, to.renamed.is_some()) => {
-            beneath.symlink(place, &about.target)
+            beneath.symlink(place, &about.target)?;
         }
-        EntryType::Symlink if place.len() <= usize::from(to.renamed.is_some()) => {
-            left_out.add(&about.name, &format!("it is a link to `{}`: copy that", shown(&about.target)));
-            Ok(())
+        EntryType::Symlink if place.len() <= to.top() => {
+            return Ok(Some(format!("it is a link to `{}`: copy that", shown(&about.target))));
         }
-        EntryType::Symlink => {
-            left_out.add(&about.name, "it is a link that could lead out of the copy");
-            Ok(())
-        }
-        EntryType::Link => beneath.hard_link(place, &to.place(&about.target)?),
-        _ => {
-            left_out.add(&about.name, "it is a device, a pipe or something else that is no file");
-            Ok(())
-        }
+        EntryType::Symlink => return Ok(Some("it is a link that could lead out of the copy".to_owned())),
+        EntryType::Link => beneath.hard_link(place, &to.place(&about.target)?)?,
+        _ => return Ok(Some("it is a device, a pipe or something else that is no file".to_owned())),
     }
+    Ok(None)
 }
 
 /// Whether a link leads to what is copied, whatever other links that do so are on its way: it goes up first, no higher

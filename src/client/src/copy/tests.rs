@@ -165,3 +165,27 @@ fn headers_are_bounded_and_archives_whole() {
     let cut = write(&whole[..2000], &dir.path().join("c"), "f").unwrap_err().to_string();
     assert!(cut.contains("no whole tar archive"), "{cut}");
 }
+
+#[test]
+fn nothing_copied_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("to");
+    let said = |bytes: &[u8], base: &str| write(bytes, &to, base).unwrap_err().to_string();
+    for (kind, target, why) in [
+        (Symlink, "data", "nothing was copied: left out `top`: it is a link to `data`: copy that"),
+        (Symlink, "/etc", "it is a link to `/etc`: copy that"),
+        (EntryType::Char, "", "nothing was copied: left out `top`: it is a device"),
+        (EntryType::Fifo, "", "it is a device, a pipe"),
+    ] {
+        let refused = said(&archive(&[(kind, "top", target, b"")]), "top");
+        assert!(refused.contains(why), "{refused}");
+    }
+    for base in ["top", "."] {
+        assert!(said(&[0; 1024], base).contains("an empty archive"), "{base}");
+        assert!(said(&[], base).contains("an empty archive"), "{base}");
+    }
+    assert_eq!(dir.path().read_dir().unwrap().count(), 1, "no more than the folder that `.` was to become");
+    // Of an empty folder there is nothing but itself.
+    write(&archive(&[(Directory, "top", "", b"")]), &to, "top").unwrap();
+    write(&archive(&[(Directory, "./", "", b"")]), &to, ".").unwrap();
+}
