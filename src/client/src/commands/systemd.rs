@@ -1,9 +1,12 @@
 //! `peapod generate systemd`: units that run manifests after the daemon, and again after a reboot.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use peapod_text::one_line;
 
 use crate::cli::{ConnectArgs, SystemdArgs};
 use crate::manifest::Workload;
@@ -12,10 +15,21 @@ use crate::run_files::RunFiles;
 /// What ends and removal of a pod take beside its grace.
 const BESIDE_GRACE: u32 = 30;
 
-/// Prints the units, or writes them and prints their paths.
+/// The most of a unit that is looked at.
+const LONGEST_UNIT: u64 = 1 << 20;
+
+/// A unit to be.
+struct MadeUnit {
+    name: String,
+    text: String,
+    /// The file that it runs, as it stands in its command line.
+    runs: String,
+}
+
+/// Prints the units, or writes them and prints their paths. None is written if one can't be.
 pub(crate) fn systemd(connect: &ConnectArgs, args: &SystemdArgs) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot tell where peapod is")?;
-    let (mut printed, endpoint) = (String::new(), connect.said());
+    let (mut units, endpoint) = (Vec::<MadeUnit>::new(), connect.said());
     for file in &args.files {
         let about = || format!("cannot write a unit for {}", file.display());
         anyhow::ensure!(file.as_os_str() != "-", "a unit runs a file: standard input is gone when it starts");
@@ -28,18 +42,53 @@ pub(crate) fn systemd(connect: &ConnectArgs, args: &SystemdArgs) -> anyhow::Resu
             dir: &dir,
             workloads: &workloads,
         };
-        let (name, text) = (unit.name(), unit.text().with_context(about)?);
-        match &args.output {
-            Some(folder) => {
-                let path = write(folder, &name, &text)?;
+        let made = unit.made().with_context(about)?;
+        if let Some(other) = units.iter().find(|other| other.name == made.name) {
+            let (name, one, two) = (&made.name, &other.runs, &made.runs);
+            anyhow::bail!(
+                "the units of {one} and {two} would both be called {name}: rename one of the files, or what it runs"
+            );
+        }
+        units.push(made);
+    }
+    let mut printed = String::new();
+    match &args.output {
+        Some(folder) => {
+            for unit in &units {
+                unit.is_free(&folder.join(&unit.name))?;
+            }
+            for unit in &units {
+                let path = write(folder, &unit.name, &unit.text)?;
                 let _ = writeln!(printed, "{}", path.display());
             }
-            None => {
+        }
+        None => {
+            for MadeUnit { name, text, .. } in &units {
                 let _ = write!(printed, "# {name}\n{text}\n");
             }
         }
     }
     Ok(printed)
+}
+
+impl MadeUnit {
+    /// Whether nothing is there, or what was made of the same file before.
+    fn is_free(&self, path: &Path) -> anyhow::Result<()> {
+        let mut there = String::new();
+        match File::open(path).and_then(|file| file.take(LONGEST_UNIT).read_to_string(&mut there)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => drop(read.with_context(|| format!("cannot read {}", path.display()))?),
+        }
+        let runs = there.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap_or("nothing");
+        anyhow::ensure!(
+            runs.ends_with(&format!(" {}", self.runs)),
+            "{} runs something else ({}): remove it first, or write the unit of {} into another folder",
+            path.display(),
+            one_line(runs),
+            self.runs
+        );
+        Ok(())
+    }
 }
 
 /// Whole or not at all.
@@ -64,18 +113,28 @@ struct UnitFile<'a> {
 }
 
 impl UnitFile<'_> {
+    fn made(&self) -> anyhow::Result<MadeUnit> {
+        let runs = quoted(self.file.to_str().context("its path is no text")?);
+        Ok(MadeUnit { name: self.name()?, text: self.text()?, runs })
+    }
+
     /// That of the only thing that it runs, else that of the file. Names of pods have no character that systemd
-    /// escapes.
-    fn name(&self) -> String {
+    /// escapes, and no `_`, so that no two of them lead to one name.
+    fn name(&self) -> anyhow::Result<String> {
         if let [only] = self.workloads {
             let (_, namespace, name) = only.key();
-            let namespace = if namespace == "default" { String::new() } else { format!("{namespace}-") };
-            return format!("peapod-{namespace}{name}.service");
+            let namespace = if namespace == "default" { String::new() } else { format!("{namespace}_") };
+            return Ok(format!("peapod-{namespace}{name}.service"));
         }
-        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        let whole = match self.file.file_name() {
+            Some(_) => self.file.to_owned(),
+            // Such as `..`.
+            None => self.file.canonicalize()?,
+        };
+        let stem = whole.file_stem().context("a unit can't be named after the root: name a folder in it")?;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let stem: String = stem.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        format!("peapod-{stem}.service")
+        let stem: String = stem.to_string_lossy().chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        Ok(format!("peapod-{stem}.service"))
     }
 
     /// What it runs, in words.
@@ -169,7 +228,7 @@ mod tests {
             dir: Path::new("/var/lib/peapod-run"),
             workloads: &workloads[..1],
         };
-        assert_eq!(unit.name(), "peapod-shop-web.a.service");
+        assert_eq!(unit.name().unwrap(), "peapod-shop_web.a.service");
         let text = unit.text().unwrap();
         for line in [
             "ExecStart=/usr/bin/peapod --endpoint unix:///run/x.sock run --dir /var/lib/peapod-run \"/srv/my pods/100%%.yaml\"",
@@ -180,7 +239,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
         }
         let both = UnitFile { workloads: &workloads, ..unit };
-        assert_eq!(both.name(), "peapod-100_.service");
+        assert_eq!(both.name().unwrap(), "peapod-100_.service");
         let text = both.text().unwrap();
         assert!(text.contains("Description=shop/web.a, shop/other, run by") && text.contains("StopSec=39"), "{text}");
     }
@@ -209,5 +268,68 @@ mod tests {
             ("two", 1)
         );
         assert!(write(&dir.path().join("none"), "a.service", "").is_err());
+    }
+
+    /// A folder with manifests of one pod each: path, namespace, name.
+    fn manifests(pods: &[(&str, &str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, namespace, name) in pods {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let text = POD.replace("web.a", name).replace("namespace: shop", &format!("namespace: {namespace}"));
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn generated(dir: &Path, files: &[&str], output: Option<&Path>) -> Result<String, String> {
+        let files = files.iter().map(|file| dir.join(file)).collect();
+        let args = SystemdArgs { files, output: output.map(Path::to_owned), dir: "/var/lib/peapod-run".into() };
+        systemd(&ConnectArgs::default(), &args).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn no_two_units_have_one_name() {
+        let dir = manifests(&[
+            ("1.yaml", "default", "shop-web"),
+            ("2.yaml", "shop", "web"),
+            ("3.yaml", "a-b", "c"),
+            ("4.yaml", "a", "b-c"),
+            ("x/pods/1.yaml", "default", "one"),
+            ("x/pods/2.yaml", "default", "two"),
+            ("y/pods/1.yaml", "default", "three"),
+            ("y/pods/2.yaml", "default", "four"),
+        ]);
+        let text = generated(dir.path(), &["1.yaml", "2.yaml", "3.yaml", "4.yaml"], None).unwrap();
+        let names: Vec<&str> = text.lines().filter(|line| line.starts_with("# peapod-")).collect();
+        assert_eq!(names, ["shop-web", "shop_web", "a-b_c", "a_b-c"].map(|name| format!("# peapod-{name}.service")));
+        for twice in [["x/pods", "y/pods"], ["1.yaml", "1.yaml"]] {
+            let out = tempfile::tempdir().unwrap();
+            let refused = generated(dir.path(), &twice, Some(out.path())).unwrap_err();
+            assert!(refused.contains("would both be called peapod-"), "{refused}");
+            assert_eq!(out.path().read_dir().unwrap().count(), 0);
+        }
+        let up = generated(dir.path(), &["x/pods/.."], None);
+        assert!(up.unwrap_err().contains("no manifest is in"));
+        let up = generated(dir.path(), &["x/pods/../../y/pods/."], None).unwrap();
+        assert!(up.starts_with("# peapod-pods.service\n"), "{up}");
+        std::fs::create_dir(dir.path().join("y/pods/below")).unwrap();
+        let up = generated(dir.path(), &["y/pods/below/.."], None).unwrap();
+        assert!(up.starts_with("# peapod-pods.service\n"), "{up}");
+    }
+
+    #[test]
+    fn a_unit_of_something_else_stays() {
+        let dir = manifests(&[("x/a.yaml", "default", "web"), ("y/a.yaml", "default", "web")]);
+        let out = tempfile::tempdir().unwrap();
+        let unit = out.path().join("peapod-web.service");
+        generated(dir.path(), &["x/a.yaml"], Some(out.path())).unwrap();
+        generated(dir.path(), &["x/a.yaml"], Some(out.path())).unwrap();
+        let refused = generated(dir.path(), &["y/a.yaml"], Some(out.path())).unwrap_err();
+        assert!(refused.contains("/x/a.yaml): remove it first"), "{refused}");
+        assert!(std::fs::read_to_string(&unit).unwrap().contains("/x/a.yaml"));
+        std::fs::write(&unit, "[Unit]\n").unwrap();
+        let refused = generated(dir.path(), &["x/a.yaml"], Some(out.path())).unwrap_err();
+        assert!(refused.contains("runs something else (nothing)"), "{refused}");
     }
 }
