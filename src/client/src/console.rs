@@ -2,6 +2,7 @@
 //!
 //! One thread writes, so that lines never mix and a slow terminal holds up nobody but the readers of logs.
 
+mod escape;
 mod lost;
 #[cfg(test)]
 mod tests;
@@ -68,8 +69,8 @@ impl Console {
         Self::to(
             width,
             Outputs {
-                out: Output::new(Box::new(io::stdout()), io::stdout().is_terminal(), plain),
-                err: Output::new(Box::new(io::stderr()), io::stderr().is_terminal(), plain),
+                out: ConsoleStream::new(Box::new(io::stdout()), io::stdout().is_terminal(), plain),
+                err: ConsoleStream::new(Box::new(io::stderr()), io::stderr().is_terminal(), plain),
                 screen: io::stderr().is_terminal().then(Screen::default),
                 waiting: None,
             },
@@ -158,8 +159,8 @@ impl ConsoleWriter {
 
 /// Where to write.
 pub(crate) struct Outputs {
-    pub(crate) out: Output,
-    pub(crate) err: Output,
+    pub(crate) out: ConsoleStream,
+    pub(crate) err: ConsoleStream,
     /// Where standard error is a terminal.
     pub(crate) screen: Option<Screen>,
     /// Who waits until all pods are ready, and gets what peapod itself has to say until then.
@@ -167,25 +168,27 @@ pub(crate) struct Outputs {
 }
 
 /// One of the two streams.
-pub(crate) struct Output {
+pub(crate) struct ConsoleStream {
     to: Box<dyn Write + Send>,
     is_terminal: bool,
     has_colours: bool,
     lost: LostLines,
 }
 
-impl Output {
+impl ConsoleStream {
     /// `plain`: without colours whatever it is.
     pub(crate) fn new(to: Box<dyn Write + Send>, is_terminal: bool, plain: bool) -> Self {
         Self { to, is_terminal, has_colours: is_terminal && !plain, lost: LostLines::default() }
     }
 
     /// Writes a line of a container. What to say of lines that could not be written, unless nobody reads any more.
-    fn line(&mut self, name: &str, width: usize, colour: usize, text: &[u8]) -> Result<Option<String>, Closed> {
+    fn line(&mut self, name: &str, width: usize, colour: usize, text: &[u8]) -> Result<Option<String>, NobodyReads> {
         let head = head(name, width, self.has_colours.then_some(COLOURS[colour % COLOURS.len()]));
-        match emit(&mut self.to, &head, text) {
+        // A file or a program gets what was written.
+        let text = if self.is_terminal { escape::harmless(text) } else { text.into() };
+        match emit(&mut self.to, &head, &text) {
             Ok(()) => Ok(self.gap()),
-            Err(error) if lost::is_closed(&error, self.is_terminal) => Err(Closed),
+            Err(error) if lost::is_closed(&error, self.is_terminal) => Err(NobodyReads),
             Err(error) => Ok(self.lost.add(&error)),
         }
     }
@@ -205,7 +208,7 @@ impl Output {
 }
 
 /// Nobody reads any more.
-struct Closed;
+struct NobodyReads;
 
 /// What begins the last line for who waits; an exit status follows.
 pub(crate) const SETTLED: u8 = 0;
@@ -279,7 +282,7 @@ impl Outputs {
                 let to = if stream == OutputStream::Out { &mut self.out } else { &mut self.err };
                 match to.line(&name, width, colour, &text) {
                     Ok(gap) => self.tell_of(gap, stream, width),
-                    Err(Closed) => return false,
+                    Err(NobodyReads) => return false,
                 }
             }
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 
 use crate::bounds::END_BYTES;
-use crate::console::{Output, Outputs, SETTLED};
+use crate::console::{ConsoleStream, Outputs, SETTLED};
 use crate::interrupt::Interrupt;
 use crate::runs::{RunLog, RunRecord};
 
@@ -41,8 +41,8 @@ pub(crate) fn outputs(record: &RunRecord) -> anyhow::Result<Outputs> {
     let null = File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(null)?;
     Ok(Outputs {
-        out: Output::new(Box::new(log.clone()), false, true),
-        err: Output::new(Box::new(log), false, true),
+        out: ConsoleStream::new(Box::new(log.clone()), false, true),
+        err: ConsoleStream::new(Box::new(log), false, true),
         screen: None,
         waiting: Some(Box::new(File::from(waiting))),
     })

@@ -1,4 +1,5 @@
-//! Lines that could not be written. A full disk is no reason to end what writes them: who reads is told what is missing.
+//! Lines that could not be written. A full disk is no reason to end what writes them: who reads is told what is
+//! missing.
 
 use std::io;
 

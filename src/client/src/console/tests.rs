@@ -7,25 +7,33 @@ use super::*;
 
 /// Takes lines, and fails in between as it was told to.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<(Vec<u8>, Vec<Option<Errno>>)>>);
+struct Paper(Arc<Mutex<Written>>);
+
+#[derive(Default)]
+struct Written {
+    text: Vec<u8>,
+    /// Those that are still to come; the last one is the next.
+    errors: Vec<Option<Errno>>,
+}
 
 impl Paper {
     fn failing(errors: &[Option<Errno>]) -> Self {
-        Self(Arc::new(Mutex::new((Vec::new(), errors.iter().rev().copied().collect()))))
+        let errors = errors.iter().rev().copied().collect();
+        Self(Arc::new(Mutex::new(Written { errors, ..Written::default() })))
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().0.clone()).unwrap()
+        String::from_utf8(self.0.lock().unwrap().text.clone()).unwrap()
     }
 }
 
 impl Write for Paper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut paper = self.0.lock().unwrap();
-        if let Some(Some(errno)) = paper.1.pop() {
+        if let Some(Some(errno)) = paper.errors.pop() {
             return Err(errno.into());
         }
-        paper.0.extend_from_slice(bytes);
+        paper.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -35,7 +43,7 @@ impl Write for Paper {
 }
 
 fn outputs(out: &Paper, err: &Paper, is_terminal: bool) -> Outputs {
-    let target = |paper: &Paper| Output::new(Box::new(paper.clone()), is_terminal, false);
+    let target = |paper: &Paper| ConsoleStream::new(Box::new(paper.clone()), is_terminal, false);
     Outputs { out: target(out), err: target(err), screen: None, waiting: None }
 }
 
@@ -83,5 +91,16 @@ fn without_a_reader_nothing_more_is_written() {
         let (out, err) = (Paper::failing(&[Some(error)]), Paper::default());
         written(outputs(&out, &err, is_terminal), &["1", "2"]);
         assert_eq!(out.text().is_empty(), ends, "{error} {is_terminal}");
+    }
+}
+
+#[test]
+fn a_terminal_gets_no_control_characters_and_a_file_gets_all() {
+    for (is_terminal, expected) in [(true, "a      | \\u{1b}[A"), (false, "a      | \x1b[A")] {
+        let out = Paper::default();
+        let mut outputs = outputs(&out, &Paper::default(), is_terminal);
+        outputs.out.has_colours = false;
+        written(outputs, &["\x1b[A"]);
+        assert_eq!(out.text(), format!("{expected}\n"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::console::{Output, Outputs};
+use crate::console::{ConsoleStream, Outputs};
 use crate::fake::Fake;
 use crate::manifest::{self, Workload};
 
@@ -79,8 +79,8 @@ impl Bench {
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
         let outputs = Outputs {
-            out: Output::new(out, false, true),
-            err: Output::new(err, false, true),
+            out: ConsoleStream::new(out, false, true),
+            err: ConsoleStream::new(err, false, true),
             screen: None,
             waiting: None,
         };
