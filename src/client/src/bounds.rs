@@ -87,6 +87,9 @@ pub(crate) const COPY_NAME_BYTES: usize = 4096;
 /// What `peapod cp` leaves free of a file system, in bytes; a twentieth of it if that is less.
 pub(crate) const COPY_LEAVES: u64 = 1 << 30;
 
+/// What it leaves free of its files, by number; a twentieth of them if that is less.
+pub(crate) const COPY_LEAVES_FILES: u64 = 1 << 16;
+
 /// Things that `peapod cp` leaves out and names; further ones are counted.
 pub(crate) const COPY_NOTES: usize = 20;
 
