@@ -24,9 +24,7 @@ pub(crate) enum CopyError {
     NotCopied(String),
     #[error("nothing was copied: the container sent an empty archive")]
     Empty,
-    #[error(
-        "there is no room for `{name}`: a copy leaves a twentieth of the file system's bytes and files free, or 1 GiB and 65536 files"
-    )]
+    #[error("there is no room for `{name}`: a copy leaves a twentieth of a file system free, or 1 GiB and 65536 files")]
     NoRoom { name: String },
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: io::Error },
