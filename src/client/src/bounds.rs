@@ -39,6 +39,19 @@ pub(crate) const SESSION_END: Duration = Duration::from_secs(2);
 /// Files of manifests that `peapod run` reads.
 pub(crate) const MANIFEST_FILES: usize = 256;
 
+/// Bytes of all texts in all manifests of a run, with what aliases stand for as often as they do; without these a run
+/// has 2 MiB.
+pub(crate) const MANIFEST_TEXTS: usize = 16 << 20;
+
+/// Values in all manifests of a run, counted the same.
+pub(crate) const MANIFEST_VALUES: usize = 250_000;
+
+/// Bytes of a key in a manifest; Kubernetes' own have 317 at most.
+pub(crate) const MANIFEST_KEY_BYTES: usize = 1024;
+
+/// Mistakes, and fields without effect for one reason, that are looked for and shown.
+pub(crate) const MANIFEST_MISTAKES: usize = 20;
+
 /// Bytes of a file that a container wrote, from which variables of another one are read.
 pub(crate) const ENV_FILE_BYTES: u64 = 64 << 10;
 

@@ -196,10 +196,10 @@ mod tests {
 
     #[test]
     fn a_twentieth_stays_free_or_less() {
-        let is_left = |free, all| super::is_left(free, all, LEAVES.share, LEAVES.files);
-        assert!(is_left(50, 1000) && !is_left(49, 1000));
-        assert!(is_left(COPY_LEAVES_FILES, u64::MAX) && !is_left(COPY_LEAVES_FILES - 1, u64::MAX));
-        assert!(is_left(0, 0), "without a number of files");
+        let enough = |free, all| is_left(free, all, LEAVES.share, LEAVES.files);
+        assert!(enough(50, 1000) && !enough(49, 1000));
+        assert!(enough(COPY_LEAVES_FILES, u64::MAX) && !enough(COPY_LEAVES_FILES - 1, u64::MAX));
+        assert!(enough(0, 0), "without a number of files");
     }
 
     #[test]

@@ -56,9 +56,11 @@ impl<'a> Builder<'a> {
 
     /// Adds a mistake of the field at `path`.
     pub(super) fn add_mistake(&mut self, path: &str, text: impl Into<String>) {
-        let line = self.document.line_at(path);
-        let path = self.shown(path);
-        self.mistakes.push(Mistake { file: String::new(), path, line, text: text.into() });
+        let (document, path_shown) = (self.document, self.shown(path));
+        super::add_mistake(&mut self.mistakes, || {
+            let line = document.line_at(path);
+            Mistake { file: String::new(), path: path_shown, line, text: text.into() }
+        });
     }
 
     /// Adds something about the field at `path` that the user should know, and that keeps no pod from running.

@@ -1,10 +1,11 @@
 //! Holds a document against the fields that peapod carries out.
 
 use super::effect::{Effect, FieldSchema, Schema};
-use super::known::KnownFields;
+use super::known::{KnownBelow, KnownFields};
 use super::place::FieldPlace;
 use super::tree::{MapEntry, YamlNode, YamlValue};
 use super::{IdleField, Mistake};
+use crate::bounds::MANIFEST_MISTAKES;
 
 /// What a document says that peapod does not do.
 #[derive(Default)]
@@ -29,7 +30,8 @@ struct SchemaCheck {
 
 impl SchemaCheck {
     fn add_mistake(&mut self, place: &FieldPlace, line: u64, text: String) {
-        self.found.mistakes.push(Mistake { file: String::new(), path: place.path.clone(), line, text });
+        let mistake = || Mistake { file: String::new(), path: place.path.clone(), line, text };
+        super::add_mistake(&mut self.found.mistakes, mistake);
     }
 
     fn node(&mut self, node: &YamlNode, shape: &Schema, place: &FieldPlace) {
@@ -45,7 +47,7 @@ impl SchemaCheck {
                     self.node(node, item, &place.index(index));
                 }
             }
-            (Schema::Any, _) => self.any(node, place),
+            (Schema::Any, _) => any(node, self.known.at(place), &mut DeepPlace::below(place), &mut self.found.mistakes),
             (Schema::Text, YamlValue::Text(_))
             | (Schema::Integer, YamlValue::Integer(_))
             | (Schema::Port, YamlValue::Integer(_) | YamlValue::Text(_))
@@ -61,28 +63,6 @@ impl SchemaCheck {
             (_, value) => {
                 self.add_mistake(place, node.line, format!("has to be {}, not {}", shape.wanted(), value.kind()));
             }
-        }
-    }
-
-    /// What nobody here reads has to be a field all the same.
-    fn any(&mut self, node: &YamlNode, place: &FieldPlace) {
-        match &node.value {
-            YamlValue::Map(entries) => {
-                for entry in entries.iter().filter(|entry| !entry.node.is_empty()) {
-                    let place = place.key(&entry.key);
-                    if self.known.has(&place) {
-                        self.any(&entry.node, &place);
-                    } else {
-                        self.add_mistake(&place, entry.line, "is no field that Kubernetes knows: remove it".to_owned());
-                    }
-                }
-            }
-            YamlValue::List(nodes) => {
-                for (index, node) in nodes.iter().enumerate() {
-                    self.any(node, &place.index(index));
-                }
-            }
-            _ => {}
         }
     }
 
@@ -122,6 +102,9 @@ impl SchemaCheck {
     }
 
     fn refuse(&mut self, entry: &MapEntry, fields: &[FieldSchema], place: &FieldPlace) {
+        if self.found.mistakes.len() > MANIFEST_MISTAKES {
+            return;
+        }
         let kind = self.known.kind();
         let text = match (self.known.has(place), nearest(&entry.key, fields)) {
             (true, _) => "is not supported by `peapod run`, and without it this would be another pod: \
@@ -131,6 +114,60 @@ impl SchemaCheck {
             (false, None) => format!("is no field of a {kind}: remove it"),
         };
         self.add_mistake(place, entry.line, text);
+    }
+}
+
+/// A place that lies deep, put into words when somebody asks for them: to write each down would cost its depth.
+struct DeepPlace<'a> {
+    begin: &'a FieldPlace,
+    steps: Vec<Step<'a>>,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> DeepPlace<'a> {
+    fn below(begin: &'a FieldPlace) -> Self {
+        Self { begin, steps: Vec::new() }
+    }
+
+    fn path(&self) -> String {
+        let further = |place: FieldPlace, step: &Step<'_>| match step {
+            Step::Key(key) => place.key(key),
+            Step::Index(index) => place.index(*index),
+        };
+        self.steps.iter().fold(self.begin.clone(), further).path
+    }
+}
+
+/// What nobody here reads has to be a field all the same.
+fn any<'a>(node: &'a YamlNode, known: KnownBelow<'_>, place: &mut DeepPlace<'a>, mistakes: &mut Vec<Mistake>) {
+    match &node.value {
+        YamlValue::Map(entries) => {
+            for entry in entries.iter().filter(|entry| !entry.node.is_empty()) {
+                place.steps.push(Step::Key(&entry.key));
+                match known.key(&entry.key) {
+                    Some(below) => any(&entry.node, below, place, mistakes),
+                    None => super::add_mistake(mistakes, || Mistake {
+                        file: String::new(),
+                        path: place.path(),
+                        line: entry.line,
+                        text: "is no field that Kubernetes knows: remove it".to_owned(),
+                    }),
+                }
+                place.steps.pop();
+            }
+        }
+        YamlValue::List(nodes) => {
+            for (index, node) in nodes.iter().enumerate() {
+                place.steps.push(Step::Index(index));
+                any(node, known.index(index), place, mistakes);
+                place.steps.pop();
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,8 +1,11 @@
 //! Several documents of several files: each by its kind, what is referred to before those that refer.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as k8s;
+use serde_saphyr::budget::BudgetBreach;
 
 use super::builder::{Builder, Built};
 use super::check::{Findings, check};
@@ -15,6 +18,7 @@ use super::schema::POD;
 use super::tree::{YamlNode, YamlValue};
 use super::workload_schema::{DEPLOYMENT, JOB};
 use super::{IdleField, ManifestError, Mistake, Workload, deployment, job, pod};
+use crate::bounds::{MANIFEST_MISTAKES, MANIFEST_TEXTS, MANIFEST_VALUES};
 
 /// The text of a file.
 #[derive(Clone, Debug)]
@@ -167,9 +171,9 @@ pub(crate) fn explain(sources: &[ManifestSource]) -> Result<Vec<Explained>, Mani
 
 /// All documents, of which no field is refused, and the fields that change nothing.
 fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument<'_>>, Vec<IdleField>), ManifestError> {
-    let mut documents = Vec::new();
+    let (mut documents, mut room) = (Vec::new(), ManifestRoom::default());
     for source in sources {
-        for node in parse(source)? {
+        for node in parse(source, &mut room)? {
             documents.push(classify(source, node)?);
         }
     }
@@ -189,12 +193,57 @@ fn named(mistakes: Vec<Mistake>, file: &str) -> impl Iterator<Item = Mistake> {
     mistakes.into_iter().map(|mistake| Mistake { file: file.to_owned(), ..mistake })
 }
 
+/// What the files that are still to be read may have.
+struct ManifestRoom {
+    values: usize,
+    bytes: usize,
+}
+
+impl Default for ManifestRoom {
+    fn default() -> Self {
+        Self { values: MANIFEST_VALUES, bytes: MANIFEST_TEXTS }
+    }
+}
+
+impl ManifestRoom {
+    /// Takes what documents need away from it; false if that is too much.
+    fn take(&mut self, documents: &[YamlNode]) -> bool {
+        for (values, bytes) in documents.iter().map(YamlNode::size) {
+            let left = self.values.checked_sub(values).zip(self.bytes.checked_sub(bytes));
+            let Some((values, bytes)) = left else { return false };
+            *self = Self { values, bytes };
+        }
+        true
+    }
+}
+
+/// Whether this is what a budget says, at whatever alias.
+fn is_too_large(mut error: &serde_saphyr::Error) -> bool {
+    while let serde_saphyr::Error::AliasError { error: inner, .. }
+    | serde_saphyr::Error::WithSnippet { error: inner, .. } = error
+    {
+        error = inner;
+    }
+    let serde_saphyr::Error::Budget { breach, .. } = error else { return false };
+    matches!(breach, BudgetBreach::Nodes { .. } | BudgetBreach::ScalarBytes { .. })
+}
+
 /// The documents of a file; those of a List by themselves.
-fn parse(source: &ManifestSource) -> Result<Vec<YamlNode>, ManifestError> {
+fn parse(source: &ManifestSource, room: &mut ManifestRoom) -> Result<Vec<YamlNode>, ManifestError> {
+    let budget = serde_saphyr::budget! { max_nodes: room.values, max_total_scalar_bytes: room.bytes };
     // Modes are written as in C, `0644`; kubectl takes them so.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let read: Vec<YamlNode> = serde_saphyr::from_multiple_with_options(&source.text, options)
-        .map_err(|error| ManifestError::Syntax(syntax(&source.name, &error)))?;
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: budget };
+    let too_large = || {
+        let place = if source.name.is_empty() { String::new() } else { format!("{}: ", source.name) };
+        ManifestError::TooLarge { place }
+    };
+    let read = serde_saphyr::from_multiple_with_options::<YamlNode>(&source.text, options);
+    let read = read.map_err(|error| {
+        if is_too_large(&error) { too_large() } else { ManifestError::Syntax(syntax(&source.name, &error)) }
+    })?;
+    if !room.take(&read) {
+        return Err(too_large());
+    }
     let mut documents = Vec::new();
     for node in read.into_iter().filter(|node| node.value != YamlValue::Null) {
         match node.get("items") {
@@ -254,16 +303,21 @@ fn other_kind(version: &str, kind: &str) -> String {
 
 /// One note for each reason.
 fn notes(idle: &[IdleField]) -> Vec<String> {
-    let mut reasons: Vec<(&'static str, Vec<&str>)> = Vec::new();
-    for IdleField { path, why } in idle {
-        // What was written once for many containers is said once.
-        match reasons.iter_mut().find(|(reason, _)| reason == why) {
-            Some((_, paths)) if paths.contains(&path.as_str()) => {}
-            Some((_, paths)) => paths.push(path),
-            None => reasons.push((why, vec![path])),
+    // What was written once for many containers is said once.
+    let mut seen = BTreeSet::new();
+    let mut reasons: Vec<(&'static str, Vec<&str>, usize)> = Vec::new();
+    for IdleField { path, why } in idle.iter().filter(|field| seen.insert((field.why, field.path.as_str()))) {
+        match reasons.iter_mut().find(|(reason, ..)| reason == why) {
+            Some((_, paths, more)) if paths.len() == MANIFEST_MISTAKES => *more += 1,
+            Some((_, paths, _)) => paths.push(path),
+            None => reasons.push((why, vec![path], 0)),
         }
     }
-    reasons.iter().map(|(why, paths)| format!("without effect here: {} ({why})", paths.join(", "))).collect()
+    let line = |(why, paths, more): &(&str, Vec<&str>, usize)| {
+        let more = if *more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("without effect here: {}{more} ({why})", paths.join(", "))
+    };
+    reasons.iter().map(line).collect()
 }
 
 /// One line, without the drawing of the place.

@@ -24,7 +24,36 @@ impl KnownFields {
         self.kind
     }
 
+    /// What is left below a place.
+    pub(super) fn at(&self, place: &FieldPlace) -> KnownBelow<'_> {
+        KnownBelow(self.rest.as_ref().map(|rest| rest.pointer(&place.pointer)))
+    }
+
     pub(super) fn has(&self, place: &FieldPlace) -> bool {
         self.rest.as_ref().is_none_or(|rest| rest.pointer(&place.pointer).is_some())
+    }
+}
+
+/// The same of one value.
+#[derive(Clone, Copy)]
+pub(super) struct KnownBelow<'a>(Option<Option<&'a serde_json::Value>>);
+
+impl<'a> KnownBelow<'a> {
+    /// Below a key; nothing if that is no field.
+    pub(super) fn key(self, key: &str) -> Option<Self> {
+        Some(self.further(|value| value.get(key))).filter(Self::is_there)
+    }
+
+    /// Below an item of a list.
+    pub(super) fn index(self, index: usize) -> Self {
+        self.further(|value| value.get(index))
+    }
+
+    fn further(self, find: impl FnOnce(&'a serde_json::Value) -> Option<&'a serde_json::Value>) -> Self {
+        Self(self.0.map(|value| value.and_then(find)))
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.is_none_or(|value| value.is_some())
     }
 }

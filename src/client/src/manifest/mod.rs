@@ -1,6 +1,8 @@
 //! Reads manifests: the Pods in them with all that they refer to, or every place where they ask for something that
 //! peapod does not do.
 
+#[cfg(test)]
+mod bound_tests;
 mod builder;
 mod check;
 mod container;
@@ -50,6 +52,8 @@ mod workload_schema;
 
 use std::fmt;
 
+use crate::bounds::{MANIFEST_MISTAKES, MANIFEST_TEXTS, MANIFEST_VALUES};
+
 pub(crate) use container::{Container, ContainerPort, PortProtocol};
 pub(crate) use deployment::Deployment;
 pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, load};
@@ -75,9 +79,6 @@ pub(crate) use workload::Workload;
 /// All manifests of a run together are never longer; Kubernetes itself takes no object of more than 1.5 MiB.
 pub(crate) const MAX_LENGTH: usize = 2 << 20;
 
-/// How many mistakes are shown.
-const SHOWN: usize = 20;
-
 /// Something in a manifest that has to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
@@ -102,6 +103,12 @@ pub(crate) struct IdleField {
 pub(crate) enum ManifestError {
     #[error("{0}")]
     Syntax(String),
+    #[error(
+        "{place}the manifests are too large with all that their aliases stand for: {} MiB of text and {MANIFEST_VALUES} \
+         values are taken",
+        MANIFEST_TEXTS >> 20
+    )]
+    TooLarge { place: String },
     #[error("there is nothing in it: write a Pod, with apiVersion, kind, metadata and spec")]
     Empty,
     #[error("there is no Pod in it, only what Pods refer to: give the file of the Pod as well")]
@@ -121,13 +128,21 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Adds what `mistake` makes unless there are more than are shown anyway: each costs a look through the document.
+fn add_mistake(mistakes: &mut Vec<Mistake>, mistake: impl FnOnce() -> Mistake) {
+    if mistakes.len() <= MANIFEST_MISTAKES {
+        mistakes.push(mistake());
+    }
+}
+
 fn list(mistakes: &[Mistake]) -> String {
     if let [only] = mistakes {
         return only.to_string();
     }
-    let mut lines = vec![format!("{} mistakes", mistakes.len())];
-    lines.extend(mistakes.iter().take(SHOWN).map(|mistake| format!("  {mistake}")));
-    if mistakes.len() > SHOWN {
+    let (shown, more) = mistakes.split_at(mistakes.len().min(MANIFEST_MISTAKES));
+    let mut lines = vec![format!("{}{} mistakes", if more.is_empty() { "" } else { "more than " }, shown.len())];
+    lines.extend(shown.iter().map(|mistake| format!("  {mistake}")));
+    if !more.is_empty() {
         lines.push("  and more".to_owned());
     }
     lines.join("\n")

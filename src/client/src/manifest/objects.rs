@@ -19,7 +19,7 @@ pub(super) type ObjectData = BTreeMap<String, Vec<u8>>;
 pub(super) struct Objects {
     config_maps: BTreeMap<ObjectName, ConfigData>,
     secrets: BTreeMap<ObjectName, ObjectData>,
-    claims: BTreeSet<ObjectName>,
+    claims: BTreeMap<ObjectName, ()>,
 }
 
 /// What a ConfigMap holds. Variables are texts; files are both.
@@ -83,7 +83,7 @@ impl Objects {
 
     /// Whether a claim is among the documents.
     pub(super) fn has_claim(&self, namespace: &str, name: &str) -> bool {
-        self.claims.contains(&(namespace.to_owned(), name.to_owned()))
+        self.claims.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
     pub(super) fn add_config_map(&mut self, document: &YamlNode) -> Result<(), Vec<Mistake>> {
@@ -127,10 +127,7 @@ impl Objects {
         if let Some(mode) = object.spec.unwrap_or_default().volume_mode.filter(|mode| mode != "Filesystem") {
             reader.add("spec.volumeMode", &format!("is `{mode}`; a claim is a folder here, so it can be Filesystem"));
         }
-        let mut seen: BTreeMap<ObjectName, ()> = self.claims.iter().cloned().map(|name| (name, ())).collect();
-        reader.insert("PersistentVolumeClaim", &mut seen, name, ())?;
-        self.claims = seen.into_keys().collect();
-        Ok(())
+        reader.insert("PersistentVolumeClaim", &mut self.claims, name, ())
     }
 }
 
@@ -142,8 +139,11 @@ struct ObjectReader<'a> {
 
 impl ObjectReader<'_> {
     fn add(&mut self, path: &str, text: &str) {
-        let line = self.document.line_at(path);
-        self.mistakes.push(Mistake { file: String::new(), path: path.to_owned(), line, text: text.to_owned() });
+        let document = self.document;
+        super::add_mistake(&mut self.mistakes, || {
+            let line = document.line_at(path);
+            Mistake { file: String::new(), path: path.to_owned(), line, text: text.to_owned() }
+        });
     }
 
     fn read<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+
+use crate::bounds::MANIFEST_KEY_BYTES;
 
 /// A value and the line on which it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +78,22 @@ impl YamlNode {
             YamlValue::List(items) => items.is_empty(),
             YamlValue::Map(entries) => entries.is_empty(),
             _ => false,
+        }
+    }
+
+    /// How many values are in it, itself counted, and how many bytes their texts and keys have.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let sum = |sizes: &mut dyn Iterator<Item = (usize, usize)>| {
+            sizes.fold((1, 0), |(values, bytes), (more, longer)| (values + more, bytes + longer))
+        };
+        match &self.value {
+            YamlValue::Text(text) => (1, text.len()),
+            YamlValue::List(items) => sum(&mut items.iter().map(Self::size)),
+            YamlValue::Map(entries) => sum(&mut entries.iter().map(|entry| {
+                let (values, bytes) = entry.node.size();
+                (values + 1, bytes + entry.key.len())
+            })),
+            _ => (1, 0),
         }
     }
 
@@ -173,6 +191,9 @@ impl<'de> Visitor<'de> for AnyValue {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key::<Spanned<String>>()? {
             let line = key.referenced.line();
+            if key.value.len() > MANIFEST_KEY_BYTES {
+                return Err(A::Error::custom(format!("a key of more than {MANIFEST_KEY_BYTES} bytes")));
+            }
             entries.push(MapEntry { key: key.value, line, node: access.next_value()? });
         }
         Ok(YamlValue::Map(entries))
