@@ -109,6 +109,12 @@ pub(crate) const COPY_NOTES: usize = 20;
 /// Bytes of what a `peapod run` has written that nobody watches; as many of what was before that are kept.
 pub(crate) const RUN_LOG_BYTES: u64 = 8 << 20;
 
+/// Bytes of what a `peapod run` tells `peapod apply` of what it did.
+pub(crate) const APPLIED_BYTES: usize = 64 << 10;
+
+/// Bytes of one line of it.
+pub(crate) const APPLIED_LINE_BYTES: usize = 8 << 10;
+
 /// For how long nothing may change in a watched folder until its files are read once more.
 pub(crate) const WATCH_QUIET: Duration = Duration::from_millis(100);
 

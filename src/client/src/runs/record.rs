@@ -6,10 +6,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use peapod_text::shortened;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{RUNS, RunFolder};
+use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
 
 /// What is known of a run, whose lock this file is.
 const FACTS: &str = "run.json";
@@ -19,6 +21,8 @@ const APPLIED: &str = "applied.json";
 const END: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a folder is made whose place others remove meanwhile.
+const TRIES: usize = 16;
 /// No record is longer.
 const LONGEST: u64 = 1 << 20;
 
@@ -48,6 +52,9 @@ pub(crate) struct AppliedFiles {
     pub(crate) status: u8,
     /// What was done, or why nothing.
     pub(crate) lines: Vec<String>,
+    /// How often it could not be told; not in the file.
+    #[serde(skip)]
+    pub(crate) untold: u32,
 }
 
 /// This process' own run. Its folder goes with it.
@@ -63,17 +70,17 @@ impl RunRecord {
     /// The folder of a run to be, for the user alone.
     pub(crate) fn prepare(base: &Path, id: &str) -> io::Result<PathBuf> {
         let folder = base.join(RUNS).join(id);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        match RunFolder::open(base, id) {
-            Some(_) => Ok(folder),
-            None => Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "{} is a link, or another user may write into it: remove it, or name another folder by --dir",
-                    base.join(RUNS).display()
-                ),
-            )),
+        for _ in 0..TRIES {
+            match DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(()) if RunFolder::open(base, id).is_some() => return Ok(folder),
+                Ok(()) if fs::symlink_metadata(&folder).is_ok() => return Err(not_own(base)),
+                Ok(()) => {}
+            }
+            // The last of other runs has taken the folder of all with it this moment.
         }
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// Writes down that this process looks after a run.
@@ -90,16 +97,62 @@ impl RunRecord {
         Ok(Self { base: base.to_owned(), folder, id: id.to_owned(), _lock: lock })
     }
 
-    /// Tells `peapod apply` what became of it.
+    /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
+    /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
         let own = self.folder.join("new");
-        fs::write(&own, serde_json::to_vec(applied)?)?;
-        fs::rename(own, self.folder.join(APPLIED))
+        let told =
+            applied.tell(|text| fs::write(&own, text).and_then(|()| fs::rename(&own, self.folder.join(APPLIED))));
+        if told.is_err() {
+            // Not there, or of no use.
+            let _ = fs::remove_file(&own);
+        }
+        told
     }
 
     /// Where it writes what nobody watches.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("log")
+    }
+}
+
+fn not_own(base: &Path) -> io::Error {
+    let why = "is a link, or another user may write into it: remove it, or name another folder by --dir";
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", base.join(RUNS).display()))
+}
+
+impl AppliedFiles {
+    /// Whole if it can be written so.
+    fn tell(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let whole = Self { lines: bounded(&self.lines), ..self.clone() };
+        write(&serde_json::to_vec(&whole)?).or_else(|error| {
+            let line = format!("done; what, can't be told: {error}");
+            let lines = vec![if self.status == 0 { line } else { format!("not all is as it should be; {line}") }];
+            write(&serde_json::to_vec(&Self { lines, ..*self })?)
+        })
+    }
+}
+
+fn bounded(lines: &[String]) -> Vec<String> {
+    let (mut kept, mut left) = (Vec::new(), APPLIED_BYTES);
+    for (number, line) in lines.iter().enumerate() {
+        let line = shortened(line, APPLIED_LINE_BYTES);
+        match left.checked_sub(line.len() + 1) {
+            Some(rest) => left = rest,
+            None => {
+                kept.push(format!("and {} lines more", lines.len() - number));
+                break;
+            }
+        }
+        kept.push(line.into_owned());
+    }
+    kept
+}
+
+/// Removes the folder of a run that was to be and never began.
+pub(crate) fn abandon(base: &Path, id: &str) {
+    if let Some(folder) = RunFolder::open(base, id).filter(|folder| folder.file(FACTS).is_none()) {
+        folder.remove();
     }
 }
 
@@ -181,7 +234,7 @@ mod tests {
         assert_eq!(find(dir.path(), &["/b.yaml".into(), "/a.yaml".into()]), std::slice::from_ref(&run));
         assert_eq!(find(dir.path(), &["/b.yaml".into()]), []);
         assert!(run.is_of("/a.yaml/in.yaml") && !run.is_of("/a.yaml/further/in.yaml"));
-        let applied = AppliedFiles { times: 2, status: 1, lines: vec!["web: replaced".into()] };
+        let applied = AppliedFiles { times: 2, status: 1, lines: vec!["web: replaced".into()], untold: 0 };
         own.tell(&applied).unwrap();
         assert_eq!(run.applied(dir.path()), applied);
         drop(own);
@@ -233,5 +286,51 @@ mod tests {
         KnownRun { id: "ab".into(), ..KnownRun::default() }.forget(&base);
         assert!(other.join("ab").join(FACTS).exists());
         assert!(RunRecord::prepare(&base, "ab").unwrap_err().to_string().contains("is a link"));
+    }
+
+    #[test]
+    fn what_was_done_is_told_however_long_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Vec::new(), true).unwrap();
+        let run = known(dir.path(), "ab").unwrap();
+        let lines = vec!["\u{1}".repeat(APPLIED_LINE_BYTES * 2); 10_000];
+        own.tell(&AppliedFiles { times: 1, lines, ..AppliedFiles::default() }).unwrap();
+        let told = run.applied(dir.path());
+        assert_eq!(told.times, 1);
+        assert!(told.lines.iter().map(String::len).sum::<usize>() < 2 * APPLIED_BYTES);
+        assert_eq!(told.lines.last().unwrap(), &format!("and {} lines more", 10_000 - (told.lines.len() - 1)));
+    }
+
+    #[test]
+    fn without_room_a_word_is_told_or_it_is_an_error() {
+        let applied = AppliedFiles { times: 3, status: 1, lines: vec!["x".repeat(500)], ..AppliedFiles::default() };
+        let mut written = Vec::new();
+        let told = applied.tell(|text| {
+            if text.len() > 300 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            written = text.to_vec();
+            Ok(())
+        });
+        let short: AppliedFiles = serde_json::from_slice(&written).unwrap();
+        assert!(told.is_ok() && (short.times, short.status) == (3, 1) && short.lines.len() == 1, "{short:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Vec::new(), true).unwrap();
+        std::os::unix::fs::symlink("/dev/full", own.folder.join("new")).unwrap();
+        assert!(own.tell(&applied).is_err());
+        own.tell(&applied).unwrap();
+        assert_eq!(known(dir.path(), "ab").unwrap().applied(dir.path()), applied, "told later");
+    }
+
+    #[test]
+    fn only_a_run_that_never_began_is_abandoned() {
+        let dir = tempfile::tempdir().unwrap();
+        RunRecord::prepare(dir.path(), "ab").unwrap();
+        let own = RunRecord::begin(dir.path(), "cd", Vec::new(), true).unwrap();
+        abandon(dir.path(), "ab");
+        abandon(dir.path(), "cd");
+        abandon(dir.path(), "ef");
+        assert!(!dir.path().join(RUNS).join("ab").exists() && known(dir.path(), "cd").is_some());
+        drop(own);
     }
 }

@@ -12,7 +12,7 @@ impl Fleet<'_> {
             return;
         }
         let times = self.applied.take().map_or(self.times(), |applied| applied.times) + u64::from(is_asked_for);
-        let mut applied = AppliedFiles { times, status: 0, lines: Vec::new() };
+        let mut applied = AppliedFiles { times, ..AppliedFiles::default() };
         let said = match wishes {
             Ok(workloads) => {
                 let (unchanged, said) = self.change(workloads).await;

@@ -272,10 +272,14 @@ impl Fleet<'_> {
             return;
         }
         let RunContext { console, record, .. } = self.context;
-        if let Some(applied) = self.applied.take()
+        if let Some(mut applied) = self.applied.take()
             && let Err(error) = record.tell(&applied)
         {
-            console.note(format!("cannot tell `peapod apply` what became of it: {error}")).await;
+            if applied.untold == 0 {
+                console.note(format!("cannot tell `peapod apply` yet what became of it: {error}")).await;
+            }
+            applied.untold += 1;
+            self.applied = Some(applied);
         }
         if self.result.error.is_none() {
             console.settled(self.result.first_failure.map(exit_status).unwrap_or_default()).await;
