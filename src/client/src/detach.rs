@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -14,10 +14,11 @@ use peapod_text::one_line;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::OWN_FAILURE;
 use crate::bounds::END_BYTES;
 use crate::console::{ConsoleStream, Outputs, SETTLED};
 use crate::interrupt::Interrupt;
-use crate::runs::{RunLog, RunRecord};
+use crate::runs::{self, RunLog, RunRecord};
 
 /// Tells a process which run it is to look after.
 const SUPERVISED: &str = "PEAPOD_SUPERVISED_RUN";
@@ -60,12 +61,21 @@ pub(crate) fn new_id() -> io::Result<String> {
 pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) -> anyhow::Result<u8> {
     let id = new_id().context("no random numbers for the run's id")?;
     let folder = RunRecord::prepare(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
-    // For what is said in no other way, such as a panic.
-    let last_words = File::options().append(true).create(true).mode(0o600).open(folder.join("stderr"))?;
+    let started = start_in(&folder, &id, words, input).await;
+    // Else it would stay for ever.
+    runs::abandon(base, &id);
+    started
+}
+
+async fn start_in(folder: &Path, id: &str, words: &[OsString], input: Option<&str>) -> anyhow::Result<u8> {
+    // For what is said in no other way, such as a panic. Read through this handle: the folder goes with the run.
+    let path = folder.join("stderr");
+    let last_words = File::options().read(true).append(true).create(true).mode(0o600).open(&path);
+    let last_words = last_words.with_context(|| format!("cannot write {}", path.display()))?;
     let program = std::env::current_exe().context("cannot tell where peapod is")?;
     let interrupt = Interrupt::listen()?;
     let mut command = Command::new(program);
-    command.args(words).env(SUPERVISED, &id).stdout(Stdio::piped()).stderr(last_words);
+    command.args(words).env(SUPERVISED, id).stdout(Stdio::piped()).stderr(last_words.try_clone()?);
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let mut child = command.spawn().context("cannot start another peapod")?;
     if let (Some(mut to), Some(text)) = (child.stdin.take(), input) {
@@ -81,21 +91,21 @@ pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) 
         Some(status) => Ok(status),
         None => {
             let ended = child.wait().await?;
-            let said = last(&folder).unwrap_or_default();
+            let said = last(&last_words);
             if !said.is_empty() {
                 writeln!(io::stderr(), "{said}")?;
             }
-            Ok(interrupt.status().or(ended.code().and_then(|code| u8::try_from(code).ok())).unwrap_or(125))
+            Ok(interrupt.status().or(ended.code().and_then(|code| u8::try_from(code).ok())).unwrap_or(OWN_FAILURE))
         }
     }
 }
 
 /// The last words of one that ended in an unforeseen way.
-fn last(folder: &Path) -> Option<String> {
-    let mut text = String::new();
-    let file = File::open(folder.join("stderr")).ok()?;
-    io::Read::read_to_string(&mut io::Read::take(file, END_BYTES as u64), &mut text).ok()?;
-    Some(text.trim_end().to_owned())
+fn last(words: &File) -> String {
+    let mut text = vec![0; END_BYTES];
+    let length = words.read_at(&mut text, 0).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[..length]);
+    text.trim_end().lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints what it says until all is ready; its exit status if it tells one.
@@ -111,7 +121,7 @@ async fn hear(child: &mut Child) -> anyhow::Result<Option<u8>> {
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches('\n');
         if let Some(status) = text.strip_prefix(char::from(SETTLED)) {
-            return Ok(Some(status.parse().unwrap_or(125)));
+            return Ok(Some(status.parse().unwrap_or(OWN_FAILURE)));
         }
         writeln!(io::stderr(), "peapod: {}", one_line(text))?;
     }
@@ -127,4 +137,19 @@ async fn pass_on(pid: Option<i32>, interrupt: &Interrupt) -> std::convert::Infal
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_read_when_the_run_has_taken_its_folder_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stderr");
+        let words = File::options().read(true).append(true).create(true).open(&path).unwrap();
+        words.try_clone().unwrap().write_all(b"panicked at\n\x1b[2Jhere\n\n").unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(last(&words), "panicked at\n\\u{1b}[2Jhere");
+    }
 }
