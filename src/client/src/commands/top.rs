@@ -72,23 +72,50 @@ pub(crate) async fn top(connection: &CriClient, args: &TopArgs) -> anyhow::Resul
     let mut signals = EndingSignals::listen()?;
     // The second look is the first that knows what processors did in between, where the runtime tells only sums.
     loop {
-        let text = shown(&look(connection, args, &mut counts).await?);
-        let screen = rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
-        super::print(page(&text, screen.max(2)).as_bytes())?;
-        tokio::select! {
-            _ = signals.next() => return Ok(super::print(b"\n")?),
-            () = tokio::time::sleep(PERIOD) => {}
+        let looked = unless_ended(&mut signals, look(connection, args, &mut counts)).await;
+        let Some(pods) = looked else { return Ok(super::print(b"\n")?) };
+        super::print(page(&shown(&pods?), screen()).as_bytes())?;
+        if unless_ended(&mut signals, tokio::time::sleep(PERIOD)).await.is_none() {
+            return Ok(super::print(b"\n")?);
         }
     }
 }
 
+/// What comes of something; nothing if a signal comes first, as while a runtime does not answer.
+async fn unless_ended<T>(signals: &mut EndingSignals, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        _ = signals.next() => None,
+        done = work => Some(done),
+    }
+}
+
+/// Rows and columns of the terminal.
+fn screen() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let size = size.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col)));
+    size.filter(|(rows, columns)| *rows > 1 && *columns > 1).unwrap_or((24, 80))
+}
+
+/// As much of a line as stays in its row. Letters that are none of ASCII's may be twice as wide.
+fn cut(line: &str, columns: usize) -> &str {
+    let mut left = columns - 1;
+    for (at, c) in line.char_indices() {
+        match left.checked_sub(if c.is_ascii() { 1 } else { 2 }) {
+            Some(rest) => left = rest,
+            None => return &line[..at],
+        }
+    }
+    line
+}
+
 /// As many lines as a screen has, over what stood there.
-fn page(text: &str, rows: usize) -> String {
+fn page(text: &str, (rows, columns): (usize, usize)) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let (fit, more) = if lines.len() < rows { (lines.len(), 0) } else { (rows - 2, lines.len() + 2 - rows) };
-    let mut page: Vec<String> = lines[..fit].iter().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+    let row = |line: &str| format!("{}{CLEAR_LINE}\n", cut(line, columns));
+    let mut page: Vec<String> = lines[..fit].iter().map(|line| row(line)).collect();
     if more > 0 {
-        page.push(format!("and {more} lines more: name pods to see them{CLEAR_LINE}\n"));
+        page.push(row(&format!("and {more} lines more: name pods to see them")));
     }
     format!("{TOP}{}{CLEAR_BELOW}", page.concat())
 }
@@ -140,7 +167,7 @@ impl Counts {
         let sum = cpu.and_then(|cpu| Some((cpu.timestamp, cpu.usage_core_nano_seconds.as_ref()?.value)));
         let before = sum.and_then(|sum| self.0.insert(id.to_owned(), sum));
         let since = before.zip(sum).and_then(|((then, before), (now, after))| {
-            let nanoseconds = u64::try_from(now - then).ok().filter(|time| *time > 0)?;
+            let nanoseconds = u64::try_from(now.checked_sub(then)?).ok().filter(|time| *time > 0)?;
             let used = u128::from(after.checked_sub(before)?) * 1000 / u128::from(nanoseconds);
             u64::try_from(used).ok()
         });
@@ -180,7 +207,7 @@ fn shown(pods: &[PodUse]) -> String {
 
 fn used(used: &Used) -> Vec<String> {
     let size = |size: Option<u64>| size.map_or("-".to_owned(), units::bytes);
-    let limit = used.memory_bytes.zip(used.memory_available_bytes).map(|(used, free)| used + free);
+    let limit = used.memory_bytes.zip(used.memory_available_bytes).map(|(used, free)| used.saturating_add(free));
     let cpu = used.cpu_millicores.map_or("-".to_owned(), |cores| format!("{cores}m"));
     vec![cpu, size(used.memory_bytes), size(limit)]
 }
@@ -235,7 +262,47 @@ mod tests {
              web               12m   1.0 MB   4.0 MB   3           10 B       -\n      \
              main        -     -        -\n"
         );
-        assert_eq!(page(&text, 24).matches('\n').count(), 3);
-        assert!(page(&text, 3).contains("and 2 lines more"), "{}", page(&text, 3));
+        assert_eq!(page(&text, (24, 80)).matches('\n').count(), 3);
+        assert!(page(&text, (3, 80)).contains("and 2 lines more"), "{}", page(&text, (3, 80)));
+        // A row of the screen each, however narrow that is.
+        for columns in 2..100 {
+            let page = page(&text, (3, columns));
+            let rows = page.trim_start_matches(TOP).trim_end_matches(CLEAR_BELOW).lines();
+            let longest = rows.map(|row| row.trim_end_matches(CLEAR_LINE).len()).max();
+            assert!(longest.unwrap() < columns, "{columns}: {page:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_cut_where_a_row_ends() {
+        for (line, shown) in [
+            ("abcd", "abcd"),
+            ("abcde", "abcd"),
+            ("", ""),
+            ("ab\u{4e2d}\u{4e2d}", "ab\u{4e2d}"),
+            ("abc\u{4e2d}", "abc"),
+        ] {
+            assert_eq!(cut(line, 5), shown);
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_runtime_may_be_any() {
+        let most = Used { cpu_millicores: None, memory_bytes: Some(u64::MAX), memory_available_bytes: Some(1) };
+        assert_eq!(used(&most).len(), 3);
+        let mut counts = Counts::default();
+        counts.used("a", Some(&cpu(i64::MIN, 0, None)), None);
+        assert_eq!(counts.used("a", Some(&cpu(i64::MAX, 9, None)), None).cpu_millicores, None);
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_does_not_answer_holds_up_no_signal() {
+        let mut signals = EndingSignals::listen().unwrap();
+        assert_eq!(unless_ended(&mut signals, async { 1 }).await, Some(1));
+        let raise = async {
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR2).unwrap();
+            std::future::pending::<u32>().await
+        };
+        assert_eq!(unless_ended(&mut signals, raise).await, None);
     }
 }
