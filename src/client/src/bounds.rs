@@ -36,6 +36,12 @@ pub(crate) const CONFIGURATION_BYTES: u64 = 1 << 20;
 /// After a server has said all of a session, for how long the connection's end is waited for.
 pub(crate) const SESSION_END: Duration = Duration::from_secs(2);
 
+/// Time for an OCI runtime to say its version to `peapod check`.
+pub(crate) const VERSION_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of what it says that are read.
+pub(crate) const VERSION_BYTES: u64 = 4 << 10;
+
 /// Files of manifests that `peapod run` reads.
 pub(crate) const MANIFEST_FILES: usize = 256;
 

@@ -22,14 +22,14 @@ const LOG: &str = "/var/log/peapod.log";
 /// StartLock by who starts it, so that of several only one does.
 const LOCK: &str = "/run/peapod.start";
 /// There as long as systemd runs this machine.
-const SYSTEMD: &str = "/run/systemd/system";
+const SYSTEMD: &str = "run/systemd/system";
 /// Where systemd looks for units.
 const UNITS: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
 ];
 /// Between two looks whether it answers.
 const POLL: Duration = Duration::from_millis(10);
@@ -44,7 +44,7 @@ pub(crate) async fn connect(connect: &ConnectArgs) -> anyhow::Result<CriClient> 
     if connect.said().is_some() || !rustix::process::geteuid().is_root() {
         return Err(none.into());
     }
-    if has_unit() {
+    if has_unit(Path::new("/")) {
         anyhow::bail!(
             "peapod does not run: start it with `systemctl start peapod`, and `systemctl enable peapod` for each boot"
         );
@@ -60,9 +60,18 @@ pub(crate) async fn connect(connect: &ConnectArgs) -> anyhow::Result<CriClient> 
         .await
 }
 
-/// Whether systemd is to start it.
-fn has_unit() -> bool {
-    Path::new(SYSTEMD).is_dir() && UNITS.iter().any(|folder| Path::new(folder).join("peapod.service").exists())
+/// Whether systemd is to start it, on the machine that this is the root of.
+pub(crate) fn has_unit(root: &Path) -> bool {
+    root.join(SYSTEMD).is_dir() && UNITS.iter().any(|folder| root.join(folder).join("peapod.service").exists())
+}
+
+/// What to do where none answers, on the machine that this is the root of.
+pub(crate) fn way_to_start(root: &Path) -> String {
+    if has_unit(root) {
+        "systemctl start peapod; if it ends, its log says why: journalctl -u peapod".to_owned()
+    } else {
+        format!("`peapod run` starts it, as root, and so does `peapod serve`; what `run` started writes to {LOG}")
+    }
 }
 
 /// The lock, until the daemon answers.
@@ -123,4 +132,20 @@ fn last_words(begin: u64) -> String {
     let text = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     one_line(text.lines().last().unwrap_or("it said nothing")).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_start_is_that_of_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let unit = dir.path().join("lib/systemd/system/peapod.service");
+        fs::create_dir_all(unit.parent().unwrap()).unwrap();
+        fs::write(unit, "").unwrap();
+        assert!(way_to_start(dir.path()).contains(LOG), "systemd does not run it");
+        fs::create_dir_all(dir.path().join(SYSTEMD)).unwrap();
+        assert!(way_to_start(dir.path()).contains("journalctl -u peapod"));
+    }
 }

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::StreamExt as _;
 use futures_util::stream::{FuturesUnordered, select_all};
+use futures_util::{Stream, StreamExt as _};
 use peapod_api::v1;
 use peapod_text::one_line;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::bounds::{FORWARDED, NOTES};
@@ -61,17 +61,36 @@ async fn serve(connection: &CriClient, pod: &str, ports: Vec<LocalPort>, notes: 
     let clients = ports.into_iter().map(|LocalPort { listener, remote }| {
         TcpListenerStream::new(listener).map(move |client| client.map(|client| (client, remote)))
     });
-    let (mut clients, mut forwarded) = (select_all(clients), FuturesUnordered::new());
-    let mut places = Places::Free;
+    let one = |(client, port)| one(connection, pod, client, port);
+    forward_all(select_all(clients), one, notes).await
+}
+
+/// The same of those that come, each of which `one` forwards.
+async fn forward_all<C, F: Future<Output = anyhow::Result<()>>>(
+    mut clients: impl Stream<Item = std::io::Result<C>> + Unpin,
+    one: impl Fn(C) -> F,
+    notes: &RawOutput,
+) -> CallError {
+    let mut forwarded = FuturesUnordered::new();
+    let (mut places, mut accepts) = (Places::Free, Accepts::Well);
     loop {
+        let pause = accepts.pause();
         tokio::select! {
-            Some(client) = clients.next(), if forwarded.len() < FORWARDED => match client {
-                Ok((client, remote)) => {
-                    forwarded.push(one(connection, pod, client, remote));
+            Some(client) = clients.next(), if forwarded.len() < FORWARDED && pause.is_none() => match client {
+                Ok(client) => {
+                    accepts = Accepts::Well;
+                    forwarded.push(one(client));
                     places.look(forwarded.len(), notes);
                 }
-                Err(_) => sleep(PAUSE).await,
+                Err(error) => {
+                    if accepts == Accepts::Well {
+                        notes.note(&format!("no connection can be accepted: {error}; new ones wait"));
+                    }
+                    accepts = Accepts::FailedUntil(Instant::now() + PAUSE);
+                }
             },
+            // Those that are forwarded go on meanwhile.
+            () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => accepts = Accepts::Failed,
             Some(ended) = forwarded.next(), if !forwarded.is_empty() => {
                 places.look(forwarded.len(), notes);
                 let Err(error) = ended else { continue };
@@ -94,6 +113,24 @@ async fn one(connection: &CriClient, pod: &str, client: TcpStream, port: u16) ->
 
 fn note(notes: &RawOutput, error: &anyhow::Error) {
     notes.note(&one_line(&format!("{error:#}")));
+}
+
+/// Whether connections can be accepted. That they can't is said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepts {
+    Well,
+    /// And are tried again then.
+    FailedUntil(Instant),
+    Failed,
+}
+
+impl Accepts {
+    fn pause(self) -> Option<Instant> {
+        match self {
+            Self::FailedUntil(moment) => Some(moment),
+            Self::Well | Self::Failed => None,
+        }
+    }
 }
 
 /// Whether the user knows why a connection is not served.
@@ -142,5 +179,25 @@ mod tests {
             places = places.after(taken);
             assert_eq!(places, after, "{taken}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_can_not_be_accepted_holds_up_no_other() {
+        use std::io::{Error, ErrorKind};
+        let gone = || CallError::Refused { rpc: "PortForward", status: Box::new(tonic::Status::not_found("gone")) };
+        // A client, and then none for an hour of tries.
+        let failing = futures_util::stream::repeat_with(|| Err(Error::from(ErrorKind::Other))).take(36_000);
+        let clients = futures_util::stream::iter([Ok(())]).chain(failing);
+        let one = |()| async {
+            // It goes on by itself in between, which a pause within its turn would stretch to an hour.
+            for _ in 0..100 {
+                sleep_until(Instant::now() + Duration::from_millis(1)).await;
+            }
+            Err(gone().into())
+        };
+        let (notes, begun) = (RawOutput::start(NOTES).unwrap(), Instant::now());
+        forward_all(clients, one, &notes).await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        notes.finish().await;
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::connect::CriClient;
 use crate::image_cli::{CheckArgs, CheckSubject};
+use crate::start_daemon;
 use node::NodeFiles;
 use report::CheckReport;
 
@@ -45,11 +46,7 @@ async fn everything(url: &str, machine: &NodeFiles) -> CheckReport {
     let connection = match CriClient::open(url).await {
         Ok(connection) => connection,
         Err(error) => {
-            report.fails(
-                "runtime",
-                format!("{error:#}"),
-                "start it, and read its log if it ends: journalctl -u peapod",
-            );
+            report.fails("runtime", format!("{error:#}"), &start_daemon::way_to_start(Path::new("/")));
             return report;
         }
     };

@@ -1,9 +1,17 @@
 //! `peapod check node`: what the kernel and the machine offer, read from files; nothing is changed.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use peapod_text::one_line;
 
 use super::report::CheckReport;
+use crate::bounds::{VERSION_BYTES, VERSION_TIME};
+
+/// Between two looks whether a runtime has said its version.
+const POLL: Duration = Duration::from_millis(5);
 
 /// What is read of a machine. Paths begin at a root, which is `/`.
 pub(super) struct NodeFiles {
@@ -100,7 +108,7 @@ fn runtimes(machine: &NodeFiles, report: &mut CheckReport) {
     let found: Vec<(&str, PathBuf)> =
         RUNTIMES.iter().filter_map(|name| machine.program(name).map(|path| (*name, path))).collect();
     for (name, path) in &found {
-        report.works(name, format!("{}, {}", path.display(), version(path)));
+        report.works(name, format!("{}, {}", path.display(), version(path, VERSION_TIME)));
     }
     match found.first() {
         None => report.fails("OCI runtime", "neither crun nor runc is installed", "install one, for example crun"),
@@ -115,11 +123,40 @@ fn runtimes(machine: &NodeFiles, report: &mut CheckReport) {
 }
 
 /// The first line that a runtime says about itself.
-fn version(path: &Path) -> String {
-    let output = Command::new(path).arg("--version").output();
-    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let first = said.lines().next().unwrap_or_default().trim();
-    if first.is_empty() { "which does not say its version".to_owned() } else { first.to_owned() }
+fn version(path: &Path, time: Duration) -> String {
+    match said(path, time) {
+        Ok(Some(said)) => {
+            let first = said.lines().next().unwrap_or_default().trim();
+            if first.is_empty() { "which does not say its version".to_owned() } else { one_line(first).into_owned() }
+        }
+        Ok(None) => format!("which does not say its version within {} s", time.as_secs()),
+        Err(error) => format!("which can't be started: {error}"),
+    }
+}
+
+/// What it prints; nothing if it does not end in time.
+fn said(path: &Path, time: Duration) -> io::Result<Option<String>> {
+    let mut command = Command::new(path);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let (mut child, begun) = (command.spawn()?, Instant::now());
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > time {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+    let mut said = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        // What it has started may still hold the other end.
+        peapod_sys::set_nonblocking(&stdout)?;
+        match stdout.take(VERSION_BYTES).read_to_end(&mut said) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&said).into_owned()))
 }
 
 fn overlay(machine: &NodeFiles, report: &mut CheckReport) {
@@ -258,5 +295,25 @@ pub(super) mod tests {
             ("lib/modules/6.1.0/modules.builtin", "kernel/net/netfilter/nf_tables.ko\n"),
         ]);
         assert!(has_module(&machine, "overlay") && has_module(&machine, "nf_tables") && !has_module(&machine, "x"));
+    }
+
+    #[test]
+    fn a_runtime_that_says_nothing_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            path
+        };
+        let hangs = script("hangs", "exec sleep 600");
+        assert_eq!(version(&hangs, Duration::ZERO), "which does not say its version within 0 s");
+        let says = script("says", "echo crun 1.14; echo more");
+        assert_eq!(version(&says, VERSION_TIME), "crun 1.14");
+        let leaves = script("leaves", "echo crun; sleep 600 & echo $! >\"$0.pid\"");
+        assert_eq!(version(&leaves, VERSION_TIME), "crun");
+        let left = std::fs::read_to_string(dir.path().join("leaves.pid")).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert!(version(&dir.path().join("none"), VERSION_TIME).starts_with("which can't be started"));
     }
 }
