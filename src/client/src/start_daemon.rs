@@ -19,6 +19,10 @@ use crate::connect::{ConnectError, CriClient};
 
 /// Where it writes.
 const LOG: &str = "/var/log/peapod.log";
+/// The unit that is installed elsewhere.
+const PEAPOD_UNIT: &str = include_str!("../../../packaging/peapod.service");
+/// Asks systemd to run something.
+const RUN: &str = "systemd-run";
 /// StartLock by who starts it, so that of several only one does.
 const LOCK: &str = "/run/peapod.start";
 /// There as long as systemd runs this machine.
@@ -83,27 +87,90 @@ impl StartLock {
         if let Ok(connection) = CriClient::open(url).await {
             return Ok(connection);
         }
-        let (mut daemon, begin) = start()?;
-        let begun = Instant::now();
+        let mut daemon = if Path::new("/").join(SYSTEMD).is_dir() { start_as_unit()? } else { start()? };
+        let (begun, log) = (Instant::now(), daemon.log());
         loop {
             if let Ok(connection) = CriClient::open(url).await {
                 let said = "peapod: no daemon was there: started one, which goes on. It writes to";
-                crate::commands::note(&format!("{said} {LOG}; `peapod serve --help` says more\n"))?;
+                crate::commands::note(&format!("{said} {log}; `peapod serve --help` says more\n"))?;
                 return Ok(connection);
             }
-            if let Some(status) = daemon.try_wait()? {
-                anyhow::bail!("`peapod serve` ended at once ({status}): {}", last_words(begin));
+            if let Some(why) = daemon.ended()? {
+                anyhow::bail!("`peapod serve` ended at once {why}");
             }
             if begun.elapsed() > DAEMON_START {
-                anyhow::bail!("`peapod serve` was started and does not answer at {url}; see {LOG}");
+                anyhow::bail!("`peapod serve` was started and does not answer at {url}; see {log}");
             }
             tokio::time::sleep(POLL).await;
         }
     }
 }
 
-/// Starts it; answers where in the log it begins to write.
-fn start() -> anyhow::Result<(Child, u64)> {
+/// A daemon that was started.
+enum StartedDaemon {
+    /// With where in the log it begins to write.
+    Process { daemon: Child, begin: u64 },
+    /// What asks systemd for it, until systemd has it.
+    Unit { asked: Child },
+}
+
+impl StartedDaemon {
+    /// Where it writes, in words.
+    fn log(&self) -> &'static str {
+        match self {
+            Self::Process { .. } => LOG,
+            Self::Unit { .. } => "the journal (journalctl -u peapod)",
+        }
+    }
+
+    /// Why it has ended, if it has.
+    fn ended(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(match self {
+            Self::Process { daemon, begin } => {
+                daemon.try_wait()?.map(|status| format!("({status}): {}", last_words(*begin)))
+            }
+            Self::Unit { asked } => match asked.try_wait()?.filter(|status| !status.success()) {
+                None => None,
+                Some(status) => {
+                    let mut said = Vec::new();
+                    if let Some(from) = asked.stderr.take() {
+                        io::Read::read_to_end(&mut io::Read::take(from, END_BYTES as u64), &mut said)?;
+                    }
+                    let said = String::from_utf8_lossy(&said);
+                    Some(format!("({RUN}: {status}): {}; see {}", one_line(said.trim()), self.log()))
+                }
+            },
+        })
+    }
+}
+
+/// Starts it as a unit of its own: with the session or the unit in which `peapod run` was called it would end.
+fn start_as_unit() -> anyhow::Result<StartedDaemon> {
+    let program = std::env::current_exe().context("cannot tell where peapod is")?;
+    let mut command = Command::new(RUN);
+    command.args(unit_words(PEAPOD_UNIT)).arg("--").arg(program).arg("serve");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    match command.spawn() {
+        Ok(asked) => Ok(StartedDaemon::Unit { asked }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => anyhow::bail!(
+            "peapod does not run, and without a unit or {RUN} it would end with this session: `make install` brings \
+             the unit"
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot start {RUN}")),
+    }
+}
+
+/// The same as the unit that is installed says, but what it runs and when.
+fn unit_words(unit: &str) -> Vec<String> {
+    let service =
+        unit.split_once("[Service]").map_or("", |(_, rest)| rest).lines().take_while(|line| !line.starts_with('['));
+    let lasting = |line: &&str| line.contains('=') && !line.starts_with('#') && !line.starts_with("Exec");
+    let own = ["--unit=peapod", "--collect", "--quiet", "--property=StartLimitIntervalSec=0"].map(str::to_owned);
+    own.into_iter().chain(service.filter(lasting).map(|line| format!("--property={line}"))).collect()
+}
+
+/// Starts it as a process in a group of its own.
+fn start() -> anyhow::Result<StartedDaemon> {
     let program = std::env::current_exe().context("cannot tell where peapod is")?;
     if let Some(folder) = Path::new(LOG).parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder).with_context(|| format!("cannot make {LOG}"))?;
@@ -115,10 +182,12 @@ fn start() -> anyhow::Result<(Child, u64)> {
     let mut log = log.with_context(|| format!("cannot write {LOG}"))?;
     let begin = log.seek(io::SeekFrom::End(0))?;
     let mut command = Command::new(program);
-    command.arg("serve").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // What is no line of its log is said at its start.
+    command.args(["serve", "--log-file", LOG]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // Ctrl-C at this terminal is not for it; nor is where it was started, or with what.
     command.process_group(0).current_dir("/").env_remove("PEAPOD_ENDPOINT").env_remove("PEAPOD_RUN_DIR");
-    Ok((command.spawn().context("cannot start `peapod serve`")?, begin))
+    let daemon = command.spawn().context("cannot start `peapod serve`")?;
+    Ok(StartedDaemon::Process { daemon, begin })
 }
 
 /// What it wrote since then, as one line.
@@ -147,5 +216,20 @@ mod tests {
         assert!(way_to_start(dir.path()).contains(LOG), "systemd does not run it");
         fs::create_dir_all(dir.path().join(SYSTEMD)).unwrap();
         assert!(way_to_start(dir.path()).contains("journalctl -u peapod"));
+    }
+
+    #[test]
+    fn systemd_runs_it_as_the_unit_would() {
+        let words = unit_words(PEAPOD_UNIT);
+        for expected in
+            ["--unit=peapod", "--property=Type=notify", "--property=KillMode=process", "--property=Restart=always"]
+        {
+            assert!(words.iter().any(|word| word == expected), "{expected} in {words:?}");
+        }
+        assert!(!words.iter().any(|word| word.contains("Exec") || word.contains("WantedBy") || word.contains('#')));
+        assert_eq!(
+            unit_words("[Unit]\nA=1\n[Service]\n# B=2\nC=3\nExecStart=x\n\n[Install]\nD=4\n")[4..],
+            ["--property=C=3"]
+        );
     }
 }

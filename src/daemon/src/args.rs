@@ -29,6 +29,9 @@ pub struct ServeArgs {
     /// Form of the lines on standard error.
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Logs to this file in place of standard error. At 16 MiB it is set aside as FILE.1.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// Any other key of the configuration, for example `--set network.mtu=1400`. May be repeated.
     ///
     /// The value is read as TOML; what is not valid TOML is taken as text.

@@ -57,6 +57,9 @@ pub(crate) const ECHO: usize = 256;
 /// Bytes of a line of the log, so that no text of somebody else fills the node's journal.
 pub(crate) const LOG_LINE: usize = 16 << 10;
 
+/// Bytes of the file that `serve --log-file` names; as many of what was before that are kept.
+pub(crate) const LOG_FILE_BYTES: u64 = 16 << 20;
+
 /// Sessions of exec, attach and port-forward that wait for their clients: as many as the kubelet's own library allows.
 pub(crate) const PENDING_SESSIONS: usize = 1000;
 /// How long a session waits for its client.

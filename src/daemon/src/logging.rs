@@ -1,4 +1,4 @@
-//! Log lines go to standard error, as text or as JSON.
+//! Log lines go to standard error or to a file, as text or as JSON.
 //!
 //! An event is one line, whatever it quotes: what would end the line or steer a terminal is escaped where the line is
 //! written, for every message and field alike.
@@ -6,16 +6,20 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
 use std::panic::PanicHookInfo;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
+use peapod_sys::RollingFile;
+use peapod_sys::sync::lock;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Context, Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::args::LogFormat;
-use crate::bounds::LOG_LINE;
+use crate::bounds::{LOG_FILE_BYTES, LOG_LINE};
 use crate::config::LogSettings;
 use peapod_text::{is_hidden, one_line, shortened};
 
@@ -27,15 +31,18 @@ pub(crate) struct Logging {
 }
 
 /// Begins to log. A second call in one process changes nothing.
-pub(crate) fn start(log: &LogSettings) -> Logging {
+pub(crate) fn start(log: &LogSettings, to: LogTarget) -> Logging {
     let (filter, handle) = reload::Layer::new(filter(log));
     let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
+    let for_text = to.clone();
     let text = fmt::layer()
-        .with_writer(|| EventWriter { form: LogFormat::Text, to: io::stderr() })
+        .with_writer(move || EventWriter { form: LogFormat::Text, to: for_text.clone() })
         .with_ansi(false)
         .with_filter(Only { json: false, now: json.clone() });
-    let objects =
-        fmt::layer().with_writer(|| EventWriter { form: LogFormat::Json, to: io::stderr() }).json().flatten_event(true);
+    let objects = fmt::layer()
+        .with_writer(move || EventWriter { form: LogFormat::Json, to: to.clone() })
+        .json()
+        .flatten_event(true);
     let objects =
         objects.with_current_span(false).with_span_list(true).with_filter(Only { json: true, now: json.clone() });
     if tracing_subscriber::registry().with(filter).with(text).with(objects).try_init().is_err() {
@@ -43,6 +50,38 @@ pub(crate) fn start(log: &LogSettings) -> Logging {
     }
     std::panic::set_hook(Box::new(panicked));
     Logging { filter: handle, json }
+}
+
+/// Where lines go.
+#[derive(Clone, Debug)]
+pub(crate) enum LogTarget {
+    Stderr,
+    File(Arc<Mutex<RollingFile>>),
+}
+
+impl LogTarget {
+    /// The file, if one is named.
+    pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(file) = file else { return Ok(Self::Stderr) };
+        let opened = RollingFile::open(file, LOG_FILE_BYTES, 0o640);
+        Ok(Self::File(Arc::new(Mutex::new(opened.with_context(|| format!("cannot log to {}", file.display()))?))))
+    }
+}
+
+impl io::Write for LogTarget {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stderr => io::stderr().write(bytes),
+            Self::File(file) => lock(file).append(bytes).map(|()| bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stderr => io::stderr().flush(),
+            Self::File(_) => Ok(()),
+        }
+    }
 }
 
 /// Rust's own hook writes several lines, with whatever text the panic carries.
@@ -126,8 +165,6 @@ fn object(written: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[derive(Clone, Default)]
@@ -187,5 +224,21 @@ mod tests {
         }
         let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, &hostile)).unwrap();
         assert!(object["shortened"].as_str().unwrap().contains(" bytes …] "));
+    }
+
+    #[test]
+    fn a_file_gets_lines_of_which_it_keeps_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let target = LogTarget::open(Some(&path)).unwrap();
+        let line = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            io::Write::write_all(&mut target.clone(), &line).unwrap();
+        }
+        let lengths: Vec<u64> =
+            dir.path().read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        assert!(lengths.len() == 2 && lengths.iter().all(|length| *length <= LOG_FILE_BYTES), "{lengths:?}");
+        let refused = LogTarget::open(Some(&path.join("below"))).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot log to "), "{refused}");
     }
 }

@@ -1,0 +1,108 @@
+//! A file of bounded length, and the one before it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What is written goes to the end of a file; one that would become too long is set aside as `<path>.1` before, in
+/// place of the one that was.
+#[derive(Debug)]
+pub struct RollingFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    most: u64,
+    mode: u32,
+}
+
+impl RollingFile {
+    /// Goes on with a file, or makes it with that mode. `most` is its length in bytes.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub fn open(path: &Path, most: u64, mode: u32) -> io::Result<Self> {
+        let file = append_to(path, mode)?;
+        let length = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, length, most, mode })
+    }
+
+    /// Writes all of it into one file, or nothing.
+    ///
+    /// # Errors
+    /// There is no room, or the file can't be set aside. It may be tried again.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.length > 0 && self.length.saturating_add(bytes.len() as u64) > self.most {
+            self.turn()?;
+        }
+        if let Err(error) = self.file.write_all(bytes) {
+            // Half a line is none; if it stays, the next one is hard to read.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let mut old = self.path.clone().into_os_string();
+        old.push(".1");
+        match fs::rename(&self.path, old) {
+            // An earlier try came no further.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.file = append_to(&self.path, self.mode)?;
+        self.length = 0;
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path, mode: u32) -> io::Result<File> {
+    File::options().append(true).create(true).mode(mode).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_goes_on_with_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = RollingFile::open(&path, 100, 0o600).unwrap();
+        for _ in 0..20 {
+            log.append(&[b'x'; 30]).unwrap();
+        }
+        RollingFile::open(&path, 100, 0o600).unwrap().append(b"end\n").unwrap();
+        assert!(fs::read(&path).unwrap().ends_with(b"end\n"));
+        let lengths: Vec<u64> =
+            dir.path().read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        assert!(lengths.len() == 2 && lengths.iter().all(|length| *length <= 100), "{lengths:?}");
+        RollingFile::open(&path, 100, 0o600).unwrap().append(&[b'x'; 1000]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [b'x'; 1000], "what is longer than all has a file of its own");
+    }
+
+    #[test]
+    fn after_a_failure_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = RollingFile::open(&path, 10, 0o600).unwrap();
+        log.append(b"1\n").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let room = std::mem::replace(&mut log.file, full);
+        log.append(b"2\n").unwrap_err();
+        log.file = room;
+        log.append(b"345678\n").unwrap();
+        fs::create_dir(dir.path().join("log.1")).unwrap();
+        log.append(b"9\n").unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"1\n345678\n");
+        fs::remove_dir(dir.path().join("log.1")).unwrap();
+        log.append(b"9\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"9\n");
+        // Somebody has removed it.
+        fs::remove_file(&path).unwrap();
+        log.append(&[b'x'; 10]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [b'x'; 10]);
+    }
+}
