@@ -242,16 +242,15 @@ impl Printer<'_> {
         if self.logs.iter().any(|log| log.told.id == told.id) {
             return Ok(());
         }
-        let mut skip = 0;
+        let (mut file, mut skip) = (LogFile::new(&told.path), 0);
         if let Some(tail) = tail {
-            skip = count(&told.path).map_err(|error| unreadable(&told.path, &error))?.saturating_sub(tail);
+            skip = count(&mut file).map_err(|error| unreadable(&told.path, &error))?.saturating_sub(tail);
         }
         // A container that is started again keeps its colour.
         let twin = self.logs.iter().find(|log| log.told.label == told.label);
         let names = |logs: &[ReadLog]| logs.iter().map(|log| log.colour + 1).max().unwrap_or_default();
         let colour = twin.map_or_else(|| names(&self.logs), |twin| twin.colour);
         self.merge.add();
-        let file = LogFile::new(&told.path);
         self.logs.push(ReadLog { told, file, joiner: Joiner::default(), skip, colour });
         Ok(())
     }
@@ -299,6 +298,10 @@ impl Printer<'_> {
                 let (at, last) = (now(), log.told.ended);
                 let raw = log.file.read().map_err(|error| unreadable(&log.told.path, &error))?;
                 let at_its_end = raw.is_empty();
+                if log.file.turns() > 0 {
+                    // They were those of the file that was there first.
+                    log.skip = 0;
+                }
                 let mut lines: Vec<LogLine> = raw.iter().filter_map(|raw| log.joiner.push(raw)).collect();
                 if at_its_end && last {
                     lines.extend(log.joiner.rest());
@@ -348,14 +351,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
     anyhow::anyhow!("cannot read the log {}: {error}", path.display())
 }
 
-/// How many lines a log has by now.
-fn count(path: &Path) -> std::io::Result<usize> {
-    let (mut file, mut joiner, mut count) = (LogFile::new(path), Joiner::default(), 0);
-    loop {
-        let lines = file.read()?;
-        if lines.is_empty() {
-            return Ok(count + joiner.rest().len());
-        }
-        count += lines.iter().filter(|raw| joiner.push(raw).is_some()).count();
-    }
+/// How many lines a log has by now; it is read from the first of them on.
+fn count(file: &mut LogFile) -> std::io::Result<usize> {
+    let (mut joiner, mut count) = (Joiner::default(), 0);
+    file.survey(|raw| count += usize::from(joiner.push(raw).is_some()))?;
+    Ok(count + joiner.rest().len())
 }
