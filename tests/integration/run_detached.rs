@@ -217,6 +217,49 @@ fn a_run_that_was_killed_is_seen_and_cleaned_up() {
 }
 
 #[test]
+fn what_a_kubelets_pod_says_of_itself_leads_no_command_to_a_process_or_a_folder() {
+    peapod(async |daemon| {
+        // As one that could write there keeps the record of a run that lives, and what looks like a pod's folder.
+        let base = daemon.path("volume");
+        let (run, dir) = (base.join("runs/ab"), base.join("claimed"));
+        for folder in [&run, &dir.join("logs")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let facts = run.join("run.json");
+        let script = format!(
+            "echo '{{\"pid\":'$$'}}' >{facts}; exec 9<{facts}; flock 9; exec sleep 1000",
+            facts = facts.display()
+        );
+        let mut victim = Command::new("sh").args(["-c", &script]).kill_on_drop(true).spawn().unwrap();
+        let is_held = async || {
+            let tried = Command::new("flock").args(["-n".as_ref(), facts.as_os_str(), "true".as_ref()]).status().await;
+            facts.exists() && !tried.unwrap().success()
+        };
+        wait_for("its record is held", is_held).await;
+        let claims = |config: &mut peapod_api::v1::PodSandboxConfig| {
+            config.metadata.as_mut().unwrap().uid = "claimed".to_owned();
+            for (key, value) in [
+                ("kubernetes.io/config.source", "api".to_owned()),
+                ("peapod.run/dir", dir.display().to_string()),
+                ("peapod.run/id", "ab".to_owned()),
+                ("peapod.run/file", daemon.path("claimed.yaml").display().to_string()),
+            ] {
+                config.annotations.insert(key.to_owned(), value);
+            }
+        };
+        daemon.pod("evil").config(claims).run().await;
+        let file = manifest(daemon, "claimed", "word");
+        assert_eq!(done(daemon, &["down", "--all"]).await, "");
+        assert_eq!(done(daemon, &["down", &file]).await, "");
+        assert_eq!(listed(daemon).await[0]["run"], Value::Null);
+        // By its name it is stopped and removed as any other.
+        assert_eq!(done(daemon, &["down", "evil"]).await, "default/evil\n");
+        assert!(victim.try_wait().unwrap().is_none() && facts.exists() && dir.join("logs").exists());
+        victim.kill().await.unwrap();
+    });
+}
+
+#[test]
 fn a_saved_manifest_replaces_its_pod_alone() {
     peapod(async |daemon| {
         let (a, b) = (manifest(daemon, "a", "one"), manifest(daemon, "b", "one"));
