@@ -135,3 +135,19 @@ pub(crate) const DAEMON_LOG_BYTES: u64 = 16 << 20;
 
 /// Pods beside each other of a Deployment or a Job.
 pub(crate) const PODS_AT_A_TIME: u32 = 1024;
+
+/// Bytes of the files that are written for a pod's volumes, all together: of ConfigMaps, Secrets, and what a pod is
+/// told of itself.
+pub(crate) const VOLUME_FILES_BYTES: usize = 64 << 20;
+
+/// Bytes of the file that says whose a pod's folder is.
+pub(crate) const OWNER_BYTES: u64 = 16 << 10;
+
+/// Folders of pods that are looked at for what killed runs have left.
+pub(crate) const LEFTOVERS: usize = 4096;
+
+/// Runtimes that are asked whether they know the pods of such folders, beside the one that is used anyway.
+pub(crate) const LEFTOVER_RUNTIMES: usize = 8;
+
+/// Time for such a runtime to answer.
+pub(crate) const LEFTOVER_ANSWER: Duration = Duration::from_secs(2);

@@ -18,6 +18,17 @@ pub use pods::{ApplyArgs, DownArgs, LogsArgs, RmArgs, Since, StopArgs, TopArgs};
 /// Where peapod listens by default.
 const DEFAULT_ENDPOINT: &str = "unix:///run/peapod/peapod.sock";
 
+/// Where logs and volumes of running pods are kept by default.
+const DEFAULT_RUN_DIR: &str = "/var/lib/peapod-run";
+/// The variable that says otherwise.
+const RUN_DIR_VARIABLE: &str = "PEAPOD_RUN_DIR";
+
+/// Where they are kept unless a command says otherwise.
+pub(crate) fn run_dir() -> PathBuf {
+    let said = std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty());
+    said.unwrap_or_else(|| DEFAULT_RUN_DIR.into()).into()
+}
+
 /// Where a CRI runtime is found; the same for every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectArgs {
@@ -126,7 +137,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub keep: bool,
     /// Where logs and emptyDir volumes of running pods are kept.
-    #[arg(long, env = "PEAPOD_RUN_DIR", value_name = "DIR", default_value = "/var/lib/peapod-run")]
+    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
     pub dir: PathBuf,
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct CriClient {
     pub(crate) image: ImageServiceClient<Channel>,
     pub(crate) store: ImageStoreClient<Channel>,
     pub(crate) runtime_name: String,
+    /// Its socket.
+    pub(crate) endpoint: String,
 }
 
 /// Why there is no connection.
@@ -125,6 +127,7 @@ impl CriClient {
     /// Connects and asks who is there.
     pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
         let path = socket_path(endpoint)?;
+        let endpoint = path.to_string_lossy().into_owned();
         // Once by hand: the transport's own errors say nothing about sockets.
         drop(UnixStream::connect(&path).await.map_err(|error| explain(&path, error))?);
         let channel = channel(path.clone());
@@ -142,7 +145,7 @@ impl CriClient {
             .map_err(|source| ConnectError::NotCri { path, source })?;
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
         let runtime_name = one_line(&runtime_name).into_owned();
-        Ok(Self { runtime, image, store, runtime_name })
+        Ok(Self { runtime, image, store, runtime_name, endpoint })
     }
 }
 

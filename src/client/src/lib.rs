@@ -201,8 +201,13 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let (sender, changes) = mpsc::channel(1);
     let wishes = Wishes { first: &workloads, changes };
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
+    let swept = async {
+        for problem in run::sweep(&connection, &args.dir).await {
+            console.note(problem).await;
+        }
+    };
     let status = tokio::select! {
-        status = run::run(context, wishes, &interrupt) => status,
+        (status, ()) = async { tokio::join!(run::run(context, wishes, &interrupt), swept) } => status,
         never = changes::follow(&files, asked, watch, sender) => match never {},
     };
     let status = match status {

@@ -92,8 +92,9 @@ pub(crate) fn run_dir(pod: &v1::PodSandbox) -> Option<&Path> {
     let path = Path::new(pod.annotations.get(labels::RUN_DIR).filter(|_| is_of_run(pod))?);
     let uid = &pod.metadata.as_ref()?.uid;
     // Named after the pod, with logs in it: nothing else may be removed on an annotation's word.
-    let is_one = path.is_absolute() && path.file_name()?.to_str()? == uid && path.join("logs").is_dir();
-    is_one.then_some(path)
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let is_named = path.is_absolute() && path.file_name()?.to_str()? == uid;
+    (is_named && is_folder(path) && is_folder(&path.join("logs"))).then_some(path)
 }
 
 /// Where the run of a pod is written down that `peapod run` made, and the run's id.

@@ -9,7 +9,7 @@ use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::OutputFormat;
+use super::{DEFAULT_RUN_DIR, OutputFormat, RUN_DIR_VARIABLE};
 
 /// Arguments of `peapod apply`.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct ApplyArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Where logs and emptyDir volumes of running pods are kept.
-    #[arg(long, env = "PEAPOD_RUN_DIR", value_name = "DIR", default_value = "/var/lib/peapod-run")]
+    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
     pub dir: PathBuf,
 }
 

@@ -11,7 +11,7 @@ use crate::connect::CriClient;
 use crate::run_files::RunFiles;
 use crate::runs::{self, KnownRun};
 use crate::targets::{self, Targets};
-use crate::{detach, labels};
+use crate::{detach, labels, run};
 
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
@@ -25,6 +25,9 @@ pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: 
     let found = runs::find(&args.dir, &identities);
     for lost in found.iter().filter(|run| !run.lives) {
         clean_up(connection, args, lost).await?;
+    }
+    for problem in run::sweep(connection, &args.dir).await {
+        super::note(&format!("peapod: {problem}\n"))?;
     }
     let lives: Vec<&KnownRun> = found.iter().filter(|run| run.lives).collect();
     if lives.is_empty() {

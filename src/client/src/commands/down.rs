@@ -33,6 +33,7 @@ pub(crate) async fn down(connection: &CriClient, args: &DownArgs) -> anyhow::Res
     }
     let errors = ended.into_iter().filter_map(|ended| Some(format!("{:#}", ended.err()?)));
     let errors = errors.collect();
+    super::sweep(connection, &found.pods).await?;
     found.conclude(errors)
 }
 

@@ -22,7 +22,10 @@ mod systemd;
 mod top;
 mod why;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+
+use peapod_api::v1;
 
 pub(crate) use apply::apply;
 pub(crate) use attach::attach;
@@ -48,6 +51,7 @@ pub(crate) use top::top;
 pub(crate) use why::why;
 
 use crate::connect::{CallError, CriClient};
+use crate::{cli, run, targets};
 
 /// Prints the result of a command. That nobody reads it is no error.
 pub(crate) fn print(text: &[u8]) -> io::Result<()> {
@@ -78,6 +82,18 @@ fn ignore_closed(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Removes what killed runs have left where runs of these pods keep things, and where others do by default. What can't
+/// be removed is said.
+async fn sweep(connection: &CriClient, pods: &[v1::PodSandbox]) -> anyhow::Result<()> {
+    let of_pods = pods.iter().filter_map(targets::run_of).map(|(base, _)| base);
+    for base in of_pods.chain([cli::run_dir()]).collect::<BTreeSet<_>>() {
+        for problem in run::sweep(connection, &base).await {
+            note(&format!("peapod: {problem}\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// One error of all that went wrong with one thing.

@@ -29,6 +29,7 @@ pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<
         Ok(super::print(format!("{name}\n").as_bytes())?)
     })
     .await;
+    super::sweep(connection, &found.pods).await?;
     found.conclude_strictly(errors)
 }
 

@@ -21,6 +21,7 @@ pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Res
         Ok(super::print(format!("{}\n", select::pod_name(pod)).as_bytes())?)
     })
     .await;
+    super::sweep(connection, &found.pods).await?;
     found.conclude_strictly(errors)
 }
 

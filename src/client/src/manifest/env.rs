@@ -86,7 +86,7 @@ fn object(b: &mut Builder<'_>, path: &str, from: &k8s::EnvFromSource, variables:
     let prefix = from.prefix.as_deref().unwrap_or_default();
     let mut named = Vec::new();
     for (key, value) in texts {
-        match String::from_utf8(value.clone()) {
+        match String::from_utf8(value.to_vec()) {
             Ok(text) => named.push((format!("{prefix}{key}"), text)),
             Err(_) => b.add_mistake(&format!("{path}.{field}.name"), format!("has bytes under `{key}`, and no text")),
         }
@@ -164,7 +164,7 @@ fn key_of(
         }
         return None;
     };
-    match texts.find(|(known, _)| *known == key).map(|(_, value)| String::from_utf8(value.clone())) {
+    match texts.find(|(known, _)| *known == key).map(|(_, value)| String::from_utf8(value.to_vec())) {
         Some(Ok(text)) => Some(EnvSource::Plain(text)),
         Some(Err(_)) => {
             b.add_mistake(&format!("{path}.key"), format!("is `{key}`, under which there are bytes and no text"));

@@ -34,7 +34,7 @@ fn objects_of_other_documents_are_what_a_pod_refers_to() {
     let plain = |text: &str| EnvSource::Plain(text.to_owned());
     assert_eq!(env, [("S_both", plain("hidden")), ("S_user", plain("me")), ("A", plain("one"))]);
     let VolumeSource::Files(set) = &pod.volumes[0].source else { panic!() };
-    let file = VolumeFile { path: "d/r".into(), mode: 0o400, user: None, content: FileContent::Bytes(vec![0xff]) };
+    let file = VolumeFile { path: "d/r".into(), mode: 0o400, user: None, content: FileContent::Bytes([0xff].into()) };
     assert_eq!((set.files.as_slice(), set.in_memory), ([file].as_slice(), false));
     let VolumeSource::Files(set) = &pod.volumes[1].source else { panic!() };
     assert_eq!(

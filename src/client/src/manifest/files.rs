@@ -1,5 +1,7 @@
 //! Volumes whose files are written for the pod: configMap, secret, downwardAPI, projected.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::builder::Builder;
@@ -31,7 +33,8 @@ pub(crate) struct VolumeFile {
 /// What is in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum FileContent {
-    Bytes(Vec<u8>),
+    /// Shared by all volumes that show it.
+    Bytes(Arc<[u8]>),
     Field(PodField),
     Amount(ContainerAmount),
 }
@@ -176,11 +179,11 @@ impl ObjectFiles<'_> {
             }
             return Vec::new();
         };
-        let file = |path: &str, bytes: &[u8], mode, user| VolumeFile {
+        let file = |path: &str, bytes: &Arc<[u8]>, mode, user| VolumeFile {
             path: path.to_owned(),
             mode,
             user,
-            content: FileContent::Bytes(bytes.to_vec()),
+            content: FileContent::Bytes(bytes.clone()),
         };
         let Some(items) = self.items.filter(|items| !items.is_empty()) else {
             return data.iter().map(|(key, bytes)| file(key, bytes, defaults.mode, defaults.user)).collect();

@@ -1,6 +1,7 @@
 //! What Pods refer to: ConfigMaps, Secrets and PersistentVolumeClaims of the same files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as k8s;
 
@@ -12,7 +13,7 @@ use super::tree::YamlNode;
 pub(super) type ObjectName = (String, String);
 
 /// Keys and what stands under them.
-pub(super) type ObjectData = BTreeMap<String, Vec<u8>>;
+pub(super) type ObjectData = BTreeMap<String, Arc<[u8]>>;
 
 /// The objects of all documents.
 #[derive(Debug, Default)]
@@ -71,7 +72,7 @@ impl Objects {
         kind: DataKind,
         namespace: &str,
         name: &str,
-    ) -> Option<impl Iterator<Item = (&'a String, &'a Vec<u8>)> + use<'a>> {
+    ) -> Option<impl Iterator<Item = (&'a String, &'a Arc<[u8]>)> + use<'a>> {
         static NONE: BTreeSet<String> = BTreeSet::new();
         let full = (namespace.to_owned(), name.to_owned());
         let binary = match kind {
@@ -166,7 +167,7 @@ impl ObjectReader<'_> {
     }
 
     fn keys(&mut self, field: &str, entries: impl Iterator<Item = (String, Vec<u8>)>) -> ObjectData {
-        let data: ObjectData = entries.collect();
+        let data: ObjectData = entries.map(|(key, bytes)| (key, bytes.into())).collect();
         for key in data.keys().filter(|key| !is_key(key)) {
             let text = "is no key: it can have a-z, A-Z, 0-9, dashes, dots and underscores, 253 in all";
             self.add(&format!("{field}.{key}"), text);

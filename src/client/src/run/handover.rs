@@ -8,7 +8,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::volumes::PodDir;
+use super::pod_dir::PodDir;
 use crate::bounds::STOP_REQUESTS;
 use crate::connect::QUICK;
 

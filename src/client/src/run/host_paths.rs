@@ -24,7 +24,7 @@ fn check_one(volume: &str, path: &Path, kind: HostPathType) -> Result<(), Volume
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match kind {
-                HostPathType::DirectoryOrCreate => super::volumes::make(&path, 0o755),
+                HostPathType::DirectoryOrCreate => super::pod_dir::make(&path, 0o755),
                 HostPathType::FileOrCreate => {
                     fs::File::create_new(&path).map(drop).map_err(|source| VolumeError::Make { path, source })
                 }

@@ -35,9 +35,14 @@ pub(super) fn unmount(target: &Path) -> io::Result<()> {
 
 /// Ends all that is mounted below a folder.
 pub(super) fn unmount_below(folder: &Path) -> io::Result<()> {
-    let folder = match fs::canonicalize(folder) {
+    // A link in the folder's place leads to mounts of others.
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let folder = match fs::canonicalize(above) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
+        other => other?.join(name),
     };
     let mut below: Vec<PathBuf> = Vec::new();
     let mut table = Mounts::open()?;

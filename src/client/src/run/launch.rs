@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::facts::ThisNode;
 use super::images::ContainerImage;
+use super::pod_dir::PodDir;
 use super::support::RuntimeSupport;
 use super::termination::LastWords;
 use super::voice::Voice;
-use super::volumes::PodDir;
 use super::{RunError, messages};
 use crate::connect::{CHANGE, CriClient, QUICK, call};
 use crate::logs;
@@ -86,7 +86,7 @@ impl RunningPod<'_> {
     }
 
     async fn create(&self, container: &Container, attempt: u32, words_file: Option<&Path>) -> Result<String, RunError> {
-        let config = self.prepare(container, attempt, words_file);
+        let config = self.prepare(container, attempt, words_file).await;
         let mut config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
         config.stop_signal = container.life.stop_signal.into();
         let request = v1::CreateContainerRequest {

@@ -19,11 +19,15 @@ mod images;
 mod jobs;
 mod kernel_mounts;
 mod launch;
+mod leftovers;
 mod machine;
 mod messages;
 mod news;
+mod off_thread;
+mod owner;
 mod ownership;
 mod payload;
+mod pod_dir;
 mod prepare;
 mod progress;
 mod readiness;
@@ -56,20 +60,25 @@ use crate::{labels, teardown};
 
 use asked::{StopAsked, StopLine};
 use events::RuntimeEvents;
-use facts::{LaunchFacts, ThisNode};
+use facts::ThisNode;
 pub(crate) use fleet::{WishChange, Wishes};
 use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
 use images::ContainerImage;
 use launch::{PodRun, RunningPod};
+pub(crate) use leftovers::sweep;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
+use off_thread::off_thread;
+use owner::OwnerFacts;
+pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
 use stages::StageLine;
 use supervise::{RunOutcome, Supervisor};
 use support::RuntimeSupport;
 use voice::Voice;
-pub(crate) use volumes::PodDir;
+use volumes::VolumeError;
+use volumes::VolumeMaker;
 
 /// Why a pod could not be run. What was made of it is removed again.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +90,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Image(#[from] images::ImageError),
     #[error(transparent)]
-    Volume(#[from] volumes::VolumeError),
+    Volume(#[from] VolumeError),
     #[error("cannot start the pod")]
     Pod { source: CallError },
     #[error("cannot start container {name}")]
@@ -130,12 +139,15 @@ async fn live(
     lines: (&StopLine, &RuntimeEvents, &ReportLine),
 ) -> Result<RunOutcome, RunError> {
     refuse_twin(connection, pod).await?;
-    host_paths::check(&pod.volumes)?;
+    let volumes = pod.volumes.clone();
+    off_thread(move || host_paths::check(&volumes)).await.map_err(|_| VolumeError::Thread)??;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
     let support = RuntimeSupport::ask(connection, pod, handler, &uid).await?;
     let node = ThisNode::look();
-    let dir = PodDir::create(&args.dir, &LaunchFacts { pod, uid: &uid, node: &node, addresses: &[] })?;
+    let facts = OwnerFacts { run: record.id.clone(), endpoint: connection.endpoint.clone() };
+    // Held until all is removed: the owner of a folder that is left is gone.
+    let (dir, _owner) = PodDir::create(&args.dir, (pod, &uid), &facts)?;
     let mut door = StopDoor::open(&dir.path);
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let parts = SandboxParts {
@@ -197,11 +209,19 @@ impl PodRun<'_> {
         let machine = LifeMachine::new(plan);
         let images = tokio::select! {
             biased;
-            _ = asked.beyond(StopAsked::No) => return Ok(early(machine, begun, LifeInput::Stop)),
-            _ = door.asked() => return Ok(early(machine, begun, LifeInput::Stop)),
-            () = tokio::time::sleep_until(begun + deadline) => return Ok(early(machine, begun, LifeInput::Time)),
+            why = called_off(asked, door, begun + deadline) => return Ok(early(machine, begun, why)),
             pulled = self.pull() => pulled?,
         };
+        // After the pulls, which may take long: Secrets are there no longer than the pod.
+        let mut volumes = VolumeMaker::begin(&self.dir, self.pod, &self.uid, &self.node);
+        tokio::select! {
+            biased;
+            why = called_off(asked, door, begun + deadline) => {
+                volumes.give_up().await;
+                return Ok(early(machine, begun, why));
+            }
+            made = volumes.made() => made?,
+        }
         let (mut stages, made_at) = (StageLine::begin(), Instant::now());
         let (sandbox_id, addresses) = tokio::select! {
             biased;
@@ -271,9 +291,21 @@ impl PodRun<'_> {
         let mut left: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let kept = keep && !pods.is_empty();
         if left.is_empty() && !kept {
-            left.extend(self.dir.remove().err().map(|error| format!("{}: {error}", self.dir.path.display())));
+            let dir = self.dir.clone();
+            let removed = off_thread(move || dir.remove()).await.and_then(|removed| removed);
+            left.extend(removed.err().map(|error| format!("{}: {error}", self.dir.path.display())));
         }
         if left.is_empty() { Ok(()) } else { Err(RunError::Left(left.join("; "))) }
+    }
+}
+
+/// Waits until a pod is not wanted any more of which nothing runs yet.
+async fn called_off(asked: &StopLine, door: &mut StopDoor, deadline: Instant) -> LifeInput {
+    tokio::select! {
+        biased;
+        _ = asked.beyond(StopAsked::No) => LifeInput::Stop,
+        _ = door.asked() => LifeInput::Stop,
+        () = tokio::time::sleep_until(deadline) => LifeInput::Time,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -20,8 +21,8 @@ const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLO
 
 const FIND: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Gives the group all that is in a volume. Links are given, but never followed.
-pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool) -> io::Result<()> {
+/// Gives the group all that is in a volume. Links are given, but never followed. It ends early once `given_up` is true.
+pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool, given_up: &AtomicBool) -> io::Result<()> {
     let gid = u32::try_from(group.id).map(Gid::from_raw).map_err(io::Error::other)?;
     let mask = if read_only { READ } else { WRITE };
     let root = rustix::fs::open(volume, OPEN | OFlags::DIRECTORY, Mode::empty())?;
@@ -44,6 +45,9 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool) -> io::Result
         };
         for entry in Dir::read_from(&open)? {
             let entry = entry?;
+            if given_up.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
@@ -101,15 +105,19 @@ mod tests {
         fs::set_permissions(at("a/b/file"), Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(outside.path(), Permissions::from_mode(0o700)).unwrap();
         symlink(outside.path(), at("out")).unwrap();
+        let go_on = AtomicBool::new(false);
         // A group that we have: nothing else can be given without being root.
         let id = i64::from(rustix::process::getgid().as_raw());
-        give(dir.path(), FsGroup { id, on_mismatch_alone: false }, false).unwrap();
+        give(dir.path(), FsGroup { id, on_mismatch_alone: false }, false, &go_on).unwrap();
         assert_eq!([mode("a"), mode("a/b"), mode("a/b/file")], [0o2770, 0o2770, 0o660]);
         assert_eq!(fs::metadata(outside.path()).unwrap().mode() & 0o7777, 0o700);
         fs::set_permissions(at("a/b/file"), Permissions::from_mode(0o600)).unwrap();
-        give(dir.path(), FsGroup { id, on_mismatch_alone: true }, false).unwrap();
+        give(dir.path(), FsGroup { id, on_mismatch_alone: true }, false, &go_on).unwrap();
         assert_eq!(mode("a/b/file"), 0o600, "the volume has the group already");
-        give(dir.path(), FsGroup { id, on_mismatch_alone: false }, true).unwrap();
+        give(dir.path(), FsGroup { id, on_mismatch_alone: false }, true, &go_on).unwrap();
+        assert_eq!(mode("a/b/file"), 0o640);
+        let given_up = give(dir.path(), FsGroup { id, on_mismatch_alone: false }, false, &AtomicBool::new(true));
+        assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::Interrupted);
         assert_eq!(mode("a/b/file"), 0o640);
     }
 }

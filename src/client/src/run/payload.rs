@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The link that is replaced.
 const DATA: &str = "..data";
@@ -18,7 +19,7 @@ pub(super) struct PayloadFile {
     pub(super) path: String,
     pub(super) mode: u32,
     pub(super) user: Option<u32>,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Arc<[u8]>,
 }
 
 /// Makes the volume's files these; nobody else writes into the folder.
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, mode: u32, text: &str) -> PayloadFile {
-        PayloadFile { path: path.into(), mode, user: None, bytes: text.as_bytes().to_vec() }
+        PayloadFile { path: path.into(), mode, user: None, bytes: text.as_bytes().into() }
     }
 
     #[test]

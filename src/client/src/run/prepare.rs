@@ -9,6 +9,8 @@ use super::facts::LaunchFacts;
 use super::images::{self, ContainerImage};
 use super::launch::RunningPod;
 use super::messages::{self, ContainerParts};
+use super::off_thread::off_thread;
+use super::pod_dir::{self, VolumePart};
 use super::security::{IdentityError, UserRange};
 use super::volumes::VolumeError;
 use super::{dns, env};
@@ -23,6 +25,8 @@ pub(crate) enum PrepareError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error("cannot prepare its volumes")]
+    Thread(#[from] std::io::Error),
     #[error("cannot read the node's /etc/hosts")]
     Hosts(#[source] std::io::Error),
     #[error("the mount at {path} has $({name}) in its subPathExpr, and there is no such variable")]
@@ -34,7 +38,7 @@ pub(crate) enum PrepareError {
 impl RunningPod<'_> {
     /// The message with which a container is made, for the `attempt`th time counted from zero, with the file for its
     /// last words.
-    pub(super) fn prepare(
+    pub(super) async fn prepare(
         &self,
         container: &Container,
         attempt: u32,
@@ -44,10 +48,12 @@ impl RunningPod<'_> {
         let image =
             self.images.get(&container.name).cloned().unwrap_or_else(|| ContainerImage::by_name(&container.image));
         let facts = LaunchFacts { pod: run.pod, uid: &run.uid, node: &run.node, addresses: &self.addresses };
-        let env = env::resolve(container, &facts, &run.dir.env_files(run.pod, container)?)?;
+        let wanted = run.dir.wanted_env_files(run.pod, container);
+        let files = off_thread(move || pod_dir::read_env_files(wanted)).await??;
+        let env = env::resolve(container, &facts, &files)?;
         let mut mounts = Vec::new();
         for (index, mount) in container.mounts.iter().enumerate() {
-            mounts.extend(self.mount(container, (index, mount), &env)?);
+            mounts.extend(self.mount(container, (index, mount), &env).await?);
         }
         let has = |path: &str| container.mounts.iter().any(|mount| mount.path.trim_end_matches('/') == path);
         if !has("/etc/hosts") && (run.pod.network.host || !self.addresses.is_empty()) {
@@ -83,7 +89,7 @@ impl RunningPod<'_> {
         }
     }
 
-    fn mount(
+    async fn mount(
         &self,
         container: &Container,
         (index, mount): (usize, &VolumeMount),
@@ -116,7 +122,12 @@ impl RunningPod<'_> {
             return Ok(Some(v1::Mount { image, image_sub_path: part.unwrap_or_default(), ..message }));
         }
         let path = match part {
-            Some(part) => run.dir.bind_part((pod, volume), &part, (container, index))?,
+            Some(part) => {
+                let (path, container) = (run.dir.volume(pod, volume), container.name.clone());
+                let shown = VolumePart { volume: volume.name.clone(), path, part, container, index };
+                let dir = run.dir.clone();
+                off_thread(move || dir.bind_part(&shown)).await??
+            }
             None => run.dir.volume(pod, volume),
         };
         Ok(Some(v1::Mount { host_path: path.display().to_string(), ..message }))

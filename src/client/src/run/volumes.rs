@@ -1,18 +1,23 @@
-//! A running pod's directory on this node: its logs and volumes. Beside it are the claims, which stay.
+//! A pod's volumes are made: on a thread of their own, as disks may be slow and folders large, and other pods of the
+//! run want their probes and stops meanwhile.
 
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use peapod_api::v1;
+use tokio::task::JoinHandle;
 
-use super::env::{self, EnvFiles, EnvSyntaxError};
-use super::facts::LaunchFacts;
+use super::env::EnvSyntaxError;
+use super::facts::{LaunchFacts, ThisNode};
 use super::payload::{self, PayloadFile};
-use super::{kernel_mounts, ownership, subpath};
-use crate::bounds::ENV_FILE_BYTES;
-use crate::manifest::{Container, EnvSource, FileContent, FileSet, Pod, Volume, VolumeSource};
+use super::pod_dir::{PodDir, make};
+use super::{kernel_mounts, ownership};
+use crate::bounds::VOLUME_FILES_BYTES;
+use crate::connect::QUICK;
+use crate::manifest::{FileContent, FileSet, Pod, Volume, VolumeSource};
 
 /// Why a volume can't be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -38,42 +43,70 @@ pub(crate) enum VolumeError {
     Variables { volume: String, path: String, source: EnvSyntaxError },
     #[error("volume {volume}: cannot read the variables of {path}")]
     Read { volume: String, path: String, source: io::Error },
+    #[error(
+        "volume {volume}: the files of the pod's volumes have more than {} MiB with this one's: leave some out, or put \
+         them into an image", VOLUME_FILES_BYTES >> 20
+    )]
+    TooLarge { volume: String },
+    #[error("the thread that makes volumes has ended")]
+    Thread,
 }
 
-/// The directory; it stays until it is removed.
-#[derive(Clone, Debug)]
-pub(crate) struct PodDir {
-    pub(crate) path: PathBuf,
-    /// Where it lies, beside the claims.
-    base: PathBuf,
+/// All volumes of one pod, on their way.
+pub(super) struct VolumeMaker {
+    thread: JoinHandle<Result<(), VolumeError>>,
+    given_up: Arc<AtomicBool>,
 }
 
-impl PodDir {
-    /// Makes `<base>/<uid>` for the user alone, with the pod's logs and volumes. If that fails nothing is left but
-    /// claims.
-    pub(super) fn create(base: &Path, facts: &LaunchFacts<'_>) -> Result<Self, VolumeError> {
-        let this = Self { path: base.join(facts.uid), base: base.to_owned() };
-        this.fill(facts).inspect_err(|_| {
-            // The first error is the one to tell.
-            let _ = this.remove();
-        })?;
-        Ok(this)
+impl VolumeMaker {
+    /// Begins to make them.
+    pub(super) fn begin(dir: &PodDir, pod: &Pod, uid: &str, node: &ThisNode) -> Self {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let (dir, pod, uid, node) = (dir.clone(), pod.clone(), uid.to_owned(), node.clone());
+        let stop = given_up.clone();
+        let thread = tokio::task::spawn_blocking(move || {
+            let facts = LaunchFacts { pod: &pod, uid: &uid, node: &node, addresses: &[] };
+            VolumeWork { dir: &dir, facts: &facts, files_left: VOLUME_FILES_BYTES, given_up: &stop }.all()
+        });
+        Self { thread, given_up }
     }
 
-    fn fill(&self, facts: &LaunchFacts<'_>) -> Result<(), VolumeError> {
-        make(&self.base, 0o700)?;
-        make(&self.path, 0o700)?;
-        for container in facts.pod.all_containers() {
-            make(&self.path.join("logs").join(&container.name), 0o755)?;
-        }
-        for volume in &facts.pod.volumes {
-            self.make_volume(volume, facts)?;
+    /// Waits until they are there.
+    pub(super) async fn made(&mut self) -> Result<(), VolumeError> {
+        (&mut self.thread).await.unwrap_or(Err(VolumeError::Thread))
+    }
+
+    /// Makes no more of them. Afterwards the pod's folder can be removed, unless a disk hangs.
+    pub(super) async fn give_up(mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        // How it ends is of no interest any more.
+        let _ = tokio::time::timeout(QUICK, self.made()).await;
+    }
+}
+
+/// What the thread knows.
+struct VolumeWork<'a> {
+    dir: &'a PodDir,
+    facts: &'a LaunchFacts<'a>,
+    /// How many bytes the files of further volumes may have.
+    files_left: usize,
+    given_up: &'a AtomicBool,
+}
+
+impl VolumeWork<'_> {
+    fn all(mut self) -> Result<(), VolumeError> {
+        for volume in &self.facts.pod.volumes {
+            if self.given_up.load(Ordering::Relaxed) {
+                break;
+            }
+            self.make(volume)?;
         }
         Ok(())
     }
 
-    fn make_volume(&self, volume: &Volume, facts: &LaunchFacts<'_>) -> Result<(), VolumeError> {
-        let path = self.volume(facts.pod, volume);
+    fn make(&mut self, volume: &Volume) -> Result<(), VolumeError> {
+        let pod = self.facts.pod;
+        let path = self.dir.volume(pod, volume);
         let fill = |doing| move |source| VolumeError::Fill { volume: volume.name.clone(), doing, source };
         match &volume.source {
             VolumeSource::HostPath { .. } | VolumeSource::Image { .. } => return Ok(()),
@@ -81,16 +114,18 @@ impl PodDir {
             VolumeSource::MemoryDir { mode, size } => {
                 make_open(&path, *mode)?;
                 // Never more than the node has.
-                let node = u64::try_from(facts.node.memory).ok().filter(|memory| *memory > 0);
+                let node = u64::try_from(self.facts.node.memory).ok().filter(|memory| *memory > 0);
                 let size = size.or(node).map(|size| size.min(node.unwrap_or(u64::MAX)));
                 kernel_mounts::memory(&path, *mode, size).map_err(fill("mount a folder in memory"))?;
             }
             VolumeSource::Files(set) => {
+                let files = self.contents(set);
+                let files = files.ok_or_else(|| VolumeError::TooLarge { volume: volume.name.clone() })?;
                 make_open(&path, 0o777)?;
                 if set.in_memory {
                     kernel_mounts::memory(&path, 0o777, None).map_err(fill("mount a folder in memory"))?;
                 }
-                payload::write(&path, &contents(set, facts)).map_err(fill("write its files"))?;
+                payload::write(&path, &files).map_err(fill("write its files"))?;
             }
             VolumeSource::Claim { name, declared, .. } => {
                 if !declared && !path.is_dir() {
@@ -102,142 +137,27 @@ impl PodDir {
                 }
             }
         }
-        match facts.pod.security.fs_group {
-            Some(group) => {
-                ownership::give(&path, group, volume.source.is_read_only()).map_err(fill("give it to fsGroup"))
-            }
+        match pod.security.fs_group {
+            Some(group) => ownership::give(&path, group, volume.source.is_read_only(), self.given_up)
+                .map_err(fill("give it to fsGroup")),
             None => Ok(()),
         }
     }
 
-    /// Where a volume's files are; an image's are the runtime's.
-    pub(super) fn volume(&self, pod: &Pod, volume: &Volume) -> PathBuf {
-        match &volume.source {
-            VolumeSource::HostPath { path, .. } => PathBuf::from(path),
-            VolumeSource::Claim { name, .. } => self.base.join("claims").join(&pod.namespace).join(name),
-            _ => self.path.join("volumes").join(&volume.name),
+    /// What is written, now that it is known; nothing if it is too much.
+    fn contents(&mut self, set: &FileSet) -> Option<Vec<PayloadFile>> {
+        let mut files = Vec::new();
+        for file in &set.files {
+            let bytes: Arc<[u8]> = match &file.content {
+                FileContent::Bytes(bytes) => bytes.clone(),
+                FileContent::Field(field) => self.facts.field(field).into_bytes().into(),
+                FileContent::Amount(amount) => self.facts.amount(amount, None).into_bytes().into(),
+            };
+            self.files_left = self.files_left.checked_sub(bytes.len())?;
+            files.push(PayloadFile { path: file.path.clone(), mode: file.mode, user: file.user, bytes });
         }
+        Some(files)
     }
-
-    /// The directory of a pod that runs, or ran, if `peapod run` made it.
-    pub(crate) fn of(pod: &v1::PodSandbox) -> Option<Self> {
-        let path = crate::targets::run_dir(pod)?;
-        Some(Self { path: path.to_owned(), base: path.parent()?.to_owned() })
-    }
-
-    /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.
-    pub(crate) fn announce_stop(&self) {
-        // Without it a container may be started once more, to be stopped with the pod.
-        let _ = fs::File::create_new(self.path.join("stopping"));
-    }
-
-    /// Whether somebody announced it.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.path.join("stopping").exists()
-    }
-
-    /// Writes the pod's /etc/hosts.
-    pub(super) fn make_hosts(&self, text: &str) -> Result<PathBuf, VolumeError> {
-        self.write(&self.path.join("etc-hosts"), text, 0o644)
-    }
-
-    fn write(&self, path: &Path, text: &str, mode: u32) -> Result<PathBuf, VolumeError> {
-        fs::write(path, text)
-            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-            .map_err(|source| VolumeError::Make { path: path.to_owned(), source })?;
-        Ok(path.to_owned())
-    }
-
-    /// Shows a part of a volume at a place of its own, which nobody can move elsewhere.
-    pub(super) fn bind_part(
-        &self,
-        (pod, volume): (&Pod, &Volume),
-        part: &str,
-        (container, index): (&Container, usize),
-    ) -> Result<PathBuf, VolumeError> {
-        let target = self.path.join("parts").join(&container.name).join(index.to_string());
-        let failed = |source| VolumeError::Part { volume: volume.name.clone(), part: part.to_owned(), source };
-        let source = subpath::open(&self.volume(pod, volume), part).map_err(failed)?;
-        // That of an earlier attempt.
-        kernel_mounts::unmount(&target).map_err(failed)?;
-        let kind =
-            rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&source).map_err(|e| failed(e.into()))?.st_mode);
-        make(target.parent().unwrap_or(&self.path), 0o755)?;
-        let fits = fs::symlink_metadata(&target).is_ok_and(|found| found.is_dir() == kind.is_dir());
-        if !fits {
-            let _ = fs::remove_dir(&target).or_else(|_| fs::remove_file(&target));
-            let made = if kind.is_dir() { fs::create_dir(&target) } else { fs::File::create_new(&target).map(drop) };
-            made.map_err(failed)?;
-        }
-        kernel_mounts::bind(&source, &target).map_err(failed)?;
-        Ok(target)
-    }
-
-    /// Reads the files that a container's variables come from. One that is missing has no variables.
-    pub(super) fn env_files(&self, pod: &Pod, container: &Container) -> Result<EnvFiles, VolumeError> {
-        let mut files = EnvFiles::new();
-        for variable in &container.process.env {
-            let EnvSource::File { volume, path, .. } = &variable.source else { continue };
-            let key = (volume.clone(), path.clone());
-            let Some(from) = pod.volumes.iter().find(|known| known.name == *volume) else { continue };
-            if files.contains_key(&key) {
-                continue;
-            }
-            let read = |source| VolumeError::Read { volume: volume.clone(), path: path.clone(), source };
-            match subpath::open_file(&self.volume(pod, from), path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                opened => {
-                    let text = opened.and_then(bounded).map_err(read)?;
-                    let variables = env::parse_file(&text).map_err(|source| VolumeError::Variables {
-                        volume: volume.clone(),
-                        path: path.clone(),
-                        source,
-                    })?;
-                    files.insert(key, variables);
-                }
-            }
-        }
-        Ok(files)
-    }
-
-    /// Removes the directory with all that is in it. What it shows of other places is left alone.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        kernel_mounts::unmount_below(&self.path)?;
-        Ok(peapod_sys::remove_tree(&self.path)?)
-    }
-}
-
-fn bounded(file: fs::File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(ENV_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > ENV_FILE_BYTES {
-        return Err(io::Error::other(format!("it has more than {} KiB", ENV_FILE_BYTES >> 10)));
-    }
-    Ok(text)
-}
-
-/// What is written, now that it is known.
-fn contents(set: &FileSet, facts: &LaunchFacts<'_>) -> Vec<PayloadFile> {
-    let file = |file: &crate::manifest::VolumeFile| PayloadFile {
-        path: file.path.clone(),
-        mode: file.mode,
-        user: file.user,
-        bytes: match &file.content {
-            FileContent::Bytes(bytes) => bytes.clone(),
-            FileContent::Field(field) => facts.field(field).into_bytes(),
-            FileContent::Amount(amount) => facts.amount(amount, None).into_bytes(),
-        },
-    };
-    set.files.iter().map(file).collect()
-}
-
-/// Makes a folder, and those above it.
-pub(super) fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
 }
 
 /// The same whatever the umask is: containers run as any user.

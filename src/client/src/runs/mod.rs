@@ -6,4 +6,4 @@ mod log;
 mod record;
 
 pub(crate) use log::RunLog;
-pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, ended, find, known};
+pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, ended, find, forget_lost, known};

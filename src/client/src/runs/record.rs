@@ -1,5 +1,6 @@
 //! `<run dir>/runs/<id>`: held by a lock as long as the process lives that looks after the run's pods.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -190,11 +191,21 @@ pub(crate) fn known(base: &Path, id: &str) -> Option<KnownRun> {
     (known.pid > 1).then(|| KnownRun { id: id.to_owned(), lives, ..known })
 }
 
-/// All runs of which one of these files is.
-pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
+/// All runs.
+fn all(base: &Path) -> Vec<KnownRun> {
     let Ok(entries) = base.join(RUNS).read_dir() else { return Vec::new() };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<KnownRun> = ids.filter_map(|id| known(base, &id)).collect();
+    ids.filter_map(|id| known(base, &id)).collect()
+}
+
+/// Removes what killed runs have left, but for those of which something else is left.
+pub(crate) fn forget_lost(base: &Path, wanted: &BTreeSet<String>) {
+    all(base).iter().filter(|run| !run.lives && !wanted.contains(&run.id)).for_each(|run| run.forget(base));
+}
+
+/// All runs of which one of these files is.
+pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
+    let mut found = all(base);
     found.retain(|run| files.iter().any(|file| run.is_of(file)));
     found.sort_by(|one, other| one.id.cmp(&other.id));
     found

@@ -1,0 +1,175 @@
+//! A running pod's directory on this node: whose it is, its logs, and what its containers are shown. Beside it are the
+//! claims, which stay.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use peapod_api::v1;
+
+use super::env::{self, EnvFiles};
+use super::owner::{FolderOwner, OwnerFacts};
+use super::volumes::VolumeError;
+use super::{kernel_mounts, subpath};
+use crate::bounds::ENV_FILE_BYTES;
+use crate::manifest::{Container, EnvSource, Pod, Volume, VolumeSource};
+use crate::targets;
+
+/// The directory; it stays until it is removed.
+#[derive(Clone, Debug)]
+pub(crate) struct PodDir {
+    pub(crate) path: PathBuf,
+    /// Where it lies, beside the claims.
+    base: PathBuf,
+}
+
+/// A part of a volume that a mount shows.
+pub(super) struct VolumePart {
+    /// The volume's name.
+    pub(super) volume: String,
+    /// Where its files are.
+    pub(super) path: PathBuf,
+    /// In it, and nowhere else.
+    pub(super) part: String,
+    /// Whose mount it is, and which one.
+    pub(super) container: String,
+    pub(super) index: usize,
+}
+
+impl PodDir {
+    /// Makes `<base>/<uid>` for the user alone, with the pod's logs, as this process' own. If that fails nothing is
+    /// left.
+    pub(super) fn create(
+        base: &Path,
+        (pod, uid): (&Pod, &str),
+        facts: &OwnerFacts,
+    ) -> Result<(Self, FolderOwner), VolumeError> {
+        let this = Self { path: base.join(uid), base: base.to_owned() };
+        let made = FolderOwner::claim(&this.path, facts);
+        let owner = made.map_err(|source| VolumeError::Make { path: this.path.clone(), source })?;
+        for container in pod.all_containers() {
+            make(&this.path.join("logs").join(&container.name), 0o755).inspect_err(|_| {
+                // The first error is the one to tell.
+                let _ = this.remove();
+            })?;
+        }
+        Ok((this, owner))
+    }
+
+    /// Where a volume's files are; an image's are the runtime's.
+    pub(super) fn volume(&self, pod: &Pod, volume: &Volume) -> PathBuf {
+        match &volume.source {
+            VolumeSource::HostPath { path, .. } => PathBuf::from(path),
+            VolumeSource::Claim { name, .. } => self.base.join("claims").join(&pod.namespace).join(name),
+            _ => self.path.join("volumes").join(&volume.name),
+        }
+    }
+
+    /// The directory of a pod that runs, or ran, if `peapod run` made it.
+    pub(crate) fn of(pod: &v1::PodSandbox) -> Option<Self> {
+        let path = targets::run_dir(pod)?;
+        Some(Self { path: path.to_owned(), base: path.parent()?.to_owned() })
+    }
+
+    /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.
+    pub(crate) fn announce_stop(&self) {
+        // Without it a container may be started once more, to be stopped with the pod.
+        let _ = fs::File::create_new(self.path.join("stopping"));
+    }
+
+    /// Whether somebody announced it.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.path.join("stopping").exists()
+    }
+
+    /// Writes the pod's /etc/hosts.
+    pub(super) fn make_hosts(&self, text: &str) -> Result<PathBuf, VolumeError> {
+        let path = self.path.join("etc-hosts");
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)))
+            .map_err(|source| VolumeError::Make { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// Shows a part of a volume at a place of its own, which nobody can move elsewhere.
+    pub(super) fn bind_part(&self, shown: &VolumePart) -> Result<PathBuf, VolumeError> {
+        let target = self.path.join("parts").join(&shown.container).join(shown.index.to_string());
+        let failed = |source| VolumeError::Part { volume: shown.volume.clone(), part: shown.part.clone(), source };
+        let source = subpath::open(&shown.path, &shown.part).map_err(failed)?;
+        // That of an earlier attempt.
+        kernel_mounts::unmount(&target).map_err(failed)?;
+        let kind =
+            rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&source).map_err(|e| failed(e.into()))?.st_mode);
+        make(target.parent().unwrap_or(&self.path), 0o755)?;
+        let fits = fs::symlink_metadata(&target).is_ok_and(|found| found.is_dir() == kind.is_dir());
+        if !fits {
+            let _ = fs::remove_dir(&target).or_else(|_| fs::remove_file(&target));
+            let made = if kind.is_dir() { fs::create_dir(&target) } else { fs::File::create_new(&target).map(drop) };
+            made.map_err(failed)?;
+        }
+        kernel_mounts::bind(&source, &target).map_err(failed)?;
+        Ok(target)
+    }
+
+    /// The files that a container's variables come from: the volume's name, where its files are, and the path in it.
+    pub(super) fn wanted_env_files(&self, pod: &Pod, container: &Container) -> Vec<(String, PathBuf, String)> {
+        let wanted = container.process.env.iter().filter_map(|variable| {
+            let EnvSource::File { volume, path, .. } = &variable.source else { return None };
+            let from = pod.volumes.iter().find(|known| known.name == *volume)?;
+            Some((volume.clone(), self.volume(pod, from), path.clone()))
+        });
+        wanted.collect()
+    }
+
+    /// Removes the directory with all that is in it. What it shows of other places is left alone.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        remove_folder(&self.path)
+    }
+}
+
+/// Removes a pod's directory, whoever made it.
+pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
+    kernel_mounts::unmount_below(path)?;
+    Ok(peapod_sys::remove_tree(path)?)
+}
+
+/// Reads files of variables. One that is missing has no variables.
+pub(super) fn read_env_files(wanted: Vec<(String, PathBuf, String)>) -> Result<EnvFiles, VolumeError> {
+    let mut files = EnvFiles::new();
+    for (volume, from, path) in wanted {
+        let key = (volume.clone(), path.clone());
+        if files.contains_key(&key) {
+            continue;
+        }
+        match subpath::open_file(&from, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => {
+                let text = opened.and_then(bounded);
+                let text =
+                    text.map_err(|source| VolumeError::Read { volume: volume.clone(), path: path.clone(), source })?;
+                let read = env::parse_file(&text);
+                files.insert(key, read.map_err(|source| VolumeError::Variables { volume, path, source })?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn bounded(file: fs::File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(ENV_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > ENV_FILE_BYTES {
+        return Err(io::Error::other(format!("it has more than {} KiB", ENV_FILE_BYTES >> 10)));
+    }
+    Ok(text)
+}
+
+/// Makes a folder, and those above it.
+pub(super) fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
+}
