@@ -56,6 +56,7 @@ mod retries;
 mod run_detached;
 mod run_fields;
 mod run_habits;
+mod run_killed;
 mod run_life;
 mod sealed;
 mod security;
