@@ -5,22 +5,18 @@ use std::future::pending;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::channel::{ChannelSink, ChannelSource, collect, open};
-use super::end::{exit_code, is_whole};
+use super::channel::{ChannelSink, ChannelSource, open};
+use super::command_source::CommandSource;
+use super::end::exit_code;
 use super::error::StreamError;
 use super::input::standard_input;
 use super::output::RawOutput;
 use super::signals::EndingSignals;
 use super::terminal::{self, RawTerminal};
-use crate::bounds::{PIECES, SESSION_END};
-use crate::console::OutputStream;
+use crate::bounds::PIECES;
 
 pub(super) const STDIN: u8 = 0;
-pub(super) const STDOUT: u8 = 1;
-pub(super) const STDERR: u8 = 2;
-pub(super) const ERROR: u8 = 3;
 const RESIZE: u8 = 4;
 
 /// The exit status of who has nobody left to write to, as a shell tells it of one that SIGPIPE ended.
@@ -63,42 +59,14 @@ async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
 }
 
 /// Passes output on until the end; answers what was said about that. `None`: nobody reads any more.
-pub(super) async fn receive(mut reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
-    let mut said = Vec::new();
-    // None before all is said: a server that stays after that is not waited for long.
-    let mut farewell: Option<Instant> = None;
-    loop {
-        let message = match farewell {
-            None => reader.next().await,
-            Some(until) => reader.next_until(until).await,
-        };
-        let (channel, payload) = match message {
-            Ok(Some(message)) => message,
-            Ok(None) => break,
-            // All is said: how the connection ends is of no matter.
-            Err(error) if said.is_empty() || !error.is_broken() => return Err(error),
-            Err(_) => break,
-        };
-        let stream = match channel {
-            STDOUT => OutputStream::Out,
-            STDERR => OutputStream::Err,
-            ERROR => {
-                collect(&mut said, &payload);
-                if farewell.is_none() && is_whole(&said) {
-                    farewell = Some(Instant::now() + SESSION_END);
-                }
-                continue;
-            }
-            _ => continue,
-        };
-        let begun = Instant::now();
-        if !payload.is_empty() && !output.write(stream, payload).await {
+pub(super) async fn receive(reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
+    let mut source = CommandSource::new(reader);
+    while let Some((stream, payload)) = source.next().await? {
+        if !output.write(stream, payload).await {
             return Ok(None);
         }
-        // That is not the server's time.
-        farewell = farewell.map(|until| until + begun.elapsed());
     }
-    Ok(Some(said))
+    Ok(Some(source.said()))
 }
 
 /// Passes on what is typed, and the terminal's sizes. When nobody hears that any more, the reader knows.

@@ -5,6 +5,7 @@
 
 mod channel;
 mod command;
+mod command_source;
 mod connect;
 mod end;
 mod error;

@@ -4,14 +4,14 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::channel::{ChannelSink, ChannelSource, collect, line, open};
-use super::command::{ERROR, STDERR, STDIN, STDOUT};
-use super::end::{exit_code, is_whole};
+use super::command::STDIN;
+use super::command_source::CommandSource;
+use super::end::exit_code;
 use super::error::StreamError;
-use crate::bounds::SESSION_END;
+use crate::console::OutputStream;
 
 /// How a command has ended.
 #[derive(Debug)]
@@ -37,44 +37,20 @@ pub(crate) async fn transfer(
     }
 }
 
-async fn receive(mut reader: ChannelSource, output: Option<mpsc::Sender<Bytes>>) -> Result<TransferEnd, StreamError> {
-    let (mut said, mut complaint) = (Vec::new(), Vec::new());
-    // None before all is said: a server that stays after that is not waited for long.
-    let mut farewell: Option<Instant> = None;
-    loop {
-        let message = match farewell {
-            None => reader.next().await,
-            Some(until) => reader.next_until(until).await,
-        };
-        let (channel, payload) = match message {
-            Ok(Some(message)) => message,
-            Ok(None) => break,
-            Err(error) if said.is_empty() || !error.is_broken() => return Err(error),
-            Err(_) => break,
-        };
-        let begun = Instant::now();
-        match channel {
-            STDOUT => {
-                if let Some(output) = &output
-                    && !payload.is_empty()
-                    && output.send(payload).await.is_err()
-                {
+async fn receive(reader: ChannelSource, output: Option<mpsc::Sender<Bytes>>) -> Result<TransferEnd, StreamError> {
+    let (mut source, mut complaint) = (CommandSource::new(reader), Vec::new());
+    while let Some((stream, payload)) = source.next().await? {
+        match (stream, &output) {
+            (OutputStream::Err, _) => collect(&mut complaint, &payload),
+            (OutputStream::Out, None) => {}
+            (OutputStream::Out, Some(output)) => {
+                if output.send(payload).await.is_err() {
                     return Ok(TransferEnd { code: 0, complaint: line(&complaint) });
                 }
             }
-            STDERR => collect(&mut complaint, &payload),
-            ERROR => {
-                collect(&mut said, &payload);
-                if farewell.is_none() && is_whole(&said) {
-                    farewell = Some(Instant::now() + SESSION_END);
-                }
-            }
-            _ => {}
         }
-        // What was waited for who takes the output is not the server's time.
-        farewell = farewell.map(|until| until + begun.elapsed());
     }
-    Ok(TransferEnd { code: exit_code(&said)?, complaint: line(&complaint) })
+    Ok(TransferEnd { code: exit_code(&source.said())?, complaint: line(&complaint) })
 }
 
 /// When nobody hears any more, the reader knows.
