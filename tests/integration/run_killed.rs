@@ -57,11 +57,21 @@ fn folders(daemon: &Daemon) -> Vec<String> {
     names.filter(|name| name != "runs").collect()
 }
 
+fn table() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+/// Whether the kernel keeps a tmpfs out of swap: since 6.4.
+fn has_noswap() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 4)
+}
+
 /// How many mounts there are below a pod's folder, or below those of all.
 fn mounts(daemon: &Daemon, uid: &str) -> usize {
     let below = daemon.path("run-dir").join(uid);
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    table.lines().filter(|line| line.contains(&*below.to_string_lossy())).count()
+    table().lines().filter(|line| line.contains(&*below.to_string_lossy())).count()
 }
 
 fn runs(daemon: &Daemon) -> usize {
@@ -88,6 +98,8 @@ fn secrets_do_not_outlive_a_run_that_was_killed() {
         done(daemon, &["run", "-d", &lives]).await;
         let known = folders(daemon);
         assert_eq!((known.len(), mounts(daemon, &known[0]), runs(daemon)), (1, 1, 1));
+        let mount = table().lines().find(|line| line.contains(&known[0])).map(str::to_owned).unwrap();
+        assert_eq!(mount.contains("noswap"), has_noswap(), "{mount}");
         let short = manifest(daemon, "short", &shell, "exit 0");
 
         // While it pulls of a registry that says nothing: its Secret is nowhere yet.

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::future::{Either, select};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -49,7 +50,7 @@ pub use cli::{
 
 pub use image_cli::{CheckArgs, CheckImageArgs, CheckSubject, ExportArgs, ImportArgs, OtherRuntime, PinArgs};
 
-use connect::CriClient;
+use connect::{CriClient, QUICK};
 use console::Console;
 use file_watch::FileWatch;
 use interrupt::Interrupt;
@@ -161,6 +162,27 @@ async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Re
     done.map(|()| 0)
 }
 
+/// Runs pods, and removes meanwhile what killed runs have left.
+async fn run_beside_sweep(
+    context: RunContext<'_>,
+    wishes: Wishes<'_>,
+    interrupt: &Interrupt,
+) -> Result<u8, run::RunError> {
+    let swept = std::pin::pin!(async {
+        for problem in run::sweep(context.connection, &context.args.dir).await {
+            context.console.note(problem).await;
+        }
+    });
+    match select(swept, std::pin::pin!(run::run(context, wishes, interrupt))).await {
+        Either::Left(((), running)) => running.await,
+        Either::Right((status, swept)) => {
+            // On a disk that hangs it is left to the next run.
+            let _ = tokio::time::timeout(QUICK, swept).await;
+            status
+        }
+    }
+}
+
 async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let supervised = detach::supervised();
     // The manifests first: their mistakes need no runtime.
@@ -201,13 +223,8 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let (sender, changes) = mpsc::channel(1);
     let wishes = Wishes { first: &workloads, changes };
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
-    let swept = async {
-        for problem in run::sweep(&connection, &args.dir).await {
-            console.note(problem).await;
-        }
-    };
     let status = tokio::select! {
-        (status, ()) = async { tokio::join!(run::run(context, wishes, &interrupt), swept) } => status,
+        status = run_beside_sweep(context, wishes, &interrupt) => status,
         never = changes::follow(&files, asked, watch, sender) => match never {},
     };
     let status = match status {

@@ -19,10 +19,8 @@ pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<
         let name = select::pod_name(pod);
         if targets::is_ready(pod) {
             anyhow::ensure!(args.force, "pod {name} is running: stop it with `peapod stop {name}`, or use --force");
-            if let Some(dir) = PodDir::of(pod) {
-                dir.announce_stop();
-            }
         }
+        let _announced = PodDir::of(pod).map(|dir| dir.announce_stop());
         // Also for one that has stopped: it may have left something.
         super::all_of(&name, &teardown::stop(connection, &pod.id, 0).await)?;
         remove(connection, pod).await?;

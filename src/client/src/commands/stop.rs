@@ -43,10 +43,12 @@ pub(super) async fn end(connection: &CriClient, pod: &v1::PodSandbox, grace: Opt
         Some(grace) => grace,
         None => own_grace(connection, &pod.id).await?,
     };
-    if let Some(dir) = PodDir::of(pod) {
-        dir.announce_stop();
-        run::ask_to_stop(&dir, grace).await;
+    let dir = PodDir::of(pod);
+    if let Some(dir) = &dir {
+        run::ask_to_stop(dir, grace).await;
     }
+    // What is there still nobody stops but this process.
+    let _announced = dir.map(|dir| dir.announce_stop());
     super::all_of(&select::pod_name(pod), &teardown::stop(connection, &pod.id, grace).await)
 }
 

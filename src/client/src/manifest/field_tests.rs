@@ -1,5 +1,6 @@
 //! Several documents, what fields do, and what does not go together.
 
+use super::files::VolumeFile;
 use super::tests::{SMALL, container, said};
 use super::*;
 
@@ -42,6 +43,46 @@ fn objects_of_other_documents_are_what_a_pod_refers_to() {
         [("both", 0o644), ("user", 0o644), ("m", 0o644)]
     );
     assert!(set.in_memory && !format!("{pod:?}").contains("hidden"), "secrets are not printed");
+}
+
+/// A pod with a volume of these items of a ConfigMap, whose key `a` has that text.
+fn with_items(text: &str, items: &str) -> Vec<ManifestSource> {
+    let volumes = format!("spec:\n  volumes: [{{name: v, configMap: {{name: c, items: [{items}]}}}}]");
+    let pod = container("").replace("spec:", &volumes);
+    let config = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{a: {text}}}\n");
+    files(&[("p", &pod), ("c", &config)])
+}
+
+#[test]
+fn files_lie_where_a_kubelet_puts_them() {
+    let paths = |given: &str| {
+        let loaded =
+            load(&with_items("one", &format!("{{key: a, path: {given}}}"))).map_err(|error| error.to_string())?;
+        let [Workload::Pod(pod)] = loaded.workloads.as_slice() else { panic!() };
+        let VolumeSource::Files(set) = &pod.volumes[0].source else { panic!() };
+        Ok::<_, String>(set.files[0].path.clone())
+    };
+    for (given, path) in [("k", "k"), ("./k", "k"), ("d//k", "d/k"), ("d/./k/", "d/k"), ("a/..b", "a/..b")] {
+        assert_eq!(paths(given).as_deref(), Ok(path), "{given}");
+    }
+    let (long, deep) = ("x".repeat(256), "x/".repeat(2049));
+    for given in [".", "./", "..k", "./..data", "a/../k", "/k", "''", long.as_str(), &deep] {
+        let said = paths(given).unwrap_err();
+        assert!(said.contains("p, line 5: spec.volumes[0].configMap.items[0].path is"), "{given}: {said}");
+    }
+}
+
+#[test]
+fn contents_are_shared_and_have_a_bound() {
+    let text = "x".repeat(1 << 20);
+    let items = |count: usize| (0..count).map(|n| format!("{{key: a, path: f{n}}}")).collect::<Vec<_>>().join(", ");
+    let loaded = load(&with_items(&text, &items(64))).unwrap();
+    let [Workload::Pod(pod)] = loaded.workloads.as_slice() else { panic!() };
+    let VolumeSource::Files(set) = &pod.volumes[0].source else { panic!() };
+    let FileContent::Bytes(first) = &set.files[0].content else { panic!() };
+    assert_eq!(std::sync::Arc::strong_count(first), 64);
+    let said = load(&with_items(&text, &items(65))).unwrap_err().to_string();
+    assert!(said.contains("p, line 5: spec.volumes[0] has too much: the files of all volumes have 64 MiB"), "{said}");
 }
 
 #[test]

@@ -7,8 +7,12 @@ use k8s_openapi::api::core::v1 as k8s;
 use super::builder::Builder;
 use super::env::missing;
 use super::fields::{self, ContainerAmount, FieldUse, PodField};
-use super::names::is_inner_path;
+use super::names::{cleaned_path, is_inner_path};
 use super::objects::DataKind;
+
+/// Bytes of a path that a kubelet takes, and of a name that Linux takes.
+const PATH: usize = 4096;
+const NAME: usize = 255;
 
 /// The files of such a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub(crate) struct FileSet {
 /// A file of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumeFile {
-    /// Relative, without `..`.
+    /// Relative, without `..`, `.` and empty parts.
     pub(crate) path: String,
     pub(crate) mode: u32,
     /// The owner, if it is not root.
@@ -37,6 +41,16 @@ pub(crate) enum FileContent {
     Bytes(Arc<[u8]>),
     Field(PodField),
     Amount(ContainerAmount),
+}
+
+impl FileContent {
+    /// In bytes, as far as it is known.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Field(_) | Self::Amount(_) => 0,
+        }
+    }
 }
 
 /// No content is ever printed: it may be a secret.
@@ -163,11 +177,15 @@ fn owner(b: &mut Builder<'_>, path: &str, given: Option<i64>) -> Option<u32> {
     }
 }
 
+/// Where a file is, as a kubelet makes it of what was written. `./..data` would be what the volume is replaced by.
 fn inner_path(b: &mut Builder<'_>, path: &str, given: &str) -> String {
-    if !is_inner_path(given) || given.starts_with("..") {
+    let cleaned = cleaned_path(given);
+    if !is_inner_path(given) || given.starts_with("..") || cleaned.starts_with("..") || cleaned.is_empty() {
         b.add_mistake(path, format!("is `{given}`; it has to be a path in the volume, which does not begin with `..`"));
+    } else if given.len() > PATH || given.split('/').any(|part| part.len() > NAME) || given.contains('\0') {
+        b.add_mistake(path, format!("is no path of a file: one has {PATH} bytes at most, {NAME} of them a name"));
     }
-    given.to_owned()
+    cleaned
 }
 
 impl ObjectFiles<'_> {

@@ -60,7 +60,7 @@ pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, l
 pub(crate) use env::EnvSource;
 pub(crate) use expand::{expand, expand_all};
 pub(crate) use fields::{ContainerAmount, PodField, ResourceBound};
-pub(crate) use files::{FileContent, FileSet, VolumeFile};
+pub(crate) use files::{FileContent, FileSet};
 pub(crate) use image::PullPolicy;
 pub(crate) use job::{Completions, Job};
 pub(crate) use lifecycle::LifecycleHook;

@@ -34,6 +34,11 @@ pub(super) fn is_inner_path(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('/') && !text.split('/').any(|part| part == "..")
 }
 
+/// A path inside of a folder without empty parts and `.`, as a kubelet writes it.
+pub(super) fn cleaned_path(text: &str) -> String {
+    text.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +54,8 @@ mod tests {
         assert!(is_subdomain("web.example") && !is_subdomain("web..x") && !is_subdomain(""));
         assert!(is_key(".x") && is_key("a-b_C.d") && !is_key("..x") && !is_key("a/b") && !is_key("."));
         assert!(is_inner_path("a/..b/c") && !is_inner_path("/a") && !is_inner_path("a/../b") && !is_inner_path(""));
+        let cleaned = ["a", "./k", "a//b/", "./.", "a/./b"].map(cleaned_path);
+        assert_eq!(cleaned, ["a", "k", "a/b", "", "a/b"]);
         assert!(is_variable("A_b.c") && !is_variable("A=b") && !is_variable(""));
     }
 }

@@ -7,6 +7,7 @@ use super::builder::Builder;
 use super::files::{self, FileSet};
 use super::image::{PullPolicy, pull_policy, with_tag};
 use super::quantity::Quantity;
+use crate::bounds::VOLUME_FILES_BYTES;
 
 /// A volume that containers can mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,18 @@ pub(super) fn build(b: &mut Builder<'_>, volumes: &[k8s::Volume]) -> Vec<Volume>
             b.add_mistake(&format!("{path}.name"), format!("is `{}`, as is another volume's", given.name));
         }
         built.push(Volume { name: given.name.clone(), source: source(b, &path, given) });
+    }
+    // What a pod is told of itself is counted when it is known.
+    let mut left = VOLUME_FILES_BYTES;
+    for (index, volume) in built.iter().enumerate() {
+        let VolumeSource::Files(set) = &volume.source else { continue };
+        let further = set.files.iter().try_fold(left, |left, file| left.checked_sub(file.content.length()));
+        let Some(further) = further else {
+            let text = format!("has too much: the files of all volumes have {} MiB at most", VOLUME_FILES_BYTES >> 20);
+            b.add_mistake(&format!("spec.volumes[{index}]"), text);
+            break;
+        };
+        left = further;
     }
     built
 }

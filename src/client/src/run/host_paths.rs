@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use super::volumes::VolumeError;
+use super::volume_error::VolumeError;
 use crate::manifest::{HostPathType, Volume, VolumeSource};
 
 /// Checks every hostPath, and makes those that are to be made.

@@ -66,6 +66,7 @@ pub(super) async fn start(
     if let Some(id) = last {
         pod.forget(id).await;
     }
+    pod.run.dir.forget_before(container, attempt);
     let begun = Instant::now();
     let result = pod.launch(container, attempt).await;
     JobEnd::Started { member, took: begun.elapsed(), result }

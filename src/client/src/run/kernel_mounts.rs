@@ -8,12 +8,19 @@ use std::path::{Path, PathBuf};
 use peapod_sys::mountinfo::Mounts;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-/// Mounts a folder in memory on another one.
+/// Mounts a folder in memory on another one, whose files never come to a disk where the kernel keeps them from swap.
 pub(super) fn memory(folder: &Path, mode: u32, size: Option<u64>) -> io::Result<()> {
     let size = size.map(|size| format!(",size={size}")).unwrap_or_default();
-    let options = std::ffi::CString::new(format!("mode={mode:o}{size}"))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    Ok(rustix::mount::mount("tmpfs", folder, "tmpfs", flags, options.as_c_str())?)
+    let mount = |further: &str| -> io::Result<()> {
+        let options = std::ffi::CString::new(format!("mode={mode:o}{size}{further}"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        Ok(rustix::mount::mount("tmpfs", folder, "tmpfs", flags, options.as_c_str())?)
+    };
+    match mount(",noswap") {
+        // Linux has it since 6.4.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => mount(""),
+        other => other,
+    }
 }
 
 /// Shows an open file or folder at a path as well.

@@ -1,5 +1,6 @@
-//! What killed `peapod run`s have left: folders of pods that nobody looks after any more and that no runtime knows, with
-//! Secrets in them; and records of such runs. A pod that its runtime still has keeps its folder, for `peapod down`.
+//! What killed `peapod run`s have left: folders of pods that nobody looks after any more and that no runtime knows,
+//! with Secrets in them; and records of such runs. A pod that its runtime still has keeps its folder, for `peapod
+//! down`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -30,7 +31,7 @@ struct LeftFolder {
 
 /// What was found below a folder of runs.
 #[derive(Default)]
-struct Found {
+struct FoundFolders {
     left: Vec<LeftFolder>,
     /// Runs that live or of which a folder is left.
     runs: BTreeSet<String>,
@@ -63,9 +64,9 @@ async fn ask(connection: &CriClient, left: &[LeftFolder]) -> PodsThere {
 }
 
 /// Looks whose the folders are.
-fn look_through(base: &Path) -> io::Result<Found> {
+fn look_through(base: &Path) -> io::Result<FoundFolders> {
     let open = open_base(base)?;
-    let mut found = Found { is_complete: true, ..Found::default() };
+    let mut found = FoundFolders { is_complete: true, ..FoundFolders::default() };
     let mut looked_at = 0;
     for entry in Dir::read_from(&open)? {
         let entry = entry?;
@@ -129,7 +130,7 @@ fn is_uid(name: &str) -> bool {
     parts == [8, 4, 4, 4, 12] && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-impl Found {
+impl FoundFolders {
     fn remove(mut self, base: &Path, there: &PodsThere) -> Vec<String> {
         let mut problems = Vec::new();
         for LeftFolder { uid, facts } in std::mem::take(&mut self.left) {

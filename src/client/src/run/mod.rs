@@ -42,6 +42,7 @@ mod termination;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod volume_error;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -77,7 +78,7 @@ use stages::StageLine;
 use supervise::{RunOutcome, Supervisor};
 use support::RuntimeSupport;
 use voice::Voice;
-use volumes::VolumeError;
+use volume_error::VolumeError;
 use volumes::VolumeMaker;
 
 /// Why a pod could not be run. What was made of it is removed again.
@@ -139,8 +140,6 @@ async fn live(
     lines: (&StopLine, &RuntimeEvents, &ReportLine),
 ) -> Result<RunOutcome, RunError> {
     refuse_twin(connection, pod).await?;
-    let volumes = pod.volumes.clone();
-    off_thread(move || host_paths::check(&volumes)).await.map_err(|_| VolumeError::Thread)??;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
     let support = RuntimeSupport::ask(connection, pod, handler, &uid).await?;
@@ -210,7 +209,11 @@ impl PodRun<'_> {
         let images = tokio::select! {
             biased;
             why = called_off(asked, door, begun + deadline) => return Ok(early(machine, begun, why)),
-            pulled = self.pull() => pulled?,
+            pulled = async {
+                // What can't be mounted is worth no pull.
+                volumes::check(&self.dir, self.pod).await?;
+                self.pull().await
+            } => pulled?,
         };
         // After the pulls, which may take long: Secrets are there no longer than the pod.
         let mut volumes = VolumeMaker::begin(&self.dir, self.pod, &self.uid, &self.node);

@@ -15,7 +15,7 @@ const NEW_DATA: &str = "..data_tmp";
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PayloadFile {
-    /// Relative, without `..`.
+    /// Relative, without `..`, `.` and empty parts.
     pub(super) path: String,
     pub(super) mode: u32,
     pub(super) user: Option<u32>,

@@ -7,14 +7,18 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use peapod_api::v1;
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock};
 
 use super::env::{self, EnvFiles};
-use super::owner::{FolderOwner, OwnerFacts};
-use super::volumes::VolumeError;
-use super::{kernel_mounts, subpath};
+use super::owner::{FolderOwner, OWNER, OwnerFacts};
+use super::volume_error::VolumeError;
+use super::{kernel_mounts, messages, subpath, termination};
 use crate::bounds::ENV_FILE_BYTES;
 use crate::manifest::{Container, EnvSource, Pod, Volume, VolumeSource};
 use crate::targets;
+
+/// Whoever stops the pod from outside holds a lock on it.
+const STOPPING: &str = "stopping";
 
 /// The directory; it stays until it is removed.
 #[derive(Clone, Debug)]
@@ -72,15 +76,28 @@ impl PodDir {
         Some(Self { path: path.to_owned(), base: path.parent()?.to_owned() })
     }
 
-    /// Tells the `peapod run` of this pod that ends of containers are wanted from now on.
-    pub(crate) fn announce_stop(&self) {
-        // Without it a container may be started once more, to be stopped with the pod.
-        let _ = fs::File::create_new(self.path.join("stopping"));
+    /// Tells the `peapod run` of this pod, if there is one, that ends of containers are wanted: as long as the file is
+    /// open that this answers. Without it a container may be started once more, to be stopped with the pod.
+    pub(crate) fn announce_stop(&self) -> io::Result<fs::File> {
+        let file = fs::File::options().write(true).create(true).truncate(false).open(self.path.join(STOPPING))?;
+        flock(&file, FlockOperation::LockShared)?;
+        Ok(file)
     }
 
-    /// Whether somebody announced it.
+    /// Whether somebody announced it, and lives.
     pub(super) fn is_stopping(&self) -> bool {
-        self.path.join("stopping").exists()
+        let mark = fs::File::open(self.path.join(STOPPING));
+        mark.is_ok_and(|mark| flock(&mark, FlockOperation::NonBlockingLockExclusive).is_err())
+    }
+
+    /// Before a container is started again: of what has ended only the last one's log is kept, as a kubelet does it.
+    pub(super) fn forget_before(&self, container: &Container, attempt: u32) {
+        let Some(old) = attempt.checked_sub(2) else { return };
+        let log = self.path.join("logs").join(messages::log_path(container, old));
+        for left in [log, termination::file(&self.path, &container.name, old)] {
+            // It goes with the pod then.
+            let _ = fs::remove_file(left);
+        }
     }
 
     /// Writes the pod's /etc/hosts.
@@ -131,7 +148,26 @@ impl PodDir {
 /// Removes a pod's directory, whoever made it.
 pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
     kernel_mounts::unmount_below(path)?;
+    match remove_inner(path) {
+        // Somebody else removes it as well.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => other?,
+    }
     Ok(peapod_sys::remove_tree(path)?)
+}
+
+/// Whose the folder is goes last: should this process be killed, the next one goes on.
+fn remove_inner(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty())?;
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if ![&b"."[..], b"..", OWNER.as_bytes()].contains(&name) {
+            peapod_sys::remove_tree_at(&folder, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads files of variables. One that is missing has no variables.
@@ -172,4 +208,76 @@ pub(super) fn make(path: &Path, mode: u32) -> Result<(), VolumeError> {
         .mode(mode)
         .create(path)
         .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, PodDir, Pod) {
+        let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: m, image: x}]}}";
+        let (base, pod) = (tempfile::tempdir().unwrap(), crate::manifest::read(text).unwrap());
+        let facts = OwnerFacts { run: "ab".into(), endpoint: "/run/x.sock".into() };
+        let (dir, _) = PodDir::create(base.path(), (&pod, "uid"), &facts).unwrap();
+        (base, dir, pod)
+    }
+
+    #[test]
+    fn a_stop_is_announced_by_who_lives() {
+        let (_base, dir, _) = dir();
+        assert!(!dir.is_stopping());
+        let (one, other) = (dir.announce_stop().unwrap(), dir.announce_stop().unwrap());
+        assert!(dir.is_stopping());
+        drop(one);
+        assert!(dir.is_stopping());
+        drop(other);
+        assert!(!dir.is_stopping(), "nobody stops it any more");
+    }
+
+    #[test]
+    fn whose_a_folder_was_is_the_last_to_go() {
+        let (_base, dir, _) = dir();
+        fs::create_dir(dir.path.join("volumes")).unwrap();
+        remove_inner(&dir.path).unwrap();
+        let left: Vec<_> = fs::read_dir(&dir.path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [OWNER]);
+        dir.remove().unwrap();
+        dir.remove().unwrap();
+        assert!(!dir.path.exists());
+    }
+
+    #[test]
+    fn of_many_starts_the_last_two_are_kept() {
+        let (_base, dir, pod) = dir();
+        let container = &pod.containers[0];
+        for attempt in 0..5 {
+            dir.forget_before(container, attempt);
+            let log = dir.path.join("logs/m").join(format!("{attempt}.log"));
+            fs::write(&log, "").unwrap();
+            termination::LastWords::prepare(&dir.path, container, attempt, log).unwrap();
+        }
+        let names = |folder: &str| {
+            let entries = fs::read_dir(dir.path.join(folder)).unwrap().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            (names("logs/m"), names("termination")),
+            (vec!["3.log".into(), "4.log".into()], vec!["m-3".into(), "m-4".into()])
+        );
+    }
+
+    #[test]
+    fn an_annotation_leads_to_no_link() {
+        let (base, dir, _) = dir();
+        let pod = |path: &Path, uid: &str| v1::PodSandbox {
+            metadata: Some(v1::PodSandboxMetadata { uid: uid.to_owned(), ..Default::default() }),
+            annotations: [(crate::labels::RUN_DIR.to_owned(), path.display().to_string())].into(),
+            ..Default::default()
+        };
+        assert!(PodDir::of(&pod(&dir.path, "uid")).is_some() && PodDir::of(&pod(&dir.path, "other")).is_none());
+        std::os::unix::fs::symlink(&dir.path, base.path().join("link")).unwrap();
+        assert!(PodDir::of(&pod(&base.path().join("link"), "link")).is_none());
+    }
 }

@@ -12,7 +12,7 @@ use super::messages::{self, ContainerParts};
 use super::off_thread::off_thread;
 use super::pod_dir::{self, VolumePart};
 use super::security::{IdentityError, UserRange};
-use super::volumes::VolumeError;
+use super::volume_error::VolumeError;
 use super::{dns, env};
 use crate::manifest::{Container, MountPropagationMode, ReadOnlyMount, SubPath, VolumeMount, VolumeSource, expand_all};
 

@@ -9,6 +9,14 @@ use crate::bounds::{TERMINATION_BYTES, TERMINATION_LOG_BYTES, TERMINATION_LOG_LI
 use crate::logs::Joiner;
 use crate::manifest::Container;
 
+/// In the pod's folder.
+const FOLDER: &str = "termination";
+
+/// The file of one start of a container.
+pub(super) fn file(dir: &Path, container: &str, attempt: u32) -> PathBuf {
+    dir.join(FOLDER).join(format!("{container}-{attempt}"))
+}
+
 /// Where one start of a container leaves them, on this node.
 #[derive(Clone, Debug)]
 pub(super) struct LastWords {
@@ -26,8 +34,8 @@ impl LastWords {
         log: PathBuf,
     ) -> io::Result<(Self, Option<PathBuf>)> {
         let termination = &container.life.termination;
-        let folder = dir.join("termination");
-        let this = Self { file: folder.join(format!("{}-{attempt}", container.name)), log, or_log: termination.or_log };
+        let folder = dir.join(FOLDER);
+        let this = Self { file: file(dir, &container.name, attempt), log, or_log: termination.or_log };
         if container.mounts.iter().any(|mount| mount.path.trim_end_matches('/') == termination.path) {
             return Ok((this, None));
         }

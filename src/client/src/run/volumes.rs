@@ -2,54 +2,40 @@
 //! run want their probes and stops meanwhile.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinHandle;
 
-use super::env::EnvSyntaxError;
 use super::facts::{LaunchFacts, ThisNode};
+use super::off_thread::off_thread;
 use super::payload::{self, PayloadFile};
 use super::pod_dir::{PodDir, make};
-use super::{kernel_mounts, ownership};
+use super::volume_error::VolumeError;
+use super::{host_paths, kernel_mounts, ownership};
 use crate::bounds::VOLUME_FILES_BYTES;
 use crate::connect::QUICK;
 use crate::manifest::{FileContent, FileSet, Pod, Volume, VolumeSource};
 
-/// Why a volume can't be mounted.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum VolumeError {
-    #[error("cannot make {}", path.display())]
-    Make { path: PathBuf, source: io::Error },
-    #[error("volume {volume}: the hostPath {} is not there; its type could be DirectoryOrCreate", path.display())]
-    Missing { volume: String, path: PathBuf },
-    #[error("volume {volume}: the hostPath {} is {found}, and its type asks for {wanted}", path.display())]
-    Type { volume: String, path: PathBuf, found: &'static str, wanted: &'static str },
-    #[error("volume {volume}: cannot look at the hostPath {}", path.display())]
-    Look { volume: String, path: PathBuf, source: io::Error },
-    #[error(
-        "volume {volume}: there is no PersistentVolumeClaim {claim} in these files, and no folder {} of an earlier one: \
-         give the file of the claim as well", path.display()
-    )]
-    NoClaim { volume: String, claim: String, path: PathBuf },
-    #[error("volume {volume}: cannot {doing}")]
-    Fill { volume: String, doing: &'static str, source: io::Error },
-    #[error("volume {volume}: cannot mount its part {part}")]
-    Part { volume: String, part: String, source: io::Error },
-    #[error("volume {volume}: the variables of {path}")]
-    Variables { volume: String, path: String, source: EnvSyntaxError },
-    #[error("volume {volume}: cannot read the variables of {path}")]
-    Read { volume: String, path: String, source: io::Error },
-    #[error(
-        "volume {volume}: the files of the pod's volumes have more than {} MiB with this one's: leave some out, or put \
-         them into an image", VOLUME_FILES_BYTES >> 20
-    )]
-    TooLarge { volume: String },
-    #[error("the thread that makes volumes has ended")]
-    Thread,
+/// Whether what volumes show is there: hostPaths, and claims of which there is no document.
+pub(super) async fn check(dir: &PodDir, pod: &Pod) -> Result<(), VolumeError> {
+    let (dir, pod) = (dir.clone(), pod.clone());
+    let checked = off_thread(move || {
+        host_paths::check(&pod.volumes)?;
+        pod.volumes.iter().try_for_each(|volume| check_claim(volume, &dir.volume(&pod, volume)))
+    });
+    checked.await.unwrap_or(Err(VolumeError::Thread))
+}
+
+fn check_claim(volume: &Volume, path: &Path) -> Result<(), VolumeError> {
+    match &volume.source {
+        VolumeSource::Claim { name, declared: false, .. } if !path.is_dir() => {
+            Err(VolumeError::NoClaim { volume: volume.name.clone(), claim: name.clone(), path: path.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// All volumes of one pod, on their way.
@@ -127,11 +113,8 @@ impl VolumeWork<'_> {
                 }
                 payload::write(&path, &files).map_err(fill("write its files"))?;
             }
-            VolumeSource::Claim { name, declared, .. } => {
-                if !declared && !path.is_dir() {
-                    let (volume, claim) = (volume.name.clone(), name.clone());
-                    return Err(VolumeError::NoClaim { volume, claim, path });
-                }
+            VolumeSource::Claim { .. } => {
+                check_claim(volume, &path)?;
                 if !path.is_dir() {
                     make_open(&path, 0o777)?;
                 }

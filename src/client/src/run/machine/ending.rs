@@ -47,7 +47,7 @@ impl LifeMachine {
             Goal::RestartAll { .. } => (EndingCause::RestartAll, now + LEAST_GRACE),
             Goal::End { pace: Pace::Graceful { by }, .. } => (EndingCause::Pod, by),
             Goal::End { pace: Pace::Kill, .. } => (EndingCause::Pod, now),
-            Goal::Run | Goal::Leave | Goal::Over { .. } => return,
+            Goal::Run | Goal::Leave { .. } | Goal::Over { .. } => return,
         };
         for index in 0..self.members.len() {
             let member = &mut self.members[index];

@@ -1,7 +1,7 @@
 //! What each input changes.
 
 use super::ending::Pace;
-use super::member::{EndingCause, EndingStage, LifeState, PostStart};
+use super::member::{EndingCause, EndingStage, LifeMember, LifeState, PostStart};
 use super::plan::{AfterExit, Moment};
 use super::probes::{ProbeStep, ProbeVerdict};
 use super::{Goal, HookKind, LifeAction, LifeInput, LifeMachine, LifeNews, LifeOutcome, MemberKind, Probed};
@@ -12,6 +12,10 @@ const OUT_OF_MEMORY: i32 = 137;
 
 /// When a stop is asked for again that the runtime did not carry out.
 const STOP_AGAIN: Moment = Moment::from_secs(5);
+
+/// For how long a pod is left to somebody else who does not say again that he stops it: longer than from one look at
+/// the pod to the next.
+const LEAVE: Moment = Moment::from_secs(30);
 
 impl LifeMachine {
     pub(super) fn take(&mut self, now: Moment, input: LifeInput, actions: &mut Vec<LifeAction>) {
@@ -50,8 +54,8 @@ impl LifeMachine {
                 _ => self.goal = Goal::End { outcome: LifeOutcome::Asked, pace: Pace::Kill },
             },
             LifeInput::Announced => {
-                if matches!(self.goal, Goal::Run | Goal::RestartAll { .. }) {
-                    self.goal = Goal::Leave;
+                if matches!(self.goal, Goal::Run | Goal::RestartAll { .. } | Goal::Leave { .. }) {
+                    self.goal = Goal::Leave { until: now + LEAVE };
                 }
             }
             LifeInput::Gone => {
@@ -214,4 +218,24 @@ impl LifeMachine {
             ProbeStep::Same | ProbeStep::Turned => {}
         }
     }
+}
+
+/// Nobody stops the pod after all: what it is about now. What has ended meanwhile is started again if it would have
+/// been.
+pub(super) fn goal_after_leave(now: Moment, members: &mut [LifeMember]) -> Goal {
+    let mut goal = Goal::Run;
+    for member in members {
+        let LifeState::Ended { has_failed } = member.state else { continue };
+        let Some(code) = member.last else { continue };
+        let after = member.plan.after(code, has_failed);
+        if after == AfterExit::Stay {
+            continue;
+        }
+        let wait = member.back_off.after(Moment::ZERO);
+        match after {
+            AfterExit::RestartAll => goal = Goal::RestartAll { wait },
+            _ => member.state = LifeState::Waiting { not_before: now + wait },
+        }
+    }
+    goal
 }

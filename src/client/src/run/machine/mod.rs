@@ -68,7 +68,7 @@ pub(in crate::run) enum LifeInput {
     },
     /// The pod is to end at once.
     Kill,
-    /// Somebody else is about to stop the pod.
+    /// Somebody else is about to stop the pod. It is told again as long as that is so.
     Announced,
     /// Somebody else has stopped or removed the pod.
     Gone,
@@ -160,8 +160,10 @@ pub(in crate::run) enum LifeOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
     Run,
-    /// Somebody else is stopping it.
-    Leave,
+    /// Somebody else is stopping it, who says so again until then.
+    Leave {
+        until: Moment,
+    },
     /// All containers are to end, and to start again after this time.
     RestartAll {
         wait: Duration,
@@ -217,7 +219,11 @@ impl LifeMachine {
         let running = self.members.iter().filter_map(LifeMember::running);
         let probes = running.flat_map(RunningMember::active_probes).filter_map(|(_, probe)| probe.due);
         let of_run = starts.chain(probes).chain(self.deadline).filter(|_| self.goal == Goal::Run);
-        of_run.chain(self.ending_moments()).min()
+        let of_leave = match self.goal {
+            Goal::Leave { until } => Some(until),
+            _ => None,
+        };
+        of_run.chain(of_leave).chain(self.ending_moments()).min()
     }
 
     /// The exit code of the first container that failed by itself, or 0.
@@ -226,6 +232,9 @@ impl LifeMachine {
     }
 
     fn advance(&mut self, now: Moment, actions: &mut Vec<LifeAction>) {
+        if matches!(self.goal, Goal::Leave { until } if until <= now) {
+            self.goal = inputs::goal_after_leave(now, &mut self.members);
+        }
         if self.goal == Goal::Run {
             self.meet_deadline(now, actions);
         }

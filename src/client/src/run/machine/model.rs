@@ -234,7 +234,8 @@ impl World {
             let code = self.random.of(&[0, 0, 0, 1, 3]);
             return self.exit(member, code);
         }
-        self.feed(LifeInput::Time);
+        let somebody_stops_it = self.random.one_in(30);
+        self.feed(if somebody_stops_it { LifeInput::Announced } else { LifeInput::Time });
     }
 
     fn exit(&mut self, member: usize, code: i32) {

@@ -254,6 +254,27 @@ fn what_somebody_else_stops_is_not_started_again() {
     told.started(0);
     assert!(told.after(0, LifeInput::Announced).is_empty());
     assert!(told.exited(0, 0, 143).is_empty());
-    assert_eq!((told.next(), told.machine.code()), (None, 0));
+    assert_eq!((told.next(), told.machine.code()), (Some(30), 0));
+    assert!(told.after(20, LifeInput::Announced).is_empty());
+    assert_eq!(told.next(), Some(30));
     assert_eq!(told.after(0, LifeInput::Gone), ["Elsewhere"]);
+}
+
+#[test]
+fn a_pod_goes_on_that_somebody_else_stops_no_more() {
+    let mut told = ToldLife::new("  containers: [{name: m, image: x}, {name: o, image: x}]\n");
+    told.after(0, LifeInput::Time);
+    told.started(0);
+    told.started(1);
+    assert!(told.after(0, LifeInput::Announced).is_empty());
+    assert!(told.exited(0, 0, 143).is_empty());
+    assert_eq!(told.next(), Some(30));
+    assert_eq!(told.after(30, LifeInput::Time), ["start m 1"]);
+    let rules = "restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [3]}}]";
+    let mut told = ToldLife::new(&format!("  containers: [{{name: m, image: x, restartPolicy: Never, {rules}}}]\n"));
+    told.after(0, LifeInput::Time);
+    told.started(0);
+    told.after(0, LifeInput::Announced);
+    told.exited(0, 0, 3);
+    assert_eq!(told.after(30, LifeInput::Time), ["start m 1"]);
 }
