@@ -307,10 +307,11 @@ fn of_two_runs_without_a_daemon_one_starts_it() {
         let (code, _, err) = ended(command).await;
         assert_eq!(code, 0, "{err}");
         assert_eq!(err.matches("no daemon was there: started one").count(), 1, "{err}");
-        assert!(fs::metadata(log.join("peapod.log")).unwrap().len() > 0);
+        assert!(fs::read_to_string(log.join("peapod.log")).unwrap().contains("INFO peapod_daemon"));
         assert_eq!(listed(daemon).await.len(), 2);
         done(daemon, &["down", "--all"]).await;
-        let started = peapod_tests::pids(&format!("{} serve", Programs::get().peapod.display()));
+        let command_line = format!("{} serve --log-file /var/log/peapod.log", Programs::get().peapod.display());
+        let started = peapod_tests::pids(&command_line);
         assert_eq!(started.len(), 1, "{started:?}");
         kill(Pid::from_raw(started[0]), Signal::SIGTERM).unwrap();
         wait_for("it ends", async || !Path::new(&format!("/proc/{}", started[0])).exists()).await;
