@@ -181,6 +181,8 @@ pub(crate) const SAMPLE_AGE: Duration = Duration::from_secs(1);
 pub(crate) const FIRST_COUNT: Duration = Duration::from_secs(2);
 /// Time between two counts of a container's processes and of what they have open, while somebody asks for metrics.
 pub(crate) const PROCESSES_PERIOD: Duration = Duration::from_secs(30);
+/// The same, of a container that has used no processor since: others may move processes there.
+pub(crate) const PROCESSES_IDLE_PERIOD: Duration = Duration::from_secs(300);
 /// A container whose count took long is counted again after so many times as long: this part of a processor.
 pub(crate) const PROCESSES_COST_PARTS: u32 = 500;
 /// Time for one count of what a container's processes have open, for which those of all other containers wait. Before

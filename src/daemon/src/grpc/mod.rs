@@ -5,6 +5,7 @@
 mod activity;
 mod call;
 mod codes;
+mod executor;
 mod headers;
 mod measures;
 mod methods;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinSet};
@@ -22,6 +23,7 @@ use tonic::service::Routes;
 
 use self::activity::{Activity, ConnectionEnd, ConnectionTimeouts, SharedBudget};
 use self::call::Calls;
+use self::executor::CallExecutor;
 use self::headers::Rewritten;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
@@ -140,8 +142,8 @@ impl Connections {
     }
 }
 
-fn server() -> http2::Builder<TokioExecutor> {
-    let mut server = http2::Builder::new(TokioExecutor::new());
+fn server() -> http2::Builder<CallExecutor> {
+    let mut server = http2::Builder::new(CallExecutor);
     server
         .max_concurrent_streams(CALLS_OF_CONNECTION)
         // By default a connection is cut when twenty calls are given up before they are looked at, with all others on
@@ -154,7 +156,7 @@ fn server() -> http2::Builder<TokioExecutor> {
 
 /// Serves one connection to its end, which is the client's or ours.
 async fn attend(
-    connection: http2::Connection<TokioIo<Rewritten>, Calls, TokioExecutor>,
+    connection: http2::Connection<TokioIo<Rewritten>, Calls, CallExecutor>,
     activity: Arc<Activity>,
     asked: oneshot::Receiver<()>,
     mut end: watch::Receiver<bool>,

@@ -26,17 +26,31 @@ pub(crate) struct ProcessCounts {
     pub(crate) descriptor_limit: Option<u64>,
 }
 
+#[derive(Clone, Copy)]
 struct ProcessSample {
     /// None if the container ended meanwhile.
     counts: Option<ProcessCounts>,
     taken: Instant,
     cost: Duration,
+    /// Time of processors that the container had used before the count.
+    used: Option<u64>,
 }
 
 impl ProcessSample {
-    fn is_due(&self) -> bool {
+    fn is_time(&self) -> bool {
         self.taken.elapsed() >= bounds::PROCESSES_PERIOD.max(self.cost * bounds::PROCESSES_COST_PARTS)
     }
+
+    /// Nothing starts, ends or opens anything without a processor. Processes that others move there may.
+    fn is_due(&self, used: Option<u64>) -> bool {
+        self.used.is_none() || used != self.used || self.taken.elapsed() >= bounds::PROCESSES_IDLE_PERIOD
+    }
+}
+
+/// A container whose processes are to be counted.
+pub(super) struct DueProcesses {
+    view: Arc<ContainerView>,
+    used: Option<u64>,
 }
 
 /// A sample for each container that was counted. Clones share them.
@@ -55,19 +69,29 @@ impl ProcessCounters {
     }
 
     /// Forgets containers that don't run, and answers which others are to be counted, those first that never were.
-    pub(super) fn due(&self, snapshot: &Snapshot) -> Vec<Arc<ContainerView>> {
+    /// `used` tells the time of processors that a control group has used. Blocks.
+    pub(super) fn due<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        used: impl Fn(&str) -> Option<u64> + 'a,
+    ) -> impl Iterator<Item = DueProcesses> + 'a {
         let mut samples = self.lock();
         samples.retain(|id, _| snapshot.container(id).is_some_and(|(_, view)| is_running(view)));
-        let is_due = |view: &&Arc<ContainerView>| samples.get(&view.id).is_none_or(ProcessSample::is_due);
-        let mut due: Vec<_> = snapshot.containers().filter(|view| is_running(view)).filter(is_due).cloned().collect();
-        due.sort_by_key(|view| samples.get(&view.id).map(|sample| sample.taken));
-        due
+        let last = |view: &'a Arc<ContainerView>| (view, samples.get(&view.id).copied());
+        let running = snapshot.containers().filter(|view| is_running(view)).map(last);
+        let mut late: Vec<_> = running.filter(|(_, last)| last.is_none_or(|last| last.is_time())).collect();
+        late.sort_by_key(|(_, last)| last.map(|last| last.taken));
+        late.into_iter().filter_map(move |(view, last)| {
+            let used = used(&view.cgroup);
+            let is_due = last.is_none_or(|last| last.is_due(used));
+            is_due.then(|| DueProcesses { view: Arc::clone(view), used })
+        })
     }
 
     /// Counts a container's processes and keeps the outcome: what is counted by the end of its time, or as long as
     /// `is_wanted`. Blocks.
-    pub(super) fn count(&self, cgroups: &Hierarchy, view: &ContainerView, is_wanted: impl Fn() -> bool) {
-        let began = Instant::now();
+    pub(super) fn count(&self, cgroups: &Hierarchy, due: &DueProcesses, is_wanted: impl Fn() -> bool) {
+        let (began, view) = (Instant::now(), &due.view);
         let go_on = || began.elapsed() < bounds::PROCESSES_COUNT && is_wanted();
         let counts = match view.state {
             ContainerState::Running { pid, .. } => {
@@ -75,11 +99,8 @@ impl ProcessCounters {
             }
             _ => None,
         };
-        self.put(view.id.clone(), counts, began.elapsed());
-    }
-
-    fn put(&self, id: ContainerId, counts: Option<ProcessCounts>, cost: Duration) {
-        self.lock().insert(id, ProcessSample { counts, taken: Instant::now(), cost });
+        let sample = ProcessSample { counts, taken: Instant::now(), cost: began.elapsed(), used: due.used };
+        self.lock().insert(view.id.clone(), sample);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, ProcessSample>> {
@@ -233,11 +254,24 @@ mod tests {
     fn counts_are_due_by_what_they_cost() {
         let sample = |cost, ago| {
             let taken = Instant::now().checked_sub(Duration::from_secs(ago)).unwrap();
-            ProcessSample { counts: None, taken, cost: Duration::from_millis(cost) }.is_due()
+            ProcessSample { counts: None, taken, cost: Duration::from_millis(cost), used: None }.is_time()
         };
         let period = bounds::PROCESSES_PERIOD.as_secs();
         assert!(!sample(1, period - 1) && sample(1, period + 1));
         let pause = u64::from(bounds::PROCESSES_COST_PARTS);
         assert!(!sample(1000, pause - 1) && sample(1000, pause + 1), "a second takes long");
+    }
+
+    #[test]
+    fn what_has_used_no_processor_is_counted_seldom() {
+        let sample = |used, ago| {
+            let taken = Instant::now().checked_sub(ago).unwrap();
+            ProcessSample { counts: None, taken, cost: Duration::ZERO, used }
+        };
+        let (soon, late) = (bounds::PROCESSES_PERIOD, bounds::PROCESSES_IDLE_PERIOD);
+        assert!(!sample(Some(7), soon).is_due(Some(7)));
+        assert!(sample(Some(7), soon).is_due(Some(8)) && sample(Some(7), soon).is_due(None), "it has run, or is new");
+        assert!(sample(None, soon).is_due(None), "nobody knows");
+        assert!(sample(Some(7), late).is_due(Some(7)));
     }
 }

@@ -55,11 +55,13 @@ async fn processes(pods: &Pods, sources: &Sources) -> Infallible {
     let mut asked = sources.signals.asked();
     loop {
         asked.next().await;
-        let due = sources.processes.due(&pods.snapshot());
-        let (cgroups, processes, ended) =
-            (sources.groups.hierarchy().clone(), sources.processes.clone(), Arc::clone(&end.0));
+        let (snapshot, groups, processes) = (pods.snapshot(), sources.groups.clone(), sources.processes.clone());
+        let ended = Arc::clone(&end.0);
         let go_on = move || !ended.load(Ordering::Relaxed);
-        let work = move || due.iter().take_while(|_| go_on()).for_each(|view| processes.count(&cgroups, view, &go_on));
+        let work = move || {
+            let due = processes.due(&snapshot, |cgroup| groups.cpu_time(cgroup));
+            due.take_while(|_| go_on()).for_each(|due| processes.count(groups.hierarchy(), &due, &go_on));
+        };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::warn!(%error, "processes of containers were not counted");
         }

@@ -5,11 +5,13 @@
 //! is known before it is made, a pod by the registry, a container by its record or, until it has one, by [`Making`].
 //! What is being removed is forgotten last. And but for what was there before this daemon made anything, it has to be
 //! unknown in two looks, [`SWEEP_PERIOD`] apart.
+//! While no pod changes, looks come less and less often.
 
 mod cgroups;
 mod end;
 mod find;
 mod making;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ use crate::record::PodCgroup;
 use crate::registry::Registry;
 use crate::sandbox::SandboxOperations;
 use cgroups::Cgroups;
+use pace::{LookOutcome, LookPace};
 
 pub(crate) use making::Making;
 
@@ -123,15 +126,19 @@ impl Sweep {
     /// Gives it back, and then looks for more until the daemon ends. What fails is tried again with the next look.
     pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
         self.end_lost().await;
+        let (mut pace, mut seen) = (LookPace::new(), self.context.publisher.snapshot());
         loop {
             self.end().await;
             tokio::select! {
                 // An error means that the daemon is gone.
                 _ = closing.wait_for(|closing| *closing) => return,
-                () = tokio::time::sleep(SWEEP_PERIOD) => {}
+                () = tokio::time::sleep(pace.pause()) => {}
             }
             let Some(next) = self.look().await else { return };
             self = next;
+            let before = std::mem::replace(&mut seen, self.context.publisher.snapshot());
+            let is_calm = self.seen.is_empty() && Arc::ptr_eq(&before, &seen);
+            pace = pace.after(if is_calm { LookOutcome::Calm } else { LookOutcome::Busy });
         }
     }
 
