@@ -1,5 +1,6 @@
 //! What it costs a daemon to be looked at: by who collects metrics, and by a kubelet whose pods do nothing.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -25,6 +26,7 @@ pub(crate) async fn measure(cri: &Cri, side: &Side, plan: &Plan, pods: &[Pod], r
     ensure!(cri.metrics().await? == 2 * pods.len(), "metrics are not of all containers");
     eprintln!("metrics: {}", side.name());
     metrics(cri, daemon, results).await?;
+    questions(cri, daemon, results).await?;
     sleep(plan.settle).await;
     eprintln!("at rest: {}", side.name());
     results.share("nobody asks", alone(daemon, plan.rest / 2).await?);
@@ -52,6 +54,28 @@ async fn metrics(cri: &Cri, daemon: u32, results: &mut Results) -> Result<()> {
     }
     // The kernel samples which part it is: too coarse for one call.
     results.time("ListPodSandboxMetrics, in the kernel", all.in_kernel() / TIMES);
+    Ok(())
+}
+
+/// What each question of a kubelet at rest costs on processors.
+async fn questions(cri: &Cri, daemon: u32, results: &mut Results) -> Result<()> {
+    const TIMES: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(500);
+    for _ in 0..TIMES {
+        let mut asked = async |name, question: Pin<Box<dyn Future<Output = Result<()>> + '_>>| {
+            sleep(PAUSE).await;
+            let before = processor_time(daemon)?;
+            question.await?;
+            results.time(name, (processor_time(daemon)? - before).all);
+            anyhow::Ok(())
+        };
+        asked("ListPodSandbox, on processors", Box::pin(async { cri.list_pods().await.map(drop) })).await?;
+        asked("ListContainers, on processors", Box::pin(async { cri.list_containers().await.map(drop) })).await?;
+        asked("ContainerStatus of all, on processors", Box::pin(cri.statuses())).await?;
+        asked("ListPodSandboxStats, on processors", Box::pin(cri.pod_stats())).await?;
+        asked("Status, on processors", Box::pin(async { cri.is_ready().await.map(drop) })).await?;
+        asked("images, on processors", Box::pin(cri.images())).await?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod executor;
 mod headers;
 mod measures;
 mod methods;
+mod self_wake;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,6 +26,7 @@ use self::activity::{Activity, ConnectionEnd, ConnectionTimeouts, SharedBudget};
 use self::call::Calls;
 use self::executor::CallExecutor;
 use self::headers::Rewritten;
+use self::self_wake::SelfWaking;
 use crate::bounds::{CALLS_OF_CONNECTION, WINDOW};
 
 pub(crate) use self::call::{Arrived, HeldUntilTaken};
@@ -161,19 +163,19 @@ async fn attend(
     asked: oneshot::Receiver<()>,
     mut end: watch::Receiver<bool>,
 ) {
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = SelfWaking::new(connection);
     let mut asked = std::pin::pin!(asked);
     let (mut leaving, mut ending) = (None, false);
     let mut look = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         tokio::select! {
             // With an error or without: there is nobody but the client to tell.
-            _ = connection.as_mut() => return,
+            _ = &mut connection => return,
             // Evicted for a new connection.
             Ok(()) = &mut asked => return,
             _ = end.wait_for(|end| *end), if !ending => {
                 ending = true;
-                connection.as_mut().graceful_shutdown();
+                connection.get().graceful_shutdown();
             }
             () = &mut look => {
                 let now = Instant::now();
@@ -183,7 +185,7 @@ async fn attend(
                     (Ok(ConnectionEnd::Idle), Some(since)) if now >= since + FAREWELL => return,
                     (Ok(ConnectionEnd::Idle), _) => {
                         leaving.get_or_insert(now);
-                        connection.as_mut().graceful_shutdown();
+                        connection.get().graceful_shutdown();
                         now + FAREWELL
                     }
                     (Err(next), _) => next,

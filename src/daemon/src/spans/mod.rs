@@ -8,9 +8,10 @@ mod measures;
 mod queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peapod_trace::SpanTree;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, oneshot};
 
 use self::batch::is_sampled;
@@ -40,6 +41,10 @@ pub(crate) async fn run(
     tokio::join!(taken, sent);
 }
 
+/// For so long spans gather before they are taken: each that is waited for would wake a thread. Some thousand calls a
+/// second end before any is lost.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// Where ended spans go.
 struct Taker {
     /// None: nowhere but to the measures.
@@ -63,6 +68,12 @@ async fn take(mut finished: broadcast::Receiver<Arc<SpanTree>>, taker: Taker, mu
             },
             _ = &mut stopped => return,
         }
+        taker.take_all(&mut finished);
+        let is_stopped = tokio::time::timeout(GATHER, &mut stopped).await.is_ok();
+        taker.take_all(&mut finished);
+        if is_stopped {
+            return;
+        }
     }
 }
 
@@ -73,6 +84,17 @@ impl Taker {
         let spans = batch::spans(&tree);
         if !queue.push(tree) {
             self.measures.dropped.add(spans);
+        }
+    }
+
+    /// Takes those that are there.
+    fn take_all(&self, finished: &mut broadcast::Receiver<Arc<SpanTree>>) {
+        loop {
+            match finished.try_recv() {
+                Ok(tree) => self.take(tree),
+                Err(TryRecvError::Lagged(lost)) => self.missed(lost),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
         }
     }
 
