@@ -16,9 +16,11 @@ use crate::stages;
 use crate::store::Store;
 use crate::usage::{StoreUsage, usage};
 use arc_swap::ArcSwap;
+use peapod_store::rusqlite::Transaction;
 use peapod_store::{Database, StoreError};
 use peapod_sys::Trash;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// All images of this node; clones share them.
@@ -214,18 +216,39 @@ impl Images {
         Ok(())
     }
 
-    /// Keeps the image's layers for `holder` until [`Images::release`], across restarts and the image's removal; not
-    /// across a power cut, which ends whoever uses them. Asking again gives the same answer; one holder has one lease.
+    /// Keeps the image's layers for the root file system of `holder` until [`Images::release`]: across restarts and the
+    /// image's removal; not across a power cut, which ends whoever uses them. Asking again gives the same answer; a
+    /// holder has one such lease.
     ///
     /// # Errors
     /// [`LeaseError`]: there is no such image, or the records can't be written.
     pub async fn lease(&self, image: &ImageId, holder: &str) -> Result<Rootfs, LeaseError> {
+        self.lease_of(image, holder, records::ROOTFS, open::rootfs).await
+    }
+
+    /// The same for a volume of `holder`, one of each name. There are two directories at least, so that they can be
+    /// laid over each other without one that is written to: what comes of that nobody can make writable.
+    ///
+    /// # Errors
+    /// [`LeaseError`]: there is no such image, or the records can't be written.
+    pub async fn lease_volume(&self, image: &ImageId, holder: &str, name: &str) -> Result<Rootfs, LeaseError> {
+        self.lease_of(image, holder, name, open::read_only).await
+    }
+
+    async fn lease_of(
+        &self,
+        image: &ImageId,
+        holder: &str,
+        name: &str,
+        directories: fn(&Path, Vec<String>) -> Result<Rootfs, Vec<String>>,
+    ) -> Result<Rootfs, LeaseError> {
         self.store.verifier.verify_pending(image).await?;
-        let (id, holder) = (image.clone(), holder.to_owned());
-        let found = self.store.records.write_lightly(move |tx| records::insert_lease(tx, &id, &holder)).await?;
+        let (id, holder, name) = (image.clone(), holder.to_owned(), name.to_owned());
+        let lease = move |tx: &Transaction<'_>| records::insert_lease(tx, &id, &holder, &name);
+        let found = self.store.records.write_lightly(lease).await?;
         let shorts = found.ok_or_else(|| LeaseError::NotFound { image: image.to_string() })?;
         let dir = Arc::clone(&self.store.dir);
-        let rootfs = tokio::task::spawn_blocking(move || open::rootfs(dir.path(), shorts)).await;
+        let rootfs = tokio::task::spawn_blocking(move || directories(dir.path(), shorts)).await;
         match rootfs.unwrap_or_else(|_| Err(Vec::new())) {
             Ok(rootfs) => Ok(rootfs),
             Err(gone) => {
@@ -235,19 +258,19 @@ impl Images {
         }
     }
 
-    /// Gives `holder`'s lease back. Giving back what is not held is fine.
+    /// Gives all leases of `holder` back. Giving back what is not held is fine.
     ///
     /// # Errors
     /// [`StoreError`]: the records can't be written.
     pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
         let holder = holder.to_owned();
-        if self.store.records.write_lightly(move |tx| records::delete_lease(tx, &holder)).await? {
+        if self.store.records.write_lightly(move |tx| records::delete_leases(tx, &holder)).await? {
             self.store.sweeper.wake();
         }
         Ok(())
     }
 
-    /// Every holder of a lease with its image, so that leases of forgotten containers can be given back.
+    /// Every holder of leases with each of its images, so that leases of forgotten containers can be given back.
     ///
     /// # Errors
     /// [`StoreError`]: the records can't be read.

@@ -48,6 +48,7 @@ mod manifest;
 mod measures;
 mod model;
 mod open;
+mod part;
 mod permits;
 mod platform;
 mod pull;
@@ -78,6 +79,7 @@ pub use import::{
 pub use inspect::{InspectedStep, Inspection};
 pub use measures::{FetchedBytes, ImageMeasures};
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
+pub use part::{ImagePart, PartError};
 pub use records::{LayerUse, MIGRATIONS};
 pub use reference::{Reference, ReferenceError, Selector};
 pub use rootfs::Writable;

@@ -20,6 +20,8 @@ const SAID: usize = 32;
 
 /// The layer of images that have none: an overlay needs something below.
 pub(crate) const EMPTY: &str = "empty";
+/// Another one beside it, for what is laid over an image's only layer.
+const BELOW: &str = "below";
 
 /// Deletes rows that make no sense.
 pub(crate) async fn delete_nonsense(store: &Arc<Store>) -> Result<(), OpenError> {
@@ -85,6 +87,18 @@ pub(crate) fn rootfs(layers: &Path, shorts: Vec<String>) -> Result<Rootfs, Vec<S
         }
     }
     Ok(Rootfs { lower_dirs })
+}
+
+/// The same for an overlay that has nothing but these: with less than two there is none.
+pub(crate) fn read_only(layers: &Path, shorts: Vec<String>) -> Result<Rootfs, Vec<String>> {
+    let mut rootfs = rootfs(layers, shorts)?;
+    if rootfs.lower_dirs.len() == 1 {
+        let below = layers.join(EMPTY).join(BELOW);
+        // If it can't be made, the mount says so.
+        let _ = std::fs::create_dir_all(&below);
+        rootfs.lower_dirs.push(below);
+    }
+    Ok(rootfs)
 }
 
 /// Whether a `.wh..wh..opq` stood at the layer's root. The kernel's overlay does not look there: what is below is left

@@ -102,6 +102,40 @@ async fn an_image_is_pulled_listed_leased_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root"]
+async fn a_holder_has_volumes_beside_its_root() {
+    let (registry, mut lab) = (Registry::start().await, Lab::new().await);
+    let (one, two) = (
+        Built::new(&[(base(), Packing::Gzip)], false),
+        Built::new(&[(base(), Packing::Gzip), (top(), Packing::Gzip)], false),
+    );
+    for (name, built) in [("one", &one), ("two", &two)] {
+        registry.push(name, "latest", built).await;
+    }
+    let one = lab.pull(&format!("{}/one", registry.host())).await.unwrap();
+    let two = lab.pull(&format!("{}/two", registry.host())).await.unwrap();
+    lab.images.lease(&one.id, "c").await.unwrap();
+    let alone = lab.images.lease_volume(&one.id, "c", "volume-0").await.unwrap();
+    assert_eq!(alone.lower_dirs.len(), 2, "an overlay of one directory is none");
+    assert_eq!(std::fs::read_dir(&alone.lower_dirs[1]).unwrap().count(), 0);
+    let layered = lab.images.lease_volume(&two.id, "c", "volume-1").await.unwrap();
+    // The image's own etc, where the layer at its top has none of it.
+    let part = layered.part(std::path::Path::new("/etc")).unwrap();
+    assert!(part.has(std::path::Path::new("passwd")) && !part.has(std::path::Path::new("gone")));
+    for id in [&one.id, &two.id] {
+        lab.images.remove(id.as_str()).await.unwrap();
+    }
+    lab.reopen().await;
+    let mut leases = vec![("c".to_owned(), one.id.clone()), ("c".to_owned(), two.id.clone())];
+    leases.sort();
+    assert_eq!(lab.images.leases().await.unwrap(), leases);
+    assert_eq!(lab.images.lease_volume(&two.id, "c", "volume-1").await.unwrap(), layered);
+    assert!(lab.images.lease_volume(&two.id, "c", "volume-2").await.is_err(), "what is gone can't be had anew");
+    lab.images.release("c").await.unwrap();
+    lab.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
 async fn names_lead_where_the_registry_says() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
     let host = registry.host();

@@ -4,6 +4,7 @@
 //! layer whose row is missing does not exist, whatever is on disk.
 
 pub(crate) mod archives;
+pub(crate) mod leases;
 pub(crate) mod names;
 pub(crate) mod nonsense;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod published;
 pub(crate) mod unverified;
 mod usage;
 
+pub(crate) use leases::{ROOTFS, delete_leases, insert_lease, leases};
 pub(crate) use names::{NameClaim, NameRow, name_image};
 pub(crate) use published::ImageRecords;
 pub use usage::LayerUse;
@@ -33,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { owner: "image", version: 4, sql: pins::SQL },
     Migration { owner: "image", version: 5, sql: archives::SQL },
     Migration { owner: "image", version: 6, sql: archives::LINES },
+    Migration { owner: "image", version: 7, sql: leases::SQL },
 ];
 
 const FIRST: &str = "
@@ -147,51 +150,6 @@ pub(crate) fn delete_image(tx: &Transaction<'_>, image: &ImageId) -> rusqlite::R
 pub(crate) fn configuration(connection: &Connection, image: &ImageId) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT config FROM images WHERE id = ?1";
     connection.prepare_cached(sql)?.query_row([image.as_str()], |row| row.get(0)).optional()
-}
-
-/// Records that `holder` uses the image's layers. Answers with their directories, top layer first; `None` if neither
-/// the image nor such a lease exists.
-pub(crate) fn insert_lease(
-    tx: &Transaction<'_>,
-    image: &ImageId,
-    holder: &str,
-) -> rusqlite::Result<Option<Vec<String>>> {
-    let chain = |sql: &str, parameters: &[&str]| -> rusqlite::Result<Option<Option<String>>> {
-        tx.query_row(sql, rusqlite::params_from_iter(parameters), |row| row.get(0)).optional()
-    };
-    let found = match chain("SELECT chain_id FROM images WHERE id = ?1", &[image.as_str()])? {
-        Some(found) => found,
-        // A retry after the image was removed: what the holder has it keeps.
-        None => {
-            match chain("SELECT chain_id FROM leases WHERE holder = ?2 AND image_id = ?1", &[image.as_str(), holder])? {
-                Some(found) => found,
-                None => return Ok(None),
-            }
-        }
-    };
-    if let Some(chain) = &found
-        && unverified::is_broken(tx, chain)?
-    {
-        return Ok(None);
-    }
-    // A start asks again for what its creation leased: nothing changes then, and nothing has to be brought to disk.
-    let upsert = "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (holder) DO \
-         UPDATE SET image_id = excluded.image_id, chain_id = excluded.chain_id \
-         WHERE image_id != excluded.image_id OR chain_id IS NOT excluded.chain_id";
-    tx.execute(upsert, (holder, image.as_str(), &found))?;
-    let top = found.as_deref().and_then(Digest::parse);
-    Ok(Some(walk(tx, top.as_ref())?.into_iter().map(|(short, _)| short).collect()))
-}
-
-/// Forgets a lease; true if there was one.
-pub(crate) fn delete_lease(tx: &Transaction<'_>, holder: &str) -> rusqlite::Result<bool> {
-    Ok(tx.execute("DELETE FROM leases WHERE holder = ?1", [holder])? > 0)
-}
-
-/// All leases: holder and image.
-pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, ImageId)>> {
-    let mut statement = connection.prepare("SELECT holder, image_id FROM leases ORDER BY holder")?;
-    statement.query_map([], |row| Ok((row.get(0)?, image_id(row, 1)?)))?.collect()
 }
 
 /// Layers whose directories are not there any more are lost, whatever was thought of them.

@@ -156,10 +156,10 @@ fn leases(
     deleted: &mut Vec<Deleted>,
 ) -> rusqlite::Result<()> {
     let mut mended: Vec<(i64, String, Option<String>)> = Vec::new();
-    each(tx, "leases", "holder, image_id, chain_id", deleted, |id, row| {
-        text(row, 0)?;
-        let image = digest(row, 1).map(|id| id.to_string());
-        let chain = optional(row, 2, digest).ok().filter(|chain| chain.as_ref().is_none_or(|it| chains.contains(it)));
+    each(tx, "leases", "holder, name, image_id, chain_id", deleted, |id, row| {
+        text(row, 0).and_then(|_| text(row, 1))?;
+        let image = digest(row, 2).map(|id| id.to_string());
+        let chain = optional(row, 3, digest).ok().filter(|chain| chain.as_ref().is_none_or(|it| chains.contains(it)));
         match (image, chain) {
             // An image may be gone that somebody still runs on.
             (Ok(_), Some(_)) => return Ok(()),

@@ -1,7 +1,7 @@
 //! Each row is spoiled in turn, and costs its own image alone.
 
 use super::nonsense;
-use super::{ImageRow, LayerRow, MIGRATIONS, NameClaim, NameRow, chains, configuration, directories, insert_image};
+use super::{ImageRow, LayerRow, MIGRATIONS, NameClaim, NameRow, ROOTFS, chains, configuration, directories, insert_image};
 use super::{insert_layers, insert_lease, leases, load, name_image, present, sweep, unverified};
 use crate::catalog::Catalog;
 use crate::digest::Digest;
@@ -35,7 +35,7 @@ fn insert(tx: &Transaction<'_>, number: u8) -> ImageId {
     let (reference, claim) = (format!("example.com/image:{number}"), NameClaim::Move);
     let name = NameRow { reference, is_digest: false, pin: false, claim };
     name_image(tx, &id, &[name]).unwrap();
-    insert_lease(tx, &id, &format!("holder{number}")).unwrap().unwrap();
+    insert_lease(tx, &id, &format!("holder{number}"), ROOTFS).unwrap().unwrap();
     id
 }
 
@@ -66,10 +66,10 @@ fn works(mut db: Connection, sql: &str) -> usize {
     let catalog = load(&tx, &Catalog::default()).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let image = catalog.by_id(&healthy).unwrap_or_else(|| panic!("{sql}: the other image is gone"));
     assert_eq!((image.repo_tags.len(), image.annotations.len()), (1, 1), "{sql}");
-    assert_eq!(insert_lease(&tx, &healthy, "again").unwrap().unwrap().len(), 2, "{sql}");
+    assert_eq!(insert_lease(&tx, &healthy, "again", ROOTFS).unwrap().unwrap().len(), 2, "{sql}");
     for image in catalog.images.iter() {
         assert!(configuration(&tx, &image.id).unwrap().is_some(), "{sql}");
-        insert_lease(&tx, &image.id, "any").unwrap();
+        insert_lease(&tx, &image.id, "any", ROOTFS).unwrap();
     }
     leases(&tx).unwrap();
     assert!(directories(&tx).unwrap().iter().all(|short| short.len() == 12), "{sql}");
@@ -141,6 +141,7 @@ fn a_row_costs_its_own_image_alone() {
         "UPDATE names SET image_id = 'nobody' WHERE reference LIKE '%1'",
         "UPDATE names SET digest = 'x' WHERE reference LIKE '%1'",
         "UPDATE leases SET holder = x'ff' WHERE holder = 'holder1'",
+        "UPDATE leases SET name = x'ff' WHERE holder = 'holder1'",
         "UPDATE leases SET image_id = 'x', chain_id = 'y' WHERE holder = 'holder1'",
         "UPDATE marks SET value = x'00'",
         "UPDATE marks SET name = CAST(x'ff' AS TEXT)",
