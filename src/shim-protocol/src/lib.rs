@@ -13,10 +13,17 @@ pub use containerd_shim_protos as containerd;
 /// 2. Hello tells `oldest_master`.
 /// 3. SetUp is CreateSandbox with an answer. A task's options tell its OOM score and its cgroup.
 /// 4. OpenExec, OpenAttach and OpenPortForward open sessions of the streaming server.
-pub const PROTOCOL: u32 = 4;
+/// 5. A task's options tell what is mounted beside its root file system.
+pub const PROTOCOL: u32 = 5;
 
 /// The oldest shims that open sessions.
 pub const SESSIONS_SINCE: u32 = 4;
+
+/// The oldest shims that mount something beside a root file system.
+pub const VOLUMES_SINCE: u32 = 5;
+
+/// Where they do so, below the bundle.
+pub const VOLUMES_FOLDER: &str = "volumes";
 
 /// The oldest shims that a daemon of this code drives. It may leave a number behind only after a release has spoken the
 /// next one: then the shims of the release before are still driven.

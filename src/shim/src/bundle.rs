@@ -2,10 +2,11 @@
 //! what there is to kill and to delete.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use peapod_shim_protocol::RUNTIME_FILE;
 use peapod_shim_protocol::exit::Exit;
+use peapod_shim_protocol::{RUNTIME_FILE, VOLUMES_FOLDER};
 
 use crate::error::Error;
 use crate::files::{self, read, text};
@@ -42,6 +43,15 @@ pub(crate) fn read_runtime(bundle: &Path) -> Option<Binary> {
 /// Where a container's root file system is mounted.
 pub(crate) fn rootfs(bundle: &Path) -> PathBuf {
     bundle.join("rootfs")
+}
+
+/// Where a volume of that name is mounted. Makes the folder around it.
+pub(crate) fn volume(bundle: &Path, name: &str) -> Result<PathBuf, Error> {
+    let folder = bundle.join(VOLUMES_FOLDER);
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("make", &folder)(error)),
+        _ => Ok(folder.join(name)),
+    }
 }
 
 /// Whether an id is a name for files and for the runtime.

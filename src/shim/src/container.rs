@@ -11,6 +11,7 @@ pub(crate) mod exec;
 pub(crate) mod host;
 mod init_process;
 mod lost;
+pub(crate) mod mounts;
 mod oom;
 mod start;
 pub(crate) mod state;
@@ -18,6 +19,7 @@ pub(crate) mod supervise;
 mod updates;
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use peapod_shim_protocol::exit::Exit;
@@ -40,8 +42,8 @@ pub(crate) struct OciContainer {
     /// Where its output goes; none when it goes nowhere, or into a FIFO.
     output: Option<ContainerOutput>,
     terminal: Option<OwnedFd>,
-    /// Whether a rootfs was mounted for it.
-    mounted: bool,
+    /// What was mounted for it, in that order.
+    mounted: Vec<PathBuf>,
     updates: Updates,
     state: watch::Sender<OciContainerState>,
     /// Ends calls of the runtime that are going on.

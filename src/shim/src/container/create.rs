@@ -1,8 +1,7 @@
-//! Create: root file system, streams, `runtime create`. A failure undoes all of it.
+//! Create: mounts, streams, `runtime create`. A failure undoes all of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use peapod_cgroup::Cgroup;
 use tokio::sync::{Notify, watch};
@@ -12,12 +11,12 @@ use super::delete::leftovers;
 use super::exec::Execs;
 use super::host::Host;
 use super::init_process::InitProcess;
+use super::mounts::{ContainerMounts, WantedMount};
 use super::oom::Oom;
 use super::state::OciContainerState;
 use super::supervise::Supervised;
 use super::updates::Updates;
 use crate::error::Error;
-use crate::mount::{NewMount, unmount};
 use crate::runtime::{Binary, Child, CreateOptions, Runtime, RuntimeError, Target};
 use crate::stdio::Uris;
 use crate::stdio::console::ConsoleSocket;
@@ -31,20 +30,16 @@ const NO_QUOTA: &str = "isk quota exceeded";
 pub(crate) struct CreateRequest {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: Vec<RootMount>,
+    /// Mounted over each other.
+    pub(crate) rootfs: Vec<WantedMount>,
+    /// Mounted beside it, by their names.
+    pub(crate) volumes: Vec<(String, WantedMount)>,
     pub(crate) uris: Uris,
     pub(crate) runtime: Binary,
     /// The OOM score of its processes; `None`: the runtime takes care of it.
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup; `None`: what comes of it is known when it is there.
     pub(crate) cgroup: Option<String>,
-}
-
-/// One mount of the root file system, at its top.
-pub(crate) struct RootMount {
-    pub(crate) kind: String,
-    pub(crate) source: String,
-    pub(crate) options: Vec<String>,
 }
 
 /// What a runtime has made, before it is a container.
@@ -60,7 +55,7 @@ pub(crate) async fn create(
     request: &CreateRequest,
     interrupt: Arc<Notify>,
 ) -> Result<(OciContainer, Supervised), Error> {
-    let mut rootfs = MountedRootfs::mount(request)?;
+    let mounts = ContainerMounts::make(request)?;
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
     let new_keyring = !keys::are_spent();
     let made = match make(host, &runtime, request, &interrupt, new_keyring).await {
@@ -73,7 +68,7 @@ pub(crate) async fn create(
     };
     match made.and_then(|made| adopt(host, runtime, request, made, interrupt)) {
         Ok((mut container, supervised)) => {
-            container.mounted = std::mem::take(&mut rootfs.mounted);
+            container.mounted = mounts.keep();
             Ok((container, supervised))
         }
         Err(error) => {
@@ -146,53 +141,10 @@ fn adopt(
         execs: Execs::default(),
         output: ours.output,
         terminal,
-        mounted: false,
+        mounted: Vec::new(),
         updates: Updates::default(),
         state: watch::Sender::new(OciContainerState::new(ours.stdin)),
         interrupt,
     };
     Ok((container, Supervised { ended, oom, output, input }))
-}
-
-/// The root file system of a create: unmounted if that fails. Whatever comes of it, the layer may be mounted again:
-/// after a failed create, and after a start that is taken back.
-struct MountedRootfs<'a> {
-    bundle: &'a Path,
-    mounted: bool,
-    /// Of overlays.
-    work: Vec<PathBuf>,
-}
-
-impl<'a> MountedRootfs<'a> {
-    fn mount(request: &'a CreateRequest) -> Result<Self, Error> {
-        let options = request.rootfs.iter().flat_map(|mount| &mount.options);
-        let work = options.filter_map(|option| option.strip_prefix("workdir=")).map(PathBuf::from).collect();
-        let mut rootfs = Self { bundle: &request.bundle, mounted: false, work };
-        let (began, target) = (Instant::now(), bundle::rootfs(&request.bundle));
-        for mount in &request.rootfs {
-            NewMount { kind: &mount.kind, source: &mount.source, target: &target, options: &mount.options }.make()?;
-            rootfs.mounted = true;
-        }
-        log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
-        Ok(rootfs)
-    }
-}
-
-impl Drop for MountedRootfs<'_> {
-    fn drop(&mut self) {
-        if self.mounted
-            && let Err(error) = unmount(&bundle::rootfs(self.bundle))
-        {
-            log::warn("a failed create leaves a mount", &[("error", &error)]);
-        }
-        self.work.iter().for_each(|work| remove_volatile_mark(work));
-    }
-}
-
-/// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left
-/// half of it. Nothing of that outlives a crash here: the master begins anew.
-fn remove_volatile_mark(work: &Path) {
-    if let Err(error) = peapod_sys::remove_tree(&work.join("work/incompat")) {
-        log::warn("a create leaves an overlay's mark", &[("path", &work.display()), ("error", &error)]);
-    }
 }

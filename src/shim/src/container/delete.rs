@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::OciContainer;
 use super::host::Host;
+use super::mounts::unmount_all;
 use super::state::{Cleanup, Phase};
 use crate::error::Error;
-use crate::mount::unmount;
 use crate::runtime::{Runtime, Target};
 use crate::{bundle, log, proc};
 
@@ -81,9 +81,7 @@ impl OciContainer {
             Some(cgroup) => remove_group(cgroup).await,
             None => Ok(()),
         };
-        if self.mounted {
-            outcome = outcome.and(unmount(&bundle::rootfs(&init.bundle)).map_err(Error::from));
-        }
+        outcome = outcome.and(unmount_all(&self.mounted).map_err(Error::from));
         match &outcome {
             Ok(()) => bundle::remove_records(&init.bundle),
             Err(error) => log::warn("a container's group stays", &[("container", &init.id), ("error", error)]),

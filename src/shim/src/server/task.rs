@@ -10,7 +10,7 @@ use containerd_shim_protos::api::{
     StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
 };
 use containerd_shim_protos::shim_async::Task;
-use peapod_shim_protocol::extension::TaskOptions;
+use peapod_shim_protocol::extension::{TaskOptions, Volume};
 use peapod_shim_protocol::{PROCESS_URL, RESOURCES_URL, TASK_OPTIONS_URL};
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
@@ -20,7 +20,8 @@ use super::Service;
 use crate::bundle::check_id;
 use crate::clock::timestamp;
 use crate::container::OciContainer;
-use crate::container::create::{CreateRequest, RootMount};
+use crate::container::create::CreateRequest;
+use crate::container::mounts::WantedMount;
 use crate::container::state::Phase;
 use crate::error::Error;
 use crate::older;
@@ -54,8 +55,9 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
         rootfs: request
             .rootfs
             .into_iter()
-            .map(|mount| RootMount { kind: mount.type_, source: mount.source, options: mount.options })
+            .map(|mount| WantedMount { kind: mount.type_, source: mount.source, options: mount.options })
             .collect(),
+        volumes: options.volumes.into_iter().map(volume).collect::<Result<_, _>>()?,
         uris: Uris {
             stdin: request.stdin,
             stdout: request.stdout,
@@ -69,6 +71,14 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
             systemd_cgroup: options.systemd_cgroup,
         },
     })
+}
+
+fn volume(volume: Volume) -> Result<(String, WantedMount), Error> {
+    if volume.name.is_empty() || !volume.name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let why = format!("a volume's name {:?} must be letters and digits", volume.name);
+        return Err(Error::Invalid { field: "options", why });
+    }
+    Ok((volume.name, WantedMount { kind: volume.type_, source: volume.source, options: volume.options }))
 }
 
 fn status(phase: Phase) -> Status {
