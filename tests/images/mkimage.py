@@ -138,6 +138,10 @@ def tests(reg, inputs):
     image('escape-dotdot', [base, one_file('../../../../../../../../peapod-escaped', 'x')])
     image('escape-symlink', [base, Layer().symlink('out', '../../../../../../../../tmp').file('out/peapod-escaped', 'x').done()])
     image('escape-hardlink', [base, Layer().hardlink('stolen', '../../../../../../../../etc/shadow').done()])
+    # Links for whoever looks for a part of an image: the first three lead to something in it.
+    image('links', [base, (Layer().file('kept/file', 'kept\n').file('kept/deeper/file', 'deep\n').symlink('up', '../../../../etc')
+          .symlink('absolute', '/kept').symlink('chain', 'absolute').symlink('out', '../../../../peapod-outside')
+          .symlink('outside', '/peapod-outside').symlink('node', '/proc/1/root').symlink('round', 'round').fifo('fifo')).done()])
     deep = Layer()
     deep.known.add('/'.join('d' * 10000))       # the file alone, without 10 000 entries for its parents
     image('escape-deep', [base, deep.file('/'.join('d' * 10000) + '/x', 'x').done()])

@@ -38,6 +38,7 @@ mod load;
 mod logs;
 mod lost_execs;
 mod metrics;
+mod mounted_images;
 mod network;
 mod odd_requests;
 mod otlp;

@@ -56,6 +56,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An image that is to be mounted is not here, or has not what is to be seen of it. The kubelet knows the first
+    /// word.
+    #[error("ImageVolumeMountFailed: {field}: {reason}")]
+    ImageVolume {
+        /// The request's field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The image isn't here.
     #[error("image {} is not present: pull it first", excerpt(.0))]
     ImageNotFound(String),

@@ -65,7 +65,7 @@ pub use id::{ContainerId, PodId};
 pub use measures::PodMeasures;
 pub use pods::{Dependencies, ExecSession, Pods};
 pub use publisher::{Change, Lagged, Subscription};
-pub use record::MIGRATIONS;
+pub use record::{ImageMount, MIGRATIONS};
 pub use shim::SessionAddress;
 pub use stages::STAGES;
 pub use view::{ContainerState, ContainerView, PodEntry, PodState, PodView, Resolved, Snapshot};

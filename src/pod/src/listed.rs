@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use peapod_spec::container::ContainerSpec;
+use peapod_spec::container::{ContainerSpec, ImageSource, MountSource};
 use peapod_spec::pod::PodSpec;
 
 use crate::bounds::LISTED_ENTRY;
@@ -17,6 +17,8 @@ use crate::view::Snapshot;
 const FIXED: usize = 1 << 10;
 /// Tags and lengths around a text, and around the pair that it is in.
 const FRAME: usize = 12;
+/// An image's id.
+const IMAGE_ID: usize = 71;
 
 /// Counts what is listed.
 #[derive(Debug)]
@@ -96,9 +98,19 @@ pub(crate) fn of_pod(spec: &PodSpec) -> u64 {
 pub(crate) fn of_container(spec: &ContainerSpec) -> u64 {
     let texts = [&spec.metadata.name, &spec.image, &spec.user_specified_image].map(String::len);
     let path = |path: &Path| path.as_os_str().len();
-    let mounts = spec.mounts.iter().flat_map(|mount| [path(&mount.container_path), path(&mount.host_path) + FRAME]);
+    let mounts = spec.mounts.iter().flat_map(|mount| [path(&mount.container_path), of_source(&mount.source) + FRAME]);
     let maps = [&spec.labels, &spec.annotations, &spec.image_annotations];
     sum(texts.into_iter().chain(mounts).chain(maps.into_iter().flat_map(pairs)))
+}
+
+fn of_source(source: &MountSource) -> usize {
+    match source {
+        MountSource::Host(path) => path.as_os_str().len(),
+        MountSource::Image(ImageSource { reference, user_specified_image, annotations, sub_path }) => {
+            let texts = [reference.len(), user_specified_image.len(), sub_path.as_os_str().len(), IMAGE_ID];
+            texts.into_iter().chain(pairs(annotations)).map(|length| length + FRAME).sum()
+        }
+    }
 }
 
 fn pairs(map: &BTreeMap<String, String>) -> impl Iterator<Item = usize> {

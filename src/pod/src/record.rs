@@ -131,6 +131,18 @@ pub(crate) struct ContainerRecord {
     /// The shim, the OCI runtime, the cgroup or the mount table may still hold something of it.
     #[serde(rename = "held")]
     pub(crate) needs_cleanup: bool,
+    /// Images of its mounts, in the order of these. Records of earlier releases have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) image_mounts: Vec<ImageMount>,
+}
+
+/// Which image a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageMount {
+    /// The mount's place in the request.
+    pub mount: usize,
+    /// `sha256:…`, whatever the request called it.
+    pub image_id: String,
 }
 
 /// Phase of a container's life.

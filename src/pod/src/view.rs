@@ -14,6 +14,7 @@ use crate::bounds::CONFIG_BYTES;
 use crate::container::ExecBase;
 use crate::id::{ContainerId, PodId};
 use crate::read;
+use crate::record::ImageMount;
 
 /// All pods and containers at one moment. Cheap to hold; never changes.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +81,8 @@ pub struct ContainerView {
     pub image_name: String,
     /// A digest reference, else the id.
     pub image_ref: String,
+    /// Images of its mounts, in the order of these.
+    pub image_mounts: Vec<ImageMount>,
     /// Life so far.
     pub state: ContainerState,
     /// Nanoseconds since the epoch.
@@ -269,6 +272,7 @@ pub(crate) mod tests {
             image_id: String::new(),
             image_name: String::new(),
             image_ref: String::new(),
+            image_mounts: Vec::new(),
             state: ContainerState::Created,
             created_at: 0,
             user: UserIds::default(),

@@ -12,6 +12,8 @@ pub const PROGRAM_BYTES: usize = 2 << 20;
 pub const VARIABLES: usize = 16 << 10;
 /// Mounts of a container; each is a system call of the OCI runtime and a line of mount tables.
 pub const MOUNTS: usize = 1_024;
+/// Mounts of a container that show images: each image is an overlay of its own.
+pub const IMAGE_MOUNTS: usize = 64;
 /// Files in a container's `/dev`. Its devices are at most a quarter of that.
 pub const DEV_INODES: u64 = 16 << 10;
 /// Terminals that a container opens. All containers of the node have 3 072 together (kernel.pty.max without

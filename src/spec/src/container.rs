@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::container_mount::{ContainerMount, ImageSource, MountOption, MountSource, Propagation};
 use crate::pid_mode::PidMode;
 
 /// Everything that a client said about a container. Two equal specs are the same request.
@@ -68,35 +69,6 @@ pub struct EnvVar {
     pub key: String,
     /// Without NUL.
     pub value: Vec<u8>,
-}
-
-/// A directory or file of the node, or an image, inside the container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerMount {
-    /// Absolute.
-    pub container_path: PathBuf,
-    /// Absolute.
-    pub host_path: PathBuf,
-    /// Not writable at its top.
-    pub readonly: bool,
-    /// Not writable below either; only with `readonly` and private propagation.
-    pub recursive_read_only: bool,
-    /// Nothing happens without SELinux.
-    pub selinux_relabel: bool,
-    /// Which mounts made later are seen on the other side.
-    pub propagation: Propagation,
-}
-
-/// Mount propagation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Propagation {
-    /// None.
-    #[default]
-    Private,
-    /// From the node to the container.
-    HostToContainer,
-    /// Both ways.
-    Bidirectional,
 }
 
 /// A device of the node.

@@ -92,6 +92,9 @@ pub enum SpecError {
     /// A read-only mount that can't be recursive.
     #[error("mount {}: recursive_read_only needs readonly and private propagation", excerpt(.0))]
     RecursiveReadOnly(PathBuf),
+    /// An image is mounted so that it could be written to.
+    #[error("mounts: an image at {} must be readonly and private", excerpt(.0))]
+    ImageMount(PathBuf),
     /// A seccomp profile of the node was named but not handed in.
     #[error("seccomp profile {} was not read", excerpt(.0))]
     SeccompMissing(PathBuf),

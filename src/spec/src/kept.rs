@@ -94,10 +94,10 @@ impl Config {
         self.spec.process().as_ref()?.oom_score_adj()
     }
 
-    /// The sources of the client's mounts, each with the mount's place in the client's list.
+    /// The sources of the client's mounts that are paths of the node, each with the mount's place in the client's list.
     pub fn sources<'a>(&'a self, mounts: &[ContainerMount]) -> Vec<(usize, &'a Path)> {
-        let places: HashMap<_, _> =
-            mounts.iter().enumerate().map(|(index, mount)| (mount.container_path.as_path(), index)).collect();
+        let of_node = mounts.iter().enumerate().filter(|(_, mount)| mount.host_path().is_some());
+        let places: HashMap<_, _> = of_node.map(|(index, mount)| (mount.container_path.as_path(), index)).collect();
         // Where the client mounts something there is nothing else.
         let all = self.spec.mounts().iter().flatten();
         all.filter_map(|mount| Some((*places.get(mount.destination().as_path())?, mount.source().as_deref()?)))

@@ -13,6 +13,7 @@ pub mod pod;
 
 mod capabilities;
 mod config;
+mod container_mount;
 mod devices;
 mod error;
 mod exec;

@@ -7,7 +7,7 @@ use oci_spec::runtime::Mount;
 
 use crate::SpecError;
 use crate::bounds::{DEV_INODES, MOUNTS, TERMINALS};
-use crate::container::{self, ContainerSpec, Propagation};
+use crate::container::{self, ContainerSpec, MountOption, Propagation};
 use crate::inputs::{ImageVolume, Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
 use crate::mount_points::{can_be_folder, is_below_a_mount};
@@ -21,6 +21,8 @@ const HOSTNAME: &str = "/etc/hostname";
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const SHM: &str = "/dev/shm";
+/// What can't be done with files of an image that is mounted beside the root file system. Programs of it can be run.
+const OF_IMAGES: [MountOption; 2] = [MountOption::NoDev, MountOption::NoSuid];
 
 /// All mounts in the order in which they are made: a parent before what lies in it, and of the same depth as listed.
 ///
@@ -152,6 +154,9 @@ fn pod_files(inputs: &Inputs<'_>) -> Result<Vec<(&'static str, Mount)>, SpecErro
 }
 
 fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) -> Result<Mount, SpecError> {
+    if wanted.image().is_some() && (!wanted.readonly || wanted.propagation != Propagation::Private) {
+        return Err(SpecError::ImageMount(wanted.container_path.clone()));
+    }
     if wanted.recursive_read_only && (!wanted.readonly || wanted.propagation != Propagation::Private) {
         return Err(SpecError::RecursiveReadOnly(wanted.container_path.clone()));
     }
@@ -163,12 +168,22 @@ fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) ->
     };
     // "ro" is for the top alone: mounts below it stay as they are, which is what Kubernetes promises.
     let access = match (wanted.readonly, wanted.recursive_read_only) {
-        (_, true) => "rro",
-        (true, false) => "ro",
-        (false, false) => "rw",
+        // An image has none below it.
+        (_, true) if wanted.image().is_none() => "rro",
+        (true, _) => "ro",
+        (false, _) => "rw",
     };
-    let destination = text(&wanted.container_path)?;
-    Ok(mount(destination, "bind", text(&resolved.source)?, &["rbind", propagation, access]))
+    let mut options = vec!["rbind", propagation, access];
+    if wanted.image().is_some() {
+        // Whatever is asked for: files of strangers make no devices, and nobody root.
+        options.extend(OF_IMAGES.map(MountOption::name));
+    }
+    for option in wanted.options.iter().map(|option| option.name()) {
+        if !options.contains(&option) {
+            options.push(option);
+        }
+    }
+    Ok(mount(text(&wanted.container_path)?, "bind", text(&resolved.source)?, &options))
 }
 
 /// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently

@@ -118,7 +118,7 @@ fn pod_code(error: &PodError) -> Code {
     match error {
         PodError::NotFound { .. } | PodError::ImageNotFound(_) => Code::NotFound,
         PodError::AlreadyExists { .. } => Code::AlreadyExists,
-        PodError::Precondition { .. } => Code::FailedPrecondition,
+        PodError::Precondition { .. } | PodError::ImageVolume { .. } => Code::FailedPrecondition,
         PodError::Invalid { .. } => Code::InvalidArgument,
         PodError::DiskFull { .. } | PodError::ListFull { .. } | PodError::OutputBusy(_) => Code::ResourceExhausted,
         PodError::ExecTimeout(_) => Code::DeadlineExceeded,

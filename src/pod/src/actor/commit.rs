@@ -92,6 +92,7 @@ mod tests {
             cgroup: String::new(),
             stop_deadline: None,
             needs_cleanup: false,
+            image_mounts: Vec::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use peapod_spec::{
 };
 use peapod_text::Sample;
 
-use super::look_up::{Looked, look, look_up};
+use super::look_up::{Layers, Looked, look, look_up};
 use super::{ContainerContext, limits, mounts};
 use crate::apparmor;
 use crate::disk;
@@ -28,14 +28,14 @@ pub(super) async fn make(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     image: ImageDefaults,
-    rootfs: Rootfs,
+    layers: Layers,
 ) -> Result<Configured, Error> {
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));
     look_up(&context.pod_id, "look up what the container needs", move || {
         // Here, where there is a thread that may wait.
         disk::has_room_now(&own.containers.layout)?;
-        let looked = look(&spec, image, &rootfs, apparmor)?;
+        let looked = look(&spec, image, &layers, apparmor)?;
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
         mounts::make_absent(&spec.mounts)?;

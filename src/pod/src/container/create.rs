@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use peapod_image::Image;
-use peapod_spec::container::ContainerSpec;
+use peapod_spec::container::{ContainerMount, ContainerSpec};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 
 use super::configure::make;
-use super::look_up::defaults;
+use super::image_mounts::{self, ImageMounts};
+use super::look_up::{Layers, defaults};
 use super::stop_signal::stop_signal;
 use super::{ContainerContext, kept};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::record::{ContainerPhase, ContainerRecord};
+use crate::record::{ContainerPhase, ContainerRecord, ImageMount};
 use crate::stages;
 
 /// A container that can be recorded.
@@ -33,7 +34,9 @@ pub(crate) async fn create(
 ) -> Result<CreatedContainer, Error> {
     context.handler.serves(&context.pod_id)?;
     let containers = &context.containers;
-    if let Some(index) = spec.mounts.iter().position(|mount| mount.recursive_read_only)
+    // An image has no mounts below it.
+    let is_recursive = |mount: &ContainerMount| mount.recursive_read_only && mount.image().is_none();
+    if let Some(index) = spec.mounts.iter().position(is_recursive)
         && !context.handler.features().await.recursive_read_only
     {
         return Err(Error::Invalid {
@@ -42,10 +45,11 @@ pub(crate) async fn create(
         });
     }
     let image = containers.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
+    let image_mounts = image_mounts::find(&spec.mounts, &containers.images)?;
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
-    let outcome = prepare(context, id, spec, image, span).await;
+    let outcome = prepare(context, id, spec, (image, image_mounts), span).await;
     if outcome.is_err() {
         span.fail();
         span.enter(&stages::UNDO);
@@ -60,18 +64,20 @@ async fn prepare(
     context: &ContainerContext,
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
-    image: Arc<Image>,
+    (image, image_mounts): (Arc<Image>, Vec<ImageMount>),
     span: &Span,
 ) -> Result<CreatedContainer, Error> {
     let containers = &context.containers;
     let leased = containers.images.lease(&image.id, id.as_str()).await;
     let rootfs = leased.map_err(|error| Error::failed("keep the image", &error))?;
+    let bundle = context.bundle(id);
+    let mounts = ImageMounts::lease(&containers.images, id.as_str(), &bundle, &image_mounts).await?;
     fail_point("container-leased");
     span.enter(&stages::LOOK_UP);
-    let made = make(context, id, spec, defaults(&image.config), rootfs).await?;
+    let made = make(context, id, spec, defaults(&image.config), Layers { rootfs, mounts }).await?;
     fail_point("container-checked");
     span.enter(&stages::CONFIGURATION);
-    let (bundle, config) = (context.bundle(id), made.config);
+    let config = made.config;
     let kept = tokio::task::spawn_blocking(move || kept::keep(&bundle, &config));
     kept.await.map_err(|error| Error::failed("keep the configuration", &error))??;
     fail_point("container-kept");
@@ -89,6 +95,7 @@ async fn prepare(
         cgroup: context.group(id),
         stop_deadline: None,
         needs_cleanup: false,
+        image_mounts,
     };
     Ok(CreatedContainer { record })
 }

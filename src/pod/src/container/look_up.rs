@@ -9,6 +9,7 @@ use peapod_spec::{HostDevice, ImageDefaults, ResolvedMount};
 use peapod_text::excerpt;
 use tokio::time::{Instant, timeout_at};
 
+use super::image_mounts::ImageMounts;
 use super::look_up_slots::LookUpSlot;
 use super::{devices, mounts};
 use crate::bounds::{LOOK_UP, SECCOMP_PROFILE_BYTES, USER_FILE_BYTES};
@@ -29,6 +30,13 @@ pub(super) struct Looked {
     pub(super) seccomp: Option<Vec<u8>>,
     /// The loaded profiles; `None` where AppArmor is off.
     pub(super) apparmor: Option<Vec<String>>,
+}
+
+/// The layers that a container has leased.
+#[derive(Clone)]
+pub(super) struct Layers {
+    pub(super) rootfs: Rootfs,
+    pub(super) mounts: ImageMounts,
 }
 
 /// Does for a pod what blocks, for file systems of the node. Waits no longer than a living one needs.
@@ -60,7 +68,7 @@ pub(super) async fn look_up<T: Send + 'static>(
 pub(super) fn look(
     spec: &ContainerSpec,
     image: ImageDefaults,
-    rootfs: &Rootfs,
+    layers: &Layers,
     apparmor: Option<Vec<String>>,
 ) -> Result<Looked, Error> {
     let seccomp = match &spec.security.seccomp {
@@ -68,9 +76,10 @@ pub(super) fn look(
         _ => None,
     };
     let devices = devices::resolve(&spec.devices, spec.security.privileged)?;
-    devices::not_in_the_image(&devices, &spec.mounts, rootfs)?;
-    let [passwd, group] = user_files(rootfs)?;
-    Ok(Looked { image, passwd, group, mounts: mounts::resolve(&spec.mounts)?, devices, seccomp, apparmor })
+    devices::not_in_the_image(&devices, &spec.mounts, &layers.rootfs)?;
+    let [passwd, group] = user_files(&layers.rootfs)?;
+    let mounts = mounts::resolve(&spec.mounts, &layers.mounts)?;
+    Ok(Looked { image, passwd, group, mounts, devices, seccomp, apparmor })
 }
 
 /// What a container takes from its image.

@@ -7,6 +7,7 @@ mod devices;
 mod exec;
 mod exec_base;
 mod host_folder;
+mod image_mounts;
 mod interrupt;
 mod kept;
 mod limits;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-use peapod_spec::container::{ContainerMount, Propagation};
+use peapod_spec::container::{ContainerMount, MountSource, Propagation};
 use peapod_spec::{Config, POD_FILES, ResolvedMount, SourcePropagation, check_propagation};
 use peapod_sys::mountinfo::Mounts;
 use peapod_text::excerpt;
@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::host_folder::{self, Absent};
+use super::image_mounts::ImageMounts;
 use super::node_change::NodeChange;
 use crate::error::Error;
 
@@ -19,9 +20,13 @@ use crate::error::Error;
 type Table = HashMap<PathBuf, SourcePropagation>;
 
 /// Follows each source's symbolic links. One that isn't there is taken as the folder that [`make_absent`] makes of it.
-pub(super) fn resolve(mounts: &[ContainerMount]) -> Result<Vec<ResolvedMount>, Error> {
+pub(super) fn resolve(mounts: &[ContainerMount], images: &ImageMounts) -> Result<Vec<ResolvedMount>, Error> {
     let table = table_for(mounts).map_err(|error| Error::failed("read the node's mounts", &error))?;
-    mounts.iter().enumerate().map(|(index, mount)| one(index, mount, &table)).collect()
+    let one = |(index, mount): (usize, &ContainerMount)| match &mount.source {
+        MountSource::Host(path) => of_node(index, mount, path, &table),
+        MountSource::Image(source) => images.resolve((index, mount), source),
+    };
+    mounts.iter().enumerate().map(one).collect()
 }
 
 /// The node's mounts, where one of the container's needs to know about them: the table can be long.
@@ -35,8 +40,8 @@ fn table_for(mounts: &[ContainerMount]) -> io::Result<Table> {
 /// Makes sources that aren't there, as folders, and says so in the log.
 pub(super) fn make_absent(mounts: &[ContainerMount]) -> Result<(), Error> {
     for (index, mount) in mounts.iter().enumerate() {
-        if is_absent(&mount.host_path) {
-            make(&mount.host_path).map_err(|error| invalid(index, mount, &error))?;
+        if let Some(path) = mount.host_path().filter(|path| is_absent(path)) {
+            make(path).map_err(|error| invalid(index, mount, path, &error))?;
         }
     }
     Ok(())
@@ -76,17 +81,17 @@ fn is_absent(path: &Path) -> bool {
     std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn invalid(index: usize, mount: &ContainerMount, error: &dyn std::error::Error) -> Error {
-    let (host, container) = (excerpt(&mount.host_path), excerpt(&mount.container_path));
+fn invalid(index: usize, mount: &ContainerMount, path: &Path, error: &dyn std::error::Error) -> Error {
+    let (host, container) = (excerpt(path), excerpt(&mount.container_path));
     Error::Invalid { field: format!("mounts[{index}].host_path"), reason: format!("{host}: {error} (for {container})") }
 }
 
-fn one(index: usize, mount: &ContainerMount, table: &Table) -> Result<ResolvedMount, Error> {
-    let source = match std::fs::canonicalize(&mount.host_path) {
+fn of_node(index: usize, mount: &ContainerMount, path: &Path, table: &Table) -> Result<ResolvedMount, Error> {
+    let source = match std::fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            host_folder::go(&mount.host_path, Absent::Leave).map_err(|error| invalid(index, mount, &error))?
+            host_folder::go(path, Absent::Leave).map_err(|error| invalid(index, mount, path, &error))?
         }
-        found => found.map_err(|error| invalid(index, mount, &error))?,
+        found => found.map_err(|error| invalid(index, mount, path, &error))?,
     };
     let propagation = propagation(&source, table);
     let lacks = if mount.readonly { lacks(mount, &source) } else { Vec::new() };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use peapod_cgroup::CgroupDriver;
-use peapod_image::{ImageId, Rootfs, Writable};
+use peapod_image::{ImageId, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{self, PidMode, Scope};
@@ -23,8 +23,9 @@ use tokio::sync::watch;
 
 use super::configure::{edit, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
+use super::image_mounts::ImageMounts;
 use super::interrupt::Overridable;
-use super::look_up::{defaults, look_up};
+use super::look_up::{Layers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
 use super::{ContainerContext, kept};
@@ -137,7 +138,7 @@ impl<'a> BegunStart<'a> {
     }
 
     /// What the container takes from its image, and the layers, which it has leased since it was made.
-    async fn image(&self) -> Result<(ImageDefaults, Rootfs), Error> {
+    async fn image(&self) -> Result<(ImageDefaults, Layers), Error> {
         let (record, images) = (&self.record, &self.context.containers.images);
         let no_image = || Error::ImageNotFound(record.image_name.clone());
         let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
@@ -148,11 +149,15 @@ impl<'a> BegunStart<'a> {
         };
         self.span.enter(&stages::LAYERS);
         let rootfs = images.lease(&image_id, self.id.as_str()).await;
-        Ok((image, rootfs.map_err(|error| Error::failed("keep the image", &error))?))
+        let rootfs = rootfs.map_err(|error| Error::failed("keep the image", &error))?;
+        let bundle = self.context.bundle(self.id);
+        let mounts = ImageMounts::lease(images, self.id.as_str(), &bundle, &record.image_mounts).await?;
+        mounts.check(self.overridable.shim).await?;
+        Ok((image, Layers { rootfs, mounts }))
     }
 
     /// The configuration with which the container was created.
-    async fn config(&self, image: &ImageDefaults, rootfs: &Rootfs) -> Result<(Config, Vec<Note>), Error> {
+    async fn config(&self, image: &ImageDefaults, layers: &Layers) -> Result<(Config, Vec<Note>), Error> {
         self.span.enter(&stages::LOOK_UP);
         let (bundle, id, spec) = (self.context.bundle(self.id), self.id.clone(), Arc::clone(self.spec));
         let kept = look_up(&self.context.pod_id, "look again at what the container needs", move || {
@@ -167,20 +172,21 @@ impl<'a> BegunStart<'a> {
             }
             return Ok((config, Vec::new()));
         }
-        let made = make(self.context, self.id, self.spec, image.clone(), rootfs.clone()).await?;
+        let made = make(self.context, self.id, self.spec, image.clone(), layers.clone()).await?;
         Ok((made.config, made.notes))
     }
 
-    fn task(&self, rootfs: &Rootfs) -> NewTask {
+    fn task(&self, layers: &Layers) -> NewTask {
         let (containers, bundle) = (&self.context.containers, self.context.bundle(self.id));
         let writable = containers.layout.writable(self.id);
         NewTask {
             id: self.id.to_string(),
             rootfs: Overlay {
-                lower: rootfs.lower_dirs.clone(),
+                lower: layers.rootfs.lower_dirs.clone(),
                 upper: writable.join("upper"),
                 work: writable.join("work"),
             },
+            volumes: layers.mounts.volumes(),
             terminal: self.spec.tty,
             stdin: self.spec.stdin.then(|| bundle.join("stdin")),
             log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
@@ -212,10 +218,10 @@ fn is_complete(paths: &NamespacePaths, asked_for: &pod::Namespaces) -> bool {
 impl<'a> Joined<'a> {
     async fn lay_out(self) -> Result<LaidOut<'a>, Error> {
         let begun = &self.begun;
-        let (image, rootfs) = begun.image().await?;
-        let (mut config, mut notes) = begun.config(&image, &rootfs).await?;
+        let (image, layers) = begun.image().await?;
+        let (mut config, mut notes) = begun.config(&image, &layers).await?;
         begun.span.enter(&stages::LAY_OUT);
-        let (task, log) = (begun.task(&rootfs), begun.log());
+        let (task, log) = (begun.task(&layers), begun.log());
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
         let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
@@ -223,7 +229,8 @@ impl<'a> Joined<'a> {
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
                 .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
             let writable = Writable { upper: &upper, work: &work };
-            let (volumes, note) = make_volumes(&image, &spec, &rootfs, &bundle.join("rootfs"), &writable, owner)?;
+            let (volumes, note) =
+                make_volumes(&image, &spec, &layers.rootfs, &bundle.join("rootfs"), &writable, owner)?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
             let filter = context.containers.filters.find(&runtime, config.seccomp());
             if let Filter::Ready(program) = &filter {

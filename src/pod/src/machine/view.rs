@@ -57,6 +57,7 @@ fn container_view<S>(pod: &Pod<S>, id: &ContainerId, container: &Container) -> O
         image_id: record.image_id.clone(),
         image_name: record.image_name.clone(),
         image_ref: record.image_ref.clone(),
+        image_mounts: record.image_mounts.clone(),
         state,
         created_at: record.created_at,
         user: record.user.clone(),

@@ -75,6 +75,7 @@ pub(crate) struct NewTask {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: Overlay,
+    pub(crate) volumes: Vec<NewVolume>,
     pub(crate) terminal: bool,
     pub(crate) stdin: Option<PathBuf>,
     pub(crate) log: Option<String>,
@@ -85,6 +86,14 @@ pub(crate) struct NewTask {
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup.
     pub(crate) cgroup: String,
+}
+
+/// An image to be mounted in the bundle, below `volumes`, beside the root file system: an overlay of its layers alone.
+#[derive(Debug)]
+pub(crate) struct NewVolume {
+    pub(crate) name: String,
+    /// Top layer first; two at least.
+    pub(crate) lower: Vec<PathBuf>,
 }
 
 /// What a shim says about a container's process.
@@ -109,6 +118,23 @@ macro_rules! call {
     }};
 }
 pub(super) use call;
+
+/// Options of an overlay of these folders, the top one first.
+fn lower(dirs: &[PathBuf]) -> Vec<String> {
+    dirs.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect()
+}
+
+/// Without a folder that is written to the overlay itself is read-only: who remounts it can't write to it either.
+fn volume(volume: NewVolume) -> extension::Volume {
+    let flags = ["ro", "nodev", "nosuid"].map(str::to_owned);
+    extension::Volume {
+        name: volume.name,
+        type_: "overlay".to_owned(),
+        source: "overlay".to_owned(),
+        options: lower(&volume.lower).into_iter().chain(flags).collect(),
+        ..Default::default()
+    }
+}
 
 impl Shim {
     /// Connects to a shim's socket.
@@ -185,9 +211,10 @@ impl Shim {
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
             cgroup: task.cgroup,
+            volumes: task.volumes.into_iter().map(volume).collect(),
             ..Default::default()
         };
-        let mut overlay: Vec<String> = task.rootfs.lower.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect();
+        let mut overlay = lower(&task.rootfs.lower);
         overlay.push(format!("upperdir={}", text(&task.rootfs.upper)));
         overlay.push(format!("workdir={}", text(&task.rootfs.work)));
         // The upper layer is worthless after a crash of the node: nothing has to be synced when it is unmounted.

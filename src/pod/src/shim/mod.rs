@@ -10,7 +10,7 @@ mod session_calls;
 mod spawner;
 mod version;
 
-pub(crate) use calls::{NewTask, Overlay, Shim, TaskRuntime, TaskState};
+pub(crate) use calls::{NewTask, NewVolume, Overlay, Shim, TaskRuntime, TaskState};
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher, ShimGroup};
 pub(crate) use old_copy::settle as settle_old_copy;

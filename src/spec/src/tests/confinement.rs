@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::fixture::{Case, words};
 use super::golden::golden_dir;
 use super::seccomp;
-use crate::container::{ContainerMount, Propagation, Resources, SeccompProfile, UserChoice};
+use crate::container::{ContainerMount, MountSource, Propagation, Resources, SeccompProfile, UserChoice};
 use crate::{ImageDefaults, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// Lines beginning with `-` are containerd's alone, with `+` ours alone.
@@ -130,11 +130,12 @@ fn default_container() -> Case {
         });
         case.container.mounts.push(ContainerMount {
             container_path: path.into(),
-            host_path: source.into(),
+            source: MountSource::Host(source.into()),
             readonly,
             recursive_read_only: false,
             selinux_relabel: false,
             propagation: Propagation::Private,
+            options: Vec::new(),
         });
     }
     let security = &mut case.container.security;

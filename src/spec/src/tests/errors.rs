@@ -251,6 +251,21 @@ fn errors_repeat_little_of_what_was_asked_for() {
 }
 
 #[test]
+fn an_image_can_not_be_mounted_to_be_written_to() {
+    let mounted = |change: fn(&mut crate::container::ContainerMount)| {
+        let mut case = Case::new();
+        let mount = case.mount("/model", Propagation::Private);
+        (mount.source, mount.readonly) = (super::fixture::image_source(), true);
+        change(mount);
+        case.config().map(drop)
+    };
+    let refused = Err(SpecError::ImageMount("/model".into()));
+    assert_eq!(mounted(|_| {}), Ok(()));
+    assert_eq!(mounted(|mount| mount.readonly = false), refused);
+    assert_eq!(mounted(|mount| mount.propagation = Propagation::Bidirectional), refused);
+}
+
+#[test]
 fn a_relabelled_volume_is_refused_where_it_would_matter() {
     let relabel = |selinux, label: bool| {
         let mut case = Case::new();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::container::{
-    ContainerMetadata, ContainerMount, ContainerSecurity, ContainerSpec, EnvVar, Propagation, Resources,
+    ContainerMetadata, ContainerMount, ContainerSecurity, ContainerSpec, EnvVar, ImageSource, MountSource, Propagation,
+    Resources,
 };
 use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
@@ -109,11 +110,12 @@ impl Case {
         });
         self.container.mounts.push(ContainerMount {
             container_path: container_path.into(),
-            host_path: format!("/link/{name}").into(),
+            source: MountSource::Host(format!("/link/{name}").into()),
             readonly: false,
             recursive_read_only: false,
             selinux_relabel: false,
             propagation,
+            options: Vec::new(),
         });
         self.container.mounts.last_mut().unwrap()
     }
@@ -121,6 +123,16 @@ impl Case {
     pub(crate) fn env(&mut self, key: &str, value: &[u8]) {
         self.container.envs.push(EnvVar { key: key.to_owned(), value: value.to_vec() });
     }
+}
+
+/// All of some image.
+pub(crate) fn image_source() -> MountSource {
+    MountSource::Image(ImageSource {
+        reference: "model".to_owned(),
+        user_specified_image: String::new(),
+        annotations: BTreeMap::new(),
+        sub_path: "/".into(),
+    })
 }
 
 pub(crate) fn words(text: &str) -> Vec<String> {

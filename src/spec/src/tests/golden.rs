@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::fixture::{Case, words};
+use super::fixture::{Case, image_source, words};
 use crate::container::{
-    Capabilities, GroupsPolicy, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
+    Capabilities, GroupsPolicy, MountOption, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
 };
 use crate::pod::Scope;
 use crate::{DeviceKind, HostDevice, ImageVolume, PidNamespace, Rlimit};
@@ -112,6 +112,17 @@ fn user() {
         case.image.user = "alice".to_owned();
         case.container.security.supplemental_groups = vec![1234];
         case.container.security.supplemental_groups_policy = GroupsPolicy::Strict;
+    });
+}
+
+#[test]
+fn mount_options() {
+    check("mount-options", |case| {
+        case.mount("/data", Propagation::Private).options = MountOption::ALL.to_vec();
+        let image = case.mount("/model", Propagation::Private);
+        image.source = image_source();
+        image.readonly = true;
+        image.options = vec![MountOption::NoExec, MountOption::NoDev];
     });
 }
 

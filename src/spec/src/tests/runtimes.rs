@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use container::{Pod, Running, run};
 
 use super::fixture::{Case, words};
-use crate::container::{Capabilities, ContainerMount, Propagation, Resources, SeccompProfile, UserChoice};
+use crate::container::{Capabilities, ContainerMount, MountSource, Propagation, Resources, SeccompProfile, UserChoice};
 use crate::pod::Scope;
 use crate::{DeviceKind, HostDevice, NamespacePaths, PidNamespace, ResolvedMount, SourcePropagation};
 
@@ -298,10 +298,11 @@ fn bind(case: &mut Case, source: &Path, container_path: &str, propagation: Propa
     });
     case.container.mounts.push(ContainerMount {
         container_path: container_path.into(),
-        host_path: source.into(),
+        source: MountSource::Host(source.into()),
         readonly: false,
         recursive_read_only: false,
         selinux_relabel: false,
         propagation,
+        options: Vec::new(),
     });
 }

@@ -45,7 +45,7 @@ pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus
         message: fields.message,
         labels: container.spec.labels.clone(),
         annotations: container.spec.annotations.clone(),
-        mounts: container.spec.mounts.iter().map(mounts::to_message).collect(),
+        mounts: mounts_of(container),
         log_path: container.log_path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         resources: Some(v1::ContainerResources {
             linux: Some(resources::to_message(&container.spec.resources)),
@@ -57,6 +57,12 @@ pub(crate) fn container_status(container: &ContainerView) -> v1::ContainerStatus
         }),
         stop_signal: signal::name(container.stop_signal).into(),
     }
+}
+
+fn mounts_of(container: &ContainerView) -> Vec<v1::Mount> {
+    let id = |index| container.image_mounts.iter().find(|image| image.mount == index).map(|image| &*image.image_id);
+    let mounts = container.spec.mounts.iter().enumerate();
+    mounts.map(|(index, mount)| mounts::to_message(mount, id(index))).collect()
 }
 
 /// Whose statistics these are.

@@ -182,8 +182,59 @@ fn mounts_as_the_interface_allows_them() {
     refused(mount(|m| m.host_path.clear()), "config.mounts[0].host_path");
     refused(mount(|m| m.container_path = "c".into()), "config.mounts[0].container_path");
     refused(mount(|m| m.propagation = 7), "config.mounts[0].propagation");
-    let image = v1::ImageSpec { image: "busybox".into(), ..Default::default() };
-    refused(mount(|m| m.image = Some(image)), "config.mounts[0].image");
+    let options = |names: &[&str]| mount(|m| m.mount_options = names.iter().map(|&name| name.to_owned()).collect());
+    let all = ["nosuid", "noexec", "nodev", "noexec"];
+    let names = |spec: ContainerSpec| spec.mounts[0].options.iter().map(|option| option.name()).collect::<Vec<_>>();
+    assert_eq!(names(options(&all).unwrap()), ["nosuid", "noexec", "nodev"]);
+    refused(options(&["noexec", "suid"]), "config.mounts[0].mount_options[1]");
+}
+
+#[test]
+fn images_are_mounted_to_be_read() {
+    let image = |change: fn(&mut v1::Mount)| {
+        mount(|m| {
+            m.host_path.clear();
+            m.readonly = true;
+            m.image = Some(v1::ImageSpec { image: "busybox".into(), ..Default::default() });
+            change(m);
+        })
+    };
+    for (sub_path, normal) in [("", "/"), ("/", "/"), ("etc", "/etc"), ("/a//./b/", "/a/b")] {
+        let spec = check(|config| {
+            let image = Some(v1::ImageSpec { image: "busybox".into(), ..Default::default() });
+            let (container_path, image_sub_path) = ("/c".into(), sub_path.into());
+            config.mounts =
+                vec![v1::Mount { image, container_path, image_sub_path, readonly: true, ..Default::default() }];
+        });
+        let source = spec.unwrap().mounts[0].image().unwrap().clone();
+        assert_eq!((source.reference.as_str(), source.sub_path.to_str()), ("busybox", Some(normal)));
+    }
+    refused(image(|m| m.readonly = false), "config.mounts[0].readonly");
+    refused(image(|m| m.host_path = "/x".into()), "config.mounts[0].host_path");
+    refused(image(|m| m.propagation = 1), "config.mounts[0].propagation");
+    for path in ["../etc", "a/../../b", "..", "a\0b"] {
+        let refusal = check(|config| {
+            let image = Some(v1::ImageSpec { image: "busybox".into(), ..Default::default() });
+            let (container_path, image_sub_path) = ("/c".into(), path.into());
+            config.mounts =
+                vec![v1::Mount { image, container_path, image_sub_path, readonly: true, ..Default::default() }];
+        });
+        refused(refusal, "config.mounts[0].image_sub_path");
+    }
+    refused(mount(|m| m.image_sub_path = "etc".into()), "config.mounts[0].image_sub_path");
+    refused(image(|m| m.image.as_mut().unwrap().image = "x".repeat(10_000)), "config.mounts[0].image.image");
+    mount(|m| m.image = Some(v1::ImageSpec::default())).unwrap();
+    let many = check(|config| {
+        let image = v1::ImageSpec { image: "busybox".into(), ..Default::default() };
+        let one = |number: usize| v1::Mount {
+            container_path: format!("/c{number}"),
+            image: Some(image.clone()),
+            readonly: true,
+            ..Default::default()
+        };
+        config.mounts = (0..65).map(one).collect();
+    });
+    refused(many, "config.mounts");
 }
 
 #[test]
@@ -261,7 +312,7 @@ fn paths_get_their_normal_form() {
         m.host_path = "/a/./b/../c".into();
     });
     let [mounted] = spec.unwrap().mounts.try_into().unwrap();
-    assert_eq!((mounted.container_path.to_str(), mounted.host_path.to_str()), (Some("/x"), Some("/a/c")));
+    assert_eq!((mounted.container_path.to_str(), mounted.host_path().unwrap().to_str()), (Some("/x"), Some("/a/c")));
     assert_eq!(check(|c| c.working_dir = "/../data/../tmp/.".into()).unwrap().working_dir, "/tmp");
     for root in ["/", "/..", "/a/..", "//"] {
         refused(mount(|m| m.container_path = root.into()), "config.mounts[0].container_path");

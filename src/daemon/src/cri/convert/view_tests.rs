@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peapod_api::v1;
-use peapod_pod::{ContainerId, ContainerState, ContainerView, ExecBase, PodId, PodState, PodView};
+use peapod_pod::{ContainerId, ContainerState, ContainerView, ExecBase, ImageMount, PodId, PodState, PodView};
 use peapod_spec::UserIds;
 use serde_json::json;
 
@@ -26,13 +26,27 @@ pub(super) fn view(state: ContainerState) -> ContainerView {
             user_specified_image: "busybox".into(),
             ..Default::default()
         }),
-        mounts: vec![v1::Mount {
-            container_path: "/c".into(),
-            host_path: "/h".into(),
-            readonly: true,
-            recursive_read_only: true,
-            ..Default::default()
-        }],
+        mounts: vec![
+            v1::Mount {
+                container_path: "/c".into(),
+                host_path: "/h".into(),
+                readonly: true,
+                recursive_read_only: true,
+                ..Default::default()
+            },
+            v1::Mount {
+                container_path: "/model".into(),
+                image: Some(v1::ImageSpec {
+                    image: "model:1".into(),
+                    user_specified_image: "model".into(),
+                    ..Default::default()
+                }),
+                image_sub_path: "/weights/".into(),
+                mount_options: vec!["noexec".into()],
+                readonly: true,
+                ..Default::default()
+            },
+        ],
         linux: Some(v1::LinuxContainerConfig {
             resources: Some(v1::LinuxContainerResources { cpu_shares: 512, ..Default::default() }),
             security_context: None,
@@ -45,6 +59,7 @@ pub(super) fn view(state: ContainerState) -> ContainerView {
         spec: Arc::new(spec.unwrap()),
         image_id: "sha256:1".into(),
         image_name: "docker.io/library/busybox:latest".into(),
+        image_mounts: vec![ImageMount { mount: 1, image_id: "sha256:3".into() }],
         image_ref: "docker.io/library/busybox@sha256:2".into(),
         state,
         created_at: 1,
@@ -81,7 +96,12 @@ fn a_container_that_ended() {
     let user = shown.user.unwrap().linux.unwrap();
     assert_eq!((user.uid, user.gid, user.supplemental_groups), (1000, 1000, vec![1000, 1234, 50000]));
     assert_eq!(shown.resources.unwrap().linux.unwrap().cpu_shares, 512);
-    let [mount] = shown.mounts.as_slice() else { panic!("{:?}", shown.mounts) };
+    let [mount, model] = shown.mounts.as_slice() else { panic!("{:?}", shown.mounts) };
+    assert_eq!((model.image_sub_path.as_str(), model.host_path.as_str(), model.readonly), ("weights", "", true));
+    assert_eq!(model.mount_options, ["noexec"]);
+    let image = model.image.clone().unwrap();
+    let names = [&image.image, &image.user_specified_image, &image.image_ref];
+    assert_eq!(names, ["model:1", "model", "sha256:3"]);
     assert_eq!((mount.host_path.as_str(), mount.readonly, mount.recursive_read_only), ("/h", true, true));
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn handle(services: &Services, request: StatusRequest) -> Statu
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
             user_namespaces_host_network: false,
-            mount_options: false,
+            mount_options: true,
         }),
     }
 }

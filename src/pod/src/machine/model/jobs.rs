@@ -248,5 +248,6 @@ fn record(now: i64) -> ContainerRecord {
         cgroup: PathBuf::from("/group").display().to_string(),
         stop_deadline: None,
         needs_cleanup: false,
+        image_mounts: Vec::new(),
     }
 }

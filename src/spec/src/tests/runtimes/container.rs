@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::container::{ContainerMount, Propagation, Resources};
+use crate::container::{ContainerMount, MountSource, Propagation, Resources};
 use crate::tests::fixture::{Case, GROUP, PASSWD, words};
 use crate::{
     CapabilitySet, Config, NamespacePaths, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, linux_resources,
@@ -98,11 +98,12 @@ impl Pod {
         });
         case.container.mounts.push(ContainerMount {
             container_path: "/usr".into(),
-            host_path: "/usr".into(),
+            source: MountSource::Host("/usr".into()),
             readonly: true,
             recursive_read_only: false,
             selinux_relabel: false,
             propagation: Propagation::Private,
+            options: Vec::new(),
         });
         case
     }
