@@ -142,6 +142,8 @@ def tests(reg, inputs):
     image('links', [base, (Layer().file('kept/file', 'kept\n').file('kept/deeper/file', 'deep\n').symlink('up', '../../../../etc')
           .symlink('absolute', '/kept').symlink('chain', 'absolute').symlink('out', '../../../../peapod-outside')
           .symlink('outside', '/peapod-outside').symlink('node', '/proc/1/root').symlink('round', 'round').fifo('fifo')).done()])
+    reg.artifact('peapod/test-artifact', '1', 'application/vnd.peapod.test',
+                 {'model.bin': b'weights\n', 'conf/a.json': b'{}\n', 'conf/b.json': b'[]\n'})
     deep = Layer()
     deep.known.add('/'.join('d' * 10000))       # the file alone, without 10 000 entries for its parents
     image('escape-deep', [base, deep.file('/'.join('d' * 10000) + '/x', 'x').done()])

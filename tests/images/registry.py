@@ -62,6 +62,17 @@ class Registry:
             self._note(f'{repo}:{tag}', done[0])
         return done
 
+    def artifact(self, repo, tag, kind, files):
+        """Pushes files, as name -> bytes, that are no image."""
+        blob = lambda kind, data: {'mediaType': kind, 'size': len(data), 'digest': self.blob(repo, data)}
+        done = self._manifest(repo, tag, {
+            'schemaVersion': 2, 'mediaType': TYPES['oci']['manifest'], 'artifactType': kind,
+            'config': blob('application/vnd.oci.empty.v1+json', b'{}'),
+            'layers': [dict(blob('application/octet-stream', data), annotations={'org.opencontainers.image.title': name})
+                       for name, data in files.items()],
+        }, TYPES['oci']['manifest'])
+        self._note(f'{repo}:{tag}', done[0])
+
     def index(self, repo, tag, parts, form='oci'):
         """Pushes an index of [(architecture, variant, (digest, size))]."""
         types = TYPES[form]

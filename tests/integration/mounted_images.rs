@@ -14,6 +14,9 @@ const LINKS: &str = "peapod/test-links:1";
 /// One layer without a shell.
 const ATTACK: &str = "peapod/test-attack:1";
 
+/// Files that are no image.
+const ARTIFACT: &str = "peapod/test-artifact:1";
+
 /// A mount of an image, as the kubelet asks for it.
 fn image_mount(image: &str, path: &str, sub_path: &str) -> v1::Mount {
     v1::Mount {
@@ -136,7 +139,7 @@ fn nobody_writes_to_a_layer() {
         let container = mounting(pod.container("main").sh(script), &[image_mount(&id, "/x", "")])
             .security(|security| security.privileged = true);
         let expected = "touch: /x/new: Read-only file system\ntouch: /x/new: Read-only file system\n\
-                        chmod: /x/attack: Read-only file system\n7\n";
+                        chmod: /x/attack: Read-only file system\n8\n";
         assert_eq!(container.output().await, expected);
     });
 }
@@ -148,7 +151,7 @@ fn a_mounted_image_outlives_its_removal_and_the_daemon() {
         daemon.pull(&fixture(SHELL)).await.unwrap();
         let before = layers(daemon).len();
         let pod = daemon.pod("kept").run().await;
-        let script = "while ! [ -e /go ]; do sleep 0.05; done; cat /x/opaque/new; exec sleep 1000";
+        let script = "while ! [ -e /go ]; do sleep 0.05; done; cat /x/opaque/new; echo; exec sleep 1000";
         let mount = [image_mount(&id, "/x", "")];
         let running = mounting(pod.container("running").sh(script), &mount).start().await;
         let created = mounting(pod.container("created").sh("cat /x/opaque/new"), &mount).create().await;
@@ -299,5 +302,38 @@ fn mount_options_are_in_force() {
         assert!(refused.code() == Code::InvalidArgument && refused.message().contains("suid"), "{refused}");
         let features = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().features;
         assert!(features.unwrap().mount_options);
+    });
+}
+
+#[test]
+fn artifacts_are_mounted_as_files_and_stay_while_they_are() {
+    on_each_runtime(async |daemon| {
+        let id = daemon.pull(&fixture(ARTIFACT)).await.unwrap();
+        let listed = daemon.image(&id).await.unwrap();
+        assert_eq!((&listed.id, listed.repo_tags.as_slice()), (&id, [fixture(ARTIFACT)].as_slice()));
+        assert!(listed.size > 0);
+        let pod = daemon.pod("artifact").run().await;
+        let script = "cd /model && cat model.bin conf/a.json; ls conf /part; touch x 2>/dev/null || echo refused";
+        let mounts = [image_mount(&id, "/model", ""), image_mount(&fixture(ARTIFACT), "/part", "conf/b.json")];
+        let container = mounting(pod.container("main").sh(script), &mounts).start().await;
+        assert_eq!(container.wait_exit().await.exit_code, 0);
+        assert_eq!(container.stdout(), "weights\n{}\n/part\n\nconf:\na.json\nb.json\nrefused\n");
+        for mount in container.status().await.mounts {
+            assert_eq!(mount.image.unwrap().image_ref, id);
+        }
+        let image = Some(v1::ImageSpec { image: id.clone(), ..Default::default() });
+        let remove = v1::RemoveImageRequest { image };
+        let refused = daemon.images().remove_image(remove.clone()).await.unwrap_err();
+        assert!(refused.code() == Code::FailedPrecondition && refused.message().contains("in use"), "{refused}");
+        daemon.kill().await;
+        daemon.start_again().await;
+        daemon.images().remove_image(remove.clone()).await.unwrap_err();
+        container.remove().await.unwrap();
+        daemon.images().remove_image(remove).await.unwrap();
+        assert!(daemon.image(&id).await.is_none());
+        // Nor is there anything to run.
+        daemon.pull(&fixture(ARTIFACT)).await.unwrap();
+        let refused = pod.container("root").image(ARTIFACT).command(&["/model.bin"]).try_create().await.err().unwrap();
+        assert!(refused.code() == Code::InvalidArgument && refused.message().contains("artifact"), "{refused}");
     });
 }

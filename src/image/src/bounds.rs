@@ -40,6 +40,9 @@ pub(crate) const INDEX_ENTRIES: usize = 1000;
 pub(crate) const OFFERED_PLATFORMS: usize = 16;
 /// Layers of an image: what the kernel's overlay takes.
 pub(crate) const LAYERS: usize = 500;
+/// Bytes of the name of an artifact's file, with the folders that it lies in, and how many levels these are.
+pub(crate) const ARTIFACT_NAME: usize = 1024;
+pub(crate) const ARTIFACT_NAME_DEPTH: usize = 16;
 /// Bytes of one text in a descriptor: a media type, a digest, a part of a platform.
 pub(crate) const DESCRIPTOR_TEXT: usize = 255;
 

@@ -3,7 +3,7 @@
 use crate::config::UnpackLimits;
 use crate::digest::Digest;
 use crate::error::{PullError, unusable};
-use crate::fetch::{Fresh, WantedLayer};
+use crate::fetch::{BlobContent, Fresh, WantedLayer};
 use crate::layers::{Hold, Layer};
 use crate::manifest::Blob;
 use crate::records::{chains, present};
@@ -13,6 +13,7 @@ use crate::unpack::{ImageCost, LimitError};
 use peapod_trace::{Span, WorkSpan};
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How often another's failure on a shared layer is answered by trying on one's own.
@@ -26,6 +27,8 @@ pub(crate) struct Bringing<'a> {
     pub(crate) from: &'a str,
     /// For errors.
     pub(crate) image: &'a str,
+    /// The names of an artifact's files, one for each blob; an image has none, but archives.
+    pub(crate) files: &'a [PathBuf],
     pub(crate) span: &'a Span,
 }
 
@@ -63,7 +66,8 @@ impl Bringing<'_> {
         let missing = blobs.iter().zip(diff_ids).enumerate().filter_map(|(index, (blob, diff_id))| {
             let chain = chains.get(index).filter(|chain| !present.contains_key(*chain))?.clone();
             let parent = index.checked_sub(1).and_then(|below| chains.get(below)).cloned();
-            let wanted = WantedLayer { blob: blob.clone(), diff_id: diff_id.clone(), cost: Arc::clone(cost) };
+            let content = self.files.get(index).cloned().map_or(BlobContent::Archive, BlobContent::File);
+            let wanted = WantedLayer { blob: blob.clone(), diff_id: diff_id.clone(), content, cost: Arc::clone(cost) };
             Some(self.layer(LayerPlace { chain, parent }, wanted, &fetch))
         });
         self.span.leave();

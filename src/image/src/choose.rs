@@ -1,5 +1,6 @@
 //! From a reference to the one manifest for this machine, through as many indexes as lie between.
 
+use crate::artifact::ArtifactManifest;
 use crate::bounds::{ERROR_TEXT, INDEX_DEPTH, INDEX_DOCUMENTS, OFFERED_PLATFORMS};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
@@ -53,10 +54,20 @@ pub(crate) struct Chosen {
     pub(crate) configuration: Option<(Vec<u8>, Configuration)>,
 }
 
+/// What a reference leads to, read.
+pub(crate) fn understood(source: DocumentSource<'_>, top: Fetched) -> Result<(Fetched, Document), PullError> {
+    let document = read(&top).map_err(|problem| unusable(&source.name(), &problem))?;
+    Ok((top, document))
+}
+
 /// Finds the best image that `top` leads to. An entry that turns out to be no image, or one for another machine, gives
 /// way to the next best; one that can't be fetched now does not: which image comes must not depend on the network.
-pub(crate) async fn choose(source: DocumentSource<'_>, platform: &Platform, top: Fetched) -> Result<Chosen, PullError> {
-    match read(&top).map_err(|problem| unusable(&source.name(), &problem))? {
+pub(crate) async fn choose(
+    source: DocumentSource<'_>,
+    platform: &Platform,
+    (top, document): (Fetched, Document),
+) -> Result<Chosen, PullError> {
+    match document {
         Document::Manifest(manifest) => {
             Ok(Chosen { bytes: top.bytes, manifest, digest: top.digest, configuration: None })
         }
@@ -64,7 +75,12 @@ pub(crate) async fn choose(source: DocumentSource<'_>, platform: &Platform, top:
             drop(top);
             choose_of(source, platform, index).await
         }
+        Document::Artifact(artifact) => Err(unusable(&source.name(), &no_image(&artifact))),
     }
+}
+
+fn no_image(artifact: &ArtifactManifest) -> String {
+    collapsed(&format!("it is an artifact ({}), not an image", artifact.kind), ERROR_TEXT)
 }
 
 /// The same of entries of which each may lead to it.
@@ -100,6 +116,7 @@ pub(crate) async fn choose_of(
                     return Ok(chosen);
                 }
             }
+            Ok(Document::Artifact(artifact)) => search.missed(&no_image(&artifact)),
             Err(problem) => search.missed(&problem),
         }
     }

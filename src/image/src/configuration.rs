@@ -85,6 +85,7 @@ impl Run {
             // Only for show: what is of no use hurts nobody.
             labels: self.labels.usable().unwrap_or_default().0,
             volumes: self.volumes.or_default("config.Volumes")?.0,
+            artifact_type: String::new(),
         };
         let bytes = config.run_bytes();
         if bytes > RUN_BYTES {

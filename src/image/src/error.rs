@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::reference::ReferenceError;
 use crate::unpack::ArchiveError;
 use peapod_store::StoreError;
-use peapod_text::collapsed;
+use peapod_text::{Sample, collapsed};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -190,6 +190,14 @@ impl fmt::Display for Attempts {
 /// An image could not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
+    /// Containers have it mounted.
+    #[error("artifact {artifact} is in use by {holders}: remove these containers first")]
+    InUse {
+        /// Its id.
+        artifact: String,
+        /// Some of who uses it.
+        holders: Sample,
+    },
     /// The records can't be written.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -69,6 +69,10 @@ fn manifest() {
             Ok(Document::Manifest(manifest)) => {
                 assert!((0..=500).any(|count| manifest.layers(count).is_ok()));
             }
+            Ok(Document::Artifact(artifact)) => {
+                let is_inside = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+                assert!(artifact.files.iter().all(|file| file.name.components().all(is_inside)));
+            }
             Err(reason) => check_reason(&reason),
         }
     });

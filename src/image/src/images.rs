@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use peapod_store::rusqlite::Transaction;
 use peapod_store::{Database, StoreError};
 use peapod_sys::Trash;
+use peapod_text::Sample;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -203,17 +204,27 @@ impl Images {
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.
     ///
     /// When this returns, the image is in no list. Layers that leases still need stay until those are given back; the
-    /// others go in the background.
+    /// others go in the background. An artifact stays, with an error, as long as a lease needs it.
     ///
     /// # Errors
-    /// [`RemoveError`]: the records can't be written.
+    /// [`RemoveError`]: it is an artifact in use, or the records can't be written.
     pub async fn remove(&self, reference: &str) -> Result<(), RemoveError> {
-        if let Some(image) = self.resolve(reference) {
-            let id = image.id.clone();
-            self.store.records.change(move |tx| records::delete_image(tx, &id)).await?;
+        let Some(image) = self.resolve(reference) else { return Ok(()) };
+        let (id, is_artifact) = (image.id.clone(), image.config.is_artifact());
+        let remove = move |tx: &Transaction<'_>| {
+            let holders = if is_artifact { records::holders(tx, &id)? } else { Vec::new() };
+            if holders.is_empty() {
+                records::delete_image(tx, &id)?;
+            }
+            Ok(holders)
+        };
+        let (holders, _) = self.store.records.change(remove).await?;
+        if holders.is_empty() {
             self.store.sweeper.wake();
+            return Ok(());
         }
-        Ok(())
+        let sample = Sample::of(holders.iter().map(String::as_str));
+        Err(RemoveError::InUse { artifact: image.id.to_string(), holders: sample })
     }
 
     /// Keeps the image's layers for the root file system of `holder` until [`Images::release`]: across restarts and the

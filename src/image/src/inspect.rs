@@ -1,11 +1,11 @@
 //! What a pull would do, step by step, without doing it: for people who ask why one fails.
 
 use crate::bounds::ERROR_TEXT;
-use crate::choose::{Chosen, DocumentSource, choose};
+use crate::choose::{Chosen, DocumentSource, choose, understood};
 use crate::configuration::{Configuration, configuration};
 use crate::error::PullError;
 use crate::hosts::{RegistryHost, hosts, hosts_file};
-use crate::manifest::{Document, document};
+use crate::manifest::Document;
 use crate::model::{Credentials, ImageId};
 use crate::platform::Platform;
 use crate::records::{chains, present};
@@ -148,8 +148,15 @@ impl Inspecting {
     }
 
     async fn image_of(&mut self, session: &Session, platform: &Platform, top: Fetched) -> Result<(), PullError> {
-        let is_index = matches!(document(&top.bytes, top.media_type.as_deref()), Ok(Document::Index(_)));
-        let chosen = choose(DocumentSource::Registry(session), platform, top).await?;
+        let source = DocumentSource::Registry(session);
+        let (top, document) = understood(source, top)?;
+        if let Document::Artifact(artifact) = &document {
+            let (count, kind) = (artifact.files.len(), collapsed(&artifact.kind, ERROR_TEXT));
+            self.found("artifact", &format!("{} is one ({kind}), with {count} files", top.digest));
+            return Ok(());
+        }
+        let is_index = matches!(document, Document::Index(_));
+        let chosen = choose(source, platform, (top, document)).await?;
         let Chosen { manifest, digest, configuration: read, .. } = chosen;
         let text = match read {
             Some((text, _)) => text,

@@ -23,6 +23,7 @@
 //! running daemon, each layer is verified (`verify`) before it is used; one that is not what it was is pulled again.
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
+mod artifact;
 mod bounds;
 mod bring;
 mod catalog;

@@ -3,7 +3,10 @@
 //! What an index lists beside images for some machine (attestations, signatures, artifacts, damaged entries) is passed
 //! over: it is never chosen, and never an error.
 
-use crate::bounds::{ANNOTATION_BYTES, DESCRIPTOR_TEXT, ERROR_TEXT, IMAGE_NAME_TEXT, INDEX_ENTRIES, LAYERS};
+use crate::artifact::{self, ArtifactManifest};
+use crate::bounds::{
+    ANNOTATION_BYTES, ARTIFACT_NAME, DESCRIPTOR_TEXT, ERROR_TEXT, IMAGE_NAME_TEXT, INDEX_ENTRIES, LAYERS,
+};
 use crate::digest::Digest;
 use crate::lenient::{self, Field, Pairs, Shape, Text};
 use crate::platform::ImagePlatform;
@@ -24,6 +27,8 @@ pub(crate) struct Blob {
 pub(crate) enum Document {
     /// One image.
     Manifest(Manifest),
+    /// Files that are no image.
+    Artifact(ArtifactManifest),
     /// The same image for several platforms: those entries that may be one.
     Index(Vec<IndexEntry>),
 }
@@ -74,6 +79,8 @@ const UNTYPED: [&str; 3] = ["", "application/octet-stream", "application/json"];
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The same of OCI's layouts: a tag alone, or in full.
 const OCI_NAME: &str = "org.opencontainers.image.ref.name";
+/// What a blob is called as a file.
+const TITLE: &str = "org.opencontainers.image.title";
 /// How BuildKit marks what it says about an image.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
@@ -99,9 +106,20 @@ fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
         (Field::Absent, Field::Absent, Field::Absent) if declared == OCI_INDEX => Ok(Document::Index(Vec::new())),
         (Field::Absent, Field::Absent, Field::Absent) => Err(format!("what it leads to is no image: {declared}")),
         (Field::Absent, layers, config) => {
-            let config = config_blob(config, declared == DOCKER_MANIFEST)?;
             let annotations = top.annotations.usable().unwrap_or_default().0;
-            Ok(Document::Manifest(Manifest { config, annotations, layers: layer_blobs(layers)? }))
+            match config_of(config, declared == DOCKER_MANIFEST)? {
+                ConfigKind::Image(config) => {
+                    let layers = layer_blobs(layers)?.into_iter().map(|layer| (layer.blob, layer.is_typed)).collect();
+                    Ok(Document::Manifest(Manifest { config, annotations, layers }))
+                }
+                ConfigKind::Other(kind) => {
+                    let artifact_type = top.artifact_type.usable().map(|Text(text)| plain(&text));
+                    let kind = artifact_type.filter(|kind| !kind.is_empty()).unwrap_or(kind);
+                    let blobs = layer_blobs(layers)?.into_iter().map(|layer| (layer.blob, layer.kind, layer.title));
+                    let files = artifact::files(blobs.collect())?;
+                    Ok(Document::Artifact(ArtifactManifest { kind, annotations, files }))
+                }
+            }
         }
         (manifests, Field::Absent, Field::Absent) => {
             let Entries(entries) = manifests.or_default("its index's \"manifests\"")?;
@@ -117,32 +135,49 @@ fn plain(media_type: &str) -> String {
     media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn config_blob(config: Field<Descriptor>, docker: bool) -> Result<Blob, String> {
+/// What a manifest's configuration is of.
+enum ConfigKind {
+    Image(Blob),
+    /// Something else, of that type.
+    Other(String),
+}
+
+fn config_of(config: Field<Descriptor>, docker: bool) -> Result<ConfigKind, String> {
     let Field::Is(config) = config else {
         return Err("its manifest's \"config\" is no descriptor".to_owned());
     };
     let kind = config.media_type.as_str();
     let is_image = [OCI_CONFIG, DOCKER_CONFIG].contains(&kind) || kind.is_empty() || docker && UNTYPED.contains(&kind);
     if !is_image {
-        return Err(format!("it is an artifact ({kind}), not an image"));
+        return Ok(ConfigKind::Other(config.media_type));
     }
-    config.blob("its manifest's \"config\"")
+    config.blob("its manifest's \"config\"").map(ConfigKind::Image)
 }
 
-fn layer_blobs(layers: Field<Layers>) -> Result<Vec<(Blob, bool)>, String> {
+/// A blob that a manifest lists.
+struct ListedBlob {
+    blob: Blob,
+    kind: String,
+    /// Its type is one of layers.
+    is_typed: bool,
+    title: Option<String>,
+}
+
+fn layer_blobs(layers: Field<Layers>) -> Result<Vec<ListedBlob>, String> {
     let layers = layers.or_default("its manifest's \"layers\"")?;
     if layers.count > LAYERS {
         return Err(format!("it has {} layers; the kernel's overlay takes {LAYERS}", layers.count));
     }
     let blob = |(index, layer): (usize, Field<Descriptor>)| {
         let name = format!("its manifest's layer {}", index + 1);
-        let Field::Is(layer) = layer else { return Err(format!("{name} is no descriptor")) };
+        let Field::Is(mut layer) = layer else { return Err(format!("{name} is no descriptor")) };
         if layer.media_type.contains("encrypted") {
             return Err(format!("its layers are encrypted ({}), which peapod can't read", layer.media_type));
         }
-        let kind = layer.media_type.as_str();
-        let typed = ["layer", "rootfs", "tar"].iter().any(|part| kind.contains(part)) || UNTYPED.contains(&kind);
-        Ok((layer.blob(&name)?, typed))
+        let kind = std::mem::take(&mut layer.media_type);
+        let is_typed = ["layer", "rootfs", "tar"].iter().any(|part| kind.contains(part)) || UNTYPED.contains(&&*kind);
+        let title = layer.title.take();
+        Ok(ListedBlob { blob: layer.blob(&name)?, kind, is_typed, title })
     };
     layers.first.into_iter().enumerate().map(blob).collect()
 }
@@ -155,6 +190,7 @@ struct ManifestDocument {
     layers: Field<Layers>,
     config: Field<Descriptor>,
     annotations: Field<Pairs<ANNOTATION_BYTES>>,
+    artifact_type: Field<Text<DESCRIPTOR_TEXT>>,
     is_schema_1: bool,
 }
 
@@ -169,6 +205,7 @@ impl Shape for ManifestDocument {
             layers: Field::Absent,
             config: Field::Absent,
             annotations: Field::Absent,
+            artifact_type: Field::Absent,
             is_schema_1: false,
         };
         while let Some(name) = members.next_key::<String>()? {
@@ -179,6 +216,7 @@ impl Shape for ManifestDocument {
                 "layers" => top.layers = members.next_value()?,
                 "config" => top.config = members.next_value()?,
                 "annotations" => top.annotations = members.next_value()?,
+                "artifactType" => top.artifact_type = members.next_value()?,
                 other => {
                     top.is_schema_1 |= other == "fsLayers";
                     members.next_value::<IgnoredAny>()?;
@@ -245,6 +283,8 @@ struct Descriptor {
     /// It says about an image, or is something else than one.
     is_beside: bool,
     name: Option<String>,
+    /// What a file of an artifact is called; longer than can be used where it was too long.
+    title: Option<String>,
 }
 
 impl Shape for Descriptor {
@@ -271,8 +311,8 @@ impl Shape for Descriptor {
             Field::Wrong | Field::Large => return Ok(Field::Wrong),
         };
         let artifact = !matches!(artifact, Field::Absent) && artifact != Field::Is(Text::default());
-        let Marks { is_reference, name } = marks.usable().unwrap_or_default();
-        Ok(Field::Is(Self { media_type, digest, size, target, is_beside: artifact || is_reference, name }))
+        let Marks { is_reference, name, title } = marks.usable().unwrap_or_default();
+        Ok(Field::Is(Self { media_type, digest, size, target, is_beside: artifact || is_reference, name, title }))
     }
 }
 
@@ -307,17 +347,25 @@ impl Descriptor {
 struct Marks {
     is_reference: bool,
     name: Option<String>,
+    title: Option<String>,
 }
 
 impl Shape for Marks {
     const WHAT: &'static str = "an object of texts";
 
     fn object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
-        let (mut is_reference, mut full, mut usual) = (false, None, None);
+        let (mut is_reference, mut full, mut usual, mut title) = (false, None, None, None);
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
                 CONTAINERD_NAME => full = members.next_value::<Field<Text<IMAGE_NAME_TEXT>>>()?.usable(),
                 OCI_NAME => usual = members.next_value::<Field<Text<IMAGE_NAME_TEXT>>>()?.usable(),
+                TITLE => {
+                    title = match members.next_value::<Field<Text<ARTIFACT_NAME>>>()? {
+                        Field::Is(Text(text)) => Some(text),
+                        Field::Large => Some("x".repeat(ARTIFACT_NAME + 1)),
+                        Field::Absent | Field::Wrong => None,
+                    };
+                }
                 other => {
                     is_reference |= other == REFERENCE_TYPE;
                     members.next_value::<IgnoredAny>()?;
@@ -329,7 +377,7 @@ impl Shape for Marks {
         // Many write only the tag there, and nothing says of which repository; anything else is allowed.
         let is_name = |name: &str| Digest::parse(name).is_none() && Reference::parse(name, "docker.io").is_ok();
         let usual = usual.filter(|Text(name)| name.contains([':', '/', '@']) && is_name(name));
-        Ok(Field::Is(Self { is_reference, name: full.or(usual).map(|Text(name)| name) }))
+        Ok(Field::Is(Self { is_reference, name: full.or(usual).map(|Text(name)| name), title }))
     }
 }
 

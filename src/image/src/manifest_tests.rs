@@ -97,6 +97,7 @@ fn manifest(kind: &str, config_type: &str, layers: &str) -> Result<super::Manife
     match document(text.as_bytes(), None)? {
         Document::Manifest(manifest) => Ok(manifest),
         Document::Index(_) => panic!("a manifest was written"),
+        Document::Artifact(artifact) => Err(format!("an artifact: {}", artifact.kind)),
     }
 }
 

@@ -68,6 +68,17 @@ pub struct ImageConfig {
     pub labels: BTreeMap<String, String>,
     /// Paths that the image wants as volumes, sorted.
     pub volumes: Vec<String>,
+    /// Of what is no image but some files, which can be mounted and not be run: what it is, as a media type. Empty for
+    /// an image.
+    pub artifact_type: String,
+}
+
+impl ImageConfig {
+    /// Whether it is no image, but some files.
+    #[must_use]
+    pub fn is_artifact(&self) -> bool {
+        !self.artifact_type.is_empty()
+    }
 }
 
 /// The directories that a container's root file system is laid over.

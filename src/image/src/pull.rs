@@ -1,7 +1,8 @@
 //! One pull, from a reference to a visible image.
 
+use crate::artifact::{ArtifactFile, ArtifactManifest};
 use crate::bring::Bringing;
-use crate::choose::{Chosen, DocumentSource, check_machine, choose};
+use crate::choose::{Chosen, DocumentSource, check_machine, choose, understood};
 use crate::commit::{Commit, NewImage};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
@@ -10,17 +11,18 @@ use crate::error::{PullError, unusable};
 use crate::fetch::WantedLayer;
 use crate::hosts::hosts;
 use crate::layers::{Hold, Layer};
-use crate::manifest::Blob;
-use crate::model::{Credentials, Image, ImageId};
+use crate::manifest::{Blob, Document};
+use crate::model::{Credentials, Image, ImageConfig, ImageId};
 use crate::platform::Platform;
 use crate::records::{ImageRow, NameClaim, NameRow};
 use crate::reference::{Reference, Selector};
-use crate::registry::Session;
+use crate::registry::{Fetched, Session};
 use crate::stages;
 use crate::store::Store;
 use crate::unpack::ImageCost;
 use peapod_sys::fail_point;
 use peapod_trace::Span;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Pulls `reference`. Whoever drops this future takes the transfers back; what is already on disk of a blob stays.
@@ -62,7 +64,12 @@ impl Pull {
         }
         let top_digest = top.digest.clone();
         let platform = Platform::host();
-        let chosen = choose(DocumentSource::Registry(&self.session), &platform, top).await?;
+        let source = DocumentSource::Registry(&self.session);
+        let (top, document) = understood(source, top)?;
+        if let Document::Artifact(artifact) = document {
+            return self.artifact(top, artifact).await;
+        }
+        let chosen = choose(source, &platform, (top, document)).await?;
         let Chosen { bytes, manifest, configuration: read, .. } = chosen;
         fail_point("pull-manifest");
         let (config, Configuration { diff_ids, run, target }) = match read {
@@ -85,13 +92,43 @@ impl Pull {
         let (allowance, span) = (&self.session.allowance, &self.session.span);
         span.enter(&stages::DOCUMENTS);
         let documents = Documents::new(bytes, config, self.store.fetcher.ingest(), allowance).await?;
-        let (layers, _hold) = self.layers(&blobs, &diff_ids).await?;
+        let (layers, _hold) = self.layers(&blobs, &diff_ids, &[]).await?;
         fail_point("pull-layers");
         span.enter(&stages::DOCUMENTS);
         let (bytes, config) = documents.read(allowance).await?;
         let image = ImageRow { id, diff_ids, run, annotations: manifest.annotations, manifest: bytes, config };
-        let images = vec![NewImage { row: image, layers, names: self.names(&top_digest) }];
-        let committed = self.store.commit(Commit { images, archive: None }, span).await?;
+        self.record(NewImage { row: image, layers, names: self.names(&top_digest) }).await
+    }
+
+    /// The same for what is no image. It is recorded as if each of its files were a layer: so it is swept, verified and
+    /// mounted as images are.
+    async fn artifact(&self, top: Fetched, artifact: ArtifactManifest) -> Result<Arc<Image>, PullError> {
+        fail_point("pull-manifest");
+        let id = ImageId(top.digest.clone());
+        if self.store.records.catalog().by_id(&id).is_some()
+            && let Some(image) = self.name(&id, &top.digest).await?
+        {
+            return Ok(image);
+        }
+        let ArtifactManifest { kind, annotations, files } = artifact;
+        let diff_ids: Vec<_> = files.iter().map(|file| ArtifactFile::id(&file.name, &file.blob.digest)).collect();
+        let (names, blobs): (Vec<_>, Vec<_>) = files.into_iter().map(|file| (file.name, file.blob)).unzip();
+        let (allowance, span) = (&self.session.allowance, &self.session.span);
+        span.enter(&stages::DOCUMENTS);
+        // Its configuration is of a kind that nobody here knows.
+        let documents = Documents::new(top.bytes, b"{}".to_vec(), self.store.fetcher.ingest(), allowance).await?;
+        let (layers, _hold) = self.layers(&blobs, &diff_ids, &names).await?;
+        fail_point("pull-layers");
+        span.enter(&stages::DOCUMENTS);
+        let (manifest, config) = documents.read(allowance).await?;
+        let run = ImageConfig { artifact_type: kind, ..ImageConfig::default() };
+        let image = ImageRow { id, diff_ids, run, annotations, manifest, config };
+        self.record(NewImage { row: image, layers, names: self.names(&top.digest) }).await
+    }
+
+    async fn record(&self, image: NewImage) -> Result<Arc<Image>, PullError> {
+        let commit = Commit { images: vec![image], archive: None };
+        let committed = self.store.commit(commit, &self.session.span).await?;
         committed.into_iter().next().ok_or_else(|| PullError::Cancelled { reference: self.reference().to_string() })
     }
 
@@ -129,11 +166,16 @@ impl Pull {
     }
 
     /// All layers that are not recorded yet, unpacked. What is recorded stays for as long as the hold lives.
-    async fn layers(&self, blobs: &[Blob], diff_ids: &[Digest]) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
+    async fn layers(
+        &self,
+        blobs: &[Blob],
+        diff_ids: &[Digest],
+        files: &[PathBuf],
+    ) -> Result<(Vec<Arc<Layer>>, Hold), PullError> {
         let reference = self.reference();
         let image = reference.to_string();
         let bringing =
-            Bringing { store: &self.store, from: &reference.registry, image: &image, span: &self.session.span };
+            Bringing { store: &self.store, from: &reference.registry, image: &image, files, span: &self.session.span };
         let cost = ImageCost::new(self.store.config.limits);
         let fetch = |layer: WantedLayer, span: Span| {
             let (store, session) = (Arc::clone(&self.store), Arc::clone(&self.session));

@@ -111,8 +111,8 @@ async fn a_holder_has_volumes_beside_its_root() {
     for (name, built) in [("one", &one), ("two", &two)] {
         registry.push(name, "latest", built).await;
     }
-    let one = lab.pull(&format!("{}/one", registry.host())).await.unwrap();
-    let two = lab.pull(&format!("{}/two", registry.host())).await.unwrap();
+    let one = lab.images.pull(request(&format!("{}/one", registry.host()))).await.unwrap();
+    let two = lab.images.pull(request(&format!("{}/two", registry.host()))).await.unwrap();
     lab.images.lease(&one.id, "c").await.unwrap();
     let alone = lab.images.lease_volume(&one.id, "c", "volume-0").await.unwrap();
     assert_eq!(alone.lower_dirs.len(), 2, "an overlay of one directory is none");

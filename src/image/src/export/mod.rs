@@ -98,6 +98,11 @@ pub(crate) async fn export(store: &Arc<Store>, images: &[String]) -> Result<Expo
 async fn look_up(store: &Arc<Store>, image: &Image, name: Option<Reference>) -> Result<WantedImage, ExportError> {
     let id = image.id.clone();
     let lost = || ExportError::Lost { image: id.to_string() };
+    if image.config.is_artifact() {
+        let problem =
+            format!("it is an artifact ({}), which archives of images don't have", image.config.artifact_type);
+        return Err(ExportError::Image { image: id.to_string(), problem });
+    }
     store.verifier.verify_image(&id).await?;
     let own = id.clone();
     let config = store.records.read(move |connection| records::configuration(connection, &own)).await?;

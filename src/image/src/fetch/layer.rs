@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
 use crate::stages;
-use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, unpack};
+use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, place, unpack};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,19 @@ pub(crate) struct Fetcher {
 #[derive(Clone)]
 pub(crate) struct WantedLayer {
     pub(crate) blob: Blob,
+    /// Of a file that is no archive: [`ArtifactFile::id`](crate::artifact::ArtifactFile::id).
     pub(crate) diff_id: Digest,
+    pub(crate) content: BlobContent,
     pub(crate) cost: Arc<ImageCost>,
+}
+
+/// What a blob is.
+#[derive(Clone, Debug)]
+pub(crate) enum BlobContent {
+    /// A layer's archive.
+    Archive,
+    /// A file of that name.
+    File(PathBuf),
 }
 
 /// A layer that was verified and unpacked, and that nobody knows of yet.
@@ -98,8 +109,8 @@ impl Fetcher {
     pub(crate) async fn unpack_file(&self, region: FileRegion, wanted: &WantedLayer) -> Result<Fresh, PullError> {
         let began = Instant::now();
         let (reader, _interest) = region.reader();
-        let unpacked = match self.unpack(reader, Window::Usual, None, &wanted.cost).await {
-            Err(failure) if failure.is_window() => self.unpack_again(&region, &wanted.cost).await,
+        let unpacked = match self.unpack(reader, Window::Usual, None, wanted).await {
+            Err(failure) if failure.is_window() => self.unpack_again(&region, wanted).await,
             other => other,
         };
         let fresh = match unpacked {
@@ -151,7 +162,7 @@ impl Fetcher {
         span: &Span,
         part: &Partial,
     ) -> Result<Fresh, PullError> {
-        let WantedLayer { blob, cost, .. } = wanted;
+        let blob = &wanted.blob;
         let path = part.path().to_owned();
         let disk = |source| PullError::disk(&path, source);
         let (file, position) = part.open(blob.size).await.map_err(disk)?;
@@ -170,7 +181,7 @@ impl Fetcher {
             (None, _) => {
                 download.skip();
                 span.enter(&stages::UNPACK);
-                self.unpack(reader, Window::Usual, None, cost).await
+                self.unpack(reader, Window::Usual, None, wanted).await
             }
             // Unpacked while it comes, unless so many layers are that another one would keep threads waiting.
             (Some(slot), Ok(_stream)) => {
@@ -181,7 +192,7 @@ impl Fetcher {
                     span.enter(&stages::UNPACK);
                     transferred
                 };
-                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, None, cost));
+                let (transferred, unpacked) = tokio::join!(transfer, self.unpack(reader, Window::Usual, None, wanted));
                 transferred?;
                 unpacked
             }
@@ -189,13 +200,13 @@ impl Fetcher {
                 download.run(slot).await?;
                 drop(permit);
                 span.enter(&stages::UNPACK);
-                self.unpack(reader, Window::Usual, None, cost).await
+                self.unpack(reader, Window::Usual, None, wanted).await
             }
         };
         let unpacked = match unpacked {
             Err(failure) if failure.is_window() => {
                 let region = FileRegion { file: Arc::clone(&file), start: 0, size: blob.size };
-                self.unpack_again(&region, cost).await
+                self.unpack_again(&region, wanted).await
             }
             other => other,
         };
@@ -223,12 +234,12 @@ impl Fetcher {
     async fn unpack_again(
         &self,
         region: &FileRegion,
-        cost: &Arc<ImageCost>,
+        wanted: &WantedLayer,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         // Closed never: the semaphore lives as long as this.
         let permit = Arc::clone(&self.windows).acquire_owned().await.ok();
         let (reader, _interest) = region.reader();
-        self.unpack(reader, Window::Large, permit, cost).await
+        self.unpack(reader, Window::Large, permit, wanted).await
     }
 
     /// Unpacks what `reader` brings on a blocking thread. Few of these work at once; one that waits for bytes does not
@@ -239,11 +250,11 @@ impl Fetcher {
         reader: TailReader,
         window: Window,
         permit: Option<OwnedSemaphorePermit>,
-        cost: &Arc<ImageCost>,
+        WantedLayer { content, cost, .. }: &WantedLayer,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
         let wanted = Wanted(Cancelled::default());
-        let ingest = self.ingest.clone();
+        let (ingest, content) = (self.ingest.clone(), content.clone());
         let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
         let work = tokio::task::spawn_blocking(move || {
             // As long as the memory that it is for.
@@ -251,8 +262,11 @@ impl Fetcher {
             let at = ingest.path();
             let dir = ingest.scratch().map_err(|source| UnpackError::Disk(at.to_owned(), source))?;
             fail_point("pull-scratch");
-            let unpacked = unpack(reader, dir.path(), window, meter).map_err(|error| UnpackError::of(error, at))?;
-            Ok((unpacked, dir))
+            let unpacked = match content {
+                BlobContent::Archive => unpack(reader, dir.path(), window, meter),
+                BlobContent::File(name) => place(reader, dir.path(), &name, &meter),
+            };
+            Ok((unpacked.map_err(|error| UnpackError::of(error, at))?, dir))
         });
         work.await
             .unwrap_or_else(|error| Err(UnpackError::Disk(self.ingest.path().to_owned(), std::io::Error::other(error))))

@@ -11,6 +11,6 @@ mod region;
 mod slots;
 mod tail;
 
-pub(crate) use layer::{ARCHIVES, Fetcher, Fresh, WantedLayer};
+pub(crate) use layer::{ARCHIVES, BlobContent, Fetcher, Fresh, WantedLayer};
 pub(crate) use region::FileRegion;
 pub(crate) use slots::TransferSlot;

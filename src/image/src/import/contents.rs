@@ -32,7 +32,9 @@ pub(super) enum ImageRoot {
 pub(super) fn of_layout(index: &[u8], default_registry: &str) -> Result<Vec<ListedArchiveImage>, String> {
     let entries = match document(index, None).map_err(|problem| problem.replace("its manifest", "its index.json"))? {
         Document::Index(entries) => entries,
-        Document::Manifest(_) => return Err("its index.json is no index but a manifest".to_owned()),
+        Document::Manifest(_) | Document::Artifact(_) => {
+            return Err("its index.json is no index but a manifest".to_owned());
+        }
     };
     let mut groups: Vec<(Option<String>, Vec<IndexEntry>)> = Vec::new();
     // What a builder says about an image has a platform that nothing has.

@@ -3,7 +3,7 @@
 use super::archive::ImageArchive;
 use super::contents::{ImageRoot, ListedArchiveImage};
 use super::docker::DockerImage;
-use crate::choose::{Chosen, DocumentSource, check_machine, choose, choose_of};
+use crate::choose::{Chosen, DocumentSource, check_machine, choose, choose_of, understood};
 use crate::configuration::{Configuration, configuration};
 use crate::digest::Digest;
 use crate::error::{PullError, unusable};
@@ -108,7 +108,8 @@ impl<'a> Finder<'a> {
         if entries.len() == 1
             && let Some(entry) = entries.pop()
         {
-            let chosen = choose(source, &self.platform, source.manifest(&entry.digest).await?).await?;
+            let top = understood(source, source.manifest(&entry.digest).await?)?;
+            let chosen = choose(source, &self.platform, top).await?;
             let is_listed = chosen.digest != entry.digest;
             return Ok(ChosenEntry { chosen, top: entry.digest, is_listed });
         }

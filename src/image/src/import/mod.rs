@@ -255,7 +255,7 @@ async fn prepare(
 ) -> Result<ReadyImage, PullError> {
     let FoundImage { row, blobs, regions, .. } = image;
     let shown = names.first().map_or_else(|| row.id.to_string(), |name| name.reference.clone());
-    let bringing = Bringing { store, from: ARCHIVES, image: &shown, span };
+    let bringing = Bringing { store, from: ARCHIVES, image: &shown, files: &[], span };
     let fetch = |layer: WantedLayer, _: Span| {
         let (store, region) = (Arc::clone(store), regions.get(&layer.blob.digest).cloned());
         async move {

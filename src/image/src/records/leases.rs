@@ -63,6 +63,12 @@ pub(crate) fn delete_leases(tx: &Transaction<'_>, holder: &str) -> rusqlite::Res
     Ok(tx.execute("DELETE FROM leases WHERE holder = ?1", [holder])? > 0)
 }
 
+/// Who has a lease on an image.
+pub(crate) fn holders(connection: &Connection, image: &ImageId) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT DISTINCT holder FROM leases WHERE image_id = ?1 ORDER BY holder";
+    connection.prepare_cached(sql)?.query_map([image.as_str()], |row| row.get(0))?.collect()
+}
+
 /// Every holder with each of its images, once.
 pub(crate) fn leases(connection: &Connection) -> rusqlite::Result<Vec<(String, ImageId)>> {
     let mut statement = connection.prepare("SELECT DISTINCT holder, image_id FROM leases ORDER BY holder, image_id")?;

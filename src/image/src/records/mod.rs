@@ -14,7 +14,7 @@ mod published;
 pub(crate) mod unverified;
 mod usage;
 
-pub(crate) use leases::{ROOTFS, delete_leases, insert_lease, leases};
+pub(crate) use leases::{ROOTFS, delete_leases, holders, insert_lease, leases};
 pub(crate) use names::{NameClaim, NameRow, name_image};
 pub(crate) use published::ImageRecords;
 pub use usage::LayerUse;
@@ -298,19 +298,25 @@ struct StoredConfig {
     stop_signal: Option<String>,
     labels: BTreeMap<String, String>,
     volumes: Vec<String>,
+    /// Rows of earlier releases have no artifacts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    artifact_type: String,
 }
 
 impl From<&ImageConfig> for StoredConfig {
     fn from(config: &ImageConfig) -> Self {
-        let ImageConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes } = config.clone();
-        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes }
+        let config = config.clone();
+        let ImageConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes, artifact_type } =
+            config;
+        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes, artifact_type }
     }
 }
 
 impl From<StoredConfig> for ImageConfig {
     fn from(stored: StoredConfig) -> Self {
-        let StoredConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes } = stored;
-        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes }
+        let StoredConfig { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes, artifact_type } =
+            stored;
+        Self { user, entrypoint, cmd, env, working_dir, stop_signal, labels, volumes, artifact_type }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Each row is spoiled in turn, and costs its own image alone.
 
 use super::nonsense;
-use super::{ImageRow, LayerRow, MIGRATIONS, NameClaim, NameRow, ROOTFS, chains, configuration, directories, insert_image};
+use super::{
+    ImageRow, LayerRow, MIGRATIONS, NameClaim, NameRow, ROOTFS, chains, configuration, directories, insert_image,
+};
 use super::{insert_layers, insert_lease, leases, load, name_image, present, sweep, unverified};
 use crate::catalog::Catalog;
 use crate::digest::Digest;

@@ -19,6 +19,7 @@ mod meta;
 mod meter;
 mod name;
 mod parents;
+mod place;
 mod stream;
 mod tree;
 
@@ -28,4 +29,5 @@ pub use error::{ArchiveError, EntryError, LimitError};
 pub(crate) use fingerprint::fingerprint;
 pub(crate) use meter::{Cancelled, ImageCost, Meter, through_reader};
 pub(crate) use parents::{inherit_attributes, is_opaque};
+pub(crate) use place::place;
 pub(crate) use stream::{Unpacked, unpack};

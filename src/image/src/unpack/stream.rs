@@ -51,7 +51,7 @@ pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter)
 }
 
 /// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
-fn make_root(dir: &Path) -> io::Result<OwnedFd> {
+pub(super) fn make_root(dir: &Path) -> io::Result<OwnedFd> {
     let diff = dir.join("diff");
     std::fs::create_dir(&diff)?;
     let root = File::open(&diff)?;

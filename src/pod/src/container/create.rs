@@ -5,6 +5,7 @@ use std::sync::Arc;
 use peapod_image::Image;
 use peapod_spec::container::{ContainerMount, ContainerSpec};
 use peapod_sys::fail_point;
+use peapod_text::excerpt;
 use peapod_trace::Span;
 
 use super::configure::make;
@@ -45,6 +46,12 @@ pub(crate) async fn create(
         });
     }
     let image = containers.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
+    if image.config.is_artifact() {
+        let kind = excerpt(&image.config.artifact_type);
+        let reason =
+            format!("it is an artifact ({kind}): its files can be mounted as a volume, there is nothing to run");
+        return Err(Error::Invalid { field: "image".to_owned(), reason });
+    }
     let image_mounts = image_mounts::find(&spec.mounts, &containers.images)?;
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
