@@ -83,6 +83,16 @@ async fn driven(daemon: &Daemon, shim: &Path, oldest: bool) {
     }
     waiting.start().await.unwrap();
     assert_eq!(waiting.wait_exit().await.exit_code, 5);
+    let mounting = shared.container("mounting").sh("/image/bin/true").config(|config| {
+        let (image, container_path) = (config.image.clone(), "/image".to_owned());
+        config.mounts.push(v1::Mount { image, container_path, readonly: true, ..Default::default() });
+    });
+    let mounting = mounting.create().await;
+    match mounting.start().await {
+        Ok(()) => assert!(!oldest && mounting.wait_exit().await.exit_code == 0),
+        Err(refused) => assert!(oldest && refused.message().contains("run another sandbox"), "{refused}"),
+    }
+    mounting.remove().await.unwrap();
     waiting.wait_log("at last").await;
     waiting.remove().await.unwrap();
     let log = first.log_file();
