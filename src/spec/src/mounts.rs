@@ -51,8 +51,13 @@ pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<M
         }
     }
     for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
-        if mount.selinux_relabel && labels(inputs).is_some() {
-            return Err(SpecError::SelinuxRelabel(mount.container_path.clone()));
+        if mount.selinux_relabel && inputs.node.selinux {
+            if labels(inputs).is_some() {
+                return Err(SpecError::SelinuxRelabel(mount.container_path.clone()));
+            }
+            if !notes.contains(&Note::Relabel) {
+                notes.push(Note::Relabel);
+            }
         }
         all.push(client_mount(mount, resolved)?);
     }

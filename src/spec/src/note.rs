@@ -40,6 +40,8 @@ pub enum Note {
     StopSignal(String),
     /// Where a read-only volume of the client has no place for them, a container goes without the pod's files.
     PodFile(&'static str),
+    /// A volume that is to have the container's SELinux label, where the container has none.
+    Relabel,
     /// The default AppArmor profile, on a node where it could not be loaded.
     Apparmor,
     /// Volumes that the image declares where no container can have any.
@@ -67,6 +69,13 @@ impl fmt::Display for Note {
             Self::Swap => write!(f, "the swap limit is ignored: this node does not account swap"),
             Self::ImageEnv(lines) => {
                 write!(f, "lines of the image's environment that name no variable are ignored: {lines}")
+            }
+            Self::Relabel => {
+                write!(
+                    f,
+                    "volumes keep their SELinux labels although selinux_relabel is set: their containers have no label \
+                     of their own (no selinux_options, or privileged)"
+                )
             }
             Self::Apparmor => {
                 write!(
