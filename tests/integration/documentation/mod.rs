@@ -156,6 +156,11 @@ fn troubleshooting() {
     read("docs/troubleshooting.md");
 }
 
+#[test]
+fn volumes() {
+    read("docs/volumes.md");
+}
+
 /// README.md, SECURITY.md and the chapters.
 fn documents() -> Vec<String> {
     let chapters = fs::read_dir(checkout().join("docs")).expect("docs/").flatten();

@@ -122,4 +122,5 @@ pub(crate) const SCENES: &[Scene] = &[
         ],
         ways: &[],
     },
+    Scene { document: "docs/volumes.md", given: &[("", "daemon")], ways: &[] },
 ];
