@@ -4,7 +4,7 @@ use peapod_tests::{Container, Pod, SHELL, derived, fixture, on_each_runtime, pea
 use serde_json::{Value, json};
 use tonic::Code;
 
-async fn of_container(container: &Container<'_>) -> Value {
+pub(crate) async fn of_container(container: &Container<'_>) -> Value {
     let request = v1::ContainerStatusRequest { container_id: container.id.clone(), verbose: true };
     let answer = container.pod.daemon.runtime().container_status(request).await.unwrap().into_inner();
     serde_json::from_str(&answer.info["info"]).unwrap()

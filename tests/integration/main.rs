@@ -73,5 +73,6 @@ mod streaming_lasts;
 mod trees;
 mod updates;
 mod upgrade;
+mod user_namespaces;
 mod why;
 mod wiped;

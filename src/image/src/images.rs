@@ -75,6 +75,12 @@ impl Images {
         self.store.pull_config.store(Arc::new(Config { hosts_dirs, requests, ..opened }));
     }
 
+    /// The folder in which all layers lie.
+    #[must_use]
+    pub fn layers_dir(&self) -> &Path {
+        self.store.dir.path()
+    }
+
     /// All images, oldest first; a snapshot that costs nothing.
     #[must_use]
     pub fn list(&self) -> Arc<Vec<Arc<Image>>> {

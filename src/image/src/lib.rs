@@ -87,3 +87,4 @@ pub use rootfs::Writable;
 pub use stages::STAGES;
 pub use unpack::{ArchiveError, EntryError, LimitError};
 pub use usage::{ImageUse, StoreUsage};
+pub use volumes::FolderOwners;

@@ -2,6 +2,7 @@
 
 use crate::model::Rootfs;
 use crate::rootfs::Writable;
+use peapod_sys::MappedFolders;
 use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use std::io;
@@ -12,10 +13,22 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 /// As `mkdir -p` makes them.
 const MODE: Mode = Mode::from_raw_mode(0o755);
 
+/// Whose the folders are that are made, as the node's users and groups.
+#[derive(Clone, Copy, Debug)]
+pub struct FolderOwners<'a> {
+    /// Of each path's last folder.
+    pub owner: (u32, u32),
+    /// Of those above it: root of the container.
+    pub root: (u32, u32),
+    /// A container with users of its own sees what the layers hold with the owners of this namespace, and so is that
+    /// what is copied up to the writable layer; with a place where they can be mounted for it.
+    pub mapped: Option<(BorrowedFd<'a>, &'a Path)>,
+}
+
 impl Rootfs {
     /// Where these absolute paths lead to within the image, each without symbolic links. What is in no layer is made in
-    /// the container's writable layer, the last folder of each path with that owner. `None` where the image has
-    /// something else than a folder, or a link to nowhere.
+    /// the container's writable layer, the last folder of each path with its owner. `None` where the image has something
+    /// else than a folder, or a link to nowhere.
     ///
     /// Blocks for a moment. Nobody else may have mounted the writable layer meanwhile.
     ///
@@ -25,15 +38,20 @@ impl Rootfs {
         &self,
         paths: &[PathBuf],
         writable: &Writable<'_>,
-        owner: (u32, u32),
+        owners: &FolderOwners<'_>,
     ) -> io::Result<Vec<Option<PathBuf>>> {
         let image = self.open()?;
         let found: Result<Vec<_>, Errno> = paths.iter().map(|path| find(&image, path)).collect();
         match found {
             Ok(found) => found.iter().map(|folder| place(&image, folder.as_ref())).collect(),
             Err(Errno::NOENT) => {
-                let merged = self.open_writable(writable)?;
-                let made = paths.iter().map(|path| place(&merged, make(&merged, path, owner)?.as_ref())).collect();
+                let mapped = owners.mapped.map(|(users, at)| MappedFolders::mount(&self.lower_dirs, users, at));
+                let mapped = mapped.transpose()?;
+                let merged = match &mapped {
+                    None => self.open_writable(writable)?,
+                    Some(mapped) => Self { lower_dirs: mapped.folders().to_vec() }.open_writable(writable)?,
+                };
+                let made = paths.iter().map(|path| place(&merged, make(&merged, path, owners)?.as_ref())).collect();
                 drop(merged);
                 writable.forget_volatile()?;
                 made
@@ -57,7 +75,7 @@ fn find(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
-fn make(root: &OwnedFd, path: &Path, (uid, gid): (u32, u32)) -> io::Result<Option<OwnedFd>> {
+fn make(root: &OwnedFd, path: &Path, owners: &FolderOwners<'_>) -> io::Result<Option<OwnedFd>> {
     let mut so_far = PathBuf::from("/");
     let mut parent: Option<OwnedFd> = None;
     for part in path.strip_prefix("/").unwrap_or(path) {
@@ -75,9 +93,8 @@ fn make(root: &OwnedFd, path: &Path, (uid, gid): (u32, u32)) -> io::Result<Optio
                 }
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = rustix::fs::openat(parent, part, flags, Mode::empty())?;
-                if so_far == path {
-                    rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-                }
+                let (uid, gid) = if so_far == path { owners.owner } else { owners.root };
+                rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
                 // Whatever the umask is.
                 rustix::fs::fchmod(&made, MODE)?;
                 made

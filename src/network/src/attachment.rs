@@ -25,6 +25,8 @@ pub struct AttachRequest {
     pub ip_ranges: Vec<Subnet>,
     /// For plugins that let the hardware address be chosen.
     pub mac: Option<String>,
+    /// A network namespace that is there and has nothing but `lo`: to be connected in place of a new one.
+    pub namespace: Option<PathBuf>,
     /// What is told the stages.
     pub span: Span,
 }

@@ -2,7 +2,7 @@
 
 use crate::error::StepError;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions, create_dir_all, remove_file};
 use std::io;
@@ -12,12 +12,20 @@ use std::path::Path;
 /// The namespace of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// Moves the calling thread into a new network namespace; gives the namespace.
-///
-/// The thread is not to be used for anything else afterwards.
-pub(crate) fn enter_new() -> Result<File, StepError> {
+fn enter_new() -> Result<File, StepError> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| StepError::new("make a network namespace", errno))?;
     File::open(OWN).map_err(|source| StepError::new(format!("open {OWN}"), source))
+}
+
+/// Moves the calling thread into the network namespace that is to be connected: a new one, or this; gives the namespace.
+///
+/// The thread is not to be used for anything else afterwards.
+pub(crate) fn enter(given: Option<&Path>) -> Result<File, StepError> {
+    let Some(path) = given else { return enter_new() };
+    let failed = |source: io::Error| StepError::new(format!("enter the network namespace {}", path.display()), source);
+    let namespace = File::open(path).map_err(failed)?;
+    setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
+    Ok(namespace)
 }
 
 /// Pins the calling thread's namespace at `path`, which must not exist.

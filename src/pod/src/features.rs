@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
@@ -21,6 +21,8 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct Features {
     /// Mounts that are read-only with all mounts below them.
     pub(crate) recursive_read_only: bool,
+    /// User namespaces, and mounts whose owners are seen through one.
+    pub(crate) user_namespaces: bool,
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
     /// and so has to be told. `None` as long as nobody knows.
     pub(crate) no_limits: Option<bool>,
@@ -53,23 +55,24 @@ pub(crate) async fn ask(program: &Path) -> Told {
         Reaction::Missing => None,
     };
     // crun has `features` since 1.8.6, and these mounts since 1.4.
-    let recursive_read_only = match (features, version) {
+    let features = match (features, version) {
         (Reaction::Text(text), _) => by_features(&text),
-        (_, Reaction::Text(text)) => by_version(&text),
-        _ => false,
+        (_, Reaction::Text(text)) => Features { recursive_read_only: by_version(&text), ..Features::default() },
+        _ => Features::default(),
     };
-    Told { features: Features { recursive_read_only, no_limits }, is_final }
+    Told { features: Features { no_limits, ..features }, is_final }
 }
 
 /// The object of the OCI runtime specification's features.md.
-fn by_features(text: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer {
-        #[serde(default)]
-        mount_options: Vec<String>,
+fn by_features(text: &[u8]) -> Features {
+    let has = |list: &Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|entry| entry == name));
+    let Ok(answer) = serde_json::from_slice::<Value>(text) else { return Features::default() };
+    let linux = &answer["linux"];
+    Features {
+        recursive_read_only: has(&answer["mountOptions"], "rro"),
+        user_namespaces: has(&linux["namespaces"], "user") && linux["mountExtensions"]["idmap"]["enabled"] == true,
+        no_limits: None,
     }
-    serde_json::from_slice::<Answer>(text).is_ok_and(|found| found.mount_options.iter().any(|option| option == "rro"))
 }
 
 /// `crun version 1.8.1`.
@@ -129,10 +132,18 @@ mod tests {
 
     #[test]
     fn words_of_runtimes() {
-        assert!(by_features(br#"{"ociVersionMin": "1.0.0", "mountOptions": ["ro", "rro"]}"#));
+        assert!(by_features(br#"{"ociVersionMin": "1.0.0", "mountOptions": ["ro", "rro"]}"#).recursive_read_only);
         for text in [r#"{"mountOptions": ["ro"]}"#, "{}", "", "[]", r#"{"mountOptions": "rro"}"#] {
-            assert!(!by_features(text.as_bytes()), "{text}");
+            assert_eq!(by_features(text.as_bytes()), Features::default(), "{text}");
         }
+        let linux = |namespaces: &str, idmap: &str| {
+            let text = format!(
+                r#"{{"linux": {{"namespaces": [{namespaces}], "mountExtensions": {{"idmap": {{"enabled": {idmap}}}}}}}}}"#
+            );
+            by_features(text.as_bytes()).user_namespaces
+        };
+        assert!(linux(r#""mount", "user""#, "true"));
+        assert!(!linux(r#""mount", "user""#, "false") && !linux(r#""mount""#, "true") && !linux("", "null"));
         for (text, can) in [
             ("crun version 1.8.1\ncommit: f8a", true),
             ("crun version 2.0", true),
@@ -151,7 +162,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runtime");
         let of = |recursive_read_only, no_limits, is_final| Told {
-            features: Features { recursive_read_only, no_limits },
+            features: Features { recursive_read_only, no_limits, user_namespaces: false },
             is_final,
         };
         for (script, told) in [

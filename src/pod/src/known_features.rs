@@ -183,7 +183,10 @@ mod tests {
         let (known, _task) = known(path.clone());
         assert_eq!(known.now().await.no_limits, Some(true));
         program(dir.path(), "#!/bin/sh\n[ $1 = --version ] && echo crun version 1.8.1");
-        assert_eq!(known.now().await, Features { recursive_read_only: true, no_limits: Some(false) });
+        assert_eq!(
+            known.now().await,
+            Features { recursive_read_only: true, no_limits: Some(false), user_namespaces: false }
+        );
         fs::remove_file(&path).unwrap();
         assert_eq!(known.now().await, Features::default());
         program(dir.path(), "#!/bin/sh\n[ $1 = --version ] && echo runc version 1.5.2");
@@ -196,7 +199,7 @@ mod tests {
         let script = "#!/bin/sh\n[ -e ${0%/*}/go ] || sleep 600\n[ $1 = --version ] && echo crun version 1.8.1";
         fs::write(dir.path().join("go"), "").unwrap();
         let (known, _task) = known(program(dir.path(), script));
-        let crun = Features { recursive_read_only: true, no_limits: Some(false) };
+        let crun = Features { recursive_read_only: true, no_limits: Some(false), user_namespaces: false };
         assert_eq!(known.last().await, crun);
         // Nobody waits for the one that takes its place, which takes its time.
         fs::remove_file(dir.path().join("go")).unwrap();

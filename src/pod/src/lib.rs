@@ -38,6 +38,7 @@ mod load;
 mod machine;
 mod measures;
 mod namespaces;
+mod owner_mapping;
 mod pods;
 mod program;
 mod publisher;

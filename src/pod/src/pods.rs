@@ -79,6 +79,11 @@ impl Pods {
         self.actors.runtimes.handler(handler).last_features().await.recursive_read_only
     }
 
+    /// Whether pods of a handler can have users of their own. The same.
+    pub async fn has_user_namespaces(&self, handler: &str) -> bool {
+        self.actors.runtimes.handler(handler).has_users().await
+    }
+
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         self.timeouts.set(timeouts);

@@ -15,6 +15,10 @@ use crate::error::Error;
 use crate::features::{self, Features};
 use crate::id::PodId;
 use crate::known_features::KnownFeatures;
+use crate::owner_mapping::OwnerMapping;
+
+/// The field that asks for users of a pod's own.
+const USERS: &str = "config.linux.security_context.namespace_options.userns_options";
 
 /// All runtimes of the configuration.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(crate) struct Runtimes {
 pub(crate) struct NodeRuntime {
     oci: OciRuntime,
     features: KnownFeatures,
+    /// Of the node; all of them share it.
+    owners: Arc<OwnerMapping>,
 }
 
 /// A pod's handler, resolved once: when the pod is admitted, or taken up from its record. Clones share it.
@@ -51,12 +57,12 @@ pub(crate) struct UnknownHandler {
 
 impl Runtimes {
     /// Begins to ask all of them at once.
-    pub(crate) fn new(runtimes: &BTreeMap<String, OciRuntime>, default_handler: &str) -> Self {
-        let mut asking = JoinSet::new();
+    pub(crate) fn new(runtimes: &BTreeMap<String, OciRuntime>, default_handler: &str, owners: OwnerMapping) -> Self {
+        let (mut asking, owners) = (JoinSet::new(), Arc::new(owners));
         let mut ask = |oci: &OciRuntime| {
             let (features, task) = KnownFeatures::of(oci.path.clone());
             asking.spawn(task);
-            Arc::new(NodeRuntime { oci: oci.clone(), features })
+            Arc::new(NodeRuntime { oci: oci.clone(), features, owners: Arc::clone(&owners) })
         };
         let by_handler = runtimes.iter().map(|(name, oci)| (name.clone(), ask(oci))).collect();
         Self { by_handler, default_handler: default_handler.to_owned(), _asking: asking }
@@ -129,6 +135,32 @@ impl Handler {
     }
 }
 
+impl Handler {
+    /// Whether its pods can have users of their own.
+    ///
+    /// # Errors
+    /// They can't; says why, and what would change that.
+    pub(crate) async fn can_have_users(&self) -> Result<(), Error> {
+        let refused = |reason| Err(Error::Invalid { field: USERS.to_owned(), reason });
+        let runtime = self.runtime()?;
+        if !self.features().await.user_namespaces {
+            let path = runtime.path.display();
+            return refused(format!(
+                "{path}, the OCI runtime of the pod's handler, does not say that it has user namespaces and idmapped \
+                 mounts (`{path} features`): use a newer one, another handler, or mode NODE"
+            ));
+        }
+        let Self::Configured(runtime) = self else { return Ok(()) };
+        runtime.owners.ask().await.or_else(refused)
+    }
+
+    /// The same from memory, as far as it was asked before.
+    pub(crate) async fn has_users(&self) -> bool {
+        let Self::Configured(runtime) = self else { return false };
+        runtime.features.last().await.user_namespaces && runtime.owners.ask().await.is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,8 +168,11 @@ mod tests {
 
     /// One runtime, whose program is that script, as handler `one`.
     fn runtimes(dir: &Path, script: &str) -> Runtimes {
+        let shim = dir.join("shim");
+        std::fs::create_dir(&shim).unwrap();
         let runtime = OciRuntime { path: program(dir, script), root: dir.join("root") };
-        Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one")
+        let owners = OwnerMapping::new(program(&shim, "#!/bin/sh\n[ -e ${0%/*}/mappable ]"), dir.into());
+        Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one", owners)
     }
 
     #[tokio::test]
@@ -155,6 +190,23 @@ mod tests {
         assert!(early.is_err(), "{early:?}");
         std::fs::write(go, "").unwrap();
         assert!(handler.features().await.recursive_read_only && handler.last_features().await.recursive_read_only);
+    }
+
+    #[tokio::test]
+    async fn users_take_a_runtime_and_a_file_system() {
+        const ABLE: &str = "#!/bin/sh\n[ $1 = features ] && \
+            echo '{\"linux\":{\"namespaces\":[\"user\"],\"mountExtensions\":{\"idmap\":{\"enabled\":true}}}}'";
+        for (script, mappable, can) in
+            [(ABLE, true, true), (ABLE, false, false), ("#!/bin/sh\necho crun version 1.8.1", true, false)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let handler = runtimes(dir.path(), script).handler("one");
+            if mappable {
+                std::fs::write(dir.path().join("shim/mappable"), "").unwrap();
+            }
+            let asked = handler.can_have_users().await;
+            assert_eq!((asked.is_ok(), handler.has_users().await), (can, can), "{script} {mappable}: {asked:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! The command line, as containerd defines it for shims: `-namespace N -id ID -bundle DIR [action]`; and for `delete`
-//! our own `-cgroup PATH`, once for each group that is known to be the pod's.
+//! our own `-cgroup PATH`, once for each group that is known to be the pod's. `-bundle DIR map-owners` is ours, too.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ pub(crate) enum ShimCommand {
     Delete,
     /// containerd's way to start a shim.
     Start,
+    /// Try whether what is in the bundle can be seen with the owners of a user namespace.
+    MapOwners,
     /// Print the version.
     Version,
 }
@@ -47,6 +49,7 @@ impl Args {
                 action = match argument.as_str() {
                     "delete" => ShimCommand::Delete,
                     "start" => ShimCommand::Start,
+                    "map-owners" => ShimCommand::MapOwners,
                     _ => return Err(ArgsError::Unknown(argument)),
                 };
                 continue;
@@ -69,7 +72,7 @@ impl Args {
                 _ => return Err(ArgsError::Unknown(argument)),
             }
         }
-        if matches!(action, ShimCommand::Version | ShimCommand::Start) {
+        if matches!(action, ShimCommand::Version | ShimCommand::Start | ShimCommand::MapOwners) {
             return Ok(Self { id: id.unwrap_or_default(), bundle: bundle.unwrap_or_default(), cgroups, action });
         }
         Ok(Self {
@@ -96,6 +99,7 @@ mod tests {
         assert_eq!(parse("--namespace=peapod -id=p1 --bundle=/run/p1 -debug delete"), Ok(wanted(ShimCommand::Delete)));
         let groups = parse("-id p1 -bundle /run/p1 -cgroup /a/b --cgroup=/c delete").map(|args| args.cgroups);
         assert_eq!(groups, Ok(vec!["/a/b".to_owned(), "/c".to_owned()]));
+        assert_eq!(parse("-bundle /b map-owners").map(|args| args.action), Ok(ShimCommand::MapOwners));
         assert_eq!(parse("-id p1 -frob"), Err(ArgsError::Unknown("-frob".into())));
         assert_eq!(parse("-id"), Err(ArgsError::NoValue("-id".into())));
         assert_eq!(parse("-id p1"), Err(ArgsError::Missing("bundle")));

@@ -101,7 +101,7 @@ impl Containers {
     ) -> Result<HandedStreams, Error> {
         container.check_running()?;
         exec.begin()?;
-        let started = exec.start(&container.init, &self.host.null).await;
+        let started = exec.start(&container.init, self.host.streams()).await;
         if started.is_err() {
             container.execs.remove(&exec.id);
             // What failed for the container's end is no fault of the command's.

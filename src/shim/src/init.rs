@@ -5,6 +5,7 @@
 //! environment, and may make a handful of system calls.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -37,34 +38,53 @@ pub(crate) struct User {
     pub(crate) groups: Vec<u32>,
 }
 
-/// Who it is to be, as the shim tells it: numbers between spaces.
-pub(crate) struct UserMessage(String);
+/// Who it is to be, as the shim tells it: numbers between spaces, and behind a line feed the path of the user namespace
+/// that its PID namespace is to belong to, if that is not the node's.
+pub(crate) struct InitOrder(String);
 
-impl UserMessage {
-    pub(crate) fn of(user: &User) -> Self {
+impl InitOrder {
+    pub(crate) fn of(user: &User, namespace: Option<String>) -> Self {
         let numbers = [user.uid, user.gid].into_iter().chain(user.groups.iter().copied());
-        Self(numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" "))
+        let numbers = numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+        Self(numbers + &namespace.map(|path| format!("\n{path}")).unwrap_or_default())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    fn parse(text: &str) -> Option<User> {
+    fn parse(text: &str) -> Option<(User, Option<&Path>)> {
+        let (text, namespace) = match text.split_once('\n') {
+            Some((numbers, path)) => (numbers, Some(Path::new(path))),
+            None => (text, None),
+        };
         let numbers: Option<Vec<u32>> = text.split(' ').map(|word| word.parse().ok()).collect();
         match numbers?.as_slice() {
-            [uid, gid, groups @ ..] => Some(User { uid: *uid, gid: *gid, groups: groups.to_vec() }),
+            [uid, gid, groups @ ..] => Some((User { uid: *uid, gid: *gid, groups: groups.to_vec() }, namespace)),
             _ => None,
         }
     }
 }
 
+/// What it answers of the process that it has made to be pod init in its place.
+const BORN: &str = "born ";
+
+/// Whether an answer says that pod init is in place. It is written by two processes if one has made the other.
+pub(crate) fn is_ready(answer: &str) -> bool {
+    answer.contains(READY) && answer.lines().all(|line| line == READY || line.starts_with(BORN))
+}
+
+/// The number of the process that was made to be pod init, as its maker sees it.
+pub(crate) fn born(answer: &str) -> Option<u32> {
+    answer.lines().find_map(|line| line.strip_prefix(BORN)?.parse().ok())
+}
+
 /// Its whole life.
 pub(crate) fn run() -> ExitCode {
-    match lock_in() {
-        Ok(signals) => {
-            let _ = std::io::stdout().write_all(READY.as_bytes());
-            let _ = std::io::stdout().flush();
+    match begin() {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(signals)) => {
+            say(READY);
             // The pipe that the answer went through is the last descriptor.
             match peapod_sys::close_all(|| last_step(&signals)) {
                 Ok(never) => match never {},
@@ -72,7 +92,7 @@ pub(crate) fn run() -> ExitCode {
             }
         }
         Err((step, error)) => {
-            let _ = write!(std::io::stdout(), "can't {step}: {error}");
+            say(&format!("can't {step}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -84,23 +104,43 @@ fn step<T, E: Into<std::io::Error>>(name: &'static str, outcome: Result<T, E>) -
     outcome.map_err(|error| (name, error.into()))
 }
 
+/// One line, in one call.
+fn say(line: &str) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+    let _ = std::io::stdout().flush();
+}
+
+/// Reads the order and carries it out; `None` in a process that has made another one for that.
+fn begin() -> Result<Option<SigSet>, Failure> {
+    let mut order = String::new();
+    step("read the order", std::io::stdin().take(64 * 1024).read_to_string(&mut order))?;
+    let (user, namespace) = InitOrder::parse(&order)
+        .ok_or_else(|| ("read the order", std::io::Error::other("it is no list of numbers")))?;
+    if let Some(namespace) = namespace {
+        let namespace = step("open the pod's user namespace", std::fs::File::open(namespace))?;
+        step("enter the pod's user namespace", peapod_sys::enter_user_namespace(namespace))?;
+        step("make a PID namespace", unshare(CloneFlags::CLONE_NEWPID))?;
+        if let Some(pid) = step("make pod init", peapod_sys::fork_beside())? {
+            say(&format!("{BORN}{pid}"));
+            return Ok(None);
+        }
+    }
+    lock_in(&user).map(Some)
+}
+
 /// Gives everything up but the pipe for the answer.
-fn lock_in() -> Result<SigSet, Failure> {
+fn lock_in(user: &User) -> Result<SigSet, Failure> {
     if rustix::process::getpid() != rustix::process::Pid::INIT {
         return Err((
             "be pod init",
             std::io::Error::other("this mode of the shim is for itself, as PID 1 of a new namespace"),
         ));
     }
-    let mut order = String::new();
-    step("read the order", std::io::stdin().take(64 * 1024).read_to_string(&mut order))?;
-    let user = UserMessage::parse(&order)
-        .ok_or_else(|| ("read the order", std::io::Error::other("it is no list of numbers")))?;
     // Blocked signals are queued even for PID 1, whose default is to ignore them.
     let signals: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     step("block signals", signals.thread_block())?;
     empty_root()?;
-    become_user(&user)?;
+    become_user(user)?;
     // After the change of user, which would clear it.
     step("die with the shim", rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)))?;
     // It was started by the number of a descriptor, which tells nobody who it is.
@@ -169,10 +209,28 @@ mod tests {
     #[test]
     fn order_survives() {
         let user = User { uid: 65_535, gid: 7, groups: vec![1, 2] };
-        let read = UserMessage::parse(&UserMessage::of(&user).0).unwrap();
-        assert_eq!((read.uid, read.gid, read.groups), (65_535, 7, vec![1, 2]));
-        for bad in ["", "1", "1 x", "1 2 -3"] {
-            assert!(UserMessage::parse(bad).is_none(), "{bad}");
+        for namespace in [None, Some("/proc/7/fd/8")] {
+            let order = InitOrder::of(&user, namespace.map(str::to_owned)).0;
+            let (read, path) = InitOrder::parse(&order).unwrap();
+            assert_eq!((read.uid, read.gid, read.groups), (65_535, 7, vec![1, 2]));
+            assert_eq!(path, namespace.map(Path::new));
+        }
+        for bad in ["", "1", "1 x", "1 2 -3", "\n/x"] {
+            assert!(InitOrder::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_come_in_any_order() {
+        for (answer, ready, pid) in [
+            ("ready\n", true, None),
+            ("born 7\nready\n", true, Some(7)),
+            ("ready\nborn 7\n", true, Some(7)),
+            ("born 7\n", false, Some(7)),
+            ("born 7\ncan't be ready\n", false, Some(7)),
+            ("", false, None),
+        ] {
+            assert_eq!((is_ready(answer), born(answer)), (ready, pid), "{answer:?}");
         }
     }
 }

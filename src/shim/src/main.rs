@@ -31,6 +31,7 @@ mod session;
 mod shim;
 mod stdio;
 mod tasks;
+mod users;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn run() -> ExitCode {
     let outcome = Args::parse(arguments).map_err(|error| error.to_string()).and_then(|args| match args.action {
         ShimCommand::Serve => serve::run(&args),
         ShimCommand::Delete => cleanup::run(&args),
+        ShimCommand::MapOwners => sandbox::try_to_map_owners(&args.bundle).map_err(|error| error.to_string()),
         ShimCommand::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
         ShimCommand::Start => {
             Err("start: this shim is started by peapod's daemon, with its socket as standard input; \

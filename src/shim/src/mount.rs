@@ -1,9 +1,11 @@
 //! Mounts that the master asks for, with options as `mount(8)` writes them.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
+use peapod_sys::MappedFolders;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
@@ -27,6 +29,8 @@ pub(crate) struct NewMount<'a> {
     pub(crate) source: &'a str,
     pub(crate) target: &'a Path,
     pub(crate) options: &'a [String],
+    /// The owners of what an overlay's lower folders hold are seen as ids of this user namespace.
+    pub(crate) users: Option<&'a OwnedFd>,
 }
 
 impl NewMount<'_> {
@@ -44,7 +48,10 @@ impl NewMount<'_> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(String::new())(error)),
             _ => {}
         }
-        let options = Options::of(self.options);
+        // An overlay keeps mounts of its own of them, so that this one is needed no longer.
+        let mapped = self.mapped().map_err(fail(String::new()))?;
+        let options = mapped.as_ref().map(|mapped| self.with_lower(mapped.folders()));
+        let options = Options::of(options.as_deref().unwrap_or(self.options));
         if self.kind == "bind" || options.bind {
             return self.bind(&options).map_err(|errno| fail(String::new())(errno.into()));
         }
@@ -61,6 +68,19 @@ impl NewMount<'_> {
             Err(Refused::Create(errno) | Refused::Mount(errno)) => Err(fail(String::new())(errno.into())),
             Ok(()) => Ok(()),
         }
+    }
+
+    fn mapped(&self) -> io::Result<Option<MappedFolders>> {
+        let Some(users) = self.users else { return Ok(None) };
+        let lower: Vec<PathBuf> =
+            self.options.iter().filter_map(|o| o.strip_prefix(LOWER)).map(PathBuf::from).collect();
+        MappedFolders::mount(&lower, users, &self.target.with_extension("lower")).map(Some)
+    }
+
+    /// The same options with other lower folders.
+    fn with_lower(&self, folders: &[PathBuf]) -> Vec<String> {
+        let lower = folders.iter().map(|folder| format!("{LOWER}{}", folder.display()));
+        lower.chain(self.options.iter().filter(|option| !option.starts_with(LOWER)).cloned()).collect()
     }
 
     fn modern(&self, options: &Options<'_>) -> Result<(), Refused> {
@@ -207,7 +227,9 @@ mod tests {
             "volatile".to_owned(),
         ];
         let target = base.join("rootfs");
-        NewMount { kind: "overlay", source: "overlay", target: &target, options: &options }.make().unwrap();
+        NewMount { kind: "overlay", source: "overlay", target: &target, options: &options, users: None }
+            .make()
+            .unwrap();
         assert_eq!(std::fs::read_to_string(target.join("both")).unwrap(), "top");
         assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "low");
         unmount(&target).unwrap();
@@ -238,9 +260,11 @@ mod tests {
         isolated(|dir| {
             let target = dir.join("ro");
             let options = ["bind", "ro"].map(str::to_owned);
-            NewMount { kind: "", source: "/tmp", target: &target, options: &options }.make().unwrap();
+            NewMount { kind: "", source: "/tmp", target: &target, options: &options, users: None }.make().unwrap();
             assert!(std::fs::write(target.join("peapod-test"), "").is_err());
-            let bad = NewMount { kind: "nonsense", source: "", target: &target, options: &[] }.make().unwrap_err();
+            let bad = NewMount { kind: "nonsense", source: "", target: &target, options: &[], users: None }
+                .make()
+                .unwrap_err();
             assert!(bad.to_string().contains("nonsense"), "{bad}");
         });
     }

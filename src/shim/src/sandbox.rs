@@ -5,6 +5,8 @@ mod namespaces;
 pub(crate) mod pod_init;
 mod sysctl;
 
+pub(crate) use namespaces::try_to_map_owners;
+
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,6 +18,7 @@ use peapod_sys::sync::lock;
 use tokio::sync::{OnceCell, oneshot, watch};
 use tokio::time::timeout;
 
+use self::namespaces::MadeNamespaces;
 use self::pod_init::PodInit;
 use crate::error::Error;
 use crate::events::Events;
@@ -23,6 +26,7 @@ use crate::init::User;
 use crate::mount::unmount;
 use crate::reaper::{ExitStatus, Reaper};
 use crate::tasks;
+use crate::users::{PodUsers, PodUsersCell};
 use crate::{clock, log};
 
 /// How long pod init may take after TERM, and after KILL.
@@ -38,6 +42,8 @@ pub(crate) struct PodSandbox {
     events: Arc<Events>,
     state: Mutex<SandboxState>,
     init: OnceCell<Arc<PodInit>>,
+    /// Of its own; all its namespaces belong to theirs.
+    users: PodUsersCell,
     stop: watch::Sender<SandboxStop>,
 }
 
@@ -46,6 +52,8 @@ pub(crate) struct PodSandbox {
 enum SandboxState {
     #[default]
     Absent,
+    /// Namespaces of users of its own are there, and are still to be set up.
+    Prepared(MadeNamespaces),
     /// CreateSandbox is at it.
     Creating,
     Created(CreatedSandbox),
@@ -73,20 +81,25 @@ pub(crate) enum SandboxStop {
 }
 
 impl PodSandbox {
-    pub(crate) fn new(id: String, bundle: PathBuf, reaper: Reaper, events: Arc<Events>) -> Self {
+    pub(crate) fn new(id: String, bundle: PathBuf, reaper: Reaper, events: Arc<Events>, users: PodUsersCell) -> Self {
         let (state, init, stop) = Default::default();
-        Self { id, bundle, reaper, events, state, init, stop }
+        Self { id, bundle, reaper, events, state, init, users, stop }
     }
 
     /// Paths of the pod's namespaces, which stay valid while the shim lives.
     pub(crate) fn namespaces(&self) -> Namespaces {
         let path = |fd: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
         let pid = self.init.get().map(|init| path(&init.namespace)).unwrap_or_default();
-        let mut namespaces = Namespaces { pid, ..Namespaces::default() };
-        if let SandboxState::Created(made) = &*self.lock() {
-            namespaces.network.clone_from(&made.netns);
-            namespaces.ipc = made.ipc.as_ref().map(path).unwrap_or_default();
-            namespaces.uts = made.uts.as_ref().map(path).unwrap_or_default();
+        let user = self.users.get().map(PodUsers::path).unwrap_or_default();
+        let mut namespaces = Namespaces { pid, user, ..Namespaces::default() };
+        match &*self.lock() {
+            SandboxState::Created(made) => {
+                namespaces.network.clone_from(&made.netns);
+                namespaces.ipc = made.ipc.as_ref().map(path).unwrap_or_default();
+                namespaces.uts = made.uts.as_ref().map(path).unwrap_or_default();
+            }
+            SandboxState::Prepared(made) => namespaces.network = made.network.as_ref().map(path).unwrap_or_default(),
+            SandboxState::Absent | SandboxState::Creating => {}
         }
         namespaces
     }
@@ -105,7 +118,7 @@ impl PodSandbox {
     pub(crate) fn created_at(&self) -> i64 {
         match &*self.lock() {
             SandboxState::Created(made) => made.at,
-            SandboxState::Absent | SandboxState::Creating => 0,
+            SandboxState::Absent | SandboxState::Prepared(_) | SandboxState::Creating => 0,
         }
     }
 
@@ -120,7 +133,7 @@ impl PodSandbox {
             return Err(Error::Ending);
         }
         let start = || async {
-            let (init, ended) = pod_init::start(&self.bundle, &self.reaper, &user).await?;
+            let (init, ended) = pod_init::start(&self.bundle, &self.reaper, &user, self.users.get()).await?;
             tasks::spawn(self.clone().see_end_of_init(init.clone(), ended));
             Ok::<_, Error>(init)
         };
@@ -197,7 +210,7 @@ impl PodSandbox {
     pub(crate) fn unmount(&self) -> Result<(), Error> {
         let mounts = match &*self.lock() {
             SandboxState::Created(made) => made.mounts.clone(),
-            SandboxState::Absent | SandboxState::Creating => Vec::new(),
+            SandboxState::Absent | SandboxState::Prepared(_) | SandboxState::Creating => Vec::new(),
         };
         let unmounted = mounts.iter().rev().map(|target| unmount(target).map_err(Error::from));
         unmounted.fold(Ok(()), Result::and)

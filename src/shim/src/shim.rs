@@ -18,6 +18,7 @@ use crate::runtime::{RuntimeLauncher, Sealed};
 use crate::sandbox::PodSandbox;
 use crate::session::Sessions;
 use crate::stdio::Null;
+use crate::users::PodUsersCell;
 
 /// How long a `runtime create` that is interrupted may take to be undone.
 const CREATING: Duration = Duration::from_secs(30);
@@ -46,10 +47,12 @@ impl PodShim {
         null: Null,
     ) -> Self {
         let events = Arc::new(Events::new());
-        let host = Host { launcher: RuntimeLauncher::new(reaper.clone(), sealed), hierarchy, null };
+        let users = PodUsersCell::default();
+        let host =
+            Host { launcher: RuntimeLauncher::new(reaper.clone(), sealed), hierarchy, null, users: Arc::clone(&users) };
         Self {
             containers: Containers::new(host, events.clone(), bundle.join("containers")),
-            sandbox: Arc::new(PodSandbox::new(id, bundle, reaper, events.clone())),
+            sandbox: Arc::new(PodSandbox::new(id, bundle, reaper, events.clone(), users)),
             events,
             sessions: Sessions::new(),
             ending: watch::Sender::new(false),

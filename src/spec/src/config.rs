@@ -10,7 +10,8 @@ use crate::inputs::Inputs;
 use crate::json::text;
 use crate::kept::Config;
 use crate::note::Note;
-use crate::user::{ResolvedUser, UserRequest, resolve_user};
+use crate::user::{ResolvedUser, UserIds, UserRequest, resolve_user};
+use crate::user_namespace::IdRange;
 use crate::volumes::image_volumes;
 use crate::{devices, mounts, process, seccomp, selinux};
 
@@ -44,6 +45,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
         supplemental: &security.supplemental_groups,
         policy: security.supplemental_groups_policy,
     })?;
+    has_ids(inputs, &user)?;
     let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
     // Looked at also where nothing is to be mounted, so that every mistake is found.
     image_volumes(inputs.image.defaults, inputs.container, &mut notes)?;
@@ -62,6 +64,20 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
     let mut config = Config::of(spec);
     config.set_for_start(inputs.container, inputs.node, &inputs.start, &mut notes)?;
     Ok(Configured { config, user, notes })
+}
+
+/// Whether the pod has the ids as which the container is to run.
+fn has_ids(inputs: &Inputs<'_>, user: &ResolvedUser) -> Result<(), SpecError> {
+    let Some(users) = inputs.pod.namespaces.users else { return Ok(()) };
+    let UserIds { uid, gid, groups } = &user.ids;
+    let lacks = |what, range: IdRange, id| Err(SpecError::NoSuchId { what, id, count: range.count() });
+    if users.uids.on_node(*uid).is_none() {
+        return lacks("user", users.uids, *uid);
+    }
+    match [gid].into_iter().chain(groups).find(|id| users.gids.on_node(**id).is_none()) {
+        Some(id) => lacks("group", users.gids, *id),
+        None => Ok(()),
+    }
 }
 
 fn root(path: &Path, readonly: bool) -> Result<Root, SpecError> {

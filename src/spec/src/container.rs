@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::container_mount::{ContainerMount, ImageSource, MountOption, MountSource, Propagation};
 use crate::pid_mode::PidMode;
+use crate::user_namespace::ContainerUsers;
 
 /// Everything that a client said about a container. Two equal specs are the same request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,9 @@ pub struct ContainerSecurity {
     pub capabilities: Capabilities,
     /// Which PID namespace; network, IPC and UTS are the pod's.
     pub pid: PidMode,
+    /// Whose users it has; those of its pod.
+    #[serde(default)]
+    pub users: ContainerUsers,
     /// Who runs.
     pub user: UserChoice,
     /// Primary group; only with a user.

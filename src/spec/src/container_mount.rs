@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::user_namespace::UserNamespace;
+
 /// A directory or file of the node, or an image, inside the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerMount {
@@ -25,6 +27,10 @@ pub struct ContainerMount {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<MountOption>,
+    /// The owners of its files are seen through this, as ids inside; `None`: as they are. Those of an image are seen as
+    /// those of the container's own, whatever is said here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserNamespace>,
 }
 
 /// Where a mount's files are. In a record it is a field of the mount's, called as its kind.
@@ -142,6 +148,7 @@ mod tests {
             selinux_relabel: false,
             propagation: Propagation::Private,
             options: MountOption::ALL.to_vec(),
+            users: None,
         };
         let record = serde_json::to_string(&mount).unwrap();
         assert_eq!(serde_json::from_str::<ContainerMount>(&record).unwrap(), mount, "{record}");

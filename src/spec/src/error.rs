@@ -16,6 +16,16 @@ pub enum SpecError {
     /// The user or a group can't be found.
     #[error(transparent)]
     User(#[from] UserError),
+    /// A user or group that the pod's user namespace does not have.
+    #[error("{what} {id}: the pod has users and groups of its own, {count} of these, from 0 on")]
+    NoSuchId {
+        /// User or group.
+        what: &'static str,
+        /// Its number.
+        id: u32,
+        /// How many the pod has.
+        count: u32,
+    },
     /// A working directory that is not absolute.
     #[error("working_dir {} is not an absolute path", excerpt(.0))]
     WorkingDir(String),

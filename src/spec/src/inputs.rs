@@ -180,6 +180,8 @@ pub struct NamespacePaths {
     pub ipc: Option<PathBuf>,
     /// Names.
     pub uts: Option<PathBuf>,
+    /// Users; all the others of the pod's own belong to it.
+    pub user: Option<PathBuf>,
     /// Processes.
     pub pid: PidNamespace,
 }

@@ -31,6 +31,7 @@ mod resources;
 mod seccomp;
 mod selinux;
 mod user;
+mod user_namespace;
 mod volumes;
 
 #[cfg(test)]
@@ -53,4 +54,5 @@ pub use path::normal_path;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
 pub use user::{ResolvedUser, UserError, UserIds, UserRequest, resolve_user};
+pub use user_namespace::{ContainerUsers, IdRange, UserNamespace};
 pub use volumes::image_volumes;

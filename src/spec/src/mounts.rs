@@ -12,7 +12,7 @@ use crate::inputs::{ImageVolume, Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
 use crate::mount_points::{can_be_folder, is_below_a_mount};
 use crate::note::Note;
-use crate::pod::Scope;
+use crate::pod::{Namespaces, Scope};
 use crate::selinux::labels;
 
 /// What containers have of their pod.
@@ -23,6 +23,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const SHM: &str = "/dev/shm";
 /// What can't be done with files of an image that is mounted beside the root file system. Programs of it can be run.
 const OF_IMAGES: [MountOption; 2] = [MountOption::NoDev, MountOption::NoSuid];
+/// The group that terminals belong to.
+const TTY: u32 = 5;
 
 /// All mounts in the order in which they are made: a parent before what lies in it, and of the same depth as listed.
 ///
@@ -107,19 +109,31 @@ pub(crate) fn rootfs_propagation(spec: &ContainerSpec) -> Option<String> {
 fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     let access = if inputs.container.security.privileged { "rw" } else { "ro" };
     let (inodes, terminals) = (format!("nr_inodes={DEV_INODES}"), format!("max={TERMINALS}"));
+    let mut of_terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    // The group of terminals, where there is such a one.
+    if inputs.pod.namespaces.users.is_none_or(|users| users.gids.on_node(TTY).is_some()) {
+        of_terminals.push("gid=5");
+    }
+    of_terminals.push(&terminals);
     vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k", &inodes]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", &terminals],
-        ),
+        mount("/dev/pts", "devpts", "devpts", &of_terminals),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        sys(inputs, access),
         cgroups(inputs, access),
     ]
+}
+
+/// With users of its own and the node's network, a container can't mount a sysfs, which would show that network: it sees
+/// the node's, as users see it who are nobody there. Read-only with all that is mounted below.
+fn sys(inputs: &Inputs<'_>, access: &str) -> Mount {
+    let Namespaces { network, users, .. } = &inputs.pod.namespaces;
+    if *network == Scope::Node && users.is_some() {
+        let access = if access == "rw" { "rw" } else { "rro" };
+        return mount("/sys", "bind", "/sys", &["rbind", "rprivate", "nosuid", "noexec", "nodev", access]);
+    }
+    mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
 }
 
 /// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of
@@ -188,7 +202,12 @@ fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) ->
             options.push(option);
         }
     }
-    Ok(mount(text(&wanted.container_path)?, "bind", text(&resolved.source)?, &options))
+    let mut mount = mount(text(&wanted.container_path)?, "bind", text(&resolved.source)?, &options);
+    // The shim has mapped an image's layers already.
+    if let Some(users) = wanted.users.filter(|_| wanted.image().is_none()) {
+        mount.set_uid_mappings(Some(users.uids.mapping()?)).set_gid_mappings(Some(users.gids.mapping()?));
+    }
+    Ok(mount)
 }
 
 /// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently

@@ -7,7 +7,7 @@ use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use crate::container::ContainerSpec;
 use crate::inputs::{NamespacePaths, NodeFacts, PidNamespace};
 
-/// A mount namespace of its own; the pod's network, IPC and UTS; whichever PID namespace; on cgroup v2 a cgroup
+/// A mount namespace of its own; the pod's users, network, IPC and UTS; whichever PID namespace; on cgroup v2 a cgroup
 /// namespace, so that a container sees itself at the root of the tree. A privileged one manages the whole tree.
 pub(crate) fn namespaces(container: &ContainerSpec, node: &NodeFacts, paths: &NamespacePaths) -> Vec<LinuxNamespace> {
     let mut all = vec![namespace(LinuxNamespaceType::Mount, None)];
@@ -17,6 +17,7 @@ pub(crate) fn namespaces(container: &ContainerSpec, node: &NodeFacts, paths: &Na
         PidNamespace::Host => {}
     }
     let joined = [
+        (LinuxNamespaceType::User, &paths.user),
         (LinuxNamespaceType::Network, &paths.network),
         (LinuxNamespaceType::Ipc, &paths.ipc),
         (LinuxNamespaceType::Uts, &paths.uts),

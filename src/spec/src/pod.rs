@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Resources, SeccompProfile, SelinuxOptions};
 pub use crate::pid_mode::PidMode;
+use crate::user_namespace::UserNamespace;
 
 /// Everything that a client said about a pod. Two equal specs are the same request: that is how a retry is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +131,10 @@ pub struct Namespaces {
     pub pid: PidMode,
     /// System V IPC, POSIX queues, /dev/shm.
     pub ipc: Scope,
+    /// Users; `None`: the node's. All namespaces of the pod's own belong to it. Records of releases before this field
+    /// have none.
+    #[serde(default)]
+    pub users: Option<UserNamespace>,
 }
 
 /// What a pod's own process may do.

@@ -10,6 +10,7 @@ mod fail;
 mod fuzz;
 mod keepalive;
 mod keyed_lock;
+mod mapped;
 mod memory;
 mod mount;
 pub mod mountinfo;
@@ -21,6 +22,7 @@ mod seccomp;
 mod spawn;
 pub mod sync;
 mod tree;
+mod user_namespace;
 
 pub use attributes::{
     default_signals, keep_descriptors_from_children, reset_attributes, without_inherited_descriptors,
@@ -30,14 +32,16 @@ pub use clock::boottime_ns;
 pub use fail::fail_point;
 pub use keepalive::keep_alive;
 pub use keyed_lock::{KeyedGuard, KeyedLock};
+pub use mapped::{MappedFolders, mapped, unmappable};
 pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
-pub use mount::make_read_only;
+pub use mount::{make_read_only, map_owners};
 pub use nonblocking::{set_nonblocking, watched};
 pub use process::{close_all, exit_now, send_signal};
 pub use rolling_file::RollingFile;
 pub use seccomp::allow_only;
 pub use spawn::{Program, SpawnedChild};
 pub use tree::{NotRemoved, Trash, Usage, remove_tree, remove_tree_at, usage};
+pub use user_namespace::{enter_user_namespace, fork_beside, in_new_namespaces};
 
 #[cfg(test)]
 mod tests;

@@ -128,3 +128,76 @@ fn a_program_that_is_none_says_so() {
     }
     assert!(Program::new("/a\0b".as_ref(), [], [], "/".as_ref()).is_err());
 }
+
+/// In a new user namespace, root inside is that user and group of the node.
+fn with_users<T>(host: u32, look: impl FnOnce(OwnedFd) -> std::io::Result<T>) -> std::io::Result<T> {
+    super::in_new_namespaces(nix::sched::CloneFlags::CLONE_NEWUSER, |pid| {
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(format!("/proc/{pid}/{map}"), format!("0 {host} 65536"))?;
+        }
+        look(std::fs::File::open(format!("/proc/{pid}/ns/user"))?.into())
+    })
+}
+
+#[test]
+#[ignore = "needs root"]
+fn namespaces_outlive_the_child_that_they_were_made_with() {
+    use nix::sched::CloneFlags;
+    let mut seen = 0;
+    let kinds = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWUTS;
+    let uts = super::in_new_namespaces(kinds, |pid| {
+        seen = pid;
+        assert!(std::fs::read_to_string(format!("/proc/{pid}/uid_map"))?.is_empty());
+        std::fs::File::open(format!("/proc/{pid}/ns/uts"))
+    });
+    // Gone, with nothing in the process table.
+    assert!(!std::path::Path::new(&format!("/proc/{seen}")).exists());
+    let uts = uts.unwrap();
+    std::thread::spawn(move || nix::sched::setns(uts, CloneFlags::CLONE_NEWUTS).unwrap()).join().unwrap();
+    let failed = super::in_new_namespaces(CloneFlags::CLONE_NEWUSER, |_| Err::<(), _>(std::io::Error::other("why")));
+    assert_eq!(failed.unwrap_err().to_string(), "why");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn folders_have_the_owners_of_a_namespace_by_a_mount_alone() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let dir = std::env::temp_dir().join(format!("peapod-sys-mapped-{}", std::process::id()));
+    let folder = |name: &str| {
+        let folder = dir.join("layers").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("file"), name).unwrap();
+        chown(folder.join("file"), Some(7), Some(8)).unwrap();
+        folder
+    };
+    let folders = [folder("one"), folder("two")];
+    let at = dir.join("at");
+    std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+        nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let seen = with_users(200_000, |users| super::MappedFolders::mount(&folders, users, &at)).unwrap();
+        for (there, here) in seen.folders().iter().zip(&folders) {
+            let of = |folder: &std::path::Path| std::fs::metadata(folder.join("file")).unwrap();
+            assert_eq!((of(there).uid(), of(there).gid()), (200_007, 200_008));
+            assert_eq!((of(here).uid(), of(here).gid()), (7, 8));
+            assert!(std::fs::remove_file(there.join("file")).is_err());
+        }
+        // One that was left is no hindrance.
+        std::mem::forget(seen);
+        drop(with_users(300_000, |users| super::MappedFolders::mount(&folders[..1], users, &at)).unwrap());
+        assert!(!at.exists());
+        let proc = [std::path::PathBuf::from("/proc/self")];
+        let refused = with_users(1000, |users| super::MappedFolders::mount(&proc, users, &at)).unwrap_err();
+        assert!(refused.to_string().contains("can't map owners"), "{refused}");
+    })
+    .join()
+    .unwrap();
+    super::remove_tree(&dir).unwrap();
+}
+
+#[test]
+fn a_process_with_threads_is_not_made_twice() {
+    let refused = super::fork_beside().unwrap_err();
+    assert!(refused.to_string().contains("threads"), "{refused}");
+}

@@ -13,6 +13,7 @@ use crate::stages;
 use crate::sync::{blocking, lock};
 use peapod_trace::Span;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -68,7 +69,7 @@ impl Builtin {
                 tokio::time::sleep(LINGER_POLL).await;
                 continue;
             };
-            let failure = match self.make(bridge, &entry, &span).await {
+            let failure = match self.make(bridge, &entry, request.namespace.clone(), &span).await {
                 Ok(()) => return Ok(entry.attachment),
                 Err(failure) => failure,
             };
@@ -113,7 +114,13 @@ impl Builtin {
     }
 
     /// Writes the record, makes what it says, and writes that it is made.
-    async fn make(self: &Arc<Self>, bridge: Bridge, entry: &AttachmentEntry, span: &Span) -> Result<(), AttemptError> {
+    async fn make(
+        self: &Arc<Self>,
+        bridge: Bridge,
+        entry: &AttachmentEntry,
+        given: Option<PathBuf>,
+        span: &Span,
+    ) -> Result<(), AttemptError> {
         span.enter(&stages::RECORD);
         let (told, committed) = mpsc::sync_channel(1);
         let (done, outcome) = oneshot::channel();
@@ -121,7 +128,7 @@ impl Builtin {
         // A thread of its own, because it ends in another namespace. It begins while the record is being written.
         let work = move || {
             // Nobody waits any more only if the runtime is gone.
-            let _ = done.send(work::make(&builtin.host, bridge, &record, &committed, &own));
+            let _ = done.send(work::make(&builtin.host, bridge, &record, &committed, given.as_deref(), &own));
         };
         thread::Builder::new()
             .name("net-attach".to_owned())

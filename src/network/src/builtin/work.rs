@@ -41,8 +41,8 @@ impl From<StepError> for MakeError {
     }
 }
 
-/// Makes what the record says, once `committed` tells that it is on disk. On an error something may be left, for
-/// [`undo`] to take away.
+/// Makes what the record says, once `committed` tells that it is on disk: in a new namespace, or in the given one. On an
+/// error something may be left, for [`undo`] to take away.
 ///
 /// Run it on a thread of its own: it ends in the new namespace.
 pub(crate) fn make(
@@ -50,6 +50,7 @@ pub(crate) fn make(
     bridge: Bridge,
     record: &AttachmentRecord,
     committed: &mpsc::Receiver<()>,
+    given: Option<&Path>,
     span: &Span,
 ) -> Result<(), MakeError> {
     let attachment = &record.attachment;
@@ -57,7 +58,7 @@ pub(crate) fn make(
     host.hold_facts()?;
     let mut outside = Routes::open()?;
     let addresses = node_addresses(record, &mut outside)?;
-    let namespace = netns::enter_new()?;
+    let namespace = netns::enter(given)?;
     let mut inside = Routes::open()?;
     // Until here nothing would outlive this process.
     committed.recv().map_err(|_| MakeError::NotCommitted)?;
@@ -84,16 +85,35 @@ pub(crate) fn make(
         .make_pair(&pair)
         .map_err(|error| if error.is(Errno::EXIST) { MakeError::Lingering } else { MakeError::Step(error) })?;
     peapod_sys::fail_point("network-linked");
+    let connected = connect(host, bridge, record, (&mut outside, &mut inside), span);
+    if connected.is_err()
+        && given.is_some()
+        && let Err(error) = outside.delete(&attachment.host_interface)
+    {
+        // A new namespace takes its link with it; the next attempt finds this one as it was.
+        tracing::warn!(%error, "a link that could not be connected stays");
+    }
+    connected?;
+    forget(host, record, &UdpConnections::NodesOwn(&addresses));
+    Ok(())
+}
+
+/// Has a pair of links carry what the pod may send, and nothing else.
+fn connect(
+    host: &HostNetwork,
+    bridge: Bridge,
+    record: &AttachmentRecord,
+    (outside, inside): (&mut Routes, &mut Routes),
+    span: &Span,
+) -> Result<(), StepError> {
     // The pod's first packet is one that it may send.
     span.enter(&stages::RULES);
     host.add(&elements(record))?;
     span.enter(&stages::ADDRESSES);
-    let link = link_inside(&mut inside, &attachment.interface)?;
+    let link = link_inside(inside, &record.attachment.interface)?;
     let port = Port { link: link.peer, mac: mac(record.host_index) };
     outside.admit(bridge.index, &port, &neighbours(host, record))?;
-    bring_up(host, record, &link, &mut inside)?;
-    forget(host, record, &UdpConnections::NodesOwn(&addresses));
-    Ok(())
+    bring_up(host, record, &link, inside)
 }
 
 /// What the tables hold for an attachment: its host ports, its addresses, and what it may send.

@@ -172,7 +172,7 @@ impl Cni {
         self.write(&record, CniAttachmentState::Making).await?;
         peapod_sys::fail_point("cni-recorded");
         span.enter(&stages::NAMESPACE);
-        make_namespace(record.attachment.netns.clone()).await?;
+        make_namespace(request.namespace.clone(), record.attachment.netns.clone()).await?;
         peapod_sys::fail_point("cni-pinned");
         let subject = subject(&record, Some(&record.attachment.netns), span);
         let result = self.caller.add(&conflist, &subject).await?;
@@ -285,11 +285,11 @@ impl From<WriteError> for AttachError {
     }
 }
 
-/// Makes a namespace whose lo is up, and pins it.
-async fn make_namespace(path: PathBuf) -> Result<(), AttachError> {
+/// Makes a namespace whose lo is up, or takes the given one, and pins it.
+async fn make_namespace(given: Option<PathBuf>, path: PathBuf) -> Result<(), AttachError> {
     let (done, outcome) = oneshot::channel();
     let make = move || {
-        netns::enter_new()?;
+        netns::enter(given.as_deref())?;
         let loopback = Link { index: 1, name: "lo".to_owned(), ..Link::default() };
         Routes::open()?.switch_on(&loopback)?;
         netns::pin(&path)

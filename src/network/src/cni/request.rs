@@ -66,6 +66,7 @@ mod tests {
     fn all_of_it() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let request = AttachRequest {
+            namespace: None,
             span: Span::default(),
             id: "a".to_owned(),
             ports: vec![PortMapping { protocol: Protocol::Udp, container_port: 1, host_port: 2, host_ip: None }],

@@ -171,6 +171,9 @@ impl JobContext {
     async fn set_up(&self, span: &Span) -> Result<SetUp<Shim>, Error> {
         let Identity { id, spec, socket, .. } = &*self.identity;
         let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
+        if spec.namespaces.users.is_some() {
+            self.handler.can_have_users().await?;
+        }
         let ready = self.context.sandboxes.set_up(pod, span).await?;
         Ok(SetUp {
             connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces: ready.namespaces },

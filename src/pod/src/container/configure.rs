@@ -1,9 +1,12 @@
 //! From what was looked up to a container's configuration, and from that to what its start gives the OCI runtime.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_image::{Rootfs, Writable};
+use peapod_image::{FolderOwners, Rootfs, Writable};
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::PidMode;
 use peapod_spec::{
@@ -105,6 +108,7 @@ pub(super) fn namespaces(spec: &ContainerSpec, pod: &PodNamespaces, target: Opti
         network: pod.network.clone(),
         ipc: pod.ipc.clone(),
         uts: pod.uts.clone(),
+        user: pod.user.clone(),
         pid: match &spec.security.pid {
             PidMode::Pod => pod.pid.clone().map_or(PidNamespace::NotYet, PidNamespace::Path),
             PidMode::Container => PidNamespace::New,
@@ -117,16 +121,22 @@ pub(super) fn namespaces(spec: &ContainerSpec, pod: &PodNamespaces, target: Opti
     }
 }
 
-/// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. `rootfs` is
-/// where the root file system is going to be mounted. With a note if the image has something else than a folder in
-/// their places.
+/// A root file system that is going to be mounted.
+pub(super) struct NewRootfs<'a> {
+    pub(super) bundle: &'a Path,
+    pub(super) writable: Writable<'a>,
+    /// User and group of the container's process.
+    pub(super) owner: (u32, u32),
+}
+
+/// Makes the folders of the image's volumes, in the container's writable layer where no layer has them. With a note if
+/// the image has something else than a folder in their places.
 pub(super) fn make_volumes(
+    context: &ContainerContext,
     image: &ImageDefaults,
     spec: &ContainerSpec,
     layers: &Rootfs,
-    rootfs: &Path,
-    writable: &Writable<'_>,
-    owner: (u32, u32),
+    new: &NewRootfs<'_>,
 ) -> Result<(Vec<ImageVolume>, Option<Note>), Error> {
     // What is left out was noted when the configuration was made.
     let paths = image_volumes(image, spec, &mut Vec::new()).map_err(|error| invalid(&error))?;
@@ -134,8 +144,9 @@ pub(super) fn make_volumes(
     if paths.is_empty() {
         return Ok((volumes, None));
     }
-    let folders = layers.folders(&paths, writable, owner);
+    let folders = make_folders(context, layers, new, &paths);
     let folders = folders.map_err(|error| Error::failed("make the image's volumes", &error))?;
+    let rootfs = new.bundle.join("rootfs");
     let mut others = Vec::new();
     for (path, folder) in paths.iter().zip(folders) {
         match folder {
@@ -150,12 +161,29 @@ pub(super) fn make_volumes(
     Ok((volumes, (!others.is_empty()).then(|| Note::Volumes(sample()))))
 }
 
+fn make_folders(
+    context: &ContainerContext,
+    layers: &Rootfs,
+    new: &NewRootfs<'_>,
+    paths: &[PathBuf],
+) -> io::Result<Vec<Option<PathBuf>>> {
+    let NewRootfs { bundle, writable, owner } = new;
+    let (Some(users), Some(path)) = (context.pod.namespaces.users, &context.namespaces.user) else {
+        let owners = FolderOwners { owner: *owner, root: (0, 0), mapped: None };
+        return layers.folders(paths, writable, &owners);
+    };
+    let (namespace, at) = (File::open(path)?, bundle.join("layers"));
+    let inside = (users.uids.on_node(owner.0), users.gids.on_node(owner.1));
+    let owner = inside.0.zip(inside.1).ok_or_else(|| io::Error::other("the pod has no such user"))?;
+    layers.folders(paths, writable, &FolderOwners { owner, root: users.root(), mapped: Some((namespace.as_fd(), &at)) })
+}
+
 /// Which field of the request it was.
 pub(crate) fn invalid(error: &SpecError) -> Error {
     let field = match error {
         SpecError::NoCommand => "command",
         SpecError::User(UserError::GroupWithoutUser(_)) => "linux.security_context.run_as_group",
-        SpecError::User(_) => "linux.security_context.run_as_user",
+        SpecError::User(_) | SpecError::NoSuchId { .. } => "linux.security_context.run_as_user",
         SpecError::WorkingDir(_) => "working_dir",
         SpecError::EnvNotUtf8(_) => "envs",
         SpecError::UnknownCapability(_) => "linux.security_context.capabilities",

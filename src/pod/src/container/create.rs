@@ -12,7 +12,7 @@ use super::configure::make;
 use super::image_mounts::{self, ImageMounts};
 use super::look_up::{Layers, defaults};
 use super::stop_signal::stop_signal;
-use super::{ContainerContext, kept};
+use super::{ContainerContext, kept, users};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -45,6 +45,7 @@ pub(crate) async fn create(
             reason: "the OCI runtime of the pod's handler does not say that it can do this".to_owned(),
         });
     }
+    users::check(&context.pod, spec)?;
     let image = containers.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
     if image.config.is_artifact() {
         let kind = excerpt(&image.config.artifact_type);

@@ -24,6 +24,7 @@ mod seccomp;
 mod start;
 mod stop_signal;
 mod update;
+mod users;
 mod verify;
 
 pub(crate) use configure::invalid;

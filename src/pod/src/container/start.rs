@@ -21,14 +21,14 @@ use peapod_sys::fail_point;
 use peapod_trace::Span;
 use tokio::sync::watch;
 
-use super::configure::{edit, make, make_volumes, namespaces};
+use super::configure::{NewRootfs, edit, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
 use super::image_mounts::ImageMounts;
 use super::interrupt::Overridable;
 use super::look_up::{Layers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
-use super::{ContainerContext, kept};
+use super::{ContainerContext, kept, users};
 use crate::apparmor;
 use crate::clock;
 use crate::config::OciRuntime;
@@ -185,6 +185,7 @@ impl<'a> BegunStart<'a> {
                 lower: layers.rootfs.lower_dirs.clone(),
                 upper: writable.join("upper"),
                 work: writable.join("work"),
+                users: self.context.pod.namespaces.users,
             },
             volumes: layers.mounts.volumes(),
             terminal: self.spec.tty,
@@ -211,6 +212,7 @@ impl<'a> BegunStart<'a> {
 fn is_complete(paths: &NamespacePaths, asked_for: &pod::Namespaces) -> bool {
     let is_there = |path: &Option<PathBuf>, scope: Scope| path.is_some() || scope == Scope::Node;
     is_there(&paths.network, asked_for.network)
+        && (paths.user.is_some() || asked_for.users.is_none())
         && is_there(&paths.ipc, asked_for.ipc)
         && paths.pid != PidNamespace::NotYet
 }
@@ -227,10 +229,11 @@ impl<'a> Joined<'a> {
         let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
         let laid_out = tokio::task::spawn_blocking(move || {
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
+                .and_then(|()| users::give(&upper, context.pod.namespaces.users))
                 .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
             let writable = Writable { upper: &upper, work: &work };
             let (volumes, note) =
-                make_volumes(&image, &spec, &layers.rootfs, &bundle.join("rootfs"), &writable, owner)?;
+                make_volumes(&context, &image, &spec, &layers.rootfs, &NewRootfs { bundle: &bundle, writable, owner })?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
             let filter = context.containers.filters.find(&runtime, config.seccomp());
             if let Filter::Ready(program) = &filter {
@@ -311,12 +314,15 @@ fn make_folders(bundle: &Path, writable: [&Path; 2], log: Option<&Path>, stdin: 
 
 #[cfg(test)]
 mod tests {
+    use peapod_spec::{IdRange, UserNamespace};
+
     use super::*;
 
     #[test]
     fn no_container_gets_the_nodes_namespaces_by_mistake() {
         let path = |text: &str| Some(PathBuf::from(text));
-        let whole = NamespacePaths { network: path("/n"), ipc: path("/i"), uts: None, pid: PidNamespace::New };
+        let whole =
+            NamespacePaths { network: path("/n"), ipc: path("/i"), uts: None, user: None, pid: PidNamespace::New };
         let (own, nodes) = (
             pod::Namespaces::default(),
             pod::Namespaces { network: Scope::Node, ipc: Scope::Node, ..pod::Namespaces::default() },
@@ -329,6 +335,10 @@ mod tests {
         ] {
             assert!(!is_complete(&lacking, &own), "{lacking:?}");
         }
+        let range = IdRange::new(7, 7).unwrap();
+        let users = pod::Namespaces { users: Some(UserNamespace { uids: range, gids: range }), ..own.clone() };
+        assert!(!is_complete(&whole, &users));
+        assert!(is_complete(&NamespacePaths { user: path("/u"), ..whole.clone() }, &users));
         assert!(is_complete(&NamespacePaths { network: None, ipc: None, ..whole }, &nodes));
     }
 }

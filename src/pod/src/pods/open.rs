@@ -24,6 +24,7 @@ use crate::facts;
 use crate::layout::Layout;
 use crate::listed::Listed;
 use crate::measures::PodMeasures;
+use crate::owner_mapping::OwnerMapping;
 use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::runtimes::Runtimes;
@@ -61,7 +62,8 @@ impl Pods {
         let publisher = Arc::new(Publisher::default());
         let measures = PodMeasures::new(publisher.dropped(), &STRAYS);
         let (launcher, shim_group) = launcher(&config, &layout, &cgroups, &measures)?;
-        let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime));
+        let owners = OwnerMapping::new(config.shim.clone(), dependencies.images.layers_dir().to_owned());
+        let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime, owners));
         let warm_up = Arc::new(CgroupWarmUp::new(cgroups.clone()));
         let timeouts = Arc::new(CurrentTimeouts::new(config.timeouts));
         let leftovers = TaskTracker::new();

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use peapod_spec::PodFiles;
 use peapod_spec::pod::{DnsConfig, Namespaces, PodSpec, Scope};
+use peapod_spec::{PodFiles, UserNamespace};
 
 use crate::bounds;
 use crate::shim::Tmpfs;
@@ -50,6 +50,12 @@ pub(super) struct Contents {
     namespaces: Namespaces,
 }
 
+/// Makes root of a pod with users of its own the owner of what its containers see.
+fn give(path: &Path, namespaces: &Namespaces) -> io::Result<()> {
+    let Some((uid, gid)) = namespaces.users.map(UserNamespace::root) else { return Ok(()) };
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+}
+
 impl Contents {
     /// For a pod with that hostname and those addresses.
     pub(super) fn of(spec: &PodSpec, hostname: &str, ips: &[IpAddr]) -> Self {
@@ -60,22 +66,28 @@ impl Contents {
     /// Writes the files, once the tmpfs is there. Reads some of the node's, so it may have to wait for a disk.
     pub(super) fn write(&self, pod_dir: &Path) -> io::Result<()> {
         let dir = pod_dir.join(FILES);
-        std::fs::write(dir.join("hostname"), format!("{}\n", self.hostname))?;
+        let write = |name: &str, text: String| {
+            let file = dir.join(name);
+            std::fs::write(&file, text)?;
+            give(&file, &self.namespaces)
+        };
+        write("hostname", format!("{}\n", self.hostname))?;
         let hosts = match self.namespaces.network {
             Scope::Node => node_file("/etc/hosts")?,
             Scope::Pod => hosts(&self.hostname, &self.ips),
         };
-        std::fs::write(dir.join("hosts"), hosts)?;
+        write("hosts", hosts)?;
         let resolv_conf = match &self.dns {
             Some(dns) => resolv_conf(dns),
             None => node_file("/etc/resolv.conf")?,
         };
-        std::fs::write(dir.join("resolv.conf"), resolv_conf)?;
+        write("resolv.conf", resolv_conf)?;
         if self.namespaces.ipc == Scope::Pod {
             let shm = dir.join("shm");
             std::fs::create_dir(&shm)?;
             // Everybody's, as /tmp is, whatever the daemon's umask.
-            std::fs::set_permissions(shm, Permissions::from_mode(0o1777))?;
+            std::fs::set_permissions(&shm, Permissions::from_mode(0o1777))?;
+            give(&shm, &self.namespaces)?;
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! What a pod asks of its network.
 
+use std::path::PathBuf;
+
 use peapod_network::{AttachRequest, Bandwidth, Dns, PortMapping, Protocol};
 use peapod_spec::pod::{self, PodSpec};
 use peapod_trace::Span;
 
 use crate::id::PodId;
 
-/// The request, with the names under which plugins expect to hear of pods.
-pub(super) fn request(id: &PodId, spec: &PodSpec, span: Span) -> AttachRequest {
+/// The request, for the namespace that the pod has or for a new one, with the names under which plugins expect to hear of pods.
+pub(super) fn request(id: &PodId, spec: &PodSpec, namespace: Option<PathBuf>, span: Span) -> AttachRequest {
     let metadata = &spec.metadata;
     let args = [
         ("K8S_POD_NAMESPACE", metadata.namespace.as_str()),
@@ -21,6 +23,7 @@ pub(super) fn request(id: &PodId, spec: &PodSpec, span: Span) -> AttachRequest {
         args: args.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
         dns: spec.dns.as_ref().map(dns),
         bandwidth: Bandwidth { ingress: spec.bandwidth.ingress, egress: spec.bandwidth.egress },
+        namespace,
         span,
         ..AttachRequest::default()
     }

@@ -6,14 +6,16 @@
 //! BegunSandbox (folder) ─▶ Equipped (shim runs, network attached, at the same time)
 //!                       ─▶ ReadySandbox (namespaces, mounts, pod init, files)
 //! ```
+//!
+//! A pod with users of its own has its namespaces made before it is attached to the network: they belong to the users'.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use peapod_network::{AttachError, Attachment};
-use peapod_spec::UserIds;
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
+use peapod_spec::{UserIds, UserNamespace};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 
@@ -23,7 +25,7 @@ use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::namespaces::PodNamespaces;
-use crate::shim::{Launched, SandboxSetup, Shim, ShimError};
+use crate::shim::{Launched, OwnNamespaces, SandboxSetup, Shim, ShimError};
 use crate::stages;
 
 /// A pod that is ready.
@@ -64,7 +66,9 @@ impl SandboxOperations {
 /// Who pod init runs as. Without a user it is nobody, who owns nothing.
 pub(crate) fn init_user(spec: &PodSpec) -> UserIds {
     const NOBODY: u32 = 65534;
-    let uid = spec.security.run_as_user.unwrap_or(NOBODY);
+    // Of users of its own the last one may come before.
+    let most = spec.namespaces.users.map(|users| users.uids.count().min(users.gids.count()) - 1);
+    let uid = spec.security.run_as_user.unwrap_or(most.map_or(NOBODY, |most| NOBODY.min(most)));
     let gid = spec.security.run_as_group.unwrap_or(uid);
     UserIds { uid, gid, groups: spec.security.supplemental_groups.clone() }
 }
@@ -99,11 +103,14 @@ impl<'a> BegunSandbox<'a> {
     }
 
     async fn equip(self) -> Result<Equipped<'a>, Error> {
+        if let Some(users) = self.pod.spec.namespaces.users {
+            return self.equip_with_users(users).await;
+        }
         self.span.leave();
         let (launching, attaching) = (self.span.begin(&stages::SHIM), self.span.begin(&stages::NETWORK));
         let network = Span::clone(&attaching);
         let launch = async { launching.end(self.launch().await) };
-        let attach = async { attaching.end(self.attach(network).await) };
+        let attach = async { attaching.end(self.attach(None, network).await) };
         // The network first: what that waits for is somebody else's work from its first moment on.
         let (attached, launched) = tokio::join!(attach, launch);
         match (launched, attached) {
@@ -118,12 +125,54 @@ impl<'a> BegunSandbox<'a> {
                 if matches!(attached, Ok(Some(_))) {
                     self.detach(&undo).await;
                 }
-                // It may have been born before that failed.
-                self.sandboxes.end_shim(self.pod.id, None).await;
-                self.undo().await;
+                self.undo_launch().await;
                 Err(failure)
             }
         }
+    }
+
+    /// One after the other: the shim makes a user namespace, and inside it the one that is attached to the network.
+    async fn equip_with_users(self, users: UserNamespace) -> Result<Equipped<'a>, Error> {
+        self.span.enter(&stages::SHIM);
+        let launched = match self.launch().await {
+            Ok(launched) => launched,
+            Err(failure) => {
+                self.span.fail();
+                self.span.enter(&stages::UNDO);
+                self.undo_launch().await;
+                return Err(failure);
+            }
+        };
+        match self.attach_users(&launched.shim, users).await {
+            Ok(attachment) => Ok(Equipped { begun: self, launched, attachment }),
+            Err(failure) => {
+                self.span.fail();
+                self.span.leave();
+                let undo = self.span.begin(&stages::UNDO);
+                Equipped { begun: self, launched, attachment: None }.undo(&undo).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn attach_users(&self, shim: &Shim, users: UserNamespace) -> Result<Option<Arc<Attachment>>, Error> {
+        let SandboxInput { id, spec, .. } = self.pod;
+        self.span.enter(&stages::NAMESPACES);
+        let network = spec.namespaces.network == Scope::Pod;
+        let own = OwnNamespaces { network, uts: network, ipc: spec.namespaces.ipc == Scope::Pod };
+        let made = shim.make_namespaces(id.as_str(), users, own).await;
+        let made = made.map_err(|error| error.into_error("make the pod's user namespace"))?;
+        fail_point("pod-users");
+        self.span.leave();
+        let attaching = self.span.begin(&stages::NETWORK);
+        let span = Span::clone(&attaching);
+        attaching.end(self.attach(made.network, span).await)
+    }
+
+    /// A shim that could not be started may have been born before that failed.
+    async fn undo_launch(self) {
+        self.sandboxes.end_shim(self.pod.id, None).await;
+        self.undo().await;
     }
 
     async fn launch(&self) -> Result<Launched, Error> {
@@ -133,11 +182,11 @@ impl<'a> BegunSandbox<'a> {
     }
 
     /// Host ports of a pod in the node's network are the processes' own business.
-    async fn attach(&self, span: Span) -> Result<Option<Arc<Attachment>>, Error> {
+    async fn attach(&self, namespace: Option<PathBuf>, span: Span) -> Result<Option<Arc<Attachment>>, Error> {
         if self.pod.spec.namespaces.network == Scope::Node {
             return Ok(None);
         }
-        let request = super::network::request(self.pod.id, self.pod.spec, span);
+        let request = super::network::request(self.pod.id, self.pod.spec, namespace, span);
         let attachment = self.sandboxes.network.attach(request).await;
         attachment.map(Some).map_err(|error| match error {
             AttachError::InvalidPort { .. } | AttachError::NoFamily { .. } | AttachError::TooManyPorts { .. } => {

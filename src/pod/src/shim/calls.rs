@@ -16,6 +16,7 @@ use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::extension;
 use peapod_shim_protocol::extension_ttrpc::ExtensionClient;
 use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, TASK_OPTIONS_URL};
+use peapod_spec::UserNamespace;
 use tokio::net::UnixStream;
 
 use super::{ShimError, version};
@@ -57,6 +58,8 @@ pub(crate) struct Overlay {
     pub(crate) lower: Vec<PathBuf>,
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
+    /// Those of the pod, if it has some of its own: what the layers hold is theirs.
+    pub(crate) users: Option<UserNamespace>,
 }
 
 /// The OCI runtime that makes a container.
@@ -124,14 +127,20 @@ fn lower(dirs: &[PathBuf]) -> Vec<String> {
     dirs.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect()
 }
 
+/// Options of an overlay whose folders are seen with the owners of a pod's users.
+fn mapping(users: Option<UserNamespace>) -> impl Iterator<Item = String> {
+    let ids = users.map(|UserNamespace { uids, gids }| [("uidmap", uids), ("gidmap", gids)]);
+    ids.into_iter().flatten().map(|(name, ids)| format!("{name}=0:{}:{}", ids.first(), ids.count()))
+}
+
 /// Without a folder that is written to the overlay itself is read-only: who remounts it can't write to it either.
-fn volume(volume: NewVolume) -> extension::Volume {
+fn volume(volume: NewVolume, users: Option<UserNamespace>) -> extension::Volume {
     let flags = ["ro", "nodev", "nosuid"].map(str::to_owned);
     extension::Volume {
         name: volume.name,
         type_: "overlay".to_owned(),
         source: "overlay".to_owned(),
-        options: lower(&volume.lower).into_iter().chain(flags).collect(),
+        options: lower(&volume.lower).into_iter().chain(mapping(users)).chain(flags).collect(),
         ..Default::default()
     }
 }
@@ -204,6 +213,7 @@ impl Shim {
 
     /// Mounts the root file system and has the OCI runtime create the container.
     pub(crate) async fn create(&self, task: NewTask) -> Result<u32, ShimError> {
+        let users = task.rootfs.users;
         let options = extension::TaskOptions {
             runtime: text(&task.runtime.path),
             runtime_root: text(&task.runtime.root),
@@ -211,12 +221,13 @@ impl Shim {
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
             cgroup: task.cgroup,
-            volumes: task.volumes.into_iter().map(volume).collect(),
+            volumes: task.volumes.into_iter().map(|new| volume(new, users)).collect(),
             ..Default::default()
         };
         let mut overlay = lower(&task.rootfs.lower);
         overlay.push(format!("upperdir={}", text(&task.rootfs.upper)));
         overlay.push(format!("workdir={}", text(&task.rootfs.work)));
+        overlay.extend(mapping(users));
         // The upper layer is worthless after a crash of the node: nothing has to be synced when it is unmounted.
         overlay.push("volatile".to_owned());
         let log = task.log.unwrap_or_default();

@@ -14,7 +14,7 @@ pub(crate) use calls::{NewTask, NewVolume, Overlay, Shim, TaskRuntime, TaskState
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher, ShimGroup};
 pub(crate) use old_copy::settle as settle_old_copy;
-pub(crate) use sandbox_calls::{SandboxSetup, Tmpfs};
+pub(crate) use sandbox_calls::{OwnNamespaces, SandboxSetup, Tmpfs};
 pub use session_calls::SessionAddress;
 pub(crate) use session_calls::SessionCalls;
 pub(crate) use version::Foreign;

@@ -8,7 +8,7 @@ use peapod_shim_protocol::containerd::protobuf::MessageField;
 use peapod_shim_protocol::containerd::sandbox_api;
 use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::extension;
-use peapod_spec::UserIds;
+use peapod_spec::{IdRange, UserIds, UserNamespace};
 
 use super::calls::{QUICK, SLOW, Shim, any, call, encode, text};
 use super::{ShimError, version};
@@ -36,7 +36,39 @@ pub(crate) struct SandboxSetup {
     pub(crate) files: Tmpfs,
 }
 
+/// Which namespaces a pod has of its own beside that of its users.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnNamespaces {
+    pub(crate) network: bool,
+    pub(crate) uts: bool,
+    pub(crate) ipc: bool,
+}
+
 impl Shim {
+    /// Makes a user namespace, and inside it these others, of a pod that is to be made; answers where those of users and
+    /// network are.
+    pub(crate) async fn make_namespaces(
+        &self,
+        id: &str,
+        users: UserNamespace,
+        own: OwnNamespaces,
+    ) -> Result<PodNamespaces, ShimError> {
+        let ids = |range: IdRange| {
+            MessageField::some(extension::Ids { first: range.first(), count: range.count(), ..Default::default() })
+        };
+        let request = extension::MakeNamespacesRequest {
+            sandbox_id: id.to_owned(),
+            uids: ids(users.uids),
+            gids: ids(users.gids),
+            network: own.network,
+            uts: own.uts,
+            ipc: own.ipc,
+            ..Default::default()
+        };
+        let answer = call!("MakeNamespaces", SLOW, self.inner.extension, make_namespaces, request)?;
+        Ok(answer.namespaces.unwrap_or_default().into())
+    }
+
     /// Makes the pod's namespaces, mounts and pod init; answers where the namespaces are.
     pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<PodNamespaces, ShimError> {
         let Tmpfs { target, kib, inodes } = setup.files;

@@ -55,7 +55,7 @@ pub(crate) async fn create(
     request: &CreateRequest,
     interrupt: Arc<Notify>,
 ) -> Result<(OciContainer, Supervised), Error> {
-    let mounts = ContainerMounts::make(request)?;
+    let mounts = ContainerMounts::make(request, host.users.get())?;
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
     let new_keyring = !keys::are_spent();
     let made = match make(host, &runtime, request, &interrupt, new_keyring).await {
@@ -96,7 +96,7 @@ async fn make(
     if let Some(path) = &request.cgroup {
         bundle::cgroup(&request.bundle, Some(path))?;
     }
-    let streams = request.uris.open_container(&host.null)?;
+    let streams = request.uris.open_container(host.streams())?;
     let socket = request.uris.terminal.then(|| ConsoleSocket::bind(&request.bundle, "console.sock")).transpose()?;
     let target = Target { id: &request.id, bundle: &request.bundle, interrupt };
     let console = socket.as_ref().map(ConsoleSocket::for_runtime);

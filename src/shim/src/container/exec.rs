@@ -17,12 +17,12 @@ use crate::bundle::check_id;
 use crate::error::Error;
 use crate::reaper::ExitStatus;
 use crate::runtime::{ExecOptions, RuntimeError};
-use crate::stdio::Null;
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::exec_streams::ExecStreams;
 use crate::stdio::handed::HandedStreams;
 use crate::stdio::plan::Pumps;
 use crate::tasks;
+use crate::users::StreamGiver;
 use crate::{clock, log, proc};
 
 /// Execs of one container that nobody has deleted.
@@ -130,8 +130,12 @@ impl Execs {
 
 impl ExecProcess {
     /// Runs it after [`ExecProcess::begin`]; answers what a session gets of it.
-    pub(crate) async fn start(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<HandedStreams, Error> {
-        let started = self.run(init, null).await;
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        init: &InitProcess,
+        giver: StreamGiver<'_>,
+    ) -> Result<HandedStreams, Error> {
+        let started = self.run(init, giver).await;
         if started.is_err() {
             // Who waits for its end hears that there is none to wait for.
             self.finish(ExitStatus { code: 255, signal: None, at: clock::now_ns() });
@@ -173,8 +177,8 @@ impl ExecProcess {
         init.signal_session(session, signal)
     }
 
-    async fn run(self: &Arc<Self>, init: &InitProcess, null: &Null) -> Result<HandedStreams, Error> {
-        let mut streams = self.streams.open(null)?;
+    async fn run(self: &Arc<Self>, init: &InitProcess, giver: StreamGiver<'_>) -> Result<HandedStreams, Error> {
+        let mut streams = self.streams.open(giver)?;
         let socket = format!("exec-{}.sock", self.id);
         let socket = self.streams.terminal().then(|| ConsoleSocket::bind(&init.bundle, &socket)).transpose()?;
         let request = ExecOptions {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::create::CreateRequest;
 use crate::error::Error;
 use crate::mount::{MountError, NewMount, unmount};
+use crate::users::{PodUsers, is_mapping};
 use crate::{bundle, log};
 
 /// A mount that the master asks for.
@@ -25,23 +26,30 @@ pub(super) struct ContainerMounts {
 }
 
 impl ContainerMounts {
-    pub(super) fn make(request: &CreateRequest) -> Result<Self, Error> {
+    pub(super) fn make(request: &CreateRequest, users: Option<&PodUsers>) -> Result<Self, Error> {
         let options = request.rootfs.iter().flat_map(|mount| &mount.options);
         let work = options.filter_map(|option| option.strip_prefix("workdir=")).map(PathBuf::from).collect();
         let mut mounts = Self { mounted: Vec::new(), work };
         let (began, rootfs) = (Instant::now(), bundle::rootfs(&request.bundle));
         for mount in &request.rootfs {
-            mounts.add(mount, &rootfs)?;
+            mounts.add(mount, &rootfs, users)?;
         }
         log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
         for (name, mount) in &request.volumes {
-            mounts.add(mount, &bundle::volume(&request.bundle, name)?)?;
+            mounts.add(mount, &bundle::volume(&request.bundle, name)?, users)?;
         }
         Ok(mounts)
     }
 
-    fn add(&mut self, mount: &WantedMount, target: &Path) -> Result<(), MountError> {
-        NewMount { kind: &mount.kind, source: &mount.source, target, options: &mount.options }.make()?;
+    fn add(&mut self, mount: &WantedMount, target: &Path, users: Option<&PodUsers>) -> Result<(), Error> {
+        let (mapping, options): (Vec<_>, Vec<_>) = mount.options.iter().cloned().partition(|option| is_mapping(option));
+        let mut new = NewMount { kind: &mount.kind, source: &mount.source, target, options: &options, users: None };
+        if !mapping.is_empty() {
+            let own = users.filter(|users| users.are_mapped_by(mapping.iter().map(String::as_str)));
+            let other = || Error::Invalid { field: "mount.options", why: "map no ids of the pod's own".to_owned() };
+            new.users = Some(&own.ok_or_else(other)?.namespace);
+        }
+        new.make()?;
         self.mounted.push(target.to_path_buf());
         Ok(())
     }

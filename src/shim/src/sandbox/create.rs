@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use peapod_shim_protocol::extension::{Mount as MountRequest, SandboxOptions};
+use nix::sched::CloneFlags;
+use peapod_shim_protocol::extension::{Ids, Mount as MountRequest, SandboxOptions};
 
-use super::namespaces::{self, Plan};
+use super::namespaces::{self, MadeNamespaces, Plan};
 use super::{CreatedSandbox, PodSandbox, SandboxState};
 use crate::error::Error;
 use crate::init::User;
@@ -14,9 +15,23 @@ use crate::mount::{NewMount, unmount};
 use crate::{clock, log};
 
 impl PodSandbox {
+    /// Makes a user namespace for the pod, and inside it those of these kinds: once, and before the pod is set up.
+    pub(crate) fn prepare(&self, uids: Ids, gids: Ids, kinds: CloneFlags) -> Result<(), Error> {
+        let mut state = self.lock();
+        if !matches!(*state, SandboxState::Absent) || self.users.get().is_some() {
+            return Err(Error::Exists { kind: "sandbox", id: self.id.clone() });
+        }
+        let began = Instant::now();
+        let (users, made) = namespaces::make_with_users(uids, gids, kinds)?;
+        log::info("user namespace made", &[("us", &began.elapsed().as_micros())]);
+        self.users.get_or_init(|| users);
+        *state = SandboxState::Prepared(made);
+        Ok(())
+    }
+
     /// Sets the pod up, once.
     pub(crate) async fn create(self: &Arc<Self>, netns: String, options: SandboxOptions) -> Result<(), Error> {
-        let claim = Claim::of(self)?;
+        let mut claim = Claim::of(self)?;
         let user = User { uid: options.init_uid, gid: options.init_gid, groups: options.init_groups };
         let plan = Plan {
             netns: (!netns.is_empty()).then(|| PathBuf::from(&netns)),
@@ -24,6 +39,8 @@ impl PodSandbox {
             new_ipc: options.new_ipc,
             hostname: options.hostname,
             sysctls: options.sysctls.into_iter().collect(),
+            made: claim.made.take(),
+            root: self.users.get().map(|users| users.root().0),
         };
         let began = Instant::now();
         let made = namespaces::make(&plan)?;
@@ -41,26 +58,34 @@ impl PodSandbox {
 }
 
 /// The right to set the pod up; given back when that fails.
-struct Claim<'a>(&'a PodSandbox);
+struct Claim<'a> {
+    sandbox: &'a PodSandbox,
+    /// Of a pod with users of its own.
+    made: Option<MadeNamespaces>,
+}
 
 impl<'a> Claim<'a> {
     fn of(sandbox: &'a PodSandbox) -> Result<Self, Error> {
         let mut state = sandbox.lock();
-        if !matches!(*state, SandboxState::Absent) {
-            return Err(Error::Exists { kind: "sandbox", id: sandbox.id.clone() });
-        }
-        *state = SandboxState::Creating;
-        Ok(Self(sandbox))
+        let made = match std::mem::replace(&mut *state, SandboxState::Creating) {
+            SandboxState::Absent => None,
+            SandboxState::Prepared(made) => Some(made),
+            other => {
+                *state = other;
+                return Err(Error::Exists { kind: "sandbox", id: sandbox.id.clone() });
+            }
+        };
+        Ok(Self { sandbox, made })
     }
 
     fn fill(self, made: CreatedSandbox) {
-        *self.0.lock() = SandboxState::Created(made);
+        *self.sandbox.lock() = SandboxState::Created(made);
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.sandbox.lock();
         if matches!(*state, SandboxState::Creating) {
             *state = SandboxState::Absent;
         }
@@ -78,7 +103,8 @@ impl MadeMounts {
             if !target.is_absolute() {
                 return Err(Error::Invalid { field: "mounts.target", why: format!("{target:?} is no absolute path") });
             }
-            NewMount { kind: &mount.type_, source: &mount.source, target, options: &mount.options }.make()?;
+            NewMount { kind: &mount.type_, source: &mount.source, target, options: &mount.options, users: None }
+                .make()?;
             mounts.0.push(target.to_path_buf());
         }
         Ok(mounts)

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::init::User;
 use crate::reaper::{ExitStatus, Reaper};
 use crate::stdio::copy;
+use crate::users::PodUsers;
 use crate::{files, init, proc, read_only};
 
 /// How long pod init may take until it has given everything up and is in place.
@@ -60,14 +61,23 @@ pub(super) async fn start(
     bundle: &Path,
     reaper: &Reaper,
     user: &User,
+    users: Option<&PodUsers>,
 ) -> Result<(Arc<PodInit>, oneshot::Receiver<ExitStatus>), Error> {
     let (order, order_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     let (answer, answer_writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
-    rustix::io::write(&order_writer, init::UserMessage::of(user).as_bytes()).map_err(failed("tell it its user"))?;
+    rustix::io::write(&order_writer, init::InitOrder::of(user, users.map(PodUsers::path)).as_bytes())
+        .map_err(failed("tell it its user"))?;
     drop(order_writer);
-    let (pid, ended) = spawn(bundle, reaper, order, answer_writer)?;
+    // The end of one that was born into a user namespace may come before its number is known.
+    let expectation = users.map(|_| reaper.expect());
+    let (mut pid, mut ended) = spawn(bundle, reaper, order, answer_writer, users.is_some())?;
     match timeout(READY, read_answer(answer)).await {
-        Ok(Ok(text)) if text == init::READY => Ok((Arc::new(adopt(bundle, pid)?), ended)),
+        Ok(Ok(text)) if init::is_ready(&text) => {
+            if let (Some(expectation), Some(born)) = (expectation, init::born(&text)) {
+                (pid, ended) = (born, expectation.claim(born));
+            }
+            Ok((Arc::new(adopt(bundle, pid)?), ended))
+        }
         Ok(Ok(text)) => Err(Error::Init(if text.is_empty() { "it ended without a word".to_owned() } else { text })),
         Ok(Err(error)) => Err(Error::Init(error.to_string())),
         Err(_) => {
@@ -94,12 +104,14 @@ pub(super) fn remove_pid_file(bundle: &Path) {
 }
 
 /// Children of the calling thread begin in a new PID namespace until it goes back to its own. Nothing else runs
-/// meanwhile: the shim has one thread. It must be this one, as the child is to die with it.
+/// meanwhile: the shim has one thread. It must be this one, as the child is to die with it. What is to belong to a user
+/// namespace is made by the child itself: it enters that, and there makes the process that is to be pod init.
 fn spawn(
     bundle: &Path,
     reaper: &Reaper,
     order: OwnedFd,
     answer: OwnedFd,
+    with_users: bool,
 ) -> Result<(u32, oneshot::Receiver<ExitStatus>), Error> {
     // A process with rights over pod init could open its binary through `/proc/1/exe`.
     let exe =
@@ -108,6 +120,9 @@ fn spawn(
     let mut command = Command::new(format!("/proc/self/fd/{}", exe.as_raw_fd()));
     command.arg0(init::NAME).env_clear().current_dir(bundle);
     command.stdin(Stdio::from(order)).stdout(Stdio::from(answer)).stderr(Stdio::null());
+    if with_users {
+        return reaper.spawn(&mut command).map_err(failed("start it"));
+    }
     unshare(CloneFlags::CLONE_NEWPID).map_err(failed("make a PID namespace"))?;
     let spawned = reaper.spawn(&mut command);
     let back = setns(own, CloneFlags::CLONE_NEWPID).map_err(failed("go back to our PID namespace"));

@@ -1,6 +1,9 @@
 //! Kernel parameters of a pod's own namespaces. Others belong to the node and are refused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 
 use crate::error::Error;
 
@@ -34,16 +37,33 @@ pub(crate) fn check(name: &str, own: Scopes) -> Result<(), Error> {
     refuse("belongs to the whole node, not to a pod")
 }
 
-/// Sets one in the namespaces of the calling thread.
-pub(crate) fn write(name: &str, value: &str) -> Result<(), Error> {
+/// Sets one in the namespaces of the calling thread. `root` is the user who is root in their user namespace, if that is
+/// not the node's: since Linux 6.9 those of an IPC namespace are that one's alone.
+pub(crate) fn write(name: &str, value: &str, root: Option<u32>) -> Result<(), Error> {
     let path = path(name);
-    std::fs::write(&path, value).map_err(|source| {
+    let written = match (std::fs::write(&path, value), root) {
+        (Err(error), Some(root)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            write_as(root, &path, value).unwrap_or(Err(error))
+        }
+        (written, _) => written,
+    };
+    written.map_err(|source| {
         let why = match source.kind() {
             std::io::ErrorKind::NotFound => "is unknown to this kernel".to_owned(),
             _ => format!("can't be set to {value:?}: {source}"),
         };
         Error::Sysctl { name: name.to_owned(), why }
     })
+}
+
+/// As another user, which the calling thread alone is for that moment. `None` if it can't be.
+fn write_as(user: u32, path: &Path, value: &str) -> Option<std::io::Result<()>> {
+    let become_effective = |user: Uid| set_thread_res_uid(Uid::from_raw(u32::MAX), user, Uid::from_raw(u32::MAX));
+    become_effective(Uid::from_raw(user)).ok()?;
+    let written = std::fs::write(path, value);
+    // Back to who it really is.
+    become_effective(rustix::process::getuid()).ok()?;
+    Some(written)
 }
 
 /// Both ways of writing a name are in use: `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x`. The first separator

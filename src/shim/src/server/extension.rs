@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::sched::CloneFlags;
 use peapod_shim_protocol::extension::{
-    EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, OpenAttachRequest, OpenExecRequest,
-    OpenPortForwardRequest, OpenSessionResponse, ReopenLogRequest, ReopenLogResponse, SetUpRequest, StopRequest,
-    StopResponse, WatchRequest, WatchResponse,
+    EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, MakeNamespacesRequest, MakeNamespacesResponse,
+    OpenAttachRequest, OpenExecRequest, OpenPortForwardRequest, OpenSessionResponse, ReopenLogRequest,
+    ReopenLogResponse, SetUpRequest, StopRequest, StopResponse, WatchRequest, WatchResponse,
 };
 use peapod_shim_protocol::extension_ttrpc::Extension;
 use peapod_shim_protocol::{OLDEST_MASTER, PROTOCOL};
@@ -44,6 +45,22 @@ impl Extension for Service {
             return Err(Error::Invalid { field: "protocol", why: "0 is no version".to_owned() }.into());
         }
         Ok(self.about_itself())
+    }
+
+    async fn make_namespaces(
+        &self,
+        _: &TtrpcContext,
+        request: MakeNamespacesRequest,
+    ) -> ttrpc::Result<MakeNamespacesResponse> {
+        self.check_sandbox(&request.sandbox_id)?;
+        let mut kinds = CloneFlags::empty();
+        kinds.set(CloneFlags::CLONE_NEWNET, request.network);
+        kinds.set(CloneFlags::CLONE_NEWUTS, request.uts);
+        kinds.set(CloneFlags::CLONE_NEWIPC, request.ipc);
+        let (uids, gids) = (request.uids.unwrap_or_default(), request.gids.unwrap_or_default());
+        self.shim.sandbox.prepare(uids, gids, kinds)?;
+        let namespaces = MessageField::some(self.shim.sandbox.namespaces());
+        Ok(MakeNamespacesResponse { namespaces, ..MakeNamespacesResponse::default() })
     }
 
     async fn set_up(&self, _: &TtrpcContext, request: SetUpRequest) -> ttrpc::Result<HelloResponse> {

@@ -6,9 +6,9 @@ use peapod_streaming_protocol::CommandStreams;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::handed::{HandedStreams, failed};
-use super::null::Null;
-use super::plan::{self, Ours, ProcessStreams, Uris};
+use super::plan::{Ours, ProcessStreams, Uris};
 use crate::error::Error;
+use crate::users::StreamGiver;
 
 /// Where a command's streams lead.
 #[derive(Debug)]
@@ -35,24 +35,24 @@ impl ExecStreams {
         }
     }
 
-    pub(crate) fn open(&self, null: &Null) -> Result<ProcessStreams, Error> {
+    pub(crate) fn open(&self, giver: StreamGiver<'_>) -> Result<ProcessStreams, Error> {
         match self {
-            Self::Uris(uris) => uris.open(null),
-            Self::Session(streams) => open(*streams, null),
+            Self::Uris(uris) => uris.open(giver),
+            Self::Session(streams) => open(*streams, giver),
         }
     }
 }
 
-fn open(wanted: CommandStreams, null: &Null) -> Result<ProcessStreams, Error> {
+fn open(wanted: CommandStreams, giver: StreamGiver<'_>) -> Result<ProcessStreams, Error> {
     let mut handed = HandedStreams::of(wanted);
     let mut stream = |asked: bool, is_input: bool| -> Result<Stdio, Error> {
         if !asked || wanted.tty {
-            return plan::nothing(null);
+            return giver.nothing();
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
         let (theirs, far) = if is_input { (read, write) } else { (write, read) };
         handed.add(far)?;
-        Ok(theirs.into())
+        giver.give(theirs)
     };
     let process = [stream(wanted.stdin, true)?, stream(wanted.stdout, false)?, stream(wanted.stderr, false)?];
     Ok(ProcessStreams { process, ours: Ours::handing(handed) })

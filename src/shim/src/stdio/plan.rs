@@ -13,10 +13,10 @@ use super::copy::{self, Sink};
 use super::cri_log::CriLog;
 use super::fifo;
 use super::handed::HandedStreams;
-use super::null::Null;
 use super::output::ContainerOutput;
 use crate::error::Error;
 use crate::tasks;
+use crate::users::StreamGiver;
 
 /// As the master gave them.
 #[derive(Clone, Debug, Default)]
@@ -68,16 +68,16 @@ enum Unclaimed {
 
 impl Uris {
     /// Opens everything for a command. An error leaves nothing but an empty log file.
-    pub(crate) fn open(&self, null: &Null) -> Result<ProcessStreams, Error> {
-        self.open_with(null, Unclaimed::Dropped)
+    pub(crate) fn open(&self, giver: StreamGiver<'_>) -> Result<ProcessStreams, Error> {
+        self.open_with(giver, Unclaimed::Dropped)
     }
 
     /// The same for a container, which can be attached to also if it has no log.
-    pub(crate) fn open_container(&self, null: &Null) -> Result<ProcessStreams, Error> {
-        self.open_with(null, Unclaimed::Read)
+    pub(crate) fn open_container(&self, giver: StreamGiver<'_>) -> Result<ProcessStreams, Error> {
+        self.open_with(giver, Unclaimed::Read)
     }
 
-    fn open_with(&self, null: &Null, unclaimed: Unclaimed) -> Result<ProcessStreams, Error> {
+    fn open_with(&self, giver: StreamGiver<'_>, unclaimed: Unclaimed) -> Result<ProcessStreams, Error> {
         let stdout = destination("stdout", &self.stdout)?;
         let stderr = destination("stderr", &self.stderr)?;
         let mut ours = Ours::default();
@@ -97,22 +97,27 @@ impl Uris {
             ours.output = Some(ContainerOutput::with_log(log));
         }
         if self.terminal {
-            return self.open_terminal(&stdout, ours, null);
+            return self.open_terminal(&stdout, ours, giver);
         }
         let stdin = if self.stdin.is_empty() {
-            nothing(null)?
+            giver.nothing()?
         } else {
             let (theirs, keep) = fifo::for_reading(Path::new(&self.stdin))?;
             ours.stdin = Some(keep);
-            theirs.into()
+            giver.give(theirs)?
         };
         let is_read = ours.output.is_some() && unclaimed == Unclaimed::Read;
         let [out, err] = &mut ours.pipes;
-        let process = [stdin, end(&stdout, out, null, is_read)?, end(&stderr, err, null, is_read)?];
+        let process = [stdin, end(&stdout, out, giver, is_read)?, end(&stderr, err, giver, is_read)?];
         Ok(ProcessStreams { process, ours })
     }
 
-    fn open_terminal(&self, stdout: &Destination, mut ours: Ours, null: &Null) -> Result<ProcessStreams, Error> {
+    fn open_terminal(
+        &self,
+        stdout: &Destination,
+        mut ours: Ours,
+        giver: StreamGiver<'_>,
+    ) -> Result<ProcessStreams, Error> {
         if let Destination::Fifo(path) = stdout {
             ours.terminal_out = Some(fifo::for_writing(path)?);
         }
@@ -120,7 +125,7 @@ impl Uris {
             let (_, keep) = fifo::for_reading(Path::new(&self.stdin))?;
             ours.stdin = Some(keep);
         }
-        Ok(ProcessStreams { process: [nothing(null)?, nothing(null)?, nothing(null)?], ours })
+        Ok(ProcessStreams { process: [giver.nothing()?, giver.nothing()?, giver.nothing()?], ours })
     }
 }
 
@@ -195,21 +200,22 @@ fn destination(field: &'static str, uri: &str) -> Result<Destination, Error> {
     Ok(if log { Destination::Log(path.into()) } else { Destination::Fifo(path.into()) })
 }
 
-pub(super) fn nothing(null: &Null) -> Result<Stdio, Error> {
-    null.stream().map_err(Error::io("open", Path::new("/dev/null")))
-}
-
 /// The process's end of an output; one without a destination may be read all the same.
-fn end(output: &Destination, ours: &mut Option<OwnedFd>, null: &Null, is_read: bool) -> Result<Stdio, Error> {
+fn end(
+    output: &Destination,
+    ours: &mut Option<OwnedFd>,
+    giver: StreamGiver<'_>,
+    is_read: bool,
+) -> Result<Stdio, Error> {
     let path = match output {
         Destination::Null if is_read => Path::new("output"),
-        Destination::Null => return nothing(null),
-        Destination::Fifo(path) => return Ok(fifo::for_writing(path)?.into()),
+        Destination::Null => return giver.nothing(),
+        Destination::Fifo(path) => return giver.give(fifo::for_writing(path)?),
         Destination::Log(path) => path,
     };
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::errno("make a pipe for", path))?;
     *ours = Some(read);
-    Ok(write.into())
+    giver.give(write)
 }
 
 #[cfg(test)]

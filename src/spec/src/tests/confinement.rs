@@ -136,6 +136,7 @@ fn default_container() -> Case {
             selinux_relabel: false,
             propagation: Propagation::Private,
             options: Vec::new(),
+            users: None,
         });
     }
     let security = &mut case.container.security;

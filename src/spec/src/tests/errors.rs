@@ -5,8 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::fixture::{Case, words};
 use crate::bounds::{GROUPS, MOUNTS, PROGRAM_BYTES, STRING_BYTES, VARIABLES};
-use crate::container::{ApparmorProfile, Propagation};
-use crate::{Config, Configured, DeviceKind, HostDevice, Note, Rlimit, SourcePropagation, SpecError, UserError};
+use crate::container::{ApparmorProfile, Propagation, UserChoice};
+use crate::{
+    Config, Configured, DeviceKind, HostDevice, IdRange, Note, Rlimit, SourcePropagation, SpecError, UserError,
+    UserNamespace,
+};
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
     let mut case = Case::new();
@@ -14,6 +17,25 @@ fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
     let error = case.config().unwrap_err();
     assert_eq!(&error, wanted);
     assert!(error.to_string().contains(message), "{error}");
+}
+
+#[test]
+fn ids_that_the_pod_has_not() {
+    let few = |case: &mut Case| {
+        let of = |count| IdRange::new(70_000, count).unwrap();
+        case.pod.namespaces.users = Some(UserNamespace { uids: of(1000), gids: of(10) });
+    };
+    let user = |case: &mut Case| {
+        few(case);
+        case.container.security.user = UserChoice::Uid(1000);
+    };
+    let wanted = SpecError::NoSuchId { what: "user", id: 1000, count: 1000 };
+    check(user, &wanted, "user 1000: the pod has users and groups of its own, 1000 of these");
+    let group = |case: &mut Case| {
+        few(case);
+        case.container.security.supplemental_groups = vec![10];
+    };
+    check(group, &SpecError::NoSuchId { what: "group", id: 10, count: 10 }, "group 10");
 }
 
 #[test]
@@ -230,7 +252,7 @@ fn errors_repeat_little_of_what_was_asked_for() {
     for change in [
         (|case, long| case.container.working_dir = long) as fn(&mut Case, String),
         |case, long| case.env(&long, b"\xff"),
-        |case, long| case.container.security.user = crate::container::UserChoice::Name(long),
+        |case, long| case.container.security.user = UserChoice::Name(long),
         |case, long| case.image.user = long,
         |case, long| case.image.user = format!("0:{long}"),
         |case, long| case.container.security.capabilities.add = vec![long],

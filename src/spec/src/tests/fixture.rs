@@ -62,6 +62,7 @@ impl Case {
                 network: Some("/var/run/netns/p1".into()),
                 ipc: Some("/proc/42/fd/7".into()),
                 uts: Some("/proc/42/fd/8".into()),
+                user: None,
                 pid: PidNamespace::Path("/proc/43/ns/pid".into()),
             },
             mounts: Vec::new(),
@@ -116,6 +117,7 @@ impl Case {
             selinux_relabel: false,
             propagation,
             options: Vec::new(),
+            users: None,
         });
         self.container.mounts.last_mut().unwrap()
     }

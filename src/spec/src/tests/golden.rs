@@ -9,7 +9,7 @@ use crate::container::{
     Capabilities, GroupsPolicy, MountOption, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
 };
 use crate::pod::Scope;
-use crate::{DeviceKind, HostDevice, ImageVolume, PidNamespace, Rlimit};
+use crate::{DeviceKind, HostDevice, IdRange, ImageVolume, PidNamespace, Rlimit, UserNamespace};
 
 pub(super) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -77,6 +77,30 @@ fn wrapped(list: &[Value], pad: &str) -> Vec<String> {
 #[test]
 fn plain() {
     check("plain", |_| {});
+}
+
+/// As a kubelet maps them.
+fn own_users(case: &mut Case) -> UserNamespace {
+    let range = IdRange::new(131_072, 65_536).unwrap();
+    let users = UserNamespace { uids: range, gids: range };
+    case.pod.namespaces.users = Some(users);
+    case.namespaces.user = Some("/proc/42/fd/6".into());
+    users
+}
+
+#[test]
+fn users() {
+    check("users", |case| {
+        let users = own_users(case);
+        case.mount("/data", Propagation::Private).users = Some(users);
+        case.mount("/unmapped", Propagation::Private);
+        case.namespaces.pid = PidNamespace::New;
+    });
+    check("users-host-network", |case| {
+        own_users(case);
+        case.pod.namespaces.network = Scope::Node;
+        (case.namespaces.network, case.namespaces.uts) = (None, None);
+    });
 }
 
 #[test]

@@ -102,7 +102,8 @@ fn the_nodes_namespaces_are_the_nodes() {
         |case, _| {
             case.pod.namespaces.network = Scope::Node;
             case.pod.namespaces.ipc = Scope::Node;
-            case.namespaces = NamespacePaths { network: None, ipc: None, uts: None, pid: PidNamespace::Host };
+            case.namespaces =
+                NamespacePaths { network: None, ipc: None, uts: None, user: None, pid: PidNamespace::Host };
             case.files.shm = None;
         },
         |runtime, output| assert_eq!(output, wanted, "{runtime}"),
@@ -304,5 +305,6 @@ fn bind(case: &mut Case, source: &Path, container_path: &str, propagation: Propa
         selinux_relabel: false,
         propagation,
         options: Vec::new(),
+        users: None,
     });
 }

@@ -27,6 +27,8 @@ mod tests;
 #[cfg(test)]
 mod usage_tests;
 #[cfg(test)]
+mod users_tests;
+#[cfg(test)]
 mod view_tests;
 
 pub(crate) use bandwidth::senseless_rates;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use peapod_api::v1;
 use peapod_spec::bounds::{DEVICES, IMAGE_MOUNTS, IMAGE_NAME_BYTES, LABELS, MOUNTS};
 use peapod_spec::container::{ContainerMount, Device, ImageSource, MountOption, MountSource, Propagation};
-use peapod_spec::normal_path;
+use peapod_spec::{IdRange, UserNamespace, normal_path};
 use peapod_text::excerpt;
 
 use super::field::{
     Checked, FieldError, absolute_path, any_absolute_path, at_most, known, not_empty, short, without_nul,
 };
+use super::namespaces;
 
 /// Checks all mounts, in the client's order.
 pub(super) fn mounts(mounts: Vec<v1::Mount>) -> Checked<Vec<ContainerMount>> {
@@ -22,9 +23,10 @@ pub(super) fn mounts(mounts: Vec<v1::Mount>) -> Checked<Vec<ContainerMount>> {
 }
 
 fn mount(message: v1::Mount) -> Checked<ContainerMount> {
-    if !message.uid_mappings.is_empty() || !message.gid_mappings.is_empty() {
-        return Err(FieldError::unsupported("uidMappings", "user namespaces are not supported yet"));
-    }
+    let users = match (message.uid_mappings.as_slice(), message.gid_mappings.as_slice()) {
+        ([], []) => None,
+        (uids, gids) => Some(namespaces::user_namespace(uids, gids, ["uidMappings", "gidMappings"])?),
+    };
     let propagation = match known("propagation", message.propagation)? {
         v1::MountPropagation::PropagationPrivate => Propagation::Private,
         v1::MountPropagation::PropagationHostToContainer => Propagation::HostToContainer,
@@ -69,6 +71,7 @@ fn mount(message: v1::Mount) -> Checked<ContainerMount> {
         selinux_relabel: message.selinux_relabel,
         propagation,
         options: options(&message.mount_options)?,
+        users,
     })
 }
 
@@ -122,7 +125,12 @@ pub(crate) fn to_message(mount: &ContainerMount, image_id: Option<&str>) -> v1::
             (String::new(), Some(image), sub_path.to_string_lossy().into_owned())
         }
     };
+    let mappings = |range: fn(UserNamespace) -> IdRange| {
+        mount.users.map(|users| namespaces::to_mappings(range(users))).unwrap_or_default()
+    };
     v1::Mount {
+        uid_mappings: mappings(|users| users.uids),
+        gid_mappings: mappings(|users| users.gids),
         container_path: mount.container_path.to_string_lossy().into_owned(),
         host_path,
         readonly: mount.readonly,

@@ -5,6 +5,7 @@ use peapod_api::v1::{
 };
 use peapod_spec::bounds::{GROUPS, LABELS, PATH_BYTES};
 use peapod_spec::pod::{PodMetadata, PodResources, PodSecurity, PodSpec, Scope};
+use peapod_spec::{IdRange, UserNamespace};
 use peapod_text::excerpt;
 
 use super::bandwidth::bandwidth;
@@ -49,8 +50,8 @@ fn spec(config: PodSandboxConfig, runtime_handler: String) -> Checked<PodSpec> {
         runtime_handler,
         cgroup_parent: cgroup_parent(&linux)?,
         sysctls: sysctl::sysctls(linux.sysctls, &namespaces).map_err(|error| error.within("linux"))?,
+        security: pod_security(security, namespaces.users).map_err(|error| error.within("linux.security_context"))?,
         namespaces,
-        security: pod_security(security).map_err(|error| error.within("linux.security_context"))?,
         overhead: told.overhead,
         resources: told.resources,
     })
@@ -97,22 +98,36 @@ pub(crate) fn pod_resources(
     Ok(PodResources { overhead: checked("overhead", overhead)?, resources: checked("resources", resources)? })
 }
 
-fn pod_security(context: LinuxSandboxSecurityContext) -> Checked<PodSecurity> {
+fn pod_security(context: LinuxSandboxSecurityContext, own: Option<UserNamespace>) -> Checked<PodSecurity> {
     let run_as_user = context.run_as_user.map(|user| id("run_as_user", user.value)).transpose()?;
     let run_as_group = context.run_as_group.map(|group| id("run_as_group", group.value)).transpose()?;
     if run_as_group.is_some() && run_as_user.is_none() {
         return Err(FieldError::new("run_as_group", "needs run_as_user"));
     }
     at_most("supplemental_groups", "entries", context.supplemental_groups.len(), GROUPS)?;
+    let supplemental_groups = ids("supplemental_groups", context.supplemental_groups)?;
+    if let Some(UserNamespace { uids, gids }) = own {
+        of_pod("run_as_user", uids, run_as_user.as_slice())?;
+        of_pod("run_as_group", gids, run_as_group.or(run_as_user).as_slice())?;
+        of_pod("supplemental_groups", gids, &supplemental_groups)?;
+    }
     #[allow(deprecated)]
     let old_seccomp = context.seccomp_profile_path;
     Ok(PodSecurity {
         privileged: context.privileged,
         run_as_user,
         run_as_group,
-        supplemental_groups: ids("supplemental_groups", context.supplemental_groups)?,
+        supplemental_groups,
         readonly_rootfs: context.readonly_rootfs,
         seccomp: profile::seccomp(context.seccomp, &old_seccomp)?,
         selinux: profile::selinux(context.selinux_options)?,
     })
+}
+
+/// Ids as which a process of the pod runs, in a pod that has these.
+fn of_pod(field: &str, own: IdRange, ids: &[u32]) -> Checked<()> {
+    match ids.iter().find(|id| own.on_node(**id).is_none()) {
+        Some(id) => Err(FieldError::new(field, format!("{id} is none of the pod's own {} ids", own.count()))),
+        None => Ok(()),
+    }
 }

@@ -16,6 +16,8 @@ pub(super) fn security(context: Option<LinuxContainerSecurityContext>) -> Checke
     if run_as_group.is_some() && user == UserChoice::Image {
         return Err(FieldError::new("run_as_group", "needs run_as_user or run_as_username"));
     }
+    let (pid, users) =
+        namespaces::of_container(context.namespace_options).map_err(|error| error.within("namespace_options"))?;
     let policy = match known("supplemental_groups_policy", context.supplemental_groups_policy)? {
         SupplementalGroupsPolicy::Merge => GroupsPolicy::Merge,
         SupplementalGroupsPolicy::Strict => GroupsPolicy::Strict,
@@ -26,8 +28,8 @@ pub(super) fn security(context: Option<LinuxContainerSecurityContext>) -> Checke
     Ok(ContainerSecurity {
         privileged: context.privileged,
         capabilities: context.capabilities.map(capabilities).transpose()?.unwrap_or_default(),
-        pid: namespaces::pid_of_container(context.namespace_options)
-            .map_err(|error| error.within("namespace_options"))?,
+        pid,
+        users,
         user,
         run_as_group,
         supplemental_groups: ids("supplemental_groups", context.supplemental_groups)?,

@@ -120,9 +120,6 @@ fn namespaces_of_a_pod() {
     let at = "config.linux.security_context.namespace_options";
     refused(pod_options(options(Container, Pod)), &format!("{at}.network"));
     refused(pod_options(options(Pod, Target)), &format!("{at}.pid"));
-    let users = v1::UserNamespace { mode: Pod.into(), ..Default::default() };
-    let private = v1::NamespaceOption { userns_options: Some(users), ..Default::default() };
-    refused(pod_options(private), &format!("{at}.userns_options.mode"));
 }
 
 #[test]

@@ -26,13 +26,16 @@ pub(super) async fn handle(services: &Services, request: StatusRequest) -> Statu
         records(&services.set_aside),
         archives(&services.images.folder_import()),
     ];
+    let runtime_handlers = handlers(services).await;
+    let with_users = runtime_handlers.iter().any(|handler| handler.features.is_some_and(|has| has.user_namespaces));
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
         info: if request.verbose { info(services) } else { BTreeMap::new() },
-        runtime_handlers: handlers(services).await,
+        runtime_handlers,
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
-            user_namespaces_host_network: false,
+            // What it takes is peapod's: a handler that has the ones has the others.
+            user_namespaces_host_network: with_users,
             mount_options: true,
         }),
     }
@@ -88,7 +91,8 @@ async fn handlers(services: &Services) -> Vec<RuntimeHandler> {
     let mut handlers = Vec::new();
     for name in std::iter::once("").chain(names) {
         let recursive_read_only_mounts = services.pods.is_recursive_read_only(name).await;
-        let features = RuntimeHandlerFeatures { recursive_read_only_mounts, user_namespaces: false };
+        let user_namespaces = services.pods.has_user_namespaces(name).await;
+        let features = RuntimeHandlerFeatures { recursive_read_only_mounts, user_namespaces };
         handlers.push(RuntimeHandler { name: name.into(), features: Some(features) });
     }
     handlers
@@ -104,6 +108,8 @@ fn info(services: &Services) -> BTreeMap<String, String> {
         .collect();
     let shown = json!({
         "stateRoot": config.state_root,
+        // By the name that critest looks for: what is above it has to let owners be mapped.
+        "stateDir": services.images.layers_dir(),
         "runRoot": config.run_root,
         "socket": config.grpc.socket,
         "shim": config.pods.shim,

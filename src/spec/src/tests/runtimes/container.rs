@@ -72,6 +72,7 @@ impl Pod {
             network: namespace("net"),
             ipc: namespace("ipc"),
             uts: namespace("uts"),
+            user: None,
             pid: namespace("pid").map_or(PidNamespace::Host, PidNamespace::Path),
         };
         case.files = PodFiles {
@@ -104,6 +105,7 @@ impl Pod {
             selinux_relabel: false,
             propagation: Propagation::Private,
             options: Vec::new(),
+            users: None,
         });
         case
     }

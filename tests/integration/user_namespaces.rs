@@ -1,0 +1,433 @@
+//! Pods with users of their own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+use std::time::Duration;
+
+use peapod_tests::{
+    Container, ContainerBuilder, Daemon, METADATA, Options, Pod, PodBuilder, Programs, WEB, derived, peapod_with, v1,
+    wait_for,
+};
+use tonic::Code;
+use v1::NamespaceMode::{self, Node};
+
+use crate::info;
+
+/// The node's user who is root in the pods of these tests, and how many a pod has.
+const FIRST: u32 = 200_000;
+const COUNT: u32 = 65_536;
+
+fn mapping(container_id: u32, host_id: u32, length: u32) -> v1::IdMapping {
+    v1::IdMapping { host_id, container_id, length }
+}
+
+fn users(mode: NamespaceMode, ids: &[v1::IdMapping]) -> v1::UserNamespace {
+    v1::UserNamespace { mode: mode.into(), uids: ids.to_vec(), gids: ids.to_vec() }
+}
+
+fn own() -> v1::UserNamespace {
+    users(NamespaceMode::Pod, &[mapping(0, FIRST, COUNT)])
+}
+
+fn with_own(builder: PodBuilder<'_>) -> PodBuilder<'_> {
+    builder.namespaces(|options| options.userns_options = Some(own()))
+}
+
+/// As a kubelet does: a container says the same as its pod, and each of its mounts is mapped.
+fn mapped<'a>(pod: &Pod<'a>, name: &str) -> ContainerBuilder<'a> {
+    let options = pod.config.linux.clone().unwrap_or_default().security_context.unwrap_or_default().namespace_options;
+    pod.container(name).security(|security| security.namespace_options = options)
+}
+
+fn map(mount: &mut v1::Mount) {
+    let ids = vec![mapping(0, FIRST, COUNT)];
+    (mount.uid_mappings, mount.gid_mappings) = (ids.clone(), ids);
+}
+
+fn runc(test: impl AsyncFnOnce(&Daemon)) {
+    peapod_with(&Options::new().handler("runc"), test);
+}
+
+async fn upper(daemon: &Daemon, container: &Container<'_>) -> std::path::PathBuf {
+    daemon.state_root().join("containers").join(&container.id).join("upper")
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let found = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (found.uid(), found.gid())
+}
+
+#[test]
+fn root_inside_is_nobody_on_the_node_and_files_are_its_own() {
+    runc(async |daemon| {
+        let volume = daemon.path("volume");
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("given"), "given").unwrap();
+        chown(volume.join("given"), Some(33), Some(44)).unwrap();
+        let pod = with_own(daemon.pod("own")).run().await;
+        let main = mapped(&pod, "main").mount_with(&volume, "/data", map).sh("sleep 1000").start().await;
+        for map in ["uid_map", "gid_map"] {
+            let shown = main.exec(&format!("cat /proc/self/{map}")).await;
+            assert_eq!(shown.split_whitespace().collect::<Vec<_>>(), ["0", "200000", "65536"], "{map}");
+        }
+        // The image's files are root's by a mapping alone, and what is changed of them is copied as root's.
+        assert_eq!(main.exec("stat -c %u:%g / /bin /etc/passwd | sort -u").await, "0:0\n");
+        main.exec("echo x >/new && chown 7:8 /new && echo y >>/etc/passwd && mkdir /srv/made && rm /bin/ls").await;
+        let upper = upper(daemon, &main).await;
+        assert_eq!(owner(&upper), (FIRST, FIRST));
+        assert_eq!(owner(&upper.join("new")), (FIRST + 7, FIRST + 8));
+        assert_eq!(owner(&upper.join("etc/passwd")), (FIRST, FIRST));
+        assert_eq!(main.exec("stat -c %u:%g /etc /etc/passwd /srv | sort -u").await, "0:0\n");
+        // In a volume they have the owners that they have inside.
+        assert_eq!(main.exec("stat -c %u:%g /data/given").await, "33:44\n");
+        main.exec("echo x >/data/made && chown 5:6 /data/made").await;
+        assert_eq!(owner(&volume.join("made")), (5, 6));
+        // What the pod has for its containers is its root's.
+        let files = "/etc/hostname /etc/hosts /etc/resolv.conf /dev/shm";
+        assert_eq!(main.exec(&format!("stat -c %u:%g {files} | sort -u")).await, "0:0\n");
+        main.exec("echo 127.0.0.9 added >>/etc/hosts && touch /dev/shm/x").await;
+        let second = mapped(&pod, "second").sh("grep -c added /etc/hosts; stat -c %u:%g /dev/shm/x").output().await;
+        assert_eq!(second, "1\n0:0\n");
+        // On the node they are somebody without rights.
+        let process = fs::metadata(format!("/proc/{}", info::of_container(&main).await["pid"])).unwrap();
+        assert_eq!((process.uid(), process.gid()), (FIRST, FIRST));
+        let shown = pod.status().await.linux.unwrap().namespaces.unwrap().options.unwrap().userns_options;
+        assert_eq!(shown, Some(own()));
+    });
+}
+
+#[test]
+fn streams_can_be_opened_anew_by_who_runs() {
+    runc(async |daemon| {
+        let pod = with_own(daemon.pod("streams")).run().await;
+        let script = "echo one >/dev/stdout; echo two >/dev/stderr; cat /dev/null; sleep 1000";
+        let main = mapped(&pod, "main").sh(script).start().await;
+        main.wait_log("two").await;
+        assert_eq!((main.stdout().as_str(), main.stderr().as_str()), ("one\n", "two\n"));
+        assert_eq!(main.exec("echo three >/dev/stdout").await, "three\n");
+        let user = |security: &mut v1::LinuxContainerSecurityContext| {
+            security.run_as_user = Some(v1::Int64Value { value: 1234 });
+            security.run_as_group = Some(v1::Int64Value { value: 77 });
+        };
+        let other = mapped(&pod, "other").security(user).sh("id -u; id -g; echo x >/dev/stderr; touch /tmp/x");
+        assert_eq!(other.output().await, "1234\n77\n");
+        let beyond = |security: &mut v1::LinuxContainerSecurityContext| {
+            security.run_as_user = Some(v1::Int64Value { value: i64::from(COUNT) });
+        };
+        let refused = mapped(&pod, "beyond").security(beyond).sh("true").try_create().await.err().unwrap();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("user 65536: the pod has users and groups of its own"), "{refused}");
+    });
+}
+
+#[test]
+fn all_namespaces_belong_to_the_pods_users() {
+    runc(async |daemon| {
+        let sysctls = [
+            ("kernel.shm_rmid_forced", "1"),
+            ("net.ipv4.ip_unprivileged_port_start", "5"),
+            ("fs.mqueue.msg_max", "11"),
+        ];
+        let pod = with_own(daemon.pod("sysctls")).config(|config| {
+            let sysctls = sysctls.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            config.linux.get_or_insert_default().sysctls = sysctls.into_iter().collect();
+        });
+        let pod = pod.run().await;
+        let privileged = |security: &mut v1::LinuxContainerSecurityContext| security.privileged = true;
+        let main = mapped(&pod, "main").security(privileged).sh("sleep 1000").start().await;
+        for (name, value) in sysctls {
+            let path = format!("/proc/sys/{}", name.replace('.', "/"));
+            assert_eq!(main.exec(&format!("cat {path}")).await.trim(), value, "{name}");
+        }
+        assert_eq!(main.exec("hostname").await, "sysctls\n");
+        // Root of the pod may do there what root of the node may do outside.
+        main.exec("echo 2 >/proc/sys/net/ipv4/ip_unprivileged_port_start").await;
+        main.exec("hostname other && ip link add dummy0 type dummy 2>/dev/null || ip link set lo down").await;
+        main.exec("touch /dev/mqueue/queue && umount /dev/mqueue && mount -t mqueue mqueue /dev/mqueue").await;
+        main.exec("[ -e /dev/mqueue/queue ] && mount -t tmpfs none /mnt && mount -t proc proc /mnt").await;
+        // And nothing outside of it.
+        main.exec("! echo 1 >/proc/sys/vm/drop_caches && ! mount -o remount,rw /sys/fs/cgroup").await;
+        let raised = "cat /sys/kernel/security/x /dev/mem 2>/dev/null; mknod /null c 1 3 2>/dev/null && cat /null";
+        assert_ne!(main.try_exec(&["/bin/sh", "-c", raised], 20).await.unwrap().code, 0);
+        let own = std::process::id();
+        for kind in ["user", "net", "ipc", "uts", "pid"] {
+            let inside = main.exec(&format!("readlink /proc/self/ns/{kind}")).await;
+            let outside = fs::read_link(format!("/proc/{own}/ns/{kind}")).unwrap();
+            assert_ne!(inside.trim(), outside.to_string_lossy(), "{kind}");
+        }
+    });
+}
+
+#[test]
+fn processes_are_seen_as_their_mode_says() {
+    runc(async |daemon| {
+        let shared = with_own(daemon.pod("shared")).run().await;
+        let one = mapped(&shared, "one").sh("sleep 4321").start().await;
+        let two = mapped(&shared, "two").sh("sleep 1000").start().await;
+        assert_eq!(two.exec("cat /proc/1/comm").await, "peapod-init\n");
+        assert!(two.exec("ps -o args").await.contains("sleep 4321"));
+        // Pod init is nobody in there, and orphans have their parent in it.
+        assert!(two.exec("grep ^Uid: /proc/1/status").await.contains("65534"));
+        two.exec("(sleep 0.1 &); sleep 0.5; ! ps -o stat | grep Z").await;
+        assert!(two.exec("ls /proc/1/root/ 2>&1 | head -1; ls /proc/1/fd 2>&1 | wc -l").await.contains("ermission"));
+        one.stop(0).await.unwrap();
+        let alone = with_own(daemon.pod("alone")).pid(NamespaceMode::Container).run().await;
+        let main = mapped(&alone, "main").sh("sleep 1000").start().await;
+        assert_eq!(main.exec("cat /proc/1/comm").await, "sleep\n");
+        // Pod init is made when it is asked for first.
+        let late = mapped(&alone, "late").sh("cat /proc/1/comm").security(|security| {
+            security.namespace_options.get_or_insert_default().pid = NamespaceMode::Pod.into();
+        });
+        assert_eq!(late.output().await, "peapod-init\n");
+        let target = mapped(&alone, "target").sh("cat /proc/1/comm").security(|security| {
+            let options = security.namespace_options.get_or_insert_default();
+            (options.pid, options.target_id) = (NamespaceMode::Target.into(), main.id.clone());
+        });
+        assert_eq!(target.output().await, "sleep\n");
+    });
+}
+
+fn reaches(address: &str, port: u16) -> bool {
+    let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
+    TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
+}
+
+#[test]
+fn the_built_in_network_and_host_ports() {
+    runc(async |daemon| {
+        let server = with_own(daemon.pod("server")).port(80, 31_877).run().await;
+        mapped(&server, "web").image(WEB).start().await;
+        let ip = server.ip().await;
+        wait_for("the server answers", async || reaches(&ip, 80) && reaches("10.88.0.1", 31_877)).await;
+        let client = with_own(daemon.pod("client")).run().await;
+        let shell = mapped(&client, "main").sh("sleep 1000").start().await;
+        assert!(shell.exec(&format!("wget -qO- http://{ip}/")).await.contains("fixture web server"));
+        assert_eq!(shell.exec("cat /sys/class/net/eth0/operstate").await, "up\n");
+        let add = |security: &mut v1::LinuxContainerSecurityContext| {
+            let add_capabilities = vec!["NET_RAW".to_owned()];
+            security.capabilities = Some(v1::Capability { add_capabilities, ..Default::default() });
+        };
+        mapped(&client, "ping").security(add).sh(&format!("ping -c 1 -W 5 {ip}")).output().await;
+        server.stop().await.unwrap();
+        wait_for("the port is given back", async || !reaches("10.88.0.1", 31_877)).await;
+    });
+}
+
+#[test]
+fn a_network_of_plugins() {
+    let plugins = Programs::get().cni.clone();
+    let options = Options::new().handler("runc").set(format!("network.cni_bin_dirs=[{plugins:?}]"));
+    peapod_with(&options, async |daemon| {
+        let leases = daemon.path("leases");
+        let list = format!(
+            r#"{{"cniVersion":"1.1.0","name":"plugged","plugins":[
+            {{"type":"bridge","bridge":"ptcni3","isGateway":true,
+              "ipam":{{"type":"host-local","dataDir":{leases:?},"ranges":[[{{"subnet":"10.196.0.0/24"}}]]}}}},
+            {{"type":"portmap","backend":"nftables","snat":true,"capabilities":{{"portMappings":true}}}}]}}"#
+        );
+        fs::create_dir_all(daemon.path("cni")).unwrap();
+        fs::write(daemon.path("cni/10-net.conflist"), list).unwrap();
+        let pod = wait_for_network(daemon).await;
+        mapped(&pod, "web").image(WEB).start().await;
+        let ip = pod.ip().await;
+        assert!(ip.starts_with("10.196.0."), "{ip}");
+        wait_for("the server answers", async || reaches(&ip, 80)).await;
+        let shell = mapped(&pod, "main").sh("sleep 1000").start().await;
+        assert_eq!(shell.exec("cat /sys/class/net/eth0/operstate /sys/class/net/lo/operstate").await, "up\nunknown\n");
+        assert!(shell.exec("wget -qO- http://127.0.0.1/").await.contains("fixture web server"));
+    });
+    std::process::Command::new("ip").args(["link", "delete", "ptcni3"]).status().unwrap();
+}
+
+async fn wait_for_network(daemon: &Daemon) -> Pod<'_> {
+    wait_for("the plugins' network is there", async || {
+        let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().status.unwrap();
+        status.conditions.iter().any(|condition| condition.message.contains("CNI network plugged"))
+    })
+    .await;
+    with_own(daemon.pod("plugged")).run().await
+}
+
+#[test]
+fn the_nodes_network() {
+    runc(async |daemon| {
+        let features = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().features;
+        assert!(features.unwrap().user_namespaces_host_network);
+        let pod = with_own(daemon.pod("host")).host_network().run().await;
+        let main = mapped(&pod, "main").sh("sleep 1000").start().await;
+        let node = fs::read_link("/proc/self/ns/net").unwrap();
+        assert_eq!(main.exec("readlink /proc/self/ns/net").await.trim(), node.to_string_lossy());
+        assert_eq!(main.exec("cut -d' ' -f1-20 /proc/self/uid_map | tr -s ' '").await, " 0 200000 65536\n");
+        assert!(main.exec("ls /sys/class/net").await.contains("node0"));
+        // It is not its own, so it changes nothing there.
+        let change = "ip link set lo mtu 1400 || echo 1 >/sys/class/net/lo/mtu || echo 1 >/sys/kernel/mm/ksm/run";
+        assert_ne!(main.try_exec(&["/bin/sh", "-c", change], 20).await.unwrap().code, 0);
+    });
+}
+
+#[test]
+fn volumes_that_an_image_declares_are_its_users() {
+    runc(async |daemon| {
+        let config = serde_json::json!({"Volumes": {"/meta/fresh/deep": {}, "/new/one": {}}});
+        let image = derived(METADATA, "user-volumes", &config);
+        let pod = with_own(daemon.pod("volumes")).run().await;
+        let user = |security: &mut v1::LinuxContainerSecurityContext| {
+            security.run_as_user = Some(v1::Int64Value { value: 1000 });
+            security.readonly_rootfs = true;
+        };
+        let main = mapped(&pod, "main").image(&image).security(user).command(&["/bin/sh", "-c", "sleep 1000"]);
+        let main = main.start().await;
+        let upper = upper(daemon, &main).await;
+        assert_eq!(owner(&upper.join("new/one")), (FIRST + 1000, FIRST));
+        assert_eq!(owner(&upper.join("new")), (FIRST, FIRST));
+        assert_eq!(owner(&upper.join("meta/fresh")), (FIRST, FIRST));
+        // Copied up as it is seen through the mapping.
+        let (uid, gid) = owner(&upper.join("meta"));
+        assert!(uid >= FIRST && gid >= FIRST, "{uid}:{gid}");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let left = mounts.lines().filter(|line| line.contains(".lower ") || line.contains("/layers "));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<&str>::new());
+    });
+}
+
+#[test]
+fn they_outlive_the_daemon_and_leave_nothing() {
+    runc(async |daemon| {
+        let volume = daemon.path("volume");
+        fs::create_dir(&volume).unwrap();
+        let pod = with_own(daemon.pod("kept")).run().await;
+        let main = mapped(&pod, "main").mount_with(&volume, "/data", map).sh("sleep 1000").start().await;
+        let created = mapped(&pod, "created").mount_with(&volume, "/data", map).sh("sleep 1000").create().await;
+        let namespace = main.exec("readlink /proc/self/ns/user").await;
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert_eq!(main.exec("readlink /proc/self/ns/user").await, namespace);
+        created.start().await.unwrap();
+        let late = mapped(&pod, "late").mount_with(&volume, "/data", map).sh("sleep 1000").start().await;
+        for container in [&created, &late] {
+            assert_eq!(container.exec("readlink /proc/self/ns/user").await, namespace);
+            container.exec("touch /data/$(hostname)-$$ /x").await;
+        }
+        assert_eq!(owner(&upper(daemon, &late).await.join("x")), (FIRST, FIRST));
+        assert!(fs::read_dir(&volume).unwrap().all(|entry| owner(&entry.unwrap().path()) == (0, 0)));
+        let shown = pod.status().await.linux.unwrap().namespaces.unwrap().options.unwrap().userns_options;
+        assert_eq!(shown, Some(own()));
+        pod.remove().await.unwrap();
+        daemon.nothing_left().await;
+    });
+}
+
+#[test]
+fn a_daemon_that_dies_while_it_makes_one_leaves_nothing() {
+    runc(async |daemon| {
+        for place in ["pod-users", "network-linked", "pod-isolated"] {
+            daemon.kill().await;
+            daemon.start_again_to_die_at(place).await;
+            with_own(daemon.pod("dies")).try_run().await.err().expect("its daemon dies");
+            wait_for("the daemon dies", async || !daemon.is_alive()).await;
+            daemon.start_again().await;
+            daemon.nothing_left().await;
+        }
+        let pod = with_own(daemon.pod("dies")).run().await;
+        assert_eq!(mapped(&pod, "main").sh("echo up").output().await, "up\n");
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_leaves_nothing() {
+    runc(async |daemon| {
+        use NamespaceMode::{Container as OfContainer, Target};
+        let usual = || mapping(0, FIRST, COUNT);
+        for (users, field) in [
+            (users(OfContainer, &[]), "userns_options.mode"),
+            (users(Target, &[]), "userns_options.mode"),
+            (users(Node, &[usual()]), "userns_options.mode"),
+            (users(NamespaceMode::Pod, &[]), "userns_options.uids"),
+            (users(NamespaceMode::Pod, &[usual(), usual()]), "userns_options.uids"),
+            (users(NamespaceMode::Pod, &[mapping(1, FIRST, COUNT)]), "userns_options.uids[0].container_id"),
+            (users(NamespaceMode::Pod, &[mapping(0, 0, COUNT)]), "userns_options.uids[0]"),
+            (users(NamespaceMode::Pod, &[mapping(0, FIRST, 0)]), "userns_options.uids[0]"),
+            (users(NamespaceMode::Pod, &[mapping(0, u32::MAX - 9, 10)]), "userns_options.uids[0]"),
+        ] {
+            let pod = daemon.pod("bad").namespaces(|options| options.userns_options = Some(users));
+            let refused = pod.try_run().await.err().unwrap();
+            assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+            assert!(refused.message().contains(field), "{field}: {refused}");
+        }
+        let node = with_own(daemon.pod("bad")).pid(Node).try_run().await.err().unwrap();
+        assert!(node.message().contains("namespace_options.pid"), "{node}");
+        daemon.nothing_left().await;
+
+        let pod = with_own(daemon.pod("good")).run().await;
+        let volume = daemon.path("volume");
+        fs::create_dir(&volume).unwrap();
+        let other = |mount: &mut v1::Mount| {
+            let ids = vec![mapping(0, FIRST + COUNT, COUNT)];
+            (mount.uid_mappings, mount.gid_mappings) = (ids.clone(), ids);
+        };
+        let refused = mapped(&pod, "other").mount_with(&volume, "/data", other).sh("true").try_create().await;
+        let refused = refused.err().unwrap();
+        assert_eq!(
+            (refused.code(), refused.message().contains("mounts[0].uidMappings")),
+            (Code::InvalidArgument, true)
+        );
+        let differs = mapped(&pod, "differs").sh("true").security(|security| {
+            security.namespace_options.get_or_insert_default().userns_options = Some(users(Node, &[]));
+        });
+        let refused = differs.try_create().await.err().unwrap();
+        assert!(refused.message().contains("userns_options: is not what the pod sandbox was run with"), "{refused}");
+        // A file system that can't map owners is named by the OCI runtime.
+        let proc = mapped(&pod, "proc").mount_with("/proc/self/net", "/data", map).sh("true").create().await;
+        proc.start().await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_runtime_that_can_not_says_so_and_is_refused_by_name() {
+    peapod_with(&Options::new().handler("crun"), async |daemon| {
+        let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner();
+        let can = |name: &str| {
+            let handler = status.runtime_handlers.iter().find(|handler| handler.name == name).unwrap();
+            handler.features.unwrap().user_namespaces
+        };
+        assert_eq!((can(""), can("crun"), can("runc")), (false, false, true));
+        let refused = with_own(daemon.pod("refused")).try_run().await.err().unwrap();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        let crun = Programs::get().crun.display().to_string();
+        for word in [crun.as_str(), "userns_options", "does not say that it has user namespaces"] {
+            assert!(refused.message().contains(word), "{word}: {refused}");
+        }
+        daemon.nothing_left().await;
+        let pod = with_own(daemon.pod("other")).handler("runc").run().await;
+        assert_eq!(mapped(&pod, "main").sh("echo up").output().await, "up\n");
+    });
+}
+
+/// A kubelet's way through a manifest, and a user's.
+#[test]
+fn host_users_false_in_a_manifest() {
+    runc(async |daemon| {
+        let manifest = daemon.path("pod.yaml");
+        let image = peapod_tests::fixture(peapod_tests::SHELL);
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: own}}\nspec:\n  hostUsers: false\n  restartPolicy: Never\n  \
+             securityContext: {{fsGroup: 4444}}\n  containers:\n  - name: main\n    image: {image}\n    \
+             command: [sh, -c, 'echo x >/data/x; tr -s \" \" </proc/self/uid_map; stat -c %u:%g /data/x; \
+             stat -c %g /data']\n    volumeMounts: [{{name: data, mountPath: /data}}]\n  \
+             volumes: [{{name: data, emptyDir: {{}}}}]\n"
+        );
+        fs::write(&manifest, text).unwrap();
+        let child = daemon.client(&["run", &manifest.to_string_lossy()]).spawn().unwrap();
+        let limit = peapod_tests::at_most(Duration::from_secs(60));
+        let output = tokio::time::timeout(limit, child.wait_with_output()).await.expect("it ends").unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}{err}");
+        let lines: Vec<&str> =
+            out.lines().filter_map(|line| line.split_once("| ")).map(|(_, text)| text.trim()).collect();
+        let [map, file, folder] = lines.as_slice() else { panic!("{out}{err}") };
+        assert!(map.starts_with("0 ") && map.ends_with(" 65536") && !map.starts_with("0 0 "), "{map}");
+        assert_eq!((*file, *folder), ("0:4444", "4444"));
+    });
+}
