@@ -57,6 +57,8 @@ fn another_user_reads_nothing() {
             format!("r {}", daemon.path("probe").display()),
             format!("rx {}", state.display()),
             format!("x {}", run.display()),
+            // Pods in it are closed.
+            format!("x {}", run.join("pods").display()),
         ];
         assert_eq!(probe(&paths), wanted, "what a stranger may do");
         let socket = std::fs::metadata(daemon.socket()).unwrap();

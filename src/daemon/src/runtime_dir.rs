@@ -130,7 +130,25 @@ pub(crate) fn prepare_run_root(root: &Path, timeout: Duration) -> Result<Lock, R
     for name in ["s", "pods", "runtimes", "streaming"] {
         create_private_dir(&root.join(name), Links::Refused)?;
     }
+    open_pods(&root.join("pods"))?;
     Ok(held)
+}
+
+/// Lets others pass through the folder of pods, whose own folders are closed: root of a pod with users of its own comes
+/// this way to the root file systems of its containers, as a group of the node.
+fn open_pods(pods: &Path) -> Result<(), RuntimeDirError> {
+    let close = |pod: &Path| {
+        let mode = std::fs::symlink_metadata(pod)?.mode();
+        // A release before this one left it to the folder above.
+        if mode & 0o007 == 0 { Ok(()) } else { std::fs::set_permissions(pod, Permissions::from_mode(mode & 0o770)) }
+    };
+    for entry in std::fs::read_dir(pods).map_err(io_error("can't list", pods))?.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            close(&path).map_err(io_error("can't set the mode of", &path))?;
+        }
+    }
+    std::fs::set_permissions(pods, Permissions::from_mode(0o711)).map_err(io_error("can't set the mode of", pods))
 }
 
 /// What a link to a folder is, in the place of a folder of ours.

@@ -31,12 +31,6 @@ impl PodUsers {
     pub(crate) fn root(&self) -> (u32, u32) {
         (self.uids.first, self.gids.first)
     }
-
-    /// Whether a mount's options say these ids. containerd writes them so for its own mounts.
-    pub(crate) fn are_mapped_by<'a>(&self, mut options: impl Iterator<Item = &'a str>) -> bool {
-        let (uids, gids) = (option(UIDS, &self.uids), option(GIDS, &self.gids));
-        options.all(|option| option == uids || option == gids)
-    }
 }
 
 const UIDS: &str = "uidmap=";
@@ -49,6 +43,17 @@ fn option(name: &str, ids: &Ids) -> String {
 /// Whether an option of a mount is about owners.
 pub(crate) fn is_mapping(option: &str) -> bool {
     option.starts_with(UIDS) || option.starts_with(GIDS)
+}
+
+/// The namespace through which a root file system or a volume is seen, by those options of a mount that are about owners.
+/// containerd writes them so for its own mounts. A pod's is seen with the pod's users or not at all: a master that knows
+/// of none would have the container be one of the node's.
+pub(crate) fn namespace_of<'a>(users: Option<&'a PodUsers>, mapping: &[String]) -> Result<Option<&'a OwnedFd>, Error> {
+    match users {
+        None if mapping.is_empty() => Ok(None),
+        Some(users) if *mapping == [option(UIDS, &users.uids), option(GIDS, &users.gids)] => Ok(Some(&users.namespace)),
+        _ => Err(Error::Invalid { field: "options", why: "do not map the ids that are the pod's own".to_owned() }),
+    }
 }
 
 /// What processes of the pod are given for their streams.
@@ -84,9 +89,18 @@ mod tests {
         let of = |first, count| Ids { first, count, ..Ids::default() };
         let namespace = std::fs::File::open("/proc/self/ns/user").unwrap().into();
         let users = PodUsers { namespace, uids: of(1000, 10), gids: of(2000, 20) };
-        assert!(users.are_mapped_by(["uidmap=0:1000:10", "gidmap=0:2000:20"].into_iter()));
-        for other in ["uidmap=0:1000:11", "gidmap=0:1000:10", "uidmap=1:1000:10", "uidmap="] {
-            assert!(is_mapping(other) && !users.are_mapped_by([other].into_iter()), "{other}");
+        let seen = |users, mapping: &[&str]| {
+            let mapping: Vec<_> = mapping.iter().map(|&option| option.to_owned()).collect();
+            assert!(mapping.iter().all(|option| is_mapping(option)));
+            namespace_of(users, &mapping).map(|namespace| namespace.is_some()).ok()
+        };
+        assert_eq!(seen(Some(&users), &["uidmap=0:1000:10", "gidmap=0:2000:20"]), Some(true));
+        assert_eq!(seen(None, &[]), Some(false));
+        assert_eq!(seen(None, &["uidmap=0:1000:10", "gidmap=0:2000:20"]), None);
+        for other in
+            [&[][..], &["uidmap=0:1000:10"], &["uidmap=0:1000:11", "gidmap=0:2000:20"], &["uidmap=", "gidmap="]]
+        {
+            assert_eq!(seen(Some(&users), other), None, "{other:?}");
         }
         assert!(!is_mapping("workdir=/x/uidmap="));
     }

@@ -9,7 +9,10 @@
 //!
 //! A pod with users of its own has its namespaces made before it is attached to the network: they belong to the users'.
 
+use std::fs::{DirBuilder, Permissions};
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +76,19 @@ pub(crate) fn init_user(spec: &PodSpec) -> UserIds {
     UserIds { uid, gid, groups: spec.security.supplemental_groups.clone() }
 }
 
+/// A pod's folder, into which nobody else gets but root of the pod, if it has users of its own: on the way to its
+/// containers' root file systems.
+fn make_folder(dir: &Path, users: Option<UserNamespace>) -> io::Result<()> {
+    const OWN: u32 = 0o700;
+    const OF_GROUP: u32 = 0o710;
+    DirBuilder::new().recursive(true).mode(OWN).create(dir)?;
+    if let Some((_, gid)) = users.map(UserNamespace::root) {
+        std::os::unix::fs::chown(dir, None, Some(gid))?;
+        std::fs::set_permissions(dir, Permissions::from_mode(OF_GROUP))?;
+    }
+    std::fs::create_dir_all(dir.join("containers"))
+}
+
 /// The pod has a folder.
 struct BegunSandbox<'a> {
     sandboxes: &'a SandboxOperations,
@@ -92,7 +108,7 @@ impl<'a> BegunSandbox<'a> {
     async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>, span: &'a Span) -> Result<Self, Error> {
         let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id), span };
         // On a tmpfs: quick enough for this thread.
-        match std::fs::create_dir_all(begun.dir.join("containers")) {
+        match make_folder(&begun.dir, pod.spec.namespaces.users) {
             Ok(()) => Ok(begun),
             Err(error) => {
                 let failure = Error::failed(format!("make {}", begun.dir.display()), &error);

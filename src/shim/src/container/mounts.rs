@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::create::CreateRequest;
 use crate::error::Error;
 use crate::mount::{MountError, NewMount, unmount};
-use crate::users::{PodUsers, is_mapping};
+use crate::users::{PodUsers, is_mapping, namespace_of};
 use crate::{bundle, log};
 
 /// A mount that the master asks for.
@@ -43,13 +43,8 @@ impl ContainerMounts {
 
     fn add(&mut self, mount: &WantedMount, target: &Path, users: Option<&PodUsers>) -> Result<(), Error> {
         let (mapping, options): (Vec<_>, Vec<_>) = mount.options.iter().cloned().partition(|option| is_mapping(option));
-        let mut new = NewMount { kind: &mount.kind, source: &mount.source, target, options: &options, users: None };
-        if !mapping.is_empty() {
-            let own = users.filter(|users| users.are_mapped_by(mapping.iter().map(String::as_str)));
-            let other = || Error::Invalid { field: "mount.options", why: "map no ids of the pod's own".to_owned() };
-            new.users = Some(&own.ok_or_else(other)?.namespace);
-        }
-        new.make()?;
+        let users = namespace_of(users, &mapping)?;
+        NewMount { kind: &mount.kind, source: &mount.source, target, options: &options, users }.make()?;
         self.mounted.push(target.to_path_buf());
         Ok(())
     }
