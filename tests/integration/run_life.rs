@@ -207,6 +207,37 @@ fn a_pod_goes_on_under_a_killed_daemon() {
     });
 }
 
+/// Each call's answer is lost: the daemon dies when the work is done, or half done.
+#[test]
+fn a_daemon_that_dies_in_a_start_makes_no_second_container() {
+    peapod(async |daemon| {
+        let spec = "  restartPolicy: Never
+  volumes: [{name: t, hostPath: {path: TRACE, type: DirectoryOrCreate}}]
+  containers:
+  - name: main
+    image: IMAGE
+    command: [sh, -c, 'echo up >>/t/starts; while [ ! -e /t/end ]; do sleep 0.1; done']
+    volumeMounts: [{name: t, mountPath: /t}]
+";
+        let trace = daemon.path("trace");
+        for stage in ["container-kept", "start-created", "start-started"] {
+            daemon.kill().await;
+            daemon.start_again_to_die_at(stage).await;
+            let child = run(daemon, spec);
+            wait_for("the daemon dies", async || !daemon.is_alive()).await;
+            daemon.start_again().await;
+            wait_for("the pod is ready", async || status(daemon)["ready"] == true).await;
+            let containers = daemon.containers().await;
+            assert_eq!(containers.len(), 1, "{stage}: {containers:?}");
+            std::fs::write(trace.join("end"), "").unwrap();
+            let (code, said) = end(child).await;
+            assert_eq!((code, lines(&trace.join("starts")).len()), (0, 1), "{stage}: {said}");
+            assert!(daemon.pods().await.is_empty(), "{stage}: {said}");
+            std::fs::remove_dir_all(&trace).unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_job_makes_pods_until_enough_have_ended_well() {
     peapod(async |daemon| {

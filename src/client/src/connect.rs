@@ -85,12 +85,17 @@ impl CallError {
 
     /// The runtime has no such call.
     pub(crate) fn is_unimplemented(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if status.code() == Code::Unimplemented)
+        self.is(Code::Unimplemented)
     }
 
     /// What was named is not there.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if status.code() == Code::NotFound)
+        self.is(Code::NotFound)
+    }
+
+    /// The runtime answered with this code.
+    pub(crate) fn is(&self, code: Code) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.code() == code)
     }
 }
 

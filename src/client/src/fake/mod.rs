@@ -3,6 +3,7 @@
 //! A container's mounts are told to its process by variables: `AT_www` is the host's path of `/www`.
 
 mod image;
+mod lost;
 mod process;
 mod runtime;
 
@@ -16,6 +17,7 @@ use peapod_api::v1::runtime_service_server::RuntimeServiceServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 
+pub(crate) use lost::LostCall;
 use process::Process;
 
 /// The runtime; clones are the same one.
@@ -31,6 +33,14 @@ pub(crate) struct State {
     pub(crate) calls: Vec<String>,
     /// This call fails with this message.
     pub(crate) fails: Option<(&'static str, &'static str)>,
+    /// The next answer to each of these calls is lost.
+    pub(crate) loses: Vec<(&'static str, LostCall)>,
+    /// This call waits as long as this stands here.
+    pub(crate) hangs: Option<&'static str>,
+    /// How many such calls came.
+    pub(crate) hung: usize,
+    /// Connections, to be cut.
+    connections: Vec<tokio::task::AbortHandle>,
     count: usize,
 }
 
@@ -43,13 +53,14 @@ pub(crate) struct Container {
 impl Fake {
     /// Serves on a socket in a directory; answers the endpoint.
     pub(crate) fn serve(&self, dir: &std::path::Path) -> String {
-        let path: PathBuf = dir.join("fake.sock");
-        let listener = UnixListener::bind(&path).unwrap();
+        let (path, inner): (PathBuf, PathBuf) = (dir.join("fake.sock"), dir.join("inner.sock"));
+        let listener = UnixListener::bind(&inner).unwrap();
         let server = tonic::transport::Server::builder()
             .add_service(RuntimeServiceServer::new(self.clone()))
             .add_service(ImageServiceServer::new(self.clone()))
             .serve_with_incoming(UnixListenerStream::new(listener));
         tokio::spawn(server);
+        tokio::spawn(lost::forward(self.clone(), UnixListener::bind(&path).unwrap(), inner));
         format!("unix://{}", path.display())
     }
 

@@ -10,7 +10,7 @@ use peapod_api::v1::runtime_service_server::RuntimeService;
 use tonic::{Request, Response, Status};
 
 use super::process::Process;
-use super::{Container, Fake, missing};
+use super::{Container, Fake, LostCall, missing};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Nothing<T> = tokio_stream::Empty<Result<T, Status>>;
@@ -166,6 +166,7 @@ runtime_service! {
     }
 
     async fn list_pod_sandbox(&self, request: Request<v1::ListPodSandboxRequest>) -> Answer<v1::ListPodSandboxResponse> {
+        self.hang("ListPodSandbox").await;
         let filter = request.into_inner().filter.unwrap_or_default();
         let items = self.state(|state| {
             let all = state.pods.iter().map(|(id, (config, ready))| listed(id, config, *ready));
@@ -185,26 +186,40 @@ runtime_service! {
         let config = request.config.unwrap();
         let metadata = config.metadata.clone().unwrap();
         self.called("CreateContainer", &format!("{} {}", metadata.name, metadata.attempt))?;
+        self.lose("CreateContainer", LostCall::Before).await;
         let container_id = self.state(|state| {
+            let is_taken = |other: &Container| {
+                other.pod == request.pod_sandbox_id && other.config.metadata.as_ref() == Some(&metadata)
+            };
+            if state.containers.values().any(is_taken) {
+                return Err(Status::already_exists("its name is taken"));
+            }
             let id = state.new_id();
             let container = Container { pod: request.pod_sandbox_id, config, process: None };
             state.containers.insert(id.clone(), container);
-            id
-        });
+            Ok(id)
+        })?;
+        self.lose("CreateContainer", LostCall::After).await;
         answer(v1::CreateContainerResponse { container_id })
     }
 
     async fn start_container(&self, request: Request<v1::StartContainerRequest>) -> Answer<v1::StartContainerResponse> {
         let id = request.into_inner().container_id;
         self.called("StartContainer", "")?;
+        self.lose("StartContainer", LostCall::Before).await;
         self.state(|state| {
             let container = state.containers.get_mut(&id).ok_or_else(|| missing(&id))?;
+            if container.process.is_some() {
+                return Err(Status::failed_precondition("it was started"));
+            }
             let (pod, _) = &state.pods[&container.pod];
             let log = Path::new(&pod.log_directory).join(&container.config.log_path);
             let process = Process::start(&container.config, &log).map_err(|error| Status::unknown(error.to_string()))?;
             container.process = Some(process);
-            answer(v1::StartContainerResponse {})
-        })
+            Ok(())
+        })?;
+        self.lose("StartContainer", LostCall::After).await;
+        answer(v1::StartContainerResponse {})
     }
 
     async fn stop_container(&self, request: Request<v1::StopContainerRequest>) -> Answer<v1::StopContainerResponse> {
@@ -220,6 +235,7 @@ runtime_service! {
     ) -> Answer<v1::RemoveContainerResponse> {
         self.called("RemoveContainer", "")?;
         self.state(|state| state.containers.remove(&request.into_inner().container_id));
+        self.lose("RemoveContainer", LostCall::After).await;
         answer(v1::RemoveContainerResponse {})
     }
 
@@ -233,6 +249,7 @@ runtime_service! {
             let exit = container.process.as_ref().and_then(|process| *process.exit.borrow());
             let status = v1::ContainerStatus {
                 state: container.state().into(),
+                started_at: container.process.is_some().into(),
                 exit_code: exit.unwrap_or_default(),
                 log_path: format!("{}/{}", state.pods[&container.pod].0.log_directory, container.config.log_path),
                 ..Default::default()

@@ -9,13 +9,10 @@ use super::RunError;
 use super::handlers::{AskedContainer, HandlerAnswer};
 use super::launch::{RunningPod, StartedContainer};
 use super::machine::HookKind;
+use super::patience::Patience;
 use crate::connect::{CHANGE, CallError, QUICK, call};
 use crate::manifest::{Container, ProbeKind};
 
-/// How long a runtime may be away, for an upgrade for example.
-pub(super) const AWAY: Duration = Duration::from_secs(120);
-/// Until a stop is asked for again that nobody answered.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// More than any hook has: what is given up earlier is given up by its limit.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -56,16 +53,7 @@ pub(super) enum JobEnd {
 }
 
 /// A start of a container; what is left of the last one goes before.
-pub(super) async fn start(
-    pod: &RunningPod<'_>,
-    member: usize,
-    container: &Container,
-    attempt: u32,
-    last: Option<String>,
-) -> JobEnd {
-    if let Some(id) = last {
-        pod.forget(id).await;
-    }
+pub(super) async fn start(pod: &RunningPod<'_>, member: usize, container: &Container, attempt: u32) -> JobEnd {
     pod.run.dir.forget_before(container, attempt);
     let begun = Instant::now();
     let result = pod.launch(container, attempt).await;
@@ -123,19 +111,17 @@ pub(super) async fn hook(
 
 /// A stop. A runtime that is away is asked again when it is back.
 pub(super) async fn stop(pod: &RunningPod<'_>, member: usize, id: String, grace: u32) -> JobEnd {
-    let begun = Instant::now();
     let deadline = CHANGE + Duration::from_secs(grace.into());
-    loop {
+    let ask = async || {
         let mut client = pod.run.connection.runtime.clone();
         let request = v1::StopContainerRequest { container_id: id.clone(), timeout: grace.into() };
-        let result = call("StopContainer", deadline, client.stop_container(request)).await;
-        match result {
-            Err(error) if error.is_unanswered() && begun.elapsed() < AWAY => {}
-            Err(error) if !error.is_not_found() => return JobEnd::Stopped { member, result: Err(error) },
-            _ => return JobEnd::Stopped { member, result: Ok(()) },
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
+        call("StopContainer", deadline, client.stop_container(request)).await
+    };
+    let result = match Patience::default().ask(ask).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    };
+    JobEnd::Stopped { member, result }
 }
 
 /// How a container ended.

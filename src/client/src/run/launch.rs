@@ -1,7 +1,7 @@
 //! Creates and starts one container, and prints what it writes until its end.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use peapod_api::v1;
@@ -75,29 +75,17 @@ impl RunningPod<'_> {
         let log = self.log(container, attempt);
         let (words, words_file) = LastWords::prepare(&self.run.dir.path, container, attempt, log)
             .map_err(|source| RunError::LastWords { name: container.name.clone(), source })?;
-        let id = self.create(container, attempt, words_file.as_deref()).await?;
-        let mut client = self.run.connection.runtime.clone();
-        let request = v1::StartContainerRequest { container_id: id.clone() };
-        call("StartContainer", CHANGE, client.start_container(request)).await.map_err(failed)?;
+        let config = self.prepare(container, attempt, words_file.as_deref()).await;
+        let mut config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
+        config.stop_signal = container.life.stop_signal.into();
+        if attempt > 0 {
+            self.clear(container, attempt).await.map_err(failed)?;
+        }
+        let id = self.bring_up(&config).await.map_err(failed)?;
         self.check_stop_signal(container, &id).await;
         let (ended, receiver) = watch::channel(false);
         let printer = tokio::spawn(self.print(container, attempt, receiver));
         Ok(StartedContainer { id, words, ended, printer })
-    }
-
-    async fn create(&self, container: &Container, attempt: u32, words_file: Option<&Path>) -> Result<String, RunError> {
-        let config = self.prepare(container, attempt, words_file).await;
-        let mut config = config.map_err(|source| RunError::Prepare { name: container.name.clone(), source })?;
-        config.stop_signal = container.life.stop_signal.into();
-        let request = v1::CreateContainerRequest {
-            pod_sandbox_id: self.sandbox_id.clone(),
-            config: Some(config),
-            sandbox_config: Some(self.run.sandbox.clone()),
-        };
-        let mut client = self.run.connection.runtime.clone();
-        let created = call("CreateContainer", CHANGE, client.create_container(request)).await;
-        let failed = |source| RunError::Container { name: container.name.clone(), source };
-        created.map(|created| created.container_id).map_err(failed)
     }
 
     /// A runtime that does not know the field takes the image's signal without a word.
@@ -141,7 +129,7 @@ impl RunningPod<'_> {
         }
     }
 
-    /// Removes a container of an earlier attempt. If that fails, it is removed with the pod.
+    /// Removes a container that did not start. If that fails, it is removed with the pod.
     pub(super) async fn forget(&self, id: String) {
         let mut client = self.run.connection.runtime.clone();
         let request = v1::RemoveContainerRequest { container_id: id };

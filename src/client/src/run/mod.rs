@@ -1,6 +1,7 @@
 //! `peapod run`: a Pod in the foreground, the way a kubelet runs it, from its images to its removal.
 
 mod asked;
+mod attempt;
 mod dns;
 mod env;
 mod events;
@@ -20,12 +21,15 @@ mod jobs;
 mod kernel_mounts;
 mod launch;
 mod leftovers;
+#[cfg(test)]
+mod lost_tests;
 mod machine;
 mod messages;
 mod news;
 mod off_thread;
 mod owner;
 mod ownership;
+mod patience;
 mod payload;
 mod pod_dir;
 mod prepare;
