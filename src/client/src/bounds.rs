@@ -88,6 +88,15 @@ pub(crate) const REPORT_BYTES: u64 = 1 << 20;
 /// Requests to stop one pod that a `peapod run` takes.
 pub(crate) const STOP_REQUESTS: usize = 16;
 
+/// Lines of containers that wait for a slow reader of `peapod run`; further ones stay in the logs.
+pub(crate) const CONSOLE_LINES: usize = 256;
+
+/// Bytes of what peapod itself has to say that wait for such a reader; further lines are counted.
+pub(crate) const CONSOLE_NOTE_BYTES: usize = 256 << 10;
+
+/// Logs of containers that have ended and wait to be printed for such a reader.
+pub(crate) const CONSOLE_LOGS: usize = 64;
+
 /// Names of pods whose events wait for those who look after the pods.
 pub(crate) const POD_EVENTS: usize = 256;
 

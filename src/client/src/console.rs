@@ -4,12 +4,16 @@
 
 mod escape;
 mod lost;
+mod room;
+#[cfg(test)]
+mod slow_tests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,9 +22,7 @@ use tokio::sync::mpsc;
 use peapod_text::one_line;
 
 pub(crate) use lost::LostLines;
-
-/// Lines that may wait for a slow reader.
-const QUEUE: usize = 256;
+use room::{Place, WaitingRoom};
 
 /// Colours of names, as terminals number them; red is left to errors.
 const COLOURS: [u8; 5] = [36, 33, 35, 32, 34];
@@ -40,19 +42,24 @@ enum Line {
         text: Vec<u8>,
     },
     Note(String),
-    /// What stands below all lines until something else does, for a pod.
-    Show {
-        pod: String,
-        lines: Vec<String>,
-    },
+    /// Something else stands below all lines.
+    Show,
     /// All pods are ready or have ended, with that exit status.
     Settled(u8),
+}
+
+/// A line on its way, and the place that it takes up until it is written.
+struct Queued {
+    line: Line,
+    place: Place,
 }
 
 /// A handle to write with; clones write to the same place.
 #[derive(Clone)]
 pub(crate) struct Console {
-    lines: mpsc::Sender<Line>,
+    /// Bounded by its room.
+    lines: mpsc::UnboundedSender<Queued>,
+    room: Arc<WaitingRoom>,
     /// The one of several pods that it speaks for; else nothing.
     pod: String,
     /// Whether somebody sees what is shown below the lines.
@@ -79,18 +86,19 @@ impl Console {
 
     /// Starts to write somewhere.
     pub(crate) fn to(width: usize, mut outputs: Outputs) -> io::Result<(Self, ConsoleWriter)> {
-        let (lines, queue) = mpsc::channel(QUEUE);
+        let (lines, queue) = mpsc::unbounded_channel();
+        let room = Arc::new(WaitingRoom::new());
         let width = width.max("peapod".len());
         let has_screen = outputs.screen.is_some();
-        let write = move || outputs.write_all(queue, width);
+        let own = room.clone();
+        let write = move || outputs.write_all(queue, &own, width);
         let thread = std::thread::Builder::new().name("console".to_owned()).spawn(write)?;
-        Ok((Self { lines, pod: String::new(), has_screen }, ConsoleWriter(thread)))
+        Ok((Self { lines, room, pod: String::new(), has_screen }, ConsoleWriter(thread)))
     }
 
     /// To speak for one pod; with a name if there are several.
     pub(crate) fn of_pod(&self, name: &str) -> Self {
-        let (lines, has_screen) = (self.lines.clone(), self.has_screen);
-        Self { lines, pod: name.to_owned(), has_screen }
+        Self { pod: name.to_owned(), ..self.clone() }
     }
 
     /// Whether somebody sees what [`Console::show`] shows.
@@ -98,12 +106,19 @@ impl Console {
         self.has_screen
     }
 
-    /// What stands below all lines from now on, in place of what the same pod showed before; nothing takes it away.
+    /// What stands below all lines from now on, in place of what the same pod showed before; nothing takes it away. It
+    /// never waits for the reader.
     pub(crate) async fn show(&self, lines: Vec<String>) {
-        if self.has_screen {
-            // Nobody reads: nothing to do about it.
-            let _ = self.lines.send(Line::Show { pod: self.pod.clone(), lines }).await;
+        if self.has_screen
+            && let Some(place) = self.room.for_show(&self.pod, lines)
+        {
+            self.send(Line::Show, place);
         }
+    }
+
+    /// Says false if nobody reads any more; mostly there is nothing to do about it.
+    fn send(&self, line: Line, place: Place) -> bool {
+        self.lines.send(Queued { line, place }).is_ok()
     }
 
     /// Shows how much is left of a grace, as long as this is waited for. Then [`Console::show`] nothing.
@@ -123,8 +138,9 @@ impl Console {
 
     /// All pods are ready or have ended: who waits for that gets this exit status, and nothing more.
     pub(crate) async fn settled(&self, status: u8) {
-        // Nobody reads: then nobody waits.
-        let _ = self.lines.send(Line::Settled(status)).await;
+        if self.room.settles() {
+            self.send(Line::Settled(status), None);
+        }
     }
 
     /// A line of a container; `colour` is its place among the pod's containers. Without a name it stands as it is.
@@ -132,15 +148,37 @@ impl Console {
     /// Says false if nobody reads any more.
     pub(crate) async fn line(&self, colour: usize, name: &str, stream: OutputStream, text: Vec<u8>) -> bool {
         let name = if self.pod.is_empty() { name.to_owned() } else { format!("{}/{name}", self.pod) };
-        self.lines.send(Line::Container { colour, name, stream, text }).await.is_ok()
+        let place = self.room.for_line().await;
+        self.send(Line::Container { colour, name, stream, text }, place)
     }
 
-    /// Something that peapod has to say.
+    /// Lets the log of an ended container be printed as the reader reads, while everything else goes on. Says false if
+    /// too many are printed so: then the rest of it is not.
+    pub(crate) fn leave(&self, mut printer: tokio::task::JoinHandle<()>) -> bool {
+        let place = self.room.for_log();
+        let is_left = place.is_some();
+        if is_left {
+            tokio::spawn(async move {
+                // A printer that has failed has said so.
+                let _ = (&mut printer).await;
+                drop(place);
+            });
+        } else {
+            printer.abort();
+        }
+        is_left
+    }
+
+    /// Something that peapod has to say. It never waits for the reader: what does not fit is left out, and counted.
     pub(crate) async fn note(&self, text: impl Into<String>) {
         let text = text.into();
         let text = if self.pod.is_empty() { text } else { format!("{}: {text}", self.pod) };
-        // Nobody reads: nothing to do about it.
-        let _ = self.lines.send(Line::Note(text)).await;
+        if let Some(place) = self.room.for_note(text.len()) {
+            if let Some(left_out) = self.room.left_out() {
+                self.send(Line::Note(left_out), None);
+            }
+            self.send(Line::Note(text), place);
+        }
     }
 
     /// Waits until nobody reads any more.
@@ -215,13 +253,22 @@ pub(crate) const SETTLED: u8 = 0;
 
 impl Outputs {
     /// Until nobody speaks, or reads, any more. How many lines of containers could not be written.
-    fn write_all(&mut self, mut queue: mpsc::Receiver<Line>, width: usize) -> u64 {
-        while let Some(line) = queue.blocking_recv() {
+    fn write_all(&mut self, mut queue: mpsc::UnboundedReceiver<Queued>, room: &WaitingRoom, width: usize) -> u64 {
+        while let Some(Queued { line, place }) = queue.blocking_recv() {
             let mut screen = self.screen.take();
             if let Some(screen) = &mut screen {
                 screen.take_away(&mut self.err.to);
             }
-            let goes_on = self.write(line, width, screen.as_mut());
+            let shows = matches!(line, Line::Show);
+            let goes_on = self.write(line, width);
+            drop(place);
+            if let Some(screen) = screen.as_mut().filter(|_| shows) {
+                // After the place is free: what is shown from now on has another word of its own.
+                screen.shown = room.shown();
+            }
+            if queue.is_empty() {
+                self.tell_left_out(room, width);
+            }
             if let Some(screen) = &mut screen {
                 // What waits comes at once, and would take it away again.
                 if !goes_on || queue.is_empty() {
@@ -239,6 +286,7 @@ impl Outputs {
         for (gap, stream) in [(self.out.gap(), OutputStream::Out), (self.err.gap(), OutputStream::Err)] {
             self.tell_of(gap, stream, width);
         }
+        self.tell_left_out(room, width);
         self.lost()
     }
 
@@ -253,14 +301,17 @@ impl Outputs {
         }
     }
 
+    /// Where no note follows that would tell it.
+    fn tell_left_out(&mut self, room: &WaitingRoom, width: usize) {
+        if let Some(text) = room.left_out() {
+            self.write(Line::Note(text), width);
+        }
+    }
+
     /// Whether somebody still reads.
-    fn write(&mut self, line: Line, width: usize, screen: Option<&mut Screen>) -> bool {
+    fn write(&mut self, line: Line, width: usize) -> bool {
         match line {
-            Line::Show { pod, lines } => {
-                if let Some(screen) = screen {
-                    screen.set(pod, lines);
-                }
-            }
+            Line::Show => {}
             Line::Note(text) => {
                 if let Some(waiting) = &mut self.waiting
                     && emit(waiting, "", one_line(&text).as_bytes()).is_err()
@@ -298,14 +349,6 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    fn set(&mut self, pod: String, lines: Vec<String>) {
-        if lines.is_empty() {
-            self.shown.remove(&pod);
-        } else {
-            self.shown.insert(pod, lines);
-        }
-    }
-
     fn take_away(&mut self, to: &mut impl Write) {
         if self.drawn > 0 {
             // A terminal that is gone shows nothing.

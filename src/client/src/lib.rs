@@ -192,7 +192,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     ensure!(!args.watch || files.input().is_none(), "standard input can't be watched: write a file");
-    let LoadedManifest { workloads, notes } = files.read()?;
+    let LoadedManifest { workloads, notes, objects } = files.read()?;
     let connection = start_daemon::connect(connect).await?;
     if args.detach && supervised.is_none() {
         let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -225,7 +225,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
     let status = tokio::select! {
         status = run_beside_sweep(context, wishes, &interrupt) => status,
-        never = changes::follow(&files, asked, watch, sender) => match never {},
+        never = changes::follow((&files, objects), asked, watch, sender) => match never {},
     };
     let status = match status {
         // Who waits for it hears nothing else.

@@ -56,7 +56,7 @@ fn written(outputs: Outputs, lines: &[&str]) -> (Vec<bool>, u64) {
         for line in lines {
             found.push(console.line(0, "a", OutputStream::Out, line.as_bytes().to_vec()).await);
             // Each is written before the next one comes, if anybody writes.
-            while !found.is_empty() && console.lines.capacity() < QUEUE && !console.lines.is_closed() {
+            while !console.room.is_empty() && !console.lines.is_closed() {
                 tokio::task::yield_now().await;
             }
         }

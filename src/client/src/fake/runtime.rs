@@ -146,6 +146,7 @@ runtime_service! {
         request: Request<v1::RemovePodSandboxRequest>,
     ) -> Answer<v1::RemovePodSandboxResponse> {
         self.called("RemovePodSandbox", "")?;
+        self.lose("RemovePodSandbox", LostCall::Before).await;
         self.state(|state| state.pods.remove(&request.into_inner().pod_sandbox_id));
         answer(v1::RemovePodSandboxResponse {})
     }

@@ -37,6 +37,8 @@ pub(crate) struct LoadedManifest {
     pub(crate) workloads: Vec<Workload>,
     /// What the user should know.
     pub(crate) notes: Vec<String>,
+    /// What the workloads refer to.
+    pub(crate) objects: Objects,
 }
 
 /// What the fields of one document do.
@@ -112,29 +114,29 @@ pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, Manifes
         };
         mistakes.extend(named(added.err().unwrap_or_default(), &source.name));
     }
-    let mut manifest = LoadedManifest { workloads: Vec::new(), notes: notes(&idle) };
+    let (mut workloads, mut notes) = (Vec::<Workload>::new(), notes(&idle));
     for KindedDocument { kind, source, node } in &documents {
         match built(*kind, node, &objects) {
             None => {}
-            Some(Ok((mut workload, notes))) => {
+            Some(Ok((mut workload, further))) => {
                 let name = &source.name;
                 let file = if name.is_empty() { String::new() } else { format!("{name}, ") };
-                manifest.notes.extend(notes.into_iter().map(|note| format!("{file}{note}")));
-                if manifest.workloads.iter().any(|other| other.is_named_as(&workload)) {
+                notes.extend(further.into_iter().map(|note| format!("{file}{note}")));
+                if workloads.iter().any(|other| other.is_named_as(&workload)) {
                     mistakes.extend(named(vec![twin(node, &workload)], name));
                 }
                 if let Some(path) = &source.path {
                     workload.set_file(path);
                 }
-                manifest.workloads.push(workload);
+                workloads.push(workload);
             }
             Some(Err(found)) => mistakes.extend(named(found, &source.name)),
         }
     }
-    match (mistakes.is_empty(), manifest.workloads.is_empty()) {
+    match (mistakes.is_empty(), workloads.is_empty()) {
         (false, _) => Err(ManifestError::Mistakes(mistakes)),
         (true, true) => Err(ManifestError::NoPod),
-        (true, false) => Ok(manifest),
+        (true, false) => Ok(LoadedManifest { workloads, notes, objects }),
     }
 }
 

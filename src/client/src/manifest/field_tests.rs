@@ -80,7 +80,8 @@ fn contents_are_shared_and_have_a_bound() {
     let [Workload::Pod(pod)] = loaded.workloads.as_slice() else { panic!() };
     let VolumeSource::Files(set) = &pod.volumes[0].source else { panic!() };
     let FileContent::Bytes(first) = &set.files[0].content else { panic!() };
-    assert_eq!(std::sync::Arc::strong_count(first), 64);
+    // With the object itself.
+    assert_eq!(std::sync::Arc::strong_count(first), 64 + 1);
     let said = load(&with_items(&text, &items(65))).unwrap_err().to_string();
     assert!(said.contains("p, line 5: spec.volumes[0] has too much: the files of all volumes have 64 MiB"), "{said}");
 }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod bound_tests;
 mod builder;
+mod change;
 mod check;
 mod container;
 mod deployment;
@@ -54,6 +55,7 @@ use std::fmt;
 
 use crate::bounds::{MANIFEST_MISTAKES, MANIFEST_TEXTS, MANIFEST_VALUES};
 
+pub(crate) use change::WorkloadChange;
 pub(crate) use container::{Container, ContainerPort, PortProtocol};
 pub(crate) use deployment::Deployment;
 pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, load};
@@ -66,6 +68,7 @@ pub(crate) use job::{Completions, Job};
 pub(crate) use lifecycle::LifecycleHook;
 pub(crate) use mounts::{MountPropagationMode, ReadOnlyMount, SubPath, VolumeMount};
 pub(crate) use network::{DnsLines, DnsPolicy};
+pub(crate) use objects::Objects;
 pub(crate) use pod::Pod;
 pub(crate) use probe::{HttpGet, Probe, ProbeHandler, ProbeKind};
 pub(crate) use pull_secrets::PullSecret;
@@ -73,6 +76,7 @@ pub(crate) use quantity::Quantity;
 pub(crate) use resources::{ContainerResources, QosClass, size_of_pages};
 pub(crate) use restart::{RestartAction, RestartPolicy, RestartRule};
 pub(crate) use security::{FsGroup, GivenProfile, SelinuxLabel};
+pub(crate) use template::PodTemplate;
 pub(crate) use volume::{HostPathType, Volume, VolumeSource};
 pub(crate) use workload::Workload;
 

@@ -41,7 +41,7 @@ pub(super) const CONFIG_MAP: Schema = Schema::Map(&[
     required("metadata", METADATA),
     optional("data", Schema::Texts).does("texts for variables and files"),
     optional("binaryData", Schema::Texts).does("bytes for files, in base64"),
-    optional("immutable", Schema::Flag).with(Effect::Idle("it is read once")),
+    optional("immutable", Schema::Flag).does("that it does not change as long as pods run that were given it"),
 ]);
 
 /// A Secret.
@@ -52,7 +52,7 @@ pub(super) const SECRET: Schema = Schema::Map(&[
     optional("data", Schema::Texts).does("for variables, files and pulls, in base64"),
     optional("stringData", Schema::Texts).does("the same as plain text"),
     optional("type", Schema::Text).does("which keys it has to have"),
-    optional("immutable", Schema::Flag).with(Effect::Idle("it is read once")),
+    optional("immutable", Schema::Flag).does("that it does not change as long as pods run that were given it"),
 ]);
 
 /// A PersistentVolumeClaim.

@@ -16,22 +16,31 @@ pub(super) type ObjectName = (String, String);
 pub(super) type ObjectData = BTreeMap<String, Arc<[u8]>>;
 
 /// The objects of all documents.
-#[derive(Debug, Default)]
-pub(super) struct Objects {
+#[derive(Clone, Default)]
+pub(crate) struct Objects {
     config_maps: BTreeMap<ObjectName, ConfigData>,
     secrets: BTreeMap<ObjectName, ObjectData>,
     claims: BTreeMap<ObjectName, ()>,
+    /// Those that may not change.
+    immutable: BTreeSet<(DataKind, ObjectName)>,
+}
+
+/// What they hold is never printed: it may be a secret.
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").field("claims", &self.claims.keys()).finish_non_exhaustive()
+    }
 }
 
 /// What a ConfigMap holds. Variables are texts; files are both.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 struct ConfigData {
     all: ObjectData,
     binary: BTreeSet<String>,
 }
 
 /// Which kind of object something refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DataKind {
     ConfigMap,
     Secret,
@@ -82,6 +91,21 @@ impl Objects {
         Some(self.data(kind, namespace, name)?.iter().filter(|(key, _)| !binary.contains(*key)))
     }
 
+    /// Says which object is another one than among these of before, although it may not change, and what to do.
+    pub(crate) fn broken_promise(&self, before: &Self) -> Option<String> {
+        let broken = before.immutable.iter().find(|(kind, name)| {
+            let (old, new) = (before.data(*kind, &name.0, &name.1), self.data(*kind, &name.0, &name.1));
+            new.is_some() && (new != old || !self.immutable.contains(&(*kind, name.clone())))
+        });
+        broken.map(|(kind, (namespace, name))| {
+            let kind = kind.name();
+            format!(
+                "the {kind} {namespace}/{name} is immutable: give the new one another name, and let those that use it \
+                 refer to that"
+            )
+        })
+    }
+
     /// Whether a claim is among the documents.
     pub(super) fn has_claim(&self, namespace: &str, name: &str) -> bool {
         self.claims.contains_key(&(namespace.to_owned(), name.to_owned()))
@@ -100,6 +124,9 @@ impl Objects {
         let all = reader.keys("data", texts.into_iter().map(|(key, text)| (key, text.into_bytes())));
         let bytes = reader.keys("binaryData", binary.into_iter().map(|(key, bytes)| (key, bytes.0)));
         let data = ConfigData { all: all.into_iter().chain(bytes).collect(), binary: keys };
+        if object.immutable == Some(true) {
+            self.immutable.insert((DataKind::ConfigMap, name.clone()));
+        }
         reader.insert("ConfigMap", &mut self.config_maps, name, data)
     }
 
@@ -117,6 +144,9 @@ impl Objects {
                 let type_ = object.type_.as_deref().unwrap_or_default();
                 reader.add("type", &format!("is {type_}, which needs the key {}", keys.join(" or ")));
             }
+        }
+        if object.immutable == Some(true) {
+            self.immutable.insert((DataKind::Secret, name.clone()));
         }
         reader.insert("Secret", &mut self.secrets, name, data)
     }

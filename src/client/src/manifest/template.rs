@@ -38,6 +38,11 @@ impl PodTemplate {
         self.pod.metadata.file = Some(file.to_owned());
     }
 
+    /// Without all that can be another one while pods of it run.
+    pub(crate) fn fixed(&self) -> Self {
+        Self { pod: self.pod.fixed(), hostname: self.hostname, hash: self.hash.clone() }
+    }
+
     pub(crate) fn pod(&self) -> &Pod {
         &self.pod
     }

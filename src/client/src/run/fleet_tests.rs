@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::WishChange;
 use super::tests::{Bench, shell};
-use crate::manifest;
+use crate::manifest::{self, ManifestSource};
 
 fn deployment(name: &str, word: &str) -> String {
     let script = format!("trap 'exit 0' TERM; echo up {word}; while :; do sleep 0.1; done");
@@ -64,5 +64,112 @@ async fn a_job_that_may_not_fail_fails_with_its_first_pod() {
     assert_eq!(bench.run_wishes(&[&text], changes, async |_, _| {}).await, Ok(1));
     let said = bench.printed.text();
     assert!(said.contains("sum-0/c | try") && said.contains("job sum has failed"), "{said}");
+    bench.assert_nothing_left();
+}
+
+/// A Deployment or a Pod that mounts one ConfigMap and has its variables of another, with the two.
+fn with_objects(kind: &str, file: &str, variable: &str) -> ManifestSource {
+    let script = "trap 'exit 0' TERM; echo $V of $(cat $AT_c/k); while :; do sleep 0.1; done";
+    let spec = format!(
+        "terminationGracePeriodSeconds: 20
+      volumes: [{{name: c, configMap: {{name: file}}}}]
+      containers:
+      - name: m
+        image: 'tool:1'
+        command: [sh, -c, \"{script}\"]
+        env: [{{name: V, valueFrom: {{configMapKeyRef: {{name: variable, key: k}}}}}}]
+        volumeMounts: [{{name: c, mountPath: /c}}]"
+    );
+    let workload = match kind {
+        "Pod" => format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n      {spec}"),
+        _ => format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  replicas: 2
+  selector: {{matchLabels: {{app: a}}}}\n  template:\n    metadata: {{labels: {{app: a}}}}\n    spec:\n      {spec}"
+        ),
+    };
+    let map = |name: &str, text: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{k: {text}}}}}\n---\n")
+    };
+    let text = format!("{}{}{workload}\n", map("file", file), map("variable", variable));
+    ManifestSource { name: String::new(), path: None, text }
+}
+
+fn change_to(sources: &[ManifestSource], is_asked_for: bool) -> WishChange {
+    WishChange { wishes: Ok(manifest::load(sources).unwrap().workloads), is_asked_for }
+}
+
+#[tokio::test]
+async fn files_change_under_pods_and_variables_with_new_pods() {
+    for kind in ["Pod", "Deployment"] {
+        let bench = Bench::new();
+        let (sender, changes) = tokio::sync::mpsc::channel(1);
+        let first = manifest::load(&[with_objects(kind, "red", "one")]).unwrap().workloads;
+        let all = if kind == "Pod" { 1 } else { 2 };
+        let done = bench.run_workloads(&first, changes, async |_, _| {
+            bench.printed.wait_for_so_many("| one of red", all).await;
+            sender.send(change_to(&[with_objects(kind, "blue", "one")], false)).await.unwrap();
+            bench.printed.wait_for_so_many("the files of volume c are replaced", all).await;
+            let read = bench.files_of_volumes("c/k");
+            assert_eq!(read, vec!["blue"; all], "{kind}");
+            sender.send(change_to(&[with_objects(kind, "blue", "two")], false)).await.unwrap();
+            bench.printed.wait_for_so_many("| two of blue", all).await;
+            sender.send(WishChange { wishes: Ok(Vec::new()), is_asked_for: false }).await.unwrap();
+        });
+        assert_eq!(done.await, Ok(0), "{kind}");
+        let text = bench.printed.text();
+        let made = bench.fake.calls().iter().filter(|call| call.starts_with("RunPodSandbox")).count();
+        assert_eq!(made, 2 * all, "{kind}: once for each wording of the variables:\n{text}");
+        assert!(text.contains("default/web updated; its pods go on"), "{text}");
+        bench.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_is_not_run_again_because_of_another_one() {
+    let bench = Bench::new();
+    let (sender, changes) = tokio::sync::mpsc::channel(1);
+    let job = |word: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: sum}}\nspec:\n  template:\n    spec:
+      restartPolicy: Never\n      containers:\n    {}",
+            shell("c", &format!("echo sum {word}"))
+        )
+    };
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: once}}\nspec:\n  restartPolicy: Never\n  containers:\n{}",
+        shell("c", "echo once")
+    );
+    let wishes = |other: &str, word: &str| {
+        let texts = [job(word), pod.clone(), deployment("web", other)];
+        let sources = texts.map(|text| ManifestSource { name: String::new(), path: None, text });
+        manifest::load(&sources).unwrap().workloads
+    };
+    let first = wishes("one", "a");
+    let done = bench.run_workloads(&first, changes, async |_, _| {
+        let told = async |workloads, is_asked_for| {
+            sender.send(WishChange { wishes: Ok(workloads), is_asked_for }).await.unwrap();
+        };
+        bench.printed.wait_for("job sum is over").await;
+        bench.printed.wait_for("c ended with 0").await;
+        bench.printed.wait_for_so_many("| up one", 2).await;
+        told(wishes("two", "a"), false).await;
+        bench.printed.wait_for_so_many("| up two", 2).await;
+        told(wishes("three", "a"), true).await;
+        bench.printed.wait_for_so_many("| up three", 2).await;
+        // It is another one now.
+        told(wishes("three", "b"), false).await;
+        bench.printed.wait_for("| sum b").await;
+        told(Vec::new(), false).await;
+        // It was not wished meanwhile.
+        told(wishes("four", "b"), false).await;
+        bench.printed.wait_for_so_many("| once", 2).await;
+        bench.printed.wait_for_so_many("| sum b", 2).await;
+        bench.printed.wait_for_so_many("| up four", 2).await;
+        told(Vec::new(), false).await;
+    });
+    assert_eq!(done.await, Ok(0), "{}", bench.printed.text());
+    let text = bench.printed.text();
+    let times = |line: &str| text.matches(line).count();
+    assert_eq!((times("| once\n"), times("| sum a\n"), times("| sum b\n")), (2, 1, 2), "{text}");
     bench.assert_nothing_left();
 }

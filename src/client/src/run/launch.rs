@@ -19,8 +19,8 @@ use crate::connect::{CHANGE, CriClient, QUICK, call};
 use crate::logs;
 use crate::manifest::{Container, Pod};
 
-/// How long the rest of a log may take to print after a container's end.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long the rest of a log may take to print before what it belongs to goes on without it.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// One `peapod run`: what is asked for, and whom. The pod need not be there.
 pub(super) struct PodRun<'a> {
@@ -50,15 +50,19 @@ pub(super) struct StartedContainer {
     pub(super) words: LastWords,
     ended: watch::Sender<bool>,
     printer: JoinHandle<()>,
+    voice: Voice,
+    name: String,
 }
 
 impl StartedContainer {
-    /// Waits until all that the container wrote is printed. The runtime has reported its end.
+    /// Waits until all that the container wrote is printed, but not long for a slow reader. The runtime has reported
+    /// its end.
     pub(super) async fn drain(mut self) {
         // Nobody receives if the printer has failed; then there is nothing to wait for.
         let _ = self.ended.send(true);
-        if tokio::time::timeout(DRAIN, &mut self.printer).await.is_err() {
-            self.printer.abort();
+        if tokio::time::timeout(DRAIN, &mut self.printer).await.is_err() && !self.voice.console().leave(self.printer) {
+            let text = format!("{}: the rest of its output is left out: nobody has read for too long", self.name);
+            self.voice.note(text).await;
         }
     }
 }
@@ -85,7 +89,8 @@ impl RunningPod<'_> {
         self.check_stop_signal(container, &id).await;
         let (ended, receiver) = watch::channel(false);
         let printer = tokio::spawn(self.print(container, attempt, receiver));
-        Ok(StartedContainer { id, words, ended, printer })
+        let (voice, name) = (self.run.voice.clone(), container.name.clone());
+        Ok(StartedContainer { id, words, ended, printer, voice, name })
     }
 
     /// A runtime that does not know the field takes the image's signal without a word.

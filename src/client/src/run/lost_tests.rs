@@ -30,6 +30,8 @@ async fn what_was_done_is_not_done_again_when_its_answer_was_lost() {
         (&[("StartContainer", After)], once),
         (&[("StartContainer", Before)], again),
         (&[("CreateContainer", After), ("StartContainer", After)], once),
+        // It is removed in the end.
+        (&[("RemovePodSandbox", Before), ("RemovePodSandbox", Before)], once),
     ] {
         let (bench, made) = with_lost(lost).await;
         assert_eq!(made, expected, "{lost:?}");
@@ -144,5 +146,26 @@ async fn a_runtime_that_hangs_keeps_nobody_from_probes_and_signals() {
     });
     assert_eq!(ended.await, Ok(130));
     assert!(!bench.printed.text().contains("not ready any more"), "{}", bench.printed.text());
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_paused_reader_keeps_no_pod_from_going_on_and_gets_all_in_the_end() {
+    let bench = Bench::new();
+    // More than waits for the reader, of both.
+    let spec = format!(
+        "  restartPolicy: Never\n  initContainers:\n{}  containers:\n{}",
+        shell("i", "seq 1 2000"),
+        shell("m", "echo main; seq 2001 4000")
+    );
+    let gate = bench.printed.pause();
+    let ended = bench.run(&spec, async |_, _| {
+        wait_for(async || bench.fake.calls().contains(&"RemovePodSandbox".to_owned())).await;
+        drop(gate);
+    });
+    assert_eq!(ended.await, Ok(0));
+    let text = bench.printed.text();
+    let missing: Vec<u32> = (1..=4000).filter(|number| !text.contains(&format!(" | {number}\n"))).collect();
+    assert!(missing.is_empty(), "{} lines, first {:?}", missing.len(), missing.first());
     bench.assert_nothing_left();
 }

@@ -35,6 +35,7 @@ mod pod_dir;
 mod prepare;
 mod progress;
 mod readiness;
+mod renewal;
 mod report;
 mod resources;
 mod security;
@@ -76,14 +77,15 @@ use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
 use off_thread::off_thread;
 use owner::OwnerFacts;
+use patience::Patience;
 pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
+use renewal::VolumeLine;
 use stages::StageLine;
 use supervise::{RunOutcome, Supervisor};
 use support::RuntimeSupport;
 use voice::Voice;
 use volume_error::VolumeError;
-use volumes::VolumeMaker;
 
 /// Why a pod could not be run. What was made of it is removed again.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +143,7 @@ async fn live(
     RunContext { connection, args, record, .. }: RunContext<'_>,
     pod: &Pod,
     voice: Voice,
-    lines: (&StopLine, &RuntimeEvents, &ReportLine),
+    (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     refuse_twin(connection, pod).await?;
     let uid = new_uid()?;
@@ -163,8 +165,12 @@ async fn live(
     };
     let sandbox = messages::sandbox(pod, parts);
     let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };
-    let ran = run.go(handler, lines, &mut door).await;
-    let left = run.finish(args.keep).await;
+    let ran = run.go(handler, lines, volumes, &mut door).await;
+    let patience = match ran {
+        Err(RunError::Watch { .. }) => Patience::over(),
+        _ => Patience::default(),
+    };
+    let left = run.finish(args.keep, patience).await;
     match (ran, left) {
         (Err(error), left) => {
             if let Err(left) = left {
@@ -204,6 +210,7 @@ impl PodRun<'_> {
         &self,
         handler: &str,
         (asked, events, report): (&StopLine, &RuntimeEvents, &ReportLine),
+        mut files: VolumeLine,
         door: &mut StopDoor,
     ) -> Result<RunOutcome, RunError> {
         let begun = Instant::now();
@@ -220,14 +227,14 @@ impl PodRun<'_> {
             } => pulled?,
         };
         // After the pulls, which may take long: Secrets are there no longer than the pod.
-        let mut volumes = VolumeMaker::begin(&self.dir, self.pod, &self.uid, &self.node);
+        let mut making = volumes::make_all(self);
         tokio::select! {
             biased;
             why = called_off(asked, door, begun + deadline) => {
-                volumes.give_up().await;
+                making.give_up().await;
                 return Ok(early(machine, begun, why));
             }
-            made = volumes.made() => made?,
+            made = making.done() => made?,
         }
         let (mut stages, made_at) = (StageLine::begin(), Instant::now());
         let (sandbox_id, addresses) = tokio::select! {
@@ -239,7 +246,10 @@ impl PodRun<'_> {
         stages.add_pod(self.connection, &sandbox_id, made_at.elapsed()).await;
         let events = events.of(&sandbox_id);
         let running = RunningPod { run: self, sandbox_id, addresses, images };
-        Supervisor::new(&running, machine, begun, (stages, report)).live(asked, events, door).await
+        let supervisor = Supervisor::new(&running, machine, begun, (stages, report));
+        let ran = supervisor.live(asked, (events, &mut files), door).await;
+        files.give_up().await;
+        ran
     }
 
     /// The image of each container, by its name, and of volumes.
@@ -280,20 +290,29 @@ impl PodRun<'_> {
         Ok((sandbox_id, addresses))
     }
 
-    /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it.
-    async fn finish(&self, keep: bool) -> Result<(), RunError> {
+    /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it. A runtime
+    /// that is away is waited for.
+    async fn finish(&self, keep: bool, mut patience: Patience) -> Result<(), RunError> {
         let labels = BTreeMap::from([(labels::UID.to_owned(), self.uid.clone())]);
         let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
-        let request = v1::ListPodSandboxRequest { filter: Some(filter) };
-        let mut client = self.connection.runtime.clone();
-        let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
-        let pods = list.map_err(|error| RunError::Left(error.to_string()))?.items;
+        let list = async || {
+            let request = v1::ListPodSandboxRequest { filter: Some(filter.clone()) };
+            let mut client = self.connection.runtime.clone();
+            call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await
+        };
+        let pods = patience.ask(list).await.map_err(|error| RunError::Left(error.to_string()))?.items;
         let mut errors = Vec::new();
         for pod in &pods {
-            errors.extend(teardown::stop(self.connection, &pod.id, 0).await);
-            if !keep {
-                errors.extend(teardown::remove(self.connection, &pod.id).await);
-            }
+            // What was done by somebody whose answer was lost is done once more, which changes nothing.
+            errors.extend(loop {
+                let mut errors = teardown::stop(self.connection, &pod.id, 0).await;
+                if !keep {
+                    errors.extend(teardown::remove(self.connection, &pod.id).await);
+                }
+                if !(errors.iter().any(CallError::is_unanswered) && patience.wait().await) {
+                    break errors;
+                }
+            });
         }
         let mut left: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let kept = keep && !pods.is_empty();

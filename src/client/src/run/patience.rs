@@ -19,6 +19,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// Of somebody who has waited long enough.
+    pub(super) fn over() -> Self {
+        Self { since: Instant::now().checked_sub(2 * AWAY) }
+    }
+
     /// Waits a moment before the same is asked again. Says false if there is no use in it: there was an answer, or the
     /// time is over.
     pub(super) async fn again(&mut self, error: &CallError) -> bool {

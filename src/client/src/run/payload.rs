@@ -22,19 +22,17 @@ pub(super) struct PayloadFile {
     pub(super) bytes: Arc<[u8]>,
 }
 
-/// Makes the volume's files these; nobody else writes into the folder.
-pub(super) fn write(folder: &Path, files: &[PayloadFile]) -> io::Result<()> {
+/// Makes the volume's files these, once `own` has said whose they are; nobody else writes into the folder. What fails
+/// leaves those of before.
+pub(super) fn write(folder: &Path, files: &[PayloadFile], own: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let old = fs::read_link(folder.join(DATA)).ok();
     let generation = new_generation(folder)?;
-    for file in files {
-        write_file(&folder.join(&generation).join(&file.path), file)?;
-    }
-    // Left over if an earlier try was interrupted.
-    match fs::remove_file(folder.join(NEW_DATA)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => symlink(&generation, folder.join(NEW_DATA))?,
-    }
-    fs::rename(folder.join(NEW_DATA), folder.join(DATA))?;
+    let path = folder.join(&generation);
+    let made = files.iter().try_for_each(|file| write_file(&path.join(&file.path), file)).and_then(|()| own(&path));
+    made.and_then(|()| turn_to(folder, &generation)).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = peapod_sys::remove_tree(&path);
+    })?;
     let names: BTreeSet<&str> =
         files.iter().filter_map(|file| file.path.split('/').find(|part| !part.is_empty())).collect();
     for name in &names {
@@ -52,9 +50,19 @@ pub(super) fn write(folder: &Path, files: &[PayloadFile]) -> io::Result<()> {
         }
     }
     match old {
-        Some(old) if old.components().count() == 1 => Ok(peapod_sys::remove_tree(&folder.join(old))?),
+        Some(old) if old.file_name() == Some(old.as_os_str()) => Ok(peapod_sys::remove_tree(&folder.join(old))?),
         _ => Ok(()),
     }
+}
+
+/// Shows this generation of the files from now on.
+fn turn_to(folder: &Path, generation: &Path) -> io::Result<()> {
+    // Left over if an earlier try was interrupted.
+    match fs::remove_file(folder.join(NEW_DATA)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => symlink(generation, folder.join(NEW_DATA))?,
+    }
+    fs::rename(folder.join(NEW_DATA), folder.join(DATA))
 }
 
 /// A folder that was not there, named after the time.
@@ -97,7 +105,8 @@ mod tests {
     fn files_are_written_and_replaced_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        write(dir.path(), &[file("a", 0o400, "1"), file("deep/er/b", 0o644, "2"), file("a", 0o440, "3")]).unwrap();
+        let own = |_: &Path| Ok(());
+        write(dir.path(), &[file("a", 0o400, "1"), file("deep/er/b", 0o644, "2"), file("a", 0o440, "3")], own).unwrap();
         assert_eq!(fs::read_link(at("a")).unwrap(), Path::new("..data/a"));
         assert_eq!(fs::read_link(at("deep")).unwrap(), Path::new("..data/deep"));
         assert_eq!(
@@ -106,11 +115,14 @@ mod tests {
         );
         assert_eq!(fs::metadata(at("a")).unwrap().permissions().mode() & 0o7777, 0o440);
         let first = fs::read_link(at("..data")).unwrap();
-        write(dir.path(), &[file("c", 0o644, "4")]).unwrap();
+        let refused = write(dir.path(), &[file("a", 0o644, "5")], |_| Err(io::Error::other("no")));
+        assert_eq!(refused.unwrap_err().to_string(), "no");
+        assert_eq!((fs::read_to_string(at("a")).unwrap(), fs::read_dir(dir.path()).unwrap().count()), ("3".into(), 4));
+        write(dir.path(), &[file("c", 0o644, "4")], own).unwrap();
         assert!(!at("a").exists() && fs::symlink_metadata(at("a")).is_err() && !at("deep").exists());
         assert!(fs::symlink_metadata(dir.path().join(first)).is_err(), "the old files are gone");
         assert_eq!(fs::read_to_string(at("c")).unwrap(), "4");
-        write(dir.path(), &[]).unwrap();
+        write(dir.path(), &[], own).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "..data and what it leads to");
     }
 }

@@ -10,12 +10,16 @@ use crate::console::{ConsoleStream, Outputs};
 use crate::fake::Fake;
 use crate::manifest::{self, Workload};
 
-/// What was printed so far.
+/// What was printed so far, and who keeps it from being printed.
 #[derive(Clone, Default)]
-pub(super) struct Printed(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Printed(Arc<Mutex<Vec<u8>>>, Arc<Mutex<Option<std::sync::mpsc::Receiver<()>>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(gate) = self.1.lock().unwrap().take() {
+            // Until the other side is gone.
+            let _ = gate.recv();
+        }
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -30,10 +34,21 @@ impl Printed {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
+    /// Takes nothing until what this answers is dropped.
+    pub(super) fn pause(&self) -> std::sync::mpsc::Sender<()> {
+        let (sender, gate) = std::sync::mpsc::channel();
+        *self.1.lock().unwrap() = Some(gate);
+        sender
+    }
+
     pub(super) async fn wait_for(&self, text: &str) {
+        self.wait_for_so_many(text, 1).await;
+    }
+
+    pub(super) async fn wait_for_so_many(&self, text: &str, times: usize) {
         let begin = Instant::now();
-        while !self.text().contains(text) {
-            assert!(begin.elapsed() < Duration::from_secs(20), "no `{text}` in:\n{}", self.text());
+        while self.text().matches(text).count() < times {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no {times} of `{text}` in:\n{}", self.text());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -76,6 +91,15 @@ impl Bench {
         meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
     ) -> Result<u8, String> {
         let first: Vec<Workload> = texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
+        self.run_workloads(&first, changes, meanwhile).await
+    }
+
+    pub(super) async fn run_workloads(
+        &self,
+        first: &[Workload],
+        changes: tokio::sync::mpsc::Receiver<WishChange>,
+        meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
+    ) -> Result<u8, String> {
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
         let outputs = Outputs {
@@ -97,18 +121,25 @@ impl Bench {
             dir: self.base(),
         };
         let record = RunRecord::begin(&self.dir.path().join("records"), "ab", Vec::new(), false).unwrap();
-        let is_alone = matches!(first.as_slice(), [Workload::Pod(_)]);
-        let wishes = Wishes { first: &first, changes };
+        let is_alone = matches!(first, [Workload::Pod(_)]);
+        let wishes = Wishes { first, changes };
         let context = RunContext { connection: &connection, args: &args, console: &console, record: &record, is_alone };
         let (status, ()) = tokio::join!(run(context, wishes, &interrupt), meanwhile(&connection, &signal));
         drop(console);
-        writer.finish();
+        // What is left of logs is printed meanwhile.
+        tokio::task::spawn_blocking(move || writer.finish()).await.unwrap();
         status.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
     /// Runs a pod that ends by itself.
     pub(super) async fn to_its_end(&self, spec: &str) -> Result<u8, String> {
         self.run(spec, async |_, _| {}).await
+    }
+
+    /// What all pods have in this file of a volume.
+    pub(super) fn files_of_volumes(&self, path: &str) -> Vec<String> {
+        let pods = std::fs::read_dir(self.base()).unwrap().map(|pod| pod.unwrap().path());
+        pods.filter_map(|pod| std::fs::read_to_string(pod.join("volumes").join(path)).ok()).collect()
     }
 
     /// Neither in the runtime nor on the disk is anything left.

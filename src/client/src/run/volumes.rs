@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinHandle;
 
-use super::facts::{LaunchFacts, ThisNode};
+use super::facts::LaunchFacts;
+use super::launch::PodRun;
 use super::off_thread::off_thread;
 use super::payload::{self, PayloadFile};
 use super::pod_dir::{PodDir, make};
@@ -38,35 +39,48 @@ fn check_claim(volume: &Volume, path: &Path) -> Result<(), VolumeError> {
     }
 }
 
-/// All volumes of one pod, on their way.
-pub(super) struct VolumeMaker {
-    thread: JoinHandle<Result<(), VolumeError>>,
+/// What is done to the volumes of one pod, on its way.
+pub(super) struct VolumeTask<T> {
+    thread: JoinHandle<Result<T, VolumeError>>,
     given_up: Arc<AtomicBool>,
 }
 
-impl VolumeMaker {
-    /// Begins to make them.
-    pub(super) fn begin(dir: &PodDir, pod: &Pod, uid: &str, node: &ThisNode) -> Self {
+/// How it came out for each volume that was to have other files.
+pub(super) type Renewed = Vec<Result<Volume, VolumeError>>;
+
+/// Begins to make all volumes.
+pub(super) fn make_all(run: &PodRun<'_>) -> VolumeTask<()> {
+    VolumeTask::begin(run, |mut work| work.all())
+}
+
+/// Begins to replace the files of those that are wished otherwise than they are known: the same volumes, in the same
+/// order.
+pub(super) fn renew(run: &PodRun<'_>, known: Vec<Volume>, wished: Vec<Volume>) -> VolumeTask<Renewed> {
+    VolumeTask::begin(run, move |work| work.renew(&known, &wished))
+}
+
+impl<T: Send + 'static> VolumeTask<T> {
+    fn begin(run: &PodRun<'_>, work: impl FnOnce(VolumeWork<'_>) -> Result<T, VolumeError> + Send + 'static) -> Self {
         let given_up = Arc::new(AtomicBool::new(false));
-        let (dir, pod, uid, node) = (dir.clone(), pod.clone(), uid.to_owned(), node.clone());
+        let (dir, pod, uid, node) = (run.dir.clone(), run.pod.clone(), run.uid.clone(), run.node.clone());
         let stop = given_up.clone();
         let thread = tokio::task::spawn_blocking(move || {
             let facts = LaunchFacts { pod: &pod, uid: &uid, node: &node, addresses: &[] };
-            VolumeWork { dir: &dir, facts: &facts, files_left: VOLUME_FILES_BYTES, given_up: &stop }.all()
+            work(VolumeWork { dir: &dir, facts: &facts, files_left: VOLUME_FILES_BYTES, given_up: &stop })
         });
         Self { thread, given_up }
     }
 
-    /// Waits until they are there.
-    pub(super) async fn made(&mut self) -> Result<(), VolumeError> {
+    /// Waits until it is done, once.
+    pub(super) async fn done(&mut self) -> Result<T, VolumeError> {
         (&mut self.thread).await.unwrap_or(Err(VolumeError::Thread))
     }
 
-    /// Makes no more of them. Afterwards the pod's folder can be removed, unless a disk hangs.
+    /// Does no more of it. Afterwards the pod's folder can be removed, unless a disk hangs.
     pub(super) async fn give_up(mut self) {
         self.given_up.store(true, Ordering::Relaxed);
         // How it ends is of no interest any more.
-        let _ = tokio::time::timeout(QUICK, self.made()).await;
+        let _ = tokio::time::timeout(QUICK, self.done()).await;
     }
 }
 
@@ -80,7 +94,7 @@ struct VolumeWork<'a> {
 }
 
 impl VolumeWork<'_> {
-    fn all(mut self) -> Result<(), VolumeError> {
+    fn all(&mut self) -> Result<(), VolumeError> {
         for volume in &self.facts.pod.volumes {
             if self.given_up.load(Ordering::Relaxed) {
                 break;
@@ -105,13 +119,12 @@ impl VolumeWork<'_> {
                 kernel_mounts::memory(&path, *mode, size).map_err(fill("mount a folder in memory"))?;
             }
             VolumeSource::Files(set) => {
-                let files = self.contents(set);
-                let files = files.ok_or_else(|| VolumeError::TooLarge { volume: volume.name.clone() })?;
+                let files = self.contents(volume, set)?;
                 make_open(&path, 0o777)?;
                 if set.in_memory {
                     kernel_mounts::memory(&path, 0o777, None).map_err(fill("mount a folder in memory"))?;
                 }
-                payload::write(&path, &files).map_err(fill("write its files"))?;
+                payload::write(&path, &files, |_| Ok(())).map_err(fill("write its files"))?;
             }
             VolumeSource::Claim { .. } => {
                 check_claim(volume, &path)?;
@@ -127,8 +140,36 @@ impl VolumeWork<'_> {
         }
     }
 
-    /// What is written, now that it is known; nothing if it is too much.
-    fn contents(&mut self, set: &FileSet) -> Option<Vec<PayloadFile>> {
+    /// Replaces the files of volumes under those who read them, of each all at once.
+    fn renew(mut self, known: &[Volume], wished: &[Volume]) -> Result<Renewed, VolumeError> {
+        // All of them before any is written: what is too much for the pod replaces nothing.
+        let mut new = Vec::new();
+        for (known, wished) in known.iter().zip(wished) {
+            let VolumeSource::Files(set) = &wished.source else { continue };
+            let files = self.contents(wished, set)?;
+            if known != wished {
+                new.push((wished, files));
+            }
+        }
+        let go_on = new.iter().take_while(|_| !self.given_up.load(Ordering::Relaxed));
+        Ok(go_on.map(|(volume, files)| self.replace(volume, files).map(|()| (*volume).clone())).collect())
+    }
+
+    fn replace(&self, volume: &Volume, files: &[PayloadFile]) -> Result<(), VolumeError> {
+        let pod = self.facts.pod;
+        let own = |folder: &Path| match pod.security.fs_group {
+            Some(group) => ownership::give(folder, group, true, self.given_up),
+            None => Ok(()),
+        };
+        payload::write(&self.dir.volume(pod, volume), files, own).map_err(|source| VolumeError::Fill {
+            volume: volume.name.clone(),
+            doing: "replace its files, which stay as they were",
+            source,
+        })
+    }
+
+    /// What is written, now that it is known; an error if it is too much.
+    fn contents(&mut self, volume: &Volume, set: &FileSet) -> Result<Vec<PayloadFile>, VolumeError> {
         let mut files = Vec::new();
         for file in &set.files {
             let bytes: Arc<[u8]> = match &file.content {
@@ -136,10 +177,11 @@ impl VolumeWork<'_> {
                 FileContent::Field(field) => self.facts.field(field).into_bytes().into(),
                 FileContent::Amount(amount) => self.facts.amount(amount, None).into_bytes().into(),
             };
-            self.files_left = self.files_left.checked_sub(bytes.len())?;
+            let left = self.files_left.checked_sub(bytes.len());
+            self.files_left = left.ok_or_else(|| VolumeError::TooLarge { volume: volume.name.clone() })?;
             files.push(PayloadFile { path: file.path.clone(), mode: file.mode, user: file.user, bytes });
         }
-        Some(files)
+        Ok(files)
     }
 }
 
@@ -148,4 +190,49 @@ fn make_open(path: &Path, mode: u32) -> Result<(), VolumeError> {
     make(path, mode)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|source| VolumeError::Make { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::ThisNode;
+    use super::super::owner::OwnerFacts;
+    use super::*;
+    use crate::manifest::{ManifestSource, Workload, load};
+
+    /// A pod with volumes `a` and `b` of a file `k` each, which say this.
+    fn pod(a: &str, b: &str) -> Pod {
+        let map = |name: &str, text: &str| {
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{k: '{text}'}}}}\n---\n")
+        };
+        let spec = "{volumes: [{name: a, configMap: {name: a}}, {name: b, configMap: {name: b}}], \
+                    containers: [{name: m, image: x}]}";
+        let pod = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {spec}}}\n");
+        let text = map("a", a) + &map("b", b) + &pod;
+        let loaded = load(&[ManifestSource { name: String::new(), path: None, text }]).unwrap();
+        let Ok([Workload::Pod(pod)]) = <[Workload; 1]>::try_from(loaded.workloads) else { panic!() };
+        pod
+    }
+
+    #[test]
+    fn files_are_replaced_where_they_differ_and_fit_all_together() {
+        let (base, first, node) = (tempfile::tempdir().unwrap(), pod("1", "2"), ThisNode::default());
+        let facts = OwnerFacts { run: "ab".into(), endpoint: "/run/x.sock".into() };
+        let (dir, _owner) = PodDir::create(base.path(), (&first, "uid"), &facts).unwrap();
+        let facts = LaunchFacts { pod: &first, uid: "uid", node: &node, addresses: &[] };
+        let (go_on, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+        let work = |files_left, given_up| VolumeWork { dir: &dir, facts: &facts, files_left, given_up };
+        let read = || first.volumes.iter().map(|one| fs::read_to_string(dir.volume(&first, one).join("k")).unwrap());
+        let generation = || fs::read_link(dir.volume(&first, &first.volumes[0]).join("..data")).unwrap();
+        work(2, &go_on).all().unwrap();
+        let before = generation();
+        let renew = |work: VolumeWork<'_>, wished: &Pod| work.renew(&first.volumes, &wished.volumes);
+        // The volume that stays counts as well.
+        let refused = renew(work(4, &go_on), &pod("1", "four"));
+        assert!(matches!(refused, Err(VolumeError::TooLarge { volume }) if volume == "b"));
+        assert!(renew(work(9, &stop), &pod("3", "four")).unwrap().is_empty());
+        assert_eq!(read().collect::<Vec<_>>(), ["1", "2"]);
+        let renewed = renew(work(5, &go_on), &pod("1", "four")).unwrap();
+        assert_eq!(renewed.into_iter().map(|one| one.unwrap().name).collect::<Vec<_>>(), ["b"]);
+        assert_eq!((read().collect::<Vec<_>>(), generation()), (vec!["1".into(), "four".into()], before));
+    }
 }

@@ -1,14 +1,16 @@
 //! A Deployment's pods: always so many, and replaced one by one. Pure.
 
+use std::sync::Arc;
+
 use super::{FleetAction, FleetInput, Moment, PodNumber};
-use crate::manifest::Deployment;
+use crate::manifest::{Deployment, PodTemplate};
 use crate::run::machine::BackOff;
 
 /// A Deployment on its way.
 #[derive(Debug)]
 pub(super) struct DeploymentController {
-    /// The template's hash.
-    revision: String,
+    /// What its pods are made from, but for what can be another one while they run.
+    revision: Arc<PodTemplate>,
     slots: Vec<ReplicaSlot>,
     course: DeploymentCourse,
     next: PodNumber,
@@ -28,7 +30,7 @@ enum ReplicaState {
     },
     Up {
         number: PodNumber,
-        revision: String,
+        revision: Arc<PodTemplate>,
         since: Moment,
         is_ready: bool,
     },
@@ -52,12 +54,15 @@ enum DeploymentCourse {
 impl DeploymentController {
     pub(super) fn new(deployment: &Deployment) -> Self {
         let slots = (0..deployment.replicas).map(|_| ReplicaSlot::new()).collect();
-        Self { revision: deployment.template.hash.clone(), slots, course: DeploymentCourse::On, next: 0 }
+        Self { revision: Arc::new(deployment.template.fixed()), slots, course: DeploymentCourse::On, next: 0 }
     }
 
     /// What is wished has changed.
     pub(super) fn change(&mut self, now: Moment, deployment: &Deployment) -> Vec<FleetAction> {
-        self.revision.clone_from(&deployment.template.hash);
+        let revision = deployment.template.fixed();
+        if *self.revision != revision {
+            self.revision = Arc::new(revision);
+        }
         let mut actions = Vec::new();
         let wanted = deployment.replicas as usize;
         while self.slots.len() < wanted {

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,6 +22,7 @@ use super::asked::{StopAsked, StopSpeaker, stop_line};
 use super::events::RuntimeEvents;
 use super::machine::{LifeOutcome, LifePhase};
 use super::readiness::{PodKey, PodNumber, PodSigns, ReportBoard};
+use super::renewal::{VolumeSpeaker, volume_line};
 use super::supervise::RunOutcome;
 use super::voice::Voice;
 use super::{Interrupt, RunContext, RunError, exit_status, live};
@@ -83,7 +85,11 @@ type PodLife<'a> = Pin<Box<dyn Future<Output = (PodKey, Result<RunOutcome, RunEr
 
 /// A pod that lives.
 struct FleetPod {
-    name: String,
+    /// As it was made.
+    pod: Arc<Pod>,
+    /// What asked for it.
+    action: FleetAction,
+    volumes: VolumeSpeaker,
     stop: StopSpeaker,
     restarts: u32,
     is_ready: bool,
@@ -224,20 +230,26 @@ impl Fleet<'_> {
             | FleetAction::StartJob { number, .. }
             | FleetAction::StartReplica { number, .. } => {
                 if let Some(pod) = controller.pod(action) {
-                    self.begin((index, number), pod);
+                    self.begin((index, number), action, pod);
                 }
             }
         }
     }
 
-    fn begin(&mut self, key: PodKey, pod: Pod) {
+    fn begin(&mut self, key: PodKey, action: FleetAction, pod: Pod) {
         let (stop, line) = stop_line();
+        let (volumes, volume_line) = volume_line(&pod.volumes);
         let voice = Voice::new(self.context.console, if self.context.is_alone { "" } else { &pod.name });
         let report = self.reports.line(key);
-        self.pods
-            .insert(key, FleetPod { name: pod.name.clone(), stop, restarts: 0, is_ready: false, was_ready: false });
+        let pod = Arc::new(pod);
+        let known =
+            FleetPod { pod: pod.clone(), action, volumes, stop, restarts: 0, is_ready: false, was_ready: false };
+        self.pods.insert(key, known);
         let (context, events) = (self.context, self.events);
-        self.lives.push(Box::pin(async move { (key, live(context, &pod, voice, (&line, events, &report)).await) }));
+        self.lives.push(Box::pin(async move {
+            let lines = ((&line, events, &report), volume_line);
+            (key, live(context, &pod, voice, lines).await)
+        }));
     }
 
     async fn ask(&mut self, wish: StopAsked) {
@@ -318,13 +330,14 @@ impl Fleet<'_> {
         let pod = self.pods.remove(&key);
         self.reports.forget(key);
         let (index, number) = key;
-        let name = pod.map(|pod| pod.name).unwrap_or_default();
+        let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
         // What it showed of a pull, or of its end.
         self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
+        let by_itself = [LifeOutcome::Finished, LifeOutcome::DeadlineExceeded];
+        let is_cut = !result.as_ref().is_ok_and(|outcome| by_itself.contains(&outcome.outcome));
         let is_success = match result {
             Ok(outcome) => {
-                let is_plain = matches!(self.controllers[index], Controller::Pod(_));
-                if is_plain && outcome.code() != 0 {
+                if self.controllers[index].is_plain() && outcome.code() != 0 {
                     self.has_failed(index, outcome.code(), None);
                 }
                 outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded
@@ -345,6 +358,9 @@ impl Fleet<'_> {
             }
         };
         self.feed(index, FleetInput::Ended { number, is_success }).await;
+        if is_cut {
+            self.controllers[index].cut();
+        }
         self.succeed(index).await;
     }
 }

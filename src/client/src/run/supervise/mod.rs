@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ use super::jobs::{self, ContainerEnd, JobEnd};
 use super::launch::{RunningPod, StartedContainer};
 use super::machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, PodReport};
 use super::readiness::ReportLine;
+use super::renewal::VolumeLine;
 use super::report::RunReport;
 use super::stages::StageLine;
 use crate::connect::CallError;
@@ -100,7 +102,7 @@ impl<'a> Supervisor<'a> {
     pub(super) async fn live(
         mut self,
         asked: &StopLine,
-        mut events: EventsOfPod,
+        (mut events, volumes): (EventsOfPod, &mut VolumeLine),
         door: &mut StopDoor,
     ) -> Result<RunOutcome, RunError> {
         let mut heard = StopAsked::No;
@@ -135,6 +137,7 @@ impl<'a> Supervisor<'a> {
                 () = tokio::time::sleep_until(wake.unwrap_or(self.begun)), if wake.is_some() => {
                     self.feed(LifeInput::Time).await;
                 }
+                renewed = volumes.renewed(self.pod.run) => volumes.tell(renewed, &self.pod.run.voice).await,
                 () = events.changed() => self.watch.want(),
                 sight = self.watch.next(&self.members, patience) => match sight {
                     Ok(sight) => {
@@ -159,11 +162,8 @@ impl<'a> Supervisor<'a> {
 
     /// Lets the rest of the logs be printed, once nothing runs any more.
     async fn drain(&mut self) {
-        for member in &mut self.members {
-            if let Some(started) = member.started.take() {
-                started.drain().await;
-            }
-        }
+        let started = self.members.iter_mut().filter_map(|member| member.started.take());
+        join_all(started.map(StartedContainer::drain)).await;
     }
 
     async fn is_asked(&mut self, before: StopAsked, now: StopAsked) {
