@@ -73,7 +73,7 @@ pub(crate) use pod::Pod;
 pub(crate) use probe::{HttpGet, Probe, ProbeHandler, ProbeKind};
 pub(crate) use pull_secrets::PullSecret;
 pub(crate) use quantity::Quantity;
-pub(crate) use resources::{ContainerResources, QosClass, size_of_pages};
+pub(crate) use resources::{ContainerResources, QosClass, size_of_pages, together};
 pub(crate) use restart::{RestartAction, RestartPolicy, RestartRule};
 pub(crate) use security::{FsGroup, GivenProfile, SelinuxLabel};
 pub(crate) use template::PodTemplate;

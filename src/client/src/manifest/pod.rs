@@ -12,6 +12,7 @@ use super::lifecycle;
 use super::names::is_subdomain;
 use super::network::{self, GivenNetwork};
 use super::pull_secrets::{self, PullSecret};
+use super::quantity::Quantity;
 use super::resources::{self, ContainerResources};
 use super::restart::RestartPolicy;
 use super::security::{self, PodWideSecurity};
@@ -55,6 +56,8 @@ pub(crate) struct PodPlacement {
     pub(crate) pull_secrets: Vec<PullSecret>,
     /// For all containers together.
     pub(crate) resources: ContainerResources,
+    /// What the pod takes beside its containers.
+    pub(crate) overhead: BTreeMap<String, Quantity>,
 }
 
 impl Pod {
@@ -123,7 +126,8 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
         placement: PodPlacement {
             handler: spec.runtime_class_name.unwrap_or_default(),
             pull_secrets: pull_secrets::build(b, spec.image_pull_secrets.as_deref().unwrap_or_default()),
-            resources: pod_resources(b, spec.resources.as_ref()),
+            resources: pod_resources(b, spec.resources.as_ref(), (&init_containers, &containers)),
+            overhead: resources::amounts(b, "spec.overhead", spec.overhead.as_ref()),
         },
         restart,
         grace_seconds,
@@ -136,8 +140,12 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
     pod
 }
 
-fn pod_resources(b: &mut Builder<'_>, given: Option<&k8s::ResourceRequirements>) -> ContainerResources {
-    let resources = resources::build(b, "spec.resources", given);
+fn pod_resources(
+    b: &mut Builder<'_>,
+    given: Option<&k8s::ResourceRequirements>,
+    containers: (&[Container], &[Container]),
+) -> ContainerResources {
+    let resources = resources::build_pod(b, given, containers);
     if !resources.limits.is_empty() {
         let text = "hold for each container that has no limits of its own: no cgroup counts them together";
         b.add_note("spec.resources.limits", text);

@@ -67,7 +67,14 @@ pub(super) const SPEC: Schema = Schema::Map(&[
     optional("schedulingGates", Schema::Any).with(SCHEDULER),
     optional("schedulingGroup", Schema::Any).with(SCHEDULER),
     optional("evictionResponders", Schema::Any).with(SERVER),
-    optional("overhead", Schema::Any).with(SCHEDULER),
+    optional(
+        "overhead",
+        Schema::Map(&[
+            optional("cpu", Schema::Quantity).does("what the pod itself takes beside its containers, for the runtime"),
+            optional("memory", Schema::Quantity).does("the same of memory"),
+            EPHEMERAL_STORAGE,
+        ]),
+    ),
     optional("readinessGates", Schema::Any).with(SERVER),
     refused("ephemeralContainers", "they are added to pods that run: use `peapod exec`"),
     refused("resourceClaims", "devices that are claimed need a driver and an API server"),

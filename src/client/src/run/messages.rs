@@ -68,6 +68,7 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
             security_context: Some(security::sandbox(pod, parts.users)),
             sysctls: pod.security.sysctls.clone(),
             resources: resources::of_pod(pod),
+            overhead: resources::overhead(pod),
             ..Default::default()
         }),
         ..Default::default()

@@ -3,7 +3,7 @@
 use peapod_api::v1;
 
 use super::facts::ThisNode;
-use crate::manifest::{Container, ContainerResources, Pod, QosClass, Quantity};
+use crate::manifest::{Container, ContainerResources, Pod, QosClass, Quantity, together};
 
 /// The time in which a container has its share of processors, in microseconds.
 const PERIOD: i64 = 100_000;
@@ -40,35 +40,41 @@ pub(super) fn of_container(pod: &Pod, container: &Container, node: &ThisNode) ->
     }
 }
 
-/// Of a pod as a whole: what its containers ask for together, or one init container if that is more.
+/// Of a pod as a whole, without what it takes itself. Nothing if it asks for nothing.
 pub(super) fn of_pod(pod: &Pod) -> Option<v1::LinuxContainerResources> {
     let whole = &pod.placement.resources;
     if whole.is_empty() && pod.all_containers().all(|container| container.resources.is_empty()) {
         return None;
     }
-    let sum = |get: &dyn Fn(&ContainerResources) -> Quantity| {
-        let together = pod.containers.iter().map(|one| get(&one.resources)).fold(Quantity::default(), Quantity::plus);
-        pod.init_containers.iter().map(|one| get(&one.resources)).fold(together, Ord::max)
+    let request = |name: &str| match whole.requests.get(name) {
+        Some(request) => *request,
+        None => sum(pod, |one| one.request(name)),
     };
-    let request = |name: &str| match whole.request(name) {
-        none if none.is_zero() => sum(&|one| one.request(name)),
-        request => request,
-    };
-    // A container without a limit makes the sum of limits meaningless.
     let limit = |name: &str| match whole.limit(name) {
-        Some(limit) => Some(limit),
-        None if pod.containers.iter().all(|one| one.resources.limit(name).is_some()) => {
-            Some(sum(&|one| one.limit(name).unwrap_or_default()))
-        }
-        None => None,
+        Some(limit) => limit,
+        None => sum(pod, |one| one.limit(name).unwrap_or_default()),
     };
-    Some(v1::LinuxContainerResources {
-        cpu_shares: shares(request("cpu")),
+    Some(amounts(request("cpu"), limit("cpu"), limit("memory")))
+}
+
+/// What a pod takes beside its containers.
+pub(super) fn overhead(pod: &Pod) -> Option<v1::LinuxContainerResources> {
+    let amount = |name: &str| pod.placement.overhead.get(name).copied().unwrap_or_default();
+    (!pod.placement.overhead.is_empty()).then(|| amounts(amount("cpu"), amount("cpu"), amount("memory")))
+}
+
+fn sum(pod: &Pod, amount: impl Fn(&ContainerResources) -> Quantity) -> Quantity {
+    together(&pod.init_containers, &pod.containers, amount)
+}
+
+fn amounts(cpu: Quantity, cpu_limit: Quantity, memory: Quantity) -> v1::LinuxContainerResources {
+    v1::LinuxContainerResources {
+        cpu_shares: shares(cpu),
         cpu_period: PERIOD,
-        cpu_quota: limit("cpu").map_or(0, quota),
-        memory_limit_in_bytes: limit("memory").map_or(0, Quantity::value),
+        cpu_quota: if cpu_limit.is_zero() { 0 } else { quota(cpu_limit) },
+        memory_limit_in_bytes: memory.value(),
         ..Default::default()
-    })
+    }
 }
 
 fn shares(cpu: Quantity) -> i64 {
@@ -111,12 +117,15 @@ fn oom_score(pod: &Pod, container: &Container, node: &ThisNode) -> i64 {
         QosClass::Guaranteed => GUARANTEED_SCORE,
         QosClass::BestEffort => BEST_EFFORT_SCORE,
         QosClass::Burstable => {
-            let own = container.resources.request("memory").value();
             // What the pod asks for beyond its containers is shared out among them.
-            let together: i64 = pod.containers.iter().map(|one| one.resources.request("memory").value()).sum();
-            let rest = whole.request("memory").value().saturating_sub(together).max(0);
-            let count = i64::try_from(pod.containers.len()).unwrap_or(1).max(1);
-            let asked = own.saturating_add(rest / count);
+            let beyond = whole.request("memory").value().saturating_sub(sum(pod, |one| one.request("memory")).value());
+            let share = beyond.max(0) / i64::try_from(pod.all_containers().count()).unwrap_or(i64::MAX).max(1);
+            let memory = |container: &Container| container.resources.request("memory").value().saturating_add(share);
+            let asked = match container.is_sidecar() {
+                // It goes no sooner than whom it serves.
+                true => pod.containers.iter().map(memory).min().max(Some(memory(container))).unwrap_or_default(),
+                false => memory(container),
+            };
             let score = BEST_EFFORT_SCORE - asked.saturating_mul(1000) / node.memory.max(1);
             score.clamp(BEST_EFFORT_SCORE + GUARANTEED_SCORE, BEST_EFFORT_SCORE - 1)
         }
@@ -167,6 +176,64 @@ mod tests {
         let limits = resources(given).remove(0).hugepage_limits;
         let limits: Vec<_> = limits.iter().map(|one| (one.page_size.as_str(), one.limit)).collect();
         assert_eq!(limits, [("2MB", 4 << 20), ("1GB", 0)]);
+    }
+
+    fn pod(spec: &str) -> Pod {
+        manifest::read(&format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}}}}}")).unwrap()
+    }
+
+    fn scores(spec: &str) -> Vec<i64> {
+        let (pod, node) = (pod(spec), ThisNode { memory: 10 << 30, ..Default::default() });
+        pod.all_containers().map(|container| of_container(&pod, container, &node).oom_score_adj).collect()
+    }
+
+    fn asking(name: &str, memory: &str, more: &str) -> String {
+        format!("{{name: {name}, image: x, resources: {{requests: {{memory: {memory}}}}}{more}}}")
+    }
+
+    #[test]
+    fn a_sidecar_goes_no_sooner_than_whom_it_serves() {
+        let (small, large) = (asking("m", "1Gi", ""), asking("big", "3Gi", ""));
+        let sidecar = |memory: &str| asking("s", memory, ", restartPolicy: Always");
+        let with = |init: &str| format!("initContainers: [{init}], containers: [{small}, {large}]");
+        assert_eq!(scores(&with(&sidecar("100Mi"))), [900, 900, 700]);
+        assert_eq!(scores(&with(&sidecar("2Gi"))), [800, 900, 700]);
+        // An init container that ends is by itself.
+        assert_eq!(scores(&with(&asking("i", "512Mi", ""))), [950, 900, 700]);
+        // 6 GiB beyond what the containers ask for, for three of them.
+        let whole = format!("resources: {{requests: {{memory: 11Gi}}}}, {}", with(&sidecar("1Gi")));
+        assert_eq!(scores(&whole), [700, 700, 500]);
+    }
+
+    #[test]
+    fn a_pod_asks_for_the_most_that_runs_at_a_time() {
+        let of = |spec: &str| {
+            let of_pod = of_pod(&pod(spec)).unwrap();
+            (of_pod.cpu_shares, of_pod.cpu_quota, of_pod.memory_limit_in_bytes >> 20)
+        };
+        let one = |name: &str, cpu: &str, memory: &str, more: &str| {
+            format!("{{name: {name}, image: x, resources: {{limits: {{cpu: {cpu}, memory: {memory}}}}}{more}}}")
+        };
+        let (first, last) = (one("a", "500m", "100Mi", ""), one("z", "500m", "400Mi", ""));
+        let sidecar = one("s", "250m", "50Mi", ", restartPolicy: Always");
+        let main = format!("containers: [{}, {{name: other, image: x}}]", one("m", "500m", "200Mi", ""));
+        let with = |init: &[&String]| {
+            let init: Vec<&str> = init.iter().map(|text| text.as_str()).collect();
+            format!("initContainers: [{}], {main}", init.join(", "))
+        };
+        // Of a container without limits nothing is counted, as by a kubelet.
+        assert_eq!(of(&main), (512, 50_000, 200));
+        assert_eq!(of(&with(&[&sidecar])), (768, 75_000, 250));
+        // Before the sidecar, and beside it.
+        assert_eq!(of(&with(&[&last, &sidecar])), (768, 75_000, 400));
+        assert_eq!(of(&with(&[&sidecar, &last])), (768, 75_000, 450));
+        assert_eq!(of(&with(&[&first, &sidecar, &first])), (768, 75_000, 250));
+        // What the pod says as a whole counts, and what it leaves open is its containers'.
+        let whole = |limits: &str| format!("resources: {{limits: {{{limits}}}}}, {}", with(&[&sidecar]));
+        assert_eq!(of(&whole("cpu: 2")), (768, 200_000, 250));
+        assert_eq!(of("resources: {limits: {cpu: 2}}, containers: [{name: a, image: x}]"), (2048, 200_000, 0));
+        let overhead = overhead(&pod(&format!("overhead: {{cpu: 250m, memory: 120Mi}}, {main}"))).unwrap();
+        assert_eq!((overhead.cpu_shares, overhead.cpu_quota, overhead.memory_limit_in_bytes >> 20), (256, 25_000, 120));
     }
 
     #[test]
