@@ -107,6 +107,51 @@ fn what_has_changed_is_replaced_and_the_rest_left() {
     });
 }
 
+/// A Pod with files and a variable, and what it has them from.
+fn with_objects(file: &str, variable: &str, more: &str) -> String {
+    let script = "echo $V; while ! grep -q blue /c/k; do sleep 0.1; done; echo seen; exec sleep 1000";
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: file}}\ndata: {{k: {file}}}\n---
+apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: variable}}\ndata: {{k: {variable}}}\n{more}---
+apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec:\n  terminationGracePeriodSeconds: 1
+  securityContext: {{runAsUser: 1000, fsGroup: 2000}}
+  volumes: [{{name: c, configMap: {{name: file, defaultMode: 0440}}}}]
+  containers:
+  - name: main
+    image: '{}'
+    command: [sh, -c, '{script}']
+    env: [{{name: V, valueFrom: {{configMapKeyRef: {{name: variable, key: k}}}}}}]
+    volumeMounts: [{{name: c, mountPath: /c}}]\n",
+        fixture(SHELL)
+    )
+}
+
+#[test]
+fn a_config_map_is_applied_to_files_in_place_and_to_variables_with_a_new_pod() {
+    peapod(async |daemon| {
+        let path = daemon.path("a.yaml");
+        let file = path.to_string_lossy().into_owned();
+        save(&path, &with_objects("red", "one", ""));
+        done(daemon, &["run", "-d", &file]).await;
+        let logs = async || done(daemon, &["logs", "a", "--no-prefix"]).await;
+        wait_for("its words", async || logs().await == "one\n").await;
+        let before = pod(daemon, "a").await.unwrap();
+        save(&path, &with_objects("blue", "one", ""));
+        assert_eq!(done(daemon, &["apply", &file]).await, "default/a updated; its pods go on\n");
+        // Another user than root reads it, by its group.
+        wait_for("the container sees it", async || logs().await == "one\nseen\n").await;
+        assert_eq!(pod(daemon, "a").await.unwrap()["id"], before["id"]);
+        save(&path, &with_objects("blue", "two", "immutable: true\n"));
+        assert_eq!(done(daemon, &["apply", &file]).await, "default/a replaced\n");
+        wait_for("its words", async || logs().await == "two\nseen\n").await;
+        assert_ne!(pod(daemon, "a").await.unwrap()["id"], before["id"]);
+        save(&path, &with_objects("blue", "three", "immutable: true\n"));
+        let (code, out, err) = client(daemon, &["apply", &file]).await;
+        assert!(code == 1 && out.contains("ConfigMap default/variable is immutable"), "{code}: {out}{err}");
+        assert_eq!(done(daemon, &["down", &file]).await, "default/a\n");
+    });
+}
+
 /// A folder with all kinds: what they refer to, what ends, what stays, and what is many.
 #[test]
 fn all_kinds_of_a_folder_run_and_change_together() {

@@ -69,7 +69,6 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
             sysctls: pod.security.sysctls.clone(),
             resources: resources::of_pod(pod),
             overhead: resources::overhead(pod),
-            ..Default::default()
         }),
         ..Default::default()
     }

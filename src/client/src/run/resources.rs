@@ -215,6 +215,7 @@ mod tests {
             format!("{{name: {name}, image: x, resources: {{limits: {{cpu: {cpu}, memory: {memory}}}}}{more}}}")
         };
         let (first, last) = (one("a", "500m", "100Mi", ""), one("z", "500m", "400Mi", ""));
+        let second = one("b", "500m", "100Mi", "");
         let sidecar = one("s", "250m", "50Mi", ", restartPolicy: Always");
         let main = format!("containers: [{}, {{name: other, image: x}}]", one("m", "500m", "200Mi", ""));
         let with = |init: &[&String]| {
@@ -227,7 +228,7 @@ mod tests {
         // Before the sidecar, and beside it.
         assert_eq!(of(&with(&[&last, &sidecar])), (768, 75_000, 400));
         assert_eq!(of(&with(&[&sidecar, &last])), (768, 75_000, 450));
-        assert_eq!(of(&with(&[&first, &sidecar, &first])), (768, 75_000, 250));
+        assert_eq!(of(&with(&[&first, &sidecar, &second])), (768, 75_000, 250));
         // What the pod says as a whole counts, and what it leaves open is its containers'.
         let whole = |limits: &str| format!("resources: {{limits: {{{limits}}}}}, {}", with(&[&sidecar]));
         assert_eq!(of(&whole("cpu: 2")), (768, 200_000, 250));
