@@ -212,7 +212,7 @@ mod tests {
         /// A record of a run that was killed.
         fn killed(&self, run: &str) {
             let folder = RunRecord::prepare(&self.base(), run).unwrap();
-            fs::write(folder.join("run.json"), "{}").unwrap();
+            fs::write(folder.join("run.json"), r#"{"pid": 1234}"#).unwrap();
         }
 
         fn names(&self, folder: &str) -> Vec<String> {
