@@ -115,7 +115,8 @@ fn links_of_an_image_lead_nowhere_outside_of_it() {
             let text = refused.message();
             assert!(text.starts_with("ImageVolumeMountFailed: mounts[0].image_sub_path: "), "{text}");
         }
-        std::fs::remove_dir_all("/peapod-outside").unwrap();
+        std::fs::remove_file("/peapod-outside/secret").unwrap();
+        std::fs::remove_dir("/peapod-outside").unwrap();
         let missing = mounting(pod.container("gone").sh("true"), &[image_mount("peapod/none:1", "/x", "")]);
         let refused = missing.try_create().await.err().unwrap();
         assert!(refused.message().starts_with("ImageVolumeMountFailed: mounts[0].image: "), "{refused}");
@@ -190,11 +191,11 @@ fn a_daemon_that_dies_leaves_no_image_mounted() {
             daemon.kill().await;
             daemon.start_again_to_die_at(point).await;
             let request = mounting(pod.container("main").sh("exec sleep 1000"), &[image_mount(&id, "/x", "etc")]);
-            if let Ok(container) = request.try_create().await {
-                if container.start().await.is_ok() {
-                    let _ = container.stop(0).await;
-                    let _ = container.remove().await;
-                }
+            if let Ok(container) = request.try_create().await
+                && container.start().await.is_ok()
+            {
+                let _ = container.stop(0).await;
+                let _ = container.remove().await;
             }
             wait_for("the daemon to die", async || !daemon.is_alive()).await;
             daemon.start_again().await;

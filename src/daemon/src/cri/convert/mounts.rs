@@ -56,7 +56,7 @@ fn mount(message: v1::Mount) -> Checked<ContainerMount> {
             if propagation != Propagation::Private {
                 return Err(FieldError::new("propagation", "should be private: nothing is mounted in an image"));
             }
-            MountSource::Image(image_source(image, message.image_sub_path)?)
+            MountSource::Image(image_source(image, &message.image_sub_path)?)
         }
         None if message.image_sub_path.is_empty() => {
             MountSource::Host(any_absolute_path("host_path", not_empty("host_path", message.host_path)?)?)
@@ -76,7 +76,7 @@ fn mount(message: v1::Mount) -> Checked<ContainerMount> {
 }
 
 /// A path that leads up is the client's mistake: within the image there is nothing above.
-fn image_source(image: v1::ImageSpec, sub_path: String) -> Checked<ImageSource> {
+fn image_source(image: v1::ImageSpec, sub_path: &str) -> Checked<ImageSource> {
     let short = |field: &str, text: String| short(field, without_nul(field, text)?, IMAGE_NAME_BYTES);
     let sub_path = absolute_path("image_sub_path", format!("/{sub_path}"))?;
     at_most("image.annotations", "entries", image.annotations.len(), LABELS)?;
