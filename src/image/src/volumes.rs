@@ -27,8 +27,8 @@ pub struct FolderOwners<'a> {
 
 impl Rootfs {
     /// Where these absolute paths lead to within the image, each without symbolic links. What is in no layer is made in
-    /// the container's writable layer, the last folder of each path with its owner. `None` where the image has something
-    /// else than a folder, or a link to nowhere.
+    /// the container's writable layer, the last folder of each path with its owner. `None` where the image has
+    /// something else than a folder, or a link to nowhere.
     ///
     /// Blocks for a moment. Nobody else may have mounted the writable layer meanwhile.
     ///

@@ -17,7 +17,8 @@ fn enter_new() -> Result<File, StepError> {
     File::open(OWN).map_err(|source| StepError::new(format!("open {OWN}"), source))
 }
 
-/// Moves the calling thread into the network namespace that is to be connected: a new one, or this; gives the namespace.
+/// Moves the calling thread into the network namespace that is to be connected: a new one, or this; gives the
+/// namespace.
 ///
 /// The thread is not to be used for anything else afterwards.
 pub(crate) fn enter(given: Option<&Path>) -> Result<File, StepError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use oci_spec::runtime::Mount;
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount};
 
 use crate::SpecError;
 use crate::bounds::{DEV_INODES, MOUNTS, TERMINALS};
@@ -14,6 +14,7 @@ use crate::mount_points::{can_be_folder, is_below_a_mount};
 use crate::note::Note;
 use crate::pod::{Namespaces, Scope};
 use crate::selinux::labels;
+use crate::user_namespace::IdRange;
 
 /// What containers have of their pod.
 pub const POD_FILES: [&str; 4] = [HOSTNAME, HOSTS, RESOLV_CONF, SHM];
@@ -205,9 +206,14 @@ fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) ->
     let mut mount = mount(text(&wanted.container_path)?, "bind", text(&resolved.source)?, &options);
     // The shim has mapped an image's layers already.
     if let Some(users) = wanted.users.filter(|_| wanted.image().is_none()) {
-        mount.set_uid_mappings(Some(users.uids.mapping()?)).set_gid_mappings(Some(users.gids.mapping()?));
+        mount.set_uid_mappings(Some(mapping(users.uids)?)).set_gid_mappings(Some(mapping(users.gids)?));
     }
     Ok(mount)
+}
+
+fn mapping(ids: IdRange) -> Result<Vec<LinuxIdMapping>, SpecError> {
+    let mapping = LinuxIdMappingBuilder::default().host_id(ids.first()).container_id(0_u32).size(ids.count()).build();
+    mapping.map(|mapping| vec![mapping]).map_err(|error| SpecError::Json(error.to_string()))
 }
 
 /// Whether a source on a mount that propagates so gives a container's mount what it asks for: it would be silently

@@ -1,9 +1,6 @@
 //! Users and groups of a pod's own: which of the node's they are.
 
-use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 use serde::{Deserialize, Serialize};
-
-use crate::error::SpecError;
 
 /// The ids of a namespace, from 0 on, and those of the node that they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,11 +55,6 @@ impl IdRange {
     #[must_use]
     pub fn on_node(self, id: u32) -> Option<u32> {
         (id < self.count).then(|| self.first.saturating_add(id))
-    }
-
-    pub(crate) fn mapping(self) -> Result<Vec<LinuxIdMapping>, SpecError> {
-        let mapping = LinuxIdMappingBuilder::default().host_id(self.first).container_id(0_u32).size(self.count).build();
-        mapping.map(|mapping| vec![mapping]).map_err(|error| SpecError::Json(error.to_string()))
     }
 }
 

@@ -41,8 +41,8 @@ impl From<StepError> for MakeError {
     }
 }
 
-/// Makes what the record says, once `committed` tells that it is on disk: in a new namespace, or in the given one. On an
-/// error something may be left, for [`undo`] to take away.
+/// Makes what the record says, once `committed` tells that it is on disk: in a new namespace, or in the given one. On
+/// an error something may be left, for [`undo`] to take away.
 ///
 /// Run it on a thread of its own: it ends in the new namespace.
 pub(crate) fn make(

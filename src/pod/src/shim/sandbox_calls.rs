@@ -102,27 +102,11 @@ impl Shim {
         };
         let hello = match call!("SetUp", SLOW, self.inner.extension, set_up, request) {
             // A shim of protocol 1 or 2: the binary is older than this daemon.
-            Err(ShimError::Unsupported(_)) => self.create_and_ask(request, &setup.bundle).await?,
+            Err(ShimError::Unsupported(_)) => create_and_ask(self, request, &setup.bundle).await?,
             answer => answer?,
         };
         version::check(&hello).map_err(ShimError::Foreign)?;
         Ok(hello.namespaces.unwrap_or_default().into())
-    }
-
-    async fn create_and_ask(
-        &self,
-        request: extension::SetUpRequest,
-        bundle: &Path,
-    ) -> Result<extension::HelloResponse, ShimError> {
-        let request = sandbox_api::CreateSandboxRequest {
-            sandbox_id: request.sandbox_id,
-            bundle_path: text(bundle),
-            netns_path: request.netns_path,
-            options: any(SANDBOX_OPTIONS_URL, encode(&request.options.unwrap_or_default())?),
-            ..Default::default()
-        };
-        call!("CreateSandbox", SLOW, self.inner.sandbox, create_sandbox, request)?;
-        self.hello().await
     }
 
     /// Kills all containers of the pod and pod init, and undoes the pod's mounts.
@@ -151,4 +135,20 @@ impl Shim {
         let answer = call!("EnsureInit", SLOW, self.inner.extension, ensure_init, request)?;
         Ok(answer.namespaces.unwrap_or_default().into())
     }
+}
+
+async fn create_and_ask(
+    shim: &Shim,
+    request: extension::SetUpRequest,
+    bundle: &Path,
+) -> Result<extension::HelloResponse, ShimError> {
+    let request = sandbox_api::CreateSandboxRequest {
+        sandbox_id: request.sandbox_id,
+        bundle_path: text(bundle),
+        netns_path: request.netns_path,
+        options: any(SANDBOX_OPTIONS_URL, encode(&request.options.unwrap_or_default())?),
+        ..Default::default()
+    };
+    call!("CreateSandbox", SLOW, shim.inner.sandbox, create_sandbox, request)?;
+    shim.hello().await
 }

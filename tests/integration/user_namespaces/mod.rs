@@ -1,17 +1,19 @@
 //! Pods with users of their own.
 
+mod networks;
+mod refusals;
+
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use peapod_tests::{
-    Container, ContainerBuilder, Daemon, METADATA, Options, Pod, PodBuilder, Programs, WEB, derived, peapod_with, v1,
-    wait_for,
+    Container, ContainerBuilder, Daemon, METADATA, Options, Pod, PodBuilder, SHELL, at_most, derived, fixture,
+    peapod_with, v1, wait_for,
 };
 use tonic::Code;
-use v1::NamespaceMode::{self, Node};
+use v1::NamespaceMode;
 
 use crate::info;
 
@@ -50,7 +52,7 @@ fn runc(test: impl AsyncFnOnce(&Daemon)) {
     peapod_with(&Options::new().handler("runc"), test);
 }
 
-async fn upper(daemon: &Daemon, container: &Container<'_>) -> std::path::PathBuf {
+fn upper(daemon: &Daemon, container: &Container<'_>) -> PathBuf {
     daemon.state_root().join("containers").join(&container.id).join("upper")
 }
 
@@ -75,7 +77,7 @@ fn root_inside_is_nobody_on_the_node_and_files_are_its_own() {
         // The image's files are root's by a mapping alone, and what is changed of them is copied as root's.
         assert_eq!(main.exec("stat -c %u:%g / /bin /etc/passwd | sort -u").await, "0:0\n");
         main.exec("echo x >/new && chown 7:8 /new && echo y >>/etc/passwd && mkdir /etc/made && rm /bin/ls").await;
-        let upper = upper(daemon, &main).await;
+        let upper = upper(daemon, &main);
         assert_eq!(owner(&upper), (FIRST, FIRST));
         assert_eq!(owner(&upper.join("new")), (FIRST + 7, FIRST + 8));
         assert_eq!(owner(&upper.join("etc/passwd")), (FIRST, FIRST));
@@ -107,6 +109,10 @@ fn streams_can_be_opened_anew_by_who_runs() {
         main.wait_log("two").await;
         assert_eq!((main.stdout().as_str(), main.stderr().as_str()), ("one\n", "two\n"));
         assert_eq!(main.exec("echo three >/dev/stdout").await, "three\n");
+        let terminal = mapped(&pod, "terminal").config(|config| config.tty = true);
+        let terminal = terminal.sh("tty; echo up >/dev/tty; stat -c %u:%g /dev/pts/0").start().await;
+        assert_eq!(terminal.wait_exit().await.exit_code, 0, "{}", terminal.stdout());
+        assert_eq!(terminal.stdout().replace('\r', ""), "/dev/pts/0\nup\n0:5\n");
         let user = |security: &mut v1::LinuxContainerSecurityContext| {
             security.run_as_user = Some(v1::Int64Value { value: 1234 });
             security.run_as_group = Some(v1::Int64Value { value: 77 });
@@ -189,86 +195,6 @@ fn processes_are_seen_as_their_mode_says() {
     });
 }
 
-fn reaches(address: &str, port: u16) -> bool {
-    let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
-    TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
-}
-
-#[test]
-fn the_built_in_network_and_host_ports() {
-    runc(async |daemon| {
-        let server = with_own(daemon.pod("server")).port(80, 31_877).run().await;
-        mapped(&server, "web").image(WEB).start().await;
-        let ip = server.ip().await;
-        wait_for("the server answers", async || reaches(&ip, 80) && reaches("10.88.0.1", 31_877)).await;
-        let client = with_own(daemon.pod("client")).run().await;
-        let shell = mapped(&client, "main").sh("sleep 1000").start().await;
-        assert!(shell.exec(&format!("wget -qO- http://{ip}/")).await.contains("fixture web server"));
-        assert_eq!(shell.exec("cat /sys/class/net/eth0/operstate").await, "up\n");
-        let add = |security: &mut v1::LinuxContainerSecurityContext| {
-            let add_capabilities = vec!["NET_RAW".to_owned()];
-            security.capabilities = Some(v1::Capability { add_capabilities, ..Default::default() });
-        };
-        // Over a raw socket; what is sent to others the node would count for half a minute.
-        mapped(&client, "ping").security(add).sh("ping -c 1 -W 5 127.0.0.1").output().await;
-        server.stop().await.unwrap();
-        wait_for("the port is given back", async || !reaches("10.88.0.1", 31_877)).await;
-    });
-}
-
-#[test]
-fn a_network_of_plugins() {
-    let plugins = Programs::get().cni.clone();
-    let options = Options::new().handler("runc").set(format!("network.cni_bin_dirs=[{plugins:?}]"));
-    peapod_with(&options, async |daemon| {
-        let leases = daemon.path("leases");
-        let list = format!(
-            r#"{{"cniVersion":"1.1.0","name":"plugged","plugins":[
-            {{"type":"bridge","bridge":"ptcni3","isGateway":true,
-              "ipam":{{"type":"host-local","dataDir":{leases:?},"ranges":[[{{"subnet":"10.196.0.0/24"}}]]}}}},
-            {{"type":"portmap","backend":"nftables","snat":true,"capabilities":{{"portMappings":true}}}}]}}"#
-        );
-        fs::create_dir_all(daemon.path("cni")).unwrap();
-        fs::write(daemon.path("cni/10-net.conflist"), list).unwrap();
-        let pod = wait_for_network(daemon).await;
-        mapped(&pod, "web").image(WEB).start().await;
-        let ip = pod.ip().await;
-        assert!(ip.starts_with("10.196.0."), "{ip}");
-        wait_for("the server answers", async || reaches(&ip, 80)).await;
-        let shell = mapped(&pod, "main").sh("sleep 1000").start().await;
-        assert_eq!(shell.exec("cat /sys/class/net/eth0/operstate /sys/class/net/lo/operstate").await, "up\nunknown\n");
-        assert!(shell.exec("wget -qO- http://127.0.0.1/").await.contains("fixture web server"));
-    });
-    std::process::Command::new("ip").args(["link", "delete", "ptcni3"]).status().unwrap();
-}
-
-async fn wait_for_network(daemon: &Daemon) -> Pod<'_> {
-    wait_for("the plugins' network is there", async || {
-        let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().status.unwrap();
-        status.conditions.iter().any(|condition| condition.message.contains("CNI network plugged"))
-    })
-    .await;
-    with_own(daemon.pod("plugged")).run().await
-}
-
-#[test]
-fn the_nodes_network() {
-    runc(async |daemon| {
-        let features = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner().features;
-        assert!(features.unwrap().user_namespaces_host_network);
-        let pod = with_own(daemon.pod("host")).host_network().run().await;
-        let main = mapped(&pod, "main").sh("sleep 1000").start().await;
-        let node = fs::read_link("/proc/self/ns/net").unwrap();
-        assert_eq!(main.exec("readlink /proc/self/ns/net").await.trim(), node.to_string_lossy());
-        let map = main.exec("cat /proc/self/uid_map").await;
-        assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "200000", "65536"]);
-        assert!(main.exec("ls /sys/class/net").await.contains("node0"));
-        // It is not its own, so it changes nothing there.
-        let change = "ip link set lo mtu 1400 || echo 1 >/sys/class/net/lo/mtu || echo 1 >/sys/kernel/mm/ksm/run";
-        assert_ne!(main.try_exec(&["/bin/sh", "-c", change], 20).await.unwrap().code, 0);
-    });
-}
-
 #[test]
 fn volumes_that_an_image_declares_are_its_users() {
     runc(async |daemon| {
@@ -281,7 +207,7 @@ fn volumes_that_an_image_declares_are_its_users() {
         };
         let main = mapped(&pod, "main").image(&image).security(user).command(&["/bin/sh", "-c", "sleep 1000"]);
         let main = main.start().await;
-        let upper = upper(daemon, &main).await;
+        let upper = upper(daemon, &main);
         assert_eq!(owner(&upper.join("new/one")), (FIRST + 1000, FIRST));
         assert_eq!(owner(&upper.join("new")), (FIRST, FIRST));
         assert_eq!(owner(&upper.join("meta/fresh")), (FIRST, FIRST));
@@ -312,7 +238,7 @@ fn they_outlive_the_daemon_and_leave_nothing() {
             assert_eq!(container.exec("readlink /proc/self/ns/user").await, namespace);
             container.exec("touch /data/$(hostname)-$$ /x").await;
         }
-        assert_eq!(owner(&upper(daemon, &late).await.join("x")), (FIRST, FIRST));
+        assert_eq!(owner(&upper(daemon, &late).join("x")), (FIRST, FIRST));
         assert!(fs::read_dir(&volume).unwrap().all(|entry| owner(&entry.unwrap().path()) == (0, 0)));
         let shown = pod.status().await.linux.unwrap().namespaces.unwrap().options.unwrap().userns_options;
         assert_eq!(shown, Some(own()));
@@ -337,82 +263,12 @@ fn a_daemon_that_dies_while_it_makes_one_leaves_nothing() {
     });
 }
 
-#[test]
-fn what_makes_no_sense_is_refused_and_leaves_nothing() {
-    runc(async |daemon| {
-        use NamespaceMode::{Container as OfContainer, Target};
-        let usual = || mapping(0, FIRST, COUNT);
-        for (users, field) in [
-            (users(OfContainer, &[]), "userns_options.mode"),
-            (users(Target, &[]), "userns_options.mode"),
-            (users(Node, &[usual()]), "userns_options.mode"),
-            (users(NamespaceMode::Pod, &[]), "userns_options.uids"),
-            (users(NamespaceMode::Pod, &[usual(), usual()]), "userns_options.uids"),
-            (users(NamespaceMode::Pod, &[mapping(1, FIRST, COUNT)]), "userns_options.uids[0].container_id"),
-            (users(NamespaceMode::Pod, &[mapping(0, 0, COUNT)]), "userns_options.uids[0]"),
-            (users(NamespaceMode::Pod, &[mapping(0, FIRST, 0)]), "userns_options.uids[0]"),
-            (users(NamespaceMode::Pod, &[mapping(0, u32::MAX - 9, 10)]), "userns_options.uids[0]"),
-        ] {
-            let pod = daemon.pod("bad").namespaces(|options| options.userns_options = Some(users));
-            let refused = pod.try_run().await.err().unwrap();
-            assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-            assert!(refused.message().contains(field), "{field}: {refused}");
-        }
-        let node = with_own(daemon.pod("bad")).pid(Node).try_run().await.err().unwrap();
-        assert!(node.message().contains("namespace_options.pid"), "{node}");
-        daemon.nothing_left().await;
-
-        let pod = with_own(daemon.pod("good")).run().await;
-        let volume = daemon.path("volume");
-        fs::create_dir(&volume).unwrap();
-        let other = |mount: &mut v1::Mount| {
-            let ids = vec![mapping(0, FIRST + COUNT, COUNT)];
-            (mount.uid_mappings, mount.gid_mappings) = (ids.clone(), ids);
-        };
-        let refused = mapped(&pod, "other").mount_with(&volume, "/data", other).sh("true").try_create().await;
-        let refused = refused.err().unwrap();
-        assert_eq!(
-            (refused.code(), refused.message().contains("mounts[0].uidMappings")),
-            (Code::InvalidArgument, true)
-        );
-        let differs = mapped(&pod, "differs").sh("true").security(|security| {
-            security.namespace_options.get_or_insert_default().userns_options = Some(users(Node, &[]));
-        });
-        let refused = differs.try_create().await.err().unwrap();
-        assert!(refused.message().contains("userns_options: is not what the pod sandbox was run with"), "{refused}");
-        // A file system that can't map owners is named by the OCI runtime.
-        let proc = mapped(&pod, "proc").mount_with("/proc/self/net", "/data", map).sh("true").create().await;
-        proc.start().await.unwrap_err();
-    });
-}
-
-#[test]
-fn a_runtime_that_can_not_says_so_and_is_refused_by_name() {
-    peapod_with(&Options::new().handler("crun"), async |daemon| {
-        let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner();
-        let can = |name: &str| {
-            let handler = status.runtime_handlers.iter().find(|handler| handler.name == name).unwrap();
-            handler.features.unwrap().user_namespaces
-        };
-        assert_eq!((can(""), can("crun"), can("runc")), (false, false, true));
-        let refused = with_own(daemon.pod("refused")).try_run().await.err().unwrap();
-        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-        let crun = Programs::get().crun.display().to_string();
-        for word in [crun.as_str(), "userns_options", "does not say that it has user namespaces"] {
-            assert!(refused.message().contains(word), "{word}: {refused}");
-        }
-        daemon.nothing_left().await;
-        let pod = with_own(daemon.pod("other")).handler("runc").run().await;
-        assert_eq!(mapped(&pod, "main").sh("echo up").output().await, "up\n");
-    });
-}
-
 /// A kubelet's way through a manifest, and a user's.
 #[test]
 fn host_users_false_in_a_manifest() {
     runc(async |daemon| {
         let manifest = daemon.path("pod.yaml");
-        let image = peapod_tests::fixture(peapod_tests::SHELL);
+        let image = fixture(SHELL);
         let text = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: own}}\nspec:\n  hostUsers: false\n  restartPolicy: Never\n  \
              securityContext: {{fsGroup: 4444}}\n  containers:\n  - name: main\n    image: {image}\n    \
@@ -422,7 +278,7 @@ fn host_users_false_in_a_manifest() {
         );
         fs::write(&manifest, text).unwrap();
         let child = daemon.client(&["run", &manifest.to_string_lossy()]).spawn().unwrap();
-        let limit = peapod_tests::at_most(Duration::from_secs(60));
+        let limit = at_most(Duration::from_secs(60));
         let output = tokio::time::timeout(limit, child.wait_with_output()).await.expect("it ends").unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{out}{err}");
