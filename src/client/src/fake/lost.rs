@@ -1,5 +1,5 @@
-//! Answers that are lost, for the fake runtime's connections are cut, as if it had been killed and begun anew; and those
-//! that come late.
+//! Answers that are lost, for the fake runtime's connections are cut, as if it had been killed and begun anew; and
+//! those that come late.
 
 use std::path::PathBuf;
 use std::time::Duration;

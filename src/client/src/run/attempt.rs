@@ -5,7 +5,7 @@ use peapod_api::v1;
 use tonic::{Code, Status};
 
 use super::launch::RunningPod;
-use super::patience::Patience;
+use super::patience::RuntimePatience;
 use crate::connect::{CHANGE, CallError, QUICK, call};
 use crate::manifest::Container;
 use crate::{labels, teardown};
@@ -21,7 +21,7 @@ enum LostStart {
 impl RunningPod<'_> {
     /// Creates and starts a container; answers its id. One that does not start is removed again.
     pub(super) async fn bring_up(&self, config: &v1::ContainerConfig) -> Result<String, CallError> {
-        let mut patience = Patience::default();
+        let mut patience = RuntimePatience::default();
         let id = self.create_once(config, &mut patience).await?;
         match self.start_once(&id, &mut patience).await {
             Ok(()) => Ok(id),
@@ -34,7 +34,7 @@ impl RunningPod<'_> {
 
     /// Removes what is left of a container's other attempts, whatever it does: two of them never run at once.
     pub(super) async fn clear(&self, container: &Container, attempt: u32) -> Result<(), CallError> {
-        let mut patience = Patience::default();
+        let mut patience = RuntimePatience::default();
         let is_old = |known: &v1::ContainerMetadata| known.name == container.name && known.attempt != attempt;
         for old in self.attempts(&mut patience, is_old).await? {
             let remove = async || {
@@ -53,7 +53,11 @@ impl RunningPod<'_> {
         Ok(())
     }
 
-    async fn create_once(&self, config: &v1::ContainerConfig, patience: &mut Patience) -> Result<String, CallError> {
+    async fn create_once(
+        &self,
+        config: &v1::ContainerConfig,
+        patience: &mut RuntimePatience,
+    ) -> Result<String, CallError> {
         let wanted = config.metadata.clone().unwrap_or_default();
         let mut was_lost = false;
         loop {
@@ -82,7 +86,7 @@ impl RunningPod<'_> {
         }
     }
 
-    async fn start_once(&self, id: &str, patience: &mut Patience) -> Result<(), CallError> {
+    async fn start_once(&self, id: &str, patience: &mut RuntimePatience) -> Result<(), CallError> {
         let mut was_lost = false;
         loop {
             let request = v1::StartContainerRequest { container_id: id.to_owned() };
@@ -102,7 +106,7 @@ impl RunningPod<'_> {
         }
     }
 
-    async fn lost_start(&self, id: &str, patience: &mut Patience) -> Result<LostStart, CallError> {
+    async fn lost_start(&self, id: &str, patience: &mut RuntimePatience) -> Result<LostStart, CallError> {
         let look = async || {
             let request = v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
             let mut client = self.run.connection.runtime.clone();
@@ -123,7 +127,7 @@ impl RunningPod<'_> {
     /// The pod's containers of these names and attempts, as this `peapod run` made them.
     async fn attempts(
         &self,
-        patience: &mut Patience,
+        patience: &mut RuntimePatience,
         is_wanted: impl Fn(&v1::ContainerMetadata) -> bool,
     ) -> Result<Vec<v1::Container>, CallError> {
         let list = patience.ask(async || teardown::containers(self.run.connection, &self.sandbox_id).await).await?;

@@ -9,7 +9,7 @@ use super::RunError;
 use super::handlers::{AskedContainer, HandlerAnswer};
 use super::launch::{RunningPod, StartedContainer};
 use super::machine::HookKind;
-use super::patience::Patience;
+use super::patience::RuntimePatience;
 use crate::connect::{CHANGE, CallError, QUICK, call};
 use crate::manifest::{Container, ProbeKind};
 
@@ -117,7 +117,7 @@ pub(super) async fn stop(pod: &RunningPod<'_>, member: usize, id: String, grace:
         let request = v1::StopContainerRequest { container_id: id.clone(), timeout: grace.into() };
         call("StopContainer", deadline, client.stop_container(request)).await
     };
-    let result = match Patience::default().ask(ask).await {
+    let result = match RuntimePatience::default().ask(ask).await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     };

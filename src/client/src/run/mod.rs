@@ -77,7 +77,7 @@ use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
 use off_thread::off_thread;
 use owner::OwnerFacts;
-use patience::Patience;
+use patience::RuntimePatience;
 pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
 use renewal::VolumeLine;
@@ -167,8 +167,8 @@ async fn live(
     let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };
     let ran = run.go(handler, lines, volumes, &mut door).await;
     let patience = match ran {
-        Err(RunError::Watch { .. }) => Patience::over(),
-        _ => Patience::default(),
+        Err(RunError::Watch { .. }) => RuntimePatience::over(),
+        _ => RuntimePatience::default(),
     };
     let left = run.finish(args.keep, patience).await;
     match (ran, left) {
@@ -292,7 +292,7 @@ impl PodRun<'_> {
 
     /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it. A runtime
     /// that is away is waited for.
-    async fn finish(&self, keep: bool, mut patience: Patience) -> Result<(), RunError> {
+    async fn finish(&self, keep: bool, mut patience: RuntimePatience) -> Result<(), RunError> {
         let labels = BTreeMap::from([(labels::UID.to_owned(), self.uid.clone())]);
         let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
         let list = async || {

@@ -13,12 +13,12 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Of one piece of work, however many calls that takes.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct RuntimePatience {
     /// The first answer that did not come.
     since: Option<Instant>,
 }
 
-impl Patience {
+impl RuntimePatience {
     /// Of somebody who has waited long enough.
     pub(super) fn over() -> Self {
         Self { since: Instant::now().checked_sub(2 * AWAY) }
