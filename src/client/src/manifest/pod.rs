@@ -11,6 +11,7 @@ use super::env::EnvSource;
 use super::lifecycle;
 use super::names::is_subdomain;
 use super::network::{self, GivenNetwork};
+use super::pod_resources;
 use super::pull_secrets::{self, PullSecret};
 use super::quantity::Quantity;
 use super::resources::{self, ContainerResources};
@@ -126,7 +127,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
         placement: PodPlacement {
             handler: spec.runtime_class_name.unwrap_or_default(),
             pull_secrets: pull_secrets::build(b, spec.image_pull_secrets.as_deref().unwrap_or_default()),
-            resources: pod_resources(b, spec.resources.as_ref(), (&init_containers, &containers)),
+            resources: whole_resources(b, spec.resources.as_ref(), (&init_containers, &containers)),
             overhead: resources::amounts(b, "spec.overhead", spec.overhead.as_ref()),
         },
         restart,
@@ -140,12 +141,12 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
     pod
 }
 
-fn pod_resources(
+fn whole_resources(
     b: &mut Builder<'_>,
     given: Option<&k8s::ResourceRequirements>,
     containers: (&[Container], &[Container]),
 ) -> ContainerResources {
-    let resources = resources::build_pod(b, given, containers);
+    let resources = pod_resources::build(b, given, containers);
     if !resources.limits.is_empty() {
         let text = "hold for each container that has no limits of its own: no cgroup counts them together";
         b.add_note("spec.resources.limits", text);
