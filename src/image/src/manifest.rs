@@ -163,7 +163,7 @@ struct ListedBlob {
     title: Option<String>,
 }
 
-fn layer_blobs(layers: Field<Layers>) -> Result<Vec<ListedBlob>, String> {
+fn layer_blobs(layers: Field<ManifestLayers>) -> Result<Vec<ListedBlob>, String> {
     let layers = layers.or_default("its manifest's \"layers\"")?;
     if layers.count > LAYERS {
         return Err(format!("it has {} layers; the kernel's overlay takes {LAYERS}", layers.count));
@@ -187,7 +187,7 @@ struct ManifestDocument {
     version: Field<u64>,
     media_type: Field<Text<DESCRIPTOR_TEXT>>,
     manifests: Field<Entries>,
-    layers: Field<Layers>,
+    layers: Field<ManifestLayers>,
     config: Field<Descriptor>,
     annotations: Field<Pairs<ANNOTATION_BYTES>>,
     artifact_type: Field<Text<DESCRIPTOR_TEXT>>,
@@ -229,12 +229,12 @@ impl Shape for ManifestDocument {
 
 /// The layers of a manifest: the first of them, and how many there are.
 #[derive(Default)]
-struct Layers {
+struct ManifestLayers {
     first: Vec<Field<Descriptor>>,
     count: usize,
 }
 
-impl Shape for Layers {
+impl Shape for ManifestLayers {
     const WHAT: &'static str = "a list";
 
     fn list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {

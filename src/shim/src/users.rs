@@ -45,9 +45,9 @@ pub(crate) fn is_mapping(option: &str) -> bool {
     option.starts_with(UIDS) || option.starts_with(GIDS)
 }
 
-/// The namespace through which a root file system or a volume is seen, by those options of a mount that are about owners.
-/// containerd writes them so for its own mounts. A pod's is seen with the pod's users or not at all: a master that knows
-/// of none would have the container be one of the node's.
+/// The namespace through which a root file system or a volume is seen, by those options of a mount that are about
+/// owners. containerd writes them so for its own mounts. A pod's is seen with the pod's users or not at all: a master
+/// that knows of none would have the container be one of the node's.
 pub(crate) fn namespace_of<'a>(users: Option<&'a PodUsers>, mapping: &[String]) -> Result<Option<&'a OwnedFd>, Error> {
     match users {
         None if mapping.is_empty() => Ok(None),

@@ -126,8 +126,8 @@ fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     ]
 }
 
-/// With users of its own and the node's network, a container can't mount a sysfs, which would show that network: it sees
-/// the node's, as users see it who are nobody there. Read-only with all that is mounted below.
+/// With users of its own and the node's network, a container can't mount a sysfs, which would show that network: it
+/// sees the node's, as users see it who are nobody there. Read-only with all that is mounted below.
 fn sys(inputs: &Inputs<'_>, access: &str) -> Mount {
     let Namespaces { network, users, .. } = &inputs.pod.namespaces;
     if *network == Scope::Node && users.is_some() {

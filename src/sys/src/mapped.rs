@@ -1,4 +1,5 @@
-//! Folders whose files are seen with the owners that they have in a user namespace, by a mount and not by changing them.
+//! Folders whose files are seen with the owners that they have in a user namespace, by a mount and not by changing
+//! them.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

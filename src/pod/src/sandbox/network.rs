@@ -8,7 +8,8 @@ use peapod_trace::Span;
 
 use crate::id::PodId;
 
-/// The request, for the namespace that the pod has or for a new one, with the names under which plugins expect to hear of pods.
+/// The request, for the namespace that the pod has or for a new one, with the names under which plugins expect to hear
+/// of pods.
 pub(super) fn request(id: &PodId, spec: &PodSpec, namespace: Option<PathBuf>, span: Span) -> AttachRequest {
     let metadata = &spec.metadata;
     let args = [

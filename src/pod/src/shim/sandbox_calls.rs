@@ -45,8 +45,8 @@ pub(crate) struct OwnNamespaces {
 }
 
 impl Shim {
-    /// Makes a user namespace, and inside it these others, of a pod that is to be made; answers where those of users and
-    /// network are.
+    /// Makes a user namespace, and inside it these others, of a pod that is to be made; answers where those of users
+    /// and network are.
     pub(crate) async fn make_namespaces(
         &self,
         id: &str,
