@@ -1,6 +1,8 @@
 //! What `peapod run`s leave that are killed: it goes with the next command, but for what still runs.
 
 use std::fs;
+use std::io;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -38,8 +40,12 @@ fn manifest(daemon: &Daemon, name: &str, image: &str, script: &str) -> String {
 }
 
 async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), daemon.client(arguments).output()).await.expect("it ends");
-    let output = output.unwrap();
+    ended(daemon.client(arguments).output()).await
+}
+
+/// The exit status of a client that ends, and what it said.
+async fn ended(output: impl Future<Output = io::Result<Output>>) -> (i32, String) {
+    let output = tokio::time::timeout(at_most(LIMIT), output).await.expect("it ends").unwrap();
     let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     (output.status.code().unwrap_or(-1), text)
 }
@@ -138,20 +144,35 @@ fn secrets_do_not_outlive_a_run_that_was_killed() {
     });
 }
 
+/// A run whose daemon has died while it made the pod.
+async fn forsaken(daemon: &Daemon, file: &str) -> Child {
+    daemon.kill().await;
+    daemon.start_again_to_die_at("pod-ready").await;
+    let child = daemon.client(&["run", file]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the daemon's end", async || !daemon.is_alive()).await;
+    let left = (folders(daemon).len(), mounts(daemon, ""));
+    assert_eq!(left, (1, 1), "nobody can be asked whether the pod is there");
+    child
+}
+
 #[test]
 fn secrets_do_not_outlive_a_daemon_that_died_while_it_made_the_pod() {
     peapod(async |daemon| {
         let file = manifest(daemon, "web", &fixture(SHELL), "exit 0");
         done(daemon, &["run", &file]).await;
-        daemon.kill().await;
-        daemon.start_again_to_die_at("pod-ready").await;
-        let (code, said) = client(daemon, &["run", &file]).await;
+
+        // Who ran it waits for a daemon, and removes all.
+        let waits = forsaken(daemon, &file).await;
+        daemon.start_again().await;
+        let (code, said) = ended(waits.wait_with_output()).await;
         assert!(code == 125 && said.contains("RunPodSandbox"), "{code}: {said}");
-        assert_eq!(
-            (folders(daemon).len(), mounts(daemon, "")),
-            (1, 1),
-            "nobody could be asked whether the pod is there"
-        );
+        assert_eq!((folders(daemon).len(), mounts(daemon, "")), (0, 0));
+        assert!(daemon.pods().await.is_empty());
+
+        // Or was killed as well: then the next command does.
+        let killed = forsaken(daemon, &file).await;
+        end(killed).await;
+        assert_eq!((folders(daemon).len(), mounts(daemon, "")), (1, 1));
         daemon.start_again().await;
         done(daemon, &["rm", "--all", "--force"]).await;
         assert_eq!((folders(daemon).len(), mounts(daemon, "")), (0, 0));
