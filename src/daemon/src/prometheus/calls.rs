@@ -8,8 +8,8 @@ pub(super) static FAMILIES: [MetricFamily; 9] = [
     MetricFamily::counter(
         "peapod_rpcs",
         &["method", "code"],
-        "Calls that are over, by method of CRI (`other`: no such) and gRPC's name of the status. `Canceled`: its client \
-         left before the answer, or the end of the stream.",
+        "Calls that are over, by method of CRI or of `peapod.v1.ImageStore` (`other`: no such) and gRPC's name of the \
+         status. `Canceled`: its client left before the answer, or the end of the stream.",
     ),
     MetricFamily::histogram(
         "peapod_rpc_duration_seconds",
