@@ -1,8 +1,8 @@
 //! Artifacts: what a manifest describes that is no image. Each of its blobs becomes a file. Pure.
 
+use crate::blob::Blob;
 use crate::bounds::{ARTIFACT_NAME, ARTIFACT_NAME_DEPTH};
 use crate::digest::Digest;
-use crate::manifest::Blob;
 use peapod_text::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};

@@ -24,6 +24,7 @@
 //! Nothing here knows of pods: a lease's holder is a name that the caller chose.
 
 mod artifact;
+mod blob;
 mod bounds;
 mod bring;
 mod catalog;

@@ -4,6 +4,7 @@
 //! over: it is never chosen, and never an error.
 
 use crate::artifact::{self, ArtifactManifest};
+pub(crate) use crate::blob::Blob;
 use crate::bounds::{
     ANNOTATION_BYTES, ARTIFACT_NAME, DESCRIPTOR_TEXT, ERROR_TEXT, IMAGE_NAME_TEXT, INDEX_ENTRIES, LAYERS,
 };
@@ -14,13 +15,6 @@ use crate::reference::Reference;
 use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use std::collections::BTreeMap;
-
-/// A blob as a manifest names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blob {
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-}
 
 /// What a reference can lead to.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use peapod_spec::{
 };
 use peapod_text::Sample;
 
-use super::look_up::{Layers, Looked, look, look_up};
+use super::look_up::{LeasedLayers, Looked, look, look_up};
 use super::{ContainerContext, limits, mounts};
 use crate::apparmor;
 use crate::disk;
@@ -31,7 +31,7 @@ pub(super) async fn make(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     image: ImageDefaults,
-    layers: Layers,
+    layers: LeasedLayers,
 ) -> Result<Configured, Error> {
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
     let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));

@@ -10,7 +10,7 @@ use peapod_trace::Span;
 
 use super::configure::make;
 use super::image_mounts::{self, ImageMounts};
-use super::look_up::{Layers, defaults};
+use super::look_up::{LeasedLayers, defaults};
 use super::stop_signal::stop_signal;
 use super::{ContainerContext, kept, users};
 use crate::clock;
@@ -82,7 +82,7 @@ async fn prepare(
     let mounts = ImageMounts::lease(&containers.images, id.as_str(), &bundle, &image_mounts).await?;
     fail_point("container-leased");
     span.enter(&stages::LOOK_UP);
-    let made = make(context, id, spec, defaults(&image.config), Layers { rootfs, mounts }).await?;
+    let made = make(context, id, spec, defaults(&image.config), LeasedLayers { rootfs, mounts }).await?;
     fail_point("container-checked");
     span.enter(&stages::CONFIGURATION);
     let config = made.config;

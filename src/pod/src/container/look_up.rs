@@ -34,7 +34,7 @@ pub(super) struct Looked {
 
 /// The layers that a container has leased.
 #[derive(Clone)]
-pub(super) struct Layers {
+pub(super) struct LeasedLayers {
     pub(super) rootfs: Rootfs,
     pub(super) mounts: ImageMounts,
 }
@@ -68,7 +68,7 @@ pub(super) async fn look_up<T: Send + 'static>(
 pub(super) fn look(
     spec: &ContainerSpec,
     image: ImageDefaults,
-    layers: &Layers,
+    layers: &LeasedLayers,
     apparmor: Option<Vec<String>>,
 ) -> Result<Looked, Error> {
     let seccomp = match &spec.security.seccomp {

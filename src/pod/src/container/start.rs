@@ -25,7 +25,7 @@ use super::configure::{NewRootfs, edit, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
 use super::image_mounts::ImageMounts;
 use super::interrupt::Overridable;
-use super::look_up::{Layers, defaults, look_up};
+use super::look_up::{LeasedLayers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
 use super::{ContainerContext, kept, users};
@@ -138,7 +138,7 @@ impl<'a> BegunStart<'a> {
     }
 
     /// What the container takes from its image, and the layers, which it has leased since it was made.
-    async fn image(&self) -> Result<(ImageDefaults, Layers), Error> {
+    async fn image(&self) -> Result<(ImageDefaults, LeasedLayers), Error> {
         let (record, images) = (&self.record, &self.context.containers.images);
         let no_image = || Error::ImageNotFound(record.image_name.clone());
         let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
@@ -153,11 +153,11 @@ impl<'a> BegunStart<'a> {
         let bundle = self.context.bundle(self.id);
         let mounts = ImageMounts::lease(images, self.id.as_str(), &bundle, &record.image_mounts).await?;
         mounts.check(self.overridable.shim).await?;
-        Ok((image, Layers { rootfs, mounts }))
+        Ok((image, LeasedLayers { rootfs, mounts }))
     }
 
     /// The configuration with which the container was created.
-    async fn config(&self, image: &ImageDefaults, layers: &Layers) -> Result<(Config, Vec<Note>), Error> {
+    async fn config(&self, image: &ImageDefaults, layers: &LeasedLayers) -> Result<(Config, Vec<Note>), Error> {
         self.span.enter(&stages::LOOK_UP);
         let (bundle, id, spec) = (self.context.bundle(self.id), self.id.clone(), Arc::clone(self.spec));
         let kept = look_up(&self.context.pod_id, "look again at what the container needs", move || {
@@ -176,7 +176,7 @@ impl<'a> BegunStart<'a> {
         Ok((made.config, made.notes))
     }
 
-    fn task(&self, layers: &Layers) -> NewTask {
+    fn task(&self, layers: &LeasedLayers) -> NewTask {
         let (containers, bundle) = (&self.context.containers, self.context.bundle(self.id));
         let writable = containers.layout.writable(self.id);
         NewTask {

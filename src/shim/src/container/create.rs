@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use peapod_cgroup::Cgroup;
 use tokio::sync::{Notify, watch};
@@ -55,7 +56,9 @@ pub(crate) async fn create(
     request: &CreateRequest,
     interrupt: Arc<Notify>,
 ) -> Result<(OciContainer, Supervised), Error> {
-    let mounts = ContainerMounts::make(request, host.users.get())?;
+    let began = Instant::now();
+    let mounts = ContainerMounts::make(&request.bundle, &request.rootfs, &request.volumes, host.users.get())?;
+    log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
     let runtime = Runtime::new(host.launcher.clone(), request.runtime.clone());
     let new_keyring = !keys::are_spent();
     let made = match make(host, &runtime, request, &interrupt, new_keyring).await {

@@ -1,9 +1,7 @@
 //! What is mounted for a container in its bundle: the root file system, and volumes beside it.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use super::create::CreateRequest;
 use crate::error::Error;
 use crate::mount::{MountError, NewMount, unmount};
 use crate::users::{PodUsers, is_mapping, namespace_of};
@@ -26,17 +24,23 @@ pub(super) struct ContainerMounts {
 }
 
 impl ContainerMounts {
-    pub(super) fn make(request: &CreateRequest, users: Option<&PodUsers>) -> Result<Self, Error> {
-        let options = request.rootfs.iter().flat_map(|mount| &mount.options);
+    /// The root file system, whose mounts lie over each other, and volumes by their names, in that bundle; in a pod with users of
+    /// its own seen with these.
+    pub(super) fn make(
+        dir: &Path,
+        rootfs: &[WantedMount],
+        volumes: &[(String, WantedMount)],
+        users: Option<&PodUsers>,
+    ) -> Result<Self, Error> {
+        let options = rootfs.iter().flat_map(|mount| &mount.options);
         let work = options.filter_map(|option| option.strip_prefix("workdir=")).map(PathBuf::from).collect();
         let mut mounts = Self { mounted: Vec::new(), work };
-        let (began, rootfs) = (Instant::now(), bundle::rootfs(&request.bundle));
-        for mount in &request.rootfs {
-            mounts.add(mount, &rootfs, users)?;
+        let target = bundle::rootfs(dir);
+        for mount in rootfs {
+            mounts.add(mount, &target, users)?;
         }
-        log::info("root file system mounted", &[("container", &request.id), ("us", &began.elapsed().as_micros())]);
-        for (name, mount) in &request.volumes {
-            mounts.add(mount, &bundle::volume(&request.bundle, name)?, users)?;
+        for (name, mount) in volumes {
+            mounts.add(mount, &bundle::volume(dir, name)?, users)?;
         }
         Ok(mounts)
     }
