@@ -200,7 +200,8 @@ mod tests {
             [(ABLE, true, true), (ABLE, false, false), ("#!/bin/sh\necho crun version 1.8.1", true, false)]
         {
             let dir = tempfile::tempdir().unwrap();
-            let handler = runtimes(dir.path(), script).handler("one");
+            let runtimes = runtimes(dir.path(), script);
+            let handler = runtimes.handler("one");
             if mappable {
                 std::fs::write(dir.path().join("shim/mappable"), "").unwrap();
             }
