@@ -13,8 +13,8 @@ pub use containerd_shim_protos as containerd;
 /// 2. Hello tells `oldest_master`.
 /// 3. SetUp is CreateSandbox with an answer. A task's options tell its OOM score and its cgroup.
 /// 4. OpenExec, OpenAttach and OpenPortForward open sessions of the streaming server.
-/// 5. A task's options tell what is mounted beside its root file system. MakeNamespaces makes a user namespace. Mounts
-///    of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
+/// 5. A task's options tell what is mounted beside its root file system. MakeNamespaces makes a user namespace.
+///    Mounts of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
 pub const PROTOCOL: u32 = 5;
 
 /// The oldest shims that open sessions.

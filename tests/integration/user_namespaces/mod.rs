@@ -220,6 +220,36 @@ fn volumes_that_an_image_declares_are_its_users() {
     });
 }
 
+/// Of one layer and of several, mapped by the client or not.
+#[test]
+fn images_and_artifacts_are_mounted_as_files_of_its_users() {
+    runc(async |daemon| {
+        let pod = with_own(daemon.pod("mounts")).run().await;
+        let mut container = mapped(&pod, "main").sh(
+            "stat -c %u:%g /one /one/etc /many/many/59 /artifact/conf/a.json | sort -u; cat /many/many/59 /artifact/model.bin
+            touch /many/x 2>/dev/null || echo refused",
+        );
+        for (name, path) in [("attack", "/one"), ("many", "/many"), ("artifact", "/artifact")] {
+            let image = fixture(&format!("peapod/test-{name}:1"));
+            daemon.pull(&image).await.unwrap();
+            let image = Some(v1::ImageSpec { image, ..Default::default() });
+            let mut mount = v1::Mount { container_path: path.to_owned(), image, readonly: true, ..Default::default() };
+            if name == "many" {
+                map(&mut mount);
+            }
+            container = container.config(|config| config.mounts.push(mount));
+        }
+        let main = container.start().await;
+        assert_eq!(main.wait_exit().await.exit_code, 0, "{}", main.stderr());
+        assert_eq!(main.stdout(), "0:0\n59\nweights\nrefused\n");
+        main.remove().await.unwrap();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let run = daemon.run_root().to_string_lossy().into_owned();
+        let left = mounts.lines().filter(|line| line.contains(&run) && line.contains("/volumes/"));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<&str>::new());
+    });
+}
+
 #[test]
 fn they_outlive_the_daemon_and_leave_nothing() {
     runc(async |daemon| {

@@ -24,8 +24,8 @@ pub(super) struct ContainerMounts {
 }
 
 impl ContainerMounts {
-    /// The root file system, whose mounts lie over each other, and volumes by their names, in that bundle; in a pod with users of
-    /// its own seen with these.
+    /// The root file system, whose mounts lie over each other, and volumes by their names, in that bundle; in a pod
+    /// with users of its own all are seen with these.
     pub(super) fn make(
         dir: &Path,
         rootfs: &[WantedMount],
