@@ -96,7 +96,7 @@ fn users() {
         case.mount("/unmapped", Propagation::Private);
         // Whose layers the shim maps: an overlay can't be mapped once more.
         let image = case.mount("/model", Propagation::Private);
-        (image.source, image.readonly, image.users) = (super::fixture::image_source(), true, Some(users));
+        (image.source, image.readonly, image.users) = (image_source(), true, Some(users));
         case.namespaces.pid = PidNamespace::New;
     });
     check("users-host-network", |case| {

@@ -140,7 +140,6 @@ pub(crate) fn to_message(mount: &ContainerMount, image_id: Option<&str>) -> v1::
         image,
         image_sub_path,
         mount_options: mount.options.iter().map(|option| option.name().to_owned()).collect(),
-        ..v1::Mount::default()
     }
 }
 
