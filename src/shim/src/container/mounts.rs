@@ -70,7 +70,11 @@ impl Drop for ContainerMounts {
 
 /// Unmounts all, the last one first. Goes on when one can't be; the first error is the answer.
 pub(super) fn unmount_all(mounted: &[PathBuf]) -> Result<(), MountError> {
-    mounted.iter().rev().fold(Ok(()), |outcome, target| outcome.and(unmount(target)))
+    let mut outcome = Ok(());
+    for target in mounted.iter().rev() {
+        outcome = outcome.and(unmount(target));
+    }
+    outcome
 }
 
 /// A volatile overlay leaves a mark that forbids to use its upper directory again, as a crash of the node may have left
