@@ -51,7 +51,7 @@ async fn an_artifact_is_pulled_listed_leased_and_removed() {
     assert_eq!(artifact.annotations["version"], "7");
     assert_eq!(lab.images.pull(request(&name)).await.unwrap(), artifact, "a second pull finds it");
     lab.reopen().await;
-    assert_eq!(*lab.images.list(), [artifact.clone()]);
+    assert_eq!(*lab.images.list(), *std::slice::from_ref(&artifact));
     assert!(lab.names_in("ingest").is_empty());
 
     let files = lab.images.lease_volume(&artifact.id, "c", "volume-0").await.unwrap();
@@ -74,11 +74,14 @@ async fn an_artifact_is_pulled_listed_leased_and_removed() {
     wait_for("used bytes to fall", || lab.images.fs_info().used_bytes == 0).await;
 }
 
+/// A file's title, if it has one, and what is in it.
+type TitledFile<'a> = (Option<&'a str>, &'a [u8]);
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root"]
 async fn what_is_no_file_is_refused_and_leaves_nothing() {
     let (registry, lab) = (Registry::start().await, Lab::new().await);
-    let hostile: [(&str, &[(Option<&str>, &[u8])]); 4] = [
+    let hostile: [(&str, &[TitledFile<'_>]); 4] = [
         ("up", &[(Some("../../etc/cron.d/x"), b"x")]),
         ("root", &[(Some("/etc/cron.d/x"), b"x")]),
         ("twice", &[(Some("a"), b"x"), (Some("./a"), b"y")]),
