@@ -93,7 +93,7 @@ fn rows() {
             database(daemon).execute_batch(sql).unwrap();
         }),
         ("a lease of nobody", |daemon| {
-            database(daemon).execute_batch("INSERT INTO leases VALUES (x'ff', 'x', 'y')").unwrap();
+            database(daemon).execute_batch("INSERT INTO leases VALUES (x'ff', 'rootfs', 'x', 'y')").unwrap();
         }),
         ("leases that do not tell their images", |daemon| {
             database(daemon).execute_batch("UPDATE leases SET image_id = ''").unwrap();

@@ -90,7 +90,7 @@ fn what_no_record_knows_is_ended_beside_pods_that_come_and_go() {
                 let files = files(daemon, seed);
                 let of = "SELECT image_id, chain_id FROM leases LIMIT 1";
                 let sql = format!(
-                    "INSERT INTO leases SELECT '{}', * FROM ({of}); INSERT INTO leases SELECT 'nobody', * FROM ({of})",
+                    "INSERT INTO leases SELECT '{}', 'rootfs', * FROM ({of}); INSERT INTO leases SELECT 'nobody', 'x', * FROM ({of})",
                     id(seed)
                 );
                 assert_eq!(leases(daemon, &sql), 2);

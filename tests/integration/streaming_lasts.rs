@@ -47,7 +47,10 @@ fn a_large_file_comes_through_a_port_while_the_daemon_dies() {
     peapod(async |daemon| {
         let pod = daemon.pod("large").run().await;
         let script = format!("while :; do head -c {BYTES} /dev/zero | nc -l -p 7000; done");
-        pod.container("main").sh(&script).start().await;
+        let main = pod.container("main").sh(&script).start().await;
+        // 7000, as the kernel writes it.
+        let listening = "cat /proc/net/tcp /proc/net/tcp6 | grep -c :1B58 || :";
+        wait_for("it listens", async || main.exec(listening).await.trim() != "0").await;
         let local = {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             listener.local_addr().unwrap().port()

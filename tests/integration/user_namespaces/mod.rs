@@ -241,7 +241,7 @@ fn images_and_artifacts_are_mounted_as_files_of_its_users() {
         }
         let main = container.start().await;
         assert_eq!(main.wait_exit().await.exit_code, 0, "{}", main.stderr());
-        assert_eq!(main.stdout(), "0:0\n59\nweights\nrefused\n");
+        assert_eq!(main.stdout(), "0:0\n59weights\nrefused\n");
         main.remove().await.unwrap();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let run = daemon.run_root().to_string_lossy().into_owned();
