@@ -64,7 +64,8 @@ impl LogTarget {
     pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
         let Some(file) = file else { return Ok(Self::Stderr) };
         let opened = RollingFile::open(file, LOG_FILE_BYTES, 0o640);
-        Ok(Self::File(Arc::new(Mutex::new(opened.with_context(|| format!("cannot log to {}", file.display()))?))))
+        let failed = || format!("cannot log to {}: name a regular file, or leave --log-file out", file.display());
+        Ok(Self::File(Arc::new(Mutex::new(opened.with_context(failed)?))))
     }
 }
 

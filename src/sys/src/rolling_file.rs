@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 /// What is written goes to the end of a file; one that would become too long is set aside as `<path>.1` before, in
 /// place of the one that was.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ impl RollingFile {
     /// Goes on with a file, or makes it with that mode. `most` is its length in bytes.
     ///
     /// # Errors
-    /// It can't be opened.
+    /// It can't be opened, or is no regular file: a device or a pipe has no length, and its name is not ours to move.
     pub fn open(path: &Path, most: u64, mode: u32) -> io::Result<Self> {
         let file = append_to(path, mode)?;
         let length = file.metadata()?.len();
@@ -59,7 +61,13 @@ impl RollingFile {
 }
 
 fn append_to(path: &Path, mode: u32) -> io::Result<File> {
-    File::options().append(true).create(true).mode(mode).open(path)
+    // Without waiting for the reader of a pipe.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().append(true).create(true).mode(mode).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -81,6 +89,19 @@ mod tests {
         assert!(lengths.len() == 2 && lengths.iter().all(|length| *length <= 100), "{lengths:?}");
         RollingFile::open(&path, 100, 0o600).unwrap().append(&[b'x'; 1000]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), [b'x'; 1000], "what is longer than all has a file of its own");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        for path in [Path::new("/dev/null"), Path::new("/dev/full"), &pipe, dir.path()] {
+            assert!(RollingFile::open(path, 100, 0o600).is_err(), "{}", path.display());
+        }
+        let reader = File::options().read(true).write(true).open(&pipe).unwrap();
+        assert_eq!(RollingFile::open(&pipe, 100, 0o600).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        drop(reader);
     }
 
     #[test]
