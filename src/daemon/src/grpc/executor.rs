@@ -1,7 +1,7 @@
 //! Where the calls of a connection run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use hyper::rt::Executor;
 
@@ -16,12 +16,14 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, call: F) {
-        let mut call = Box::pin(call);
-        // A wake-up meanwhile is not lost: a new task is always polled.
-        let mut nobody = Context::from_waker(Waker::noop());
-        // As in a task of its own, a defect ends this call and not its connection.
-        let begun = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut nobody)));
-        if let Ok(Poll::Pending) = begun {
+        // As in a task of its own, a defect ends this call and not its connection, also one of what it drops.
+        let waiting = catch_unwind(AssertUnwindSafe(move || {
+            let mut call = Box::pin(call);
+            // A wake-up meanwhile is not lost: a new task is always polled.
+            let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            polled.is_pending().then_some(call)
+        }));
+        if let Ok(Some(call)) = waiting {
             tokio::spawn(call);
         }
     }
@@ -64,7 +66,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_defect_ends_its_own_call() {
+        struct Defective;
+        impl Drop for Defective {
+            fn drop(&mut self) {
+                panic!("expected");
+            }
+        }
         CallExecutor.execute(async { panic!("expected") });
+        CallExecutor.execute(async { drop(Defective) });
+        let kept = Defective;
+        CallExecutor.execute(std::future::poll_fn(move |_| {
+            let _ = &kept;
+            std::task::Poll::Ready(())
+        }));
         let (done, seen) = oneshot::channel();
         CallExecutor.execute(async move { done.send(()).unwrap() });
         seen.await.unwrap();
