@@ -99,8 +99,8 @@ async fn look_up(store: &Arc<Store>, image: &Image, name: Option<Reference>) -> 
     let id = image.id.clone();
     let lost = || ExportError::Lost { image: id.to_string() };
     if image.config.is_artifact() {
-        let problem =
-            format!("it is an artifact ({}), which archives of images don't have", image.config.artifact_type);
+        let kind = peapod_text::excerpt(&image.config.artifact_type);
+        let problem = format!("it is an artifact ({kind}), which archives of images don't have");
         return Err(ExportError::Image { image: id.to_string(), problem });
     }
     store.verifier.verify_image(&id).await?;

@@ -8,7 +8,8 @@ use peapod_store::rusqlite::{self, Connection, OptionalExtension, Transaction};
 /// The name of the lease of a root file system.
 pub(crate) const ROOTFS: &str = "rootfs";
 
-/// A holder once had one lease, which was that of its root file system.
+/// A holder once had one lease, which was that of its root file system. What is nonsense is left behind: a daemon that
+/// does not start for it would help nobody.
 pub(super) const SQL: &str = "
     CREATE TABLE named_leases (
         holder TEXT NOT NULL,
@@ -17,7 +18,8 @@ pub(super) const SQL: &str = "
         chain_id TEXT,
         PRIMARY KEY (holder, name)
     );
-    INSERT INTO named_leases SELECT holder, 'rootfs', image_id, chain_id FROM leases;
+    INSERT OR IGNORE INTO named_leases SELECT holder, 'rootfs', image_id, chain_id FROM leases
+        WHERE holder IS NOT NULL AND image_id IS NOT NULL;
     DROP TABLE leases;
     ALTER TABLE named_leases RENAME TO leases;
     ";
