@@ -22,10 +22,31 @@ pub(super) struct PayloadFile {
     pub(super) bytes: Arc<[u8]>,
 }
 
-/// Makes the volume's files these, once `own` has said whose they are; nobody else writes into the folder. What fails
-/// leaves those of before.
-pub(super) fn write(folder: &Path, files: &[PayloadFile], own: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let old = fs::read_link(folder.join(DATA)).ok();
+/// What failed.
+#[derive(Debug)]
+pub(super) enum PayloadError {
+    /// The files are those of before.
+    Write(io::Error),
+    /// The new ones are in force; what is only among the new ones may not be seen yet, nor the old ones be gone.
+    TidyUp(io::Error),
+}
+
+/// Makes the volume's files these, once `own` has said whose they are; nobody else writes into the folder.
+pub(super) fn write(
+    folder: &Path,
+    files: &[PayloadFile],
+    own: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), PayloadError> {
+    let generation = write_generation(folder, files, own).map_err(PayloadError::Write)?;
+    tidy_up(folder, files, &generation).map_err(PayloadError::TidyUp)
+}
+
+/// Writes them beside those of before, and shows them in place of these.
+fn write_generation(
+    folder: &Path,
+    files: &[PayloadFile],
+    own: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let generation = new_generation(folder)?;
     let path = folder.join(&generation);
     let made = files.iter().try_for_each(|file| write_file(&path.join(&file.path), file)).and_then(|()| own(&path));
@@ -33,6 +54,11 @@ pub(super) fn write(folder: &Path, files: &[PayloadFile], own: impl FnOnce(&Path
         // The first error is the one to tell.
         let _ = peapod_sys::remove_tree(&path);
     })?;
+    Ok(generation)
+}
+
+/// Leaves what leads to this generation, and nothing of others, also of those that were interrupted.
+fn tidy_up(folder: &Path, files: &[PayloadFile], generation: &Path) -> io::Result<()> {
     let names: BTreeSet<&str> =
         files.iter().filter_map(|file| file.path.split('/').find(|part| !part.is_empty())).collect();
     for name in &names {
@@ -44,15 +70,16 @@ pub(super) fn write(folder: &Path, files: &[PayloadFile], own: impl FnOnce(&Path
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(text) = name.to_str() else { continue };
-        if !text.starts_with("..") && !names.contains(text) && entry.file_type()?.is_symlink() {
+        let (Some(text), kind) = (name.to_str(), entry.file_type()?) else { continue };
+        if text.starts_with("..") {
+            if kind.is_dir() && name != generation.as_os_str() {
+                peapod_sys::remove_tree(&entry.path())?;
+            }
+        } else if !names.contains(text) && kind.is_symlink() {
             fs::remove_file(entry.path())?;
         }
     }
-    match old {
-        Some(old) if old.file_name() == Some(old.as_os_str()) => Ok(peapod_sys::remove_tree(&folder.join(old))?),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Shows this generation of the files from now on.
@@ -116,9 +143,12 @@ mod tests {
         assert_eq!(fs::metadata(at("a")).unwrap().permissions().mode() & 0o7777, 0o440);
         let first = fs::read_link(at("..data")).unwrap();
         let refused = write(dir.path(), &[file("a", 0o644, "5")], |_| Err(io::Error::other("no")));
-        assert_eq!(refused.unwrap_err().to_string(), "no");
+        assert!(matches!(refused, Err(PayloadError::Write(error)) if error.to_string() == "no"));
         assert_eq!((fs::read_to_string(at("a")).unwrap(), fs::read_dir(dir.path()).unwrap().count()), ("3".into(), 4));
+        // As one that was killed leaves it.
+        fs::create_dir_all(at("..2020_01_01_00_00_00.000000000/x")).unwrap();
         write(dir.path(), &[file("c", 0o644, "4")], own).unwrap();
+        assert!(!at("..2020_01_01_00_00_00.000000000").exists());
         assert!(!at("a").exists() && fs::symlink_metadata(at("a")).is_err() && !at("deep").exists());
         assert!(fs::symlink_metadata(dir.path().join(first)).is_err(), "the old files are gone");
         assert_eq!(fs::read_to_string(at("c")).unwrap(), "4");

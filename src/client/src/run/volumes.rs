@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::facts::LaunchFacts;
 use super::launch::PodRun;
 use super::off_thread::off_thread;
-use super::payload::{self, PayloadFile};
+use super::payload::{self, PayloadError, PayloadFile};
 use super::pod_dir::{PodDir, make};
 use super::volume_error::VolumeError;
 use super::{host_paths, kernel_mounts, ownership};
@@ -57,6 +57,14 @@ pub(super) fn make_all(run: &PodRun<'_>) -> VolumeTask<()> {
 /// order.
 pub(super) fn renew(run: &PodRun<'_>, known: Vec<Volume>, wished: Vec<Volume>) -> VolumeTask<Renewed> {
     VolumeTask::begin(run, move |work| work.renew(&known, &wished))
+}
+
+#[cfg(test)]
+impl<T: Send + 'static> VolumeTask<T> {
+    /// One with this end.
+    pub(super) fn of(end: Result<T, VolumeError>) -> Self {
+        Self { thread: tokio::task::spawn_blocking(|| end), given_up: Arc::default() }
+    }
 }
 
 impl<T: Send + 'static> VolumeTask<T> {
@@ -124,7 +132,7 @@ impl VolumeWork<'_> {
                 if set.in_memory {
                     kernel_mounts::memory(&path, 0o777, None).map_err(fill("mount a folder in memory"))?;
                 }
-                payload::write(&path, &files, |_| Ok(())).map_err(fill("write its files"))?;
+                payload::write(&path, &files, |_| Ok(())).map_err(|error| filling(volume, error, "write its files"))?;
             }
             VolumeSource::Claim { .. } => {
                 check_claim(volume, &path)?;
@@ -161,11 +169,8 @@ impl VolumeWork<'_> {
             Some(group) => ownership::give(folder, group, true, self.given_up),
             None => Ok(()),
         };
-        payload::write(&self.dir.volume(pod, volume), files, own).map_err(|source| VolumeError::Fill {
-            volume: volume.name.clone(),
-            doing: "replace its files, which stay as they were",
-            source,
-        })
+        let written = payload::write(&self.dir.volume(pod, volume), files, own);
+        written.map_err(|error| filling(volume, error, "replace its files, which stay as they were"))
     }
 
     /// What is written, now that it is known; an error if it is too much.
@@ -183,6 +188,14 @@ impl VolumeWork<'_> {
         }
         Ok(files)
     }
+}
+
+fn filling(volume: &Volume, error: PayloadError, writing: &'static str) -> VolumeError {
+    let (doing, source) = match error {
+        PayloadError::Write(source) => (writing, source),
+        PayloadError::TidyUp(source) => ("put its folder in order, though its new files are in force", source),
+    };
+    VolumeError::Fill { volume: volume.name.clone(), doing, source }
 }
 
 /// The same whatever the umask is: containers run as any user.

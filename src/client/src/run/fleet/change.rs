@@ -61,7 +61,7 @@ impl Fleet<'_> {
                 (Some(WorkloadChange::Files), Some(wish)) => {
                     self.controllers[index].adopt(wish);
                     self.renew_files(index);
-                    said.push(format!("{title} updated; its pods go on"));
+                    said.push(format!("{title} updated; its pods go on, and get the new files"));
                 }
                 (Some(WorkloadChange::Pods), Some(Workload::Deployment(wish))) => {
                     let actions = self.controllers[index].change(self.begun.elapsed(), wish);

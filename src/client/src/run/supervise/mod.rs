@@ -137,7 +137,7 @@ impl<'a> Supervisor<'a> {
                 () = tokio::time::sleep_until(wake.unwrap_or(self.begun)), if wake.is_some() => {
                     self.feed(LifeInput::Time).await;
                 }
-                renewed = volumes.renewed(self.pod.run) => volumes.tell(renewed, &self.pod.run.voice).await,
+                renewed = volumes.renewed(|known, wished| super::volumes::renew(self.pod.run, known, wished)) => volumes.tell(renewed, &self.pod.run.voice).await,
                 () = events.changed() => self.watch.want(),
                 sight = self.watch.next(&self.members, patience) => match sight {
                     Ok(sight) => {
