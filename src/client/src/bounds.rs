@@ -139,9 +139,6 @@ pub(crate) const WATCH_LONGEST: Duration = Duration::from_secs(1);
 /// Time for a daemon that `peapod run` has started to answer.
 pub(crate) const DAEMON_START: Duration = Duration::from_secs(60);
 
-/// Bytes of the log of a daemon that `peapod run` starts: one that is longer is set aside before.
-pub(crate) const DAEMON_LOG_BYTES: u64 = 16 << 20;
-
 /// Pods beside each other of a Deployment or a Job.
 pub(crate) const PODS_AT_A_TIME: u32 = 1024;
 

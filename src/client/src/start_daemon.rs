@@ -1,7 +1,7 @@
 //! Starts the daemon where `peapod run` finds none and may: as root, on the default socket, and where systemd has no
 //! unit for it.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Seek as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use peapod_text::one_line;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::bounds::{DAEMON_LOG_BYTES, DAEMON_START, END_BYTES};
+use crate::bounds::{DAEMON_START, END_BYTES};
 use crate::cli::ConnectArgs;
 use crate::connect::{ConnectError, CriClient};
 
@@ -73,6 +73,9 @@ pub(crate) fn has_unit(root: &Path) -> bool {
 pub(crate) fn way_to_start(root: &Path) -> String {
     if has_unit(root) {
         "systemctl start peapod; if it ends, its log says why: journalctl -u peapod".to_owned()
+    } else if root.join(SYSTEMD).is_dir() {
+        "`peapod run` starts it, as root, and so does `peapod serve`; what `run` started writes to journalctl -u peapod"
+            .to_owned()
     } else {
         format!("`peapod run` starts it, as root, and so does `peapod serve`; what `run` started writes to {LOG}")
     }
@@ -175,9 +178,6 @@ fn start() -> anyhow::Result<StartedDaemon> {
     if let Some(folder) = Path::new(LOG).parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder).with_context(|| format!("cannot make {LOG}"))?;
     }
-    if fs::metadata(LOG).is_ok_and(|log| log.len() > DAEMON_LOG_BYTES) {
-        fs::rename(LOG, format!("{LOG}.1")).with_context(|| format!("cannot rename {LOG}"))?;
-    }
     let log = File::options().append(true).create(true).mode(0o640).open(LOG);
     let mut log = log.with_context(|| format!("cannot write {LOG}"))?;
     let begin = log.seek(io::SeekFrom::End(0))?;
@@ -205,6 +205,8 @@ fn last_words(begin: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -212,10 +214,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let unit = dir.path().join("lib/systemd/system/peapod.service");
         fs::create_dir_all(unit.parent().unwrap()).unwrap();
-        fs::write(unit, "").unwrap();
+        fs::write(&unit, "").unwrap();
         assert!(way_to_start(dir.path()).contains(LOG), "systemd does not run it");
         fs::create_dir_all(dir.path().join(SYSTEMD)).unwrap();
-        assert!(way_to_start(dir.path()).contains("journalctl -u peapod"));
+        assert!(way_to_start(dir.path()).starts_with("systemctl start peapod"));
+        fs::remove_file(unit).unwrap();
+        let way = way_to_start(dir.path());
+        assert!(way.contains("peapod run") && way.contains("journalctl -u peapod"), "as a unit of its own: {way}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `peapod apply`: what runs becomes what the files say.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use crate::connect::CriClient;
 use crate::run_files::RunFiles;
 use crate::runs::{self, KnownRun};
 use crate::targets::{self, Targets};
-use crate::{detach, labels, run};
+use crate::{detach, labels};
 
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
@@ -25,9 +26,6 @@ pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: 
     let found = runs::find(&args.dir, &identities);
     for lost in found.iter().filter(|run| !run.lives) {
         clean_up(connection, args, lost).await?;
-    }
-    for problem in run::sweep(connection, &args.dir).await {
-        super::note(&format!("peapod: {problem}\n"))?;
     }
     let lives: Vec<&KnownRun> = found.iter().filter(|run| run.lives).collect();
     if lives.is_empty() {
@@ -44,6 +42,7 @@ pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: 
         let code = one(args, run).await?;
         status = if status == 0 { code } else { status };
     }
+    super::sweep(connection, BTreeSet::from([args.dir.clone()])).await?;
     Ok(status)
 }
 

@@ -18,6 +18,7 @@ use crate::{runs, select};
 pub(crate) async fn down(connection: &CriClient, args: &DownArgs) -> anyhow::Result<()> {
     let named = Targets { words: &args.pods, files: &args.files, all: args.all };
     let found = targets::find(connection, named, targets::is_of_run).await?;
+    let bases = super::bases(&found.pods);
     let ending = whole_runs(connection, &found).await?;
     for (base, id) in &ending {
         // So that it starts none of them again, and waits for no change of a file.
@@ -33,7 +34,7 @@ pub(crate) async fn down(connection: &CriClient, args: &DownArgs) -> anyhow::Res
     }
     let errors = ended.into_iter().filter_map(|ended| Some(format!("{:#}", ended.err()?)));
     let errors = errors.collect();
-    super::sweep(connection, &found.pods).await?;
+    super::sweep(connection, bases).await?;
     found.conclude(errors)
 }
 

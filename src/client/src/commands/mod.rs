@@ -24,8 +24,10 @@ mod why;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use peapod_api::v1;
+use tokio::time::timeout;
 
 pub(crate) use apply::apply;
 pub(crate) use attach::attach;
@@ -50,7 +52,7 @@ pub(crate) use systemd::systemd;
 pub(crate) use top::top;
 pub(crate) use why::why;
 
-use crate::connect::{CallError, CriClient};
+use crate::connect::{CallError, CriClient, QUICK};
 use crate::{cli, run, targets};
 
 /// Prints the result of a command. That nobody reads it is no error.
@@ -84,12 +86,16 @@ fn ignore_closed(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Removes what killed runs have left where runs of these pods keep things, and where others do by default. What can't
-/// be removed is said.
-async fn sweep(connection: &CriClient, pods: &[v1::PodSandbox]) -> anyhow::Result<()> {
+/// Where runs of these pods keep things, and where others do by default. To be asked while the pods are there.
+fn bases(pods: &[v1::PodSandbox]) -> BTreeSet<PathBuf> {
     let of_pods = pods.iter().filter_map(targets::run_of).map(|(base, _)| base);
-    for base in of_pods.chain([cli::run_dir()]).collect::<BTreeSet<_>>() {
-        for problem in run::sweep(connection, &base).await {
+    of_pods.chain([cli::run_dir()]).collect()
+}
+
+/// Removes what killed runs have left there. What can't be removed is said; what takes long is left to the next command.
+async fn sweep(connection: &CriClient, bases: BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for base in bases {
+        for problem in timeout(QUICK, run::sweep(connection, &base)).await.unwrap_or_default() {
             note(&format!("peapod: {problem}\n"))?;
         }
     }

@@ -15,6 +15,7 @@ pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<
     let named = Targets { words: &args.pods, files: &args.files, all: args.all };
     let is_one = |pod: &v1::PodSandbox| targets::is_of_run(pod) && (args.force || !targets::is_ready(pod));
     let found = targets::find(connection, named, is_one).await?;
+    let bases = super::bases(&found.pods);
     let errors = super::stop::each(&found, async |pod: &v1::PodSandbox| {
         let name = select::pod_name(pod);
         if targets::is_ready(pod) {
@@ -27,15 +28,17 @@ pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<
         Ok(super::print(format!("{name}\n").as_bytes())?)
     })
     .await;
-    super::sweep(connection, &found.pods).await?;
+    super::sweep(connection, bases).await?;
     found.conclude_strictly(errors)
 }
 
 /// Removes one that has stopped, also while the `peapod run` that made it does the same.
 pub(super) async fn remove(connection: &CriClient, pod: &v1::PodSandbox) -> anyhow::Result<()> {
     super::all_of(&select::pod_name(pod), &teardown::remove(connection, &pod.id).await)?;
-    match PodDir::of(pod).map(|dir| dir.remove()) {
-        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+    let Some(dir) = PodDir::of(pod) else { return Ok(()) };
+    // Others are stopped meanwhile, however much there is.
+    match tokio::task::spawn_blocking(move || dir.remove()).await? {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

@@ -16,12 +16,13 @@ pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Res
     let named = Targets { words: &args.pods, files: &args.files, all: args.all };
     let is_one = |pod: &v1::PodSandbox| targets::is_of_run(pod) && targets::is_ready(pod);
     let found = targets::find(connection, named, is_one).await?;
+    let bases = super::bases(&found.pods);
     let errors = each(&found, async |pod: &v1::PodSandbox| {
         end(connection, pod, args.grace).await?;
         Ok(super::print(format!("{}\n", select::pod_name(pod)).as_bytes())?)
     })
     .await;
-    super::sweep(connection, &found.pods).await?;
+    super::sweep(connection, bases).await?;
     found.conclude_strictly(errors)
 }
 

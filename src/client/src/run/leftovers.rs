@@ -10,11 +10,11 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 use peapod_api::v1;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
+use super::kernel_mounts;
 use super::off_thread::off_thread;
 use super::owner::{self, FoundOwner, OWNER, OwnerFacts};
-use super::pod_dir::remove_folder;
 use crate::bounds::{LEFTOVER_ANSWER, LEFTOVER_RUNTIMES, LEFTOVERS};
 use crate::connect::CriClient;
 use crate::{labels, runs, select};
@@ -103,8 +103,7 @@ fn open_folder(base: impl AsFd, uid: &str) -> io::Result<File> {
 
 /// What others may write into is not looked at: they would say what is removed.
 fn own(folder: File) -> io::Result<File> {
-    let stat = rustix::fs::fstat(&folder)?;
-    let is_own = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o002 == 0;
+    let is_own = runs::is_own(&folder, FileType::Directory);
     is_own.then_some(folder).ok_or_else(|| io::ErrorKind::PermissionDenied.into())
 }
 
@@ -152,17 +151,24 @@ impl FoundFolders {
 /// Removes a folder, unless somebody else does; whether it is gone.
 fn remove_left(base: &Path, uid: &str, problems: &mut Vec<String>) -> bool {
     let path = base.join(uid);
-    let opened = open_base(base).and_then(|base| open_folder(base, uid));
-    let removed = opened.and_then(|folder| match owner::look(&folder)? {
+    let opened = open_base(base).and_then(|base| Ok((open_folder(&base, uid)?, base)));
+    let removed = opened.and_then(|(folder, base)| match owner::look(&folder)? {
         // The lock keeps others away until all is gone.
-        FoundOwner::Gone(_, _lock) => remove_folder(&path).map(|()| true),
+        FoundOwner::Gone(_, _lock) => {
+            kernel_mounts::unmount_below(&path)?;
+            peapod_sys::remove_tree_at(&base, uid.as_bytes())?;
+            Ok(true)
+        }
         _ => Ok(false),
     });
     removed.unwrap_or_else(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return true;
         }
-        problems.push(format!("cannot remove {}, which a killed `peapod run` has left: {error}", path.display()));
+        problems.push(format!(
+            "cannot remove {}, which a killed `peapod run` has left; the next command tries it again: {error}",
+            path.display()
+        ));
         false
     })
 }

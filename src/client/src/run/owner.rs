@@ -40,6 +40,8 @@ impl FolderOwner {
         for _ in 0..TRIES {
             if let Some(mut lock) = lock_in(folder)? {
                 lock.write_all(&text)?;
+                // Before anything else is there: after a power cut, too, the folder has to tell whose it was.
+                lock.sync_data()?;
                 return Ok(Self { _lock: lock });
             }
         }

@@ -54,8 +54,8 @@ fn private(parent: impl AsFd, name: &str) -> Option<OwnedFd> {
     is_own(&folder, FileType::Directory).then_some(folder)
 }
 
-/// Whether it is of this kind and nobody else may write it.
-fn is_own(file: impl AsFd, kind: FileType) -> bool {
+/// Whether it is of this kind, and of this user, and nobody else may write it.
+pub(crate) fn is_own(file: impl AsFd, kind: FileType) -> bool {
     let own = rustix::process::geteuid().as_raw();
     fstat(file).is_ok_and(|found| {
         FileType::from_raw_mode(found.st_mode) == kind && found.st_uid == own && found.st_mode & 0o022 == 0

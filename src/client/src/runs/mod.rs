@@ -5,5 +5,6 @@ mod folder;
 mod log;
 mod record;
 
+pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
 pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, ended, find, forget_lost, known};
