@@ -2,7 +2,7 @@
 
 use crate::model::Rootfs;
 use crate::rootfs::Writable;
-use peapod_sys::MappedFolders;
+use peapod_sys::{MappedFolders, fail_point};
 use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use std::io;
@@ -47,6 +47,7 @@ impl Rootfs {
             Err(Errno::NOENT) => {
                 let mapped = owners.mapped.map(|(users, at)| MappedFolders::mount(&self.lower_dirs, users, at));
                 let mapped = mapped.transpose()?;
+                fail_point("volumes-layers");
                 let merged = match &mapped {
                     None => self.open_writable(writable)?,
                     Some(mapped) => Self { lower_dirs: mapped.folders().to_vec() }.open_writable(writable)?,

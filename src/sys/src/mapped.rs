@@ -49,7 +49,7 @@ impl MappedFolders {
         let tree = mapped(above, users).map_err(|error| unmappable(&error, above))?;
         let inside = |folder: &PathBuf| at.join(folder.strip_prefix(above).unwrap_or(Path::new("")));
         let mapped = Self { at: at.to_owned(), folders: folders.iter().map(inside).collect() };
-        mapped.clear()?;
+        Self::clear(at)?;
         std::fs::create_dir(at)?;
         move_mount(&tree, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         Ok(mapped)
@@ -61,14 +61,18 @@ impl MappedFolders {
         &self.folders
     }
 
-    fn clear(&self) -> io::Result<()> {
+    /// Takes away what a process that was killed has left at such a place. Nothing there is success.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn clear(at: &Path) -> io::Result<()> {
         use nix::errno::Errno;
-        match umount2(&self.at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        match umount2(at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             // EINVAL: no mount point.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        match std::fs::remove_dir(&self.at) {
+        match std::fs::remove_dir(at) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -78,7 +82,7 @@ impl MappedFolders {
 impl Drop for MappedFolders {
     fn drop(&mut self) {
         // Who goes on in that place finds it, and clears it.
-        let _ = self.clear();
+        let _ = Self::clear(&self.at);
     }
 }
 

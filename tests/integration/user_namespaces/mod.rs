@@ -293,6 +293,36 @@ fn a_daemon_that_dies_while_it_makes_one_leaves_nothing() {
     });
 }
 
+/// While the image's layers are mounted in the bundle, of which the shim knows nothing.
+#[test]
+fn a_daemon_that_dies_while_it_makes_volumes_hinders_nobody() {
+    runc(async |daemon| {
+        let image = derived(METADATA, "killed-volumes", &serde_json::json!({"Volumes": {"/new/one": {}}}));
+        let pod = with_own(daemon.pod("volumes")).run().await;
+        let layers = |container: &Container<'_>| {
+            let bundle = daemon.run_root().join("pods").join(&pod.id).join("containers").join(&container.id);
+            fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&*bundle.join("layers").to_string_lossy())
+        };
+        let mut left = Vec::new();
+        for name in ["again", "removed"] {
+            let main = mapped(&pod, name).image(&image).command(&["/bin/sh", "-c", "sleep 1000"]).create().await;
+            daemon.kill().await;
+            daemon.start_again_to_die_at("volumes-layers").await;
+            main.start().await.unwrap_err();
+            wait_for("the daemon dies", async || !daemon.is_alive()).await;
+            assert!(layers(&main));
+            daemon.start_again().await;
+            left.push(main);
+        }
+        left[0].start().await.unwrap();
+        assert_eq!(left[0].exec("stat -c %u:%g /new/one").await, "0:0\n");
+        left[1].remove().await.unwrap();
+        assert!(left.iter().all(|container| !layers(container)));
+        pod.remove().await.unwrap();
+        daemon.nothing_left().await;
+    });
+}
+
 /// A kubelet's way through a manifest, and a user's.
 #[test]
 fn host_users_false_in_a_manifest() {

@@ -16,7 +16,7 @@ use peapod_spec::{
 use peapod_text::Sample;
 
 use super::look_up::{LeasedLayers, Looked, look, look_up};
-use super::{ContainerContext, limits, mounts};
+use super::{ContainerContext, kept, limits, mounts};
 use crate::apparmor;
 use crate::disk;
 use crate::error::Error;
@@ -172,7 +172,7 @@ fn make_folders(
         let owners = FolderOwners { owner: *owner, root: (0, 0), mapped: None };
         return layers.folders(paths, writable, &owners);
     };
-    let (namespace, at) = (File::open(path)?, bundle.join("layers"));
+    let (namespace, at) = (File::open(path)?, kept::layers(bundle));
     let inside = (users.uids.on_node(owner.0), users.gids.on_node(owner.1));
     let owner = inside.0.zip(inside.1).ok_or_else(|| io::Error::other("the pod has no such user"))?;
     layers.folders(paths, writable, &FolderOwners { owner, root: users.root(), mapped: Some((namespace.as_fd(), &at)) })

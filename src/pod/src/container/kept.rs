@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use peapod_spec::Config;
+use peapod_sys::MappedFolders;
 
 use crate::bounds::CONFIG_BYTES;
 use crate::error::Error;
@@ -17,6 +18,8 @@ use crate::read;
 const FILE: &str = "config.json";
 /// Written first, so that a crash leaves the old one.
 const NEW: &str = "config.json.new";
+/// Where the image's layers are mounted while a start makes volumes, for a pod with users of its own.
+const LAYERS: &str = "layers";
 
 /// Keeps a new container's configuration. The pod's folder must be there: that of a removed pod is not made again.
 pub(super) fn keep(bundle: &Path, config: &Config) -> Result<(), Error> {
@@ -56,8 +59,19 @@ fn lost(bundle: &Path, error: &dyn std::error::Error) -> Option<Config> {
     None
 }
 
+/// Where a start may mount the image's layers, for as long as it makes volumes.
+pub(super) fn layers(bundle: &Path) -> PathBuf {
+    bundle.join(LAYERS)
+}
+
+/// Unmounts what a daemon that was killed has left in a bundle: the shim knows its own mounts only.
+pub(super) fn unmount(bundle: &Path) -> io::Result<()> {
+    MappedFolders::clear(&layers(bundle))
+}
+
 /// Removes everything but the configuration from a bundle. Already gone is success.
 pub(super) fn clear(bundle: &Path) -> io::Result<()> {
+    unmount(bundle)?;
     let entries = match std::fs::read_dir(bundle) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peapod_sys::fail_point;
 
-use super::ContainerOperations;
+use super::{ContainerOperations, kept};
 use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
@@ -52,7 +52,8 @@ impl ContainerOperations {
         let own = [self.layout.bundle(pod, id), self.layout.writable(id)];
         let states: Vec<_> = self.runtimes.roots().map(|root| root.join(id.as_str())).collect();
         let removed = tokio::task::spawn_blocking(move || {
-            let mut outcome = Ok(());
+            let unmounted = kept::unmount(&own[0]);
+            let mut outcome = unmounted.map_err(|error| Error::failed("unmount the image's layers", &error));
             for folder in own {
                 outcome = outcome.and(dir::remove_now(&trash, &folder));
                 fail_point("container-folder-gone");
