@@ -84,7 +84,10 @@ pub(crate) fn run() -> ExitCode {
     match begin() {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(signals)) => {
-            say(READY);
+            // Whom nobody hears is not waited for any more, and perhaps not known.
+            if say(READY).is_err() {
+                return ExitCode::FAILURE;
+            }
             // The pipe that the answer went through is the last descriptor.
             match peapod_sys::close_all(|| last_step(&signals)) {
                 Ok(never) => match never {},
@@ -92,7 +95,8 @@ pub(crate) fn run() -> ExitCode {
             }
         }
         Err((step, error)) => {
-            say(&format!("can't {step}: {error}"));
+            // Whoever does not hear it sees the end.
+            let _ = say(&format!("can't {step}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -105,9 +109,9 @@ fn step<T, E: Into<std::io::Error>>(name: &'static str, outcome: Result<T, E>) -
 }
 
 /// One line, in one call.
-fn say(line: &str) {
-    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
-    let _ = std::io::stdout().flush();
+fn say(line: &str) -> std::io::Result<()> {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes())?;
+    std::io::stdout().flush()
 }
 
 /// Reads the order and carries it out; `None` in a process that has made another one for that.
@@ -121,7 +125,7 @@ fn begin() -> Result<Option<SigSet>, Failure> {
         step("enter the pod's user namespace", peapod_sys::enter_user_namespace(namespace))?;
         step("make a PID namespace", unshare(CloneFlags::CLONE_NEWPID))?;
         if let Some(pid) = step("make pod init", peapod_sys::fork_beside())? {
-            say(&format!("{BORN}{pid}"));
+            step("say who pod init is", say(&format!("{BORN}{pid}")))?;
             return Ok(None);
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -70,22 +71,35 @@ pub(super) async fn start(
     drop(order_writer);
     // The end of one that was born into a user namespace may come before its number is known.
     let expectation = users.map(|_| reaper.expect());
-    let (mut pid, mut ended) = spawn(bundle, reaper, order, answer_writer, users.is_some())?;
-    match timeout(READY, read_answer(answer)).await {
-        Ok(Ok(text)) if init::is_ready(&text) => {
-            if let (Some(expectation), Some(born)) = (expectation, init::born(&text)) {
-                (pid, ended) = (born, expectation.claim(born));
-            }
-            Ok((Arc::new(adopt(bundle, pid)?), ended))
+    let (pid, ended) = spawn(bundle, reaper, order, answer_writer, users.is_some())?;
+    let mut heard = Vec::new();
+    // The reading end goes with this: who says that it is ready from then on fails, and ends.
+    let answer = timeout(READY, read_answer(answer, &mut heard)).await;
+    let text = String::from_utf8_lossy(&heard);
+    let born = expectation.zip(init::born(&text)).map(|(expectation, born)| (born, expectation.claim(born)));
+    let failure = match answer {
+        Ok(Ok(())) if init::is_ready(&text) && born.is_some() == users.is_some() => {
+            let (pid, ended) = born.unwrap_or((pid, ended));
+            return adopt(bundle, pid).map(|init| (Arc::new(init), ended));
         }
-        Ok(Ok(text)) => Err(Error::Init(if text.is_empty() { "it ended without a word".to_owned() } else { text })),
-        Ok(Err(error)) => Err(Error::Init(error.to_string())),
-        Err(_) => {
-            if let Ok(pidfd) = proc::open(pid) {
-                let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
-            }
-            Err(Error::Init(format!("it was not ready within {} s", READY.as_secs())))
-        }
+        Ok(Ok(())) if text.is_empty() => "it ended without a word".to_owned(),
+        Ok(Ok(())) => text.into_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("it was not ready within {} s", READY.as_secs()),
+    };
+    // What was born, and its maker if it is still at it.
+    for (pid, ended) in born.into_iter().chain([(pid, ended)]) {
+        kill(pid, ended);
+    }
+    Err(Error::Init(failure))
+}
+
+/// Unless it has ended: then it was reaped, and its number may be anybody's.
+fn kill(pid: u32, mut ended: oneshot::Receiver<ExitStatus>) {
+    if ended.try_recv() == Err(TryRecvError::Empty)
+        && let Ok(pidfd) = proc::open(pid)
+    {
+        let _ = peapod_sys::send_signal(pidfd, libc::SIGKILL);
     }
 }
 
@@ -130,9 +144,9 @@ fn spawn(
     back.map(|()| spawned)
 }
 
-async fn read_answer(answer: OwnedFd) -> io::Result<String> {
+/// Until nobody can say anything more.
+async fn read_answer(answer: OwnedFd, text: &mut Vec<u8>) -> io::Result<()> {
     let answer = peapod_sys::watched(answer)?;
-    let mut text = Vec::new();
     let mut buffer = [0; 256];
     // Its words are few; more are not ours.
     while text.len() < 1024 {
@@ -141,9 +155,34 @@ async fn read_answer(answer: OwnedFd) -> io::Result<String> {
             count => text.extend_from_slice(&buffer[..count]),
         }
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(())
 }
 
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
     move |error| Error::Init(format!("can't {what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn who_has_ended_is_not_killed_by_its_number() {
+        for (has_ended, signal) in [(true, libc::SIGTERM), (false, libc::SIGKILL)] {
+            let mut process = Command::new("sleep").arg("1000").spawn().unwrap();
+            let (sender, ended) = oneshot::channel();
+            let _kept = if has_ended {
+                sender.send(ExitStatus { code: 0, signal: None, at: 1 }).unwrap();
+                None
+            } else {
+                Some(sender)
+            };
+            kill(process.id(), ended);
+            // The first one counts.
+            peapod_sys::send_signal(proc::open(process.id()).unwrap(), libc::SIGTERM).unwrap();
+            assert_eq!(process.wait().unwrap().signal(), Some(signal));
+        }
+    }
 }
