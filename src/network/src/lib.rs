@@ -15,8 +15,8 @@
 //!
 //! Start reading at [`Network::attach`]. Invariants:
 //! - The record of an attachment is committed before anything of it exists that would outlive this process.
-//! - No link is ever deleted: a namespace's links go with its last reference, and an address is not given again while
-//!   its link is still there.
+//! - No link of an attachment is deleted: a namespace's links go with its last reference, and an address is not given
+//!   again while its link is still there. Only a failed attempt's are, in a namespace that somebody else keeps.
 //! - What is wrong with one attachment, be it a record that makes no sense or an undo that fails, keeps neither this
 //!   process nor another attachment from working; it can be taken away in the end, and what stays is said.
 //! - No netlink call and no SQL runs on an asynchronous thread, and no thread that entered another namespace is reused.

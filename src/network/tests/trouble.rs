@@ -6,7 +6,7 @@
 mod node;
 
 use node::{Node, client, in_node, ports, request, run, shown};
-use peapod_network::{AttachError, PORTS_PER_POD, PortMapping, PortOwner, Protocol};
+use peapod_network::{AttachError, AttachRequest, PORTS_PER_POD, PortMapping, PortOwner, Protocol};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -163,6 +163,27 @@ fn an_undo_that_fails_is_tried_again() {
             assert!(again.ids().is_empty() && fs::exists("/etc/passwd").unwrap());
             run(&["rm", "-rf", path]);
         }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_namespace_that_is_kept_is_as_it_was_after_a_failure() {
+    in_node("a_namespace_that_is_kept_is_as_it_was_after_a_failure", async || {
+        let node = Node::open(&["10.93.0.0/16"]).await;
+        run(&["ip", "netns", "add", "kept"]);
+        let wanted = AttachRequest { namespace: Some("/run/netns/kept".into()), ..request("web", &[]) };
+        let links = || run(&["ip", "-n", "kept", "-o", "link"]).lines().count();
+        let before = links();
+        // Everything is made, and then can't be written down.
+        let full = "CREATE TRIGGER full BEFORE UPDATE ON network_attachments BEGIN SELECT RAISE(ABORT, 'full'); END";
+        for statement in [full, "DROP TRIGGER full"] {
+            node.db.write(move |transaction| transaction.execute_batch(statement)).await.unwrap();
+            let attached = node.network.attach(wanted.clone()).await;
+            assert_eq!(attached.is_err(), statement == full, "{attached:?}");
+            assert_eq!(links() == before, statement == full, "{}", links());
+        }
+        node.network.detach("web").await.unwrap();
     });
 }
 

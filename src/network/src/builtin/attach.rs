@@ -75,7 +75,9 @@ impl Builtin {
             };
             span.fail();
             span.enter(&stages::REMOVAL);
-            let is_undone = self.rollback(&entry).await;
+            // A link that lingers is another namespace's, and goes with it.
+            let is_kept = request.namespace.is_some() && !matches!(failure, AttemptError::Lingering);
+            let is_undone = self.rollback(&entry, is_kept).await;
             match failure {
                 AttemptError::Lingering if !all_linger && is_undone => {
                     lingering.insert(entry.record.host_index);
@@ -156,9 +158,16 @@ impl Builtin {
         Ok(())
     }
 
-    /// Undoes a failed attempt; whether all of it could be undone.
-    async fn rollback(self: &Arc<Self>, entry: &AttachmentEntry) -> bool {
+    /// Undoes a failed attempt; whether all of it could be undone. The links go here if their namespace is kept by
+    /// somebody, and before their number is free for others.
+    async fn rollback(self: &Arc<Self>, entry: &AttachmentEntry, is_kept: bool) -> bool {
         let id = &entry.attachment.id;
+        if is_kept {
+            let record = Arc::clone(&entry.record);
+            if let Some(Err(error)) = blocking(move || work::delete_links(&record)).await {
+                tracing::warn!(network_id = %id, %error, "a link of a failed attach stays as long as its namespace");
+            }
+        }
         let undone = self.detach(id).await;
         if let Err(error) = &undone {
             tracing::warn!(network_id = %id, %error, "cannot undo a failed attach yet");

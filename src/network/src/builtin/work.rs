@@ -85,17 +85,15 @@ pub(crate) fn make(
         .make_pair(&pair)
         .map_err(|error| if error.is(Errno::EXIST) { MakeError::Lingering } else { MakeError::Step(error) })?;
     peapod_sys::fail_point("network-linked");
-    let connected = connect(host, bridge, record, (&mut outside, &mut inside), span);
-    if connected.is_err()
-        && given.is_some()
-        && let Err(error) = outside.delete(&attachment.host_interface)
-    {
-        // A new namespace takes its link with it; the next attempt finds this one as it was.
-        tracing::warn!(%error, "a link that could not be connected stays");
-    }
-    connected?;
+    connect(host, bridge, record, (&mut outside, &mut inside), span)?;
     forget(host, record, &UdpConnections::NodesOwn(&addresses));
     Ok(())
+}
+
+/// Takes the links of a failed attempt away, of a namespace that was given and goes on: the next attempt finds it as it
+/// was. Waits long for the kernel.
+pub(crate) fn delete_links(record: &AttachmentRecord) -> Result<(), StepError> {
+    Routes::open()?.delete(&record.attachment.host_interface)
 }
 
 /// Has a pair of links carry what the pod may send, and nothing else.
@@ -164,7 +162,7 @@ pub(crate) fn undo(host: &HostNetwork, record: &AttachmentRecord) -> Undone {
     let rules = host.delete(&record.bridge, &elements(record));
     let known = host.delete_neighbours(&record.bridge, &neighbours(host, record));
     forget(host, record, &UdpConnections::AnsweredBy(&attachment.ips));
-    // The links go with the namespace: deleting them would wait 30 ms.
+    // The links go with the namespace: deleting them would wait 30 ms. Who goes on with it calls `delete_links`.
     let pin = netns::unpin(&attachment.netns);
     Undone { rules, known, pin }
 }
