@@ -68,6 +68,17 @@ impl<'a> Claim<'a> {
     fn of(sandbox: &'a PodSandbox) -> Result<Self, Error> {
         let mut state = sandbox.lock();
         let made = match std::mem::replace(&mut *state, SandboxState::Creating) {
+            // Those of a pod with users of its own are made once, and went with a try that failed: what were made now
+            // would belong to the node's users.
+            SandboxState::Absent if sandbox.users.get().is_some() => {
+                *state = SandboxState::Absent;
+                return Err(Error::State {
+                    kind: "pod",
+                    id: sandbox.id.clone(),
+                    is: "half set up",
+                    wanted: "prepared",
+                });
+            }
             SandboxState::Absent => None,
             SandboxState::Prepared(made) => Some(made),
             other => {
@@ -122,5 +133,37 @@ impl Drop for MadeMounts {
                 log::warn("a failed sandbox leaves a mount", &[("error", &error)]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Events;
+    use crate::reaper::Reaper;
+
+    /// What would be made by a second try would be the node's.
+    #[tokio::test(flavor = "current_thread")]
+    #[ignore = "needs root"]
+    async fn with_users_of_its_own_it_is_set_up_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = Arc::new(Events::new());
+        let (bundle, users) = (dir.path().to_owned(), crate::users::PodUsersCell::default());
+        let sandbox = Arc::new(PodSandbox::new("pod".to_owned(), bundle, Reaper::default(), events, users));
+        let ids = || Ids { first: 200_000, count: 65_536, ..Ids::default() };
+        sandbox.prepare(ids(), ids(), CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC).unwrap();
+        let of = |sysctls: &[(&str, &str)]| SandboxOptions {
+            new_uts: true,
+            new_ipc: true,
+            sysctls: sysctls.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ..SandboxOptions::default()
+        };
+        sandbox.create(String::new(), of(&[("vm.swappiness", "1")])).await.unwrap_err();
+        for _ in 0..2 {
+            let refused = sandbox.create(String::new(), of(&[])).await.unwrap_err();
+            assert_eq!(refused.to_string(), "pod \"pod\" is half set up, not prepared", "{refused}");
+        }
+        let namespaces = sandbox.namespaces();
+        assert_eq!((namespaces.uts, namespaces.ipc), (String::new(), String::new()));
     }
 }
