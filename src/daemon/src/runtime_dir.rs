@@ -142,9 +142,11 @@ fn open_pods(pods: &Path) -> Result<(), RuntimeDirError> {
         // A release before this one left it to the folder above.
         if mode & 0o007 == 0 { Ok(()) } else { std::fs::set_permissions(pod, Permissions::from_mode(mode & 0o770)) }
     };
-    for entry in std::fs::read_dir(pods).map_err(io_error("can't list", pods))?.flatten() {
+    // One that can't be read may be open, so that none is let through to it.
+    for entry in std::fs::read_dir(pods).map_err(io_error("can't list", pods))? {
+        let entry = entry.map_err(io_error("can't list", pods))?;
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if entry.file_type().map_err(io_error("can't look at", &path))?.is_dir() {
             close(&path).map_err(io_error("can't set the mode of", &path))?;
         }
     }
