@@ -33,13 +33,13 @@ pub fn mapped(folder: &Path, users: impl AsFd) -> io::Result<OwnedFd> {
 
 impl MappedFolders {
     /// Sees these folders, all of one mount, with the owners of a user namespace. The place is made for it; what an
-    /// earlier try has left mounted there is unmounted.
+    /// earlier try has left mounted there is unmounted. The names of each folder and the one that it is in are part of
+    /// its path there, too: who looks for them among an overlay's options finds them.
     ///
     /// # Errors
     /// No folders, or folders of several mounts; the kernel's.
     pub fn mount(folders: &[PathBuf], users: impl AsFd, at: &Path) -> io::Result<Self> {
-        let above = common(folders).ok_or_else(|| io::Error::other("no folders"))?;
-        let mount = mount_id(above)?;
+        let (above, mount) = above(folders)?;
         for folder in folders {
             if mount_id(folder)? != mount {
                 let (folder, above) = (folder.display(), above.display());
@@ -84,6 +84,25 @@ impl Drop for MappedFolders {
         // Who goes on in that place finds it, and clears it.
         let _ = Self::clear(&self.at);
     }
+}
+
+/// What is mounted to see the folders, and the mount that it is on: the deepest folder in which all of them are, and at
+/// least two above each, as far as the mount goes.
+fn above(folders: &[PathBuf]) -> io::Result<(&Path, u64)> {
+    let deepest = common(folders).ok_or_else(|| io::Error::other("no folders"))?;
+    let mount = mount_id(deepest)?;
+    let names = |above: &Path| {
+        let names = folders.iter().filter_map(|folder| Some(folder.strip_prefix(above).ok()?.components().count()));
+        names.min().unwrap_or(0)
+    };
+    let mut above = deepest;
+    while names(above) < 2
+        && let Some(parent) = above.parent()
+        && mount_id(parent)? == mount
+    {
+        above = parent;
+    }
+    Ok((above, mount))
 }
 
 /// The deepest folder in which all of them are, itself included.

@@ -171,7 +171,7 @@ fn folders_have_the_owners_of_a_namespace_by_a_mount_alone() {
         folder
     };
     let folders = [folder("one"), folder("two")];
-    let at = dir.join("at");
+    let (at, dir_of_mount) = (dir.join("at"), dir.clone());
     std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
@@ -183,9 +183,30 @@ fn folders_have_the_owners_of_a_namespace_by_a_mount_alone() {
             assert_eq!((of(here).uid(), of(here).gid()), (7, 8));
             assert!(std::fs::remove_file(there.join("file")).is_err());
         }
-        // One that was left is no hindrance.
+        // One that was left is no hindrance. Of a single one the names are still to be seen.
         std::mem::forget(seen);
-        drop(with_users(300_000, |users| super::MappedFolders::mount(&folders[..1], users, &at)).unwrap());
+        let one = with_users(300_000, |users| super::MappedFolders::mount(&folders[..1], users, &at)).unwrap();
+        assert_eq!(one.folders(), [at.join("layers/one")]);
+        let overlay = ["upper", "work", "merged"].map(|name| dir_of_mount.join("overlay").join(name));
+        overlay.iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
+        let [upper, work, merged] = overlay.each_ref().map(|folder| folder.display());
+        let options = format!("lowerdir={},upperdir={upper},workdir={work}", one.folders()[0].display());
+        let none = None::<&str>;
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("overlay"), &overlay[2], Some("overlay"), flags, Some(options.as_str())).unwrap();
+        let mut mounts = super::mountinfo::Mounts::open().unwrap();
+        let mut is_named = false;
+        while let Some(mount) = mounts.next_mount().unwrap() {
+            is_named |= mount.file_system_options().to_string_lossy().contains("/layers/one,");
+        }
+        assert!(is_named, "{merged}");
+        // As far as their mount goes.
+        let tmpfs = dir_of_mount.join("mount");
+        std::fs::create_dir_all(&tmpfs).unwrap();
+        nix::mount::mount(none, &tmpfs, Some("tmpfs"), flags, none).unwrap();
+        let other = dir_of_mount.join("other");
+        drop(with_users(300_000, |users| super::MappedFolders::mount(&[tmpfs], users, &other)).unwrap());
+        drop(one);
         assert!(!at.exists());
         let proc = [std::path::PathBuf::from("/proc/self")];
         let refused = with_users(1000, |users| super::MappedFolders::mount(&proc, users, &at)).unwrap_err();
