@@ -74,6 +74,12 @@ pub(crate) fn is_ready(answer: &str) -> bool {
     answer.contains(READY) && answer.lines().all(|line| line == READY || line.starts_with(BORN))
 }
 
+/// What an answer says for a person, if it says anything.
+pub(crate) fn complaint(answer: &str) -> Option<String> {
+    let lines: Vec<&str> = answer.lines().filter(|line| !line.starts_with(BORN) && !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
 /// The number of the process that was made to be pod init, as its maker sees it.
 pub(crate) fn born(answer: &str) -> Option<u32> {
     answer.lines().find_map(|line| line.strip_prefix(BORN)?.parse().ok())
@@ -226,15 +232,16 @@ mod tests {
 
     #[test]
     fn an_answer_may_come_in_any_order() {
-        for (answer, ready, pid) in [
-            ("ready\n", true, None),
-            ("born 7\nready\n", true, Some(7)),
-            ("ready\nborn 7\n", true, Some(7)),
-            ("born 7\n", false, Some(7)),
-            ("born 7\ncan't be ready\n", false, Some(7)),
-            ("", false, None),
+        for (answer, ready, pid, said) in [
+            ("ready\n", true, None, Some("ready")),
+            ("born 7\nready\n", true, Some(7), Some("ready")),
+            ("ready\nborn 7\n", true, Some(7), Some("ready")),
+            ("born 7\n", false, Some(7), None),
+            ("born 7\ncan't be ready\n", false, Some(7), Some("can't be ready")),
+            ("", false, None, None),
         ] {
             assert_eq!((is_ready(answer), born(answer)), (ready, pid), "{answer:?}");
+            assert_eq!(complaint(answer).as_deref(), said, "{answer:?}");
         }
     }
 }

@@ -82,8 +82,7 @@ pub(super) async fn start(
             let (pid, ended) = born.unwrap_or((pid, ended));
             return adopt(bundle, pid).map(|init| (Arc::new(init), ended));
         }
-        Ok(Ok(())) if text.is_empty() => "it ended without a word".to_owned(),
-        Ok(Ok(())) => text.into_owned(),
+        Ok(Ok(())) => init::complaint(&text).unwrap_or_else(|| "it ended without a word".to_owned()),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("it was not ready within {} s", READY.as_secs()),
     };
