@@ -26,6 +26,9 @@ pub const VOLUMES_SINCE: u32 = 5;
 /// Where they do so, below the bundle.
 pub const VOLUMES_FOLDER: &str = "volumes";
 
+/// How the shim's `map-owners` exits where the folder's file system can't do it, whatever else changes on the node.
+pub const UNMAPPABLE: u8 = 3;
+
 /// The oldest shims that a daemon of this code drives. It may leave a number behind only after a release has spoken the
 /// next one: then the shims of the release before are still driven.
 pub const OLDEST_SHIM: u32 = 1;

@@ -37,6 +37,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::{Args, ShimCommand};
+use peapod_shim_protocol::UNMAPPABLE;
+use sandbox::MapOwnersError;
 
 fn main() -> ExitCode {
     // Nothing is open yet but what the daemon was started with, or meant.
@@ -51,10 +53,16 @@ fn run() -> ExitCode {
     if arguments.next().is_some_and(|name| name == init::NAME) {
         return init::run();
     }
+    let mut failure = ExitCode::FAILURE;
     let outcome = Args::parse(arguments).map_err(|error| error.to_string()).and_then(|args| match args.action {
         ShimCommand::Serve => serve::run(&args),
         ShimCommand::Delete => cleanup::run(&args),
-        ShimCommand::MapOwners => sandbox::try_to_map_owners(&args.bundle).map_err(|error| error.to_string()),
+        ShimCommand::MapOwners => sandbox::try_to_map_owners(&args.bundle).map_err(|error| {
+            if matches!(error, MapOwnersError::FileSystem(_)) {
+                failure = ExitCode::from(UNMAPPABLE);
+            }
+            error.to_string()
+        }),
         ShimCommand::Version => say(concat!("containerd-shim-peapod-v1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
         ShimCommand::Start => {
             Err("start: this shim is started by peapod's daemon, with its socket as standard input; \
@@ -67,7 +75,7 @@ fn run() -> ExitCode {
         Err(text) => {
             log::error("shim ends", &[("reason", &text)]);
             let _ = writeln!(std::io::stderr(), "containerd-shim-peapod-v1: {text}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }

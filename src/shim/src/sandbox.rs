@@ -5,7 +5,7 @@ mod namespaces;
 pub(crate) mod pod_init;
 mod sysctl;
 
-pub(crate) use namespaces::try_to_map_owners;
+pub(crate) use namespaces::{MapOwnersError, try_to_map_owners};
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;

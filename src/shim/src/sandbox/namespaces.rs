@@ -114,13 +114,29 @@ fn inside(plan: &Plan) -> Result<MadeNamespaces, Error> {
     Ok(MadeNamespaces { network: None, ipc: keep(plan.new_ipc, "ipc")?, uts: keep(plan.new_uts, "uts")? })
 }
 
+/// Why owners can't be mapped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MapOwnersError {
+    /// The file system can't do it.
+    #[error(transparent)]
+    FileSystem(Error),
+    /// Something of the node's that may change: a limit, memory.
+    #[error(transparent)]
+    Node(#[from] Error),
+}
+
 /// Whether a folder's file system can show its files with the owners of a user namespace, and the node makes such ones.
-pub(crate) fn try_to_map_owners(folder: &Path) -> Result<(), Error> {
+pub(crate) fn try_to_map_owners(folder: &Path) -> Result<(), MapOwnersError> {
     const FIRST: u32 = 65_536;
     let ids = || Ids { first: FIRST, count: FIRST, ..Ids::default() };
     let (users, _) = make_with_users(ids(), ids(), CloneFlags::empty())?;
-    let mounted = peapod_sys::mapped(folder, &users.namespace);
-    mounted.map(drop).map_err(|error| peapod_sys::unmappable(&error, folder)).map_err(Error::io("use", folder))
+    peapod_sys::mapped(folder, &users.namespace).map(drop).map_err(|error| {
+        let why = Error::io("use", folder)(peapod_sys::unmappable(&error, folder));
+        match error.raw_os_error() {
+            Some(libc::EINVAL) => MapOwnersError::FileSystem(why),
+            _ => MapOwnersError::Node(why),
+        }
+    })
 }
 
 /// Enters what was made before. Of another user namespace there is nothing to be made.
@@ -171,6 +187,14 @@ mod tests {
             scope.spawn(look).join().unwrap()
         });
         assert_eq!(seen, ["pea\n", "4096\n"]);
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_file_system_without_owners_is_told_from_other_hindrances() {
+        let tried = |folder: &str| try_to_map_owners(Path::new(folder)).unwrap_err();
+        assert!(matches!(tried("/proc/self"), MapOwnersError::FileSystem(_)));
+        assert!(matches!(tried("/nowhere"), MapOwnersError::Node(_)));
     }
 
     #[test]
