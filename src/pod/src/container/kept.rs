@@ -4,7 +4,9 @@
 //! Made once, from one look at image and node. Containers that a release without it created have none: theirs is made
 //! at the start.
 
-use std::io;
+use std::fs::{OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use peapod_spec::Config;
@@ -38,9 +40,18 @@ pub(super) fn keep(bundle: &Path, config: &Config) -> Result<(), Error> {
 pub(super) fn write(bundle: &Path, config: &Config) -> Result<(), Error> {
     let step = || format!("write the configuration in {}", bundle.display());
     let json = config.json().map_err(|error| Error::failed(step(), &error))?;
-    let written =
-        std::fs::write(bundle.join(NEW), json).and_then(|()| std::fs::rename(bundle.join(NEW), bundle.join(FILE)));
+    let written = write_new(&bundle.join(NEW), json.as_ref());
+    let written = written.and_then(|()| std::fs::rename(bundle.join(NEW), bundle.join(FILE)));
     written.map_err(|error| Error::failed(step(), &error))
+}
+
+/// Root's alone: root of a pod with users of its own passes through the folders above, and in here are the secrets of
+/// other containers.
+fn write_new(path: &Path, json: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that a crash has left may be an older release's.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(json)
 }
 
 /// The kept configuration; `None` if there is none that can be read.
@@ -119,7 +130,10 @@ mod tests {
         clear(&bundle).unwrap();
         assert_eq!(std::fs::read_dir(&bundle).unwrap().count(), 1);
         assert_eq!(find(&bundle).unwrap(), config);
+        std::fs::write(bundle.join(NEW), "").unwrap();
+        std::fs::set_permissions(bundle.join(NEW), Permissions::from_mode(0o644)).unwrap();
         write(&bundle, &config).unwrap();
+        assert_eq!(std::fs::metadata(bundle.join(FILE)).unwrap().permissions().mode() & 0o777, 0o600);
         clear(&dir.path().join("gone")).unwrap();
     }
 
