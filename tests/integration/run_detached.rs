@@ -137,7 +137,7 @@ fn a_config_map_is_applied_to_files_in_place_and_to_variables_with_a_new_pod() {
         wait_for("its words", async || logs().await == "one\n").await;
         let before = pod(daemon, "a").await.unwrap();
         save(&path, &with_objects("blue", "one", ""));
-        assert_eq!(done(daemon, &["apply", &file]).await, "default/a updated; its pods go on\n");
+        assert_eq!(done(daemon, &["apply", &file]).await, "default/a updated; its pods go on, and get the new files\n");
         // Another user than root reads it, by its group.
         wait_for("the container sees it", async || logs().await == "one\nseen\n").await;
         assert_eq!(pod(daemon, "a").await.unwrap()["id"], before["id"]);

@@ -54,6 +54,7 @@ mod part;
 mod permits;
 mod platform;
 mod pull;
+mod pull_refusal;
 mod records;
 mod reference;
 mod registry;

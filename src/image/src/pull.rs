@@ -183,7 +183,7 @@ impl Pull {
         };
         let brought = bringing.layers(blobs, diff_ids, &cost, fetch).await;
         if brought.as_ref().is_err_and(PullError::condemns) {
-            self.store.fetcher.discard(reference, blobs);
+            self.store.fetcher.discard(&self.session, blobs);
         }
         brought
     }

@@ -92,7 +92,8 @@ fn bases(pods: &[v1::PodSandbox]) -> BTreeSet<PathBuf> {
     of_pods.chain([cli::run_dir()]).collect()
 }
 
-/// Removes what killed runs have left there. What can't be removed is said; what takes long is left to the next command.
+/// Removes what killed runs have left there. What can't be removed is said; what takes long is left to the next
+/// command.
 async fn sweep(connection: &CriClient, bases: BTreeSet<PathBuf>) -> anyhow::Result<()> {
     for base in bases {
         for problem in timeout(QUICK, run::sweep(connection, &base)).await.unwrap_or_default() {

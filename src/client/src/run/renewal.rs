@@ -56,8 +56,8 @@ impl VolumeSpeaker {
 
 impl VolumeLine {
     /// Waits until something else is wished, or what failed is to be tried again, and until the files of those volumes
-    /// are replaced, which `begin` begins from those that are known and those that are wished. Who stops waiting goes on
-    /// with the next call.
+    /// are replaced, which `begin` begins from those that are known and those that are wished. Who stops waiting goes
+    /// on with the next call.
     pub(super) async fn renewed(
         &mut self,
         begin: impl Fn(Vec<Volume>, Vec<Volume>) -> VolumeTask<Renewed>,

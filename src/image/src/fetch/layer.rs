@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::manifest::Blob;
 use crate::measures::ImageMeasures;
-use crate::reference::Reference;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
 use crate::stages;
@@ -92,7 +91,7 @@ impl Fetcher {
     /// Transfers, verifies and unpacks `blob`. A blob whose bytes are wrong is fetched once more from its beginning:
     /// what an earlier pull left may be damaged.
     pub(crate) async fn fetch(&self, session: &Session, wanted: &WantedLayer, span: &Span) -> Result<Fresh, PullError> {
-        let part = self.partials.lock(&session.reference, &wanted.blob.digest).await;
+        let part = self.partials.lock(&session.reference, &session.refusal, &wanted.blob.digest).await;
         let began = Instant::now();
         let fetched = match self.attempt(session, wanted, span, &part).await {
             Err(PullError::Digest { found, .. }) => {
@@ -150,9 +149,10 @@ impl Fetcher {
         self.partials.keep_in_bounds()
     }
 
-    /// Drops what an image's pulls alone have brought of its blobs, which are of no use: it was refused.
-    pub(crate) fn discard(&self, image: &Reference, blobs: &[Blob]) {
-        blobs.iter().for_each(|blob| self.partials.discard(image, &blob.digest));
+    /// Drops what an image's pulls alone have brought of its blobs, which are of no use: it was refused, and with it
+    /// what still goes on for this pull.
+    pub(crate) fn discard(&self, session: &Session, blobs: &[Blob]) {
+        self.partials.discard(&session.reference, &session.refusal, blobs.iter().map(|blob| &blob.digest));
     }
 
     async fn attempt(

@@ -4,6 +4,7 @@ use super::makers::Makers;
 use crate::bounds::PARTIAL_LOOK;
 use crate::config::Config;
 use crate::digest::Digest;
+use crate::pull_refusal::PullRefusal;
 use crate::reference::Reference;
 use crate::scratch::Ingest;
 use peapod_sys::sync::lock;
@@ -35,6 +36,8 @@ pub(super) struct Partial {
     ingest: Ingest,
     makers: Arc<Mutex<Makers>>,
     digest: Digest,
+    by: Reference,
+    refusal: PullRefusal,
     /// Where compressed bytes are kept. Nowhere once they were used if another registry's pull writes the file that
     /// stays.
     file: Option<Arc<NamedPart>>,
@@ -64,7 +67,7 @@ impl Partials {
     }
 
     /// Waits until nobody else works on this blob of the reference's registry.
-    pub(super) async fn lock(&self, by: &Reference, blob: &Digest) -> Partial {
+    pub(super) async fn lock(&self, by: &Reference, refusal: &PullRefusal, blob: &Digest) -> Partial {
         let ended = || NotifyOnDrop(Arc::clone(&self.ended));
         let (own_ended, file_ended) = (ended(), ended());
         let own = self.blobs.lock(&(by.registry.clone(), blob.clone())).await;
@@ -80,8 +83,9 @@ impl Partials {
             }
             None => None,
         };
+        let (by, refusal) = (by.clone(), refusal.clone());
         let (ingest, makers) = (self.ingest.clone(), Arc::clone(&self.makers));
-        Partial { ingest, makers, digest: blob.clone(), file, _blob: own, _ended: own_ended }
+        Partial { ingest, makers, digest: blob.clone(), by, refusal, file, _blob: own, _ended: own_ended }
     }
 
     /// Drops partial blobs that are too many, now and then and whenever a fetch ends. Ends with its owner.
@@ -103,11 +107,14 @@ impl Partials {
         }
     }
 
-    /// Drops what an image's pulls alone have brought of a blob, which is of no use: the image was refused. If somebody
-    /// works on it, be it a cancelled transfer that has yet to let go, that is when he is done, unless somebody takes
-    /// it up before.
-    pub(super) fn discard(&self, by: &Reference, blob: &Digest) {
-        if lock(&self.makers).condemn(blob, by) {
+    /// Drops what an image's pulls alone have brought of its blobs, which is of no use: the image was refused. If
+    /// somebody works on one, be it a cancelled transfer that has yet to let go, that is when he is done, unless
+    /// somebody takes it up before.
+    pub(super) fn discard<'b>(&self, by: &Reference, refusal: &PullRefusal, blobs: impl Iterator<Item = &'b Digest>) {
+        // First: who takes one up from here on for the same pull condemns it by himself.
+        refusal.refuse();
+        let mut makers = lock(&self.makers);
+        if blobs.filter(|blob| makers.condemn(blob, by)).count() > 0 {
             self.ended.notify_one();
         }
     }
@@ -146,6 +153,14 @@ impl Partial {
         if let Some(file) = &self.file {
             forget(&file.path);
             lock(&self.makers).forget(&self.digest);
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.refusal.is_refused() {
+            lock(&self.makers).condemn(&self.digest, &self.by);
         }
     }
 }
@@ -242,9 +257,12 @@ fn prune(ingest: &Path, files: &KeyedLock<Digest>, makers: &Mutex<Makers>, keep:
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, KeyedLock, Makers, drop_condemned, path_of, prune};
+    use super::{Keep, KeyedLock, Makers, Partials, PullRefusal, drop_condemned, path_of, prune};
+    use crate::config::Config;
     use crate::digest::Digest;
     use crate::reference::Reference;
+    use crate::scratch::Ingest;
+    use peapod_sys::Trash;
     use std::fs::{File, FileTimes};
     use std::sync::Mutex;
     use std::time::{Duration, SystemTime};
@@ -276,6 +294,31 @@ mod tests {
         makers.lock().unwrap().take_up(&used, &by, false);
         drop_condemned(dir.path(), &files, &makers);
         assert!(is_there(&used));
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_up_for_a_pull_that_was_refused_meanwhile_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let trash = Trash::open(dir.path().join("trash"), |_, _| {}).unwrap();
+        std::fs::create_dir(dir.path().join("ingest")).unwrap();
+        let config = Config::new(dir.path().to_owned());
+        let partials = Partials::new(&config, Ingest::new(dir.path(), trash));
+        let (blob, refusal) = (Digest::of(b"a"), PullRefusal::default());
+        let by = Reference::parse("registry.example/refused:1", "docker.io").unwrap();
+        partials.discard(&by, &refusal, [&blob].into_iter());
+        let part = partials.lock(&by, &refusal, &blob).await;
+        part.open(1).await.unwrap();
+        drop_condemned(partials.ingest.path(), &partials.files, &partials.makers);
+        assert!(partials.path(&blob).exists(), "somebody works on it");
+        drop(part);
+        drop_condemned(partials.ingest.path(), &partials.files, &partials.makers);
+        assert!(!partials.path(&blob).exists());
+        // Another pull of it is refused nothing.
+        let part = partials.lock(&by, &PullRefusal::default(), &blob).await;
+        part.open(1).await.unwrap();
+        drop(part);
+        drop_condemned(partials.ingest.path(), &partials.files, &partials.makers);
+        assert!(partials.path(&blob).exists());
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::digest::Digest;
 use crate::hosts::RegistryHost;
 use crate::model::Credentials;
+use crate::pull_refusal::PullRefusal;
 use crate::reference::Reference;
 use crate::stages;
 use peapod_sys::sync::lock;
@@ -35,6 +36,7 @@ pub(crate) struct Session {
     /// does not fill the queue before one with few.
     pub(crate) transfers: Semaphore,
     pub(crate) allowance: Allowance,
+    pub(crate) refusal: PullRefusal,
     /// Of the pull.
     pub(crate) span: Span,
 }
@@ -57,6 +59,7 @@ impl Session {
     ) -> Self {
         Self {
             span,
+            refusal: PullRefusal::default(),
             allowance: Allowance::new(&clients.large_documents),
             reference,
             timeout: config.requests.request_timeout,
