@@ -1,6 +1,8 @@
 //! Starts the daemon where `peapod run` finds none and may: as root, on the default socket, and where systemd has no
 //! unit for it.
 
+mod transient;
+
 use std::fs::{DirBuilder, File};
 use std::io::{self, Seek as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -13,16 +15,13 @@ use anyhow::Context as _;
 use peapod_text::one_line;
 use rustix::fs::{FlockOperation, flock};
 
+use self::transient::{AskedUnit, TransientUnit};
 use crate::bounds::{DAEMON_START, END_BYTES};
 use crate::cli::ConnectArgs;
 use crate::connect::{ConnectError, CriClient};
 
 /// Where it writes.
 const LOG: &str = "/var/log/peapod.log";
-/// The unit that is installed elsewhere.
-const PEAPOD_UNIT: &str = include_str!("../../../packaging/peapod.service");
-/// Asks systemd to run something.
-const RUN: &str = "systemd-run";
 /// StartLock by who starts it, so that of several only one does.
 const LOCK: &str = "/run/peapod.start";
 /// There as long as systemd runs this machine.
@@ -90,7 +89,15 @@ impl StartLock {
         if let Ok(connection) = CriClient::open(url).await {
             return Ok(connection);
         }
-        let mut daemon = if Path::new("/").join(SYSTEMD).is_dir() { start_as_unit()? } else { start()? };
+        let mut daemon = match TransientUnit::on(Path::new("/")) {
+            Some(unit) => {
+                if let Some(connection) = unit.wait(url).await? {
+                    return Ok(connection);
+                }
+                StartedDaemon::Unit(unit.start()?)
+            }
+            None => start()?,
+        };
         let (begun, log) = (Instant::now(), daemon.log());
         loop {
             if let Ok(connection) = CriClient::open(url).await {
@@ -113,8 +120,8 @@ impl StartLock {
 enum StartedDaemon {
     /// With where in the log it begins to write.
     Process { daemon: Child, begin: u64 },
-    /// What asks systemd for it, until systemd has it.
-    Unit { asked: Child },
+    /// systemd has it, or will.
+    Unit(AskedUnit),
 }
 
 impl StartedDaemon {
@@ -122,7 +129,7 @@ impl StartedDaemon {
     fn log(&self) -> &'static str {
         match self {
             Self::Process { .. } => LOG,
-            Self::Unit { .. } => "the journal (journalctl -u peapod)",
+            Self::Unit(_) => "the journal (journalctl -u peapod)",
         }
     }
 
@@ -132,44 +139,9 @@ impl StartedDaemon {
             Self::Process { daemon, begin } => {
                 daemon.try_wait()?.map(|status| format!("({status}): {}", last_words(*begin)))
             }
-            Self::Unit { asked } => match asked.try_wait()?.filter(|status| !status.success()) {
-                None => None,
-                Some(status) => {
-                    let mut said = Vec::new();
-                    if let Some(from) = asked.stderr.take() {
-                        io::Read::read_to_end(&mut io::Read::take(from, END_BYTES as u64), &mut said)?;
-                    }
-                    let said = String::from_utf8_lossy(&said);
-                    Some(format!("({RUN}: {status}): {}; see {}", one_line(said.trim()), self.log()))
-                }
-            },
+            Self::Unit(unit) => unit.failed()?.map(|why| format!("{why}; see {}", self.log())),
         })
     }
-}
-
-/// Starts it as a unit of its own: with the session or the unit in which `peapod run` was called it would end.
-fn start_as_unit() -> anyhow::Result<StartedDaemon> {
-    let program = std::env::current_exe().context("cannot tell where peapod is")?;
-    let mut command = Command::new(RUN);
-    command.args(unit_words(PEAPOD_UNIT)).arg("--").arg(program).arg("serve");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    match command.spawn() {
-        Ok(asked) => Ok(StartedDaemon::Unit { asked }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => anyhow::bail!(
-            "peapod does not run, and without a unit or {RUN} it would end with this session: `make install` brings \
-             the unit"
-        ),
-        Err(error) => Err(error).with_context(|| format!("cannot start {RUN}")),
-    }
-}
-
-/// The same as the unit that is installed says, but what it runs and when.
-fn unit_words(unit: &str) -> Vec<String> {
-    let service =
-        unit.split_once("[Service]").map_or("", |(_, rest)| rest).lines().take_while(|line| !line.starts_with('['));
-    let lasting = |line: &&str| line.contains('=') && !line.starts_with('#') && !line.starts_with("Exec");
-    let own = ["--unit=peapod", "--collect", "--quiet", "--property=StartLimitIntervalSec=0"].map(str::to_owned);
-    own.into_iter().chain(service.filter(lasting).map(|line| format!("--property={line}"))).collect()
 }
 
 /// Starts it as a process in a group of its own.
@@ -221,20 +193,5 @@ mod tests {
         fs::remove_file(unit).unwrap();
         let way = way_to_start(dir.path());
         assert!(way.contains("peapod run") && way.contains("journalctl -u peapod"), "as a unit of its own: {way}");
-    }
-
-    #[test]
-    fn systemd_runs_it_as_the_unit_would() {
-        let words = unit_words(PEAPOD_UNIT);
-        for expected in
-            ["--unit=peapod", "--property=Type=notify", "--property=KillMode=process", "--property=Restart=always"]
-        {
-            assert!(words.iter().any(|word| word == expected), "{expected} in {words:?}");
-        }
-        assert!(!words.iter().any(|word| word.contains("Exec") || word.contains("WantedBy") || word.contains('#')));
-        assert_eq!(
-            unit_words("[Unit]\nA=1\n[Service]\n# B=2\nC=3\nExecStart=x\n\n[Install]\nD=4\n")[4..],
-            ["--property=C=3"]
-        );
     }
 }
