@@ -126,7 +126,7 @@ impl Sweep {
     /// Gives it back, and then looks for more until the daemon ends. What fails is tried again with the next look.
     pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
         self.end_lost().await;
-        let (mut pace, mut seen) = (LookPace::new(), self.context.publisher.snapshot());
+        let (mut pace, mut last) = (LookPace::new(), self.context.publisher.snapshot());
         loop {
             self.end().await;
             tokio::select! {
@@ -136,8 +136,8 @@ impl Sweep {
             }
             let Some(next) = self.look().await else { return };
             self = next;
-            let before = std::mem::replace(&mut seen, self.context.publisher.snapshot());
-            let is_calm = self.seen.is_empty() && Arc::ptr_eq(&before, &seen);
+            let before = std::mem::replace(&mut last, self.context.publisher.snapshot());
+            let is_calm = self.seen.is_empty() && Arc::ptr_eq(&before, &last);
             pace = pace.after(if is_calm { LookOutcome::Calm } else { LookOutcome::Busy });
         }
     }
