@@ -33,6 +33,8 @@ wait_for() {            # WHAT COMMAND...: at most 30 s
 
 outside() {
     [ "$(id -u)" = 0 ] || fail "containers need root: sudo make demo"
+    [ -z "${DEMO_PUBLIC:-}" ] || command -v slirp4netns >/dev/null ||
+        fail "slirp4netns, the way out of the demo's network, is missing: DEMO_PUBLIC=1 scripts/install.sh demo installs it"
     title "1. Build"
     say "peapod, and the shim that stays with each pod; the first time takes some minutes"
     [ -t 2 ] || export CARGO_TERM_QUIET=true
@@ -60,8 +62,6 @@ end_node() {
 
 # The node's network leads nowhere. For a public image it gets a way out that changes nothing of the machine's own network.
 way_out() {
-    command -v slirp4netns >/dev/null || apt-get install -y -qq --no-install-recommends slirp4netns >/dev/null 2>&1 ||
-        fail "DEMO_PUBLIC needs slirp4netns, which could not be installed"
     tests/node.sh run ip route del default
     slirp4netns --configure --mtu=65520 --disable-host-loopback "$(cat "$NODE_DIR/init.pid")" tap0 >"$NODE_DIR/slirp.log" 2>&1 &
     slirp=$!

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing on a Debian machine, and nothing else. Rust and Go are only checked: Debian's are too old.
 #
-#   scripts/install.sh demo     to build peapod and run the demo
+#   scripts/install.sh demo     to build peapod and run the demo (with DEMO_PUBLIC=1 also what that one needs)
 #   scripts/install.sh test     to run the tests as well (Go for the kubelet, a control plane, critest, crictl, runc;
 #                               QEMU for a machine with systemd and cgroup v2)
 set -euo pipefail
@@ -13,6 +13,7 @@ demo=(
     "gcc:gcc libc6-dev" "make:make" "objdump:binutils" "python3:python3" "unshare:util-linux" "pgrep:procps" "ip:iproute2"
     "curl:curl" "docker-registry:docker-registry" "crun:crun"
 )
+[ -z "${DEMO_PUBLIC:-}" ] || demo+=("slirp4netns:slirp4netns")
 tests=(
     "nft:nftables" "jq:jq" "openssl:openssl" "zstd:zstd" "pkg-config:pkg-config" "mount:mount"
     "systemd-analyze:systemd" "script:bsdutils"
