@@ -152,7 +152,7 @@ async fn live(
     let node = ThisNode::look();
     let facts = OwnerFacts { run: record.id.clone(), endpoint: connection.endpoint.clone() };
     // Held until all is removed: the owner of a folder that is left is gone.
-    let (dir, _owner) = PodDir::create(&args.dir, (pod, &uid), &facts)?;
+    let (dir, _owner) = PodDir::make(&args.dir, (pod, &uid), facts).await?;
     let mut door = StopDoor::open(&dir.path);
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let parts = SandboxParts {

@@ -10,6 +10,7 @@ use peapod_api::v1;
 use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock};
 
 use super::env::{self, EnvFiles};
+use super::off_thread::off_thread;
 use super::owner::{FolderOwner, OWNER, OwnerFacts};
 use super::volume_error::VolumeError;
 use super::{kernel_mounts, messages, subpath, termination};
@@ -43,7 +44,18 @@ pub(super) struct VolumePart {
 
 impl PodDir {
     /// Makes `<base>/<uid>` for the user alone, with the pod's logs, as this process' own. If that fails nothing is
-    /// left.
+    /// left. It waits for disks, and for who looks at the folder, without holding up other pods.
+    pub(super) async fn make(
+        base: &Path,
+        (pod, uid): (&Pod, &str),
+        facts: OwnerFacts,
+    ) -> Result<(Self, FolderOwner), VolumeError> {
+        let (base, pod, uid) = (base.to_owned(), pod.clone(), uid.to_owned());
+        let made = off_thread(move || Self::create(&base, (&pod, &uid), &facts));
+        made.await.unwrap_or(Err(VolumeError::Thread))
+    }
+
+    /// The same, on this thread.
     pub(super) fn create(
         base: &Path,
         (pod, uid): (&Pod, &str),
@@ -220,6 +232,24 @@ mod tests {
         let facts = OwnerFacts { run: "ab".into(), endpoint: "/run/x.sock".into() };
         let (dir, _) = PodDir::create(base.path(), (&pod, "uid"), &facts).unwrap();
         (base, dir, pod)
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_waited_for_holds_up_no_other_pod() {
+        let (base, dir, pod) = dir();
+        let looks = fs::File::open(dir.path.join(OWNER)).unwrap();
+        flock(&looks, FlockOperation::LockExclusive).unwrap();
+        let (others, heard) = std::sync::mpsc::channel();
+        let looker = std::thread::spawn(move || {
+            let went_on = heard.recv_timeout(std::time::Duration::from_secs(20)).is_ok();
+            drop(looks);
+            went_on
+        });
+        let facts = OwnerFacts { run: "ab".into(), endpoint: "/run/x.sock".into() };
+        let (made, ()) =
+            tokio::join!(PodDir::make(base.path(), (&pod, "uid"), facts), async { others.send(()).unwrap() });
+        assert!(looker.join().unwrap(), "other pods waited, too");
+        made.unwrap();
     }
 
     #[test]
