@@ -60,8 +60,8 @@ pub(crate) fn new_id() -> io::Result<String> {
 /// ready or have ended.
 pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) -> anyhow::Result<u8> {
     let id = new_id().context("no random numbers for the run's id")?;
-    let folder = RunRecord::prepare(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
-    let started = start_in(&folder, &id, words, input).await;
+    let prepared = RunRecord::prepare(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
+    let started = start_in(&prepared.folder, &id, words, input).await;
     // Else it would stay for ever.
     runs::abandon(base, &id);
     started

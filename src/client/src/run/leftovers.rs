@@ -217,7 +217,7 @@ mod tests {
 
         /// A record of a run that was killed.
         fn killed(&self, run: &str) {
-            let folder = RunRecord::prepare(&self.base(), run).unwrap();
+            let folder = RunRecord::prepare(&self.base(), run).unwrap().folder;
             fs::write(folder.join("run.json"), r#"{"pid": 1234}"#).unwrap();
         }
 

@@ -2,13 +2,17 @@
 //! is removed on its word.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, open, openat, unlinkat};
 
 /// The folder of all runs, beside those of pods.
 pub(super) const RUNS: &str = "runs";
+
+/// What is known of a run: the last to go of a folder, by which others find it.
+pub(super) const FACTS: &str = "run.json";
 
 /// `<run dir>/runs/<id>`, open with what it lies in.
 pub(super) struct RunFolder {
@@ -37,11 +41,42 @@ impl RunFolder {
         is_own(&file, FileType::RegularFile).then(|| file.into())
     }
 
+    /// Keeps it from being taken for one that was left, as long as what this answers is open; nothing if it was taken
+    /// for one this moment, and is gone.
+    pub(super) fn keep(self) -> io::Result<Option<OwnedFd>> {
+        // Who looks whether somebody keeps it holds it for a moment.
+        flock(&self.folder, FlockOperation::LockShared)?;
+        Ok((fstat(&self.folder)?.st_nlink > 0).then_some(self.folder))
+    }
+
+    /// Removes it if nobody keeps it and no process looks after such a run, as far as can be told.
+    pub(super) fn remove_lost(self) {
+        let is_free = |file: &dyn AsFd| flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_ok();
+        let facts = self.file(FACTS);
+        if is_free(&self.folder) && facts.as_ref().is_none_or(|facts| is_free(facts)) {
+            self.remove();
+        }
+    }
+
     /// Removes it with all that is in it. What stays is no more than a few lines.
     pub(super) fn remove(self) {
-        let _ = peapod_sys::remove_tree_at(&self.runs, self.id.as_bytes());
+        if self.empty().is_ok() {
+            let _ = peapod_sys::remove_tree_at(&self.runs, self.id.as_bytes());
+        }
         // Not empty while there are others.
         let _ = unlinkat(&self.base, RUNS, AtFlags::REMOVEDIR);
+    }
+
+    /// All but what is known of the run: should this process be killed meanwhile, the next one finds it.
+    fn empty(&self) -> io::Result<()> {
+        for entry in Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if ![&b"."[..], b"..", FACTS.as_bytes()].contains(&name) {
+                peapod_sys::remove_tree_at(&self.folder, name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,5 +135,35 @@ mod tests {
         assert!(folder.file("link").is_none() && folder.file("pipe").is_none() && folder.file("none").is_none());
         folder.remove();
         assert!(!base.join("runs").exists() && other.join("file").exists());
+    }
+
+    #[test]
+    fn what_is_known_of_a_run_is_the_last_to_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs/ab");
+        fs::create_dir_all(path.join("deeper")).unwrap();
+        for name in [FACTS, "log", "deeper/x"] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        RunFolder::open(dir.path(), "ab").unwrap().empty().unwrap();
+        let left: Vec<_> = path.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [FACTS]);
+        RunFolder::open(dir.path(), "ab").unwrap().remove();
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_that_is_kept_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("runs/ab")).unwrap();
+        let open = || RunFolder::open(dir.path(), "ab");
+        let (kept, also) = (open().unwrap().keep().unwrap(), open().unwrap().keep().unwrap());
+        drop(kept.unwrap());
+        open().unwrap().remove_lost();
+        assert!(open().is_some());
+        drop(also);
+        let late = open().unwrap();
+        open().unwrap().remove_lost();
+        assert!(open().is_none() && late.keep().unwrap().is_none(), "it was gone before it was kept");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,11 +12,9 @@ use peapod_text::shortened;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{RUNS, RunFolder};
+use super::folder::{FACTS, RUNS, RunFolder};
 use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
 
-/// What is known of a run, whose lock this file is.
-const FACTS: &str = "run.json";
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
 /// How long a process may take to end after its pods.
@@ -61,32 +60,46 @@ pub(crate) struct AppliedFiles {
 /// This process' own run. Its folder goes with it.
 pub(crate) struct RunRecord {
     base: PathBuf,
-    folder: PathBuf,
+    prepared: PreparedRun,
     pub(crate) id: String,
     /// Locked.
     _lock: File,
 }
 
+/// The folder of a run to be. As long as this lives nobody takes it for one that was left.
+pub(crate) struct PreparedRun {
+    pub(crate) folder: PathBuf,
+    _kept: OwnedFd,
+}
+
 impl RunRecord {
     /// The folder of a run to be, for the user alone.
-    pub(crate) fn prepare(base: &Path, id: &str) -> io::Result<PathBuf> {
+    pub(crate) fn prepare(base: &Path, id: &str) -> io::Result<PreparedRun> {
         let folder = base.join(RUNS).join(id);
         for _ in 0..TRIES {
             match DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-                Ok(()) if RunFolder::open(base, id).is_some() => return Ok(folder),
-                Ok(()) if fs::symlink_metadata(&folder).is_ok() => return Err(not_own(base)),
-                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
             }
-            // The last of other runs has taken the folder of all with it this moment.
+            match RunFolder::open(base, id) {
+                Some(found) => {
+                    if let Some(kept) = found.keep()? {
+                        return Ok(PreparedRun { folder, _kept: kept });
+                    }
+                }
+                None if fs::symlink_metadata(&folder).is_ok() => return Err(not_own(base)),
+                None => {}
+            }
+            // The last of other runs has taken the folder of all with it this moment, or somebody this one, for it was
+            // empty.
         }
         Err(io::ErrorKind::NotFound.into())
     }
 
     /// Writes down that this process looks after a run.
     pub(crate) fn begin(base: &Path, id: &str, files: Vec<String>, detached: bool) -> io::Result<Self> {
-        let folder = Self::prepare(base, id)?;
+        let prepared = Self::prepare(base, id)?;
+        let folder = &prepared.folder;
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let facts = KnownRun { id: id.to_owned(), pid, files, detached, lives: true };
         let (path, own) = (folder.join(FACTS), folder.join("new"));
@@ -95,15 +108,15 @@ impl RunRecord {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         // Locked before anybody can find it.
         fs::rename(&own, &path)?;
-        Ok(Self { base: base.to_owned(), folder, id: id.to_owned(), _lock: lock })
+        Ok(Self { base: base.to_owned(), prepared, id: id.to_owned(), _lock: lock })
     }
 
     /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
     /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
-        let own = self.folder.join("new");
-        let told =
-            applied.tell(|text| fs::write(&own, text).and_then(|()| fs::rename(&own, self.folder.join(APPLIED))));
+        let own = self.prepared.folder.join("new");
+        let told = applied
+            .tell(|text| fs::write(&own, text).and_then(|()| fs::rename(&own, self.prepared.folder.join(APPLIED))));
         if told.is_err() {
             // Not there, or of no use.
             let _ = fs::remove_file(&own);
@@ -113,7 +126,7 @@ impl RunRecord {
 
     /// Where it writes what nobody watches.
     pub(crate) fn log(&self) -> PathBuf {
-        self.folder.join("log")
+        self.prepared.folder.join("log")
     }
 }
 
@@ -191,21 +204,27 @@ pub(crate) fn known(base: &Path, id: &str) -> Option<KnownRun> {
     (known.pid > 1).then(|| KnownRun { id: id.to_owned(), lives, ..known })
 }
 
-/// All runs.
-fn all(base: &Path) -> Vec<KnownRun> {
-    let Ok(entries) = base.join(RUNS).read_dir() else { return Vec::new() };
-    let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    ids.filter_map(|id| known(base, &id)).collect()
+/// What may be ids of runs.
+fn ids(base: &Path) -> impl Iterator<Item = String> {
+    let entries = base.join(RUNS).read_dir().into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
 }
 
 /// Removes what killed runs have left, but for those of which something else is left.
 pub(crate) fn forget_lost(base: &Path, wanted: &BTreeSet<String>) {
-    all(base).iter().filter(|run| !run.lives && !wanted.contains(&run.id)).for_each(|run| run.forget(base));
+    for id in ids(base).filter(|id| !wanted.contains(id)) {
+        match known(base, &id) {
+            Some(run) if run.lives => {}
+            Some(run) => run.forget(base),
+            // Of one that was killed before it was written down, or while it was removed.
+            None => RunFolder::open(base, &id).map(RunFolder::remove_lost).unwrap_or_default(),
+        }
+    }
 }
 
 /// All runs of which one of these files is.
 pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
-    let mut found = all(base);
+    let mut found: Vec<_> = ids(base).filter_map(|id| known(base, &id)).collect();
     found.retain(|run| files.iter().any(|file| run.is_of(file)));
     found.sort_by(|one, other| one.id.cmp(&other.id));
     found
@@ -257,7 +276,7 @@ mod tests {
     #[test]
     fn one_that_was_killed_is_known_as_such() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ff").unwrap();
+        let folder = RunRecord::prepare(dir.path(), "ff").unwrap().folder;
         fs::write(folder.join(FACTS), r#"{"id":"other","pid":2147483647,"files":["/a"],"new":[]}"#).unwrap();
         let run = known(dir.path(), "ff").unwrap();
         assert!(!run.lives && run.id == "ff", "{run:?}");
@@ -268,7 +287,7 @@ mod tests {
     #[test]
     fn what_signals_many_is_no_process_of_a_run() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ab").unwrap();
+        let folder = RunRecord::prepare(dir.path(), "ab").unwrap().folder;
         for pid in [i32::MIN, -2, -1, 0, 1] {
             fs::write(folder.join(FACTS), format!(r#"{{"id":"ab","pid":{pid},"files":["/a"]}}"#)).unwrap();
             assert_eq!(known(dir.path(), "ab"), None, "{pid}");
@@ -279,7 +298,7 @@ mod tests {
     #[test]
     fn a_pipe_in_place_of_a_record_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ab").unwrap();
+        let folder = RunRecord::prepare(dir.path(), "ab").unwrap().folder;
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, folder.join(FACTS), mode).unwrap();
         assert_eq!(known(dir.path(), "ab"), None);
@@ -296,7 +315,7 @@ mod tests {
         assert_eq!(known(&base, "ab"), None);
         KnownRun { id: "ab".into(), ..KnownRun::default() }.forget(&base);
         assert!(other.join("ab").join(FACTS).exists());
-        assert!(RunRecord::prepare(&base, "ab").unwrap_err().to_string().contains("is a link"));
+        assert!(RunRecord::prepare(&base, "ab").err().unwrap().to_string().contains("is a link"));
     }
 
     #[test]
@@ -327,7 +346,7 @@ mod tests {
         assert!(told.is_ok() && (short.times, short.status) == (3, 1) && short.lines.len() == 1, "{short:?}");
         let dir = tempfile::tempdir().unwrap();
         let own = RunRecord::begin(dir.path(), "ab", Vec::new(), true).unwrap();
-        std::os::unix::fs::symlink("/dev/full", own.folder.join("new")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", own.prepared.folder.join("new")).unwrap();
         assert!(own.tell(&applied).is_err());
         own.tell(&applied).unwrap();
         assert_eq!(known(dir.path(), "ab").unwrap().applied(dir.path()), applied, "told later");
@@ -343,5 +362,25 @@ mod tests {
         abandon(dir.path(), "ef");
         assert!(!dir.path().join(RUNS).join("ab").exists() && known(dir.path(), "cd").is_some());
         drop(own);
+    }
+
+    #[test]
+    fn what_never_became_a_run_goes_with_what_killed_ones_have_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let being = RunRecord::prepare(dir.path(), "ab").unwrap();
+        fs::write(RunRecord::prepare(dir.path(), "cd").unwrap().folder.join("stderr"), "x").unwrap();
+        for id in ["de", "ef"] {
+            fs::write(RunRecord::prepare(dir.path(), id).unwrap().folder.join(FACTS), "{").unwrap();
+        }
+        // An older peapod's, which says that it lives with this file alone.
+        let older = File::open(dir.path().join(RUNS).join("de").join(FACTS)).unwrap();
+        flock(&older, FlockOperation::LockExclusive).unwrap();
+        forget_lost(dir.path(), &["cd".to_owned()].into());
+        let mut left: Vec<_> = ids(dir.path()).collect();
+        left.sort();
+        assert_eq!(left, ["ab", "cd", "de"]);
+        drop((being, older));
+        forget_lost(dir.path(), &BTreeSet::new());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 }
