@@ -157,3 +157,12 @@ pub(crate) const LEFTOVER_RUNTIMES: usize = 8;
 
 /// Time for such a runtime to answer.
 pub(crate) const LEFTOVER_ANSWER: Duration = Duration::from_secs(2);
+
+/// Files and folders of a volume that are given to fsGroup, which containers have made; those that a pull may unpack.
+pub(crate) const GROUP_ENTRIES: usize = 4_000_000;
+
+/// Bytes of the paths of its folders that are remembered meanwhile, each with what it costs beside its own.
+pub(crate) const GROUP_FOLDER_BYTES: usize = 64 << 20;
+
+/// For how long a volume is given to fsGroup.
+pub(crate) const GROUP_TIME: Duration = Duration::from_secs(600);

@@ -4,11 +4,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::subpath;
+use crate::bounds::{GROUP_ENTRIES, GROUP_FOLDER_BYTES, GROUP_TIME};
 use crate::manifest::FsGroup;
 
 /// What the group may: write, or in volumes that nobody writes into only read.
@@ -21,8 +23,63 @@ const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLO
 
 const FIND: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Gives the group all that is in a volume. Links are given, but never followed. It ends early once `given_up` is true.
+/// Gives the group all that is in a volume. Links are given, but never followed. It ends early once `given_up` is true,
+/// and with an error where the volume has more in it than anybody should wait for.
 pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool, given_up: &AtomicBool) -> io::Result<()> {
+    give_within(Effort::default(), volume, group, read_only, given_up)
+}
+
+/// How much may still be done for one volume: whoever writes into it says what there is to do.
+struct Effort {
+    entries: usize,
+    folder_bytes: usize,
+    until: Instant,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { entries: GROUP_ENTRIES, folder_bytes: GROUP_FOLDER_BYTES, until: Instant::now() + GROUP_TIME }
+    }
+}
+
+impl Effort {
+    /// For one more thing in the volume.
+    fn entry(&mut self) -> Result<(), String> {
+        self.entries = self.entries.checked_sub(1).ok_or_else(|| format!("more than {GROUP_ENTRIES} files"))?;
+        let is_late = Instant::now() > self.until;
+        if is_late { Err(format!("more files than {} s are enough for", GROUP_TIME.as_secs())) } else { Ok(()) }
+    }
+
+    /// Remembers a folder.
+    fn folder(&mut self, path: &[u8]) -> Result<(), String> {
+        let left = self.folder_bytes.checked_sub(path.len() + size_of::<Vec<u8>>());
+        self.folder_bytes =
+            left.ok_or_else(|| format!("folders whose paths have more than {} MiB", GROUP_FOLDER_BYTES >> 20))?;
+        Ok(())
+    }
+
+    /// Has looked into it.
+    fn is_through(&mut self, path: &[u8]) {
+        self.folder_bytes += path.len() + size_of::<Vec<u8>>();
+    }
+}
+
+fn too_much(volume: &Path, gid: Gid, has: &str) -> io::Error {
+    io::Error::other(format!(
+        "{} has {has}: give them to group {} yourself (chgrp -R, chmod -R g+rwX, and chmod g+s for folders) and say \
+         fsGroupChangePolicy: OnRootMismatch, or leave fsGroup out",
+        volume.display(),
+        gid.as_raw()
+    ))
+}
+
+fn give_within(
+    mut effort: Effort,
+    volume: &Path,
+    group: FsGroup,
+    read_only: bool,
+    given_up: &AtomicBool,
+) -> io::Result<()> {
     let gid = u32::try_from(group.id).map(Gid::from_raw).map_err(io::Error::other)?;
     let mask = if read_only { READ } else { WRITE };
     let root = rustix::fs::open(volume, OPEN | OFlags::DIRECTORY, Mode::empty())?;
@@ -35,6 +92,7 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool, given_up: &At
     }
     // By path from the volume, so that depth costs no descriptors.
     let mut folders = vec![b".".to_vec()];
+    let too_much = |has: String| too_much(volume, gid, &has);
     while let Some(folder) = folders.pop() {
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let open = match rustix::fs::openat2(&root, folder.as_slice(), OPEN | OFlags::DIRECTORY, Mode::empty(), inside)
@@ -52,12 +110,17 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool, given_up: &At
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
+            effort.entry().map_err(too_much)?;
             let stat = match rustix::fs::statat(&open, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
                 other => other?,
             };
             match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => folders.push([&folder, &b"/"[..], name.to_bytes()].concat()),
+                FileType::Directory => {
+                    let path = [&folder, &b"/"[..], name.to_bytes()].concat();
+                    effort.folder(&path).map_err(too_much)?;
+                    folders.push(path);
+                }
                 FileType::RegularFile => {
                     // Another one may be there by now.
                     let found = match rustix::fs::openat(&open, name, FIND, Mode::empty()) {
@@ -73,6 +136,7 @@ pub(super) fn give(volume: &Path, group: FsGroup, read_only: bool, given_up: &At
         }
         // The volume's own folder last: that it has the group means that all in it have.
         if folder != b"." {
+            effort.is_through(&folder);
             change(&open, &rustix::fs::fstat(&open)?, gid, mask | FOLDER)?;
         }
     }
@@ -119,5 +183,34 @@ mod tests {
         let given_up = give(dir.path(), FsGroup { id, on_mismatch_alone: false }, false, &AtomicBool::new(true));
         assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::Interrupted);
         assert_eq!(mode("a/b/file"), 0o640);
+    }
+
+    #[test]
+    fn what_nobody_should_wait_for_is_refused_with_a_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "a/b", "a/b/c", "d", "e"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let go_on = AtomicBool::new(false);
+        let id = i64::from(rustix::process::getgid().as_raw());
+        let given = |change: fn(&mut Effort)| {
+            let mut effort = Effort::default();
+            change(&mut effort);
+            let group = FsGroup { id, on_mismatch_alone: false };
+            give_within(effort, dir.path(), group, false, &go_on).map_err(|error| error.to_string())
+        };
+        // At most three folders are remembered at the same time, the longest as `./a/b/c`.
+        assert_eq!(given(|effort| effort.entries = 5), Ok(()));
+        assert_eq!(given(|effort| effort.folder_bytes = 3 * (7 + size_of::<Vec<u8>>())), Ok(()));
+        let refused = [
+            (given(|effort| effort.entries = 4), "more than 4000000 files"),
+            (given(|effort| effort.folder_bytes = 2 * (7 + size_of::<Vec<u8>>())), "whose paths have more than 64 MiB"),
+            (given(|effort| effort.until = Instant::now()), "more files than 600 s are enough for"),
+        ];
+        for (given, why) in refused {
+            let said = given.unwrap_err();
+            assert!(said.contains(why) && said.contains("OnRootMismatch") && said.contains("chgrp"), "{said}");
+            assert!(said.starts_with(&dir.path().display().to_string()), "{said}");
+        }
     }
 }
