@@ -38,10 +38,10 @@ pub(crate) const STREAMED_MESSAGE: usize = IMPORT_PIECE + (64 << 10);
 pub(crate) const STREAMED_REQUEST: usize = STREAMED_MESSAGE + 3 * IMPORT_PIECE + STREAMED_WAITING;
 /// The same of one that waits for its turn, of which nothing but the options was asked for.
 pub(crate) const STREAMED_WAITING: usize = 512 << 10;
-/// Bytes a second that an archive has to bring on average, once it was waited for so long in all.
+/// Bytes a second that an archive has to bring while others wait for its turn.
 pub(crate) const IMPORT_RATE: u64 = 16 << 10;
-/// See [`IMPORT_RATE`].
-pub(crate) const IMPORT_GRACE: Duration = Duration::from_secs(60);
+/// Of each such time that is waited for it, on average: who sends it may read a disk that turns, or a registry.
+pub(crate) const IMPORT_WINDOW: Duration = Duration::from_secs(60);
 
 /// Archives of images that are being written for clients.
 pub(crate) const EXPORTS: usize = 4;

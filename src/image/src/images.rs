@@ -142,6 +142,13 @@ impl Images {
         import(&self.store, request, source).await
     }
 
+    /// Whether somebody waits, with an import or a pull, until an archive that clients bring has come. Looks at memory
+    /// alone.
+    #[must_use]
+    pub fn is_import_awaited(&self) -> bool {
+        self.store.fetcher.is_archive_slot_wanted()
+    }
+
     /// Writes images into an archive, by any of their names. See `export` for what is the same in it, and what is not.
     ///
     /// # Errors

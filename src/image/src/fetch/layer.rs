@@ -140,6 +140,11 @@ impl Fetcher {
         self.archives.slot().await
     }
 
+    /// Whether somebody waits for what an archive of a client's has.
+    pub(crate) fn is_archive_slot_wanted(&self) -> bool {
+        self.archives.is_wanted()
+    }
+
     pub(crate) fn ingest(&self) -> &Ingest {
         &self.ingest
     }

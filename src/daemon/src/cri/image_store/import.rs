@@ -2,7 +2,7 @@
 //! one when there is room for it: an archive of any length takes no more memory than a few of them, and one that waits
 //! none. A call that is given up leaves nothing.
 
-use std::time::{Duration, Instant};
+mod pace;
 
 use peapod_api::own::import_request::Part;
 use peapod_api::own::{self, ImportOptions};
@@ -10,7 +10,8 @@ use peapod_image::{ArchiveSource, ImportError, ImportRequest, ImportedImage, Pie
 use peapod_trace::Span;
 use tonic::{Code, Status, Streaming};
 
-use crate::bounds::{IMPORT_GRACE, IMPORT_PIECE, IMPORT_RATE};
+use self::pace::ImportPace;
+use crate::bounds::IMPORT_PIECE;
 use crate::cri::Services;
 use crate::cri::convert::FieldError;
 use crate::cri::status::{Answer, Failure};
@@ -30,7 +31,7 @@ pub(super) async fn handle(
     let (writer, reader) = pieces();
     let mut broken = None;
     let bringing = async {
-        broken = bring(&mut stream, writer).await.err();
+        broken = bring(services, &mut stream, writer).await.err();
         std::future::pending::<()>().await;
     };
     // Who reads the archive is done with it, or says what is wrong, whether or not more would come.
@@ -51,16 +52,13 @@ pub(super) async fn handle(
 }
 
 /// Hands on what comes until the stream ends, or until nobody reads any more: then the import's error says why.
-async fn bring(stream: &mut Streaming<own::ImportRequest>, mut writer: PieceWriter) -> Answer<()> {
+async fn bring(services: &Services, stream: &mut Streaming<own::ImportRequest>, mut writer: PieceWriter) -> Answer<()> {
     if !writer.wanted().await {
         return Ok(());
     }
-    let (mut waited, mut bytes) = (Duration::ZERO, 0_u64);
+    let (mut pace, mut bytes) = (ImportPace::default(), 0_u64);
     loop {
-        let began = Instant::now();
-        let part = next(stream).await?;
-        waited += began.elapsed();
-        match part {
+        match pace.wait(next(stream), || services.images.is_import_awaited()).await? {
             // A call that its client gives up ends in the same way as one whose client has no more to say.
             None => return Err(Failure::Stream("the archive's end did not come".to_owned(), Code::Cancelled)),
             Some(Part::End(said)) if said == bytes => {
@@ -78,10 +76,7 @@ async fn bring(stream: &mut Streaming<own::ImportRequest>, mut writer: PieceWrit
             }
             Some(Part::Piece(piece)) => {
                 bytes += piece.len() as u64;
-                if waited > IMPORT_GRACE && bytes / IMPORT_RATE < waited.as_secs() {
-                    let slow = format!("the archive comes too slowly: {bytes} bytes in {} s", waited.as_secs());
-                    return Err(Failure::Stream(slow, Code::DeadlineExceeded));
-                }
+                pace.came(piece.len());
                 if !writer.write(piece).await {
                     return Ok(());
                 }
