@@ -1,9 +1,11 @@
 //! Directories that go when nobody keeps them.
 
 use peapod_sys::Trash;
+use peapod_sys::sync::lock;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// A directory of ours that goes to the trash, with all that is in it, when this is dropped without [`Scratch::keep`].
 #[derive(Debug)]
@@ -11,19 +13,34 @@ pub(crate) struct Scratch {
     path: PathBuf,
     name: String,
     kept: bool,
-    trash: Trash,
+    leaving: Leaving,
 }
 
 /// `ingest` in the state root: what is on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Ingest {
     dir: PathBuf,
+    leaving: Leaving,
+}
+
+/// What goes to the trash. However much is dropped at once, as when an import of thousands of layers is given up, one
+/// thread at a time takes it there: the others are for what is still wanted.
+#[derive(Clone, Debug)]
+struct Leaving {
     trash: Trash,
+    queue: Arc<Mutex<LeavingQueue>>,
+}
+
+#[derive(Debug, Default)]
+struct LeavingQueue {
+    paths: Vec<PathBuf>,
+    /// Somebody takes them, and will look once more before it ends.
+    is_taken: bool,
 }
 
 impl Ingest {
     pub(crate) fn new(state_root: &Path, trash: Trash) -> Self {
-        Self { dir: state_root.join("ingest"), trash }
+        Self { dir: state_root.join("ingest"), leaving: Leaving { trash, queue: Arc::default() } }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -44,7 +61,7 @@ impl Ingest {
             let name = hex::encode(random.get(..count).unwrap_or_default());
             let path = self.dir.join(&name);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Scratch { path, name, kept: false, trash: self.trash.clone() }),
+                Ok(()) => return Ok(Scratch { path, name, kept: false, leaving: self.leaving.clone() }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -87,16 +104,77 @@ impl Drop for Scratch {
         if self.kept {
             return;
         }
-        let (path, trash) = (std::mem::take(&mut self.path), self.trash.clone());
-        let remove = move || {
-            if let Err(error) = trash.put(&path) {
-                tracing::warn!(path = %path.display(), %error, "it can't be removed before the next start");
+        self.leaving.put(std::mem::take(&mut self.path));
+    }
+}
+
+impl Leaving {
+    fn put(&self, path: PathBuf) {
+        {
+            let mut queue = lock(&self.queue);
+            queue.paths.push(path);
+            if std::mem::replace(&mut queue.is_taken, true) {
+                return;
             }
-        };
+        }
+        let own = self.clone();
+        let take = move || own.take();
         // A busy disk takes a while, and this may be an asynchronous thread.
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
+            Ok(runtime) => drop(runtime.spawn_blocking(take)),
+            Err(_) => take(),
         }
+    }
+
+    fn take(&self) {
+        while let Some(path) = self.next() {
+            if let Err(error) = self.trash.put(&path) {
+                tracing::warn!(path = %path.display(), %error, "it can't be removed before the next start");
+            }
+        }
+    }
+
+    fn next(&self) -> Option<PathBuf> {
+        let mut queue = lock(&self.queue);
+        let path = queue.paths.pop();
+        queue.is_taken = path.is_some();
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads of this process by that name.
+    fn threads(name: &str) -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|found| found.trim_end() == name).count()
+    }
+
+    #[test]
+    fn what_is_dropped_all_at_once_takes_few_threads() {
+        const NAME: &str = "leaving-test";
+        let dir = tempfile::tempdir().unwrap();
+        let ingest = dir.path().join("ingest");
+        std::fs::create_dir(&ingest).unwrap();
+        let trash = Trash::open(dir.path().join("trash"), |_, _| {}).unwrap();
+        let own = Ingest::new(dir.path(), trash);
+        let runtime = tokio::runtime::Builder::new_current_thread().thread_name(NAME).build().unwrap();
+        let scratches: Vec<_> = (0..500).map(|_| own.scratch().unwrap()).collect();
+        let kept = own.scratch().map(|mut kept| {
+            kept.keep();
+            kept.path().to_owned()
+        });
+        runtime.block_on(async move { drop(scratches) });
+        // Those that have ended are kept for a while.
+        let used = threads(NAME);
+        assert!(used <= 8, "{used} threads");
+        drop(runtime);
+        let left: Vec<_> = ingest.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [kept.unwrap()], "what was begun is done before the runtime is gone");
+        drop(own.scratch().unwrap());
+        assert_eq!(ingest.read_dir().unwrap().count(), 1, "without a runtime it goes at once");
     }
 }
