@@ -145,6 +145,9 @@ pub(crate) const ARCHIVE_READS: u64 = 256 << 20;
 pub(crate) const ARCHIVE_LIST_BYTES: usize = 4 << 20;
 /// Bytes of an image's name in such a list: 255 of registry and repository, 128 of a tag, and a digest.
 pub(crate) const IMAGE_NAME_TEXT: usize = 512;
+/// Bytes of all names in the list of `docker save`, each with [`TEXT_OVERHEAD`]: an archive of as many images as are
+/// taken has one of 500 bytes for each, or some ten.
+pub(crate) const ARCHIVE_NAME_TEXTS: usize = 1 << 20;
 /// Archives in the folder that is imported at the start.
 pub(crate) const FOLDER_ARCHIVES: usize = 1024;
 /// Partial blobs, and trees in the trash, that a report of the store lists.

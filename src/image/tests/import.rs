@@ -252,6 +252,9 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let config = Blob::new(b"{\"os\":\"windows\",\"architecture\":\"amd64\"}".to_vec());
     let windows = Built { config: config.clone(), layers: vec![], ..image("w", Packing::Gzip) };
     let windows = docker(&windows, &[], &["w:1"]);
+    let names: Vec<String> = (0..257).map(|number| format!("a:{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let named_often = docker(&good, &[layer("below"), layer("good")], &names);
     let large = vec![b' '; 5 << 20];
     let list = |text: &str| Tar::new().file("manifest.json", 0o644, text.as_bytes()).finish();
     let mut cut = layout(&[entry_of()], &all);
@@ -291,6 +294,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("indexes in indexes", deep, "more than 4 indexes"),
         ("another system", windows, "only for windows"),
         ("too few layers", docker(&good, &[layer("below")], &["a:1"]), "has 1 layers"),
+        ("many names", named_often, "more than 256 names"),
         ("other layers", docker(&good, &[layer("x"), layer("y")], &["a:1"]), "other bytes came"),
     ]
 }

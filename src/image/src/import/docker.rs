@@ -1,6 +1,8 @@
 //! `manifest.json`, the list of images in an archive of `docker save`. Pure.
 
-use crate::bounds::{ARCHIVE_IMAGES, ERROR_TEXT, IMAGE_NAME_TEXT, LAYERS, PATH, TEXT_OVERHEAD};
+use crate::bounds::{
+    ARCHIVE_IMAGES, ARCHIVE_NAME_TEXTS, ERROR_TEXT, IMAGE_NAME_TEXT, IMAGE_NAMES, LAYERS, PATH, TEXT_OVERHEAD,
+};
 use crate::lenient::{self, Field, Shape, Text, Texts};
 use peapod_text::collapsed;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
@@ -32,7 +34,7 @@ struct DockerList(Vec<DockerEntry>);
 
 /// Names of files, as long as the kernel takes them.
 const FILES: usize = LAYERS * (PATH + TEXT_OVERHEAD);
-const NAMES: usize = 256 * (IMAGE_NAME_TEXT + TEXT_OVERHEAD);
+const NAMES: usize = IMAGE_NAMES * (IMAGE_NAME_TEXT + TEXT_OVERHEAD);
 
 #[derive(Default)]
 struct DockerEntry {
@@ -42,6 +44,14 @@ struct DockerEntry {
 }
 
 impl DockerEntry {
+    /// Bytes that its names take.
+    fn names_cost(&self) -> usize {
+        match &self.names {
+            Field::Is(Texts(names)) => names.iter().map(|name| name.len() + TEXT_OVERHEAD).sum(),
+            Field::Absent | Field::Wrong | Field::Large => 0,
+        }
+    }
+
     fn checked(self, number: usize) -> Result<DockerImage, String> {
         let field = |name: &str| format!("image {number} of its manifest.json: {name}");
         let config = self.config.or_default(&field("Config"))?.0;
@@ -59,15 +69,22 @@ impl DockerEntry {
 
 impl Shape for DockerList {
     const WHAT: &'static str = "a list of images";
-    const LIMIT: &'static str = "1000 images";
+    const LIMIT: &'static str = "1000 images, and 1 MiB of names";
 
     fn list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {
-        let (mut images, mut is_usable) = (Vec::new(), true);
+        let (mut images, mut is_usable, mut left) = (Vec::<DockerEntry>::new(), true, ARCHIVE_NAME_TEXTS);
         while images.len() < ARCHIVE_IMAGES
             && let Some(item) = items.next_element::<Field<DockerEntry>>()?
         {
             match item {
-                Field::Is(image) => images.push(image),
+                Field::Is(image) => {
+                    let Some(rest) = left.checked_sub(image.names_cost()) else {
+                        while items.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(Field::Large);
+                    };
+                    left = rest;
+                    images.push(image);
+                }
                 Field::Absent | Field::Wrong | Field::Large => is_usable = false,
             }
         }
@@ -114,6 +131,12 @@ mod tests {
         assert!(docker_images(b"[]").unwrap().is_empty());
     }
 
+    /// A list of so many images with so many short names each.
+    fn names(images: usize, each: usize) -> String {
+        let image = format!(r#"{{"Config":"a","RepoTags":[{}]}}"#, vec![r#""x""#; each].join(","));
+        format!("[{}]", vec![image; images].join(","))
+    }
+
     #[test]
     fn mistakes_are_named() {
         let many = format!("[{}]", vec![r#"{"Config":"a"}"#; 1001].join(","));
@@ -128,6 +151,8 @@ mod tests {
             (r#"[{"Config":"a"},{"Config":"a","RepoTags":"b"}]"#, "image 2 of its manifest.json: RepoTags"),
             (&many, "1000 images"),
             (&layers, "501 layers"),
+            (&names(3, 8 * 1024), "RepoTags has more than peapod takes"),
+            (&names(1000, 25), "1 MiB of names"),
         ] {
             let problem = docker_images(text.as_bytes()).unwrap_err();
             assert!(problem.contains(says), "{text:.80}: {problem}");

@@ -24,7 +24,7 @@ pub(crate) use folder::import_folder;
 pub use folder::{BrokenArchive, FolderImport};
 pub use pieces::{PieceReader, PieceWriter, pieces};
 
-use crate::bounds::{ARCHIVE_DOCUMENTS, ARCHIVE_IMAGES, ARCHIVE_LAYERS};
+use crate::bounds::{ARCHIVE_DOCUMENTS, ARCHIVE_IMAGES, ARCHIVE_LAYERS, IMAGE_NAMES};
 use crate::bring::Bringing;
 use crate::catalog::Catalog;
 use crate::commit::{Commit, NewImage};
@@ -42,7 +42,7 @@ use crate::unpack::ImageCost;
 use contents::ArchiveList;
 use find::{Finder, FoundImage};
 use peapod_trace::Span;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -236,6 +236,16 @@ async fn found(
     if let Some(name) = name {
         let names = contents::only_name(images.len(), name).map_err(ImportError::Request)?;
         images.iter_mut().for_each(|image| image.names.clone_from(&names));
+    }
+    let mut names: HashMap<&ImageId, HashSet<String>> = HashMap::new();
+    for image in &images {
+        let of = names.entry(&image.row.id).or_default();
+        of.extend(image.rows(pin).into_iter().map(|name| name.reference));
+        if of.len() > IMAGE_NAMES {
+            let id = &image.row.id;
+            let many = format!("it gives more than {IMAGE_NAMES} names, with those by digest, to image {id}");
+            return Err(ImportError::Archive(many));
+        }
     }
     if pin && images.iter().any(|image| image.meant().is_empty()) {
         let problem = "an image without a name can't be pinned, for pins belong to names: give it one (--name)";
