@@ -85,7 +85,7 @@ service! {
         RemovePodSandbox remove_pod_sandbox(RemovePodSandboxRequest) -> RemovePodSandboxResponse:
             |services, request, span| remove_pod_sandbox::handle(services, request, span).await;
         PodSandboxStatus pod_sandbox_status(PodSandboxStatusRequest) -> PodSandboxStatusResponse:
-            |services, request| fit::answer(services, pod_sandbox_status::handle(services, request));
+            |services, request| fit::answer(services, pod_sandbox_status::handle(services, request).await);
         ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
             |services, request| Ok(list_pod_sandbox::handle(services, request));
         UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->

@@ -1,36 +1,39 @@
-//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads
-//! memory only; the verbose form also looks for a process of the pod.
+//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads memory only; the verbose
+//! form also looks for a process of the pod.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use peapod_api::v1::{PodSandboxStatusRequest, PodSandboxStatusResponse};
 use peapod_pod::{ContainerState, PodEntry, PodView};
 use serde_json::{Value, json};
 
+use crate::cri::blocking::blocking;
 use crate::cri::convert::{container_status, not_empty, pod_sandbox_status};
 use crate::cri::services::find_pod;
 use crate::cri::status::Answer;
 use crate::cri::{Services, operations};
 
-pub(super) fn handle(services: &Services, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
+pub(super) async fn handle(services: &Services, request: PodSandboxStatusRequest) -> Answer<PodSandboxStatusResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
     let (timestamp, snapshot) = services.pods.look();
     let entry = find_pod(&snapshot, &id)?;
     Ok(PodSandboxStatusResponse {
         status: Some(pod_sandbox_status(&entry.pod)),
-        info: if request.verbose { info(services, entry) } else { BTreeMap::new() },
+        info: if request.verbose { info(services, entry).await? } else { BTreeMap::new() },
         containers_statuses: entry.containers.values().map(|container| container_status(container)).collect(),
         timestamp,
     })
 }
 
 /// What scripts read of other runtimes has the same names here: `pid`, `runtimeHandler`, `runtimeSpec`, `config`.
-fn info(services: &Services, entry: &PodEntry) -> BTreeMap<String, String> {
+async fn info(services: &Services, entry: &PodEntry) -> Answer<BTreeMap<String, String>> {
     let pod = &entry.pod;
+    let search = ProcessSearch::of(entry);
+    let pid = blocking("/proc", move || search.find()).await?;
     let info = json!({
-        "pid": pid(entry),
+        "pid": pid,
         "shimPid": pod.shim_pid,
         "networkNamespace": pod.netns,
         "cgroupParent": pod.cgroup_parent,
@@ -39,18 +42,32 @@ fn info(services: &Services, entry: &PodEntry) -> BTreeMap<String, String> {
         "runtimeSpec": runtime_spec(pod),
     });
     let operations = operations::about(&services.tracer, |subject| subject.pod_id() == pod.id.as_str());
-    operations::beside([("info", info)], operations)
+    Ok(operations::beside([("info", info)], operations))
 }
 
-/// A process in the pod's namespaces, for nsenter(1): a container's, else pod init. The shim's would be in the node's.
-fn pid(entry: &PodEntry) -> u32 {
-    let running = entry.containers.values().filter_map(|container| match container.state {
-        ContainerState::Running { pid, .. } => Some(pid),
-        _ => None,
-    });
-    let mut candidates = running.chain(children(entry.pod.shim_pid));
-    let network = entry.pod.netns.as_deref().and_then(identity);
-    candidates.find(|pid| identity(Path::new(&format!("/proc/{pid}/ns/net"))) == network).unwrap_or(0)
+/// For a process in the pod's namespaces, as nsenter(1) wants one: a container's, else pod init. The shim's would be in
+/// the node's.
+struct ProcessSearch {
+    running: Vec<u32>,
+    shim: u32,
+    network: Option<PathBuf>,
+}
+
+impl ProcessSearch {
+    fn of(PodEntry { pod, containers, .. }: &PodEntry) -> Self {
+        let running = containers.values().filter_map(|container| match container.state {
+            ContainerState::Running { pid, .. } => Some(pid),
+            _ => None,
+        });
+        Self { running: running.collect(), shim: pod.shim_pid, network: pod.netns.clone() }
+    }
+
+    /// 0 if there is none. Blocks: the pod may have any number of processes, and the kernel may be busy with them.
+    fn find(&self) -> u32 {
+        let network = self.network.as_deref().and_then(identity);
+        let mut candidates = self.running.iter().copied().chain(children(self.shim));
+        candidates.find(|pid| identity(Path::new(&format!("/proc/{pid}/ns/net"))) == network).unwrap_or(0)
+    }
 }
 
 /// What a namespace is, by any path to it.
