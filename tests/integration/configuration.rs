@@ -92,11 +92,13 @@ fn a_second_daemon_is_refused() {
     peapod(async |daemon| {
         let config = daemon.path("config.toml");
         let mut second = Command::new(&Programs::get().peapod);
-        second.arg("serve").arg("--config").arg(&config);
+        let log = daemon.path("log");
+        second.arg("serve").arg("--config").arg(&config).arg("--log-file").arg(&log);
         let output = second.output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
         assert!(text.contains("another peapod (pid ") && text.contains("--state-root"), "{text}");
+        assert!(!log.exists(), "it may be the first one's");
 
         // The same with a state root of its own: sockets and mounts are the first one's.
         second.arg("--state-root").arg(daemon.path("other"));

@@ -2,8 +2,8 @@
 //!
 //! One thread writes, so that lines never mix and a slow terminal holds up nobody but the readers of logs.
 
+mod closed;
 mod escape;
-mod lost;
 mod room;
 #[cfg(test)]
 mod slow_tests;
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use peapod_sys::LostLines;
 use peapod_text::one_line;
 
-pub(crate) use lost::LostLines;
 use room::{Place, WaitingRoom};
 
 /// Colours of names, as terminals number them; red is left to errors.
@@ -226,7 +226,7 @@ impl ConsoleStream {
         let text = if self.is_terminal { escape::harmless(text) } else { text.into() };
         match emit(&mut self.to, &head, &text) {
             Ok(()) => Ok(self.gap()),
-            Err(error) if lost::is_closed(&error, self.is_terminal) => Err(NobodyReads),
+            Err(error) if closed::is_closed(&error, self.is_terminal) => Err(NobodyReads),
             Err(error) => Ok(self.lost.add(&error)),
         }
     }

@@ -46,7 +46,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         return Ok(writeln!(std::io::stdout(), "the configuration is good")?);
     }
     attributes::reset().context("can't give up what the daemon was started with")?;
-    let logging = logging::start(&config.log, logging::LogTarget::open(args.log_file.as_deref())?);
+    let logging = logging::start(&config.log);
     peapod_sys::keep_no_large_memory();
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("peapod serve makes namespaces, mounts and cgroups, so it has to run as root");

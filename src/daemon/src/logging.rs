@@ -3,44 +3,46 @@
 //! An event is one line, whatever it quotes: what would end the line or steer a terminal is escaped where the line is
 //! written, for every message and field alike.
 
+mod target;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
 use std::panic::PanicHookInfo;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-use anyhow::Context as _;
-use peapod_sys::RollingFile;
-use peapod_sys::sync::lock;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Context, Filter, Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
+use self::target::LogTarget;
 use crate::args::LogFormat;
-use crate::bounds::{LOG_FILE_BYTES, LOG_LINE};
+use crate::bounds::LOG_LINE;
 use crate::config::LogSettings;
 use peapod_text::{is_hidden, one_line, shortened};
 
 /// Changes what is logged, and how, while it goes on.
 #[derive(Debug)]
 pub(crate) struct Logging {
+    target: LogTarget,
     filter: reload::Handle<EnvFilter, Registry>,
     json: Arc<AtomicBool>,
 }
 
 /// Begins to log. A second call in one process changes nothing.
-pub(crate) fn start(log: &LogSettings, to: LogTarget) -> Logging {
+pub(crate) fn start(log: &LogSettings) -> Logging {
+    let to = LogTarget::new(io::stderr());
     let (filter, handle) = reload::Layer::new(filter(log));
     let json = Arc::new(AtomicBool::new(log.format == LogFormat::Json));
-    let for_text = to.clone();
+    let (for_text, for_objects) = (to.clone(), to.clone());
     let text = fmt::layer()
         .with_writer(move || EventWriter { form: LogFormat::Text, to: for_text.clone() })
         .with_ansi(false)
         .with_filter(Only { json: false, now: json.clone() });
     let objects = fmt::layer()
-        .with_writer(move || EventWriter { form: LogFormat::Json, to: to.clone() })
+        .with_writer(move || EventWriter { form: LogFormat::Json, to: for_objects.clone() })
         .json()
         .flatten_event(true);
     let objects =
@@ -49,40 +51,7 @@ pub(crate) fn start(log: &LogSettings, to: LogTarget) -> Logging {
         tracing::debug!("logging was set up already");
     }
     std::panic::set_hook(Box::new(panicked));
-    Logging { filter: handle, json }
-}
-
-/// Where lines go.
-#[derive(Clone, Debug)]
-pub(crate) enum LogTarget {
-    Stderr,
-    File(Arc<Mutex<RollingFile>>),
-}
-
-impl LogTarget {
-    /// The file, if one is named.
-    pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(file) = file else { return Ok(Self::Stderr) };
-        let opened = RollingFile::open(file, LOG_FILE_BYTES, 0o640);
-        let failed = || format!("cannot log to {}: name a regular file, or leave --log-file out", file.display());
-        Ok(Self::File(Arc::new(Mutex::new(opened.with_context(failed)?))))
-    }
-}
-
-impl io::Write for LogTarget {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stderr => io::stderr().write(bytes),
-            Self::File(file) => lock(file).append(bytes).map(|()| bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stderr => io::stderr().flush(),
-            Self::File(_) => Ok(()),
-        }
-    }
+    Logging { target: to, filter: handle, json }
 }
 
 /// Rust's own hook writes several lines, with whatever text the panic carries.
@@ -95,6 +64,11 @@ fn panicked(info: &PanicHookInfo<'_>) {
 }
 
 impl Logging {
+    /// From now on into the file, if one is named.
+    pub(crate) fn write_to(&self, file: Option<&Path>) -> anyhow::Result<()> {
+        file.map_or(Ok(()), |file| self.target.go_on_in(file))
+    }
+
     /// From now on as this says.
     pub(crate) fn change(&self, log: &LogSettings) {
         if let Err(error) = self.filter.reload(filter(log)) {
@@ -123,12 +97,12 @@ fn filter(log: &LogSettings) -> EnvFilter {
 }
 
 /// Writes each event, which comes in one piece, as one line.
-struct EventWriter<W> {
+struct EventWriter {
     form: LogFormat,
-    to: W,
+    to: LogTarget,
 }
 
-impl<W: io::Write> io::Write for EventWriter<W> {
+impl io::Write for EventWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let written = String::from_utf8_lossy(event);
         let written = written.strip_suffix('\n').unwrap_or(&written);
@@ -137,12 +111,12 @@ impl<W: io::Write> io::Write for EventWriter<W> {
             LogFormat::Json => object(written),
         };
         line.push('\n');
-        self.to.write_all(line.as_bytes())?;
+        self.to.line(self.form, &line);
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        Ok(())
     }
 }
 
@@ -166,6 +140,8 @@ fn object(written: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -186,7 +162,7 @@ mod tests {
     /// What a message, a field by its text, a field by its form and a span's field become.
     fn logged(form: LogFormat, hostile: &str) -> String {
         let sink = Sink::default();
-        let to = sink.clone();
+        let to = LogTarget::new(sink.clone());
         let layer = fmt::layer().with_ansi(false).with_writer(move || EventWriter { form, to: to.clone() });
         let log = || {
             let span = tracing::info_span!("call", pod = hostile);
@@ -225,21 +201,5 @@ mod tests {
         }
         let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, &hostile)).unwrap();
         assert!(object["shortened"].as_str().unwrap().contains(" bytes …] "));
-    }
-
-    #[test]
-    fn a_file_gets_lines_of_which_it_keeps_the_last() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let target = LogTarget::open(Some(&path)).unwrap();
-        let line = vec![b'x'; 1 << 20];
-        for _ in 0..40 {
-            io::Write::write_all(&mut target.clone(), &line).unwrap();
-        }
-        let lengths: Vec<u64> =
-            dir.path().read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
-        assert!(lengths.len() == 2 && lengths.iter().all(|length| *length <= LOG_FILE_BYTES), "{lengths:?}");
-        let refused = LogTarget::open(Some(&path.join("below"))).unwrap_err().to_string();
-        assert!(refused.starts_with("cannot log to "), "{refused}");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     let end = end_requested()?;
     let asked = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
     let _state = runtime_dir::lock_state(&config.state_root, PREDECESSOR)?;
+    // Not before: it is the file of the daemon that has the state, if there is one.
+    reload.logging.write_to(reload.args.log_file.as_deref())?;
     let _run = runtime_dir::prepare_run_root(&config.run_root, PREDECESSOR)?;
     let socket = runtime_dir::bind(&config.grpc.socket, config.grpc.mode, PREDECESSOR)?;
 

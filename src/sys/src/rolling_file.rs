@@ -13,7 +13,6 @@ use rustix::fs::OFlags;
 pub struct RollingFile {
     path: PathBuf,
     file: File,
-    length: u64,
     most: u64,
     mode: u32,
 }
@@ -25,8 +24,7 @@ impl RollingFile {
     /// It can't be opened, or is no regular file: a device or a pipe has no length, and its name is not ours to move.
     pub fn open(path: &Path, most: u64, mode: u32) -> io::Result<Self> {
         let file = append_to(path, mode)?;
-        let length = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, length, most, mode })
+        Ok(Self { path: path.to_owned(), file, most, mode })
     }
 
     /// Writes all of it into one file, or nothing.
@@ -34,16 +32,31 @@ impl RollingFile {
     /// # Errors
     /// There is no room, or the file can't be set aside. It may be tried again.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.length > 0 && self.length.saturating_add(bytes.len() as u64) > self.most {
+        // Somebody else may have cut it, or written into it.
+        let length = self.file.metadata()?.len();
+        if length > 0 && length.saturating_add(bytes.len() as u64) > self.most {
             self.turn()?;
         }
-        if let Err(error) = self.file.write_all(bytes) {
-            // Half a line is none; if it stays, the next one is hard to read.
-            let _ = self.file.set_len(self.length);
-            return Err(error);
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.file.write(&bytes[written..]) {
+                Ok(0) => return self.take_back(written, io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.take_back(written, error),
+            }
         }
-        self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Half a line is none; if it stays, the next one is hard to read.
+    fn take_back(&self, written: usize, error: io::Error) -> io::Result<()> {
+        if written > 0
+            && let Ok(found) = self.file.metadata()
+        {
+            let _ = self.file.set_len(found.len().saturating_sub(written as u64));
+        }
+        Err(error)
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -55,7 +68,6 @@ impl RollingFile {
             _ => {}
         }
         self.file = append_to(&self.path, self.mode)?;
-        self.length = 0;
         Ok(())
     }
 }
@@ -125,5 +137,20 @@ mod tests {
         fs::remove_file(&path).unwrap();
         log.append(&[b'x'; 10]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), [b'x'; 10]);
+    }
+
+    #[test]
+    fn its_length_is_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("log"), dir.path().join("log.1"));
+        let mut log = RollingFile::open(&path, 10, 0o600).unwrap();
+        log.append(b"123456789\n").unwrap();
+        // As logrotate does it, with copytruncate.
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        log.append(b"1\n").unwrap();
+        assert!(fs::read(&path).unwrap() == b"1\n" && !old.exists(), "there was room");
+        RollingFile::open(&path, 10, 0o600).unwrap().append(b"others\n").unwrap();
+        log.append(b"2\n").unwrap();
+        assert_eq!((fs::read(&old).unwrap(), fs::read(&path).unwrap()), (b"1\nothers\n".to_vec(), b"2\n".to_vec()));
     }
 }

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use peapod_sys::RollingFile;
 use peapod_sys::sync::lock;
+use peapod_sys::{LostLines, RollingFile};
 
 use crate::bounds::RUN_LOG_BYTES;
-use crate::console::LostLines;
 
 /// The file; clones write to the same one. Writing never fails, as a run goes on whatever becomes of its log: what
 /// finds no room is left out, and the log says so as soon as there is some.
