@@ -41,8 +41,8 @@ impl TransientUnit {
         self.file.exists()
     }
 
-    /// Waits for the daemon of one that is there: another `peapod run` made it and was ended before it answered, or it is
-    /// just started anew. Nothing if there is none, or none any more.
+    /// Waits for the daemon of one that is there: another `peapod run` made it and was ended before it answered, or it
+    /// is just started anew. Nothing if there is none, or none any more.
     pub(super) async fn wait(&self, url: &str) -> anyhow::Result<Option<CriClient>> {
         let begun = Instant::now();
         while self.exists() {

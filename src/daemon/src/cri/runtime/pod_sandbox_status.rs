@@ -1,5 +1,5 @@
-//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads memory only; the verbose
-//! form also looks for a process of the pod.
+//! PodSandboxStatus: all that is known about one pod, with its containers, at one moment. Reads memory only; the
+//! verbose form also looks for a process of the pod.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
