@@ -153,6 +153,14 @@ pub enum Resolved<T> {
     Ambiguous,
 }
 
+impl FromIterator<Arc<PodEntry>> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Arc<PodEntry>>>(entries: I) -> Self {
+        let mut snapshot = Self::default();
+        entries.into_iter().for_each(|entry| snapshot.put(entry));
+        snapshot
+    }
+}
+
 impl Snapshot {
     /// All pods, in the order of their ids.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<PodEntry>> {

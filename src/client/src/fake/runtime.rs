@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use peapod_api::Encoded;
 use peapod_api::v1;
 use peapod_api::v1::runtime_service_server::RuntimeService;
 use tonic::{Request, Response, Status};
@@ -166,7 +167,7 @@ runtime_service! {
         })
     }
 
-    async fn list_pod_sandbox(&self, request: Request<v1::ListPodSandboxRequest>) -> Answer<v1::ListPodSandboxResponse> {
+    async fn list_pod_sandbox(&self, request: Request<v1::ListPodSandboxRequest>) -> Answer<Encoded<v1::ListPodSandboxResponse>> {
         self.hang("ListPodSandbox").await;
         let filter = request.into_inner().filter.unwrap_or_default();
         let items = self.state(|state| {
@@ -176,7 +177,7 @@ runtime_service! {
                 .filter(|pod| has_labels(&pod.labels, &filter.label_selector))
                 .collect()
         });
-        answer(v1::ListPodSandboxResponse { items })
+        answer(v1::ListPodSandboxResponse { items }.into())
     }
 
     async fn create_container(
@@ -259,13 +260,13 @@ runtime_service! {
         })
     }
 
-    async fn list_containers(&self, request: Request<v1::ListContainersRequest>) -> Answer<v1::ListContainersResponse> {
+    async fn list_containers(&self, request: Request<v1::ListContainersRequest>) -> Answer<Encoded<v1::ListContainersResponse>> {
         let pod = request.into_inner().filter.unwrap_or_default().pod_sandbox_id;
         let containers = self.state(|state| {
             let all = state.containers.iter().filter(|(_, container)| pod.is_empty() || container.pod == pod);
             all.map(|(id, container)| container.listed(id)).collect()
         });
-        answer(v1::ListContainersResponse { containers })
+        answer(v1::ListContainersResponse { containers }.into())
     }
 
     async fn exec_sync(&self, request: Request<v1::ExecSyncRequest>) -> Answer<v1::ExecSyncResponse> {

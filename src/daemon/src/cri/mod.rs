@@ -3,6 +3,7 @@
 mod blocking;
 mod call;
 mod convert;
+mod encoded_list;
 mod fit;
 mod image;
 mod image_store;

@@ -11,6 +11,7 @@ use peapod_sys::sync::lock;
 use peapod_trace::Tracer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::encoded_list::EncodedLists;
 use super::status::{Answer, Failure};
 use crate::bounds::{ECHO, EVENT_STREAMS, EXPORTS, IMPORTS, LIST_STREAMS, METRIC_LISTS};
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub(crate) struct Services {
     pub(crate) streaming: Streaming,
     /// What containers and pods use.
     pub(crate) stats: Sources,
+    /// Pods and containers as they were listed last.
+    pub(crate) lists: EncodedLists,
     /// What calls do, and did.
     pub(crate) tracer: Tracer,
     /// Databases that could not be read, at this start or earlier, and are still in the state root.
@@ -87,6 +90,7 @@ impl Services {
             images,
             network,
             stats,
+            lists: EncodedLists::default(),
             tracer,
             set_aside,
             end,

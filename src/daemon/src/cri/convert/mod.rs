@@ -45,3 +45,7 @@ pub(crate) use pod_view::{attributes as pod_attributes, pod_sandbox, pod_sandbox
 pub(crate) use resources::resources;
 pub(crate) use session::{command, streams};
 pub(crate) use stats::{container_stats, pod_stats};
+#[cfg(test)]
+pub(crate) use usage_tests::pod_view as test_pod_view;
+#[cfg(test)]
+pub(crate) use view_tests::view as test_container_view;

@@ -9,7 +9,7 @@ use peapod_pod::{PodState, PodView};
 use super::view_tests::pod_id;
 use crate::stats::{InterfaceUsage, Traffic};
 
-pub(super) fn pod_view() -> PodView {
+pub(crate) fn pod_view() -> PodView {
     let metadata =
         v1::PodSandboxMetadata { name: "web-0".into(), uid: "u".into(), namespace: "shop".into(), attempt: 0 };
     let config = v1::PodSandboxConfig { metadata: Some(metadata), ..Default::default() };

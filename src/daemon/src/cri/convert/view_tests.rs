@@ -18,7 +18,7 @@ fn container_id() -> ContainerId {
     serde_json::from_value(json!("c".repeat(64))).unwrap()
 }
 
-pub(super) fn view(state: ContainerState) -> ContainerView {
+pub(crate) fn view(state: ContainerState) -> ContainerView {
     let spec = container_spec(Some(v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata { name: "main".into(), attempt: 3 }),
         image: Some(v1::ImageSpec {

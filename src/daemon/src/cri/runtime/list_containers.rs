@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use peapod_api::Encoded;
 use peapod_api::v1::{ContainerFilter, ListContainersRequest, ListContainersResponse};
 use peapod_pod::{ContainerView, Resolved, Snapshot};
 
 use super::filter::{has_labels, one_or_all};
 use crate::cri::Services;
-use crate::cri::convert::{container, container_state};
+use crate::cri::convert::container_state;
 
-pub(super) fn handle(services: &Services, request: ListContainersRequest) -> ListContainersResponse {
-    let filter = request.filter.unwrap_or_default();
+pub(super) fn handle(services: &Services, request: ListContainersRequest) -> Encoded<ListContainersResponse> {
     let snapshot = services.pods.snapshot();
-    let containers = matching(&snapshot, &filter).map(|view| container(view)).collect();
-    ListContainersResponse { containers }
+    let list = services.lists.containers.of(&snapshot);
+    match request.filter.filter(|filter| *filter != ContainerFilter::default()) {
+        None => list.all(),
+        Some(filter) => list.some(matching(&snapshot, &filter)),
+    }
 }
 
 /// Containers that match every part of a filter.

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use peapod_api::Encoded;
 use peapod_api::v1::{ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter};
 use peapod_pod::{PodEntry, Snapshot};
 
 use super::filter::{has_labels, one_or_all};
 use crate::cri::Services;
-use crate::cri::convert::{pod_sandbox, pod_state};
+use crate::cri::convert::pod_state;
 
-pub(super) fn handle(services: &Services, request: ListPodSandboxRequest) -> ListPodSandboxResponse {
-    let filter = request.filter.unwrap_or_default();
+pub(super) fn handle(services: &Services, request: ListPodSandboxRequest) -> Encoded<ListPodSandboxResponse> {
     let snapshot = services.pods.snapshot();
-    let items = matching(&snapshot, &filter).map(|entry| pod_sandbox(&entry.pod)).collect();
-    ListPodSandboxResponse { items }
+    let list = services.lists.pods.of(&snapshot);
+    match request.filter.filter(|filter| *filter != PodSandboxFilter::default()) {
+        None => list.all(),
+        Some(filter) => list.some(matching(&snapshot, &filter)),
+    }
 }
 
 /// Pods that match every part of a filter.

@@ -38,6 +38,7 @@ mod version;
 
 use std::sync::Arc;
 
+use peapod_api::Encoded;
 use peapod_api::v1::runtime_service_server::RuntimeService;
 use peapod_api::v1::{
     AttachRequest, AttachResponse, CheckpointContainerRequest, CheckpointContainerResponse, CheckpointPodRequest,
@@ -86,7 +87,7 @@ service! {
             |services, request, span| remove_pod_sandbox::handle(services, request, span).await;
         PodSandboxStatus pod_sandbox_status(PodSandboxStatusRequest) -> PodSandboxStatusResponse:
             |services, request| fit::answer(services, pod_sandbox_status::handle(services, request).await);
-        ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> ListPodSandboxResponse:
+        ListPodSandbox list_pod_sandbox(ListPodSandboxRequest) -> Encoded<ListPodSandboxResponse>:
             |services, request| Ok(list_pod_sandbox::handle(services, request));
         UpdatePodSandboxResources update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) ->
             UpdatePodSandboxResourcesResponse:
@@ -101,7 +102,7 @@ service! {
             |services, request, span| remove_container::handle(services, request, span).await;
         ContainerStatus container_status(ContainerStatusRequest) -> ContainerStatusResponse:
             |services, request| fit::answer(services, container_status::handle(services, request).await);
-        ListContainers list_containers(ListContainersRequest) -> ListContainersResponse:
+        ListContainers list_containers(ListContainersRequest) -> Encoded<ListContainersResponse>:
             |services, request| Ok(list_containers::handle(services, request));
         UpdateContainerResources update_container_resources(UpdateContainerResourcesRequest) ->
             UpdateContainerResourcesResponse:
