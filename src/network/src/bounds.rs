@@ -62,3 +62,6 @@ pub(crate) const PLUGIN_LINKS: usize = 256;
 /// How long Status waits for the first look at the network after a start. It takes 20 ms, and more the more links the
 /// node has.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Time after which links, addresses and neighbours are looked at although the kernel has told of no change.
+pub(crate) const WHOLE_LOOK: Duration = Duration::from_secs(60);

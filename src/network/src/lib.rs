@@ -36,6 +36,7 @@ mod neighbour;
 mod netlink;
 mod netns;
 mod network;
+mod news;
 mod nft;
 mod ports;
 mod record;

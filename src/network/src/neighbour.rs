@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
+pub(crate) const RTM_NEWNEIGH: u16 = 28;
+pub(crate) const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_SETNEIGHTBL: u16 = 67;
 

@@ -12,6 +12,7 @@ use crate::error::StepError;
 use crate::link::Link;
 use crate::neighbour::{Neighbour, Port};
 use crate::netlink::{Family, Socket};
+use crate::news::RouteNews;
 use crate::nft::{Element, Nft, Ruleset};
 use crate::routes::Routes;
 use peapod_sys::sync::lock;
@@ -36,6 +37,8 @@ struct HostState {
     bridge: Option<Bridge>,
     /// Of the rules as they were made.
     fingerprint: u64,
+    /// Of links and all that belongs to them, since they were seen to be in order.
+    news: Option<RouteNews>,
 }
 
 /// The shared part. One lock for all changes to rules: they take microseconds.
@@ -70,7 +73,8 @@ impl HostNetwork {
         self.lock().bridge
     }
 
-    /// Makes what is missing, or was changed by others; whether anything was. `elements` gives what the tables have to
+    /// Makes what is missing, or was changed by others; whether anything was. Links and what belongs to them are looked
+    /// at if the kernel has told of changes, and now and then. `elements` gives what the tables have to
     /// hold, `neighbours` the pods on the bridge.
     pub(crate) fn repair(
         &self,
@@ -78,7 +82,15 @@ impl HostNetwork {
         neighbours: impl FnOnce() -> BTreeSet<Neighbour>,
     ) -> Result<bool, StepError> {
         let mut inner = self.lock();
-        let known = inner.bridge.take();
+        let (known, news) = (inner.bridge.take(), inner.news.take());
+        if let Some((bridge, news)) = known.zip(news).and_then(|(bridge, news)| quiet(bridge, news)) {
+            self.hold_facts()?;
+            let made = self.hold_tables(&mut inner, elements)?;
+            (inner.bridge, inner.news) = (Some(bridge), Some(news));
+            return Ok(made);
+        }
+        // Before the look: what changes from now on may be missing in it.
+        let news = RouteNews::open().ok();
         let mut routes = Routes::open()?;
         let links = routes.links()?;
         let found = self.bridge_among(&links)?;
@@ -88,12 +100,14 @@ impl HostNetwork {
             let made = self.hold_tables(&mut inner, elements)?;
             inner.bridge = known;
             self.hold_pods(&mut routes, &links, inner.bridge, neighbours)?;
+            inner.news = news;
             return Ok(made);
         }
         let bridge = self.make_bridge(&mut routes, found)?;
         self.make_tables(&mut inner, &elements())?;
         inner.bridge = Some(bridge);
         self.hold_pods(&mut routes, &links, inner.bridge, neighbours)?;
+        inner.news = news;
         Ok(true)
     }
 
@@ -234,6 +248,11 @@ impl HostNetwork {
         let errors: Vec<_> = [table, link].into_iter().filter_map(Result::err).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// Both, if nothing was told that concerns the bridge.
+fn quiet(bridge: Bridge, mut news: RouteNews) -> Option<(Bridge, RouteNews)> {
+    news.is_quiet(bridge.index).then_some((bridge, news))
 }
 
 fn open_connections(connections: &mut Option<Socket>) -> io::Result<&mut Socket> {

@@ -3,7 +3,9 @@
 use super::wire::{Incoming, NetlinkMessages, messages};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with, sockopt,
+};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -52,6 +54,32 @@ impl Socket {
         let _ = sockopt::set_socket_send_buffer_size_force(&fd, BUFFER);
         let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER);
         Ok(Self { fd, sequence: 0 })
+    }
+
+    /// One that hears what the kernel tells these groups, a bit for each. It asks for nothing.
+    pub(crate) fn listening(family: Family, groups: u32) -> io::Result<Self> {
+        let socket = Self::open(family)?;
+        bind(&socket.fd, &SocketAddrNetlink::new(0, groups))?;
+        Ok(socket)
+    }
+
+    /// Gives `each` the kind and the body of everything that was told since the last time, without waiting.
+    ///
+    /// # Errors
+    /// Something was told that is lost.
+    pub(crate) fn hear(&mut self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        let mut part = vec![0; PART];
+        loop {
+            match recv(&self.fd, part.as_mut_slice(), RecvFlags::DONTWAIT) {
+                Ok((length, _)) => {
+                    let told = messages(part.get(..length).unwrap_or_default());
+                    told.for_each(|message| each(message.kind, message.body));
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     /// The descriptor, for calls about the namespace that are not netlink's.
