@@ -99,7 +99,7 @@ pub(crate) const CONFIG_BYTES: u64 = RECORD_BYTES;
 /// Between two looks for what no record leads to, and how long it has to be unknown before it is ended.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_secs(5);
 /// The most time between two looks, of which one has found nothing, while no pod changes.
-pub(crate) const SWEEP_CALM_PERIOD: Duration = Duration::from_secs(20);
+pub(crate) const SWEEP_CALM_PERIOD: Duration = Duration::from_secs(60);
 
 /// Things without a record that are ended in one look. Paths of cgroups are arguments of one command.
 pub(crate) const SWEEP_ROUND: usize = 64;

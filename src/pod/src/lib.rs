@@ -65,7 +65,7 @@ pub use event::{PodEvent, PodEventKind, PodEventSubject, PodEvents};
 pub use id::{ContainerId, PodId};
 pub use measures::PodMeasures;
 pub use pods::{Dependencies, ExecSession, Pods};
-pub use publisher::{Change, Lagged, Subscription};
+pub use publisher::{Change, Lagged, SnapshotNews, Subscription};
 pub use record::{ImageMount, MIGRATIONS};
 pub use shim::SessionAddress;
 pub use stages::STAGES;

@@ -26,7 +26,7 @@ use crate::id::{ContainerId, PodId};
 use crate::listed;
 use crate::machine::{Identity, NewContainer, Reply, Request};
 use crate::measures::PodMeasures;
-use crate::publisher::Subscription;
+use crate::publisher::{SnapshotNews, Subscription};
 use crate::runtimes::Handler;
 use crate::stages;
 use crate::view::{ContainerState, ContainerView, PodView, Snapshot};
@@ -111,6 +111,12 @@ impl Pods {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.actors.publisher.subscribe()
+    }
+
+    /// That lists show something else, each time from now on.
+    #[must_use]
+    pub fn news(&self) -> SnapshotNews {
+        self.actors.publisher.news()
     }
 
     /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked

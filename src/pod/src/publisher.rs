@@ -18,7 +18,7 @@ use crate::view::{PodEntry, Snapshot};
 
 pub use changes::Lagged;
 use changes::{Changes, Delta};
-pub use subscription::{Change, Subscription};
+pub use subscription::{Change, SnapshotNews, Subscription};
 
 /// What all readers see.
 #[derive(Debug, Default)]
@@ -78,6 +78,11 @@ impl Publisher {
         let (at, snapshot) = self.look();
         let (number, place) = log.add_subscriber();
         Subscription::new(Arc::clone(&self.changes), place, number, at, snapshot)
+    }
+
+    /// That there is a change, each from now on.
+    pub(crate) fn news(&self) -> SnapshotNews {
+        SnapshotNews::new(&self.changes)
     }
 
     /// How many subscribers were too slow.

@@ -23,6 +23,24 @@ pub struct Change {
     pub new: Option<Arc<PodEntry>>,
 }
 
+/// Tells that something is shown otherwise, not what: for who looks at everything anyway.
+#[derive(Debug)]
+pub struct SnapshotNews(watch::Receiver<()>);
+
+impl SnapshotNews {
+    pub(super) fn new(changes: &Changes) -> Self {
+        Self(changes.news())
+    }
+
+    /// Waits for the next change; those since the last time are one. Dropping the future loses nothing.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody is left who could change anything.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// All changes from one moment on, and what is shown after the last of them that was taken.
 #[derive(Debug)]
 pub struct Subscription {

@@ -5,7 +5,7 @@
 //! is known before it is made, a pod by the registry, a container by its record or, until it has one, by [`Making`].
 //! What is being removed is forgotten last. And but for what was there before this daemon made anything, it has to be
 //! unknown in two looks, [`SWEEP_PERIOD`] apart.
-//! While no pod changes, looks come less and less often.
+//! While no pod changes, looks come less and less often; one comes soon after a change.
 
 mod cgroups;
 mod end;
@@ -126,13 +126,14 @@ impl Sweep {
     /// Gives it back, and then looks for more until the daemon ends. What fails is tried again with the next look.
     pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
         self.end_lost().await;
+        let mut news = self.context.publisher.news();
         let (mut pace, mut last) = (LookPace::new(), self.context.publisher.snapshot());
         loop {
             self.end().await;
             tokio::select! {
                 // An error means that the daemon is gone.
                 _ = closing.wait_for(|closing| *closing) => return,
-                () = tokio::time::sleep(pace.pause()) => {}
+                () = pace.wait(&mut news) => {}
             }
             let Some(next) = self.look().await else { return };
             self = next;
