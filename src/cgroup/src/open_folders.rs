@@ -25,13 +25,15 @@ pub(crate) struct OpenFolders {
     files: InterfaceFiles,
     /// By the tree's place among all; those that were asked for and are there.
     folders: Vec<Option<OwnedFd>>,
+    /// The file that tells the group's processor time, once it was read.
+    clock: Option<OwnedFd>,
 }
 
 impl OpenFolders {
     /// Opens none yet.
     pub(crate) fn new(files: InterfaceFiles) -> Self {
         let folders = files.trees().trees.iter().map(|_| None).collect();
-        Self { files, folders }
+        Self { files, folders, clock: None }
     }
 
     pub(crate) fn files(&self) -> &InterfaceFiles {
@@ -45,11 +47,26 @@ impl OpenFolders {
             return Ok(if was_open { FoundGroup::Same } else { FoundGroup::Another });
         }
         // One that was removed and made anew has other folders.
-        self.folders.fill_with(|| None);
+        self.close();
         if self.is_there()? {
             return Ok(FoundGroup::Another);
         }
         Err(GroupError::of("read", &self.files.main_dir())(Errno::NOENT.into()))
+    }
+
+    /// The file that tells the group's processor time, if it is open. It can be read as long as that group is there.
+    pub(crate) fn clock(&self) -> Option<&OwnedFd> {
+        self.clock.as_ref()
+    }
+
+    pub(crate) fn keep_clock(&mut self, file: OwnedFd) {
+        self.clock = Some(file);
+    }
+
+    /// Closes all.
+    pub(crate) fn close(&mut self) {
+        self.folders.fill_with(|| None);
+        self.clock = None;
     }
 
     fn is_there(&mut self) -> Result<bool, GroupError> {

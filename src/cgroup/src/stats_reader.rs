@@ -1,5 +1,7 @@
 //! Reads many files of one group, all through one buffer.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -28,7 +30,23 @@ impl<'g> StatsReader<'g> {
     /// Text of a file, its first [`STATS_FILE_BYTES`] by whole lines; `None` where the controller, the group or the
     /// file is missing, and where the kernel does not tell.
     pub(crate) fn text(&mut self, controller: &'static str, name: &str) -> Result<Option<&str>, GroupError> {
-        match self.read(controller, name) {
+        let read = self.read(controller, name);
+        self.told(read.map(|file| file.is_some()), controller, name)
+    }
+
+    /// The same of the file that tells processor time, which stays open.
+    pub(crate) fn clock(&mut self, controller: &'static str, name: &str) -> Result<Option<&str>, GroupError> {
+        let Self { group, buffer } = self;
+        let read = match group.clock() {
+            Some(file) => read_all(file, buffer).map(|()| true),
+            None => self.read(controller, name).map(|file| file.map(|file| self.group.keep_clock(file)).is_some()),
+        };
+        self.told(read, controller, name)
+    }
+
+    /// What is in the buffer, if anything was `read`.
+    fn told(&mut self, read: Result<bool, Errno>, controller: &str, name: &str) -> Result<Option<&str>, GroupError> {
+        match read {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(errno) if is_missing(errno) => return Ok(None),
@@ -45,23 +63,13 @@ impl<'g> StatsReader<'g> {
         Ok(std::str::from_utf8(&self.buffer).ok())
     }
 
-    /// Fills the buffer. False where the controller or the group is missing.
-    fn read(&mut self, controller: &'static str, name: &str) -> Result<bool, Errno> {
-        self.buffer.clear();
-        let Some(tree) = self.group.files().trees().position(controller) else { return Ok(false) };
-        let Some(folder) = self.group.folder(tree)? else { return Ok(false) };
+    /// Fills the buffer. None where the controller or the group is missing.
+    fn read(&mut self, controller: &'static str, name: &str) -> Result<Option<OwnedFd>, Errno> {
+        let Some(tree) = self.group.files().trees().position(controller) else { return Ok(None) };
+        let Some(folder) = self.group.folder(tree)? else { return Ok(None) };
         let file = rustix::fs::openat(folder, name, FILE, Mode::empty())?;
-        while self.buffer.len() < STATS_FILE_BYTES {
-            self.buffer.reserve(4 << 10);
-            let room = self.buffer.capacity() - self.buffer.len();
-            match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut self.buffer)) {
-                // The kernel makes the whole text at the first read, and gives all that there is room for.
-                Ok(read) if read < room => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(true)
+        read_all(&file, &mut self.buffer)?;
+        Ok(Some(file))
     }
 
     /// Whether the group has no others below it, in the tree of a controller: a folder's links are those of its own,
@@ -78,4 +86,20 @@ impl<'g> StatsReader<'g> {
     pub(crate) fn number(&mut self, controller: &'static str, name: &str) -> Result<Option<u64>, GroupError> {
         Ok(self.text(controller, name)?.and_then(parse::number))
     }
+}
+
+/// Reads a file from its beginning, up to [`STATS_FILE_BYTES`].
+fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    buffer.clear();
+    while buffer.len() < STATS_FILE_BYTES {
+        buffer.reserve(4 << 10);
+        let (room, at) = (buffer.capacity() - buffer.len(), buffer.len());
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), at.try_into().unwrap_or(u64::MAX)) {
+            // The kernel makes the whole text at the first read, and gives all that there is room for.
+            Ok(read) if read < room => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }

@@ -68,7 +68,7 @@ pub(super) fn oom_kills(group: &InterfaceFiles) -> Result<u64, GroupError> {
 }
 
 pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, GroupError> {
-    files.number("cpuacct", "cpuacct.usage")
+    Ok(files.clock("cpuacct", "cpuacct.usage")?.and_then(parse::number))
 }
 
 pub(super) fn usage(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {

@@ -44,7 +44,7 @@ pub(super) fn held_memory(group: &InterfaceFiles) -> Result<Option<u64>, GroupEr
 }
 
 pub(super) fn cpu_time(files: &mut StatsReader<'_>) -> Result<Option<u64>, GroupError> {
-    let text = files.text("", "cpu.stat")?.unwrap_or_default();
+    let text = files.clock("", "cpu.stat")?.unwrap_or_default();
     Ok(parse::field(text, "usage_usec").map(nanoseconds))
 }
 
@@ -57,7 +57,7 @@ fn nanoseconds(microseconds: u64) -> u64 {
 }
 
 fn cpu(files: &mut StatsReader<'_>) -> Result<CpuStats, GroupError> {
-    let text = files.text("", "cpu.stat")?.unwrap_or_default();
+    let text = files.clock("", "cpu.stat")?.unwrap_or_default();
     let field = |key| parse::field(text, key);
     Ok(CpuStats {
         used: field("usage_usec").map(nanoseconds),

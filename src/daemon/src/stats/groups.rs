@@ -13,8 +13,15 @@ use crate::bounds::OPEN_GROUPS;
 #[derive(Clone)]
 pub(crate) struct OpenGroups {
     cgroups: Hierarchy,
+    open: Arc<Mutex<OpenMap>>,
+}
+
+#[derive(Default)]
+struct OpenMap {
     /// By path; without those that are being read.
-    open: Arc<Mutex<BTreeMap<String, OpenGroup>>>,
+    groups: BTreeMap<String, OpenGroup>,
+    /// How often one was to be forgotten.
+    forgotten: u64,
 }
 
 impl OpenGroups {
@@ -37,15 +44,24 @@ impl OpenGroups {
         self.read(path, OpenGroup::cpu_time).flatten()
     }
 
+    /// Forgets what was read of a group, whose limits are others now; also what is being read.
+    pub(crate) fn forget(&self, path: &str) {
+        let mut open = lock(&self.open);
+        open.forgotten += 1;
+        // A few descriptors.
+        open.groups.remove(path);
+    }
+
     /// Closes all others: those that are no more, or in which nothing runs.
     pub(super) fn retain(&self, paths: &BTreeSet<String>) {
         let closed: BTreeMap<_, _> = {
             let mut open = lock(&self.open);
-            if is_within(open.keys(), paths) {
+            if is_within(open.groups.keys(), paths) {
                 return;
             }
-            let (kept, closed) = std::mem::take(&mut *open).into_iter().partition(|(path, _)| paths.contains(path));
-            *open = kept;
+            let all = std::mem::take(&mut open.groups);
+            let (kept, closed) = all.into_iter().partition(|(path, _)| paths.contains(path));
+            open.groups = kept;
             closed
         };
         if !closed.is_empty() {
@@ -56,7 +72,10 @@ impl OpenGroups {
 
     /// Not under the lock. One that somebody else reads at the same time is opened once more.
     fn read<T>(&self, path: &str, read: impl FnOnce(&mut OpenGroup) -> Result<T, GroupError>) -> Option<T> {
-        let kept = lock(&self.open).remove_entry(path);
+        let (kept, forgotten) = {
+            let mut open = lock(&self.open);
+            (open.groups.remove_entry(path), open.forgotten)
+        };
         let (path, mut group) = match kept {
             Some(kept) => kept,
             None => (path.to_owned(), self.cgroups.cgroup(path).ok()?.open()),
@@ -64,8 +83,8 @@ impl OpenGroups {
         match read(&mut group) {
             Ok(answer) => {
                 let mut open = lock(&self.open);
-                if open.len() < OPEN_GROUPS {
-                    open.insert(path, group);
+                if open.groups.len() < OPEN_GROUPS && open.forgotten == forgotten {
+                    open.groups.insert(path, group);
                 }
                 Some(answer)
             }
@@ -114,10 +133,14 @@ mod tests {
         // Whether they are there does not matter to who reads nothing.
         let read = |path: &str| groups.read(path, |_| Ok(()));
         assert!(names.iter().all(|path| read(path).is_some() && read(path).is_some()));
-        let open = || lock(&groups.open).len();
+        let open = || lock(&groups.open).groups.len();
         assert_eq!(open(), OPEN_GROUPS);
         groups.retain(&names[1..3].iter().cloned().collect());
         assert_eq!(open(), 2);
+        groups.forget(&names[2]);
+        assert_eq!((open(), read(&names[2]), open()), (1, Some(()), 2));
+        groups.read(&names[2], |_| Ok(groups.forget(&names[2]))).unwrap();
+        assert_eq!((open(), read(&names[2])), (1, Some(())), "what was read before is not kept");
         assert_eq!(groups.stats(&names[1], StatsPart::Usage), None);
         assert_eq!(open(), 1, "one that is gone");
         assert_eq!((groups.cpu_time("/../etc"), read("/../etc")), (None, None));

@@ -1,5 +1,7 @@
 //! UpdateContainerResources: changes limits of a created or running container. Zero and empty fields keep what is.
 
+use std::sync::Arc;
+
 use peapod_api::v1::{UpdateContainerResourcesRequest, UpdateContainerResourcesResponse};
 use peapod_trace::Span;
 
@@ -18,7 +20,10 @@ pub(super) async fn handle(
         return Err(FieldError::unsupported("windows", "peapod runs on Linux").into());
     }
     let change = resources(Some(required("linux", request.linux)?))?;
-    let id = find_container(&services.pods.snapshot(), &id)?.1.id.clone();
-    services.pods.update_container(&id, change, span).await?;
+    let view = Arc::clone(find_container(&services.pods.snapshot(), &id)?.1);
+    let updated = services.pods.update_container(&view.id, change, span).await;
+    // Also if it failed: nobody knows how far it came.
+    services.stats.groups.forget(&view.cgroup);
+    updated?;
     Ok(UpdateContainerResourcesResponse {})
 }

@@ -1,6 +1,8 @@
 //! UpdatePodSandboxResources: what a kubelet has made of a pod's cgroup, which is its own. It is recorded and shown;
 //! nothing is changed by it. What is absent stays.
 
+use std::sync::Arc;
+
 use peapod_api::v1::{UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse};
 use peapod_trace::Span;
 
@@ -16,7 +18,8 @@ pub(super) async fn handle(
 ) -> Answer<UpdatePodSandboxResourcesResponse> {
     let id = not_empty("pod_sandbox_id", request.pod_sandbox_id)?;
     let told = pod_resources(request.overhead, request.resources)?;
-    let id = find_pod(&services.pods.snapshot(), &id)?.pod.id.clone();
-    services.pods.update_pod(&id, told, span).await?;
+    let entry = Arc::clone(find_pod(&services.pods.snapshot(), &id)?);
+    services.stats.groups.forget(&entry.pod.cgroup_parent);
+    services.pods.update_pod(&entry.pod.id, told, span).await?;
     Ok(UpdatePodSandboxResourcesResponse {})
 }
