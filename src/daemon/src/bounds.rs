@@ -13,8 +13,9 @@ pub(crate) const LAYER_IDLE_PERIOD: Duration = Duration::from_secs(60);
 /// A layer that took long is counted again after so many times as long, so that counting it takes no more than this
 /// part of a processor.
 pub(crate) const LAYER_COST_PARTS: u32 = 10;
-/// Time between two readings of a control group's processor time.
-pub(crate) const PROCESSOR_PERIOD: Duration = Duration::from_secs(10);
+/// Time between two readings of a control group's processor time; who asks for statistics each ten seconds makes them
+/// needless.
+pub(crate) const PROCESSOR_PERIOD: Duration = Duration::from_secs(15);
 
 /// Bytes per second by which a container's log may grow on disk. A kubelet looks every ten seconds whether a log is to
 /// be rotated, and keeps 50 MiB of it: what this drops would have been deleted at the next look.
@@ -132,7 +133,7 @@ pub(crate) const LIST_STREAMS: usize = 32;
 pub(crate) const METRIC_LISTS: usize = 8;
 
 /// Control groups whose folders stay open between two readings of what they use: a descriptor each, or one for each
-/// tree of version 1.
+/// tree of version 1; and one for the file of their processor time, of which the kernel keeps a page.
 pub(crate) const OPEN_GROUPS: usize = 1024;
 
 /// Pods or containers whose statistics are read together for a streamed list: some milliseconds of a thread.

@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often to look which configuration there is.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to look which configuration there is; each attach looks for itself.
+const LOOK: Duration = Duration::from_secs(2);
 /// How often to look whether bridge and table are still there.
 const WATCH: Duration = Duration::from_secs(5);
 /// How soon what could not be taken away is tried again, at first and at last.

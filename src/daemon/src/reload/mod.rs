@@ -16,7 +16,7 @@ use crate::logging::Logging;
 use crate::service_manager;
 
 /// How often the files are looked at. A change counts when they look the same twice: then nobody is writing any more.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What is needed to read the configuration again.
 #[derive(Debug)]

@@ -87,6 +87,15 @@ pub(crate) struct DueCount {
     pub(super) counter: LayerCounter,
 }
 
+/// Which layers are to be counted.
+#[derive(Debug)]
+pub(crate) struct DueCounts {
+    /// Now; the most urgent first.
+    pub(super) now: Vec<DueCount>,
+    /// When the next one is, if nothing happens.
+    pub(super) next: Option<Instant>,
+}
+
 /// A sample for each container that was counted. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct WritableLayers(Arc<Mutex<BTreeMap<ContainerId, LayerSample>>>);
@@ -114,20 +123,25 @@ impl WritableLayers {
         snapshot: &Snapshot,
         counter: LayerCounter,
         used: impl Fn(&str) -> Option<u64>,
-    ) -> Vec<DueCount> {
+    ) -> DueCounts {
+        let now = Instant::now();
         let mut samples = self.lock();
         if counter == LayerCounter::Short {
             samples.retain(|id, _| snapshot.container(id).is_some());
         }
-        let is_due = |view: &&Arc<ContainerView>| match samples.get(&view.id) {
-            None => counter == LayerCounter::Short,
-            Some(sample) => sample.counter == counter && sample.is_due(&view.state, || used(&view.cgroup)),
+        let next = |view: &Arc<ContainerView>| match samples.get(&view.id) {
+            None => (counter == LayerCounter::Short).then_some(now),
+            Some(sample) if sample.counter == counter => sample.next(now, &view.state, || used(&view.cgroup)),
+            Some(_) => None,
         };
         // Those that take long are few, if any.
         if counter == LayerCounter::Long && samples.values().all(|sample| sample.counter != counter) {
-            return Vec::new();
+            return DueCounts { now: Vec::new(), next: None };
         }
-        let mut due: Vec<_> = snapshot.containers().filter(is_due).collect();
+        let times = snapshot.containers().filter_map(|view| Some((view, next(view)?)));
+        let (due, later): (Vec<_>, Vec<_>) = times.partition(|(_, time)| *time <= now);
+        let next = later.into_iter().map(|(_, time)| time).min();
+        let mut due: Vec<_> = due.into_iter().map(|(view, _)| view).collect();
         due.sort_by_key(|view| samples.get(&view.id).map(|old| old.taken));
         if counter == LayerCounter::Long {
             due.truncate(1);
@@ -139,7 +153,7 @@ impl WritableLayers {
             used: used(&view.cgroup),
             counter,
         };
-        due.into_iter().map(count).collect()
+        DueCounts { now: due.into_iter().map(count).collect(), next }
     }
 
     /// Keeps what was counted. True if it is the first time that not everything was seen.
@@ -174,21 +188,25 @@ impl WritableLayers {
 }
 
 impl LayerSample {
-    /// A layer changes only while its container runs. `used` is what that is known to have used of processors.
-    fn is_due(&self, state: &ContainerState, used: impl Fn() -> Option<u64>) -> bool {
-        let age = self.taken.elapsed();
-        let is_time = age >= self.pause;
-        self.state != discriminant(state)
-            || match self.seen {
-                Coverage::All => {
-                    let has_run = || age >= bounds::LAYER_IDLE_PERIOD || self.used.is_none() || used() != self.used;
-                    // Not soon after its begin: what it uses is read every ten seconds.
-                    let is_settled = self.pause >= bounds::LAYER_PERIOD;
-                    matches!(state, ContainerState::Running { .. }) && is_time && (!is_settled || has_run())
-                }
-                Coverage::Part => is_time,
-                Coverage::HandedOn => true,
+    /// When it is to be counted again, or to be looked at again whether it is; none as long as nothing happens. A layer
+    /// changes only while its container runs. `used` is what that is known to have used of processors.
+    fn next(&self, now: Instant, state: &ContainerState, used: impl Fn() -> Option<u64>) -> Option<Instant> {
+        let soon = self.taken + self.pause;
+        match self.seen {
+            _ if self.state != discriminant(state) => Some(now),
+            Coverage::HandedOn => Some(now),
+            Coverage::Part => Some(soon),
+            Coverage::All if !matches!(state, ContainerState::Running { .. }) => None,
+            // Soon after its begin, too: what it uses is read every ten seconds.
+            Coverage::All if now < soon || self.pause < bounds::LAYER_PERIOD => Some(soon),
+            Coverage::All => {
+                let has_run = self.used.is_none() || used() != self.used;
+                let look = now + bounds::LAYER_PERIOD;
+                // Those that do nothing are looked at together, and counted at the look that is nearest to their time.
+                let idle = self.taken + bounds::LAYER_IDLE_PERIOD;
+                Some(if has_run || idle <= now + bounds::LAYER_PERIOD / 2 { now } else { look })
             }
+        }
     }
 }
 
@@ -217,6 +235,11 @@ mod tests {
     ) -> bool {
         let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used: Some(7), counter };
         all.put(due, Count { layer: LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, cost })
+    }
+
+    fn is_due(sample: &LayerSample, state: &ContainerState, used: Option<u64>) -> bool {
+        let now = Instant::now();
+        sample.next(now, state, || used).is_some_and(|next| next <= now)
     }
 
     fn pause(all: &WritableLayers, letter: &str) -> Duration {
@@ -253,29 +276,29 @@ mod tests {
             reason: String::new(),
             message: String::new(),
         };
-        assert!(all.lock()[&id("a")].is_due(&ended, || None), "it may have written since");
+        assert!(is_due(&all.lock()[&id("a")], &ended, None), "it may have written since");
         put(&all, "a", &ended, 1, true);
         assert_eq!(pause(&all, "a"), FIRST_PAUSE);
-        assert!(!all.lock()[&id("a")].is_due(&ended, || None), "it writes no more");
+        assert!(!is_due(&all.lock()[&id("a")], &ended, None), "it writes no more");
     }
 
     #[test]
     fn who_has_not_run_has_not_written() {
         let all = WritableLayers::default();
-        let is_due = |age: Duration, used| {
+        let is_due_after = |age: Duration, used| {
             let mut samples = all.lock();
             let sample = samples.get_mut(&id("a")).unwrap();
             sample.taken = Instant::now().checked_sub(age).unwrap();
-            sample.is_due(&RUNNING, || used)
+            is_due(sample, &RUNNING, used)
         };
         put(&all, "a", &RUNNING, 1, true);
-        assert!(is_due(FIRST_PAUSE, Some(7)), "it has just begun, and nobody knows what it has used");
+        assert!(is_due_after(FIRST_PAUSE, Some(7)), "it has just begun, and nobody knows what it has used");
         for _ in 0..5 {
             put(&all, "a", &RUNNING, 1, true);
         }
         let period = bounds::LAYER_PERIOD;
-        assert!(is_due(period, Some(8)) && is_due(period, None) && !is_due(period / 2, Some(8)));
-        assert!(!is_due(period, Some(7)) && is_due(bounds::LAYER_IDLE_PERIOD, Some(7)));
+        assert!(is_due_after(period, Some(8)) && is_due_after(period, None) && !is_due_after(period / 2, Some(8)));
+        assert!(!is_due_after(period, Some(7)) && is_due_after(bounds::LAYER_IDLE_PERIOD, Some(7)));
     }
 
     #[test]
@@ -285,9 +308,9 @@ mod tests {
         let sample = |look: fn(&LayerSample) -> bool| look(&all.lock()[&id("a")]);
         assert!(!put_by(&all, LayerCounter::Short, "a", &RUNNING, 100, false, LONG), "it will be seen whole");
         assert_eq!(all.of(&id("a")).map(|layer| layer.bytes), Some(100), "a lower bound until then");
-        assert!(sample(|sample| sample.counter == LayerCounter::Long && sample.is_due(&RUNNING, || None)), "at once");
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && is_due(sample, &RUNNING, None)), "at once");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 1000, true, LONG * 3));
-        assert!(sample(|sample| sample.counter == LayerCounter::Long && !sample.is_due(&RUNNING, || None)));
+        assert!(sample(|sample| sample.counter == LayerCounter::Long && !is_due(sample, &RUNNING, None)));
         assert!(put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "not even there");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 500, false, bounds::LAYER_WALK), "told once");
         assert!(!put_by(&all, LayerCounter::Long, "a", &RUNNING, 10, true, LONG / 2));

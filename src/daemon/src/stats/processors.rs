@@ -11,6 +11,9 @@ use crate::bounds;
 /// The least time between two readings that give a rate: over less, the steps of the kernel's accounting distort it.
 const SHORTEST: Duration = Duration::from_millis(900);
 
+/// So much earlier than it is due a group is read together with others.
+const EARLY: Duration = bounds::PROCESSOR_PERIOD.saturating_sub(Duration::from_secs(9));
+
 /// A reading of a counter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -30,6 +33,16 @@ impl Readings {
     /// When the next one is due: the second soon after the first, so that there is a rate.
     fn next(&self) -> Instant {
         self.last.at + if self.before.is_some() { bounds::PROCESSOR_PERIOD } else { SHORTEST }
+    }
+
+    /// Whether it is time for it, or nearly.
+    fn is_due_at(&self, now: Instant) -> bool {
+        let early = if self.before.is_some() { EARLY } else { Duration::ZERO };
+        self.next() <= now + early
+    }
+
+    fn and(&self, reading: Reading) -> Self {
+        Self { last: reading, before: Some(self.last).filter(|last| last.used <= reading.used) }
     }
 }
 
@@ -59,23 +72,37 @@ impl Processors {
         self.lock().retain(|group, _| groups.contains(group));
     }
 
-    /// Which of these groups are to be read by now.
+    /// Which of these groups are to be read by now; and if one is, with it those that were soon to be.
     pub(super) fn due(&self, groups: &BTreeSet<String>, now: Instant) -> Vec<String> {
         let readings = self.lock();
-        let is_due = |group: &&String| readings.get(*group).is_none_or(|readings| readings.next() <= now);
-        groups.iter().filter(is_due).cloned().collect()
+        let next = |group: &String| readings.get(group).map(Readings::next);
+        if groups.iter().all(|group| next(group).is_some_and(|next| next > now)) {
+            return Vec::new();
+        }
+        let is_soon = |group: &&String| readings.get(*group).is_none_or(|readings| readings.is_due_at(now));
+        groups.iter().filter(is_soon).cloned().collect()
     }
 
-    /// Whether one of these groups is to be read by now, which are those that were [kept](Self::retain).
-    pub(super) fn is_any_due(&self, groups: &BTreeSet<String>, now: Instant) -> bool {
+    /// When the next one of these groups is to be read. One that could not be read is as one that was read just now.
+    pub(super) fn next(&self, groups: &BTreeSet<String>) -> Option<Instant> {
         let readings = self.lock();
-        readings.len() < groups.len() || readings.values().any(|readings| readings.next() <= now)
+        let next = |group: &String| readings.get(group).map_or_else(|| Instant::now() + SHORTEST, Readings::next);
+        groups.iter().map(next).min()
+    }
+
+    /// Keeps what somebody has read who asked for it, if that is old enough to make another reading needless.
+    pub(super) fn note(&self, cgroup: &str, reading: Reading) {
+        let mut readings = self.lock();
+        if let Some(readings) = readings.get_mut(cgroup).filter(|readings| readings.is_due_at(reading.at)) {
+            *readings = readings.and(reading);
+        }
     }
 
     pub(super) fn put(&self, cgroup: String, reading: Reading) {
         let mut readings = self.lock();
-        let before = readings.get(&cgroup).map(|readings| readings.last).filter(|last| last.used <= reading.used);
-        readings.insert(cgroup, Readings { last: reading, before });
+        let first = Readings { last: reading, before: None };
+        let next = readings.get(&cgroup).map_or(first, |before| before.and(reading));
+        readings.insert(cgroup, next);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Readings>> {
@@ -103,12 +130,34 @@ mod tests {
         assert_eq!(all.rate("/a", reading(4000, 5)), None);
         all.put("/a".into(), reading(4000, 5));
         assert_eq!(all.rate("/a", reading(4001, 5)), None);
-        let groups = BTreeSet::from(["/a".to_owned()]);
-        let soon = start + Duration::from_secs(3);
-        assert!(!all.is_any_due(&groups, soon) && all.is_any_due(&groups, soon + bounds::PROCESSOR_PERIOD));
-        assert!(all.is_any_due(&BTreeSet::from(["/a".to_owned(), "/b".to_owned()]), soon), "one could not be read");
         assert_eq!(all.due(&BTreeSet::from(["/b".to_owned()]), start), ["/b"], "it was never read");
         all.retain(&BTreeSet::new());
         assert_eq!(all.rate("/a", reading(9000, 5)), None);
+    }
+
+    #[test]
+    fn groups_are_read_together_and_not_if_somebody_else_has_read_them() {
+        let (all, start) = (Processors::default(), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let reading = |seconds, used| Reading { at: at(seconds), used };
+        let groups = BTreeSet::from(["/a", "/b"].map(str::to_owned));
+        all.put("/a".into(), reading(0, 0));
+        assert_eq!(all.due(&groups, start), ["/b"], "the other one was read just now");
+        for seconds in [1, 2] {
+            all.put("/a".into(), reading(seconds, 0));
+            all.put("/b".into(), reading(seconds + 4, 0));
+        }
+        let period = bounds::PROCESSOR_PERIOD.as_secs();
+        assert_eq!(all.next(&groups), Some(at(2 + period)));
+        assert_eq!(all.due(&groups, at(1 + period)), <[&str; 0]>::default());
+        assert_eq!(all.due(&groups, at(2 + period)), ["/a", "/b"], "nobody is read alone soon after");
+        // Somebody asks: soon after a reading that counts for nothing.
+        all.note("/a", reading(5, 100));
+        assert_eq!(all.rate("/a", reading(6, 400)), Some(100));
+        all.note("/a", reading(12, 1000));
+        assert_eq!((all.rate("/a", reading(14, 1200)), all.used("/a")), (Some(100), Some(1000)));
+        assert_eq!(all.next(&groups), Some(at(6 + period)));
+        all.note("/none", reading(5, 100));
+        assert_eq!(all.used("/none"), None, "nobody asked to keep it");
     }
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use peapod_pod::{PodState, Pods, Snapshot};
+use peapod_pod::{PodState, Pods, Snapshot, SnapshotNews};
+use tokio::time::{sleep_until, timeout_at};
 
-use super::layers::{Count, DueCount, LayerCounter, LayerUsage, WritableLayers};
+use super::layers::{Count, DueCount, DueCounts, LayerCounter, LayerUsage, WritableLayers};
 use super::processors::Reading;
 use super::running::{is_running, now};
 use super::sources::Sources;
 
-/// Time between two looks for what is due.
+/// Time between two looks for what is due, at least.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time for layers that are counted one after the other, before it is looked again which are due: what was never
 /// counted comes first.
@@ -33,11 +34,19 @@ pub(crate) async fn run(pods: &Pods, sources: &Sources) -> Infallible {
 async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infallible {
     let end = CancelOnDrop::default();
     let mut asked = sources.signals.asked_for_layers();
+    let (mut news, mut counted) = (pods.news(), sources.signals.counted());
     loop {
+        let began = Instant::now();
         let due = sources.layers.due(&pods.snapshot(), counter, |cgroup| sources.processors.used(cgroup));
+        let DueCounts { now: due, next } = due;
         if due.is_empty() {
-            // Somebody who asks may know a container that began since the last look.
-            let _ = tokio::time::timeout(LOOK, asked.next()).await;
+            tokio::select! {
+                // Somebody who asks may know a container that began since the last look.
+                () = asked.next() => {}
+                () = wait(began, next, &mut news) => {}
+                // One may have been handed on.
+                () = counted.next(), if counter == LayerCounter::Long => {}
+            }
             continue;
         }
         let (layers, ended) = (sources.layers.clone(), Arc::clone(&end.0));
@@ -47,6 +56,18 @@ async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infall
         }
         sources.signals.tell_counted();
     }
+}
+
+/// Until something is due, or there is news; at least [`LOOK`] after the last look began, as news come in crowds.
+async fn wait(last: Instant, next: Option<Instant>, news: &mut SnapshotNews) {
+    let soonest = last + LOOK;
+    match next {
+        None => news.changed().await,
+        Some(next) => {
+            let _ = timeout_at(next.max(soonest).into(), news.changed()).await;
+        }
+    }
+    sleep_until(soonest.into()).await;
 }
 
 /// Only while somebody asks: nothing but metrics tells what comes of it.
@@ -112,22 +133,14 @@ impl Drop for CancelOnDrop {
 }
 
 async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
-    let mut seen = None;
+    let mut news = pods.news();
     loop {
-        let (snapshot, now) = (pods.snapshot(), Instant::now());
-        let running = match seen.take() {
-            Some((of, running)) if Arc::ptr_eq(&of, &snapshot) => running,
-            _ => {
-                let running = groups(&snapshot);
-                sources.processors.retain(&running);
-                running
-            }
-        };
+        let now = Instant::now();
+        let running = groups(&pods.snapshot());
+        sources.processors.retain(&running);
         // Each time: a group may be opened while it ends.
         sources.groups.retain(&running);
-        let is_any = sources.processors.is_any_due(&running, now);
-        let due = if is_any { sources.processors.due(&running, now) } else { Vec::new() };
-        seen = Some((snapshot, running));
+        let due = sources.processors.due(&running, now);
         if !due.is_empty() {
             let (groups, processors) = (sources.groups.clone(), sources.processors.clone());
             let read = move || {
@@ -141,7 +154,8 @@ async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
                 tracing::warn!(%error, "control groups were not read");
             }
         }
-        tokio::time::sleep(LOOK).await;
+        let next = sources.processors.next(&running);
+        wait(now, next, &mut news).await;
     }
 }
 

@@ -169,7 +169,11 @@ impl Sources {
     fn read(&self, cgroup: &str) -> Option<GroupUsage> {
         let stats = self.groups.stats(cgroup, StatsPart::Usage)?;
         let reading = |used| Reading { at: Instant::now(), used };
-        let rate = stats.cpu.used.and_then(|used| self.processors.rate(cgroup, reading(used)));
+        let now = stats.cpu.used.map(reading);
+        let rate = now.and_then(|now| self.processors.rate(cgroup, now));
+        if let Some(now) = now {
+            self.processors.note(cgroup, now);
+        }
         Some(GroupUsage { stats, rate })
     }
 }
