@@ -266,6 +266,57 @@ fn restart_and_repair() {
     });
 }
 
+/// What a bridge and a pod's link on it are.
+fn links_of(bridge: &str, link: &str) -> Vec<String> {
+    let shown = [
+        &["ip", "-brief", "address", "show", "dev", bridge][..],
+        &["ip", "neighbour", "show", "nud", "permanent", "dev", bridge],
+        &["ip", "-brief", "link", "show", "master", bridge],
+        &["bridge", "fdb", "show", "dev", link],
+    ];
+    let shown = shown.map(node::run).concat();
+    // Multicast addresses of the link's own come in any order.
+    shown.lines().filter(|line| !line.contains(" self ")).map(str::to_owned).collect()
+}
+
+/// Nothing is listed as long as the kernel has told nothing: it tells of all this.
+#[test]
+#[ignore = "needs root"]
+fn what_changes_after_a_look_that_had_nothing_to_see() {
+    in_node("what_changes_after_a_look_that_had_nothing_to_see", async || {
+        let node = Node::open(&["10.93.0.0/24"]).await;
+        let web = node.network.attach(request("web", &[])).await.unwrap();
+        let (bridge, link) = (node.bridge.as_str(), web.host_interface.as_str());
+        let pod = web.ips[0].to_string();
+        let links = links_of(bridge, link);
+        let port = links.iter().find(|line| line.contains(&format!("master {bridge}")) && !line.contains("permanent"));
+        let mac = port.unwrap().split(' ').next().unwrap();
+        for change in [
+            &["ip", "link", "set", link, "nomaster"][..],
+            &["ip", "link", "set", link, "down"],
+            &["ip", "link", "set", bridge, "down"],
+            &["ip", "address", "del", "10.93.0.1/24", "dev", bridge],
+            &["ip", "neighbour", "del", &pod, "dev", bridge],
+            &["ip", "neighbour", "replace", &pod, "lladdr", "02:00:00:00:00:99", "nud", "permanent", "dev", bridge],
+            &["bridge", "fdb", "del", mac, "dev", link, "master"],
+        ] {
+            for _ in 0..3 {
+                assert!(node.network.check().await.ready);
+            }
+            assert_eq!(links_of(bridge, link), links, "before {change:?}");
+            node::run(change);
+            assert_ne!(links_of(bridge, link), links, "{change:?}");
+            // The carrier of a link comes a moment later.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !node.network.check().await.ready || links_of(bridge, link) != links {
+                assert!(Instant::now() < deadline, "{change:?}\n{links:?}\n{:?}", links_of(bridge, link));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        node.network.detach("web").await.unwrap();
+    });
+}
+
 /// What a client says if nobody listens: the packet went there and back.
 const REFUSED: &str = "ConnectionRefusedError: [Errno 111] Connection refused";
 
