@@ -17,7 +17,7 @@ use super::convert::{container, pod_sandbox};
 const ENTRIES: u32 = 1;
 
 /// What a list has entries of. One that is the same object is encoded to the same.
-pub(crate) trait Listed: Sized + 'static {
+pub(crate) trait ListItem: Sized + 'static {
     /// An entry.
     type Entry: Message;
     /// The whole list.
@@ -27,7 +27,7 @@ pub(crate) trait Listed: Sized + 'static {
     fn entry(&self) -> Self::Entry;
 }
 
-impl Listed for ContainerView {
+impl ListItem for ContainerView {
     type Entry = v1::Container;
     type List = v1::ListContainersResponse;
 
@@ -40,7 +40,7 @@ impl Listed for ContainerView {
     }
 }
 
-impl Listed for PodEntry {
+impl ListItem for PodEntry {
     type Entry = v1::PodSandbox;
     type List = v1::ListPodSandboxResponse;
 
@@ -69,7 +69,7 @@ impl<T> Default for LastList<T> {
     }
 }
 
-impl<T: Listed> LastList<T> {
+impl<T: ListItem> LastList<T> {
     /// All that there is in a snapshot.
     pub(crate) fn of(&self, snapshot: &Arc<Snapshot>) -> Arc<EncodedList<T>> {
         let before = lock(&self.0).clone();
@@ -92,7 +92,7 @@ pub(crate) struct EncodedList<T> {
     bytes: Bytes,
 }
 
-impl<T: Listed> EncodedList<T> {
+impl<T: ListItem> EncodedList<T> {
     fn new(snapshot: &Arc<Snapshot>, before: Option<&Self>) -> Self {
         let known: HashMap<_, _> = before.into_iter().flat_map(Self::known).collect();
         let (mut entries, mut bytes) = (Vec::new(), Vec::with_capacity(before.map_or(0, |list| list.bytes.len())));
@@ -200,7 +200,7 @@ mod tests {
         Arc::new(pods.into_values().collect())
     }
 
-    fn fresh<T: Listed>(entries: impl Iterator<Item = Arc<T>>) -> Vec<u8> {
+    fn fresh<T: ListItem>(entries: impl Iterator<Item = Arc<T>>) -> Vec<u8> {
         let mut bytes = Vec::new();
         entries.for_each(|entry| prost::encoding::message::encode(ENTRIES, &entry.entry(), &mut bytes));
         bytes

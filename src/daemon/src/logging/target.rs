@@ -17,9 +17,9 @@ use crate::bounds::LOG_FILE_BYTES;
 
 /// Clones write to the same place.
 #[derive(Clone)]
-pub(super) struct LogTarget(Arc<Mutex<OpenLog>>);
+pub(super) struct LogTarget(Arc<Mutex<LogDestination>>);
 
-struct OpenLog {
+struct LogDestination {
     to: Box<dyn Write + Send>,
     lost: LostLines,
 }
@@ -32,7 +32,7 @@ impl fmt::Debug for LogTarget {
 
 impl LogTarget {
     pub(super) fn new(to: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(OpenLog { to: Box::new(to), lost: LostLines::default() })))
+        Self(Arc::new(Mutex::new(LogDestination { to: Box::new(to), lost: LostLines::default() })))
     }
 
     /// Goes on in a file, of bounded length.
@@ -130,7 +130,7 @@ mod tests {
             assert!(said.contains("2 lines are left out here: No space left"), "{said}");
             match form {
                 LogFormat::Text => {
-                    assert!(said.starts_with("20") && said.contains("Z  WARN peapod_daemon::"), "{said}")
+                    assert!(said.starts_with("20") && said.contains("Z  WARN peapod_daemon::"), "{said}");
                 }
                 LogFormat::Json => {
                     let object: serde_json::Value = serde_json::from_str(said).unwrap();

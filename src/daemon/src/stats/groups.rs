@@ -139,7 +139,11 @@ mod tests {
         assert_eq!(open(), 2);
         groups.forget(&names[2]);
         assert_eq!((open(), read(&names[2]), open()), (1, Some(()), 2));
-        groups.read(&names[2], |_| Ok(groups.forget(&names[2]))).unwrap();
+        let forget = |_: &mut _| {
+            groups.forget(&names[2]);
+            Ok(())
+        };
+        groups.read(&names[2], forget).unwrap();
         assert_eq!((open(), read(&names[2])), (1, Some(())), "what was read before is not kept");
         assert_eq!(groups.stats(&names[1], StatsPart::Usage), None);
         assert_eq!(open(), 1, "one that is gone");
