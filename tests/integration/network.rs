@@ -180,10 +180,16 @@ fn many_host_ports_in_one_pod() {
 #[test]
 fn switches_of_the_node_are_set_again() {
     peapod(async |daemon| {
-        let links = std::process::Command::new("ip").args(["-o", "-4", "addr"]).output().unwrap();
-        let links = String::from_utf8_lossy(&links.stdout).into_owned();
         let gateway = format!("{}.1/", daemon.subnet());
-        let bridge = links.lines().find(|line| line.contains(&gateway)).unwrap().split_whitespace().nth(1).unwrap();
+        let bridge = || {
+            let links = std::process::Command::new("ip").args(["-o", "-4", "addr"]).output().unwrap();
+            let links = String::from_utf8_lossy(&links.stdout).into_owned();
+            let line = links.lines().find(|line| line.contains(&gateway))?;
+            line.split_whitespace().nth(1).map(str::to_owned)
+        };
+        // It is made behind the open socket.
+        wait_for("the bridge", async || bridge().is_some()).await;
+        let bridge = bridge().unwrap();
         let switch = |name: &str| format!("/proc/sys/net/ipv4/conf/{bridge}/{name}");
         for (name, good, bad) in [("forwarding", "1", "0"), ("accept_redirects", "0", "1")] {
             std::fs::write(switch(name), bad).unwrap();
