@@ -21,6 +21,10 @@ pub const DEV_INODES: u64 = 16 << 10;
 pub const TERMINALS: usize = 512;
 /// Devices, or folders of devices, that a container names.
 pub const DEVICES: usize = 1_024;
+/// Devices by CDI name that a container asks for, in its field and its annotations together.
+pub const CDI_DEVICES: usize = 1_024;
+/// Hooks of all devices of a container: each is a program that its start waits for.
+pub const HOOKS: usize = 256;
 /// Capabilities in one list of a container: Linux has 41.
 pub const CAPABILITIES: usize = 256;
 /// Paths in a container's list of masked ones, and in that of read-only ones: each is a mount.

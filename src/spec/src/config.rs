@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxResources, Root, Spec};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxResources, Root, Spec};
 
 use crate::capabilities::{self, CapabilitySet, Granted};
 use crate::error::SpecError;
@@ -13,7 +13,7 @@ use crate::note::Note;
 use crate::user::{ResolvedUser, UserIds, UserRequest, resolve_user};
 use crate::user_namespace::IdRange;
 use crate::volumes::image_volumes;
-use crate::{devices, mounts, process, seccomp, selinux};
+use crate::{devices, edits, mounts, process, seccomp, selinux};
 
 /// What the runtimes of the field have understood for years.
 const OCI_VERSION: &str = "1.0.2";
@@ -36,7 +36,7 @@ pub struct Configured {
 pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
     let mut notes = Vec::new();
     let security = &inputs.container.security;
-    let user = resolve_user(&UserRequest {
+    let mut user = resolve_user(&UserRequest {
         choice: &security.user,
         group: security.run_as_group,
         image_user: &inputs.image.defaults.user,
@@ -45,13 +45,16 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
         supplemental: &security.supplemental_groups,
         policy: security.supplemental_groups_policy,
     })?;
+    edits::add_groups(&mut user.ids, inputs.devices.edits)?;
     has_ids(inputs, &user)?;
     let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
     // Looked at also where nothing is to be mounted, so that every mistake is found.
     image_volumes(inputs.image.defaults, inputs.container, &mut notes)?;
-    let mounts = mounts::mounts(inputs, &mut notes)?;
+    let mut mounts = mounts::mounts(inputs, &mut notes)?;
     let process = process::process(inputs, &user, granted, &mut notes)?;
-    let linux = linux(inputs, granted)?;
+    let devices = devices::devices(inputs, &user.ids)?;
+    edits::set_mounts(&mut mounts, inputs, devices.mounts)?;
+    let linux = linux(inputs, granted, devices.nodes, devices.rules)?;
 
     let mut spec = Spec::default();
     spec.set_version(OCI_VERSION.to_owned())
@@ -60,6 +63,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
         .set_process(Some(process))
         // The pod's UTS namespace has its name already.
         .set_hostname(None)
+        .set_hooks(edits::hooks(inputs.devices.edits)?)
         .set_linux(Some(linux));
     let mut config = Config::of(spec);
     config.set_for_start(inputs.container, inputs.node, &inputs.start, &mut notes)?;
@@ -87,9 +91,13 @@ fn root(path: &Path, readonly: bool) -> Result<Root, SpecError> {
     Ok(root)
 }
 
-fn linux(inputs: &Inputs<'_>, granted: Granted) -> Result<Linux, SpecError> {
+fn linux(
+    inputs: &Inputs<'_>,
+    granted: Granted,
+    nodes: Vec<LinuxDevice>,
+    rules: Vec<LinuxDeviceCgroup>,
+) -> Result<Linux, SpecError> {
     let security = &inputs.container.security;
-    let (nodes, rules) = devices::devices(inputs)?;
     let mut resources = LinuxResources::default();
     resources.set_devices(Some(rules));
     let seccomp = seccomp::profile(inputs, granted.main)?;
@@ -106,5 +114,6 @@ fn linux(inputs: &Inputs<'_>, granted: Granted) -> Result<Linux, SpecError> {
         .set_seccomp(seccomp)
         .set_masked_paths(paths(&security.masked_paths))
         .set_readonly_paths(paths(&security.readonly_paths));
+    edits::set_linux(&mut linux, inputs.devices.edits)?;
     Ok(linux)
 }

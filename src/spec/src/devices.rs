@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, Mount};
 
 use crate::SpecError;
-use crate::inputs::{DeviceKind, HostDevice, Inputs};
+use crate::inputs::{DeviceKind, HostDevice, Inputs, NodeOwner};
 use crate::json::text;
+use crate::user::UserIds;
 
 /// Devices that the OCI runtime makes in every container, with their numbers. It makes them by itself, whatever a
 /// device of that name in config.json is. `/dev/console` is the terminal of a container that has one.
@@ -27,17 +28,25 @@ const FILE_SYSTEMS: [&str; 5] = ["/proc", "/sys", "/dev/pts", "/dev/shm", "/dev/
 /// Files of the pod, which are mounted in every container.
 const FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
+/// What becomes of a container's devices.
+pub(crate) struct ContainerDevices {
+    /// Made by the OCI runtime.
+    pub(crate) nodes: Vec<LinuxDevice>,
+    /// Of the container's cgroup.
+    pub(crate) rules: Vec<LinuxDeviceCgroup>,
+    /// Devices that are shown where the node has them under another name.
+    pub(crate) mounts: Vec<Mount>,
+}
+
 /// Nodes and cgroup rules. A privileged container may use every device, whether it has a node for it or not.
-pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), SpecError> {
+pub(crate) fn devices(inputs: &Inputs<'_>, process: &UserIds) -> Result<ContainerDevices, SpecError> {
     let privileged = inputs.container.security.privileged;
-    if let Some(name) = inputs.container.cdi_devices.first() {
-        return Err(SpecError::CdiDevice(name.clone()));
-    }
-    let mounts: BTreeSet<&Path> = inputs.container.mounts.iter().map(|mount| mount.container_path.as_path()).collect();
-    let mut rules = vec![everything(privileged)];
-    let mut nodes = Vec::new();
+    let of_edits = inputs.devices.edits.mounts.iter().map(|mount| mount.container_path.as_path());
+    let of_client = inputs.container.mounts.iter().map(|mount| mount.container_path.as_path());
+    let mounts: BTreeSet<&Path> = of_client.chain(of_edits).collect();
+    let mut all = ContainerDevices { nodes: Vec::new(), rules: vec![everything(privileged)], mounts: Vec::new() };
     let mut seen = BTreeSet::new();
-    for device in inputs.devices {
+    for device in inputs.devices.nodes {
         let path = text(&device.container_path)?;
         if !seen.insert(path) {
             continue;
@@ -45,14 +54,36 @@ pub(crate) fn devices(inputs: &Inputs<'_>) -> Result<(Vec<LinuxDevice>, Vec<Linu
         // Below a mount of the client the node would be made on the node's own disk, in its `/dev` for example.
         let mounted = device.container_path.ancestors().any(|above| mounts.contains(above));
         let made = !mounted && is_made_already(device, inputs.container.tty)?;
-        if !privileged {
-            rules.push(rule(device));
+        if !privileged && device.kind != DeviceKind::Fifo && !device.permissions.is_empty() {
+            all.rules.push(rule(device));
         }
-        if !mounted && !made {
-            nodes.push(node(device));
+        if mounted || made {
+            continue;
+        }
+        match (inputs.pod.namespaces.users, &device.host_path) {
+            (None, _) => all.nodes.push(node(device, process)),
+            (Some(_), None) => {
+                let why = "it is to be made, which the kernel allows the node's users alone; the node has none to show";
+                return Err(SpecError::DeviceOfUsers { path: device.container_path.clone(), why });
+            }
+            // The OCI runtime shows the node's device of that name.
+            (Some(_), Some(host)) if *host == device.container_path => all.nodes.push(node(device, process)),
+            (Some(_), Some(host)) => all.mounts.push(shown(path, text(host)?)),
         }
     }
-    Ok((nodes, rules))
+    Ok(all)
+}
+
+/// A device of the node under another name.
+fn shown(path: &str, host: &str) -> Mount {
+    let options = ["bind", "rprivate", "nosuid", "noexec", "rw"].map(str::to_owned).to_vec();
+    let mut mount = Mount::default();
+    mount
+        .set_destination(path.into())
+        .set_typ(Some("bind".to_owned()))
+        .set_source(Some(host.into()))
+        .set_options(Some(options));
+    mount
 }
 
 /// Whether the container has this very device under this name anyway. An error if it has something else there.
@@ -82,15 +113,19 @@ fn is_made_already(device: &HostDevice, tty: bool) -> Result<bool, SpecError> {
     Ok(false)
 }
 
-fn node(device: &HostDevice) -> LinuxDevice {
+fn node(device: &HostDevice, process: &UserIds) -> LinuxDevice {
+    let id = |owner, own| match owner {
+        NodeOwner::Id(id) => id,
+        NodeOwner::Process => own,
+    };
     let mut node = LinuxDevice::default();
     node.set_path(device.container_path.clone())
         .set_typ(kind(device.kind))
         .set_major(device.major.into())
         .set_minor(device.minor.into())
         .set_file_mode(Some(device.mode & 0o7777))
-        .set_uid(Some(device.uid))
-        .set_gid(Some(device.gid));
+        .set_uid(Some(id(device.uid, process.uid)))
+        .set_gid(Some(id(device.gid, process.gid)));
     node
 }
 
@@ -125,5 +160,6 @@ const fn kind(kind: DeviceKind) -> LinuxDeviceType {
     match kind {
         DeviceKind::Char => LinuxDeviceType::C,
         DeviceKind::Block => LinuxDeviceType::B,
+        DeviceKind::Fifo => LinuxDeviceType::P,
     }
 }

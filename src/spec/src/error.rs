@@ -66,9 +66,14 @@ pub enum SpecError {
     /// A capability that no kernel known here has.
     #[error("capabilities: {} is not a capability", excerpt(.0))]
     UnknownCapability(String),
-    /// Devices by CDI name.
-    #[error("CDI_devices: {} can't be given: this release knows devices by path only", excerpt(.0))]
-    CdiDevice(String),
+    /// With users of its own a container is shown devices of the node, and can't make any.
+    #[error("devices: {} can't be in a pod with users of its own: {why}", excerpt(path))]
+    DeviceOfUsers {
+        /// Where it should appear.
+        path: PathBuf,
+        /// What stands against it.
+        why: &'static str,
+    },
     /// Not every mount of the container was resolved.
     #[error("{wanted} mounts wanted, {resolved} resolved")]
     MountCount {

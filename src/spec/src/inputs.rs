@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::container::ContainerSpec;
+use crate::edits::Edits;
 use crate::pod::PodSpec;
 
 /// Everything from which a runtime configuration follows. Who fills it in has done all I/O.
@@ -22,10 +23,8 @@ pub struct Inputs<'a> {
     pub files: &'a PodFiles,
     /// The container's mounts, resolved, in its order; one for each.
     pub mounts: &'a [ResolvedMount],
-    /// Devices the container gets: those of [`ContainerSpec::devices`], folders expanded, and for a privileged
-    /// container also those of the node's `/dev` but for the ones that every container has. Of equal container paths
-    /// the first one counts.
-    pub devices: &'a [HostDevice],
+    /// Devices the container gets.
+    pub devices: DeviceInputs<'a>,
     /// The root file system: absolute, or relative to the bundle.
     pub rootfs: &'a Path,
     /// The container's cgroup, as the OCI runtime takes it.
@@ -36,6 +35,17 @@ pub struct Inputs<'a> {
     pub apparmor: Option<&'a [String]>,
     /// What the container's start says anew.
     pub start: StartInputs<'a>,
+}
+
+/// The devices of a container.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceInputs<'a> {
+    /// Nodes: those of [`ContainerSpec::cdi_devices`] and of [`ContainerSpec::devices`], folders expanded, and for a
+    /// privileged container also those of the node's `/dev` but for the ones that every container has. Of equal
+    /// container paths the first one counts.
+    pub nodes: &'a [HostDevice],
+    /// What devices of CDI change beside that.
+    pub edits: &'a Edits,
 }
 
 /// What a container takes from its image.
@@ -246,11 +256,22 @@ pub struct HostDevice {
     /// Permission bits.
     pub mode: u32,
     /// Owner.
-    pub uid: u32,
+    pub uid: NodeOwner,
     /// Group.
-    pub gid: u32,
-    /// Of `rwm`: what its cgroup may do with it.
+    pub gid: NodeOwner,
+    /// Of `rwm`: what its cgroup may do with it. Empty: nothing more than other rules say.
     pub permissions: String,
+    /// Where the node has this very device; `None`: nowhere that is known.
+    pub host_path: Option<PathBuf>,
+}
+
+/// Who owns a device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeOwner {
+    /// A user or group by number, as the container sees it.
+    Id(u32),
+    /// As whom the container's process runs.
+    Process,
 }
 
 /// Kind of a device node.
@@ -260,4 +281,6 @@ pub enum DeviceKind {
     Char,
     /// Block device.
     Block,
+    /// A pipe with a name: no device, but made as one.
+    Fifo,
 }

@@ -15,6 +15,7 @@ mod capabilities;
 mod config;
 mod container_mount;
 mod devices;
+mod edits;
 mod error;
 mod exec;
 mod inputs;
@@ -40,11 +41,12 @@ mod tests;
 pub use capabilities::CapabilitySet;
 pub use config::{Configured, oci_config};
 pub use container::APPARMOR_DEFAULT;
+pub use edits::{EditMount, Edits, HookMoment};
 pub use error::SpecError;
 pub use exec::ExecTemplate;
 pub use inputs::{
-    Arch, DeviceKind, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
-    PidNamespace, PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
+    Arch, DeviceInputs, DeviceKind, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths,
+    NodeFacts, NodeOwner, PidNamespace, PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
 };
 pub use json::resources_json;
 pub use kept::Config;

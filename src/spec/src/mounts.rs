@@ -69,7 +69,7 @@ pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<M
 }
 
 /// Parents first.
-fn sort(mounts: &mut [Mount]) {
+pub(crate) fn sort(mounts: &mut [Mount]) {
     mounts.sort_by_key(|mount| mount.destination().components().count());
 }
 
@@ -86,7 +86,9 @@ pub(crate) fn set_volumes(
     for volume in volumes {
         let (path, source) = (volume.container_path.as_path(), text(&volume.source)?);
         mounts.retain(|mount| mount.source().as_deref() != Some(&volume.source));
-        if can_be_folder(path) && !is_below_a_mount(container, path) {
+        // A mount of a device, which is no folder of the image's.
+        let is_taken = mounts.iter().any(|mount| mount.destination() == path);
+        if can_be_folder(path) && !is_below_a_mount(container, path) && !is_taken {
             mounts.push(mount(text(path)?, "bind", source, &["rbind", "rprivate", "rw"]));
         }
     }
@@ -211,7 +213,7 @@ fn client_mount(wanted: &container::ContainerMount, resolved: &ResolvedMount) ->
     Ok(mount)
 }
 
-fn mapping(ids: IdRange) -> Result<Vec<LinuxIdMapping>, SpecError> {
+pub(crate) fn mapping(ids: IdRange) -> Result<Vec<LinuxIdMapping>, SpecError> {
     let mapping = LinuxIdMappingBuilder::default().host_id(ids.first()).container_id(0_u32).size(ids.count()).build();
     mapping.map(|mapping| vec![mapping]).map_err(|error| SpecError::Json(error.to_string()))
 }

@@ -9,6 +9,7 @@ use crate::SpecError;
 use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
 use crate::container::{APPARMOR_DEFAULT, ApparmorProfile, ContainerSpec, Resources};
+use crate::edits;
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
 use crate::path::normal_path;
@@ -26,7 +27,8 @@ pub(crate) fn process(
     notes: &mut Vec<Note>,
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
-    let (args, env) = (args(inputs.container, inputs.image.defaults)?, env(inputs, user, notes)?);
+    let (args, mut env) = (args(inputs.container, inputs.image.defaults)?, env(inputs, user, notes)?);
+    edits::set_variables(&mut env, inputs.devices.edits);
     check_size(&args, &env)?;
     let mut process = Process::default();
     process

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod confinement;
+mod edits;
 mod errors;
 mod exec;
 pub(crate) mod fixture;

@@ -7,8 +7,8 @@ use super::fixture::{Case, words};
 use crate::bounds::{GROUPS, MOUNTS, PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::container::{ApparmorProfile, Propagation, UserChoice};
 use crate::{
-    Config, Configured, DeviceKind, HostDevice, IdRange, Note, Rlimit, SourcePropagation, SpecError, UserError,
-    UserNamespace,
+    Config, Configured, DeviceKind, HostDevice, IdRange, NodeOwner, Note, Rlimit, SourcePropagation, SpecError,
+    UserError, UserNamespace,
 };
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
@@ -60,11 +60,6 @@ fn process() {
         |case| case.container.security.capabilities.add = words("CAP_FLY"),
         &SpecError::UnknownCapability("CAP_FLY".to_owned()),
         "CAP_FLY",
-    );
-    check(
-        |case| case.container.cdi_devices = words("vendor.com/gpu=0"),
-        &SpecError::CdiDevice("vendor.com/gpu=0".to_owned()),
-        "vendor.com/gpu=0",
     );
     check(
         |case| case.node.rlimits = vec![Rlimit { name: "NOFILE".to_owned(), soft: 1, hard: 1, own_hard: 1 }],
@@ -163,7 +158,9 @@ fn apparmor() {
 fn device(path: &str, major: u32, minor: u32) -> HostDevice {
     let container_path = path.into();
     let permissions = "rw".to_owned();
-    HostDevice { container_path, kind: DeviceKind::Char, major, minor, mode: 0o666, uid: 0, gid: 0, permissions }
+    let (uid, gid) = (NodeOwner::Id(0), NodeOwner::Id(0));
+    let (kind, mode, host_path) = (DeviceKind::Char, 0o666, Some("/dev/node".into()));
+    HostDevice { container_path, kind, major, minor, mode, uid, gid, permissions, host_path }
 }
 
 #[test]
@@ -256,7 +253,6 @@ fn errors_repeat_little_of_what_was_asked_for() {
         |case, long| case.image.user = long,
         |case, long| case.image.user = format!("0:{long}"),
         |case, long| case.container.security.capabilities.add = vec![long],
-        |case, long| case.container.cdi_devices = vec![long],
         |case, long| case.container.security.apparmor = Some(ApparmorProfile::Localhost(long)),
     ] {
         let mut case = Case::new();

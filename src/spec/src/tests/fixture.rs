@@ -9,8 +9,8 @@ use crate::container::{
 };
 use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Configured, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeFacts,
-    PidNamespace, PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
+    Arch, Configured, DeviceInputs, Edits, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths,
+    NodeFacts, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
 };
 
 /// Owner of everything that [`Inputs`] borrows.
@@ -26,6 +26,7 @@ pub(crate) struct Case {
     pub(crate) mounts: Vec<ResolvedMount>,
     pub(crate) volumes: Vec<ImageVolume>,
     pub(crate) devices: Vec<HostDevice>,
+    pub(crate) edits: Edits,
     pub(crate) rootfs: PathBuf,
     pub(crate) cgroups_path: String,
     pub(crate) localhost_seccomp: Option<&'static [u8]>,
@@ -68,6 +69,7 @@ impl Case {
             mounts: Vec::new(),
             volumes: Vec::new(),
             devices: Vec::new(),
+            edits: Edits::default(),
             rootfs: "rootfs".into(),
             cgroups_path: "/kubepods/podu1/c1".to_owned(),
             localhost_seccomp: None,
@@ -83,7 +85,7 @@ impl Case {
             node: &self.node,
             files: &self.files,
             mounts: &self.mounts,
-            devices: &self.devices,
+            devices: DeviceInputs { nodes: &self.devices, edits: &self.edits },
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
             localhost_seccomp: self.localhost_seccomp,

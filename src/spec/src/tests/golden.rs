@@ -9,14 +9,14 @@ use crate::container::{
     Capabilities, GroupsPolicy, MountOption, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
 };
 use crate::pod::Scope;
-use crate::{DeviceKind, HostDevice, IdRange, ImageVolume, PidNamespace, Rlimit, UserNamespace};
+use crate::{DeviceKind, HostDevice, IdRange, ImageVolume, NodeOwner, PidNamespace, Rlimit, UserNamespace};
 
 pub(super) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
 /// The one door: a fresh case, changed, must give the golden file of that name.
-fn check(name: &str, change: impl FnOnce(&mut Case)) {
+pub(super) fn check(name: &str, change: impl FnOnce(&mut Case)) {
     let mut case = Case::new();
     change(&mut case);
     let config = case.config().unwrap();
@@ -80,7 +80,7 @@ fn plain() {
 }
 
 /// As a kubelet maps them.
-fn own_users(case: &mut Case) -> UserNamespace {
+pub(super) fn own_users(case: &mut Case) -> UserNamespace {
     let range = IdRange::new(131_072, 65_536).unwrap();
     let users = UserNamespace { uids: range, gids: range };
     case.pod.namespaces.users = Some(users);
@@ -280,15 +280,16 @@ fn volume(path: &str) -> ImageVolume {
     }
 }
 
-fn device(path: &str, kind: DeviceKind, major: u32, minor: u32) -> HostDevice {
+pub(super) fn device(path: &str, kind: DeviceKind, major: u32, minor: u32) -> HostDevice {
     HostDevice {
         container_path: path.into(),
         kind,
         major,
         minor,
         mode: 0o100_660,
-        uid: 0,
-        gid: 6,
+        uid: NodeOwner::Id(0),
+        gid: NodeOwner::Id(6),
         permissions: "rwm".to_owned(),
+        host_path: Some(path.into()),
     }
 }

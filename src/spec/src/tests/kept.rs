@@ -3,7 +3,7 @@
 use super::fixture::{Case, words};
 use crate::container::{Propagation, Resources, SeccompProfile};
 use crate::pod::{PodBandwidth, PodSpec};
-use crate::{Config, DeviceKind, HostDevice, ImageVolume, PidNamespace, StartInputs};
+use crate::{Config, DeviceKind, HostDevice, ImageVolume, NodeOwner, PidNamespace, StartInputs};
 
 /// Everything that a start edits.
 fn rich() -> Case {
@@ -25,9 +25,10 @@ fn device(path: &str, minor: u32) -> HostDevice {
         major: 10,
         minor,
         mode: 0o660,
-        uid: 0,
-        gid: 0,
+        uid: NodeOwner::Id(0),
+        gid: NodeOwner::Id(0),
         permissions: "rw".to_owned(),
+        host_path: Some(path.into()),
     }
 }
 

@@ -9,7 +9,7 @@ use container::{Pod, Running, run};
 use super::fixture::{Case, words};
 use crate::container::{Capabilities, ContainerMount, MountSource, Propagation, Resources, SeccompProfile, UserChoice};
 use crate::pod::Scope;
-use crate::{DeviceKind, HostDevice, NamespacePaths, PidNamespace, ResolvedMount, SourcePropagation};
+use crate::{DeviceKind, HostDevice, NamespacePaths, NodeOwner, PidNamespace, ResolvedMount, SourcePropagation};
 
 /// `PEAPOD_CRUN` or crun, which is Debian's package and must be there; runc is not everywhere.
 fn runtimes() -> Vec<PathBuf> {
@@ -285,9 +285,10 @@ fn null_device(path: &str) -> HostDevice {
         major: 1,
         minor: 3,
         mode: 0o600,
-        uid: 0,
-        gid: 0,
+        uid: NodeOwner::Id(0),
+        gid: NodeOwner::Id(0),
         permissions: "rw".to_owned(),
+        host_path: Some(path.into()),
     }
 }
 
