@@ -22,5 +22,5 @@ mod version;
 pub use cache::DeviceCache;
 pub use edits::{CdiEdits, CdiHook, CdiMount, CdiNetDevice, CdiNode, CdiRdt};
 pub use index::{BrokenFile, DeviceIndex, NoDevice};
-pub use name::{ANNOTATION_PREFIX, CdiName, NoName, names_of_annotation};
+pub use name::{CdiName, NoName, names_of_annotation};
 pub use problem::FileProblem;

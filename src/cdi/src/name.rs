@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::bounds::NAME_BYTES;
 
 /// What the key of an annotation begins with whose value names devices.
-pub const ANNOTATION_PREFIX: &str = "cdi.k8s.io/";
+const ANNOTATION_PREFIX: &str = "cdi.k8s.io/";
 
 /// A fully qualified name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

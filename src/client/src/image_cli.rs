@@ -75,6 +75,8 @@ pub enum CheckSubject {
     Network,
     /// Images, layers, what holds them, and what is half done.
     Store,
+    /// Devices that containers can have by CDI name, and files of such that can't be used.
+    Devices,
 }
 
 /// Arguments of `peapod check image`.

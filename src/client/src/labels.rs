@@ -8,6 +8,8 @@ pub(crate) const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub(crate) const UID: &str = "io.kubernetes.pod.uid";
 /// Label: name of the container.
 pub(crate) const CONTAINER: &str = "io.kubernetes.container.name";
+/// What an annotation begins with that names devices.
+pub(crate) const CDI: &str = "cdi.k8s.io/";
 /// Annotation of a container: how often it was started before.
 pub(crate) const RESTARTS: &str = "io.kubernetes.container.restartCount";
 /// Annotation of a container: seconds between asking it to end and killing it.

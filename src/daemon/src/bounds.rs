@@ -52,6 +52,12 @@ pub(crate) const EXPORTED_IMAGES: usize = 256;
 /// Bytes of a status message. Percent-encoded they are three times as many, and many clients take 16 KiB of headers.
 pub(crate) const STATUS_MESSAGE: usize = 2 << 10;
 
+/// CDI devices that a verbose Status tells of, and files of such that can't be used.
+pub(crate) const DEVICES_SHOWN: usize = 1_024;
+
+/// How long the look at their folders may take for it.
+pub(crate) const DEVICE_LOOK: Duration = Duration::from_secs(2);
+
 /// Bytes of a request's text that an error or a log line repeats: enough to recognise it.
 pub(crate) const ECHO: usize = 256;
 

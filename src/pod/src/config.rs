@@ -38,6 +38,8 @@ pub struct Config {
     pub log_rate: u64,
     /// Bytes of a list of all pods and containers that one answer holds.
     pub listed_bytes: u64,
+    /// Folders of files that describe CDI devices, of which a later one wins; at first: see [`crate::Pods::cdi`].
+    pub cdi_dirs: Vec<PathBuf>,
     /// At first; see [`crate::Pods::set_timeouts`].
     pub timeouts: Timeouts,
 }

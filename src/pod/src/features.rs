@@ -23,6 +23,10 @@ pub(crate) struct Features {
     pub(crate) recursive_read_only: bool,
     /// User namespaces, and mounts whose owners are seen through one.
     pub(crate) user_namespaces: bool,
+    /// Network devices of the node that move to a container.
+    pub(crate) net_devices: bool,
+    /// Shares of caches and of the memory's bandwidth.
+    pub(crate) intel_rdt: bool,
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
     /// and so has to be told. `None` as long as nobody knows.
     pub(crate) no_limits: Option<bool>,
@@ -71,6 +75,8 @@ fn by_features(text: &[u8]) -> Features {
     Features {
         recursive_read_only: has(&answer["mountOptions"], "rro"),
         user_namespaces: has(&linux["namespaces"], "user") && linux["mountExtensions"]["idmap"]["enabled"] == true,
+        net_devices: linux["netDevices"]["enabled"] == true,
+        intel_rdt: linux["intelRdt"]["enabled"] == true,
         no_limits: None,
     }
 }
@@ -142,6 +148,10 @@ mod tests {
             );
             by_features(text.as_bytes()).user_namespaces
         };
+        let rdt = br#"{"linux": {"intelRdt": {"enabled": true}, "netDevices": {"enabled": false}}}"#;
+        assert_eq!(by_features(rdt), Features { intel_rdt: true, ..Features::default() });
+        let net = br#"{"linux": {"intelRdt": {"enabled": false}, "netDevices": {"enabled": true}}}"#;
+        assert_eq!(by_features(net), Features { net_devices: true, ..Features::default() });
         assert!(linux(r#""mount", "user""#, "true"));
         assert!(!linux(r#""mount", "user""#, "false") && !linux(r#""mount""#, "true") && !linux("", "null"));
         for (text, can) in [
@@ -162,7 +172,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runtime");
         let of = |recursive_read_only, no_limits, is_final| Told {
-            features: Features { recursive_read_only, no_limits, user_namespaces: false },
+            features: Features { recursive_read_only, no_limits, ..Features::default() },
             is_final,
         };
         for (script, told) in [

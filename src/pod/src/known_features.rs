@@ -185,7 +185,7 @@ mod tests {
         program(dir.path(), "#!/bin/sh\n[ $1 = --version ] && echo crun version 1.8.1");
         assert_eq!(
             known.now().await,
-            Features { recursive_read_only: true, no_limits: Some(false), user_namespaces: false }
+            Features { recursive_read_only: true, no_limits: Some(false), ..Features::default() }
         );
         fs::remove_file(&path).unwrap();
         assert_eq!(known.now().await, Features::default());
@@ -199,7 +199,7 @@ mod tests {
         let script = "#!/bin/sh\n[ -e ${0%/*}/go ] || sleep 600\n[ $1 = --version ] && echo crun version 1.8.1";
         fs::write(dir.path().join("go"), "").unwrap();
         let (known, _task) = known(program(dir.path(), script));
-        let crun = Features { recursive_read_only: true, no_limits: Some(false), user_namespaces: false };
+        let crun = Features { recursive_read_only: true, no_limits: Some(false), ..Features::default() };
         assert_eq!(known.last().await, crun);
         // Nobody waits for the one that takes its place, which takes its time.
         fs::remove_file(dir.path().join("go")).unwrap();

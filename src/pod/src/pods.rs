@@ -8,6 +8,7 @@ mod sessions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peapod_cdi::DeviceCache;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::{PodResources, PodSpec};
 use peapod_trace::{Span, SpanSubject};
@@ -87,6 +88,12 @@ impl Pods {
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         self.timeouts.set(timeouts);
+    }
+
+    /// The devices that files of the node describe.
+    #[must_use]
+    pub fn cdi(&self) -> &Arc<DeviceCache> {
+        &self.actors.containers.cdi
     }
 
     /// All pods and containers now. No I/O, no lock.

@@ -149,7 +149,6 @@ pub(crate) fn set_linux(linux: &mut Linux, edits: &Edits) -> Result<(), SpecErro
 }
 
 /// The hooks; `None` without any.
-#[expect(deprecated, reason = "drivers of devices still have hooks of the oldest kind")]
 pub(crate) fn hooks(edits: &Edits) -> Result<Option<Hooks>, SpecError> {
     if edits.hooks.len() > HOOKS {
         let (count, what) = (edits.hooks.len(), "hooks of its CDI devices");

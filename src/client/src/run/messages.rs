@@ -110,16 +110,25 @@ pub(super) fn container(
             .collect(),
         mounts: parts.mounts,
         labels,
-        annotations: BTreeMap::from([
-            (labels::RESTARTS.to_owned(), parts.attempt.to_string()),
-            (labels::GRACE.to_owned(), pod.grace_seconds.to_string()),
-        ]),
+        annotations: devices(pod)
+            .chain([
+                (labels::RESTARTS.to_owned(), parts.attempt.to_string()),
+                (labels::GRACE.to_owned(), pod.grace_seconds.to_string()),
+            ])
+            .collect(),
         log_path: log_path(container, parts.attempt),
         stdin: process.stdin,
         stdin_once: process.stdin_once,
         tty: process.tty,
         ..Default::default()
     })
+}
+
+/// Annotations of the pod that name devices, for its containers. Under a kubelet device plugins answer with such, and
+/// nothing that a pod's author writes does; who runs a pod here may do as they can.
+fn devices(pod: &Pod) -> impl Iterator<Item = (String, String)> {
+    let all = pod.metadata.annotations.iter().filter(|(key, _)| key.starts_with(labels::CDI));
+    all.map(|(key, value)| (key.clone(), value.clone()))
 }
 
 /// Relative to the pod's log directory.

@@ -75,6 +75,7 @@ impl Config {
         let cgroup = sections::CgroupSection::read(root.section("cgroup"));
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
+        let cdi_dirs = sections::cdi(root.section("cdi"));
         let log_rate = read_container_log(root.section("container_log"));
         root.finish();
         let pods = peapod_pod::Config {
@@ -90,6 +91,7 @@ impl Config {
             shim_cgroup: cgroup.shims,
             boot_id_file,
             log_rate,
+            cdi_dirs,
             // The rest is for what surrounds the entries.
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             timeouts: timeouts.pods,

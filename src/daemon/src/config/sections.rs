@@ -147,6 +147,16 @@ fn bound(section: &mut Section<'_>, key: &'static str, default: u64) -> u64 {
     section.number(key, default.cast_signed(), 1..=i64::MAX).cast_unsigned()
 }
 
+/// `[cdi]`: folders of files that describe devices.
+pub(super) fn cdi(mut section: Section<'_>) -> Vec<PathBuf> {
+    let dirs = section.texts("spec_dirs", CDI_DIRS.map(PathBuf::from).into(), absolute);
+    section.finish();
+    dirs
+}
+
+/// Those of the specification. What it calls `/var/run/cdi` is the second.
+const CDI_DIRS: [&str; 2] = ["/etc/cdi", "/run/cdi"];
+
 /// How many of something may go on at once.
 fn count(section: &mut Section<'_>, key: &'static str, default: usize) -> usize {
     let default = i64::try_from(default).unwrap_or(1);

@@ -124,8 +124,10 @@ impl ReloadPlan {
             shim_cgroup,
             boot_id_file,
             log_rate,
+            cdi_dirs,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
+        self.next.pods.cdi_dirs = self.take("cdi.spec_dirs", &old.cdi_dirs, cdi_dirs.clone());
         self.keep("container_log.rate", &old.log_rate, log_rate);
         self.keep("shim.path", &old.shim, shim);
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
@@ -233,6 +235,7 @@ mod tests {
             "log.format=json",
             "timeouts.operation=5s",
             "timeouts.exec_drain=3s",
+            "cdi.spec_dirs=[]",
             "image.hosts_dirs=[\"/etc/other\"]",
             "image.request_timeout=7s",
             "image.retries=9",
@@ -245,6 +248,7 @@ mod tests {
                 "log.format Text Json",
                 "timeouts.operation 110s 5s",
                 "timeouts.exec_drain 2s 3s",
+                "cdi.spec_dirs [\"/etc/cdi\", \"/run/cdi\"] []",
                 "image.hosts_dirs [\"/etc/peapod/certs.d\", \"/etc/containerd/certs.d\"] [\"/etc/other\"]",
                 "image.request_timeout 60s 7s",
                 "image.retries 3 9",

@@ -108,7 +108,7 @@ impl JobContext {
                     span.enter(&stages::FILES);
                     containers.remove(shim, id, &container).await
                 };
-                let removed = containers.start_limiter.run(removal).await;
+                let removed = self.context.start_limiter.run(removal).await;
                 Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
             }
         }
@@ -188,7 +188,7 @@ impl JobContext {
         let stop = if let Extra::Stop(stop) = extra { stop } else { watch::channel(stopped).1 };
         let context = &self.context(&namespaces);
         let input = container::StartInput { context, id: &id, spec: &spec, record, target, stop, span };
-        let started = self.context.containers.start_limiter.run(container::start(&shim, input)).await;
+        let started = self.context.start_limiter.run(container::start(&shim, input)).await;
         let started = started.map(|container::RunningContainer { pid, at, namespaces, exec }| Started {
             pid,
             at,

@@ -36,6 +36,7 @@ use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
 use crate::sandbox::SandboxOperations;
 use crate::shim::Shim;
+use crate::start_limiter::StartLimiter;
 
 pub(crate) use handle::{Closed, Handle, PendingCall};
 
@@ -72,6 +73,8 @@ pub(crate) struct ActorContext {
     pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) sandboxes: Arc<SandboxOperations>,
     pub(crate) containers: Arc<ContainerOperations>,
+    /// How many containers are started or removed at a time.
+    pub(crate) start_limiter: StartLimiter,
     pub(crate) measures: PodMeasures,
     /// Of jobs.
     pub(crate) tracer: Tracer,

@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use peapod_image::{FolderOwners, Rootfs, Writable};
 use peapod_spec::container::ContainerSpec;
-use peapod_spec::pod::PidMode;
+use peapod_spec::pod::{PidMode, Scope};
 use peapod_spec::{
-    Config, Configured, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note, PidNamespace, SpecError,
-    StartInputs, UserError, image_volumes, linux_resources, oci_config,
+    Config, Configured, DeviceInputs, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note,
+    PidNamespace, SpecError, StartInputs, UserError, image_volumes, linux_resources, oci_config,
 };
 use peapod_text::Sample;
 
+use super::cdi::{self, CdiSurroundings};
 use super::look_up::{LeasedLayers, Looked, look, look_up};
 use super::{ContainerContext, kept, limits, mounts};
 use crate::apparmor;
 use crate::disk;
 use crate::error::Error;
+use crate::features::Features;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::sandbox;
@@ -34,11 +36,18 @@ pub(super) async fn make(
     layers: LeasedLayers,
 ) -> Result<Configured, Error> {
     let apparmor = apparmor::profiles(spec.security.wants_default_apparmor()).await;
+    let around = CdiSurroundings {
+        // Only devices of CDI need to know.
+        features: if spec.cdi_devices.is_empty() { Features::default() } else { context.handler.features().await },
+        own_users: context.pod.namespaces.users.is_some(),
+        own_network: context.pod.namespaces.network == Scope::Pod,
+    };
     let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));
     look_up(&context.pod_id, "look up what the container needs", move || {
         // Here, where there is a thread that may wait.
         disk::has_room_now(&own.containers.layout)?;
-        let looked = look(&spec, image, &layers, apparmor)?;
+        let cdi = cdi::resolve(&own.containers.cdi, &spec, around)?;
+        let looked = look(&spec, image, &layers, apparmor, cdi)?;
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
         mounts::make_absent(&spec.mounts)?;
@@ -65,7 +74,7 @@ fn configure(
         node: &context.containers.facts,
         files: &sandbox::files_of(&context.containers.layout.pod_dir(&context.pod_id), &context.pod),
         mounts: &looked.mounts,
-        devices: &looked.devices,
+        devices: DeviceInputs { nodes: &looked.devices, edits: &looked.edits },
         rootfs: Path::new("rootfs"),
         cgroups_path: &context.cgroup.driver.runtime_path(&context.group(id)),
         localhost_seccomp: looked.seccomp.as_deref(),
@@ -189,10 +198,9 @@ pub(crate) fn invalid(error: &SpecError) -> Error {
         SpecError::UnknownCapability(_) => "linux.security_context.capabilities",
         SpecError::TooMany { field, .. } => field,
         SpecError::ImageNul(_) => "image",
-        SpecError::DeviceName { .. } => "devices",
+        SpecError::DeviceName { .. } | SpecError::DeviceOfUsers { .. } => "devices",
         SpecError::Propagation { .. } | SpecError::RecursiveReadOnly(_) | SpecError::SelinuxRelabel(_) => "mounts",
         SpecError::SeccompMissing(_) | SpecError::Seccomp { .. } => "linux.security_context.seccomp",
-        SpecError::CdiDevice(_) => "CDI_devices",
         SpecError::ApparmorOff(_) | SpecError::ApparmorNotLoaded(_) => "linux.security_context.apparmor",
         _ => "config",
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use peapod_image::Rootfs;
 use peapod_spec::container::{ContainerMount, Device};
-use peapod_spec::{Config, DeviceKind, HostDevice};
+use peapod_spec::{Config, DeviceKind, HostDevice, NodeOwner};
 use peapod_text::excerpt;
 
 use super::node_change::NodeChange;
@@ -21,9 +21,14 @@ const NOT_THE_NODES: [&str; 5] = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/f
 const EVERY_CONTAINERS: [&str; 7] =
     ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
 
-/// The devices of the request, folders expanded, then for a privileged container all of the node's.
-pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDevice>, Error> {
-    let mut walk = DeviceWalk { found: Vec::new(), looked_at: 0 };
+/// The devices of CDI that were looked up, those of the request, folders expanded, then for a privileged container all
+/// of the node's.
+pub(super) fn resolve(cdi: Vec<HostDevice>, devices: &[Device], privileged: bool) -> Result<Vec<HostDevice>, Error> {
+    if cdi.len() > CONTAINER_DEVICES {
+        let reason = format!("{} device nodes, and a container can have {CONTAINER_DEVICES}", cdi.len());
+        return Err(Error::Invalid { field: "CDI_devices".to_owned(), reason });
+    }
+    let mut walk = DeviceWalk { found: cdi, looked_at: 0 };
     for (index, device) in devices.iter().enumerate() {
         let invalid = |reason: String| Error::Invalid {
             field: format!("devices[{index}].host_path"),
@@ -32,7 +37,9 @@ pub(super) fn resolve(devices: &[Device], privileged: bool) -> Result<Vec<HostDe
         let metadata = std::fs::metadata(&device.host_path).map_err(|error| invalid(error.to_string()))?;
         if metadata.is_dir() {
             walk.folder(&device.host_path, &device.container_path, &device.permissions, DEPTH);
-        } else if let Some(host) = describe(&metadata, device.container_path.clone(), &device.permissions) {
+        } else if let Some(host) =
+            describe((&device.host_path, &metadata), device.container_path.clone(), &device.permissions)
+        {
             walk.found.push(host);
         } else {
             return Err(invalid("is neither a device nor a folder of devices".to_owned()));
@@ -69,7 +76,7 @@ pub(super) fn verify(config: &Config, devices: &[Device]) -> Result<(), NodeChan
         return Ok(());
     }
     let changed = |reason: String| NodeChange { field: "devices".to_owned(), reason };
-    let found = resolve(devices, false).map_err(|error| changed(error.to_string()))?;
+    let found = resolve(Vec::new(), devices, false).map_err(|error| changed(error.to_string()))?;
     match found.iter().find(|device| !config.has_device(device)) {
         None => Ok(()),
         Some(device) => {
@@ -138,14 +145,18 @@ impl DeviceWalk {
                 if depth > 0 {
                     self.folder(&path, &inside, permissions, depth - 1);
                 }
-            } else if let Some(device) = describe(&metadata, inside, permissions) {
+            } else if let Some(device) = describe((&path, &metadata), inside, permissions) {
                 self.found.push(device);
             }
         }
     }
 }
 
-fn describe(metadata: &std::fs::Metadata, container_path: PathBuf, permissions: &str) -> Option<HostDevice> {
+fn describe(
+    (path, metadata): (&Path, &std::fs::Metadata),
+    container_path: PathBuf,
+    permissions: &str,
+) -> Option<HostDevice> {
     let kind = match metadata.file_type() {
         kind if kind.is_char_device() => DeviceKind::Char,
         kind if kind.is_block_device() => DeviceKind::Block,
@@ -158,8 +169,9 @@ fn describe(metadata: &std::fs::Metadata, container_path: PathBuf, permissions: 
         major: rustix::fs::major(device),
         minor: rustix::fs::minor(device),
         mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
+        uid: NodeOwner::Id(metadata.uid()),
+        gid: NodeOwner::Id(metadata.gid()),
         permissions: permissions.to_owned(),
+        host_path: Some(path.to_owned()),
     })
 }

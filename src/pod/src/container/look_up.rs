@@ -5,10 +5,11 @@ use std::path::Path;
 
 use peapod_image::{ImageConfig, Rootfs};
 use peapod_spec::container::{ContainerSpec, SeccompProfile};
-use peapod_spec::{HostDevice, ImageDefaults, ResolvedMount};
+use peapod_spec::{Edits, HostDevice, ImageDefaults, ResolvedMount};
 use peapod_text::excerpt;
 use tokio::time::{Instant, timeout_at};
 
+use super::cdi::CdiDevices;
 use super::image_mounts::ImageMounts;
 use super::look_up_slots::LookUpSlot;
 use super::{devices, mounts};
@@ -25,7 +26,10 @@ pub(super) struct Looked {
     pub(super) group: Option<String>,
     /// As many as the request has, in its order.
     pub(super) mounts: Vec<ResolvedMount>,
+    /// Nodes, those of CDI first.
     pub(super) devices: Vec<HostDevice>,
+    /// What CDI devices bring beside their nodes.
+    pub(super) edits: Edits,
     /// Content of the profile of the node that the request names.
     pub(super) seccomp: Option<Vec<u8>>,
     /// The loaded profiles; `None` where AppArmor is off.
@@ -70,16 +74,17 @@ pub(super) fn look(
     image: ImageDefaults,
     layers: &LeasedLayers,
     apparmor: Option<Vec<String>>,
+    cdi: CdiDevices,
 ) -> Result<Looked, Error> {
     let seccomp = match &spec.security.seccomp {
         Some(SeccompProfile::Localhost(path)) if !spec.security.privileged => Some(seccomp(path)?),
         _ => None,
     };
-    let devices = devices::resolve(&spec.devices, spec.security.privileged)?;
+    let devices = devices::resolve(cdi.nodes, &spec.devices, spec.security.privileged)?;
     devices::not_in_the_image(&devices, &spec.mounts, &layers.rootfs)?;
     let [passwd, group] = user_files(&layers.rootfs)?;
     let mounts = mounts::resolve(&spec.mounts, &layers.mounts)?;
-    Ok(Looked { image, passwd, group, mounts, devices, seccomp, apparmor })
+    Ok(Looked { image, passwd, group, mounts, devices, edits: cdi.edits, seccomp, apparmor })
 }
 
 /// What a container takes from its image.

@@ -1,5 +1,6 @@
 //! Operations of containers, one file each.
 
+mod cdi;
 mod configure;
 mod context;
 mod create;

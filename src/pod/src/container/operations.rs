@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use peapod_cdi::DeviceCache;
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_spec::NodeFacts;
@@ -11,7 +12,6 @@ use super::seccomp::SeccompPrograms;
 use crate::cgroup_warm_up::CgroupWarmUp;
 use crate::layout::Layout;
 use crate::runtimes::Runtimes;
-use crate::start_limiter::StartLimiter;
 use crate::sweep::Making;
 use crate::warn_once::WarnOnce;
 
@@ -22,6 +22,8 @@ pub(crate) struct ContainerOperations {
     /// Where trees of files go that may take long to remove.
     pub(crate) trash: Trash,
     pub(crate) images: Images,
+    /// Devices by CDI name.
+    pub(crate) cdi: Arc<DeviceCache>,
     pub(crate) facts: NodeFacts,
     pub(crate) cgroups: Hierarchy,
     pub(crate) runtimes: Arc<Runtimes>,
@@ -30,8 +32,6 @@ pub(crate) struct ContainerOperations {
     /// Containers without a record yet.
     pub(crate) making: Making,
     pub(crate) warm_up: Arc<CgroupWarmUp>,
-    /// How many containers are started or removed at a time.
-    pub(crate) start_limiter: StartLimiter,
     /// Compiled system call filters.
     pub(crate) filters: SeccompPrograms,
     pub(crate) warn_once: WarnOnce,

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use peapod_cdi::DeviceCache;
 use peapod_cgroup::{CgroupDriver, Hierarchy};
 use peapod_image::Images;
 use peapod_network::Network;
@@ -80,13 +81,13 @@ impl Pods {
             layout: Arc::clone(&layout),
             trash: dependencies.trash,
             images: dependencies.images,
+            cdi: Arc::new(DeviceCache::new(config.cdi_dirs.clone())),
             facts,
             cgroups,
             runtimes: Arc::clone(&runtimes),
             log_rate: config.log_rate,
             making: Making::default(),
             warm_up: Arc::clone(&warm_up),
-            start_limiter: StartLimiter::for_processors(measures.turns_waiting.clone(), measures.turns_taken.clone()),
             filters: container::SeccompPrograms::default(),
             warn_once: WarnOnce::default(),
         };
@@ -107,6 +108,7 @@ impl Pods {
             runtimes,
             sandboxes: Arc::new(sandboxes),
             containers: Arc::new(containers),
+            start_limiter: StartLimiter::for_processors(measures.turns_waiting.clone(), measures.turns_taken.clone()),
             measures,
             tracer: dependencies.tracer,
         };

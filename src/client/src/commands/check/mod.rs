@@ -1,5 +1,6 @@
 //! `peapod check`: what works, what does not, and the way out.
 
+mod devices;
 mod from;
 mod image;
 mod network;
@@ -25,6 +26,10 @@ pub(crate) async fn check(url: &str, args: &CheckArgs) -> anyhow::Result<u8> {
         (Some(CheckSubject::Network), _) => network::check_network(&machine),
         (Some(CheckSubject::Store), _) => {
             let (report, text) = store::check_store(&CriClient::open(url).await?).await?;
+            return say(&report, &text);
+        }
+        (Some(CheckSubject::Devices), _) => {
+            let (report, text) = devices::check_devices(&CriClient::open(url).await?).await?;
             return say(&report, &text);
         }
         (Some(CheckSubject::Image(image)), _) => image::check_image(&CriClient::open(url).await?, image).await?,
@@ -55,6 +60,10 @@ async fn everything(url: &str, machine: &NodeFiles) -> CheckReport {
     match store::check_store(&connection).await {
         Ok((of_store, _)) => report.0.extend(of_store.0),
         Err(error) => report.notice("store", format!("{error:#}"), None),
+    }
+    match devices::check_devices(&connection).await {
+        Ok((of_devices, _)) => report.0.extend(of_devices.0),
+        Err(error) => report.notice("CDI devices", format!("{error:#}"), None),
     }
     report
 }

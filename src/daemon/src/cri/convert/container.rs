@@ -1,7 +1,10 @@
 //! A container's configuration as a checked specification.
 
-use peapod_api::v1::{ContainerConfig, KeyValue};
-use peapod_spec::bounds::{IMAGE_NAME_BYTES, LABELS, PROGRAM_BYTES, VARIABLES};
+use std::collections::{BTreeMap, HashSet};
+
+use peapod_api::v1::{self, ContainerConfig, KeyValue};
+use peapod_cdi::{CdiName, names_of_annotation};
+use peapod_spec::bounds::{CDI_DEVICES, IMAGE_NAME_BYTES, LABELS, PROGRAM_BYTES, VARIABLES};
 use peapod_spec::container::{ContainerMetadata, ContainerSpec, EnvVar};
 use peapod_text::excerpt;
 
@@ -49,7 +52,7 @@ fn spec(config: ContainerConfig) -> Checked<ContainerSpec> {
         envs: envs(config.envs)?,
         mounts: mounts::mounts(config.mounts)?,
         devices: mounts::devices(config.devices)?,
-        cdi_devices: cdi_devices(config.cdi_devices)?,
+        cdi_devices: cdi_devices(config.cdi_devices, &config.annotations)?,
         labels: config.labels,
         annotations: config.annotations,
         log_path,
@@ -87,13 +90,29 @@ fn program_size(command: &[String], args: &[String], envs: &[KeyValue]) -> Check
     at_most("envs", "bytes", envs.iter().map(|env| env.key.len() + env.value.len() + 2).sum(), PROGRAM_BYTES)
 }
 
-/// Names only; there is nothing yet that could look them up.
-fn cdi_devices(devices: Vec<peapod_api::v1::CdiDevice>) -> Checked<Vec<String>> {
-    match devices.into_iter().next() {
-        None => Ok(Vec::new()),
-        Some(device) => {
-            let reason = format!("{}: CDI devices are not supported yet", excerpt(&device.name));
-            Err(FieldError::unsupported("CDI_devices[0]", reason))
+/// Devices by CDI name, of the field and then of annotations, each once. Annotations are the container's own: a pod's
+/// come from its author, who may not be allowed a device, and a kubelet's device plugins answer with the container's.
+fn cdi_devices(devices: Vec<v1::CdiDevice>, annotations: &BTreeMap<String, String>) -> Checked<Vec<String>> {
+    let mut names = Vec::new();
+    let mut seen = HashSet::new();
+    let mut add = |field: &str, name: CdiName| {
+        at_most(field, "devices, those of annotations counted,", seen.len() + 1, CDI_DEVICES)?;
+        if seen.insert(name.clone()) {
+            names.push(name.to_string());
+        }
+        Ok(())
+    };
+    for (index, device) in devices.into_iter().enumerate() {
+        let field = format!("CDI_devices[{index}].name");
+        let name = CdiName::parse(&device.name).map_err(|error| FieldError::new(&field, error.to_string()))?;
+        add("CDI_devices", name)?;
+    }
+    for (key, value) in annotations {
+        let field = format!("annotations[{}]", excerpt(key));
+        let listed = names_of_annotation(key, value);
+        for name in listed.map_err(|error| FieldError::new(&field, error.to_string()))? {
+            add(&field, name)?;
         }
     }
+    Ok(names)
 }

@@ -1,6 +1,8 @@
 //! Messages to checked types of our own, and back. No file, process or clock is touched here.
 
 mod bandwidth;
+#[cfg(test)]
+mod cdi_tests;
 mod container;
 mod container_view;
 mod encoded_fields;

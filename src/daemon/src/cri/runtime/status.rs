@@ -2,6 +2,7 @@
 //! there is something to tell of the network and of the OCI runtimes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use peapod_api::v1::{
     RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusRequest,
@@ -10,9 +11,10 @@ use peapod_api::v1::{
 use peapod_image::{BrokenArchive, FolderImport};
 use peapod_pod::{ContainerState, PodState};
 use peapod_store::SetAside;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::bounds::STATUS_MESSAGE;
+use crate::bounds::{DEVICE_LOOK, DEVICES_SHOWN, STATUS_MESSAGE};
 use crate::cri::{Services, operations};
 use peapod_text::{one_line, shortened};
 
@@ -30,7 +32,7 @@ pub(super) async fn handle(services: &Services, request: StatusRequest) -> Statu
     let with_users = runtime_handlers.iter().any(|handler| handler.features.is_some_and(|has| has.user_namespaces));
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
-        info: if request.verbose { info(services) } else { BTreeMap::new() },
+        info: if request.verbose { info(services, devices(services).await) } else { BTreeMap::new() },
         runtime_handlers,
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
@@ -98,7 +100,28 @@ async fn handlers(services: &Services) -> Vec<RuntimeHandler> {
     handlers
 }
 
-fn info(services: &Services) -> BTreeMap<String, String> {
+/// Folders of CDI devices with what is in them now, which is looked at for this alone.
+async fn devices(services: &Services) -> Value {
+    let cache = Arc::clone(services.pods.cdi());
+    let look = tokio::task::spawn_blocking(move || cache.look());
+    let Ok(Ok(index)) = timeout(DEVICE_LOOK, look).await else {
+        let dirs = &services.config.pods.cdi_dirs;
+        return json!({ "specDirs": dirs, "error": "the folders of CDI devices do not answer: is a file system dead?" });
+    };
+    let mut all = index.devices();
+    let shown: Vec<Value> = all
+        .by_ref()
+        .take(DEVICES_SHOWN)
+        .map(|(name, files)| json!({ "name": name.to_string(), "files": files }))
+        .collect();
+    let broken = index.broken().iter().take(DEVICES_SHOWN);
+    let broken: Vec<Value> =
+        broken.map(|broken| json!({ "path": broken.path, "problem": one_line(&broken.problem.to_string()) })).collect();
+    let left_out = all.count() + index.broken().len() - broken.len();
+    json!({ "specDirs": index.dirs(), "devices": shown, "broken": broken, "leftOut": left_out })
+}
+
+fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
     let config = &services.config;
     let runtimes: BTreeMap<_, _> = config
         .pods
@@ -134,5 +157,5 @@ fn info(services: &Services) -> BTreeMap<String, String> {
     let network = services.network.status();
     let network = json!({ "name": network.name, "podCIDR": services.pod_cidr() });
     let operations = operations::running_and_failed(&services.tracer);
-    operations::beside([("config", shown), ("counts", counts), ("network", network)], operations)
+    operations::beside([("cdi", devices), ("config", shown), ("counts", counts), ("network", network)], operations)
 }

@@ -57,7 +57,7 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.runtime.default_sysctls", Fate::Missing("say them in the pods")),
     known("crio.runtime.allowed_devices", Fate::Missing("annotations bring no devices: use a device plugin")),
     known("crio.runtime.additional_devices", Fate::Missing("say devices in the pods, or use a device plugin")),
-    known("crio.runtime.cdi_spec_dirs", Fate::Missing("peapod reads no CDI files")),
+    known("crio.runtime.cdi_spec_dirs", Fate::Is("cdi.spec_dirs")),
     known("crio.runtime.device_ownership_from_security_context", Fate::Missing("devices keep the node's owners")),
     known("crio.runtime.hooks_dir", Fate::Missing("hooks are not run: wrap the OCI runtime if they are needed")),
     known("crio.runtime.default_mounts_file", Fate::Missing("say mounts in the pods")),
