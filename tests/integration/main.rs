@@ -9,6 +9,7 @@ mod apparmor;
 mod attributes;
 mod bad_input;
 mod budget;
+mod cdi;
 mod cgroups;
 mod check;
 mod client;

@@ -62,6 +62,6 @@ pub use options::Options;
 pub use peapod_api::v1;
 pub use pod::{Pod, PodBuilder};
 pub use programs::Programs;
-pub use run::{on_each_runtime, peapod, peapod_with};
+pub use run::{on_each_runtime, on_each_runtime_with, peapod, peapod_with};
 pub use samples::Samples;
 pub use wait::{at_most, default_timeout, wait_for, wait_some};

@@ -37,13 +37,21 @@ pub fn peapod_with(options: &Options, test: impl AsyncFnOnce(&Daemon)) {
 ///
 /// # Panics
 /// When the test does.
-pub fn on_each_runtime(mut test: impl AsyncFnMut(&Daemon)) {
+pub fn on_each_runtime(test: impl AsyncFnMut(&Daemon)) {
+    on_each_runtime_with(&Options::new(), test);
+}
+
+/// The same with daemons of another configuration.
+///
+/// # Panics
+/// When the test does.
+pub fn on_each_runtime_with(options: &Options, mut test: impl AsyncFnMut(&Daemon)) {
     let chosen = std::env::var("PEAPOD_TEST_RUNTIMES").unwrap_or_else(|_| "crun runc".to_owned());
     let handlers: Vec<&str> =
         ["crun", "runc"].into_iter().filter(|name| chosen.split(' ').any(|c| c == *name)).collect();
     assert!(!handlers.is_empty(), "PEAPOD_TEST_RUNTIMES={chosen}: crun, runc, or both");
     for handler in handlers {
         eprintln!("with {handler}:");
-        peapod_with(&Options::new().handler(handler), async |daemon| test(daemon).await);
+        peapod_with(&options.clone().handler(handler), async |daemon| test(daemon).await);
     }
 }

@@ -60,7 +60,7 @@ impl DeviceCache {
         *lock(&self.dirs) = dirs;
     }
 
-    /// Looks at the folders, and at each file in them: two system calls a folder and one a file where nothing has
+    /// Looks at the folders, and at each file in them: some system calls a folder and one a file where nothing has
     /// changed. Blocks, for the file system.
     pub fn look(&self) -> Arc<DeviceIndex> {
         let dirs = lock(&self.dirs).clone();
@@ -247,6 +247,11 @@ mod tests {
             assert!(said.contains(part), "{said}");
         }
         assert_eq!(broken.len(), 6, "{broken:?}");
+        // The folder's owners are looked at as well.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+        let said = ask(&cache, "good");
+        assert!(said.contains("written by everybody"), "{said}");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         // The folder itself may be something else.
         let cache = DeviceCache::new(vec![at("good.json"), at("fifo.json"), at("folder.json")]);
         assert_eq!(cache.look().broken().len(), 2);

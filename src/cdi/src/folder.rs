@@ -39,13 +39,16 @@ impl FileIdentity {
     }
 }
 
-/// A folder's files by their names, in order. One that is not there has none.
+/// A folder's files by their names, in order. One that is not there has none. Whoever may write it could put a link to
+/// any file of root's there, one that a container has written among them.
 pub(crate) fn list(dir: &Path) -> Result<Vec<(PathBuf, Format)>, FileProblem> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(FileProblem::unreadable(&error)),
     };
+    let found = fs::metadata(dir).map_err(|error| FileProblem::unreadable(&error))?;
+    check_owner(&found, rustix::process::geteuid().as_raw())?;
     let mut files = Vec::new();
     for (number, entry) in entries.enumerate() {
         if number == FOLDER_ENTRIES {

@@ -122,6 +122,11 @@ fn configuration() {
 }
 
 #[test]
+fn devices() {
+    read("docs/devices.md");
+}
+
+#[test]
 fn images() {
     read("docs/images.md");
 }

@@ -61,6 +61,7 @@ found=$(systemd-analyze verify kubelet.service 2>&1); echo "$found"; test -z "$f
 pub(crate) const SCENES: &[Scene] = &[
     Scene { document: "README.md", given: &[], ways: &[("curl -s http://127.0.0.1:8080/", PAGE), ("peapod ps", PODS)] },
     Scene { document: "docs/configuration.md", given: &[("", "daemon")], ways: &[] },
+    Scene { document: "docs/devices.md", given: &[("", "daemon")], ways: &[] },
     Scene {
         document: "docs/images.md",
         given: &[("Import", "archives"), ("Check", "containerd"), ("", "daemon")],
