@@ -13,7 +13,7 @@ use crate::note::Note;
 use crate::user::{ResolvedUser, UserIds, UserRequest, resolve_user};
 use crate::user_namespace::IdRange;
 use crate::volumes::image_volumes;
-use crate::{devices, edits, mounts, process, seccomp, selinux};
+use crate::{apply_edits, devices, mounts, process, seccomp, selinux};
 
 /// What the runtimes of the field have understood for years.
 const OCI_VERSION: &str = "1.0.2";
@@ -45,7 +45,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
         supplemental: &security.supplemental_groups,
         policy: security.supplemental_groups_policy,
     })?;
-    edits::add_groups(&mut user.ids, inputs.devices.edits)?;
+    apply_edits::add_groups(&mut user.ids, inputs.devices.edits)?;
     has_ids(inputs, &user)?;
     let granted = capabilities::granted(security, CapabilitySet::from_mask(inputs.node.capabilities), &mut notes)?;
     // Looked at also where nothing is to be mounted, so that every mistake is found.
@@ -53,7 +53,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
     let mut mounts = mounts::mounts(inputs, &mut notes)?;
     let process = process::process(inputs, &user, granted, &mut notes)?;
     let devices = devices::devices(inputs, &user.ids)?;
-    edits::set_mounts(&mut mounts, inputs, devices.mounts)?;
+    apply_edits::set_mounts(&mut mounts, inputs, devices.mounts)?;
     let linux = linux(inputs, granted, devices.nodes, devices.rules)?;
 
     let mut spec = Spec::default();
@@ -63,7 +63,7 @@ pub fn oci_config(inputs: &Inputs<'_>) -> Result<Configured, SpecError> {
         .set_process(Some(process))
         // The pod's UTS namespace has its name already.
         .set_hostname(None)
-        .set_hooks(edits::hooks(inputs.devices.edits)?)
+        .set_hooks(apply_edits::hooks(inputs.devices.edits)?)
         .set_linux(Some(linux));
     let mut config = Config::of(spec);
     config.set_for_start(inputs.container, inputs.node, &inputs.start, &mut notes)?;
@@ -114,6 +114,6 @@ fn linux(
         .set_seccomp(seccomp)
         .set_masked_paths(paths(&security.masked_paths))
         .set_readonly_paths(paths(&security.readonly_paths));
-    edits::set_linux(&mut linux, inputs.devices.edits)?;
+    apply_edits::set_linux(&mut linux, inputs.devices.edits)?;
     Ok(linux)
 }

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod container;
 pub mod pod;
 
+mod apply_edits;
 mod capabilities;
 mod config;
 mod container_mount;

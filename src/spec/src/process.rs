@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User};
 
 use crate::SpecError;
+use crate::apply_edits;
 use crate::bounds::{PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::capabilities::{self, Granted};
 use crate::container::{APPARMOR_DEFAULT, ApparmorProfile, ContainerSpec, Resources};
-use crate::edits;
 use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
 use crate::path::normal_path;
@@ -28,7 +28,7 @@ pub(crate) fn process(
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
     let (args, mut env) = (args(inputs.container, inputs.image.defaults)?, env(inputs, user, notes)?);
-    edits::set_variables(&mut env, inputs.devices.edits);
+    apply_edits::set_variables(&mut env, inputs.devices.edits);
     check_size(&args, &env)?;
     let mut process = Process::default();
     process

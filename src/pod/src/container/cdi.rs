@@ -112,7 +112,7 @@ fn number(device: &HostDevice) -> (DeviceKind, u32, u32) {
 }
 
 /// What the node has at a path.
-struct Found {
+struct DeviceOnNode {
     kind: DeviceKind,
     major: u32,
     minor: u32,
@@ -120,7 +120,7 @@ struct Found {
     owner: (u32, u32),
 }
 
-fn look(path: &Path) -> Result<Found, String> {
+fn look(path: &Path) -> Result<DeviceOnNode, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     let kind = match metadata.file_type() {
         kind if kind.is_char_device() => DeviceKind::Char,
@@ -129,7 +129,7 @@ fn look(path: &Path) -> Result<Found, String> {
         _ => return Err("is no device".to_owned()),
     };
     let device = metadata.rdev();
-    Ok(Found {
+    Ok(DeviceOnNode {
         kind,
         major: rustix::fs::major(device),
         minor: rustix::fs::minor(device),
@@ -189,7 +189,7 @@ fn node(wanted: &CdiNode, around: CdiSurroundings) -> Result<HostDevice, String>
 }
 
 /// With users of its own a container is shown the node's device, with the node's owner and mode.
-fn as_on_node(wanted: &CdiNode, found: &Found) -> Result<(), String> {
+fn as_on_node(wanted: &CdiNode, found: &DeviceOnNode) -> Result<(), String> {
     let differs = match wanted {
         CdiNode { file_mode: Some(mode), .. } if mode & 0o7777 != found.mode => "fileMode",
         CdiNode { uid: Some(uid), .. } if *uid != found.owner.0 => "uid",
