@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::{DriverError, Hierarchy, Limits, PathError, ScopePrefix};
 
+/// What stands before a pod's id in the name of its own group, as a kubelet calls those that it makes.
+const POD: &str = "pod";
+
 /// A way of making containers' groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -89,6 +92,22 @@ impl CgroupDriver {
         }
     }
 
+    /// The path of a pod's own group below a parent that [`CgroupDriver::parent`] has answered. `None` where peapod
+    /// makes none: a slice of systemd's would have to be begun and ended by it.
+    #[must_use]
+    pub fn pod_group(self, parent: &str, id: &str) -> Option<String> {
+        match self {
+            Self::Cgroupfs => Some(format!("{parent}/{POD}{id}")),
+            Self::Systemd => None,
+        }
+    }
+
+    /// Whether [`CgroupDriver::pod_group`] answers one.
+    #[must_use]
+    pub fn has_pod_groups(self) -> bool {
+        self.pod_group("", "").is_some()
+    }
+
     /// How a group that [`CgroupDriver::group`] has answered is called in a runtime's configuration.
     #[must_use]
     pub fn runtime_path(self, group: &str) -> String {
@@ -142,13 +161,24 @@ fn scope_parts(scope: &str) -> Option<(&str, &str)> {
 /// a name that it does not make.
 #[must_use]
 pub fn id_of(name: &str, is_prefix: impl FnOnce(&str) -> bool) -> Option<&str> {
-    const LENGTH: usize = 64;
     let id = match scope_parts(name) {
         Some((prefix, id)) => is_prefix(prefix).then_some(id)?,
         None => name,
     };
+    is_id(id).then_some(id)
+}
+
+/// The pod's id in the name of a group as [`CgroupDriver::pod_group`] makes it; `None` for a name that it does not make,
+/// such as those of [`CgroupDriver::group`].
+#[must_use]
+pub fn pod_id_of(name: &str) -> Option<&str> {
+    name.strip_prefix(POD).filter(|id| is_id(id))
+}
+
+fn is_id(text: &str) -> bool {
+    const LENGTH: usize = 64;
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (id.len() == LENGTH && id.bytes().all(digit)).then_some(id)
+    text.len() == LENGTH && text.bytes().all(digit)
 }
 
 /// The group that a runtime's configuration means, whichever driver it was written for.
@@ -251,6 +281,25 @@ mod tests {
         }
         for other in ["", "node", &id[1..], &format!("crio-{id}.scope"), &format!("{id}.scope"), &id.to_uppercase()] {
             assert_eq!(id_of(other, own), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pods_own_group_is_nobody_elses() {
+        let id = "0123456789abcdef".repeat(4);
+        let group = CgroupDriver::Cgroupfs.pod_group("/peapod", &id).unwrap();
+        let name = group.strip_prefix("/peapod/").unwrap();
+        assert_eq!((pod_id_of(name), id_of(name, |_| true)), (Some(id.as_str()), None));
+        assert_eq!(CgroupDriver::Cgroupfs.parent(&group).unwrap(), group);
+        let prefix = ScopePrefix::default();
+        for driver in CgroupDriver::ALL {
+            assert_eq!(driver.has_pod_groups(), driver == CgroupDriver::Cgroupfs);
+            let group = driver.group("/p.slice", &prefix, &id);
+            assert_eq!(pod_id_of(group.rsplit('/').next().unwrap()), None);
+        }
+        // As a kubelet calls those of its pods.
+        for other in ["pod", "pod8f5d2c1e-0000-4000-8000-000000000000", "pod0123456789abcdef0123456789abcdef", &id] {
+            assert_eq!(pod_id_of(other), None, "{other}");
         }
     }
 

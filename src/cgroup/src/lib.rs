@@ -27,12 +27,13 @@ mod shared;
 mod spawn_target;
 mod stats;
 mod stats_reader;
+mod total;
 mod trees;
 mod version;
 mod walk;
 mod warm_up;
 
-pub use driver::{CgroupDriver, id_of, of_runtime_path};
+pub use driver::{CgroupDriver, id_of, of_runtime_path, pod_id_of};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;
 pub use hierarchy::Hierarchy;
@@ -48,6 +49,8 @@ pub use stats::{
     CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, StallTime, Stats, StatsPart, SwapStats,
     TaskLimit,
 };
+
+pub use total::TotalLimits;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 //! Where version 1 and version 2 differ. Each is a table of functions on a group; nothing else asks for the version.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
+use crate::total::{LimitFile, LimitKind};
 use crate::trees::MountedTrees;
-use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, parse};
+use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, TotalLimits, parse};
 
 mod v1;
 mod v2;
@@ -36,6 +38,10 @@ pub(crate) struct VersionTable {
     pub(crate) held_memory: fn(&InterfaceFiles) -> Result<Option<u64>, GroupError>,
     /// Makes a new group able to hold processes.
     pub(crate) prepare: fn(&Path) -> Result<(), GroupError>,
+    /// Which files hold limits of a group with all below it, in the order in which they can be written.
+    pub(crate) total_limits: fn(&TotalLimits, &InterfaceFiles) -> Vec<LimitFile>,
+    /// Lets a group have the files of controllers, which are those of the groups above to give.
+    pub(crate) hand_down: fn(&InterfaceFiles, &BTreeSet<String>) -> Result<(), GroupError>,
 }
 
 /// How statistics are read.
@@ -71,6 +77,8 @@ static V2: VersionTable = VersionTable {
     held_memory: v2::held_memory,
     // Controllers are the business of who sets limits: the runtimes enable them all the way down.
     prepare: |_| Ok(()),
+    total_limits: v2::total_limits,
+    hand_down: v2::hand_down,
 };
 
 static V1: VersionTable = VersionTable {
@@ -96,6 +104,9 @@ static V1: VersionTable = VersionTable {
     },
     held_memory: |_| Ok(None),
     prepare: v1::prepare,
+    total_limits: v1::total_limits,
+    // Every group has the files of its tree's controllers.
+    hand_down: |_, _| Ok(()),
 };
 
 /// What the version of these trees has.
@@ -129,6 +140,20 @@ fn hugepages(files: &mut StatsReader<'_>, usage: &str, max_usage: Option<&str>) 
         all.push(HugePages { size, usage, max_usage });
     }
     Ok(all)
+}
+
+/// Limits of huge pages of each size, by files of this name, and of those that are reserved where that is counted.
+fn limits_of_pages(limits: &TotalLimits, group: &InterfaceFiles, file: &str, none: &str) -> Vec<LimitFile> {
+    let sizes: BTreeSet<&String> = group.trees().hugepages.iter().chain(limits.hugepages.keys()).collect();
+    let of = |size: &String| {
+        let limit = limits.hugepages.get(size);
+        let reserved = limit.map_or_else(|| none.to_owned(), u64::to_string);
+        [
+            LimitFile::or_none(format!("hugetlb.{size}.{file}"), limit, none),
+            LimitFile::new(format!("hugetlb.{size}.rsvd.{file}"), reserved, LimitKind::WhereThere),
+        ]
+    };
+    sizes.into_iter().flat_map(of).collect()
 }
 
 /// Stalls, which are told in one tree.

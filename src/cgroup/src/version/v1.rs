@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
+use crate::total::{LimitFile, LimitKind};
 use crate::trees::UNIFIED;
 use crate::walk::walk;
-use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Pressure, Stats, SwapStats, files, parse};
+use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Pressure, Stats, SwapStats, TotalLimits, files, parse};
 
 /// How often the list of processes is read again while the group is frozen. Nothing can fork then; a second reading
 /// finds what was started while the first one was made.
@@ -169,4 +170,31 @@ pub(super) fn prepare(dir: &Path) -> Result<(), GroupError> {
         }
     }
     Ok(())
+}
+
+/// Limits by tree. What a group had before is lifted where the new ones are on the wrong side of it: memory and swap
+/// together can't be below memory alone, and a quota is more of a shorter period.
+pub(super) fn total_limits(limits: &TotalLimits, group: &InterfaceFiles) -> Vec<LimitFile> {
+    let lift = |name: &str| LimitFile::new(name, "-1", LimitKind::Lift);
+    // All processors are those of the group above.
+    let above = |name: &str| {
+        let above = group.dir("cpuset").and_then(|dir| files::read(&dir.parent()?.join(name)).ok().flatten());
+        above.unwrap_or_default().trim().to_owned()
+    };
+    let mut all = vec![
+        // Before there are groups below, without which these would be counted by themselves.
+        LimitFile::new("memory.use_hierarchy", "1", LimitKind::WhereThere),
+        LimitFile::or_none("cpuset.cpus", TotalLimits::list(&limits.cpus), &above("cpuset.cpus")),
+        LimitFile::or_none("cpuset.mems", TotalLimits::list(&limits.mems), &above("cpuset.mems")),
+        LimitFile::or_none("cpu.shares", limits.cpu_shares, "1024"),
+        lift("cpu.cfs_quota_us"),
+        LimitFile::or_none("cpu.cfs_period_us", limits.cpu.map(|(_, period)| period), "100000"),
+        LimitFile::or_none("cpu.cfs_quota_us", limits.cpu.map(|(quota, _)| quota), "-1"),
+        lift("memory.memsw.limit_in_bytes"),
+        LimitFile::or_none("memory.limit_in_bytes", limits.memory, "-1"),
+        LimitFile::or_none("memory.memsw.limit_in_bytes", limits.memory_and_swap, "-1"),
+        LimitFile::new("pids.max", "max", LimitKind::WhereThere),
+    ];
+    all.extend(super::limits_of_pages(limits, group, "limit_in_bytes", "-1"));
+    limits.with_files(all)
 }

@@ -1,11 +1,15 @@
 //! Version 2: the unified hierarchy.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::{CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Pressure, Stats, SwapStats, files, parse};
+use crate::total::{LimitFile, LimitKind};
+use crate::{
+    CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Pressure, Stats, SwapStats, TotalLimits, files, parse,
+};
 
 pub(super) fn kill(group: &InterfaceFiles) -> Result<(), GroupError> {
     let Some(file) = group.file("", "cgroup.kill") else { return Ok(()) };
@@ -110,4 +114,46 @@ pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Re
     stats.devices = parse::io_stat(files.text("", "io.stat")?.unwrap_or_default());
     stats.hugepages = super::hugepages(files, "current", None)?;
     Ok(())
+}
+
+/// Limits in the one tree. Swap is a file of its own here, and shares are weights of another scale.
+pub(super) fn total_limits(limits: &TotalLimits, group: &InterfaceFiles) -> Vec<LimitFile> {
+    let where_there = |name: &str, text: &str| LimitFile::new(name, text, LimitKind::WhereThere);
+    let swap = limits.memory_and_swap.zip(limits.memory).map(|(both, memory)| both.saturating_sub(memory));
+    let mut all = vec![
+        LimitFile::or_none("cpuset.cpus", TotalLimits::list(&limits.cpus), ""),
+        LimitFile::or_none("cpuset.mems", TotalLimits::list(&limits.mems), ""),
+        LimitFile::or_none("cpu.weight", limits.cpu_shares.map(weight), "100"),
+        LimitFile::or_none("cpu.max", limits.cpu.map(|(quota, period)| format!("{quota} {period}")), "max 100000"),
+        where_there("memory.min", "0"),
+        where_there("memory.low", "0"),
+        where_there("memory.high", "max"),
+        LimitFile::or_none("memory.swap.max", swap, "max"),
+        LimitFile::or_none("memory.max", limits.memory, "max"),
+        where_there("memory.oom.group", "0"),
+        where_there("pids.max", "max"),
+    ];
+    all.extend(super::limits_of_pages(limits, group, "max", "max"));
+    limits.with_files(all)
+}
+
+/// As OCI runtimes convert: 2 to 262144 becomes 1 to 10000.
+fn weight(shares: u64) -> u64 {
+    1 + shares.clamp(2, 262_144).saturating_sub(2) * 9_999 / 262_142
+}
+
+/// From the root to the group above. A group has the files of a controller if the one above hands that down.
+pub(super) fn hand_down(group: &InterfaceFiles, controllers: &BTreeSet<String>) -> Result<(), GroupError> {
+    let mut outcome = Ok(());
+    let parts: Vec<_> = group.path().split('/').filter(|part| !part.is_empty()).collect();
+    for above in 0..parts.len() {
+        let dir = group.of(parts.get(..above).unwrap_or_default().join("/")).main_dir();
+        let words = |name: &str| files::read(&dir.join(name)).map(Option::unwrap_or_default);
+        let (there, handed) = (words("cgroup.controllers")?, words("cgroup.subtree_control")?);
+        let has = |text: &str, name: &str| text.split_ascii_whitespace().any(|word| word == name);
+        for name in controllers.iter().filter(|name| has(&there, name) && !has(&handed, name)) {
+            outcome = outcome.and(files::write(&dir.join("cgroup.subtree_control"), &format!("+{name}")));
+        }
+    }
+    outcome
 }
