@@ -10,6 +10,7 @@ use crate::bounds::{RECORD_BYTES, RECORDS_SET_ASIDE};
 use crate::clock;
 use crate::defaults::PodDefaults;
 use crate::id::{ContainerId, PodId};
+use crate::parent_kind::ParentKind;
 use crate::record::{ContainerRecord, PodCgroup, PodPhase, PodRecord};
 
 /// A pod as it was recorded.
@@ -201,13 +202,17 @@ fn pod(row: &RawRow, defaults: &PodDefaults) -> Result<Loaded, String> {
             ips: Vec::new(),
             netns: None,
             last_event: 0,
-            cgroup: defaults.cgroup_of(&spec).unwrap_or_else(|_| defaults.cgroup.clone()),
+            cgroup: defaults.cgroup_of(&id, &spec).unwrap_or_else(|_| defaults.cgroup.clone()),
         }
     });
     if state.cgroup.parent.is_empty() {
         // Written before there was a choice.
         let default = || CgroupDriver::Cgroupfs.default_parent().to_owned();
         state.cgroup.parent = spec.cgroup_parent.clone().unwrap_or_else(default);
+    }
+    if spec.cgroup_parent.is_some() {
+        // Written before that was recorded, too.
+        state.cgroup.kind = ParentKind::Given;
     }
     Ok(Loaded { id, spec, state, containers: Vec::new(), strays: Vec::new(), rebooted: false })
 }

@@ -164,12 +164,12 @@ impl Pods {
     /// A new pod, if there is room for one.
     async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
         let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
-        let cgroup = self.actors.defaults.cgroup_of(spec)?;
+        let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
+        let cgroup = self.actors.defaults.cgroup_of(&id, spec)?;
         self.first_listing.over("the pod", self.timeouts.get().operation).await?;
         disk::has_room(layout).await?;
         let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
         let share = self.actors.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
-        let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
         let identity = Identity {
             socket: layout.socket(&id),
             id,
@@ -202,11 +202,13 @@ impl Pods {
         self.call(&call, Subject::Pod(id), Request::RemovePod).await.map(drop)
     }
 
-    /// Records what a client has made of the cgroup of a pod, which is its own: nothing else is done. What it says
-    /// nothing of stays.
+    /// Records what a client has made of the cgroup of a pod: of one that the client named nothing else is done. On a
+    /// pod's own ([`ParentKind::Own`]) the limits are set, all or, after an error, none. What it says nothing of stays.
+    ///
+    /// [`ParentKind::Own`]: crate::ParentKind::Own
     ///
     /// # Errors
-    /// When the pod is not there, or that can't be recorded.
+    /// When the pod is not there, the limits can't be set, or that can't be recorded.
     pub async fn update_pod(&self, id: &PodId, told: PodResources, span: &Span) -> Result<(), Error> {
         let handle = self.actor_for(id, span)?;
         let request = Request::UpdatePod(Box::new(told));

@@ -17,6 +17,7 @@ use peapod_store::{Database, Migration, StoreError, rusqlite};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ContainerId, PodId};
+use crate::parent_kind::ParentKind;
 
 /// This crate's tables in state.db.
 pub const MIGRATIONS: &[Migration] = &[
@@ -86,12 +87,23 @@ pub(crate) struct PodCgroup {
     pub(crate) driver: CgroupDriver,
     /// A path of a group.
     pub(crate) parent: String,
+    /// Whose it is. Records of earlier releases say it only by what their pods asked for.
+    #[serde(default)]
+    pub(crate) kind: ParentKind,
     /// Of the names of scopes.
     #[serde(default = "ScopePrefix::first")]
     pub(crate) scope_prefix: ScopePrefix,
 }
 
 impl PodCgroup {
+    /// The path of the pod's own group, if it has one.
+    pub(crate) fn own(&self) -> Option<&str> {
+        match self.kind {
+            ParentKind::Own => Some(&self.parent),
+            ParentKind::Shared | ParentKind::Given => None,
+        }
+    }
+
     /// The path of a container's group.
     pub(crate) fn group(&self, id: &ContainerId) -> String {
         self.driver.group(&self.parent, &self.scope_prefix, id.as_str())

@@ -19,7 +19,7 @@ use crate::load::Loaded;
 use crate::machine::{Connected, ReconnectError, Reconnected, Seen};
 use crate::namespaces::PodNamespaces;
 use crate::record::{ContainerPhase, PodPhase};
-use crate::sandbox::SandboxOperations;
+use crate::sandbox::{PodHoldings, SandboxOperations};
 use crate::shim::{Shim, ShimError, settle_old_copy};
 
 /// How long a pod's shim may take to answer the new daemon. Long: a shim that is only slow must not lose its pod.
@@ -148,10 +148,10 @@ async fn greet(socket: &Path, connection: Option<UnixStream>) -> Result<Connecte
 pub(crate) async fn take_back(
     sandboxes: &SandboxOperations,
     id: &PodId,
-    socket: &Path,
+    held: PodHoldings<'_>,
     span: &Span,
 ) -> Result<(), Error> {
-    let shim = tokio::time::timeout(LIMIT, Shim::connect(socket)).await.ok().and_then(Result::ok);
-    let released = sandboxes.release(id, shim, socket, true, span).await;
+    let shim = tokio::time::timeout(LIMIT, Shim::connect(held.socket)).await.ok().and_then(Result::ok);
+    let released = sandboxes.release(id, shim, held, span).await;
     released.and(sandboxes.remove_files(id).await)
 }

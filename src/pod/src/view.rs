@@ -13,6 +13,7 @@ use peapod_spec::pod::PodSpec;
 use crate::bounds::CONFIG_BYTES;
 use crate::container::ExecBase;
 use crate::id::{ContainerId, PodId};
+use crate::parent_kind::ParentKind;
 use crate::read;
 use crate::record::ImageMount;
 
@@ -55,6 +56,8 @@ pub struct PodView {
     pub runtime_handler: String,
     /// The cgroup below which the pod's containers are, `/…`.
     pub cgroup_parent: String,
+    /// Whose that is.
+    pub parent_kind: ParentKind,
 }
 
 /// State of a pod.
@@ -267,6 +270,7 @@ pub(crate) mod tests {
             namespaces: Vec::new(),
             runtime_handler: String::new(),
             cgroup_parent: String::new(),
+            parent_kind: ParentKind::Shared,
         };
         PodEntry { pod, containers: BTreeMap::new() }
     }

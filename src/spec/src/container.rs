@@ -108,6 +108,19 @@ pub struct Resources {
     pub unified: BTreeMap<String, String>,
 }
 
+impl Resources {
+    /// Whether there is something that can't be had without end: a share of processors, which is all that is asked for
+    /// where none is limited, is no limit.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        self.memory_limit > 0
+            || self.memory_swap_limit > 0
+            || self.cpu_quota > 0
+            || !(self.cpuset_cpus.is_empty() && self.cpuset_mems.is_empty())
+            || !(self.hugepage_limits.is_empty() && self.unified.is_empty())
+    }
+}
+
 /// What a container may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSecurity {

@@ -163,6 +163,6 @@ async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
 fn groups(snapshot: &Snapshot) -> BTreeSet<String> {
     let running = snapshot.containers().filter(|view| is_running(view));
     let pods = snapshot.pods().map(|entry| &entry.pod);
-    let pods = pods.filter(|pod| pod.state == PodState::Ready && pod.spec.cgroup_parent.is_some());
+    let pods = pods.filter(|pod| pod.state == PodState::Ready && pod.parent_kind.is_of_one_pod());
     running.map(|view| view.cgroup.clone()).chain(pods.map(|pod| pod.cgroup_parent.clone())).collect()
 }

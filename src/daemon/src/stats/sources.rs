@@ -95,8 +95,7 @@ impl Sources {
     pub(crate) fn pod(&self, entry: &PodEntry) -> PodUsage {
         let timestamp = now();
         let running = || entry.containers.values().filter(|view| is_running(view));
-        // A pod that named no parent shares one with others.
-        let own = entry.pod.spec.cgroup_parent.is_some().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
+        let own = entry.pod.parent_kind.is_of_one_pod().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
         let interfaces = interfaces(entry);
         PodUsage {
             timestamp,

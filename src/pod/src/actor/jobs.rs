@@ -15,13 +15,13 @@ use crate::container::{self, ContainerContext};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::{
-    Connected, ContainerOutcome, Identity, Job, JobError, JobKey, Outcome, SetUp, ShimEvent, ShimEventKind, Start,
-    Started, Update,
+    Connected, ContainerOutcome, GroupChange, Identity, Job, JobError, JobKey, Outcome, SetUp, ShimEvent,
+    ShimEventKind, Start, Started, Update,
 };
 use crate::namespaces::PodNamespaces;
 use crate::recover;
 use crate::runtimes::Handler;
-use crate::sandbox::SandboxInput;
+use crate::sandbox::{PodHoldings, SandboxInput};
 use crate::shim::{Shim, ShimError};
 use crate::stages;
 
@@ -70,8 +70,14 @@ impl JobContext {
         let id = &identity.id;
         match job {
             Job::SetUp => Outcome::SetUp(self.set_up(span).await),
-            Job::TakeBack => Outcome::TakenBack(recover::take_back(sandboxes, id, &identity.socket, span).await),
+            Job::TakeBack => {
+                let held = PodHoldings { socket: &identity.socket, attached: true, group: identity.cgroup.own() };
+                Outcome::TakenBack(recover::take_back(sandboxes, id, held, span).await)
+            }
             Job::Reconnect(recorded) => {
+                if let Some(group) = identity.cgroup.own() {
+                    self.limit_again(group).await;
+                }
                 let connection = if let Extra::Connection(stream) = extra { Some(stream) } else { None };
                 Outcome::Reconnected(recover::reconnect(containers, id, &identity.socket, connection, recorded).await)
             }
@@ -82,7 +88,15 @@ impl JobContext {
             }
             Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandboxes.clean_up(id, live, &cgroups).await),
             Job::Release { shim, attached } => {
-                Outcome::Released(sandboxes.release(id, shim, &identity.socket, attached, span).await)
+                let held = PodHoldings { socket: &identity.socket, attached, group: identity.cgroup.own() };
+                Outcome::Released(sandboxes.release(id, shim, held, span).await)
+            }
+            Job::LimitGroup(change) => {
+                fail_point("pod-limits-asked");
+                let GroupChange { group, before, after } = *change;
+                let limited = sandboxes.change_group(id, &group, before, after).await;
+                fail_point("pod-limits-set");
+                Outcome::GroupLimited(limited)
             }
             Job::RemoveFiles => Outcome::FilesRemoved(sandboxes.remove_files(id).await),
             Job::EndStray { shim, id } => {
@@ -169,8 +183,8 @@ impl JobContext {
     }
 
     async fn set_up(&self, span: &Span) -> Result<SetUp<Shim>, Error> {
-        let Identity { id, spec, socket, .. } = &*self.identity;
-        let pod = SandboxInput { id, spec, socket, runtime: self.handler.runtime()? };
+        let Identity { id, spec, socket, cgroup, .. } = &*self.identity;
+        let pod = SandboxInput { id, spec, socket, group: cgroup.own(), runtime: self.handler.runtime()? };
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }
@@ -196,6 +210,14 @@ impl JobContext {
             exec,
         });
         (id, started)
+    }
+
+    /// An earlier daemon may have died between setting limits and recording them.
+    async fn limit_again(&self, group: &str) {
+        let limits = self.identity.spec.resources.clone().unwrap_or_default();
+        if let Err(error) = self.context.sandboxes.make_group(group, &limits).await {
+            tracing::warn!(%error, "the recorded limits of the pod could not be set again");
+        }
     }
 
     /// Nobody can ask for it.

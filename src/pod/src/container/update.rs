@@ -10,6 +10,7 @@ use peapod_spec::{linux_resources, resources_json};
 use super::{ContainerOperations, limits, made_by};
 use crate::error::Error;
 use crate::id::ContainerId;
+use crate::refused_limits::{refuse_below_usage, refuse_swap_below_memory};
 use crate::runtimes::Handler;
 use crate::shim::Shim;
 use crate::systemd;
@@ -74,7 +75,7 @@ impl ContainerOperations {
 
     /// What is refused before anything changes.
     fn check(&self, group: &Cgroup, update: &UpdateInput<'_>, takes_minus_one: Option<bool>) -> Result<(), Error> {
-        refuse_below_usage(group, update)?;
+        refuse_below_usage(group, update.after, ("container", update.id.as_str()))?;
         refuse_swap_below_memory(update.after, self.facts.swap_accounting)?;
         if takes_minus_one.is_none() && lift(update.after) != Lift::default() {
             return Err(Error::Failed {
@@ -167,32 +168,6 @@ fn with_left(failure: Error, left: &str) -> Error {
     }
 }
 
-/// On cgroup v2 the kernel takes every limit and ends whoever is above it.
-fn refuse_below_usage(group: &Cgroup, update: &UpdateInput<'_>) -> Result<(), Error> {
-    let file = update.after.unified.get("memory.max").and_then(|value| value.trim().parse().ok());
-    let limit = u64::try_from(update.after.memory_limit).ok().filter(|limit| *limit != 0).into_iter().chain(file).min();
-    let (Some(limit), Ok(Some(held))) = (limit, group.held_memory()) else { return Ok(()) };
-    if held <= limit {
-        return Ok(());
-    }
-    Err(Error::Precondition {
-        what: "container",
-        id: update.id.to_string(),
-        state: format!("holding {held} bytes of memory"),
-        need: "a limit below that would end it: free memory in it first, or set a higher limit",
-    })
-}
-
-/// Swap counts memory too: no OCI runtime takes it. Where swap isn't counted, its limit is not told to any.
-fn refuse_swap_below_memory(after: &Resources, swap_accounting: bool) -> Result<(), Error> {
-    let (memory, both) = (after.memory_limit, after.memory_swap_limit);
-    if !swap_accounting || both <= 0 || both >= memory {
-        return Ok(());
-    }
-    let reason = format!("{both}, which is for memory and swap together, is less than the {memory} for memory");
-    Err(Error::Invalid { field: "memory_swap_limit_in_bytes".to_owned(), reason })
-}
-
 /// What is to be unlimited. Where nothing is said of swap, a container with a memory limit has none, and one without as
 /// much as it likes.
 fn lift(resources: &Resources) -> Lift {
@@ -268,16 +243,6 @@ mod tests {
         let wanted = wanted.chain(pages.map(|file| format!("hugetlb.2MB.{file}"))).chain(["memory.high".to_owned()]);
         assert_eq!(names, wanted.collect::<Vec<_>>());
         assert!(files_of(&before, &before).is_empty());
-    }
-
-    #[test]
-    fn swap_counts_memory() {
-        let of = |memory_limit, memory_swap_limit| {
-            refuse_swap_below_memory(&Resources { memory_limit, memory_swap_limit, ..Resources::default() }, true)
-        };
-        assert!(of(64, 64).is_ok() && of(64, 0).is_ok() && of(64, -1).is_ok() && of(-1, 32).is_ok());
-        let error = of(64, 32).unwrap_err();
-        assert!(matches!(&error, Error::Invalid { field, .. } if field == "memory_swap_limit_in_bytes"), "{error}");
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub(crate) enum Job<S> {
         deadline: i64,
     },
     Update(Box<Update<S>>),
+    /// Set other limits on the pod's own cgroup.
+    LimitGroup(Box<GroupChange>),
     /// Have the shim give up what it holds of an ended container.
     Delete {
         shim: S,
@@ -145,6 +147,15 @@ pub(crate) struct Update<S> {
     pub(crate) attempt: UpdateAttempt,
 }
 
+/// Limits of a pod as a whole that change.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupChange {
+    /// The path of its own cgroup.
+    pub(crate) group: String,
+    pub(crate) before: Resources,
+    pub(crate) after: Resources,
+}
+
 /// Which job it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JobKey {
@@ -162,6 +173,7 @@ pub(crate) enum JobKey {
     Start(ContainerId),
     Stop(ContainerId),
     Update(ContainerId),
+    LimitGroup,
     Delete(ContainerId),
     /// Whether it needs the shim.
     Remove(ContainerId, bool),
@@ -184,6 +196,7 @@ impl<S> Job<S> {
             Self::Start(start) => JobKey::Start(start.id.clone()),
             Self::Stop { id, .. } => JobKey::Stop(id.clone()),
             Self::Update(update) => JobKey::Update(update.id.clone()),
+            Self::LimitGroup(_) => JobKey::LimitGroup,
             Self::Delete { id, .. } => JobKey::Delete(id.clone()),
             Self::Remove { id, shim } => JobKey::Remove(id.clone(), shim.is_some()),
         }
@@ -197,7 +210,7 @@ impl JobKey {
             Self::Create(id) | Self::Start(id) | Self::Stop(id) | Self::Update(id) => Some(id),
             Self::Delete(id) | Self::Remove(id, _) | Self::Discard(id) => Some(id),
             Self::SetUp | Self::TakeBack | Self::Reconnect | Self::Watch | Self::Kill => None,
-            Self::CleanUp | Self::Release | Self::RemoveFiles | Self::EndStray => None,
+            Self::CleanUp | Self::Release | Self::RemoveFiles | Self::EndStray | Self::LimitGroup => None,
         }
     }
 
@@ -216,7 +229,7 @@ impl JobKey {
             Self::Create(_) => &stages::CREATE,
             Self::Start(_) => &stages::START,
             Self::Stop(_) => &stages::STOP,
-            Self::Update(_) => &stages::UPDATE,
+            Self::Update(_) | Self::LimitGroup => &stages::UPDATE,
             Self::Delete(_) => &stages::DELETE,
         }
     }
@@ -238,7 +251,7 @@ impl JobKey {
             Self::Start(_) | Self::Stop(_) | Self::Update(_) | Self::Delete(_) => true,
             Self::Remove(_, needed) => *needed,
             Self::SetUp | Self::TakeBack | Self::Reconnect | Self::CleanUp | Self::Release | Self::RemoveFiles => false,
-            Self::Discard(_) | Self::Create(_) => false,
+            Self::Discard(_) | Self::Create(_) | Self::LimitGroup => false,
         }
     }
 
@@ -262,8 +275,8 @@ impl JobKey {
             _ => defect("the pod's stop"),
         };
         match self {
-            // What was made, nobody knows.
-            Self::SetUp | Self::Start(_) | Self::TakeBack | Self::Reconnect => None,
+            // What was made, nobody knows; and limits that are recorded are set again then.
+            Self::SetUp | Self::Start(_) | Self::TakeBack | Self::Reconnect | Self::LimitGroup => None,
             key => key.failed(JobError::Failed(error.clone()), error),
         }
     }
@@ -283,6 +296,7 @@ impl JobKey {
             Self::Start(id) => of(id, ContainerOutcome::Started(Err(why))),
             Self::Stop(id) => of(id, ContainerOutcome::StopSent(Err(why))),
             Self::Update(id) => of(id, ContainerOutcome::Updated(Err(error))),
+            Self::LimitGroup => Some(Outcome::GroupLimited(Err(error))),
             Self::Delete(id) => of(id, ContainerOutcome::CleanedUp(Err(why))),
             Self::Remove(id, _) => of(id, ContainerOutcome::Removed(Err(why))),
         }

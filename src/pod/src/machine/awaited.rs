@@ -21,6 +21,8 @@ pub(crate) enum Awaited<'m> {
     SetUp,
     /// The pod's stop or removal, with all that is done to its containers.
     PodEnd,
+    /// The limits of its own cgroup to be set.
+    Limits,
     /// What is done to that container.
     Container(&'m ContainerId),
 }
@@ -32,6 +34,7 @@ impl Awaited<'_> {
             Self::Recovery => matches!(job, JobKey::Reconnect | JobKey::TakeBack),
             Self::Record => false,
             Self::SetUp => *job == JobKey::SetUp,
+            Self::Limits => *job == JobKey::LimitGroup,
             Self::PodEnd => !matches!(job, JobKey::Watch | JobKey::EndStray | JobKey::Discard(_)),
             Self::Container(id) => job.container() == Some(*id),
         }
@@ -62,6 +65,7 @@ impl<S> Machine<S> {
                 .iter()
                 .flat_map(|(id, container)| container.tickets().map(move |ticket| (ticket, Awaited::Container(id)))),
         );
+        let calls = calls.chain(pod.updates.tickets().map(|ticket| (ticket, Awaited::Limits)));
         let calls = calls.chain(fx.held().map(|ticket| (ticket, Awaited::Record)));
         // Who waits for two things waits for the first.
         calls.fold(BTreeMap::new(), |mut all, (ticket, awaited)| {

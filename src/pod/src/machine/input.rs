@@ -64,7 +64,7 @@ pub(crate) enum Request {
     StopPod,
     /// The pod removed with its containers.
     RemovePod,
-    /// What the client has made of the pod's cgroup, recorded.
+    /// What the client has made of the pod's cgroup, recorded; set if that is the pod's own.
     UpdatePod(Box<PodResources>),
     /// A container made.
     Create(Box<NewContainer>),
@@ -138,6 +138,8 @@ pub(crate) enum Outcome<S> {
     /// Network and shim are given back.
     Released(Result<(), Error>),
     FilesRemoved(Result<(), Error>),
+    /// Other limits are in force on the pod's own cgroup; after an error those of before.
+    GroupLimited(Result<(), Error>),
     /// A container whose record can't be read is ended, or will be with the pod.
     StrayEnded,
     /// What a container took that was never made is given back, or stays until the next start.
@@ -153,6 +155,7 @@ impl<S> Outcome<S> {
                 Some(error.to_string())
             }
             Self::Released(Err(error)) | Self::FilesRemoved(Err(error)) => Some(error.to_string()),
+            Self::GroupLimited(Err(error)) => Some(error.to_string()),
             Self::Killed(Err(error)) => Some(error.to_string()),
             Self::Container(_, outcome) => outcome.error(),
             _ => None,

@@ -9,7 +9,7 @@
 //! # A step
 //!
 //! 1. The input changes the state. A request is refused, answered, joined to an equal one that is under way, or noted
-//!    as wanted (`admission`, `pod_requests`, `container_requests`). An outcome says what is (`outcomes`,
+//!    as wanted (`admission`, `pod_requests`, `pod_updates`, `container_requests`). An outcome says what is (`outcomes`,
 //!    `pod_outcomes`, `containers`, `container_outcomes`).
 //! 2. [`advance`] computes from the state alone what can go on, until nothing more can. There, and nowhere else, is
 //!    decided which job comes next and who is answered.
@@ -68,6 +68,7 @@ mod outcomes;
 mod pod;
 mod pod_outcomes;
 mod pod_requests;
+mod pod_updates;
 mod recorded;
 mod task;
 mod view;
@@ -86,8 +87,9 @@ use effects::Effects;
 use life::Life;
 use outbox::{CommitNumber, Dirty, Shown};
 use pod::{Pod, PodNetwork};
+use pod_updates::PodUpdates;
 
-pub(crate) use action::{Action, Job, JobKey, Row, Start, Update};
+pub(crate) use action::{Action, GroupChange, Job, JobKey, Row, Start, Update};
 pub(crate) use awaited::Awaited;
 pub(crate) use input::{
     Connected, ContainerOutcome, Input, JobError, NewContainer, Now, Outcome, ReconnectError, Reconnected, Reply,
@@ -116,6 +118,7 @@ impl<S: Clone> Machine<S> {
             network: PodNetwork::default(),
             last_event: 0,
             run: Delivery::new(),
+            updates: PodUpdates::default(),
             stop: None,
             removal: None,
             recorded: CommitNumber::default(),
@@ -176,7 +179,7 @@ impl<S: Clone> Machine<S> {
         match request {
             Request::Run(spec) => pod.run_requested(ticket, &spec, fx),
             Request::StopPod => pod.stop_requested(ticket, !containers.made_are_quiet(), fx),
-            Request::UpdatePod(told) => pod_requests::update(pod, ticket, *told, fx),
+            Request::UpdatePod(told) => pod_updates::request(pod, ticket, *told, fx),
             Request::RemovePod => pod.removal.get_or_insert_default().push(ticket),
             Request::Create(new) => {
                 pod.run.build_on();

@@ -11,6 +11,7 @@ use super::delivery::Delivery;
 use super::input::Ticket;
 use super::life::{Life, Sandbox};
 use super::outbox::CommitNumber;
+use super::pod_updates::PodUpdates;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::layout::Layout;
@@ -56,6 +57,7 @@ pub(crate) struct Pod<S> {
     /// The last of the shim's events that is recorded, or on its way there.
     pub(crate) last_event: u64,
     pub(crate) run: Delivery,
+    pub(crate) updates: PodUpdates,
     /// Set while the pod is to be stopped, with who waits for that.
     pub(crate) stop: Option<Vec<Ticket>>,
     /// Set while the pod is to be removed, with who waits for that.

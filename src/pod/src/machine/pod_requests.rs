@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peapod_spec::pod::{PodResources, PodSpec};
+use peapod_spec::pod::PodSpec;
 use peapod_text::excerpt;
 
 use super::delivery::Stage;
@@ -11,7 +11,6 @@ use super::input::{Reply, Ticket};
 use super::life::{CleanUp, Kill, Life, Sandbox};
 use super::pod::Pod;
 use crate::error::Error;
-use crate::record::PodPhase;
 
 impl<S> Pod<S> {
     pub(crate) fn run_requested(&mut self, ticket: Ticket, spec: &Arc<PodSpec>, fx: &mut Effects<S>) {
@@ -75,22 +74,6 @@ impl<S> Pod<S> {
         let stop_waits = self.stop.is_some() && self.life.is_drained();
         if stop_waits || (self.removal.is_some() && matches!(self.life, Life::Stopped)) {
             self.stop_failed(error, fx);
-        }
-    }
-}
-
-/// The client owns the pod's cgroup: it is recorded and shown, and nothing else is done.
-pub(super) fn update<S>(pod: &mut Pod<S>, ticket: Ticket, told: PodResources, fx: &mut Effects<S>) {
-    match (pod.life.phase(), &pod.life) {
-        (Some(PodPhase::Setup), _) | (_, Life::Failed(_)) => fx.refuse(ticket, Error::no_pod(pod.id().as_str())),
-        (None, _) => fx.refuse(ticket, pod.not_ready("resources are only recorded of one that is there")),
-        (Some(PodPhase::Ready | PodPhase::Broken | PodPhase::Stopped), _) => {
-            pod.run.build_on();
-            let spec = Arc::make_mut(&mut pod.spec);
-            spec.overhead = told.overhead.or(spec.overhead.take());
-            spec.resources = told.resources.or(spec.resources.take());
-            fx.outbox.pod();
-            fx.promise(ticket, Reply::Done);
         }
     }
 }

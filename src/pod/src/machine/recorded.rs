@@ -15,6 +15,7 @@ use super::effects::Effects;
 use super::life::{CleanUp, Life};
 use super::outbox::CommitNumber;
 use super::pod::{Identity, Pod, PodNetwork};
+use super::pod_updates::PodUpdates;
 use crate::container::Expected;
 use crate::id::ContainerId;
 use crate::layout::Layout;
@@ -73,6 +74,7 @@ impl<S: Clone> Machine<S> {
             last_event: state.last_event,
             // Whoever made containers in it knew it. Without any, it may never have been told.
             run: Delivery::at(if containers.is_empty() { Stage::Open } else { Stage::BuiltOn }),
+            updates: PodUpdates::default(),
             stop: None,
             removal: None,
             recorded: CommitNumber::default(),

@@ -35,6 +35,7 @@ pub(super) fn entry<S>(pod: &Pod<S>, containers: &BTreeMap<ContainerId, Containe
         namespaces: pod.life.up().map(|up| &up.namespaces).map(PodNamespaces::named).unwrap_or_default(),
         runtime_handler: identity.spec.runtime_handler.clone(),
         cgroup_parent: identity.cgroup.parent.clone(),
+        parent_kind: identity.cgroup.kind,
     };
     Some(PodEntry { pod: view, containers: containers.collect() })
 }

@@ -26,6 +26,7 @@ use crate::layout::Layout;
 use crate::listed::Listed;
 use crate::measures::PodMeasures;
 use crate::owner_mapping::OwnerMapping;
+use crate::parent_kind::ParentKind;
 use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::runtimes::Runtimes;
@@ -75,7 +76,7 @@ impl Pods {
             launcher,
             shim: config.shim.clone(),
             cgroups: cgroups.clone(),
-            hostname: facts.hostname.clone(),
+            facts: facts.clone(),
         };
         let containers = ContainerOperations {
             layout: Arc::clone(&layout),
@@ -99,6 +100,7 @@ impl Pods {
                 cgroup: PodCgroup {
                     driver: config.cgroup_driver,
                     parent: config.cgroup_parent.clone(),
+                    kind: ParentKind::Shared,
                     scope_prefix: config.scope_prefix.clone(),
                 },
             },

@@ -4,10 +4,12 @@ mod clean_up;
 mod files;
 mod network;
 mod operations;
+mod pod_group;
 mod release;
 mod remove;
 mod set_up;
 
 pub(crate) use files::of as files_of;
 pub(crate) use operations::SandboxOperations;
+pub(crate) use release::PodHoldings;
 pub(crate) use set_up::{SandboxInput, init_user};

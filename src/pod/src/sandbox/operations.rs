@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use peapod_cgroup::Hierarchy;
 use peapod_network::Network;
+use peapod_spec::NodeFacts;
 use peapod_sys::Trash;
 
 use crate::layout::Layout;
@@ -21,6 +22,6 @@ pub(crate) struct SandboxOperations {
     /// The shim's binary, which also cleans up after a shim.
     pub(crate) shim: PathBuf,
     pub(crate) cgroups: Hierarchy,
-    /// The node's: that of pods in its network.
-    pub(crate) hostname: String,
+    /// Of the node, whose name is that of pods in its network.
+    pub(crate) facts: NodeFacts,
 }

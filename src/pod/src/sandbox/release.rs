@@ -11,15 +11,25 @@ use crate::id::PodId;
 use crate::shim::{Shim, ShimError};
 use crate::stages;
 
+/// What a pod holds, beside its shim.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PodHoldings<'a> {
+    /// Where its shim listens, or has.
+    pub(crate) socket: &'a Path,
+    /// It has, or may have, an attachment to a network.
+    pub(crate) attached: bool,
+    /// The path of its own cgroup, if it has one.
+    pub(crate) group: Option<&'a str>,
+}
+
 impl SandboxOperations {
-    /// Ends the shim, or cleans up after a dead one, and gives the network back. Tries everything, reports the first
-    /// error.
+    /// Ends the shim, or cleans up after a dead one, and gives network and cgroup back. Tries everything, reports the
+    /// first error.
     pub(crate) async fn release(
         &self,
         id: &PodId,
         shim: Option<Shim>,
-        socket: &Path,
-        attached: bool,
+        PodHoldings { socket, attached, group }: PodHoldings<'_>,
         span: &Span,
     ) -> Result<(), Error> {
         span.enter(&stages::END_SHIM);
@@ -33,11 +43,20 @@ impl SandboxOperations {
         } else {
             Ok(())
         };
+        // The groups of its containers were below it, and went with these.
+        let ungrouped = match group {
+            Some(group) => {
+                let removed = self.remove_group(group).await;
+                fail_point("pod-group-gone");
+                removed
+            }
+            None => Ok(()),
+        };
         if let Err(error) = remove_socket(socket) {
             tracing::debug!(%error, socket = %socket.display(), "the shim's socket stays");
         }
         fail_point("pod-released");
-        ended.and(detached)
+        ended.and(detached).and(ungrouped)
     }
 
     /// Ends a shim that may not know its pod yet.

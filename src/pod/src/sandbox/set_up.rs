@@ -3,7 +3,7 @@
 //! A chain of types, each holding what exists by then, each able to undo exactly that:
 //!
 //! ```text
-//! BegunSandbox (folder) ─▶ Equipped (shim runs, network attached, at the same time)
+//! BegunSandbox (folder, its own cgroup if it has one) ─▶ Equipped (shim runs, network attached, at the same time)
 //!                       ─▶ ReadySandbox (namespaces, mounts, pod init, files)
 //! ```
 //!
@@ -49,6 +49,8 @@ pub(crate) struct SandboxInput<'a> {
     pub(crate) spec: &'a PodSpec,
     /// Where its shim will listen.
     pub(crate) socket: &'a Path,
+    /// The path of its own cgroup, if it is to have one.
+    pub(crate) group: Option<&'a str>,
     /// The OCI runtime of the pod's handler.
     pub(crate) runtime: &'a OciRuntime,
 }
@@ -89,7 +91,7 @@ fn make_folder(dir: &Path, users: Option<UserNamespace>) -> io::Result<()> {
     std::fs::create_dir_all(dir.join("containers"))
 }
 
-/// The pod has a folder.
+/// The pod has a folder, and its own cgroup if it is to have one.
 struct BegunSandbox<'a> {
     sandboxes: &'a SandboxOperations,
     pod: SandboxInput<'a>,
@@ -107,15 +109,24 @@ struct Equipped<'a> {
 impl<'a> BegunSandbox<'a> {
     async fn begin(sandboxes: &'a SandboxOperations, pod: SandboxInput<'a>, span: &'a Span) -> Result<Self, Error> {
         let begun = Self { sandboxes, pod, dir: sandboxes.layout.pod_dir(pod.id), span };
-        // On a tmpfs: quick enough for this thread.
-        match make_folder(&begun.dir, pod.spec.namespaces.users) {
+        match begun.make().await {
             Ok(()) => Ok(begun),
-            Err(error) => {
-                let failure = Error::failed(format!("make {}", begun.dir.display()), &error);
+            Err(failure) => {
                 begun.undo().await;
                 Err(failure)
             }
         }
+    }
+
+    async fn make(&self) -> Result<(), Error> {
+        // On a tmpfs: quick enough for this thread.
+        let made = make_folder(&self.dir, self.pod.spec.namespaces.users);
+        made.map_err(|error| Error::failed(format!("make {}", self.dir.display()), &error))?;
+        let Some(group) = self.pod.group else { return Ok(()) };
+        let limits = self.pod.spec.resources.clone().unwrap_or_default();
+        self.sandboxes.make_group(group, &limits).await?;
+        fail_point("pod-group");
+        Ok(())
     }
 
     async fn equip(self) -> Result<Equipped<'a>, Error> {
@@ -228,6 +239,11 @@ impl<'a> BegunSandbox<'a> {
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "the folder of a pod that could not be made is left; the next start removes it");
         }
+        if let Some(group) = self.pod.group
+            && let Err(error) = self.sandboxes.remove_group(group).await
+        {
+            tracing::warn!(%error, "the cgroup of a pod that could not be made is left; the next look removes it");
+        }
     }
 }
 
@@ -259,7 +275,8 @@ impl Equipped<'_> {
         let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir, span } = &self.begun;
         span.enter(&stages::NAMESPACES);
         let own_network = spec.namespaces.network == Scope::Pod;
-        let hostname = if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.hostname };
+        let hostname =
+            if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.facts.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
         let setup = SandboxSetup {
             bundle: dir.clone(),

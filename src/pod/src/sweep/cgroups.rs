@@ -1,7 +1,8 @@
-//! Cgroups of containers.
+//! Cgroups of containers, and of pods that have one of their own.
 //!
 //! Looked at are the parents of peapod's pods alone, and there what is called as peapod calls its containers' groups;
-//! and the parent of pods that name none, which two daemons may be told to use, only while no other daemon does.
+//! and the parent of pods that name none, which two daemons may be told to use, only while no other daemon does. There,
+//! and nowhere else, are pods' own groups.
 //! containerd calls its groups so, too: those that it left in a pod which is peapod's now, of a node that was not
 //! drained before, are ended (docs/in-place-of-containerd.md says so).
 
@@ -12,7 +13,7 @@ use peapod_cgroup::{ScopePrefix, Shared};
 
 use super::SweepContext;
 
-/// Looks for cgroups of containers.
+/// Looks for such cgroups.
 pub(super) struct Cgroups {
     context: Arc<SweepContext>,
     /// The parent of pods that name none.
@@ -26,7 +27,13 @@ impl Cgroups {
 
     /// All of them. Blocks.
     pub(super) fn list(&mut self) -> BTreeSet<String> {
-        self.parents().iter().flat_map(|parent| self.groups(parent)).collect()
+        let parents = self.parents();
+        let default = self.context.cgroup.parent.clone();
+        let is_container = |name: &str| peapod_cgroup::id_of(name, |prefix| self.is_own(prefix)).is_some();
+        let is_own = |parent: &str, name: &str| {
+            is_container(name) || (parent == default && peapod_cgroup::pod_id_of(name).is_some())
+        };
+        parents.iter().flat_map(|parent| self.groups(parent, |name| is_own(parent, name))).collect()
     }
 
     fn parents(&mut self) -> BTreeSet<String> {
@@ -55,12 +62,11 @@ impl Cgroups {
         prefix == self.context.cgroup.scope_prefix.as_str() || ScopePrefix::BUILT_IN.contains(&prefix)
     }
 
-    fn groups(&self, parent: &str) -> Vec<String> {
+    fn groups(&self, parent: &str, is_own: impl Fn(&str) -> bool) -> Vec<String> {
         let Ok(group) = self.context.sandboxes.cgroups.cgroup(parent) else { return Vec::new() };
         match group.children() {
             Ok(names) => {
-                let own =
-                    names.into_iter().filter(|name| peapod_cgroup::id_of(name, |prefix| self.is_own(prefix)).is_some());
+                let own = names.into_iter().filter(|name| is_own(name));
                 own.map(|name| format!("{parent}/{name}")).collect()
             }
             Err(error) => {

@@ -10,7 +10,7 @@ use super::{Stray, Sweep, SweepContext};
 use crate::bounds::{SWEEP_AT_ONCE, SWEEP_PERIOD};
 use crate::dir;
 use crate::id::PodId;
-use crate::sandbox::SandboxOperations;
+use crate::sandbox::{PodHoldings, SandboxOperations};
 
 /// How often the pause after a failure is twice the one before.
 const PAUSES: u32 = 5;
@@ -106,7 +106,9 @@ async fn end(context: &SweepContext, stray: &Stray) -> Result<(), String> {
     match stray {
         Stray::Cgroup(_) => end_groups(sandboxes, std::slice::from_ref(stray)).await,
         Stray::Pod(id) => {
-            let released = sandboxes.release(id, None, &sandboxes.layout.socket(id), true, &Span::default()).await;
+            // Its own cgroup, if it had one, is another stray.
+            let held = PodHoldings { socket: &sandboxes.layout.socket(id), attached: true, group: None };
+            let released = sandboxes.release(id, None, held, &Span::default()).await;
             let removed = sandboxes.remove_files(id).await;
             released.and(removed).map_err(|error| error.to_string())
         }

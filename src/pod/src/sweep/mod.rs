@@ -46,7 +46,7 @@ pub(crate) struct KnownIds {
 /// One thing that nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stray {
-    /// Of a container. What runs in it ends with it.
+    /// Of a container, or of a pod with all its containers'. What runs in it ends with it.
     Cgroup(String),
     /// What there is of a pod: its shim, its network, its folder.
     Pod(PodId),
@@ -89,7 +89,7 @@ pub(crate) struct SweepContext {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sandboxes: Arc<SandboxOperations>,
     pub(crate) containers: Arc<ContainerOperations>,
-    /// Of pods that name no parent.
+    /// Of pods that name no parent, and have no limits as a whole.
     pub(crate) cgroup: PodCgroup,
     /// The cgroup in which shims live.
     pub(crate) shim_cgroup: String,
@@ -180,7 +180,11 @@ fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &KnownIds) -> BTreeSe
     let is_container = |name: &str| known.containers.contains(name);
     let is_known = |stray: &Stray| match stray {
         Stray::Cgroup(group) => {
-            group.rsplit('/').next().and_then(|name| peapod_cgroup::id_of(name, |_| true)).is_none_or(is_container)
+            let name = group.rsplit('/').next().unwrap_or_default();
+            match peapod_cgroup::pod_id_of(name) {
+                Some(pod) => known.pods.contains(pod),
+                None => peapod_cgroup::id_of(name, |_| true).is_none_or(is_container),
+            }
         }
         Stray::Pod(id) => known.pods.contains(id),
         Stray::Network(id) => known.pods.contains(id.as_str()),

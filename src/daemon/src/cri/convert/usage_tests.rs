@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use peapod_api::v1;
 use peapod_cgroup::{CpuStats, DeviceIo, HugePages, MemoryStats, PageFaults, Pressure, Stall, Stats, SwapStats};
-use peapod_pod::{PodState, PodView};
+use peapod_pod::{ParentKind, PodState, PodView};
 
 use super::view_tests::pod_id;
 use crate::stats::{InterfaceUsage, Traffic};
@@ -24,6 +24,7 @@ pub(crate) fn pod_view() -> PodView {
         namespaces: Vec::new(),
         runtime_handler: String::new(),
         cgroup_parent: "/kubepods/pod1".into(),
+        parent_kind: ParentKind::Given,
     }
 }
 

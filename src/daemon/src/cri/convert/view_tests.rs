@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use peapod_api::v1;
-use peapod_pod::{ContainerId, ContainerState, ContainerView, ExecBase, ImageMount, PodId, PodState, PodView};
+use peapod_pod::{
+    ContainerId, ContainerState, ContainerView, ExecBase, ImageMount, ParentKind, PodId, PodState, PodView,
+};
 use peapod_spec::UserIds;
 use serde_json::json;
 
@@ -142,6 +144,7 @@ fn a_pod_with_two_addresses() {
         namespaces: Vec::new(),
         runtime_handler: "runc".into(),
         cgroup_parent: "/peapod".into(),
+        parent_kind: ParentKind::Shared,
     };
     let shown = pod_sandbox_status(&pod);
     let network = shown.network.unwrap();

@@ -138,6 +138,8 @@ fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
         "shim": config.pods.shim,
         "cgroupDriver": config.pods.cgroup_driver.name(),
         "cgroupParent": config.pods.cgroup_parent,
+        // What `peapod run` asks for: limits of a pod without a parent hold for its containers together.
+        "podLimits": config.pods.cgroup_driver.has_pod_groups(),
         "scopePrefix": config.pods.scope_prefix.as_str(),
         "defaultRuntime": config.pods.default_runtime,
         "runtimes": runtimes,

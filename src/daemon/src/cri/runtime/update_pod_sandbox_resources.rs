@@ -1,5 +1,6 @@
 //! UpdatePodSandboxResources: what a kubelet has made of a pod's cgroup, which is its own. It is recorded and shown;
-//! nothing is changed by it. What is absent stays.
+//! nothing is changed by it. On a cgroup that peapod has made for a pod with limits these are changed. What is absent
+//! stays.
 
 use std::sync::Arc;
 

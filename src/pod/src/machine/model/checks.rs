@@ -111,7 +111,14 @@ pub(super) fn exclusive<'a>(job: &Job<u32>, running: impl Iterator<Item = &'a Jo
             (Some(one), Some(two)) => one != two || matches!(key, JobKey::Stop(_)) || matches!(other, JobKey::Stop(_)),
             (Some(_), None) => !(works_in_shim(&key) && *other == JobKey::CleanUp || *other == JobKey::TakeBack),
             (None, Some(_)) => !(works_in_shim(other) && matches!(key, JobKey::CleanUp | JobKey::Release)),
-            (None, None) => key != *other && (is_harmless(&key) || is_harmless(other)),
+            (None, None) => {
+                let no_group = |key: &JobKey| is_end(key) || matches!(key, JobKey::SetUp | JobKey::Reconnect);
+                let limits = [(&key, other), (other, &key)].into_iter().find(|(one, _)| **one == JobKey::LimitGroup);
+                match limits {
+                    Some((_, other)) => *other != JobKey::LimitGroup && !no_group(other),
+                    None => key != *other && (is_harmless(&key) || is_harmless(other)),
+                }
+            }
         };
         assert!(together, "{key:?} begins while {other:?} is under way");
     }
@@ -119,6 +126,11 @@ pub(super) fn exclusive<'a>(job: &Job<u32>, running: impl Iterator<Item = &'a Jo
 
 fn is_harmless(key: &JobKey) -> bool {
     matches!(key, JobKey::Watch | JobKey::Kill | JobKey::EndStray)
+}
+
+/// What the pod's own cgroup goes with, or has gone with.
+fn is_end(key: &JobKey) -> bool {
+    matches!(key, JobKey::Release | JobKey::RemoveFiles | JobKey::TakeBack)
 }
 
 fn works_in_shim(key: &JobKey) -> bool {
@@ -132,7 +144,7 @@ pub(super) fn awaited(asked: &Asked, awaited: Option<Awaited<'_>>) {
         (_, Some(Awaited::Recovery | Awaited::Record)) => true,
         (Asked::Run, Some(awaited)) => awaited == Awaited::SetUp,
         (Asked::StopPod | Asked::RemovePod, Some(awaited)) => awaited == Awaited::PodEnd,
-        (Asked::UpdatePod(_), Some(_)) => false,
+        (Asked::UpdatePod(_), Some(awaited)) => awaited == Awaited::Limits,
         (Asked::Create, Some(awaited)) => matches!(awaited, Awaited::Container(_)),
         (Asked::Start(id) | Asked::Stop(id) | Asked::Remove(id) | Asked::Update(id, _), Some(awaited)) => {
             awaited == Awaited::Container(id)

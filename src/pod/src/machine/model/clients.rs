@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::listed::Listed;
 use crate::machine::{Identity, Input, Machine, NewContainer, Request, Ticket};
+use crate::parent_kind::ParentKind;
 use crate::record::PodCgroup;
 use crate::samples::{container_spec, pod_spec};
 
@@ -21,13 +22,15 @@ impl Simulation {
         if self.machine.is_none() {
             let left = self.world.left();
             assert!(left.is_empty(), "a new pod finds of the one before: {left:?}");
+            // Every second life is that of a pod with a cgroup of its own.
+            let kind = if self.weak.is_multiple_of(2) { ParentKind::Own } else { ParentKind::Shared };
             let identity = Identity {
                 id: PodId::parse(&format!("{:064x}", self.next())).expect("an id"),
                 spec: Arc::new(pod_spec(name)),
                 created_at: self.world.now,
                 boot_id: "boot".to_owned(),
                 socket: PathBuf::from("/run/s/x"),
-                cgroup: PodCgroup::default(),
+                cgroup: PodCgroup { kind, ..PodCgroup::default() },
                 layout: layout(),
             };
             self.machine = Some(Machine::new(identity, Listed::new(u64::MAX).recorded(1)));

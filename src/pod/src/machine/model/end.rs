@@ -139,6 +139,7 @@ impl Simulation {
             for (id, limits, recorded) in self.world.running_limits() {
                 assert_eq!(limits, recorded, "other limits of {} are in force than are recorded", id.short());
             }
+            assert_eq!(self.world.group, self.world.recorded_group(), "of the pod's own cgroup");
         }
     }
 

@@ -27,8 +27,11 @@ impl World {
             Job::SetUp => {
                 assert!(self.shim.is_none() && !self.network && !self.files, "a second pod is made");
                 assert!(self.disk.pod.is_some(), "a pod is made without a record");
+                assert!(self.group.is_none(), "a second cgroup is made");
                 (self.shim, self.network, self.files) = (Some(SimShim::default()), true, true);
+                self.group = self.recorded_group();
             }
+            Job::LimitGroup(_) => assert!(self.group.is_some(), "a cgroup is limited that is not there"),
             Job::Create { id, .. } => {
                 self.leases.insert(id.clone());
             }
@@ -67,6 +70,7 @@ impl World {
             }
             Job::RemoveFiles => {
                 assert!(self.shim.is_none() && !self.network && self.layers.is_empty(), "files go before the rest");
+                assert!(self.group.is_none(), "files go before the cgroup");
             }
             _ => {}
         }
@@ -81,12 +85,12 @@ impl World {
                 Outcome::SetUp(Ok(SetUp { connected, attached: true, ips: Vec::new(), netns: None }))
             }
             Job::SetUp => {
-                (self.shim, self.network, self.files) = (None, false, false);
+                (self.shim, self.network, self.files, self.group) = (None, false, false, None);
                 Outcome::SetUp(Err(failed()))
             }
             Job::TakeBack => {
                 if well {
-                    (self.shim, self.network, self.files) = (None, false, false);
+                    (self.shim, self.network, self.files, self.group) = (None, false, false, None);
                 }
                 Outcome::TakenBack(plain)
             }
@@ -108,7 +112,13 @@ impl World {
                 self.kill_all();
                 self.shim = None;
                 self.network &= !(well && attached);
+                self.group = self.group.filter(|_| !well);
                 Outcome::Released(plain)
+            }
+            Job::LimitGroup(change) => {
+                let limits = if well { &change.after } else { &change.before };
+                self.group = Some(limits.cpu_shares);
+                Outcome::GroupLimited(plain)
             }
             Job::RemoveFiles => {
                 self.files &= !well;
@@ -212,6 +222,8 @@ impl World {
     }
 
     fn reconnect(&mut self, containers: Vec<(ContainerId, Expected)>) -> Result<Reconnected<u32>, ReconnectError> {
+        // Recorded limits are set again, whatever becomes of the shim.
+        self.group = self.recorded_group();
         let Some(shim) = self.shim() else { return Err(ReconnectError::Gone(failed())) };
         if shim.is_foreign {
             return Err(ReconnectError::Foreign(Foreign::TooOld { version: "0".to_owned(), speaks: 0 }));

@@ -141,7 +141,7 @@ pub(super) fn kind(key: &JobKey) -> usize {
         JobKey::Create(_) | JobKey::Discard(_) => 6,
         JobKey::Start(_) => 7,
         JobKey::Stop(_) => 8,
-        JobKey::Update(_) => 9,
+        JobKey::Update(_) | JobKey::LimitGroup => 9,
         JobKey::Delete(_) | JobKey::Remove(..) => 1,
     }
 }

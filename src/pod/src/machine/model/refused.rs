@@ -62,6 +62,73 @@ fn an_update_that_is_refused_leaves_the_start_open() {
     }
 }
 
+fn limits_group(key: &JobKey) -> bool {
+    *key == JobKey::LimitGroup
+}
+
+#[test]
+fn limits_of_a_pods_own_group_are_recorded_once_they_are_in_force() {
+    let (mut life, ..) = begun();
+    assert_eq!(life.world.group, Some(0), "a pod with a group of its own");
+    life.update_pod();
+    life.update_pod();
+    assert!(life.commit.is_none(), "recorded before it is in force");
+    life.finish(limits_group, false);
+    assert!(matches!(life.refused.take(), Some((Asked::UpdatePod(_), Error::Failed { .. }))));
+    assert_eq!((life.world.group, life.world.recorded_group()), (Some(0), Some(0)));
+    life.finish(limits_group, true);
+    assert_eq!(life.waiting.len(), 1, "answered before it is on disk");
+    life.finish_commit(true);
+    assert!(life.waiting.is_empty() && life.refused.is_none(), "{:?}", life.refused);
+    assert!(life.world.group > Some(0));
+    life.settle();
+    life.check_limits();
+}
+
+#[test]
+fn a_death_between_setting_and_recording_limits_goes_back() {
+    let (mut life, ..) = begun();
+    life.update_pod();
+    life.finish(limits_group, true);
+    assert_ne!(life.world.group, life.world.recorded_group());
+    // The commit is not on disk, and nothing is foreign.
+    life.die(1);
+    life.settle();
+    assert_eq!((life.world.group, life.world.recorded_group()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_stop_waits_for_limits_that_are_being_set() {
+    let (mut life, ..) = begun();
+    life.update_pod();
+    life.ask(Asked::StopPod, Request::StopPod);
+    let is_release = |key: &&JobKey| **key == JobKey::Release;
+    while let Some(index) =
+        life.jobs.iter().position(|running| !limits_group(&running.key) && life.can_finish(running, true))
+    {
+        life.finish_job(index, true);
+        while life.commit.is_some() {
+            life.finish_commit(true);
+        }
+    }
+    assert!(!life.keys().iter().any(|key| is_release(key)), "{:?}", life.keys());
+    life.finish(limits_group, true);
+    life.settle();
+    assert_eq!(life.world.group, None, "its group goes with the stop");
+    life.update_pod();
+    life.settle();
+    assert!(life.refused.is_none() && life.world.recorded_group() > Some(0), "recorded of one that is stopped");
+}
+
+#[test]
+fn updates_of_a_pod_that_wait_are_counted() {
+    let (mut life, ..) = begun();
+    (0..=crate::bounds::UPDATES_WAITING).for_each(|_| life.update_pod());
+    let refused = life.refused.take().map(|(_, error)| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("15 further updates wait"), "{refused}");
+    life.settle();
+}
+
 #[test]
 fn updates_that_wait_are_counted() {
     let (mut life, running, _) = begun();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use peapod_shim_protocol::exit::Exit;
 use peapod_spec::container::Resources;
 
+use super::checks::pod_shares;
 use super::disk::Disk;
 use crate::id::ContainerId;
 
@@ -33,6 +34,8 @@ pub(super) struct World {
     pub(super) shim: Option<SimShim>,
     pub(super) network: bool,
     pub(super) files: bool,
+    /// The pod's own cgroup, with the shares that are in force on it.
+    pub(super) group: Option<i64>,
     pub(super) leases: BTreeSet<ContainerId>,
     pub(super) layers: BTreeSet<ContainerId>,
     /// Exit files.
@@ -65,6 +68,7 @@ impl World {
         note(self.shim.is_some(), "its shim, or what that left");
         note(self.network, "its network");
         note(self.files, "its files");
+        note(self.group.is_some(), "its cgroup");
         note(!self.leases.is_empty(), "a lease");
         note(!self.layers.is_empty(), "a layer");
         left
@@ -73,7 +77,7 @@ impl World {
     /// What a new daemon sweeps away: whatever no record leads to.
     pub(super) fn sweep(&mut self) {
         if self.disk.pod.is_none() {
-            (self.shim, self.network, self.files) = (None, false, false);
+            (self.shim, self.network, self.files, self.group) = (None, false, false, None);
             self.exits.clear();
         }
         let Self { disk, leases, layers, .. } = self;
@@ -114,6 +118,12 @@ impl World {
         for id in tasks {
             self.exit(&id);
         }
+    }
+
+    /// Whether the pod is recorded as one that has a cgroup of its own, with the shares that are recorded for it.
+    pub(super) fn recorded_group(&self) -> Option<i64> {
+        let pod = self.disk.pod.as_ref().filter(|pod| pod.cgroup.own().is_some());
+        pod.map(|_| self.disk.pod_spec.as_deref().map_or(0, pod_shares))
     }
 
     /// What runs, with the limits that are in force and those that are recorded.
