@@ -127,7 +127,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
         placement: PodPlacement {
             handler: spec.runtime_class_name.unwrap_or_default(),
             pull_secrets: pull_secrets::build(b, spec.image_pull_secrets.as_deref().unwrap_or_default()),
-            resources: whole_resources(b, spec.resources.as_ref(), (&init_containers, &containers)),
+            resources: pod_resources::build(b, spec.resources.as_ref(), (&init_containers, &containers)),
             overhead: resources::amounts(b, "spec.overhead", spec.overhead.as_ref()),
         },
         restart,
@@ -139,19 +139,6 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
     };
     references(b, &pod);
     pod
-}
-
-fn whole_resources(
-    b: &mut Builder<'_>,
-    given: Option<&k8s::ResourceRequirements>,
-    containers: (&[Container], &[Container]),
-) -> ContainerResources {
-    let resources = pod_resources::build(b, given, containers);
-    if !resources.limits.is_empty() {
-        let text = "hold for each container that has no limits of its own: no cgroup counts them together";
-        b.add_note("spec.resources.limits", text);
-    }
-    resources
 }
 
 fn grace(b: &mut Builder<'_>, seconds: Option<i64>) -> u32 {

@@ -36,6 +36,16 @@ pub(super) fn build(
     if resources.limits.is_empty() {
         return resources;
     }
+    for (list, containers) in [("spec.initContainers", init_containers), ("spec.containers", containers)] {
+        for (index, container) in containers.iter().enumerate() {
+            for (name, limit) in &container.resources.limits {
+                if let Some(whole) = resources.limit(name).filter(|whole| limit > whole) {
+                    let path = format!("{list}[{index}].resources.limits.{name}");
+                    b.add_mistake(&path, format!("is {limit}, which is more than the pod's, {whole}"));
+                }
+            }
+        }
+    }
     let is_given =
         |name: &str| given.and_then(|given| given.requests.as_ref()).is_some_and(|all| all.contains_key(name));
     for name in ["cpu", "memory"] {

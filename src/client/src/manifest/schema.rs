@@ -42,7 +42,7 @@ pub(super) const SPEC: Schema = Schema::Map(&[
     optional("dnsPolicy", Schema::Text).does("whose resolv.conf: the node's, or with None that of dnsConfig alone"),
     optional("dnsConfig", DNS_CONFIG),
     optional("securityContext", POD_SECURITY),
-    optional("resources", RESOURCES),
+    optional("resources", POD_RESOURCES),
     optional(
         "imagePullSecrets",
         Schema::List(&Schema::Map(&[
@@ -126,21 +126,41 @@ const RESOURCES: Schema = Schema::Map(&[
             optional("hugepages-*", Schema::Quantity).does("so many huge pages"),
             EPHEMERAL_STORAGE,
             EXTENDED,
-            refused("pids", "no cgroup counts the processes of a pod together"),
+            refused("pids", "the processes of a pod are limited as a whole: set spec.resources.limits.pids"),
         ]),
     ),
+    REQUESTS,
+    CLAIMS,
+]);
+
+/// Of all containers together where the runtime makes the pod a cgroup of its own, which a run says if it does not.
+const POD_RESOURCES: Schema = Schema::Map(&[
     optional(
-        "requests",
+        "limits",
         Schema::Map(&[
-            optional("cpu", Schema::Quantity).does("the weight against others when processors are busy"),
-            optional("memory", Schema::Quantity).does("who uses more goes first when memory is short"),
-            optional("hugepages-*", Schema::Quantity).does("the same as its limit"),
+            optional("cpu", Schema::Quantity).does("its containers are held back beyond this, all together"),
+            optional("memory", Schema::Quantity).does("one of its containers is killed beyond this, all together"),
+            optional("hugepages-*", Schema::Quantity).does("so many huge pages, all together"),
+            optional("pids", Schema::Quantity).does("so many processes and threads, all together"),
             EPHEMERAL_STORAGE,
             EXTENDED,
         ]),
     ),
-    refused("claims", "devices that are claimed need a driver and an API server"),
+    REQUESTS,
+    CLAIMS,
 ]);
+
+const REQUESTS: FieldSchema = optional(
+    "requests",
+    Schema::Map(&[
+        optional("cpu", Schema::Quantity).does("the weight against others when processors are busy"),
+        optional("memory", Schema::Quantity).does("who uses more goes first when memory is short"),
+        optional("hugepages-*", Schema::Quantity).does("the same as its limit"),
+        EPHEMERAL_STORAGE,
+        EXTENDED,
+    ]),
+);
+const CLAIMS: FieldSchema = refused("claims", "devices that are claimed need a driver and an API server");
 
 const EPHEMERAL_STORAGE: FieldSchema = optional("ephemeral-storage", Schema::Quantity)
     .with(Effect::Idle("nobody watches what a container writes to disk"));

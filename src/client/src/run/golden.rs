@@ -8,6 +8,7 @@ use super::env::{self, EnvFiles};
 use super::facts::{LaunchFacts, ThisNode};
 use super::images::ContainerImage;
 use super::messages::{self, ContainerParts, SandboxParts};
+use super::resources::WholeLimits;
 use crate::manifest;
 
 fn messages_of(text: &str) -> String {
@@ -24,13 +25,23 @@ fn messages_of(text: &str) -> String {
     let facts = LaunchFacts { pod: &pod, uid: "11111111-2222", node: &node, addresses: &addresses };
     let (uid, dir) = (facts.uid, Path::new("/run/pods/11111111-2222"));
     let dns = dns::resolv_conf(&pod.network.dns, "nameserver 1.1.1.1\n");
-    let sandbox = messages::sandbox(&pod, SandboxParts { uid, dir, cgroup_parent: "", run: "1", dns, users: None });
+    let whole_limits = WholeLimits::Told;
+    let sandbox =
+        messages::sandbox(&pod, SandboxParts { uid, dir, cgroup_parent: "", run: "1", dns, users: None, whole_limits });
     let mut out = format!("{sandbox:#?}\n");
     for container in pod.all_containers() {
         let image = ContainerImage { id: "sha256:1".into(), uid: Some(0), username: String::new() };
         let env = env::resolve(container, &facts, &EnvFiles::new()).unwrap();
-        let parts =
-            ContainerParts { uid, attempt: 0, image: &image, node: &node, env, mounts: Vec::new(), users: None };
+        let parts = ContainerParts {
+            uid,
+            attempt: 0,
+            image: &image,
+            node: &node,
+            env,
+            mounts: Vec::new(),
+            users: None,
+            whole_limits,
+        };
         match messages::container(&pod, container, parts) {
             Ok(config) => writeln!(out, "{config:#?}").unwrap(),
             Err(error) => writeln!(out, "{}: {error}", container.name).unwrap(),

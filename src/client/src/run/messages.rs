@@ -7,6 +7,7 @@ use peapod_api::v1;
 
 use super::facts::ThisNode;
 use super::images::ContainerImage;
+use super::resources::WholeLimits;
 use super::security::{IdentityError, UserRange};
 use super::{resources, security};
 use crate::labels;
@@ -22,6 +23,7 @@ pub(super) struct SandboxParts<'a> {
     /// Without one the runtime copies the node's resolv.conf.
     pub(super) dns: Option<v1::DnsConfig>,
     pub(super) users: Option<UserRange>,
+    pub(super) whole_limits: WholeLimits,
 }
 
 /// What a container is made from, beside its Pod.
@@ -34,6 +36,7 @@ pub(super) struct ContainerParts<'a> {
     pub(super) env: Vec<(String, String)>,
     pub(super) mounts: Vec<v1::Mount>,
     pub(super) users: Option<UserRange>,
+    pub(super) whole_limits: WholeLimits,
 }
 
 /// The pod.
@@ -67,7 +70,7 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
             cgroup_parent: parts.cgroup_parent.to_owned(),
             security_context: Some(security::sandbox(pod, parts.users)),
             sysctls: pod.security.sysctls.clone(),
-            resources: resources::of_pod(pod),
+            resources: resources::of_pod(pod, parts.whole_limits),
             overhead: resources::overhead(pod),
         }),
         ..Default::default()
@@ -100,7 +103,7 @@ pub(super) fn container(
         args: expanded(&process.args),
         working_dir: process.working_dir.clone(),
         linux: Some(v1::LinuxContainerConfig {
-            resources: Some(resources::of_container(pod, container, parts.node)),
+            resources: Some(resources::of_container(pod, container, parts.node, parts.whole_limits)),
             security_context: Some(security::container(pod, container, parts.image, parts.users)?),
         }),
         envs: parts

@@ -148,7 +148,10 @@ async fn live(
     refuse_twin(connection, pod).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
-    let support = RuntimeSupport::ask(connection, pod, handler, &uid).await?;
+    let support = RuntimeSupport::ask(connection, pod, (handler, &args.cgroup_parent), &uid).await?;
+    if let Some(note) = support.note(pod) {
+        voice.note(note).await;
+    }
     let node = ThisNode::look();
     let facts = OwnerFacts { run: record.id.clone(), endpoint: connection.endpoint.clone() };
     // Held until all is removed: the owner of a folder that is left is gone.
@@ -162,6 +165,7 @@ async fn live(
         run: &record.id,
         dns: dns::resolv_conf(&pod.network.dns, &resolv_conf),
         users: support.users,
+        whole_limits: support.whole_limits,
     };
     let sandbox = messages::sandbox(pod, parts);
     let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };

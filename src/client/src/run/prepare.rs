@@ -74,6 +74,7 @@ impl RunningPod<'_> {
             env,
             mounts,
             users: run.support.users,
+            whole_limits: run.support.whole_limits,
         };
         Ok(messages::container(run.pod, container, parts)?)
     }

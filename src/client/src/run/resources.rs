@@ -13,14 +13,38 @@ const LEAST_QUOTA: i64 = 1000;
 const SHARES: i64 = 1024;
 const LEAST_SHARES: i64 = 2;
 const MOST_SHARES: i64 = 262_144;
+/// A limit that a pod as a whole has, and no container.
+pub(super) const PIDS: &str = "pids";
 /// Who goes last when memory is short, and who first.
 const GUARANTEED_SCORE: i64 = -997;
 const BEST_EFFORT_SCORE: i64 = 1000;
 
+/// What becomes of limits of a pod as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum WholeLimits {
+    /// They are told with the sums of its containers', as by a kubelet, of a cgroup that is not the runtime's to make:
+    /// they hold for each container that has none of its own.
+    #[default]
+    Told,
+    /// They hold for each container that has none of its own, and nothing is told: the runtime would set what it is told
+    /// on a cgroup of the pod's, where a sum is no limit.
+    Untold,
+    /// The runtime makes the pod a cgroup with them: they hold for its containers together.
+    Together,
+}
+
 /// Of a container.
-pub(super) fn of_container(pod: &Pod, container: &Container, node: &ThisNode) -> v1::LinuxContainerResources {
+pub(super) fn of_container(
+    pod: &Pod,
+    container: &Container,
+    node: &ThisNode,
+    whole_limits: WholeLimits,
+) -> v1::LinuxContainerResources {
     let (own, whole) = (&container.resources, &pod.placement.resources);
-    let limit = |name: &str| own.limit(name).or_else(|| whole.limit(name));
+    let limit = |name: &str| match whole_limits {
+        WholeLimits::Told | WholeLimits::Untold => own.limit(name).or_else(|| whole.limit(name)),
+        WholeLimits::Together => own.limit(name),
+    };
     let cpu = match own.request("cpu") {
         // Without a request of its own the pod's limit is none.
         request if request.is_zero() => own.limit("cpu").unwrap_or_default(),
@@ -41,10 +65,15 @@ pub(super) fn of_container(pod: &Pod, container: &Container, node: &ThisNode) ->
 }
 
 /// Of a pod as a whole, without what it takes itself. Nothing if it asks for nothing.
-pub(super) fn of_pod(pod: &Pod) -> Option<v1::LinuxContainerResources> {
+pub(super) fn of_pod(pod: &Pod, whole_limits: WholeLimits) -> Option<v1::LinuxContainerResources> {
     let whole = &pod.placement.resources;
     if whole.is_empty() && pod.all_containers().all(|container| container.resources.is_empty()) {
         return None;
+    }
+    match whole_limits {
+        WholeLimits::Told => {}
+        WholeLimits::Untold => return None,
+        WholeLimits::Together => return Some(together_of_pod(pod)),
     }
     let request = |name: &str| match whole.requests.get(name) {
         Some(request) => *request,
@@ -55,6 +84,29 @@ pub(super) fn of_pod(pod: &Pod) -> Option<v1::LinuxContainerResources> {
         None => sum(pod, |one| one.limit(name).unwrap_or_default()),
     };
     Some(amounts(request("cpu"), limit("cpu"), limit("memory")))
+}
+
+/// What all containers of a pod have together. Of what the pod itself does not say their sum is a limit only if each of
+/// them has one, as on a kubelet's cgroup.
+fn together_of_pod(pod: &Pod) -> v1::LinuxContainerResources {
+    let whole = &pod.placement.resources;
+    let request = whole.requests.get("cpu").copied().unwrap_or_else(|| sum(pod, |one| one.request("cpu")));
+    let limit = |name: &str| {
+        let is_each = || pod.all_containers().all(|container| container.resources.limit(name).is_some());
+        let all = || is_each().then(|| sum(pod, |one| one.limit(name).unwrap_or_default()));
+        whole.limit(name).or_else(all).unwrap_or_default()
+    };
+    let pages = whole.limits.keys().filter_map(|name| {
+        let size = crate::manifest::size_of_pages(name.strip_prefix("hugepages-")?)?;
+        let limit = u64::try_from(whole.limit(name)?.value()).ok()?;
+        Some(v1::HugepageLimit { page_size: page_name(size), limit })
+    });
+    let pids = whole.limit(PIDS).map(|pids| ("pids.max".to_owned(), pids.value().to_string()));
+    v1::LinuxContainerResources {
+        hugepage_limits: pages.collect(),
+        unified: pids.into_iter().collect(),
+        ..amounts(request, limit("cpu"), limit("memory"))
+    }
 }
 
 /// What a pod takes beside its containers.
@@ -142,7 +194,7 @@ mod tests {
             ThisNode { memory: 4 << 30, processors: 4, huge_pages: vec![2 << 20, 1 << 30], ..Default::default() };
         let text = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{{spec}}}}}");
         let pod = manifest::read(&text).unwrap();
-        pod.containers.iter().map(|container| of_container(&pod, container, &node)).collect()
+        pod.containers.iter().map(|container| of_container(&pod, container, &node, WholeLimits::Told)).collect()
     }
 
     fn numbers(spec: &str) -> (i64, i64, i64, i64) {
@@ -184,7 +236,9 @@ mod tests {
 
     fn scores(spec: &str) -> Vec<i64> {
         let (pod, node) = (pod(spec), ThisNode { memory: 10 << 30, ..Default::default() });
-        pod.all_containers().map(|container| of_container(&pod, container, &node).oom_score_adj).collect()
+        pod.all_containers()
+            .map(|container| of_container(&pod, container, &node, WholeLimits::Told).oom_score_adj)
+            .collect()
     }
 
     fn asking(name: &str, memory: &str, more: &str) -> String {
@@ -208,7 +262,7 @@ mod tests {
     #[test]
     fn a_pod_asks_for_the_most_that_runs_at_a_time() {
         let of = |spec: &str| {
-            let of_pod = of_pod(&pod(spec)).unwrap();
+            let of_pod = of_pod(&pod(spec), WholeLimits::Told).unwrap();
             (of_pod.cpu_shares, of_pod.cpu_quota, of_pod.memory_limit_in_bytes >> 20)
         };
         let one = |name: &str, cpu: &str, memory: &str, more: &str| {
@@ -235,6 +289,30 @@ mod tests {
         assert_eq!(of("resources: {limits: {cpu: 2}}, containers: [{name: a, image: x}]"), (2048, 200_000, 0));
         let overhead = overhead(&pod(&format!("overhead: {{cpu: 250m, memory: 120Mi}}, {main}"))).unwrap();
         assert_eq!((overhead.cpu_shares, overhead.cpu_quota, overhead.memory_limit_in_bytes >> 20), (256, 25_000, 120));
+    }
+
+    #[test]
+    fn a_cgroup_of_the_pods_own_has_what_the_pod_says_and_its_containers_what_they_say() {
+        let node = ThisNode::default();
+        let of = |spec: &str| {
+            let pod = pod(spec);
+            let of_containers = pod.all_containers().map(|one| of_container(&pod, one, &node, WholeLimits::Together));
+            let of_containers = of_containers.map(|one| (one.cpu_quota, one.memory_limit_in_bytes >> 20)).collect();
+            (of_pod(&pod, WholeLimits::Together).unwrap(), of_containers)
+        };
+        let containers =
+            "containers: [{name: a, image: x, resources: {limits: {cpu: 1, memory: 1Gi}}}, {name: b, image: x}]";
+        let limits = "limits: {memory: 2Gi, pids: 100, hugepages-2Mi: 4Mi}";
+        let (whole, each): (_, Vec<_>) = of(&format!("resources: {{{limits}}}, {containers}"));
+        assert_eq!(each, [(100_000, 1024), (0, 0)]);
+        // One container has no limit of processors: neither have all together.
+        assert_eq!((whole.cpu_quota, whole.memory_limit_in_bytes, whole.cpu_shares), (0, 2 << 30, 1024));
+        assert_eq!(whole.unified.get("pids.max").map(String::as_str), Some("100"));
+        let pages: Vec<_> = whole.hugepage_limits.iter().map(|one| (one.page_size.as_str(), one.limit)).collect();
+        assert_eq!(pages, [("2MB", 4 << 20)]);
+        let all = containers.replace("{name: b, image: x}", "{name: b, image: x, resources: {limits: {cpu: 1}}}");
+        assert_eq!(of(&format!("resources: {{{limits}}}, {all}")).0.cpu_quota, 200_000);
+        assert_eq!(of_pod(&pod(&all), WholeLimits::Untold), None);
     }
 
     #[test]
