@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, Hierarchy, PathError, StatsPart, TaskLimit};
+use super::{Cgroup, Hierarchy, PathError, StatsPart, TaskLimit, TotalLimits};
 use crate::open_folders::OpenFolders;
 use crate::stats_reader::StatsReader;
 
@@ -215,4 +215,45 @@ fn children_begin_inside() {
     });
     spawner.join().unwrap();
     assert!(scratch.0.is_empty().unwrap());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn limits_of_all_below_are_set_and_taken_off() {
+    let scratch = Scratch::new("total");
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    let pod = hierarchy.cgroup(&format!("{}/pod", scratch.0.path())).unwrap();
+    let below = hierarchy.cgroup(&format!("{}/container", pod.path())).unwrap();
+    pod.create().unwrap();
+    let read = |v1: &str, v2: &str| {
+        let name = if hierarchy.is_v2() { v2 } else { v1 };
+        pod.files().text(name.split('.').next().unwrap(), name).unwrap().trim().to_owned()
+    };
+    let held = || {
+        let quota = read("cpu.cfs_quota_us", "cpu.max");
+        let memory: Option<u64> = read("memory.limit_in_bytes", "memory.max").parse().ok();
+        (memory.filter(|bytes| *bytes < 1 << 60), quota.split(' ').next().unwrap().to_owned())
+    };
+    let limits = |megabytes: u64, quota: u64, period: u64| TotalLimits {
+        memory: Some(megabytes << 20),
+        cpu: Some((quota, period)),
+        files: [("pids.max".to_owned(), "40".to_owned())].into(),
+        ..TotalLimits::default()
+    };
+    pod.limit_total(&limits(64, 50_000, 100_000)).unwrap();
+    below.create().unwrap();
+    assert_eq!(held(), (Some(64 << 20), "50000".to_owned()));
+    assert_eq!(pod.task_limit().unwrap(), TaskLimit::AtMost(40));
+    // More, of a shorter period, which is more than the one of before would be of it.
+    pod.limit_total(&limits(96, 45_000, 50_000)).unwrap();
+    assert_eq!(held(), (Some(96 << 20), "45000".to_owned()));
+    pod.limit_total(&limits(32, 2_000, 10_000)).unwrap();
+    assert_eq!(held(), (Some(32 << 20), "2000".to_owned()));
+    let wrong = TotalLimits { files: [("pids.max".to_owned(), "many".to_owned())].into(), ..limits(32, 2_000, 10_000) };
+    let error = pod.limit_total(&wrong).unwrap_err();
+    assert_eq!(error.source.raw_os_error(), Some(nix::errno::Errno::EINVAL as i32), "{error}");
+    pod.limit_total(&TotalLimits::default()).unwrap();
+    let (memory, quota) = held();
+    assert!(memory.is_none() && ["-1", "max"].contains(&quota.as_str()), "{memory:?} {quota}");
+    assert_eq!(pod.task_limit().unwrap(), TaskLimit::None);
 }
