@@ -36,7 +36,7 @@ const PULL: &[&str] =
     &["pull-manifest", "pull-scratch", "pull-unpacked", "pull-layers", "pull-placed", "pull-recorded"];
 
 /// The daemon dies at the stage while `call` waits for its answer; then there is a new one.
-async fn die_at<T>(daemon: &Daemon, stage: &str, call: impl AsyncFnOnce() -> Result<T, tonic::Status>) {
+pub(crate) async fn die_at<T>(daemon: &Daemon, stage: &str, call: impl AsyncFnOnce() -> Result<T, tonic::Status>) {
     daemon.kill().await;
     daemon.start_again_to_die_at(stage).await;
     // It may have been answered before the daemon died.

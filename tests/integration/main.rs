@@ -45,6 +45,7 @@ mod odd_requests;
 mod otlp;
 mod overriding;
 mod panics;
+mod pod_limits;
 mod poisoned;
 mod poisoned_files;
 mod poisoned_images;
