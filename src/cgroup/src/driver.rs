@@ -168,8 +168,8 @@ pub fn id_of(name: &str, is_prefix: impl FnOnce(&str) -> bool) -> Option<&str> {
     is_id(id).then_some(id)
 }
 
-/// The pod's id in the name of a group as [`CgroupDriver::pod_group`] makes it; `None` for a name that it does not make,
-/// such as those of [`CgroupDriver::group`].
+/// The pod's id in the name of a group as [`CgroupDriver::pod_group`] makes it; `None` for a name that it does not
+/// make, such as those of [`CgroupDriver::group`].
 #[must_use]
 pub fn pod_id_of(name: &str) -> Option<&str> {
     name.strip_prefix(POD).filter(|id| is_id(id))

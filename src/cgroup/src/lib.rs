@@ -28,6 +28,7 @@ mod spawn_target;
 mod stats;
 mod stats_reader;
 mod total;
+mod total_limits;
 mod trees;
 mod version;
 mod walk;
@@ -50,7 +51,7 @@ pub use stats::{
     TaskLimit,
 };
 
-pub use total::TotalLimits;
+pub use total_limits::TotalLimits;
 
 #[cfg(test)]
 mod tests;

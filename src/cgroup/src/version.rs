@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::total::{LimitFile, LimitKind};
+use crate::total_limits::{LimitFile, LimitKind};
 use crate::trees::MountedTrees;
 use crate::{GroupError, HugePages, OomWatch, Pressure, Stats, TotalLimits, parse};
 

@@ -5,7 +5,8 @@ use peapod_spec::container::Resources;
 
 use crate::error::Error;
 
-/// On cgroup v2 the kernel takes every limit and ends whoever is above it. The group is that of a container or of a pod.
+/// On cgroup v2 the kernel takes every limit and ends whoever is above it. The group is that of a container or of a
+/// pod.
 pub(crate) fn refuse_below_usage(
     group: &Cgroup,
     after: &Resources,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::total::{LimitFile, LimitKind};
+use crate::total_limits::{LimitFile, LimitKind};
 use crate::trees::UNIFIED;
 use crate::walk::walk;
 use crate::{DeviceIo, GroupError, MemoryStats, PageFaults, Pressure, Stats, SwapStats, TotalLimits, files, parse};

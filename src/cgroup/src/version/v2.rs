@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use crate::interface_files::InterfaceFiles;
 use crate::stats_reader::StatsReader;
-use crate::total::{LimitFile, LimitKind};
+use crate::total_limits::{LimitFile, LimitKind};
 use crate::{
     CpuStats, GroupError, MemoryStats, OomWatch, PageFaults, Pressure, Stats, SwapStats, TotalLimits, files, parse,
 };

@@ -26,8 +26,8 @@ pub(super) enum WholeLimits {
     /// they hold for each container that has none of its own.
     #[default]
     Told,
-    /// They hold for each container that has none of its own, and nothing is told: the runtime would set what it is told
-    /// on a cgroup of the pod's, where a sum is no limit.
+    /// They hold for each container that has none of its own, and nothing is told: the runtime would set what it is
+    /// told on a cgroup of the pod's, where a sum is no limit.
     Untold,
     /// The runtime makes the pod a cgroup with them: they hold for its containers together.
     Together,

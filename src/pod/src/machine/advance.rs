@@ -4,15 +4,15 @@ use super::action::{Action, Job};
 use super::advance_container;
 use super::containers::PodContainers;
 use super::effects::Effects;
+use super::group_updates;
 use super::input::Reply;
 use super::life::{CleanUp, Kill, Life, Sandbox, Up, Watch};
 use super::pod::Pod;
-use super::pod_updates;
 use crate::error::Error;
 
 /// One step of the pod, or of one of its containers. False when nothing can go on.
 pub(super) fn advance<S: Clone>(pod: &mut Pod<S>, containers: &mut PodContainers, fx: &mut Effects<S>) -> bool {
-    advance_pod(pod, containers, fx) || pod_updates::advance(pod, fx) || advance_container::any(pod, containers, fx)
+    advance_pod(pod, containers, fx) || group_updates::advance(pod, fx) || advance_container::any(pod, containers, fx)
 }
 
 fn advance_pod<S: Clone>(pod: &mut Pod<S>, containers: &mut PodContainers, fx: &mut Effects<S>) -> bool {
@@ -115,7 +115,7 @@ fn stop<S>(pod: &mut Pod<S>, containers: &mut PodContainers, fx: &mut Effects<S>
     if containers.abandon_creates(pod.id(), fx) {
         return true;
     }
-    if !containers.are_quiet() || pod.updates.is_under_way() || !fx.outbox.is_idle() {
+    if !containers.are_quiet() || pod.updates.under_way.is_some() || !fx.outbox.is_idle() {
         return false;
     }
     let shim = match std::mem::replace(&mut pod.life, Life::Releasing) {

@@ -9,8 +9,8 @@
 //! # A step
 //!
 //! 1. The input changes the state. A request is refused, answered, joined to an equal one that is under way, or noted
-//!    as wanted (`admission`, `pod_requests`, `pod_updates`, `container_requests`). An outcome says what is (`outcomes`,
-//!    `pod_outcomes`, `containers`, `container_outcomes`).
+//!    as wanted (`admission`, `pod_requests`, `group_updates`, `container_requests`). An outcome says what is
+//!    (`outcomes`, `pod_outcomes`, `containers`, `container_outcomes`).
 //! 2. [`advance`] computes from the state alone what can go on, until nothing more can. There, and nowhere else, is
 //!    decided which job comes next and who is answered.
 //! 3. What changed is committed, if no other commit is under way.
@@ -59,6 +59,7 @@ mod container_requests;
 mod containers;
 mod delivery;
 mod effects;
+mod group_updates;
 mod input;
 mod life;
 #[cfg(test)]
@@ -179,7 +180,7 @@ impl<S: Clone> Machine<S> {
         match request {
             Request::Run(spec) => pod.run_requested(ticket, &spec, fx),
             Request::StopPod => pod.stop_requested(ticket, !containers.made_are_quiet(), fx),
-            Request::UpdatePod(told) => pod_updates::request(pod, ticket, *told, fx),
+            Request::UpdatePod(told) => group_updates::request(pod, ticket, *told, fx),
             Request::RemovePod => pod.removal.get_or_insert_default().push(ticket),
             Request::Create(new) => {
                 pod.run.build_on();

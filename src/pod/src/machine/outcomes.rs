@@ -7,9 +7,9 @@ use peapod_shim_protocol::exit::Exit;
 use super::Machine;
 use super::action::Action;
 use super::container::{ended, unknown_end};
+use super::group_updates;
 use super::input::{ContainerOutcome, Outcome, ReconnectError, Reconnected, ShimEvent, ShimEventKind};
 use super::life::{CleanUp, Kill, Life, Sandbox};
-use super::pod_updates;
 use crate::error::Error;
 use crate::id::ContainerId;
 
@@ -32,7 +32,7 @@ impl<S: Clone> Machine<S> {
             Outcome::CleanedUp(outcome) => self.cleaned_up(outcome),
             Outcome::Released(outcome) => pod.released(outcome, fx),
             Outcome::FilesRemoved(outcome) => pod.files_removed(outcome, fx),
-            Outcome::GroupLimited(outcome) => pod_updates::limited(pod, outcome, fx),
+            Outcome::GroupLimited(outcome) => group_updates::limited(pod, outcome, fx),
             Outcome::StrayEnded => {}
             Outcome::Discarded(id) => drop(containers.abandoned.remove(&id)),
             Outcome::Container(id, outcome) => self.container_outcome(&id, outcome),

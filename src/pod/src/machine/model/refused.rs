@@ -102,7 +102,6 @@ fn a_stop_waits_for_limits_that_are_being_set() {
     let (mut life, ..) = begun();
     life.update_pod();
     life.ask(Asked::StopPod, Request::StopPod);
-    let is_release = |key: &&JobKey| **key == JobKey::Release;
     while let Some(index) =
         life.jobs.iter().position(|running| !limits_group(&running.key) && life.can_finish(running, true))
     {
@@ -111,7 +110,7 @@ fn a_stop_waits_for_limits_that_are_being_set() {
             life.finish_commit(true);
         }
     }
-    assert!(!life.keys().iter().any(|key| is_release(key)), "{:?}", life.keys());
+    assert!(!life.keys().contains(&&JobKey::Release), "{:?}", life.keys());
     life.finish(limits_group, true);
     life.settle();
     assert_eq!(life.world.group, None, "its group goes with the stop");
