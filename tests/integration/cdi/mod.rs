@@ -1,6 +1,7 @@
 //! Devices by CDI name, whose files are in folders of the test's own, and what a container may do with devices.
 
 mod access;
+mod links;
 mod refusals;
 
 use std::fs;
