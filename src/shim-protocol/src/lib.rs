@@ -15,10 +15,14 @@ pub use containerd_shim_protos as containerd;
 /// 4. OpenExec, OpenAttach and OpenPortForward open sessions of the streaming server.
 /// 5. A task's options tell what is mounted beside its root file system. MakeNamespaces makes a user namespace.
 ///    Mounts of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
-pub const PROTOCOL: u32 = 5;
+/// 6. Checkpoint writes a container into files, and Create makes one of them.
+pub const PROTOCOL: u32 = 6;
 
 /// The oldest shims that open sessions.
 pub const SESSIONS_SINCE: u32 = 4;
+
+/// The oldest shims that write containers into files, and make them of such.
+pub const CHECKPOINTS_SINCE: u32 = 6;
 
 /// The oldest shims that mount something beside a root file system.
 pub const VOLUMES_SINCE: u32 = 5;
@@ -41,6 +45,9 @@ pub const SANDBOX_OPTIONS_URL: &str = "peapod.shim.v1.SandboxOptions";
 
 /// Type URL of [`extension::TaskOptions`] in `CreateTaskRequest.options`.
 pub const TASK_OPTIONS_URL: &str = "peapod.shim.v1.TaskOptions";
+
+/// Type URL of [`extension::CheckpointOptions`] in `CheckpointTaskRequest.options`.
+pub const CHECKPOINT_OPTIONS_URL: &str = "peapod.shim.v1.CheckpointOptions";
 
 /// Type URL of an OCI `process` object (JSON) in `ExecProcessRequest.spec`.
 pub const PROCESS_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";

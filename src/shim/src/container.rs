@@ -4,6 +4,7 @@
 //! `delete` removes what is left.
 
 pub(crate) mod attach_point;
+mod checkpoint;
 mod control;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use peapod_shim_protocol::exit::Exit;
 use tokio::sync::{Notify, watch};
 
+use self::checkpoint::Checkpoints;
 use self::exec::Execs;
 use self::init_process::InitProcess;
 use self::state::{OciContainerState, Phase};
@@ -45,6 +47,7 @@ pub(crate) struct OciContainer {
     /// What was mounted for it, in that order.
     mounted: Vec<PathBuf>,
     updates: Updates,
+    checkpoints: Checkpoints,
     state: watch::Sender<OciContainerState>,
     /// Ends calls of the runtime that are going on.
     interrupt: Arc<Notify>,

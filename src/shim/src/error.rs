@@ -17,6 +17,8 @@ pub(crate) enum Error {
     Exists { kind: &'static str, id: String },
     #[error("{kind} {id:?} is {is}, not {wanted}")]
     State { kind: &'static str, id: String, is: &'static str, wanted: &'static str },
+    #[error("a checkpoint of container {id:?} is being written")]
+    Checkpointing { id: String },
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },
     #[error("{0} is not supported by this shim")]
@@ -58,6 +60,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => Code::NOT_FOUND,
             Self::Exists { .. } => Code::ALREADY_EXISTS,
+            Self::Checkpointing { .. } => Code::ABORTED,
             Self::State { .. } => Code::FAILED_PRECONDITION,
             Self::Invalid { .. } | Self::Sysctl { .. } => Code::INVALID_ARGUMENT,
             Self::Unsupported(_) => Code::UNIMPLEMENTED,

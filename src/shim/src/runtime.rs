@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -50,6 +51,8 @@ pub(crate) struct CreateOptions<'a> {
     pub(crate) streams: [Stdio; 3],
     /// It gets a keyring of its own, else the shim's.
     pub(crate) new_keyring: bool,
+    /// Files of a checkpoint: its process then goes on where it was, at once.
+    pub(crate) checkpoint: Option<&'a Path>,
 }
 
 /// A command in a running container.
@@ -78,12 +81,19 @@ impl Runtime {
         Self { launcher, binary }
     }
 
-    /// Makes a container of the bundle's `config.json`; its process waits to be started.
+    /// Makes a container of the bundle's `config.json`; its process waits to be started, or, of a checkpoint, runs.
     pub(crate) async fn create(&self, target: Target<'_>, request: CreateOptions<'_>) -> Result<Child, RuntimeError> {
         let pid_file = target.bundle.join(PID_FILE);
-        let CreateOptions { console, streams, new_keyring } = request;
-        let action = RuntimeCommand::Create { bundle: target.bundle, pid_file: &pid_file, console, new_keyring };
-        self.make(action, target, "create", CallStreams::OfProcess(streams), None, &pid_file).await
+        let CreateOptions { console, streams, new_keyring, checkpoint } = request;
+        let (bundle, pid_file) = (target.bundle, &*pid_file);
+        let action = match checkpoint {
+            None => RuntimeCommand::Create { bundle, pid_file, console, new_keyring },
+            Some(images) => {
+                let work = images.parent().unwrap_or(images);
+                RuntimeCommand::Restore { bundle, pid_file, console, images, work }
+            }
+        };
+        self.make(action, target, action.name(), CallStreams::OfProcess(streams), None, pid_file).await
     }
 
     /// Has the created process execute its program.
@@ -120,6 +130,18 @@ impl Runtime {
     /// Lets them go on.
     pub(crate) async fn resume(&self, target: Target<'_>) -> Result<(), RuntimeError> {
         self.call(RuntimeCommand::Resume, target).await
+    }
+
+    /// Writes the container's processes into the folder `images`, within that time; they go on. `work` gets the notes
+    /// that are left of it.
+    pub(crate) async fn checkpoint(
+        &self,
+        target: Target<'_>,
+        images: &Path,
+        work: &Path,
+        limit: Duration,
+    ) -> Result<(), RuntimeError> {
+        self.call(RuntimeCommand::Checkpoint { images, work, limit }, target).await
     }
 
     /// Has it forget a container of which nothing runs. What it then still knows is but a folder of its own, and the

@@ -274,7 +274,7 @@ fn states_pauses_updates() {
             Some(64 << 20)
         );
         let checkpoint = api::CheckpointTaskRequest { id: "c1".into(), ..Default::default() };
-        assert_eq!(refusal(pod.task.checkpoint(context(), &checkpoint).await).0, ttrpc::Code::UNIMPLEMENTED);
+        assert_eq!(refusal(pod.task.checkpoint(context(), &checkpoint).await).0, ttrpc::Code::INVALID_ARGUMENT);
         pod.stop("c1", TERM, Duration::ZERO).await;
         assert_eq!(pod.exited("c1").await.code, 137);
         assert_eq!(state().await, api::Status::STOPPED);

@@ -66,7 +66,14 @@ impl OciContainer {
         Ok(())
     }
 
+    /// Not before a checkpoint that goes on has come to its end: to whoever reads the processes at that moment they must
+    /// stay as they are.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
+        let _turn = self.checkpoints.turn().await;
+        self.go_on().await
+    }
+
+    pub(super) async fn go_on(&self) -> Result<(), Error> {
         let step = self.state.borrow().resuming();
         let (from, to) = step.map_err(|_| self.refuse("paused"))?;
         self.init.runtime.resume(self.target()?).await?;
@@ -75,7 +82,7 @@ impl OciContainer {
     }
 
     /// One that has ended meanwhile stays so.
-    fn step(&self, from: Phase, to: Phase) {
+    pub(super) fn step(&self, from: Phase, to: Phase) {
         self.state.send_if_modified(|state| state.step(from, to).is_ok());
     }
 

@@ -8,6 +8,7 @@ use peapod_cgroup::Cgroup;
 use tokio::sync::{Notify, watch};
 
 use super::OciContainer;
+use super::checkpoint::Checkpoints;
 use super::delete::leftovers;
 use super::exec::Execs;
 use super::host::Host;
@@ -41,6 +42,8 @@ pub(crate) struct CreateRequest {
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup; `None`: what comes of it is known when it is there.
     pub(crate) cgroup: Option<String>,
+    /// The folder of a checkpoint's files, of which it is made.
+    pub(crate) checkpoint: Option<PathBuf>,
 }
 
 /// What a runtime has made, before it is a container.
@@ -106,7 +109,12 @@ async fn make(
     if !new_keyring {
         log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
     }
-    let child = runtime.create(target, CreateOptions { console, streams: streams.process, new_keyring }).await?;
+    let child = runtime
+        .create(
+            target,
+            CreateOptions { console, streams: streams.process, new_keyring, checkpoint: request.checkpoint.as_deref() },
+        )
+        .await?;
     let terminal = match &socket {
         None => None,
         Some(socket) => Some(socket.receive()?),
@@ -146,6 +154,7 @@ fn adopt(
         terminal,
         mounted: Vec::new(),
         updates: Updates::default(),
+        checkpoints: Checkpoints::of(request.checkpoint.is_some()),
         state: watch::Sender::new(OciContainerState::new(ours.stdin)),
         interrupt,
     };

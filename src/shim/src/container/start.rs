@@ -15,7 +15,12 @@ impl OciContainer {
     /// Starts it after [`OciContainer::begin_start`]. When that fails the container is to be deleted, and only the
     /// error tells.
     pub(crate) async fn start(&self) -> Result<(), Error> {
-        let started = self.init.runtime.start(self.init.target(&self.interrupt)).await;
+        let started = if self.checkpoints.is_restored() {
+            // What made it has let it go on.
+            Ok(())
+        } else {
+            self.init.runtime.start(self.init.target(&self.interrupt)).await
+        };
         // The supervisor waits for this before it tells of an end.
         self.state.send_modify(|state| state.end_start(started.is_ok()));
         Ok(started?)

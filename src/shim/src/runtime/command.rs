@@ -31,6 +31,21 @@ pub(super) enum RuntimeCommand<'a> {
     Update,
     Pause,
     Resume,
+    /// Writes the processes into files and lets them go on.
+    Checkpoint {
+        images: &'a Path,
+        /// Folder of its own notes.
+        work: &'a Path,
+        limit: Duration,
+    },
+    /// Makes the container of such files; its process goes on where it was.
+    Restore {
+        bundle: &'a Path,
+        pid_file: &'a Path,
+        console: Option<&'a Path>,
+        images: &'a Path,
+        work: &'a Path,
+    },
 }
 
 impl RuntimeCommand<'_> {
@@ -43,6 +58,8 @@ impl RuntimeCommand<'_> {
             Self::Update => "update",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Restore { .. } => "restore",
         }
     }
 
@@ -50,6 +67,7 @@ impl RuntimeCommand<'_> {
     pub(super) fn limit(&self) -> Duration {
         match self {
             Self::Delete { .. } => RUNTIME_DELETE,
+            Self::Checkpoint { limit, .. } => *limit,
             _ => RUNTIME_CALL,
         }
     }
@@ -72,15 +90,28 @@ impl RuntimeCommand<'_> {
 
     fn options<'a>(&'a self, arguments: &mut Vec<&'a OsStr>) {
         match self {
-            Self::Create { bundle, .. } => arguments.extend(["--bundle".as_ref(), bundle.as_os_str()]),
+            Self::Create { bundle, .. } | Self::Restore { bundle, .. } => {
+                arguments.extend(["--bundle".as_ref(), bundle.as_os_str()])
+            }
             Self::Exec { process, .. } => {
                 arguments.extend(["--detach".as_ref(), "--process".as_ref(), process.as_os_str()]);
             }
             Self::Delete { force: true } => arguments.push("--force".as_ref()),
             Self::Update => arguments.extend::<[&OsStr; 2]>(["--resources".as_ref(), "-".as_ref()]),
+            Self::Checkpoint { .. } => arguments.push("--leave-running".as_ref()),
             Self::Delete { force: false } | Self::Start | Self::Pause | Self::Resume => {}
         }
-        if let Self::Create { pid_file, console, .. } | Self::Exec { pid_file, console, .. } = self {
+        if let Self::Checkpoint { images, work, .. } | Self::Restore { images, work, .. } = self {
+            arguments.extend(["--image-path".as_ref(), images.as_os_str(), "--work-path".as_ref(), work.as_os_str()]);
+            arguments.extend::<[&OsStr; 2]>(["--file-locks".as_ref(), "--tcp-established".as_ref()]);
+        }
+        if let Self::Restore { .. } = self {
+            arguments.push("--detach".as_ref());
+        }
+        if let Self::Create { pid_file, console, .. }
+        | Self::Exec { pid_file, console, .. }
+        | Self::Restore { pid_file, console, .. } = self
+        {
             arguments.extend(["--pid-file".as_ref(), pid_file.as_os_str()]);
             if let Some(console) = console {
                 arguments.extend(["--console-socket".as_ref(), console.as_os_str()]);
@@ -105,6 +136,7 @@ mod tests {
     fn command_lines() {
         let bare = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
         let (bundle, pid_file, process) = (Path::new("/b"), Path::new("/b/pid"), Path::new("/b/p.json"));
+        let (images, work) = (Path::new("/i"), Path::new("/w"));
         for (action, wanted) in [
             (
                 RuntimeCommand::Create { bundle, pid_file, console: None, new_keyring: true },
@@ -132,6 +164,15 @@ mod tests {
             (RuntimeCommand::Update, "update --resources - c1"),
             (RuntimeCommand::Pause, "pause c1"),
             (RuntimeCommand::Resume, "resume c1"),
+            (
+                RuntimeCommand::Checkpoint { images, work, limit: Duration::from_secs(7) },
+                "checkpoint --leave-running --image-path /i --work-path /w --file-locks --tcp-established c1",
+            ),
+            (
+                RuntimeCommand::Restore { bundle, pid_file, console: None, images, work },
+                "restore --bundle /b --image-path /i --work-path /w --file-locks --tcp-established --detach \
+                 --pid-file /b/pid c1",
+            ),
         ] {
             let common = "--log /b/call.log --log-format json";
             assert_eq!(line(action, &bare), format!("--root /r {common} {wanted}"));

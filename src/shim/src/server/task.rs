@@ -1,6 +1,7 @@
 //! containerd's Task service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
@@ -10,8 +11,8 @@ use containerd_shim_protos::api::{
     StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
 };
 use containerd_shim_protos::shim_async::Task;
-use peapod_shim_protocol::extension::{TaskOptions, Volume};
-use peapod_shim_protocol::{PROCESS_URL, RESOURCES_URL, TASK_OPTIONS_URL};
+use peapod_shim_protocol::extension::{CheckpointOptions, TaskOptions, Volume};
+use peapod_shim_protocol::{CHECKPOINT_OPTIONS_URL, PROCESS_URL, RESOURCES_URL, TASK_OPTIONS_URL};
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
 use ttrpc::r#async::TtrpcContext;
@@ -43,13 +44,11 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
     let options = of_type(request.options.as_ref(), "options", TASK_OPTIONS_URL)?;
     let options = TaskOptions::parse_from_bytes(&options)
         .map_err(|error| Error::Invalid { field: "options", why: error.to_string() })?;
-    if !request.checkpoint.is_empty() {
-        return Err(Error::Unsupported("Create from a checkpoint"));
-    }
     let bundle = PathBuf::from(request.bundle);
     Ok(CreateRequest {
         oom_score_adj: options.oom_score_adj.or_else(|| older::oom_score_adj(&bundle)),
         cgroup: Some(options.cgroup).filter(|path| !path.is_empty()),
+        checkpoint: Some(request.checkpoint).filter(|path| !path.is_empty()).map(PathBuf::from),
         id: request.id,
         bundle,
         rootfs: request
@@ -282,7 +281,14 @@ impl Task for Service {
         Self::unsupported("Stats: the daemon reads cgroups itself, and so it")
     }
 
-    async fn checkpoint(&self, _: &TtrpcContext, _: CheckpointTaskRequest) -> ttrpc::Result<Empty> {
-        Self::unsupported("Checkpoint")
+    async fn checkpoint(&self, _: &TtrpcContext, request: CheckpointTaskRequest) -> ttrpc::Result<Empty> {
+        let options = of_type(request.options.as_ref(), "options", CHECKPOINT_OPTIONS_URL)?;
+        let options = CheckpointOptions::parse_from_bytes(&options)
+            .map_err(|error| Error::Invalid { field: "options", why: error.to_string() })?;
+        let container = self.shim.containers.get(&request.id)?;
+        let images = PathBuf::from(request.path);
+        let limit = Duration::from_millis(u64::from(options.limit_ms));
+        self.work(|_| async move { container.checkpoint(&images, Path::new(&options.work), limit).await }).await?;
+        Ok(Empty::new())
     }
 }

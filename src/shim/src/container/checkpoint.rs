@@ -1,0 +1,88 @@
+//! Checkpoints: the processes of a running container, written into files by the OCI runtime. One at a time.
+//!
+//! The container is paused before, and stays so afterwards, so that the master can copy what it has written into its
+//! files as of the same moment. Nobody is frozen for ever: after a failure it runs on at once, and without its master
+//! after a while.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
+
+use super::OciContainer;
+use super::state::Phase;
+use crate::bounds::CHECKPOINT;
+use crate::error::Error;
+use crate::{log, tasks};
+
+/// A container's checkpoints, and whether it was made of one.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    busy: Mutex<()>,
+    restored: bool,
+}
+
+impl Checkpoints {
+    pub(super) fn of(restored: bool) -> Self {
+        Self { restored, ..Self::default() }
+    }
+
+    /// It was made of a checkpoint: its process has run since.
+    pub(super) fn is_restored(&self) -> bool {
+        self.restored
+    }
+
+    /// Waits until none goes on.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.busy.lock().await
+    }
+}
+
+impl OciContainer {
+    /// Pauses it and has the OCI runtime write its processes into the folder `images`. It is then paused for no longer
+    /// than `limit`, or until it is resumed; after an error it is as before.
+    pub(crate) async fn checkpoint(self: Arc<Self>, images: &Path, work: &Path, limit: Duration) -> Result<(), Error> {
+        if !images.is_absolute() || !work.is_absolute() {
+            return Err(Error::Invalid { field: "path", why: "and work have to be absolute".to_owned() });
+        }
+        let limit = limit.clamp(Duration::from_secs(1), CHECKPOINT);
+        let Ok(turn) = self.checkpoints.busy.try_lock() else {
+            return Err(Error::Checkpointing { id: self.id().to_owned() });
+        };
+        // Who has paused it before lets it go on, too.
+        let was_paused = matches!(self.phase(), Phase::Paused { .. });
+        if !was_paused {
+            self.pause().await?;
+        }
+        let written = match self.target() {
+            Ok(target) => self.init.runtime.checkpoint(target, images, work, limit).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            if !was_paused && let Err(stuck) = self.go_on().await {
+                log::warn("a container that could not be written stays paused", &[("error", &stuck)]);
+            }
+            // What failed for its end is no fault of the runtime's.
+            self.target()?;
+            return Err(error);
+        }
+        drop(turn);
+        tasks::spawn(self.let_go_after(limit));
+        Ok(())
+    }
+
+    /// Lets it go on unless its master has done so.
+    async fn let_go_after(self: Arc<Self>, limit: Duration) {
+        let mut state = self.state.subscribe();
+        tokio::select! {
+            // The sender is its own.
+            _ = state.wait_for(|state| !matches!(state.phase(), Phase::Paused { .. }) || state.is_ending()) => return,
+            () = sleep(limit) => {}
+        }
+        if self.resume().await.is_ok() {
+            log::warn("a container was paused by a checkpoint and runs on without its master", &[("id", &self.id())]);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Checkpoints by an OCI runtime that only says what it was asked for.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use peapod_shim_protocol::CHECKPOINT_OPTIONS_URL;
+use peapod_shim_protocol::containerd::api;
+use peapod_shim_protocol::containerd::protobuf::Message;
+use peapod_shim_protocol::extension::CheckpointOptions;
+use support::{Pod, context, refusal, sh, with_runtimes};
+
+/// A script around the runtime, whose `checkpoint` writes a file and ends as the file `ends` says.
+fn stand_in(runtime: &Path, dir: &Path) -> PathBuf {
+    let path = dir.join("stand-in");
+    let (runtime, dir) = (runtime.display(), dir.display());
+    let script = format!(
+        "#!/bin/sh\nfor word; do [ \"$word\" != checkpoint ] || {{ : >{dir}/images/i; exit $(cat {dir}/ends); }}; done\n\
+         exec {runtime} \"$@\"\n"
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::create_dir(path.with_file_name("images")).unwrap();
+    path
+}
+
+async fn checkpoint(pod: &Pod, dir: &Path) -> ttrpc::Result<api::Empty> {
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let options = CheckpointOptions { work: path(dir), limit_ms: 1, ..Default::default() };
+    let request = api::CheckpointTaskRequest {
+        id: "c1".into(),
+        path: path(&dir.join("images")),
+        options: support::any(CHECKPOINT_OPTIONS_URL, options.write_to_bytes().unwrap()),
+        ..Default::default()
+    };
+    pod.task.checkpoint(context(), &request).await
+}
+
+async fn state(pod: &Pod) -> api::Status {
+    let request = api::StateRequest { id: "c1".into(), ..Default::default() };
+    pod.task.state(context(), &request).await.unwrap().status.enum_value().unwrap()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn nobody_stays_paused() {
+    with_runtimes(async |mut pod| {
+        let dir = tempfile::tempdir().unwrap();
+        pod.runtime = stand_in(&pod.runtime, dir.path());
+        pod.plain().await;
+        pod.run(&sh("c1", "exec sleep 600")).await;
+        std::fs::write(dir.path().join("ends"), "1").unwrap();
+        let (code, text) = refusal(checkpoint(&pod, dir.path()).await);
+        assert_eq!(code, ttrpc::Code::INTERNAL, "{text}");
+        assert_eq!(state(&pod).await, api::Status::RUNNING);
+
+        std::fs::write(dir.path().join("ends"), "0").unwrap();
+        checkpoint(&pod, dir.path()).await.unwrap();
+        assert_eq!(state(&pod).await, api::Status::PAUSED);
+        assert!(dir.path().join("images/i").exists());
+        // Its master says nothing more.
+        while state(&pod).await != api::Status::RUNNING {
+            tokio::task::yield_now().await;
+        }
+        checkpoint(&pod, dir.path()).await.unwrap();
+        let resume = api::ResumeRequest { id: "c1".into(), ..Default::default() };
+        pod.task.resume(context(), &resume).await.unwrap();
+        // One that is paused stays so, whatever comes of it.
+        let pause = api::PauseRequest { id: "c1".into(), ..Default::default() };
+        pod.task.pause(context(), &pause).await.unwrap();
+        std::fs::write(dir.path().join("ends"), "1").unwrap();
+        checkpoint(&pod, dir.path()).await.unwrap_err();
+        assert_eq!(state(&pod).await, api::Status::PAUSED);
+        pod.task.resume(context(), &resume).await.unwrap();
+        assert_eq!(state(&pod).await, api::Status::RUNNING);
+        let kill = api::KillRequest { id: "c1".into(), signal: 9, all: true, ..Default::default() };
+        pod.task.kill(context(), &kill).await.unwrap();
+        assert_eq!(pod.exited("c1").await.code, 137);
+        let (code, text) = refusal(checkpoint(&pod, dir.path()).await);
+        assert_eq!(code, ttrpc::Code::FAILED_PRECONDITION, "{text}");
+        pod.finish().await;
+    });
+}
