@@ -1,7 +1,7 @@
 //! The public API of this crate.
 
 use crate::bring::settled;
-use crate::config::{Config, RequestConfig};
+use crate::config::{Config, RequestConfig, UnpackLimits};
 use crate::error::{LeaseError, OpenError, PinError, PullError, RemoveError};
 use crate::export::{ExportError, ExportedPieces, export};
 use crate::import::{ArchiveSource, FolderImport, ImportError, ImportRequest, ImportedImage, import, import_folder};
@@ -306,6 +306,12 @@ impl Images {
     #[must_use]
     pub fn measures(&self) -> &ImageMeasures {
         &self.store.measures
+    }
+
+    /// What an archive of a container's files may cost, as one of an image.
+    #[must_use]
+    pub fn limits(&self) -> UnpackLimits {
+        self.store.config.limits
     }
 
     /// What the store takes on disk, by its records. Looks at memory alone.

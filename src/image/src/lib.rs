@@ -28,6 +28,7 @@ mod blob;
 mod bounds;
 mod bring;
 mod catalog;
+mod changes;
 mod choose;
 mod commit;
 mod config;
@@ -70,6 +71,7 @@ mod usage;
 mod verify;
 mod volumes;
 
+pub use changes::{ChangesError, apply_changes, unpack_files, write_changes};
 pub use config::{Config, PartialConfig, RequestConfig, UnpackLimits};
 pub use digest::Digest;
 pub use error::{Attempt, Attempts, LeaseError, OpenError, PinError, PullError, RemoveError, VerifyError};

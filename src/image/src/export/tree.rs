@@ -1,8 +1,9 @@
 //! A layer's directory as an archive: the entries in the order of their names, whatever the file system's, so that the
 //! same layer always makes the same bytes.
 //!
-//! Whiteouts and opaque directories are what overlay has of them, and become what archives have. Nobody changes a
-//! layer, so what is read twice is the same.
+//! Whiteouts and opaque directories are what overlay has of them, and become what archives have, or are gathered.
+//! Nobody changes a layer, so what is read twice is the same. A container's writable layer may be changed after all: a
+//! folder that was moved away meanwhile is an error, and leads nowhere else.
 
 use crate::bounds::EXPORT_LINKS;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
@@ -18,22 +19,58 @@ use tar::{Builder, EntryType, Header};
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 const OPAQUE: &str = "trusted.overlay.opaque";
+/// What a directory or a file has whose content is somewhere else in the layers below.
+const ELSEWHERE: [&str; 2] = ["trusted.overlay.redirect", "trusted.overlay.metacopy"];
+
+/// What a layer hides of those below it, by paths from its root.
+#[derive(Debug, Default)]
+pub(crate) struct Hidden {
+    /// What is not there any more.
+    pub(crate) whiteouts: Vec<Vec<u8>>,
+    /// Directories that show nothing of the same ones below.
+    pub(crate) opaque: Vec<Vec<u8>>,
+    /// Bytes of all these.
+    bytes: usize,
+}
+
+impl Hidden {
+    fn add(&mut self, path: &[u8], is_opaque: bool) -> io::Result<()> {
+        self.bytes += path.len();
+        if self.bytes > EXPORT_LINKS {
+            return Err(io::Error::other(format!("names of deleted files have more than {EXPORT_LINKS} bytes")));
+        }
+        let list = if is_opaque { &mut self.opaque } else { &mut self.whiteouts };
+        list.push(path.to_vec());
+        Ok(())
+    }
+}
 
 /// Writes all that is below `root`. `limit`: bytes that all files may have, their holes counted.
 pub(super) fn write_tree(root: &Path, limit: u64, to: impl Write) -> io::Result<()> {
+    write(root, limit, None, to).map(drop)
+}
+
+/// The same of a writable layer: what it hides is no part of the archive, but the answer.
+pub(crate) fn write_changed(root: &Path, limit: u64, to: impl Write) -> io::Result<Hidden> {
+    Ok(write(root, limit, Some(Hidden::default()), to)?.unwrap_or_default())
+}
+
+fn write(root: &Path, limit: u64, hidden: Option<Hidden>, to: impl Write) -> io::Result<Option<Hidden>> {
     let mut dir = rustix::fs::open(root, LIST, Mode::empty())?;
-    let mut tree = TreeWriter { archive: Builder::new(to), links: HashMap::new(), names: 0, left: limit };
+    let mut tree = TreeWriter { archive: Builder::new(to), links: HashMap::new(), names: 0, left: limit, hidden };
     let mut path: Vec<u8> = Vec::new();
     let stat = rustix::fs::fstat(&dir)?;
     tree.directory(&dir, b"./", &stat)?;
-    let mut stack = vec![(list(&dir)?, 0)];
-    while let Some((names, length)) = stack.last_mut() {
+    let mut stack = vec![(list(&dir)?, 0, identity(&stat))];
+    while let Some((names, length, _)) = stack.last_mut() {
         path.truncate(*length);
         let Some(name) = names.pop() else {
             stack.pop();
-            // Nobody but us changes layers: what is above is where we came from.
-            if !stack.is_empty() {
+            if let Some((_, _, above)) = stack.last() {
                 dir = rustix::fs::openat(&dir, "..", LIST, Mode::empty())?;
+                if identity(&rustix::fs::fstat(&dir)?) != *above {
+                    return Err(io::Error::other("a folder was moved while it was read"));
+                }
             }
             continue;
         };
@@ -45,12 +82,17 @@ pub(super) fn write_tree(root: &Path, limit: u64, to: impl Write) -> io::Result<
             tree.directory(&dir, &path, &stat)?;
             let inner = list(&dir)?;
             let length = path.len();
-            stack.push((inner, length));
+            stack.push((inner, length, identity(&rustix::fs::fstat(&dir)?)));
         } else {
             tree.entry(&dir, &name, &path, &stat)?;
         }
     }
-    tree.archive.into_inner()?.flush()
+    tree.archive.into_inner()?.flush()?;
+    Ok(tree.hidden)
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 /// The names in a directory, the first one last.
@@ -91,18 +133,24 @@ struct TreeWriter<W: Write> {
     /// Bytes of these names.
     names: usize,
     left: u64,
+    /// Where whiteouts go that are not to be written.
+    hidden: Option<Hidden>,
 }
 
 impl<W: Write> TreeWriter<W> {
     fn directory(&mut self, dir: &OwnedFd, path: &[u8], stat: &Stat) -> io::Result<()> {
         let attributes = attributes(dir)?;
         let is_opaque = attributes.iter().any(|(name, _)| name == OPAQUE);
+        self.is_whole(&attributes)?;
         self.write(
             TreeEntry { attributes: &attributes, ..TreeEntry::new(EntryType::Directory, path, stat) },
             io::empty(),
         )?;
         if is_opaque {
             let folder = path.strip_prefix(b"./").unwrap_or(path);
+            if let Some(hidden) = &mut self.hidden {
+                return hidden.add(folder.strip_suffix(b"/").unwrap_or(folder), true);
+            }
             self.whiteout(&[folder, b".wh..wh..opq"].concat(), stat)?;
         }
         Ok(())
@@ -111,6 +159,9 @@ impl<W: Write> TreeWriter<W> {
     fn entry(&mut self, dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> io::Result<()> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+            if let Some(hidden) = &mut self.hidden {
+                return hidden.add(path, false);
+            }
             let folder = path.len() - name.to_bytes().len();
             return self.whiteout(&[&path[..folder], b".wh.", name.to_bytes()].concat(), stat);
         }
@@ -128,6 +179,7 @@ impl<W: Write> TreeWriter<W> {
                 let excess = || io::Error::other("its files have more bytes than image.max_image_bytes, holes counted");
                 self.left = self.left.checked_sub(size).ok_or_else(excess)?;
                 let attributes = attributes(&file)?;
+                self.is_whole(&attributes)?;
                 let entry = TreeEntry { attributes: &attributes, size, ..plain(EntryType::Regular) };
                 self.write(entry, file.take(size))
             }
@@ -141,6 +193,17 @@ impl<W: Write> TreeWriter<W> {
             // No archive has sockets, and no layer came with one.
             _ => Ok(()),
         }
+    }
+
+    /// Refuses what the layer alone does not tell. Nothing that was unpacked is like that.
+    fn is_whole(&self, attributes: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let elsewhere = || attributes.iter().any(|(name, _)| ELSEWHERE.contains(&name.as_str()));
+        if self.hidden.is_some() && elsewhere() {
+            let why =
+                "the kernel's overlay keeps some of it in layers below (redirect_dir or metacopy): turn these off";
+            return Err(io::Error::other(why));
+        }
+        Ok(())
     }
 
     /// The name under which a file has been written already. Beyond the bound of what is remembered, each name has a

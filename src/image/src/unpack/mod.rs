@@ -30,4 +30,4 @@ pub(crate) use fingerprint::fingerprint;
 pub(crate) use meter::{Cancelled, ImageCost, Meter, through_reader};
 pub(crate) use parents::{inherit_attributes, is_opaque};
 pub(crate) use place::place;
-pub(crate) use stream::{Unpacked, unpack};
+pub(crate) use stream::{Unpacked, unpack, unpack_over};

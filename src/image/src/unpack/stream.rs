@@ -8,7 +8,7 @@ use super::meter::{Meter, from_reader, through_reader};
 use crate::digest::{Digest, Hasher};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -51,6 +51,53 @@ pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter)
 }
 
 /// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
+/// Unpacks an archive that has no whiteouts but a list of what is deleted, which may have been made anew. An archive that
+/// is not there is an empty one.
+pub(crate) fn unpack_over<R: Read>(
+    deleted: &[Vec<u8>],
+    archive: Option<R>,
+    dir: &Path,
+    meter: Meter,
+) -> Result<(), ArchiveError> {
+    let meter = Rc::new(meter);
+    let disk = |source| ArchiveError::Disk { name: String::new(), source };
+    let root = make_root(dir).map_err(disk)?;
+    let whiteouts = Cursor::new(whiteouts(deleted).map_err(disk)?);
+    let Some(archive) = archive else {
+        // A reader needs the archive's end.
+        let rest = io::repeat(0).take(1024);
+        apply(Metered { inner: whiteouts.chain(rest), meter: Rc::clone(&meter) }, root, Writer::new(dir), &meter)?;
+        meter.finish();
+        return Ok(());
+    };
+    let compressed = BufReader::with_capacity(BUFFER, archive);
+    let decompressor = Decompressor::new(compressed, Window::Usual).map_err(from_reader)?;
+    let metered = Metered { inner: whiteouts.chain(decompressor), meter: Rc::clone(&meter) };
+    let mut rest = apply(metered, root, Writer::new(dir), &meter)?;
+    meter.archive_ended();
+    io::copy(&mut rest, &mut io::sink()).map_err(from_reader)?;
+    meter.finish();
+    Ok(())
+}
+
+/// The beginning of an archive: whiteouts for these paths.
+fn whiteouts(deleted: &[Vec<u8>]) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for path in deleted {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let (folder, name) = path.split_at(path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
+        let path = [folder, b".wh.", name].concat();
+        archive.append_pax_extensions([("path", path.as_slice())])?;
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_size(0);
+        header.set_cksum();
+        archive.append(&header, io::empty())?;
+    }
+    // The archive goes on behind this: it has no end yet.
+    Ok(std::mem::take(archive.get_mut()))
+}
+
 pub(super) fn make_root(dir: &Path) -> io::Result<OwnedFd> {
     let diff = dir.join("diff");
     std::fs::create_dir(&diff)?;

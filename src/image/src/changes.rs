@@ -1,0 +1,265 @@
+//! What a container has changed of its image, as an archive beside a list of what it has deleted, and back; and archives
+//! that are neither images nor layers. Such archives are as hostile as layers, and are held against the same limits.
+
+use crate::config::UnpackLimits;
+use crate::export::{Hidden, write_changed};
+use crate::model::Rootfs;
+use crate::unpack::{ArchiveError, ImageCost, Meter, inherit_attributes, unpack, unpack_over};
+use crate::unpack::{Window, is_opaque};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+/// Paths of one container that are told to be deleted.
+const DELETED: usize = 1 << 20;
+
+/// An archive could not be made use of.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    /// As with a layer.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// It has something that is neither a file nor a folder.
+    #[error("{} is neither a file nor a folder", path.display())]
+    Kind {
+        /// Below the archive's root.
+        path: PathBuf,
+    },
+    /// What was unpacked can't be looked at.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// Of the file system.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+}
+
+/// Writes what is in a container's writable layer, and answers which paths of the image it hides. Blocks.
+///
+/// # Errors
+/// The file system's; and if it has more than an image may, or the overlay keeps some of it elsewhere.
+pub fn write_changes(upper: &Path, rootfs: &Rootfs, limits: UnpackLimits, to: impl Write) -> io::Result<Vec<Vec<u8>>> {
+    let Hidden { mut whiteouts, opaque, .. } = write_changed(upper, limits.image_bytes, to)?;
+    let own = rustix::fs::open(upper, LIST, Mode::empty())?;
+    let below: Vec<OwnedFd> = rootfs
+        .lower_dirs
+        .iter()
+        .map(|dir| rustix::fs::open(dir, LIST.difference(OFlags::NOFOLLOW), Mode::empty()))
+        .collect::<Result<_, _>>()?;
+    for path in opaque {
+        hidden_below(&own, &below, path, &mut whiteouts)?;
+    }
+    Ok(whiteouts)
+}
+
+/// Adds what the layers below have in a directory of which nothing shows through, but for what is there again.
+fn hidden_below(own: &OwnedFd, below: &[OwnedFd], path: Vec<u8>, hidden: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    let mut folders = vec![path];
+    while let Some(path) = folders.pop() {
+        let mut mine = HashSet::new();
+        each_entry(own, &path, |name, kind| {
+            mine.insert(name.to_vec());
+            // What is in it was made in it.
+            if kind == FileType::Directory {
+                folders.push([&path[..], b"/", name].concat());
+            }
+        })?;
+        let mut names = HashSet::new();
+        for lower in below {
+            each_entry(lower, &path, |name, _| _ = names.insert(name.to_vec()))?;
+        }
+        let gone = names.difference(&mine).map(|name| [&path[..], b"/", name].concat());
+        hidden.extend(gone);
+        if hidden.len() > DELETED {
+            return Err(io::Error::other(format!("more than {DELETED} files of the image were deleted")));
+        }
+    }
+    Ok(())
+}
+
+/// No folder of that name has no entries.
+fn each_entry(root: &OwnedFd, path: &[u8], mut each: impl FnMut(&[u8], FileType)) -> io::Result<()> {
+    let dir = match rustix::fs::openat2(root, path, LIST, Mode::empty(), INSIDE) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(()),
+        other => other?,
+    };
+    for entry in Dir::read_from(dir.as_fd())? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            each(entry.file_name().to_bytes(), entry.file_type());
+        }
+    }
+    Ok(())
+}
+
+/// Makes a writable layer in `dir`, which is empty, below `diff`: of an archive, and of what is told to be deleted of the
+/// image. Blocks.
+///
+/// # Errors
+/// [`ChangesError`]: then what is in `dir` is of no use.
+pub fn apply_changes(
+    deleted: &[Vec<u8>],
+    archive: Option<impl Read>,
+    rootfs: &Rootfs,
+    limits: UnpackLimits,
+    dir: &Path,
+) -> Result<(), ChangesError> {
+    unpack_over(deleted, archive, dir, meter(limits))?;
+    let disk = |source| ChangesError::Disk { path: dir.to_owned(), source };
+    inherit_attributes(dir, &rootfs.lower_dirs).map_err(disk)?;
+    // Of the root nothing is hidden: an archive can't say so, and the kernel does not ask.
+    let root = rustix::fs::open(dir.join("diff"), LIST, Mode::empty()).map_err(|errno| disk(errno.into()))?;
+    if is_opaque(&root).map_err(|errno| disk(errno.into()))? {
+        return Err(ChangesError::Kind { path: PathBuf::from("/") });
+    }
+    Ok(())
+}
+
+/// Unpacks an archive of files and folders, and nothing else, into `dir`, which is empty, below `diff`. Blocks.
+///
+/// # Errors
+/// [`ChangesError`]: then what is in `dir` is of no use.
+pub fn unpack_files(archive: impl Read, limits: UnpackLimits, dir: &Path) -> Result<(), ChangesError> {
+    unpack(archive, dir, Window::Usual, meter(limits))?;
+    let root = dir.join("diff");
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let disk = |source| ChangesError::Disk { path: root.join(&folder), source };
+        let own = rustix::fs::open(root.join(&folder), LIST, Mode::empty()).map_err(|errno| disk(errno.into()))?;
+        for entry in Dir::read_from(own.as_fd()).map_err(|errno| disk(errno.into()))? {
+            let entry = entry.map_err(|errno| disk(errno.into()))?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            let path = folder.join(OsStr::from_bytes(name));
+            let stat = rustix::fs::statat(&own, entry.file_name(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| disk(errno.into()))?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => folders.push(path),
+                FileType::RegularFile => {}
+                _ => return Err(ChangesError::Kind { path }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn meter(limits: UnpackLimits) -> Meter {
+    Meter::new(ImageCost::new(limits), Arc::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn limits() -> UnpackLimits {
+        Config::new("/".into()).limits
+    }
+
+    fn archive(entries: &[(&str, u8, &str)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, kind, text) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::new(*kind));
+            let is_link = matches!(kind, b'1' | b'2');
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            if is_link {
+                header.as_mut_bytes()[157..157 + text.len()].copy_from_slice(text.as_bytes());
+            }
+            header.set_size(if is_link { 0 } else { text.len() as u64 });
+            header.set_mode(0o644);
+            header.set_cksum();
+            archive.append(&header, if is_link { "" } else { text }.as_bytes()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn what_was_changed_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lower, upper, back) = (dir.path().join("lower"), dir.path().join("upper"), dir.path().join("back"));
+        for path in ["gone", "kept", "anew/sub/old", "anew/old", "anew/both"] {
+            let path = lower.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "lower").unwrap();
+        }
+        std::fs::create_dir_all(upper.join("anew/sub")).unwrap();
+        std::fs::create_dir(&back).unwrap();
+        std::fs::set_permissions(upper.join("anew"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        for path in ["new", "anew/both", "anew/sub/new"] {
+            std::fs::write(upper.join(path), "upper").unwrap();
+        }
+        let whiteout = |path: &str| {
+            rustix::fs::mknodat(rustix::fs::CWD, upper.join(path), FileType::CharacterDevice, Mode::empty(), 0)
+        };
+        whiteout("gone").unwrap();
+        rustix::fs::setxattr(upper.join("anew"), "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())
+            .unwrap();
+        let rootfs = Rootfs { lower_dirs: vec![lower.clone()] };
+        let mut bytes = Vec::new();
+        let mut deleted = write_changes(&upper, &rootfs, limits(), &mut bytes).unwrap();
+        deleted.sort();
+        let wanted = ["anew/old", "anew/sub/old", "gone"].map(|path| path.as_bytes().to_vec());
+        assert_eq!(deleted, wanted);
+        apply_changes(&deleted, Some(&bytes[..]), &rootfs, limits(), &back).unwrap();
+        let root = back.join("diff");
+        for path in ["new", "anew/both", "anew/sub/new"] {
+            assert_eq!(std::fs::read_to_string(root.join(path)).unwrap(), "upper", "{path}");
+        }
+        for path in wanted {
+            use std::os::unix::fs::{FileTypeExt, MetadataExt};
+            let there = std::fs::symlink_metadata(root.join(OsStr::from_bytes(&path))).unwrap();
+            assert!(there.file_type().is_char_device() && there.rdev() == 0, "{path:?}");
+        }
+        assert_eq!(std::fs::metadata(root.join("anew")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_is_deleted_stays_beneath_the_root_and_what_came_anew_stays() {
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::write(outer.path().join("outside"), "kept").unwrap();
+        let dir = outer.path().join("dir");
+        std::fs::create_dir(&dir).unwrap();
+        let rootfs = Rootfs { lower_dirs: vec![] };
+        for (index, bad) in ["..", ".", "", "a/..", "/"].iter().enumerate() {
+            let dir = dir.join(index.to_string());
+            std::fs::create_dir(&dir).unwrap();
+            let refused = apply_changes(&[bad.as_bytes().to_vec()], None::<&[u8]>, &rootfs, limits(), &dir);
+            refused.unwrap_err();
+        }
+        // Names of files are read from the root, whatever leads out of it.
+        let layer = archive(&[("link", b'2', "/"), ("again", b'0', "new")]);
+        let deleted = [&b"again"[..], b"link"].map(<[u8]>::to_vec);
+        apply_changes(&deleted, Some(&layer[..]), &rootfs, limits(), &dir).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.join("diff/again")).unwrap(), "new");
+        assert_eq!(std::fs::read_to_string(outer.path().join("outside")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn archives_of_files_have_nothing_else() {
+        let check = |entries: &[(&str, u8, &str)]| {
+            let dir = tempfile::tempdir().unwrap();
+            unpack_files(&archive(entries)[..], limits(), dir.path()).map(|()| dir)
+        };
+        let dir = check(&[("a/", b'5', ""), ("a/b", b'0', "x"), ("../../c", b'0', "y")]).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("diff/a/b")).unwrap(), "x");
+        assert_eq!(std::fs::read_to_string(dir.path().join("diff/c")).unwrap(), "y");
+        for (kind, target) in [(b'2', "/etc/passwd"), (b'6', "")] {
+            let refused = check(&[("a/", b'5', ""), ("a/b", kind, target)]).unwrap_err();
+            assert!(matches!(&refused, ChangesError::Kind { path } if path == Path::new("a/b")), "{refused}");
+        }
+    }
+}
