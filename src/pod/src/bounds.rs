@@ -70,6 +70,19 @@ pub(crate) const EXEC_OUTPUT_WAIT: Duration = Duration::from_secs(60);
 /// Changes of one container's limits that wait for each other. The kubelet sends one at a time.
 pub(crate) const UPDATES_WAITING: usize = 16;
 
+/// How long a checkpoint may take whose client says nothing; the kubelet says what it waits itself.
+pub const CHECKPOINT_TIME: Duration = Duration::from_secs(120);
+/// The longest that it may say. A disk takes 50 GiB of memory in that time.
+pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(1800);
+/// Containers of a pod in a checkpoint.
+pub(crate) const CHECKPOINT_CONTAINERS: usize = 1024;
+/// Bytes of what a checkpoint says of its container, which has ten short texts.
+pub(crate) const CHECKPOINT_DOCUMENT: u64 = 64 << 10;
+/// Bytes of a checkpoint's list of what was deleted.
+pub(crate) const CHECKPOINT_DELETED: u64 = 16 << 20;
+/// Bytes at the end of CRIU's notes that are searched for errors.
+pub(crate) const CRIU_NOTES: u64 = 64 << 10;
+
 /// Changes of what lists show that are kept for a subscriber who does not take them. A node with 110 pods that all
 /// start at once has ten times fewer at a time.
 pub(crate) const CHANGES_KEPT: usize = 8_192;

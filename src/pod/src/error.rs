@@ -84,6 +84,20 @@ pub enum Error {
     /// The OCI runtime's words.
     #[error("{0}")]
     Runtime(String),
+    /// This node, or the OCI runtime, has no such thing.
+    #[error("{what} can't be had here: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// Why, and what helps.
+        reason: String,
+    },
+    /// A checkpoint did not come to its end in its time.
+    #[error(
+        "the checkpoint was not written within {:.1} s and is taken back, the container runs on: allow it more time",
+        .0.as_secs_f64()
+    )]
+    CheckpointTimeout(Duration),
     /// A disk is full: nothing was begun.
     #[error(
         "no space left on the disk of {}: {free} KiB are free, {need} KiB are needed: remove images or files there",

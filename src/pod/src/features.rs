@@ -27,6 +27,8 @@ pub(crate) struct Features {
     pub(crate) net_devices: bool,
     /// Shares of caches and of the memory's bandwidth.
     pub(crate) intel_rdt: bool,
+    /// It writes containers into files by CRIU, and makes them of such.
+    pub(crate) checkpoints: bool,
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
     /// and so has to be told. `None` as long as nobody knows.
     pub(crate) no_limits: Option<bool>,
@@ -39,6 +41,9 @@ pub(crate) struct Told {
     /// Asked again it would tell the same.
     pub(crate) is_final: bool,
 }
+
+/// How runc and crun call it that they can do checkpoints.
+const CHECKPOINTS: [&str; 2] = ["org.opencontainers.runc.checkpoint.enabled", "run.oci.crun.checkpoint.enabled"];
 
 /// How a runtime took a question.
 enum Reaction {
@@ -61,7 +66,11 @@ pub(crate) async fn ask(program: &Path) -> Told {
     // crun has `features` since 1.8.6, and these mounts since 1.4.
     let features = match (features, version) {
         (Reaction::Text(text), _) => by_features(&text),
-        (_, Reaction::Text(text)) => Features { recursive_read_only: by_version(&text), ..Features::default() },
+        (_, Reaction::Text(text)) => Features {
+            recursive_read_only: by_version(&text),
+            checkpoints: is_built_with_criu(&text),
+            ..Features::default()
+        },
         _ => Features::default(),
     };
     Told { features: Features { no_limits, ..features }, is_final }
@@ -77,8 +86,14 @@ fn by_features(text: &[u8]) -> Features {
         user_namespaces: has(&linux["namespaces"], "user") && linux["mountExtensions"]["idmap"]["enabled"] == true,
         net_devices: linux["netDevices"]["enabled"] == true,
         intel_rdt: linux["intelRdt"]["enabled"] == true,
+        checkpoints: CHECKPOINTS.iter().any(|name| answer["annotations"][*name] == "true"),
         no_limits: None,
     }
+}
+
+/// crun says so in the list behind its version.
+fn is_built_with_criu(text: &[u8]) -> bool {
+    text.starts_with(b"crun ") && text.split(u8::is_ascii_whitespace).any(|word| word == b"+CRIU")
 }
 
 /// `crun version 1.8.1`.
@@ -154,6 +169,12 @@ mod tests {
         assert_eq!(by_features(net), Features { net_devices: true, ..Features::default() });
         assert!(linux(r#""mount", "user""#, "true"));
         assert!(!linux(r#""mount", "user""#, "false") && !linux(r#""mount""#, "true") && !linux("", "null"));
+        let annotation = |text: &str| by_features(format!(r#"{{"annotations": {{{text}}}}}"#).as_bytes()).checkpoints;
+        assert!(annotation(r#""org.opencontainers.runc.checkpoint.enabled": "true""#));
+        assert!(annotation(r#""run.oci.crun.checkpoint.enabled": "true""#));
+        assert!(!annotation(r#""org.opencontainers.runc.checkpoint.enabled": "false""#) && !annotation(""));
+        assert!(is_built_with_criu(b"crun version 1.14\n+SYSTEMD +CRIU +YAJL"));
+        assert!(!is_built_with_criu(b"crun version 1.8.1\n+SYSTEMD +YAJL") && !is_built_with_criu(b"x +CRIU"));
         for (text, can) in [
             ("crun version 1.8.1\ncommit: f8a", true),
             ("crun version 2.0", true),

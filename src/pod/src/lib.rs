@@ -19,6 +19,7 @@ mod actor;
 mod apparmor;
 mod bounds;
 mod cgroup_warm_up;
+mod checkpoint;
 mod clock;
 mod config;
 mod container;
@@ -60,6 +61,8 @@ mod systemd;
 mod view;
 mod warn_once;
 
+pub use bounds::{CHECKPOINT_TIME, CHECKPOINT_TIME_MAX};
+pub use checkpoint::{CheckpointRequest, PodCheckpointRequest, archives};
 pub use config::{Config, OciRuntime, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};

@@ -1,6 +1,7 @@
 //! The public API of this crate.
 
 mod call;
+mod checkpoints;
 mod open;
 mod recorded;
 mod sessions;

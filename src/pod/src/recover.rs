@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use tokio::task::JoinSet;
 
 use crate::actor::{self, ActorContext, Machine};
+use crate::checkpoint;
 use crate::clock;
 use crate::container::{self, ContainerOperations, Expected, RecoveredState};
 use crate::error::Error;
@@ -122,6 +123,7 @@ async fn settle(
     };
     if matches!(state, RecoveredState::Running { .. }) {
         container::end_abandoned(shim, id, &operations.layout.bundle(pod, id)).await;
+        checkpoint::end_abandoned(operations, shim, id);
     }
     Some(state)
 }

@@ -83,6 +83,18 @@ peapod_trace::stages! {
     /// The OCI runtime, or the cgroup itself.
     RUNTIME_UPDATE = "runtime update", "the OCI runtime {} to change its limits";
 
+    // A container's checkpoint.
+    /// Room for it, and whether it can be done.
+    CHECKPOINT_ROOM = "checkpoint room", "room for its checkpoint";
+    /// The OCI runtime has CRIU write its processes, which are paused.
+    RUNTIME_CHECKPOINT = "runtime checkpoint", "the OCI runtime {} and CRIU to write its processes";
+    /// What it has changed of its image is copied; it is paused.
+    CHECKPOINT_FILES = "checkpoint files", "its files to be copied";
+    /// All of that becomes an archive; it runs.
+    CHECKPOINT_ARCHIVE = "checkpoint archive", "its archive to be written";
+    /// A checkpoint is unpacked for a container that is made of it.
+    RESTORE_UNPACK = "restore unpack", "its checkpoint to be unpacked";
+
     // A pod's end.
     /// The shim's end.
     END_SHIM = "end shim", "its shim to end";

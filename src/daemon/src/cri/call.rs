@@ -15,8 +15,7 @@ use crate::grpc::{Arrived, HeldUntilTaken, code_name};
 use crate::stages;
 
 /// Implements a service of CRI: a line for each call, with who does its work on the [`Services`](super::Services), and
-/// with the call's span if it is an operation, which readers can look at; then
-/// those that answer more than once, and the calls that are not built yet.
+/// with the call's span if it is an operation, which readers can look at; then those that answer more than once.
 macro_rules! service {
     (
         impl $service:ident for $calls:ident;
@@ -28,7 +27,6 @@ macro_rules! service {
             $($flow:ident $flow_method:ident($flow_request:ty) -> $flow_type:ident of $part:ty:
                 |$flow_services:pat_param, $flow_message:pat_param| $flow_work:expr;)*
         }
-        unimplemented { $($stub:ident $stub_method:ident($stub_request:ty) -> $stub_response:ty;)* }
     ) => {
         #[tonic::async_trait]
         impl $service for $calls {
@@ -54,15 +52,6 @@ macro_rules! service {
                     let $flow_services = &*self.0;
                     let call = Called { name: stringify!($flow), tracer: &self.0.tracer, is_operation: false };
                     begin_stream(call, request, async |$flow_message, _| $flow_work).await
-                }
-            )*
-            $(
-                async fn $stub_method(
-                    &self,
-                    request: Request<$stub_request>,
-                ) -> Result<Response<$stub_response>, Status> {
-                    let call = Called { name: stringify!($stub), tracer: &self.0.tracer, is_operation: false };
-                    unimplemented(call, request).await
                 }
             )*
         }
@@ -118,14 +107,6 @@ pub(super) async fn begin_stream<R: RequestSubject, A: Into<Response<T>>, T>(
     work: impl AsyncFnOnce(R, Span) -> Answer<A>,
 ) -> Result<Response<T>, Status> {
     carry_out(call, request, work).await.1
-}
-
-/// Answers a call that is not built yet.
-pub(super) async fn unimplemented<R: RequestSubject, T>(
-    call: Called<'_>,
-    request: Request<R>,
-) -> Result<Response<T>, Status> {
-    begin_stream(call, request, async |_, _| Err::<Response<T>, _>(Failure::Unimplemented(call.name))).await
 }
 
 async fn carry_out<R: RequestSubject, A: Into<Response<T>>, T>(

@@ -61,9 +61,6 @@ pub(crate) enum Failure {
     /// No session can be promised to a client.
     #[error(transparent)]
     Session(#[from] RegisterError),
-    /// Not built yet.
-    #[error("{0} is not implemented yet")]
-    Unimplemented(&'static str),
 }
 
 /// What every call returns.
@@ -91,7 +88,6 @@ impl Failure {
             Self::Session(RegisterError::NoServer) => Code::Unavailable,
             Self::Session(RegisterError::Full) => Code::ResourceExhausted,
             Self::Session(RegisterError::Token(_)) => Code::Internal,
-            Self::Unimplemented(_) => Code::Unimplemented,
             Self::Full { .. } => Code::ResourceExhausted,
             // A new subscription begins with what is now.
             Self::Lagged(_) => Code::Aborted,
@@ -122,7 +118,8 @@ fn pod_code(error: &PodError) -> Code {
         PodError::Precondition { .. } | PodError::ImageVolume { .. } => Code::FailedPrecondition,
         PodError::Invalid { .. } => Code::InvalidArgument,
         PodError::DiskFull { .. } | PodError::ListFull { .. } | PodError::OutputBusy(_) => Code::ResourceExhausted,
-        PodError::ExecTimeout(_) => Code::DeadlineExceeded,
+        PodError::ExecTimeout(_) | PodError::CheckpointTimeout(_) => Code::DeadlineExceeded,
+        PodError::Unsupported { .. } => Code::Unimplemented,
         PodError::Busy { .. } | PodError::Overridden { .. } => Code::Aborted,
         PodError::Defect { .. } => Code::Internal,
         PodError::StillRunning { .. } | PodError::ShuttingDown => Code::Unavailable,

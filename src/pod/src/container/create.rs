@@ -13,6 +13,7 @@ use super::image_mounts::{self, ImageMounts};
 use super::look_up::{LeasedLayers, defaults};
 use super::stop_signal::stop_signal;
 use super::{ContainerContext, kept, users};
+use crate::checkpoint::{self, Restored};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -46,18 +47,26 @@ pub(crate) async fn create(
         });
     }
     users::check(&context.pod, spec)?;
-    let image = containers.images.resolve(&spec.image).ok_or_else(|| Error::ImageNotFound(spec.image.clone()))?;
-    if image.config.is_artifact() {
-        let kind = excerpt(&image.config.artifact_type);
-        let reason =
-            format!("it is an artifact ({kind}): its files can be mounted as a volume, there is nothing to run");
-        return Err(Error::Invalid { field: "image".to_owned(), reason });
+    let image = checkpoint::find(&containers.images, &spec.image)?;
+    if let Restored::No(image) = &image {
+        refuse_artifact(image)?;
     }
     let image_mounts = image_mounts::find(&spec.mounts, &containers.images)?;
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
-    let outcome = prepare(context, id, spec, (image, image_mounts), span).await;
+    let prepared = async {
+        let image = match image {
+            Restored::No(image) => image,
+            Restored::Yes(source) => {
+                let image = checkpoint::take(context, id, source, span).await?;
+                refuse_artifact(&image)?;
+                image
+            }
+        };
+        prepare(context, id, spec, (image, image_mounts), span).await
+    };
+    let outcome = prepared.await;
     if outcome.is_err() {
         span.fail();
         span.enter(&stages::UNDO);
@@ -66,6 +75,15 @@ pub(crate) async fn create(
         }
     }
     outcome
+}
+
+fn refuse_artifact(image: &Image) -> Result<(), Error> {
+    if !image.config.is_artifact() {
+        return Ok(());
+    }
+    let kind = excerpt(&image.config.artifact_type);
+    let reason = format!("it is an artifact ({kind}): its files can be mounted as a volume, there is nothing to run");
+    Err(Error::Invalid { field: "image".to_owned(), reason })
 }
 
 async fn prepare(

@@ -13,7 +13,7 @@ use crate::read;
 const LONGEST: u64 = 64 << 10;
 
 /// The program of the container with that bundle; none if that can't be read.
-pub(super) async fn program(bundle: &Path) -> Option<PathBuf> {
+pub(crate) async fn program(bundle: &Path) -> Option<PathBuf> {
     let file = bundle.join(RUNTIME_FILE);
     let text = tokio::task::spawn_blocking(move || read::whole(&file, LONGEST)).await.ok()?.ok()?;
     parse(text)

@@ -14,7 +14,7 @@ mod kept;
 mod limits;
 mod look_up;
 mod look_up_slots;
-mod made_by;
+pub(crate) mod made_by;
 mod mounts;
 mod node_change;
 mod operations;

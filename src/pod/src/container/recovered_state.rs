@@ -8,6 +8,7 @@ use peapod_sys::fail_point;
 
 use super::{ContainerOperations, exit_file, kept};
 use crate::bounds::UNFINISHED_START;
+use crate::checkpoint::RESTORE;
 use crate::dir;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
@@ -103,7 +104,15 @@ impl ContainerOperations {
         let step = || format!("clear {}", self.layout.bundle(pod, id).display());
         let cleared = tokio::task::spawn_blocking(move || kept::clear(&bundle)).await;
         cleared.map_err(|panic| Error::failed(step(), &panic))?.map_err(|error| Error::failed(step(), &error))?;
-        dir::remove(&self.trash, self.layout.writable(id)).await?;
+        let writable = self.layout.writable(id);
+        if writable.join(RESTORE).exists() {
+            // What it is made of is still needed; all else is made of that anew.
+            for folder in ["upper", "work"] {
+                dir::remove(&self.trash, writable.join(folder)).await?;
+            }
+            return Ok(RecoveredState::NotStarted);
+        }
+        dir::remove(&self.trash, writable).await?;
         Ok(RecoveredState::NotStarted)
     }
 }

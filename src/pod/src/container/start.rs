@@ -30,8 +30,10 @@ use super::seccomp::Filter;
 use super::verify::verify;
 use super::{ContainerContext, kept, users};
 use crate::apparmor;
+use crate::checkpoint;
 use crate::clock;
 use crate::config::OciRuntime;
+use crate::dir;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
@@ -108,6 +110,8 @@ struct Created<'a> {
     joined: Joined<'a>,
     exec: ExecBase,
     pid: u32,
+    /// Of a checkpoint.
+    restored: bool,
 }
 
 impl<'a> BegunStart<'a> {
@@ -198,8 +202,19 @@ impl<'a> BegunStart<'a> {
                 systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
             },
             oom_score_adj: None,
+            checkpoint: checkpoint::images(&writable),
             cgroup: self.record.cgroup.clone(),
             bundle,
+        }
+    }
+
+    /// What it was made of is of no use any more.
+    async fn forget_checkpoint(&self) {
+        let containers = &self.context.containers;
+        let restore = containers.layout.writable(self.id).join(checkpoint::RESTORE);
+        if let Err(error) = dir::remove(&containers.trash, restore).await {
+            let container = self.id.short();
+            tracing::warn!(container, %error, "a checkpoint stays until the container made of it is removed");
         }
     }
 
@@ -226,8 +241,16 @@ impl<'a> Joined<'a> {
         let (task, log) = (begun.task(&layers), begun.log());
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
+        let (writable, is_restored) = (context.containers.layout.writable(begun.id), task.checkpoint.is_some());
+        if checkpoint::is_archive(&spec.image) && !is_restored {
+            let step = format!("find the checkpoint that it is made of below {}", writable.display());
+            return Err(Error::Failed { step, reason: "it is gone: make the container anew".to_owned() });
+        }
         let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
         let laid_out = tokio::task::spawn_blocking(move || {
+            if is_restored {
+                checkpoint::lay_out(&writable, &layers.rootfs, context.containers.images.limits())?;
+            }
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
                 .and_then(|()| users::give(&upper, context.pod.namespaces.users))
                 .map_err(|error| Error::failed(format!("lay out {}", bundle.display()), &error))?;
@@ -235,7 +258,11 @@ impl<'a> Joined<'a> {
             let (volumes, note) =
                 make_volumes(&context, &image, &spec, &layers.rootfs, &NewRootfs { bundle: &bundle, writable, owner })?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
-            let filter = context.containers.filters.find(&runtime, config.seccomp());
+            let filter = match is_restored {
+                // CRIU brings the filters that the processes have.
+                true => Filter::Plain,
+                false => context.containers.filters.find(&runtime, config.seccomp()),
+            };
             if let Filter::Ready(program) = &filter {
                 config.set_seccomp_program(program);
             }
@@ -257,27 +284,37 @@ impl<'a> LaidOut<'a> {
         let BegunStart { context, id, runtime, overridable, span, .. } = &mut joined.begun;
         overridable.check()?;
         span.enter_on(&stages::RUNTIME_CREATE, runtime.name());
+        let restored = task.checkpoint.clone();
         let call = overridable.shim.create(task);
         let created = overridable.or_have_it_ended(call).await;
-        let pid = created.map_err(|error| overridable.error_or(error.into_error("create the container")))?;
+        let pid = created.map_err(|error| {
+            let failure = error.into_error("create the container");
+            overridable.error_or(match &restored {
+                Some(images) => checkpoint::explain(failure, &images.with_file_name("restore.log")),
+                None => failure,
+            })
+        })?;
         if let Filter::Unknown(key) = filter {
             let (containers, runtime, id) = (Arc::clone(&context.containers), runtime.clone(), id.clone());
             // Before the process runs, so that what is read is what the runtime wrote. A panic there costs a
             // compilation.
             let _ = tokio::task::spawn_blocking(move || containers.filters.learn(key, &runtime, &id)).await;
         }
-        Ok(Created { joined, exec, pid })
+        Ok(Created { joined, exec, pid, restored: restored.is_some() })
     }
 }
 
 impl Created<'_> {
     async fn start(self) -> Result<RunningContainer, Error> {
-        let Self { joined: Joined { mut begun, made_init, .. }, exec, pid } = self;
+        let Self { joined: Joined { mut begun, made_init, .. }, exec, pid, restored } = self;
         begun.span.enter_on(&stages::RUNTIME_START, begun.runtime.name());
         let at = clock::now();
         match begun.overridable.start().await {
             Ok(told) => {
                 fail_point("start-started");
+                if restored {
+                    begun.forget_checkpoint().await;
+                }
                 Ok(RunningContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
             }
             Err(error) => {

@@ -38,7 +38,7 @@ pub(crate) struct Shim {
 }
 
 pub(super) struct ShimClients {
-    task: TaskClient,
+    pub(super) task: TaskClient,
     pub(super) sandbox: SandboxClient,
     pub(super) extension: ExtensionClient,
     socket: PathBuf,
@@ -89,6 +89,8 @@ pub(crate) struct NewTask {
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup.
     pub(crate) cgroup: String,
+    /// CRIU's files that it is made of: its process then goes on where it was.
+    pub(crate) checkpoint: Option<PathBuf>,
 }
 
 /// An image to be mounted in the bundle, below `volumes`, beside the root file system: an overlay of its layers alone.
@@ -244,6 +246,7 @@ impl Shim {
             stdin: task.stdin.as_deref().map(text).unwrap_or_default(),
             stderr: if task.terminal { String::new() } else { log.clone() },
             stdout: log,
+            checkpoint: task.checkpoint.as_deref().map(text).unwrap_or_default(),
             options: any(TASK_OPTIONS_URL, encode(&options)?),
             ..Default::default()
         };

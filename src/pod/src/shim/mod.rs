@@ -1,6 +1,7 @@
 //! A pod's shim, seen from the daemon: started, called, listened to.
 
 mod calls;
+mod checkpoint_calls;
 mod error;
 mod launch;
 mod old_copy;

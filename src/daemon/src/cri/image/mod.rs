@@ -43,6 +43,4 @@ service! {
         StreamImages stream_images(StreamImagesRequest) -> StreamImagesStream of StreamImagesResponse:
             |services, request| stream_images::handle(services, request);
     }
-
-    unimplemented {}
 }

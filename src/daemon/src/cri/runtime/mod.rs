@@ -1,6 +1,8 @@
 //! The RuntimeService: each method is one line that leads to the file of its call.
 
 mod attach;
+mod checkpoint_container;
+mod checkpoint_pod;
 mod container_stats;
 mod container_status;
 mod create_container;
@@ -20,6 +22,7 @@ mod port_forward;
 mod remove_container;
 mod remove_pod_sandbox;
 mod reopen_container_log;
+mod restore_pod;
 mod run_pod_sandbox;
 mod runtime_config;
 mod start_container;
@@ -62,7 +65,7 @@ use peapod_api::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::call::{AnswerStream, Called, answer, begin_stream, service, unimplemented};
+use super::call::{AnswerStream, Called, answer, begin_stream, service};
 use super::{Services, fit};
 
 /// Calls about pods and containers.
@@ -107,6 +110,12 @@ service! {
         UpdateContainerResources update_container_resources(UpdateContainerResourcesRequest) ->
             UpdateContainerResourcesResponse:
             |services, request, span| update_container_resources::handle(services, request, span).await;
+        CheckpointContainer checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse:
+            |services, request, span| checkpoint_container::handle(services, request, span).await;
+        CheckpointPod checkpoint_pod(CheckpointPodRequest) -> CheckpointPodResponse:
+            |services, request, span| checkpoint_pod::handle(services, request, span).await;
+        RestorePod restore_pod(RestorePodRequest) -> RestorePodResponse:
+            |services, request, span| restore_pod::handle(services, request, span).await;
         ReopenContainerLog reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse:
             |services, request, _| reopen_container_log::handle(services, request).await;
         ExecSync exec_sync(ExecSyncRequest) -> ExecSyncResponse:
@@ -150,9 +159,4 @@ service! {
             |services, _| get_container_events::handle(services);
     }
 
-    unimplemented {
-        CheckpointContainer checkpoint_container(CheckpointContainerRequest) -> CheckpointContainerResponse;
-        CheckpointPod checkpoint_pod(CheckpointPodRequest) -> CheckpointPodResponse;
-        RestorePod restore_pod(RestorePodRequest) -> RestorePodResponse;
-    }
 }

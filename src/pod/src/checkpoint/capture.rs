@@ -1,0 +1,239 @@
+//! CheckpointContainer: the shim pauses the container and has the OCI runtime write its processes; what it had changed of
+//! its image is copied at that moment; it runs on, and all of it becomes an archive.
+//!
+//! Whatever ends this early, the container runs on and nothing is left: after an error at once, of a client that leaves
+//! as soon as CRIU has come to its end (killed in the middle, it could take the container with it), and of a daemon that
+//! dies with the next one (`left`).
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peapod_image::{ImageId, Rootfs, UnpackLimits, write_changes};
+use peapod_sys::fail_point;
+use peapod_trace::Span;
+use tokio_util::task::TaskTracker;
+
+use super::documents::{ConfigDump, deleted, spec, status};
+use super::place::Place;
+use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, archive, criu, left, writing};
+use crate::bounds::CONFIG_BYTES;
+use crate::clock;
+use crate::container::{ContainerOperations, made_by};
+use crate::disk;
+use crate::error::Error;
+use crate::read;
+use crate::shim::{Shim, ShimError};
+use crate::stages;
+use crate::view::{ContainerView, PodView};
+
+/// What is to be written where.
+#[derive(Clone, Debug)]
+pub struct CheckpointRequest {
+    /// Absolute path of the archive; its folder has to be there.
+    pub location: PathBuf,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// A running container that is to be written.
+pub(crate) struct Capture<'a> {
+    pub(crate) containers: &'a Arc<ContainerOperations>,
+    /// Owner of what an abandoned call leaves to be done.
+    pub(crate) leftovers: &'a TaskTracker,
+    pub(crate) shim: Arc<Shim>,
+    pub(crate) pod: &'a PodView,
+    pub(crate) container: Arc<ContainerView>,
+    pub(crate) span: &'a Span,
+}
+
+/// Writes a running container into an archive; it runs on. After an error nothing of it is left.
+pub(crate) async fn capture(capture: Capture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
+    let began = tokio::time::Instant::now();
+    let outcome = tokio::time::timeout(request.timeout, write(&capture, request)).await;
+    outcome.unwrap_or_else(|_| Err(Error::CheckpointTimeout(began.elapsed())))
+}
+
+async fn write(capture: &Capture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
+    let written = Unfinished::begin(capture, &request.location, &[]).await?;
+    written.write_processes(request.timeout).await?;
+    written.copy_files().await?;
+    written.resume().await?;
+    written.write_archive().await?;
+    written.finish().await
+}
+
+fn refusal(error: ShimError, container: &ContainerView) -> Error {
+    match error {
+        ShimError::Unsupported(_) => Error::Precondition {
+            what: "container",
+            id: container.id.to_string(),
+            state: "run by the shim of an earlier version of peapod".to_owned(),
+            need: "a checkpoint needs a newer one: make the pod anew",
+        },
+        other => other.of_running(&container.id, "write the container"),
+    }
+}
+
+/// The layers below what the container writes, which it has leased since it was made.
+async fn rootfs(containers: &ContainerOperations, container: &ContainerView) -> Result<Rootfs, Error> {
+    let image = ImageId::parse(&container.image_id);
+    let image = image.ok_or_else(|| Error::ImageNotFound(container.image_name.clone()))?;
+    let leased = containers.images.lease(&image, container.id.as_str()).await;
+    leased.map_err(|error| Error::failed("find the image's layers", &error))
+}
+
+fn copy_changes(folder: &Path, upper: &Path, rootfs: &Rootfs, limits: UnpackLimits) -> io::Result<()> {
+    let file = std::fs::File::create_new(folder.join(CHANGES))?;
+    let gone = write_changes(upper, rootfs, limits, io::BufWriter::with_capacity(1 << 20, file))?;
+    std::fs::write(folder.join(DELETED), deleted(&gone))
+}
+
+async fn documents(
+    pod: &PodView,
+    container: &ContainerView,
+    runtime: &Path,
+) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
+    let file = container.bundle.join("config.json");
+    let config = blocking("read the container's configuration", move || read::whole(&file, CONFIG_BYTES)).await?;
+    let damaged = || Error::Failed {
+        step: "read the container's configuration".to_owned(),
+        reason: "it is no JSON object".to_owned(),
+    };
+    let name = runtime.file_name().unwrap_or_default().to_string_lossy();
+    let dump = serde_json::to_vec(&ConfigDump::of(container, &name, clock::now()));
+    Ok(vec![
+        (CONFIG_DUMP, dump.map_err(|error| Error::failed("describe the container", &error))?),
+        ("spec.dump", spec(&config, pod, container).ok_or_else(damaged)?),
+        ("status", status(container).to_string().into_bytes()),
+    ])
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    step: impl Into<String>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let step = step.into();
+    let done = tokio::task::spawn_blocking(work).await.map_err(|panic| Error::failed(step.clone(), &panic))?;
+    done.map_err(|error| Error::failed(step, &error))
+}
+
+/// What is there of a checkpoint on its way, which goes when this is dropped.
+pub(super) struct Unfinished<'a> {
+    capture: &'a Capture<'a>,
+    /// Of the container.
+    runtime: PathBuf,
+    folder: PathBuf,
+    place: Place,
+    finished: bool,
+}
+
+impl<'a> Unfinished<'a> {
+    /// Makes the folder, which is there once: who finds it leaves the container to whom has made it. With the archive's
+    /// neighbour, `with` goes, too, if this comes to nothing.
+    pub(super) async fn begin(capture: &'a Capture<'a>, location: &Path, with: &[PathBuf]) -> Result<Self, Error> {
+        let Capture { containers, container, span, .. } = capture;
+        span.enter(&stages::CHECKPOINT_ROOM);
+        let runtime = made_by::program(&container.bundle).await.unwrap_or_default();
+        criu::check(&runtime, containers.runtimes.features(&runtime).await, "a checkpoint")?;
+        let (layout, id) = (Arc::clone(&containers.layout), container.id.clone());
+        let (location, mut left) = (location.to_owned(), with.to_vec());
+        let begun = tokio::task::spawn_blocking(move || {
+            disk::has_room_now(&layout)?;
+            let (place, folder) = (Place::find(&location, id.as_str())?, writing(&layout.writable(&id)));
+            left.push(place.neighbour().to_owned());
+            match make(&folder, &left) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Precondition {
+                    what: "container",
+                    id: id.to_string(),
+                    state: "being written by another checkpoint".to_owned(),
+                    need: "there is one at a time: wait for it",
+                }),
+                Err(error) => {
+                    let _ = peapod_sys::remove_tree(&folder);
+                    Err(Error::failed(format!("make {}", folder.display()), &error))
+                }
+                Ok(()) => Ok((place, folder)),
+            }
+        });
+        let (place, folder) = begun.await.map_err(|panic| Error::failed("make room for a checkpoint", &panic))??;
+        fail_point("checkpoint-begun");
+        Ok(Self { capture, runtime, folder, place, finished: false })
+    }
+
+    /// Pauses the container, which the next step does otherwise: for several at a time.
+    pub(super) async fn pause(&self) -> Result<(), Error> {
+        let container = &self.capture.container;
+        let paused = self.capture.shim.pause(container.id.as_str()).await;
+        paused.map_err(|error| error.of_running(&container.id, "pause the container"))
+    }
+
+    /// The OCI runtime has CRIU write the container's processes; it stays paused.
+    pub(super) async fn write_processes(&self, timeout: Duration) -> Result<(), Error> {
+        let Capture { container, span, shim, .. } = self.capture;
+        span.enter_on(&stages::RUNTIME_CHECKPOINT, self.runtime.file_name().unwrap_or_default().to_string_lossy());
+        let (images, notes) = (self.folder.join(IMAGES), self.folder.join("dump.log"));
+        let written = shim.checkpoint(container.id.as_str(), &images, &self.folder, timeout).await;
+        written.map_err(|error| criu::explain(refusal(error, container), &notes))?;
+        fail_point("checkpoint-paused");
+        Ok(())
+    }
+
+    /// Copies what the container has changed of its image.
+    pub(super) async fn copy_files(&self) -> Result<(), Error> {
+        let Capture { containers, container, span, .. } = self.capture;
+        span.enter(&stages::CHECKPOINT_FILES);
+        let rootfs = rootfs(containers, container).await?;
+        let (folder, upper, limits) = (self.folder.clone(), container.upper.clone(), containers.images.limits());
+        blocking("copy the container's files", move || copy_changes(&folder, &upper, &rootfs, limits)).await
+    }
+
+    /// Lets the container go on. One that runs by itself was paused for too long: its files are those of no one moment.
+    pub(super) async fn resume(&self) -> Result<(), Error> {
+        let container = &self.capture.container;
+        let resumed = self.capture.shim.resume(container.id.as_str()).await;
+        resumed.map_err(|error| error.of_running(&container.id, "let the container go on"))?;
+        fail_point("checkpoint-resumed");
+        Ok(())
+    }
+
+    /// Makes all of that an archive in its place.
+    pub(super) async fn write_archive(&self) -> Result<(), Error> {
+        let Capture { containers, container, span, pod, .. } = self.capture;
+        span.enter(&stages::CHECKPOINT_ARCHIVE);
+        let documents = documents(pod, container, &self.runtime).await?;
+        let reserve = containers.images.limits().reserve_percent;
+        let (folder, place) = (self.folder.clone(), self.place.clone());
+        let at = u64::try_from(clock::now() / 1_000_000_000).unwrap_or(0);
+        let step = format!("write {}", place.location().display());
+        blocking(step, move || place.write(reserve, |to| archive::write(&folder, &documents, at, to))).await
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), Error> {
+        // From here on the archive is there, whoever removes the rest.
+        self.finished = true;
+        let (trash, folder) = (self.capture.containers.trash.clone(), self.folder.clone());
+        crate::dir::remove(&trash, folder).await
+    }
+}
+
+fn make(folder: &Path, left: &[PathBuf]) -> io::Result<()> {
+    let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+    private(folder)?;
+    left::write_down(folder, left)?;
+    private(&folder.join(IMAGES))
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let (shim, id) = (Arc::clone(&self.capture.shim), self.capture.container.id.clone());
+        let (trash, folder) = (self.capture.containers.trash.clone(), std::mem::take(&mut self.folder));
+        self.capture.leftovers.spawn(async move { left::end(&shim, &id, &trash, folder).await });
+    }
+}

@@ -1,0 +1,134 @@
+//! What an archive tells of its container, as the field writes and reads it. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use crate::view::{ContainerState, ContainerView, PodView};
+
+/// `config.dump`.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ConfigDump {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) rootfs_image: String,
+    pub(super) rootfs_image_ref: String,
+    pub(super) rootfs_image_name: String,
+    pub(super) runtime: String,
+    pub(super) created_time: String,
+    pub(super) checkpointed_time: String,
+    pub(super) restored_time: String,
+    pub(super) restored: bool,
+}
+
+/// No time at all, in Go.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+impl ConfigDump {
+    pub(super) fn of(container: &ContainerView, runtime: &str, now: i64) -> Self {
+        Self {
+            id: container.id.to_string(),
+            name: container.spec.metadata.name.clone(),
+            rootfs_image: container.image_name.clone(),
+            rootfs_image_ref: container.image_id.clone(),
+            rootfs_image_name: container.image_name.clone(),
+            runtime: runtime.to_owned(),
+            created_time: rfc3339(container.created_at),
+            checkpointed_time: rfc3339(now),
+            restored_time: NEVER.to_owned(),
+            restored: false,
+        }
+    }
+
+    /// The names of the image that the container was made of, the surest first.
+    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
+        let names = [&self.rootfs_image_ref, &self.rootfs_image, &self.rootfs_image_name];
+        names.into_iter().map(String::as_str).filter(|name| !name.is_empty())
+    }
+}
+
+/// `status`, as containerd has it.
+pub(super) fn status(container: &ContainerView) -> Value {
+    let (pid, started_at) = match container.state {
+        ContainerState::Running { pid, started_at } => (pid, started_at),
+        _ => (0, 0),
+    };
+    json!({
+        "Version": "v1", "Pid": pid, "CreatedAt": container.created_at, "StartedAt": started_at, "FinishedAt": 0,
+        "ExitCode": 0, "Reason": "", "Message": "",
+    })
+}
+
+/// `spec.dump`: the container's `config.json`, with what tools look for to tell whose it was.
+pub(super) fn spec(config: &[u8], pod: &PodView, container: &ContainerView) -> Option<Vec<u8>> {
+    let mut config: Value = serde_json::from_slice(config).ok()?;
+    let annotations = config.as_object_mut()?.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+    let annotations = annotations.as_object_mut()?;
+    let of_pod = &pod.spec.metadata;
+    for (name, value) in [
+        ("container-name", container.spec.metadata.name.as_str()),
+        ("sandbox-id", pod.id.as_str()),
+        ("sandbox-name", &of_pod.name),
+        ("sandbox-namespace", &of_pod.namespace),
+        ("sandbox-uid", &of_pod.uid),
+        ("image-name", &container.image_name),
+    ] {
+        annotations.insert(format!("io.kubernetes.cri.{name}"), Value::from(value));
+    }
+    serde_json::to_vec(&config).ok()
+}
+
+/// Nanoseconds since the epoch as text.
+fn rfc3339(at: i64) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp_nanos(at.into()).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| NEVER.to_owned())
+}
+
+/// Paths of a list; `None` if it is none. A name that is no text is left as it can be shown.
+pub(super) fn deleted(paths: &[Vec<u8>]) -> Vec<u8> {
+    let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+    Value::from_iter(paths).to_string().into_bytes()
+}
+
+/// The same, read.
+pub(super) fn parse_deleted(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let paths: Option<Vec<String>> = serde_json::from_slice(text).ok()?;
+    Some(paths.unwrap_or_default().into_iter().map(String::into_bytes).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_go_reads_them() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_700_000_000_000_000_007), "2023-11-14T22:13:20.000000007Z");
+    }
+
+    #[test]
+    fn what_others_wrote_is_read() {
+        let theirs = r#"{"id":"a","name":"counter","rootfsImage":"docker.io/library/x:1","rootfsImageRef":"sha256:1",
+            "runtime":"runc","createdTime":"2023-02-13T16:12:25Z","checkpointedTime":"0001-01-01T00:00:00Z",
+            "restoredTime":"0001-01-01T00:00:00Z","restored":false,"more":{"a":1}}"#;
+        let dump: ConfigDump = serde_json::from_str(theirs).unwrap();
+        assert_eq!((dump.id.as_str(), dump.name.as_str()), ("a", "counter"));
+        assert_eq!(dump.images().collect::<Vec<_>>(), ["sha256:1", "docker.io/library/x:1"]);
+        assert_eq!(serde_json::from_str::<ConfigDump>("{}").unwrap().images().count(), 0);
+        for bad in ["", "[]x", "{\"id\": 1}"] {
+            serde_json::from_str::<ConfigDump>(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn lists_of_what_is_deleted() {
+        let paths = [&b"etc/a"[..], b"b\xff"].map(<[u8]>::to_vec);
+        assert_eq!(deleted(&paths), "[\"etc/a\",\"b\u{fffd}\"]".as_bytes());
+        assert_eq!(parse_deleted(b"[\"etc/a\"]").unwrap(), [b"etc/a".to_vec()]);
+        assert_eq!(parse_deleted(b"null"), Some(Vec::new()));
+        for bad in [&b""[..], b"{}", b"[1]"] {
+            assert_eq!(parse_deleted(bad), None);
+        }
+    }
+}
