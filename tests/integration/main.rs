@@ -12,6 +12,7 @@ mod budget;
 mod cdi;
 mod cgroups;
 mod check;
+mod checkpoints;
 mod client;
 mod client_streaming;
 mod cni;

@@ -71,29 +71,6 @@ fn the_range_that_the_kubelet_tells_is_shown() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
-    peapod(async |daemon| {
-        let mut runtime = daemon.runtime();
-        let answers = [
-            runtime.checkpoint_container(v1::CheckpointContainerRequest::default()).await.map(drop),
-            runtime.checkpoint_pod(v1::CheckpointPodRequest::default()).await.map(drop),
-            runtime.restore_pod(v1::RestorePodRequest::default()).await.map(drop),
-        ];
-        for answer in answers {
-            let status = answer.unwrap_err();
-            assert_eq!(status.code(), Code::Unimplemented, "{status}");
-            assert!(status.message().contains("is not implemented yet"), "{status}");
-        }
-        let log = daemon.log_tail(1000);
-        for call in ["CheckpointContainer", "CheckpointPod", "RestorePod"] {
-            let named = format!("call=\"{call}\"");
-            let is_one = |line: &str| line.contains(&named) && line.contains("Unimplemented");
-            assert!(log.lines().any(is_one), "{call} left no line in:\n{log}");
-        }
-    });
-}
-
-#[test]
 fn its_socket_is_for_root_alone() {
     use std::os::unix::fs::MetadataExt;
     peapod(async |daemon| {

@@ -106,6 +106,14 @@ impl<'a> ContainerBuilder<'a> {
         if !image.is_empty() && self.pod.daemon.image(&image).await.is_none() {
             self.pod.daemon.pull(&image).await?;
         }
+        self.try_create_of_what_is_there().await
+    }
+
+    /// Creates it; what its image is called need not be an image's name.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn try_create_of_what_is_there(self) -> Result<Container<'a>, Status> {
         let response = self.pod.daemon.runtime().create_container(self.request()).await?;
         Ok(Container { pod: self.pod, id: response.into_inner().container_id, config: self.config })
     }

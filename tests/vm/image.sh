@@ -12,7 +12,7 @@ here=$(dirname "$(readlink -f "$0")")
 
 packages=(
     systemd systemd-sysv dbus udev kmod procps iproute2 nftables ca-certificates busybox-static e2fsprogs
-    crun apparmor libseccomp2 docker-registry curl jq openssl zstd
+    crun criu iptables apparmor libseccomp2 docker-registry curl jq openssl zstd
     sudo python3                        # critest loads AppArmor profiles with sudo; report.py
 )
 # What the initrd loads; everything else is there with the root file system.

@@ -220,13 +220,3 @@ fn what_a_container_says_forges_no_line_of_the_log() {
         assert!(!log.contains('\u{1b}'));
     });
 }
-
-#[test]
-fn calls_that_are_not_there_leave_a_line() {
-    peapod(async |daemon| {
-        let request = v1::CheckpointContainerRequest::default();
-        let refused = daemon.runtime().checkpoint_container(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::Unimplemented);
-        wait_for("a line", async || daemon.log_tail(20).contains("call=\"CheckpointContainer\"")).await;
-    });
-}

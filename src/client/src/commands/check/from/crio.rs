@@ -84,7 +84,7 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.runtime.ctr_stop_timeout", Fate::Needless("the kubelet says the time")),
     known("crio.runtime.separate_pull_cgroup", Fate::Missing("pulls are counted with peapod's unit")),
     known("crio.runtime.enable_pod_events", Fate::Needless("events are always there")),
-    known("crio.runtime.enable_criu_support", Fate::Missing("checkpoints are not there")),
+    known("crio.runtime.enable_criu_support", Fate::Needless("checkpoints are there as soon as CRIU is")),
     known(
         "crio.runtime.absent_mount_sources_to_reject",
         Fate::Missing("folders that a pod names and that are absent are made"),
