@@ -1,8 +1,9 @@
-//! What a container has changed of its image, as an archive beside a list of what it has deleted, and back; and archives
-//! that are neither images nor layers. Such archives are as hostile as layers, and are held against the same limits.
+//! What a container has changed of its image, as an archive beside a list of what it has deleted, and back; and
+//! archives that are neither images nor layers. Such archives are as hostile as layers, and are held against the same
+//! limits.
 
 use crate::config::UnpackLimits;
-use crate::export::{Hidden, write_changed};
+use crate::export::{HiddenPaths, write_changed};
 use crate::model::Rootfs;
 use crate::unpack::{ArchiveError, ImageCost, Meter, inherit_attributes, unpack, unpack_over};
 use crate::unpack::{Window, is_opaque};
@@ -48,7 +49,7 @@ pub enum ChangesError {
 /// # Errors
 /// The file system's; and if it has more than an image may, or the overlay keeps some of it elsewhere.
 pub fn write_changes(upper: &Path, rootfs: &Rootfs, limits: UnpackLimits, to: impl Write) -> io::Result<Vec<Vec<u8>>> {
-    let Hidden { mut whiteouts, opaque, .. } = write_changed(upper, limits.image_bytes, to)?;
+    let HiddenPaths { mut whiteouts, opaque, .. } = write_changed(upper, limits.image_bytes, to)?;
     let own = rustix::fs::open(upper, LIST, Mode::empty())?;
     let below: Vec<OwnedFd> = rootfs
         .lower_dirs
@@ -101,8 +102,8 @@ fn each_entry(root: &OwnedFd, path: &[u8], mut each: impl FnMut(&[u8], FileType)
     Ok(())
 }
 
-/// Makes a writable layer in `dir`, which is empty, below `diff`: of an archive, and of what is told to be deleted of the
-/// image. Blocks.
+/// Makes a writable layer in `dir`, which is empty, below `diff`: of an archive, and of what is told to be deleted of
+/// the image. Blocks.
 ///
 /// # Errors
 /// [`ChangesError`]: then what is in `dir` is of no use.

@@ -4,7 +4,7 @@
 //! `delete` removes what is left.
 
 pub(crate) mod attach_point;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod control;
 pub(crate) mod create;
 pub(crate) mod delete;

@@ -11,7 +11,7 @@ use crate::bundle::check_id;
 use crate::container::create::{self, CreateRequest};
 use crate::container::exec::ExecProcess;
 use crate::container::host::Host;
-use crate::container::{OciContainer, delete, supervise};
+use crate::container::{OciContainer, checkpoint, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
 use crate::log;
@@ -99,6 +99,7 @@ impl Containers {
         container: &OciContainer,
         exec: &Arc<ExecProcess>,
     ) -> Result<HandedStreams, Error> {
+        checkpoint::until_resumed(container).await;
         container.check_running()?;
         exec.begin()?;
         let started = exec.start(&container.init, self.host.streams()).await;

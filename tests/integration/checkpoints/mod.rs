@@ -1,5 +1,5 @@
-//! Checkpoints of containers, with an OCI runtime that stands in for one with CRIU; `real` has them with CRIU itself, as
-//! far as this kernel and CRIU get along.
+//! Checkpoints of containers, with an OCI runtime that stands in for one with CRIU; `real` has them with CRIU itself,
+//! as far as this kernel and CRIU get along.
 
 mod pods;
 mod real;
@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use peapod_tests::{Container, Daemon, Options, Pod, SHELL, peapod, peapod_with, v1, wait_for};
+use peapod_tests::{Container, Daemon, Options, Pod, SHELL, peapod, peapod_with, v1, wait_for, wait_some};
 use tonic::{Code, Status};
 
 use stand_in::StandIn;
@@ -35,9 +35,9 @@ async fn checkpoint(container: &Container<'_>, location: &Path, timeout: i64) ->
 
 /// It is not frozen, and was not made anew.
 async fn goes_on(container: &Container<'_>) {
+    // It may be being written this moment.
     let count = async || container.exec("cat /count").await.trim().parse::<u64>().unwrap_or(0);
-    let before = count().await;
-    assert!(before > 0);
+    let before = wait_some("a count", async || Some(count().await).filter(|count| *count > 0)).await;
     wait_for("the counter goes on", async || count().await > before).await;
 }
 

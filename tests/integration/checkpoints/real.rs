@@ -1,10 +1,11 @@
-//! With runc and CRIU itself. Whether CRIU can do it, it says (`criu check`): where it can't, as when it is older than the
-//! kernel, its words are what the call answers, and the container runs on.
+//! With runc and CRIU itself. Whether CRIU can do it, it says (`criu check`): where it can't, as when it is older than
+//! the kernel, its words are what the call answers, and the container runs on.
 
 use std::process::Command;
 
-use peapod_tests::{Options, peapod_with, wait_for};
+use peapod_tests::{Container, Options, peapod_with, v1, wait_for};
 use tonic::Code;
+use v1::ContainerState::ContainerRunning;
 
 use super::{checkpoint, folder, goes_on, running, taken_back};
 
@@ -45,6 +46,17 @@ fn a_counter_goes_on_where_it_was() {
         let first: u64 = restored.stdout().lines().next().unwrap().parse().unwrap();
         assert!(first > 3 && first <= at_least + 1, "{first} of {at_least}");
         assert_eq!(restored.exec("cat /home/file; ls /home/old").await, "changed\nnew\n");
+        // It is in its new pod's network, as its neighbour is.
+        let other = pod.container("other").sh("sleep 1000").start().await;
+        let namespace = async |container: &Container<'_>, kind: &str| {
+            container.exec(&format!("readlink /proc/self/ns/{kind}")).await
+        };
+        assert_eq!(namespace(&restored, "net").await, namespace(&other, "net").await);
+        for kind in ["ipc", "uts", "pid"] {
+            let shared = namespace(&restored, kind).await == namespace(&other, kind).await;
+            eprintln!("shares the pod's {kind} namespace: {shared}");
+        }
+        assert_eq!(restored.status().await.state(), ContainerRunning);
         restored.stop(0).await.unwrap();
         pod.remove().await.unwrap();
         wait_for("its program is run by nobody", async || daemon.containers().await.is_empty()).await;

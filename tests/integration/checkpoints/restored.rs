@@ -26,7 +26,8 @@ async fn looks_like_the_first(container: &Container<'_>) {
     assert!(restore_folder(container).exists());
     container.start().await.unwrap();
     container.wait_log("counted").await;
-    assert_eq!(container.stdout(), "changed\nnew\ncounted\n");
+    // It may have begun under a daemon that died before it had said so.
+    assert!(container.stdout().ends_with("changed\nnew\ncounted\n"), "{}", container.stdout());
     assert_eq!(container.state().await, ContainerRunning);
     // The checkpoint takes no room any more.
     wait_for("what it was made of is gone", async || !restore_folder(container).exists()).await;
@@ -145,7 +146,7 @@ fn archive(daemon: &Daemon, name: &str, script: &str) -> String {
 fn a_hostile_checkpoint_is_refused_by_name_and_leaves_nothing() {
     let tmp = tempfile::tempdir().unwrap();
     let runtime = StandIn::new(tmp.path());
-    let options = runtime.options().set("image.max_layer_bytes=1048576");
+    let options = runtime.options().set("image.max_layer_bytes=4194304");
     peapod_with(&options, async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("hostile").handler("standin").run().await;
@@ -164,7 +165,7 @@ fn a_hostile_checkpoint_is_refused_by_name_and_leaves_nothing() {
                 Code::InvalidArgument,
                 "neither a file",
             ),
-            (format!("{good}add('checkpoint/a.img', 'x' * (2 << 20))"), Code::InvalidArgument, "image.max_layer_bytes"),
+            (format!("{good}add('checkpoint/a.img', 'x' * (8 << 20))"), Code::InvalidArgument, "image.max_layer_bytes"),
             ("add('checkpoint/inventory.img', 'x')".to_owned(), Code::InvalidArgument, "config.dump"),
             (
                 "add('config.dump', '{}')\nadd('checkpoint/inventory.img', 'x')".to_owned(),

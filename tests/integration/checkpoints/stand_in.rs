@@ -1,5 +1,5 @@
-//! An OCI runtime with a CRIU that needs no kernel's help: runc, but `checkpoint` writes a file that says what it saw, and
-//! `restore` makes a container in which the same program begins anew. What it is asked, and when, is as with runc.
+//! An OCI runtime with a CRIU that needs no kernel's help: runc, but `checkpoint` writes a file that says what it saw,
+//! and `restore` makes a container in which the same program begins anew. What it is asked, and when, is as with runc.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

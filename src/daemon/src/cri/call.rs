@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument as _, field};
 
-use super::status::{Answer, Failure};
+use super::status::Answer;
 use crate::grpc::{Arrived, HeldUntilTaken, code_name};
 use crate::stages;
 

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tree::write_tree;
-pub(crate) use tree::{Hidden, write_changed};
+pub(crate) use tree::{HiddenPaths, write_changed};
 
 /// Pieces that wait until somebody takes them.
 const WAITING: usize = 4;

@@ -24,7 +24,7 @@ const ELSEWHERE: [&str; 2] = ["trusted.overlay.redirect", "trusted.overlay.metac
 
 /// What a layer hides of those below it, by paths from its root.
 #[derive(Debug, Default)]
-pub(crate) struct Hidden {
+pub(crate) struct HiddenPaths {
     /// What is not there any more.
     pub(crate) whiteouts: Vec<Vec<u8>>,
     /// Directories that show nothing of the same ones below.
@@ -33,7 +33,7 @@ pub(crate) struct Hidden {
     bytes: usize,
 }
 
-impl Hidden {
+impl HiddenPaths {
     fn add(&mut self, path: &[u8], is_opaque: bool) -> io::Result<()> {
         self.bytes += path.len();
         if self.bytes > EXPORT_LINKS {
@@ -51,11 +51,11 @@ pub(super) fn write_tree(root: &Path, limit: u64, to: impl Write) -> io::Result<
 }
 
 /// The same of a writable layer: what it hides is no part of the archive, but the answer.
-pub(crate) fn write_changed(root: &Path, limit: u64, to: impl Write) -> io::Result<Hidden> {
-    Ok(write(root, limit, Some(Hidden::default()), to)?.unwrap_or_default())
+pub(crate) fn write_changed(root: &Path, limit: u64, to: impl Write) -> io::Result<HiddenPaths> {
+    Ok(write(root, limit, Some(HiddenPaths::default()), to)?.unwrap_or_default())
 }
 
-fn write(root: &Path, limit: u64, hidden: Option<Hidden>, to: impl Write) -> io::Result<Option<Hidden>> {
+fn write(root: &Path, limit: u64, hidden: Option<HiddenPaths>, to: impl Write) -> io::Result<Option<HiddenPaths>> {
     let mut dir = rustix::fs::open(root, LIST, Mode::empty())?;
     let mut tree = TreeWriter { archive: Builder::new(to), links: HashMap::new(), names: 0, left: limit, hidden };
     let mut path: Vec<u8> = Vec::new();
@@ -134,7 +134,7 @@ struct TreeWriter<W: Write> {
     names: usize,
     left: u64,
     /// Where whiteouts go that are not to be written.
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenPaths>,
 }
 
 impl<W: Write> TreeWriter<W> {

@@ -51,8 +51,8 @@ pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter)
 }
 
 /// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
-/// Unpacks an archive that has no whiteouts but a list of what is deleted, which may have been made anew. An archive that
-/// is not there is an empty one.
+/// Unpacks an archive that has no whiteouts but a list of what is deleted, which may have been made anew. An archive
+/// that is not there is an empty one.
 pub(crate) fn unpack_over<R: Read>(
     deleted: &[Vec<u8>],
     archive: Option<R>,

@@ -1,9 +1,9 @@
-//! CheckpointContainer: the shim pauses the container and has the OCI runtime write its processes; what it had changed of
-//! its image is copied at that moment; it runs on, and all of it becomes an archive.
+//! CheckpointContainer: the shim pauses the container and has the OCI runtime write its processes; what it had changed
+//! of its image is copied at that moment; it runs on, and all of it becomes an archive.
 //!
 //! Whatever ends this early, the container runs on and nothing is left: after an error at once, of a client that leaves
-//! as soon as CRIU has come to its end (killed in the middle, it could take the container with it), and of a daemon that
-//! dies with the next one (`left`).
+//! as soon as CRIU has come to its end (killed in the middle, it could take the container with it), and of a daemon
+//! that dies with the next one (`left`).
 
 use std::fs::DirBuilder;
 use std::io;
@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use peapod_cgroup::StatsPart;
 use peapod_image::{ImageId, Rootfs, UnpackLimits, write_changes};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::documents::{ConfigDump, deleted, spec, status};
-use super::place::Place;
+use super::place::ArchivePlace;
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, archive, criu, left, writing};
 use crate::bounds::CONFIG_BYTES;
 use crate::clock;
@@ -26,7 +28,7 @@ use crate::container::{ContainerOperations, made_by};
 use crate::disk;
 use crate::error::Error;
 use crate::read;
-use crate::shim::{Shim, ShimError};
+use crate::shim::{CheckpointCalls, Shim, ShimError};
 use crate::stages;
 use crate::view::{ContainerView, PodView};
 
@@ -40,10 +42,12 @@ pub struct CheckpointRequest {
 }
 
 /// A running container that is to be written.
-pub(crate) struct Capture<'a> {
+pub(crate) struct ContainerCapture<'a> {
     pub(crate) containers: &'a Arc<ContainerOperations>,
     /// Owner of what an abandoned call leaves to be done.
     pub(crate) leftovers: &'a TaskTracker,
+    /// True once the daemon ends: the next one does the rest then.
+    pub(crate) closing: watch::Receiver<bool>,
     pub(crate) shim: Arc<Shim>,
     pub(crate) pod: &'a PodView,
     pub(crate) container: Arc<ContainerView>,
@@ -51,14 +55,14 @@ pub(crate) struct Capture<'a> {
 }
 
 /// Writes a running container into an archive; it runs on. After an error nothing of it is left.
-pub(crate) async fn capture(capture: Capture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
+pub(crate) async fn capture(capture: ContainerCapture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
     let began = tokio::time::Instant::now();
     let outcome = tokio::time::timeout(request.timeout, write(&capture, request)).await;
     outcome.unwrap_or_else(|_| Err(Error::CheckpointTimeout(began.elapsed())))
 }
 
-async fn write(capture: &Capture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
-    let written = Unfinished::begin(capture, &request.location, &[]).await?;
+async fn write(capture: &ContainerCapture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
+    let written = UnfinishedCheckpoint::begin(capture, &request.location, &[]).await?;
     written.write_processes(request.timeout).await?;
     written.copy_files().await?;
     written.resume().await?;
@@ -76,6 +80,12 @@ fn refusal(error: ShimError, container: &ContainerView) -> Error {
         },
         other => other.of_running(&container.id, "write the container"),
     }
+}
+
+/// What its processes hold and CRIU writes, as far as the node tells.
+fn memory(containers: &ContainerOperations, container: &ContainerView) -> Option<u64> {
+    let group = containers.cgroups.cgroup(&container.cgroup).ok()?;
+    group.open().stats(StatsPart::Usage).ok()?.memory.rss
 }
 
 /// The layers below what the container writes, which it has leased since it was made.
@@ -122,28 +132,33 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// What is there of a checkpoint on its way, which goes when this is dropped.
-pub(super) struct Unfinished<'a> {
-    capture: &'a Capture<'a>,
+pub(super) struct UnfinishedCheckpoint<'a> {
+    capture: &'a ContainerCapture<'a>,
     /// Of the container.
     runtime: PathBuf,
     folder: PathBuf,
-    place: Place,
+    place: ArchivePlace,
     finished: bool,
 }
 
-impl<'a> Unfinished<'a> {
+impl<'a> UnfinishedCheckpoint<'a> {
     /// Makes the folder, which is there once: who finds it leaves the container to whom has made it. With the archive's
     /// neighbour, `with` goes, too, if this comes to nothing.
-    pub(super) async fn begin(capture: &'a Capture<'a>, location: &Path, with: &[PathBuf]) -> Result<Self, Error> {
-        let Capture { containers, container, span, .. } = capture;
+    pub(super) async fn begin(
+        capture: &'a ContainerCapture<'a>,
+        location: &Path,
+        with: &[PathBuf],
+    ) -> Result<Self, Error> {
+        let ContainerCapture { containers, container, span, .. } = capture;
         span.enter(&stages::CHECKPOINT_ROOM);
         let runtime = made_by::program(&container.bundle).await.unwrap_or_default();
         criu::check(&runtime, containers.runtimes.features(&runtime).await, "a checkpoint")?;
         let (layout, id) = (Arc::clone(&containers.layout), container.id.clone());
         let (location, mut left) = (location.to_owned(), with.to_vec());
+        let memory = memory(containers, container);
         let begun = tokio::task::spawn_blocking(move || {
-            disk::has_room_now(&layout)?;
-            let (place, folder) = (Place::find(&location, id.as_str())?, writing(&layout.writable(&id)));
+            disk::has_room_for(&layout, memory.unwrap_or(0))?;
+            let (place, folder) = (ArchivePlace::find(&location, id.as_str())?, writing(&layout.writable(&id)));
             left.push(place.neighbour().to_owned());
             match make(&folder, &left) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Precondition {
@@ -167,16 +182,16 @@ impl<'a> Unfinished<'a> {
     /// Pauses the container, which the next step does otherwise: for several at a time.
     pub(super) async fn pause(&self) -> Result<(), Error> {
         let container = &self.capture.container;
-        let paused = self.capture.shim.pause(container.id.as_str()).await;
+        let paused = CheckpointCalls(&self.capture.shim).pause(container.id.as_str()).await;
         paused.map_err(|error| error.of_running(&container.id, "pause the container"))
     }
 
     /// The OCI runtime has CRIU write the container's processes; it stays paused.
     pub(super) async fn write_processes(&self, timeout: Duration) -> Result<(), Error> {
-        let Capture { container, span, shim, .. } = self.capture;
+        let ContainerCapture { container, span, shim, .. } = self.capture;
         span.enter_on(&stages::RUNTIME_CHECKPOINT, self.runtime.file_name().unwrap_or_default().to_string_lossy());
         let (images, notes) = (self.folder.join(IMAGES), self.folder.join("dump.log"));
-        let written = shim.checkpoint(container.id.as_str(), &images, &self.folder, timeout).await;
+        let written = CheckpointCalls(shim).checkpoint(container.id.as_str(), &images, &self.folder, timeout).await;
         written.map_err(|error| criu::explain(refusal(error, container), &notes))?;
         fail_point("checkpoint-paused");
         Ok(())
@@ -184,7 +199,7 @@ impl<'a> Unfinished<'a> {
 
     /// Copies what the container has changed of its image.
     pub(super) async fn copy_files(&self) -> Result<(), Error> {
-        let Capture { containers, container, span, .. } = self.capture;
+        let ContainerCapture { containers, container, span, .. } = self.capture;
         span.enter(&stages::CHECKPOINT_FILES);
         let rootfs = rootfs(containers, container).await?;
         let (folder, upper, limits) = (self.folder.clone(), container.upper.clone(), containers.images.limits());
@@ -194,7 +209,7 @@ impl<'a> Unfinished<'a> {
     /// Lets the container go on. One that runs by itself was paused for too long: its files are those of no one moment.
     pub(super) async fn resume(&self) -> Result<(), Error> {
         let container = &self.capture.container;
-        let resumed = self.capture.shim.resume(container.id.as_str()).await;
+        let resumed = CheckpointCalls(&self.capture.shim).resume(container.id.as_str()).await;
         resumed.map_err(|error| error.of_running(&container.id, "let the container go on"))?;
         fail_point("checkpoint-resumed");
         Ok(())
@@ -202,7 +217,7 @@ impl<'a> Unfinished<'a> {
 
     /// Makes all of that an archive in its place.
     pub(super) async fn write_archive(&self) -> Result<(), Error> {
-        let Capture { containers, container, span, pod, .. } = self.capture;
+        let ContainerCapture { containers, container, span, pod, .. } = self.capture;
         span.enter(&stages::CHECKPOINT_ARCHIVE);
         let documents = documents(pod, container, &self.runtime).await?;
         let reserve = containers.images.limits().reserve_percent;
@@ -227,13 +242,19 @@ fn make(folder: &Path, left: &[PathBuf]) -> io::Result<()> {
     private(&folder.join(IMAGES))
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnfinishedCheckpoint<'_> {
     fn drop(&mut self) {
         if self.finished {
             return;
         }
         let (shim, id) = (Arc::clone(&self.capture.shim), self.capture.container.id.clone());
         let (trash, folder) = (self.capture.containers.trash.clone(), std::mem::take(&mut self.folder));
-        self.capture.leftovers.spawn(async move { left::end(&shim, &id, &trash, folder).await });
+        let mut closing = self.capture.closing.clone();
+        self.capture.leftovers.spawn(async move {
+            tokio::select! {
+                () = left::end(&shim, &id, &trash, folder) => {}
+                _ = closing.wait_for(|closing| *closing) => {}
+            }
+        });
     }
 }

@@ -12,7 +12,7 @@ use crate::container::ContainerOperations;
 use crate::dir;
 use crate::id::ContainerId;
 use crate::read;
-use crate::shim::{Shim, ShimError};
+use crate::shim::{CheckpointCalls, Shim, ShimError};
 
 /// File in a checkpoint's folder with the paths of what is being made elsewhere, a zero byte behind each.
 const LEFT: &str = "left";
@@ -38,7 +38,7 @@ pub(crate) fn end_abandoned(containers: &ContainerOperations, shim: &Shim, id: &
 /// Lets the container go on, as soon as CRIU has come to its end, and removes the rest.
 pub(super) async fn end(shim: &Shim, id: &ContainerId, trash: &Trash, folder: PathBuf) {
     let container = id.short();
-    match shim.resume(id.as_str()).await {
+    match CheckpointCalls(shim).resume(id.as_str()).await {
         // It was not paused, or has ended.
         Ok(()) | Err(ShimError::State(_) | ShimError::NotFound(_) | ShimError::Gone(_)) => {}
         Err(error) => tracing::warn!(container, %error, "a container that a checkpoint has paused may not go on"),

@@ -19,12 +19,12 @@ mod pod;
 mod restore;
 
 pub use capture::CheckpointRequest;
-pub(crate) use capture::{Capture, capture};
+pub(crate) use capture::{ContainerCapture, capture};
 pub(crate) use criu::explain;
 pub(crate) use left::end_abandoned;
 pub(crate) use pod::capture_pod;
 pub use pod::{PodCheckpointRequest, archives};
-pub(crate) use restore::{RESTORE, Restored, find, images, is_archive, lay_out, take};
+pub(crate) use restore::{ContainerBase, RESTORE, find, images, is_archive, lay_out, take};
 
 use std::path::{Path, PathBuf};
 

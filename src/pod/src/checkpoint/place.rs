@@ -1,5 +1,5 @@
-//! Where an archive is written: to a neighbour of its place, which becomes it at the end. Whatever a link there leads to
-//! stays as it is.
+//! Where an archive is written: to a neighbour of its place, which becomes it at the end. Whatever a link there leads
+//! to stays as it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,12 +15,12 @@ const LOOK: u64 = 16 << 20;
 
 /// Where an archive is to be, and where it is written.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ArchivePlace {
     location: PathBuf,
     neighbour: PathBuf,
 }
 
-impl Place {
+impl ArchivePlace {
     /// Looks at the folder, which has to be there; makes nothing yet. Blocks.
     pub(super) fn find(location: &Path, id: &str) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Invalid { field: "location".to_owned(), reason };
@@ -64,9 +64,9 @@ impl Place {
     fn write_new(&self, reserve: u64, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&self.neighbour)?;
-        let mut watched = io::BufWriter::with_capacity(1 << 20, Watched { file, reserve, unseen: LOOK });
+        let mut watched = io::BufWriter::with_capacity(1 << 20, WatchedFile { file, reserve, unseen: LOOK });
         content(&mut watched)?;
-        let Watched { file, .. } = watched.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let WatchedFile { file, .. } = watched.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         peapod_sys::fail_point("checkpoint-written");
         std::fs::rename(&self.neighbour, &self.location)?;
@@ -84,13 +84,13 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Writes as long as the disk keeps its reserve, in hundredths.
-struct Watched {
+struct WatchedFile {
     file: File,
     reserve: u64,
     unseen: u64,
 }
 
-impl Write for Watched {
+impl Write for WatchedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.unseen >= LOOK {
             self.unseen = 0;
@@ -120,7 +120,7 @@ mod tests {
     fn an_archive_is_there_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let location = dir.path().join("a.tar");
-        let place = Place::find(&location, "id").unwrap();
+        let place = ArchivePlace::find(&location, "id").unwrap();
         let entries = || std::fs::read_dir(dir.path()).unwrap().count();
         let failed = place.write(0, |to| to.write_all(b"half").and(Err(io::Error::other("broken"))));
         assert_eq!((failed.unwrap_err().to_string().as_str(), entries()), ("broken", 0));
@@ -139,7 +139,7 @@ mod tests {
         let (victim, location) = (dir.path().join("victim"), dir.path().join("a.tar"));
         std::fs::write(&victim, "untouched").unwrap();
         symlink(&victim, &location).unwrap();
-        let place = Place::find(&location, "id").unwrap();
+        let place = ArchivePlace::find(&location, "id").unwrap();
         symlink(&victim, place.neighbour()).unwrap();
         place.write(0, |to| to.write_all(b"whole")).unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
@@ -154,7 +154,7 @@ mod tests {
         for bad in
             [Path::new(""), Path::new("a.tar"), Path::new("/"), dir.path(), &file.join("x"), &dir.path().join("a/b")]
         {
-            let refused = Place::find(bad, "id").unwrap_err();
+            let refused = ArchivePlace::find(bad, "id").unwrap_err();
             assert!(matches!(&refused, Error::Invalid { field, .. } if field == "location"), "{refused}");
         }
     }

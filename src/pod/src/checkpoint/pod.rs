@@ -10,8 +10,8 @@ use std::time::Duration;
 use peapod_text::excerpt;
 use serde::{Deserialize, Serialize};
 
-use super::capture::{Capture, Unfinished, blocking};
-use super::place::Place;
+use super::capture::{ContainerCapture, UnfinishedCheckpoint, blocking};
+use super::place::ArchivePlace;
 use crate::bounds::{CHECKPOINT_CONTAINERS, CHECKPOINT_DOCUMENT};
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -35,31 +35,34 @@ pub struct PodCheckpointRequest {
 
 /// What a checkpoint of a pod has: archives by the names of their containers.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct List {
+struct PodCheckpointList {
     version: u32,
     /// The name of the archive, without its ending.
     containers: BTreeMap<String, String>,
 }
 
 /// Writes the containers; they run on. After an error nothing of it is left.
-pub(crate) async fn capture_pod(captures: &[Capture<'_>], request: &PodCheckpointRequest) -> Result<(), Error> {
+pub(crate) async fn capture_pod(
+    captures: &[ContainerCapture<'_>],
+    request: &PodCheckpointRequest,
+) -> Result<(), Error> {
     let began = tokio::time::Instant::now();
     let outcome = tokio::time::timeout(request.timeout, write(captures, request)).await;
     outcome.unwrap_or_else(|_| Err(Error::CheckpointTimeout(began.elapsed())))
 }
 
-async fn write(captures: &[Capture<'_>], request: &PodCheckpointRequest) -> Result<(), Error> {
+async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest) -> Result<(), Error> {
     let folder = request.folder.clone();
     let looked = tokio::task::spawn_blocking(move || check(&folder)).await;
     looked.map_err(|panic| Error::failed("look at the checkpoint's folder", &panic))??;
     let list = list(captures)?;
-    let place = Place::find(&request.folder.join(LIST), "list")?;
+    let place = ArchivePlace::find(&request.folder.join(LIST), "list")?;
     let mut unfinished = Vec::with_capacity(captures.len());
     for capture in captures {
         let name = &list.containers[&capture.container.spec.metadata.name];
         let location = archive(&request.folder, name);
         let with = [location.clone(), place.location().to_owned(), place.neighbour().to_owned()];
-        unfinished.push(Unfinished::begin(capture, &location, &with).await?);
+        unfinished.push(UnfinishedCheckpoint::begin(capture, &location, &with).await?);
     }
     for container in &unfinished {
         container.pause().await?;
@@ -86,7 +89,7 @@ fn archive(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.tar"))
 }
 
-fn list(captures: &[Capture<'_>]) -> Result<List, Error> {
+fn list(captures: &[ContainerCapture<'_>]) -> Result<PodCheckpointList, Error> {
     let mut containers = BTreeMap::new();
     for capture in captures {
         let (id, name) = (&capture.container.id, &capture.container.spec.metadata.name);
@@ -95,7 +98,7 @@ fn list(captures: &[Capture<'_>]) -> Result<List, Error> {
             return Err(Error::Invalid { field: "container_ids".to_owned(), reason });
         }
     }
-    Ok(List { version: VERSION, containers })
+    Ok(PodCheckpointList { version: VERSION, containers })
 }
 
 /// Blocks.
@@ -126,7 +129,8 @@ pub fn archives(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
         io::ErrorKind::NotFound => invalid(format!("{shown} is no checkpoint of a pod: it has no file {LIST}")),
         _ => invalid(format!("{LIST} in {shown}: {error}")),
     })?;
-    let list: List = serde_json::from_slice(&text).map_err(|error| invalid(format!("{LIST} in {shown}: {error}")))?;
+    let list: PodCheckpointList =
+        serde_json::from_slice(&text).map_err(|error| invalid(format!("{LIST} in {shown}: {error}")))?;
     if list.version != VERSION || list.containers.len() > CHECKPOINT_CONTAINERS {
         let reason =
             format!("{LIST} in {shown} is of another version, or has more than {CHECKPOINT_CONTAINERS} entries");

@@ -1,4 +1,5 @@
-//! Containers that are made of a checkpoint: CreateContainer takes it in, StartContainer has the OCI runtime carry it on.
+//! Containers that are made of a checkpoint: CreateContainer takes it in, StartContainer has the OCI runtime carry it
+//! on.
 //!
 //! All of a checkpoint is hostile. It is unpacked as layers are, and has files and folders alone. From `config.dump`
 //! comes the name of the image whose layers the root file system has, and nothing else: what the container may do, says
@@ -37,18 +38,18 @@ const LEASE: &str = "checkpoint";
 
 /// Where a checkpoint is taken from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum CheckpointSource {
     Archive(PathBuf),
     Image(Arc<Image>),
 }
 
 /// What a request calls its image.
 #[derive(Debug)]
-pub(crate) enum Restored {
+pub(crate) enum ContainerBase {
     /// An image.
-    No(Arc<Image>),
+    Image(Arc<Image>),
     /// A checkpoint.
-    Yes(Source),
+    Checkpoint(CheckpointSource),
 }
 
 /// Whether that is the path of an archive: no image is called so.
@@ -57,20 +58,24 @@ pub(crate) fn is_archive(name: &str) -> bool {
 }
 
 /// Finds what the request calls its image.
-pub(crate) fn find(images: &Images, name: &str) -> Result<Restored, Error> {
+pub(crate) fn find(images: &Images, name: &str) -> Result<ContainerBase, Error> {
     if is_archive(name) {
-        return Ok(Restored::Yes(Source::Archive(name.into())));
+        return Ok(ContainerBase::Checkpoint(CheckpointSource::Archive(name.into())));
     }
     let image = images.resolve(name).ok_or_else(|| Error::ImageNotFound(name.to_owned()))?;
     let is_checkpoint = ANNOTATIONS.iter().any(|annotation| image.annotations.contains_key(*annotation));
-    Ok(if is_checkpoint { Restored::Yes(Source::Image(image)) } else { Restored::No(image) })
+    Ok(if is_checkpoint {
+        ContainerBase::Checkpoint(CheckpointSource::Image(image))
+    } else {
+        ContainerBase::Image(image)
+    })
 }
 
 /// Takes a checkpoint in for a container that is being made, and answers the image whose layers it had.
 pub(crate) async fn take(
     context: &ContainerContext,
     id: &ContainerId,
-    source: Source,
+    source: CheckpointSource,
     span: &Span,
 ) -> Result<Arc<Image>, Error> {
     let containers = &context.containers;
@@ -83,10 +88,10 @@ pub(crate) async fn take(
     span.enter(&stages::RESTORE_UNPACK);
     let writable = containers.layout.writable(id);
     let from = match source {
-        Source::Archive(path) => From::Archive(path),
-        Source::Image(image) => {
+        CheckpointSource::Archive(path) => CheckpointFiles::Archive(path),
+        CheckpointSource::Image(image) => {
             let leased = containers.images.lease_volume(&image.id, id.as_str(), LEASE).await;
-            From::Layers(leased.map_err(|error| Error::failed("keep the image", &error))?.lower_dirs)
+            CheckpointFiles::Layers(leased.map_err(|error| Error::failed("keep the image", &error))?.lower_dirs)
         }
     };
     let limits = containers.images.limits();
@@ -101,7 +106,7 @@ pub(crate) async fn take(
 }
 
 /// Where its files are.
-enum From {
+enum CheckpointFiles {
     Archive(PathBuf),
     /// The top one first.
     Layers(Vec<PathBuf>),
@@ -112,17 +117,17 @@ fn damaged(reason: String) -> Error {
 }
 
 /// Puts the checkpoint's files into the folder, and reads what it says of its container. Blocks.
-fn unpack(from: &From, writable: &Path, limits: UnpackLimits) -> Result<ConfigDump, Error> {
+fn unpack(from: &CheckpointFiles, writable: &Path, limits: UnpackLimits) -> Result<ConfigDump, Error> {
     let failed = |error: io::Error| Error::failed("unpack the checkpoint", &error);
     let new = writable.join(UNPACKED);
     std::fs::create_dir_all(&new).map_err(failed)?;
     let root = match from {
-        From::Archive(path) => {
+        CheckpointFiles::Archive(path) => {
             let archive = open(path).map_err(|error| damaged(format!("{}: {error}", excerpt(path))))?;
             unpack_files(archive, limits, &new).map_err(|error| refused(path, &error))?;
             new.join("diff")
         }
-        From::Layers(layers) => {
+        CheckpointFiles::Layers(layers) => {
             let (layer, root) = (layers.iter().find(|layer| layer.join(CONFIG_DUMP).is_file()), new.join("diff"));
             let layer = layer.ok_or_else(|| damaged(format!("none of its layers has a file {CONFIG_DUMP}")))?;
             copy(layer, &root)?;
@@ -229,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, writable) = (dir.path().join("a.tar"), dir.path().join("writable"));
         std::fs::write(&file, archive(files)).unwrap();
-        let taken = unpack(&From::Archive(file), &writable, limits());
+        let taken = unpack(&CheckpointFiles::Archive(file), &writable, limits());
         (dir, taken)
     }
 
@@ -258,7 +263,7 @@ mod tests {
         assert!(take(&[("config.dump", &large), INVENTORY]).1.unwrap_err().to_string().contains("more than"));
         let dir = tempfile::tempdir().unwrap();
         for bad in [Path::new("/nonexistent/a.tar"), dir.path()] {
-            let refused = unpack(&From::Archive(bad.to_owned()), dir.path(), limits()).unwrap_err();
+            let refused = unpack(&CheckpointFiles::Archive(bad.to_owned()), dir.path(), limits()).unwrap_err();
             assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
         }
     }
@@ -275,7 +280,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", layer.join(DELETED)).unwrap();
         let empty = dir.path().join("empty");
         std::fs::create_dir(&empty).unwrap();
-        unpack(&From::Layers(vec![empty, layer]), &writable, limits()).unwrap();
+        unpack(&CheckpointFiles::Layers(vec![empty, layer]), &writable, limits()).unwrap();
         let restore = writable.join(RESTORE);
         assert!(!restore.join(DELETED).exists() && !restore.join("checkpoint/pages-1.img").exists());
     }

@@ -13,7 +13,7 @@ use super::image_mounts::{self, ImageMounts};
 use super::look_up::{LeasedLayers, defaults};
 use super::stop_signal::stop_signal;
 use super::{ContainerContext, kept, users};
-use crate::checkpoint::{self, Restored};
+use crate::checkpoint::{self, ContainerBase};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -48,7 +48,7 @@ pub(crate) async fn create(
     }
     users::check(&context.pod, spec)?;
     let image = checkpoint::find(&containers.images, &spec.image)?;
-    if let Restored::No(image) = &image {
+    if let ContainerBase::Image(image) = &image {
         refuse_artifact(image)?;
     }
     let image_mounts = image_mounts::find(&spec.mounts, &containers.images)?;
@@ -57,8 +57,8 @@ pub(crate) async fn create(
     let _making = containers.making.begin(id);
     let prepared = async {
         let image = match image {
-            Restored::No(image) => image,
-            Restored::Yes(source) => {
+            ContainerBase::Image(image) => image,
+            ContainerBase::Checkpoint(source) => {
                 let image = checkpoint::take(context, id, source, span).await?;
                 refuse_artifact(&image)?;
                 image

@@ -3,7 +3,7 @@
 use peapod_trace::Span;
 
 use super::{Pods, about};
-use crate::checkpoint::{self, Capture, CheckpointRequest, PodCheckpointRequest};
+use crate::checkpoint::{self, CheckpointRequest, ContainerCapture, PodCheckpointRequest};
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::stages;
@@ -25,11 +25,13 @@ impl Pods {
         let snapshot = self.snapshot();
         let pod = &snapshot.pod(&container.pod).ok_or_else(|| Error::no_container(id.as_str()))?.pod;
         let (containers, leftovers) = (&self.actors.containers, &self.leftovers);
-        checkpoint::capture(Capture { containers, leftovers, shim, pod, container, span }, request).await
+        let closing = self.closing.subscribe();
+        checkpoint::capture(ContainerCapture { containers, leftovers, closing, shim, pod, container, span }, request)
+            .await
     }
 
-    /// Writes running containers of a pod into a folder, all as of one moment; they run on. Dropping the future takes that
-    /// back.
+    /// Writes running containers of a pod into a folder, all as of one moment; they run on. Dropping the future takes
+    /// that back.
     ///
     /// # Errors
     /// As [`Pods::checkpoint_container`].
@@ -42,7 +44,15 @@ impl Pods {
         let mut captures = Vec::with_capacity(request.containers.len());
         for id in &request.containers {
             let (shim, container) = self.running(id).await?;
-            captures.push(Capture { containers, leftovers, shim, pod, container, span });
+            captures.push(ContainerCapture {
+                containers,
+                leftovers,
+                closing: self.closing.subscribe(),
+                shim,
+                pod,
+                container,
+                span,
+            });
         }
         checkpoint::capture_pod(&captures, request).await
     }

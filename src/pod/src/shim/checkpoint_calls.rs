@@ -11,7 +11,10 @@ use super::ShimError;
 use super::calls::{SLOW, Shim, any, call, encode, text};
 use crate::bounds::CHECKPOINT_TIME_MAX;
 
-impl Shim {
+/// What a shim does about checkpoints.
+pub(crate) struct CheckpointCalls<'a>(pub(crate) &'a Shim);
+
+impl CheckpointCalls<'_> {
     /// Pauses a container and has its processes written into the folder `images`; it stays paused. `work` gets notes.
     pub(crate) async fn checkpoint(
         &self,
@@ -28,18 +31,18 @@ impl Shim {
             options: any(CHECKPOINT_OPTIONS_URL, encode(&options)?),
             ..Default::default()
         };
-        call!("Checkpoint", limit + SLOW, self.inner.task, checkpoint, request).map(drop)
+        call!("Checkpoint", limit + SLOW, self.0.inner.task, checkpoint, request).map(drop)
     }
 
     /// Stops all processes of a container, until it is resumed.
     pub(crate) async fn pause(&self, id: &str) -> Result<(), ShimError> {
         let request = api::PauseRequest { id: id.to_owned(), ..Default::default() };
-        call!("Pause", SLOW, self.inner.task, pause, request).map(drop)
+        call!("Pause", SLOW, self.0.inner.task, pause, request).map(drop)
     }
 
     /// Lets a paused container go on, when no checkpoint of it is being written any more.
     pub(crate) async fn resume(&self, id: &str) -> Result<(), ShimError> {
         let request = api::ResumeRequest { id: id.to_owned(), ..Default::default() };
-        call!("Resume", CHECKPOINT_TIME_MAX + SLOW, self.inner.task, resume, request).map(drop)
+        call!("Resume", CHECKPOINT_TIME_MAX + SLOW, self.0.inner.task, resume, request).map(drop)
     }
 }

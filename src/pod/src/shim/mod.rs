@@ -12,6 +12,7 @@ mod spawner;
 mod version;
 
 pub(crate) use calls::{NewTask, NewVolume, Overlay, Shim, TaskRuntime, TaskState};
+pub(crate) use checkpoint_calls::CheckpointCalls;
 pub(crate) use error::ShimError;
 pub(crate) use launch::{Launched, Launcher, ShimGroup};
 pub(crate) use old_copy::settle as settle_old_copy;

@@ -40,49 +40,67 @@ impl Checkpoints {
     }
 }
 
-impl OciContainer {
-    /// Pauses it and has the OCI runtime write its processes into the folder `images`. It is then paused for no longer
-    /// than `limit`, or until it is resumed; after an error it is as before.
-    pub(crate) async fn checkpoint(self: Arc<Self>, images: &Path, work: &Path, limit: Duration) -> Result<(), Error> {
-        if !images.is_absolute() || !work.is_absolute() {
-            return Err(Error::Invalid { field: "path", why: "and work have to be absolute".to_owned() });
-        }
-        let limit = limit.clamp(Duration::from_secs(1), CHECKPOINT);
-        let Ok(turn) = self.checkpoints.busy.try_lock() else {
-            return Err(Error::Checkpointing { id: self.id().to_owned() });
-        };
-        // Who has paused it before lets it go on, too.
-        let was_paused = matches!(self.phase(), Phase::Paused { .. });
-        if !was_paused {
-            self.pause().await?;
-        }
-        let written = match self.target() {
-            Ok(target) => self.init.runtime.checkpoint(target, images, work, limit).await.map_err(Error::from),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            if !was_paused && let Err(stuck) = self.go_on().await {
-                log::warn("a container that could not be written stays paused", &[("error", &stuck)]);
-            }
-            // What failed for its end is no fault of the runtime's.
-            self.target()?;
-            return Err(error);
-        }
-        drop(turn);
-        tasks::spawn(self.let_go_after(limit));
-        Ok(())
+/// Pauses a container and has the OCI runtime write its processes into the folder `images`. It is then paused for no
+/// longer than `limit`, or until it is resumed; after an error it is as before.
+pub(crate) async fn checkpoint(
+    container: Arc<OciContainer>,
+    images: &Path,
+    work: &Path,
+    limit: Duration,
+) -> Result<(), Error> {
+    if !images.is_absolute() || !work.is_absolute() {
+        return Err(Error::Invalid { field: "path", why: "and work have to be absolute".to_owned() });
     }
+    let limit = limit.clamp(Duration::from_secs(1), CHECKPOINT);
+    let Ok(turn) = container.checkpoints.busy.try_lock() else {
+        return Err(Error::Checkpointing { id: container.id().to_owned() });
+    };
+    // Who has paused it before lets it go on, too.
+    let was_paused = matches!(container.phase(), Phase::Paused { .. });
+    if !was_paused {
+        container.pause().await?;
+    }
+    let written = match container.target() {
+        Ok(target) => container.init.runtime.checkpoint(target, images, work, limit).await.map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = written {
+        if !was_paused && let Err(stuck) = go_on(&container).await {
+            log::warn("a container that could not be written stays paused", &[("error", &stuck)]);
+        }
+        // What failed for its end is no fault of the runtime's.
+        container.target()?;
+        return Err(error);
+    }
+    drop(turn);
+    tasks::spawn(let_go_after(container, limit));
+    Ok(())
+}
 
-    /// Lets it go on unless its master has done so.
-    async fn let_go_after(self: Arc<Self>, limit: Duration) {
-        let mut state = self.state.subscribe();
-        tokio::select! {
-            // The sender is its own.
-            _ = state.wait_for(|state| !matches!(state.phase(), Phase::Paused { .. }) || state.is_ending()) => return,
-            () = sleep(limit) => {}
-        }
-        if self.resume().await.is_ok() {
-            log::warn("a container was paused by a checkpoint and runs on without its master", &[("id", &self.id())]);
-        }
+/// Lets a paused container go on.
+pub(super) async fn go_on(container: &OciContainer) -> Result<(), Error> {
+    let step = container.state.borrow().resuming();
+    let (from, to) = step.map_err(|_| container.refuse("paused"))?;
+    container.init.runtime.resume(container.target()?).await?;
+    container.step(from, to);
+    Ok(())
+}
+
+/// Waits until a container is not paused any more, or ends: what begins in it would be frozen at once.
+pub(crate) async fn until_resumed(container: &OciContainer) {
+    let mut state = container.state.subscribe();
+    // The sender is the container's.
+    let _ = state.wait_for(|state| !matches!(state.phase(), Phase::Paused { .. }) || state.is_ending()).await;
+}
+
+/// Lets it go on unless its master has done so.
+async fn let_go_after(container: Arc<OciContainer>, limit: Duration) {
+    tokio::select! {
+        () = until_resumed(&container) => return,
+        () = sleep(limit) => {}
+    }
+    if container.resume().await.is_ok() {
+        let id = container.id();
+        log::warn("a container was paused by a checkpoint and runs on without its master", &[("id", &id)]);
     }
 }

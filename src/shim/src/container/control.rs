@@ -4,6 +4,7 @@ use peapod_sys::boottime_ns;
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::OciContainer;
+use super::checkpoint;
 use super::init_process::{SIGKILL, signal_number};
 use super::state::{Phase, StopStep};
 use crate::error::Error;
@@ -66,19 +67,11 @@ impl OciContainer {
         Ok(())
     }
 
-    /// Not before a checkpoint that goes on has come to its end: to whoever reads the processes at that moment they must
-    /// stay as they are.
+    /// Not before a checkpoint that goes on has come to its end: to whoever reads the processes at that moment they
+    /// must stay as they are.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
         let _turn = self.checkpoints.turn().await;
-        self.go_on().await
-    }
-
-    pub(super) async fn go_on(&self) -> Result<(), Error> {
-        let step = self.state.borrow().resuming();
-        let (from, to) = step.map_err(|_| self.refuse("paused"))?;
-        self.init.runtime.resume(self.target()?).await?;
-        self.step(from, to);
-        Ok(())
+        checkpoint::go_on(self).await
     }
 
     /// One that has ended meanwhile stays so.

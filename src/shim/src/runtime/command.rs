@@ -91,7 +91,7 @@ impl RuntimeCommand<'_> {
     fn options<'a>(&'a self, arguments: &mut Vec<&'a OsStr>) {
         match self {
             Self::Create { bundle, .. } | Self::Restore { bundle, .. } => {
-                arguments.extend(["--bundle".as_ref(), bundle.as_os_str()])
+                arguments.extend(["--bundle".as_ref(), bundle.as_os_str()]);
             }
             Self::Exec { process, .. } => {
                 arguments.extend(["--detach".as_ref(), "--process".as_ref(), process.as_os_str()]);

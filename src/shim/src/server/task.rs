@@ -21,6 +21,7 @@ use super::Service;
 use crate::bundle::check_id;
 use crate::clock::timestamp;
 use crate::container::OciContainer;
+use crate::container::checkpoint;
 use crate::container::create::CreateRequest;
 use crate::container::mounts::WantedMount;
 use crate::container::state::Phase;
@@ -288,7 +289,8 @@ impl Task for Service {
         let container = self.shim.containers.get(&request.id)?;
         let images = PathBuf::from(request.path);
         let limit = Duration::from_millis(u64::from(options.limit_ms));
-        self.work(|_| async move { container.checkpoint(&images, Path::new(&options.work), limit).await }).await?;
+        self.work(|_| async move { checkpoint::checkpoint(container, &images, Path::new(&options.work), limit).await })
+            .await?;
         Ok(Empty::new())
     }
 }

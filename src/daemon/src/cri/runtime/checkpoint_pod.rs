@@ -1,6 +1,6 @@
 //! CheckpointPod: writes running containers of a pod into a folder, all as of one moment; they run on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use peapod_api::v1::{CheckpointPodRequest, CheckpointPodResponse};
 use peapod_pod::{CHECKPOINT_TIME_MAX, PodCheckpointRequest};
@@ -45,8 +45,8 @@ pub(super) async fn handle(
 }
 
 /// There are none yet that mean something.
-pub(super) fn refuse_options(options: &HashMap<String, String>) -> Answer<()> {
-    match options.keys().min() {
+pub(super) fn refuse_options(options: &BTreeMap<String, String>) -> Answer<()> {
+    match options.keys().next() {
         None => Ok(()),
         Some(name) => Err(FieldError::new("options", format!("{} is none that peapod knows", excerpt(name))).into()),
     }

@@ -1,4 +1,5 @@
-//! RestorePod: makes a pod and its containers, not yet running, from a checkpoint. After an error nothing of it is left.
+//! RestorePod: makes a pod and its containers, not yet running, from a checkpoint. After an error nothing of it is
+//! left.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
