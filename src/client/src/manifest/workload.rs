@@ -36,10 +36,15 @@ impl Workload {
 
     /// How long its pods may take to end, in seconds.
     pub(crate) fn grace_seconds(&self) -> u32 {
+        self.pattern().grace_seconds
+    }
+
+    /// What all its pods are made from.
+    pub(crate) fn pattern(&self) -> &Pod {
         match self {
-            Self::Pod(pod) => pod.grace_seconds,
-            Self::Job(job) => job.template.pod().grace_seconds,
-            Self::Deployment(deployment) => deployment.template.pod().grace_seconds,
+            Self::Pod(pod) => pod,
+            Self::Job(job) => job.template.pod(),
+            Self::Deployment(deployment) => deployment.template.pod(),
         }
     }
 

@@ -63,8 +63,46 @@ async fn a_job_that_may_not_fail_fails_with_its_first_pod() {
     let (_, changes) = tokio::sync::mpsc::channel(1);
     assert_eq!(bench.run_wishes(&[&text], changes, async |_, _| {}).await, Ok(1));
     let said = bench.printed.text();
-    assert!(said.contains("sum-0/c | try") && said.contains("job sum has failed"), "{said}");
+    assert!(
+        said.contains("sum-0/c | try")
+            && said.contains("job sum has failed: its pods have failed too often (backoffLimit: 0)"),
+        "{said}"
+    );
     bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn an_image_that_can_not_be_had_ends_nothing_that_serves() {
+    let pod = |word: &str| {
+        let script = format!("trap 'exit 0' TERM; echo up {word}; while :; do sleep 0.1; done");
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: one}}\nspec:\n  containers:\n{}", shell("c", &script))
+    };
+    for make in [pod as fn(&str) -> String, |word| deployment("web", word)] {
+        let bench = Bench::new();
+        let (sender, changes) = tokio::sync::mpsc::channel(1);
+        let first = make("one");
+        let all = if first.contains("Deployment") { 2 } else { 1 };
+        let change = async |text: &str| {
+            let wishes = Ok(vec![manifest::read_workload(text).unwrap()]);
+            sender.send(WishChange { wishes, is_asked_for: false }).await.unwrap();
+        };
+        let texts = [first.as_str()];
+        let done = bench.run_wishes(&texts, changes, async |_, signal| {
+            bench.printed.wait_for_so_many("| up one", all).await;
+            bench.fake.state(|state| state.fails = Some(("PullImage", "no such image")));
+            change(&make("two").replace("tool:1", "tol:1")).await;
+            bench.printed.wait_for("what runs stays as it is: ").await;
+            assert!(!bench.fake.calls().iter().any(|call| call.starts_with("Stop")), "{:?}", bench.fake.calls());
+            // The next one is what it should have been.
+            bench.fake.state(|state| state.fails = None);
+            change(&make("three")).await;
+            bench.printed.wait_for_so_many("| up three", all).await;
+            signal();
+        });
+        assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
+        assert!(bench.printed.text().contains("cannot pull tol:1"), "{}", bench.printed.text());
+        bench.assert_nothing_left();
+    }
 }
 
 /// A Deployment or a Pod that mounts one ConfigMap and has its variables of another, with the two.

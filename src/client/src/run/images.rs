@@ -1,5 +1,6 @@
 //! The images of a pod: looked up or pulled, as each container's policy says.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,13 +33,13 @@ impl ContainerImage {
 
 /// An image that a pod needs, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PodImage {
+struct PodImage {
     /// The container's name, or what stands for a volume.
-    pub(super) key: String,
+    key: String,
     /// `container web`, `volume files`.
     who: String,
-    pub(super) image: String,
-    pub(super) pull: PullPolicy,
+    image: String,
+    pull: PullPolicy,
 }
 
 /// Under which name the image of a volume is kept; no container has such a name.
@@ -47,7 +48,7 @@ pub(super) fn of_volume(name: &str) -> String {
 }
 
 /// All images of a pod.
-pub(super) fn wanted(pod: &Pod) -> Vec<PodImage> {
+fn wanted(pod: &Pod) -> Vec<PodImage> {
     let container = |container: &Container| PodImage {
         key: container.name.clone(),
         who: format!("container {}", container.name),
@@ -79,8 +80,31 @@ pub(crate) enum ImageError {
     Vanished { who: String, image: String },
 }
 
+/// Makes sure that all images of a pod are there; each by the name of its container, and those of volumes.
+pub(super) async fn ensure_all(
+    connection: &CriClient,
+    sandbox: &v1::PodSandboxConfig,
+    pod: &Pod,
+    console: &Console,
+) -> Result<BTreeMap<String, ContainerImage>, ImageError> {
+    let mut images = BTreeMap::<String, ContainerImage>::new();
+    let wanted = wanted(pod);
+    for one in &wanted {
+        // Two containers of one image and policy need it once.
+        let twin = wanted
+            .iter()
+            .find(|other| (&other.image, other.pull) == (&one.image, one.pull) && images.contains_key(&other.key));
+        let image = match twin.and_then(|twin| images.get(&twin.key)) {
+            Some(image) => image.clone(),
+            None => ensure(connection, (sandbox, &pod.placement.pull_secrets), one, console).await?,
+        };
+        images.insert(one.key.clone(), image);
+    }
+    Ok(images)
+}
+
 /// Makes sure that an image is there.
-pub(super) async fn ensure(
+async fn ensure(
     connection: &CriClient,
     (sandbox, secrets): (&v1::PodSandboxConfig, &[PullSecret]),
     wanted: &PodImage,

@@ -46,6 +46,7 @@ mod support;
 mod termination;
 #[cfg(test)]
 mod tests;
+mod twin;
 mod voice;
 mod volume_error;
 mod volumes;
@@ -70,7 +71,6 @@ use facts::ThisNode;
 pub(crate) use fleet::{WishChange, Wishes};
 use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
-use images::ContainerImage;
 use launch::{PodRun, RunningPod};
 pub(crate) use leftovers::sweep;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
@@ -90,10 +90,8 @@ use volume_error::VolumeError;
 /// Why a pod could not be run. What was made of it is removed again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    #[error(
-        "pod {namespace}/{name} runs already, with the id {id}: stop it with `peapod stop {id}`, or give this one another name"
-    )]
-    Runs { namespace: String, name: String, id: String },
+    #[error(transparent)]
+    Runs(#[from] twin::PodTwin),
     #[error(transparent)]
     Image(#[from] images::ImageError),
     #[error(transparent)]
@@ -145,7 +143,7 @@ async fn live(
     voice: Voice,
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
-    refuse_twin(connection, pod).await?;
+    twin::refuse(connection, pod, &record.id).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
     let support = RuntimeSupport::ask(connection, pod, (handler, &args.cgroup_parent), &uid).await?;
@@ -187,27 +185,6 @@ async fn live(
     }
 }
 
-/// Two pods of one name could not be told apart afterwards.
-async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(), RunError> {
-    let labels = BTreeMap::from([
-        (labels::POD.to_owned(), pod.name.clone()),
-        (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
-    ]);
-    let ready = v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() };
-    let filter = v1::PodSandboxFilter { state: Some(ready), label_selector: labels, ..Default::default() };
-    let request = v1::ListPodSandboxRequest { filter: Some(filter) };
-    let mut client = connection.runtime.clone();
-    let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
-    match list.map_err(|source| RunError::Pod { source })?.items.first() {
-        Some(twin) => Err(RunError::Runs {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            id: crate::select::short(&twin.id).to_owned(),
-        }),
-        None => Ok(()),
-    }
-}
-
 impl PodRun<'_> {
     /// From the images to the last container's end, or until somebody asks for an end.
     async fn go(
@@ -227,7 +204,8 @@ impl PodRun<'_> {
             pulled = async {
                 // What can't be mounted is worth no pull.
                 volumes::check(&self.dir, self.pod).await?;
-                self.pull().await
+                let pulled = images::ensure_all(self.connection, &self.sandbox, self.pod, self.voice.console()).await;
+                Ok::<_, RunError>(pulled?)
             } => pulled?,
         };
         // After the pulls, which may take long: Secrets are there no longer than the pod.
@@ -254,25 +232,6 @@ impl PodRun<'_> {
         let ran = supervisor.live(asked, (events, &mut files), door).await;
         files.give_up().await;
         ran
-    }
-
-    /// The image of each container, by its name, and of volumes.
-    async fn pull(&self) -> Result<BTreeMap<String, ContainerImage>, RunError> {
-        let mut images = BTreeMap::<String, ContainerImage>::new();
-        let wanted = images::wanted(self.pod);
-        let with = (&self.sandbox, self.pod.placement.pull_secrets.as_slice());
-        for one in &wanted {
-            // Two containers of one image and policy need it once.
-            let twin = wanted
-                .iter()
-                .find(|other| (&other.image, other.pull) == (&one.image, one.pull) && images.contains_key(&other.key));
-            let image = match twin.and_then(|twin| images.get(&twin.key)) {
-                Some(image) => image.clone(),
-                None => images::ensure(self.connection, with, one, self.voice.console()).await?,
-            };
-            images.insert(one.key.clone(), image);
-        }
-        Ok(images)
     }
 
     /// Makes the pod, and answers its id and its addresses.

@@ -354,7 +354,7 @@ async fn two_pods_of_one_name_do_not_run_at_once() {
         let pod = manifest::read(
             "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: a, image: x}]}}",
         );
-        let said = refuse_twin(connection, &pod.unwrap()).await.unwrap_err().to_string();
+        let said = twin::refuse(connection, &pod.unwrap(), "ab").await.unwrap_err().to_string();
         assert!(said.contains("pod default/web runs already") && said.contains("peapod stop"), "{said}");
         signal();
     });

@@ -1,9 +1,41 @@
 //! What becomes of a run whose manifests say something else.
 
 use super::controller::Controller;
-use super::{Fleet, FleetInput, RunContext, StopAsked, WishChange};
+use super::pulls::ChangePulls;
+use super::{Fleet, FleetInput, OWN_FAILURE, RunContext, StopAsked, WishChange};
 use crate::manifest::{Workload, WorkloadChange};
 use crate::runs::{self, AppliedFiles};
+
+/// What became of the last change, for who waits for that.
+pub(super) enum LastChange<'a> {
+    /// There was none, or nothing of it is left to tell.
+    Told,
+    /// Its images come first.
+    Pulling(ChangePulls<'a>),
+    /// It can't be: what runs stays as it is.
+    Refused(AppliedFiles),
+    /// It is told once all is ready again.
+    Settling(AppliedFiles),
+}
+
+impl LastChange<'_> {
+    /// Waits for the images of a change, if there is one that needs some.
+    pub(super) async fn pulled(&mut self) -> Result<(), String> {
+        match self {
+            Self::Pulling(pulls) => pulls.done().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// How often the files were to be read again, if nobody was told of it yet.
+    fn untold_times(&self) -> Option<u64> {
+        match self {
+            Self::Told => None,
+            Self::Pulling(pulls) => Some(pulls.times),
+            Self::Refused(applied) | Self::Settling(applied) => Some(applied.times),
+        }
+    }
+}
 
 impl Fleet<'_> {
     /// The files say something else, or nothing that can be run; then all stays as it is.
@@ -11,26 +43,86 @@ impl Fleet<'_> {
         if self.asked != StopAsked::No {
             return;
         }
-        let times = self.applied.take().map_or(self.times(), |applied| applied.times) + u64::from(is_asked_for);
-        let mut applied = AppliedFiles { times, ..AppliedFiles::default() };
-        let said = match wishes {
+        let times = self.change.untold_times().unwrap_or_else(|| self.times()) + u64::from(is_asked_for);
+        // Who has asked for a change whose images have not come waits for this one now.
+        let is_asked_for = is_asked_for || matches!(&self.change, LastChange::Pulling(pulls) if pulls.is_asked_for);
+        self.forget_pulls().await;
+        match wishes {
             Ok(workloads) => {
-                let (unchanged, said) = self.change(workloads, is_asked_for).await;
-                if is_asked_for {
-                    applied.lines.extend(unchanged);
+                let replaced: Vec<Workload> =
+                    workloads.iter().filter(|wish| self.is_replaced_by(wish)).cloned().collect();
+                if replaced.is_empty() {
+                    self.carry_out_change(workloads, times, is_asked_for).await;
+                } else {
+                    let pulls = ChangePulls::begin(self.context, &replaced, workloads, (times, is_asked_for));
+                    self.change = LastChange::Pulling(pulls);
                 }
-                said
             }
-            Err(error) => {
-                applied.status = 1;
-                vec![format!("what runs stays as it is: {error}")]
-            }
-        };
+            Err(error) => self.refuse(&error, times, 1).await,
+        }
+    }
+
+    /// Whether something that runs is to end for it.
+    fn is_replaced_by(&self, wish: &Workload) -> bool {
+        self.controllers.iter().enumerate().any(|(index, controller)| {
+            let goes_on = !controller.is_over() && !self.leaving.contains(&index);
+            goes_on && controller.is_named_as(wish) && controller.change_to(wish) == WorkloadChange::Pods
+        })
+    }
+
+    /// The images of a change are there, or can't be had: then what serves goes on.
+    pub(super) async fn has_pulled(&mut self, pulled: Result<(), String>) {
+        let LastChange::Pulling(pulls) = std::mem::replace(&mut self.change, LastChange::Told) else { return };
+        match pulled {
+            Ok(()) => self.carry_out_change(pulls.wishes, pulls.times, pulls.is_asked_for).await,
+            Err(error) => self.refuse(&error, pulls.times, OWN_FAILURE).await,
+        }
+    }
+
+    /// Nobody waits for the images of a change any more.
+    pub(super) async fn forget_pulls(&mut self) {
+        if matches!(self.change, LastChange::Pulling(_)) {
+            self.change = LastChange::Told;
+            // What it showed of a pull.
+            self.context.console.show(Vec::new()).await;
+        }
+    }
+
+    async fn refuse(&mut self, error: &str, times: u64, status: u8) {
+        let text = format!("what runs stays as it is: {error}");
+        self.context.console.note(text.clone()).await;
+        self.change = LastChange::Refused(AppliedFiles { times, status, lines: vec![text], untold: 0 });
+    }
+
+    async fn carry_out_change(&mut self, workloads: Vec<Workload>, times: u64, is_asked_for: bool) {
+        // From here on: what fails meanwhile belongs to it.
+        self.change = LastChange::Settling(AppliedFiles { times, ..AppliedFiles::default() });
+        let (unchanged, said) = self.change(workloads, is_asked_for).await;
         for text in &said {
             self.context.console.note(text.clone()).await;
         }
-        applied.lines.extend(said);
-        self.applied = Some(applied);
+        if let LastChange::Settling(applied) = &mut self.change {
+            let unchanged = if is_asked_for { unchanged } else { Vec::new() };
+            applied.lines.splice(0..0, unchanged.into_iter().chain(said));
+        }
+    }
+
+    /// Tells who waits: of what can't be at once, of other things once all is settled.
+    pub(super) async fn tell_change(&mut self, is_settled: bool) {
+        let is_refused = matches!(self.change, LastChange::Refused(_));
+        let (LastChange::Refused(applied) | LastChange::Settling(applied)) = &mut self.change else { return };
+        if !(is_settled || is_refused) {
+            return;
+        }
+        let RunContext { console, record, .. } = self.context;
+        let Err(error) = record.tell(applied) else {
+            self.change = LastChange::Told;
+            return;
+        };
+        applied.untold += 1;
+        if applied.untold == 1 {
+            console.note(format!("cannot tell `peapod apply` yet what became of it: {error}")).await;
+        }
     }
 
     /// How often somebody has asked to read the files again.

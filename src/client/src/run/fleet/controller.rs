@@ -2,7 +2,7 @@
 
 use super::deployment::DeploymentController;
 use super::job::JobController;
-use super::{FleetAction, FleetInput, Moment};
+use super::{FleetAction, FleetEnd, FleetInput, Moment};
 use crate::manifest::{Deployment, Pod, Workload, WorkloadChange};
 use crate::run::RunError;
 
@@ -10,7 +10,18 @@ use crate::run::RunError;
 pub(super) struct Controller {
     workload: Workload,
     course: Course,
-    is_over: bool,
+    progress: Progress,
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    On,
+    /// It ends, as it can't be run.
+    GivenUp,
+    Over,
+    /// Over before its time: its pods could not be run, or somebody else stopped them.
+    Cut,
 }
 
 /// How far it has come, by its kind.
@@ -26,8 +37,6 @@ enum PodCourse {
     New,
     Running,
     Over,
-    /// It could not be run, or somebody else stopped it.
-    Cut,
 }
 
 impl Controller {
@@ -37,7 +46,7 @@ impl Controller {
             Workload::Job(job) => Course::Job(JobController::new(job)),
             Workload::Deployment(deployment) => Course::Deployment(DeploymentController::new(deployment)),
         };
-        Self { workload: workload.clone(), course, is_over: false }
+        Self { workload: workload.clone(), course, progress: Progress::On }
     }
 
     pub(super) fn step(&mut self, now: Moment, input: FleetInput) -> Vec<FleetAction> {
@@ -51,7 +60,9 @@ impl Controller {
     }
 
     fn note_end(&mut self, actions: &[FleetAction]) {
-        self.is_over |= actions.iter().any(|action| matches!(action, FleetAction::Over { .. }));
+        if actions.iter().any(|action| matches!(action, FleetAction::Over(_))) {
+            self.progress = if self.progress == Progress::GivenUp { Progress::Cut } else { Progress::Over };
+        }
     }
 
     pub(super) fn next(&self) -> Option<Moment> {
@@ -63,7 +74,7 @@ impl Controller {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.is_over
+        matches!(self.progress, Progress::Over | Progress::Cut)
     }
 
     /// Of a Pod by itself.
@@ -88,14 +99,19 @@ impl Controller {
 
     /// Its pod has ended, and not by itself.
     pub(super) fn cut(&mut self) {
-        if let Course::Pod(course) = &mut self.course {
-            *course = PodCourse::Cut;
+        if self.is_plain() && self.is_over() {
+            self.progress = Progress::Cut;
         }
     }
 
-    /// Its pod could not be run, or somebody else stopped it, which may be otherwise another time.
+    /// It is told to stop, as it can't be run.
+    pub(super) fn give_up(&mut self) {
+        self.progress = Progress::GivenUp;
+    }
+
+    /// Its pods could not be run, or somebody else stopped them, which may be otherwise another time.
     pub(super) fn was_cut(&self) -> bool {
-        matches!(self.course, Course::Pod(PodCourse::Cut))
+        self.progress == Progress::Cut
     }
 
     /// It is for another wording from now on, of which pods that run need to know no more than their files.
@@ -115,7 +131,7 @@ impl Controller {
     /// Whether all that it wants has come to be: none of its pods, of which these have been ready, is still awaited.
     pub(super) fn is_settled(&self, mut were_ready: impl Iterator<Item = bool>) -> bool {
         match &self.course {
-            _ if self.is_over => true,
+            _ if self.is_over() => true,
             Course::Pod(_) | Course::Job(_) => {
                 let first = were_ready.next();
                 first.is_some_and(|first| first && were_ready.all(|was_ready| was_ready))
@@ -140,18 +156,36 @@ impl Controller {
     }
 
     /// What there is to say when it is over.
-    pub(super) fn verdict(&self, has_failed: bool) -> Option<String> {
-        match (&self.workload, has_failed) {
-            (Workload::Job(job), true) => Some(format!("job {} has failed", job.name)),
-            (Workload::Job(job), false) => Some(format!("job {} is over", job.name)),
-            (Workload::Pod(_) | Workload::Deployment(_), _) => None,
-        }
+    pub(super) fn verdict(&self, end: FleetEnd) -> Option<String> {
+        let Workload::Job(job) = &self.workload else { return None };
+        let how = match end {
+            FleetEnd::Done => "is over".to_owned(),
+            FleetEnd::Stopped => "was stopped before it was done".to_owned(),
+            FleetEnd::TooManyFailures => {
+                format!("has failed: its pods have failed too often (backoffLimit: {})", job.backoff_limit)
+            }
+            FleetEnd::OutOfTime => {
+                let limit = job.active_deadline.unwrap_or_default();
+                format!("has failed: its time is over (activeDeadlineSeconds: {limit})")
+            }
+        };
+        Some(format!("job {} {how}", job.name))
     }
 
     /// Whether the run has failed if a pod could not be run; others try again.
     pub(super) fn fails_with(&self, error: &RunError) -> bool {
-        self.is_plain() || matches!(error, RunError::Left(_))
+        self.is_plain() || matches!(error, RunError::Left(_)) || is_final(error)
     }
+
+    /// Whether to try again is of no use to those that would.
+    pub(super) fn is_hopeless_with(&self, error: &RunError) -> bool {
+        !self.is_plain() && is_final(error)
+    }
+}
+
+/// Another run has the pod, and makes it anew whenever it ends.
+fn is_final(error: &RunError) -> bool {
+    matches!(error, RunError::Runs(twin) if twin.is_of_another_run())
 }
 
 impl PodCourse {
@@ -159,13 +193,13 @@ impl PodCourse {
         match (*self, input) {
             (Self::New, FleetInput::Stop) | (Self::Running, FleetInput::Ended { .. }) => {
                 *self = Self::Over;
-                vec![FleetAction::Over { has_failed: false }]
+                vec![FleetAction::Over(FleetEnd::Done)]
             }
             (Self::New, _) => {
                 *self = Self::Running;
                 vec![FleetAction::StartPod { number: 0 }]
             }
-            (Self::Running | Self::Over | Self::Cut, _) => Vec::new(),
+            (Self::Running | Self::Over, _) => Vec::new(),
         }
     }
 }

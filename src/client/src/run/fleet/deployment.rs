@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FleetAction, FleetInput, Moment, PodNumber};
+use super::{FleetAction, FleetEnd, FleetInput, Moment, PodNumber};
 use crate::manifest::{Deployment, PodTemplate};
 use crate::run::machine::BackOff;
 
@@ -45,8 +45,6 @@ enum ReplicaState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DeploymentCourse {
     On,
-    /// The pod of this slot is being replaced; the next one waits until it is ready.
-    Replacing(usize),
     Stopping,
     Over,
 }
@@ -156,11 +154,11 @@ impl DeploymentController {
                     |slot: &ReplicaSlot| matches!(slot.state, ReplicaState::Up { .. } | ReplicaState::Ending { .. });
                 if !self.slots.iter().any(is_up) {
                     self.course = DeploymentCourse::Over;
-                    actions.push(FleetAction::Over { has_failed: false });
+                    actions.push(FleetAction::Over(FleetEnd::Stopped));
                 }
                 return actions;
             }
-            DeploymentCourse::On | DeploymentCourse::Replacing(_) => {}
+            DeploymentCourse::On => {}
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if matches!(slot.state, ReplicaState::Down { not_before } if not_before <= now) {
@@ -170,31 +168,38 @@ impl DeploymentController {
                 actions.push(FleetAction::StartReplica { number, slot: u32::try_from(index).unwrap_or(u32::MAX) });
             }
         }
-        if let DeploymentCourse::Replacing(index) = self.course {
-            let is_done = match self.slots.get(index).map(|slot| &slot.state) {
-                Some(ReplicaState::Up { revision, is_ready, .. }) => *is_ready && *revision == self.revision,
-                Some(ReplicaState::Down { .. } | ReplicaState::Ending { .. }) => false,
-                Some(ReplicaState::Gone) | None => true,
-            };
-            if is_done {
-                self.course = DeploymentCourse::On;
-            }
-        }
-        let old =
-            |slot: &ReplicaSlot| matches!(&slot.state, ReplicaState::Up { revision, .. } if *revision != self.revision);
-        if self.course == DeploymentCourse::On
-            && let Some(index) = self.slots.iter().position(old)
-            && let ReplicaState::Up { number, .. } = self.slots[index].state
-        {
-            self.course = DeploymentCourse::Replacing(index);
-            self.slots[index].state = ReplicaState::Ending { number, is_replaced: true };
-            actions.push(FleetAction::Stop { number });
-        }
+        actions.extend(self.replace_next());
         actions
+    }
+
+    /// Ends a pod of another revision, unless one is still awaited in the place of an earlier one. It decides by what
+    /// there is alone, however often the revision has changed meanwhile. What serves nobody goes first.
+    fn replace_next(&mut self) -> Option<FleetAction> {
+        if self.slots.iter().any(|slot| slot.is_awaited(&self.revision)) {
+            return None;
+        }
+        let old = self.slots.iter_mut().filter_map(|slot| match &slot.state {
+            ReplicaState::Up { number, revision, is_ready, .. } if *revision != self.revision => {
+                Some((*is_ready, *number, slot))
+            }
+            _ => None,
+        });
+        let (_, number, slot) = old.min_by_key(|(is_ready, ..)| *is_ready)?;
+        slot.state = ReplicaState::Ending { number, is_replaced: true };
+        Some(FleetAction::Stop { number })
     }
 }
 
 impl ReplicaSlot {
+    /// A pod of the revision is to be ready here, and is not yet.
+    fn is_awaited(&self, wished: &Arc<PodTemplate>) -> bool {
+        match &self.state {
+            ReplicaState::Up { revision, is_ready, .. } => revision == wished && !is_ready,
+            ReplicaState::Down { .. } | ReplicaState::Ending { is_replaced: true, .. } => true,
+            ReplicaState::Ending { is_replaced: false, .. } | ReplicaState::Gone => false,
+        }
+    }
+
     fn new() -> Self {
         Self { state: ReplicaState::Down { not_before: Moment::ZERO }, back_off: BackOff::default() }
     }

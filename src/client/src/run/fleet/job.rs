@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{FleetAction, FleetInput, Moment, PodNumber};
+use super::{FleetAction, FleetEnd, FleetInput, Moment, PodNumber};
 use crate::manifest::{Completions, Job, RestartPolicy};
 
 /// Until a pod is made in place of one that failed, at first and at most.
@@ -42,8 +42,8 @@ enum JobCourse {
     On {
         not_before: Moment,
     },
-    /// No more pods are made; it has failed.
-    Failing,
+    /// No more pods are made; it has failed, because of this.
+    Failing(FleetEnd),
     Stopping,
     Over,
 }
@@ -86,20 +86,20 @@ impl JobController {
             }
         }
         if matches!(self.course, JobCourse::On { .. })
-            && (self.is_hopeless() || self.deadline.is_some_and(|at| at <= now))
+            && let Some(why) = self.failure(now)
         {
-            self.course = JobCourse::Failing;
+            self.course = JobCourse::Failing(why);
             actions.extend(self.running.keys().map(|number| FleetAction::Stop { number: *number }));
         }
         self.make(now, &mut actions);
-        let is_over = self.running.is_empty()
-            && match self.course {
-                JobCourse::On { .. } => self.is_done(),
-                JobCourse::Failing | JobCourse::Stopping => true,
-                JobCourse::Over => false,
-            };
-        if is_over {
-            actions.push(FleetAction::Over { has_failed: self.course == JobCourse::Failing });
+        let end = match self.course {
+            JobCourse::On { .. } | JobCourse::Stopping if self.is_done() => Some(FleetEnd::Done),
+            JobCourse::Failing(why) => Some(why),
+            JobCourse::Stopping => Some(FleetEnd::Stopped),
+            JobCourse::On { .. } | JobCourse::Over => None,
+        };
+        if let Some(end) = end.filter(|_| self.running.is_empty()) {
+            actions.push(FleetAction::Over(end));
             self.course = JobCourse::Over;
         }
         actions
@@ -112,7 +112,7 @@ impl JobController {
                 let waits = (self.missing() > 0).then_some(not_before);
                 waits.into_iter().chain(self.deadline).min()
             }
-            JobCourse::Failing | JobCourse::Stopping | JobCourse::Over => None,
+            JobCourse::Failing(_) | JobCourse::Stopping | JobCourse::Over => None,
         }
     }
 
@@ -127,11 +127,13 @@ impl JobController {
         }
     }
 
-    /// More has failed than may.
-    fn is_hopeless(&self) -> bool {
+    /// Why it can't be done any more.
+    fn failure(&self, now: Moment) -> Option<FleetEnd> {
         let restarts: u32 = self.running.values().map(|(_, restarts)| restarts).sum();
         // Restarts within pods count as a kubelet's do: the limit is reached, not passed, but for none at all.
-        self.failures > self.backoff_limit || restarts >= self.backoff_limit.max(1)
+        let is_hopeless = self.failures > self.backoff_limit || restarts >= self.backoff_limit.max(1);
+        let is_late = self.deadline.is_some_and(|at| at <= now);
+        is_hopeless.then_some(FleetEnd::TooManyFailures).or(is_late.then_some(FleetEnd::OutOfTime))
     }
 
     fn is_done(&self) -> bool {

@@ -4,6 +4,9 @@ mod change;
 mod controller;
 mod deployment;
 mod job;
+mod pulls;
+#[cfg(test)]
+mod rollouts;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +30,8 @@ use super::supervise::RunOutcome;
 use super::voice::Voice;
 use super::{Interrupt, RunContext, RunError, exit_status, live};
 use crate::manifest::{Pod, Workload};
-use crate::runs::AppliedFiles;
 
+use change::LastChange;
 use controller::Controller;
 
 /// Since the run's beginning.
@@ -73,9 +76,18 @@ enum FleetAction {
         number: PodNumber,
     },
     /// No pod of it runs, and none will.
-    Over {
-        has_failed: bool,
-    },
+    Over(FleetEnd),
+}
+
+/// How a workload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FleetEnd {
+    Done,
+    /// It was asked to, before it was done.
+    Stopped,
+    /// More of its pods failed than may.
+    TooManyFailures,
+    OutOfTime,
 }
 
 /// The exit status for a pod that could not be run.
@@ -113,8 +125,7 @@ struct Fleet<'a> {
     reports: ReportBoard,
     asked: StopAsked,
     result: FleetResult,
-    /// What became of the last change, for who waits until all is ready again.
-    applied: Option<AppliedFiles>,
+    change: LastChange<'a>,
 }
 
 /// What the process is to end with.
@@ -161,7 +172,7 @@ pub(super) async fn run(
         reports,
         asked: StopAsked::No,
         result: FleetResult::default(),
-        applied: None,
+        change: LastChange::Told,
     };
     fleet.feed_all(FleetInput::Time).await;
     fleet.settle().await;
@@ -176,6 +187,7 @@ pub(super) async fn run(
             () = interrupt.second(), if asked != StopAsked::AtOnce => fleet.ask(StopAsked::AtOnce).await,
             Some((key, result)) = fleet.lives.next(), if !fleet.lives.is_empty() => fleet.ended(key, result).await,
             Some(change) = wishes.changes.recv() => fleet.is_told(change).await,
+            pulled = fleet.change.pulled() => fleet.has_pulled(pulled).await,
             Ok(()) = news.changed() => {
                 let said = news.borrow_and_update().clone();
                 fleet.heard(said).await;
@@ -194,7 +206,8 @@ pub(super) async fn run(
 
 impl Fleet<'_> {
     fn is_over(&self) -> bool {
-        self.lives.is_empty() && self.successors.is_empty() && self.controllers.iter().all(Controller::is_over)
+        let is_changing = matches!(self.change, LastChange::Pulling(_)) || !self.successors.is_empty();
+        self.lives.is_empty() && !is_changing && self.controllers.iter().all(Controller::is_over)
     }
 
     async fn feed_all(&mut self, input: FleetInput) {
@@ -218,12 +231,13 @@ impl Fleet<'_> {
                     pod.stop.ask(StopAsked::Gracefully);
                 }
             }
-            FleetAction::Over { has_failed } => {
-                if let Some(said) = controller.verdict(has_failed) {
-                    self.context.console.note(said).await;
+            FleetAction::Over(end) => {
+                let said = controller.verdict(end);
+                if let Some(said) = &said {
+                    self.context.console.note(said.clone()).await;
                 }
-                if has_failed {
-                    self.has_failed(index, 1, None);
+                if matches!(end, FleetEnd::TooManyFailures | FleetEnd::OutOfTime) {
+                    self.has_failed(index, 1, said);
                 }
             }
             FleetAction::StartPod { number }
@@ -255,6 +269,7 @@ impl Fleet<'_> {
     async fn ask(&mut self, wish: StopAsked) {
         self.asked = wish;
         self.successors.clear();
+        self.forget_pulls().await;
         for pod in self.pods.values() {
             pod.stop.ask(wish);
         }
@@ -267,7 +282,9 @@ impl Fleet<'_> {
             return;
         }
         self.result.first_failure.get_or_insert(code);
-        if let Some(applied) = self.applied.as_mut().filter(|applied| applied.status == 0) {
+        if let LastChange::Settling(applied) = &mut self.change
+            && applied.status == 0
+        {
             applied.status = exit_status(code);
             applied.lines.extend(text);
         }
@@ -280,21 +297,11 @@ impl Fleet<'_> {
             controller.is_settled(own.map(|(_, pod)| pod.was_ready)) && !self.leaving.contains(&index)
                 || controller.is_over() && !self.pods.keys().any(|(of, _)| *of == index)
         };
-        if !self.successors.is_empty() || !self.controllers.iter().enumerate().all(is_settled) {
-            return;
-        }
-        let RunContext { console, record, .. } = self.context;
-        if let Some(mut applied) = self.applied.take()
-            && let Err(error) = record.tell(&applied)
-        {
-            if applied.untold == 0 {
-                console.note(format!("cannot tell `peapod apply` yet what became of it: {error}")).await;
-            }
-            applied.untold += 1;
-            self.applied = Some(applied);
-        }
-        if self.result.error.is_none() {
-            console.settled(self.result.first_failure.map(exit_status).unwrap_or_default()).await;
+        let is_settled = self.successors.is_empty() && self.controllers.iter().enumerate().all(is_settled);
+        self.tell_change(is_settled).await;
+        if is_settled && self.result.error.is_none() {
+            let status = self.result.first_failure.map(exit_status).unwrap_or_default();
+            self.context.console.settled(status).await;
         }
     }
 
@@ -326,6 +333,15 @@ impl Fleet<'_> {
         }
     }
 
+    /// What can't be run ends, with those of its pods that run.
+    async fn give_up(&mut self, index: usize) {
+        self.controllers[index].give_up();
+        for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
+            pod.stop.ask(StopAsked::Gracefully);
+        }
+        self.feed(index, FleetInput::Stop).await;
+    }
+
     async fn ended(&mut self, key: PodKey, result: Result<RunOutcome, RunError>) {
         let pod = self.pods.remove(&key);
         self.reports.forget(key);
@@ -343,7 +359,8 @@ impl Fleet<'_> {
                 outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded
             }
             Err(error) => {
-                let is_told = !self.context.is_alone || self.leaving.contains(&index) || self.applied.is_some();
+                let is_changing = !matches!(self.change, LastChange::Told);
+                let is_told = !self.context.is_alone || self.leaving.contains(&index) || is_changing;
                 let text = format!("{name}: {}", peapod_text::chain(&error));
                 if is_told {
                     self.context.console.note(text.clone()).await;
@@ -352,6 +369,8 @@ impl Fleet<'_> {
                     self.has_failed(index, OWN_FAILURE.into(), Some(text));
                     if !is_told {
                         self.result.error.get_or_insert(error);
+                    } else if self.controllers[index].is_hopeless_with(&error) {
+                        self.give_up(index).await;
                     }
                 }
                 false

@@ -22,7 +22,7 @@ fn job_with(policy: &str, spec: &str) -> Job {
     }
 }
 
-fn deployment(replicas: u32, image: &str) -> Deployment {
+pub(super) fn deployment(replicas: u32, image: &str) -> Deployment {
     let text = format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: own}}
 spec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: web}}}}
@@ -51,7 +51,7 @@ fn said(actions: &[FleetAction]) -> String {
             FleetAction::StartJob { number, index: Some(index) } => format!("+{number}i{index}"),
             FleetAction::StartReplica { number, slot } => format!("+{number}s{slot}"),
             FleetAction::Stop { number } => format!("-{number}"),
-            FleetAction::Over { has_failed } => format!("over {has_failed}"),
+            FleetAction::Over(end) => format!("over {end:?}"),
         })
         .collect();
     texts.join(" ")
@@ -73,7 +73,7 @@ fn a_job_completes_with_so_many_at_a_time() {
     assert_eq!(controller.next(), Some(at(33)));
     assert_eq!(said(&controller.step(at(33), FleetInput::Time)), "+4");
     assert_eq!(said(&controller.step(at(34), ended(2, true))), "");
-    assert_eq!(said(&controller.step(at(35), ended(4, true))), "over false");
+    assert_eq!(said(&controller.step(at(35), ended(4, true))), "over Done");
 }
 
 #[test]
@@ -81,12 +81,12 @@ fn a_job_fails_beyond_its_limit_or_its_time() {
     let mut controller = JobController::new(&job("completions: 2\n  parallelism: 2\n  backoffLimit: 0"));
     assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "+0 +1");
     assert_eq!(said(&controller.step(at(1), ended(0, false))), "-1");
-    assert_eq!(said(&controller.step(at(2), ended(1, true))), "over true");
+    assert_eq!(said(&controller.step(at(2), ended(1, true))), "over TooManyFailures");
     let mut controller = JobController::new(&job("activeDeadlineSeconds: 5"));
     assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "+0");
     assert_eq!(controller.next(), Some(at(5)));
     assert_eq!(said(&controller.step(at(5), FleetInput::Time)), "-0");
-    assert_eq!(said(&controller.step(at(6), ended(0, false))), "over true");
+    assert_eq!(said(&controller.step(at(6), ended(0, false))), "over OutOfTime");
     let mut controller = JobController::new(&job("backoffLimit: 1"));
     controller.step(at(0), FleetInput::Time);
     let restarted = FleetInput::Restarted { number: 0, restarts: 5 };
@@ -114,7 +114,7 @@ fn indexes_and_work_queues() {
     assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "+0 +1 +2");
     assert_eq!(said(&controller.step(at(1), ended(0, true))), "");
     assert_eq!(said(&controller.step(at(1), ended(1, false))), "");
-    assert_eq!(said(&controller.step(at(9), ended(2, true))), "over false");
+    assert_eq!(said(&controller.step(at(9), ended(2, true))), "over Done");
 }
 
 #[test]
@@ -122,7 +122,11 @@ fn a_job_that_is_stopped_makes_no_more_pods() {
     let mut controller = JobController::new(&job("completions: 3"));
     controller.step(at(0), FleetInput::Time);
     assert_eq!(said(&controller.step(at(1), FleetInput::Stop)), "");
-    assert_eq!(said(&controller.step(at(2), ended(0, false))), "over false");
+    assert_eq!(said(&controller.step(at(2), ended(0, false))), "over Stopped");
+    let mut controller = JobController::new(&job("completions: 1"));
+    controller.step(at(0), FleetInput::Time);
+    controller.step(at(1), FleetInput::Stop);
+    assert_eq!(said(&controller.step(at(2), ended(0, true))), "over Done", "all that it was to do");
 }
 
 #[test]
@@ -150,7 +154,26 @@ fn a_deployment_is_replaced_pod_by_pod() {
     assert_eq!(said(&controller.step(at(9), ended(5, false))), "");
     assert_eq!(controller.next(), Some(at(19)));
     assert_eq!(said(&controller.step(at(10), FleetInput::Stop)), "");
-    assert_eq!(said(&controller.step(at(11), ended(3, true))), "over false");
+    assert_eq!(said(&controller.step(at(11), ended(3, true))), "over Stopped");
+}
+
+#[test]
+fn what_is_being_replaced_is_replaced_again_when_the_template_changes() {
+    let mut controller = DeploymentController::new(&deployment(2, "x:1"));
+    let ready = |number| FleetInput::Ready { number, is_ready: true };
+    for input in [FleetInput::Time, ready(0), ready(1)] {
+        controller.step(at(0), input);
+    }
+    assert_eq!(said(&controller.change(at(1), &deployment(2, "x:2"))), "-0");
+    assert_eq!(said(&controller.step(at(2), ended(0, true))), "+2s0");
+    // The second one never gets ready, and the third one is to mend it; what still serves is left alone.
+    assert_eq!(said(&controller.change(at(3), &deployment(2, "x:3"))), "-2");
+    assert_eq!(said(&controller.step(at(4), ended(2, true))), "+3s0");
+    assert_eq!(said(&controller.step(at(5), FleetInput::Time)), "");
+    assert_eq!(said(&controller.step(at(6), ready(3))), "-1");
+    assert_eq!(said(&controller.step(at(7), ended(1, true))), "+4s1");
+    controller.step(at(8), ready(4));
+    assert!(controller.is_settled());
 }
 
 #[test]
@@ -171,17 +194,28 @@ fn mistakes_of_jobs_and_deployments_have_their_lines() {
     assert!(said.contains("spec.selector is missing") && said.contains("spec.template is missing"), "{said}");
 }
 
+/// Random numbers that a seed repeats.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
+    }
+}
+
 /// Random courses of Jobs (the seed repeats them): never too many pods, no index twice, and an end.
 #[test]
 fn random_jobs_keep_their_bounds() {
     for seed in 1..=2000_u64 {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut below = |limit: u64| {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-        };
+        let mut dice = Dice::new(seed);
+        let mut below = |limit| dice.below(limit);
         let (completions, parallelism, limit) = (below(5), 1 + below(4), below(4));
         let mode = if below(2) == 0 { "Indexed" } else { "NonIndexed" };
         let given = job(&format!(
@@ -200,7 +234,7 @@ fn random_jobs_keep_their_bounds() {
                         assert!(running.insert(number, index).is_none(), "seed {seed}");
                     }
                     FleetAction::Stop { number } => assert!(running.contains_key(&number), "seed {seed}"),
-                    FleetAction::Over { has_failed } => verdict = Some(has_failed),
+                    FleetAction::Over(end) => verdict = Some(end == FleetEnd::TooManyFailures),
                     other => panic!("seed {seed}: {other:?}"),
                 }
             }

@@ -1,0 +1,85 @@
+//! A pod of the same name that runs already: two of them could not be told apart afterwards.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use peapod_api::v1;
+
+use super::RunError;
+use crate::connect::{CriClient, QUICK, call};
+use crate::manifest::Pod;
+use crate::{labels, runs, select, targets};
+
+/// A pod that has the name of one that is to be made.
+#[derive(Debug)]
+pub(crate) struct PodTwin {
+    namespace: String,
+    name: String,
+    id: String,
+    owner: TwinOwner,
+}
+
+/// Who looks after it.
+#[derive(Debug)]
+enum TwinOwner {
+    /// Nobody that is known, or this run.
+    Nobody,
+    /// A run that lives.
+    OtherRun { id: String, file: Option<String> },
+}
+
+impl PodTwin {
+    fn of(pod: &Pod, twin: &v1::PodSandbox, own_run: &str) -> Self {
+        let lives = targets::run_of(twin)
+            .filter(|(base, id)| id != own_run && runs::known(base, id).is_some_and(|run| run.lives));
+        let file = twin.annotations.get(labels::RUN_FILE);
+        let owner = lives.map(|(_, id)| TwinOwner::OtherRun { id, file: file.cloned() });
+        Self {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            id: select::short(&twin.id).to_owned(),
+            owner: owner.unwrap_or(TwinOwner::Nobody),
+        }
+    }
+
+    /// Whether another run that lives looks after it.
+    pub(crate) fn is_of_another_run(&self) -> bool {
+        matches!(self.owner, TwinOwner::OtherRun { .. })
+    }
+}
+
+impl fmt::Display for PodTwin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, name, id, owner } = self;
+        write!(f, "pod {namespace}/{name} runs already, with the id {id}")?;
+        match owner {
+            TwinOwner::OtherRun { id: run, file: Some(file) } => {
+                write!(f, ", of the run {run} of {file}: end that with `peapod down {file}`")?;
+            }
+            TwinOwner::OtherRun { id: run, file: None } => {
+                write!(f, ", of the run {run} of standard input: stop it with `peapod stop {id}`")?;
+            }
+            TwinOwner::Nobody => write!(f, ": stop it with `peapod stop {id}`")?,
+        }
+        f.write_str(", or give this one another name")
+    }
+}
+
+impl std::error::Error for PodTwin {}
+
+/// Refuses a pod of which another one runs, for a run.
+pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> Result<(), RunError> {
+    let labels = BTreeMap::from([
+        (labels::POD.to_owned(), pod.name.clone()),
+        (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
+    ]);
+    let ready = v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() };
+    let filter = v1::PodSandboxFilter { state: Some(ready), label_selector: labels, ..Default::default() };
+    let request = v1::ListPodSandboxRequest { filter: Some(filter) };
+    let mut client = connection.runtime.clone();
+    let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
+    match list.map_err(|source| RunError::Pod { source })?.items.first() {
+        Some(twin) => Err(PodTwin::of(pod, twin, own_run).into()),
+        None => Ok(()),
+    }
+}
