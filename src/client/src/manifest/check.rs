@@ -50,7 +50,7 @@ impl SchemaCheck {
             (Schema::Any, _) => any(node, self.known.at(place), &mut DeepPlace::below(place), &mut self.found.mistakes),
             (Schema::Text, YamlValue::Text(_))
             | (Schema::Integer, YamlValue::Integer(_))
-            | (Schema::Port, YamlValue::Integer(_) | YamlValue::Text(_))
+            | (Schema::Port | Schema::Share, YamlValue::Integer(_) | YamlValue::Text(_))
             | (Schema::Flag, YamlValue::Flag(_))
             | (Schema::Quantity, YamlValue::Text(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {}
             (Schema::Text, YamlValue::Flag(_) | YamlValue::Integer(_) | YamlValue::Real(_)) => {
@@ -107,9 +107,9 @@ impl SchemaCheck {
         }
         let kind = self.known.kind();
         let text = match (self.known.has(place), nearest(&entry.key, fields)) {
-            (true, _) => "is not supported by `peapod run`, and without it this would be another pod: \
-                          remove it if the pod may run without"
-                .to_owned(),
+            (true, _) => {
+                "is not supported by `peapod run`: remove it if you can do without what it asks for".to_owned()
+            }
             (false, Some(name)) => format!("is no field of a {kind}; is `{name}` meant?"),
             (false, None) => format!("is no field of a {kind}: remove it"),
         };

@@ -9,6 +9,8 @@ pub(super) enum Schema {
     Flag,
     /// `500m`, or a number.
     Quantity,
+    /// A whole number, or `25%`.
+    Share,
     /// Keys of the user's own, with text.
     Texts,
     /// Whatever Kubernetes takes there.
@@ -82,6 +84,7 @@ impl Schema {
             Self::Port => "a port: its number, or its name among the container's ports",
             Self::Flag => "true or false",
             Self::Quantity => "a quantity such as 500m or 1Gi",
+            Self::Share => "a whole number, or a share such as 25%",
             Self::Any => "anything",
             Self::Texts | Self::Map(_) => "a map",
             Self::List(_) => "a list",

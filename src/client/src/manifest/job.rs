@@ -67,6 +67,9 @@ fn job(builder: &mut Builder<'_>, given: k8s::Job, template: PodTemplate) -> Job
         (None, false, Some(_)) => Completions::WorkQueue,
         (None, false, None) => Completions::Count(1),
     };
+    if spec.suspend == Some(true) {
+        builder.add_mistake("spec.suspend", "has to be false: leave the Job out until it is to run");
+    }
     let limit = count(builder, "spec.backoffLimit", spec.backoff_limit.unwrap_or(6).into(), 0);
     let deadline = spec.active_deadline_seconds;
     Job {

@@ -51,6 +51,8 @@ mod volume;
 mod volume_schema;
 mod workload;
 mod workload_schema;
+#[cfg(test)]
+mod workload_tests;
 
 use std::fmt;
 
@@ -58,7 +60,7 @@ use crate::bounds::{MANIFEST_MISTAKES, MANIFEST_TEXTS, MANIFEST_VALUES};
 
 pub(crate) use change::WorkloadChange;
 pub(crate) use container::{Container, ContainerPort, PortProtocol};
-pub(crate) use deployment::Deployment;
+pub(crate) use deployment::{Deployment, RolloutStrategy};
 pub(crate) use documents::{Explained, LoadedManifest, ManifestSource, explain, load};
 pub(crate) use env::EnvSource;
 pub(crate) use expand::{expand, expand_all};

@@ -66,7 +66,7 @@ impl Fleet<'_> {
     fn is_replaced_by(&self, wish: &Workload) -> bool {
         self.controllers.iter().enumerate().any(|(index, controller)| {
             let goes_on = !controller.is_over() && !self.leaving.contains(&index);
-            goes_on && controller.is_named_as(wish) && controller.change_to(wish) == WorkloadChange::Pods
+            goes_on && controller.is_named_as(wish) && controller.is_replaced_by(wish)
         })
     }
 

@@ -87,6 +87,14 @@ impl Controller {
         self.workload.change_to(wish)
     }
 
+    /// Whether pods of it end for a wish of its name.
+    pub(super) fn is_replaced_by(&self, wish: &Workload) -> bool {
+        match (&self.workload, wish) {
+            (Workload::Deployment(own), Workload::Deployment(wish)) => own.template.fixed() != wish.template.fixed(),
+            _ => self.change_to(wish) == WorkloadChange::Pods,
+        }
+    }
+
     /// Whether it is for something of this kind and name.
     pub(super) fn is_named_as(&self, wish: &Workload) -> bool {
         self.workload.is_named_as(wish)

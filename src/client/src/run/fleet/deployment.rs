@@ -1,9 +1,10 @@
-//! A Deployment's pods: always so many, and replaced one by one. Pure.
+//! A Deployment's pods: always so many, and replaced in turn, or all at once. Pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{FleetAction, FleetEnd, FleetInput, Moment, PodNumber};
-use crate::manifest::{Deployment, PodTemplate};
+use crate::manifest::{Deployment, PodTemplate, RolloutStrategy};
 use crate::run::machine::BackOff;
 
 /// A Deployment on its way.
@@ -11,6 +12,9 @@ use crate::run::machine::BackOff;
 pub(super) struct DeploymentController {
     /// What its pods are made from, but for what can be another one while they run.
     revision: Arc<PodTemplate>,
+    strategy: RolloutStrategy,
+    /// For how long a new pod is ready before it counts.
+    min_ready: Duration,
     slots: Vec<ReplicaSlot>,
     course: DeploymentCourse,
     next: PodNumber,
@@ -32,7 +36,7 @@ enum ReplicaState {
         number: PodNumber,
         revision: Arc<PodTemplate>,
         since: Moment,
-        is_ready: bool,
+        readiness: Readiness,
     },
     /// To be made anew, or not.
     Ending {
@@ -40,6 +44,15 @@ enum ReplicaState {
         is_replaced: bool,
     },
     Gone,
+}
+
+/// In the order in which they are missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Readiness {
+    No,
+    /// Not for long enough yet.
+    Since(Moment),
+    Available,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +65,14 @@ enum DeploymentCourse {
 impl DeploymentController {
     pub(super) fn new(deployment: &Deployment) -> Self {
         let slots = (0..deployment.replicas).map(|_| ReplicaSlot::new()).collect();
-        Self { revision: Arc::new(deployment.template.fixed()), slots, course: DeploymentCourse::On, next: 0 }
+        Self {
+            revision: Arc::new(deployment.template.fixed()),
+            strategy: deployment.strategy,
+            min_ready: Duration::from_secs(deployment.min_ready_seconds.into()),
+            slots,
+            course: DeploymentCourse::On,
+            next: 0,
+        }
     }
 
     /// What is wished has changed.
@@ -61,6 +81,8 @@ impl DeploymentController {
         if *self.revision != revision {
             self.revision = Arc::new(revision);
         }
+        self.strategy = deployment.strategy;
+        self.min_ready = Duration::from_secs(deployment.min_ready_seconds.into());
         let mut actions = Vec::new();
         let wanted = deployment.replicas as usize;
         while self.slots.len() < wanted {
@@ -87,10 +109,10 @@ impl DeploymentController {
             FleetInput::Time | FleetInput::Restarted { .. } => {}
             FleetInput::Ready { number, is_ready: now_ready } => {
                 for slot in &mut self.slots {
-                    if let ReplicaState::Up { number: own, is_ready, .. } = &mut slot.state
+                    if let ReplicaState::Up { number: own, readiness, .. } = &mut slot.state
                         && *own == number
                     {
-                        *is_ready = now_ready;
+                        *readiness = if now_ready { Readiness::Since(now) } else { Readiness::No };
                     }
                 }
             }
@@ -107,7 +129,9 @@ impl DeploymentController {
     /// Whether all pods are there, ready and as wished.
     pub(super) fn is_settled(&self) -> bool {
         let is_settled = |slot: &ReplicaSlot| match &slot.state {
-            ReplicaState::Up { is_ready, revision, .. } => *is_ready && *revision == self.revision,
+            ReplicaState::Up { readiness, revision, .. } => {
+                *readiness == Readiness::Available && *revision == self.revision
+            }
             ReplicaState::Gone => true,
             ReplicaState::Down { .. } | ReplicaState::Ending { .. } => false,
         };
@@ -119,11 +143,13 @@ impl DeploymentController {
         if matches!(self.course, DeploymentCourse::Stopping | DeploymentCourse::Over) {
             return None;
         }
-        let down = self.slots.iter().filter_map(|slot| match slot.state {
-            ReplicaState::Down { not_before } => Some(not_before),
+        let waits = !self.lets_start();
+        let moments = self.slots.iter().filter_map(|slot| match slot.state {
+            ReplicaState::Down { not_before } if !waits => Some(not_before),
+            ReplicaState::Up { readiness: Readiness::Since(since), .. } => Some(since + self.min_ready),
             _ => None,
         });
-        down.min()
+        moments.min()
     }
 
     fn ended(&mut self, now: Moment, number: PodNumber) {
@@ -160,31 +186,52 @@ impl DeploymentController {
             }
             DeploymentCourse::On => {}
         }
+        for slot in &mut self.slots {
+            if let ReplicaState::Up { readiness, .. } = &mut slot.state
+                && matches!(*readiness, Readiness::Since(since) if since + self.min_ready <= now)
+            {
+                *readiness = Readiness::Available;
+            }
+        }
+        while let Some(action) = self.replace_next() {
+            actions.push(action);
+        }
+        let lets_start = self.lets_start();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if matches!(slot.state, ReplicaState::Down { not_before } if not_before <= now) {
+            if lets_start && matches!(slot.state, ReplicaState::Down { not_before } if not_before <= now) {
                 let (number, revision) = (self.next, self.revision.clone());
                 self.next += 1;
-                slot.state = ReplicaState::Up { number, revision, since: now, is_ready: false };
+                slot.state = ReplicaState::Up { number, revision, since: now, readiness: Readiness::No };
                 actions.push(FleetAction::StartReplica { number, slot: u32::try_from(index).unwrap_or(u32::MAX) });
             }
         }
-        actions.extend(self.replace_next());
         actions
     }
 
-    /// Ends a pod of another revision, unless one is still awaited in the place of an earlier one. It decides by what
-    /// there is alone, however often the revision has changed meanwhile. What serves nobody goes first.
+    /// Whether pods may be made: not before the last of those of another revision has ended, where all end first.
+    fn lets_start(&self) -> bool {
+        let is_old = |slot: &ReplicaSlot| match &slot.state {
+            ReplicaState::Ending { .. } => true,
+            ReplicaState::Up { revision, .. } => *revision != self.revision,
+            ReplicaState::Down { .. } | ReplicaState::Gone => false,
+        };
+        self.strategy != RolloutStrategy::Recreate || !self.slots.iter().any(is_old)
+    }
+
+    /// Ends a pod of another revision, unless as many as may be missing are still awaited. It decides by what there is
+    /// alone, however often the revision has changed meanwhile. What serves nobody goes first.
     fn replace_next(&mut self) -> Option<FleetAction> {
-        if self.slots.iter().any(|slot| slot.is_awaited(&self.revision)) {
+        let awaited = self.slots.iter().filter(|slot| slot.is_awaited(&self.revision)).count();
+        if matches!(self.strategy, RolloutStrategy::InTurn { at_a_time } if awaited >= at_a_time as usize) {
             return None;
         }
         let old = self.slots.iter_mut().filter_map(|slot| match &slot.state {
-            ReplicaState::Up { number, revision, is_ready, .. } if *revision != self.revision => {
-                Some((*is_ready, *number, slot))
+            ReplicaState::Up { number, revision, readiness, .. } if *revision != self.revision => {
+                Some((*readiness, *number, slot))
             }
             _ => None,
         });
-        let (_, number, slot) = old.min_by_key(|(is_ready, ..)| *is_ready)?;
+        let (_, number, slot) = old.min_by_key(|(readiness, ..)| *readiness)?;
         slot.state = ReplicaState::Ending { number, is_replaced: true };
         Some(FleetAction::Stop { number })
     }
@@ -194,7 +241,7 @@ impl ReplicaSlot {
     /// A pod of the revision is to be ready here, and is not yet.
     fn is_awaited(&self, wished: &Arc<PodTemplate>) -> bool {
         match &self.state {
-            ReplicaState::Up { revision, is_ready, .. } => revision == wished && !is_ready,
+            ReplicaState::Up { revision, readiness, .. } => revision == wished && *readiness != Readiness::Available,
             ReplicaState::Down { .. } | ReplicaState::Ending { is_replaced: true, .. } => true,
             ReplicaState::Ending { is_replaced: false, .. } | ReplicaState::Gone => false,
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::deployment::DeploymentController;
 use super::tests::{Dice, deployment};
 use super::*;
-use crate::manifest::Deployment;
+use crate::manifest::{Deployment, RolloutStrategy};
 
 /// A pod of the world.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ struct World {
     now: Moment,
     wanted: u32,
     template: u64,
+    at_a_time: u32,
+    min_ready: u32,
     seed: u64,
 }
 
@@ -32,19 +34,31 @@ fn is_good(template: u64) -> bool {
     template % 3 != 2
 }
 
-fn wish(template: u64, replicas: u32) -> Deployment {
-    deployment(replicas, &format!("x:{template}"))
-}
-
 impl World {
-    fn new(seed: u64, template: u64, wanted: u32) -> Self {
-        let controller = DeploymentController::new(&wish(template, wanted));
-        Self { controller, pods: BTreeMap::new(), now: Moment::ZERO, wanted, template, seed }
+    fn new(seed: u64, dice: &mut Dice) -> Self {
+        let (template, wanted) = (dice.below(9), dice.below(5) as u32);
+        // Of none at a time all are replaced at once.
+        let (at_a_time, min_ready) = (dice.below(3) as u32, dice.below(2) as u32 * 5);
+        let controller = DeploymentController::new(&deployment(0, "x"));
+        let (pods, now) = (BTreeMap::new(), Moment::ZERO);
+        let mut world = Self { controller, pods, now, wanted, template, at_a_time, min_ready, seed };
+        world.controller = DeploymentController::new(&world.wish());
+        world.step(FleetInput::Time);
+        world
+    }
+
+    fn wish(&self) -> Deployment {
+        let strategy = match self.at_a_time {
+            0 => RolloutStrategy::Recreate,
+            at_a_time => RolloutStrategy::InTurn { at_a_time },
+        };
+        let wish = deployment(self.wanted, &format!("x:{}", self.template));
+        Deployment { strategy, min_ready_seconds: self.min_ready, ..wish }
     }
 
     fn change(&mut self, template: u64, wanted: u32) {
         (self.template, self.wanted) = (template, wanted);
-        let actions = self.controller.change(self.now, &wish(template, wanted));
+        let actions = self.controller.change(self.now, &self.wish());
         self.carry_out(actions);
     }
 
@@ -58,6 +72,9 @@ impl World {
             match action {
                 FleetAction::StartReplica { number, slot } => {
                     assert!(self.pods.values().all(|pod| pod.slot != slot), "seed {}: two of one name", self.seed);
+                    let is_first = self.at_a_time == 0;
+                    let is_old = |pod: &WorldPod| is_first && pod.template != self.template;
+                    assert!(!self.pods.values().any(is_old), "seed {}: beside {:?}", self.seed, self.pods);
                     let pod = WorldPod { slot, template: self.template, is_ready: false, is_ending: false };
                     self.pods.insert(number, pod);
                 }
@@ -68,7 +85,7 @@ impl World {
     }
 
     fn stop(&mut self, number: PodNumber) {
-        let (seed, wanted) = (self.seed, self.wanted);
+        let (seed, wanted, at_a_time) = (self.seed, self.wanted, self.at_a_time);
         let pod = self.pods.get_mut(&number).unwrap();
         assert!(!pod.is_ending, "seed {seed}: stopped once");
         let serves = std::mem::replace(&mut pod.is_ready, false);
@@ -78,7 +95,8 @@ impl World {
         }
         assert_ne!(pod.template, self.template, "seed {seed}: it is as it is wished");
         let serving = self.pods.values().filter(|pod| pod.slot < wanted && pod.is_ready).count() as u32;
-        assert!(!serves || serving + 1 == wanted, "seed {seed}: {serving} of {wanted} serve: {:?}", self.pods);
+        let may_miss = if at_a_time == 0 { wanted } else { at_a_time };
+        assert!(!serves || serving + may_miss >= wanted, "seed {seed}: {serving} of {wanted} serve: {:?}", self.pods);
     }
 
     fn happen(&mut self, dice: &mut Dice, may_fail: bool) {
@@ -104,8 +122,7 @@ impl World {
 fn whatever_is_applied_whenever_a_rollout_ends_with_the_last_template() {
     for seed in 1..=1000_u64 {
         let mut dice = Dice::new(seed);
-        let mut world = World::new(seed, dice.below(9), dice.below(5) as u32);
-        world.step(FleetInput::Time);
+        let mut world = World::new(seed, &mut dice);
         let mut template = 9;
         for _ in 0..dice.below(60) {
             if dice.below(6) == 0 {

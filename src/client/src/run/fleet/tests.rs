@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::deployment::DeploymentController;
 use super::job::JobController;
 use super::*;
-use crate::manifest::{self, Deployment, EnvSource, Job, Workload};
+use crate::manifest::{self, Deployment, EnvSource, Job, RolloutStrategy, Workload};
 
 fn job(spec: &str) -> Job {
     job_with("Never", spec)
@@ -177,6 +177,40 @@ fn what_is_being_replaced_is_replaced_again_when_the_template_changes() {
 }
 
 #[test]
+fn a_new_pod_is_ready_for_a_while_before_the_next_is_replaced() {
+    let with = |image| Deployment { min_ready_seconds: 5, ..deployment(2, image) };
+    let mut controller = DeploymentController::new(&with("x:1"));
+    let ready = |number, is_ready| FleetInput::Ready { number, is_ready };
+    controller.step(at(0), FleetInput::Time);
+    controller.step(at(0), ready(0, true));
+    controller.step(at(1), ready(1, true));
+    assert!(!controller.is_settled());
+    assert_eq!(controller.next(), Some(at(5)));
+    controller.step(at(5), FleetInput::Time);
+    controller.step(at(6), FleetInput::Time);
+    assert!(controller.is_settled() && controller.next().is_none());
+    assert_eq!(said(&controller.change(at(10), &with("x:2"))), "-0");
+    assert_eq!(said(&controller.step(at(11), ended(0, true))), "+2s0");
+    assert_eq!(said(&controller.step(at(12), ready(2, true))), "");
+    // Not ready for long enough: it counts from the beginning.
+    assert_eq!(said(&controller.step(at(15), ready(2, false))), "");
+    assert_eq!(said(&controller.step(at(16), ready(2, true))), "");
+    assert_eq!(controller.next(), Some(at(21)));
+    assert_eq!(said(&controller.step(at(21), FleetInput::Time)), "-1");
+}
+
+#[test]
+fn all_pods_end_before_new_ones_are_made_if_that_is_asked_for() {
+    let with = |image| Deployment { strategy: RolloutStrategy::Recreate, ..deployment(2, image) };
+    let mut controller = DeploymentController::new(&with("x:1"));
+    controller.step(at(0), FleetInput::Time);
+    assert_eq!(said(&controller.change(at(1), &with("x:2"))), "-0 -1");
+    assert_eq!(said(&controller.step(at(2), ended(1, true))), "");
+    assert_eq!(controller.next(), None, "there is nothing to do until the other one has ended");
+    assert_eq!(said(&controller.step(at(3), ended(0, true))), "+2s0 +3s1");
+}
+
+#[test]
 fn mistakes_of_jobs_and_deployments_have_their_lines() {
     let text = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec:\n  template:\n    spec:\n      containers:\n      - {name: c, image: x, comand: [a]}\n";
     let said = manifest::read_workload(text).unwrap_err().to_string();
@@ -186,9 +220,9 @@ fn mistakes_of_jobs_and_deployments_have_their_lines() {
     );
     let said = manifest::read_workload(&text.replace("comand", "command")).unwrap_err().to_string();
     assert!(said.contains("spec.template.spec.restartPolicy has to be Never or OnFailure"), "{said}");
-    let said =
-        manifest::read_workload(&text.replace("  template:", "  suspend: true\n  template:")).unwrap_err().to_string();
-    assert!(said.contains("line 5: spec.suspend is not supported"), "{said}");
+    let suspended = text.replace("comand", "command").replace("  template:", "  suspend: true\n  template:");
+    let said = manifest::read_workload(&suspended).unwrap_err().to_string();
+    assert!(said.contains("line 5: spec.suspend has to be false: leave the Job out"), "{said}");
     let said = manifest::read_workload("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {}}");
     let said = said.unwrap_err().to_string();
     assert!(said.contains("spec.selector is missing") && said.contains("spec.template is missing"), "{said}");
