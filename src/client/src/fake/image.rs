@@ -4,7 +4,7 @@ use peapod_api::v1;
 use peapod_api::v1::image_service_server::ImageService;
 use tonic::{Request, Response, Status};
 
-use super::Fake;
+use super::{Fake, LostCall};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -20,6 +20,7 @@ impl ImageService for Fake {
 
     async fn image_status(&self, request: Request<v1::ImageStatusRequest>) -> Answer<v1::ImageStatusResponse> {
         let name = name(request.into_inner().image);
+        self.lose("ImageStatus", LostCall::Before).await;
         let found = |image: &&v1::Image| image.id == name || image.repo_tags.contains(&name);
         let image = self.state(|state| state.images.iter().find(found).cloned());
         Ok(Response::new(v1::ImageStatusResponse { image, ..Default::default() }))
@@ -30,6 +31,7 @@ impl ImageService for Fake {
         let (name, user) = (name(request.image), request.auth.map(|auth| auth.username));
         let about = user.as_ref().map_or_else(|| name.clone(), |user| format!("{name} as {user}"));
         self.called("PullImage", &about)?;
+        self.lose("PullImage", LostCall::Before).await;
         if user.as_deref() == Some("wrong") {
             return Err(Status::unknown("not for wrong"));
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use peapod_api::v1;
 
+use super::patience::RuntimePatience;
 use super::progress;
 use crate::connect::{CallError, CriClient, PULL, QUICK, call};
 use crate::console::Console;
@@ -130,8 +131,11 @@ async fn ensure(
 }
 
 async fn look_up(connection: &CriClient, wanted: &PodImage) -> Result<Option<v1::Image>, ImageError> {
-    let request = v1::ImageStatusRequest { image: Some(spec(&wanted.image)), verbose: false };
-    let answer = call("ImageStatus", QUICK, connection.image.clone().image_status(request)).await;
+    let ask = async || {
+        let request = v1::ImageStatusRequest { image: Some(spec(&wanted.image)), verbose: false };
+        call("ImageStatus", QUICK, connection.image.clone().image_status(request)).await
+    };
+    let answer = RuntimePatience::default().ask(ask).await;
     answer.map(|status| status.image).map_err(|source| ImageError::Status {
         who: wanted.who.clone(),
         image: wanted.image.clone(),
@@ -139,7 +143,8 @@ async fn look_up(connection: &CriClient, wanted: &PodImage) -> Result<Option<v1:
     })
 }
 
-/// Pulls with one credential after the other, until one is taken; the last one's error is told.
+/// Pulls with one credential after the other, until one is taken; the last one's error is told. A runtime that goes
+/// away in the middle is asked again when it is back.
 async fn pull(
     connection: &CriClient,
     (sandbox, secrets): (&v1::PodSandboxConfig, &[PullSecret]),
@@ -151,8 +156,21 @@ async fn pull(
         attempts.push(None);
     }
     let mut result = Ok(());
+    let (mut patience, mut is_told) = (RuntimePatience::default(), false);
     for auth in attempts {
-        result = pull_as(connection, sandbox, wanted, console, auth).await;
+        result = loop {
+            match pull_as(connection, sandbox, wanted, console, auth.clone()).await {
+                Err(ImageError::Pull { source: error @ CallError::Gone { .. }, .. })
+                    if patience.again(&error).await =>
+                {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let text = "the runtime went away; it is asked again as soon as it is back";
+                        console.note(format!("pulling {}: {text}", wanted.image)).await;
+                    }
+                }
+                other => break other,
+            }
+        };
         if result.is_ok() {
             break;
         }
