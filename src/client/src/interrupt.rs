@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM: the first one asks for a graceful end, the second for one at once.
+//! Ctrl-C, SIGTERM, and the terminal's end (SIGHUP, SIGQUIT): the first one asks for a graceful end, the second for one
+//! at once.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -25,12 +26,19 @@ impl Interrupt {
     pub(crate) fn listen() -> io::Result<Self> {
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
+        // Who started this process by nohup wants it to outlive its terminal.
+        let ignored = std::fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
+        let unless_ignored = |kind: SignalKind| (!is_in(ignored, kind)).then(|| signal(kind)).transpose();
+        let mut hangup = unless_ignored(SignalKind::hangup())?;
+        let mut quit = unless_ignored(SignalKind::quit())?;
         let (sender, asked) = watch::channel(Asked::default());
         let listener = tokio::spawn(async move {
             loop {
                 let status = tokio::select! {
                     Some(()) = int.recv() => 130,
                     Some(()) = term.recv() => 143,
+                    () = heard(&mut hangup) => 129,
+                    () = heard(&mut quit) => 131,
                     else => return,
                 };
                 sender.send_modify(|asked| {
@@ -83,5 +91,43 @@ impl Interrupt {
 impl Drop for Interrupt {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+/// Waits for a signal; for ever if it is left alone.
+async fn heard(signal: &mut Option<Signal>) {
+    let is_one = match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
+    };
+    if !is_one {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The signals that a process ignores, a bit for each from SIGHUP on, out of its `/proc/PID/status`.
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+fn is_in(mask: u64, kind: SignalKind) -> bool {
+    let bit = kind.as_raw_value().checked_sub(1).and_then(|bit| u32::try_from(bit).ok());
+    bit.and_then(|bit| mask.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_told_by_the_kernel() {
+        let status = |mask: &str| ignored(&format!("Name:\tx\nSigBlk:\tffff\nSigIgn:\t{mask}\nSigCgt:\tffff\n"));
+        let nohup = status("0000000000000001");
+        assert!(is_in(nohup, SignalKind::hangup()) && !is_in(nohup, SignalKind::quit()));
+        let background = status("0000000000001006");
+        assert!(!is_in(background, SignalKind::hangup()) && is_in(background, SignalKind::quit()));
+        assert_eq!(status("none"), 0);
+        assert_eq!(ignored(""), 0);
     }
 }
