@@ -88,12 +88,15 @@ async fn start_in(folder: &Path, id: &str, words: &[OsString], input: Option<&st
         status = pass_on(pid, &interrupt) => match status {},
     };
     match settled {
-        Some(status) => Ok(status),
-        None => {
+        Heard::Settled(status) => Ok(status),
+        Heard::Ended { lines } => {
             let ended = child.wait().await?;
             let said = last(&last_words);
             if !said.is_empty() {
                 writeln!(io::stderr(), "{said}")?;
+            } else if lines == 0 {
+                let text = "what was to look after the pods has ended without a word";
+                writeln!(io::stderr(), "peapod: {text} ({ended}); it writes into {}", folder.display())?;
             }
             Ok(interrupt.status().or(ended.code().and_then(|code| u8::try_from(code).ok())).unwrap_or(OWN_FAILURE))
         }
@@ -108,21 +111,31 @@ fn last(words: &File) -> String {
     text.trim_end().lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints what it says until all is ready; its exit status if it tells one.
-async fn hear(child: &mut Child) -> anyhow::Result<Option<u8>> {
-    let Some(stdout) = child.stdout.take() else { return Ok(None) };
+/// What there was to hear of a run.
+enum Heard {
+    /// All is ready or has ended, with this exit status.
+    Settled(u8),
+    /// It ended before, and had said so many lines.
+    Ended { lines: usize },
+}
+
+/// Prints what it says until all is ready.
+async fn hear(child: &mut Child) -> anyhow::Result<Heard> {
+    let Some(stdout) = child.stdout.take() else { return Ok(Heard::Ended { lines: 0 }) };
     let mut from = BufReader::new(stdout);
+    let mut lines = 0;
     loop {
         let mut line = Vec::new();
         let length = (&mut from).take(END_BYTES as u64).read_until(b'\n', &mut line).await?;
         if length == 0 {
-            return Ok(None);
+            return Ok(Heard::Ended { lines });
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches('\n');
         if let Some(status) = text.strip_prefix(char::from(SETTLED)) {
-            return Ok(Some(status.parse().unwrap_or(OWN_FAILURE)));
+            return Ok(Heard::Settled(status.parse().unwrap_or(OWN_FAILURE)));
         }
+        lines += 1;
         writeln!(io::stderr(), "peapod: {}", one_line(text))?;
     }
 }

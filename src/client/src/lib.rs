@@ -121,8 +121,12 @@ fn say(error: &anyhow::Error) {
     use std::io::Write;
     let text = format!("{error:#}");
     let lines: Vec<_> = text.lines().map(one_line).collect();
-    // Without standard error there is only the exit status.
-    let _ = writeln!(std::io::stderr().lock(), "peapod: {}", lines.join("\n"));
+    let lines = lines.join("\n");
+    // A run that nobody watches has a file for it. On a full disk who started it hears it where he hears of the pods.
+    if writeln!(std::io::stderr().lock(), "peapod: {lines}").is_err() && detach::supervised().is_some() {
+        // Without either there is only the exit status.
+        let _ = writeln!(std::io::stdout().lock(), "{lines}");
+    }
 }
 
 async fn carry_out(connect: &ConnectArgs, command: &ClientCommand) -> anyhow::Result<u8> {
