@@ -39,6 +39,60 @@ async fn what_was_done_is_not_done_again_when_its_answer_was_lost() {
     }
 }
 
+#[tokio::test]
+async fn a_runtime_that_goes_away_in_a_pull_is_asked_again() {
+    let bench = Bench::new();
+    let lost = [("ImageStatus", Before), ("PullImage", Before), ("PullImage", Before)];
+    bench.fake.state(|state| state.loses.extend(lost));
+    let container = shell("a", "echo once").replace("tool:1", "new:1");
+    let spec = format!("  restartPolicy: Never\n  containers:\n{container}");
+    assert_eq!(bench.to_its_end(&spec).await, Ok(0), "{}", bench.printed.text());
+    let pulls = bench.fake.calls().iter().filter(|call| *call == "PullImage new:1").count();
+    assert_eq!(pulls, 3);
+    let text = bench.printed.text();
+    assert_eq!(text.matches("pulling new:1: the runtime went away").count(), 1, "{text}");
+    bench.assert_nothing_left();
+}
+
+/// A pod whose shim was killed: it has ended, and nobody has asked for it.
+#[tokio::test]
+async fn a_pod_that_is_lost_is_made_anew() {
+    let bench = Bench::new();
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    let spec = format!("  terminationGracePeriodSeconds: 20\n  containers:\n{}", shell("a", script));
+    let ended = bench.run(&spec, async |connection, signal| {
+        bench.printed.wait_for("| up").await;
+        let id = bench.fake.state(|state| state.pods.first_key_value().unwrap().0.clone());
+        let request = v1::StopPodSandboxRequest { pod_sandbox_id: id };
+        connection.runtime.clone().stop_pod_sandbox(request).await.unwrap();
+        bench.printed.wait_for_so_many("| up", 2).await;
+        signal();
+    });
+    assert_eq!(ended.await, Ok(130));
+    let made = bench.fake.calls().iter().filter(|call| *call == "RunPodSandbox web").count();
+    assert_eq!(made, 2);
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_probe_that_can_not_be_made_is_told_once() {
+    let bench = Bench::new();
+    bench.fake.state(|state| state.fails = Some(("ExecSync", "no such file /nosuch")));
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    let probe = ", readinessProbe: {exec: {command: [/nosuch]}, periodSeconds: 1}}\n";
+    let spec = format!("  containers:\n{}", shell("a", script).replace("}\n", probe));
+    let ended = bench.run(&spec, async |_, signal| {
+        let asked = async || bench.fake.calls().iter().filter(|call| call.starts_with("ExecSync")).count() > 1;
+        wait_for(asked).await;
+        signal();
+    });
+    assert_eq!(ended.await, Ok(130));
+    let text = bench.printed.text();
+    assert_eq!(text.matches("a: its readiness probe can't be made").count(), 1, "{text}");
+    assert!(text.contains("no such file /nosuch"), "{text}");
+    bench.assert_nothing_left();
+}
+
 /// A container that ends with 5 when it is stopped.
 fn restarted() -> String {
     let script = "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done";

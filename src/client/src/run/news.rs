@@ -29,6 +29,9 @@ impl NewsSubject<'_> {
             }
             LifeNews::StartsAgain { wait, .. } => format!("{saying}; trying again {}", soon(wait)),
             LifeNews::ProbeFailed { kind, .. } => format!("{name}: its {kind} failed: {saying}"),
+            LifeNews::ProbeRefused { kind, .. } => {
+                format!("{name}: its {kind} can't be made, so it says nothing: {saying}")
+            }
             LifeNews::Unhealthy { kind, .. } => {
                 let then = if *policy == RestartPolicy::Never { "" } else { ", to be started again" };
                 format!("{name} is not healthy, stopping it{then}; its {kind} failed: {saying}")

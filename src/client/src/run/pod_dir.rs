@@ -102,6 +102,11 @@ impl PodDir {
         mark.is_ok_and(|mark| flock(&mark, FlockOperation::NonBlockingLockExclusive).is_err())
     }
 
+    /// Whether somebody has announced a stop once, or removed what was here.
+    pub(super) fn was_asked_to_stop(&self) -> bool {
+        self.path.join(STOPPING).exists() || !self.path.exists()
+    }
+
     /// Before a container is started again: of what has ended only the last one's log is kept, as a kubelet does it.
     pub(super) fn forget_before(&self, container: &Container, attempt: u32) {
         let Some(old) = attempt.checked_sub(2) else { return };
@@ -255,13 +260,14 @@ mod tests {
     #[test]
     fn a_stop_is_announced_by_who_lives() {
         let (_base, dir, _) = dir();
-        assert!(!dir.is_stopping());
+        assert!(!dir.is_stopping() && !dir.was_asked_to_stop());
         let (one, other) = (dir.announce_stop().unwrap(), dir.announce_stop().unwrap());
         assert!(dir.is_stopping());
         drop(one);
         assert!(dir.is_stopping());
         drop(other);
         assert!(!dir.is_stopping(), "nobody stops it any more");
+        assert!(dir.was_asked_to_stop());
     }
 
     #[test]

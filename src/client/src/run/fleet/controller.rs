@@ -2,6 +2,7 @@
 
 use super::deployment::DeploymentController;
 use super::job::JobController;
+use super::pod::PodController;
 use super::{FleetAction, FleetEnd, FleetInput, Moment};
 use crate::manifest::{Deployment, Pod, Workload, WorkloadChange};
 use crate::run::RunError;
@@ -26,23 +27,15 @@ enum Progress {
 
 /// How far it has come, by its kind.
 enum Course {
-    Pod(PodCourse),
+    Pod(PodController),
     Job(JobController),
     Deployment(DeploymentController),
-}
-
-/// Of a Pod by itself: it is run once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PodCourse {
-    New,
-    Running,
-    Over,
 }
 
 impl Controller {
     pub(super) fn new(workload: &Workload) -> Self {
         let course = match workload {
-            Workload::Pod(_) => Course::Pod(PodCourse::New),
+            Workload::Pod(_) => Course::Pod(PodController::default()),
             Workload::Job(job) => Course::Job(JobController::new(job)),
             Workload::Deployment(deployment) => Course::Deployment(DeploymentController::new(deployment)),
         };
@@ -51,7 +44,7 @@ impl Controller {
 
     pub(super) fn step(&mut self, now: Moment, input: FleetInput) -> Vec<FleetAction> {
         let actions = match &mut self.course {
-            Course::Pod(pod) => pod.step(input),
+            Course::Pod(controller) => controller.step(now, input),
             Course::Job(controller) => controller.step(now, input),
             Course::Deployment(controller) => controller.step(now, input),
         };
@@ -67,7 +60,7 @@ impl Controller {
 
     pub(super) fn next(&self) -> Option<Moment> {
         match &self.course {
-            Course::Pod(_) => None,
+            Course::Pod(controller) => controller.next(),
             Course::Job(controller) => controller.next(),
             Course::Deployment(controller) => controller.next(),
         }
@@ -194,20 +187,4 @@ impl Controller {
 /// Another run has the pod, and makes it anew whenever it ends.
 fn is_final(error: &RunError) -> bool {
     matches!(error, RunError::Runs(twin) if twin.is_of_another_run())
-}
-
-impl PodCourse {
-    fn step(&mut self, input: FleetInput) -> Vec<FleetAction> {
-        match (*self, input) {
-            (Self::New, FleetInput::Stop) | (Self::Running, FleetInput::Ended { .. }) => {
-                *self = Self::Over;
-                vec![FleetAction::Over(FleetEnd::Done)]
-            }
-            (Self::New, _) => {
-                *self = Self::Running;
-                vec![FleetAction::StartPod { number: 0 }]
-            }
-            (Self::Running | Self::Over, _) => Vec::new(),
-        }
-    }
 }

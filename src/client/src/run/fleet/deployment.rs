@@ -116,7 +116,7 @@ impl DeploymentController {
                     }
                 }
             }
-            FleetInput::Ended { number, .. } => self.ended(now, number),
+            FleetInput::Ended { number, .. } | FleetInput::Lost { number } => self.ended(now, number),
             FleetInput::Stop => {
                 if self.course != DeploymentCourse::Over {
                     self.course = DeploymentCourse::Stopping;

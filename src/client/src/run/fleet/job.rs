@@ -79,6 +79,7 @@ impl JobController {
                 }
             }
             FleetInput::Ended { number, is_success } => self.ended(now, number, is_success),
+            FleetInput::Lost { number } => self.ended(now, number, false),
             FleetInput::Stop => {
                 if matches!(self.course, JobCourse::On { .. }) {
                     self.course = JobCourse::Stopping;

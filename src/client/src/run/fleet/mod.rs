@@ -4,6 +4,7 @@ mod change;
 mod controller;
 mod deployment;
 mod job;
+mod pod;
 mod pulls;
 #[cfg(test)]
 mod rollouts;
@@ -29,7 +30,7 @@ use super::renewal::{VolumeSpeaker, volume_line};
 use super::supervise::RunOutcome;
 use super::voice::Voice;
 use super::{Interrupt, RunContext, RunError, exit_status, live};
-use crate::manifest::{Pod, Workload};
+use crate::manifest::{Pod, RestartPolicy, Workload};
 
 use change::LastChange;
 use controller::Controller;
@@ -53,6 +54,10 @@ enum FleetInput {
     Ended {
         number: PodNumber,
         is_success: bool,
+    },
+    /// It ended, nobody is known to have asked for it, and its policy is not `Never`.
+    Lost {
+        number: PodNumber,
     },
     /// All pods have been asked to end.
     Stop,
@@ -346,17 +351,21 @@ impl Fleet<'_> {
         let pod = self.pods.remove(&key);
         self.reports.forget(key);
         let (index, number) = key;
+        let may_restart = pod.as_ref().is_some_and(|pod| pod.pod.restart != RestartPolicy::Never);
         let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
         // What it showed of a pull, or of its end.
         self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
         let by_itself = [LifeOutcome::Finished, LifeOutcome::DeadlineExceeded];
         let is_cut = !result.as_ref().is_ok_and(|outcome| by_itself.contains(&outcome.outcome));
-        let is_success = match result {
+        let input = match result {
+            Ok(RunOutcome { outcome: LifeOutcome::Lost, .. }) if may_restart => FleetInput::Lost { number },
             Ok(outcome) => {
                 if self.controllers[index].is_plain() && outcome.code() != 0 {
                     self.has_failed(index, outcome.code(), None);
                 }
-                outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded
+                let is_success =
+                    outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;
+                FleetInput::Ended { number, is_success }
             }
             Err(error) => {
                 let is_changing = !matches!(self.change, LastChange::Told);
@@ -373,10 +382,10 @@ impl Fleet<'_> {
                         self.give_up(index).await;
                     }
                 }
-                false
+                FleetInput::Ended { number, is_success: false }
             }
         };
-        self.feed(index, FleetInput::Ended { number, is_success }).await;
+        self.feed(index, input).await;
         if is_cut {
             self.controllers[index].cut();
         }

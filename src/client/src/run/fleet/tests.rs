@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::deployment::DeploymentController;
 use super::job::JobController;
+use super::pod::PodController;
 use super::*;
 use crate::manifest::{self, Deployment, EnvSource, Job, RolloutStrategy, Workload};
 
@@ -155,6 +156,22 @@ fn a_deployment_is_replaced_pod_by_pod() {
     assert_eq!(controller.next(), Some(at(19)));
     assert_eq!(said(&controller.step(at(10), FleetInput::Stop)), "");
     assert_eq!(said(&controller.step(at(11), ended(3, true))), "over Stopped");
+}
+
+#[test]
+fn a_pod_that_was_lost_is_made_anew() {
+    let mut controller = PodController::default();
+    assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "+0");
+    assert_eq!(said(&controller.step(at(1), FleetInput::Lost { number: 0 })), "+1", "at once, then with pauses");
+    assert_eq!(said(&controller.step(at(2), FleetInput::Lost { number: 1 })), "");
+    assert_eq!(controller.next(), Some(at(12)));
+    assert_eq!(said(&controller.step(at(12), FleetInput::Time)), "+2");
+    assert_eq!(controller.next(), None);
+    assert_eq!(said(&controller.step(at(13), FleetInput::Stop)), "");
+    assert_eq!(said(&controller.step(at(14), FleetInput::Lost { number: 2 })), "over Done", "it was asked to end");
+    let mut controller = PodController::default();
+    controller.step(at(0), FleetInput::Time);
+    assert_eq!(said(&controller.step(at(1), ended(0, false))), "over Done");
 }
 
 #[test]

@@ -108,8 +108,13 @@ impl AskedContainer<'_> {
             Err(CallError::Refused { status, .. }) if status.code() == Code::DeadlineExceeded => {
                 HandlerAnswer::new(Probed::Failure, &format!("{} took longer than {} s", command[0], limit.as_secs()))
             }
-            // It says nothing about the container.
-            Err(error) => HandlerAnswer::new(Probed::Unknown, &error.to_string()),
+            // It says nothing about the container, but what can't be carried out at all is the user's to know.
+            Err(error) => {
+                let passes = [Code::NotFound, Code::FailedPrecondition, Code::Aborted, Code::Unavailable];
+                let may_pass = error.is_unanswered() || passes.iter().any(|code| error.is(*code));
+                let result = if may_pass { Probed::Unknown } else { Probed::Refused };
+                HandlerAnswer::new(result, &error.to_string())
+            }
         }
     }
 }

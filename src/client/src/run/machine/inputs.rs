@@ -58,16 +58,19 @@ impl LifeMachine {
                     self.goal = Goal::Leave { until: now + LEAVE };
                 }
             }
-            LifeInput::Gone => {
-                let outcome = match self.goal {
-                    Goal::Over { .. } => return,
-                    Goal::End { outcome, .. } => outcome,
-                    _ => LifeOutcome::Elsewhere,
-                };
-                self.goal = Goal::Over { outcome };
-                actions.push(LifeAction::End(outcome));
-            }
+            LifeInput::Gone => self.gone(LifeOutcome::Elsewhere, actions),
+            LifeInput::Lost => self.gone(LifeOutcome::Lost, actions),
         }
+    }
+
+    fn gone(&mut self, by_others: LifeOutcome, actions: &mut Vec<LifeAction>) {
+        let outcome = match self.goal {
+            Goal::Over { .. } => return,
+            Goal::End { outcome, .. } => outcome,
+            _ => by_others,
+        };
+        self.goal = Goal::Over { outcome };
+        actions.push(LifeAction::End(outcome));
     }
 
     fn started(&mut self, now: Moment, index: usize, actions: &mut Vec<LifeAction>) {
@@ -215,6 +218,7 @@ impl LifeMachine {
                 self.begin_ending(now, index, EndingCause::Unhealthy, own.unwrap_or(grace), actions);
             }
             ProbeStep::FirstFailure => tell(LifeNews::ProbeFailed { member: index, kind }),
+            ProbeStep::FirstRefusal => tell(LifeNews::ProbeRefused { member: index, kind }),
             ProbeStep::Same | ProbeStep::Turned => {}
         }
     }

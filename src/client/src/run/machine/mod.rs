@@ -72,6 +72,8 @@ pub(in crate::run) enum LifeInput {
     Announced,
     /// Somebody else has stopped or removed the pod.
     Gone,
+    /// The pod has ended, and nobody is known to have asked for it.
+    Lost,
 }
 
 /// What is to be done. Starts, hooks, probes and stops are answered by an input.
@@ -130,6 +132,11 @@ pub(in crate::run) enum LifeNews {
         member: usize,
         kind: ProbeKind,
     },
+    /// It can't be made.
+    ProbeRefused {
+        member: usize,
+        kind: ProbeKind,
+    },
     /// It is stopped for it.
     Unhealthy {
         member: usize,
@@ -153,6 +160,8 @@ pub(in crate::run) enum LifeOutcome {
     StartFailed,
     Asked,
     Elsewhere,
+    /// It ended under its containers, as its shim was killed for example.
+    Lost,
     DeadlineExceeded,
 }
 

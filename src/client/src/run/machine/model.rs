@@ -143,7 +143,8 @@ impl World {
             }
             LifeAction::Probe { member, attempt, kind } => {
                 assert!(self.processes[member].runs.is_some(), "only what runs is probed");
-                let result = self.random.of(&[Probed::Success, Probed::Success, Probed::Failure, Probed::Unknown]);
+                let all = [Probed::Success, Probed::Success, Probed::Failure, Probed::Unknown, Probed::Refused];
+                let result = self.random.of(&all);
                 self.later(3, LifeInput::ProbeDone { member, attempt, kind, result });
             }
             LifeAction::Stop { member, grace } => {
@@ -156,7 +157,7 @@ impl World {
             LifeAction::Tell(LifeNews::RestartsAll { .. }) => self.restarts_all = true,
             LifeAction::Tell(_) => {}
             LifeAction::End(outcome) => {
-                if outcome != LifeOutcome::Elsewhere {
+                if !matches!(outcome, LifeOutcome::Elsewhere | LifeOutcome::Lost) {
                     assert!(self.processes.iter().all(|process| process.runs.is_none() && !process.is_starting));
                 }
                 self.outcome = Some(outcome);
@@ -284,7 +285,7 @@ fn random_lives_keep_the_rules() {
             LifeOutcome::Finished => 0,
             LifeOutcome::Asked => 1,
             LifeOutcome::DeadlineExceeded => 2,
-            LifeOutcome::StartFailed | LifeOutcome::Elsewhere => 3,
+            LifeOutcome::StartFailed | LifeOutcome::Elsewhere | LifeOutcome::Lost => 3,
         }] += 1;
     }
     assert!(seen.iter().all(|count| *count > 0), "each way to end is met: {seen:?}");

@@ -8,8 +8,10 @@ use crate::manifest::ProbeKind;
 pub(in crate::run) enum Probed {
     Success,
     Failure,
-    /// It could not be made, which says nothing about the container.
+    /// It could not be made, as nobody answered, which says nothing about the container.
     Unknown,
+    /// The runtime can't make it, because its program is missing for example. For a kubelet that says nothing, either.
+    Refused,
 }
 
 /// What is held of the container.
@@ -30,6 +32,8 @@ pub(super) struct ProbeState {
     last: Probed,
     /// How many of the last results were the same.
     in_a_row: u32,
+    /// The last attempts were refused, so many of them.
+    refused: u32,
 }
 
 /// What a result came to.
@@ -39,6 +43,8 @@ pub(super) enum ProbeStep {
     Same,
     /// The first failure after a success.
     FirstFailure,
+    /// It can't be made from now on.
+    FirstRefusal,
     Turned,
 }
 
@@ -49,7 +55,7 @@ impl ProbeState {
             ProbeKind::Readiness => ProbeVerdict::Failure,
             ProbeKind::Liveness => ProbeVerdict::Success,
         };
-        Self { due: Some(due), asked_at: due, verdict, last: Probed::Unknown, in_a_row: 0 }
+        Self { due: Some(due), asked_at: due, verdict, last: Probed::Unknown, in_a_row: 0, refused: 0 }
     }
 
     /// It is being made.
@@ -63,9 +69,14 @@ impl ProbeState {
         self.due = Some((self.asked_at + plan.period).max(now));
         let wanted = match result {
             Probed::Unknown => return ProbeStep::Same,
+            Probed::Refused => {
+                self.refused = self.refused.saturating_add(1);
+                return if self.refused == 1 { ProbeStep::FirstRefusal } else { ProbeStep::Same };
+            }
             Probed::Success => (ProbeVerdict::Success, plan.success_threshold),
             Probed::Failure => (ProbeVerdict::Failure, plan.failure_threshold),
         };
+        self.refused = 0;
         let is_first = self.last != result;
         self.in_a_row = if is_first { 1 } else { self.in_a_row.saturating_add(1) };
         self.last = result;
@@ -98,7 +109,7 @@ mod tests {
         };
         let mut probe = ProbeState::new(ProbeKind::Readiness, Moment::ZERO);
         let mut steps = Vec::new();
-        for (second, result) in "f f s u s s f s f f f f s s".split(' ').enumerate() {
+        for (second, result) in "f f s u s s f s f f f r r f s s r".split(' ').enumerate() {
             let now = Duration::from_secs(second as u64 * 10);
             assert!(probe.due.unwrap() <= now);
             probe.ask(now);
@@ -106,16 +117,18 @@ mod tests {
             let result = match result {
                 "s" => Probed::Success,
                 "f" => Probed::Failure,
+                "r" => Probed::Refused,
                 _ => Probed::Unknown,
             };
             steps.push(match probe.take(&plan, result, now + Duration::from_secs(1)) {
                 ProbeStep::Same => '.',
                 ProbeStep::FirstFailure => '!',
+                ProbeStep::FirstRefusal => '?',
                 ProbeStep::Turned if probe.verdict == ProbeVerdict::Success => '+',
                 ProbeStep::Turned => '-',
             });
         }
-        assert_eq!(steps.iter().collect::<String>(), "!...+.!.!.-..+");
+        assert_eq!(steps.iter().collect::<String>(), "!...+.!.!.-?...+?");
         // A probe that takes longer than its period is made again at once.
         probe.ask(Duration::from_secs(1000));
         probe.take(&plan, Probed::Success, Duration::from_secs(1025));

@@ -82,6 +82,7 @@ impl Supervisor<'_> {
         | LifeNews::RestartsAll { member, .. }
         | LifeNews::StartsAgain { member, .. }
         | LifeNews::ProbeFailed { member, .. }
+        | LifeNews::ProbeRefused { member, .. }
         | LifeNews::Unhealthy { member, .. }
         | LifeNews::Ready { member }
         | LifeNews::NotReady { member }) = news

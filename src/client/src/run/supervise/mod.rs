@@ -239,10 +239,14 @@ impl<'a> Supervisor<'a> {
 
     /// The pod is gone, and all is known of its containers' ends that can be.
     async fn is_gone(&mut self) {
-        self.feed(LifeInput::Gone).await;
-        if self.outcome == Some(LifeOutcome::Elsewhere) {
-            self.pod.run.voice.note("the pod was stopped by somebody else").await;
-        }
+        let was_asked = self.pod.run.dir.was_asked_to_stop();
+        self.feed(if was_asked { LifeInput::Gone } else { LifeInput::Lost }).await;
+        let text = match self.outcome {
+            Some(LifeOutcome::Elsewhere) => "the pod was stopped by somebody else",
+            Some(LifeOutcome::Lost) => "the pod has ended under its containers, and no `peapod stop` asked for it",
+            _ => return,
+        };
+        self.pod.run.voice.note(text).await;
     }
 
     async fn answered(&mut self) {
