@@ -57,6 +57,7 @@ mod registries;
 mod resources;
 mod restart;
 mod retries;
+mod run_changed;
 mod run_detached;
 mod run_fields;
 mod run_habits;

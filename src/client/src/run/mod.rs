@@ -136,11 +136,20 @@ pub(crate) async fn run(context: RunContext<'_>, wishes: Wishes<'_>, interrupt: 
     Ok(interrupt.status().unwrap_or_else(|| exit_status(code)))
 }
 
-/// Runs one pod, from nothing to nothing.
+/// What is left of a pod that has ended, until somebody removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    Nothing,
+    /// Of one that has failed what tells why.
+    OfFailure,
+    All,
+}
+
+/// Runs one pod, from nothing to nothing, or to what is to be left of it.
 async fn live(
     RunContext { connection, args, record, .. }: RunContext<'_>,
     pod: &Pod,
-    voice: Voice,
+    (voice, remains): (Voice, Remains),
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     twin::refuse(connection, pod, &record.id).await?;
@@ -172,7 +181,9 @@ async fn live(
         Err(RunError::Watch { .. }) => RuntimePatience::over(),
         _ => RuntimePatience::default(),
     };
-    let left = run.finish(args.keep, patience).await;
+    let has_failed = ran.as_ref().is_ok_and(RunOutcome::has_failed);
+    let remains = if remains == Remains::OfFailure && !has_failed { Remains::Nothing } else { remains };
+    let left = run.finish(remains, patience).await;
     match (ran, left) {
         (Err(error), left) => {
             if let Err(left) = left {
@@ -253,9 +264,9 @@ impl PodRun<'_> {
         Ok((sandbox_id, addresses))
     }
 
-    /// Removes everything, also a pod whose making did not come to an end here; with `keep` it only stops it. A runtime
-    /// that is away is waited for.
-    async fn finish(&self, keep: bool, mut patience: RuntimePatience) -> Result<(), RunError> {
+    /// Removes everything, also a pod whose making did not come to an end here, but for what is to be left, which is
+    /// stopped. A runtime that is away is waited for.
+    async fn finish(&self, remains: Remains, mut patience: RuntimePatience) -> Result<(), RunError> {
         let labels = BTreeMap::from([(labels::UID.to_owned(), self.uid.clone())]);
         let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
         let list = async || {
@@ -269,7 +280,7 @@ impl PodRun<'_> {
             // What was done by somebody whose answer was lost is done once more, which changes nothing.
             errors.extend(loop {
                 let mut errors = teardown::stop(self.connection, &pod.id, 0).await;
-                if !keep {
+                if remains == Remains::Nothing {
                     errors.extend(teardown::remove(self.connection, &pod.id).await);
                 }
                 if !(errors.iter().any(CallError::is_unanswered) && patience.wait().await) {
@@ -278,10 +289,11 @@ impl PodRun<'_> {
             });
         }
         let mut left: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        let kept = keep && !pods.is_empty();
-        if left.is_empty() && !kept {
+        let remains = if pods.is_empty() { Remains::Nothing } else { remains };
+        if left.is_empty() && remains != Remains::All {
             let dir = self.dir.clone();
-            let removed = off_thread(move || dir.remove()).await.and_then(|removed| removed);
+            let remove = move || if remains == Remains::OfFailure { dir.leave_logs() } else { dir.remove() };
+            let removed = off_thread(remove).await.and_then(|removed| removed);
             left.extend(removed.err().map(|error| format!("{}: {error}", self.dir.path.display())));
         }
         if left.is_empty() { Ok(()) } else { Err(RunError::Left(left.join("; "))) }
@@ -311,6 +323,11 @@ fn early(mut machine: LifeMachine, begun: Instant, input: LifeInput) -> RunOutco
 }
 
 impl RunOutcome {
+    /// Whether it has ended by itself, and not well.
+    fn has_failed(&self) -> bool {
+        self.code() != 0 && matches!(self.outcome, LifeOutcome::Finished | LifeOutcome::DeadlineExceeded)
+    }
+
     /// What the process is to end with.
     fn code(&self) -> i32 {
         if self.code == 0 && self.outcome == LifeOutcome::DeadlineExceeded { OUT_OF_TIME } else { self.code }

@@ -13,13 +13,15 @@ use super::env::{self, EnvFiles};
 use super::off_thread::off_thread;
 use super::owner::{FolderOwner, OWNER, OwnerFacts};
 use super::volume_error::VolumeError;
-use super::{kernel_mounts, messages, subpath, termination};
+use super::{kernel_mounts, messages, report, subpath, termination};
 use crate::bounds::ENV_FILE_BYTES;
 use crate::manifest::{Container, EnvSource, Pod, Volume, VolumeSource};
 use crate::targets;
 
 /// Whoever stops the pod from outside holds a lock on it.
 const STOPPING: &str = "stopping";
+/// Stands in what is left of a pod that has failed.
+const FAILED: &str = "failed";
 
 /// The directory; it stays until it is removed.
 #[derive(Clone, Debug)]
@@ -156,6 +158,21 @@ impl PodDir {
         wanted.collect()
     }
 
+    /// Removes all but what tells of a pod that has failed: its Secrets are not there for longer than it ran.
+    pub(super) fn leave_logs(&self) -> io::Result<()> {
+        if fs::write(self.path.join(FAILED), "").is_err() {
+            // Nobody could tell it from a pod that somebody wants to keep.
+            return self.remove();
+        }
+        kernel_mounts::unmount_below(&self.path)?;
+        remove_inner(&self.path, &[OWNER, FAILED, "logs", report::NAME])
+    }
+
+    /// Whether it is there for nothing else than to tell of a pod that has failed.
+    pub(super) fn tells_of_failure(&self) -> bool {
+        self.path.join(FAILED).exists()
+    }
+
     /// Removes the directory with all that is in it. What it shows of other places is left alone.
     pub(crate) fn remove(&self) -> io::Result<()> {
         remove_folder(&self.path)
@@ -165,7 +182,7 @@ impl PodDir {
 /// Removes a pod's directory, whoever made it.
 pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
     kernel_mounts::unmount_below(path)?;
-    match remove_inner(path) {
+    match remove_inner(path, &[OWNER]) {
         // Somebody else removes it as well.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => other?,
@@ -174,13 +191,13 @@ pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Whose the folder is goes last: should this process be killed, the next one goes on.
-fn remove_inner(path: &Path) -> io::Result<()> {
+fn remove_inner(path: &Path, kept: &[&str]) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::open(path, flags, Mode::empty())?;
     for entry in Dir::read_from(&folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if ![&b"."[..], b"..", OWNER.as_bytes()].contains(&name) {
+        if !matches!(name, b"." | b"..") && !kept.iter().any(|kept| kept.as_bytes() == name) {
             peapod_sys::remove_tree_at(&folder, name)?;
         }
     }
@@ -271,10 +288,23 @@ mod tests {
     }
 
     #[test]
+    fn of_a_failure_the_logs_are_left_and_no_volumes() {
+        let (_base, dir, _) = dir();
+        fs::create_dir(dir.path.join("volumes")).unwrap();
+        fs::write(dir.path.join("logs/m/0.log"), "word").unwrap();
+        assert!(!dir.tells_of_failure());
+        dir.leave_logs().unwrap();
+        assert!(dir.tells_of_failure() && dir.path.join("logs/m/0.log").exists());
+        assert!(!dir.path.join("volumes").exists());
+        dir.remove().unwrap();
+        assert!(!dir.path.exists());
+    }
+
+    #[test]
     fn whose_a_folder_was_is_the_last_to_go() {
         let (_base, dir, _) = dir();
         fs::create_dir(dir.path.join("volumes")).unwrap();
-        remove_inner(&dir.path).unwrap();
+        remove_inner(&dir.path, &[OWNER]).unwrap();
         let left: Vec<_> = fs::read_dir(&dir.path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [OWNER]);
         dir.remove().unwrap();

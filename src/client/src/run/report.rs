@@ -10,7 +10,7 @@ use super::machine::{LifePhase, PodReport};
 use crate::bounds::REPORT_BYTES;
 
 /// The file's name in the pod's directory.
-const NAME: &str = "status.json";
+pub(super) const NAME: &str = "status.json";
 
 /// What the `peapod run` of a pod said of it last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,10 +5,11 @@ use std::fmt;
 
 use peapod_api::v1;
 
-use super::RunError;
+use super::off_thread::off_thread;
+use super::{PodDir, RunError};
 use crate::connect::{CriClient, QUICK, call};
 use crate::manifest::Pod;
-use crate::{labels, runs, select, targets};
+use crate::{labels, runs, select, targets, teardown};
 
 /// A pod that has the name of one that is to be made.
 #[derive(Debug)]
@@ -67,19 +68,26 @@ impl fmt::Display for PodTwin {
 
 impl std::error::Error for PodTwin {}
 
-/// Refuses a pod of which another one runs, for a run.
+/// Refuses a pod of which another one runs, for a run. What only tells that one of its name has failed goes.
 pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> Result<(), RunError> {
     let labels = BTreeMap::from([
         (labels::POD.to_owned(), pod.name.clone()),
         (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
     ]);
-    let ready = v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() };
-    let filter = v1::PodSandboxFilter { state: Some(ready), label_selector: labels, ..Default::default() };
+    let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
     let request = v1::ListPodSandboxRequest { filter: Some(filter) };
     let mut client = connection.runtime.clone();
     let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
-    match list.map_err(|source| RunError::Pod { source })?.items.first() {
-        Some(twin) => Err(PodTwin::of(pod, twin, own_run).into()),
-        None => Ok(()),
+    let there = list.map_err(|source| RunError::Pod { source })?.items;
+    if let Some(twin) = there.iter().find(|other| targets::is_ready(other)) {
+        return Err(PodTwin::of(pod, twin, own_run).into());
     }
+    for other in &there {
+        let Some(dir) = PodDir::of(other).filter(PodDir::tells_of_failure) else { continue };
+        // What can't be removed is still listed, and `peapod down` says why it can't.
+        if teardown::remove(connection, &other.id).await.is_empty() {
+            let _ = off_thread(move || dir.remove()).await;
+        }
+    }
+    Ok(())
 }

@@ -29,7 +29,7 @@ use super::readiness::{PodKey, PodNumber, PodSigns, ReportBoard};
 use super::renewal::{VolumeSpeaker, volume_line};
 use super::supervise::RunOutcome;
 use super::voice::Voice;
-use super::{Interrupt, RunContext, RunError, exit_status, live};
+use super::{Interrupt, Remains, RunContext, RunError, exit_status, live};
 use crate::manifest::{Pod, RestartPolicy, Workload};
 
 use change::LastChange;
@@ -265,9 +265,15 @@ impl Fleet<'_> {
             FleetPod { pod: pod.clone(), action, volumes, stop, restarts: 0, is_ready: false, was_ready: false };
         self.pods.insert(key, known);
         let (context, events) = (self.context, self.events);
+        let remains = match action {
+            _ if context.args.keep => Remains::All,
+            // Others are made anew in its place; of this one nothing else would tell.
+            FleetAction::StartPod { .. } if context.args.detach => Remains::OfFailure,
+            _ => Remains::Nothing,
+        };
         self.lives.push(Box::pin(async move {
             let lines = ((&line, events, &report), volume_line);
-            (key, live(context, &pod, voice, lines).await)
+            (key, live(context, &pod, (voice, remains), lines).await)
         }));
     }
 

@@ -1,0 +1,184 @@
+//! What is changed while it runs, and what ends in other ways than it should.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use peapod_tests::{Daemon, Options, SHELL, at_most, fixture, peapod, peapod_with, v1, wait_for};
+use tokio::process::{Child, Command};
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn texts(output: &Output) -> (i32, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+async fn ended(mut command: Command) -> (i32, String) {
+    let output = tokio::time::timeout(at_most(LIMIT), command.output());
+    texts(&output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap())
+}
+
+async fn end(child: Child) -> (i32, String) {
+    texts(&tokio::time::timeout(at_most(LIMIT), child.wait_with_output()).await.expect("it ends").unwrap())
+}
+
+async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
+    ended(daemon.client(arguments)).await
+}
+
+async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
+    let (code, said) = client(daemon, arguments).await;
+    assert_eq!(code, 0, "peapod {arguments:?}: {said}");
+    said
+}
+
+fn save(path: &Path, text: &str) {
+    let own = path.with_extension("new");
+    fs::write(&own, text).unwrap();
+    fs::rename(own, path).unwrap();
+}
+
+/// The ids of the pods that are ready.
+async fn ready(daemon: &Daemon) -> Vec<String> {
+    let pods = daemon.pods().await.into_iter().filter(|pod| pod.state() == v1::PodSandboxState::SandboxReady);
+    pods.map(|pod| pod.id).collect()
+}
+
+fn deployment(word: &str, more: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  replicas: 2
+  selector: {{matchLabels: {{app: web}}}}
+  strategy: {{type: RollingUpdate, rollingUpdate: {{maxSurge: 25%, maxUnavailable: 25%}}}}
+  template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      terminationGracePeriodSeconds: 1
+      containers:\n      - {{name: main, image: '{}', command: [sh, -c, 'echo {word}; exec sleep 1000']{more}}}\n",
+        fixture(SHELL)
+    )
+}
+
+#[test]
+fn a_rollout_is_changed_in_the_middle_and_a_slip_of_the_pen_ends_nothing() {
+    peapod(async |daemon| {
+        let path = daemon.path("web.yaml");
+        let file = path.to_string_lossy().into_owned();
+        let logs = async || client(daemon, &["logs", "--no-prefix", &file]).await.1;
+        save(&path, &deployment("one", ""));
+        done(daemon, &["run", "-d", &file]).await;
+        wait_for("its words", async || logs().await == "one\none\n").await;
+        // The second one never gets ready; the third one takes its place, and then that of the first.
+        save(&path, &deployment("two", ", readinessProbe: {exec: {command: ['false']}, periodSeconds: 1}"));
+        let waiting = daemon.client(&["apply", &file]).spawn().unwrap();
+        wait_for("one of the second", async || logs().await.contains("two")).await;
+        save(&path, &deployment("three", ""));
+        assert!(done(daemon, &["apply", &file]).await.contains("deployment default/web changed"));
+        wait_for("their words", async || logs().await == "three\nthree\n").await;
+        let (code, said) = end(waiting).await;
+        assert_eq!(code, 0, "{said}");
+
+        let before = ready(daemon).await;
+        save(&path, &deployment("four", "").replace(&fixture(SHELL), &format!("{}-nope", fixture(SHELL))));
+        let (code, said) = client(daemon, &["apply", &file]).await;
+        assert!(code == 125 && said.contains("what runs stays as it is") && said.contains("-nope"), "{code}: {said}");
+        assert_eq!(ready(daemon).await, before);
+
+        // The same pods of another file are another run's.
+        save(&path, &deployment("three", ""));
+        let other = daemon.path("other.yaml");
+        fs::copy(&path, &other).unwrap();
+        let (code, said) = client(daemon, &["run", "-d", &other.to_string_lossy()]).await;
+        assert!(code == 125 && said.contains(&format!("`peapod down {file}`")), "{code}: {said}");
+        assert_eq!(ready(daemon).await, before);
+        done(daemon, &["down", &file]).await;
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
+fn pod(word: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: pea}}\nspec:\n  terminationGracePeriodSeconds: 1
+  containers:\n  - {{name: main, image: '{}', command: [sh, -c, 'echo {word}; exec sleep 1000']}}\n",
+        fixture(SHELL)
+    )
+}
+
+#[test]
+fn the_end_of_the_terminal_is_that_of_the_pods() {
+    peapod(async |daemon| {
+        let path = daemon.path("pea.yaml");
+        save(&path, &pod("word"));
+        for (signal, status) in [(Signal::SIGHUP, 129), (Signal::SIGQUIT, 131)] {
+            let child = daemon.client(&["run", &path.to_string_lossy()]).spawn().unwrap();
+            wait_for("its word", async || client(daemon, &["logs", "pea", "--no-prefix"]).await.1 == "word\n").await;
+            kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
+            let (code, said) = end(child).await;
+            assert_eq!(code, status, "{said}");
+            assert!(daemon.pods().await.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_pod_whose_shim_was_killed_is_made_anew() {
+    peapod(async |daemon| {
+        let path = daemon.path("pea.yaml");
+        let file = path.to_string_lossy().into_owned();
+        save(&path, &pod("word"));
+        done(daemon, &["run", "-d", &file]).await;
+        let before = ready(daemon).await.remove(0);
+        let lost = peapod_tests::Pod { daemon, id: before.clone(), config: v1::PodSandboxConfig::default() };
+        peapod_tests::kill(lost.shim_pid());
+        wait_for("it is made anew", async || ready(daemon).await.first().is_some_and(|id| *id != before)).await;
+        wait_for("its word", async || client(daemon, &["logs", "pea", "--no-prefix"]).await.1 == "word\n").await;
+        done(daemon, &["down", &file]).await;
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
+#[test]
+fn a_pod_that_nobody_watches_and_that_fails_leaves_its_logs() {
+    peapod(async |daemon| {
+        let path = daemon.path("pea.yaml");
+        let file = path.to_string_lossy().into_owned();
+        let fails = |word: &str| {
+            pod(word)
+                .replace("exec sleep 1000", "sleep 1; exit 9")
+                .replace("spec:\n", "spec:\n  restartPolicy: Never\n")
+        };
+        save(&path, &fails("first"));
+        done(daemon, &["run", "-d", &file]).await;
+        wait_for("it has ended", async || ready(daemon).await.is_empty()).await;
+        wait_for("it is listed", async || done(daemon, &["ps", "-a"]).await.contains("Exited (9)")).await;
+        assert_eq!(done(daemon, &["logs", "pea", "--no-prefix"]).await, "first\n");
+        // Until another one takes its place.
+        save(&path, &fails("second"));
+        done(daemon, &["apply", &file]).await;
+        wait_for("its word", async || client(daemon, &["logs", "pea", "--no-prefix"]).await.1 == "second\n").await;
+        assert_eq!(daemon.pods().await.len(), 1);
+        wait_for("it has ended", async || ready(daemon).await.is_empty()).await;
+        done(daemon, &["down", &file]).await;
+        assert!(daemon.pods().await.is_empty());
+        assert_eq!(fs::read_dir(daemon.path("run-dir")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn who_starts_a_run_on_a_full_disk_hears_why_it_ends() {
+    peapod_with(&Options::new().state_disk(24), async |daemon| {
+        let path = daemon.path("pea.yaml");
+        save(&path, &pod("word"));
+        let (dir, filler) = (daemon.state_root().join("runs"), daemon.state_root().join("filler"));
+        fs::create_dir(&dir).unwrap();
+        let arguments = ["run", "-d", "--dir", dir.to_str().unwrap(), path.to_str().unwrap()];
+        let fill = "while head -c 4096 /dev/zero; do :; done >";
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{fill} {}", filler.display())]).stderr(std::process::Stdio::null());
+        command.status().await.unwrap();
+        let (code, said) = client(daemon, &arguments).await;
+        assert!(code == 125 && said.to_lowercase().contains("no space"), "{code}: {said}");
+        fs::remove_file(filler).unwrap();
+    });
+}
