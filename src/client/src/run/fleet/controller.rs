@@ -11,12 +11,12 @@ use crate::run::RunError;
 pub(super) struct Controller {
     workload: Workload,
     course: Course,
-    progress: Progress,
+    stage: ControllerStage,
 }
 
 /// Whether there is more to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum ControllerStage {
     On,
     /// It ends, as it can't be run.
     GivenUp,
@@ -39,7 +39,7 @@ impl Controller {
             Workload::Job(job) => Course::Job(JobController::new(job)),
             Workload::Deployment(deployment) => Course::Deployment(DeploymentController::new(deployment)),
         };
-        Self { workload: workload.clone(), course, progress: Progress::On }
+        Self { workload: workload.clone(), course, stage: ControllerStage::On }
     }
 
     pub(super) fn step(&mut self, now: Moment, input: FleetInput) -> Vec<FleetAction> {
@@ -54,7 +54,8 @@ impl Controller {
 
     fn note_end(&mut self, actions: &[FleetAction]) {
         if actions.iter().any(|action| matches!(action, FleetAction::Over(_))) {
-            self.progress = if self.progress == Progress::GivenUp { Progress::Cut } else { Progress::Over };
+            self.stage =
+                if self.stage == ControllerStage::GivenUp { ControllerStage::Cut } else { ControllerStage::Over };
         }
     }
 
@@ -67,7 +68,7 @@ impl Controller {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.progress, Progress::Over | Progress::Cut)
+        matches!(self.stage, ControllerStage::Over | ControllerStage::Cut)
     }
 
     /// Of a Pod by itself.
@@ -101,18 +102,18 @@ impl Controller {
     /// Its pod has ended, and not by itself.
     pub(super) fn cut(&mut self) {
         if self.is_plain() && self.is_over() {
-            self.progress = Progress::Cut;
+            self.stage = ControllerStage::Cut;
         }
     }
 
     /// It is told to stop, as it can't be run.
     pub(super) fn give_up(&mut self) {
-        self.progress = Progress::GivenUp;
+        self.stage = ControllerStage::GivenUp;
     }
 
     /// Its pods could not be run, or somebody else stopped them, which may be otherwise another time.
     pub(super) fn was_cut(&self) -> bool {
-        self.progress == Progress::Cut
+        self.stage == ControllerStage::Cut
     }
 
     /// It is for another wording from now on, of which pods that run need to know no more than their files.

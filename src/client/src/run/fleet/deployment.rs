@@ -36,7 +36,7 @@ enum ReplicaState {
         number: PodNumber,
         revision: Arc<PodTemplate>,
         since: Moment,
-        readiness: Readiness,
+        readiness: ReplicaReadiness,
     },
     /// To be made anew, or not.
     Ending {
@@ -48,7 +48,7 @@ enum ReplicaState {
 
 /// In the order in which they are missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Readiness {
+enum ReplicaReadiness {
     No,
     /// Not for long enough yet.
     Since(Moment),
@@ -112,7 +112,7 @@ impl DeploymentController {
                     if let ReplicaState::Up { number: own, readiness, .. } = &mut slot.state
                         && *own == number
                     {
-                        *readiness = if now_ready { Readiness::Since(now) } else { Readiness::No };
+                        *readiness = if now_ready { ReplicaReadiness::Since(now) } else { ReplicaReadiness::No };
                     }
                 }
             }
@@ -130,7 +130,7 @@ impl DeploymentController {
     pub(super) fn is_settled(&self) -> bool {
         let is_settled = |slot: &ReplicaSlot| match &slot.state {
             ReplicaState::Up { readiness, revision, .. } => {
-                *readiness == Readiness::Available && *revision == self.revision
+                *readiness == ReplicaReadiness::Available && *revision == self.revision
             }
             ReplicaState::Gone => true,
             ReplicaState::Down { .. } | ReplicaState::Ending { .. } => false,
@@ -146,7 +146,7 @@ impl DeploymentController {
         let waits = !self.lets_start();
         let moments = self.slots.iter().filter_map(|slot| match slot.state {
             ReplicaState::Down { not_before } if !waits => Some(not_before),
-            ReplicaState::Up { readiness: Readiness::Since(since), .. } => Some(since + self.min_ready),
+            ReplicaState::Up { readiness: ReplicaReadiness::Since(since), .. } => Some(since + self.min_ready),
             _ => None,
         });
         moments.min()
@@ -188,9 +188,9 @@ impl DeploymentController {
         }
         for slot in &mut self.slots {
             if let ReplicaState::Up { readiness, .. } = &mut slot.state
-                && matches!(*readiness, Readiness::Since(since) if since + self.min_ready <= now)
+                && matches!(*readiness, ReplicaReadiness::Since(since) if since + self.min_ready <= now)
             {
-                *readiness = Readiness::Available;
+                *readiness = ReplicaReadiness::Available;
             }
         }
         while let Some(action) = self.replace_next() {
@@ -201,7 +201,7 @@ impl DeploymentController {
             if lets_start && matches!(slot.state, ReplicaState::Down { not_before } if not_before <= now) {
                 let (number, revision) = (self.next, self.revision.clone());
                 self.next += 1;
-                slot.state = ReplicaState::Up { number, revision, since: now, readiness: Readiness::No };
+                slot.state = ReplicaState::Up { number, revision, since: now, readiness: ReplicaReadiness::No };
                 actions.push(FleetAction::StartReplica { number, slot: u32::try_from(index).unwrap_or(u32::MAX) });
             }
         }
@@ -241,7 +241,9 @@ impl ReplicaSlot {
     /// A pod of the revision is to be ready here, and is not yet.
     fn is_awaited(&self, wished: &Arc<PodTemplate>) -> bool {
         match &self.state {
-            ReplicaState::Up { revision, readiness, .. } => revision == wished && *readiness != Readiness::Available,
+            ReplicaState::Up { revision, readiness, .. } => {
+                revision == wished && *readiness != ReplicaReadiness::Available
+            }
             ReplicaState::Down { .. } | ReplicaState::Ending { is_replaced: true, .. } => true,
             ReplicaState::Ending { is_replaced: false, .. } | ReplicaState::Gone => false,
         }

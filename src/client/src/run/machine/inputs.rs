@@ -58,19 +58,17 @@ impl LifeMachine {
                     self.goal = Goal::Leave { until: now + LEAVE };
                 }
             }
-            LifeInput::Gone => self.gone(LifeOutcome::Elsewhere, actions),
-            LifeInput::Lost => self.gone(LifeOutcome::Lost, actions),
+            LifeInput::Gone | LifeInput::Lost => {
+                let outcome = match self.goal {
+                    Goal::Over { .. } => return,
+                    Goal::End { outcome, .. } => outcome,
+                    _ if input == LifeInput::Lost => LifeOutcome::Lost,
+                    _ => LifeOutcome::Elsewhere,
+                };
+                self.goal = Goal::Over { outcome };
+                actions.push(LifeAction::End(outcome));
+            }
         }
-    }
-
-    fn gone(&mut self, by_others: LifeOutcome, actions: &mut Vec<LifeAction>) {
-        let outcome = match self.goal {
-            Goal::Over { .. } => return,
-            Goal::End { outcome, .. } => outcome,
-            _ => by_others,
-        };
-        self.goal = Goal::Over { outcome };
-        actions.push(LifeAction::End(outcome));
     }
 
     fn started(&mut self, now: Moment, index: usize, actions: &mut Vec<LifeAction>) {
