@@ -166,3 +166,9 @@ pub(crate) const GROUP_FOLDER_BYTES: usize = 64 << 20;
 
 /// For how long a volume is given to fsGroup.
 pub(crate) const GROUP_TIME: Duration = Duration::from_secs(600);
+
+/// Requests to a `peapod run` to let some of its pods go that it reads at once.
+pub(crate) const LEAVE_REQUESTS: usize = 64;
+
+/// Bytes of the file that says which pod is being made.
+pub(crate) const BEING_MADE_BYTES: u64 = 64 << 10;

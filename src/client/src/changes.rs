@@ -1,40 +1,95 @@
-//! Tells a run that its manifests say something else now.
+//! Tells a run that its manifests say something else now, or that somebody takes a part of it down.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use tokio::signal::unix::Signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::file_watch::FileWatch;
-use crate::manifest::{LoadedManifest, Objects};
+use crate::manifest::{LoadedManifest, Objects, Workload};
+use crate::manifest_files::NamedWorkload;
 use crate::run::WishChange;
 use crate::run_files::RunFiles;
+use crate::runs::{RunRecord, RunSubjects};
 
-/// Reads the files again at each signal, and when they are saved if they are watched.
+/// What others ask of a run. To be listened to before anybody can find the run.
+pub(crate) struct RunRequests {
+    /// To read its files again.
+    apply: Signal,
+    /// To let something go.
+    leave: Signal,
+}
+
+impl RunRequests {
+    /// Listens.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self { apply: signal(SignalKind::user_defined1())?, leave: signal(SignalKind::user_defined2())? })
+    }
+}
+
+/// What a run is for by now.
+pub(crate) struct RunWishes {
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) objects: Objects,
+    /// What was taken down of it, until somebody applies the files.
+    pub(crate) left: BTreeSet<NamedWorkload>,
+}
+
+/// Reads the files again when somebody asks, and when they are saved if they are watched; lets go what somebody takes
+/// down.
 pub(crate) async fn follow(
-    (files, mut objects): (&RunFiles, Objects),
-    mut asked: Signal,
-    mut watch: Option<FileWatch>,
+    (files, mut wishes): (&RunFiles, RunWishes),
+    (record, endpoint): (&RunRecord, &str),
+    (mut asked, mut watch): (RunRequests, Option<FileWatch>),
     changes: mpsc::Sender<WishChange>,
 ) -> Infallible {
     loop {
+        let mut requests = Vec::new();
         let is_asked_for = tokio::select! {
-            Some(()) = asked.recv() => true,
+            Some(()) = asked.apply.recv() => true,
+            Some(()) = asked.leave.recv() => {
+                requests = record.requests();
+                false
+            }
             () = FileWatch::changed(&mut watch) => false,
         };
-        let wishes = match files.read() {
-            Err(error) => Err(format!("{error:#}")),
-            Ok(LoadedManifest { workloads, objects: new, .. }) => match new.broken_promise(&objects) {
-                Some(broken) => Err(broken),
-                None => {
-                    objects = new;
-                    Ok(workloads)
-                }
-            },
+        let wished = if requests.is_empty() {
+            if is_asked_for {
+                wishes.left.clear();
+            }
+            wishes.read(files)
+        } else {
+            wishes.left.extend(requests.iter().flat_map(|(_, left)| left.iter().cloned()));
+            Ok(wishes.remaining())
         };
-        if changes.send(WishChange { wishes, is_asked_for }).await.is_err() {
+        if let Ok(workloads) = &wished {
+            // Else it is found by its pods and files alone.
+            let _ = record.looks_after(&RunSubjects::new(endpoint, workloads));
+        }
+        if changes.send(WishChange { wishes: wished, is_asked_for }).await.is_err() {
             // The run is over.
             return std::future::pending().await;
         }
+        // There is room again once the change was taken, and what is taken is carried out.
+        let _ = changes.reserve().await;
+        requests.iter().for_each(|(request, _)| record.answer(request));
+    }
+}
+
+impl RunWishes {
+    /// What the files say by now.
+    fn read(&mut self, files: &RunFiles) -> Result<Vec<Workload>, String> {
+        let LoadedManifest { workloads, objects, .. } = files.read().map_err(|error| format!("{error:#}"))?;
+        if let Some(broken) = objects.broken_promise(&self.objects) {
+            return Err(broken);
+        }
+        (self.workloads, self.objects) = (workloads, objects);
+        Ok(self.remaining())
+    }
+
+    fn remaining(&self) -> Vec<Workload> {
+        let stays = |workload: &&Workload| !self.left.contains(&NamedWorkload::of(workload));
+        self.workloads.iter().filter(stays).cloned().collect()
     }
 }

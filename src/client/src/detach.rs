@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, setsid};
 use peapod_text::one_line;
+use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -69,9 +70,11 @@ pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) 
 
 async fn start_in(folder: &Path, id: &str, words: &[OsString], input: Option<&str>) -> anyhow::Result<u8> {
     // For what is said in no other way, such as a panic. Read through this handle: the folder goes with the run.
-    let path = folder.join("stderr");
+    let path = folder.join(runs::LAST_WORDS);
     let last_words = File::options().read(true).append(true).create(true).mode(0o600).open(&path);
     let last_words = last_words.with_context(|| format!("cannot write {}", path.display()))?;
+    // Who takes the run down waits for its beginning. On a file system without locks he does not.
+    let _ = flock(&last_words, FlockOperation::LockExclusive);
     let program = std::env::current_exe().context("cannot tell where peapod is")?;
     let interrupt = Interrupt::listen()?;
     let mut command = Command::new(program);

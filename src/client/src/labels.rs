@@ -20,5 +20,7 @@ pub(crate) const RUN_DIR: &str = "peapod.run/dir";
 pub(crate) const RUN_FILE: &str = "peapod.run/file";
 /// Annotation of a pod that `peapod run` made: the id of that run.
 pub(crate) const RUN_ID: &str = "peapod.run/id";
+/// Annotation of a pod that `peapod run` made for a Job or Deployment: that one's kind and name, `Job/work`.
+pub(crate) const WORKLOAD: &str = "peapod.run/workload";
 /// Annotation of a pod that a kubelet made: where it heard of the pod.
 pub(crate) const KUBELET: &str = "kubernetes.io/config.source";

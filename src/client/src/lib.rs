@@ -33,13 +33,13 @@ mod targets;
 mod teardown;
 mod units;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::future::{Either, select};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 pub use cli::{
@@ -50,6 +50,7 @@ pub use cli::{
 
 pub use image_cli::{CheckArgs, CheckImageArgs, CheckSubject, ExportArgs, ImportArgs, OtherRuntime, PinArgs};
 
+use changes::{RunRequests, RunWishes};
 use connect::{CriClient, QUICK};
 use console::Console;
 use file_watch::FileWatch;
@@ -58,7 +59,7 @@ use manifest::{LoadedManifest, Workload};
 use peapod_text::one_line;
 use run::{RunContext, Wishes};
 use run_files::RunFiles;
-use runs::RunRecord;
+use runs::{RunRecord, RunSubjects};
 use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
@@ -203,10 +204,11 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         return detach::start(&words, files.input(), &args.dir).await;
     }
     // Before anybody can find the run and ask it to read its files again.
-    let asked = signal(SignalKind::user_defined1())?;
+    let asked = RunRequests::listen()?;
     let watch = if args.watch { Some(FileWatch::begin(files.paths())?) } else { None };
     let id = supervised.clone().map_or_else(detach::new_id, Ok).context("no random numbers for the run's id")?;
-    let record = RunRecord::begin(&args.dir, &id, files.identities(), supervised.is_some())
+    let subjects = RunSubjects::new(&connection.endpoint, &workloads);
+    let record = RunRecord::begin(&args.dir, &id, (files.identities(), subjects), supervised.is_some())
         .with_context(|| format!("cannot write into {}", args.dir.display()))?;
     let is_alone = matches!(workloads.as_slice(), [Workload::Pod(_)]) && !args.watch && !files.is_folder();
     let names = workloads.iter().map(|workload| workload.longest_name(is_alone));
@@ -224,12 +226,18 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     for note in notes {
         console.note(note).await;
     }
+    let wished = RunWishes { workloads: workloads.clone(), objects, left: BTreeSet::new() };
     let (sender, changes) = mpsc::channel(1);
     let wishes = Wishes { first: &workloads, changes };
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
     let status = tokio::select! {
         status = run_beside_sweep(context, wishes, &interrupt) => status,
-        never = changes::follow((&files, objects), asked, watch, sender) => match never {},
+        never = changes::follow(
+            (&files, wished),
+            (&record, &connection.endpoint),
+            (asked, watch),
+            sender,
+        ) => match never {},
     };
     let status = match status {
         // Who waits for it hears nothing else.

@@ -1,13 +1,15 @@
 //! The files that a user names: read within bounds, folders looked into, and which pods they are about.
 
+use std::fmt;
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bounds::MANIFEST_FILES;
-use crate::manifest::MAX_LENGTH;
+use crate::manifest::{MAX_LENGTH, Workload};
 
 /// What manifests' names end with.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
@@ -28,7 +30,7 @@ pub(crate) fn read(file: &Path, most: usize) -> anyhow::Result<String> {
     if file.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
     } else {
-        std::fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
+        fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
     }
     anyhow::ensure!(
         text.len() <= most,
@@ -59,17 +61,78 @@ pub(crate) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// By what name pods remember the file that they are of.
+/// By what name pods remember the file that they are of: its folder's own path, and the name in it. A link in that place
+/// stays one, as what it leads to may be another file next time.
 pub(crate) fn identity(file: &Path) -> String {
-    std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let real = match (absolute.parent(), absolute.file_name()) {
+        (Some(folder), Some(name)) => fs::canonicalize(folder).map(|folder| folder.join(name)),
+        _ => fs::canonicalize(&absolute),
+    };
+    real.unwrap_or(absolute).display().to_string()
 }
 
-/// A pod, as a manifest names it.
+/// A file or folder, under whatever path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedPod {
+pub(crate) struct FileIdentity {
+    path: String,
+    /// Without links, if it is there.
+    real: Option<PathBuf>,
+}
+
+impl FileIdentity {
+    /// Of an [`identity`].
+    pub(crate) fn of(path: &str) -> Self {
+        Self { path: path.to_owned(), real: fs::canonicalize(path).ok() }
+    }
+
+    /// Whether both are one file.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.path == other.path || (self.real.is_some() && self.real == other.real)
+    }
+
+    /// Whether it lies in that folder, and in none below it.
+    pub(crate) fn is_in(&self, folder: &Self) -> bool {
+        let parent = Path::new(&self.path).parent();
+        let real = |path: Option<&PathBuf>| path.and_then(|path| Some(path.parent()?.to_owned()));
+        parent == Some(Path::new(&folder.path)) || (folder.real.is_some() && real(self.real.as_ref()) == folder.real)
+    }
+}
+
+/// What a manifest asks for, as it names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct NamedWorkload {
+    pub(crate) kind: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
 }
+
+impl NamedWorkload {
+    /// Of a workload.
+    pub(crate) fn of(workload: &Workload) -> Self {
+        let (kind, namespace, name) = workload.key();
+        Self { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Whether somebody can mean it by this word: its name, `namespace/name` or `kind/name`.
+    pub(crate) fn is_called(&self, word: &str) -> bool {
+        match word.split_once('/') {
+            Some((first, name)) => {
+                name == self.name && (first == self.namespace || self.kind.eq_ignore_ascii_case(first))
+            }
+            None => word == self.name,
+        }
+    }
+}
+
+impl fmt::Display for NamedWorkload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Workload::title((&self.kind, &self.namespace, &self.name)))
+    }
+}
+
+/// Kinds of which pods are made.
+const KINDS: [&str; 3] = ["Pod", "Job", "Deployment"];
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -85,16 +148,16 @@ struct NamedMetadata {
     namespace: Option<String>,
 }
 
-/// The pods that a text names. Only names are looked at: a manifest that can't be run any more can be taken down.
-pub(crate) fn named_pods(text: &str) -> anyhow::Result<Vec<NamedPod>> {
+/// What a text asks for. Only kinds and names are looked at: a manifest that can't be run any more can be taken down.
+pub(crate) fn named_workloads(text: &str) -> anyhow::Result<Vec<NamedWorkload>> {
     let documents: Vec<Option<NamedDocument>> = serde_saphyr::from_multiple(text).map_err(|error| {
         anyhow::anyhow!("{}", error.without_snippet().to_string().lines().next().unwrap_or_default())
     })?;
-    let pods = documents.into_iter().flatten().filter(|document| document.kind.as_deref() == Some("Pod"));
-    let named = pods.filter_map(|document| {
+    let named = documents.into_iter().flatten().filter_map(|document| {
+        let kind = document.kind.filter(|kind| KINDS.contains(&kind.as_str()))?;
         let metadata = document.metadata?;
         let namespace = metadata.namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
-        Some(NamedPod { namespace, name: metadata.name? })
+        Some(NamedWorkload { kind, namespace, name: metadata.name? })
     });
     Ok(named.collect())
 }
@@ -114,13 +177,42 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_a_text() {
+    fn workloads_of_a_text() {
         let text = "kind: Pod\nmetadata: {name: a}\n---\nkind: ConfigMap\nmetadata: {name: b}\n---\n---\n\
-                    kind: Pod\nmetadata: {name: c, namespace: d}\nspec: {odd: [1]}\n";
-        let named = named_pods(text).unwrap();
-        let pod = |namespace: &str, name: &str| NamedPod { namespace: namespace.into(), name: name.into() };
-        assert_eq!(named, [pod("default", "a"), pod("d", "c")]);
-        assert!(named_pods("{").is_err());
+                    kind: Deployment\nmetadata: {name: c, namespace: d}\nspec: {odd: [1]}\n";
+        let named = named_workloads(text).unwrap();
+        let workload = |kind: &str, namespace: &str, name: &str| NamedWorkload {
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        assert_eq!(named, [workload("Pod", "default", "a"), workload("Deployment", "d", "c")]);
+        assert!(named_workloads("{").is_err());
+        for word in ["c", "d/c", "deployment/c"] {
+            assert!(named[1].is_called(word), "{word}");
+        }
+        assert!(!named[1].is_called("default/c") && !named[1].is_called("d"));
+    }
+
+    #[test]
+    fn a_file_is_one_under_all_its_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("one/two")).unwrap();
+        fs::write(at("one/pod.yaml"), "").unwrap();
+        fs::write(at("one/other.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("one", at("linked")).unwrap();
+        std::os::unix::fs::symlink("one/pod.yaml", at("link.yaml")).unwrap();
+        let of = |name: &str| FileIdentity::of(&identity(&at(name)));
+        let file = of("one/pod.yaml");
+        for same in ["one/two/../pod.yaml", "linked/pod.yaml", "link.yaml"] {
+            assert!(of(same).is(&file) && file.is(&of(same)) && of(same).is_in(&of("linked/")), "{same}");
+        }
+        assert!(!file.is(&of("one/other.yaml")) && !file.is_in(&of("one/two")) && !of("none").is(&of("gone")));
+        assert_eq!(identity(&at("one/two/../pod.yaml")), identity(&at("linked/pod.yaml")));
+        assert!(identity(&at("link.yaml")).ends_with("/link.yaml"), "a link may lead elsewhere tomorrow");
+        fs::remove_file(at("one/pod.yaml")).unwrap();
+        assert!(of("one/pod.yaml").is(&file), "also of a file that is gone");
     }
 
     #[test]
@@ -128,9 +220,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(files(dir.path()).unwrap_err().to_string().contains("no manifest"));
         for name in ["b.yaml", "a.json", ".hidden.yaml", "text", "c.yaml~"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
+            fs::write(dir.path().join(name), "").unwrap();
         }
-        std::fs::create_dir(dir.path().join("d.yaml")).unwrap();
+        fs::create_dir(dir.path().join("d.yaml")).unwrap();
         let found = files(dir.path()).unwrap();
         assert_eq!(found, [dir.path().join("a.json"), dir.path().join("b.yaml")]);
         assert_eq!(files(Path::new("no/such")).unwrap(), [Path::new("no/such")]);

@@ -10,8 +10,8 @@ use crate::{labels, teardown};
 pub(crate) enum SelectError {
     #[error("there is no pod `{wanted}`; `peapod ps -a` lists all")]
     NoPod { wanted: String },
-    #[error("`{wanted}` can be any of {}: use an id", ids.join(", "))]
-    ManyPods { wanted: String, ids: Vec<String> },
+    #[error("`{wanted}` can be any of {}: write one of these", names.join(", "))]
+    ManyPods { wanted: String, names: Vec<String> },
     #[error("pod {pod} has no container `{wanted}`; it has {}", names.join(", "))]
     NoContainer { pod: String, wanted: String, names: Vec<String> },
     #[error("pod {pod} has no containers")]
@@ -48,8 +48,15 @@ pub(crate) fn choose(pods: Vec<v1::PodSandbox>, wanted: &str) -> Result<v1::PodS
         (0, true, 1) => Ok(by_id.swap_remove(0)),
         (0, true, 0) => Err(SelectError::NoPod { wanted: wanted.to_owned() }),
         _ => {
-            let ids = ready.iter().chain(&gone).chain(&by_id).map(|pod| short(&pod.id).to_owned()).collect();
-            Err(SelectError::ManyPods { wanted: wanted.to_owned(), ids })
+            let found: Vec<_> = ready.iter().chain(&gone).chain(&by_id).collect();
+            // Of a name, the newest of each namespace is meant by that; else only ids tell them apart.
+            let mut names: Vec<String> = found.iter().map(|pod| pod_name(pod)).collect();
+            names.sort();
+            names.dedup();
+            if names.len() < found.len() && (ready.len() > 1 || by_id.len() > 1) {
+                names = found.iter().map(|pod| format!("{} ({})", short(&pod.id), pod_name(pod))).collect();
+            }
+            Err(SelectError::ManyPods { wanted: wanted.to_owned(), names })
         }
     }
 }
@@ -111,8 +118,8 @@ pub(crate) async fn target(
         0 => Err(none),
         1 => Ok(found.swap_remove(0)),
         _ => {
-            let ids = found.iter().map(|container| short(&container.id).to_owned()).collect();
-            Err(SelectError::ManyPods { wanted: wanted.to_owned(), ids })
+            let names = found.iter().map(|container| short(&container.id).to_owned()).collect();
+            Err(SelectError::ManyPods { wanted: wanted.to_owned(), names })
         }
     }
 }
@@ -157,7 +164,7 @@ fn is_named(pod: &v1::PodSandbox, wanted: &str) -> bool {
     })
 }
 
-fn has_id(pod: &v1::PodSandbox, wanted: &str) -> bool {
+pub(crate) fn has_id(pod: &v1::PodSandbox, wanted: &str) -> bool {
     is_start(wanted, &pod.id)
 }
 
@@ -197,8 +204,8 @@ mod tests {
             ("aaaa1", Ok("aaaa1")),
             ("job", Ok("bbbb2")),
             ("other/two", Ok("cccc2")),
-            ("two", Err("`two` can be any of cccc1, cccc2: use an id")),
-            ("aaaa", Err("can be any of aaaa1, aaaa2")),
+            ("two", Err("`two` can be any of default/two, other/two: write one of these")),
+            ("aaaa", Err("can be any of aaaa1 (default/web), aaaa2 (default/web)")),
             ("other/web", Err("there is no pod `other/web`; `peapod ps -a`")),
             ("aaa", Err("there is no pod")),
         ] {

@@ -1,7 +1,7 @@
 //! `peapod apply`: what runs becomes what the files say.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,9 @@ use crate::{detach, labels};
 
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
+
+/// After how long it is told who keeps somebody waiting.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Has the `peapod run` of these files read them again, or starts one; answers the exit status.
 pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: &ApplyArgs) -> anyhow::Result<u8> {
@@ -51,7 +54,14 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
     let before = run.applied(&args.dir).times;
     kill(Pid::from_raw(run.pid), Signal::SIGUSR1)
         .with_context(|| format!("cannot ask process {}, which looks after these pods", run.pid))?;
+    let (begun, mut is_told) = (Instant::now(), false);
     loop {
+        if !is_told && begun.elapsed() > SILENCE {
+            is_told = true;
+            if let Some(said) = run.suspended() {
+                super::note(&format!("peapod: {said}\n"))?;
+            }
+        }
         let applied = run.applied(&args.dir);
         if applied.times > before {
             let lines: Vec<String> = applied.lines.iter().map(|line| format!("{line}\n")).collect();

@@ -10,11 +10,13 @@ use crate::targets::{self, Targets};
 
 /// Prints what containers wrote; with `--follow` until their pods have stopped.
 pub(crate) async fn logs(connection: &CriClient, args: &LogsArgs) -> anyhow::Result<()> {
-    let named = Targets { words: &args.pods, files: &[], all: args.all };
+    let named = Targets { words: &args.pods, all: args.all, ..Targets::default() };
     let mut found = targets::find(connection, named, |_| true).await?;
-    let pods = std::mem::take(&mut found.pods);
+    let (pods, runs) = (std::mem::take(&mut found.pods), std::mem::take(&mut found.runs));
+    let none_yet = pods.is_empty() && !args.all && (!runs.is_empty() || !found.being_made.is_empty());
     found.conclude_strictly(Vec::new())?;
-    let look = LogLook { connection, args, pods: &pods };
+    anyhow::ensure!(!none_yet || args.follow, "no pod of that is there yet; `peapod ps` shows what is being made");
+    let look = LogLook { connection, args, pods: &pods, runs: &runs };
     let there = look.containers().await?;
     let width = if args.no_prefix { 0 } else { there.iter().map(|told| told.label.len()).max().unwrap_or_default() };
     let (console, writer) = Console::start(width)?;

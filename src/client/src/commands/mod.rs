@@ -5,6 +5,7 @@ mod attach;
 mod check;
 mod cp;
 mod down;
+mod ending;
 mod exec;
 mod export;
 mod images;
@@ -12,6 +13,7 @@ mod import;
 mod logs;
 mod outside;
 mod pin;
+mod pod_state;
 mod port_forward;
 mod ps;
 mod pull;
@@ -26,7 +28,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use peapod_api::v1;
 use tokio::time::timeout;
 
 pub(crate) use apply::apply;
@@ -53,6 +54,7 @@ pub(crate) use top::top;
 pub(crate) use why::why;
 
 use crate::connect::{CallError, CriClient, QUICK};
+use crate::targets::FoundPods;
 use crate::{cli, run, targets};
 
 /// Prints the result of a command. That nobody reads it is no error.
@@ -86,10 +88,11 @@ fn ignore_closed(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Where runs of these pods keep things, and where others do by default. To be asked while the pods are there.
-fn bases(pods: &[v1::PodSandbox]) -> BTreeSet<PathBuf> {
-    let of_pods = pods.iter().filter_map(targets::run_of).map(|(base, _)| base);
-    of_pods.chain([cli::run_dir()]).collect()
+/// Where runs of what was found keep things, and where others do by default. To be asked while the pods are there.
+fn bases(found: &FoundPods) -> BTreeSet<PathBuf> {
+    let of_pods = found.pods.iter().filter_map(targets::run_of).map(|(base, _)| base);
+    let of_runs = found.runs.iter().map(|run| run.base.clone());
+    of_pods.chain(of_runs).chain([cli::run_dir()]).collect()
 }
 
 /// Removes what killed runs have left there. What can't be removed is said; what takes long is left to the next
@@ -121,6 +124,6 @@ async fn each<'a, F: Future<Output = anyhow::Result<()>>>(
     for thing in things {
         errors.extend(work(thing).await.err().map(|error| format!("{error:#}")));
     }
-    anyhow::ensure!(errors.is_empty(), "{}", errors.join("\n"));
+    anyhow::ensure!(errors.is_empty(), "{}", errors.join("\npeapod: "));
     Ok(())
 }

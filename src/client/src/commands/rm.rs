@@ -12,10 +12,21 @@ use crate::{select, teardown};
 
 /// Removes pods with their containers, and what `peapod run` kept for them.
 pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<()> {
-    let named = Targets { words: &args.pods, files: &args.files, all: args.all };
+    let named = Targets { words: &args.pods, files: &args.files, all: args.all, all_of_a_name: true };
     let is_one = |pod: &v1::PodSandbox| targets::is_of_run(pod) && (args.force || !targets::is_ready(pod));
-    let found = targets::find(connection, named, is_one).await?;
-    let bases = super::bases(&found.pods);
+    let mut found = targets::find(connection, named, is_one).await?;
+    let bases = super::bases(&found);
+    let kept = found.pods.clone();
+    // Of a name that runs again, those are meant that have stopped.
+    let has_stopped = |pod: &v1::PodSandbox| {
+        let is_twin = |other: &v1::PodSandbox| select::pod_name(other) == select::pod_name(pod);
+        kept.iter().any(|other| is_twin(other) && !targets::is_ready(other))
+    };
+    found.pods.retain(|pod| args.force || !targets::is_ready(pod) || !has_stopped(pod));
+    for pod in &found.being_made {
+        let name = select::pod_name(pod);
+        found.problems.push(format!("pod {name} is being made: end it with `peapod down {name}`"));
+    }
     let errors = super::stop::each(&found, async |pod: &v1::PodSandbox| {
         let name = select::pod_name(pod);
         if targets::is_ready(pod) {

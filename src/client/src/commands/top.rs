@@ -121,7 +121,7 @@ fn page(text: &str, (rows, columns): (usize, usize)) -> String {
 }
 
 async fn look(connection: &CriClient, args: &TopArgs, counts: &mut Counts) -> anyhow::Result<Vec<PodUse>> {
-    let named = Targets { words: &args.pods, files: &[], all: args.pods.is_empty() };
+    let named = Targets { words: &args.pods, all: args.pods.is_empty(), ..Targets::default() };
     let mut found = targets::find(connection, named, targets::is_ready).await?;
     let pods = std::mem::take(&mut found.pods);
     found.conclude_strictly(Vec::new())?;

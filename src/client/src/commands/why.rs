@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::cli::WhyArgs;
 use crate::connect::{CallError, CriClient, QUICK, call};
+use crate::run::PodBeingMade;
 use crate::select;
+use crate::targets::{Targets, Whole};
 
 /// Where a verbose status of peapod's has its operations.
 const KEY: &str = "operations";
@@ -71,9 +73,14 @@ pub(crate) async fn why(connection: &CriClient, args: &WhyArgs) -> anyhow::Resul
         anyhow::bail!("{} tells no stages of what it does; peapod does", connection.runtime_name);
     };
     let mut found = Found::default();
-    found.add(all, |operation| is_about(&operation.subject, wanted))?;
-    let is_known = found.add_known(connection, wanted).await?;
+    let named = NamedPods::look(connection, args).await?;
+    found.add(all, |operation| is_about(&operation.subject, wanted) || named.has(&operation.subject))?;
+    let mut is_known = found.add_known(connection, wanted).await?;
+    for id in named.ids.iter().take(if is_known { 0 } else { MOST }) {
+        is_known |= found.add_known(connection, id).await?;
+    }
     if found.0.is_empty() {
+        anyhow::ensure!(!named.are_made, "`{wanted}` is being made, and nothing of that is remembered yet");
         anyhow::ensure!(is_known, "there is no pod, container or image `{wanted}`, and nothing that failed names it");
         anyhow::bail!(
             "nothing is remembered of `{wanted}`: it was last changed before peapod was started, or long ago"
@@ -87,6 +94,32 @@ pub(crate) async fn why(connection: &CriClient, args: &WhyArgs) -> anyhow::Resul
     }
     let texts: Vec<String> = operations.iter().map(|(operation, _)| text(operation)).collect();
     Ok(texts.join("\n"))
+}
+
+/// Pods that a word means which is no name of theirs, or which no runtime has yet.
+struct NamedPods {
+    ids: Vec<String>,
+    /// Of those that are being made.
+    images: Vec<String>,
+    are_made: bool,
+}
+
+impl NamedPods {
+    async fn look(connection: &CriClient, args: &WhyArgs) -> anyhow::Result<Self> {
+        let whole = Whole::look(connection).await?;
+        let words = std::slice::from_ref(&args.what);
+        // It may be a container's or an image's.
+        let found = whole.find(Targets { words, ..Targets::default() }, |_| false);
+        let is_named = |made: &&PodBeingMade| found.being_made.iter().any(|pod| made.is(pod));
+        let images = whole.being_made.iter().filter(is_named).flat_map(|made| made.images.clone()).collect();
+        let ids = found.pods.into_iter().map(|pod| pod.id).collect();
+        Ok(Self { ids, images, are_made: !found.being_made.is_empty() })
+    }
+
+    fn has(&self, subject: &ToldSubject) -> bool {
+        let is_pull = subject.pod.is_empty() && subject.container.is_empty() && !subject.image.is_empty();
+        self.ids.contains(&subject.pod_id) || is_pull && self.images.iter().any(|image| is_image(&subject.image, image))
+    }
 }
 
 /// What a verbose status has under [`KEY`].

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::cli::LogsArgs;
 use crate::connect::{CallError, CriClient, QUICK, call};
+use crate::runs::{self, KnownRun};
 use crate::select;
-use crate::targets::is_ready;
+use crate::targets::{FoundRun, Whole, is_ready};
 
 /// How late a container's start or end may be seen.
 const LOOK: Duration = Duration::from_millis(500);
@@ -39,6 +40,8 @@ pub(crate) struct LogLook<'a> {
     pub(crate) connection: &'a CriClient,
     pub(crate) args: &'a LogsArgs,
     pub(crate) pods: &'a [v1::PodSandbox],
+    /// Those that may make further ones of what was named.
+    pub(crate) runs: &'a [FoundRun],
 }
 
 impl LogLook<'_> {
@@ -68,6 +71,11 @@ impl LogLook<'_> {
         Ok(all)
     }
 
+    /// Whether lines need the pod's name.
+    fn are_many(&self) -> bool {
+        self.pods.len() > 1 || self.args.follow && self.runs.iter().any(makes_pods)
+    }
+
     fn is_wanted(&self, container: &v1::Container) -> bool {
         let wanted = &self.args.containers;
         wanted.is_empty() || wanted.iter().any(|name| name == select::container_name(container))
@@ -76,7 +84,7 @@ impl LogLook<'_> {
     async fn told(&self, pod: &v1::PodSandbox, container: &v1::Container) -> anyhow::Result<LoggedContainer> {
         let status = status(self.connection, &container.id).await?;
         let name = select::container_name(container);
-        let label = if self.pods.len() > 1 { format!("{}/{name}", select::pod_label(pod)) } else { name.to_owned() };
+        let label = if self.are_many() { format!("{}/{name}", select::pod_label(pod)) } else { name.to_owned() };
         let mut path = PathBuf::from(status.log_path);
         anyhow::ensure!(path.is_absolute(), "container {label} keeps no log");
         let mut ended = !self.args.follow || has_ended(container.state());
@@ -117,10 +125,16 @@ impl LogLook<'_> {
             return Ok(false);
         }
         // The pods first: what has stopped starts nothing any more.
-        let there = select::pods(self.connection).await?;
+        let more = self.runs.iter().any(makes_pods);
+        let there = if more { Whole::look(self.connection).await?.pods } else { select::pods(self.connection).await? };
         let runs = |pod: &v1::PodSandbox| there.iter().any(|other| other.id == pod.id && is_ready(other));
-        let (mut go_on, mut present, first) = (false, Vec::new(), known.is_empty());
-        for pod in self.pods {
+        let is_ours = |pod: &&v1::PodSandbox| {
+            self.pods.iter().all(|own| own.id != pod.id) && self.runs.iter().any(|run| run.has(pod))
+        };
+        let (being_made, new): (Vec<_>, Vec<_>) = there.iter().filter(is_ours).partition(|pod| pod.id.is_empty());
+        let (mut present, first) = (Vec::new(), known.is_empty());
+        let mut go_on = !being_made.is_empty() || self.runs.iter().any(goes_on);
+        for pod in self.pods.iter().chain(new) {
             go_on |= runs(pod);
             let mut containers = crate::teardown::containers(self.connection, &pod.id).await?;
             containers.sort_by_key(|container| (container.created_at, container.id.clone()));
@@ -164,6 +178,21 @@ impl LoggedContainer {
     fn is_called(&self, name: &str) -> bool {
         self.label == name || self.label.rsplit('/').next() == Some(name)
     }
+}
+
+/// Whether other pods may come of what was named.
+fn makes_pods(run: &FoundRun) -> bool {
+    run.wanted.iter().any(|workload| workload.kind != "Pod")
+}
+
+/// Whether they still may when none is there.
+fn goes_on(run: &FoundRun) -> bool {
+    let known = runs::known(&run.base, &run.known.id).filter(|known| known.lives);
+    let lasts = |known: KnownRun| {
+        let own = known.subjects.workloads.iter().map(|known| &known.named);
+        own.filter(|named| run.wanted.contains(named)).any(|named| named.kind == "Deployment")
+    };
+    known.is_some_and(|known| run.is_whole && makes_pods(run) || lasts(known))
 }
 
 async fn tell(news: &mpsc::Sender<Happened>, what: Happened) {

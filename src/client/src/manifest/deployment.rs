@@ -110,6 +110,7 @@ impl Deployment {
     pub(crate) fn pod(&self, slot: u32) -> Pod {
         let hash = &self.template.hash;
         let mut pod = self.template.named(&format!("{}-{hash}-{slot}", self.name));
+        pod.metadata.owner = Some(format!("Deployment/{}", self.name));
         pod.metadata.labels.insert("pod-template-hash".to_owned(), hash.clone());
         pod
     }

@@ -112,6 +112,7 @@ impl Job {
             None => format!("{}-{number}", self.name),
         };
         let mut pod = self.template.named(&name);
+        pod.metadata.owner = Some(format!("Job/{}", self.name));
         for key in ["batch.kubernetes.io/job-name", "job-name"] {
             pod.metadata.labels.insert(key.to_owned(), self.name.clone());
         }

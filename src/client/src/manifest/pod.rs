@@ -47,6 +47,8 @@ pub(crate) struct GivenMetadata {
     pub(crate) node: Option<String>,
     /// The manifest that it is of, by its absolute path, if it has one.
     pub(crate) file: Option<String>,
+    /// Kind and name of what it is made for, if that is no Pod.
+    pub(crate) owner: Option<String>,
 }
 
 /// What the runtime is asked for as a whole.
@@ -121,6 +123,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
             service_account: service_account.unwrap_or_else(|| "default".to_owned()),
             node: spec.node_name.filter(|text| !text.is_empty()),
             file: None,
+            owner: None,
         },
         network,
         security,

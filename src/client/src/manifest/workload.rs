@@ -34,6 +34,16 @@ impl Workload {
         }
     }
 
+    /// Of which manifest it is, by its absolute path.
+    pub(crate) fn file(&self) -> Option<&str> {
+        let pod = match self {
+            Self::Pod(pod) => pod,
+            Self::Job(job) => job.template.pod(),
+            Self::Deployment(deployment) => deployment.template.pod(),
+        };
+        pod.metadata.file.as_deref()
+    }
+
     /// How long its pods may take to end, in seconds.
     pub(crate) fn grace_seconds(&self) -> u32 {
         self.pattern().grace_seconds

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use peapod_api::v1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -10,10 +11,15 @@ use tokio::task::AbortHandle;
 
 use super::pod_dir::PodDir;
 use crate::bounds::STOP_REQUESTS;
+use crate::commands::note;
 use crate::connect::QUICK;
+use crate::{runs, targets};
 
 /// The socket's name in the pod's directory.
 const NAME: &str = "stop.sock";
+
+/// After how long it is told who keeps somebody waiting.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Where a pod's stop is asked for. Who asked is answered by its end.
 pub(super) struct StopDoor {
@@ -62,12 +68,21 @@ async fn listen(listener: UnixListener, sender: mpsc::Sender<u32>) {
     std::future::pending::<()>().await;
 }
 
-/// Asks a pod's `peapod run` to stop it, and waits until it has; at once if there is none.
-pub(crate) async fn ask(dir: &PodDir, grace: u32) {
+/// Asks the `peapod run` of a pod to stop it, and waits until it has; at once if there is none. While that one is
+/// suspended, it tells for whom it waits.
+pub(crate) async fn ask(pod: &v1::PodSandbox, grace: u32) {
+    let Some(dir) = PodDir::of(pod) else { return };
     let Ok(mut stream) = UnixStream::connect(dir.path.join(NAME)).await else { return };
-    if stream.write_u32(grace).await.is_ok() {
-        let patience = Duration::from_secs(grace.into()) + 3 * QUICK;
-        // Its end is all that there is to read.
-        let _ = tokio::time::timeout(patience, stream.read_u8()).await;
+    if stream.write_u32(grace).await.is_err() {
+        return;
+    }
+    let patience = Duration::from_secs(grace.into()) + 3 * QUICK;
+    // Its end is all that there is to read.
+    let mut ended = std::pin::pin!(tokio::time::timeout(patience, stream.read_u8()));
+    if tokio::time::timeout(SILENCE, &mut ended).await.is_err() {
+        let run = targets::run_of(pod).and_then(|(base, id)| runs::known(&base, &id));
+        // Without standard error nobody is told.
+        let _ = run.and_then(|run| run.suspended()).map(|said| note(&format!("peapod: {said}\n")));
+        let _ = ended.await;
     }
 }

@@ -92,12 +92,12 @@ fn look_through(base: &Path) -> io::Result<FoundFolders> {
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Where all folders are; a user may name it by a link.
-fn open_base(path: &Path) -> io::Result<File> {
+pub(super) fn open_base(path: &Path) -> io::Result<File> {
     own(rustix::fs::openat(rustix::fs::CWD, path, FOLDER, Mode::empty())?.into())
 }
 
 /// A pod's folder, and no link to one.
-fn open_folder(base: impl AsFd, uid: &str) -> io::Result<File> {
+pub(super) fn open_folder(base: impl AsFd, uid: &str) -> io::Result<File> {
     own(rustix::fs::openat(base, uid, FOLDER | OFlags::NOFOLLOW, Mode::empty())?.into())
 }
 
@@ -124,7 +124,7 @@ fn remove_empty(base: &File, uid: &str) {
 }
 
 /// Whether something has the form of a uid, as each pod's folder has.
-fn is_uid(name: &str) -> bool {
+pub(super) fn is_uid(name: &str) -> bool {
     let parts: Vec<usize> = name.split('-').map(str::len).collect();
     parts == [8, 4, 4, 4, 12] && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }

@@ -45,7 +45,7 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
     labels.extend(pod_labels(pod, parts.uid));
     let mut annotations = pod.metadata.annotations.clone();
     // A manifest that was read out of a cluster may have these, which say something else here.
-    for other in [labels::KUBELET, labels::RUN_FILE] {
+    for other in [labels::KUBELET, labels::RUN_FILE, labels::WORKLOAD] {
         annotations.remove(other);
     }
     annotations.insert(labels::RUN_DIR.to_owned(), parts.dir.display().to_string());
@@ -53,6 +53,7 @@ pub(super) fn sandbox(pod: &Pod, parts: SandboxParts<'_>) -> v1::PodSandboxConfi
     if let Some(file) = &pod.metadata.file {
         annotations.insert(labels::RUN_FILE.to_owned(), file.clone());
     }
+    annotations.extend(pod.metadata.owner.clone().map(|owner| (labels::WORKLOAD.to_owned(), owner)));
     v1::PodSandboxConfig {
         metadata: Some(v1::PodSandboxMetadata {
             name: pod.name.clone(),

@@ -2,6 +2,7 @@
 
 mod asked;
 mod attempt;
+mod being_made;
 mod dns;
 mod env;
 mod events;
@@ -25,6 +26,7 @@ mod leftovers;
 mod lost_tests;
 mod machine;
 mod messages;
+mod name_claim;
 mod news;
 mod off_thread;
 mod owner;
@@ -66,6 +68,8 @@ use crate::runs::RunRecord;
 use crate::{labels, teardown};
 
 use asked::{StopAsked, StopLine};
+use being_made::MakingMark;
+pub(crate) use being_made::PodBeingMade;
 use events::RuntimeEvents;
 use facts::ThisNode;
 pub(crate) use fleet::{WishChange, Wishes};
@@ -73,14 +77,17 @@ use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
 use launch::{PodRun, RunningPod};
 pub(crate) use leftovers::sweep;
+pub(crate) use machine::LifePhase;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
+use name_claim::NameClaim;
 use off_thread::off_thread;
 use owner::OwnerFacts;
 use patience::RuntimePatience;
 pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
 use renewal::VolumeLine;
+pub(crate) use report::{ReportedContainer, RunReport};
 use stages::StageLine;
 use supervise::{RunOutcome, Supervisor};
 use support::RuntimeSupport;
@@ -92,6 +99,8 @@ use volume_error::VolumeError;
 pub(crate) enum RunError {
     #[error(transparent)]
     Runs(#[from] twin::PodTwin),
+    #[error("pod {namespace}/{name} is being made by another `peapod run`: `peapod ps` shows it")]
+    BeingMade { namespace: String, name: String },
     #[error(transparent)]
     Image(#[from] images::ImageError),
     #[error(transparent)]
@@ -152,6 +161,8 @@ async fn live(
     (voice, remains): (Voice, Remains),
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
+    // Whoever else wants the name finds this pod at the runtime, or this claim.
+    let claim = NameClaim::of(&args.dir, pod)?;
     twin::refuse(connection, pod, &record.id).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
@@ -164,6 +175,7 @@ async fn live(
     // Held until all is removed: the owner of a folder that is left is gone.
     let (dir, _owner) = PodDir::make(&args.dir, (pod, &uid), facts).await?;
     let mut door = StopDoor::open(&dir.path);
+    let making = Making { _mark: MakingMark::set(&dir, pod), _claim: claim };
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let parts = SandboxParts {
         uid: &uid,
@@ -176,7 +188,7 @@ async fn live(
     };
     let sandbox = messages::sandbox(pod, parts);
     let run = PodRun { connection, voice, pod, uid, dir, sandbox, node, support };
-    let ran = run.go(handler, lines, volumes, &mut door).await;
+    let ran = run.go(handler, lines, volumes, (&mut door, making)).await;
     let patience = match ran {
         Err(RunError::Watch { .. }) => RuntimePatience::over(),
         _ => RuntimePatience::default(),
@@ -196,6 +208,12 @@ async fn live(
     }
 }
 
+/// What others see of a pod that no runtime knows yet.
+struct Making {
+    _mark: MakingMark,
+    _claim: NameClaim,
+}
+
 impl PodRun<'_> {
     /// From the images to the last container's end, or until somebody asks for an end.
     async fn go(
@@ -203,7 +221,7 @@ impl PodRun<'_> {
         handler: &str,
         (asked, events, report): (&StopLine, &RuntimeEvents, &ReportLine),
         mut files: VolumeLine,
-        door: &mut StopDoor,
+        (door, making): (&mut StopDoor, Making),
     ) -> Result<RunOutcome, RunError> {
         let begun = Instant::now();
         let plan = LifePlan::of(self.pod);
@@ -220,14 +238,14 @@ impl PodRun<'_> {
             } => pulled?,
         };
         // After the pulls, which may take long: Secrets are there no longer than the pod.
-        let mut making = volumes::make_all(self);
+        let mut filling = volumes::make_all(self);
         tokio::select! {
             biased;
             why = called_off(asked, door, begun + deadline) => {
-                making.give_up().await;
+                filling.give_up().await;
                 return Ok(early(machine, begun, why));
             }
-            made = making.done() => made?,
+            made = filling.done() => made?,
         }
         let (mut stages, made_at) = (StageLine::begin(), Instant::now());
         let (sandbox_id, addresses) = tokio::select! {
@@ -236,6 +254,7 @@ impl PodRun<'_> {
             _ = asked.beyond(StopAsked::Gracefully) => return Ok(early(machine, begun, LifeInput::Stop)),
             made = self.make_pod(handler) => made?,
         };
+        drop(making);
         stages.add_pod(self.connection, &sandbox_id, made_at.elapsed()).await;
         let events = events.of(&sandbox_id);
         let running = RunningPod { run: self, sandbox_id, addresses, images };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::{LifePhase, PodReport};
+use super::machine::{LifePhase, MemberKind, PodReport};
 use crate::bounds::REPORT_BYTES;
 
 /// The file's name in the pod's directory.
@@ -32,6 +32,9 @@ pub(crate) struct RunReport {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReportedContainer {
     pub(crate) name: String,
+    /// It has to end before others begin.
+    #[serde(default)]
+    pub(crate) init: bool,
     /// Waiting, Running, Terminating, Terminated or CrashLoopBackOff.
     pub(crate) state: String,
     pub(crate) started: bool,
@@ -48,6 +51,7 @@ impl RunReport {
     pub(super) fn new(report: &PodReport, messages: &[String]) -> Self {
         let containers = report.members.iter().enumerate().map(|(index, member)| ReportedContainer {
             name: member.name.clone(),
+            init: member.kind == MemberKind::Init,
             state: member.state.to_owned(),
             started: member.has_started,
             ready: member.is_ready,
@@ -71,7 +75,6 @@ impl RunReport {
         fs::rename(new, dir.join(NAME))
     }
 
-    #[allow(dead_code, reason = "for the lists of pods, which don't show it yet")]
     /// Reads that of a pod's directory; nothing if there is none that can be read.
     pub(crate) fn read(dir: &Path) -> Option<Self> {
         let mut text = Vec::new();
@@ -90,6 +93,7 @@ mod tests {
         assert_eq!(RunReport::read(dir.path()), None);
         let container = ReportedContainer {
             name: "a".into(),
+            init: false,
             state: "Running".into(),
             started: true,
             ready: false,

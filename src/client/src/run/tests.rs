@@ -120,7 +120,7 @@ impl Bench {
             keep: self.keep,
             dir: self.base(),
         };
-        let record = RunRecord::begin(&self.dir.path().join("records"), "ab", Vec::new(), false).unwrap();
+        let record = RunRecord::begin(&self.dir.path().join("records"), "ab", Default::default(), false).unwrap();
         let is_alone = matches!(first, [Workload::Pod(_)]);
         let wishes = Wishes { first, changes };
         let context = RunContext { connection: &connection, args: &args, console: &console, record: &record, is_alone };

@@ -4,7 +4,11 @@
 mod folder;
 mod log;
 mod record;
+mod subjects;
 
 pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
-pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, ended, find, forget_lost, known};
+pub(crate) use record::{
+    AppliedFiles, KnownRun, LAST_WORDS, RunRecord, abandon, all, ended, find, forget_lost, known, settled,
+};
+pub(crate) use subjects::{KnownWorkload, LeaveRequest, RunSubjects};

@@ -13,10 +13,14 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{FACTS, RUNS, RunFolder};
+use super::subjects::{RunSubjects, subjects};
 use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
+use crate::manifest_files::FileIdentity;
 
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
+/// Where the process that looks after it writes what it says in no other way; locked from before that process is there.
+pub(crate) const LAST_WORDS: &str = "stderr";
 /// How long a process may take to end after its pods.
 const END: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
@@ -40,6 +44,9 @@ pub(crate) struct KnownRun {
     /// Whether that process lives; not in the file.
     #[serde(skip)]
     pub(crate) lives: bool,
+    /// What it looks after, which is in a file of its own.
+    #[serde(skip)]
+    pub(crate) subjects: RunSubjects,
 }
 
 /// What became of files that were read once more.
@@ -97,31 +104,50 @@ impl RunRecord {
     }
 
     /// Writes down that this process looks after a run.
-    pub(crate) fn begin(base: &Path, id: &str, files: Vec<String>, detached: bool) -> io::Result<Self> {
+    pub(crate) fn begin(
+        base: &Path,
+        id: &str,
+        (files, subjects): (Vec<String>, RunSubjects),
+        detached: bool,
+    ) -> io::Result<Self> {
         let prepared = Self::prepare(base, id)?;
-        let folder = &prepared.folder;
+        let folder = prepared.folder.clone();
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
-        let facts = KnownRun { id: id.to_owned(), pid, files, detached, lives: true };
-        let (path, own) = (folder.join(FACTS), folder.join("new"));
+        let facts = KnownRun { id: id.to_owned(), pid, files, detached, ..KnownRun::default() };
+        let (path, own) = (folder.join(FACTS), folder.join("new.json"));
         fs::write(&own, serde_json::to_vec(&facts)?)?;
         let lock = File::open(&own)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let this = Self { base: base.to_owned(), prepared, id: id.to_owned(), _lock: lock };
         // Locked before anybody can find it.
+        this.looks_after(&subjects)?;
         fs::rename(&own, &path)?;
-        Ok(Self { base: base.to_owned(), prepared, id: id.to_owned(), _lock: lock })
+        Ok(this)
     }
 
     /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
     /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
+        applied.tell(|text| self.put(APPLIED, text))
+    }
+
+    /// Puts a file into its folder, at once as a whole.
+    pub(super) fn put(&self, name: &str, text: &[u8]) -> io::Result<()> {
         let own = self.prepared.folder.join("new");
-        let told = applied
-            .tell(|text| fs::write(&own, text).and_then(|()| fs::rename(&own, self.prepared.folder.join(APPLIED))));
-        if told.is_err() {
+        let put = fs::write(&own, text).and_then(|()| fs::rename(&own, self.prepared.folder.join(name)));
+        if put.is_err() {
             // Not there, or of no use.
             let _ = fs::remove_file(&own);
         }
-        told
+        put
+    }
+
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.prepared.folder
     }
 
     /// Where it writes what nobody watches.
@@ -179,8 +205,8 @@ impl Drop for RunRecord {
 impl KnownRun {
     /// Whether a file is one of its manifests, or in one of its folders.
     pub(crate) fn is_of(&self, file: &str) -> bool {
-        let folder = Path::new(file).parent();
-        self.files.iter().any(|own| own == file || folder == Some(Path::new(own)))
+        let file = FileIdentity::of(file);
+        self.files.iter().map(|own| FileIdentity::of(own)).any(|own| own.is(&file) || file.is_in(&own))
     }
 
     /// What became of its files when they were read last.
@@ -197,17 +223,23 @@ impl KnownRun {
 
 /// A run by its id, where only this user can have written it down.
 pub(crate) fn known(base: &Path, id: &str) -> Option<KnownRun> {
-    let file = RunFolder::open(base, id)?.file(FACTS)?;
+    let folder = RunFolder::open(base, id)?;
+    let file = folder.file(FACTS)?;
     let known: KnownRun = read(&file)?;
     let lives = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
     // To others it means many processes, or the one that must not end.
-    (known.pid > 1).then(|| KnownRun { id: id.to_owned(), lives, ..known })
+    (known.pid > 1).then(|| KnownRun { id: id.to_owned(), lives, subjects: subjects(&folder), ..known })
 }
 
 /// What may be ids of runs.
 fn ids(base: &Path) -> impl Iterator<Item = String> {
     let entries = base.join(RUNS).read_dir().into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
+
+/// All runs.
+pub(crate) fn all(base: &Path) -> Vec<KnownRun> {
+    ids(base).filter_map(|id| known(base, &id)).collect()
 }
 
 /// Removes what killed runs have left, but for those of which something else is left.
@@ -230,6 +262,24 @@ pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
     found
 }
 
+/// Waits until all that were begun this moment can be found: `run -d` makes the folder of one before its process.
+pub(crate) async fn settled(base: &Path) {
+    let begun = Instant::now();
+    while begun.elapsed() < END && is_one_beginning(base) {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn is_one_beginning(base: &Path) -> bool {
+    let Ok(entries) = base.join(RUNS).read_dir() else { return false };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    ids.filter_map(|id| RunFolder::open(base, &id)).any(|folder| {
+        // Held by who begins it, and by nobody once that one has died.
+        let held = |file: File| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+        folder.file(LAST_WORDS).is_some_and(held) && folder.file(FACTS).is_none()
+    })
+}
+
 /// Waits until a process has ended that looks after nothing any more; then nothing of its run is left.
 pub(crate) async fn ended(base: &Path, id: &str) {
     let begun = Instant::now();
@@ -241,7 +291,7 @@ pub(crate) async fn ended(base: &Path, id: &str) {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
     serde_json::from_reader(io::Read::take(file, LONGEST)).ok()
 }
 
@@ -258,7 +308,7 @@ mod tests {
     #[test]
     fn a_run_is_known_and_its_end_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab12", vec!["/a.yaml".into()], true).unwrap();
+        let own = RunRecord::begin(dir.path(), "ab12", (vec!["/a.yaml".into()], RunSubjects::default()), true).unwrap();
         let run = known(dir.path(), "ab12").unwrap();
         assert!(run.lives && run.detached && run.pid > 0, "{run:?}");
         assert_eq!(find(dir.path(), &["/b.yaml".into(), "/a.yaml".into()]), std::slice::from_ref(&run));
@@ -271,6 +321,19 @@ mod tests {
         assert_eq!(known(dir.path(), "ab12"), None);
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
         assert_eq!(known(dir.path(), "../.."), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_about_to_begin_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let words = File::create(RunRecord::prepare(dir.path(), "ab").unwrap().join(LAST_WORDS)).unwrap();
+        assert!(!is_one_beginning(dir.path()), "nobody begins it");
+        flock(&words, FlockOperation::LockExclusive).unwrap();
+        assert!(is_one_beginning(dir.path()));
+        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
+        settled(dir.path()).await;
+        assert_eq!(all(dir.path()).len(), 1);
+        drop(own);
     }
 
     #[test]
@@ -321,7 +384,7 @@ mod tests {
     #[test]
     fn what_was_done_is_told_however_long_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Vec::new(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
         let run = known(dir.path(), "ab").unwrap();
         let lines = vec!["\u{1}".repeat(APPLIED_LINE_BYTES * 2); 10_000];
         own.tell(&AppliedFiles { times: 1, lines, ..AppliedFiles::default() }).unwrap();
@@ -345,7 +408,7 @@ mod tests {
         let short: AppliedFiles = serde_json::from_slice(&written).unwrap();
         assert!(told.is_ok() && (short.times, short.status) == (3, 1) && short.lines.len() == 1, "{short:?}");
         let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Vec::new(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
         std::os::unix::fs::symlink("/dev/full", own.prepared.folder.join("new")).unwrap();
         assert!(own.tell(&applied).is_err());
         own.tell(&applied).unwrap();
@@ -356,7 +419,7 @@ mod tests {
     fn only_a_run_that_never_began_is_abandoned() {
         let dir = tempfile::tempdir().unwrap();
         RunRecord::prepare(dir.path(), "ab").unwrap();
-        let own = RunRecord::begin(dir.path(), "cd", Vec::new(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "cd", Default::default(), true).unwrap();
         abandon(dir.path(), "ab");
         abandon(dir.path(), "cd");
         abandon(dir.path(), "ef");

@@ -20,7 +20,8 @@ use std::time::Duration;
 use crate::manifest::ProbeKind;
 
 pub(in crate::run) use backoff::BackOff;
-pub(in crate::run) use phase::{LifePhase, PodReport};
+pub(crate) use phase::LifePhase;
+pub(in crate::run) use phase::PodReport;
 pub(in crate::run) use plan::{LifePlan, MemberKind, Moment};
 pub(in crate::run) use probes::Probed;
 

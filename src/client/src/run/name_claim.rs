@@ -1,0 +1,104 @@
+//! That a pod of some name is about to be made: `names/<namespace>/<name>` below the folder of runs, locked from the
+//! look whether there is one until the runtime has the pod. Of two runs that want one name at the same time one gets it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+use super::{RunError, VolumeError};
+use crate::manifest::Pod;
+
+/// Beside the folders of pods.
+const NAMES: &str = "names";
+/// How often a file is made whose place others remove meanwhile.
+const TRIES: usize = 16;
+
+/// A name that nobody else has meanwhile. Its file goes with it.
+pub(super) struct NameClaim {
+    path: PathBuf,
+    /// Locked.
+    _lock: File,
+}
+
+impl NameClaim {
+    /// Refused if another one has it.
+    pub(super) fn of(base: &Path, pod: &Pod) -> Result<Self, RunError> {
+        let path = base.join(NAMES).join(&pod.namespace).join(&pod.name);
+        let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
+        match claim(&path) {
+            Ok(Some(lock)) => Ok(Self { path, _lock: lock }),
+            Ok(None) => Err(RunError::BeingMade { namespace, name }),
+            Err(source) => Err(VolumeError::Make { path, source }.into()),
+        }
+    }
+}
+
+impl Drop for NameClaim {
+    fn drop(&mut self) {
+        // While it is locked: nobody else's goes.
+        let _ = fs::remove_file(&self.path);
+        // Not empty while there are others.
+        let _ = self.path.ancestors().skip(1).take(2).try_for_each(fs::remove_dir);
+    }
+}
+
+/// The locked file; nothing if somebody else has it.
+fn claim(path: &Path) -> io::Result<Option<File>> {
+    for _ in 0..TRIES {
+        DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(path))?;
+        let flags = OFlags::NOFOLLOW.bits().cast_signed();
+        let opened =
+            File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
+        let file = match opened {
+            // The last of others has taken the folder with it this moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            other => other?,
+        }
+        if file.metadata()?.nlink() > 0 {
+            return Ok(Some(file));
+        }
+    }
+    Err(io::Error::other("somebody removes it again and again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_had_by_one_at_a_time_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: m, image: x}]}}";
+        let pod = crate::manifest::read(text).unwrap();
+        let other = Pod { name: "b".into(), ..pod.clone() };
+        let own = NameClaim::of(dir.path(), &pod).unwrap();
+        let refused = NameClaim::of(dir.path(), &pod).err().unwrap().to_string();
+        assert!(refused.contains("default/a is being made by another"), "{refused}");
+        drop(NameClaim::of(dir.path(), &other).unwrap());
+        drop(own);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+        let won = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let claim = NameClaim::of(dir.path(), &pod);
+                        if claim.is_ok() {
+                            assert_eq!(won.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                            won.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+}

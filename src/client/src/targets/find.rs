@@ -1,0 +1,392 @@
+//! Finds what a user names among the pods of the runtime, those that are being made, and runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use peapod_api::v1;
+
+use super::{FoundPods, FoundRun, Targets, is_of_kubelet, is_of_run, run_of, workload_of};
+use crate::connect::{CallError, CriClient};
+use crate::manifest::MAX_LENGTH;
+use crate::manifest_files::{self, FileIdentity, NamedWorkload};
+use crate::run::PodBeingMade;
+use crate::runs::{self, KnownRun};
+use crate::select::{self, SelectError};
+use crate::{cli, labels};
+
+/// All that there is.
+#[derive(Default)]
+pub(crate) struct Whole {
+    /// The oldest first; those that are being made have no ids.
+    pub(crate) pods: Vec<v1::PodSandbox>,
+    /// Those that are being made once more.
+    pub(crate) being_made: Vec<PodBeingMade>,
+    /// Runs that live and use this runtime, each with its folder.
+    pub(crate) runs: Vec<(PathBuf, KnownRun)>,
+}
+
+/// One file that was named.
+struct NamedFile {
+    identity: FileIdentity,
+    workloads: Vec<NamedWorkload>,
+}
+
+impl Whole {
+    /// Looks at it.
+    pub(crate) async fn look(connection: &CriClient) -> Result<Self, CallError> {
+        // Of pods that are made meanwhile one list knows.
+        let here = cli::run_dir();
+        let mut being_made = PodBeingMade::all(&here, &connection.endpoint).await;
+        let mut whole = Self { pods: select::pods(connection).await?, ..Self::default() };
+        let bases: BTreeSet<PathBuf> = whole.pods.iter().filter_map(run_of).map(|(base, _)| base).collect();
+        let mut sandboxes: Vec<_> = being_made.iter().map(|made| made.as_sandbox(&here)).collect();
+        for base in bases.iter().filter(|base| **base != here) {
+            let made = PodBeingMade::all(base, &connection.endpoint).await;
+            sandboxes.extend(made.iter().map(|made| made.as_sandbox(base)));
+            being_made.extend(made);
+        }
+        let is_known = |sandbox: &v1::PodSandbox| whole.pods.iter().any(|pod| uid(pod) == uid(sandbox));
+        let news: Vec<bool> = sandboxes.iter().map(|sandbox| !is_known(sandbox)).collect();
+        let mut is_new = news.iter();
+        being_made.retain(|_| is_new.next() == Some(&true));
+        whole.being_made = being_made;
+        whole.pods.extend(sandboxes.into_iter().zip(news).filter(|(_, is_new)| *is_new).map(|(sandbox, _)| sandbox));
+        whole.pods.sort_by_key(|pod| (pod.created_at, pod.id.clone()));
+        for base in bases.into_iter().chain([here]).collect::<BTreeSet<_>>() {
+            runs::settled(&base).await;
+            let is_here = |run: &KnownRun| run.lives && run.is_at(&connection.endpoint);
+            whole.runs.extend(runs::all(&base).into_iter().filter(is_here).map(|run| (base.clone(), run)));
+        }
+        Ok(whole)
+    }
+
+    /// Finds what is named.
+    pub(crate) fn find(&self, targets: Targets<'_>, is_one_of_all: impl Fn(&v1::PodSandbox) -> bool) -> FoundPods {
+        let mut found = FoundPods::default();
+        if targets.all {
+            self.pods.iter().filter(|pod| is_one_of_all(pod)).for_each(|pod| found.add(pod));
+            self.runs.iter().for_each(|run| found.want(run, |_| true, true));
+        }
+        let mut paths: Vec<PathBuf> = targets.files.to_vec();
+        for word in targets.words {
+            match manifest_files::is_file(word) {
+                true => paths.push(word.into()),
+                false => self.add_word(&mut found, word, targets.all_of_a_name),
+            }
+        }
+        let mut named = Vec::new();
+        for path in &paths {
+            named.push(FileIdentity::of(&manifest_files::identity(path)));
+            self.add_path(&mut found, path, &mut named);
+        }
+        self.complete(&mut found, &named);
+        found
+    }
+
+    fn add_word(&self, found: &mut FoundPods, word: &str, all_of_a_name: bool) {
+        let pod = match select::choose(self.pods.clone(), word) {
+            Ok(pod) => pod,
+            Err(SelectError::NoPod { .. }) => return self.add_called(found, word),
+            Err(error) => return found.problems.push(error.to_string()),
+        };
+        found.add(&pod);
+        if all_of_a_name && !select::has_id(&pod, word) {
+            let is_same = |other: &&v1::PodSandbox| select::pod_name(other) == select::pod_name(&pod);
+            self.pods.iter().filter(is_same).for_each(|other| found.add(other));
+        }
+    }
+
+    /// A Job, a Deployment, a Pod of which nothing is there yet, or a run.
+    fn add_called(&self, found: &mut FoundPods, word: &str) {
+        let of_pods = self.pods.iter().filter(|pod| is_of_run(pod)).map(workload_of);
+        let of_runs = self.runs.iter().flat_map(|(_, run)| &run.subjects.workloads).map(|known| known.named.clone());
+        let called: BTreeSet<_> = of_pods.chain(of_runs).filter(|workload| workload.is_called(word)).collect();
+        if called.len() > 1 {
+            let names = called.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            found.problems.push(format!("`{word}` can be any of {names}: write the namespace, or kind/name"));
+            return;
+        }
+        if let Some(workload) = called.first() {
+            let is_one = |pod: &&v1::PodSandbox| is_of_run(pod) && workload_of(pod) == *workload;
+            self.pods.iter().filter(is_one).for_each(|pod| found.add(pod));
+            self.runs.iter().for_each(|run| found.want(run, |known| known == workload, false));
+            return;
+        }
+        let is_run = |id: &str| id == word || (word.len() >= 4 && id.starts_with(word));
+        let before = (found.pods.len(), found.runs.len());
+        let is_of_it = |pod: &&v1::PodSandbox| run_of(pod).is_some_and(|(_, id)| is_run(&id));
+        self.pods.iter().filter(is_of_it).for_each(|pod| found.add(pod));
+        self.runs.iter().filter(|(_, run)| is_run(&run.id)).for_each(|run| found.want(run, |_| true, true));
+        if before == (found.pods.len(), found.runs.len()) {
+            let text = format!("there is no pod, Job, Deployment or run `{word}`; `peapod ps -a` lists all");
+            found.problems.push(text);
+        }
+    }
+
+    /// A manifest, or those of a folder.
+    fn add_path(&self, found: &mut FoundPods, path: &Path, named: &mut Vec<FileIdentity>) {
+        let before = (found.pods.len(), found.runs.clone());
+        let read = manifest_files::files(path).and_then(|files| {
+            files.iter().try_for_each(|file| {
+                let identity = FileIdentity::of(&manifest_files::identity(file));
+                named.push(identity.clone());
+                let read = manifest_files::read(file, MAX_LENGTH);
+                let (workloads, error) = match read.and_then(|text| manifest_files::named_workloads(&text)) {
+                    Ok(workloads) => (workloads, None),
+                    Err(error) => (Vec::new(), Some(error)),
+                };
+                let before = (found.pods.len(), found.runs.clone());
+                self.add_file(found, &NamedFile { identity, workloads });
+                // What was run from it is found also when it is gone, or is no manifest any more.
+                let is_found = before != (found.pods.len(), found.runs.clone());
+                error.filter(|_| !is_found).map_or(Ok(()), Err)
+            })
+        });
+        match read {
+            Err(error) => found.problems.push(format!("cannot read {}: {error:#}", path.display())),
+            // Not of each file of a folder something is there.
+            Ok(()) if before == (found.pods.len(), found.runs.clone()) && !self.is_of_run(path) => {
+                found.empty.push(path.display().to_string());
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Whether a run lives that was asked for just this.
+    fn is_of_run(&self, path: &Path) -> bool {
+        let path = FileIdentity::of(&manifest_files::identity(path));
+        self.runs.iter().any(|(_, run)| run.files.iter().any(|own| FileIdentity::of(own).is(&path)))
+    }
+
+    fn add_file(&self, found: &mut FoundPods, file: &NamedFile) {
+        self.pods.iter().filter(|pod| file.has(pod)).for_each(|pod| found.add(pod));
+        for run in &self.runs {
+            let own = run.1.subjects.workloads.iter();
+            let from_it: BTreeSet<_> = own
+                .filter(|known| {
+                    let is_from = |own: &String| FileIdentity::of(own).is(&file.identity);
+                    known.file.as_ref().is_some_and(is_from) || file.workloads.contains(&known.named)
+                })
+                .map(|known| &known.named)
+                .collect();
+            found.want(run, |known| from_it.contains(known), false);
+        }
+    }
+
+    /// Runs of which all was named, in whatever way, end as a whole.
+    fn complete(&self, found: &mut FoundPods, named: &[FileIdentity]) {
+        for run in &self.runs {
+            let (base, known) = run;
+            let is_own = |pod: &&v1::PodSandbox| run_of(pod).is_some_and(|(of, id)| of == *base && id == known.id);
+            // A Pod by itself is named by its pod.
+            let pods: BTreeSet<_> =
+                found.pods.iter().filter(is_own).filter(|pod| is_plain(pod)).map(workload_of).collect();
+            found.want(run, |known| pods.contains(known), false);
+            let is_named = |file: &String| named.iter().any(|named| FileIdentity::of(file).is(named));
+            let has_files = !known.files.is_empty() && known.files.iter().all(is_named);
+            let is_old = known.subjects.workloads.is_empty();
+            let is_found = |pod: &v1::PodSandbox| found.pods.iter().any(|other| uid(other) == uid(pod));
+            let mut own = self.pods.iter().filter(is_own).peekable();
+            let has_all_pods = is_old && own.peek().is_some() && own.all(is_found);
+            if has_files || has_all_pods {
+                found.want(run, |_| true, true);
+            }
+        }
+        for run in &mut found.runs {
+            let workloads = &run.known.subjects.workloads;
+            run.is_whole |= !workloads.is_empty() && workloads.iter().all(|known| run.wanted.contains(&known.named));
+        }
+        found.being_made = found.pods.extract_if(.., |pod| pod.id.is_empty()).collect();
+    }
+}
+
+impl FoundPods {
+    fn add(&mut self, pod: &v1::PodSandbox) {
+        if !self.pods.iter().any(|known| uid(known) == uid(pod) && known.id == pod.id) {
+            self.pods.push(pod.clone());
+        }
+    }
+
+    /// Adds what is meant of what a run looks after.
+    fn want(&mut self, (base, run): &(PathBuf, KnownRun), is_one: impl Fn(&NamedWorkload) -> bool, is_whole: bool) {
+        let workloads = run.subjects.workloads.iter().map(|known| &known.named);
+        let wanted: BTreeSet<_> = workloads.filter(|workload| is_one(workload)).cloned().collect();
+        if wanted.is_empty() && !is_whole {
+            return;
+        }
+        match self.runs.iter_mut().find(|found| found.base == *base && found.known.id == run.id) {
+            Some(found) => {
+                found.wanted.extend(wanted);
+                found.is_whole |= is_whole;
+            }
+            None => self.runs.push(FoundRun { base: base.clone(), known: run.clone(), wanted, is_whole }),
+        }
+    }
+}
+
+impl NamedFile {
+    /// A pod that was run from it, or that it names.
+    fn has(&self, pod: &v1::PodSandbox) -> bool {
+        // One of a kubelet's is another pod of that name, and comes again.
+        if is_of_kubelet(pod) {
+            return false;
+        }
+        let file = pod.annotations.get(labels::RUN_FILE);
+        file.is_some_and(|file| FileIdentity::of(file).is(&self.identity)) || self.workloads.contains(&workload_of(pod))
+    }
+}
+
+fn uid(pod: &v1::PodSandbox) -> &str {
+    pod.metadata.as_ref().map(|metadata| metadata.uid.as_str()).unwrap_or_default()
+}
+
+/// Whether it was made for itself, and not for a Job or Deployment, which would make another one.
+fn is_plain(pod: &v1::PodSandbox) -> bool {
+    !pod.annotations.contains_key(labels::WORKLOAD)
+}
+
+/// Finds what is named.
+pub(crate) async fn find(
+    connection: &CriClient,
+    targets: Targets<'_>,
+    is_one_of_all: impl Fn(&v1::PodSandbox) -> bool,
+) -> anyhow::Result<FoundPods> {
+    Ok(Whole::look(connection).await?.find(targets, is_one_of_all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::{KnownWorkload, RunSubjects};
+
+    fn pod(base: &Path, (run, name, owner): (&str, &str, Option<&str>), file: &str) -> v1::PodSandbox {
+        let dir = base.join(name);
+        std::fs::create_dir_all(dir.join("logs")).unwrap();
+        let owner = owner.map(|owner| (labels::WORKLOAD, owner.to_owned()));
+        let known = [
+            (labels::RUN_DIR, dir.display().to_string()),
+            (labels::RUN_ID, run.into()),
+            (labels::RUN_FILE, file.into()),
+        ];
+        v1::PodSandbox {
+            id: format!("{name}-id"),
+            metadata: Some(v1::PodSandboxMetadata {
+                namespace: "default".into(),
+                name: name.into(),
+                uid: name.into(),
+                ..Default::default()
+            }),
+            annotations: known.into_iter().chain(owner).map(|(key, value)| (key.to_owned(), value)).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn run(id: &str, files: &[&str], workloads: &[(&str, &str, &str)]) -> KnownRun {
+        let known = |(kind, name, file): &(&str, &str, &str)| KnownWorkload {
+            named: NamedWorkload { kind: (*kind).into(), namespace: "default".into(), name: (*name).into() },
+            file: Some((*file).into()),
+        };
+        let subjects = RunSubjects { endpoint: String::new(), workloads: workloads.iter().map(known).collect() };
+        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        KnownRun { id: id.into(), lives: true, files, subjects, ..KnownRun::default() }
+    }
+
+    /// Two runs: of a Pod beside a Deployment with two pods, and of a Job of which no pod is there.
+    fn whole(base: &Path) -> Whole {
+        let many = Some("Deployment/many");
+        let pods = vec![
+            pod(base, ("aaaa", "web", None), "/none/app.yaml"),
+            pod(base, ("aaaa", "many-1", many), "/none/app.yaml"),
+            pod(base, ("aaaa", "many-2", many), "/none/app.yaml"),
+        ];
+        let app = [("Pod", "web", "/none/app.yaml"), ("Deployment", "many", "/none/app.yaml")];
+        let runs = vec![
+            (base.to_owned(), run("aaaa", &["/none/app.yaml"], &app)),
+            (base.to_owned(), run("bbbb", &["/none/job.yaml"], &[("Job", "work", "/none/job.yaml")])),
+        ];
+        Whole { pods, runs, ..Whole::default() }
+    }
+
+    /// The pods by their names, and the runs with what is wanted of them.
+    fn found(whole: &Whole, words: &[&str]) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let found = whole.find(Targets { words: &words, ..Targets::default() }, |_| true);
+        let pods = found.pods.iter().map(|pod| pod.metadata.clone().unwrap().name).collect();
+        let run = |run: &FoundRun| {
+            let wanted: Vec<String> = run.wanted.iter().map(ToString::to_string).collect();
+            if run.is_whole { run.known.id.clone() } else { format!("{}: {}", run.known.id, wanted.join(", ")) }
+        };
+        (pods, found.runs.iter().map(run).collect(), [found.problems, found.empty].concat())
+    }
+
+    #[test]
+    fn everything_is_found_by_whatever_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = whole(dir.path());
+        let manifest = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name).display().to_string()
+        };
+        // Under another path.
+        let many = manifest("renamed.yaml", "kind: Deployment\nmetadata: {name: many}\n");
+        let none = manifest("none.yaml", "kind: Deployment\nmetadata: {name: none}\n");
+        type Expected<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str]);
+        let cases: &[Expected<'_>] = &[
+            (&["web"], &["web"], &["aaaa: default/web"]),
+            (&["many"], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+            (&["deployment/many"], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+            (&[&many], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+            // Another one is made in its place.
+            (&["many-1"], &["many-1"], &[]),
+            (&["many", "web"], &["many-1", "many-2", "web"], &["aaaa"]),
+            (&["aaaa"], &["web", "many-1", "many-2"], &["aaaa"]),
+            (&["/none/app.yaml"], &["web", "many-1", "many-2"], &["aaaa"]),
+            // Of which nothing is there yet.
+            (&["work"], &[], &["bbbb"]),
+            (&["/none/job.yaml"], &[], &["bbbb"]),
+        ];
+        for (words, pods, runs) in cases {
+            let (found_pods, found_runs, problems) = found(&whole, words);
+            assert_eq!((found_pods, found_runs), (owned(pods), owned(runs)), "{words:?}");
+            assert_eq!(problems, Vec::<String>::new(), "{words:?}");
+        }
+        let (_, _, problems) = found(&whole, &["nobody", &none, "/none/other.yaml"]);
+        assert!(problems[0].contains("there is no pod, Job, Deployment or run `nobody`"), "{problems:?}");
+        assert!(problems[1].contains("cannot read /none/other.yaml") && problems[2] == none, "{problems:?}");
+        let all = whole.find(Targets { all: true, ..Targets::default() }, |_| true);
+        assert!(all.pods.len() == 3 && all.runs.iter().all(|run| run.is_whole), "{all:?}");
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_kubelets_pods_are_of_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = |name: &str| NamedWorkload { kind: "Pod".into(), namespace: "default".into(), name: name.into() };
+        let file =
+            NamedFile { identity: FileIdentity::of("/none/pod.yaml"), workloads: vec![named("web"), named("many-1")] };
+        assert!(file.has(&pod(dir.path(), ("aa", "web", None), "/none/other.yaml")));
+        assert!(file.has(&pod(dir.path(), ("aa", "other", None), "/none/pod.yaml")));
+        assert!(!file.has(&pod(dir.path(), ("aa", "other", None), "/none/other.yaml")));
+        assert!(!file.has(&pod(dir.path(), ("aa", "many-1", Some("Deployment/many")), "/none/other.yaml")));
+        let mut of_kubelet = pod(dir.path(), ("aa", "web", None), "/none/pod.yaml");
+        of_kubelet.annotations.insert(labels::KUBELET.to_owned(), "file".to_owned());
+        assert!(!file.has(&of_kubelet), "whatever its manifest says");
+    }
+
+    #[test]
+    fn kept_pods_of_a_name_go_with_the_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut whole = whole(dir.path());
+        let kept = pod(dir.path(), ("cccc", "kept", None), "");
+        let mut newer = kept.clone();
+        (newer.id, newer.metadata.as_mut().unwrap().uid) = ("newer".into(), "newer".into());
+        whole.pods.extend([kept, newer]);
+        let words = ["kept".to_owned()];
+        let named = Targets { words: &words, ..Targets::default() };
+        assert_eq!(whole.find(named, |_| true).pods.len(), 1);
+        assert_eq!(whole.find(Targets { all_of_a_name: true, ..named }, |_| true).pods.len(), 2);
+    }
+}
