@@ -63,6 +63,7 @@ mod run_fields;
 mod run_habits;
 mod run_killed;
 mod run_life;
+mod run_named;
 mod sealed;
 mod security;
 mod sharing;

@@ -7,6 +7,7 @@ mod pods;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::image_cli::{CheckArgs, ExportArgs, ImportArgs, PinArgs};
@@ -26,7 +27,13 @@ const RUN_DIR_VARIABLE: &str = "PEAPOD_RUN_DIR";
 /// Where they are kept unless a command says otherwise.
 pub(crate) fn run_dir() -> PathBuf {
     let said = std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty());
-    said.unwrap_or_else(|| DEFAULT_RUN_DIR.into()).into()
+    let dir = PathBuf::from(said.unwrap_or_else(|| DEFAULT_RUN_DIR.into()));
+    std::path::absolute(&dir).unwrap_or(dir)
+}
+
+/// A folder by its absolute path: the runtime, and other commands, are elsewhere.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// Where a CRI runtime is found; the same for every command.
@@ -137,7 +144,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub keep: bool,
     /// Where logs and emptyDir volumes of running pods are kept.
-    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
+    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR, value_parser = absolute())]
     pub dir: PathBuf,
 }
 

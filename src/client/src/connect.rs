@@ -62,6 +62,8 @@ pub(crate) enum ConnectError {
     Forbidden { path: PathBuf },
     #[error("cannot connect to {}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("whoever listens at {} ended the connection before it said who it is: it may be no CRI runtime, or have ended this moment", path.display())]
+    Gone { path: PathBuf },
     #[error("{} does not speak CRI v1", path.display())]
     NotCri { path: PathBuf, source: CallError },
 }
@@ -78,6 +80,13 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// The same with other words in place of some that the runtime used.
+    pub(crate) fn reworded(self, words: &[(String, String)]) -> Self {
+        let Self::Refused { rpc, status } = self else { return self };
+        let message = words.iter().fold(status.message().to_owned(), |text, (from, to)| text.replace(from, to));
+        Self::Refused { rpc, status: Box::new(Status::new(status.code(), message)) }
+    }
+
     /// Nobody answers at the moment; the same call may work later.
     pub(crate) fn is_unanswered(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::Deadline { .. })
@@ -147,7 +156,10 @@ impl CriClient {
             .max_encoding_message_size(MAX_MESSAGE);
         let version = call("Version", QUICK, runtime.clone().version(VersionRequest { version: "v1".to_owned() }))
             .await
-            .map_err(|source| ConnectError::NotCri { path, source })?;
+            .map_err(|source| match source {
+                CallError::Gone { .. } => ConnectError::Gone { path },
+                source => ConnectError::NotCri { path, source },
+            })?;
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
         let runtime_name = one_line(&runtime_name).into_owned();
         Ok(Self { runtime, image, store, runtime_name, endpoint })
@@ -184,6 +196,15 @@ fn explain(path: &Path, error: io::Error) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_others_become_names() {
+        let status = Box::new(Status::unknown("host port 80 is taken by pod 0123abcd: stop that"));
+        let error = CallError::Refused { rpc: "RunPodSandbox", status };
+        let names = [("0123abcd".to_owned(), "default/web".to_owned())];
+        let said = error.reworded(&names).to_string();
+        assert_eq!(said, "RunPodSandbox: host port 80 is taken by pod default/web: stop that");
+    }
 
     #[test]
     fn endpoints_are_paths_of_unix_sockets() {

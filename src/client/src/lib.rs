@@ -203,8 +203,9 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         let words: Vec<OsString> = std::env::args_os().skip(1).collect();
         return detach::start(&words, files.input(), &args.dir).await;
     }
-    // Before anybody can find the run and ask it to read its files again.
+    // Before anybody can find the run and ask it for something.
     let asked = RunRequests::listen()?;
+    let interrupt = Interrupt::listen()?;
     let watch = if args.watch { Some(FileWatch::begin(files.paths())?) } else { None };
     let id = supervised.clone().map_or_else(detach::new_id, Ok).context("no random numbers for the run's id")?;
     let subjects = RunSubjects::new(&connection.endpoint, &workloads);
@@ -220,7 +221,6 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         }
         None => Console::start(width)?,
     };
-    let interrupt = Interrupt::listen()?;
     let names: Vec<String> = workloads.iter().map(ToString::to_string).collect();
     console.note(format!("running {} on {}", names.join(", "), connection.runtime_name)).await;
     for note in notes {

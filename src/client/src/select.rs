@@ -157,14 +157,14 @@ fn namespace(pod: &v1::PodSandbox) -> &str {
     pod.metadata.as_ref().map(|metadata| metadata.namespace.as_str()).unwrap_or_default()
 }
 
-fn is_named(pod: &v1::PodSandbox, wanted: &str) -> bool {
+pub(crate) fn is_named(pod: &v1::PodSandbox, wanted: &str) -> bool {
     pod.metadata.as_ref().is_some_and(|metadata| match wanted.split_once('/') {
         Some((namespace, name)) => metadata.namespace == namespace && metadata.name == name,
         None => metadata.name == wanted,
     })
 }
 
-pub(crate) fn has_id(pod: &v1::PodSandbox, wanted: &str) -> bool {
+fn has_id(pod: &v1::PodSandbox, wanted: &str) -> bool {
     is_start(wanted, &pod.id)
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{DEFAULT_RUN_DIR, OutputFormat, RUN_DIR_VARIABLE};
+use super::{DEFAULT_RUN_DIR, OutputFormat, RUN_DIR_VARIABLE, absolute};
 
 /// Arguments of `peapod apply`.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct ApplyArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Where logs and emptyDir volumes of running pods are kept.
-    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
+    #[arg(long, env = RUN_DIR_VARIABLE, value_name = "DIR", default_value = DEFAULT_RUN_DIR, value_parser = absolute())]
     pub dir: PathBuf,
 }
 
@@ -135,7 +135,7 @@ pub struct TopArgs {
 /// Arguments of `peapod stop`.
 #[derive(Args, Clone, Debug)]
 pub struct StopArgs {
-    /// Pods: name, `namespace/name`, or the start of the id. Or manifests, whose pods are meant.
+    /// Pods, Jobs, Deployments: name or `namespace/name`. Pods and runs: the start of the id. Or manifests.
     #[arg(value_name = "POD|FILE", required_unless_present_any = ["files", "all"])]
     pub pods: Vec<String>,
     /// The pods of this manifest, or of all in this folder; may be given several times.
@@ -152,7 +152,7 @@ pub struct StopArgs {
 /// Arguments of `peapod rm`.
 #[derive(Args, Clone, Debug)]
 pub struct RmArgs {
-    /// Pods: name, `namespace/name`, or the start of the id. Or manifests, whose pods are meant.
+    /// Pods, Jobs, Deployments: name or `namespace/name`. Pods and runs: the start of the id. Or manifests.
     #[arg(value_name = "POD|FILE", required_unless_present_any = ["files", "all"])]
     pub pods: Vec<String>,
     /// The pods of this manifest, or of all in this folder; may be given several times.
@@ -170,7 +170,7 @@ pub struct RmArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "That nothing of a manifest runs is no error: then there is nothing to do.")]
 pub struct DownArgs {
-    /// Manifests, folders of them, or pods: name, `namespace/name`, or the start of the id.
+    /// Manifests, folders of them. Or pods, Jobs, Deployments: name or `namespace/name`. Pods, runs: the start of the id.
     #[arg(value_name = "FILE|POD", required_unless_present_any = ["files", "all"])]
     pub pods: Vec<String>,
     /// The pods of this manifest, or of all in this folder; may be given several times.

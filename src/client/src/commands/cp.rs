@@ -62,7 +62,7 @@ impl<'a> ContainerSide<'a> {
         match (written, sent) {
             // What the container's tar says is the reason of an archive that ends too early, or has nothing.
             (Err(CopyError::Archive(_) | CopyError::Empty), Err(error)) => Err(error),
-            (Err(error), _) => Err(error.into()),
+            (Err(error), _) => Err(told(&error)),
             (Ok(_), Err(error)) => Err(error),
             (Ok(left_out), Ok(())) => say(&left_out),
         }
@@ -94,6 +94,12 @@ impl<'a> ContainerSide<'a> {
             // As `cp -r`: a folder `.` is copied as what is in it.
             (path.to_owned(), from.file_name().map_or_else(|| PathBuf::from("."), PathBuf::from))
         } else {
+            let is_meant = found.is_file() && path.ends_with('/');
+            anyhow::ensure!(
+                !is_meant,
+                "there is no folder {path} in container {}: `cp` makes none for a file",
+                self.name
+            );
             let (folder, name) = split(path);
             (folder, PathBuf::from(name))
         };
@@ -103,7 +109,13 @@ impl<'a> ContainerSide<'a> {
         let sent = self.tar(&["xof", "-", "-C", &dashless(&folder)], Some(packed), None).await;
         // It fails, too, when nobody takes the archive any more: then the container's tar says why.
         sent?;
-        say(&reading.await.context("the copy ended in an unforeseen way")??)
+        match reading.await.context("the copy ended in an unforeseen way")? {
+            // It was content with less: nothing can be told of what it did.
+            Err(CopyError::Read { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+                anyhow::bail!("tar in container {} ended before it had everything", self.name)
+            }
+            packed => say(&packed.map_err(|error| told(&error))?),
+        }
     }
 
     /// From an archive at standard input, into a folder.
@@ -161,6 +173,11 @@ impl<'a> ContainerSide<'a> {
             self.name
         )
     }
+}
+
+/// An error that names its cause itself, once.
+fn told(error: &CopyError) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }
 
 /// What OCI runtimes say of a program that is not there.

@@ -114,6 +114,10 @@ pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, Manifes
         };
         mistakes.extend(named(added.err().unwrap_or_default(), &source.name));
     }
+    if !mistakes.is_empty() {
+        // What refers to these would be told that they are not there.
+        return Err(ManifestError::Mistakes(mistakes));
+    }
     let (mut workloads, mut notes) = (Vec::<Workload>::new(), notes(&idle));
     for KindedDocument { kind, source, node } in &documents {
         match built(*kind, node, &objects) {
@@ -174,10 +178,17 @@ pub(crate) fn explain(sources: &[ManifestSource]) -> Result<Vec<Explained>, Mani
 /// All documents, of which no field is refused, and the fields that change nothing.
 fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument<'_>>, Vec<IdleField>), ManifestError> {
     let (mut documents, mut room) = (Vec::new(), ManifestRoom::default());
+    let mut others = Vec::new();
     for source in sources {
         for node in parse(source, &mut room)? {
-            documents.push(classify(source, node)?);
+            match classify(source, node) {
+                Ok(document) => documents.push(document),
+                Err(other) => others.push(other),
+            }
         }
+    }
+    if let Some(error) = ManifestError::others(others) {
+        return Err(error);
     }
     if documents.is_empty() {
         return Err(ManifestError::Empty);
@@ -189,6 +200,28 @@ fn checked(sources: &[ManifestSource]) -> Result<(Vec<KindedDocument<'_>>, Vec<I
         idle.extend(found.idle);
     }
     if mistakes.is_empty() { Ok((documents, idle)) } else { Err(ManifestError::Mistakes(mistakes)) }
+}
+
+impl ManifestError {
+    /// All kinds that are not carried out, each in a line of its own, as far as they are shown.
+    fn others(found: Vec<OtherDocument>) -> Option<Self> {
+        let left = found.len().saturating_sub(MANIFEST_MISTAKES);
+        let mut lines = found.into_iter().take(MANIFEST_MISTAKES);
+        let OtherDocument { place, mut text } = lines.next()?;
+        for other in lines {
+            text += &format!("\n{}{}", other.place, other.text);
+        }
+        if left > 0 {
+            text += &format!("\nand {left} more");
+        }
+        Some(Self::OtherKind { place, text })
+    }
+}
+
+/// A document of another kind.
+struct OtherDocument {
+    place: String,
+    text: String,
 }
 
 fn named(mistakes: Vec<Mistake>, file: &str) -> impl Iterator<Item = Mistake> {
@@ -261,7 +294,7 @@ fn parse(source: &ManifestSource, room: &mut ManifestRoom) -> Result<Vec<YamlNod
 }
 
 /// Tells another kind before its fields are called unknown one by one.
-fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument<'_>, ManifestError> {
+fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument<'_>, OtherDocument> {
     let field = |name| node.get(name).and_then(YamlNode::text).unwrap_or_default();
     let kind = match (field("apiVersion"), field("kind")) {
         ("" | "v1", "" | "Pod") => ManifestKind::Pod,
@@ -275,7 +308,7 @@ fn classify(source: &ManifestSource, node: YamlNode) -> Result<KindedDocument<'_
                 "" => format!("line {}: ", node.line),
                 name => format!("{name}, line {}: ", node.line),
             };
-            return Err(ManifestError::OtherKind { place, text: other_kind(version, kind) });
+            return Err(OtherDocument { place, text: other_kind(version, kind) });
         }
     };
     Ok(KindedDocument { kind, source, node })

@@ -126,6 +126,11 @@ fn mistakes_of_several_files_name_the_file() {
             "q, line 3: metadata.name is `C`",
         ),
         (vec![("p", SMALL), ("q", "{apiVersion: v1, kind: Service}")], "q, line 1: it is a Service of apiVersion v1"),
+        (
+            vec![("q", "{apiVersion: v1, kind: Service}"), ("r", "{apiVersion: apps/v1, kind: DaemonSet}")],
+            "\nr, line 1: it is a DaemonSet of apiVersion apps/v1",
+        ),
+        (vec![("p", "only words")], "p, line 1: the document has to be a map"),
         (vec![("p", SMALL), ("q", SMALL)], "q, line 3: metadata.name is `web`, as is another Pod's"),
         (
             vec![("p", SMALL), ("c", CONFIG), ("d", CONFIG)],

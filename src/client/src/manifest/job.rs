@@ -94,7 +94,8 @@ pub(super) fn pods_at_a_time(builder: &mut Builder<'_>, path: &str, given: i32, 
 /// A number from `least` on.
 pub(super) fn count(builder: &mut Builder<'_>, path: &str, given: i64, least: u32) -> u32 {
     u32::try_from(given).ok().filter(|count| *count >= least).unwrap_or_else(|| {
-        builder.add_mistake(path, format!("is {given}; it has to be {least} or more"));
+        let most = if given > 0 { format!(", and {} at most", u32::MAX) } else { String::new() };
+        builder.add_mistake(path, format!("is {given}; it has to be {least} or more{most}"));
         least
     })
 }

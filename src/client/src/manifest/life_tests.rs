@@ -110,5 +110,5 @@ fn mistakes_say_what_a_life_may_be() {
         said.contains("initContainers[0].livenessProbe is for init containers with restartPolicy Always"),
         "{said}"
     );
-    assert!(said.contains("line 5: spec.activeDeadlineSeconds is 0; it has to be 1 or more seconds"), "{said}");
+    assert!(said.contains("line 5: spec.activeDeadlineSeconds is 0; it has to be 1 to 4294967295 seconds"), "{said}");
 }

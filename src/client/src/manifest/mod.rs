@@ -132,7 +132,8 @@ impl fmt::Display for Mistake {
         if !self.file.is_empty() {
             write!(f, "{}, ", self.file)?;
         }
-        write!(f, "line {}: {} {}", self.line, self.path, self.text)
+        let path = if self.path.is_empty() { "the document" } else { &self.path };
+        write!(f, "line {}: {path} {}", self.line, self.text)
     }
 }
 

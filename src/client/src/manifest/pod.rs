@@ -147,7 +147,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
 fn grace(b: &mut Builder<'_>, seconds: Option<i64>) -> u32 {
     let seconds = seconds.unwrap_or(30);
     u32::try_from(seconds).unwrap_or_else(|_| {
-        let text = format!("is {seconds}; it has to be 0 or more seconds");
+        let text = format!("is {seconds}; it has to be 0 to {} seconds", u32::MAX);
         b.add_mistake("spec.terminationGracePeriodSeconds", text);
         30
     })
@@ -157,7 +157,8 @@ fn active_deadline(b: &mut Builder<'_>, seconds: Option<i64>) -> Option<u32> {
     let seconds = seconds?;
     let deadline = u32::try_from(seconds).ok().filter(|seconds| *seconds > 0);
     if deadline.is_none() {
-        b.add_mistake("spec.activeDeadlineSeconds", format!("is {seconds}; it has to be 1 or more seconds"));
+        let text = format!("is {seconds}; it has to be 1 to {} seconds", u32::MAX);
+        b.add_mistake("spec.activeDeadlineSeconds", text);
     }
     deadline
 }

@@ -80,7 +80,7 @@ pub(crate) use leftovers::sweep;
 pub(crate) use machine::LifePhase;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
-use name_claim::NameClaim;
+use name_claim::{NameClaim, refuse_twin};
 use off_thread::off_thread;
 use owner::OwnerFacts;
 use patience::RuntimePatience;
@@ -270,7 +270,15 @@ impl PodRun<'_> {
             v1::RunPodSandboxRequest { config: Some(self.sandbox.clone()), runtime_handler: handler.to_owned() };
         let mut client = self.connection.runtime.clone();
         let made = call("RunPodSandbox", RUN_POD, client.run_pod_sandbox(request)).await;
-        let sandbox_id = made.map_err(|source| RunError::Pod { source })?.pod_sandbox_id;
+        let sandbox_id = match made {
+            Ok(made) => made.pod_sandbox_id,
+            // Others are named by their ids, which nobody knows.
+            Err(source) => {
+                let others = crate::select::pods(self.connection).await.unwrap_or_default();
+                let names: Vec<_> = others.iter().map(|pod| (pod.id.clone(), crate::select::pod_name(pod))).collect();
+                return Err(RunError::Pod { source: source.reworded(&names) });
+            }
+        };
         let request = v1::PodSandboxStatusRequest { pod_sandbox_id: sandbox_id.clone(), verbose: false };
         let status = call("PodSandboxStatus", QUICK, client.pod_sandbox_status(request)).await;
         let status = status.map_err(|source| RunError::Pod { source })?.status.unwrap_or_default();

@@ -131,7 +131,10 @@ impl PodDir {
     /// Shows a part of a volume at a place of its own, which nobody can move elsewhere.
     pub(super) fn bind_part(&self, shown: &VolumePart) -> Result<PathBuf, VolumeError> {
         let target = self.path.join("parts").join(&shown.container).join(shown.index.to_string());
-        let failed = |source| VolumeError::Part { volume: shown.volume.clone(), part: shown.part.clone(), source };
+        let failed = |source| {
+            let source = subpath::explained(source, &shown.part);
+            VolumeError::Part { volume: shown.volume.clone(), part: shown.part.clone(), source }
+        };
         let source = subpath::open(&shown.path, &shown.part).map_err(failed)?;
         // That of an earlier attempt.
         kernel_mounts::unmount(&target).map_err(failed)?;
@@ -215,7 +218,7 @@ pub(super) fn read_env_files(wanted: Vec<(String, PathBuf, String)>) -> Result<E
         match subpath::open_file(&from, &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => {
-                let text = opened.and_then(bounded);
+                let text = opened.map_err(|error| subpath::explained(error, &path)).and_then(bounded);
                 let text =
                     text.map_err(|source| VolumeError::Read { volume: volume.clone(), path: path.clone(), source })?;
                 let read = env::parse_file(&text);

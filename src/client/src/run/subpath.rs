@@ -51,6 +51,14 @@ fn beneath(root: impl AsFd, path: &str, flags: OFlags) -> rustix::io::Result<Own
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE)
 }
 
+/// What went wrong with a part, in words where the system's would mislead.
+pub(super) fn explained(error: io::Error, part: &str) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::XDEV) => io::Error::other(format!("`{part}` leads out of the volume")),
+        _ => error,
+    }
+}
+
 fn make(folder: impl AsFd, name: &str, mode: u32) -> io::Result<()> {
     match rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(mode)) {
         // Another container of the pod was quicker.
@@ -90,6 +98,7 @@ mod tests {
         for part in ["out", "out/new", "far/passwd", "file/x", "dangling/x"] {
             assert!(open(dir.path(), part).is_err(), "{part}");
         }
+        assert_eq!(explained(open(dir.path(), "out").unwrap_err(), "out").to_string(), "`out` leads out of the volume");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
         assert!(open_file(dir.path(), "file").is_ok() && open_file(dir.path(), "a").is_err());
         assert!(open_file(dir.path(), "far/passwd").is_err());

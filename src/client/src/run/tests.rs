@@ -329,7 +329,10 @@ async fn a_kept_pod_is_removed_by_rm() {
         }
         let list = crate::cli::PsArgs { all: true, output: crate::cli::OutputFormat::Table };
         let table = crate::commands::ps(connection, &list).await.unwrap();
-        assert!(table.contains("web   default     no      10.1.2.3") && table.contains("Exited (0)"), "{table}");
+        assert!(
+            table.contains("web   default     0/1     Completed   10.1.2.3") && table.contains("Exited (0)"),
+            "{table}"
+        );
         let list = crate::cli::PsArgs { all: true, output: crate::cli::OutputFormat::Json };
         let json: serde_json::Value =
             serde_json::from_str(&crate::commands::ps(connection, &list).await.unwrap()).unwrap();

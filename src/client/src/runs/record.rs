@@ -19,12 +19,12 @@ use crate::manifest_files::FileIdentity;
 
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
-/// Where the process that looks after it writes what it says in no other way; locked from before that process is there.
-pub(crate) const LAST_WORDS: &str = "stderr";
+/// What becomes one of them.
+const NEW: &str = "new";
 /// How long a process may take to end after its pods.
-const END: Duration = Duration::from_secs(10);
+pub(super) const END: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 /// How often a folder is made whose place others remove meanwhile.
 const TRIES: usize = 16;
 /// No record is longer.
@@ -128,18 +128,18 @@ impl RunRecord {
     /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
     /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
-        applied.tell(|text| self.put(APPLIED, text))
+        let told = applied.tell(|text| self.put(APPLIED, text));
+        if told.is_err() {
+            // Not there, or of no use.
+            let _ = fs::remove_file(self.prepared.folder.join(NEW));
+        }
+        told
     }
 
     /// Puts a file into its folder, at once as a whole.
     pub(super) fn put(&self, name: &str, text: &[u8]) -> io::Result<()> {
-        let own = self.prepared.folder.join("new");
-        let put = fs::write(&own, text).and_then(|()| fs::rename(&own, self.prepared.folder.join(name)));
-        if put.is_err() {
-            // Not there, or of no use.
-            let _ = fs::remove_file(&own);
-        }
-        put
+        let own = self.prepared.folder.join(NEW);
+        fs::write(&own, text).and_then(|()| fs::rename(&own, self.prepared.folder.join(name)))
     }
 
     pub(super) fn base(&self) -> &Path {
@@ -262,24 +262,6 @@ pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
     found
 }
 
-/// Waits until all that were begun this moment can be found: `run -d` makes the folder of one before its process.
-pub(crate) async fn settled(base: &Path) {
-    let begun = Instant::now();
-    while begun.elapsed() < END && is_one_beginning(base) {
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-fn is_one_beginning(base: &Path) -> bool {
-    let Ok(entries) = base.join(RUNS).read_dir() else { return false };
-    let ids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    ids.filter_map(|id| RunFolder::open(base, &id)).any(|folder| {
-        // Held by who begins it, and by nobody once that one has died.
-        let held = |file: File| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-        folder.file(LAST_WORDS).is_some_and(held) && folder.file(FACTS).is_none()
-    })
-}
-
 /// Waits until a process has ended that looks after nothing any more; then nothing of its run is left.
 pub(crate) async fn ended(base: &Path, id: &str) {
     let begun = Instant::now();
@@ -321,19 +303,6 @@ mod tests {
         assert_eq!(known(dir.path(), "ab12"), None);
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
         assert_eq!(known(dir.path(), "../.."), None);
-    }
-
-    #[tokio::test]
-    async fn one_that_is_about_to_begin_is_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let words = File::create(RunRecord::prepare(dir.path(), "ab").unwrap().join(LAST_WORDS)).unwrap();
-        assert!(!is_one_beginning(dir.path()), "nobody begins it");
-        flock(&words, FlockOperation::LockExclusive).unwrap();
-        assert!(is_one_beginning(dir.path()));
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
-        settled(dir.path()).await;
-        assert_eq!(all(dir.path()).len(), 1);
-        drop(own);
     }
 
     #[test]

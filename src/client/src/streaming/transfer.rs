@@ -45,12 +45,12 @@ async fn receive(reader: ChannelSource, output: Option<mpsc::Sender<Bytes>>) -> 
             (OutputStream::Out, None) => {}
             (OutputStream::Out, Some(output)) => {
                 if output.send(payload).await.is_err() {
-                    return Ok(TransferEnd { code: 0, complaint: line(&complaint) });
+                    return Ok(TransferEnd { code: 0, complaint: lines(&complaint) });
                 }
             }
         }
     }
-    Ok(TransferEnd { code: exit_code(&source.said())?, complaint: line(&complaint) })
+    Ok(TransferEnd { code: exit_code(&source.said())?, complaint: lines(&complaint) })
 }
 
 /// When nobody hears any more, the reader knows.
@@ -65,4 +65,9 @@ async fn send(mut writer: ChannelSink, input: Option<mpsc::Receiver<Vec<u8>>>) -
         let _ = writer.finish(STDIN).await;
     }
     pending().await
+}
+
+/// What a command complained of, in one line.
+fn lines(text: &[u8]) -> String {
+    text.split(|byte| *byte == b'\n').map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -84,16 +84,17 @@ impl Whole {
     }
 
     fn add_word(&self, found: &mut FoundPods, word: &str, all_of_a_name: bool) {
+        let named: Vec<_> = self.pods.iter().filter(|pod| select::is_named(pod, word)).collect();
+        let is_one_name = named.windows(2).all(|two| select::pod_name(two[0]) == select::pod_name(two[1]));
+        if all_of_a_name && is_one_name && !named.is_empty() {
+            return named.into_iter().for_each(|pod| found.add(pod));
+        }
         let pod = match select::choose(self.pods.clone(), word) {
             Ok(pod) => pod,
             Err(SelectError::NoPod { .. }) => return self.add_called(found, word),
             Err(error) => return found.problems.push(error.to_string()),
         };
         found.add(&pod);
-        if all_of_a_name && !select::has_id(&pod, word) {
-            let is_same = |other: &&v1::PodSandbox| select::pod_name(other) == select::pod_name(&pod);
-            self.pods.iter().filter(is_same).for_each(|other| found.add(other));
-        }
     }
 
     /// A Job, a Deployment, a Pod of which nothing is there yet, or a run.
@@ -269,7 +270,7 @@ mod tests {
             (labels::RUN_FILE, file.into()),
         ];
         v1::PodSandbox {
-            id: format!("{name}-id"),
+            id: format!("id-{name}"),
             metadata: Some(v1::PodSandboxMetadata {
                 namespace: "default".into(),
                 name: name.into(),
@@ -381,6 +382,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut whole = whole(dir.path());
         let kept = pod(dir.path(), ("cccc", "kept", None), "");
+        let kept = v1::PodSandbox { state: v1::PodSandboxState::SandboxNotready.into(), ..kept };
         let mut newer = kept.clone();
         (newer.id, newer.metadata.as_mut().unwrap().uid) = ("newer".into(), "newer".into());
         whole.pods.extend([kept, newer]);
