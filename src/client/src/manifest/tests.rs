@@ -115,7 +115,7 @@ fn a_pods_own_mistakes_are_named() {
         ("name: web", "name: Web", "line 3: metadata.name is `Web`"),
         ("kind: Pod", "kind: Deployment", "it is a Deployment of apiVersion v1, and `peapod run` runs Pods"),
         ("spec:", "spec:\n  restartPolicy: Sometimes", "line 5: spec.restartPolicy is `Sometimes`"),
-        ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 or more"),
+        ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 to 4294967295 seconds"),
         ("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: v}}]", "hostPath.path has to be an absolute path"),
         (
             "spec:",
