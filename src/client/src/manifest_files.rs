@@ -61,8 +61,8 @@ pub(crate) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// By what name pods remember the file that they are of: its folder's own path, and the name in it. A link in that place
-/// stays one, as what it leads to may be another file next time.
+/// By what name pods remember the file that they are of: its folder's own path, and the name in it. A link in that
+/// place stays one, as what it leads to may be another file next time.
 pub(crate) fn identity(file: &Path) -> String {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let real = match (absolute.parent(), absolute.file_name()) {

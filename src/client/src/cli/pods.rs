@@ -170,7 +170,7 @@ pub struct RmArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "That nothing of a manifest runs is no error: then there is nothing to do.")]
 pub struct DownArgs {
-    /// Manifests, folders of them. Or pods, Jobs, Deployments: name or `namespace/name`. Pods, runs: the start of the id.
+    /// Manifests, folders of them. Or pods, Jobs, Deployments: name or `namespace/name`. Pods, runs: an id's start.
     #[arg(value_name = "FILE|POD", required_unless_present_any = ["files", "all"])]
     pub pods: Vec<String>,
     /// The pods of this manifest, or of all in this folder; may be given several times.

@@ -1,5 +1,5 @@
 //! That a pod of some name is about to be made: `names/<namespace>/<name>` below the folder of runs, locked from the
-//! look whether there is one until the runtime has the pod. Of two runs that want one name at the same time one gets it.
+//! look whether there is one until the runtime has the pod. Of two runs that want one name at a time one gets it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};

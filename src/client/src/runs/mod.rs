@@ -11,4 +11,6 @@ pub(crate) use beginning::{LAST_WORDS, settled};
 pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
 pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, all, ended, find, forget_lost, known};
-pub(crate) use subjects::{KnownWorkload, LeaveRequest, RunSubjects};
+#[cfg(test)]
+pub(crate) use subjects::KnownWorkload;
+pub(crate) use subjects::{LeaveRequest, RunSubjects};

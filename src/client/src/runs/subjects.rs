@@ -47,7 +47,7 @@ impl RunSubjects {
 }
 
 impl KnownRun {
-    /// What there is to say of a process that was suspended, by Ctrl-Z for example: it does nothing of what it is asked.
+    /// What there is to say of a process that was suspended, by Ctrl-Z for example: it does nothing that is asked.
     pub(crate) fn suspended(&self) -> Option<String> {
         let pid = self.pid;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
