@@ -6,7 +6,7 @@ use crate::run::{LifePhase, ReportedContainer, RunReport};
 
 /// A pod as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PodState {
+pub(super) struct ShownState {
     /// `Running`, `Completed`, `CrashLoopBackOff`, …
     pub(super) status: String,
     /// So many containers are ready,
@@ -28,7 +28,7 @@ pub(super) struct SeenContainer {
     pub(super) attempt: u32,
 }
 
-impl PodState {
+impl ShownState {
     /// Of a pod whose `peapod run` lives, or has seen its end.
     pub(super) fn of_report(report: &RunReport) -> Self {
         let lasting: Vec<_> = report.containers.iter().filter(|container| !container.init).collect();
@@ -158,13 +158,13 @@ mod tests {
             (report(LifePhase::Failed, true, vec![main("Terminated", false, Some(1))]), "0/1 Error 0"),
         ];
         for (report, expected) in cases {
-            assert_eq!(shown(&PodState::of_report(&report)), expected, "{report:?}");
+            assert_eq!(shown(&ShownState::of_report(&report)), expected, "{report:?}");
         }
         let late = RunReport { reason: Some("DeadlineExceeded".into()), ..report(LifePhase::Failed, true, vec![]) };
-        assert_eq!(PodState::of_report(&late).status, "DeadlineExceeded");
+        assert_eq!(ShownState::of_report(&late).status, "DeadlineExceeded");
     }
 
-    fn shown(PodState { status, ready, containers, restarts }: &PodState) -> String {
+    fn shown(ShownState { status, ready, containers, restarts }: &ShownState) -> String {
         format!("{ready}/{containers} {status} {restarts}")
     }
 
@@ -191,7 +191,7 @@ mod tests {
             (false, vec![], "0/0 Stopped 0"),
         ];
         for (is_ready, last, expected) in cases {
-            assert_eq!(shown(&PodState::of_runtime(is_ready, &last)), expected, "{last:?}");
+            assert_eq!(shown(&ShownState::of_runtime(is_ready, &last)), expected, "{last:?}");
         }
     }
 }

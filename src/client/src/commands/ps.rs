@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peapod_api::v1;
 use serde::Serialize;
 
-use super::pod_state::{PodState, SeenContainer};
+use super::pod_state::{SeenContainer, ShownState};
 use crate::cli::{OutputFormat, PsArgs};
 use crate::connect::{CallError, CriClient, QUICK, call};
 use crate::run::{LifePhase, RunReport};
@@ -24,6 +24,22 @@ struct ListedPod {
     name: String,
     namespace: String,
     uid: String,
+    #[serde(flatten)]
+    state: ListedState,
+    created_at: Option<String>,
+    ips: Vec<String>,
+    labels: BTreeMap<String, String>,
+    containers: Vec<ListedContainer>,
+    /// The `peapod run` that made it.
+    run: Option<ListedRun>,
+    #[serde(skip)]
+    created: i64,
+}
+
+/// How it is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedState {
     /// All its containers are ready.
     ready: bool,
     /// As `kubectl get pods` calls it.
@@ -34,14 +50,6 @@ struct ListedPod {
     restarts: u32,
     /// Its own place, for what is in it, is there.
     sandbox_ready: bool,
-    created_at: Option<String>,
-    ips: Vec<String>,
-    labels: BTreeMap<String, String>,
-    containers: Vec<ListedContainer>,
-    /// The `peapod run` that made it.
-    run: Option<ListedRun>,
-    #[serde(skip)]
-    created: i64,
 }
 
 #[derive(Serialize)]
@@ -104,11 +112,11 @@ pub(crate) async fn ps(connection: &CriClient, args: &PsArgs) -> anyhow::Result<
 /// One that no runtime has yet.
 fn being_made(whole: &Whole, sandbox: &v1::PodSandbox) -> ListedPod {
     let made = whole.being_made.iter().find(|made| made.is(sandbox));
-    let state = PodState::being_made(made.map_or(0, |made| made.containers));
+    let state = ShownState::being_made(made.map_or(0, |made| made.containers));
     listed(sandbox, state, (Vec::new(), Vec::new()))
 }
 
-fn listed(sandbox: &v1::PodSandbox, state: PodState, inside: (Vec<String>, Vec<ListedContainer>)) -> ListedPod {
+fn listed(sandbox: &v1::PodSandbox, state: ShownState, inside: (Vec<String>, Vec<ListedContainer>)) -> ListedPod {
     let metadata = sandbox.metadata.clone().unwrap_or_default();
     let sandbox_ready = targets::is_ready(sandbox);
     ListedPod {
@@ -116,12 +124,14 @@ fn listed(sandbox: &v1::PodSandbox, state: PodState, inside: (Vec<String>, Vec<L
         name: metadata.name,
         namespace: metadata.namespace,
         uid: metadata.uid,
-        ready: sandbox_ready && state.containers > 0 && state.ready == state.containers,
-        status: state.status,
-        containers_ready: state.ready,
-        containers_wanted: state.containers,
-        restarts: state.restarts,
-        sandbox_ready,
+        state: ListedState {
+            ready: sandbox_ready && state.containers > 0 && state.ready == state.containers,
+            status: state.status,
+            containers_ready: state.ready,
+            containers_wanted: state.containers,
+            restarts: state.restarts,
+            sandbox_ready,
+        },
         created_at: units::timestamp(sandbox.created_at),
         ips: inside.0,
         labels: sandbox.labels.clone(),
@@ -174,8 +184,8 @@ async fn pod(
     }
     let report = report(sandbox);
     let state = match &report {
-        Some(report) => PodState::of_report(report),
-        None => PodState::of_runtime(targets::is_ready(sandbox), &last),
+        Some(report) => ShownState::of_report(report),
+        None => ShownState::of_runtime(targets::is_ready(sandbox), &last),
     };
     for (container, _) in containers.iter_mut().filter(|(_, is_last)| *is_last) {
         let mut reported = report.iter().flat_map(|report| &report.containers);
@@ -247,11 +257,11 @@ async fn container(
 
 /// One for each container; the pod's own columns stand in the first.
 fn rows(pod: &ListedPod) -> Vec<Vec<String>> {
-    let ready = format!("{}/{}", pod.containers_ready, pod.containers_wanted);
+    let ready = format!("{}/{}", pod.state.containers_ready, pod.state.containers_wanted);
     let ip = pod.ips.first().map_or("-", String::as_str);
     let age = units::age(pod.created);
-    let own = [pod.name.as_str(), &pod.namespace, &ready, &pod.status, ip, &age].map(str::to_owned);
-    let run = pod.run.as_ref().map_or_else(String::new, |run| match (run.lives, pod.sandbox_ready) {
+    let own = [pod.name.as_str(), &pod.namespace, &ready, &pod.state.status, ip, &age].map(str::to_owned);
+    let run = pod.run.as_ref().map_or_else(String::new, |run| match (run.lives, pod.state.sandbox_ready) {
         (true, _) | (false, false) => run.id.clone(),
         // Nobody starts its containers again.
         (false, true) => format!("{} (killed)", run.id),

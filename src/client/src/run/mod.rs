@@ -80,7 +80,7 @@ pub(crate) use leftovers::sweep;
 pub(crate) use machine::LifePhase;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
-use name_claim::{NameClaim, refuse_twin};
+use name_claim::{PodNameClaim, refuse_twin};
 use off_thread::off_thread;
 use owner::OwnerFacts;
 use patience::RuntimePatience;
@@ -162,7 +162,7 @@ async fn live(
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     // Whoever else wants the name finds this pod at the runtime, or this claim.
-    let claim = NameClaim::of(&args.dir, pod)?;
+    let claim = PodNameClaim::of(&args.dir, pod)?;
     twin::refuse(connection, pod, &record.id).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };
@@ -175,7 +175,7 @@ async fn live(
     // Held until all is removed: the owner of a folder that is left is gone.
     let (dir, _owner) = PodDir::make(&args.dir, (pod, &uid), facts).await?;
     let mut door = StopDoor::open(&dir.path);
-    let making = Making { _mark: MakingMark::set(&dir, pod), _claim: claim };
+    let making = PodMaking { _mark: MakingMark::set(&dir, pod), _claim: claim };
     let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let parts = SandboxParts {
         uid: &uid,
@@ -209,9 +209,9 @@ async fn live(
 }
 
 /// What others see of a pod that no runtime knows yet.
-struct Making {
+struct PodMaking {
     _mark: MakingMark,
-    _claim: NameClaim,
+    _claim: PodNameClaim,
 }
 
 impl PodRun<'_> {
@@ -221,7 +221,7 @@ impl PodRun<'_> {
         handler: &str,
         (asked, events, report): (&StopLine, &RuntimeEvents, &ReportLine),
         mut files: VolumeLine,
-        (door, making): (&mut StopDoor, Making),
+        (door, making): (&mut StopDoor, PodMaking),
     ) -> Result<RunOutcome, RunError> {
         let begun = Instant::now();
         let plan = LifePlan::of(self.pod);

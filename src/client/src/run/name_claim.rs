@@ -22,13 +22,13 @@ const NAMES: &str = "names";
 const TRIES: usize = 16;
 
 /// A name that nobody else has meanwhile. Its file goes with it.
-pub(super) struct NameClaim {
+pub(super) struct PodNameClaim {
     path: PathBuf,
     /// Locked.
     _lock: File,
 }
 
-impl NameClaim {
+impl PodNameClaim {
     /// Refused if another one has it.
     pub(super) fn of(base: &Path, pod: &Pod) -> Result<Self, RunError> {
         let path = base.join(NAMES).join(&pod.namespace).join(&pod.name);
@@ -62,7 +62,7 @@ pub(super) async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(),
     }
 }
 
-impl Drop for NameClaim {
+impl Drop for PodNameClaim {
     fn drop(&mut self) {
         // While it is locked: nobody else's goes.
         let _ = fs::remove_file(&self.path);
@@ -104,10 +104,10 @@ mod tests {
         let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: m, image: x}]}}";
         let pod = crate::manifest::read(text).unwrap();
         let other = Pod { name: "b".into(), ..pod.clone() };
-        let own = NameClaim::of(dir.path(), &pod).unwrap();
-        let refused = NameClaim::of(dir.path(), &pod).err().unwrap().to_string();
+        let own = PodNameClaim::of(dir.path(), &pod).unwrap();
+        let refused = PodNameClaim::of(dir.path(), &pod).err().unwrap().to_string();
         assert!(refused.contains("default/a is being made by another"), "{refused}");
-        drop(NameClaim::of(dir.path(), &other).unwrap());
+        drop(PodNameClaim::of(dir.path(), &other).unwrap());
         drop(own);
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
         let won = std::sync::atomic::AtomicU32::new(0);
@@ -115,7 +115,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let claim = NameClaim::of(dir.path(), &pod);
+                        let claim = PodNameClaim::of(dir.path(), &pod);
                         if claim.is_ok() {
                             assert_eq!(won.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                             won.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

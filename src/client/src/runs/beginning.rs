@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::folder::{RUNS, RunFolder};
-use super::record::{END, FACTS, POLL};
+use super::folder::{FACTS, RUNS, RunFolder};
+use super::record::{END, POLL};
 
 /// Where the process that looks after it writes what it says in no other way; locked from before that process is there.
 pub(crate) const LAST_WORDS: &str = "stderr";
@@ -38,7 +38,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_about_to_begin_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let words = File::create(RunRecord::prepare(dir.path(), "ab").unwrap().join(LAST_WORDS)).unwrap();
+        let words = File::create(RunRecord::prepare(dir.path(), "ab").unwrap().folder.join(LAST_WORDS)).unwrap();
         assert!(!is_one_beginning(dir.path()), "nobody begins it");
         flock(&words, FlockOperation::LockExclusive).unwrap();
         assert!(is_one_beginning(dir.path()));

@@ -7,6 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, open, openat, unlinkat};
+use serde::Deserialize;
+
+/// No record is longer.
+const LONGEST: u64 = 1 << 20;
 
 /// The folder of all runs, beside those of pods.
 pub(super) const RUNS: &str = "runs";
@@ -78,6 +82,11 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// What a file says, if that makes sense.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
+    serde_json::from_reader(std::io::Read::take(file, LONGEST)).ok()
 }
 
 fn folder_flags() -> OFlags {

@@ -5,12 +5,14 @@ mod beginning;
 mod folder;
 mod log;
 mod record;
+mod requests;
 mod subjects;
 
 pub(crate) use beginning::{LAST_WORDS, settled};
 pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
 pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, all, ended, find, forget_lost, known};
+pub(crate) use requests::LeaveRequest;
 #[cfg(test)]
 pub(crate) use subjects::KnownWorkload;
-pub(crate) use subjects::{LeaveRequest, RunSubjects};
+pub(crate) use subjects::RunSubjects;

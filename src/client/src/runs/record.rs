@@ -12,7 +12,7 @@ use peapod_text::shortened;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{FACTS, RUNS, RunFolder};
+use super::folder::{FACTS, RUNS, RunFolder, read};
 use super::subjects::{RunSubjects, subjects};
 use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
 use crate::manifest_files::FileIdentity;
@@ -27,8 +27,6 @@ pub(super) const END: Duration = Duration::from_secs(10);
 pub(super) const POLL: Duration = Duration::from_millis(50);
 /// How often a folder is made whose place others remove meanwhile.
 const TRIES: usize = 16;
-/// No record is longer.
-const LONGEST: u64 = 1 << 20;
 
 /// What others may know of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,10 +269,6 @@ pub(crate) async fn ended(base: &Path, id: &str) {
     if let Some(run) = known(base, id).filter(|run| !run.lives) {
         run.forget(base);
     }
-}
-
-pub(super) fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
-    serde_json::from_reader(io::Read::take(file, LONGEST)).ok()
 }
 
 fn forget(base: &Path, id: &str) {

@@ -1,21 +1,13 @@
-//! What a run looks after, for who takes it down: `subjects.json` in its folder. What it is to let go without ending is
-//! asked for by files beside that.
-
-use std::io;
-use std::path::Path;
+//! What a run looks after, for who takes it down: `subjects.json` in its folder.
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{RUNS, RunFolder};
-use super::record::{KnownRun, RunRecord, read};
-use crate::bounds::LEAVE_REQUESTS;
+use super::folder::{RunFolder, read};
 use crate::manifest::Workload;
 use crate::manifest_files::NamedWorkload;
 
 /// The file's name.
-const SUBJECTS: &str = "subjects.json";
-/// What the names of requests begin with.
-const LEAVE: &str = "leave.";
+pub(super) const SUBJECTS: &str = "subjects.json";
 
 /// What a run looks after.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,110 +38,7 @@ impl RunSubjects {
     }
 }
 
-impl KnownRun {
-    /// What there is to say of a process that was suspended, by Ctrl-Z for example: it does nothing that is asked.
-    pub(crate) fn suspended(&self) -> Option<String> {
-        let pid = self.pid;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name, which may have anything in it.
-        let state = stat.rsplit_once(") ")?.1.chars().next()?;
-        (state == 'T').then(|| {
-            format!("waiting for process {pid}, which looks after these pods and is suspended: `kill -CONT {pid}` lets it go on")
-        })
-    }
-
-    /// Whether its pods are, or are to be, of the runtime at that socket.
-    pub(crate) fn is_at(&self, endpoint: &str) -> bool {
-        self.subjects.endpoint.is_empty() || self.subjects.endpoint == endpoint
-    }
-}
-
-impl RunRecord {
-    /// Writes down what it looks after from now on.
-    pub(crate) fn looks_after(&self, subjects: &RunSubjects) -> io::Result<()> {
-        self.put(SUBJECTS, &serde_json::to_vec(subjects)?)
-    }
-
-    /// What others ask it to let go: requests by their names, to be [answered](Self::answer).
-    pub(crate) fn requests(&self) -> Vec<(String, Vec<NamedWorkload>)> {
-        let Some(folder) = RunFolder::open(self.base(), &self.id) else { return Vec::new() };
-        let Ok(entries) = self.folder().read_dir() else { return Vec::new() };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut names: Vec<_> = names.filter(|name| name.starts_with(LEAVE)).take(LEAVE_REQUESTS).collect();
-        names.sort();
-        // One that can't be read asks for nothing, and is answered so.
-        let wanted = |name: &str| folder.file(name).and_then(|file| read(&file)).unwrap_or_default();
-        names.into_iter().map(|name| (name.clone(), wanted(&name))).collect()
-    }
-
-    /// That was done.
-    pub(crate) fn answer(&self, request: &str) {
-        // Without it who asked waits a while longer.
-        let _ = std::fs::remove_file(self.folder().join(request));
-    }
-}
-
 /// What a run looks after.
 pub(super) fn subjects(folder: &RunFolder) -> RunSubjects {
     folder.file(SUBJECTS).and_then(|file| read(&file)).unwrap_or_default()
-}
-
-/// A request to a run, which is there until the run has answered it.
-pub(crate) struct LeaveRequest {
-    base: std::path::PathBuf,
-    id: String,
-    name: String,
-}
-
-impl LeaveRequest {
-    /// Asks a run to let some of its workloads go, once it is signalled.
-    pub(crate) fn write(base: &Path, id: &str, wanted: &[NamedWorkload]) -> io::Result<Self> {
-        let request = Self { base: base.to_owned(), id: id.to_owned(), name: format!("{LEAVE}{}", std::process::id()) };
-        RunFolder::open(base, id).ok_or(io::ErrorKind::NotFound)?;
-        let folder = base.join(RUNS).join(id);
-        let own = folder.join(format!("new.{}", std::process::id()));
-        std::fs::write(&own, serde_json::to_vec(wanted)?)?;
-        std::fs::rename(&own, folder.join(&request.name))?;
-        Ok(request)
-    }
-
-    /// Whether the run has done it, or is gone.
-    pub(crate) fn is_answered(&self) -> bool {
-        RunFolder::open(&self.base, &self.id).is_none_or(|folder| folder.file(&self.name).is_none())
-    }
-}
-
-impl Drop for LeaveRequest {
-    fn drop(&mut self) {
-        if RunFolder::open(&self.base, &self.id).is_some() {
-            let _ = std::fs::remove_file(self.base.join(RUNS).join(&self.id).join(&self.name));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runs::known;
-
-    #[test]
-    fn a_request_is_there_until_it_is_answered() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
-        let named = NamedWorkload { kind: "Job".into(), namespace: "default".into(), name: "work".into() };
-        let workload = KnownWorkload { named: named.clone(), file: Some("/a.yaml".into()) };
-        let subjects = RunSubjects { endpoint: "/x.sock".into(), workloads: vec![workload] };
-        own.looks_after(&subjects).unwrap();
-        assert_eq!(known(dir.path(), "ab").unwrap().subjects, subjects);
-        let request = LeaveRequest::write(dir.path(), "ab", std::slice::from_ref(&named)).unwrap();
-        let found = own.requests();
-        assert_eq!(found.iter().map(|(_, wanted)| wanted.as_slice()).collect::<Vec<_>>(), [[named.clone()]]);
-        assert!(!request.is_answered());
-        own.answer(&found[0].0);
-        assert!(request.is_answered() && own.requests().is_empty());
-        drop(LeaveRequest::write(dir.path(), "ab", &[named.clone()]).unwrap());
-        assert!(own.requests().is_empty(), "nobody waits for it any more");
-        drop(own);
-        assert!(LeaveRequest::write(dir.path(), "ab", &[named]).is_err() && request.is_answered());
-    }
 }
