@@ -20,20 +20,23 @@ enum OwnGroup {
     Limited(String),
     /// It is being removed.
     Going,
-    /// There is none, or none any more.
+    /// There is none, or nobody knows: without a shim nothing runs in it any more, and a stop that came to nothing, or a
+    /// reboot, may have removed it.
     None,
 }
 
 fn own_group<S>(pod: &Pod<S>) -> OwnGroup {
     match (&pod.life, pod.identity.cgroup.own()) {
-        (Life::Up(_) | Life::Foreign { .. } | Life::Lost(_), Some(path)) => OwnGroup::Limited(path.to_owned()),
+        (Life::Up(_) | Life::Foreign { .. }, Some(path)) => OwnGroup::Limited(path.to_owned()),
         (Life::Releasing, Some(_)) => OwnGroup::Going,
         _ => OwnGroup::None,
     }
 }
 
 pub(super) fn request<S>(pod: &mut Pod<S>, ticket: Ticket, told: PodResources, fx: &mut Effects<S>) {
-    if matches!(own_group(pod), OwnGroup::None) {
+    let is_first = pod.updates.under_way.is_none() && pod.updates.waiting.is_empty();
+    // Behind those that came before, whose end would take it back.
+    if is_first && matches!(own_group(pod), OwnGroup::None) {
         return record(pod, ticket, told, fx);
     }
     pod.run.build_on();
