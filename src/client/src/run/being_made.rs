@@ -56,7 +56,7 @@ impl MakingMark {
             name: pod.name.clone(),
             containers: pod.containers.len()
                 + pod.init_containers.iter().filter(|container| container.is_sidecar()).count(),
-            images: images::wanted(pod).into_iter().map(|wanted| wanted.image.clone()).collect(),
+            images: images::names(pod),
             file: pod.metadata.file.clone(),
             owner: pod.metadata.owner.clone(),
             since: i64::try_from(since.as_nanos()).unwrap_or_default(),

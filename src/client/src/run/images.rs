@@ -48,6 +48,11 @@ pub(super) fn of_volume(name: &str) -> String {
     format!("volume {name}")
 }
 
+/// The names of all images of a pod, as it names them.
+pub(super) fn names(pod: &Pod) -> Vec<String> {
+    wanted(pod).into_iter().map(|wanted| wanted.image).collect()
+}
+
 /// All images of a pod.
 fn wanted(pod: &Pod) -> Vec<PodImage> {
     let container = |container: &Container| PodImage {

@@ -80,7 +80,7 @@ pub(crate) use leftovers::sweep;
 pub(crate) use machine::LifePhase;
 use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
-use name_claim::{PodNameClaim, refuse_twin};
+use name_claim::PodNameClaim;
 use off_thread::off_thread;
 use owner::OwnerFacts;
 use patience::RuntimePatience;

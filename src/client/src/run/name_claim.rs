@@ -1,19 +1,15 @@
 //! That a pod of some name is about to be made: `names/<namespace>/<name>` below the folder of runs, locked from the
 //! look whether there is one until the runtime has the pod. Of two runs that want one name at a time one gets it.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use peapod_api::v1;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::{RunError, VolumeError};
-use crate::connect::{CriClient, QUICK, call};
-use crate::labels;
 use crate::manifest::Pod;
 
 /// Beside the folders of pods.
@@ -38,27 +34,6 @@ impl PodNameClaim {
             Ok(None) => Err(RunError::BeingMade { namespace, name }),
             Err(source) => Err(VolumeError::Make { path, source }.into()),
         }
-    }
-}
-
-/// Two pods of one name could not be told apart afterwards.
-pub(super) async fn refuse_twin(connection: &CriClient, pod: &Pod) -> Result<(), RunError> {
-    let labels = BTreeMap::from([
-        (labels::POD.to_owned(), pod.name.clone()),
-        (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
-    ]);
-    let ready = v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() };
-    let filter = v1::PodSandboxFilter { state: Some(ready), label_selector: labels, ..Default::default() };
-    let request = v1::ListPodSandboxRequest { filter: Some(filter) };
-    let mut client = connection.runtime.clone();
-    let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
-    match list.map_err(|source| RunError::Pod { source })?.items.first() {
-        Some(twin) => Err(RunError::Runs {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            id: crate::select::short(&twin.id).to_owned(),
-        }),
-        None => Ok(()),
     }
 }
 

@@ -86,7 +86,7 @@ impl RunFolder {
 
 /// What a file says, if that makes sense.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(file: &File) -> Option<T> {
-    serde_json::from_reader(std::io::Read::take(file, LONGEST)).ok()
+    serde_json::from_reader(io::Read::take(file, LONGEST)).ok()
 }
 
 fn folder_flags() -> OFlags {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use super::RunContext;
 use crate::manifest::{Pod, Workload};
 use crate::run::messages::{self, SandboxParts};
+use crate::run::resources::WholeLimits;
 use crate::run::{images, new_uid};
 
 type Pulls<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
@@ -57,6 +58,7 @@ async fn pull(RunContext { connection, args, console, record, .. }: RunContext<'
         run: &record.id,
         dns: None,
         users: None,
+        whole_limits: WholeLimits::Untold,
     };
     let sandbox = messages::sandbox(pod, parts);
     let pulled = images::ensure_all(connection, &sandbox, pod, console).await;
