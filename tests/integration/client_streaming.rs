@@ -49,7 +49,7 @@ fn output_input_and_status_of_a_command() {
         assert_eq!(output.code, 137, "{output:?}");
 
         let output = exec(b"", &["exec", "--", "/no/such"]).await;
-        assert!(output.code == 125 && output.stderr.contains("/no/such"), "{output:?}");
+        assert!(output.code == 127 && output.stderr.contains("/no/such"), "{output:?}");
         let output = exec(b"", &["nobody", "--", "true"]).await;
         assert!(output.code == 125 && output.stderr.contains("nobody"), "{output:?}");
         let output = exec(b"", &["--timeout", "1", "exec", "--", "sleep", "1000"]).await;

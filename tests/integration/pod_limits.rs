@@ -121,7 +121,7 @@ fn containers_are_held_together() {
         for (name, expected) in [("free", (0, "Completed")), ("held", (137, "OOMKilled"))] {
             let limits = |limits: &mut LinuxContainerResources| {
                 if name == "held" {
-                    limits.memory_limit_in_bytes = 64 << 20
+                    limits.memory_limit_in_bytes = 64 << 20;
                 }
             };
             let pod = limited(daemon, name, limits).run().await;
@@ -198,7 +198,7 @@ fn limits_that_can_not_be_are_refused_and_leave_nothing() {
         };
         let processors = |limits: &mut LinuxContainerResources| limits.cpuset_cpus = "4000".to_owned();
         let tasks = |limits: &mut LinuxContainerResources| {
-            drop(limits.unified.insert("pids.max".to_owned(), "many".to_owned()))
+            drop(limits.unified.insert("pids.max".to_owned(), "many".to_owned()));
         };
         let refused = [
             limited(daemon, "processors", processors).try_run().await,
@@ -240,7 +240,7 @@ fn whenever_the_daemon_is_killed_no_group_is_left() {
             let pod = limited(daemon, stage, some).run().await;
             let container = pod.container("main").sh("sleep 1000").start().await;
             let change = |limits: &mut LinuxContainerResources| {
-                (limits.memory_limit_in_bytes, limits.cpu_quota) = (96 << 20, 70_000)
+                (limits.memory_limit_in_bytes, limits.cpu_quota) = (96 << 20, 70_000);
             };
             die_at(daemon, stage, async || update(&pod, change).await).await;
             // Nobody was told: those of before are in force, once the pod is recovered.

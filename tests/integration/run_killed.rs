@@ -60,7 +60,7 @@ async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
 fn folders(daemon: &Daemon) -> Vec<String> {
     let entries = fs::read_dir(daemon.path("run-dir")).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name != "runs").collect()
+    names.filter(|name| name != "runs" && name != "names").collect()
 }
 
 fn table() -> String {
@@ -119,6 +119,7 @@ fn secrets_do_not_outlive_a_run_that_was_killed() {
         assert_eq!((folders(daemon).len(), runs(daemon)), (2, 2));
         assert!(done(daemon, &["run", &short]).await.contains("hidden"));
         assert_eq!((folders(daemon), runs(daemon)), (known.clone(), 1));
+        assert!(!daemon.path("run-dir").join("names").exists(), "nobody makes a pod of its name");
 
         // Its pod runs: it keeps what it has, as long as the runtime has it.
         let stays = manifest(daemon, "stays", &shell, "exec sleep 1000");

@@ -10,8 +10,11 @@ impl Daemon {
     /// A call of `peapod` as a client, whose output is read.
     #[must_use]
     pub fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&Programs::get().peapod);
+        // As from a terminal: the tests themselves may be started by who ignores signals, in the background or by nohup.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal")
+            .arg(&Programs::get().peapod)
             .args(arguments)
             .env("PEAPOD_ENDPOINT", self.client_endpoint())
             .env("PEAPOD_RUN_DIR", self.path("run-dir"))

@@ -19,7 +19,7 @@ use crate::OWN_FAILURE;
 use crate::bounds::END_BYTES;
 use crate::console::{ConsoleStream, Outputs, SETTLED};
 use crate::interrupt::Interrupt;
-use crate::runs::{self, RunLog, RunRecord};
+use crate::runs::{self, PreparedRun, RunLog, RunRecord};
 
 /// Tells a process which run it is to look after.
 const SUPERVISED: &str = "PEAPOD_SUPERVISED_RUN";
@@ -61,7 +61,7 @@ pub(crate) fn new_id() -> io::Result<String> {
 /// ready or have ended.
 pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) -> anyhow::Result<u8> {
     let id = new_id().context("no random numbers for the run's id")?;
-    let prepared = RunRecord::prepare(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
+    let prepared = PreparedRun::make(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
     let started = start_in(&prepared.folder, &id, words, input).await;
     // Else it would stay for ever.
     runs::abandon(base, &id);

@@ -74,13 +74,13 @@ pub(crate) fn identity(file: &Path) -> String {
 
 /// A file or folder, under whatever path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileIdentity {
+pub(crate) struct ManifestIdentity {
     path: String,
     /// Without links, if it is there.
     real: Option<PathBuf>,
 }
 
-impl FileIdentity {
+impl ManifestIdentity {
     /// Of an [`identity`].
     pub(crate) fn of(path: &str) -> Self {
         Self { path: path.to_owned(), real: fs::canonicalize(path).ok() }
@@ -203,7 +203,7 @@ mod tests {
         fs::write(at("one/other.yaml"), "").unwrap();
         std::os::unix::fs::symlink("one", at("linked")).unwrap();
         std::os::unix::fs::symlink("one/pod.yaml", at("link.yaml")).unwrap();
-        let of = |name: &str| FileIdentity::of(&identity(&at(name)));
+        let of = |name: &str| ManifestIdentity::of(&identity(&at(name)));
         let file = of("one/pod.yaml");
         for same in ["one/two/../pod.yaml", "linked/pod.yaml", "link.yaml"] {
             assert!(of(same).is(&file) && file.is(&of(same)) && of(same).is_in(&of("linked/")), "{same}");

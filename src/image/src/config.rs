@@ -70,6 +70,12 @@ pub struct UnpackLimits {
 }
 
 impl Config {
+    /// The folder in which all layers lie.
+    #[must_use]
+    pub fn layers_dir(&self) -> PathBuf {
+        self.state_root.join("layers")
+    }
+
     /// The defaults, with everything kept below `state_root`.
     #[must_use]
     pub fn new(state_root: PathBuf) -> Self {

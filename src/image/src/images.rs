@@ -1,7 +1,7 @@
 //! The public API of this crate.
 
 use crate::bring::settled;
-use crate::config::{Config, RequestConfig, UnpackLimits};
+use crate::config::{Config, RequestConfig};
 use crate::error::{LeaseError, OpenError, PinError, PullError, RemoveError};
 use crate::export::{ExportError, ExportedPieces, export};
 use crate::import::{ArchiveSource, FolderImport, ImportError, ImportRequest, ImportedImage, import, import_folder};
@@ -75,10 +75,10 @@ impl Images {
         self.store.pull_config.store(Arc::new(Config { hosts_dirs, requests, ..opened }));
     }
 
-    /// The folder in which all layers lie.
+    /// How it was opened. What pulls are told of may have changed since.
     #[must_use]
-    pub fn layers_dir(&self) -> &Path {
-        self.store.dir.path()
+    pub fn config(&self) -> &Config {
+        &self.store.config
     }
 
     /// All images, oldest first; a snapshot that costs nothing.
@@ -306,12 +306,6 @@ impl Images {
     #[must_use]
     pub fn measures(&self) -> &ImageMeasures {
         &self.store.measures
-    }
-
-    /// What an archive of a container's files may cost, as one of an image.
-    #[must_use]
-    pub fn limits(&self) -> UnpackLimits {
-        self.store.config.limits
     }
 
     /// What the store takes on disk, by its records. Looks at memory alone.

@@ -10,8 +10,8 @@ pub(crate) struct LayersDir {
 }
 
 impl LayersDir {
-    pub(crate) fn new(state_root: &Path, trash: Trash) -> Self {
-        Self { path: state_root.join("layers"), trash }
+    pub(crate) fn new(path: PathBuf, trash: Trash) -> Self {
+        Self { path, trash }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -42,7 +42,7 @@ impl Store {
     pub(crate) fn new(config: Config, db: Database, trash: Trash) -> Result<Self, OpenError> {
         let config = Arc::new(config);
         let records = ImageRecords::new(db, config.state_root.clone());
-        let dir = Arc::new(LayersDir::new(&config.state_root, trash.clone()));
+        let dir = Arc::new(LayersDir::new(config.layers_dir(), trash.clone()));
         let holds: Arc<Holds> = Arc::default();
         let sweeper = Sweeper::new(Arc::clone(&records), Arc::clone(&dir), Arc::clone(&holds), config.partial.keep);
         let (pulls, layers) = (SingleFlight::new(), LayerFlights::new());

@@ -13,6 +13,7 @@ use peapod_api::v1;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 use super::kernel_mounts;
+use super::name_claim;
 use super::off_thread::off_thread;
 use super::owner::{self, FoundOwner, OWNER, OwnerFacts};
 use crate::bounds::{LEFTOVER_ANSWER, LEFTOVER_RUNTIMES, LEFTOVERS};
@@ -66,6 +67,8 @@ async fn ask(connection: &CriClient, left: &[LeftFolder]) -> PodsThere {
 /// Looks whose the folders are.
 fn look_through(base: &Path) -> io::Result<FoundFolders> {
     let open = open_base(base)?;
+    // What can't be removed of them keeps nobody from a name.
+    let _ = name_claim::forget_lost(base);
     let mut found = FoundFolders { is_complete: true, ..FoundFolders::default() };
     let mut looked_at = 0;
     for entry in Dir::read_from(&open)? {
@@ -182,7 +185,7 @@ mod tests {
     use super::super::owner::FolderOwner;
     use super::*;
     use crate::fake::Fake;
-    use crate::runs::RunRecord;
+    use crate::runs::PreparedRun;
 
     /// Folders of pods, beside a runtime.
     struct Left {
@@ -217,7 +220,7 @@ mod tests {
 
         /// A record of a run that was killed.
         fn killed(&self, run: &str) {
-            let folder = RunRecord::prepare(&self.base(), run).unwrap().folder;
+            let folder = PreparedRun::make(&self.base(), run).unwrap().folder;
             fs::write(folder.join("run.json"), r#"{"pid": 1234}"#).unwrap();
         }
 

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::{RunError, VolumeError};
+use crate::bounds::LEFTOVERS;
 use crate::manifest::Pod;
 
 /// Beside the folders of pods.
@@ -44,6 +45,27 @@ impl Drop for PodNameClaim {
         // Not empty while there are others.
         let _ = self.path.ancestors().skip(1).take(2).try_for_each(fs::remove_dir);
     }
+}
+
+/// Removes what killed runs have left of names: files that nobody holds.
+pub(super) fn forget_lost(base: &Path) -> io::Result<()> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let names = base.join(NAMES);
+    for namespace in names.read_dir()?.take(LEFTOVERS) {
+        let namespace = namespace?.path();
+        for name in namespace.read_dir()?.take(LEFTOVERS) {
+            let name = name?.path();
+            let Ok(file) = File::options().read(true).custom_flags(flags).open(&name) else { continue };
+            // While it is locked: nobody takes it up.
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() && file.metadata()?.nlink() > 0 {
+                fs::remove_file(&name)?;
+            }
+        }
+        // Not empty while there are others.
+        let _ = fs::remove_dir(&namespace);
+    }
+    let _ = fs::remove_dir(&names);
+    Ok(())
 }
 
 /// The locked file; nothing if somebody else has it.
@@ -83,7 +105,14 @@ mod tests {
         let refused = PodNameClaim::of(dir.path(), &pod).err().unwrap().to_string();
         assert!(refused.contains("default/a is being made by another"), "{refused}");
         drop(PodNameClaim::of(dir.path(), &other).unwrap());
+        // A killed run's.
+        fs::write(dir.path().join(NAMES).join("default/c"), "").unwrap();
+        fs::create_dir(dir.path().join(NAMES).join("empty")).unwrap();
+        forget_lost(dir.path()).unwrap();
+        let left: Vec<_> = dir.path().join(NAMES).read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.len() == 1 && left[0].read_dir().unwrap().count() == 1, "{left:?}");
         drop(own);
+        forget_lost(dir.path()).unwrap_err();
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
         let won = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {

@@ -32,13 +32,14 @@ fn is_one_beginning(base: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepared::PreparedRun;
     use super::super::record::{RunRecord, all};
     use super::*;
 
     #[tokio::test]
     async fn one_that_is_about_to_begin_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let words = File::create(RunRecord::prepare(dir.path(), "ab").unwrap().folder.join(LAST_WORDS)).unwrap();
+        let words = File::create(PreparedRun::make(dir.path(), "ab").unwrap().folder.join(LAST_WORDS)).unwrap();
         assert!(!is_one_beginning(dir.path()), "nobody begins it");
         flock(&words, FlockOperation::LockExclusive).unwrap();
         assert!(is_one_beginning(dir.path()));

@@ -4,6 +4,7 @@
 mod beginning;
 mod folder;
 mod log;
+mod prepared;
 mod record;
 mod requests;
 mod subjects;
@@ -11,6 +12,7 @@ mod subjects;
 pub(crate) use beginning::{LAST_WORDS, settled};
 pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
+pub(crate) use prepared::PreparedRun;
 pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, all, ended, find, forget_lost, known};
 pub(crate) use requests::LeaveRequest;
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! `<run dir>/runs/<id>`: held by a lock as long as the process lives that looks after the run's pods.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,9 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{FACTS, RUNS, RunFolder, read};
+use super::prepared::PreparedRun;
 use super::subjects::{RunSubjects, subjects};
 use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
-use crate::manifest_files::FileIdentity;
+use crate::manifest_files::ManifestIdentity;
 
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
@@ -25,8 +24,6 @@ const NEW: &str = "new";
 pub(super) const END: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
 pub(super) const POLL: Duration = Duration::from_millis(50);
-/// How often a folder is made whose place others remove meanwhile.
-const TRIES: usize = 16;
 
 /// What others may know of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,36 +68,7 @@ pub(crate) struct RunRecord {
     _lock: File,
 }
 
-/// The folder of a run to be. As long as this lives nobody takes it for one that was left.
-pub(crate) struct PreparedRun {
-    pub(crate) folder: PathBuf,
-    _kept: OwnedFd,
-}
-
 impl RunRecord {
-    /// The folder of a run to be, for the user alone.
-    pub(crate) fn prepare(base: &Path, id: &str) -> io::Result<PreparedRun> {
-        let folder = base.join(RUNS).join(id);
-        for _ in 0..TRIES {
-            match DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            }
-            match RunFolder::open(base, id) {
-                Some(found) => {
-                    if let Some(kept) = found.keep()? {
-                        return Ok(PreparedRun { folder, _kept: kept });
-                    }
-                }
-                None if fs::symlink_metadata(&folder).is_ok() => return Err(not_own(base)),
-                None => {}
-            }
-            // The last of other runs has taken the folder of all with it this moment, or somebody this one, for it was
-            // empty.
-        }
-        Err(io::ErrorKind::NotFound.into())
-    }
-
     /// Writes down that this process looks after a run.
     pub(crate) fn begin(
         base: &Path,
@@ -108,7 +76,7 @@ impl RunRecord {
         (files, subjects): (Vec<String>, RunSubjects),
         detached: bool,
     ) -> io::Result<Self> {
-        let prepared = Self::prepare(base, id)?;
+        let prepared = PreparedRun::make(base, id)?;
         let folder = prepared.folder.clone();
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let facts = KnownRun { id: id.to_owned(), pid, files, detached, ..KnownRun::default() };
@@ -152,11 +120,6 @@ impl RunRecord {
     pub(crate) fn log(&self) -> PathBuf {
         self.prepared.folder.join("log")
     }
-}
-
-fn not_own(base: &Path) -> io::Error {
-    let why = "is a link, or another user may write into it: remove it, or name another folder by --dir";
-    io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", base.join(RUNS).display()))
 }
 
 impl AppliedFiles {
@@ -203,8 +166,8 @@ impl Drop for RunRecord {
 impl KnownRun {
     /// Whether a file is one of its manifests, or in one of its folders.
     pub(crate) fn is_of(&self, file: &str) -> bool {
-        let file = FileIdentity::of(file);
-        self.files.iter().map(|own| FileIdentity::of(own)).any(|own| own.is(&file) || file.is_in(&own))
+        let file = ManifestIdentity::of(file);
+        self.files.iter().map(|own| ManifestIdentity::of(own)).any(|own| own.is(&file) || file.is_in(&own))
     }
 
     /// What became of its files when they were read last.
@@ -302,7 +265,7 @@ mod tests {
     #[test]
     fn one_that_was_killed_is_known_as_such() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ff").unwrap().folder;
+        let folder = PreparedRun::make(dir.path(), "ff").unwrap().folder;
         fs::write(folder.join(FACTS), r#"{"id":"other","pid":2147483647,"files":["/a"],"new":[]}"#).unwrap();
         let run = known(dir.path(), "ff").unwrap();
         assert!(!run.lives && run.id == "ff", "{run:?}");
@@ -313,7 +276,7 @@ mod tests {
     #[test]
     fn what_signals_many_is_no_process_of_a_run() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ab").unwrap().folder;
+        let folder = PreparedRun::make(dir.path(), "ab").unwrap().folder;
         for pid in [i32::MIN, -2, -1, 0, 1] {
             fs::write(folder.join(FACTS), format!(r#"{{"id":"ab","pid":{pid},"files":["/a"]}}"#)).unwrap();
             assert_eq!(known(dir.path(), "ab"), None, "{pid}");
@@ -324,7 +287,7 @@ mod tests {
     #[test]
     fn a_pipe_in_place_of_a_record_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunRecord::prepare(dir.path(), "ab").unwrap().folder;
+        let folder = PreparedRun::make(dir.path(), "ab").unwrap().folder;
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, folder.join(FACTS), mode).unwrap();
         assert_eq!(known(dir.path(), "ab"), None);
@@ -341,7 +304,7 @@ mod tests {
         assert_eq!(known(&base, "ab"), None);
         KnownRun { id: "ab".into(), ..KnownRun::default() }.forget(&base);
         assert!(other.join("ab").join(FACTS).exists());
-        assert!(RunRecord::prepare(&base, "ab").err().unwrap().to_string().contains("is a link"));
+        assert!(PreparedRun::make(&base, "ab").err().unwrap().to_string().contains("is a link"));
     }
 
     #[test]
@@ -381,7 +344,7 @@ mod tests {
     #[test]
     fn only_a_run_that_never_began_is_abandoned() {
         let dir = tempfile::tempdir().unwrap();
-        RunRecord::prepare(dir.path(), "ab").unwrap();
+        PreparedRun::make(dir.path(), "ab").unwrap();
         let own = RunRecord::begin(dir.path(), "cd", Default::default(), true).unwrap();
         abandon(dir.path(), "ab");
         abandon(dir.path(), "cd");
@@ -393,10 +356,10 @@ mod tests {
     #[test]
     fn what_never_became_a_run_goes_with_what_killed_ones_have_left() {
         let dir = tempfile::tempdir().unwrap();
-        let being = RunRecord::prepare(dir.path(), "ab").unwrap();
-        fs::write(RunRecord::prepare(dir.path(), "cd").unwrap().folder.join("stderr"), "x").unwrap();
+        let being = PreparedRun::make(dir.path(), "ab").unwrap();
+        fs::write(PreparedRun::make(dir.path(), "cd").unwrap().folder.join("stderr"), "x").unwrap();
         for id in ["de", "ef"] {
-            fs::write(RunRecord::prepare(dir.path(), id).unwrap().folder.join(FACTS), "{").unwrap();
+            fs::write(PreparedRun::make(dir.path(), id).unwrap().folder.join(FACTS), "{").unwrap();
         }
         // An older peapod's, which says that it lives with this file alone.
         let older = File::open(dir.path().join(RUNS).join("de").join(FACTS)).unwrap();

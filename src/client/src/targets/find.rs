@@ -8,7 +8,7 @@ use peapod_api::v1;
 use super::{FoundPods, FoundRun, Targets, is_of_kubelet, is_of_run, run_of, workload_of};
 use crate::connect::{CallError, CriClient};
 use crate::manifest::MAX_LENGTH;
-use crate::manifest_files::{self, FileIdentity, NamedWorkload};
+use crate::manifest_files::{self, ManifestIdentity, NamedWorkload};
 use crate::run::PodBeingMade;
 use crate::runs::{self, KnownRun};
 use crate::select::{self, SelectError};
@@ -27,7 +27,7 @@ pub(crate) struct Whole {
 
 /// One file that was named.
 struct NamedFile {
-    identity: FileIdentity,
+    identity: ManifestIdentity,
     workloads: Vec<NamedWorkload>,
 }
 
@@ -76,7 +76,7 @@ impl Whole {
         }
         let mut named = Vec::new();
         for path in &paths {
-            named.push(FileIdentity::of(&manifest_files::identity(path)));
+            named.push(ManifestIdentity::of(&manifest_files::identity(path)));
             self.add_path(&mut found, path, &mut named);
         }
         self.complete(&mut found, &named);
@@ -125,11 +125,11 @@ impl Whole {
     }
 
     /// A manifest, or those of a folder.
-    fn add_path(&self, found: &mut FoundPods, path: &Path, named: &mut Vec<FileIdentity>) {
+    fn add_path(&self, found: &mut FoundPods, path: &Path, named: &mut Vec<ManifestIdentity>) {
         let before = (found.pods.len(), found.runs.clone());
         let read = manifest_files::files(path).and_then(|files| {
             files.iter().try_for_each(|file| {
-                let identity = FileIdentity::of(&manifest_files::identity(file));
+                let identity = ManifestIdentity::of(&manifest_files::identity(file));
                 named.push(identity.clone());
                 let read = manifest_files::read(file, MAX_LENGTH);
                 let (workloads, error) = match read.and_then(|text| manifest_files::named_workloads(&text)) {
@@ -155,8 +155,8 @@ impl Whole {
 
     /// Whether a run lives that was asked for just this.
     fn is_of_run(&self, path: &Path) -> bool {
-        let path = FileIdentity::of(&manifest_files::identity(path));
-        self.runs.iter().any(|(_, run)| run.files.iter().any(|own| FileIdentity::of(own).is(&path)))
+        let path = ManifestIdentity::of(&manifest_files::identity(path));
+        self.runs.iter().any(|(_, run)| run.files.iter().any(|own| ManifestIdentity::of(own).is(&path)))
     }
 
     fn add_file(&self, found: &mut FoundPods, file: &NamedFile) {
@@ -165,7 +165,7 @@ impl Whole {
             let own = run.1.subjects.workloads.iter();
             let from_it: BTreeSet<_> = own
                 .filter(|known| {
-                    let is_from = |own: &String| FileIdentity::of(own).is(&file.identity);
+                    let is_from = |own: &String| ManifestIdentity::of(own).is(&file.identity);
                     known.file.as_ref().is_some_and(is_from) || file.workloads.contains(&known.named)
                 })
                 .map(|known| &known.named)
@@ -175,7 +175,7 @@ impl Whole {
     }
 
     /// Runs of which all was named, in whatever way, end as a whole.
-    fn complete(&self, found: &mut FoundPods, named: &[FileIdentity]) {
+    fn complete(&self, found: &mut FoundPods, named: &[ManifestIdentity]) {
         for run in &self.runs {
             let (base, known) = run;
             let is_own = |pod: &&v1::PodSandbox| run_of(pod).is_some_and(|(of, id)| of == *base && id == known.id);
@@ -183,7 +183,7 @@ impl Whole {
             let pods: BTreeSet<_> =
                 found.pods.iter().filter(is_own).filter(|pod| is_plain(pod)).map(workload_of).collect();
             found.want(run, |known| pods.contains(known), false);
-            let is_named = |file: &String| named.iter().any(|named| FileIdentity::of(file).is(named));
+            let is_named = |file: &String| named.iter().any(|named| ManifestIdentity::of(file).is(named));
             let has_files = !known.files.is_empty() && known.files.iter().all(is_named);
             let is_old = known.subjects.workloads.is_empty();
             let is_found = |pod: &v1::PodSandbox| found.pods.iter().any(|other| uid(other) == uid(pod));
@@ -233,7 +233,8 @@ impl NamedFile {
             return false;
         }
         let file = pod.annotations.get(labels::RUN_FILE);
-        file.is_some_and(|file| FileIdentity::of(file).is(&self.identity)) || self.workloads.contains(&workload_of(pod))
+        file.is_some_and(|file| ManifestIdentity::of(file).is(&self.identity))
+            || self.workloads.contains(&workload_of(pod))
     }
 }
 
@@ -366,8 +367,10 @@ mod tests {
     fn a_kubelets_pods_are_of_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let named = |name: &str| NamedWorkload { kind: "Pod".into(), namespace: "default".into(), name: name.into() };
-        let file =
-            NamedFile { identity: FileIdentity::of("/none/pod.yaml"), workloads: vec![named("web"), named("many-1")] };
+        let file = NamedFile {
+            identity: ManifestIdentity::of("/none/pod.yaml"),
+            workloads: vec![named("web"), named("many-1")],
+        };
         assert!(file.has(&pod(dir.path(), ("aa", "web", None), "/none/other.yaml")));
         assert!(file.has(&pod(dir.path(), ("aa", "other", None), "/none/pod.yaml")));
         assert!(!file.has(&pod(dir.path(), ("aa", "other", None), "/none/other.yaml")));

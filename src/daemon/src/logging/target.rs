@@ -39,7 +39,7 @@ impl LogTarget {
     pub(super) fn go_on_in(&self, path: &Path) -> anyhow::Result<()> {
         let opened = RollingFile::open(path, LOG_FILE_BYTES, 0o640);
         let failed = || format!("cannot log to {}: name a regular file, or leave --log-file out", path.display());
-        lock(&self.0).to = Box::new(Whole(opened.with_context(failed)?));
+        lock(&self.0).to = Box::new(WholeLines(opened.with_context(failed)?));
         Ok(())
     }
 
@@ -75,9 +75,9 @@ fn gap_line(form: LogFormat, gap: &str) -> String {
 }
 
 /// Each piece goes into one file, or nowhere.
-struct Whole(RollingFile);
+struct WholeLines(RollingFile);
 
-impl Write for Whole {
+impl Write for WholeLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.append(bytes).map(|()| bytes.len())
     }

@@ -202,7 +202,7 @@ impl<'a> UnfinishedCheckpoint<'a> {
         let ContainerCapture { containers, container, span, .. } = self.capture;
         span.enter(&stages::CHECKPOINT_FILES);
         let rootfs = rootfs(containers, container).await?;
-        let (folder, upper, limits) = (self.folder.clone(), container.upper.clone(), containers.images.limits());
+        let (folder, upper, limits) = (self.folder.clone(), container.upper.clone(), containers.images.config().limits);
         blocking("copy the container's files", move || copy_changes(&folder, &upper, &rootfs, limits)).await
     }
 
@@ -220,7 +220,7 @@ impl<'a> UnfinishedCheckpoint<'a> {
         let ContainerCapture { containers, container, span, pod, .. } = self.capture;
         span.enter(&stages::CHECKPOINT_ARCHIVE);
         let documents = documents(pod, container, &self.runtime).await?;
-        let reserve = containers.images.limits().reserve_percent;
+        let reserve = containers.images.config().limits.reserve_percent;
         let (folder, place) = (self.folder.clone(), self.place.clone());
         let at = u64::try_from(clock::now() / 1_000_000_000).unwrap_or(0);
         let step = format!("write {}", place.location().display());

@@ -94,7 +94,7 @@ pub(crate) async fn take(
             CheckpointFiles::Layers(leased.map_err(|error| Error::failed("keep the image", &error))?.lower_dirs)
         }
     };
-    let limits = containers.images.limits();
+    let limits = containers.images.config().limits;
     let taken = tokio::task::spawn_blocking(move || unpack(&from, &writable, limits));
     let dump = taken.await.map_err(|panic| Error::failed("unpack the checkpoint", &panic))??;
     fail_point("restore-taken");

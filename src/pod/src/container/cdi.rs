@@ -263,6 +263,7 @@ mod tests {
             no_limits: None,
             net_devices: true,
             intel_rdt: false,
+            checkpoints: false,
         },
         own_users: false,
         own_network: true,

@@ -249,7 +249,7 @@ impl<'a> Joined<'a> {
         let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
         let laid_out = tokio::task::spawn_blocking(move || {
             if is_restored {
-                checkpoint::lay_out(&writable, &layers.rootfs, context.containers.images.limits())?;
+                checkpoint::lay_out(&writable, &layers.rootfs, context.containers.images.config().limits)?;
             }
             make_folders(&bundle, [&upper, &work], log.as_deref(), spec.stdin)
                 .and_then(|()| users::give(&upper, context.pod.namespaces.users))

@@ -20,8 +20,8 @@ enum OwnGroup {
     Limited(String),
     /// It is being removed.
     Going,
-    /// There is none, or nobody knows: without a shim nothing runs in it any more, and a stop that came to nothing, or a
-    /// reboot, may have removed it.
+    /// There is none, or nobody knows: without a shim nothing runs in it any more, and a stop that came to nothing, or
+    /// a reboot, may have removed it.
     None,
 }
 

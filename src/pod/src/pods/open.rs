@@ -64,7 +64,7 @@ impl Pods {
         let publisher = Arc::new(Publisher::default());
         let measures = PodMeasures::new(publisher.dropped(), &STRAYS);
         let (launcher, shim_group) = launcher(&config, &layout, &cgroups, &measures)?;
-        let owners = OwnerMapping::new(config.shim.clone(), dependencies.images.layers_dir().to_owned());
+        let owners = OwnerMapping::new(config.shim.clone(), dependencies.images.config().layers_dir());
         let runtimes = Arc::new(Runtimes::new(&config.runtimes, &config.default_runtime, owners));
         let warm_up = Arc::new(CgroupWarmUp::new(cgroups.clone()));
         let timeouts = Arc::new(CurrentTimeouts::new(config.timeouts));

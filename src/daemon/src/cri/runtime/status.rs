@@ -132,7 +132,7 @@ fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
     let shown = json!({
         "stateRoot": config.state_root,
         // By the name that critest looks for: what is above it has to let owners be mapped.
-        "stateDir": services.images.layers_dir(),
+        "stateDir": services.images.config().layers_dir(),
         "runRoot": config.run_root,
         "socket": config.grpc.socket,
         "shim": config.pods.shim,
