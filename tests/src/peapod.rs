@@ -10,7 +10,8 @@ impl Daemon {
     /// A call of `peapod` as a client, whose output is read.
     #[must_use]
     pub fn client(&self, arguments: &[&str]) -> Command {
-        // As from a terminal: the tests themselves may be started by who ignores signals, in the background or by nohup.
+        // As from a terminal: the tests themselves may be started by who ignores signals, in the background or by
+        // nohup.
         let mut command = Command::new("env");
         command
             .arg("--default-signal")
