@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -17,6 +18,8 @@ use crate::manifest::Pod;
 const NAMES: &str = "names";
 /// How often a file is made whose place others remove meanwhile.
 const TRIES: usize = 16;
+/// Between two looks whether somebody else has it.
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// A name that nobody else has meanwhile. Its file goes with it.
 pub(super) struct PodNameClaim {
@@ -70,25 +73,29 @@ pub(super) fn forget_lost(base: &Path) -> io::Result<()> {
 
 /// The locked file; nothing if somebody else has it.
 fn claim(path: &Path) -> io::Result<Option<File>> {
+    let mut is_held = false;
     for _ in 0..TRIES {
-        DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(path))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(path));
         let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let opened =
-            File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
-        let file = match opened {
+        let open =
+            || File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
+        let file = match made.and_then(|()| open()) {
             // The last of others has taken the folder with it this moment.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            other => other?,
-        }
-        if file.metadata()?.nlink() > 0 {
-            return Ok(Some(file));
+            // Who looks whether somebody holds it holds it for a moment, too.
+            Err(Errno::WOULDBLOCK) => {
+                is_held = true;
+                std::thread::sleep(MOMENT);
+            }
+            Err(error) => return Err(error.into()),
+            Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(file)),
+            Ok(()) => {}
         }
     }
-    Err(io::Error::other("somebody removes it again and again"))
+    if is_held { Ok(None) } else { Err(io::Error::other("somebody removes it again and again")) }
 }
 
 #[cfg(test)]
@@ -118,7 +125,9 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    for _ in 0..50 {
+                    for _ in 0..20 {
+                        // Beside a sweep.
+                        let _ = forget_lost(dir.path());
                         let claim = PodNameClaim::of(dir.path(), &pod);
                         if claim.is_ok() {
                             assert_eq!(won.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
