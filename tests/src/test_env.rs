@@ -95,6 +95,7 @@ impl TestEnv {
              [log]\nlevel = \"info,peapod_daemon=debug,peapod_pod=debug,peapod_image=debug,peapod_network=debug\"\n\
              [shim]\npath = {shim:?}\n\
              [cgroup]\ndriver = {driver:?}\nparent = {cgroup:?}\nshims = {shims:?}\n\
+             [checkpoint]\nrestore = \"trusted\"\n\
              [runtimes]\ndefault = {default:?}\n\
              [runtimes.handlers.crun]\npath = {crun:?}\n\
              [runtimes.handlers.runc]\npath = {runc:?}\n\

@@ -34,14 +34,34 @@ pub struct Config {
     pub shim_cgroup: String,
     /// File with the id of this boot, `/proc/sys/kernel/random/boot_id`.
     pub boot_id_file: PathBuf,
-    /// Bytes per second by which the log of a container that is started from now on may grow on disk; 0 for any.
-    pub log_rate: u64,
+    /// What holds for all containers.
+    pub containers: ContainerSettings,
     /// Bytes of a list of all pods and containers that one answer holds.
     pub listed_bytes: u64,
     /// Folders of files that describe CDI devices, of which a later one wins; at first: see [`crate::Pods::cdi`].
     pub cdi_dirs: Vec<PathBuf>,
     /// At first; see [`crate::Pods::set_timeouts`].
     pub timeouts: Timeouts,
+}
+
+/// What holds for all containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContainerSettings {
+    /// Bytes per second by which the log of a container that is started from now on may grow on disk; 0 for any.
+    pub log_rate: u64,
+    /// Whether a container can be made of a checkpoint.
+    pub restores: RestorePolicy,
+}
+
+/// Whether containers can be made of checkpoints. CRIU gives a process the users, capabilities and filters that stand
+/// in the checkpoint, whatever its pod says: who writes one writes what may become root on the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestorePolicy {
+    /// None is.
+    #[default]
+    Never,
+    /// Any is: all archives and images that pods name come from trusted hands.
+    Trusted,
 }
 
 /// How long calls wait.

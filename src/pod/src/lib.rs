@@ -63,7 +63,7 @@ mod warn_once;
 
 pub use bounds::{CHECKPOINT_TIME, CHECKPOINT_TIME_MAX};
 pub use checkpoint::{CheckpointRequest, PodCheckpointRequest, archives};
-pub use config::{Config, OciRuntime, Timeouts};
+pub use config::{Config, ContainerSettings, OciRuntime, RestorePolicy, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use event::{PodEvent, PodEventKind, PodEventSubject, PodEvents};

@@ -62,6 +62,29 @@ fn of_an_archive_and_of_an_image() {
     });
 }
 
+/// Its processes would be what the checkpoint says, not what their pod may be.
+#[test]
+fn of_no_checkpoint_unless_all_are_trusted() {
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = StandIn::new(tmp.path());
+    peapod_with(&runtime.options().set("checkpoint.restore=never"), async |daemon| {
+        let (pod, container) = running(daemon, "first", "standin").await;
+        let archive = folder(daemon).join("a.tar");
+        checkpoint(&container, &archive, 0).await.unwrap();
+        let image = push(&archive);
+        daemon.pull(&image).await.unwrap();
+        for name in [archive.to_string_lossy().into_owned(), fixture(&image)] {
+            let asked = pod.container("second").image(&name).sh(LOOK).try_create_of_what_is_there().await;
+            let refused = asked.err().unwrap();
+            assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
+            assert!(refused.message().contains("checkpoint.restore") && refused.message().contains(&name), "{refused}");
+        }
+        assert!(!runtime.calls().contains("restore "), "{}", runtime.calls());
+        pod.remove().await.unwrap();
+        daemon.nothing_left().await;
+    });
+}
+
 /// An image of that checkpoint.
 fn push(archive: &Path) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/checkpoint.py");

@@ -76,7 +76,10 @@ impl Config {
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
         let cdi_dirs = sections::cdi(root.section("cdi"));
-        let log_rate = read_container_log(root.section("container_log"));
+        let containers = peapod_pod::ContainerSettings {
+            log_rate: read_container_log(root.section("container_log")),
+            restores: sections::checkpoint(root.section("checkpoint")),
+        };
         root.finish();
         let pods = peapod_pod::Config {
             state_root: state_root.clone(),
@@ -90,7 +93,7 @@ impl Config {
             scope_prefix: cgroup.scope_prefix,
             shim_cgroup: cgroup.shims,
             boot_id_file,
-            log_rate,
+            containers,
             cdi_dirs,
             // The rest is for what surrounds the entries.
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),

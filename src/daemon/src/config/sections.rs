@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
-use peapod_pod::OciRuntime;
+use peapod_pod::{OciRuntime, RestorePolicy};
 
 use super::find;
 use super::section::{Section, absolute};
@@ -145,6 +145,17 @@ pub(super) fn images(mut section: Section<'_>, state_root: &Path) -> peapod_imag
 /// How much of something there may be.
 fn bound(section: &mut Section<'_>, key: &'static str, default: u64) -> u64 {
     section.number(key, default.cast_signed(), 1..=i64::MAX).cast_unsigned()
+}
+
+/// `[checkpoint]`: whether containers can be made of such.
+pub(super) fn checkpoint(mut section: Section<'_>) -> RestorePolicy {
+    let restores = section.text("restore", RestorePolicy::default(), |text| match text {
+        "never" => Ok(RestorePolicy::Never),
+        "trusted" => Ok(RestorePolicy::Trusted),
+        _ => Err("should be \"never\" or \"trusted\"".into()),
+    });
+    section.finish();
+    restores
 }
 
 /// `[cdi]`: folders of files that describe devices.

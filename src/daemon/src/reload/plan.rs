@@ -123,12 +123,13 @@ impl ReloadPlan {
             scope_prefix,
             shim_cgroup,
             boot_id_file,
-            log_rate,
+            containers: peapod_pod::ContainerSettings { log_rate, restores },
             cdi_dirs,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
         self.next.pods.cdi_dirs = self.take("cdi.spec_dirs", &old.cdi_dirs, cdi_dirs.clone());
-        self.keep("container_log.rate", &old.log_rate, log_rate);
+        self.keep("container_log.rate", &old.containers.log_rate, log_rate);
+        self.keep("checkpoint.restore", &old.containers.restores, restores);
         self.keep("shim.path", &old.shim, shim);
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
         self.keep("cgroup.driver", &old.cgroup_driver, cgroup_driver);

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::documents::{ConfigDump, deleted, spec, status};
-use super::place::ArchivePlace;
+use super::place::{ArchivePlace, WatchedFile};
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, archive, criu, left, writing};
 use crate::bounds::CONFIG_BYTES;
 use crate::clock;
@@ -98,6 +98,8 @@ async fn rootfs(containers: &ContainerOperations, container: &ContainerView) -> 
 
 fn copy_changes(folder: &Path, upper: &Path, rootfs: &Rootfs, limits: UnpackLimits) -> io::Result<()> {
     let file = std::fs::File::create_new(folder.join(CHANGES))?;
+    // A file with holes has all its zeros in the archive.
+    let file = WatchedFile::new(file, limits.reserve_percent);
     let gone = write_changes(upper, rootfs, limits, io::BufWriter::with_capacity(1 << 20, file))?;
     std::fs::write(folder.join(DELETED), deleted(&gone))
 }

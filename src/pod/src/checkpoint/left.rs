@@ -41,7 +41,11 @@ pub(super) async fn end(shim: &Shim, id: &ContainerId, trash: &Trash, folder: Pa
     match CheckpointCalls(shim).resume(id.as_str()).await {
         // It was not paused, or has ended.
         Ok(()) | Err(ShimError::State(_) | ShimError::NotFound(_) | ShimError::Gone(_)) => {}
-        Err(error) => tracing::warn!(container, %error, "a container that a checkpoint has paused may not go on"),
+        Err(error) => {
+            // The folder stays: by that the next daemon tries it again.
+            tracing::warn!(container, %error, "a container that a checkpoint has paused may not go on");
+            return;
+        }
     }
     let removed = tokio::task::spawn_blocking({
         let folder = folder.clone();

@@ -64,7 +64,7 @@ impl ArchivePlace {
     fn write_new(&self, reserve: u64, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&self.neighbour)?;
-        let mut watched = io::BufWriter::with_capacity(1 << 20, WatchedFile { file, reserve, unseen: LOOK });
+        let mut watched = io::BufWriter::with_capacity(1 << 20, WatchedFile::new(file, reserve));
         content(&mut watched)?;
         let WatchedFile { file, .. } = watched.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
@@ -84,10 +84,16 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Writes as long as the disk keeps its reserve, in hundredths.
-struct WatchedFile {
+pub(super) struct WatchedFile {
     file: File,
     reserve: u64,
     unseen: u64,
+}
+
+impl WatchedFile {
+    pub(super) fn new(file: File, reserve: u64) -> Self {
+        Self { file, reserve, unseen: LOOK }
+    }
 }
 
 impl Write for WatchedFile {

@@ -1,9 +1,10 @@
 //! Containers that are made of a checkpoint: CreateContainer takes it in, StartContainer has the OCI runtime carry it
 //! on.
 //!
-//! All of a checkpoint is hostile. It is unpacked as layers are, and has files and folders alone. From `config.dump`
-//! comes the name of the image whose layers the root file system has, and nothing else: what the container may do, says
-//! the request.
+//! All of a checkpoint's files are hostile: it is unpacked as layers are, and has files and folders alone. From
+//! `config.dump` comes the name of the image whose layers the root file system has, and nothing else. Namespaces, mounts
+//! and limits are the request's. Users, capabilities and filters of the processes are those of CRIU's images, which
+//! nobody checks: that is why it is off, unless [`RestorePolicy`] says otherwise.
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,7 @@ use peapod_trace::Span;
 use super::documents::{ConfigDump, parse_deleted};
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, criu};
 use crate::bounds::{CHECKPOINT_DELETED, CHECKPOINT_DOCUMENT};
+use crate::config::RestorePolicy;
 use crate::container::ContainerContext;
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -58,17 +60,27 @@ pub(crate) fn is_archive(name: &str) -> bool {
 }
 
 /// Finds what the request calls its image.
-pub(crate) fn find(images: &Images, name: &str) -> Result<ContainerBase, Error> {
+pub(crate) fn find(images: &Images, policy: RestorePolicy, name: &str) -> Result<ContainerBase, Error> {
+    let checkpoint = |source| match policy {
+        RestorePolicy::Trusted => Ok(ContainerBase::Checkpoint(source)),
+        RestorePolicy::Never => Err(off(name)),
+    };
     if is_archive(name) {
-        return Ok(ContainerBase::Checkpoint(CheckpointSource::Archive(name.into())));
+        return checkpoint(CheckpointSource::Archive(name.into()));
     }
     let image = images.resolve(name).ok_or_else(|| Error::ImageNotFound(name.to_owned()))?;
     let is_checkpoint = ANNOTATIONS.iter().any(|annotation| image.annotations.contains_key(*annotation));
-    Ok(if is_checkpoint {
-        ContainerBase::Checkpoint(CheckpointSource::Image(image))
-    } else {
-        ContainerBase::Image(image)
-    })
+    match is_checkpoint {
+        true => checkpoint(CheckpointSource::Image(image)),
+        false => Ok(ContainerBase::Image(image)),
+    }
+}
+
+fn off(name: &str) -> Error {
+    let reason = "the processes would have the users and capabilities that stand in the checkpoint, whatever their pod \
+                  may do. Where all checkpoints come from trusted hands, checkpoint.restore = \"trusted\" in peapod's \
+                  configuration allows it";
+    Error::Unsupported { what: "a container of a checkpoint", reason: format!("{}: {reason}", excerpt(name)) }
 }
 
 /// Takes a checkpoint in for a container that is being made, and answers the image whose layers it had.

@@ -10,6 +10,7 @@ use peapod_sys::Trash;
 
 use super::seccomp::SeccompPrograms;
 use crate::cgroup_warm_up::CgroupWarmUp;
+use crate::config::ContainerSettings;
 use crate::layout::Layout;
 use crate::runtimes::Runtimes;
 use crate::sweep::Making;
@@ -27,8 +28,7 @@ pub(crate) struct ContainerOperations {
     pub(crate) facts: NodeFacts,
     pub(crate) cgroups: Hierarchy,
     pub(crate) runtimes: Arc<Runtimes>,
-    /// Bytes per second by which a container's log may grow; 0 for any.
-    pub(crate) log_rate: u64,
+    pub(crate) settings: ContainerSettings,
     /// Containers without a record yet.
     pub(crate) making: Making,
     pub(crate) warm_up: Arc<CgroupWarmUp>,

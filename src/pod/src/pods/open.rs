@@ -86,7 +86,7 @@ impl Pods {
             facts,
             cgroups,
             runtimes: Arc::clone(&runtimes),
-            log_rate: config.log_rate,
+            settings: config.containers,
             making: Making::default(),
             warm_up: Arc::clone(&warm_up),
             filters: container::SeccompPrograms::default(),

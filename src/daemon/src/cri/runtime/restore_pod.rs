@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use peapod_api::v1::{ContainerConfig, RestorePodRequest, RestorePodResponse, RestoredContainer};
-use peapod_pod::PodId;
+use peapod_pod::{Error as PodError, PodId};
 use peapod_spec::container::ContainerSpec;
 use peapod_text::excerpt;
 use peapod_trace::Span;
@@ -22,6 +22,11 @@ pub(super) async fn handle(services: &Services, request: RestorePodRequest, span
     let spec = pod_spec(request.config, request.runtime_handler)?;
     let archives = archives(folder).await?;
     let containers = containers(request.container_configs, archives)?;
+    // One that is there is another's, and not to be removed by what fails here.
+    if let Some(twin) = services.pods.snapshot().pods().find(|entry| entry.pod.spec.metadata == spec.metadata) {
+        let (name, id) = (spec.metadata.name.clone(), twin.pod.id.to_string());
+        return Err(PodError::AlreadyExists { what: "pod sandbox", name, id }.into());
+    }
     let pod = services.pods.run_pod(spec, span).await?;
     match create(services, &pod, containers, span).await {
         Ok(restored_containers) => Ok(RestorePodResponse { pod_sandbox_id: pod.to_string(), restored_containers }),
