@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::file_watch::FileWatch;
 use crate::manifest::{LoadedManifest, Objects, Workload};
 use crate::manifest_files::NamedWorkload;
-use crate::run::WishChange;
+use crate::run::{ChangeReason, WishChange};
 use crate::run_files::RunFiles;
 use crate::runs::{RunRecord, RunSubjects};
 
@@ -46,28 +46,32 @@ pub(crate) async fn follow(
 ) -> Infallible {
     loop {
         let mut requests = Vec::new();
-        let is_asked_for = tokio::select! {
-            Some(()) = asked.apply.recv() => true,
-            Some(()) = asked.leave.recv() => {
-                requests = record.requests();
-                false
-            }
-            () = FileWatch::changed(&mut watch) => false,
+        let reason = tokio::select! {
+            Some(()) = asked.apply.recv() => ChangeReason::Applied,
+            Some(()) = asked.leave.recv() => ChangeReason::Leave,
+            () = FileWatch::changed(&mut watch) => ChangeReason::Saved,
         };
-        let wished = if requests.is_empty() {
-            if is_asked_for {
+        let wished = match reason {
+            ChangeReason::Saved => wishes.read(files),
+            ChangeReason::Applied => {
                 wishes.left.clear();
+                wishes.read(files)
             }
-            wishes.read(files)
-        } else {
-            wishes.left.extend(requests.iter().flat_map(|(_, left)| left.iter().cloned()));
-            Ok(wishes.remaining())
+            ChangeReason::Leave => {
+                requests = record.requests();
+                if requests.is_empty() {
+                    // Answered with an earlier one, or given up: no reason to look at the files.
+                    continue;
+                }
+                wishes.left.extend(requests.iter().flat_map(|(_, left)| left.iter().cloned()));
+                Ok(wishes.remaining())
+            }
         };
         if let Ok(workloads) = &wished {
             // Else it is found by its pods and files alone.
             let _ = record.looks_after(&RunSubjects::new(endpoint, workloads));
         }
-        if changes.send(WishChange { wishes: wished, is_asked_for }).await.is_err() {
+        if changes.send(WishChange { wishes: wished, reason }).await.is_err() {
             // The run is over.
             return std::future::pending().await;
         }

@@ -141,7 +141,8 @@ impl CriClient {
     /// Connects and asks who is there.
     pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
         let path = socket_path(endpoint)?;
-        let endpoint = path.to_string_lossy().into_owned();
+        // Runs and pods are found by it, whatever links lead to it.
+        let endpoint = path.canonicalize().unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned();
         // Once by hand: the transport's own errors say nothing about sockets.
         drop(UnixStream::connect(&path).await.map_err(|error| explain(&path, error))?);
         let channel = channel(path.clone());

@@ -23,7 +23,8 @@ pub(crate) async fn rm(connection: &CriClient, args: &RmArgs) -> anyhow::Result<
         kept.iter().any(|other| is_twin(other) && !targets::is_ready(other))
     };
     found.pods.retain(|pod| args.force || !targets::is_ready(pod) || !has_stopped(pod));
-    for pod in &found.being_made {
+    // Who means all means what has stopped.
+    for pod in found.being_made.iter().filter(|_| !args.all) {
         let name = select::pod_name(pod);
         found.problems.push(format!("pod {name} is being made: end it with `peapod down {name}`"));
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::WishChange;
 use super::tests::{Bench, shell};
+use super::{ChangeReason, WishChange};
 use crate::manifest::{self, ManifestSource};
 
 fn deployment(name: &str, word: &str) -> String {
@@ -35,10 +35,10 @@ async fn what_changes_is_replaced_and_the_rest_is_left_alone() {
         seen("still", 2).await;
         let wishes = [deployment("web", "two"), other.clone()];
         let wishes = wishes.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
-        sender.send(WishChange { wishes: Ok(wishes), is_asked_for: false }).await.unwrap();
+        sender.send(WishChange { wishes: Ok(wishes), reason: ChangeReason::Saved }).await.unwrap();
         seen("two", 2).await;
         // Nothing is wished any more.
-        sender.send(WishChange { wishes: Ok(Vec::new()), is_asked_for: false }).await.unwrap();
+        sender.send(WishChange { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
     });
     assert_eq!(done.await, Ok(0));
     let text = bench.printed.text();
@@ -84,7 +84,7 @@ async fn an_image_that_can_not_be_had_ends_nothing_that_serves() {
         let all = if first.contains("Deployment") { 2 } else { 1 };
         let change = async |text: &str| {
             let wishes = Ok(vec![manifest::read_workload(text).unwrap()]);
-            sender.send(WishChange { wishes, is_asked_for: false }).await.unwrap();
+            sender.send(WishChange { wishes, reason: ChangeReason::Saved }).await.unwrap();
         };
         let texts = [first.as_str()];
         let done = bench.run_wishes(&texts, changes, async |_, signal| {
@@ -103,6 +103,34 @@ async fn an_image_that_can_not_be_had_ends_nothing_that_serves() {
         assert!(bench.printed.text().contains("cannot pull tol:1"), "{}", bench.printed.text());
         bench.assert_nothing_left();
     }
+}
+
+/// What is taken down goes, whether or not the images of the rest can be had.
+#[tokio::test]
+async fn what_is_taken_down_waits_for_no_images() {
+    let bench = Bench::new();
+    let (sender, changes) = tokio::sync::mpsc::channel(1);
+    let (web, other) = (deployment("web", "one"), deployment("other", "still"));
+    let broken = web.replace("tool:1", "tol:1");
+    let change = async |texts: &[&String], reason| {
+        let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
+        sender.send(WishChange { wishes, reason }).await.unwrap();
+    };
+    let texts = [web.as_str(), other.as_str()];
+    let done = bench.run_wishes(&texts, changes, async |_, signal| {
+        bench.printed.wait_for_so_many("| up one", 2).await;
+        bench.printed.wait_for_so_many("| up still", 2).await;
+        bench.fake.state(|state| state.fails = Some(("PullImage", "no such image")));
+        change(&[&broken, &other], ChangeReason::Saved).await;
+        bench.printed.wait_for("what runs stays as it is: ").await;
+        change(&[&broken], ChangeReason::Leave).await;
+        bench.printed.wait_for("deployment default/other removed").await;
+        bench.printed.wait_for_so_many(": c ended with 0", 2).await;
+        bench.printed.wait_for_so_many("what runs stays as it is: ", 2).await;
+        signal();
+    });
+    assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
+    bench.assert_nothing_left();
 }
 
 /// A Deployment or a Pod that mounts one ConfigMap and has its variables of another, with the two.
@@ -132,8 +160,8 @@ fn with_objects(kind: &str, file: &str, variable: &str) -> ManifestSource {
     ManifestSource { name: String::new(), path: None, text }
 }
 
-fn change_to(sources: &[ManifestSource], is_asked_for: bool) -> WishChange {
-    WishChange { wishes: Ok(manifest::load(sources).unwrap().workloads), is_asked_for }
+fn change_to(sources: &[ManifestSource], reason: ChangeReason) -> WishChange {
+    WishChange { wishes: Ok(manifest::load(sources).unwrap().workloads), reason }
 }
 
 #[tokio::test]
@@ -145,13 +173,13 @@ async fn files_change_under_pods_and_variables_with_new_pods() {
         let all = if kind == "Pod" { 1 } else { 2 };
         let done = bench.run_workloads(&first, changes, async |_, _| {
             bench.printed.wait_for_so_many("| one of red", all).await;
-            sender.send(change_to(&[with_objects(kind, "blue", "one")], false)).await.unwrap();
+            sender.send(change_to(&[with_objects(kind, "blue", "one")], ChangeReason::Saved)).await.unwrap();
             bench.printed.wait_for_so_many("the files of volume c are replaced", all).await;
             let read = bench.files_of_volumes("c/k");
             assert_eq!(read, vec!["blue"; all], "{kind}");
-            sender.send(change_to(&[with_objects(kind, "blue", "two")], false)).await.unwrap();
+            sender.send(change_to(&[with_objects(kind, "blue", "two")], ChangeReason::Saved)).await.unwrap();
             bench.printed.wait_for_so_many("| two of blue", all).await;
-            sender.send(WishChange { wishes: Ok(Vec::new()), is_asked_for: false }).await.unwrap();
+            sender.send(WishChange { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
         });
         assert_eq!(done.await, Ok(0), "{kind}");
         let text = bench.printed.text();
@@ -184,26 +212,26 @@ async fn what_has_ended_is_not_run_again_because_of_another_one() {
     };
     let first = wishes("one", "a");
     let done = bench.run_workloads(&first, changes, async |_, _| {
-        let told = async |workloads, is_asked_for| {
-            sender.send(WishChange { wishes: Ok(workloads), is_asked_for }).await.unwrap();
+        let told = async |workloads, reason| {
+            sender.send(WishChange { wishes: Ok(workloads), reason }).await.unwrap();
         };
         bench.printed.wait_for("job sum is over").await;
         bench.printed.wait_for("c ended with 0").await;
         bench.printed.wait_for_so_many("| up one", 2).await;
-        told(wishes("two", "a"), false).await;
+        told(wishes("two", "a"), ChangeReason::Saved).await;
         bench.printed.wait_for_so_many("| up two", 2).await;
-        told(wishes("three", "a"), true).await;
+        told(wishes("three", "a"), ChangeReason::Applied).await;
         bench.printed.wait_for_so_many("| up three", 2).await;
         // It is another one now.
-        told(wishes("three", "b"), false).await;
+        told(wishes("three", "b"), ChangeReason::Saved).await;
         bench.printed.wait_for("| sum b").await;
-        told(Vec::new(), false).await;
+        told(Vec::new(), ChangeReason::Saved).await;
         // It was not wished meanwhile.
-        told(wishes("four", "b"), false).await;
+        told(wishes("four", "b"), ChangeReason::Saved).await;
         bench.printed.wait_for_so_many("| once", 2).await;
         bench.printed.wait_for_so_many("| sum b", 2).await;
         bench.printed.wait_for_so_many("| up four", 2).await;
-        told(Vec::new(), false).await;
+        told(Vec::new(), ChangeReason::Saved).await;
     });
     assert_eq!(done.await, Ok(0), "{}", bench.printed.text());
     let text = bench.printed.text();

@@ -72,7 +72,7 @@ use being_made::MakingMark;
 pub(crate) use being_made::PodBeingMade;
 use events::RuntimeEvents;
 use facts::ThisNode;
-pub(crate) use fleet::{WishChange, Wishes};
+pub(crate) use fleet::{ChangeReason, WishChange, Wishes};
 use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
 use launch::{PodRun, RunningPod};
@@ -162,7 +162,8 @@ async fn live(
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     // Whoever else wants the name finds this pod at the runtime, or this claim.
-    let claim = PodNameClaim::of(&args.dir, pod)?;
+    let (base, named) = (args.dir.clone(), pod.clone());
+    let claim = off_thread(move || PodNameClaim::of(&base, &named)).await.unwrap_or(Err(VolumeError::Thread.into()))?;
     twin::refuse(connection, pod, &record.id).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };

@@ -6,6 +6,17 @@ use super::{Fleet, FleetInput, OWN_FAILURE, RunContext, StopAsked, WishChange};
 use crate::manifest::{Workload, WorkloadChange};
 use crate::runs::{self, AppliedFiles};
 
+/// Why something else is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeReason {
+    /// A file was saved.
+    Saved,
+    /// Somebody waits for what becomes of it.
+    Applied,
+    /// Part of it was taken down, which waits for nothing.
+    Leave,
+}
+
 /// What became of the last change, for who waits for that.
 pub(super) enum LastChange<'a> {
     /// There was none, or nothing of it is left to tell.
@@ -39,11 +50,15 @@ impl LastChange<'_> {
 
 impl Fleet<'_> {
     /// The files say something else, or nothing that can be run; then all stays as it is.
-    pub(super) async fn is_told(&mut self, WishChange { wishes, is_asked_for }: WishChange) {
+    pub(super) async fn is_told(&mut self, WishChange { wishes, reason }: WishChange) {
         if self.asked != StopAsked::No {
             return;
         }
+        let is_asked_for = reason == ChangeReason::Applied;
         let times = self.change.untold_times().unwrap_or_else(|| self.times()) + u64::from(is_asked_for);
+        if let (ChangeReason::Leave, Ok(workloads)) = (reason, &wishes) {
+            self.let_go(workloads).await;
+        }
         // Who has asked for a change whose images have not come waits for this one now.
         let is_asked_for = is_asked_for || matches!(&self.change, LastChange::Pulling(pulls) if pulls.is_asked_for);
         self.forget_pulls().await;
@@ -60,6 +75,30 @@ impl Fleet<'_> {
             }
             Err(error) => self.refuse(&error, times, 1).await,
         }
+    }
+
+    /// Ends what is not wished any more, whatever images have to come for the rest.
+    async fn let_go(&mut self, workloads: &[Workload]) {
+        for index in 0..self.controllers.len() {
+            let controller = &self.controllers[index];
+            let is_wished = workloads.iter().any(|wish| controller.is_named_as(wish));
+            if is_wished || controller.is_over() || self.leaving.contains(&index) {
+                continue;
+            }
+            let text = format!("{} removed", controller.title());
+            self.end(index).await;
+            self.context.console.note(text).await;
+        }
+    }
+
+    /// Ends all pods of a controller; what follows it comes then.
+    async fn end(&mut self, index: usize) {
+        self.leaving.insert(index);
+        for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
+            pod.stop.ask(StopAsked::Gracefully);
+        }
+        self.feed(index, FleetInput::Stop).await;
+        self.succeed(index).await;
     }
 
     /// Whether something that runs is to end for it.
@@ -169,13 +208,8 @@ impl Fleet<'_> {
                     if wish.is_some() || self.leaving.insert(index) {
                         said.push(format!("{title} {done}"));
                     }
-                    self.leaving.insert(index);
                     self.successors.extend(wish.map(|wish| (index, wish)));
-                    for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
-                        pod.stop.ask(StopAsked::Gracefully);
-                    }
-                    self.feed(index, FleetInput::Stop).await;
-                    self.succeed(index).await;
+                    self.end(index).await;
                 }
             }
         }

@@ -32,6 +32,7 @@ use super::voice::Voice;
 use super::{Interrupt, Remains, RunContext, RunError, exit_status, live};
 use crate::manifest::{Pod, RestartPolicy, Workload};
 
+pub(crate) use change::ChangeReason;
 use change::LastChange;
 use controller::Controller;
 
@@ -152,8 +153,7 @@ pub(crate) struct WishChange {
     /// The whole: what is not in it any more ends, what changed is replaced, the rest is left alone. Or why nobody
     /// knows.
     pub(crate) wishes: Result<Vec<Workload>, String>,
-    /// Somebody waits for what becomes of it.
-    pub(crate) is_asked_for: bool,
+    pub(crate) reason: ChangeReason,
 }
 
 /// Runs workloads to their ends, and answers the code of the first that failed.
