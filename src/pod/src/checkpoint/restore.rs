@@ -2,9 +2,9 @@
 //! on.
 //!
 //! All of a checkpoint's files are hostile: it is unpacked as layers are, and has files and folders alone. From
-//! `config.dump` comes the name of the image whose layers the root file system has, and nothing else. Namespaces, mounts
-//! and limits are the request's. Users, capabilities and filters of the processes are those of CRIU's images, which
-//! nobody checks: that is why it is off, unless [`RestorePolicy`] says otherwise.
+//! `config.dump` comes the name of the image whose layers the root file system has, and nothing else. Namespaces,
+//! mounts and limits are the request's. Users, capabilities and filters of the processes are those of CRIU's images,
+//! which nobody checks: that is why it is off, unless [`RestorePolicy`] says otherwise.
 
 use std::fs::File;
 use std::io;
