@@ -137,6 +137,17 @@ impl Batch {
         elements.chunks(AT_ONCE).map(|part| of_elements(part, table, Self::add_elements)).collect()
     }
 
+    /// With these elements, which are added in the same moment; those for which there is no room come in batches
+    /// behind it.
+    pub(crate) fn and_adding(mut self, elements: &BTreeSet<Element>) -> Vec<Self> {
+        let elements: Vec<Element> = elements.iter().cloned().collect();
+        let (first, rest) = elements.split_at(elements.len().min(AT_ONCE));
+        add(&mut self, first, Self::add_elements);
+        let table = self.table.clone();
+        let behind = rest.chunks(AT_ONCE).map(|part| of_elements(part, &table, Self::add_elements));
+        std::iter::once(self).chain(behind).collect()
+    }
+
     /// Batches that take these elements out of the tables of this name, whether they are there or not. Each fails if
     /// its table is not there, and is of one table.
     pub(crate) fn deleting(elements: &BTreeSet<Element>, table: &str) -> Vec<Self> {
@@ -263,11 +274,15 @@ impl Batch {
 
 fn of_elements(elements: &[Element], table: &str, change: impl Fn(&mut Batch, &[Element])) -> Batch {
     let mut batch = Batch::new(TableFamily::Inet, table);
+    add(&mut batch, elements, change);
+    batch
+}
+
+fn add(batch: &mut Batch, elements: &[Element], change: impl Fn(&mut Batch, &[Element])) {
     for of_set in elements.chunk_by(|a, b| (a.family, a.set) == (b.family, b.set)) {
         if let Some(first) = of_set.first() {
             batch.switch_to(first.family);
         }
-        change(&mut batch, of_set);
+        change(batch, of_set);
     }
-    batch
 }

@@ -68,8 +68,8 @@ impl HostNetwork {
         let nft = open(&mut inner.nft)?;
         let generation = nft.generation().map_err(failed)?;
         nft.remember(generation);
-        nft.commit(self.ruleset().replace()).map_err(failed)?;
-        for batch in Batch::adding(elements, bridge) {
+        // At once: pods are reached through the old ones until then.
+        for batch in self.ruleset().replace().and_adding(elements) {
             nft.commit(batch).map_err(failed)?;
         }
         inner.fingerprint = fingerprint(nft, bridge).map_err(failed)?;
