@@ -250,7 +250,7 @@ const WAITS: f64 = 524_288.0;
 
 #[test]
 fn nothing_is_read_of_archives_that_wait() {
-    let port = crate::prometheus::free_port();
+    let port = peapod_tests::free_port();
     let options = Options::new().set(format!("metrics.address=127.0.0.1:{port}"));
     peapod_with(&options, async |daemon| {
         let before = stored(daemon);

@@ -14,12 +14,12 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use peapod_tests::{Daemon, Options, at_most, peapod_with, v1, wait_for, wait_some};
+use peapod_tests::{Daemon, Options, at_most, free_port, peapod_with, v1, wait_for, wait_some};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use crate::prometheus::{free_port, scrape};
+use crate::prometheus::scrape;
 
 /// A collector that keeps what it gets.
 #[derive(Clone, Default)]

@@ -2,18 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use peapod_tests::{Daemon, Pod, WEB, on_each_runtime, peapod, peapod_with, processes, v1, wait_for};
+use peapod_tests::{Daemon, Pod, WEB, free_port, on_each_runtime, peapod, peapod_with, processes, v1, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 const TRANSPORTS: [&str; 2] = ["spdy", "websocket"];
-
-/// A port that nobody listens on just now.
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// What an HTTP server answers to one request.
 async fn get(address: SocketAddr, request: &str) -> Option<String> {
@@ -116,7 +110,7 @@ fn several_attach_to_a_container() {
 async fn web(daemon: &Daemon, name: &str, host_network: bool) -> (u16, String) {
     let pod = if host_network { daemon.pod(name).host_network() } else { daemon.pod(name) };
     let pod = pod.run().await;
-    let port = if host_network { free_port().await } else { 8080 };
+    let port = if host_network { free_port() } else { 8080 };
     let script =
         format!("mkdir /www; echo hello from {name} >/www/index.html; exec httpd -f -p 127.0.0.1:{port} -h /www");
     pod.container("web").sh(&script).start().await;
@@ -129,7 +123,7 @@ fn ports_of_pods_are_forwarded() {
         for (name, host_network) in [("own", false), ("hosts", true)] {
             let (port, pod) = web(daemon, name, host_network).await;
             for transport in TRANSPORTS {
-                let local = free_port().await;
+                let local = free_port();
                 let mut forward = daemon.dialogue(&["port-forward", "-r", transport, &pod, &format!("{local}:{port}")]);
                 forward.hear("Forwarding from 127.0.0.1").await;
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, local));
@@ -259,7 +253,7 @@ fn an_image_of_a_web_server_is_reached() {
     peapod(async |daemon| {
         let pod = daemon.pod("web").run().await;
         pod.container("web").image(WEB).start().await;
-        let local = free_port().await;
+        let local = free_port();
         let mut forward = daemon.dialogue(&["port-forward", &pod.id, &format!("{local}:80")]);
         forward.hear("Forwarding from 127.0.0.1").await;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, local));

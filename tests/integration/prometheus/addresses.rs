@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use peapod_tests::{Options, peapod, peapod_with, wait_for, wait_some};
+use peapod_tests::{Options, free_port, peapod, peapod_with, wait_for, wait_some};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{documented, scrape, scrape_of};
 
 #[test]
 fn an_address_that_is_taken_costs_the_metrics_alone() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     peapod_with(&Options::new().set(format!("metrics.address=127.0.0.1:{port}")), async |daemon| {
         let words = ["ERROR", "metrics can't be served there"];
         wait_for("it says so", async || {

@@ -5,20 +5,14 @@ mod addresses;
 mod exposition;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use peapod_tests::{Daemon, Options, at_most, kill, peapod_with, v1, wait_for, wait_some};
+use peapod_tests::{Daemon, Options, at_most, free_port, kill, peapod_with, v1, wait_for, wait_some};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use self::exposition::Scrape;
-
-/// A port that nobody has at this moment.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Head and body of what an endpoint answers.
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> (String, String) {
