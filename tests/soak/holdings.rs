@@ -56,12 +56,18 @@ pub(crate) struct Holdings {
     pub(crate) daemon: Process,
     /// The most of the shims of some pods.
     pub(crate) shims: Process,
+    /// KiB that these shims have mapped, as their mean: what their program shares with all others is in each.
+    pub(crate) mean_shim_rss: u64,
 }
 
 impl Holdings {
     pub(crate) fn of(daemon: &Daemon, pods: &[Pod<'_>]) -> Self {
-        let shims = pods.iter().map(|pod| Process::of(pod.shim_pid())).fold(Process::default(), Process::most);
-        Self { daemon: Process::of(daemon.pid()), shims }
+        let shims: Vec<_> = pods.iter().map(|pod| Process::of(pod.shim_pid())).collect();
+        Self {
+            daemon: Process::of(daemon.pid()),
+            mean_shim_rss: shims.iter().map(|shim| shim.rss).sum::<u64>() / shims.len().max(1) as u64,
+            shims: shims.into_iter().fold(Process::default(), Process::most),
+        }
     }
 }
 

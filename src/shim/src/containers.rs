@@ -15,6 +15,7 @@ use crate::container::{OciContainer, checkpoint, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
 use crate::log;
+use crate::settle;
 use crate::stdio::handed::HandedStreams;
 use crate::tasks;
 
@@ -90,6 +91,7 @@ impl Containers {
         {
             log::warn("a failed start leaves something", &[("container", &container.id()), ("error", &left)]);
         }
+        settle::soon();
         started
     }
 

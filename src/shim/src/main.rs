@@ -28,6 +28,7 @@ mod sandbox;
 mod serve;
 mod server;
 mod session;
+mod settle;
 mod shim;
 mod stdio;
 mod tasks;

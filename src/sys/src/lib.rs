@@ -35,7 +35,7 @@ pub use keepalive::keep_alive;
 pub use keyed_lock::{KeyedGuard, KeyedLock};
 pub use lost_lines::LostLines;
 pub use mapped::{MappedFolders, mapped, unmappable};
-pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory};
+pub use memory::{free_memory, give_back_free_memory, keep_no_large_memory, unmap_program};
 pub use mount::{make_read_only, map_owners};
 pub use nonblocking::{set_nonblocking, watched};
 pub use process::{close_all, exit_now, send_signal};

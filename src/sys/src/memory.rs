@@ -6,6 +6,9 @@ const MAPPED_ALONE: libc::c_int = 256 << 10;
 /// What an arena may keep at its end.
 const KEPT_AT_END: libc::c_int = 1 << 20;
 
+/// A multiple of the size of pages on every machine.
+const LARGEST_PAGE: usize = 64 << 10;
+
 /// Has large pieces of memory go back to the node when they are freed. By itself the allocator raises both sizes to 32
 /// and 64 MiB once it sees large pieces, and then keeps as much in each arena: at its end, where
 /// [`give_back_free_memory`] does not look.
@@ -30,4 +33,20 @@ pub fn free_memory() -> usize {
 pub fn give_back_free_memory() {
     // SAFETY: it takes no pointers and may be called by any thread at any time.
     unsafe { libc::malloc_trim(0) };
+}
+
+/// Unmaps the program's own pages that nothing writes to: they are mapped again, out of the node's page cache, when they
+/// are next needed, and meanwhile the node may take them back first. For a process that has done most of what it will
+/// ever do. Takes some microseconds.
+pub fn unmap_program() {
+    unsafe extern "C" {
+        /// Where linkers say that the program's first page and its code's end are.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let start = ((&raw const __executable_start) as usize).next_multiple_of(LARGEST_PAGE);
+    let end = (&raw const etext) as usize / LARGEST_PAGE * LARGEST_PAGE;
+    // SAFETY: these are whole pages of constants and code, mapped from the program's file and equal to it. What is
+    // relocated or written to lies behind the code. It fails where a debugger or the kernel keeps them, without harm.
+    unsafe { libc::madvise(start as *mut libc::c_void, end.saturating_sub(start), libc::MADV_DONTNEED) };
 }

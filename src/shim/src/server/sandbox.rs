@@ -18,6 +18,7 @@ use super::Service;
 use crate::clock::timestamp;
 use crate::error::Error;
 use crate::sandbox::SandboxStop;
+use crate::settle;
 
 impl Service {
     /// A shim serves one pod.
@@ -53,6 +54,7 @@ impl Sandbox for Service {
         self.check_sandbox(&request.sandbox_id)?;
         let options = options(&request)?;
         self.work(|shim| async move { shim.sandbox.create(request.netns_path, options).await }).await?;
+        settle::soon();
         Ok(CreateSandboxResponse::new())
     }
 
