@@ -37,6 +37,14 @@ step() {
     return "$code"
 }
 
+# failures NAME: the lines of its output that say what failed, again: who sees the end of a long output alone can tell.
+failures() {
+    local lines
+    lines=$(grep -aE '^(FAIL|BROKEN|not ok|error|panicked)|^test .* FAILED$|^ +\[FAIL\]|panicked at' "$out/$1.log" | head -n 20)
+    echo "--- $1: what failed"
+    if [ -n "$lines" ]; then echo "$lines"; else tail -n 20 "$out/$1.log"; fi
+}
+
 shim_is_static() {
     readelf -h "$PEAPOD_SHIM" | grep -q 'Type: *EXEC' || { echo "$PEAPOD_SHIM is position independent" >&2; return 1; }
     ! readelf -l "$PEAPOD_SHIM" | grep -q INTERP || { echo "$PEAPOD_SHIM needs a dynamic loader" >&2; return 1; }
@@ -137,6 +145,7 @@ main() {
         esac
     done
     echo
+    for part in ${broken[@]+"${broken[@]}"}; do failures "$part"; done
     [ ${#broken[@]} = 0 ] || echo "not green: ${broken[*]} (logs in ${out#"$root"/})"
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
