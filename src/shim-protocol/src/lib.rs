@@ -15,7 +15,7 @@ pub use containerd_shim_protos as containerd;
 /// 4. OpenExec, OpenAttach and OpenPortForward open sessions of the streaming server.
 /// 5. A task's options tell what is mounted beside its root file system. MakeNamespaces makes a user namespace.
 ///    Mounts of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
-/// 6. Checkpoint writes a container into files, and Create makes one of them.
+/// 6. Checkpoint writes a container into files, and Create makes one of them. PauseFor is Pause with a limit.
 pub const PROTOCOL: u32 = 6;
 
 /// The oldest shims that open sessions.

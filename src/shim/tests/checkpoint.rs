@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use peapod_shim_protocol::CHECKPOINT_OPTIONS_URL;
 use peapod_shim_protocol::containerd::api;
 use peapod_shim_protocol::containerd::protobuf::Message;
-use peapod_shim_protocol::extension::CheckpointOptions;
+use peapod_shim_protocol::extension::{CheckpointOptions, PauseForRequest};
 use support::{Pod, context, refusal, sh, with_runtimes};
 
-/// A script around the runtime, whose `checkpoint` writes a file and ends as the file `ends` says.
+/// A script around the runtime, whose `checkpoint` writes a file and ends as the file `ends` says, and whose `pause`
+/// waits as long as there is a file `hold`.
 fn stand_in(runtime: &Path, dir: &Path) -> PathBuf {
     let path = dir.join("stand-in");
     let (runtime, dir) = (runtime.display(), dir.display());
     let script = format!(
-        "#!/bin/sh\nfor word; do [ \"$word\" != checkpoint ] || {{ : >{dir}/images/i; exit $(cat {dir}/ends); }}; done\n\
+        "#!/bin/sh\nfor word; do [ \"$word\" != checkpoint ] || {{ : >{dir}/images/i; exit $(cat {dir}/ends); }}\n\
+         [ \"$word\" != pause ] || while [ -e {dir}/hold ]; do : >{dir}/held; done; done\n\
          exec {runtime} \"$@\"\n"
     );
     std::fs::write(&path, script).unwrap();
@@ -81,6 +83,46 @@ fn nobody_stays_paused() {
         assert_eq!(pod.exited("c1").await.code, 137);
         let (code, text) = refusal(checkpoint(&pod, dir.path()).await);
         assert_eq!(code, ttrpc::Code::FAILED_PRECONDITION, "{text}");
+        pod.finish().await;
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn one_that_waits_for_others_does_not_wait_for_ever() {
+    with_runtimes(async |mut pod| {
+        let dir = tempfile::tempdir().unwrap();
+        pod.runtime = stand_in(&pod.runtime, dir.path());
+        pod.plain().await;
+        pod.run(&sh("c1", "exec sleep 600")).await;
+        let pause_for =
+            |limit_ms| PauseForRequest { container_id: "c1".into(), limit_ms, ..PauseForRequest::default() };
+        pod.extension.pause_for(context(), &pause_for(1)).await.unwrap();
+        assert_eq!(state(&pod).await, api::Status::PAUSED);
+        // Its master says nothing more.
+        while state(&pod).await != api::Status::RUNNING {
+            tokio::task::yield_now().await;
+        }
+
+        // Who lets it go on while it is being paused is not too early.
+        std::fs::write(dir.path().join("hold"), "").unwrap();
+        let resume = api::ResumeRequest { id: "c1".into(), ..Default::default() };
+        let release = async {
+            while !dir.path().join("held").exists() {
+                tokio::task::yield_now().await;
+            }
+            let resumed = pod.task.resume(context(), &resume);
+            let release = async { std::fs::remove_file(dir.path().join("hold")).unwrap() };
+            tokio::join!(resumed, release).0
+        };
+        let request = pause_for(600_000);
+        let (paused, resumed) = tokio::join!(pod.extension.pause_for(context(), &request), release);
+        paused.unwrap();
+        resumed.unwrap();
+        assert_eq!(state(&pod).await, api::Status::RUNNING);
+        let kill = api::KillRequest { id: "c1".into(), signal: 9, all: true, ..Default::default() };
+        pod.task.kill(context(), &kill).await.unwrap();
+        pod.exited("c1").await;
         pod.finish().await;
     });
 }

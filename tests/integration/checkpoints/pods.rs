@@ -131,7 +131,18 @@ fn what_is_not_asked_for_as_it_should_be_is_refused_and_all_go_on() {
             taken_back(container, &folder).await;
         }
         runtime.heal();
-        for stage in ["checkpoint-begun", "checkpoint-paused", "checkpoint-resumed", "checkpoint-written"] {
+        // The client leaves while the first is being paused.
+        runtime.hang("pause");
+        tokio::select! {
+            outcome = checkpoint(&pod, &ids, &folder, &[]) => panic!("{outcome:?}"),
+            () = wait_for("it hangs", async || runtime.hangs()) => {}
+        }
+        runtime.heal();
+        for container in [&one, &two] {
+            taken_back(container, &folder).await;
+        }
+        let waits = "checkpoint-waits";
+        for stage in ["checkpoint-begun", waits, "checkpoint-paused", "checkpoint-resumed", "checkpoint-written"] {
             daemon.kill().await;
             daemon.start_again_to_die_at(stage).await;
             let _ = checkpoint(&pod, &ids, &folder, &[]).await;

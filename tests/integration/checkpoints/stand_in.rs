@@ -11,7 +11,8 @@ use peapod_tests::{Options, Programs};
 const SCRIPT: &str = r#"
 words=("$@")
 after() { local i; for ((i = 0; i < ${#words[@]}; i++)); do [ "${words[i]}" != "$1" ] || echo "${words[i + 1]}"; done; }
-for word; do case $word in features|--version|checkpoint|restore|create) command=$word; break ;; esac; done
+for word; do case $word in features|--version|checkpoint|restore|create|pause) command=$word; break ;; esac; done
+[ "$command" != pause ] || while [ -e "$DIR/hang-pause" ]; do : >"$DIR/hangs"; sleep 0.02; done
 case $command in checkpoint|restore) ;; *) exec "$RUNC" "$@" ;; esac
 id=${words[-1]} images=$(after --image-path) work=$(after --work-path) root=$(after --root)
 echo "$command ${words[*]}" >>"$DIR/calls"
@@ -71,7 +72,7 @@ impl StandIn {
     }
 
     pub(super) fn heal(&self) {
-        for fault in ["fail-checkpoint", "fail-restore", "hang-checkpoint", "hang-restore", "hangs"] {
+        for fault in ["fail-checkpoint", "fail-restore", "hang-checkpoint", "hang-restore", "hang-pause", "hangs"] {
             let _ = fs::remove_file(self.dir.join(fault));
         }
     }

@@ -70,7 +70,7 @@ async fn write(capture: &ContainerCapture<'_>, request: &CheckpointRequest) -> R
     written.finish().await
 }
 
-fn refusal(error: ShimError, container: &ContainerView) -> Error {
+fn refusal(error: ShimError, container: &ContainerView, step: &'static str) -> Error {
     match error {
         ShimError::Unsupported(_) => Error::Precondition {
             what: "container",
@@ -78,7 +78,7 @@ fn refusal(error: ShimError, container: &ContainerView) -> Error {
             state: "run by the shim of an earlier version of peapod".to_owned(),
             need: "a checkpoint needs a newer one: make the pod anew",
         },
-        other => other.of_running(&container.id, "write the container"),
+        other => other.of_running(&container.id, step),
     }
 }
 
@@ -182,10 +182,12 @@ impl<'a> UnfinishedCheckpoint<'a> {
     }
 
     /// Pauses the container, which the next step does otherwise: for several at a time.
-    pub(super) async fn pause(&self) -> Result<(), Error> {
+    pub(super) async fn pause(&self, limit: Duration) -> Result<(), Error> {
         let container = &self.capture.container;
-        let paused = CheckpointCalls(&self.capture.shim).pause(container.id.as_str()).await;
-        paused.map_err(|error| error.of_running(&container.id, "pause the container"))
+        let paused = CheckpointCalls(&self.capture.shim).pause(container.id.as_str(), limit).await;
+        paused.map_err(|error| refusal(error, container, "pause the container"))?;
+        fail_point("checkpoint-waits");
+        Ok(())
     }
 
     /// The OCI runtime has CRIU write the container's processes; it stays paused.
@@ -194,7 +196,7 @@ impl<'a> UnfinishedCheckpoint<'a> {
         span.enter_on(&stages::RUNTIME_CHECKPOINT, self.runtime.file_name().unwrap_or_default().to_string_lossy());
         let (images, notes) = (self.folder.join(IMAGES), self.folder.join("dump.log"));
         let written = CheckpointCalls(shim).checkpoint(container.id.as_str(), &images, &self.folder, timeout).await;
-        written.map_err(|error| criu::explain(refusal(error, container), &notes))?;
+        written.map_err(|error| criu::explain(refusal(error, container, "write the container"), &notes))?;
         fail_point("checkpoint-paused");
         Ok(())
     }

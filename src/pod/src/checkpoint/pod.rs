@@ -65,7 +65,7 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
         unfinished.push(UnfinishedCheckpoint::begin(capture, &location, &with).await?);
     }
     for container in &unfinished {
-        container.pause().await?;
+        container.pause(request.timeout).await?;
     }
     for container in &unfinished {
         container.write_processes(request.timeout).await?;

@@ -34,10 +34,11 @@ impl CheckpointCalls<'_> {
         call!("Checkpoint", limit + SLOW, self.0.inner.task, checkpoint, request).map(drop)
     }
 
-    /// Stops all processes of a container, until it is resumed.
-    pub(crate) async fn pause(&self, id: &str) -> Result<(), ShimError> {
-        let request = api::PauseRequest { id: id.to_owned(), ..Default::default() };
-        call!("Pause", SLOW, self.0.inner.task, pause, request).map(drop)
+    /// Stops all processes of a container, until it is resumed, or `limit` is over.
+    pub(crate) async fn pause(&self, id: &str, limit: Duration) -> Result<(), ShimError> {
+        let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        let request = extension::PauseForRequest { container_id: id.to_owned(), limit_ms, ..Default::default() };
+        call!("PauseFor", SLOW, self.0.inner.extension, pause_for, request).map(drop)
     }
 
     /// Lets a paused container go on, when no checkpoint of it is being written any more.

@@ -51,14 +51,14 @@ pub(crate) async fn checkpoint(
     if !images.is_absolute() || !work.is_absolute() {
         return Err(Error::Invalid { field: "path", why: "and work have to be absolute".to_owned() });
     }
-    let limit = limit.clamp(Duration::from_secs(1), CHECKPOINT);
+    let limit = within(limit);
     let Ok(turn) = container.checkpoints.busy.try_lock() else {
         return Err(Error::Checkpointing { id: container.id().to_owned() });
     };
     // Who has paused it before lets it go on, too.
     let was_paused = matches!(container.phase(), Phase::Paused { .. });
     if !was_paused {
-        container.pause().await?;
+        freeze(&container).await?;
     }
     let written = match container.target() {
         Ok(target) => container.init.runtime.checkpoint(target, images, work, limit).await.map_err(Error::from),
@@ -74,6 +74,33 @@ pub(crate) async fn checkpoint(
     }
     drop(turn);
     tasks::spawn(let_go_after(container, limit));
+    Ok(())
+}
+
+/// Pauses a container that waits for others to be written. It is paused for no longer than `limit`, or until it is
+/// resumed.
+pub(crate) async fn pause_for(container: Arc<OciContainer>, limit: Duration) -> Result<(), Error> {
+    container.pause().await?;
+    tasks::spawn(let_go_after(container, within(limit)));
+    Ok(())
+}
+
+fn within(limit: Duration) -> Duration {
+    limit.clamp(Duration::from_secs(1), CHECKPOINT)
+}
+
+/// Pauses a container whose turn the caller has. After an error it is as before, as far as the runtime can do that.
+pub(super) async fn freeze(container: &OciContainer) -> Result<(), Error> {
+    let step = container.state.borrow().pausing();
+    let (from, to) = step.map_err(|_| container.refuse("running"))?;
+    if let Err(error) = container.init.runtime.pause(container.target()?).await {
+        // One that was killed at it may have come half way; one that has ended needs nothing.
+        if let Ok(target) = container.target() {
+            let _ = container.init.runtime.resume(target).await;
+        }
+        return Err(error.into());
+    }
+    container.step(from, to);
     Ok(())
 }
 

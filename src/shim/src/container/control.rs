@@ -59,12 +59,10 @@ impl OciContainer {
         Ok(updated?)
     }
 
+    /// Whoever resumes it meanwhile waits until it is paused.
     pub(crate) async fn pause(&self) -> Result<(), Error> {
-        let step = self.state.borrow().pausing();
-        let (from, to) = step.map_err(|_| self.refuse("running"))?;
-        self.init.runtime.pause(self.target()?).await?;
-        self.step(from, to);
-        Ok(())
+        let _turn = self.checkpoints.turn().await;
+        checkpoint::freeze(self).await
     }
 
     /// Not before a checkpoint that goes on has come to its end: to whoever reads the processes at that moment they

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use nix::sched::CloneFlags;
 use peapod_shim_protocol::extension::{
     EnsureInitRequest, EnsureInitResponse, HelloRequest, HelloResponse, MakeNamespacesRequest, MakeNamespacesResponse,
-    OpenAttachRequest, OpenExecRequest, OpenPortForwardRequest, OpenSessionResponse, ReopenLogRequest,
-    ReopenLogResponse, SetUpRequest, StopRequest, StopResponse, WatchRequest, WatchResponse,
+    OpenAttachRequest, OpenExecRequest, OpenPortForwardRequest, OpenSessionResponse, PauseForRequest, PauseForResponse,
+    ReopenLogRequest, ReopenLogResponse, SetUpRequest, StopRequest, StopResponse, WatchRequest, WatchResponse,
 };
 use peapod_shim_protocol::extension_ttrpc::Extension;
 use peapod_shim_protocol::{OLDEST_MASTER, PROTOCOL};
@@ -15,6 +15,7 @@ use protobuf::MessageField;
 use ttrpc::r#async::TtrpcContext;
 
 use super::Service;
+use crate::container::checkpoint;
 use crate::error::Error;
 use crate::init::User;
 use crate::session::{self, AttachSessionRequest, ExecSessionRequest, SessionPlace};
@@ -129,5 +130,12 @@ impl Extension for Service {
         let address = SessionPlace::parse(request.session.unwrap_or_default())?;
         self.work(|shim| async move { session::forward::open(&shim, &address).await }).await?;
         Ok(OpenSessionResponse::new())
+    }
+
+    async fn pause_for(&self, _: &TtrpcContext, request: PauseForRequest) -> ttrpc::Result<PauseForResponse> {
+        let container = self.shim.containers.get(&request.container_id)?;
+        let limit = Duration::from_millis(u64::from(request.limit_ms));
+        self.work(|_| checkpoint::pause_for(container, limit)).await?;
+        Ok(PauseForResponse::new())
     }
 }
