@@ -50,7 +50,6 @@ pub(crate) fn unpack(layer: impl Read, dir: &Path, window: Window, meter: Meter)
     Ok(Unpacked { blob: blob.take().finish(), diff_id: diff.take().finish(), inodes, bytes })
 }
 
-/// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
 /// Unpacks an archive that has no whiteouts but a list of what is deleted, which may have been made anew. An archive
 /// that is not there is an empty one.
 pub(crate) fn unpack_over<R: Read>(
@@ -62,7 +61,7 @@ pub(crate) fn unpack_over<R: Read>(
     let meter = Rc::new(meter);
     let disk = |source| ArchiveError::Disk { name: String::new(), source };
     let root = make_root(dir).map_err(disk)?;
-    let whiteouts = Cursor::new(whiteouts(deleted).map_err(disk)?);
+    let whiteouts = Whiteouts::new(deleted);
     let Some(archive) = archive else {
         // A reader needs the archive's end.
         let rest = io::repeat(0).take(1024);
@@ -80,24 +79,46 @@ pub(crate) fn unpack_over<R: Read>(
     Ok(())
 }
 
-/// The beginning of an archive: whiteouts for these paths.
-fn whiteouts(deleted: &[Vec<u8>]) -> io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for path in deleted {
-        let path = path.strip_suffix(b"/").unwrap_or(path);
-        let (folder, name) = path.split_at(path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
-        let path = [folder, b".wh.", name].concat();
-        archive.append_pax_extensions([("path", path.as_slice())])?;
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_size(0);
-        header.set_cksum();
-        archive.append(&header, io::empty())?;
+/// The beginning of an archive, which goes on behind this: whiteouts for these paths, each made when it is read.
+struct Whiteouts<'a> {
+    paths: std::slice::Iter<'a, Vec<u8>>,
+    entry: Cursor<Vec<u8>>,
+}
+
+impl<'a> Whiteouts<'a> {
+    fn new(paths: &'a [Vec<u8>]) -> Self {
+        Self { paths: paths.iter(), entry: Cursor::default() }
     }
-    // The archive goes on behind this: it has no end yet.
+}
+
+impl Read for Whiteouts<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.entry.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        let Some(path) = self.paths.next() else { return Ok(0) };
+        self.entry = Cursor::new(whiteout(path)?);
+        self.entry.read(buffer)
+    }
+}
+
+fn whiteout(path: &[u8]) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let (folder, name) = path.split_at(path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
+    let path = [folder, b".wh.", name].concat();
+    archive.append_pax_extensions([("path", path.as_slice())])?;
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(0);
+    header.set_cksum();
+    archive.append(&header, io::empty())?;
+    // Without an archive's end.
     Ok(std::mem::take(archive.get_mut()))
 }
 
+/// The layer's root, with the mode that it keeps where no layer describes it, whatever the umask.
 pub(super) fn make_root(dir: &Path) -> io::Result<OwnedFd> {
     let diff = dir.join("diff");
     std::fs::create_dir(&diff)?;
@@ -130,5 +151,26 @@ impl<R: Read> Read for Metered<R> {
         let count = self.inner.read(buffer)?;
         self.meter.streamed(count).map_err(through_reader)?;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whiteouts_are_made_one_by_one() {
+        let paths: Vec<Vec<u8>> = (0..1 << 20).map(|_| b"a/b".to_vec()).collect();
+        let mut whiteouts = Whiteouts::new(&paths);
+        let (mut buffer, mut read) = ([0; 700], 0);
+        for _ in 0..1000 {
+            read += whiteouts.read(&mut buffer).unwrap();
+            assert!(whiteouts.entry.get_ref().len() < 4096);
+        }
+        assert!(read > 100_000);
+        let two = [b"a/b".to_vec(), b"c/".to_vec()];
+        let mut archive = tar::Archive::new(Whiteouts::new(&two));
+        let names = archive.entries().unwrap().map(|entry| entry.unwrap().path_bytes().into_owned());
+        assert_eq!(names.collect::<Vec<_>>(), [b"a/.wh.b".to_vec(), b".wh.c".to_vec()]);
     }
 }
