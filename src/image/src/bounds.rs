@@ -152,6 +152,10 @@ pub(crate) const ARCHIVE_NAME_TEXTS: usize = 1 << 20;
 pub(crate) const FOLDER_ARCHIVES: usize = 1024;
 /// Partial blobs, and trees in the trash, that a report of the store lists.
 pub(crate) const USAGE_FILES: usize = 1024;
+/// Paths that a container is told to have deleted of its image, where it is written with what it has changed.
+pub const DELETED_PATHS: usize = 1 << 20;
+/// Bytes of the list of these paths, as JSON.
+pub const DELETED_BYTES: usize = 16 << 20;
 /// Bytes of names by which an export remembers files that have several; further ones are written as copies.
 pub(crate) const EXPORT_LINKS: usize = 32 << 20;
 /// Binary logarithm of the memory that a zstd frame may ask for of any unpacker: RFC 8878 asks of every reader to take

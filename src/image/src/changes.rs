@@ -5,8 +5,9 @@
 use crate::config::UnpackLimits;
 use crate::export::{HiddenPaths, write_changed};
 use crate::model::Rootfs;
-use crate::unpack::{ArchiveError, ImageCost, Meter, inherit_attributes, unpack, unpack_over};
-use crate::unpack::{Window, is_opaque};
+use crate::unpack::{ArchiveError, ImageCost, LimitError, Meter, Window};
+use crate::unpack::{inherit_attributes, is_opaque, through_reader, unpack, unpack_over};
+use crate::wanted::Cancelled;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::HashSet;
@@ -15,12 +16,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
-/// Paths of one container that are told to be deleted.
-const DELETED: usize = 1 << 20;
 
 /// An archive could not be made use of.
 #[derive(Debug, thiserror::Error)]
@@ -44,62 +43,126 @@ pub enum ChangesError {
     },
 }
 
-/// Writes what is in a container's writable layer, and answers which paths of the image it hides. Blocks.
+/// Writes what is in a container's writable layer, as long as somebody waits for it, and answers which paths of the
+/// image it hides: at most [`DELETED_PATHS`]. Blocks.
 ///
 /// # Errors
-/// The file system's; and if it has more than an image may, or the overlay keeps some of it elsewhere.
-pub fn write_changes(upper: &Path, rootfs: &Rootfs, limits: UnpackLimits, to: impl Write) -> io::Result<Vec<Vec<u8>>> {
-    let HiddenPaths { mut whiteouts, opaque, .. } = write_changed(upper, limits.image_bytes, to)?;
+/// The file system's; and if [`apply_changes`] could not make use of it with the same limits, if the overlay keeps some
+/// of it elsewhere, or if nobody waits any more.
+pub fn write_changes(
+    upper: &Path,
+    rootfs: &Rootfs,
+    limits: UnpackLimits,
+    cancelled: Cancelled,
+    to: impl Write,
+) -> io::Result<Vec<Vec<u8>>> {
+    let meter = Meter::new(ImageCost::new(limits), cancelled);
+    let mut hidden = write_changed(upper, &meter, to)?;
     let own = rustix::fs::open(upper, LIST, Mode::empty())?;
     let below: Vec<OwnedFd> = rootfs
         .lower_dirs
         .iter()
         .map(|dir| rustix::fs::open(dir, LIST.difference(OFlags::NOFOLLOW), Mode::empty()))
         .collect::<Result<_, _>>()?;
+    let opaque = hidden.take_opaque();
+    let mut walk = HiddenBelow { own: &own, below: &below, meter: &meter, hidden: &mut hidden };
     for path in opaque {
-        hidden_below(&own, &below, path, &mut whiteouts)?;
+        walk.add(path)?;
     }
-    Ok(whiteouts)
+    Ok(hidden.into_whiteouts())
 }
 
-/// Adds what the layers below have in a directory of which nothing shows through, but for what is there again.
-fn hidden_below(own: &OwnedFd, below: &[OwnedFd], path: Vec<u8>, hidden: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let mut folders = vec![path];
-    while let Some(path) = folders.pop() {
-        let mut mine = HashSet::new();
-        each_entry(own, &path, |name, kind| {
+/// What the layers below have in directories of which nothing shows through, but for what is there again.
+struct HiddenBelow<'a> {
+    own: &'a OwnedFd,
+    below: &'a [OwnedFd],
+    meter: &'a Meter,
+    hidden: &'a mut HiddenPaths,
+}
+
+/// A directory on the way of such a walk.
+struct OwnFolder {
+    /// Of directories in it that are yet to be looked at.
+    names: Vec<Vec<u8>>,
+    /// Bytes of its path.
+    path: usize,
+    /// The layers below that have it.
+    layers: Rc<[usize]>,
+}
+
+impl HiddenBelow<'_> {
+    /// Adds all that is hidden by that directory.
+    fn add(&mut self, mut path: Vec<u8>) -> io::Result<()> {
+        let mut stack = vec![self.folder(&path, &(0..self.below.len()).collect::<Vec<_>>())?];
+        while let Some(OwnFolder { names, path: length, layers }) = stack.last_mut() {
+            path.truncate(*length);
+            let Some(name) = names.pop() else {
+                stack.pop();
+                continue;
+            };
+            path.push(b'/');
+            path.extend_from_slice(&name);
+            let layers = Rc::clone(layers);
+            let folder = self.folder(&path, &layers)?;
+            // What none of them has is not in them either.
+            if !folder.layers.is_empty() {
+                stack.push(folder);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is hidden in one directory, which some of `layers` have.
+    fn folder(&mut self, path: &[u8], layers: &[usize]) -> io::Result<OwnFolder> {
+        self.meter.wanted().map_err(through_reader)?;
+        let (mut mine, mut names) = (HashSet::new(), Vec::new());
+        each_entry(self.own, path, |name, kind| {
             mine.insert(name.to_vec());
             // What is in it was made in it.
             if kind == FileType::Directory {
-                folders.push([&path[..], b"/", name].concat());
+                names.push(name.to_vec());
             }
+            Ok(())
         })?;
-        let mut names = HashSet::new();
-        for lower in below {
-            each_entry(lower, &path, |name, _| _ = names.insert(name.to_vec()))?;
+        let mut having = Vec::new();
+        for layer in layers {
+            let found = each_entry(&self.below[*layer], path, |name, _| {
+                // The next layer may have it, too.
+                if !mine.contains(name) && mine.insert(name.to_vec()) {
+                    self.meter.entry().and_then(|()| self.meter.name(name.len())).map_err(refused)?;
+                    self.hidden.whiteout(&[path, b"/", name].concat())?;
+                }
+                Ok(())
+            })?;
+            if found {
+                having.push(*layer);
+            }
         }
-        let gone = names.difference(&mine).map(|name| [&path[..], b"/", name].concat());
-        hidden.extend(gone);
-        if hidden.len() > DELETED {
-            return Err(io::Error::other(format!("more than {DELETED} files of the image were deleted")));
-        }
+        Ok(OwnFolder { names, path: path.len(), layers: having.into() })
     }
-    Ok(())
 }
 
-/// No folder of that name has no entries.
-fn each_entry(root: &OwnedFd, path: &[u8], mut each: impl FnMut(&[u8], FileType)) -> io::Result<()> {
+fn refused(error: LimitError) -> io::Error {
+    through_reader(error.into())
+}
+
+/// Answers whether there is such a folder.
+fn each_entry(
+    root: &OwnedFd,
+    path: &[u8],
+    mut each: impl FnMut(&[u8], FileType) -> io::Result<()>,
+) -> io::Result<bool> {
     let dir = match rustix::fs::openat2(root, path, LIST, Mode::empty(), INSIDE) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(false),
         other => other?,
     };
     for entry in Dir::read_from(dir.as_fd())? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            each(entry.file_name().to_bytes(), entry.file_type());
+            each(entry.file_name().to_bytes(), entry.file_type())?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes a writable layer in `dir`, which is empty, below `diff`: of an archive, and of what is told to be deleted of
@@ -156,7 +219,7 @@ pub fn unpack_files(archive: impl Read, limits: UnpackLimits, dir: &Path) -> Res
 }
 
 fn meter(limits: UnpackLimits) -> Meter {
-    Meter::new(ImageCost::new(limits), Arc::default())
+    Meter::new(ImageCost::new(limits), Cancelled::default())
 }
 
 #[cfg(test)]
@@ -211,7 +274,7 @@ mod tests {
             .unwrap();
         let rootfs = Rootfs { lower_dirs: vec![lower.clone()] };
         let mut bytes = Vec::new();
-        let mut deleted = write_changes(&upper, &rootfs, limits(), &mut bytes).unwrap();
+        let mut deleted = write_changes(&upper, &rootfs, limits(), Cancelled::default(), &mut bytes).unwrap();
         deleted.sort();
         let wanted = ["anew/old", "anew/sub/old", "gone"].map(|path| path.as_bytes().to_vec());
         assert_eq!(deleted, wanted);
@@ -226,6 +289,65 @@ mod tests {
             assert!(there.file_type().is_char_device() && there.rdev() == 0, "{path:?}");
         }
         assert_eq!(std::fs::metadata(root.join("anew")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    fn written(upper: &Path, lower: Vec<PathBuf>, limits: UnpackLimits) -> io::Result<Vec<Vec<u8>>> {
+        write_changes(upper, &Rootfs { lower_dirs: lower }, limits, Cancelled::default(), io::sink())
+    }
+
+    #[test]
+    fn what_could_not_be_unpacked_again_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let upper = |name: &str| {
+            let upper = dir.path().join(name);
+            std::fs::create_dir(&upper).unwrap();
+            upper
+        };
+        let refused = |upper: &Path, limits: UnpackLimits| written(upper, Vec::new(), limits).unwrap_err().to_string();
+        let few = UnpackLimits { layer_entries: 4, layer_bytes: 1 << 20, ..limits() };
+        let full = upper("full");
+        (0..4).for_each(|index| std::fs::write(full.join(index.to_string()), "").unwrap());
+        assert!(refused(&full, few).contains("image.max_layer_entries"));
+        std::fs::remove_file(full.join("3")).unwrap();
+        written(&full, Vec::new(), few).unwrap();
+        // Its zeros are in the archive.
+        std::fs::File::create(full.join("2")).unwrap().set_len(2 << 20).unwrap();
+        assert!(refused(&full, few).contains("image.max_layer_bytes"));
+        let deep = upper("deep");
+        let mut at = deep.clone();
+        (0..257).for_each(|_| at.push("a"));
+        std::fs::create_dir_all(&at).unwrap();
+        assert!(refused(&deep, limits()).contains("levels deep"));
+        let marked = upper("marked");
+        std::fs::write(marked.join(".wh.kept"), "").unwrap();
+        assert!(refused(&marked, limits()).contains(".wh."));
+        let nobody = write_changes(&full, &Rootfs { lower_dirs: vec![] }, limits(), cancelled(), io::sink());
+        assert!(nobody.unwrap_err().to_string().contains("broken off"));
+    }
+
+    fn cancelled() -> Cancelled {
+        crate::wanted::Wanted::default().cancelled()
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn what_is_hidden_is_counted_and_looked_for_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (upper, lower) = (dir.path().join("upper"), dir.path().join("lower"));
+        let opaque = |path: &Path| {
+            rustix::fs::setxattr(path, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).unwrap();
+        };
+        // Each level says so itself, and no layer below has more than the first.
+        let levels: Vec<PathBuf> = (1..=20).map(|count| upper.join("a/".repeat(count))).collect();
+        std::fs::create_dir_all(levels.last().unwrap()).unwrap();
+        levels.iter().for_each(|path| opaque(path));
+        std::fs::create_dir_all(lower.join("a")).unwrap();
+        (0..100).for_each(|index| std::fs::write(lower.join(format!("a/{index}")), "").unwrap());
+        // The same names twice are hidden once.
+        let both = vec![lower.clone(), lower];
+        assert_eq!(written(&upper, both.clone(), limits()).unwrap().len(), 100);
+        let refused = written(&upper, both, UnpackLimits { layer_entries: 100, ..limits() }).unwrap_err();
+        assert!(refused.to_string().contains("image.max_layer_entries"), "{refused}");
     }
 
     #[test]

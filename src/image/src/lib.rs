@@ -70,7 +70,9 @@ mod unpack;
 mod usage;
 mod verify;
 mod volumes;
+mod wanted;
 
+pub use bounds::{DELETED_BYTES, DELETED_PATHS};
 pub use changes::{ChangesError, apply_changes, unpack_files, write_changes};
 pub use config::{Config, PartialConfig, RequestConfig, UnpackLimits};
 pub use digest::Digest;
@@ -92,3 +94,4 @@ pub use stages::STAGES;
 pub use unpack::{ArchiveError, EntryError, LimitError};
 pub use usage::{ImageUse, StoreUsage};
 pub use volumes::FolderOwners;
+pub use wanted::{Cancelled, Wanted};

@@ -78,8 +78,6 @@ pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(1800);
 pub(crate) const CHECKPOINT_CONTAINERS: usize = 1024;
 /// Bytes of what a checkpoint says of its container, which has ten short texts.
 pub(crate) const CHECKPOINT_DOCUMENT: u64 = 64 << 10;
-/// Bytes of a checkpoint's list of what was deleted.
-pub(crate) const CHECKPOINT_DELETED: u64 = 16 << 20;
 /// Bytes at the end of CRIU's notes that are searched for errors.
 pub(crate) const CRIU_NOTES: u64 = 64 << 10;
 

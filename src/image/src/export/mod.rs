@@ -10,11 +10,13 @@
 
 mod documents;
 mod error;
+mod hidden;
 mod sinks;
 mod tree;
 
 pub use error::ExportError;
 
+use crate::config::UnpackLimits;
 use crate::configuration::configuration;
 use crate::digest::Digest;
 use crate::layers::Hold;
@@ -23,14 +25,15 @@ use crate::records::{self, chains, present};
 use crate::reference::Reference;
 use crate::store::Store;
 use documents::{blob_path, config_of, docker_list_of, index_of, manifest_of};
+pub(crate) use hidden::HiddenPaths;
 use sinks::{CheckedSink, HashSink, PieceSink};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
+pub(crate) use tree::write_changed;
 use tree::write_tree;
-pub(crate) use tree::{HiddenPaths, write_changed};
 
 /// Pieces that wait until somebody takes them.
 const WAITING: usize = 4;
@@ -85,11 +88,11 @@ pub(crate) async fn export(store: &Arc<Store>, images: &[String]) -> Result<Expo
             None => wanted.push(look_up(store, &image, reference).await?),
         }
     }
-    let limit = store.config.limits.image_bytes;
+    let limits = store.config.limits;
     let (sender, pieces) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
         let mut out = PieceSink::new(sender);
-        if let Err(error) = write_archive(&wanted, limit, &mut out) {
+        if let Err(error) = write_archive(&wanted, limits, &mut out) {
             out.fail(error);
         }
     });
@@ -127,13 +130,13 @@ async fn look_up(store: &Arc<Store>, image: &Image, name: Option<Reference>) -> 
 }
 
 /// Blocks.
-fn write_archive(wanted: &[WantedImage], limit: u64, out: &mut PieceSink) -> Result<(), ExportError> {
+fn write_archive(wanted: &[WantedImage], limits: UnpackLimits, out: &mut PieceSink) -> Result<(), ExportError> {
     let mut images = Vec::new();
     for image in wanted {
-        images.push(prepare(image, limit, out)?);
+        images.push(prepare(image, limits, out)?);
     }
     let mut archive = tar::Builder::new(&mut *out);
-    let written = write_all(&mut archive, &images, limit);
+    let written = write_all(&mut archive, &images, limits);
     let ended = written.and_then(|()| archive.into_inner().map(drop).map_err(gone));
     ended?;
     out.flush().map_err(gone)
@@ -145,11 +148,11 @@ fn gone(source: io::Error) -> ExportError {
 }
 
 /// Finds what the layers are as archives, and makes the documents that say so.
-fn prepare(image: &WantedImage, limit: u64, out: &PieceSink) -> Result<WrittenImage, ExportError> {
+fn prepare(image: &WantedImage, limits: UnpackLimits, out: &PieceSink) -> Result<WrittenImage, ExportError> {
     let mut layers = Vec::new();
     for path in &image.layers {
         let mut sink = HashSink::new(out);
-        write_tree(path, limit, &mut sink).map_err(|source| ExportError::Disk { path: path.clone(), source })?;
+        write_tree(path, limits, &mut sink).map_err(|source| ExportError::Disk { path: path.clone(), source })?;
         let (digest, size) = sink.finish();
         layers.push(WrittenLayer { digest, size, path: path.clone() });
     }
@@ -161,7 +164,7 @@ fn prepare(image: &WantedImage, limit: u64, out: &PieceSink) -> Result<WrittenIm
 fn write_all(
     archive: &mut tar::Builder<&mut PieceSink>,
     images: &[WrittenImage],
-    limit: u64,
+    limits: UnpackLimits,
 ) -> Result<(), ExportError> {
     // What says what is there comes first.
     file(archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -176,7 +179,7 @@ fn write_all(
             }
         }
         for layer in image.layers.iter().filter(|layer| there.insert(layer.digest.clone())) {
-            write_layer(archive, layer, limit)?;
+            write_layer(archive, layer, limits)?;
         }
     }
     Ok(())
@@ -185,7 +188,7 @@ fn write_all(
 fn write_layer(
     archive: &mut tar::Builder<&mut PieceSink>,
     layer: &WrittenLayer,
-    limit: u64,
+    limits: UnpackLimits,
 ) -> Result<(), ExportError> {
     let WrittenLayer { digest, size, path } = layer;
     let disk = |source| ExportError::Disk { path: path.clone(), source };
@@ -193,7 +196,7 @@ fn write_layer(
     let out = archive.get_mut();
     out.write_all(header.as_bytes()).map_err(gone)?;
     let mut sink = CheckedSink::new(out);
-    write_tree(path, limit, &mut sink).map_err(disk)?;
+    write_tree(path, limits, &mut sink).map_err(disk)?;
     if sink.finish() != *digest {
         return Err(disk(io::Error::other(
             "the layer changed while it was read: its disk is damaged, or root wrote to it",

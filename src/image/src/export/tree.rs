@@ -5,7 +5,11 @@
 //! Nobody changes a layer, so what is read twice is the same. A container's writable layer may be changed after all: a
 //! folder that was moved away meanwhile is an error, and leads nowhere else.
 
-use crate::bounds::EXPORT_LINKS;
+use super::hidden::HiddenPaths;
+use crate::bounds::{EXPORT_LINKS, LAYER_DIRECTORIES, XATTR_BYTES, XATTRS};
+use crate::config::UnpackLimits;
+use crate::unpack::{ArchiveError, EntryError, ImageCost, Meter, check_name, through_reader};
+use crate::wanted::Cancelled;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -22,46 +26,34 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 /// What a directory or a file has whose content is somewhere else in the layers below.
 const ELSEWHERE: [&str; 2] = ["trusted.overlay.redirect", "trusted.overlay.metacopy"];
 
-/// What a layer hides of those below it, by paths from its root.
-#[derive(Debug, Default)]
-pub(crate) struct HiddenPaths {
-    /// What is not there any more.
-    pub(crate) whiteouts: Vec<Vec<u8>>,
-    /// Directories that show nothing of the same ones below.
-    pub(crate) opaque: Vec<Vec<u8>>,
-    /// Bytes of all these.
-    bytes: usize,
+/// Writes all that is below `root`, a layer: it may have what an unpacked one may, and as many bytes as an image, holes
+/// counted. Directories that its archive only implied were no entries of that.
+pub(super) fn write_tree(root: &Path, limits: UnpackLimits, to: impl Write) -> io::Result<()> {
+    let implied = u64::try_from(LAYER_DIRECTORIES).unwrap_or(u64::MAX);
+    let limits = UnpackLimits {
+        layer_entries: limits.layer_entries.saturating_add(implied),
+        image_entries: u64::MAX,
+        layer_bytes: u64::MAX,
+        ..limits
+    };
+    write(root, &Meter::new(ImageCost::new(limits), Cancelled::default()), None, to).map(drop)
 }
 
-impl HiddenPaths {
-    fn add(&mut self, path: &[u8], is_opaque: bool) -> io::Result<()> {
-        self.bytes += path.len();
-        if self.bytes > EXPORT_LINKS {
-            return Err(io::Error::other(format!("names of deleted files have more than {EXPORT_LINKS} bytes")));
-        }
-        let list = if is_opaque { &mut self.opaque } else { &mut self.whiteouts };
-        list.push(path.to_vec());
-        Ok(())
-    }
+/// The same of a writable layer, which becomes one that the meter lets be unpacked: what it hides is no part of the
+/// archive, but the answer.
+pub(crate) fn write_changed(root: &Path, meter: &Meter, to: impl Write) -> io::Result<HiddenPaths> {
+    Ok(write(root, meter, Some(HiddenPaths::default()), to)?.unwrap_or_default())
 }
 
-/// Writes all that is below `root`. `limit`: bytes that all files may have, their holes counted.
-pub(super) fn write_tree(root: &Path, limit: u64, to: impl Write) -> io::Result<()> {
-    write(root, limit, None, to).map(drop)
-}
-
-/// The same of a writable layer: what it hides is no part of the archive, but the answer.
-pub(crate) fn write_changed(root: &Path, limit: u64, to: impl Write) -> io::Result<HiddenPaths> {
-    Ok(write(root, limit, Some(HiddenPaths::default()), to)?.unwrap_or_default())
-}
-
-fn write(root: &Path, limit: u64, hidden: Option<HiddenPaths>, to: impl Write) -> io::Result<Option<HiddenPaths>> {
+fn write(root: &Path, meter: &Meter, hidden: Option<HiddenPaths>, to: impl Write) -> io::Result<Option<HiddenPaths>> {
     let mut dir = rustix::fs::open(root, LIST, Mode::empty())?;
-    let mut tree = TreeWriter { archive: Builder::new(to), links: HashMap::new(), names: 0, left: limit, hidden };
+    let archive = Builder::new(MeteredSink { inner: to, meter });
+    let mut tree = TreeWriter { archive, links: HashMap::new(), names: 0, meter, hidden };
+    meter.entry().map_err(refused)?;
     let mut path: Vec<u8> = Vec::new();
     let stat = rustix::fs::fstat(&dir)?;
     tree.directory(&dir, b"./", &stat)?;
-    let mut stack = vec![(list(&dir)?, 0, identity(&stat))];
+    let mut stack = vec![(list(&dir, meter)?, 0, identity(&stat))];
     while let Some((names, length, _)) = stack.last_mut() {
         path.truncate(*length);
         let Some(name) = names.pop() else {
@@ -80,7 +72,8 @@ fn write(root: &Path, limit: u64, hidden: Option<HiddenPaths>, to: impl Write) -
             path.push(b'/');
             dir = rustix::fs::openat(&dir, &name, LIST, Mode::empty())?;
             tree.directory(&dir, &path, &stat)?;
-            let inner = list(&dir)?;
+            meter.named_directory(name.to_bytes().len()).map_err(refused)?;
+            let inner = list(&dir, meter)?;
             let length = path.len();
             stack.push((inner, length, identity(&rustix::fs::fstat(&dir)?)));
         } else {
@@ -95,12 +88,37 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-/// The names in a directory, the first one last.
-fn list(dir: &OwnedFd) -> io::Result<Vec<CString>> {
+fn refused(error: impl Into<ArchiveError>) -> io::Error {
+    through_reader(error.into())
+}
+
+/// Lets bytes pass as long as they are within bounds and somebody waits for them.
+struct MeteredSink<'a, W> {
+    inner: W,
+    meter: &'a Meter,
+}
+
+impl<W: Write> Write for MeteredSink<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.meter.streamed(count).map_err(refused)?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The names in a directory, the first one last. Who fills it has as many as the meter allows.
+fn list(dir: &OwnedFd, meter: &Meter) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir.as_fd())? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            meter.wanted().map_err(refused)?;
+            meter.entry().map_err(refused)?;
+            meter.name(entry.file_name().to_bytes().len()).map_err(refused)?;
             names.push(entry.file_name().to_owned());
         }
     }
@@ -126,22 +144,23 @@ impl<'a> TreeEntry<'a> {
     }
 }
 
-struct TreeWriter<W: Write> {
-    archive: Builder<W>,
+struct TreeWriter<'a, W: Write> {
+    archive: Builder<MeteredSink<'a, W>>,
     /// Of files with several names, the first one.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Bytes of these names.
     names: usize,
-    left: u64,
+    meter: &'a Meter,
     /// Where whiteouts go that are not to be written.
     hidden: Option<HiddenPaths>,
 }
 
-impl<W: Write> TreeWriter<W> {
+impl<W: Write> TreeWriter<'_, W> {
     fn directory(&mut self, dir: &OwnedFd, path: &[u8], stat: &Stat) -> io::Result<()> {
+        check_name(path).map_err(refused)?;
         let attributes = attributes(dir)?;
         let is_opaque = attributes.iter().any(|(name, _)| name == OPAQUE);
-        self.is_whole(&attributes)?;
+        self.is_whole(path, &attributes)?;
         self.write(
             TreeEntry { attributes: &attributes, ..TreeEntry::new(EntryType::Directory, path, stat) },
             io::empty(),
@@ -149,7 +168,7 @@ impl<W: Write> TreeWriter<W> {
         if is_opaque {
             let folder = path.strip_prefix(b"./").unwrap_or(path);
             if let Some(hidden) = &mut self.hidden {
-                return hidden.add(folder.strip_suffix(b"/").unwrap_or(folder), true);
+                return hidden.opaque(folder.strip_suffix(b"/").unwrap_or(folder));
             }
             self.whiteout(&[folder, b".wh..wh..opq"].concat(), stat)?;
         }
@@ -160,11 +179,12 @@ impl<W: Write> TreeWriter<W> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
             if let Some(hidden) = &mut self.hidden {
-                return hidden.add(path, false);
+                return hidden.whiteout(path);
             }
             let folder = path.len() - name.to_bytes().len();
             return self.whiteout(&[&path[..folder], b".wh.", name.to_bytes()].concat(), stat);
         }
+        check_name(path).map_err(refused)?;
         if stat.st_nlink > 1
             && let Some(first) = self.first_name(path, stat)
         {
@@ -176,10 +196,10 @@ impl<W: Write> TreeWriter<W> {
             FileType::RegularFile => {
                 let file = File::from(rustix::fs::openat(dir, name, FILE, Mode::empty())?);
                 let size = u64::try_from(stat.st_size).unwrap_or_default();
-                let excess = || io::Error::other("its files have more bytes than image.max_image_bytes, holes counted");
-                self.left = self.left.checked_sub(size).ok_or_else(excess)?;
+                // Before its zeros are written.
+                self.meter.ahead(size).map_err(refused)?;
                 let attributes = attributes(&file)?;
-                self.is_whole(&attributes)?;
+                self.is_whole(path, &attributes)?;
                 let entry = TreeEntry { attributes: &attributes, size, ..plain(EntryType::Regular) };
                 self.write(entry, file.take(size))
             }
@@ -196,7 +216,11 @@ impl<W: Write> TreeWriter<W> {
     }
 
     /// Refuses what the layer alone does not tell. Nothing that was unpacked is like that.
-    fn is_whole(&self, attributes: &[(String, Vec<u8>)]) -> io::Result<()> {
+    fn is_whole(&self, path: &[u8], attributes: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if self.hidden.is_some() && (attributes.len() > XATTRS || bytes > XATTR_BYTES) {
+            return Err(refused(ArchiveError::entry(path, EntryError::Attributes)));
+        }
         let elsewhere = || attributes.iter().any(|(name, _)| ELSEWHERE.contains(&name.as_str()));
         if self.hidden.is_some() && elsewhere() {
             let why =

@@ -14,12 +14,12 @@ use crate::measures::ImageMeasures;
 use crate::registry::Session;
 use crate::scratch::{Ingest, Scratch};
 use crate::stages;
-use crate::unpack::{ArchiveError, Cancelled, ImageCost, LimitError, Meter, Unpacked, Window, place, unpack};
+use crate::unpack::{ArchiveError, ImageCost, LimitError, Meter, Unpacked, Window, place, unpack};
+use crate::wanted::Wanted;
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -258,9 +258,10 @@ impl Fetcher {
         WantedLayer { content, cost, .. }: &WantedLayer,
     ) -> Result<(Unpacked, Scratch), UnpackError> {
         let reader = reader.with(Permit::wait(&self.unpacks).await);
-        let wanted = Wanted(Cancelled::default());
+        // (Of the compressed file it knows by itself; a small one may have been read long before all is unpacked.)
+        let wanted = Wanted::default();
         let (ingest, content) = (self.ingest.clone(), content.clone());
-        let meter = Meter::new(Arc::clone(cost), Cancelled::clone(&wanted.0));
+        let meter = Meter::new(Arc::clone(cost), wanted.cancelled());
         let work = tokio::task::spawn_blocking(move || {
             // As long as the memory that it is for.
             let _permit = permit;
@@ -289,16 +290,6 @@ fn verified(unpacked: Unpacked, dir: Scratch, wanted: &WantedLayer) -> Result<Fr
         return Err(PullError::DiffId { layer, wanted, found: unpacked.diff_id });
     }
     Ok(Fresh { dir, inodes: unpacked.inodes, bytes: unpacked.bytes })
-}
-
-/// Says to the unpacker, until it is dropped, that somebody waits. (Of the compressed file it knows by itself; a small
-/// one may have been read long before all is unpacked.)
-struct Wanted(Cancelled);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 enum UnpackError {

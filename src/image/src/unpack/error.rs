@@ -35,6 +35,13 @@ pub enum ArchiveError {
     Cancelled,
 }
 
+impl ArchiveError {
+    /// About the entry of that name.
+    pub(crate) fn entry(name: &[u8], problem: EntryError) -> Self {
+        Self::Entry { name: printable(name), problem }
+    }
+}
+
 /// What there is too much of, and how much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
@@ -97,6 +104,9 @@ pub enum EntryError {
     /// A whiteout for `.`, `..` or nothing.
     #[error("it is a whiteout that names nothing")]
     Whiteout,
+    /// A name that archives have for what is deleted, of something that is there.
+    #[error("its name begins with .wh., as archives call what is deleted: it could not be unpacked again")]
+    Reserved,
     /// A kind of entry that layers don't have.
     #[error("it is of a kind that layers don't have")]
     Kind,

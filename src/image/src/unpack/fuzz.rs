@@ -77,7 +77,7 @@ fn layers_stay_in_their_directory() {
             let dir = layers.join("layer");
             std::fs::create_dir(&dir).unwrap();
             let bytes = seeds::repaired(input);
-            let meter = Meter::new(ImageCost::new(LIMITS), super::Cancelled::default());
+            let meter = Meter::new(ImageCost::new(LIMITS), crate::wanted::Cancelled::default());
             let unpacked = unpack(&bytes[..], &dir, super::Window::Usual, meter);
             let names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert!(names.iter().all(|name| name == "diff" || name == "implicit"), "{names:?}");

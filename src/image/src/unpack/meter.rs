@@ -1,14 +1,15 @@
-//! What a layer costs while it is unpacked, against what it may.
+//! What a layer costs while it is unpacked, against what it may; and what is written to be unpacked later.
 
 use super::error::{ArchiveError, LimitError};
-use crate::bounds::{LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
+use crate::bounds::{DIRECTORY_NAMES, LAYER_DIRECTORIES, LAYER_NAMES, TRAILER};
 use crate::config::UnpackLimits;
 use crate::space::has_space;
+use crate::wanted::Cancelled;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the layers that one pull unpacks have cost so far.
 #[derive(Debug)]
@@ -24,9 +25,6 @@ impl ImageCost {
     }
 }
 
-/// Looked at by who works, set by who gives up.
-pub(crate) type Cancelled = Arc<AtomicBool>;
-
 /// The cost of one layer. What it took of the image's share is given back when it is dropped, unless it was unpacked.
 pub(crate) struct Meter {
     image: Arc<ImageCost>,
@@ -39,6 +37,7 @@ pub(crate) struct Meter {
     made: Cell<u64>,
     inodes: Cell<u64>,
     directories: Cell<usize>,
+    directory_names: Cell<usize>,
     names: Cell<usize>,
     /// Bytes and inodes made since the disk was last asked.
     unseen: Cell<(u64, u64)>,
@@ -61,6 +60,7 @@ impl Meter {
             made: Cell::new(0),
             inodes: Cell::new(0),
             directories: Cell::new(0),
+            directory_names: Cell::new(0),
             names: Cell::new(0),
             // Asked at once.
             unseen: Cell::new(ASK_DISK),
@@ -68,8 +68,13 @@ impl Meter {
         }
     }
 
+    /// Whether somebody still waits.
+    pub(crate) fn wanted(&self) -> Result<(), ArchiveError> {
+        if self.cancelled.is_set() { Err(ArchiveError::Cancelled) } else { Ok(()) }
+    }
+
     /// Another entry came.
-    pub(super) fn entry(&self) -> Result<(), LimitError> {
+    pub(crate) fn entry(&self) -> Result<(), LimitError> {
         let limits = &self.image.limits;
         let before = self.image.entries.fetch_add(1, Ordering::Relaxed);
         self.entries.set(self.entries.get() + 1);
@@ -83,10 +88,8 @@ impl Meter {
     }
 
     /// So many bytes came out of the decompressor. Answers also whether somebody still waits.
-    pub(super) fn streamed(&self, bytes: usize) -> Result<(), ArchiveError> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(ArchiveError::Cancelled);
-        }
+    pub(crate) fn streamed(&self, bytes: usize) -> Result<(), ArchiveError> {
+        self.wanted()?;
         let (limits, bytes) = (&self.image.limits, bytes as u64);
         self.streamed.set(self.streamed.get() + bytes);
         let of_image = self.image.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -111,7 +114,7 @@ impl Meter {
     }
 
     /// Something gets a name of so many bytes.
-    pub(super) fn name(&self, bytes: usize) -> Result<(), LimitError> {
+    pub(crate) fn name(&self, bytes: usize) -> Result<(), LimitError> {
         self.names.set(self.names.get() + bytes);
         if self.names.get() > LAYER_NAMES {
             return Err(LimitError::Names(LAYER_NAMES));
@@ -130,11 +133,38 @@ impl Meter {
 
     /// A directory is made, besides that it is an inode.
     pub(super) fn directory(&self, disk: &OwnedFd) -> Result<(), ArchiveError> {
+        self.another_directory()?;
+        self.bytes(disk, BLOCK)
+    }
+
+    /// Another directory came, with a name of so many bytes: for who writes what is unpacked later.
+    pub(crate) fn named_directory(&self, name: usize) -> Result<(), LimitError> {
+        self.another_directory()?;
+        self.directory_names.set(self.directory_names.get() + name);
+        if self.directory_names.get() > DIRECTORY_NAMES {
+            return Err(LimitError::Names(DIRECTORY_NAMES));
+        }
+        Ok(())
+    }
+
+    fn another_directory(&self) -> Result<(), LimitError> {
         self.directories.set(self.directories.get() + 1);
         if self.directories.get() > LAYER_DIRECTORIES {
-            return Err(LimitError::Directories(LAYER_DIRECTORIES).into());
+            return Err(LimitError::Directories(LAYER_DIRECTORIES));
         }
-        self.bytes(disk, BLOCK)
+        Ok(())
+    }
+
+    /// So many bytes are about to come.
+    pub(crate) fn ahead(&self, bytes: u64) -> Result<(), LimitError> {
+        let limits = &self.image.limits;
+        if self.streamed.get().saturating_add(bytes) > limits.layer_bytes {
+            return Err(LimitError::LayerBytes(limits.layer_bytes));
+        }
+        if self.image.bytes.load(Ordering::Relaxed).saturating_add(bytes) > limits.image_bytes {
+            return Err(LimitError::ImageBytes(limits.image_bytes));
+        }
+        Ok(())
     }
 
     /// So many bytes are about to be written.

@@ -1,6 +1,6 @@
 //! Entry names: what may be written where. Pure.
 
-use super::error::EntryError;
+use super::error::{ArchiveError, EntryError};
 use crate::bounds::{LEVELS, PATH};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -91,9 +91,20 @@ pub(super) fn mark(last: &[u8]) -> Result<WhiteoutMark<'_>, EntryError> {
     }
 }
 
+/// Refuses the name of something that would be unpacked as something else, or not at all.
+pub(crate) fn check(path: &[u8]) -> Result<(), ArchiveError> {
+    let refused = |problem| ArchiveError::entry(path, problem);
+    let name = Name::parse(path).map_err(refused)?;
+    match name.split().map(|(_, last)| mark(last)) {
+        None | Some(Ok(WhiteoutMark::None)) => Ok(()),
+        Some(_) => Err(refused(EntryError::Reserved)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{EntryError, Name, WhiteoutMark, mark};
+    use crate::unpack::ArchiveError;
 
     fn check(raw: &str, expected: Result<&str, EntryError>) {
         let found = Name::parse(raw.as_bytes()).map(|name| String::from_utf8(name.bytes).unwrap());
@@ -142,6 +153,22 @@ mod tests {
         for bad in [&b".wh."[..], b".wh..", b".wh..."] {
             assert_eq!(mark(bad), Err(EntryError::Whiteout));
         }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let refused = |name: &str| match super::check(name.as_bytes()) {
+            Err(ArchiveError::Entry { problem, .. }) => Some(problem),
+            other => other.err().map(|_| EntryError::Kind),
+        };
+        for good in ["./", "a", "a/.wh", "a/b/"] {
+            assert_eq!(refused(good), None, "{good}");
+        }
+        for reserved in [".wh.a", "a/.wh.", ".wh..wh..opq", "a/.wh..wh.plnk", "a/.wh.b/"] {
+            assert_eq!(refused(reserved), Some(EntryError::Reserved), "{reserved}");
+        }
+        assert_eq!(refused(&"a/".repeat(257)), Some(EntryError::Deep));
+        assert_eq!(refused(&"a".repeat(5000)), Some(EntryError::Long));
     }
 
     #[test]

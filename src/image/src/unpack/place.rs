@@ -73,10 +73,9 @@ mod tests {
     use crate::digest::Digest;
     use crate::unpack::ImageCost;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
     fn meter(limits: UnpackLimits) -> Meter {
-        Meter::new(ImageCost::new(limits), Arc::default())
+        Meter::new(ImageCost::new(limits), crate::wanted::Cancelled::default())
     }
 
     #[test]

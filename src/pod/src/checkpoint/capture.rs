@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_cgroup::StatsPart;
-use peapod_image::{ImageId, Rootfs, UnpackLimits, write_changes};
+use peapod_image::{Cancelled, ImageId, Rootfs, UnpackLimits, write_changes};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::documents::{ConfigDump, deleted, spec, status};
 use super::place::{ArchivePlace, WatchedFile};
+use super::work::CheckpointWork;
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, archive, criu, left, writing};
 use crate::bounds::CONFIG_BYTES;
 use crate::clock;
@@ -62,7 +63,7 @@ pub(crate) async fn capture(capture: ContainerCapture<'_>, request: &CheckpointR
 }
 
 async fn write(capture: &ContainerCapture<'_>, request: &CheckpointRequest) -> Result<(), Error> {
-    let written = UnfinishedCheckpoint::begin(capture, &request.location, &[]).await?;
+    let written = UnfinishedCheckpoint::begin(capture, &request.location, &[], CheckpointWork::default()).await?;
     written.write_processes(request.timeout).await?;
     written.copy_files().await?;
     written.resume().await?;
@@ -96,12 +97,18 @@ async fn rootfs(containers: &ContainerOperations, container: &ContainerView) -> 
     leased.map_err(|error| Error::failed("find the image's layers", &error))
 }
 
-fn copy_changes(folder: &Path, upper: &Path, rootfs: &Rootfs, limits: UnpackLimits) -> io::Result<()> {
+fn copy_changes(
+    folder: &Path,
+    upper: &Path,
+    rootfs: &Rootfs,
+    limits: UnpackLimits,
+    cancelled: Cancelled,
+) -> io::Result<()> {
     let file = std::fs::File::create_new(folder.join(CHANGES))?;
     // A file with holes has all its zeros in the archive.
-    let file = WatchedFile::new(file, limits.reserve_percent);
-    let gone = write_changes(upper, rootfs, limits, io::BufWriter::with_capacity(1 << 20, file))?;
-    std::fs::write(folder.join(DELETED), deleted(&gone))
+    let file = WatchedFile::new(file, limits, cancelled.clone());
+    let gone = write_changes(upper, rootfs, limits, cancelled, io::BufWriter::with_capacity(1 << 20, file))?;
+    std::fs::write(folder.join(DELETED), deleted(&gone)?)
 }
 
 async fn documents(
@@ -124,7 +131,7 @@ async fn documents(
     ])
 }
 
-pub(super) async fn blocking<T: Send + 'static>(
+async fn blocking<T: Send + 'static>(
     step: impl Into<String>,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
@@ -140,6 +147,7 @@ pub(super) struct UnfinishedCheckpoint<'a> {
     runtime: PathBuf,
     folder: PathBuf,
     place: ArchivePlace,
+    work: CheckpointWork,
     finished: bool,
 }
 
@@ -150,6 +158,7 @@ impl<'a> UnfinishedCheckpoint<'a> {
         capture: &'a ContainerCapture<'a>,
         location: &Path,
         with: &[PathBuf],
+        work: CheckpointWork,
     ) -> Result<Self, Error> {
         let ContainerCapture { containers, container, span, .. } = capture;
         span.enter(&stages::CHECKPOINT_ROOM);
@@ -169,16 +178,14 @@ impl<'a> UnfinishedCheckpoint<'a> {
                     state: "being written by another checkpoint".to_owned(),
                     need: "there is one at a time: wait for it",
                 }),
-                Err(error) => {
-                    let _ = peapod_sys::remove_tree(&folder);
-                    Err(Error::failed(format!("make {}", folder.display()), &error))
-                }
-                Ok(()) => Ok((place, folder)),
+                Err(error) => Err(Error::failed(format!("make {}", folder.display()), &error)),
+                // Who has left by now does not get it.
+                Ok(made) => Ok((place, made)),
             }
         });
-        let (place, folder) = begun.await.map_err(|panic| Error::failed("make room for a checkpoint", &panic))??;
+        let (place, made) = begun.await.map_err(|panic| Error::failed("make room for a checkpoint", &panic))??;
         fail_point("checkpoint-begun");
-        Ok(Self { capture, runtime, folder, place, finished: false })
+        Ok(Self { capture, runtime, folder: made.keep(), place, work, finished: false })
     }
 
     /// Pauses the container, which the next step does otherwise: for several at a time.
@@ -207,7 +214,8 @@ impl<'a> UnfinishedCheckpoint<'a> {
         span.enter(&stages::CHECKPOINT_FILES);
         let rootfs = rootfs(containers, container).await?;
         let (folder, upper, limits) = (self.folder.clone(), container.upper.clone(), containers.images.config().limits);
-        blocking("copy the container's files", move || copy_changes(&folder, &upper, &rootfs, limits)).await
+        let copy = move |cancelled| copy_changes(&folder, &upper, &rootfs, limits, cancelled);
+        self.work.run("copy the container's files", copy).await
     }
 
     /// Lets the container go on. One that runs by itself was paused for too long: its files are those of no one moment.
@@ -224,11 +232,12 @@ impl<'a> UnfinishedCheckpoint<'a> {
         let ContainerCapture { containers, container, span, pod, .. } = self.capture;
         span.enter(&stages::CHECKPOINT_ARCHIVE);
         let documents = documents(pod, container, &self.runtime).await?;
-        let reserve = containers.images.config().limits.reserve_percent;
+        let limits = containers.images.config().limits;
         let (folder, place) = (self.folder.clone(), self.place.clone());
         let at = u64::try_from(clock::now() / 1_000_000_000).unwrap_or(0);
         let step = format!("write {}", place.location().display());
-        blocking(step, move || place.write(reserve, |to| archive::write(&folder, &documents, at, to))).await
+        let write = move |cancelled| place.write(limits, cancelled, |to| archive::write(&folder, &documents, at, to));
+        self.work.run(step, write).await
     }
 
     pub(super) async fn finish(mut self) -> Result<(), Error> {
@@ -239,11 +248,33 @@ impl<'a> UnfinishedCheckpoint<'a> {
     }
 }
 
-fn make(folder: &Path, left: &[PathBuf]) -> io::Result<()> {
+fn make(folder: &Path, left: &[PathBuf]) -> io::Result<MadeFolder> {
     let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
     private(folder)?;
+    let made = MadeFolder(folder.to_owned());
     left::write_down(folder, left)?;
-    private(&folder.join(IMAGES))
+    private(&folder.join(IMAGES))?;
+    Ok(made)
+}
+
+/// A new folder, which goes when this is dropped and nobody has kept it. Blocks then: there is little in it.
+#[derive(Debug)]
+struct MadeFolder(PathBuf);
+
+impl MadeFolder {
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for MadeFolder {
+    fn drop(&mut self) {
+        if self.0 != Path::new("")
+            && let Err(error) = peapod_sys::remove_tree(&self.0)
+        {
+            tracing::warn!(folder = %self.0.display(), %error, "the folder of a checkpoint stays");
+        }
+    }
 }
 
 impl Drop for UnfinishedCheckpoint<'_> {
@@ -253,12 +284,30 @@ impl Drop for UnfinishedCheckpoint<'_> {
         }
         let (shim, id) = (Arc::clone(&self.capture.shim), self.capture.container.id.clone());
         let (trash, folder) = (self.capture.containers.trash.clone(), std::mem::take(&mut self.folder));
-        let mut closing = self.capture.closing.clone();
+        let (mut closing, running) = (self.capture.closing.clone(), self.work.running());
         self.capture.leftovers.spawn(async move {
             tokio::select! {
-                () = left::end(&shim, &id, &trash, folder) => {}
+                () = left::end(&shim, &id, &trash, folder, &running) => {}
                 _ = closing.wait_for(|closing| *closing) => {}
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_nobody_takes_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("checkpoint");
+        drop(make(&folder, &[]).unwrap());
+        assert!(!folder.exists());
+        assert_eq!(make(&folder, &[]).unwrap().keep(), folder);
+        assert!(folder.join(IMAGES).is_dir());
+        // That of another one is left alone.
+        assert_eq!(make(&folder, &[]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(folder.join(IMAGES).is_dir());
     }
 }

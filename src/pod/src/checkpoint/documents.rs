@@ -1,6 +1,14 @@
 //! What an archive tells of its container, as the field writes and reads it. Pure.
 
-use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+
+use peapod_image::{DELETED_BYTES, DELETED_PATHS};
+use peapod_text::excerpt;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 
@@ -85,16 +93,58 @@ fn rfc3339(at: i64) -> String {
     at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| NEVER.to_owned())
 }
 
-/// Paths of a list; `None` if it is none. A name that is no text is left as it can be shown.
-pub(super) fn deleted(paths: &[Vec<u8>]) -> Vec<u8> {
-    let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
-    Value::from_iter(paths).to_string().into_bytes()
+/// Paths as a list that can be read again.
+pub(super) fn deleted<'a>(paths: &'a [Vec<u8>]) -> io::Result<Vec<u8>> {
+    let text = |path: &'a Vec<u8>| {
+        std::str::from_utf8(path).map_err(|_| {
+            let path = excerpt(OsStr::from_bytes(path));
+            io::Error::other(format!("the container has deleted {path}, whose name is no text: a list can't have it"))
+        })
+    };
+    let paths: Vec<&str> = paths.iter().map(text).collect::<Result<_, _>>()?;
+    let list = serde_json::to_vec(&paths)?;
+    if list.len() > DELETED_BYTES {
+        return Err(io::Error::other(format!("the list of deleted files has more than {DELETED_BYTES} bytes")));
+    }
+    Ok(list)
 }
 
-/// The same, read.
-pub(super) fn parse_deleted(text: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let paths: Option<Vec<String>> = serde_json::from_slice(text).ok()?;
-    Some(paths.unwrap_or_default().into_iter().map(String::into_bytes).collect())
+/// The same, read. There are no more than can be written.
+pub(super) fn parse_deleted(text: &[u8]) -> serde_json::Result<Vec<Vec<u8>>> {
+    Ok(serde_json::from_slice::<DeletedPaths>(text)?.0)
+}
+
+struct DeletedPaths(Vec<Vec<u8>>);
+
+impl<'de> Deserialize<'de> for DeletedPaths {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(DeletedVisitor)
+    }
+}
+
+struct DeletedVisitor;
+
+impl<'de> Visitor<'de> for DeletedVisitor {
+    type Value = DeletedPaths;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "a list of at most {DELETED_PATHS} paths")
+    }
+
+    fn visit_unit<E>(self) -> Result<DeletedPaths, E> {
+        Ok(DeletedPaths(Vec::new()))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<DeletedPaths, S::Error> {
+        let mut paths = Vec::new();
+        while let Some(path) = list.next_element::<String>()? {
+            if paths.len() == DELETED_PATHS {
+                return Err(S::Error::invalid_length(DELETED_PATHS + 1, &self));
+            }
+            paths.push(path.into_bytes());
+        }
+        Ok(DeletedPaths(paths))
+    }
 }
 
 #[cfg(test)]
@@ -123,12 +173,23 @@ mod tests {
 
     #[test]
     fn lists_of_what_is_deleted() {
-        let paths = [&b"etc/a"[..], b"b\xff"].map(<[u8]>::to_vec);
-        assert_eq!(deleted(&paths), "[\"etc/a\",\"b\u{fffd}\"]".as_bytes());
+        let paths = [&b"etc/a"[..], "b\u{e4}".as_bytes()].map(<[u8]>::to_vec);
+        let list = deleted(&paths).unwrap();
+        assert_eq!(list, "[\"etc/a\",\"b\u{e4}\"]".as_bytes());
+        assert_eq!(parse_deleted(&list).unwrap(), paths);
+        // Nobody could tell what it was.
+        let refused = deleted(&[b"b\xff".to_vec()]).unwrap_err().to_string();
+        assert!(refused.contains("deleted \"b") && refused.contains("no text"), "{refused}");
+        // Six bytes for each.
+        let long = vec![vec![1; DELETED_BYTES / 6 + 1]];
+        assert!(deleted(&long).is_err_and(|refused| refused.to_string().contains("bytes")));
         assert_eq!(parse_deleted(b"[\"etc/a\"]").unwrap(), [b"etc/a".to_vec()]);
-        assert_eq!(parse_deleted(b"null"), Some(Vec::new()));
+        assert!(parse_deleted(b"null").unwrap().is_empty());
         for bad in [&b""[..], b"{}", b"[1]"] {
-            assert_eq!(parse_deleted(bad), None);
+            parse_deleted(bad).unwrap_err();
         }
+        let many = |count| serde_json::to_vec(&vec![""; count]).unwrap();
+        assert_eq!(parse_deleted(&many(DELETED_PATHS)).unwrap().len(), DELETED_PATHS);
+        assert!(parse_deleted(&many(DELETED_PATHS + 1)).unwrap_err().to_string().contains("at most"));
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use peapod_sys::Trash;
+use tokio_util::task::TaskTracker;
 
 use super::{place, writing};
 use crate::container::ContainerOperations;
@@ -32,11 +33,12 @@ pub(crate) fn end_abandoned(containers: &ContainerOperations, shim: &Shim, id: &
         return;
     }
     let (shim, id, trash) = (shim.clone(), id.clone(), containers.trash.clone());
-    tokio::spawn(async move { end(&shim, &id, &trash, folder).await });
+    tokio::spawn(async move { end(&shim, &id, &trash, folder, &TaskTracker::new()).await });
 }
 
-/// Lets the container go on, as soon as CRIU has come to its end, and removes the rest.
-pub(super) async fn end(shim: &Shim, id: &ContainerId, trash: &Trash, folder: PathBuf) {
+/// Lets the container go on, as soon as CRIU has come to its end, and removes the rest once nobody writes to it any
+/// more.
+pub(super) async fn end(shim: &Shim, id: &ContainerId, trash: &Trash, folder: PathBuf, running: &TaskTracker) {
     let container = id.short();
     match CheckpointCalls(shim).resume(id.as_str()).await {
         // It was not paused, or has ended.
@@ -47,6 +49,8 @@ pub(super) async fn end(shim: &Shim, id: &ContainerId, trash: &Trash, folder: Pa
             return;
         }
     }
+    running.close();
+    running.wait().await;
     let removed = tokio::task::spawn_blocking({
         let folder = folder.clone();
         move || remove_others(&folder)

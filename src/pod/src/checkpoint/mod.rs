@@ -17,6 +17,7 @@ mod left;
 mod place;
 mod pod;
 mod restore;
+mod work;
 
 pub use capture::CheckpointRequest;
 pub(crate) use capture::{ContainerCapture, capture};

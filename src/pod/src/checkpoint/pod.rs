@@ -7,11 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use peapod_image::UnpackLimits;
 use peapod_text::excerpt;
 use serde::{Deserialize, Serialize};
 
-use super::capture::{ContainerCapture, UnfinishedCheckpoint, blocking};
+use super::capture::{ContainerCapture, UnfinishedCheckpoint};
 use super::place::ArchivePlace;
+use super::work::CheckpointWork;
 use crate::bounds::{CHECKPOINT_CONTAINERS, CHECKPOINT_DOCUMENT};
 use crate::error::Error;
 use crate::id::ContainerId;
@@ -55,14 +57,19 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
     let folder = request.folder.clone();
     let looked = tokio::task::spawn_blocking(move || check(&folder)).await;
     looked.map_err(|panic| Error::failed("look at the checkpoint's folder", &panic))??;
+    let Some(first) = captures.first() else {
+        return Err(Error::Invalid { field: "container_ids".to_owned(), reason: "there are none".to_owned() });
+    };
+    // Where the archives have found room there is room for their list.
+    let limits = UnpackLimits { reserve_percent: 0, ..first.containers.images.config().limits };
     let list = list(captures)?;
     let place = ArchivePlace::find(&request.folder.join(LIST), "list")?;
-    let mut unfinished = Vec::with_capacity(captures.len());
+    let (work, mut unfinished) = (CheckpointWork::default(), Vec::with_capacity(captures.len()));
     for capture in captures {
         let name = &list.containers[&capture.container.spec.metadata.name];
         let location = archive(&request.folder, name);
         let with = [location.clone(), place.location().to_owned(), place.neighbour().to_owned()];
-        unfinished.push(UnfinishedCheckpoint::begin(capture, &location, &with).await?);
+        unfinished.push(UnfinishedCheckpoint::begin(capture, &location, &with, work.clone()).await?);
     }
     for container in &unfinished {
         container.pause(request.timeout).await?;
@@ -78,7 +85,8 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
         container.write_archive().await?;
     }
     let text = serde_json::to_vec(&list).map_err(|error| Error::failed("list the containers", &error))?;
-    blocking(format!("write {}", place.location().display()), move || place.write(0, |to| to.write_all(&text))).await?;
+    let step = format!("write {}", place.location().display());
+    work.run(step, move |cancelled| place.write(limits, cancelled, |to| to.write_all(&text))).await?;
     for container in unfinished {
         container.finish().await?;
     }

@@ -11,14 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_image::{ChangesError, Image, Images, Rootfs, UnpackLimits, apply_changes, unpack_files};
+use peapod_image::{ChangesError, DELETED_BYTES, Image, Images, Rootfs, UnpackLimits, apply_changes, unpack_files};
 use peapod_sys::fail_point;
 use peapod_text::excerpt;
 use peapod_trace::Span;
 
 use super::documents::{ConfigDump, parse_deleted};
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, criu};
-use crate::bounds::{CHECKPOINT_DELETED, CHECKPOINT_DOCUMENT};
+use crate::bounds::CHECKPOINT_DOCUMENT;
 use crate::config::RestorePolicy;
 use crate::container::ContainerContext;
 use crate::error::Error;
@@ -201,8 +201,9 @@ pub(crate) fn lay_out(writable: &Path, rootfs: &Rootfs, limits: UnpackLimits) ->
     let (restore, new) = (writable.join(RESTORE), writable.join(LAYER));
     let failed = |error: io::Error| Error::failed("lay out the checkpoint's files", &error);
     let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let deleted = match read::whole(&restore.join(DELETED), CHECKPOINT_DELETED) {
-        Ok(text) => parse_deleted(&text).ok_or_else(|| damaged(format!("its {DELETED} is no list of paths")))?,
+    let most = u64::try_from(DELETED_BYTES).unwrap_or(u64::MAX);
+    let deleted = match read::whole(&restore.join(DELETED), most) {
+        Ok(text) => parse_deleted(&text).map_err(|error| damaged(format!("its {DELETED}: {error}")))?,
         Err(error) if absent(&error) => Vec::new(),
         Err(error) => return Err(failed(error)),
     };
