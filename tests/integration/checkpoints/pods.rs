@@ -152,7 +152,23 @@ fn what_is_not_asked_for_as_it_should_be_is_refused_and_all_go_on() {
                 taken_back(container, &folder).await;
             }
         }
-        checkpoint(&pod, &ids, &folder, &[]).await.unwrap();
+        // Once one is finished all are there, whatever comes.
+        daemon.kill().await;
+        daemon.start_again_to_die_at("checkpoint-finished").await;
+        let _ = checkpoint(&pod, &ids, &folder, &[]).await;
+        wait_for("the daemon dies", async || !daemon.is_alive()).await;
+        daemon.start_again().await;
+        for container in [&one, &two] {
+            goes_on(container).await;
+            let writing = daemon.state_root().join("containers").join(&container.id).join("checkpoint");
+            wait_for("what was left is gone", async || !writing.exists()).await;
+            let archive = folder.join(format!("{}.tar", container.id));
+            assert!(member(&archive, "checkpoint/inventory.img").contains("paused"));
+        }
+        assert!(folder.join("pod.options").exists());
+        let again = daemon.path("again");
+        std::fs::create_dir(&again).unwrap();
+        checkpoint(&pod, &ids, &again, &[]).await.unwrap();
     });
 }
 

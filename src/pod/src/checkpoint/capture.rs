@@ -240,11 +240,17 @@ impl<'a> UnfinishedCheckpoint<'a> {
         self.work.run(step, write).await
     }
 
+    /// From here on the archive stays, and what was to go with it, whatever becomes of the rest.
     pub(super) async fn finish(mut self) -> Result<(), Error> {
-        // From here on the archive is there, whoever removes the rest.
+        let folder = self.folder.clone();
+        self.work.run("finish the checkpoint", move |_| left::forget(&folder)).await?;
+        fail_point("checkpoint-finished");
         self.finished = true;
-        let (trash, folder) = (self.capture.containers.trash.clone(), self.folder.clone());
-        crate::dir::remove(&trash, folder).await
+        let (trash, container) = (self.capture.containers.trash.clone(), self.capture.container.id.short());
+        if let Err(error) = crate::dir::remove(&trash, self.folder.clone()).await {
+            tracing::warn!(container, %error, "the next checkpoint of this container is refused until peapod starts again");
+        }
+        Ok(())
     }
 }
 

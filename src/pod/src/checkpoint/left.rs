@@ -9,6 +9,7 @@ use peapod_sys::Trash;
 use tokio_util::task::TaskTracker;
 
 use super::{place, writing};
+use crate::bounds::CHECKPOINT_CONTAINERS;
 use crate::container::ContainerOperations;
 use crate::dir;
 use crate::id::ContainerId;
@@ -17,13 +18,18 @@ use crate::shim::{CheckpointCalls, Shim, ShimError};
 
 /// File in a checkpoint's folder with the paths of what is being made elsewhere, a zero byte behind each.
 const LEFT: &str = "left";
-/// Paths of that many bytes.
-const BYTES: u64 = 64 << 10;
+/// Bytes of these paths: what a pod's checkpoint has, and their list.
+const BYTES: u64 = (CHECKPOINT_CONTAINERS as u64 + 4) * 4096;
 
 /// Writes down what goes with the folder if the checkpoint comes to nothing.
 pub(super) fn write_down(folder: &Path, paths: &[PathBuf]) -> io::Result<()> {
     let paths: Vec<u8> = paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
     std::fs::write(folder.join(LEFT), paths)
+}
+
+/// What was written down stays from now on.
+pub(super) fn forget(folder: &Path) -> io::Result<()> {
+    place::remove(&folder.join(LEFT))
 }
 
 /// Ends what an earlier daemon was writing of a container that runs. In the background: CRIU may be at it.
@@ -93,5 +99,16 @@ mod tests {
         std::fs::write(dir.path().join(LEFT), cut).unwrap();
         remove_others(dir.path()).unwrap();
         assert_eq!(files.each_ref().map(|file| file.exists()), [false, false, true]);
+        // As many as there can be.
+        let long = |index: usize| dir.path().join(format!("{index:0200}/").repeat(20));
+        let mut many: Vec<_> = (0..CHECKPOINT_CONTAINERS + 3).map(long).collect();
+        many.push(files[2].clone());
+        write_down(dir.path(), &many).unwrap();
+        forget(dir.path()).unwrap();
+        remove_others(dir.path()).unwrap();
+        assert!(files[2].exists());
+        write_down(dir.path(), &many).unwrap();
+        remove_others(dir.path()).unwrap();
+        assert!(!files[2].exists());
     }
 }

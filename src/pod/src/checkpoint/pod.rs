@@ -65,10 +65,13 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
     let list = list(captures)?;
     let place = ArchivePlace::find(&request.folder.join(LIST), "list")?;
     let (work, mut unfinished) = (CheckpointWork::default(), Vec::with_capacity(captures.len()));
+    // All of it goes with what is left of the first, or stays once that is finished.
+    let mut with: Vec<_> = list.containers.values().map(|name| archive(&request.folder, name)).collect();
+    with.extend([place.location().to_owned(), place.neighbour().to_owned()]);
     for capture in captures {
         let name = &list.containers[&capture.container.spec.metadata.name];
         let location = archive(&request.folder, name);
-        let with = [location.clone(), place.location().to_owned(), place.neighbour().to_owned()];
+        let with = std::mem::take(&mut with);
         unfinished.push(UnfinishedCheckpoint::begin(capture, &location, &with, work.clone()).await?);
     }
     for container in &unfinished {
@@ -87,8 +90,15 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
     let text = serde_json::to_vec(&list).map_err(|error| Error::failed("list the containers", &error))?;
     let step = format!("write {}", place.location().display());
     work.run(step, move |cancelled| place.write(limits, cancelled, |to| to.write_all(&text))).await?;
+    let mut unfinished = unfinished.into_iter();
+    if let Some(first) = unfinished.next() {
+        first.finish().await?;
+    }
     for container in unfinished {
-        container.finish().await?;
+        // Its folder goes all the same.
+        if let Err(error) = container.finish().await {
+            tracing::warn!(%error, "part of a checkpoint is removed a moment later");
+        }
     }
     Ok(())
 }
