@@ -9,8 +9,8 @@ pub(crate) const RUNTIME_CALL: Duration = Duration::from_secs(100);
 /// it.
 pub(crate) const RUNTIME_DELETE: Duration = Duration::from_secs(10);
 
-/// The longest time in which a container is written into files, whatever its master asks for; it may be paused as long
-/// again. A disk takes 50 GiB of memory in that time.
+/// The longest time in which a container is written into files, whatever its master asks for, or made of such; it may
+/// be paused as long again. A disk takes 50 GiB of memory in that time.
 pub(crate) const CHECKPOINT: Duration = Duration::from_secs(1800);
 
 /// How long a call of the OCI runtime goes on after its container or its command is to end. A healthy one takes

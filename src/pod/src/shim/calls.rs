@@ -20,6 +20,7 @@ use peapod_spec::UserNamespace;
 use tokio::net::UnixStream;
 
 use super::{ShimError, version};
+use crate::bounds::CHECKPOINT_TIME_MAX;
 use crate::container::OutputSlots;
 
 /// Calls that only look or set something.
@@ -215,6 +216,7 @@ impl Shim {
 
     /// Mounts the root file system and has the OCI runtime create the container.
     pub(crate) async fn create(&self, task: NewTask) -> Result<u32, ShimError> {
+        let limit = if task.checkpoint.is_some() { CHECKPOINT_TIME_MAX + SLOW } else { SLOW };
         let users = task.rootfs.users;
         let options = extension::TaskOptions {
             runtime: text(&task.runtime.path),
@@ -250,7 +252,7 @@ impl Shim {
             options: any(TASK_OPTIONS_URL, encode(&options)?),
             ..Default::default()
         };
-        Ok(call!("Create", SLOW, self.inner.task, create, request)?.pid)
+        Ok(call!("Create", limit, self.inner.task, create, request)?.pid)
     }
 
     /// Starts a created container; answers its PID.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::binary::Binary;
-use crate::bounds::{RUNTIME_CALL, RUNTIME_DELETE};
+use crate::bounds::{CHECKPOINT, RUNTIME_CALL, RUNTIME_DELETE};
 
 /// What a container's runtime is called for.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,8 @@ impl RuntimeCommand<'_> {
         match self {
             Self::Delete { .. } => RUNTIME_DELETE,
             Self::Checkpoint { limit, .. } => *limit,
+            // Who may take so long to write may take so long to read.
+            Self::Restore { .. } => CHECKPOINT,
             _ => RUNTIME_CALL,
         }
     }
@@ -130,6 +132,16 @@ mod tests {
     fn line(action: RuntimeCommand<'_>, binary: &Binary) -> String {
         let arguments = action.arguments(binary, Path::new("/b/call.log"), "c1");
         arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_was_written_may_be_read() {
+        let (bundle, pid_file, images, work) = (Path::new("/b"), Path::new("/b/pid"), Path::new("/i"), Path::new("/w"));
+        let restore = RuntimeCommand::Restore { bundle, pid_file, console: None, images, work };
+        let checkpoint = RuntimeCommand::Checkpoint { images, work, limit: CHECKPOINT };
+        assert_eq!(restore.limit(), checkpoint.limit());
+        let create = RuntimeCommand::Create { bundle, pid_file, console: None, new_keyring: true };
+        assert_eq!(create.limit(), RUNTIME_CALL);
     }
 
     #[test]
