@@ -236,7 +236,9 @@ impl<'a> UnfinishedCheckpoint<'a> {
         let (folder, place) = (self.folder.clone(), self.place.clone());
         let at = u64::try_from(clock::now() / 1_000_000_000).unwrap_or(0);
         let step = format!("write {}", place.location().display());
-        let write = move |cancelled| place.write(limits, cancelled, |to| archive::write(&folder, &documents, at, to));
+        let write = move |cancelled: Cancelled| {
+            place.write(limits, &cancelled, |to| archive::write(&folder, &documents, at, to))
+        };
         self.work.run(step, write).await
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peapod_image::UnpackLimits;
+use peapod_image::{Cancelled, UnpackLimits};
 use peapod_text::excerpt;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +89,7 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
     }
     let text = serde_json::to_vec(&list).map_err(|error| Error::failed("list the containers", &error))?;
     let step = format!("write {}", place.location().display());
-    work.run(step, move |cancelled| place.write(limits, cancelled, |to| to.write_all(&text))).await?;
+    work.run(step, move |cancelled: Cancelled| place.write(limits, &cancelled, |to| to.write_all(&text))).await?;
     let mut unfinished = unfinished.into_iter();
     if let Some(first) = unfinished.next() {
         first.finish().await?;
