@@ -129,9 +129,8 @@ pub(crate) struct ContainerRecord {
     pub(crate) phase: ContainerPhase,
     /// Nanoseconds since the epoch.
     pub(crate) created_at: i64,
-    pub(crate) image_id: String,
-    pub(crate) image_name: String,
-    pub(crate) image_ref: String,
+    #[serde(flatten)]
+    pub(crate) origin: ContainerOrigin,
     /// What it takes from its image, which may be removed before it starts. Records of earlier releases have none.
     #[serde(default)]
     pub(crate) image: Option<ImageDefaults>,
@@ -146,6 +145,17 @@ pub(crate) struct ContainerRecord {
     /// Images of its mounts, in the order of these. Records of earlier releases have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) image_mounts: Vec<ImageMount>,
+}
+
+/// What a container is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContainerOrigin {
+    pub(crate) image_id: String,
+    pub(crate) image_name: String,
+    pub(crate) image_ref: String,
+    /// A checkpoint lies over the image.
+    #[serde(default, rename = "restored", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_restored: bool,
 }
 
 /// Which image a mount shows.
@@ -300,5 +310,19 @@ mod tests {
         db.write(|tx| tx.execute("DELETE FROM pods", [])).await.unwrap();
         put(true, "three").await;
         assert_eq!(row().await, (json, "three".to_owned()));
+    }
+
+    #[test]
+    fn what_a_container_is_made_of_stands_beside_the_rest() {
+        let written = r#"{"phase":"Created","created_at":1,"image_id":"i","image_name":"n","image_ref":"r",
+            "user":[0,0,[]],"stop_signal":15,"cgroup":"/c","stop_deadline":null,"held":false}"#;
+        let mut record: ContainerRecord = serde_json::from_str(written).unwrap();
+        assert_eq!((record.origin.image_name.as_str(), record.origin.is_restored), ("n", false));
+        let text = serde_json::to_value(&record).unwrap();
+        assert_eq!((&text["image_ref"], text.get("restored")), (&"r".into(), None));
+        record.origin.is_restored = true;
+        let again: ContainerRecord = serde_json::from_value(serde_json::to_value(&record).unwrap()).unwrap();
+        assert_eq!(again, record);
+        serde_json::from_str::<ContainerRecord>(&written.replace("image_id", "other")).unwrap_err();
     }
 }

@@ -57,6 +57,14 @@ fn of_an_archive_and_of_an_image() {
         daemon.pull(&image).await.unwrap();
         let restored = made(&pod, "image", &fixture(&image)).await;
         looks_like_the_first(&restored).await;
+
+        // Of neither it becomes its plain image without a word.
+        for (name, of) in [("lost", archive.to_string_lossy().into_owned()), ("lost-image", fixture(&image))] {
+            let lost = made(&pod, name, &of).await;
+            std::fs::rename(restore_folder(&lost), daemon.path(name)).unwrap();
+            let refused = lost.start().await.unwrap_err();
+            assert!(refused.message().contains("find the checkpoint that it is made of"), "{refused}");
+        }
         pod.remove().await.unwrap();
         daemon.nothing_left().await;
     });

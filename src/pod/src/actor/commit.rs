@@ -76,16 +76,14 @@ fn write(identity: &Identity, row: Row, written: bool) -> Result<Write, serde_js
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{ContainerPhase, ContainerRecord};
+    use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord};
     use crate::samples::container_spec;
 
     fn record() -> ContainerRecord {
         ContainerRecord {
             phase: ContainerPhase::Created,
             created_at: 1,
-            image_id: String::new(),
-            image_name: String::new(),
-            image_ref: String::new(),
+            origin: ContainerOrigin::default(),
             image: None,
             user: peapod_spec::UserIds::default(),
             stop_signal: 15,

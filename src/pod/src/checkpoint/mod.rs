@@ -25,7 +25,7 @@ pub(crate) use criu::explain;
 pub(crate) use left::end_abandoned;
 pub(crate) use pod::capture_pod;
 pub use pod::{PodCheckpointRequest, archives};
-pub(crate) use restore::{ContainerBase, RESTORE, find, images, is_archive, lay_out, take};
+pub(crate) use restore::{ContainerBase, RESTORE, find, images, lay_out, take};
 
 use std::path::{Path, PathBuf};
 

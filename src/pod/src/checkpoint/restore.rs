@@ -55,7 +55,7 @@ pub(crate) enum ContainerBase {
 }
 
 /// Whether that is the path of an archive: no image is called so.
-pub(crate) fn is_archive(name: &str) -> bool {
+fn is_archive(name: &str) -> bool {
     name.starts_with('/')
 }
 

@@ -17,7 +17,7 @@ use crate::checkpoint::{self, ContainerBase};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::record::{ContainerPhase, ContainerRecord, ImageMount};
+use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, ImageMount};
 use crate::stages;
 
 /// A container that can be recorded.
@@ -56,15 +56,17 @@ pub(crate) async fn create(
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
     let prepared = async {
-        let image = match image {
-            ContainerBase::Image(image) => image,
+        let (image, is_restored) = match image {
+            ContainerBase::Image(image) => (image, false),
             ContainerBase::Checkpoint(source) => {
                 let image = checkpoint::take(context, id, source, span).await?;
                 refuse_artifact(&image)?;
-                image
+                (image, true)
             }
         };
-        prepare(context, id, spec, (image, image_mounts), span).await
+        let created = prepare(context, id, spec, (image, image_mounts), span).await?;
+        let origin = ContainerOrigin { is_restored, ..created.record.origin };
+        Ok(CreatedContainer { record: ContainerRecord { origin, ..created.record } })
     };
     let outcome = prepared.await;
     if outcome.is_err() {
@@ -112,9 +114,12 @@ async fn prepare(
     let record = ContainerRecord {
         phase: ContainerPhase::Created,
         created_at: clock::now(),
-        image_id: image.id.to_string(),
-        image_name: shown_name(&image, spec),
-        image_ref: image.repo_digests.first().cloned().unwrap_or_else(|| image.id.to_string()),
+        origin: ContainerOrigin {
+            image_id: image.id.to_string(),
+            image_name: shown_name(&image, spec),
+            image_ref: image.repo_digests.first().cloned().unwrap_or_else(|| image.id.to_string()),
+            is_restored: false,
+        },
         user: made.user.ids,
         image: Some(defaults(&image.config)),
         stop_signal,

@@ -144,12 +144,12 @@ impl<'a> BegunStart<'a> {
     /// What the container takes from its image, and the layers, which it has leased since it was made.
     async fn image(&self) -> Result<(ImageDefaults, LeasedLayers), Error> {
         let (record, images) = (&self.record, &self.context.containers.images);
-        let no_image = || Error::ImageNotFound(record.image_name.clone());
-        let image_id = ImageId::parse(&record.image_id).ok_or_else(no_image)?;
+        let no_image = || Error::ImageNotFound(record.origin.image_name.clone());
+        let image_id = ImageId::parse(&record.origin.image_id).ok_or_else(no_image)?;
         let image = match record.image.clone() {
             Some(image) => image,
             // Made by a release that kept nothing of it.
-            None => defaults(&images.resolve(&record.image_id).ok_or_else(no_image)?.config),
+            None => defaults(&images.resolve(&record.origin.image_id).ok_or_else(no_image)?.config),
         };
         self.span.enter(&stages::LAYERS);
         let rootfs = images.lease(&image_id, self.id.as_str()).await;
@@ -242,7 +242,7 @@ impl<'a> Joined<'a> {
         let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
         let (writable, is_restored) = (context.containers.layout.writable(begun.id), task.checkpoint.is_some());
-        if checkpoint::is_archive(&spec.image) && !is_restored {
+        if begun.record.origin.is_restored && !is_restored {
             let step = format!("find the checkpoint that it is made of below {}", writable.display());
             return Err(Error::Failed { step, reason: "it is gone: make the container anew".to_owned() });
         }

@@ -13,7 +13,7 @@ use crate::machine::{
     Started,
 };
 use crate::namespaces::PodNamespaces;
-use crate::record::{ContainerPhase, ContainerRecord};
+use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord};
 use crate::shim::Foreign;
 
 fn failed() -> Error {
@@ -251,9 +251,7 @@ fn record(now: i64) -> ContainerRecord {
     ContainerRecord {
         phase: ContainerPhase::Created,
         created_at: now,
-        image_id: String::new(),
-        image_name: String::new(),
-        image_ref: String::new(),
+        origin: ContainerOrigin::default(),
         image: None,
         user: UserIds::default(),
         stop_signal: 15,
