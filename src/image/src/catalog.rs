@@ -58,7 +58,7 @@ impl Catalog {
             return None;
         }
         let from = ImageId(Digest::from_hex(&format!("{digits:0<64}"))?);
-        let mut fitting = self.by_id.range(from..).take_while(|(id, _)| id.0.hex().starts_with(digits));
+        let mut fitting = self.by_id.range(from..).take_while(|(id, _)| id.begins_with(digits));
         let (_, image) = fitting.next()?;
         fitting.next().is_none().then(|| Arc::clone(image))
     }
@@ -112,9 +112,14 @@ mod tests {
     fn an_image_is_found_by_every_name_it_has() {
         let digest = format!("docker.io/library/busybox@{}", Digest::of(b"manifest"));
         let a = image("a", &["docker.io/library/busybox:latest", "x.io/b:1"], &[&digest]);
-        let id = a.id.to_string();
+        let (a_id, id) = (a.id.clone(), a.id.to_string());
         let hex = id.strip_prefix("sha256:").unwrap().to_owned();
         let catalog = Catalog::new(vec![a, image("b", &[], &[])], 0, 0);
+        for (text, is_beginning) in
+            [(&id[..], true), (&hex, true), (&id[..15], true), (&hex[1..], false), ("busybox", false)]
+        {
+            assert_eq!(a_id.begins_with(text), is_beginning, "{text}");
+        }
         let short = format!("busybox@{}", Digest::of(b"manifest"));
         let tagged = format!("busybox:whatever@{}", Digest::of(b"manifest"));
         for text in [

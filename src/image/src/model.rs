@@ -22,6 +22,12 @@ impl ImageId {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// Whether `text` is it or its beginning, with or without `sha256:`.
+    #[must_use]
+    pub fn begins_with(&self, text: &str) -> bool {
+        self.0.hex().starts_with(text.strip_prefix("sha256:").unwrap_or(text))
+    }
 }
 
 impl fmt::Display for ImageId {

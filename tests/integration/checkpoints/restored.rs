@@ -180,10 +180,14 @@ fn a_hostile_checkpoint_is_refused_by_name_and_leaves_nothing() {
     peapod_with(&options, async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let pod = daemon.pod("hostile").handler("standin").run().await;
-        let good = format!(
-            "add('config.dump', '{{\"rootfsImageName\": \"{}\"}}')\nadd('checkpoint/inventory.img', 'x')\n",
-            fixture(SHELL)
-        );
+        let of_image = |fields: &[(&str, &str)]| {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": \"{value}\"")).collect();
+            let fields = fields.join(", ");
+            format!("add('config.dump', '{{{fields}}}')\nadd('checkpoint/inventory.img', 'x')\n")
+        };
+        let (shell, other) = (fixture(SHELL), format!("sha256:{}", "0".repeat(64)));
+        let id = daemon.image(SHELL).await.unwrap().id;
+        let good = of_image(&[("rootfsImageName", &shell), ("rootfsImageRef", &id)]);
         for (index, (script, code, words)) in [
             (
                 format!("{good}add('checkpoint/pages-1.img', '', type=tarfile.BLKTYPE)"),
@@ -209,6 +213,11 @@ fn a_hostile_checkpoint_is_refused_by_name_and_leaves_nothing() {
                 "no/such:1",
             ),
             ("add('config.dump', '{}')".to_owned(), Code::InvalidArgument, "inventory.img"),
+            (of_image(&[("rootfsImageRef", &id)]), Code::InvalidArgument, "names no image"),
+            (of_image(&[("rootfsImage", &id[7..])]), Code::InvalidArgument, "names no image"),
+            // The beginning of an id, where requests may have one.
+            (of_image(&[("rootfsImageName", &id[7..20])]), Code::NotFound, &id[7..20]),
+            (of_image(&[("rootfsImageName", &shell), ("rootfsImageRef", &other)]), Code::InvalidArgument, &other),
         ]
         .into_iter()
         .enumerate()

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
-use peapod_image::{DELETED_BYTES, DELETED_PATHS};
+use peapod_image::{DELETED_BYTES, DELETED_PATHS, ImageId};
 use peapod_text::excerpt;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -49,8 +49,17 @@ impl ConfigDump {
         }
     }
 
-    /// The names of the image that the container was made of, the surest first.
-    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
+    /// The names of the image that the container was made of, the surest first; no ids.
+    pub(super) fn image_names(&self) -> impl Iterator<Item = &str> {
+        self.images().filter(|name| ImageId::parse(name).is_none())
+    }
+
+    /// The id that this image had.
+    pub(super) fn image_id(&self) -> Option<ImageId> {
+        self.images().find_map(ImageId::parse)
+    }
+
+    fn images(&self) -> impl Iterator<Item = &str> {
         let names = [&self.rootfs_image_ref, &self.rootfs_image, &self.rootfs_image_name];
         names.into_iter().map(String::as_str).filter(|name| !name.is_empty())
     }
@@ -159,13 +168,18 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_read() {
-        let theirs = r#"{"id":"a","name":"counter","rootfsImage":"docker.io/library/x:1","rootfsImageRef":"sha256:1",
+        let (image, digits) = ("docker.io/library/x:1", "0123456789abcdef".repeat(4));
+        let theirs = r#"{"id":"a","name":"counter","rootfsImage":"docker.io/library/x:1","rootfsImageRef":"sha256:IMAGE",
             "runtime":"runc","createdTime":"2023-02-13T16:12:25Z","checkpointedTime":"0001-01-01T00:00:00Z",
             "restoredTime":"0001-01-01T00:00:00Z","restored":false,"more":{"a":1}}"#;
-        let dump: ConfigDump = serde_json::from_str(theirs).unwrap();
+        let dump: ConfigDump = serde_json::from_str(&theirs.replace("IMAGE", &digits)).unwrap();
         assert_eq!((dump.id.as_str(), dump.name.as_str()), ("a", "counter"));
-        assert_eq!(dump.images().collect::<Vec<_>>(), ["sha256:1", "docker.io/library/x:1"]);
-        assert_eq!(serde_json::from_str::<ConfigDump>("{}").unwrap().images().count(), 0);
+        assert_eq!((dump.image_names().collect::<Vec<_>>(), dump.image_id()), (vec![image], ImageId::parse(&digits)));
+        // Of one that has no name any more.
+        let nameless = ConfigDump { rootfs_image: digits.clone(), rootfs_image_name: digits, ..ConfigDump::default() };
+        assert_eq!((nameless.image_names().count(), nameless.image_id()), (0, dump.image_id()));
+        let empty: ConfigDump = serde_json::from_str("{}").unwrap();
+        assert_eq!((empty.image_names().count(), empty.image_id()), (0, None));
         for bad in ["", "[]x", "{\"id\": 1}"] {
             serde_json::from_str::<ConfigDump>(bad).unwrap_err();
         }

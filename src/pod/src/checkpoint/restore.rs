@@ -110,11 +110,30 @@ pub(crate) async fn take(
     let taken = tokio::task::spawn_blocking(move || unpack(&from, &writable, limits));
     let dump = taken.await.map_err(|panic| Error::failed("unpack the checkpoint", &panic))??;
     fail_point("restore-taken");
-    let found = dump.images().find_map(|name| containers.images.resolve(name));
-    found.ok_or_else(|| match dump.images().last() {
-        Some(name) => Error::ImageNotFound(name.to_owned()),
-        None => damaged(format!("its {CONFIG_DUMP} names no image")),
-    })
+    let image = image(&containers.images, &dump)?;
+    let (container, image_id) = (id.short(), image.id.as_str());
+    // Whoever may pull it: who asks why has to find it.
+    tracing::info!(container, image_id, "a container is made of a checkpoint, and of the image that this one names");
+    Ok(image)
+}
+
+/// The image that a checkpoint names. An id chooses none, so that who knows one can't have what has no name on this
+/// node any more; it only tells whether the name still means the same.
+fn image(images: &Images, dump: &ConfigDump) -> Result<Arc<Image>, Error> {
+    let named = |name: &str| images.resolve(name).filter(|image| !image.id.begins_with(name));
+    let Some(image) = dump.image_names().find_map(named) else {
+        let why = || damaged(format!("its {CONFIG_DUMP} names no image: an id alone is no name"));
+        return Err(dump.image_names().last().map_or_else(why, |name| Error::ImageNotFound(name.to_owned())));
+    };
+    match dump.image_id() {
+        Some(id) if id != image.id => {
+            let names: Vec<_> = dump.image_names().map(|name| excerpt(name).to_string()).collect();
+            let (names, now) = (names.join(", "), &image.id);
+            let reason = format!("its {CONFIG_DUMP} says that {names} is {id}, which is {now} now: pull what it was");
+            Err(damaged(reason))
+        }
+        _ => Ok(image),
+    }
 }
 
 /// Where its files are.
@@ -254,7 +273,7 @@ mod tests {
     #[test]
     fn an_archive_is_taken_in() {
         let (dir, dump) = take(&[DUMP, INVENTORY, ("rootfs-diff.tar", "x"), ("spec.dump", "{}")]);
-        assert_eq!(dump.unwrap().images().collect::<Vec<_>>(), ["base"]);
+        assert_eq!(dump.unwrap().image_names().collect::<Vec<_>>(), ["base"]);
         let writable = dir.path().join("writable");
         assert!(images(&writable).unwrap().join("inventory.img").is_file());
         assert_eq!(std::fs::read_dir(&writable).unwrap().count(), 1);
