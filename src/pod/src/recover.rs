@@ -123,8 +123,9 @@ async fn settle(
     };
     if matches!(state, RecoveredState::Running { .. }) {
         container::end_abandoned(shim, id, &operations.layout.bundle(pod, id)).await;
-        checkpoint::end_abandoned(operations, shim, id);
     }
+    // What is left of one that has ended may be others' archives.
+    checkpoint::end_abandoned(operations, shim, id);
     Some(state)
 }
 

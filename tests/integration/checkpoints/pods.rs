@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use peapod_shim_protocol::containerd::api::{KillRequest, WaitRequest};
+use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_tests::{Container, Daemon, Pod, SHELL, peapod_with, v1, wait_for};
 use tonic::{Code, Status};
-use v1::ContainerState::{ContainerCreated, ContainerRunning};
+use v1::ContainerState::{ContainerCreated, ContainerExited, ContainerRunning};
 
 use super::stand_in::StandIn;
 use super::{COUNTER, folder, goes_on, member, taken_back};
@@ -169,6 +171,30 @@ fn what_is_not_asked_for_as_it_should_be_is_refused_and_all_go_on() {
         let again = daemon.path("again");
         std::fs::create_dir(&again).unwrap();
         checkpoint(&pod, &ids, &again, &[]).await.unwrap();
+    });
+}
+
+/// What the first container's folder says is others', too.
+#[test]
+fn one_that_ends_without_a_daemon_leaves_no_archives() {
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = StandIn::new(tmp.path());
+    peapod_with(&runtime.options(), async |daemon| {
+        let (pod, [one, two]) = two(daemon, "ending").await;
+        let folder = folder(daemon);
+        daemon.kill().await;
+        daemon.start_again_to_die_at("checkpoint-written").await;
+        let _ = checkpoint(&pod, &[&one.id, &two.id], &folder, &[]).await;
+        wait_for("the daemon dies", async || !daemon.is_alive()).await;
+        let (task, id) = (pod.task().await, one.id.clone());
+        let kill = KillRequest { id: id.clone(), signal: 9, all: true, ..Default::default() };
+        task.kill(context::Context::default(), &kill).await.unwrap();
+        let wait = WaitRequest { id, ..Default::default() };
+        task.wait(context::Context::default(), &wait).await.unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        daemon.start_again().await;
+        taken_back(&two, &folder).await;
+        assert_eq!(one.state().await, ContainerExited);
     });
 }
 
