@@ -35,9 +35,9 @@ pub fn give_back_free_memory() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Unmaps the program's own pages that nothing writes to: they are mapped again, out of the node's page cache, when they
-/// are next needed, and meanwhile the node may take them back first. For a process that has done most of what it will
-/// ever do. Takes some microseconds.
+/// Unmaps the program's own pages that nothing writes to: they are mapped again, out of the node's page cache, when
+/// they are next needed, and meanwhile the node may take them back first. For a process that has done most of what it
+/// will ever do. Takes some microseconds.
 pub fn unmap_program() {
     unsafe extern "C" {
         /// Where linkers say that the program's first page and its code's end are.

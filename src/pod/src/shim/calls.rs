@@ -29,8 +29,8 @@ pub(super) const QUICK: Duration = Duration::from_secs(10);
 pub(super) const SLOW: Duration = Duration::from_secs(120);
 /// While a long call is awaited.
 const BETWEEN_HELLOS: Duration = Duration::from_secs(1);
-/// How long one Watch waits for an event: the longest that a shim waits. Of pods that do nothing these calls are most of
-/// what a daemon at rest does, and a shim that hangs is noticed by each call for which somebody waits.
+/// How long one Watch waits for an event: the longest that a shim waits. Of pods that do nothing these calls are most
+/// of what a daemon at rest does, and a shim that hangs is noticed by each call for which somebody waits.
 const WATCH: Duration = Duration::from_secs(300);
 
 /// A connection to a pod's shim. Clones share it.
