@@ -4,6 +4,7 @@ mod change;
 mod controller;
 mod deployment;
 mod job;
+mod lives;
 mod pod;
 mod pulls;
 #[cfg(test)]
@@ -12,9 +13,6 @@ mod rollouts;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,19 +20,16 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::asked::{StopAsked, StopSpeaker, stop_line};
+use super::asked::StopAsked;
 use super::events::RuntimeEvents;
-use super::machine::{LifeOutcome, LifePhase};
-use super::readiness::{PodKey, PodNumber, PodSigns, ReportBoard};
-use super::renewal::{VolumeSpeaker, volume_line};
-use super::supervise::RunOutcome;
-use super::voice::Voice;
-use super::{Interrupt, Remains, RunContext, RunError, exit_status, live};
-use crate::manifest::{Pod, RestartPolicy, Workload};
+use super::readiness::{PodKey, PodNumber, ReportBoard};
+use super::{Interrupt, RunContext, RunError, exit_status};
+use crate::manifest::Workload;
 
 pub(crate) use change::ChangeReason;
 use change::LastChange;
 use controller::Controller;
+use lives::{FleetPod, PodLife};
 
 /// Since the run's beginning.
 type Moment = Duration;
@@ -98,22 +93,6 @@ enum FleetEnd {
 
 /// The exit status for a pod that could not be run.
 const OWN_FAILURE: u8 = 125;
-
-type PodLife<'a> = Pin<Box<dyn Future<Output = (PodKey, Result<RunOutcome, RunError>)> + 'a>>;
-
-/// A pod that lives.
-struct FleetPod {
-    /// As it was made.
-    pod: Arc<Pod>,
-    /// What asked for it.
-    action: FleetAction,
-    volumes: VolumeSpeaker,
-    stop: StopSpeaker,
-    restarts: u32,
-    is_ready: bool,
-    /// Once.
-    was_ready: bool,
-}
 
 /// All that runs here.
 struct Fleet<'a> {
@@ -255,28 +234,6 @@ impl Fleet<'_> {
         }
     }
 
-    fn begin(&mut self, key: PodKey, action: FleetAction, pod: Pod) {
-        let (stop, line) = stop_line();
-        let (volumes, volume_line) = volume_line(&pod.volumes);
-        let voice = Voice::new(self.context.console, if self.context.is_alone { "" } else { &pod.name });
-        let report = self.reports.line(key);
-        let pod = Arc::new(pod);
-        let known =
-            FleetPod { pod: pod.clone(), action, volumes, stop, restarts: 0, is_ready: false, was_ready: false };
-        self.pods.insert(key, known);
-        let (context, events) = (self.context, self.events);
-        let remains = match action {
-            _ if context.args.keep => Remains::All,
-            // Others are made anew in its place; of this one nothing else would tell.
-            FleetAction::StartPod { .. } if context.args.detach => Remains::OfFailure,
-            _ => Remains::Nothing,
-        };
-        self.lives.push(Box::pin(async move {
-            let lines = ((&line, events, &report), volume_line);
-            (key, live(context, &pod, (voice, remains), lines).await)
-        }));
-    }
-
     async fn ask(&mut self, wish: StopAsked) {
         self.asked = wish;
         self.successors.clear();
@@ -328,22 +285,6 @@ impl Fleet<'_> {
         }
     }
 
-    async fn heard(&mut self, said: BTreeMap<PodKey, PodSigns>) {
-        for (key, PodSigns { is_ready, restarts }) in said {
-            let Some(pod) = self.pods.get_mut(&key) else { continue };
-            let (index, number) = key;
-            let was_ready = std::mem::replace(&mut pod.is_ready, is_ready);
-            let had = std::mem::replace(&mut pod.restarts, restarts);
-            pod.was_ready |= is_ready;
-            if was_ready != is_ready {
-                self.feed(index, FleetInput::Ready { number, is_ready }).await;
-            }
-            if had != restarts {
-                self.feed(index, FleetInput::Restarted { number, restarts }).await;
-            }
-        }
-    }
-
     /// What can't be run ends, with those of its pods that run.
     async fn give_up(&mut self, index: usize) {
         self.controllers[index].give_up();
@@ -351,50 +292,5 @@ impl Fleet<'_> {
             pod.stop.ask(StopAsked::Gracefully);
         }
         self.feed(index, FleetInput::Stop).await;
-    }
-
-    async fn ended(&mut self, key: PodKey, result: Result<RunOutcome, RunError>) {
-        let pod = self.pods.remove(&key);
-        self.reports.forget(key);
-        let (index, number) = key;
-        let may_restart = pod.as_ref().is_some_and(|pod| pod.pod.restart != RestartPolicy::Never);
-        let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
-        // What it showed of a pull, or of its end.
-        self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
-        let by_itself = [LifeOutcome::Finished, LifeOutcome::DeadlineExceeded];
-        let is_cut = !result.as_ref().is_ok_and(|outcome| by_itself.contains(&outcome.outcome));
-        let input = match result {
-            Ok(RunOutcome { outcome: LifeOutcome::Lost, .. }) if may_restart => FleetInput::Lost { number },
-            Ok(outcome) => {
-                if self.controllers[index].is_plain() && outcome.code() != 0 {
-                    self.has_failed(index, outcome.code(), None);
-                }
-                let is_success =
-                    outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;
-                FleetInput::Ended { number, is_success }
-            }
-            Err(error) => {
-                let is_changing = !matches!(self.change, LastChange::Told);
-                let is_told = !self.context.is_alone || self.leaving.contains(&index) || is_changing;
-                let text = format!("{name}: {}", peapod_text::chain(&error));
-                if is_told {
-                    self.context.console.note(text.clone()).await;
-                }
-                if self.controllers[index].fails_with(&error) {
-                    self.has_failed(index, OWN_FAILURE.into(), Some(text));
-                    if !is_told {
-                        self.result.error.get_or_insert(error);
-                    } else if self.controllers[index].is_hopeless_with(&error) {
-                        self.give_up(index).await;
-                    }
-                }
-                FleetInput::Ended { number, is_success: false }
-            }
-        };
-        self.feed(index, input).await;
-        if is_cut {
-            self.controllers[index].cut();
-        }
-        self.succeed(index).await;
     }
 }

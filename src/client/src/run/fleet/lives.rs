@@ -1,0 +1,118 @@
+//! The pods that live: how each begins, what is heard of it, and what its end means.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::change::LastChange;
+use super::{Fleet, FleetAction, FleetInput, OWN_FAILURE};
+use crate::manifest::{Pod, RestartPolicy};
+use crate::run::asked::{StopSpeaker, stop_line};
+use crate::run::machine::{LifeOutcome, LifePhase};
+use crate::run::readiness::{PodKey, PodSigns};
+use crate::run::renewal::{VolumeSpeaker, volume_line};
+use crate::run::supervise::RunOutcome;
+use crate::run::voice::Voice;
+use crate::run::{Remains, RunError, live};
+
+pub(super) type PodLife<'a> = Pin<Box<dyn Future<Output = (PodKey, Result<RunOutcome, RunError>)> + 'a>>;
+
+/// A pod that lives.
+pub(super) struct FleetPod {
+    /// As it was made.
+    pub(super) pod: Arc<Pod>,
+    /// What asked for it.
+    pub(super) action: FleetAction,
+    pub(super) volumes: VolumeSpeaker,
+    pub(super) stop: StopSpeaker,
+    restarts: u32,
+    is_ready: bool,
+    /// Once.
+    pub(super) was_ready: bool,
+}
+
+impl Fleet<'_> {
+    pub(super) fn begin(&mut self, key: PodKey, action: FleetAction, pod: Pod) {
+        let (stop, line) = stop_line();
+        let (volumes, volume_line) = volume_line(&pod.volumes);
+        let voice = Voice::new(self.context.console, if self.context.is_alone { "" } else { &pod.name });
+        let report = self.reports.line(key);
+        let pod = Arc::new(pod);
+        let known =
+            FleetPod { pod: pod.clone(), action, volumes, stop, restarts: 0, is_ready: false, was_ready: false };
+        self.pods.insert(key, known);
+        let (context, events) = (self.context, self.events);
+        let remains = match action {
+            _ if context.args.keep => Remains::All,
+            // Others are made anew in its place; of this one nothing else would tell.
+            FleetAction::StartPod { .. } if context.args.detach => Remains::OfFailure,
+            _ => Remains::Nothing,
+        };
+        self.lives.push(Box::pin(async move {
+            let lines = ((&line, events, &report), volume_line);
+            (key, live(context, &pod, (voice, remains), lines).await)
+        }));
+    }
+
+    pub(super) async fn heard(&mut self, said: BTreeMap<PodKey, PodSigns>) {
+        for (key, PodSigns { is_ready, restarts }) in said {
+            let Some(pod) = self.pods.get_mut(&key) else { continue };
+            let (index, number) = key;
+            let was_ready = std::mem::replace(&mut pod.is_ready, is_ready);
+            let had = std::mem::replace(&mut pod.restarts, restarts);
+            pod.was_ready |= is_ready;
+            if was_ready != is_ready {
+                self.feed(index, FleetInput::Ready { number, is_ready }).await;
+            }
+            if had != restarts {
+                self.feed(index, FleetInput::Restarted { number, restarts }).await;
+            }
+        }
+    }
+
+    pub(super) async fn ended(&mut self, key: PodKey, result: Result<RunOutcome, RunError>) {
+        let pod = self.pods.remove(&key);
+        self.reports.forget(key);
+        let (index, number) = key;
+        let may_restart = pod.as_ref().is_some_and(|pod| pod.pod.restart != RestartPolicy::Never);
+        let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
+        // What it showed of a pull, or of its end.
+        self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
+        let by_itself = [LifeOutcome::Finished, LifeOutcome::DeadlineExceeded];
+        let is_cut = !result.as_ref().is_ok_and(|outcome| by_itself.contains(&outcome.outcome));
+        let input = match result {
+            Ok(RunOutcome { outcome: LifeOutcome::Lost, .. }) if may_restart => FleetInput::Lost { number },
+            Ok(outcome) => {
+                if self.controllers[index].is_plain() && outcome.code() != 0 {
+                    self.has_failed(index, outcome.code(), None);
+                }
+                let is_success =
+                    outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;
+                FleetInput::Ended { number, is_success }
+            }
+            Err(error) => {
+                let is_changing = !matches!(self.change, LastChange::Told);
+                let is_told = !self.context.is_alone || self.leaving.contains(&index) || is_changing;
+                let text = format!("{name}: {}", peapod_text::chain(&error));
+                if is_told {
+                    self.context.console.note(text.clone()).await;
+                }
+                if self.controllers[index].fails_with(&error) {
+                    self.has_failed(index, OWN_FAILURE.into(), Some(text));
+                    if !is_told {
+                        self.result.error.get_or_insert(error);
+                    } else if self.controllers[index].is_hopeless_with(&error) {
+                        self.give_up(index).await;
+                    }
+                }
+                FleetInput::Ended { number, is_success: false }
+            }
+        };
+        self.feed(index, input).await;
+        if is_cut {
+            self.controllers[index].cut();
+        }
+        self.succeed(index).await;
+    }
+}
