@@ -11,7 +11,7 @@ use crate::manifest::{LoadedManifest, Objects, Workload};
 use crate::manifest_files::NamedWorkload;
 use crate::run::{ChangeReason, WishChange};
 use crate::run_files::RunFiles;
-use crate::runs::{RunRecord, RunSubjects};
+use crate::runs::RunRecord;
 
 /// What others ask of a run. To be listened to before anybody can find the run.
 pub(crate) struct RunRequests {
@@ -40,7 +40,7 @@ pub(crate) struct RunWishes {
 /// down.
 pub(crate) async fn follow(
     (files, mut wishes): (&RunFiles, RunWishes),
-    (record, endpoint): (&RunRecord, &str),
+    record: &RunRecord,
     (mut asked, mut watch): (RunRequests, Option<FileWatch>),
     changes: mpsc::Sender<WishChange>,
 ) -> Infallible {
@@ -67,10 +67,6 @@ pub(crate) async fn follow(
                 Ok(wishes.remaining())
             }
         };
-        if let Ok(workloads) = &wished {
-            // Else it is found by its pods and files alone.
-            let _ = record.looks_after(&RunSubjects::new(endpoint, workloads));
-        }
         if changes.send(WishChange { wishes: wished, reason }).await.is_err() {
             // The run is over.
             return std::future::pending().await;

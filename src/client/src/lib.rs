@@ -59,7 +59,7 @@ use manifest::{LoadedManifest, Workload};
 use peapod_text::one_line;
 use run::{RunContext, Wishes};
 use run_files::RunFiles;
-use runs::{RunRecord, RunSubjects};
+use runs::{KnownWorkload, RunRecord, RunSubjects};
 use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
@@ -208,7 +208,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let watch = if args.watch { Some(FileWatch::begin(files.paths())?) } else { None };
     let id = supervised.clone().map_or_else(detach::new_id, Ok).context("no random numbers for the run's id")?;
-    let subjects = RunSubjects::new(&connection.endpoint, &workloads);
+    let subjects = RunSubjects::new(&connection.endpoint, workloads.iter().map(KnownWorkload::on));
     let record = RunRecord::begin(&args.dir, &id, (files.identities(), subjects), supervised.is_some())
         .with_context(|| format!("cannot write into {}", args.dir.display()))?;
     let is_alone = matches!(workloads.as_slice(), [Workload::Pod(_)]) && !args.watch && !files.is_folder();
@@ -234,7 +234,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
         status = run_beside_sweep(context, wishes, &interrupt) => status,
         never = changes::follow(
             (&files, wished),
-            (&record, &connection.endpoint),
+            &record,
             (asked, watch),
             sender,
         ) => match never {},

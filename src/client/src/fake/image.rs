@@ -30,6 +30,7 @@ impl ImageService for Fake {
         let request = request.into_inner();
         let (name, user) = (name(request.image), request.auth.map(|auth| auth.username));
         let about = user.as_ref().map_or_else(|| name.clone(), |user| format!("{name} as {user}"));
+        self.hang("PullImage").await;
         self.called("PullImage", &about)?;
         self.lose("PullImage", LostCall::Before).await;
         if user.as_deref() == Some("wrong") {

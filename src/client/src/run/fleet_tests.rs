@@ -133,6 +133,45 @@ async fn what_is_taken_down_waits_for_no_images() {
     bench.assert_nothing_left();
 }
 
+/// What nobody carries out is of no use to who takes something down: what runs is told, and what is to come.
+#[tokio::test]
+async fn others_know_what_is_carried_out_and_not_what_is_wished() {
+    let bench = Bench::new();
+    let (sender, changes) = tokio::sync::mpsc::channel(1);
+    let (web, old) = (deployment("web", "one"), deployment("old", "still"));
+    let once = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: once}}\nspec:\n  restartPolicy: Never\n  containers:\n{}",
+        shell("c", "echo once")
+    );
+    let change = async |texts: &[&String], reason| {
+        let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
+        sender.send(WishChange { wishes, reason }).await.unwrap();
+        // It was taken.
+        drop(sender.reserve().await.unwrap());
+    };
+    let both = ["deployment default/old", "deployment default/web"];
+    let texts = [web.as_str(), old.as_str(), once.as_str()];
+    let done = bench.run_wishes(&texts, changes, async |_, signal| {
+        bench.printed.wait_for_so_many("| up one", 2).await;
+        bench.printed.wait_for_so_many("| up still", 2).await;
+        bench.printed.wait_for("c ended with 0").await;
+        bench.wait_until("the Pod is over", || bench.subjects() == both).await;
+        let broken = web.replace("tool:1", "tol:1");
+        bench.fake.state(|state| state.hangs = Some("PullImage"));
+        change(&[&broken], ChangeReason::Applied).await;
+        bench.wait_until("a pull is under way", || bench.fake.state(|state| state.hung > 0)).await;
+        assert_eq!(bench.subjects(), both, "while it is pulled");
+        bench.fake.state(|state| (state.hangs, state.fails) = (None, Some(("PullImage", "no such image"))));
+        bench.printed.wait_for("what runs stays as it is: ").await;
+        assert_eq!(bench.subjects(), both, "when it is refused");
+        change(&[&web], ChangeReason::Leave).await;
+        assert_eq!(bench.subjects(), both[1..], "as soon as it is answered");
+        signal();
+    });
+    assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
+    bench.assert_nothing_left();
+}
+
 /// A Deployment or a Pod that mounts one ConfigMap and has its variables of another, with the two.
 fn with_objects(kind: &str, file: &str, variable: &str) -> ManifestSource {
     let script = "trap 'exit 0' TERM; echo $V of $(cat $AT_c/k); while :; do sleep 0.1; done";

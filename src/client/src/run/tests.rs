@@ -142,6 +142,21 @@ impl Bench {
         pods.filter_map(|pod| std::fs::read_to_string(pod.join("volumes").join(path)).ok()).collect()
     }
 
+    /// What others know that the run looks after, without what is over.
+    pub(super) fn subjects(&self) -> Vec<String> {
+        let known = crate::runs::known(&self.dir.path().join("records"), "ab").unwrap();
+        let on = known.subjects.workloads.iter().filter(|known| !known.is_over);
+        on.map(|known| known.named.to_string()).collect()
+    }
+
+    pub(super) async fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "not so: {what}:\n{}", self.printed.text());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Neither in the runtime nor on the disk is anything left.
     pub(super) fn assert_nothing_left(&self) {
         self.fake.state(|state| assert!(state.pods.is_empty() && state.containers.is_empty()));

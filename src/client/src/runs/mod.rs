@@ -15,6 +15,4 @@ pub(crate) use log::RunLog;
 pub(crate) use prepared::PreparedRun;
 pub(crate) use record::{AppliedFiles, KnownRun, RunRecord, abandon, all, ended, find, forget_lost, known};
 pub(crate) use requests::LeaveRequest;
-#[cfg(test)]
-pub(crate) use subjects::KnownWorkload;
-pub(crate) use subjects::RunSubjects;
+pub(crate) use subjects::{KnownWorkload, RunSubjects};

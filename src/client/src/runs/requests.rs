@@ -98,7 +98,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
         let named = NamedWorkload { kind: "Job".into(), namespace: "default".into(), name: "work".into() };
-        let workload = KnownWorkload { named: named.clone(), file: Some("/a.yaml".into()) };
+        let workload = KnownWorkload { named: named.clone(), file: Some("/a.yaml".into()), is_over: false };
         let subjects = RunSubjects { endpoint: "/x.sock".into(), workloads: vec![workload] };
         own.looks_after(&subjects).unwrap();
         assert_eq!(known(dir.path(), "ab").unwrap().subjects, subjects);

@@ -25,16 +25,27 @@ pub(crate) struct KnownWorkload {
     pub(crate) named: NamedWorkload,
     /// The manifest, by its absolute path.
     pub(crate) file: Option<String>,
+    /// It has ended by itself: the run starts nothing of it any more unless somebody changes it or asks.
+    #[serde(default)]
+    pub(crate) is_over: bool,
 }
 
 impl RunSubjects {
     /// Of what a run is for.
-    pub(crate) fn new<'a>(endpoint: &str, workloads: impl IntoIterator<Item = &'a Workload>) -> Self {
-        let known = |workload: &Workload| KnownWorkload {
-            named: NamedWorkload::of(workload),
-            file: workload.file().map(str::to_owned),
-        };
-        Self { endpoint: endpoint.to_owned(), workloads: workloads.into_iter().map(known).collect() }
+    pub(crate) fn new(endpoint: &str, workloads: impl IntoIterator<Item = KnownWorkload>) -> Self {
+        Self { endpoint: endpoint.to_owned(), workloads: workloads.into_iter().collect() }
+    }
+}
+
+impl KnownWorkload {
+    /// One that is to run, or runs.
+    pub(crate) fn on(workload: &Workload) -> Self {
+        Self { named: NamedWorkload::of(workload), file: workload.file().map(str::to_owned), is_over: false }
+    }
+
+    /// One that has ended by itself.
+    pub(crate) fn over(workload: &Workload) -> Self {
+        Self { is_over: true, ..Self::on(workload) }
     }
 }
 

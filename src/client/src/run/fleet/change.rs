@@ -79,13 +79,16 @@ impl Fleet<'_> {
 
     /// Ends what is not wished any more, whatever images have to come for the rest.
     async fn let_go(&mut self, workloads: &[Workload]) {
-        for index in 0..self.controllers.len() {
-            let controller = &self.controllers[index];
+        let goes = |(index, controller): &(usize, &Controller)| {
             let is_wished = workloads.iter().any(|wish| controller.is_named_as(wish));
-            if is_wished || controller.is_over() || self.leaving.contains(&index) {
-                continue;
-            }
-            let text = format!("{} removed", controller.title());
+            !is_wished && !controller.is_over() && !self.leaving.contains(index)
+        };
+        let going: Vec<usize> = self.controllers.iter().enumerate().filter(goes).map(|(index, _)| index).collect();
+        self.leaving.extend(&going);
+        // Who has asked hears as soon as this waits for anything, and asks what is left then.
+        self.tell_subjects();
+        for index in going {
+            let text = format!("{} removed", self.controllers[index].title());
             self.end(index).await;
             self.context.console.note(text).await;
         }

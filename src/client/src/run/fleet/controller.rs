@@ -6,6 +6,7 @@ use super::pod::PodController;
 use super::{FleetAction, FleetEnd, FleetInput, Moment};
 use crate::manifest::{Deployment, Pod, Workload, WorkloadChange};
 use crate::run::RunError;
+use crate::runs::KnownWorkload;
 
 /// The controller of one workload.
 pub(super) struct Controller {
@@ -150,6 +151,11 @@ impl Controller {
             (Workload::Deployment(deployment), FleetAction::StartReplica { slot, .. }) => Some(deployment.pod(slot)),
             _ => None,
         }
+    }
+
+    /// What it is for, as others know it.
+    pub(super) fn known(&self) -> KnownWorkload {
+        if self.is_over() { KnownWorkload::over(&self.workload) } else { KnownWorkload::on(&self.workload) }
     }
 
     /// What it is for, in words.

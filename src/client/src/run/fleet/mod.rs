@@ -9,6 +9,7 @@ mod pod;
 mod pulls;
 #[cfg(test)]
 mod rollouts;
+mod subjects;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use super::events::RuntimeEvents;
 use super::readiness::{PodKey, PodNumber, ReportBoard};
 use super::{Interrupt, RunContext, RunError, exit_status};
 use crate::manifest::Workload;
+use crate::runs::RunSubjects;
 
 pub(crate) use change::ChangeReason;
 use change::LastChange;
@@ -111,6 +113,8 @@ struct Fleet<'a> {
     asked: StopAsked,
     result: FleetResult,
     change: LastChange<'a>,
+    /// What others know that it looks after.
+    subjects: RunSubjects,
 }
 
 /// What the process is to end with.
@@ -157,6 +161,7 @@ pub(super) async fn run(
         asked: StopAsked::No,
         result: FleetResult::default(),
         change: LastChange::Told,
+        subjects: RunSubjects::default(),
     };
     fleet.feed_all(FleetInput::Time).await;
     fleet.settle().await;
@@ -260,6 +265,7 @@ impl Fleet<'_> {
 
     /// Tells who waits, once all that is wished is ready or has ended.
     async fn settle(&mut self) {
+        self.tell_subjects();
         let is_settled = |(index, controller): (usize, &Controller)| {
             let own = self.pods.iter().filter(|((of, _), _)| *of == index);
             controller.is_settled(own.map(|(_, pod)| pod.was_ready)) && !self.leaving.contains(&index)

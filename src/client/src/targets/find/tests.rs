@@ -1,0 +1,148 @@
+//! What is found by whatever names it.
+
+use super::*;
+use crate::runs::RunSubjects;
+
+fn pod(base: &Path, (run, name, owner): (&str, &str, Option<&str>), file: &str) -> v1::PodSandbox {
+    let dir = base.join(name);
+    std::fs::create_dir_all(dir.join("logs")).unwrap();
+    let owner = owner.map(|owner| (labels::WORKLOAD, owner.to_owned()));
+    let known =
+        [(labels::RUN_DIR, dir.display().to_string()), (labels::RUN_ID, run.into()), (labels::RUN_FILE, file.into())];
+    v1::PodSandbox {
+        id: format!("id-{name}"),
+        metadata: Some(v1::PodSandboxMetadata {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: name.into(),
+            ..Default::default()
+        }),
+        annotations: known.into_iter().chain(owner).map(|(key, value)| (key.to_owned(), value)).collect(),
+        ..Default::default()
+    }
+}
+
+fn run(id: &str, files: &[&str], workloads: &[(&str, &str, &str)]) -> KnownRun {
+    let known = |(kind, name, file): &(&str, &str, &str)| KnownWorkload {
+        named: NamedWorkload { kind: (*kind).into(), namespace: "default".into(), name: (*name).into() },
+        file: Some((*file).into()),
+        is_over: false,
+    };
+    let subjects = RunSubjects { endpoint: String::new(), workloads: workloads.iter().map(known).collect() };
+    let files = files.iter().map(|file| (*file).to_owned()).collect();
+    KnownRun { id: id.into(), lives: true, files, subjects, ..KnownRun::default() }
+}
+
+/// Two runs: of a Pod beside a Deployment with two pods, and of a Job of which no pod is there.
+fn whole(base: &Path) -> Whole {
+    let many = Some("Deployment/many");
+    let pods = vec![
+        pod(base, ("aaaa", "web", None), "/none/app.yaml"),
+        pod(base, ("aaaa", "many-1", many), "/none/app.yaml"),
+        pod(base, ("aaaa", "many-2", many), "/none/app.yaml"),
+    ];
+    let app = [("Pod", "web", "/none/app.yaml"), ("Deployment", "many", "/none/app.yaml")];
+    let runs = vec![
+        (base.to_owned(), run("aaaa", &["/none/app.yaml"], &app)),
+        (base.to_owned(), run("bbbb", &["/none/job.yaml"], &[("Job", "work", "/none/job.yaml")])),
+    ];
+    Whole { pods, runs, ..Whole::default() }
+}
+
+/// The pods by their names, and the runs with what is wanted of them.
+fn found(whole: &Whole, words: &[&str]) -> (Vec<String>, Vec<String>, Vec<String>) {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let found = whole.find(Targets { words: &words, ..Targets::default() }, |_| true);
+    let pods = found.pods.iter().map(|pod| pod.metadata.clone().unwrap().name).collect();
+    let run = |run: &FoundRun| {
+        let wanted: Vec<String> = run.wanted.iter().map(ToString::to_string).collect();
+        if run.is_whole { run.known.id.clone() } else { format!("{}: {}", run.known.id, wanted.join(", ")) }
+    };
+    (pods, found.runs.iter().map(run).collect(), [found.problems, found.empty].concat())
+}
+
+#[test]
+fn everything_is_found_by_whatever_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = whole(dir.path());
+    let manifest = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).display().to_string()
+    };
+    // Under another path.
+    let many = manifest("renamed.yaml", "kind: Deployment\nmetadata: {name: many}\n");
+    let none = manifest("none.yaml", "kind: Deployment\nmetadata: {name: none}\n");
+    type Expected<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let cases: &[Expected<'_>] = &[
+        (&["web"], &["web"], &["aaaa: default/web"]),
+        (&["many"], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+        (&["deployment/many"], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+        (&[&many], &["many-1", "many-2"], &["aaaa: deployment default/many"]),
+        // Another one is made in its place.
+        (&["many-1"], &["many-1"], &[]),
+        (&["many", "web"], &["many-1", "many-2", "web"], &["aaaa"]),
+        (&["aaaa"], &["web", "many-1", "many-2"], &["aaaa"]),
+        (&["/none/app.yaml"], &["web", "many-1", "many-2"], &["aaaa"]),
+        // Of which nothing is there yet.
+        (&["work"], &[], &["bbbb"]),
+        (&["/none/job.yaml"], &[], &["bbbb"]),
+    ];
+    for (words, pods, runs) in cases {
+        let (found_pods, found_runs, problems) = found(&whole, words);
+        assert_eq!((found_pods, found_runs), (owned(pods), owned(runs)), "{words:?}");
+        assert_eq!(problems, Vec::<String>::new(), "{words:?}");
+    }
+    let (_, _, problems) = found(&whole, &["nobody", &none, "/none/other.yaml"]);
+    assert!(problems[0].contains("there is no pod, Job, Deployment or run `nobody`"), "{problems:?}");
+    assert!(problems[1].contains("cannot read /none/other.yaml") && problems[2] == none, "{problems:?}");
+    let all = whole.find(Targets { all: true, ..Targets::default() }, |_| true);
+    assert!(all.pods.len() == 3 && all.runs.iter().all(|run| run.is_whole), "{all:?}");
+}
+
+#[test]
+fn what_is_over_keeps_no_run_that_nothing_else_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut whole = whole(dir.path());
+    let many = ["many-1", "many-2"];
+    whole.runs[0].1.subjects.workloads[0].is_over = true;
+    assert_eq!(found(&whole, &["many"]), (owned(&many), owned(&["aaaa"]), Vec::new()));
+    assert_eq!(found(&whole, &["web"]), (owned(&["web"]), owned(&["aaaa: default/web"]), Vec::new()));
+    // Where nothing else is left, all has to be named.
+    whole.runs[0].1.subjects.workloads[1].is_over = true;
+    assert_eq!(found(&whole, &["web"]).1, owned(&["aaaa: default/web"]));
+    assert_eq!(found(&whole, &["web", "many"]).1, owned(&["aaaa"]));
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[test]
+fn a_kubelets_pods_are_of_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = |name: &str| NamedWorkload { kind: "Pod".into(), namespace: "default".into(), name: name.into() };
+    let file =
+        NamedFile { identity: ManifestIdentity::of("/none/pod.yaml"), workloads: vec![named("web"), named("many-1")] };
+    assert!(file.has(&pod(dir.path(), ("aa", "web", None), "/none/other.yaml")));
+    assert!(file.has(&pod(dir.path(), ("aa", "other", None), "/none/pod.yaml")));
+    assert!(!file.has(&pod(dir.path(), ("aa", "other", None), "/none/other.yaml")));
+    assert!(!file.has(&pod(dir.path(), ("aa", "many-1", Some("Deployment/many")), "/none/other.yaml")));
+    let mut of_kubelet = pod(dir.path(), ("aa", "web", None), "/none/pod.yaml");
+    of_kubelet.annotations.insert(labels::KUBELET.to_owned(), "file".to_owned());
+    assert!(!file.has(&of_kubelet), "whatever its manifest says");
+}
+
+#[test]
+fn kept_pods_of_a_name_go_with_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut whole = whole(dir.path());
+    let kept = pod(dir.path(), ("cccc", "kept", None), "");
+    let kept = v1::PodSandbox { state: v1::PodSandboxState::SandboxNotready.into(), ..kept };
+    let mut newer = kept.clone();
+    (newer.id, newer.metadata.as_mut().unwrap().uid) = ("newer".into(), "newer".into());
+    whole.pods.extend([kept, newer]);
+    let words = ["kept".to_owned()];
+    let named = Targets { words: &words, ..Targets::default() };
+    assert_eq!(whole.find(named, |_| true).pods.len(), 1);
+    assert_eq!(whole.find(Targets { all_of_a_name: true, ..named }, |_| true).pods.len(), 2);
+}
