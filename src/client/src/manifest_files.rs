@@ -114,6 +114,12 @@ impl NamedWorkload {
         Self { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
+    /// A word by which somebody can mean it.
+    pub(crate) fn word(&self) -> String {
+        let first = if self.kind == "Pod" { self.namespace.clone() } else { self.kind.to_lowercase() };
+        format!("{first}/{}", self.name)
+    }
+
     /// Whether somebody can mean it by this word: its name, `namespace/name` or `kind/name`.
     pub(crate) fn is_called(&self, word: &str) -> bool {
         match word.split_once('/') {

@@ -146,7 +146,7 @@ pub(super) fn warn_of_new_ones(found: &FoundPods) -> anyhow::Result<()> {
         .map(targets::workload_of)
         .collect();
     for maker in makers {
-        let name = format!("{}/{}", maker.kind.to_lowercase(), maker.name);
+        let name = maker.word();
         super::note(&format!(
             "peapod: {maker} makes another pod in its place; `peapod down {name}` ends it with all\n"
         ))?;

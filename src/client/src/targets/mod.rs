@@ -1,6 +1,8 @@
 //! What a command is about: words, manifests, or all of a kind; as pods, and as runs that look after them.
 
 mod find;
+#[cfg(test)]
+pub(crate) mod samples;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
