@@ -172,6 +172,51 @@ async fn others_know_what_is_carried_out_and_not_what_is_wished() {
     bench.assert_nothing_left();
 }
 
+/// Who waits for one change hears what became of it, whatever else is asked for meanwhile.
+#[tokio::test]
+async fn what_comes_between_takes_no_answer_from_who_waits() {
+    let bench = Bench::new();
+    let (sender, changes) = tokio::sync::mpsc::channel(1);
+    let pod = |name: &str, rest: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  terminationGracePeriodSeconds: 20\n{rest}"
+        )
+    };
+    let (web, once) = (
+        deployment("web", "one"),
+        pod("once", &format!("  restartPolicy: Never\n  containers:\n{}", shell("c", "exit 3"))),
+    );
+    let stays = shell("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done");
+    // Nothing takes connections there.
+    let probe = ", readinessProbe: {tcpSocket: {host: 127.0.0.1, port: 1}, periodSeconds: 1}}\n";
+    let slow = pod("slow", &format!("  containers:\n{}", stays.replace("}\n", probe)));
+    let change = async |texts: &[&String], reason| {
+        let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
+        sender.send(WishChange { wishes, reason }).await.unwrap();
+    };
+    let texts = [web.as_str()];
+    let done = bench.run_wishes(&texts, changes, async |_, signal| {
+        bench.printed.wait_for_so_many("| up one", 2).await;
+        change(&[&web, &once, &slow], ChangeReason::Applied).await;
+        bench.printed.wait_for("c ended with 3").await;
+        // A slip of the pen, saved meanwhile: that nobody asked for.
+        bench.fake.state(|state| state.fails = Some(("PullImage", "no such image")));
+        change(&[&web.replace("tool:1", "tol:1"), &once, &slow], ChangeReason::Saved).await;
+        bench.printed.wait_for("what runs stays as it is: ").await;
+        bench.wait_until("slow is up", || bench.printed.text().contains("pod default/slow is up")).await;
+        assert_eq!(bench.applied().times, 0, "it waits for what it asked for");
+        change(&[&web, &once], ChangeReason::Leave).await;
+        bench.wait_until("it is told", || bench.applied().times == 1).await;
+        let applied = bench.applied();
+        assert_eq!(applied.status, 3, "{applied:?}");
+        let lines = ["default/once created", "default/slow created"];
+        assert!(lines.iter().all(|line| applied.lines.iter().any(|told| told == line)), "{applied:?}");
+        signal();
+    });
+    assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
+    bench.assert_nothing_left();
+}
+
 /// A Deployment or a Pod that mounts one ConfigMap and has its variables of another, with the two.
 fn with_objects(kind: &str, file: &str, variable: &str) -> ManifestSource {
     let script = "trap 'exit 0' TERM; echo $V of $(cat $AT_c/k); while :; do sleep 0.1; done";

@@ -149,6 +149,12 @@ impl Bench {
         on.map(|known| known.named.to_string()).collect()
     }
 
+    /// What `peapod apply` is told.
+    pub(super) fn applied(&self) -> crate::runs::AppliedFiles {
+        let records = self.dir.path().join("records");
+        crate::runs::known(&records, "ab").unwrap().applied(&records)
+    }
+
     pub(super) async fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {

@@ -29,6 +29,10 @@ pub(super) enum LastChange<'a> {
     Settling(AppliedFiles),
 }
 
+/// How often the files were to be read again, with a change; whether somebody waits for what becomes of it; and what
+/// became so far of another one that others wait for.
+type AskedChange = (u64, bool, Option<AppliedFiles>);
+
 impl LastChange<'_> {
     /// Waits for the images of a change, if there is one that needs some.
     pub(super) async fn pulled(&mut self) -> Result<(), String> {
@@ -46,6 +50,15 @@ impl LastChange<'_> {
             Self::Refused(applied) | Self::Settling(applied) => Some(applied.times),
         }
     }
+
+    /// What became so far of a change that is under way.
+    pub(super) fn so_far(&mut self) -> Option<&mut AppliedFiles> {
+        match self {
+            Self::Settling(applied) => Some(applied),
+            Self::Pulling(pulls) => pulls.before.as_mut(),
+            Self::Told | Self::Refused(_) => None,
+        }
+    }
 }
 
 impl Fleet<'_> {
@@ -61,19 +74,22 @@ impl Fleet<'_> {
         }
         // Who has asked for a change whose images have not come waits for this one now.
         let is_asked_for = is_asked_for || matches!(&self.change, LastChange::Pulling(pulls) if pulls.is_asked_for);
+        // Who asks anew waits for what becomes of that, and so do those who have asked before.
+        let before = self.change.so_far().filter(|_| reason != ChangeReason::Applied).map(std::mem::take);
         self.forget_pulls().await;
         match wishes {
             Ok(workloads) => {
                 let replaced: Vec<Workload> =
                     workloads.iter().filter(|wish| self.is_replaced_by(wish)).cloned().collect();
                 if replaced.is_empty() {
-                    self.carry_out_change(workloads, times, is_asked_for).await;
+                    self.carry_out_change(workloads, (times, is_asked_for, before)).await;
                 } else {
-                    let pulls = ChangePulls::begin(self.context, &replaced, workloads, (times, is_asked_for));
+                    let asked = (times, is_asked_for, before);
+                    let pulls = ChangePulls::begin(self.context, &replaced, workloads, asked);
                     self.change = LastChange::Pulling(pulls);
                 }
             }
-            Err(error) => self.refuse(&error, times, 1).await,
+            Err(error) => self.refuse(&error, 1, (times, is_asked_for, before)).await,
         }
     }
 
@@ -116,36 +132,42 @@ impl Fleet<'_> {
     pub(super) async fn has_pulled(&mut self, pulled: Result<(), String>) {
         let LastChange::Pulling(pulls) = std::mem::replace(&mut self.change, LastChange::Told) else { return };
         match pulled {
-            Ok(()) => self.carry_out_change(pulls.wishes, pulls.times, pulls.is_asked_for).await,
-            Err(error) => self.refuse(&error, pulls.times, OWN_FAILURE).await,
+            Ok(()) => self.carry_out_change(pulls.wishes, (pulls.times, pulls.is_asked_for, pulls.before)).await,
+            Err(error) => self.refuse(&error, OWN_FAILURE, (pulls.times, pulls.is_asked_for, pulls.before)).await,
         }
     }
 
     /// Nobody waits for the images of a change any more.
     pub(super) async fn forget_pulls(&mut self) {
-        if matches!(self.change, LastChange::Pulling(_)) {
-            self.change = LastChange::Told;
+        if let LastChange::Pulling(ChangePulls { before, .. }) = &mut self.change {
+            self.change = before.take().map_or(LastChange::Told, LastChange::Settling);
             // What it showed of a pull.
             self.context.console.show(Vec::new()).await;
         }
     }
 
-    async fn refuse(&mut self, error: &str, times: u64, status: u8) {
+    async fn refuse(&mut self, error: &str, status: u8, (times, is_asked_for, before): AskedChange) {
         let text = format!("what runs stays as it is: {error}");
         self.context.console.note(text.clone()).await;
-        self.change = LastChange::Refused(AppliedFiles { times, status, lines: vec![text], untold: 0 });
+        self.change = match before {
+            // Not this was asked for, but what goes on.
+            Some(before) if !is_asked_for => LastChange::Settling(before),
+            _ => LastChange::Refused(AppliedFiles { times, status, lines: vec![text], untold: 0 }),
+        };
     }
 
-    async fn carry_out_change(&mut self, workloads: Vec<Workload>, times: u64, is_asked_for: bool) {
+    async fn carry_out_change(&mut self, workloads: Vec<Workload>, (times, is_asked_for, before): AskedChange) {
         // From here on: what fails meanwhile belongs to it.
-        self.change = LastChange::Settling(AppliedFiles { times, ..AppliedFiles::default() });
+        let before = before.unwrap_or_default();
+        let at = before.lines.len();
+        self.change = LastChange::Settling(AppliedFiles { times, ..before });
         let (unchanged, said) = self.change(workloads, is_asked_for).await;
         for text in &said {
             self.context.console.note(text.clone()).await;
         }
         if let LastChange::Settling(applied) = &mut self.change {
             let unchanged = if is_asked_for { unchanged } else { Vec::new() };
-            applied.lines.splice(0..0, unchanged.into_iter().chain(said));
+            applied.lines.splice(at..at, unchanged.into_iter().chain(said));
         }
     }
 

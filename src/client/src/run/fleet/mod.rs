@@ -255,7 +255,7 @@ impl Fleet<'_> {
             return;
         }
         self.result.first_failure.get_or_insert(code);
-        if let LastChange::Settling(applied) = &mut self.change
+        if let Some(applied) = self.change.so_far()
             && applied.status == 0
         {
             applied.status = exit_status(code);

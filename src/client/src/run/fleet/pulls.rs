@@ -10,6 +10,7 @@ use crate::manifest::{Pod, Workload};
 use crate::run::messages::{self, SandboxParts};
 use crate::run::resources::WholeLimits;
 use crate::run::{images, new_uid};
+use crate::runs::AppliedFiles;
 
 type Pulls<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 
@@ -21,6 +22,8 @@ pub(super) struct ChangePulls<'a> {
     pub(super) times: u64,
     /// Somebody waits for what becomes of it.
     pub(super) is_asked_for: bool,
+    /// What became of an earlier one so far, for which somebody waits as well.
+    pub(super) before: Option<AppliedFiles>,
     pulls: Pulls<'a>,
 }
 
@@ -30,7 +33,7 @@ impl<'a> ChangePulls<'a> {
         context: RunContext<'a>,
         replaced: &[Workload],
         wishes: Vec<Workload>,
-        (times, is_asked_for): (u64, bool),
+        (times, is_asked_for, before): (u64, bool, Option<AppliedFiles>),
     ) -> Self {
         let pods: Vec<Pod> = replaced.iter().map(|wish| wish.pattern().clone()).collect();
         let pulls = Box::pin(async move {
@@ -39,7 +42,7 @@ impl<'a> ChangePulls<'a> {
             }
             Ok(())
         });
-        Self { wishes, times, is_asked_for, pulls }
+        Self { wishes, times, is_asked_for, before, pulls }
     }
 
     /// Waits until they are there, or can't be had. Who stops waiting goes on with the next call.
