@@ -74,6 +74,28 @@ async fn a_pod_that_is_lost_is_made_anew() {
     bench.assert_nothing_left();
 }
 
+/// What is in the way when it is made anew may be gone later: then it is tried again, and not given up.
+#[tokio::test]
+async fn a_lost_pod_is_tried_again_until_it_is_back() {
+    let bench = Bench::new();
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    let spec = format!("  terminationGracePeriodSeconds: 20\n  containers:\n{}", shell("a", script));
+    let ended = bench.run(&spec, async |connection, signal| {
+        bench.printed.wait_for("| up").await;
+        bench.fake.state(|state| state.fails = Some(("RunPodSandbox", "no luck")));
+        let id = bench.fake.state(|state| state.pods.first_key_value().unwrap().0.clone());
+        let request = v1::StopPodSandboxRequest { pod_sandbox_id: id };
+        connection.runtime.clone().stop_pod_sandbox(request).await.unwrap();
+        bench.printed.wait_for("web: cannot start the pod: RunPodSandbox: no luck; trying again in ").await;
+        bench.fake.state(|state| state.fails = None);
+        // Once its pause is over.
+        bench.printed.wait_for_so_many("| up", 2).await;
+        signal();
+    });
+    assert_eq!(ended.await, Ok(130), "{}", bench.printed.text());
+    bench.assert_nothing_left();
+}
+
 #[tokio::test]
 async fn a_probe_that_can_not_be_made_is_told_once() {
     let bench = Bench::new();

@@ -43,6 +43,7 @@ impl NewsSubject<'_> {
     }
 }
 
-fn soon(wait: Duration) -> String {
+/// When something is tried again.
+pub(super) fn soon(wait: Duration) -> String {
     if wait.is_zero() { "now".to_owned() } else { format!("in {}", units::duration(wait)) }
 }

@@ -3,7 +3,7 @@
 use super::deployment::DeploymentController;
 use super::job::JobController;
 use super::pod::PodController;
-use super::{FleetAction, FleetEnd, FleetInput, Moment};
+use super::{FleetAction, FleetEnd, FleetInput, Moment, PodNumber};
 use crate::manifest::{Deployment, Pod, Workload, WorkloadChange};
 use crate::run::RunError;
 use crate::runs::KnownWorkload;
@@ -183,6 +183,14 @@ impl Controller {
     /// Whether the run has failed if a pod could not be run; others try again.
     pub(super) fn fails_with(&self, error: &RunError) -> bool {
         self.is_plain() || matches!(error, RunError::Left(_)) || is_final(error)
+    }
+
+    /// Whether a Pod by itself that could not be run is tried again: where one of it did run and was lost, as whatever is
+    /// in the way may be gone later. What says that the manifest, or the run, is not as it should be is said at once.
+    pub(super) fn tries_again_after(&self, error: &RunError, number: PodNumber) -> bool {
+        let is_of_no_use = matches!(error, RunError::Left(_) | RunError::Unsupported { .. } | RunError::Watch { .. })
+            || is_final(error);
+        self.is_plain() && number > 0 && !is_of_no_use
     }
 
     /// Whether to try again is of no use to those that would.

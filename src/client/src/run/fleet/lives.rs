@@ -10,7 +10,8 @@ use super::{Fleet, FleetAction, FleetInput, OWN_FAILURE};
 use crate::manifest::{Pod, RestartPolicy};
 use crate::run::asked::{StopSpeaker, stop_line};
 use crate::run::machine::{LifeOutcome, LifePhase};
-use crate::run::readiness::{PodKey, PodSigns};
+use crate::run::news::soon;
+use crate::run::readiness::{PodKey, PodNumber, PodSigns};
 use crate::run::renewal::{VolumeSpeaker, volume_line};
 use crate::run::supervise::RunOutcome;
 use crate::run::voice::Voice;
@@ -91,6 +92,9 @@ impl Fleet<'_> {
                     outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;
                 FleetInput::Ended { number, is_success }
             }
+            Err(error) if self.controllers[index].tries_again_after(&error, number) => {
+                return self.is_not_back(index, number, format!("{name}: {}", peapod_text::chain(&error))).await;
+            }
             Err(error) => {
                 let is_changing = !matches!(self.change, LastChange::Told);
                 let is_told = !self.context.is_alone || self.leaving.contains(&index) || is_changing;
@@ -113,6 +117,17 @@ impl Fleet<'_> {
         if is_cut {
             self.controllers[index].cut();
         }
+        self.succeed(index).await;
+    }
+
+    /// One that was lost could not be made anew yet.
+    async fn is_not_back(&mut self, index: usize, number: PodNumber, text: String) {
+        self.feed(index, FleetInput::Lost { number }).await;
+        let text = match self.controllers[index].next() {
+            Some(moment) => format!("{text}; trying again {}", soon(moment.saturating_sub(self.begun.elapsed()))),
+            None => text,
+        };
+        self.context.console.note(text).await;
         self.succeed(index).await;
     }
 }
