@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::LogsArgs;
 use crate::connect::{CallError, CriClient, QUICK, call};
-use crate::runs::{self, KnownRun};
+use crate::runs::{self, KnownRun, KnownWorkload};
 use crate::select;
 use crate::targets::{FoundRun, Whole, is_ready};
 
@@ -187,12 +187,13 @@ fn makes_pods(run: &FoundRun) -> bool {
 
 /// Whether they still may when none is there.
 fn goes_on(run: &FoundRun) -> bool {
-    let known = runs::known(&run.base, &run.known.id).filter(|known| known.lives);
-    let lasts = |known: KnownRun| {
-        let own = known.subjects.workloads.iter().map(|known| &known.named);
-        own.filter(|named| run.wanted.contains(named)).any(|named| named.kind == "Deployment")
-    };
-    known.is_some_and(|known| run.is_whole && makes_pods(run) || lasts(known))
+    runs::known(&run.base, &run.known.id).is_some_and(|known| known.lives && makes_further(run, &known))
+}
+
+/// Whether a run, as it is by now, may make further pods of what was named: a Pod by itself is made anew if it was lost.
+fn makes_further(run: &FoundRun, known: &KnownRun) -> bool {
+    let is_on = |known: &KnownWorkload| !known.is_over && run.wanted.contains(&known.named);
+    run.is_whole && makes_pods(run) || known.subjects.workloads.iter().any(is_on)
 }
 
 async fn tell(news: &mpsc::Sender<Happened>, what: Happened) {
@@ -215,4 +216,31 @@ fn previous(path: &Path) -> Option<PathBuf> {
     let start: u32 = path.file_name()?.to_str()?.strip_suffix(".log")?.parse().ok()?;
     let before = path.with_file_name(format!("{}.log", start.checked_sub(1)?));
     before.is_file().then_some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::Targets;
+    use crate::targets::samples::whole;
+
+    #[test]
+    fn logs_go_on_as_long_as_a_run_looks_after_what_was_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = whole(dir.path());
+        let further = |word: &str, is_over: [bool; 2]| {
+            let words = [word.to_owned()];
+            let found = whole.find(Targets { words: &words, ..Targets::default() }, |_| true);
+            let mut known = whole.runs[0].1.clone();
+            for (workload, is_over) in known.subjects.workloads.iter_mut().zip(is_over) {
+                workload.is_over = is_over;
+            }
+            found.runs.iter().any(|run| makes_further(run, &known))
+        };
+        // A Pod that is lost comes back, and one that is over does not, whatever goes on beside it.
+        assert!(further("web", [false, false]) && !further("web", [true, false]));
+        assert!(further("many", [true, false]) && !further("many", [false, true]));
+        // One of many is not made anew under its name.
+        assert!(!further("many-1", [false, false]));
+    }
 }
