@@ -99,8 +99,8 @@ use volume_error::VolumeError;
 pub(crate) enum RunError {
     #[error(transparent)]
     Runs(#[from] twin::PodTwin),
-    #[error("pod {namespace}/{name} is being made by another `peapod run`: `peapod ps` shows it")]
-    BeingMade { namespace: String, name: String },
+    #[error("pod {namespace}/{name} is being made by another `peapod run`: `peapod --endpoint {endpoint} ps` shows it")]
+    BeingMade { namespace: String, name: String, endpoint: String },
     #[error(transparent)]
     Image(#[from] images::ImageError),
     #[error(transparent)]
@@ -162,8 +162,10 @@ async fn live(
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     // Whoever else wants the name finds this pod at the runtime, or this claim.
-    let (base, named) = (args.dir.clone(), pod.clone());
-    let claim = off_thread(move || PodNameClaim::of(&base, &named)).await.unwrap_or(Err(VolumeError::Thread.into()))?;
+    let (base, endpoint, named) = (args.dir.clone(), connection.endpoint.clone(), pod.clone());
+    let claim = off_thread(move || PodNameClaim::of(&base, &endpoint, &named))
+        .await
+        .unwrap_or(Err(VolumeError::Thread.into()))?;
     twin::refuse(connection, pod, &record.id).await?;
     let uid = new_uid()?;
     let handler = if args.runtime_handler.is_empty() { &pod.placement.handler } else { &args.runtime_handler };

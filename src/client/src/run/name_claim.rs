@@ -1,5 +1,6 @@
-//! That a pod of some name is about to be made: `names/<namespace>/<name>` below the folder of runs, locked from the
-//! look whether there is one until the runtime has the pod. Of two runs that want one name at a time one gets it.
+//! That a pod of some name is about to be made: `names/<runtime>.<namespace>/<name>` below the folder of runs, locked
+//! from the look whether there is one until the runtime has the pod. Of two runs that want one name of one runtime at a
+//! time one gets it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -29,13 +30,14 @@ pub(super) struct PodNameClaim {
 }
 
 impl PodNameClaim {
-    /// Refused if another one has it.
-    pub(super) fn of(base: &Path, pod: &Pod) -> Result<Self, RunError> {
-        let path = base.join(NAMES).join(&pod.namespace).join(&pod.name);
+    /// Refused if another one has it at the runtime of this socket.
+    pub(super) fn of(base: &Path, endpoint: &str, pod: &Pod) -> Result<Self, RunError> {
+        let folder = format!("{:016x}.{}", hashed(endpoint), pod.namespace);
+        let path = base.join(NAMES).join(folder).join(&pod.name);
         let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
         match claim(&path) {
             Ok(Some(lock)) => Ok(Self { path, _lock: lock }),
-            Ok(None) => Err(RunError::BeingMade { namespace, name }),
+            Ok(None) => Err(RunError::BeingMade { namespace, name, endpoint: endpoint.to_owned() }),
             Err(source) => Err(VolumeError::Make { path, source }.into()),
         }
     }
@@ -71,6 +73,13 @@ pub(super) fn forget_lost(base: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// FNV-1a, which is the same in every version of peapod. Two runtimes that have one hash refuse each other's names while
+/// pods are made, as they would without it.
+fn hashed(endpoint: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    endpoint.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 /// The locked file; nothing if somebody else has it.
 fn claim(path: &Path) -> io::Result<Option<File>> {
     let mut is_held = false;
@@ -102,18 +111,23 @@ fn claim(path: &Path) -> io::Result<Option<File>> {
 mod tests {
     use super::*;
 
+    const HERE: &str = "/run/x.sock";
+
     #[test]
     fn a_name_is_had_by_one_at_a_time_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: m, image: x}]}}";
         let pod = crate::manifest::read(text).unwrap();
         let other = Pod { name: "b".into(), ..pod.clone() };
-        let own = PodNameClaim::of(dir.path(), &pod).unwrap();
-        let refused = PodNameClaim::of(dir.path(), &pod).err().unwrap().to_string();
+        let own = PodNameClaim::of(dir.path(), HERE, &pod).unwrap();
+        let refused = PodNameClaim::of(dir.path(), HERE, &pod).err().unwrap().to_string();
         assert!(refused.contains("default/a is being made by another"), "{refused}");
-        drop(PodNameClaim::of(dir.path(), &other).unwrap());
+        assert!(refused.contains("peapod --endpoint /run/x.sock ps"), "{refused}");
+        // Another runtime knows nothing of it.
+        drop(PodNameClaim::of(dir.path(), "/run/y.sock", &pod).unwrap());
+        drop(PodNameClaim::of(dir.path(), HERE, &other).unwrap());
         // A killed run's.
-        fs::write(dir.path().join(NAMES).join("default/c"), "").unwrap();
+        fs::write(own.path.with_file_name("c"), "").unwrap();
         fs::create_dir(dir.path().join(NAMES).join("empty")).unwrap();
         forget_lost(dir.path()).unwrap();
         let left: Vec<_> = dir.path().join(NAMES).read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -128,7 +142,7 @@ mod tests {
                     for _ in 0..20 {
                         // Beside a sweep.
                         let _ = forget_lost(dir.path());
-                        let claim = PodNameClaim::of(dir.path(), &pod);
+                        let claim = PodNameClaim::of(dir.path(), HERE, &pod);
                         if claim.is_ok() {
                             assert_eq!(won.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                             won.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
