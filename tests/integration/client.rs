@@ -1,26 +1,11 @@
 //! `peapod run` and the commands beside it, on the real daemon.
 
-use std::process::Output;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, SHELL, at_most, fixture, peapod, wait_for};
+use peapod_tests::{Daemon, SHELL, at_most, client, end, fixture, peapod, wait_for};
 use tokio::process::Child;
-
-/// Longer than any pod here lives.
-const LIMIT: Duration = Duration::from_secs(60);
-
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    let output =
-        tokio::time::timeout(at_most(LIMIT), daemon.client(arguments).output()).await.expect("it ends").unwrap();
-    texts(&output)
-}
-
-fn texts(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
-}
 
 fn manifest(daemon: &Daemon, spec: &str) -> String {
     let text =
@@ -33,10 +18,6 @@ fn manifest(daemon: &Daemon, spec: &str) -> String {
 fn run(daemon: &Daemon, spec: &str) -> Child {
     let file = manifest(daemon, spec);
     daemon.client(&["run", &file]).spawn().unwrap()
-}
-
-async fn end(child: Child) -> (i32, String, String) {
-    texts(&tokio::time::timeout(at_most(LIMIT), child.wait_with_output()).await.expect("it ends").unwrap())
 }
 
 #[test]
@@ -113,6 +94,8 @@ fn the_commands_beside_it() {
         assert!(client(daemon, &["ps"]).await.1.contains("pea"));
         let (code, out, err) = client(daemon, &["exec", "pea", "--", "sh", "-c", "hostname; exit 4"]).await;
         assert_eq!((code, out.as_str()), (4, "pea\n"), "{err}");
+        let (code, out, err) = client(daemon, &["exec", "pea", "--", "no-such-program"]).await;
+        assert!(code == 127 && out.is_empty() && err.contains("no-such-program"), "{code}: {out}{err}");
         let (code, _, err) = client(daemon, &["stop", "--grace", "1", "pea"]).await;
         assert_eq!(code, 0, "{err}");
         end(child).await;

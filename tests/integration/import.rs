@@ -8,28 +8,14 @@ use futures_util::stream;
 use peapod_api::own;
 use peapod_api::own::image_store_client::ImageStoreClient;
 use peapod_api::own::import_request::Part;
-use peapod_tests::{Client, Daemon, Options, SHELL, archived, at_most, peapod, peapod_with, v1, wait_for};
+use peapod_tests::{Client, Daemon, Options, SHELL, archived, client, ended, peapod, peapod_with, v1, wait_for};
 use tonic::{Code, Status};
 
 const NAME: &str = "offline.example/shell:1";
-/// Longer than any client here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
 fn archive(daemon: &Daemon, form: &str, file: &str) -> PathBuf {
     let path = daemon.path(file);
     archived(SHELL, NAME, form, &path);
     path
-}
-
-/// What a client prints: its exit status, output and errors.
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    said(daemon.client(arguments)).await
-}
-
-async fn said(mut command: tokio::process::Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), command.output()).await.expect("it ends").unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
 async fn import(daemon: &Daemon, file: &Path) -> String {
@@ -89,7 +75,7 @@ fn an_archive_that_was_imported_before_costs_a_look() {
         // From a pipe, under another name, and pinned.
         let mut command = daemon.client(&["import", "-", "--name", "offline.example/other:2", "--pin"]);
         command.stdin(Stdio::from(std::fs::File::open(&file).unwrap()));
-        let (code, out, err) = said(command).await;
+        let (code, out, err) = ended(command).await;
         assert_eq!(code, 0, "{out}{err}");
         let image = daemon.image(NAME).await.unwrap();
         assert_eq!((image.repo_tags.len(), image.pinned), (2, true), "{image:?}");

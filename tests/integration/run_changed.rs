@@ -2,40 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, Options, SHELL, at_most, fixture, peapod, peapod_with, v1, wait_for};
-use tokio::process::{Child, Command};
-
-/// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(90);
-
-fn texts(output: &Output) -> (i32, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), format!("{}{}", text(&output.stdout), text(&output.stderr)))
-}
-
-async fn ended(mut command: Command) -> (i32, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), command.output());
-    texts(&output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap())
-}
-
-async fn end(child: Child) -> (i32, String) {
-    texts(&tokio::time::timeout(at_most(LIMIT), child.wait_with_output()).await.expect("it ends").unwrap())
-}
-
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
-    ended(daemon.client(arguments)).await
-}
-
-async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
-    let (code, said) = client(daemon, arguments).await;
-    assert_eq!(code, 0, "peapod {arguments:?}: {said}");
-    said
-}
+use peapod_tests::{
+    Daemon, Options, SHELL, client, default_timeout, done, end, fixture, peapod, peapod_with, v1, wait_for,
+};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 fn save(path: &Path, text: &str) {
     let own = path.with_extension("new");
@@ -76,12 +50,12 @@ fn a_rollout_is_changed_in_the_middle_and_a_slip_of_the_pen_ends_nothing() {
         save(&path, &deployment("three", ""));
         assert!(done(daemon, &["apply", &file]).await.contains("deployment default/web changed"));
         wait_for("their words", async || logs().await == "three\nthree\n").await;
-        let (code, said) = end(waiting).await;
-        assert_eq!(code, 0, "{said}");
+        let (code, out, err) = end(waiting).await;
+        assert_eq!(code, 0, "{out}{err}");
 
         let before = ready(daemon).await;
         save(&path, &deployment("four", "").replace(&fixture(SHELL), &format!("{}-nope", fixture(SHELL))));
-        let (code, said) = client(daemon, &["apply", &file]).await;
+        let (code, said, _) = client(daemon, &["apply", &file]).await;
         assert!(code == 125 && said.contains("what runs stays as it is") && said.contains("-nope"), "{code}: {said}");
         assert_eq!(ready(daemon).await, before);
 
@@ -89,10 +63,55 @@ fn a_rollout_is_changed_in_the_middle_and_a_slip_of_the_pen_ends_nothing() {
         save(&path, &deployment("three", ""));
         let other = daemon.path("other.yaml");
         fs::copy(&path, &other).unwrap();
-        let (code, said) = client(daemon, &["run", "-d", &other.to_string_lossy()]).await;
+        let (code, _, said) = client(daemon, &["run", "-d", &other.to_string_lossy()]).await;
         assert!(code == 125 && said.contains(&format!("`peapod down {file}`")), "{code}: {said}");
         assert_eq!(ready(daemon).await, before);
         done(daemon, &["down", &file]).await;
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
+/// What somebody reads who follows logs.
+struct Followed(Child, Lines<BufReader<ChildStdout>>);
+
+impl Followed {
+    fn begin(daemon: &Daemon, what: &str) -> Self {
+        let mut child = daemon.client(&["logs", "-f", "--no-prefix", what]).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self(child, lines)
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        tokio::time::timeout(default_timeout(), self.1.next_line()).await.expect("a line comes, or the end").unwrap()
+    }
+
+    /// With nothing more to read.
+    async fn end(mut self) {
+        assert_eq!(self.next().await, None);
+        let (code, _, err) = end(self.0).await;
+        assert_eq!(code, 0, "{err}");
+    }
+}
+
+#[test]
+fn logs_are_followed_over_a_rollout() {
+    peapod(async |daemon| {
+        let path = daemon.path("web.yaml");
+        let file = path.to_string_lossy().into_owned();
+        save(&path, &deployment("one", ""));
+        done(daemon, &["run", "-d", &file]).await;
+        let mut followed = Followed::begin(daemon, "deployment/web");
+        for word in ["one", "two", "three"] {
+            if word != "one" {
+                save(&path, &deployment(word, ""));
+                done(daemon, &["apply", &file]).await;
+            }
+            for _ in 0..2 {
+                assert_eq!(followed.next().await.as_deref(), Some(word));
+            }
+        }
+        done(daemon, &["down", &file]).await;
+        followed.end().await;
         assert!(daemon.pods().await.is_empty());
     });
 }
@@ -114,8 +133,8 @@ fn the_end_of_the_terminal_is_that_of_the_pods() {
             let child = daemon.client(&["run", &path.to_string_lossy()]).spawn().unwrap();
             wait_for("its word", async || client(daemon, &["logs", "pea", "--no-prefix"]).await.1 == "word\n").await;
             kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
-            let (code, said) = end(child).await;
-            assert_eq!(code, status, "{said}");
+            let (code, out, err) = end(child).await;
+            assert_eq!(code, status, "{out}{err}");
             assert!(daemon.pods().await.is_empty());
         }
     });
@@ -128,12 +147,15 @@ fn a_pod_whose_shim_was_killed_is_made_anew() {
         let file = path.to_string_lossy().into_owned();
         save(&path, &pod("word"));
         done(daemon, &["run", "-d", &file]).await;
+        let mut followed = Followed::begin(daemon, "pea");
+        assert_eq!(followed.next().await.as_deref(), Some("word"));
         let before = ready(daemon).await.remove(0);
         let lost = peapod_tests::Pod { daemon, id: before.clone(), config: v1::PodSandboxConfig::default() };
         peapod_tests::kill(lost.shim_pid());
         wait_for("it is made anew", async || ready(daemon).await.first().is_some_and(|id| *id != before)).await;
-        wait_for("its word", async || client(daemon, &["logs", "pea", "--no-prefix"]).await.1 == "word\n").await;
+        assert_eq!(followed.next().await.as_deref(), Some("word"), "who follows its logs reads on");
         done(daemon, &["down", &file]).await;
+        followed.end().await;
         assert!(daemon.pods().await.is_empty());
     });
 }
@@ -177,7 +199,7 @@ fn who_starts_a_run_on_a_full_disk_hears_why_it_ends() {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{fill} {}", filler.display())]).stderr(std::process::Stdio::null());
         command.status().await.unwrap();
-        let (code, said) = client(daemon, &arguments).await;
+        let (code, _, said) = client(daemon, &arguments).await;
         assert!(code == 125 && said.to_lowercase().contains("no space"), "{code}: {said}");
         fs::remove_file(filler).unwrap();
     });

@@ -3,37 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, Programs, SHELL, at_most, fixture, peapod, wait_for};
+use peapod_tests::{Daemon, Programs, SHELL, client, done, ended, fixture, peapod, wait_for};
 use serde_json::Value;
 use tokio::process::Command;
-
-/// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn texts(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
-}
-
-async fn ended(mut command: Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), command.output());
-    texts(&output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap())
-}
-
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    ended(daemon.client(arguments)).await
-}
-
-async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
-    let (code, out, err) = client(daemon, arguments).await;
-    assert_eq!(code, 0, "peapod {arguments:?}: {out}{err}");
-    out
-}
 
 /// A manifest of a pod that says a word and stays.
 fn manifest(daemon: &Daemon, name: &str, word: &str) -> String {

@@ -1,30 +1,9 @@
 //! What people are used to beside `peapod run`: logs of several pods, files in and out, what pods use, and their end.
 
 use std::fs;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Command;
 
-use peapod_tests::{Daemon, Programs, SHELL, at_most, fixture, peapod, wait_for};
-use tokio::process::Child;
-
-/// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), daemon.client(arguments).output());
-    texts(&output.await.unwrap_or_else(|_| panic!("peapod {arguments:?} does not end")).unwrap())
-}
-
-async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
-    let (code, out, err) = client(daemon, arguments).await;
-    assert_eq!(code, 0, "peapod {arguments:?}: {out}{err}");
-    out
-}
-
-fn texts(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
-}
+use peapod_tests::{Daemon, Programs, SHELL, client, done, end, fixture, peapod, said, wait_for};
 
 /// A manifest of one pod; `IMAGE` is the shell.
 fn manifest(daemon: &Daemon, name: &str, spec: &str) -> String {
@@ -32,10 +11,6 @@ fn manifest(daemon: &Daemon, name: &str, spec: &str) -> String {
     let path = daemon.path(format!("{name}.yaml"));
     fs::write(&path, text.replace("IMAGE", &fixture(SHELL))).unwrap();
     path.to_string_lossy().into_owned()
-}
-
-async fn end(child: Child) -> (i32, String, String) {
-    texts(&tokio::time::timeout(at_most(LIMIT), child.wait_with_output()).await.expect("it ends").unwrap())
 }
 
 #[test]
@@ -121,13 +96,13 @@ fn files_go_in_and_come_out() {
         main.exec("mkdir /again").await;
         let archive = fs::File::open(daemon.path("archive.tar")).unwrap();
         let put = daemon.client(&["cp", "-", "files:/again"]).stdin(archive).output().await.unwrap();
-        assert_eq!(texts(&put), (0, String::new(), String::new()));
+        assert_eq!(said(&put), (0, String::new(), String::new()));
         assert_eq!(main.exec("wc -c </again/there/sub/much").await, "3000000\n");
         for (arguments, expected) in [
-            (["cp", "files:/none", "x"], "/none"),
+            (["cp", "files:/none", "x"], "/none: No such file or directory"),
             (["cp", "x", "y"], "one of both is in a container"),
             (["cp", "none:/x", "y"], "there is no pod"),
-            (["cp", "/no/such", "files:/x"], "/no/such"),
+            (["cp", "/no/such", "files:/x"], "/no/such: No such file or directory"),
             (["cp", "/etc/hostname", "files:/no/such/folder/x"], "tar in container main failed"),
         ] {
             let (code, _, err) = client(daemon, &arguments).await;
@@ -252,7 +227,7 @@ fn what_a_file_names_is_stopped_and_removed() {
 /// What needs no daemon.
 async fn written(arguments: &[&str]) -> String {
     let output = tokio::process::Command::new(&Programs::get().peapod).args(arguments).output().await.unwrap();
-    let (code, out, err) = texts(&output);
+    let (code, out, err) = said(&output);
     assert_eq!(code, 0, "peapod {arguments:?}: {err}");
     out
 }
@@ -267,7 +242,7 @@ fn completions_pages_and_units() {
             bash.display()
         );
         let completed = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
-        assert_eq!(texts(&completed), (0, "logs\n".to_owned(), String::new()));
+        assert_eq!(said(&completed), (0, "logs\n".to_owned(), String::new()));
         for shell in ["zsh", "fish"] {
             assert!(written(&["completions", shell]).await.contains("port-forward"), "{shell}");
         }

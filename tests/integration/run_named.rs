@@ -7,31 +7,13 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peapod_tests::{Daemon, SHELL, at_most, fixture, peapod, wait_for};
+use peapod_tests::{Daemon, SHELL, at_most, client, done, end, ended, fixture, peapod, wait_for};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::Command;
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
-
-async fn ended(mut command: Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(at_most(LIMIT), command.output());
-    let output = output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
-}
-
-async fn client(daemon: &Daemon, arguments: &[&str]) -> (i32, String, String) {
-    ended(daemon.client(arguments)).await
-}
-
-async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
-    let (code, out, err) = client(daemon, arguments).await;
-    assert_eq!(code, 0, "peapod {arguments:?}: {out}{err}");
-    out
-}
 
 async fn listed(daemon: &Daemon) -> Vec<Value> {
     serde_json::from_str(&done(daemon, &["ps", "-o", "json"]).await).unwrap()
@@ -165,5 +147,41 @@ fn a_pod_is_shown_as_it_is_and_one_of_two_runs_has_it() {
         assert!(line.contains(&format!("process {holder}")) && line.contains("is suspended"), "{line}");
         let code = tokio::time::timeout(at_most(LIMIT), down.wait()).await.expect("it ends").unwrap();
         assert!(code.success() && listed(daemon).await.is_empty(), "{code}");
+    });
+}
+
+#[test]
+fn what_is_removed_by_force_does_not_come_back() {
+    peapod(async |daemon| {
+        let many = written(daemon, "many.yaml", &deployment("many", 2));
+        let web = written(daemon, "web.yaml", &pod("web", &fixture(SHELL), "exec sleep 1000"));
+        for words in [&["rm", "-f", "deployment/many"][..], &["rm", "-f", &many], &["rm", "-fa"]] {
+            done(daemon, &["run", "-d", &many, &web]).await;
+            let pods = listed(daemon).await;
+            let pid = i32::try_from(pods[0]["run"]["pid"].as_i64().unwrap()).unwrap();
+            let (code, _, err) = client(daemon, &["rm", "many"]).await;
+            assert!(code == 1 && err.contains("is running: stop it with"), "{code}: {err}");
+            let out = done(daemon, words).await;
+            assert_eq!(out.lines().filter(|line| line.starts_with("default/many-")).count(), 2, "{words:?}: {out}");
+            if !words.contains(&"-fa") {
+                assert_eq!(done(daemon, &["rm", "-f", "web"]).await, "default/web\n");
+            }
+            // It would not, if others had come.
+            wait_for("its run ends", async || kill(Pid::from_raw(pid), None).is_err()).await;
+            assert_eq!(listed(daemon).await, Vec::<Value>::new(), "{words:?}");
+        }
+        let work = format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: work}}\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, 'exit 1']}}\n",
+            fixture(SHELL)
+        );
+        let run = daemon.client(&["run", &written(daemon, "work.yaml", &work)]).spawn().unwrap();
+        wait_for("it is between two pods", async || {
+            let (code, _, err) = client(daemon, &["rm", "work"]).await;
+            code == 1 && err.contains("the run of job default/work lives: end it with `peapod down job/work`")
+        })
+        .await;
+        done(daemon, &["rm", "-f", "work"]).await;
+        let (code, out, err) = end(run).await;
+        assert!(code != 0 && daemon.pods().await.is_empty(), "{code}: {out}{err}");
     });
 }
