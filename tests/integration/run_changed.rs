@@ -45,8 +45,19 @@ fn a_rollout_is_changed_in_the_middle_and_a_slip_of_the_pen_ends_nothing() {
         wait_for("its words", async || logs().await == "one\none\n").await;
         // The second one never gets ready; the third one takes its place, and then that of the first.
         save(&path, &deployment("two", ", readinessProbe: {exec: {command: ['false']}, periodSeconds: 1}"));
-        let waiting = daemon.client(&["apply", &file]).spawn().unwrap();
-        wait_for("one of the second", async || logs().await.contains("two")).await;
+        let mut waiting = daemon.client(&["apply", &file]).spawn().unwrap();
+        let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+        let why = async {
+            loop {
+                let line = said.next_line().await.unwrap().expect("it waits, and says why");
+                if line.starts_with("peapod: waiting for pod web-") && line.contains("main: its readiness probe failed")
+                {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(default_timeout(), why).await.expect("it says why it waits");
+        assert!(logs().await.contains("two"));
         save(&path, &deployment("three", ""));
         assert!(done(daemon, &["apply", &file]).await.contains("deployment default/web changed"));
         wait_for("their words", async || logs().await == "three\nthree\n").await;
@@ -182,6 +193,57 @@ fn a_pod_that_nobody_watches_and_that_fails_leaves_its_logs() {
         assert_eq!(daemon.pods().await.len(), 1);
         wait_for("it has ended", async || ready(daemon).await.is_empty()).await;
         done(daemon, &["down", &file]).await;
+        assert!(daemon.pods().await.is_empty());
+        assert_eq!(fs::read_dir(daemon.path("run-dir")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn who_applies_hears_which_pod_has_failed() {
+    peapod(async |daemon| {
+        let (stays, fails) = (daemon.path("app/pea.yaml"), daemon.path("app/fails.yaml"));
+        fs::create_dir(daemon.path("app")).unwrap();
+        save(&stays, &pod("word"));
+        let folder = daemon.path("app").to_string_lossy().into_owned();
+        done(daemon, &["run", "-d", &folder]).await;
+        let text = pod("fails").replace("name: pea", "name: fails").replace("exec sleep 1000", "exit 9");
+        save(&fails, &text.replace("spec:\n", "spec:\n  restartPolicy: Never\n"));
+        let (code, out, err) = client(daemon, &["apply", &folder]).await;
+        assert!(code == 9 && out.contains("pod fails has failed with 9"), "{code}: {out}{err}");
+        // An image that can't be had.
+        save(&fails, &text.replace("name: fails", "name: missing").replace(&fixture(SHELL), "127.0.0.1:1/none:1"));
+        let (code, out, err) = client(daemon, &["apply", &folder]).await;
+        assert!(code == 125 && out.contains("missing: ") && out.contains("127.0.0.1:1/none:1"), "{code}: {out}{err}");
+        done(daemon, &["down", &folder]).await;
+        assert!(daemon.pods().await.is_empty());
+    });
+}
+
+#[test]
+fn a_job_that_nobody_watches_and_that_fails_leaves_why() {
+    peapod(async |daemon| {
+        let path = daemon.path("work.yaml");
+        let file = path.to_string_lossy().into_owned();
+        let job = |script: &str| {
+            format!(
+                "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: work}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:
+      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, '{script}']}}\n",
+                fixture(SHELL)
+            )
+        };
+        save(&path, &job("echo tried; exit 3"));
+        let (code, _, err) = client(daemon, &["run", "-d", &file]).await;
+        assert!(code == 1 && err.contains("(backoffLimit: 0); pod work-0 has failed with 3"), "{code}: {err}");
+        let table = done(daemon, &["ps", "-a"]).await;
+        assert!(table.contains("BackoffLimitExceeded") && table.contains("Exited (3)"), "{table}");
+        assert_eq!(done(daemon, &["logs", "job/work", "--no-prefix"]).await, "tried\n");
+        // Until it is tried again.
+        save(&path, &job("echo done"));
+        done(daemon, &["run", "-d", &file]).await;
+        wait_for("nothing is left", async || daemon.pods().await.is_empty()).await;
+        save(&path, &job("exit 4"));
+        assert_eq!(client(daemon, &["run", "-d", &file]).await.0, 1);
+        assert_eq!(done(daemon, &["down", "job/work"]).await, "default/work-0\n");
         assert!(daemon.pods().await.is_empty());
         assert_eq!(fs::read_dir(daemon.path("run-dir")).unwrap().count(), 0);
     });

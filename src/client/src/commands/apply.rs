@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use peapod_text::one_line;
 
 use crate::cli::ApplyArgs;
 use crate::connect::CriClient;
@@ -17,7 +18,7 @@ use crate::{detach, labels};
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
 
-/// After how long it is told who keeps somebody waiting.
+/// After how long it is told who keeps somebody waiting, and why.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Has the `peapod run` of these files read them again, or starts one; answers the exit status.
@@ -54,13 +55,21 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
     let before = run.applied(&args.dir).times;
     kill(Pid::from_raw(run.pid), Signal::SIGUSR1)
         .with_context(|| format!("cannot ask process {}, which looks after these pods", run.pid))?;
-    let (begun, mut is_told) = (Instant::now(), false);
+    let begun = Instant::now();
+    let mut told: Option<Vec<String>> = None;
     loop {
-        if !is_told && begun.elapsed() > SILENCE {
-            is_told = true;
-            if let Some(said) = run.suspended() {
+        if begun.elapsed() > SILENCE {
+            if told.is_none()
+                && let Some(said) = run.suspended()
+            {
                 super::note(&format!("peapod: {said}\n"))?;
             }
+            let waits = run.waits(&args.dir);
+            let known = told.unwrap_or_default();
+            for line in waits.iter().filter(|line| !known.contains(line)) {
+                super::note(&format!("peapod: waiting for {}\n", one_line(line)))?;
+            }
+            told = Some(waits);
         }
         let applied = run.applied(&args.dir);
         if applied.times > before {

@@ -27,8 +27,8 @@ pub(crate) async fn stop(connection: &CriClient, args: &StopArgs) -> anyhow::Res
     found.conclude_strictly(errors)
 }
 
-/// Takes what stops with its pod out of what runs are to let go: a Pod by itself is not started again by who looks after
-/// it, and may be wanted by a later change. One that was lost and waits to be made anew has no pod to be stopped.
+/// Takes what stops with its pod out of what runs are to let go: a Pod by itself is not started again by who looks
+/// after it, and may be wanted by a later change. One that was lost and waits to be made anew has no pod to be stopped.
 fn leave_what_stops(found: &mut FoundPods) {
     let FoundPods { pods, being_made, runs, .. } = found;
     let there: Vec<_> = pods.iter().filter(|pod| targets::is_ready(pod)).chain(being_made.iter()).collect();

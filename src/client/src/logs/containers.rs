@@ -190,7 +190,8 @@ fn goes_on(run: &FoundRun) -> bool {
     runs::known(&run.base, &run.known.id).is_some_and(|known| known.lives && makes_further(run, &known))
 }
 
-/// Whether a run, as it is by now, may make further pods of what was named: a Pod by itself is made anew if it was lost.
+/// Whether a run, as it is by now, may make further pods of what was named: a Pod by itself is made anew if it was
+/// lost.
 fn makes_further(run: &FoundRun, known: &KnownRun) -> bool {
     let is_on = |known: &KnownWorkload| !known.is_over && run.wanted.contains(&known.named);
     run.is_whole && makes_pods(run) || known.subjects.workloads.iter().any(is_on)

@@ -1,6 +1,6 @@
 //! What fields of a Pod become on the fake runtime.
 
-use super::tests::Bench;
+use super::bench::Bench;
 
 #[tokio::test]
 async fn what_containers_mount_reaches_the_runtime() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::tests::{Bench, shell};
+use super::bench::{Bench, shell};
 use super::{ChangeReason, WishChange};
 use crate::manifest::{self, ManifestSource};
 
@@ -69,6 +69,34 @@ async fn a_job_that_may_not_fail_fails_with_its_first_pod() {
         "{said}"
     );
     bench.assert_nothing_left();
+}
+
+/// Of a Job that nobody watches its last pod tells why it failed, whether that ended or was still started again.
+#[tokio::test]
+async fn a_job_that_has_failed_leaves_what_tells_why() {
+    for (policy, limit, name) in [("Never", 0, "sum-0"), ("OnFailure", 1, "sum-0")] {
+        for is_watched in [false, true] {
+            let bench = if is_watched { Bench::new() } else { Bench::detached() };
+            let text = format!(
+                "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: sum}}\nspec:\n  backoffLimit: {limit}
+  template:\n    spec:\n      restartPolicy: {policy}\n      containers:\n    {}",
+                shell("c", "echo try; exit 3")
+            );
+            let (_, changes) = tokio::sync::mpsc::channel(1);
+            assert_eq!(bench.run_wishes(&[&text], changes, async |_, _| {}).await, Ok(1));
+            let said = bench.printed.text();
+            assert!(said.contains(&format!("(backoffLimit: {limit}); pod {name} has failed with 3")), "{said}");
+            if is_watched {
+                bench.assert_nothing_left();
+                continue;
+            }
+            let reports = bench.reports();
+            assert_eq!(reports.len(), 1, "{policy}: {reports:?}");
+            assert_eq!(reports[0].reason.as_deref(), Some("BackoffLimitExceeded"), "{policy}");
+            assert_eq!(reports[0].containers[0].exit_code, Some(3), "{policy}");
+            bench.fake.state(|state| assert_eq!((state.pods.len(), state.containers.len()), (1, 1), "{policy}"));
+        }
+    }
 }
 
 #[tokio::test]
@@ -205,11 +233,17 @@ async fn what_comes_between_takes_no_answer_from_who_waits() {
         bench.printed.wait_for("what runs stays as it is: ").await;
         bench.wait_until("slow is up", || bench.printed.text().contains("pod default/slow is up")).await;
         assert_eq!(bench.applied().times, 0, "it waits for what it asked for");
+        bench
+            .wait_until("it is said why", || {
+                bench.waits().iter().any(|line| line.starts_with("pod slow: c: its readiness probe failed"))
+            })
+            .await;
         change(&[&web, &once], ChangeReason::Leave).await;
         bench.wait_until("it is told", || bench.applied().times == 1).await;
         let applied = bench.applied();
         assert_eq!(applied.status, 3, "{applied:?}");
-        let lines = ["default/once created", "default/slow created"];
+        assert_eq!(bench.waits(), [""; 0]);
+        let lines = ["default/once created", "default/slow created", "pod once has failed with 3"];
         assert!(lines.iter().all(|line| applied.lines.iter().any(|told| told == line)), "{applied:?}");
         signal();
     });

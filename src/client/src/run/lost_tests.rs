@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peapod_api::v1;
 
-use super::tests::{Bench, shell};
+use super::bench::{Bench, shell};
 use crate::connect::CriClient;
 use crate::fake::LostCall::{self, After, Before};
 

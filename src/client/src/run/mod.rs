@@ -3,6 +3,8 @@
 mod asked;
 mod attempt;
 mod being_made;
+#[cfg(test)]
+mod bench;
 mod dns;
 mod env;
 mod events;
@@ -37,6 +39,7 @@ mod pod_dir;
 mod prepare;
 mod progress;
 mod readiness;
+mod remains;
 mod renewal;
 mod report;
 mod resources;
@@ -86,6 +89,7 @@ use owner::OwnerFacts;
 use patience::RuntimePatience;
 pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
+use remains::{Remains, RemainsWish};
 use renewal::VolumeLine;
 pub(crate) use report::{ReportedContainer, RunReport};
 use stages::StageLine;
@@ -145,20 +149,11 @@ pub(crate) async fn run(context: RunContext<'_>, wishes: Wishes<'_>, interrupt: 
     Ok(interrupt.status().unwrap_or_else(|| exit_status(code)))
 }
 
-/// What is left of a pod that has ended, until somebody removes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Remains {
-    Nothing,
-    /// Of one that has failed what tells why.
-    OfFailure,
-    All,
-}
-
 /// Runs one pod, from nothing to nothing, or to what is to be left of it.
 async fn live(
     RunContext { connection, args, record, .. }: RunContext<'_>,
     pod: &Pod,
-    (voice, remains): (Voice, Remains),
+    (voice, remains): (Voice, RemainsWish),
     (lines, volumes): ((&StopLine, &RuntimeEvents, &ReportLine), VolumeLine),
 ) -> Result<RunOutcome, RunError> {
     // Whoever else wants the name finds this pod at the runtime, or this claim.
@@ -196,9 +191,7 @@ async fn live(
         Err(RunError::Watch { .. }) => RuntimePatience::over(),
         _ => RuntimePatience::default(),
     };
-    let has_failed = ran.as_ref().is_ok_and(RunOutcome::has_failed);
-    let remains = if remains == Remains::OfFailure && !has_failed { Remains::Nothing } else { remains };
-    let left = run.finish(remains, patience).await;
+    let left = run.finish(remains.of(ran.as_ref().ok()), patience).await;
     match (ran, left) {
         (Err(error), left) => {
             if let Err(left) = left {
@@ -207,7 +200,10 @@ async fn live(
             Err(error)
         }
         (Ok(_), Err(left)) => Err(left),
-        (Ok(outcome), Ok(())) => Ok(outcome),
+        (Ok(outcome), Ok(())) => {
+            let tale = run.dir.tells_of_failure().then(|| run.dir.path.clone());
+            Ok(RunOutcome { tale, ..outcome })
+        }
     }
 }
 
@@ -322,7 +318,7 @@ impl PodRun<'_> {
         let remains = if pods.is_empty() { Remains::Nothing } else { remains };
         if left.is_empty() && remains != Remains::All {
             let dir = self.dir.clone();
-            let remove = move || if remains == Remains::OfFailure { dir.leave_logs() } else { dir.remove() };
+            let remove = move || if remains == Remains::Tale { dir.leave_logs() } else { dir.remove() };
             let removed = off_thread(remove).await.and_then(|removed| removed);
             left.extend(removed.err().map(|error| format!("{}: {error}", self.dir.path.display())));
         }
@@ -349,7 +345,8 @@ fn early(mut machine: LifeMachine, begun: Instant, input: LifeInput) -> RunOutco
         LifeAction::End(outcome) => Some(outcome),
         _ => None,
     });
-    RunOutcome { code: machine.code(), outcome: ends.unwrap_or(LifeOutcome::Asked), report: machine.report() }
+    let outcome = ends.unwrap_or(LifeOutcome::Asked);
+    RunOutcome { code: machine.code(), outcome, report: machine.report(), tale: None }
 }
 
 impl RunOutcome {

@@ -73,8 +73,8 @@ pub(super) fn forget_lost(base: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// FNV-1a, which is the same in every version of peapod. Two runtimes that have one hash refuse each other's names while
-/// pods are made, as they would without it.
+/// FNV-1a, which is the same in every version of peapod. Two runtimes that have one hash refuse each other's names
+/// while pods are made, as they would without it.
 fn hashed(endpoint: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     endpoint.bytes().fold(0xcbf2_9ce4_8422_2325, step)

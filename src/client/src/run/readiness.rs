@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use peapod_text::shortened;
 use tokio::sync::watch;
 
 use super::machine::PodReport;
+use crate::bounds::APPLIED_LINE_BYTES;
 
 /// A pod of a controller, in the order in which it makes them.
 pub(super) type PodNumber = u32;
@@ -14,11 +16,13 @@ pub(super) type PodNumber = u32;
 pub(super) type PodKey = (usize, PodNumber);
 
 /// How a pod is, as far as controllers care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PodSigns {
     pub(super) is_ready: bool,
     /// How often its containers were started again, all together.
     pub(super) restarts: u32,
+    /// What was said last of what keeps it from being ready.
+    pub(super) trouble: String,
 }
 
 /// How all pods of a run are.
@@ -59,7 +63,24 @@ impl ReportBoard {
 impl ReportLine {
     pub(super) fn say(&self, report: &PodReport) {
         let restarts = report.members.iter().map(|member| member.restarts).sum();
-        let signs = PodSigns { is_ready: report.is_ready, restarts };
-        self.board.0.send_if_modified(|all| all.insert(self.key, signs) != Some(signs));
+        self.board.0.send_if_modified(|all| {
+            let is_first = !all.contains_key(&self.key);
+            let known = all.entry(self.key).or_default();
+            let trouble = if report.is_ready { String::new() } else { known.trouble.clone() };
+            let signs = PodSigns { is_ready: report.is_ready, restarts, trouble };
+            let before = std::mem::replace(known, signs.clone());
+            is_first || before != signs
+        });
+    }
+
+    /// Says what keeps it from being ready.
+    pub(super) fn complain(&self, text: &str) {
+        let text = shortened(text, APPLIED_LINE_BYTES);
+        self.board.0.send_if_modified(|all| {
+            let known = all.entry(self.key).or_default();
+            let is_new = known.trouble != text;
+            known.trouble = text.into_owned();
+            is_new
+        });
     }
 }

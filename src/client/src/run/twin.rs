@@ -68,21 +68,27 @@ impl fmt::Display for PodTwin {
 
 impl std::error::Error for PodTwin {}
 
-/// Refuses a pod of which another one runs, for a run. What only tells that one of its name has failed goes.
+/// Refuses a pod of which another one runs, for a run. What only tells that one of its name has failed goes, and so
+/// does what tells it of earlier ones of its Job, which tries again.
 pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> Result<(), RunError> {
-    let labels = BTreeMap::from([
-        (labels::POD.to_owned(), pod.name.clone()),
-        (labels::NAMESPACE.to_owned(), pod.namespace.clone()),
-    ]);
+    let job = pod.metadata.owner.as_ref().filter(|owner| owner.starts_with("Job/"));
+    let mut labels = BTreeMap::from([(labels::NAMESPACE.to_owned(), pod.namespace.clone())]);
+    if job.is_none() {
+        labels.insert(labels::POD.to_owned(), pod.name.clone());
+    }
+    let has_name = |other: &v1::PodSandbox| other.labels.get(labels::POD) == Some(&pod.name);
+    let is_earlier = |other: &v1::PodSandbox| {
+        job.is_some() && other.annotations.get(labels::WORKLOAD) == job && !targets::is_ready(other)
+    };
     let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
     let request = v1::ListPodSandboxRequest { filter: Some(filter) };
     let mut client = connection.runtime.clone();
     let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
     let there = list.map_err(|source| RunError::Pod { source })?.items;
-    if let Some(twin) = there.iter().find(|other| targets::is_ready(other)) {
+    if let Some(twin) = there.iter().find(|other| has_name(other) && targets::is_ready(other)) {
         return Err(PodTwin::of(pod, twin, own_run).into());
     }
-    for other in &there {
+    for other in there.iter().filter(|other| has_name(other) || is_earlier(other)) {
         let Some(dir) = PodDir::of(other).filter(PodDir::tells_of_failure) else { continue };
         // What can't be removed is still listed, and `peapod down` says why it can't.
         if teardown::remove(connection, &other.id).await.is_empty() {

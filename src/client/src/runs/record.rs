@@ -18,6 +18,8 @@ use crate::manifest_files::ManifestIdentity;
 
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
+/// For what its last change waits.
+const WAITS: &str = "waits.json";
 /// What becomes one of them.
 const NEW: &str = "new";
 /// How long a process may take to end after its pods.
@@ -102,6 +104,11 @@ impl RunRecord {
         told
     }
 
+    /// Tells `peapod apply` for what it waits.
+    pub(crate) fn waits_for(&self, lines: &[String]) -> io::Result<()> {
+        self.put(WAITS, &serde_json::to_vec(&bounded(lines))?)
+    }
+
     /// Puts a file into its folder, at once as a whole.
     pub(super) fn put(&self, name: &str, text: &[u8]) -> io::Result<()> {
         let own = self.prepared.folder.join(NEW);
@@ -173,6 +180,12 @@ impl KnownRun {
     /// What became of its files when they were read last.
     pub(crate) fn applied(&self, base: &Path) -> AppliedFiles {
         let file = RunFolder::open(base, &self.id).and_then(|folder| folder.file(APPLIED));
+        file.and_then(|file| read(&file)).unwrap_or_default()
+    }
+
+    /// For what its last change waits.
+    pub(crate) fn waits(&self, base: &Path) -> Vec<String> {
+        let file = RunFolder::open(base, &self.id).and_then(|folder| folder.file(WAITS));
         file.and_then(|file| read(&file)).unwrap_or_default()
     }
 
@@ -256,6 +269,9 @@ mod tests {
         let applied = AppliedFiles { times: 2, status: 1, lines: vec!["web: replaced".into()], untold: 0 };
         own.tell(&applied).unwrap();
         assert_eq!(run.applied(dir.path()), applied);
+        assert_eq!(run.waits(dir.path()), [""; 0]);
+        own.waits_for(&["pod a: x".to_owned()]).unwrap();
+        assert_eq!(run.waits(dir.path()), ["pod a: x"]);
         drop(own);
         assert_eq!(known(dir.path(), "ab12"), None);
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);

@@ -68,7 +68,7 @@ impl Fleet<'_> {
             return;
         }
         let is_asked_for = reason == ChangeReason::Applied;
-        let times = self.change.untold_times().unwrap_or_else(|| self.times()) + u64::from(is_asked_for);
+        let times = self.change.untold_times().unwrap_or_else(|| times(self.context)) + u64::from(is_asked_for);
         if let (ChangeReason::Leave, Ok(workloads)) = (reason, &wishes) {
             self.let_go(workloads).await;
         }
@@ -80,7 +80,7 @@ impl Fleet<'_> {
         match wishes {
             Ok(workloads) => {
                 let replaced: Vec<Workload> =
-                    workloads.iter().filter(|wish| self.is_replaced_by(wish)).cloned().collect();
+                    workloads.iter().filter(|wish| is_replaced_by(self, wish)).cloned().collect();
                 if replaced.is_empty() {
                     self.carry_out_change(workloads, (times, is_asked_for, before)).await;
                 } else {
@@ -118,14 +118,6 @@ impl Fleet<'_> {
         }
         self.feed(index, FleetInput::Stop).await;
         self.succeed(index).await;
-    }
-
-    /// Whether something that runs is to end for it.
-    fn is_replaced_by(&self, wish: &Workload) -> bool {
-        self.controllers.iter().enumerate().any(|(index, controller)| {
-            let goes_on = !controller.is_over() && !self.leaving.contains(&index);
-            goes_on && controller.is_named_as(wish) && controller.is_replaced_by(wish)
-        })
     }
 
     /// The images of a change are there, or can't be had: then what serves goes on.
@@ -187,12 +179,6 @@ impl Fleet<'_> {
         if applied.untold == 1 {
             console.note(format!("cannot tell `peapod apply` yet what became of it: {error}")).await;
         }
-    }
-
-    /// How often somebody has asked to read the files again.
-    fn times(&self) -> u64 {
-        let RunContext { args, record, .. } = self.context;
-        runs::known(&args.dir, &record.id).map_or(0, |run| run.applied(&args.dir).times)
     }
 
     /// What is wished has changed; what stays as it is, and what is done, in words.
@@ -276,4 +262,17 @@ impl Fleet<'_> {
             }
         }
     }
+}
+
+/// How often somebody has asked to read the files again.
+fn times(RunContext { args, record, .. }: RunContext<'_>) -> u64 {
+    runs::known(&args.dir, &record.id).map_or(0, |run| run.applied(&args.dir).times)
+}
+
+/// Whether something that runs is to end for a wish.
+fn is_replaced_by(fleet: &Fleet<'_>, wish: &Workload) -> bool {
+    fleet.controllers.iter().enumerate().any(|(index, controller)| {
+        let goes_on = !controller.is_over() && !fleet.leaving.contains(&index);
+        goes_on && controller.is_named_as(wish) && controller.is_replaced_by(wish)
+    })
 }

@@ -163,8 +163,13 @@ impl Controller {
         self.workload.to_string()
     }
 
-    /// What there is to say when it is over.
-    pub(super) fn verdict(&self, end: FleetEnd) -> Option<String> {
+    /// Whether it asks pods of its own to end for no other reason than that it has failed.
+    pub(super) fn stops_what_fails(&self) -> bool {
+        matches!(self.course, Course::Job(_))
+    }
+
+    /// What there is to say when it is over, with the last pod that failed.
+    pub(super) fn verdict(&self, end: FleetEnd, last: Option<&str>) -> Option<String> {
         let Workload::Job(job) = &self.workload else { return None };
         let how = match end {
             FleetEnd::Done => "is over".to_owned(),
@@ -177,7 +182,8 @@ impl Controller {
                 format!("has failed: its time is over (activeDeadlineSeconds: {limit})")
             }
         };
-        Some(format!("job {} {how}", job.name))
+        let last = last.map(|last| format!("; {last}")).unwrap_or_default();
+        Some(format!("job {} {how}{last}", job.name))
     }
 
     /// Whether the run has failed if a pod could not be run; others try again.
@@ -185,8 +191,9 @@ impl Controller {
         self.is_plain() || matches!(error, RunError::Left(_)) || is_final(error)
     }
 
-    /// Whether a Pod by itself that could not be run is tried again: where one of it did run and was lost, as whatever is
-    /// in the way may be gone later. What says that the manifest, or the run, is not as it should be is said at once.
+    /// Whether a Pod by itself that could not be run is tried again: where one of it did run and was lost, as whatever
+    /// is in the way may be gone later. What says that the manifest, or the run, is not as it should be is said at
+    /// once.
     pub(super) fn tries_again_after(&self, error: &RunError, number: PodNumber) -> bool {
         let is_of_no_use = matches!(error, RunError::Left(_) | RunError::Unsupported { .. } | RunError::Watch { .. })
             || is_final(error);

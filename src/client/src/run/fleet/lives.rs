@@ -12,10 +12,11 @@ use crate::run::asked::{StopSpeaker, stop_line};
 use crate::run::machine::{LifeOutcome, LifePhase};
 use crate::run::news::soon;
 use crate::run::readiness::{PodKey, PodNumber, PodSigns};
+use crate::run::remains::{RemainsPolicy, RemainsWish};
 use crate::run::renewal::{VolumeSpeaker, volume_line};
 use crate::run::supervise::RunOutcome;
 use crate::run::voice::Voice;
-use crate::run::{Remains, RunError, live};
+use crate::run::{RunError, live};
 
 pub(super) type PodLife<'a> = Pin<Box<dyn Future<Output = (PodKey, Result<RunOutcome, RunError>)> + 'a>>;
 
@@ -27,8 +28,10 @@ pub(super) struct FleetPod {
     pub(super) action: FleetAction,
     pub(super) volumes: VolumeSpeaker,
     pub(super) stop: StopSpeaker,
-    restarts: u32,
-    is_ready: bool,
+    /// What is to be left of it.
+    pub(super) remains: RemainsWish,
+    /// What was heard of it last.
+    pub(super) signs: Option<PodSigns>,
     /// Once.
     pub(super) was_ready: bool,
 }
@@ -38,18 +41,27 @@ impl Fleet<'_> {
         let (stop, line) = stop_line();
         let (volumes, volume_line) = volume_line(&pod.volumes);
         let voice = Voice::new(self.context.console, if self.context.is_alone { "" } else { &pod.name });
-        let report = self.reports.line(key);
+        let report = self.news.reports.line(key);
         let pod = Arc::new(pod);
-        let known =
-            FleetPod { pod: pod.clone(), action, volumes, stop, restarts: 0, is_ready: false, was_ready: false };
-        self.pods.insert(key, known);
-        let (context, events) = (self.context, self.events);
-        let remains = match action {
-            _ if context.args.keep => Remains::All,
-            // Others are made anew in its place; of this one nothing else would tell.
-            FleetAction::StartPod { .. } if context.args.detach => Remains::OfFailure,
-            _ => Remains::Nothing,
+        let remains = RemainsWish::new(match action {
+            _ if self.context.args.keep => RemainsPolicy::Always,
+            // Others are made anew in its place; of this one, or of its Job, nothing else would tell.
+            FleetAction::StartPod { .. } | FleetAction::StartJob { .. } if self.context.args.detach => {
+                RemainsPolicy::Failure
+            }
+            _ => RemainsPolicy::Never,
+        });
+        let (context, events) = (self.context, self.news.events);
+        let known = FleetPod {
+            pod: pod.clone(),
+            action,
+            volumes,
+            stop,
+            remains: remains.clone(),
+            signs: None,
+            was_ready: false,
         };
+        self.pods.insert(key, known);
         self.lives.push(Box::pin(async move {
             let lines = ((&line, events, &report), volume_line);
             (key, live(context, &pod, (voice, remains), lines).await)
@@ -57,24 +69,27 @@ impl Fleet<'_> {
     }
 
     pub(super) async fn heard(&mut self, said: BTreeMap<PodKey, PodSigns>) {
-        for (key, PodSigns { is_ready, restarts }) in said {
+        for (key, signs) in said {
             let Some(pod) = self.pods.get_mut(&key) else { continue };
             let (index, number) = key;
-            let was_ready = std::mem::replace(&mut pod.is_ready, is_ready);
-            let had = std::mem::replace(&mut pod.restarts, restarts);
+            let PodSigns { is_ready, restarts, .. } = signs;
+            let had = pod.signs.replace(signs).unwrap_or_default();
             pod.was_ready |= is_ready;
-            if was_ready != is_ready {
+            if had.is_ready != is_ready {
                 self.feed(index, FleetInput::Ready { number, is_ready }).await;
             }
-            if had != restarts {
+            if had.restarts != restarts {
                 self.feed(index, FleetInput::Restarted { number, restarts }).await;
+            }
+            if is_ready {
+                self.result.troubles.is_well(index);
             }
         }
     }
 
     pub(super) async fn ended(&mut self, key: PodKey, result: Result<RunOutcome, RunError>) {
         let pod = self.pods.remove(&key);
-        self.reports.forget(key);
+        self.news.reports.forget(key);
         let (index, number) = key;
         let may_restart = pod.as_ref().is_some_and(|pod| pod.pod.restart != RestartPolicy::Never);
         let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
@@ -85,8 +100,10 @@ impl Fleet<'_> {
         let input = match result {
             Ok(RunOutcome { outcome: LifeOutcome::Lost, .. }) if may_restart => FleetInput::Lost { number },
             Ok(outcome) => {
+                let is_job = self.controllers[index].stops_what_fails();
+                let failure = self.result.troubles.has_ended(index, &name, (&outcome, is_job));
                 if self.controllers[index].is_plain() && outcome.code() != 0 {
-                    self.has_failed(index, outcome.code(), None);
+                    self.has_failed(index, outcome.code(), failure);
                 }
                 let is_success =
                     outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;
@@ -99,6 +116,7 @@ impl Fleet<'_> {
                 let is_changing = !matches!(self.change, LastChange::Told);
                 let is_told = !self.context.is_alone || self.leaving.contains(&index) || is_changing;
                 let text = format!("{name}: {}", peapod_text::chain(&error));
+                self.result.troubles.say(index, text.clone());
                 if is_told {
                     self.context.console.note(text.clone()).await;
                 }
@@ -122,6 +140,7 @@ impl Fleet<'_> {
 
     /// One that was lost could not be made anew yet.
     async fn is_not_back(&mut self, index: usize, number: PodNumber, text: String) {
+        self.result.troubles.say(index, text.clone());
         self.feed(index, FleetInput::Lost { number }).await;
         let text = match self.controllers[index].next() {
             Some(moment) => format!("{text}; trying again {}", soon(moment.saturating_sub(self.begun.elapsed()))),

@@ -12,6 +12,7 @@ mod rollouts;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) use change::ChangeReason;
 use change::LastChange;
 use controller::Controller;
 use lives::{FleetPod, PodLife};
+use troubles::FleetTroubles;
 
 /// Since the run's beginning.
 type Moment = Duration;
@@ -99,7 +101,7 @@ const OWN_FAILURE: u8 = 125;
 /// All that runs here.
 struct Fleet<'a> {
     context: RunContext<'a>,
-    events: &'a RuntimeEvents,
+    news: FleetNews<'a>,
     begun: Instant,
     /// What is over stays in its place.
     controllers: Vec<Controller>,
@@ -109,7 +111,6 @@ struct Fleet<'a> {
     leaving: BTreeSet<usize>,
     pods: BTreeMap<PodKey, FleetPod>,
     lives: FuturesUnordered<PodLife<'a>>,
-    reports: ReportBoard,
     asked: StopAsked,
     result: FleetResult,
     change: LastChange<'a>,
@@ -117,12 +118,19 @@ struct Fleet<'a> {
     subjects: RunSubjects,
 }
 
-/// What the process is to end with.
+/// Where pods hear of what happens at the runtime, and where they say how they are.
+struct FleetNews<'a> {
+    events: &'a RuntimeEvents,
+    reports: ReportBoard,
+}
+
+/// What the process is to end with, and what went wrong.
 #[derive(Default)]
 struct FleetResult {
     first_failure: Option<i32>,
     /// Why the only pod could not be run.
     error: Option<RunError>,
+    troubles: FleetTroubles,
 }
 
 /// What is to run, at first and from then on.
@@ -150,14 +158,13 @@ pub(super) async fn run(
     let mut news = reports.read();
     let mut fleet = Fleet {
         context,
-        events: &events,
+        news: FleetNews { events: &events, reports },
         begun: Instant::now(),
         controllers: wishes.first.iter().map(Controller::new).collect(),
         successors: Vec::new(),
         leaving: BTreeSet::new(),
         pods: BTreeMap::new(),
         lives: FuturesUnordered::new(),
-        reports,
         asked: StopAsked::No,
         result: FleetResult::default(),
         change: LastChange::Told,
@@ -217,11 +224,15 @@ impl Fleet<'_> {
         match action {
             FleetAction::Stop { number } => {
                 if let Some(pod) = self.pods.get(&(index, number)) {
+                    if controller.stops_what_fails() {
+                        pod.remains.leave_tale();
+                    }
                     pod.stop.ask(StopAsked::Gracefully);
                 }
             }
             FleetAction::Over(end) => {
-                let said = controller.verdict(end);
+                let last = self.result.troubles.blame(index, end);
+                let said = controller.verdict(end, last.as_deref());
                 if let Some(said) = &said {
                     self.context.console.note(said.clone()).await;
                 }
@@ -272,6 +283,14 @@ impl Fleet<'_> {
                 || controller.is_over() && !self.pods.keys().any(|(of, _)| *of == index)
         };
         let is_settled = self.successors.is_empty() && self.controllers.iter().enumerate().all(is_settled);
+        let waits = match &self.change {
+            LastChange::Pulling(_) => vec!["images of what takes the place of something that runs".to_owned()],
+            LastChange::Settling(_) if !is_settled => {
+                self.result.troubles.waits(&self.controllers, &self.leaving, &self.pods)
+            }
+            LastChange::Settling(_) | LastChange::Told | LastChange::Refused(_) => Vec::new(),
+        };
+        self.result.troubles.tell(self.context.record, waits);
         self.tell_change(is_settled).await;
         if is_settled && self.result.error.is_none() {
             let status = self.result.first_failure.map(exit_status).unwrap_or_default();

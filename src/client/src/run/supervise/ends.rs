@@ -93,6 +93,9 @@ impl Supervisor<'_> {
         let policy = seen.container.life.restart.unwrap_or(self.pod.run.pod.restart);
         let about = NewsSubject { name: &seen.container.name, end: &seen.end, saying: &seen.saying, policy };
         if let Some(text) = about.text(news, is_first) {
+            if !matches!(news, LifeNews::Ready { .. }) {
+                self.line.complain(&text);
+            }
             self.pod.run.voice.note(text).await;
         }
     }

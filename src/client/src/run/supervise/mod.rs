@@ -4,6 +4,7 @@ mod ends;
 mod watch;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use futures_util::StreamExt;
@@ -34,6 +35,8 @@ pub(super) struct RunOutcome {
     pub(super) code: i32,
     pub(super) outcome: LifeOutcome,
     pub(super) report: PodReport,
+    /// The folder of what is left to tell why it ended.
+    pub(super) tale: Option<PathBuf>,
 }
 
 type Job<'a> = Pin<Box<dyn Future<Output = Option<JobEnd>> + 'a>>;
@@ -156,7 +159,7 @@ impl<'a> Supervisor<'a> {
         self.drain().await;
         match self.start_error {
             Some(error) if outcome == LifeOutcome::StartFailed => Err(error),
-            _ => Ok(RunOutcome { code: self.machine.code(), outcome, report: self.machine.report() }),
+            _ => Ok(RunOutcome { code: self.machine.code(), outcome, report: self.machine.report(), tale: None }),
         }
     }
 
