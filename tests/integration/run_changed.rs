@@ -11,6 +11,9 @@ use peapod_tests::{
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+/// Of a container.
+const NEVER_READY: &str = ", readinessProbe: {exec: {command: ['false']}, periodSeconds: 1}";
+
 fn save(path: &Path, text: &str) {
     let own = path.with_extension("new");
     fs::write(&own, text).unwrap();
@@ -44,7 +47,7 @@ fn a_rollout_is_changed_in_the_middle_and_a_slip_of_the_pen_ends_nothing() {
         done(daemon, &["run", "-d", &file]).await;
         wait_for("its words", async || logs().await == "one\none\n").await;
         // The second one never gets ready; the third one takes its place, and then that of the first.
-        save(&path, &deployment("two", ", readinessProbe: {exec: {command: ['false']}, periodSeconds: 1}"));
+        save(&path, &deployment("two", NEVER_READY));
         let mut waiting = daemon.client(&["apply", &file]).spawn().unwrap();
         let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
         let why = async {
@@ -206,7 +209,10 @@ fn who_applies_hears_which_pod_has_failed() {
         save(&stays, &pod("word"));
         let folder = daemon.path("app").to_string_lossy().into_owned();
         done(daemon, &["run", "-d", &folder]).await;
-        let text = pod("fails").replace("name: pea", "name: fails").replace("exec sleep 1000", "exit 9");
+        // Never ready: else it might have been, for a moment.
+        let text = pod("fails")
+            .replace("name: pea", "name: fails")
+            .replace("exec sleep 1000']", &format!("exit 9']{NEVER_READY}"));
         save(&fails, &text.replace("spec:\n", "spec:\n  restartPolicy: Never\n"));
         let (code, out, err) = client(daemon, &["apply", &folder]).await;
         assert!(code == 9 && out.contains("pod fails has failed with 9"), "{code}: {out}{err}");
@@ -227,7 +233,7 @@ fn a_job_that_nobody_watches_and_that_fails_leaves_why() {
         let job = |script: &str| {
             format!(
                 "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: work}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:
-      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, '{script}']}}\n",
+      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, '{script}']{NEVER_READY}}}\n",
                 fixture(SHELL)
             )
         };
