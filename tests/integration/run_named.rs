@@ -185,3 +185,25 @@ fn what_is_removed_by_force_does_not_come_back() {
         assert!(code != 0 && daemon.pods().await.is_empty(), "{code}: {out}{err}");
     });
 }
+
+#[test]
+fn what_a_refused_change_leaves_out_runs_on() {
+    peapod(async |daemon| {
+        let stays = |name: &str, image: &str| pod(name, image, "exec sleep 1000");
+        let (web, old) = (stays("web", &fixture(SHELL)), stays("old", &fixture(SHELL)));
+        let file = written(daemon, "app.yaml", &format!("{web}---\n{old}"));
+        done(daemon, &["run", "-d", &file]).await;
+        let find = async |name: &str| listed(daemon).await.into_iter().find(|pod| pod["name"] == name);
+        let before = find("old").await.unwrap();
+        written(daemon, "app.yaml", &stays("web", "127.0.0.1:1/none:1"));
+        let (code, out, err) = client(daemon, &["apply", &file]).await;
+        assert!(code == 125 && out.contains("what runs stays as it is"), "{code}: {out}{err}");
+        assert_eq!(done(daemon, &["down", "web"]).await, "default/web\n");
+        let after = find("old").await.expect("nobody named it");
+        assert_eq!((&after["id"], &after["run"]["lives"]), (&before["id"], &true.into()), "{after}");
+        assert_eq!(done(daemon, &["down", "old"]).await, "default/old\n");
+        let pid = i32::try_from(before["run"]["pid"].as_i64().unwrap()).unwrap();
+        wait_for("its run ends", async || kill(Pid::from_raw(pid), None).is_err()).await;
+        assert_eq!(listed(daemon).await, Vec::<Value>::new());
+    });
+}
