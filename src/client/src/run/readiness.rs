@@ -21,6 +21,8 @@ pub(super) struct PodSigns {
     pub(super) is_ready: bool,
     /// How often its containers were started again, all together.
     pub(super) restarts: u32,
+    /// With what a container had ended before the last such start, or 0.
+    pub(super) failed_with: i32,
     /// What was said last of what keeps it from being ready.
     pub(super) trouble: String,
 }
@@ -66,8 +68,14 @@ impl ReportLine {
         self.board.0.send_if_modified(|all| {
             let is_first = !all.contains_key(&self.key);
             let known = all.entry(self.key).or_default();
-            let trouble = if report.is_ready { String::new() } else { known.trouble.clone() };
-            let signs = PodSigns { is_ready: report.is_ready, restarts, trouble };
+            let mut codes = report.members.iter().filter_map(|member| member.exit_code).filter(|code| *code != 0);
+            let has_failed = codes.next().filter(|_| restarts > known.restarts);
+            let signs = PodSigns {
+                is_ready: report.is_ready,
+                restarts,
+                failed_with: has_failed.unwrap_or(known.failed_with),
+                trouble: known.trouble.clone(),
+            };
             let before = std::mem::replace(known, signs.clone());
             is_first || before != signs
         });

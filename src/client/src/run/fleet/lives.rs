@@ -92,6 +92,7 @@ impl Fleet<'_> {
         self.news.reports.forget(key);
         let (index, number) = key;
         let may_restart = pod.as_ref().is_some_and(|pod| pod.pod.restart != RestartPolicy::Never);
+        let before = pod.as_ref().and_then(|pod| Some(pod.signs.as_ref()?.failed_with));
         let name = pod.map(|pod| pod.pod.name.clone()).unwrap_or_default();
         // What it showed of a pull, or of its end.
         self.context.console.of_pod(if self.context.is_alone { "" } else { &name }).show(Vec::new()).await;
@@ -100,8 +101,8 @@ impl Fleet<'_> {
         let input = match result {
             Ok(RunOutcome { outcome: LifeOutcome::Lost, .. }) if may_restart => FleetInput::Lost { number },
             Ok(outcome) => {
-                let is_job = self.controllers[index].stops_what_fails();
-                let failure = self.result.troubles.has_ended(index, &name, (&outcome, is_job));
+                let before = before.filter(|_| self.controllers[index].stops_what_fails()).unwrap_or_default();
+                let failure = self.result.troubles.has_ended(index, &name, (&outcome, before));
                 if self.controllers[index].is_plain() && outcome.code() != 0 {
                     self.has_failed(index, outcome.code(), failure);
                 }

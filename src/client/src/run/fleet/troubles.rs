@@ -28,17 +28,15 @@ impl FleetTroubles {
         self.last.insert(index, text);
     }
 
-    /// One of its pods has ended; whether a container of it counts that ended before it was asked to. Answers what
-    /// there is to say of a failure.
+    /// One of its pods has ended, or was asked to after a container of it had failed with this. Answers what there is
+    /// to say of a failure.
     pub(super) fn has_ended(
         &mut self,
         index: usize,
         name: &str,
-        (outcome, counts_all): (&RunOutcome, bool),
+        (outcome, before): (&RunOutcome, i32),
     ) -> Option<String> {
-        let mut codes = outcome.report.members.iter().filter_map(|member| member.exit_code);
-        let of_container = codes.find(|code| *code != 0).filter(|_| counts_all).unwrap_or_default();
-        let code = if outcome.code() == 0 { of_container } else { outcome.code() };
+        let code = if outcome.code() == 0 { before } else { outcome.code() };
         let failure = (code != 0).then(|| format!("pod {name} has failed with {code}"));
         if let Some(text) = &failure {
             self.say(index, text.clone());
