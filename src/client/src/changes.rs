@@ -28,9 +28,8 @@ impl RunRequests {
     }
 }
 
-/// What a run is for by now.
+/// What is known of a run's files.
 pub(crate) struct RunWishes {
-    pub(crate) workloads: Vec<Workload>,
     pub(crate) objects: Objects,
     /// What was taken down of it, until somebody applies the files.
     pub(crate) left: BTreeSet<NamedWorkload>,
@@ -46,28 +45,26 @@ pub(crate) async fn follow(
 ) -> Infallible {
     loop {
         let mut requests = Vec::new();
-        let reason = tokio::select! {
-            Some(()) = asked.apply.recv() => ChangeReason::Applied,
-            Some(()) = asked.leave.recv() => ChangeReason::Leave,
-            () = FileWatch::changed(&mut watch) => ChangeReason::Saved,
-        };
-        let wished = match reason {
-            ChangeReason::Saved => wishes.read(files),
-            ChangeReason::Applied => {
+        let change = tokio::select! {
+            Some(()) = asked.apply.recv() => {
                 wishes.left.clear();
-                wishes.read(files)
+                WishChange::Wished { wishes: wishes.read(files), reason: ChangeReason::Applied }
             }
-            ChangeReason::Leave => {
+            Some(()) = asked.leave.recv() => {
                 requests = record.requests();
                 if requests.is_empty() {
-                    // Answered with an earlier one, or given up: no reason to look at the files.
+                    // Answered with an earlier one, or given up.
                     continue;
                 }
-                wishes.left.extend(requests.iter().flat_map(|(_, left)| left.iter().cloned()));
-                Ok(wishes.remaining())
+                let left: BTreeSet<_> = requests.iter().flat_map(|(_, left)| left.iter().cloned()).collect();
+                wishes.left.extend(left.iter().cloned());
+                WishChange::Left(left)
+            }
+            () = FileWatch::changed(&mut watch) => {
+                WishChange::Wished { wishes: wishes.read(files), reason: ChangeReason::Saved }
             }
         };
-        if changes.send(WishChange { wishes: wished, reason }).await.is_err() {
+        if changes.send(change).await.is_err() {
             // The run is over.
             return std::future::pending().await;
         }
@@ -84,12 +81,8 @@ impl RunWishes {
         if let Some(broken) = objects.broken_promise(&self.objects) {
             return Err(broken);
         }
-        (self.workloads, self.objects) = (workloads, objects);
-        Ok(self.remaining())
-    }
-
-    fn remaining(&self) -> Vec<Workload> {
-        let stays = |workload: &&Workload| !self.left.contains(&NamedWorkload::of(workload));
-        self.workloads.iter().filter(stays).cloned().collect()
+        self.objects = objects;
+        let stays = |workload: &Workload| !self.left.contains(&NamedWorkload::of(workload));
+        Ok(workloads.into_iter().filter(stays).collect())
     }
 }

@@ -226,7 +226,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     for note in notes {
         console.note(note).await;
     }
-    let wished = RunWishes { workloads: workloads.clone(), objects, left: BTreeSet::new() };
+    let wished = RunWishes { objects, left: BTreeSet::new() };
     let (sender, changes) = mpsc::channel(1);
     let wishes = Wishes { first: &workloads, changes };
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };

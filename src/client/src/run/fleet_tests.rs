@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::bench::{Bench, shell};
 use super::{ChangeReason, WishChange};
 use crate::manifest::{self, ManifestSource};
+use crate::manifest_files::NamedWorkload;
 
 fn deployment(name: &str, word: &str) -> String {
     let script = format!("trap 'exit 0' TERM; echo up {word}; while :; do sleep 0.1; done");
@@ -14,6 +15,12 @@ fn deployment(name: &str, word: &str) -> String {
     spec:\n      terminationGracePeriodSeconds: 20\n      containers:\n    {}",
         shell("c", &script)
     )
+}
+
+/// Somebody takes it down.
+fn left(kind: &str, name: &str) -> WishChange {
+    let named = NamedWorkload { kind: kind.into(), namespace: "default".into(), name: name.into() };
+    WishChange::Left([named].into())
 }
 
 #[tokio::test]
@@ -35,10 +42,10 @@ async fn what_changes_is_replaced_and_the_rest_is_left_alone() {
         seen("still", 2).await;
         let wishes = [deployment("web", "two"), other.clone()];
         let wishes = wishes.iter().map(|text| manifest::read_workload(text).unwrap()).collect();
-        sender.send(WishChange { wishes: Ok(wishes), reason: ChangeReason::Saved }).await.unwrap();
+        sender.send(WishChange::Wished { wishes: Ok(wishes), reason: ChangeReason::Saved }).await.unwrap();
         seen("two", 2).await;
         // Nothing is wished any more.
-        sender.send(WishChange { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
+        sender.send(WishChange::Wished { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
     });
     assert_eq!(done.await, Ok(0));
     let text = bench.printed.text();
@@ -93,7 +100,8 @@ async fn a_job_that_has_failed_leaves_what_tells_why() {
             let reports = bench.reports();
             assert_eq!(reports.len(), 1, "{policy}: {reports:?}");
             assert_eq!(reports[0].reason.as_deref(), Some("BackoffLimitExceeded"), "{policy}");
-            assert_eq!(reports[0].containers[0].exit_code, Some(3), "{policy}");
+            // One that was started again may have been asked to end.
+            assert!(reports[0].containers[0].exit_code.is_some_and(|code| code != 0), "{policy}: {reports:?}");
             bench.fake.state(|state| assert_eq!((state.pods.len(), state.containers.len()), (1, 1), "{policy}"));
         }
     }
@@ -112,7 +120,7 @@ async fn an_image_that_can_not_be_had_ends_nothing_that_serves() {
         let all = if first.contains("Deployment") { 2 } else { 1 };
         let change = async |text: &str| {
             let wishes = Ok(vec![manifest::read_workload(text).unwrap()]);
-            sender.send(WishChange { wishes, reason: ChangeReason::Saved }).await.unwrap();
+            sender.send(WishChange::Wished { wishes, reason: ChangeReason::Saved }).await.unwrap();
         };
         let texts = [first.as_str()];
         let done = bench.run_wishes(&texts, changes, async |_, signal| {
@@ -142,7 +150,7 @@ async fn what_is_taken_down_waits_for_no_images() {
     let broken = web.replace("tool:1", "tol:1");
     let change = async |texts: &[&String], reason| {
         let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
-        sender.send(WishChange { wishes, reason }).await.unwrap();
+        sender.send(WishChange::Wished { wishes, reason }).await.unwrap();
     };
     let texts = [web.as_str(), other.as_str()];
     let done = bench.run_wishes(&texts, changes, async |_, signal| {
@@ -151,10 +159,11 @@ async fn what_is_taken_down_waits_for_no_images() {
         bench.fake.state(|state| state.fails = Some(("PullImage", "no such image")));
         change(&[&broken, &other], ChangeReason::Saved).await;
         bench.printed.wait_for("what runs stays as it is: ").await;
-        change(&[&broken], ChangeReason::Leave).await;
+        sender.send(left("Deployment", "other")).await.unwrap();
         bench.printed.wait_for("deployment default/other removed").await;
         bench.printed.wait_for_so_many(": c ended with 0", 2).await;
-        bench.printed.wait_for_so_many("what runs stays as it is: ", 2).await;
+        // Nobody named it, and what was refused is not carried out: its pods went on.
+        assert!(!bench.printed.text().contains("default/web removed"), "{}", bench.printed.text());
         signal();
     });
     assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
@@ -173,7 +182,7 @@ async fn others_know_what_is_carried_out_and_not_what_is_wished() {
     );
     let change = async |texts: &[&String], reason| {
         let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
-        sender.send(WishChange { wishes, reason }).await.unwrap();
+        sender.send(WishChange::Wished { wishes, reason }).await.unwrap();
         // It was taken.
         drop(sender.reserve().await.unwrap());
     };
@@ -192,8 +201,12 @@ async fn others_know_what_is_carried_out_and_not_what_is_wished() {
         bench.fake.state(|state| (state.hangs, state.fails) = (None, Some(("PullImage", "no such image"))));
         bench.printed.wait_for("what runs stays as it is: ").await;
         assert_eq!(bench.subjects(), both, "when it is refused");
-        change(&[&web], ChangeReason::Leave).await;
-        assert_eq!(bench.subjects(), both[1..], "as soon as it is answered");
+        // `old`, which the refused one leaves out, runs on, and goes when it is named.
+        sender.send(left("Deployment", "web")).await.unwrap();
+        drop(sender.reserve().await.unwrap());
+        assert_eq!(bench.subjects(), both[..1], "as soon as it is answered");
+        bench.printed.wait_for_so_many(": c ended with 0", 3).await;
+        assert!(!bench.printed.text().contains("default/old removed"), "{}", bench.printed.text());
         signal();
     });
     assert_eq!(done.await, Ok(130), "{}", bench.printed.text());
@@ -220,7 +233,7 @@ async fn what_comes_between_takes_no_answer_from_who_waits() {
     let slow = pod("slow", &format!("  containers:\n{}", stays.replace("}\n", probe)));
     let change = async |texts: &[&String], reason| {
         let wishes = Ok(texts.iter().map(|text| manifest::read_workload(text).unwrap()).collect());
-        sender.send(WishChange { wishes, reason }).await.unwrap();
+        sender.send(WishChange::Wished { wishes, reason }).await.unwrap();
     };
     let texts = [web.as_str()];
     let done = bench.run_wishes(&texts, changes, async |_, signal| {
@@ -238,7 +251,7 @@ async fn what_comes_between_takes_no_answer_from_who_waits() {
                 bench.waits().iter().any(|line| line.starts_with("pod slow: c: its readiness probe failed"))
             })
             .await;
-        change(&[&web, &once], ChangeReason::Leave).await;
+        sender.send(left("Pod", "slow")).await.unwrap();
         bench.wait_until("it is told", || bench.applied().times == 1).await;
         let applied = bench.applied();
         assert_eq!(applied.status, 3, "{applied:?}");
@@ -279,7 +292,7 @@ fn with_objects(kind: &str, file: &str, variable: &str) -> ManifestSource {
 }
 
 fn change_to(sources: &[ManifestSource], reason: ChangeReason) -> WishChange {
-    WishChange { wishes: Ok(manifest::load(sources).unwrap().workloads), reason }
+    WishChange::Wished { wishes: Ok(manifest::load(sources).unwrap().workloads), reason }
 }
 
 #[tokio::test]
@@ -297,7 +310,7 @@ async fn files_change_under_pods_and_variables_with_new_pods() {
             assert_eq!(read, vec!["blue"; all], "{kind}");
             sender.send(change_to(&[with_objects(kind, "blue", "two")], ChangeReason::Saved)).await.unwrap();
             bench.printed.wait_for_so_many("| two of blue", all).await;
-            sender.send(WishChange { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
+            sender.send(WishChange::Wished { wishes: Ok(Vec::new()), reason: ChangeReason::Saved }).await.unwrap();
         });
         assert_eq!(done.await, Ok(0), "{kind}");
         let text = bench.printed.text();
@@ -331,7 +344,7 @@ async fn what_has_ended_is_not_run_again_because_of_another_one() {
     let first = wishes("one", "a");
     let done = bench.run_workloads(&first, changes, async |_, _| {
         let told = async |workloads, reason| {
-            sender.send(WishChange { wishes: Ok(workloads), reason }).await.unwrap();
+            sender.send(WishChange::Wished { wishes: Ok(workloads), reason }).await.unwrap();
         };
         bench.printed.wait_for("job sum is over").await;
         bench.printed.wait_for("c ended with 0").await;

@@ -1,9 +1,12 @@
 //! What becomes of a run whose manifests say something else.
 
+use std::collections::BTreeSet;
+
 use super::controller::Controller;
 use super::pulls::ChangePulls;
 use super::{Fleet, FleetInput, OWN_FAILURE, RunContext, StopAsked, WishChange};
 use crate::manifest::{Workload, WorkloadChange};
+use crate::manifest_files::NamedWorkload;
 use crate::runs::{self, AppliedFiles};
 
 /// Why something else is to run.
@@ -13,8 +16,6 @@ pub(crate) enum ChangeReason {
     Saved,
     /// Somebody waits for what becomes of it.
     Applied,
-    /// Part of it was taken down, which waits for nothing.
-    Leave,
 }
 
 /// What became of the last change, for who waits for that.
@@ -63,50 +64,69 @@ impl LastChange<'_> {
 
 impl Fleet<'_> {
     /// The files say something else, or nothing that can be run; then all stays as it is.
-    pub(super) async fn is_told(&mut self, WishChange { wishes, reason }: WishChange) {
+    pub(super) async fn is_told(&mut self, change: WishChange) {
         if self.asked != StopAsked::No {
             return;
         }
-        let is_asked_for = reason == ChangeReason::Applied;
-        let times = self.change.untold_times().unwrap_or_else(|| times(self.context)) + u64::from(is_asked_for);
-        if let (ChangeReason::Leave, Ok(workloads)) = (reason, &wishes) {
-            self.let_go(workloads).await;
-        }
-        // Who has asked for a change whose images have not come waits for this one now.
-        let is_asked_for = is_asked_for || matches!(&self.change, LastChange::Pulling(pulls) if pulls.is_asked_for);
-        // Who asks anew waits for what becomes of that, and so do those who have asked before.
-        let before = self.change.so_far().filter(|_| reason != ChangeReason::Applied).map(std::mem::take);
-        self.forget_pulls().await;
-        match wishes {
-            Ok(workloads) => {
-                let replaced: Vec<Workload> =
-                    workloads.iter().filter(|wish| is_replaced_by(self, wish)).cloned().collect();
-                if replaced.is_empty() {
-                    self.carry_out_change(workloads, (times, is_asked_for, before)).await;
-                } else {
-                    let asked = (times, is_asked_for, before);
-                    let pulls = ChangePulls::begin(self.context, &replaced, workloads, asked);
-                    self.change = LastChange::Pulling(pulls);
+        match change {
+            WishChange::Left(named) => self.let_go(&named).await,
+            WishChange::Wished { wishes, reason } => {
+                let is_asked_for = reason == ChangeReason::Applied;
+                let times = self.change.untold_times().unwrap_or_else(|| times(self.context)) + u64::from(is_asked_for);
+                // Who has asked for a change whose images have not come waits for this one now.
+                let is_asked_for =
+                    is_asked_for || matches!(&self.change, LastChange::Pulling(pulls) if pulls.is_asked_for);
+                // Who asks anew waits for what becomes of that, and so do those who have asked before.
+                let before = self.change.so_far().filter(|_| reason != ChangeReason::Applied).map(std::mem::take);
+                self.forget_pulls().await;
+                let asked = (times, is_asked_for, before);
+                match wishes {
+                    Ok(workloads) => self.begin_change(workloads, asked).await,
+                    Err(error) => self.refuse(&error, 1, asked).await,
                 }
             }
-            Err(error) => self.refuse(&error, 1, (times, is_asked_for, before)).await,
         }
     }
 
-    /// Ends what is not wished any more, whatever images have to come for the rest.
-    async fn let_go(&mut self, workloads: &[Workload]) {
-        let goes = |(index, controller): &(usize, &Controller)| {
-            let is_wished = workloads.iter().any(|wish| controller.is_named_as(wish));
-            !is_wished && !controller.is_over() && !self.leaving.contains(index)
-        };
-        let going: Vec<usize> = self.controllers.iter().enumerate().filter(goes).map(|(index, _)| index).collect();
+    /// Carries it out, once images are there of what takes the place of something that runs.
+    async fn begin_change(&mut self, workloads: Vec<Workload>, asked: AskedChange) {
+        let replaced: Vec<Workload> = workloads.iter().filter(|wish| is_replaced_by(self, wish)).cloned().collect();
+        if replaced.is_empty() {
+            self.carry_out_change(workloads, asked).await;
+        } else {
+            self.change = LastChange::Pulling(ChangePulls::begin(self.context, &replaced, workloads, asked));
+        }
+    }
+
+    /// Ends what these names mean, whatever images have to come for the rest.
+    async fn let_go(&mut self, named: &BTreeSet<NamedWorkload>) {
+        let goes = |wish: &Workload| named.contains(&NamedWorkload::of(wish));
+        let going: Vec<usize> = self
+            .controllers
+            .iter()
+            .enumerate()
+            .filter(|(index, controller)| named.contains(&controller.known().named) && !self.leaving.contains(index))
+            .map(|(index, _)| index)
+            .collect();
         self.leaving.extend(&going);
+        self.successors.retain(|(_, wish)| !goes(wish));
         // Who has asked hears as soon as this waits for anything, and asks what is left then.
         self.tell_subjects();
         for index in going {
-            let text = format!("{} removed", self.controllers[index].title());
-            self.end(index).await;
-            self.context.console.note(text).await;
+            // What has ended begins again only when somebody applies the files.
+            if !self.controllers[index].is_over() {
+                let text = format!("{} removed", self.controllers[index].title());
+                self.end(index).await;
+                self.context.console.note(text).await;
+            }
+        }
+        if let LastChange::Pulling(pulls) = &mut self.change
+            && pulls.wishes.iter().any(goes)
+        {
+            let rest = std::mem::take(&mut pulls.wishes).into_iter().filter(|wish| !goes(wish)).collect();
+            let asked = (pulls.times, pulls.is_asked_for, pulls.before.take());
+            self.forget_pulls().await;
+            self.begin_change(rest, asked).await;
         }
     }
 
@@ -202,7 +222,7 @@ impl Fleet<'_> {
                 (Some(WorkloadChange::Nothing), _) => unchanged.push(format!("{title} unchanged")),
                 (Some(WorkloadChange::Files), Some(wish)) => {
                     self.controllers[index].adopt(wish);
-                    self.renew_files(index);
+                    renew_files(self, index);
                     said.push(format!("{title} updated; its pods go on, and get the new files"));
                 }
                 (Some(WorkloadChange::Pods), Some(Workload::Deployment(wish))) => {
@@ -210,7 +230,7 @@ impl Fleet<'_> {
                     for action in actions {
                         self.carry_out(index, action).await;
                     }
-                    self.renew_files(index);
+                    renew_files(self, index);
                     said.push(format!("{title} changed"));
                 }
                 (_, wish) => {
@@ -252,14 +272,14 @@ impl Fleet<'_> {
         self.controllers[index].adopt(wish.take()?);
         Some(format!("{title} unchanged; it has ended"))
     }
+}
 
-    /// Tells the pods of a controller which files their volumes are to have, as far as they are what it wants by now.
-    fn renew_files(&self, index: usize) {
-        for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
-            let wished = self.controllers[index].pod(pod.action);
-            if let Some(wished) = wished.filter(|wished| wished.fixed() == pod.pod.fixed()) {
-                pod.volumes.wish(wished.volumes);
-            }
+/// Tells the pods of a controller which files their volumes are to have, as far as they are what it wants by now.
+fn renew_files(fleet: &Fleet<'_>, index: usize) {
+    for (_, pod) in fleet.pods.iter().filter(|((of, _), _)| *of == index) {
+        let wished = fleet.controllers[index].pod(pod.action);
+        if let Some(wished) = wished.filter(|wished| wished.fixed() == pod.pod.fixed()) {
+            pod.volumes.wish(wished.volumes);
         }
     }
 }

@@ -27,6 +27,7 @@ use super::events::RuntimeEvents;
 use super::readiness::{PodKey, PodNumber, ReportBoard};
 use super::{Interrupt, RunContext, RunError, exit_status};
 use crate::manifest::Workload;
+use crate::manifest_files::NamedWorkload;
 use crate::runs::RunSubjects;
 
 pub(crate) use change::ChangeReason;
@@ -140,11 +141,16 @@ pub(crate) struct Wishes<'a> {
 }
 
 /// Something else is to run from now on.
-pub(crate) struct WishChange {
-    /// The whole: what is not in it any more ends, what changed is replaced, the rest is left alone. Or why nobody
-    /// knows.
-    pub(crate) wishes: Result<Vec<Workload>, String>,
-    pub(crate) reason: ChangeReason,
+pub(crate) enum WishChange {
+    Wished {
+        /// The whole: what is not in it any more ends, what changed is replaced, the rest is left alone. Or why nobody
+        /// knows.
+        wishes: Result<Vec<Workload>, String>,
+        reason: ChangeReason,
+    },
+    /// These were taken down, which waits for nothing. All else stays as it is, or becomes what it was to be: what was
+    /// refused is not carried out with it.
+    Left(BTreeSet<NamedWorkload>),
 }
 
 /// Runs workloads to their ends, and answers the code of the first that failed.
