@@ -324,7 +324,7 @@ impl Pod {
         children.split_whitespace().count()
     }
 
-    /// Resident memory of the shim, in kB.
+    /// Memory of the shim that is of no file, in kB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.shim.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
