@@ -76,6 +76,7 @@ mod streamed_lists;
 mod streaming;
 mod streaming_lasts;
 mod trees;
+mod ulimits;
 mod updates;
 mod upgrade;
 mod user_namespaces;

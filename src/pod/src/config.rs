@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peapod_cgroup::{CgroupDriver, ScopePrefix};
+use peapod_spec::Ulimits;
 use peapod_sys::sync::lock;
 
 /// Ready settings: paths are absolute, names resolved.
@@ -45,12 +46,14 @@ pub struct Config {
 }
 
 /// What holds for all containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerSettings {
     /// Bytes per second by which the log of a container that is started from now on may grow on disk; 0 for any.
     pub log_rate: u64,
     /// Whether a container can be made of a checkpoint.
     pub restores: RestorePolicy,
+    /// Resource limits of the processes of containers; at first: see [`crate::Pods::set_ulimits`].
+    pub ulimits: Ulimits,
 }
 
 /// Whether containers can be made of checkpoints. CRIU gives a process the users, capabilities and filters that stand
@@ -88,6 +91,24 @@ impl CurrentTimeouts {
 
     pub(crate) fn set(&self, next: Timeouts) {
         *lock(&self.0) = next;
+    }
+}
+
+/// The settings as of now, of which a reload changes some.
+#[derive(Debug)]
+pub(crate) struct CurrentSettings(Mutex<Arc<ContainerSettings>>);
+
+impl CurrentSettings {
+    pub(crate) fn new(first: ContainerSettings) -> Self {
+        Self(Mutex::new(Arc::new(first)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<ContainerSettings> {
+        Arc::clone(&lock(&self.0))
+    }
+
+    pub(crate) fn set_ulimits(&self, next: Ulimits) {
+        Arc::make_mut(&mut lock(&self.0)).ulimits = next;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use peapod_spec::{Arch, NodeFacts};
+use peapod_spec::{Arch, NodeFacts, UlimitKind};
+use rustix::process::Resource;
 
 /// Number of CAP_SYS_RESOURCE (linux/capability.h).
 const CAP_SYS_RESOURCE: u32 = 24;
@@ -19,8 +20,7 @@ pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
         capabilities: capability_mask(&status, "CapBnd:"),
         oom_score_adj: read("/proc/self/oom_score_adj").trim().parse().unwrap_or(0),
         may_lower_oom: may_raise,
-        rlimits: Vec::new(),
-        may_raise_rlimits: may_raise,
+        hard_limits: hard_limits(may_raise),
         hugepage_sizes: hugepage_sizes(cgroup_root, cgroup_v2),
         swap_accounting: swap_accounting(cgroup_root, cgroup_v2),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
@@ -46,6 +46,43 @@ fn swap_accounting(cgroup_root: &Path, cgroup_v2: bool) -> bool {
     }
     let groups = std::fs::read_dir(cgroup_root).into_iter().flatten().flatten().map(|entry| entry.path());
     groups.filter(|group| group.join("memory.max").exists()).all(|group| group.join("memory.swap.max").exists())
+}
+
+/// The most that a container's hard limits can be: what it has anyway, where limits can't be raised; else the kernel
+/// bounds open files alone.
+fn hard_limits(may_raise: bool) -> Vec<(UlimitKind, u64)> {
+    let of = |kind: UlimitKind| {
+        let resource = resource(kind)?;
+        let most = match (may_raise, resource) {
+            (false, resource) => peapod_sys::inherited_hard_limit(resource),
+            (true, Resource::Nofile) => read("/proc/sys/fs/nr_open").trim().parse().ok(),
+            (true, _) => None,
+        };
+        Some((kind, most?))
+    };
+    UlimitKind::all().filter_map(of).collect()
+}
+
+fn resource(kind: UlimitKind) -> Option<Resource> {
+    Some(match kind.name() {
+        "as" => Resource::As,
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        "stack" => Resource::Stack,
+        _ => return None,
+    })
 }
 
 /// Page sizes as CRI writes them, where a hugetlb controller can limit them.
@@ -74,4 +111,17 @@ fn hugepage_sizes(cgroup_root: &Path, cgroup_v2: bool) -> Vec<String> {
         .collect();
     sizes.sort();
     sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_one_of_the_kernels() {
+        assert!(UlimitKind::all().all(|kind| resource(kind).is_some()));
+        let most = |may_raise| hard_limits(may_raise).into_iter().map(|(kind, _)| kind.name()).collect::<Vec<_>>();
+        assert_eq!(most(true), ["nofile"]);
+        assert!(most(false).contains(&"memlock"));
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_cdi::DeviceCache;
+use peapod_spec::Ulimits;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::{PodResources, PodSpec};
 use peapod_trace::{Span, SpanSubject};
@@ -89,6 +90,11 @@ impl Pods {
     /// Changes how long calls wait that begin to wait from now on.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         self.timeouts.set(timeouts);
+    }
+
+    /// Changes the resource limits of containers that are made from now on.
+    pub fn set_ulimits(&self, ulimits: Ulimits) {
+        self.actors.containers.settings.set_ulimits(ulimits);
     }
 
     /// The devices that files of the node describe.

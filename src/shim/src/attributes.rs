@@ -16,26 +16,6 @@ const OOM_SCORE: i32 = -999;
 /// Pages of a dead process that go into its core file: the kernel's default, private memory and the heads of files.
 const CORE_PAGES: &str = "0x33";
 
-/// Soft and hard limits of a process for which nothing else is said, `None` for none: what peapod.service has, and for
-/// the rest the kernel's own. Pending signals and pages locked follow the hard limit that the node has.
-const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
-    (Resource::As, None, None),
-    (Resource::Core, None, None),
-    (Resource::Cpu, None, None),
-    (Resource::Data, None, None),
-    (Resource::Fsize, None, None),
-    (Resource::Locks, None, None),
-    (Resource::Memlock, Some(8 << 20), Some(8 << 20)),
-    (Resource::Msgqueue, Some(819_200), Some(819_200)),
-    (Resource::Nice, Some(0), Some(0)),
-    (Resource::Nofile, Some(1 << 20), Some(1 << 20)),
-    (Resource::Nproc, None, None),
-    (Resource::Rss, None, None),
-    (Resource::Rtprio, Some(0), Some(0)),
-    (Resource::Rttime, None, None),
-    (Resource::Stack, Some(8 << 20), None),
-];
-
 /// Gives the daemon's attributes up. What can't be is said in the log.
 pub(crate) fn reset() {
     umask(UMASK);
@@ -45,7 +25,7 @@ pub(crate) fn reset() {
     peapod_sys::reset_attributes(failed);
     let report = |name, outcome: std::io::Result<()>| outcome.unwrap_or_else(|error| failed(name, error));
     report("groups", become_root().map_err(Into::into));
-    for (resource, soft, hard) in LIMITS {
+    for (resource, soft, hard) in peapod_sys::POD_LIMITS {
         if let Err(error) = limit(resource, Rlimit { current: soft, maximum: hard }) {
             log::warn("the daemon's limit stays", &[("limit", &format!("{resource:?}")), ("error", &error)]);
         }

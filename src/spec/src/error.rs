@@ -129,9 +129,6 @@ pub enum SpecError {
     /// An AppArmor profile that the kernel does not have.
     #[error("apparmor profile {} is not loaded on this node (`apparmor_parser` loads it)", excerpt(.0))]
     ApparmorNotLoaded(String),
-    /// A resource limit of the configuration has no such name.
-    #[error("rlimit {0:?} is not a resource limit")]
-    UnknownRlimit(String),
     /// A configuration that was read back holds no process.
     #[error("the container's config.json has no process")]
     NoProcess,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::ContainerSpec;
 use crate::edits::Edits;
 use crate::pod::PodSpec;
+use crate::ulimit::{UlimitKind, Ulimits};
 
 /// Everything from which a runtime configuration follows. Who fills it in has done all I/O.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +30,28 @@ pub struct Inputs<'a> {
     pub rootfs: &'a Path,
     /// The container's cgroup, as the OCI runtime takes it.
     pub cgroups_path: &'a str,
+    /// Profiles that confine it.
+    pub profiles: Profiles<'a>,
+    /// What the node's configuration says of its containers.
+    pub defaults: NodeDefaults<'a>,
+    /// What the container's start says anew.
+    pub start: StartInputs<'a>,
+}
+
+/// Profiles, as the node has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Profiles<'a> {
     /// Content of the file that a `Localhost` seccomp profile names.
     pub localhost_seccomp: Option<&'a [u8]>,
     /// AppArmor profiles that are loaded now; `None` where AppArmor is off.
     pub apparmor: Option<&'a [String]>,
-    /// What the container's start says anew.
-    pub start: StartInputs<'a>,
+}
+
+/// What the node's configuration says of all containers.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeDefaults<'a> {
+    /// Resource limits; of others the OCI runtime's own are inherited.
+    pub ulimits: &'a Ulimits,
 }
 
 /// The devices of a container.
@@ -103,10 +120,8 @@ pub struct NodeFacts {
     pub oom_score_adj: i32,
     /// Whether a lower one than that can be set (CAP_SYS_RESOURCE).
     pub may_lower_oom: bool,
-    /// Resource limits that every container gets; usually none, then the runtime's are inherited.
-    pub rlimits: Vec<Rlimit>,
-    /// Whether a hard limit above the daemon's own can be set (CAP_SYS_RESOURCE).
-    pub may_raise_rlimits: bool,
+    /// The most that a hard limit can be set to, where there is such a most.
+    pub hard_limits: Vec<(UlimitKind, u64)>,
     /// Page sizes with a hugetlb controller, as CRI writes them (`2MB`). Empty without the controller.
     pub hugepage_sizes: Vec<String>,
     /// Whether swap can be limited.
@@ -153,19 +168,6 @@ impl Arch {
             Self::Other
         }
     }
-}
-
-/// A resource limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rlimit {
-    /// Which one, `RLIMIT_NOFILE` for example.
-    pub name: String,
-    /// Soft limit.
-    pub soft: u64,
-    /// Hard limit.
-    pub hard: u64,
-    /// The daemon's own hard limit: without CAP_SYS_RESOURCE nothing above it can be set.
-    pub own_hard: u64,
 }
 
 /// Files that every container of the pod sees. `None`: the image's own stays.

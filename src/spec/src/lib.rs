@@ -32,6 +32,7 @@ mod process;
 mod resources;
 mod seccomp;
 mod selinux;
+mod ulimit;
 mod user;
 mod user_namespace;
 mod volumes;
@@ -47,7 +48,8 @@ pub use error::SpecError;
 pub use exec::ExecTemplate;
 pub use inputs::{
     Arch, DeviceInputs, DeviceKind, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths,
-    NodeFacts, NodeOwner, PidNamespace, PodFiles, ResolvedMount, Rlimit, SourcePropagation, StartInputs,
+    NodeDefaults, NodeFacts, NodeOwner, PidNamespace, PodFiles, Profiles, ResolvedMount, SourcePropagation,
+    StartInputs,
 };
 pub use json::resources_json;
 pub use kept::Config;
@@ -56,6 +58,7 @@ pub use note::Note;
 pub use path::normal_path;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
+pub use ulimit::{Ulimit, UlimitKind, UlimitTwice, Ulimits};
 pub use user::{ResolvedUser, UserError, UserIds, UserRequest, resolve_user};
 pub use user_namespace::{ContainerUsers, IdRange, UserNamespace};
 pub use volumes::image_volumes;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::container::APPARMOR_DEFAULT;
+use crate::ulimit::Ulimit;
 use peapod_text::Sample;
 
 /// One difference between what was asked for and what the container gets.
@@ -17,13 +18,11 @@ pub enum Note {
         /// Given.
         given: i32,
     },
-    /// A hard limit above the daemon's own.
-    Rlimit {
-        /// Which.
-        name: String,
-        /// Asked for.
-        wanted: u64,
-        /// Given.
+    /// A hard limit above what the node can give.
+    Ulimit {
+        /// As the configuration has it.
+        wanted: Ulimit,
+        /// The hard limit that is given.
         given: u64,
     },
     /// Files of cgroup v2 on a node with v1.
@@ -57,8 +56,12 @@ impl fmt::Display for Note {
             Self::OomScoreAdj { wanted, given } => {
                 write!(f, "oom_score_adj {wanted} is below peapod's own and needs CAP_SYS_RESOURCE; {given} is set")
             }
-            Self::Rlimit { name, wanted, given } => {
-                write!(f, "{name} {wanted} is above peapod's own and needs CAP_SYS_RESOURCE; {given} is set")
+            Self::Ulimit { wanted, given } => {
+                write!(
+                    f,
+                    "the limit {wanted} of the configuration is above what this node can give (peapod's own without \
+                     CAP_SYS_RESOURCE, fs.nr_open with it); {given} is set"
+                )
             }
             Self::Unified(files) => {
                 write!(f, "cgroup v2 settings are ignored on cgroup v1: {}", files.join(", "))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, Process, User};
 
 use crate::SpecError;
 use crate::apply_edits;
@@ -39,7 +39,7 @@ pub(crate) fn process(
         .set_env(Some(env))
         .set_cwd(working_dir(inputs.container, inputs.image.defaults)?)
         .set_capabilities(Some(capabilities::to_oci(granted)))
-        .set_rlimits(rlimits(inputs.node, notes)?)
+        .set_rlimits(rlimits(inputs, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
         .set_apparmor_profile(apparmor(inputs, notes)?)
         .set_selinux_label(labels(inputs).map(|labels| labels.process));
@@ -152,22 +152,19 @@ fn working_dir(container: &ContainerSpec, image: &ImageDefaults) -> Result<PathB
     }
 }
 
-fn rlimits(node: &NodeFacts, notes: &mut Vec<Note>) -> Result<Option<Vec<PosixRlimit>>, SpecError> {
+/// What the node can't give is noted, and the most that it can is given: nothing a container could fail by.
+fn rlimits(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Option<Vec<PosixRlimit>>, SpecError> {
     let mut all = Vec::new();
-    for limit in &node.rlimits {
-        let kind = rlimit_type(&limit.name).ok_or_else(|| SpecError::UnknownRlimit(limit.name.clone()))?;
-        let hard = if node.may_raise_rlimits { limit.hard } else { limit.hard.min(limit.own_hard) };
-        if hard != limit.hard {
-            notes.push(Note::Rlimit { name: limit.name.clone(), wanted: limit.hard, given: hard });
+    for limit in inputs.defaults.ulimits.iter() {
+        let most = inputs.node.hard_limits.iter().find(|(kind, _)| *kind == limit.kind()).map(|(_, most)| *most);
+        let hard = most.map_or(limit.hard(), |most| limit.hard().min(most));
+        if hard != limit.hard() {
+            notes.push(Note::Ulimit { wanted: limit, given: hard });
         }
-        let built = PosixRlimitBuilder::default().typ(kind).hard(hard).soft(limit.soft.min(hard)).build();
-        all.push(built.map_err(|error| SpecError::Json(error.to_string()))?);
+        let built = PosixRlimitBuilder::default().typ(limit.kind().of_oci()).hard(hard).soft(limit.soft().min(hard));
+        all.push(built.build().map_err(|error| SpecError::Json(error.to_string()))?);
     }
     Ok(Some(all).filter(|all| !all.is_empty()))
-}
-
-fn rlimit_type(name: &str) -> Option<PosixRlimitType> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
 }
 
 pub(crate) fn oom_score_adj(resources: &Resources, node: &NodeFacts, notes: &mut Vec<Note>) -> i32 {
@@ -182,7 +179,7 @@ pub(crate) fn oom_score_adj(resources: &Resources, node: &NodeFacts, notes: &mut
 
 fn apparmor(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Option<String>, SpecError> {
     let security = &inputs.container.security;
-    match (&security.apparmor, inputs.apparmor) {
+    match (&security.apparmor, inputs.profiles.apparmor) {
         (Some(ApparmorProfile::Localhost(name)), None) => Err(SpecError::ApparmorOff(name.clone())),
         (_, None) => Ok(None),
         (Some(ApparmorProfile::Localhost(name)), Some(loaded)) => {

@@ -23,7 +23,7 @@ pub(crate) fn profile(inputs: &Inputs<'_>, granted: CapabilitySet) -> Result<Opt
         None | Some(SeccompProfile::Unconfined) => Ok(None),
         Some(SeccompProfile::RuntimeDefault) => default_seccomp(inputs.node.arch, granted).map(Some),
         Some(SeccompProfile::Localhost(path)) => {
-            let text = inputs.localhost_seccomp.ok_or_else(|| SpecError::SeccompMissing(path.clone()))?;
+            let text = inputs.profiles.localhost_seccomp.ok_or_else(|| SpecError::SeccompMissing(path.clone()))?;
             localhost::parse(path, text).map(Some)
         }
     }

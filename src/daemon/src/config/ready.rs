@@ -79,6 +79,7 @@ impl Config {
         let containers = peapod_pod::ContainerSettings {
             log_rate: read_container_log(root.section("container_log")),
             restores: sections::checkpoint(root.section("checkpoint")),
+            ulimits: sections::containers(root.section("containers")),
         };
         root.finish();
         let pods = peapod_pod::Config {

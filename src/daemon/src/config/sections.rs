@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
 use peapod_pod::{OciRuntime, RestorePolicy};
+use peapod_spec::{Ulimit, Ulimits};
 
 use super::find;
 use super::section::{Section, absolute};
@@ -156,6 +157,17 @@ pub(super) fn checkpoint(mut section: Section<'_>) -> RestorePolicy {
     });
     section.finish();
     restores
+}
+
+/// `[containers]`: resource limits of their processes.
+pub(super) fn containers(mut section: Section<'_>) -> Ulimits {
+    let limits = section.texts("default_ulimits", Vec::new(), |text| text.parse::<Ulimit>());
+    let ulimits = Ulimits::new(limits).unwrap_or_else(|error| {
+        section.problem("default_ulimits", error.to_string());
+        Ulimits::default()
+    });
+    section.finish();
+    ulimits
 }
 
 /// `[cdi]`: folders of files that describe devices.

@@ -153,6 +153,22 @@ fn spans_have_an_endpoint_without_tls() {
 }
 
 #[test]
+fn limits_of_containers_are_checked() {
+    let limits = |text: &str| check(&format!("[containers]\ndefault_ulimits = {text}\n"));
+    let read = limits("[\"nofile=1024:4096\", \"memlock=unlimited\"]").unwrap().pods.containers.ulimits;
+    assert_eq!(format!("{read:?}"), "[\"nofile=1024:4096\", \"memlock=unlimited:unlimited\"]");
+    for (text, why) in [
+        ("[\"nofile=2048:1024\"]", ":2: containers.default_ulimits: \"nofile=2048:1024\" has a soft limit above"),
+        ("[\"core=0\", \"core=1\"]", ":1: containers.default_ulimits: core has more than one limit"),
+        ("[\"files=1\"]", ":2: containers.default_ulimits: \"files=1\" names no limit; there are: as, core"),
+        ("\"core=0\"", ":2: containers.default_ulimits: is text, should be a list of texts"),
+    ] {
+        let error = limits(text).unwrap_err();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+}
+
+#[test]
 fn a_run_root_without_room_for_sockets() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("config.toml"), "").unwrap();

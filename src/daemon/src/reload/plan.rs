@@ -123,11 +123,13 @@ impl ReloadPlan {
             scope_prefix,
             shim_cgroup,
             boot_id_file,
-            containers: peapod_pod::ContainerSettings { log_rate, restores },
+            containers: peapod_pod::ContainerSettings { log_rate, restores, ulimits },
             cdi_dirs,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
         self.next.pods.cdi_dirs = self.take("cdi.spec_dirs", &old.cdi_dirs, cdi_dirs.clone());
+        let ulimits = self.take("containers.default_ulimits", &old.containers.ulimits, ulimits.clone());
+        self.next.pods.containers.ulimits = ulimits;
         self.keep("container_log.rate", &old.containers.log_rate, log_rate);
         self.keep("checkpoint.restore", &old.containers.restores, restores);
         self.keep("shim.path", &old.shim, shim);
@@ -237,6 +239,7 @@ mod tests {
             "timeouts.operation=5s",
             "timeouts.exec_drain=3s",
             "cdi.spec_dirs=[]",
+            "containers.default_ulimits=[\"nofile=1024:4096\"]",
             "image.hosts_dirs=[\"/etc/other\"]",
             "image.request_timeout=7s",
             "image.retries=9",
@@ -250,6 +253,7 @@ mod tests {
                 "timeouts.operation 110s 5s",
                 "timeouts.exec_drain 2s 3s",
                 "cdi.spec_dirs [\"/etc/cdi\", \"/run/cdi\"] []",
+                "containers.default_ulimits [] [\"nofile=1024:4096\"]",
                 "image.hosts_dirs [\"/etc/peapod/certs.d\", \"/etc/containerd/certs.d\"] [\"/etc/other\"]",
                 "image.request_timeout 60s 7s",
                 "image.retries 3 9",

@@ -10,8 +10,8 @@ use peapod_image::{FolderOwners, Rootfs, Writable};
 use peapod_spec::container::ContainerSpec;
 use peapod_spec::pod::{PidMode, Scope};
 use peapod_spec::{
-    Config, Configured, DeviceInputs, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, Note,
-    PidNamespace, SpecError, StartInputs, UserError, image_volumes, linux_resources, oci_config,
+    Config, Configured, DeviceInputs, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths, NodeDefaults,
+    Note, PidNamespace, Profiles, SpecError, StartInputs, UserError, image_volumes, linux_resources, oci_config,
 };
 use peapod_text::Sample;
 
@@ -77,8 +77,8 @@ fn configure(
         devices: DeviceInputs { nodes: &looked.devices, edits: &looked.edits },
         rootfs: Path::new("rootfs"),
         cgroups_path: &context.cgroup.driver.runtime_path(&context.group(id)),
-        localhost_seccomp: looked.seccomp.as_deref(),
-        apparmor: looked.apparmor.as_deref(),
+        profiles: Profiles { localhost_seccomp: looked.seccomp.as_deref(), apparmor: looked.apparmor.as_deref() },
+        defaults: NodeDefaults { ulimits: &context.containers.settings.get().ulimits },
         start: StartInputs {
             namespaces: &namespaces(spec, &context.namespaces, None),
             volumes: &[],

@@ -47,7 +47,7 @@ pub(crate) async fn create(
         });
     }
     users::check(&context.pod, spec)?;
-    let image = checkpoint::find(&containers.images, containers.settings.restores, &spec.image)?;
+    let image = checkpoint::find(&containers.images, containers.settings.get().restores, &spec.image)?;
     if let ContainerBase::Image(image) = &image {
         refuse_artifact(image)?;
     }

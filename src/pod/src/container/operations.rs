@@ -10,7 +10,7 @@ use peapod_sys::Trash;
 
 use super::seccomp::SeccompPrograms;
 use crate::cgroup_warm_up::CgroupWarmUp;
-use crate::config::ContainerSettings;
+use crate::config::CurrentSettings;
 use crate::layout::Layout;
 use crate::runtimes::Runtimes;
 use crate::sweep::Making;
@@ -28,7 +28,7 @@ pub(crate) struct ContainerOperations {
     pub(crate) facts: NodeFacts,
     pub(crate) cgroups: Hierarchy,
     pub(crate) runtimes: Arc<Runtimes>,
-    pub(crate) settings: ContainerSettings,
+    pub(crate) settings: CurrentSettings,
     /// Containers without a record yet.
     pub(crate) making: Making,
     pub(crate) warm_up: Arc<CgroupWarmUp>,

@@ -195,7 +195,7 @@ impl<'a> BegunStart<'a> {
             terminal: self.spec.tty,
             stdin: self.spec.stdin.then(|| bundle.join("stdin")),
             log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
-            log_rate: containers.settings.log_rate,
+            log_rate: containers.settings.get().log_rate,
             runtime: TaskRuntime {
                 path: self.runtime.path.clone(),
                 root: self.runtime.root.clone(),

@@ -17,7 +17,7 @@ use super::Pods;
 use super::recorded::Recorded;
 use crate::actor::ActorContext;
 use crate::cgroup_warm_up::CgroupWarmUp;
-use crate::config::{Config, CurrentTimeouts};
+use crate::config::{Config, CurrentSettings, CurrentTimeouts};
 use crate::container::{self, ContainerOperations, ExecOperations};
 use crate::defaults::PodDefaults;
 use crate::error::OpenError;
@@ -86,7 +86,7 @@ impl Pods {
             facts,
             cgroups,
             runtimes: Arc::clone(&runtimes),
-            settings: config.containers,
+            settings: CurrentSettings::new(config.containers.clone()),
             making: Making::default(),
             warm_up: Arc::clone(&warm_up),
             filters: container::SeccompPrograms::default(),

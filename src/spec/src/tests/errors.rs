@@ -7,8 +7,8 @@ use super::fixture::{Case, words};
 use crate::bounds::{GROUPS, MOUNTS, PROGRAM_BYTES, STRING_BYTES, VARIABLES};
 use crate::container::{ApparmorProfile, Propagation, UserChoice};
 use crate::{
-    Config, Configured, DeviceKind, HostDevice, IdRange, NodeOwner, Note, Rlimit, SourcePropagation, SpecError,
-    UserError, UserNamespace,
+    Config, Configured, DeviceKind, HostDevice, IdRange, NodeOwner, Note, SourcePropagation, SpecError, UserError,
+    UserNamespace,
 };
 
 fn check(change: impl FnOnce(&mut Case), wanted: &SpecError, message: &str) {
@@ -60,11 +60,6 @@ fn process() {
         |case| case.container.security.capabilities.add = words("CAP_FLY"),
         &SpecError::UnknownCapability("CAP_FLY".to_owned()),
         "CAP_FLY",
-    );
-    check(
-        |case| case.node.rlimits = vec![Rlimit { name: "NOFILE".to_owned(), soft: 1, hard: 1, own_hard: 1 }],
-        &SpecError::UnknownRlimit("NOFILE".to_owned()),
-        "NOFILE",
     );
 }
 

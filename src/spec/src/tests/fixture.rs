@@ -9,8 +9,9 @@ use crate::container::{
 };
 use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Configured, DeviceInputs, Edits, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs, NamespacePaths,
-    NodeFacts, PidNamespace, PodFiles, ResolvedMount, SourcePropagation, SpecError, StartInputs, oci_config,
+    Arch, Configured, DeviceInputs, Edits, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs,
+    NamespacePaths, NodeDefaults, NodeFacts, PidNamespace, PodFiles, Profiles, ResolvedMount, SourcePropagation,
+    SpecError, StartInputs, Ulimits, oci_config,
 };
 
 /// Owner of everything that [`Inputs`] borrows.
@@ -31,6 +32,7 @@ pub(crate) struct Case {
     pub(crate) cgroups_path: String,
     pub(crate) localhost_seccomp: Option<&'static [u8]>,
     pub(crate) apparmor: Option<Vec<String>>,
+    pub(crate) ulimits: Ulimits,
 }
 
 pub(crate) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
@@ -74,6 +76,7 @@ impl Case {
             cgroups_path: "/kubepods/podu1/c1".to_owned(),
             localhost_seccomp: None,
             apparmor: None,
+            ulimits: Ulimits::default(),
         }
     }
 
@@ -88,8 +91,8 @@ impl Case {
             devices: DeviceInputs { nodes: &self.devices, edits: &self.edits },
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
-            localhost_seccomp: self.localhost_seccomp,
-            apparmor: self.apparmor.as_deref(),
+            profiles: Profiles { localhost_seccomp: self.localhost_seccomp, apparmor: self.apparmor.as_deref() },
+            defaults: NodeDefaults { ulimits: &self.ulimits },
             start: self.start(),
         })
     }
@@ -202,8 +205,7 @@ pub(crate) fn node() -> NodeFacts {
         capabilities: u64::MAX,
         oom_score_adj: -999,
         may_lower_oom: true,
-        rlimits: Vec::new(),
-        may_raise_rlimits: true,
+        hard_limits: Vec::new(),
         hugepage_sizes: words("2MB 1GB"),
         swap_accounting: true,
         selinux: false,

@@ -9,7 +9,9 @@ use crate::container::{
     Capabilities, GroupsPolicy, MountOption, Propagation, Resources, SeccompProfile, SelinuxOptions, UserChoice,
 };
 use crate::pod::Scope;
-use crate::{DeviceKind, HostDevice, IdRange, ImageVolume, NodeOwner, PidNamespace, Rlimit, UserNamespace};
+use crate::{
+    DeviceKind, HostDevice, IdRange, ImageVolume, NodeOwner, PidNamespace, UlimitKind, Ulimits, UserNamespace,
+};
 
 pub(super) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -119,11 +121,10 @@ fn process() {
         case.env("TWICE", b"1");
         case.env("TWICE", "zw\u{f6}lf=12".as_bytes());
         case.image.volumes = words("/var/lib/data");
-        case.node.rlimits = vec![
-            Rlimit { name: "RLIMIT_NOFILE".to_owned(), soft: 1024, hard: 1 << 20, own_hard: 4096 },
-            Rlimit { name: "RLIMIT_CORE".to_owned(), soft: 0, hard: 0, own_hard: u64::MAX },
-        ];
-        case.node.may_raise_rlimits = false;
+        let limits = ["nofile=1024:1048576", "core=0", "memlock=unlimited"].map(|text| text.parse().unwrap());
+        case.ulimits = Ulimits::new(limits.into()).unwrap();
+        let most = |kind: UlimitKind| (kind, if kind.name() == "nofile" { 4096 } else { u64::MAX });
+        case.node.hard_limits = UlimitKind::all().map(most).collect();
     });
 }
 

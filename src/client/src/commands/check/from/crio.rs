@@ -61,10 +61,7 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.runtime.device_ownership_from_security_context", Fate::Missing("devices keep the node's owners")),
     known("crio.runtime.hooks_dir", Fate::Missing("hooks are not run: wrap the OCI runtime if they are needed")),
     known("crio.runtime.default_mounts_file", Fate::Missing("say mounts in the pods")),
-    known(
-        "crio.runtime.default_ulimits",
-        Fate::Missing("containers get the limits of peapod's unit: set LimitNOFILE and the like there"),
-    ),
+    known("crio.runtime.default_ulimits", Fate::Is("containers.default_ulimits")),
     known("crio.runtime.pids_limit", Fate::Missing("set the kubelet's podPidsLimit")),
     known(
         "crio.runtime.log_size_max",
