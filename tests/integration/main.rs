@@ -66,6 +66,7 @@ mod run_life;
 mod run_named;
 mod sealed;
 mod security;
+mod selinux;
 mod sharing;
 mod shims;
 mod slow_calls;

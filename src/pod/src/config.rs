@@ -54,6 +54,8 @@ pub struct ContainerSettings {
     pub restores: RestorePolicy,
     /// Resource limits of the processes of containers; at first: see [`crate::Pods::set_ulimits`].
     pub ulimits: Ulimits,
+    /// Which of them have an SELinux label.
+    pub selinux: SelinuxLabels,
 }
 
 /// Whether containers can be made of checkpoints. CRIU gives a process the users, capabilities and filters that stand
@@ -65,6 +67,16 @@ pub enum RestorePolicy {
     Never,
     /// Any is: all archives and images that pods name come from trusted hands.
     Trusted,
+}
+
+/// Which containers have an SELinux label, where SELinux is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelinuxLabels {
+    /// All but privileged ones, where the policy has a label for them.
+    #[default]
+    All,
+    /// Those that ask for one.
+    Asked,
 }
 
 /// How long calls wait.

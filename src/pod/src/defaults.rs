@@ -12,6 +12,7 @@ use crate::id::PodId;
 use crate::layout::Layout;
 use crate::parent_kind::ParentKind;
 use crate::record::PodCgroup;
+use crate::selinux::CategoryPool;
 
 /// Annotation of a pod that a kubelet made.
 const OF_KUBELET: &str = "kubernetes.io/config.source";
@@ -24,6 +25,8 @@ pub(crate) struct PodDefaults {
     pub(crate) boot_id: String,
     /// Who makes containers' cgroups, and below what.
     pub(crate) cgroup: PodCgroup,
+    /// SELinux categories in use.
+    pub(crate) categories: Arc<CategoryPool>,
 }
 
 impl PodDefaults {
@@ -73,7 +76,7 @@ mod tests {
     fn cgroup_of(driver: CgroupDriver, spec: &PodSpec) -> (String, ParentKind) {
         let cgroup = PodCgroup { driver, parent: "/parent".to_owned(), ..PodCgroup::default() };
         let layout = Arc::new(Layout::new(Path::new("/run"), Path::new("/state")));
-        let defaults = PodDefaults { layout, boot_id: String::new(), cgroup };
+        let defaults = PodDefaults { layout, boot_id: String::new(), cgroup, categories: Arc::default() };
         let cgroup = defaults.cgroup_of(&PodId::parse(&"a".repeat(64)).unwrap(), spec).unwrap();
         (cgroup.parent, cgroup.kind)
     }

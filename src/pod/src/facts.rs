@@ -5,11 +5,14 @@ use std::path::Path;
 use peapod_spec::{Arch, NodeFacts, UlimitKind};
 use rustix::process::Resource;
 
+use crate::config::SelinuxLabels;
+use crate::selinux;
+
 /// Number of CAP_SYS_RESOURCE (linux/capability.h).
 const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Looks at the node. What can't be read counts as absent: a container then asks for less, and says so.
-pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
+pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool, labels: SelinuxLabels) -> NodeFacts {
     let status = read("/proc/self/status");
     let effective = capability_mask(&status, "CapEff:");
     let may_raise = effective & (1 << CAP_SYS_RESOURCE) != 0;
@@ -23,7 +26,7 @@ pub(crate) fn gather(cgroup_root: &Path, cgroup_v2: bool) -> NodeFacts {
         hard_limits: hard_limits(may_raise),
         hugepage_sizes: hugepage_sizes(cgroup_root, cgroup_v2),
         swap_accounting: swap_accounting(cgroup_root, cgroup_v2),
-        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        selinux: selinux::look(Path::new("/"), labels),
     }
 }
 

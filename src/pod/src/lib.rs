@@ -53,6 +53,7 @@ mod runtimes;
 #[cfg(test)]
 mod samples;
 mod sandbox;
+mod selinux;
 mod shim;
 mod stages;
 mod start_limiter;
@@ -63,7 +64,7 @@ mod warn_once;
 
 pub use bounds::{CHECKPOINT_TIME, CHECKPOINT_TIME_MAX};
 pub use checkpoint::{CheckpointRequest, PodCheckpointRequest, archives};
-pub use config::{Config, ContainerSettings, OciRuntime, RestorePolicy, Timeouts};
+pub use config::{Config, ContainerSettings, OciRuntime, RestorePolicy, SelinuxLabels, Timeouts};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use event::{PodEvent, PodEventKind, PodEventSubject, PodEvents};

@@ -203,6 +203,7 @@ fn pod(row: &RawRow, defaults: &PodDefaults) -> Result<Loaded, String> {
             netns: None,
             last_event: 0,
             cgroup: defaults.cgroup_of(&id, &spec).unwrap_or_else(|_| defaults.cgroup.clone()),
+            categories: None,
         }
     });
     if state.cgroup.parent.is_empty() {

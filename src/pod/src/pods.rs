@@ -170,7 +170,7 @@ impl Pods {
 
     /// A new pod, if there is room for one.
     async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
-        let PodDefaults { layout, boot_id, .. } = &self.actors.defaults;
+        let PodDefaults { layout, boot_id, categories, .. } = &self.actors.defaults;
         let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
         let cgroup = self.actors.defaults.cgroup_of(&id, spec)?;
         self.first_listing.over("the pod", self.timeouts.get().operation).await?;
@@ -184,6 +184,7 @@ impl Pods {
             created_at: clock::now(),
             boot_id: boot_id.clone(),
             cgroup,
+            categories: categories.of_new(self.actors.containers.facts.selinux.as_ref(), spec)?,
             layout: Arc::clone(layout),
         };
         Ok(actor::ActorInput { machine: Machine::new(identity, share), handler: handler.clone(), connection: None })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use peapod_cgroup::{CgroupDriver, ScopePrefix};
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
-use peapod_spec::{ImageDefaults, UserIds};
+use peapod_spec::{Categories, ImageDefaults, UserIds};
 use peapod_store::rusqlite::Transaction;
 use peapod_store::{Database, Migration, StoreError, rusqlite};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub(crate) struct PodRecord {
     /// As it was when the pod was made, whatever the daemon is told today.
     #[serde(default)]
     pub(crate) cgroup: PodCgroup,
+    /// SELinux categories of its containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) categories: Option<Categories>,
 }
 
 /// Where a pod's containers have their cgroups, and who makes them.

@@ -49,7 +49,7 @@ pub(crate) fn take_up(context: &ActorContext, loaded: Loaded) -> actor::ActorInp
         seen.exits = exits.collect();
     }
     let handler = runtimes.handler(&loaded.spec.runtime_handler);
-    let machine = Machine::recorded(loaded, seen, &defaults.layout, listed);
+    let machine = Machine::recorded(loaded, seen, defaults, listed);
     actor::ActorInput { machine, handler, connection }
 }
 

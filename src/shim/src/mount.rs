@@ -105,7 +105,7 @@ impl NewMount<'_> {
         if !lower.is_empty() {
             data.push(format!("lowerdir={}", lower.join(":")));
         }
-        data.extend(options.data.iter().filter(|option| !option.starts_with(LOWER)).map(|o| (*o).to_owned()));
+        data.extend(options.data.iter().filter(|option| !option.starts_with(LOWER)).map(|option| quoted(option)));
         nix::mount::mount(Some(self.source), self.target, Some(self.kind), options.flags, Some(data.join(",").as_str()))
     }
 
@@ -123,6 +123,14 @@ impl NewMount<'_> {
 
 /// One layer of an overlay, from Linux 6.8 on.
 const LOWER: &str = "lowerdir+=";
+
+/// A label of SELinux has commas, and is all that the kernel reads in quotes.
+fn quoted(option: &str) -> String {
+    match option.split_once('=') {
+        Some((key, label)) if key.ends_with("context") && label.contains(',') => format!("{key}=\"{label}\""),
+        _ => option.to_owned(),
+    }
+}
 
 /// Which way is closed.
 enum Refused {
@@ -236,6 +244,15 @@ mod tests {
         assert!(!target.join("a").exists());
         // Not mounted any more: fine.
         unmount(&target).unwrap();
+    }
+
+    #[test]
+    fn labels_are_quoted_where_commas_divide_options() {
+        let label = "system_u:object_r:container_file_t:s0";
+        assert_eq!(quoted(&format!("context={label}:c1,c2")), format!("context=\"{label}:c1,c2\""));
+        for other in [&format!("context={label}"), "volatile", "upperdir=/a,b"] {
+            assert_eq!(quoted(other), other);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::note::Note;
 use crate::user::{ResolvedUser, UserIds, UserRequest, resolve_user};
 use crate::user_namespace::IdRange;
 use crate::volumes::image_volumes;
-use crate::{apply_edits, devices, mounts, process, seccomp, selinux};
+use crate::{apply_edits, devices, mounts, process, seccomp};
 
 /// What the runtimes of the field have understood for years.
 const OCI_VERSION: &str = "1.0.2";
@@ -110,7 +110,7 @@ fn linux(
         .set_resources(Some(resources))
         .set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()))
         .set_rootfs_propagation(mounts::rootfs_propagation(inputs.container))
-        .set_mount_label(selinux::labels(inputs).map(|labels| labels.mounts))
+        .set_mount_label(inputs.labels().map(|labels| labels.mounts))
         .set_seccomp(seccomp)
         .set_masked_paths(paths(&security.masked_paths))
         .set_readonly_paths(paths(&security.readonly_paths));

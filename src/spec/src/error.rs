@@ -57,10 +57,10 @@ pub enum SpecError {
         /// What is there.
         why: &'static str,
     },
-    /// Volumes of a node with SELinux keep their labels.
+    /// Folders of the node's own keep their labels.
     #[error(
-        "mount {}: selinux_relabel can't be done by this release, and a process with a label of its own may not read \
-         the volume: label it on the node (`chcon -R -t container_file_t`) and leave selinux_relabel out", excerpt(.0)
+        "mounts: {} is a folder of the node's own, which can't have a container's SELinux label: leave selinux_relabel \
+         out, or mount a folder that is for the container", excerpt(.0)
     )]
     SelinuxRelabel(PathBuf),
     /// A capability that no kernel known here has.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::ContainerSpec;
 use crate::edits::Edits;
 use crate::pod::PodSpec;
+use crate::selinux::{Categories, Labels, SelinuxContexts};
 use crate::ulimit::{UlimitKind, Ulimits};
 
 /// Everything from which a runtime configuration follows. Who fills it in has done all I/O.
@@ -38,6 +39,14 @@ pub struct Inputs<'a> {
     pub start: StartInputs<'a>,
 }
 
+impl Inputs<'_> {
+    /// The container's SELinux labels; none without SELinux.
+    pub(crate) fn labels(&self) -> Option<Labels> {
+        let contexts = self.node.selinux.as_ref()?;
+        contexts.of_container(self.pod, &self.container.security, self.profiles.categories)
+    }
+}
+
 /// Profiles, as the node has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Profiles<'a> {
@@ -45,6 +54,8 @@ pub struct Profiles<'a> {
     pub localhost_seccomp: Option<&'a [u8]>,
     /// AppArmor profiles that are loaded now; `None` where AppArmor is off.
     pub apparmor: Option<&'a [String]>,
+    /// SELinux categories that the pod has alone.
+    pub categories: Option<Categories>,
 }
 
 /// What the node's configuration says of all containers.
@@ -126,8 +137,8 @@ pub struct NodeFacts {
     pub hugepage_sizes: Vec<String>,
     /// Whether swap can be limited.
     pub swap_accounting: bool,
-    /// Whether SELinux is on.
-    pub selinux: bool,
+    /// What SELinux has for containers; `None` where it is off.
+    pub selinux: Option<SelinuxContexts>,
 }
 
 /// An instruction set that Kubernetes nodes have.

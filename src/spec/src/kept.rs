@@ -89,6 +89,11 @@ impl Config {
         self.spec.process().as_ref()?.apparmor_profile().as_deref()
     }
 
+    /// The SELinux label of files that the container makes, and of volumes that are to have its label.
+    pub fn mount_label(&self) -> Option<&str> {
+        self.spec.linux().as_ref()?.mount_label().as_deref()
+    }
+
     /// The OOM score of the container's processes.
     pub fn oom_score_adj(&self) -> Option<i32> {
         self.spec.process().as_ref()?.oom_score_adj()

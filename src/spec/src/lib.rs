@@ -58,6 +58,7 @@ pub use note::Note;
 pub use path::normal_path;
 pub use resources::{linux_resources, update_resources};
 pub use seccomp::default_seccomp;
+pub use selinux::{Categories, NoLabel, SelinuxContext, SelinuxContexts};
 pub use ulimit::{Ulimit, UlimitKind, UlimitTwice, Ulimits};
 pub use user::{ResolvedUser, UserError, UserIds, UserRequest, resolve_user};
 pub use user_namespace::{ContainerUsers, IdRange, UserNamespace};

@@ -13,7 +13,7 @@ use crate::json::text;
 use crate::mount_points::{can_be_folder, is_below_a_mount};
 use crate::note::Note;
 use crate::pod::{Namespaces, Scope};
-use crate::selinux::labels;
+use crate::selinux::may_relabel;
 use crate::user_namespace::IdRange;
 
 /// What containers have of their pod.
@@ -53,12 +53,13 @@ pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<M
             all.push(mount);
         }
     }
+    let labels = inputs.labels();
     for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
-        if mount.selinux_relabel && inputs.node.selinux {
-            if labels(inputs).is_some() {
-                return Err(SpecError::SelinuxRelabel(mount.container_path.clone()));
+        if mount.selinux_relabel && mount.host_path().is_some() && inputs.node.selinux.is_some() {
+            if labels.is_some() && !may_relabel(&resolved.source) {
+                return Err(SpecError::SelinuxRelabel(resolved.source.clone()));
             }
-            if !notes.contains(&Note::Relabel) {
+            if labels.is_none() && !notes.contains(&Note::Relabel) {
                 notes.push(Note::Relabel);
             }
         }

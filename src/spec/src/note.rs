@@ -41,6 +41,8 @@ pub enum Note {
     PodFile(&'static str),
     /// A volume that is to have the container's SELinux label, where the container has none.
     Relabel,
+    /// An SELinux label on a node without SELinux.
+    SelinuxOff,
     /// The default AppArmor profile, on a node where it could not be loaded.
     Apparmor,
     /// Volumes that the image declares where no container can have any.
@@ -77,8 +79,11 @@ impl fmt::Display for Note {
                 write!(
                     f,
                     "volumes keep their SELinux labels although selinux_relabel is set: their containers have no label \
-                     of their own (no selinux_options, or privileged)"
+                     of their own (privileged, or no selinux_options where the policy has none for containers)"
                 )
+            }
+            Self::SelinuxOff => {
+                write!(f, "selinux_options have no effect: SELinux is not on on this node")
             }
             Self::Apparmor => {
                 write!(

@@ -14,7 +14,6 @@ use crate::inputs::{ImageDefaults, Inputs, NodeFacts};
 use crate::note::Note;
 use crate::path::normal_path;
 use crate::pod::Scope;
-use crate::selinux::labels;
 use crate::user::{ResolvedUser, UserIds};
 use peapod_text::Sample;
 
@@ -27,6 +26,9 @@ pub(crate) fn process(
     notes: &mut Vec<Note>,
 ) -> Result<Process, SpecError> {
     let security = &inputs.container.security;
+    if inputs.node.selinux.is_none() && (security.selinux.is_some() || inputs.pod.security.selinux.is_some()) {
+        notes.push(Note::SelinuxOff);
+    }
     let (args, mut env) = (args(inputs.container, inputs.image.defaults)?, env(inputs, user, notes)?);
     apply_edits::set_variables(&mut env, inputs.devices.edits);
     check_size(&args, &env)?;
@@ -42,7 +44,7 @@ pub(crate) fn process(
         .set_rlimits(rlimits(inputs, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
         .set_apparmor_profile(apparmor(inputs, notes)?)
-        .set_selinux_label(labels(inputs).map(|labels| labels.process));
+        .set_selinux_label(inputs.labels().map(|labels| labels.process));
     Ok(process)
 }
 

@@ -1,6 +1,180 @@
 //! SELinux labels of a container.
 
-use crate::inputs::Inputs;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::NAME_BYTES;
+use crate::container::ContainerSecurity;
+use crate::pod::PodSpec;
+
+/// Categories that policies of Linux distributions have.
+const CATEGORIES: u16 = 1024;
+
+/// A label, `user:role:type:level`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelinuxContext {
+    user: String,
+    role: String,
+    type_: String,
+    level: String,
+}
+
+/// It is no label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no label such as system_u:system_r:container_t:s0")]
+pub struct NoLabel;
+
+impl FromStr for SelinuxContext {
+    type Err = NoLabel;
+
+    fn from_str(text: &str) -> Result<Self, NoLabel> {
+        let mut parts = text.splitn(4, ':').map(str::to_owned);
+        let mut part = || parts.next().filter(|part| !part.is_empty() && part.len() <= NAME_BYTES);
+        let (Some(user), Some(role), Some(type_), Some(level)) = (part(), part(), part(), part()) else {
+            return Err(NoLabel);
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.,:-".contains(c);
+        if text.chars().all(plain) { Ok(Self { user, role, type_, level }) } else { Err(NoLabel) }
+    }
+}
+
+impl fmt::Display for SelinuxContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, role, type_, level } = self;
+        write!(f, "{user}:{role}:{type_}:{level}")
+    }
+}
+
+/// What the node's policy has for containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelinuxContexts {
+    process: SelinuxContext,
+    files: SelinuxContext,
+    /// Also for containers that ask for none.
+    by_default: bool,
+}
+
+impl SelinuxContexts {
+    /// Out of the policy's file `lxc_contexts`. `None`: it has none that can be used.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = |wanted: &str| {
+            let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+            let mut values = lines.filter_map(|line| line.split_once('='));
+            let (_, value) = values.find(|(key, _)| key.trim() == wanted)?;
+            value.trim().trim_matches('"').parse().ok()
+        };
+        Some(Self { process: value("process")?, files: value("file")?, by_default: true })
+    }
+
+    /// Of a policy that says nothing of containers: only those that ask for a label have one.
+    #[must_use]
+    pub fn without_policy() -> Self {
+        let label = |role: &str, type_: &str| SelinuxContext {
+            user: "system_u".to_owned(),
+            role: role.to_owned(),
+            type_: type_.to_owned(),
+            level: "s0".to_owned(),
+        };
+        Self {
+            process: label("system_r", "container_t"),
+            files: label("object_r", "container_file_t"),
+            by_default: false,
+        }
+    }
+
+    /// The same, but only for containers that ask for one.
+    #[must_use]
+    pub fn only_asked(self) -> Self {
+        Self { by_default: false, ..self }
+    }
+
+    /// Whether pods need categories of their own.
+    #[must_use]
+    pub fn is_by_default(&self) -> bool {
+        self.by_default
+    }
+
+    /// The label of files that all containers of the pod share.
+    #[must_use]
+    pub fn of_pod_files(&self, pod: &PodSpec, categories: Option<Categories>) -> Option<String> {
+        let asked = pod.security.selinux.as_ref();
+        if asked.is_none() && !self.by_default {
+            return None;
+        }
+        let mut files = self.files.clone();
+        if let Some(asked) = asked {
+            set(&mut files.user, &asked.user);
+        }
+        set(&mut files.level, &pod_level(pod, categories).unwrap_or_default());
+        Some(files.to_string())
+    }
+
+    /// What the container asks for, else the pod, completed with what the policy has for all, and with the pod's level.
+    /// Nothing for a privileged container; and where the policy says nothing of containers, nothing without a wish.
+    pub(crate) fn of_container(
+        &self,
+        pod: &PodSpec,
+        security: &ContainerSecurity,
+        categories: Option<Categories>,
+    ) -> Option<Labels> {
+        let asked = security.selinux.as_ref().or(pod.security.selinux.as_ref());
+        if security.privileged || (asked.is_none() && !self.by_default) {
+            return None;
+        }
+        let Self { mut process, mut files, .. } = self.clone();
+        if let Some(level) = pod_level(pod, categories) {
+            (process.level, files.level) = (level.clone(), level);
+        }
+        if let Some(asked) = asked {
+            set(&mut process.user, &asked.user);
+            set(&mut process.role, &asked.role);
+            set(&mut process.type_, &asked.type_);
+            set(&mut process.level, &asked.level);
+            set(&mut files.user, &asked.user);
+            set(&mut files.level, &asked.level);
+        }
+        Some(Labels { process: process.to_string(), mounts: files.to_string() })
+    }
+}
+
+/// Two categories, which a pod has alone on its node: of its containers nobody else can read files or memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Categories(u16, u16);
+
+impl Categories {
+    /// How many pairs there are.
+    pub const PAIRS: u32 = CATEGORIES as u32 * (CATEGORIES as u32 - 1) / 2;
+
+    /// One of all pairs, by a number of which only the rest modulo [`Self::PAIRS`] counts.
+    #[must_use]
+    pub fn nth(number: u32) -> Self {
+        let (mut left, mut first) = (number % Self::PAIRS, 0);
+        while left >= u32::from(CATEGORIES - 1 - first) {
+            left -= u32::from(CATEGORIES - 1 - first);
+            first += 1;
+        }
+        Self(first, first + 1 + u16::try_from(left).unwrap_or_default())
+    }
+
+    /// Out of a level such as `s0:c1,c2`; `None` if that has not exactly two.
+    #[must_use]
+    pub fn of_level(level: &str) -> Option<Self> {
+        let category = |text: &str| text.strip_prefix('c')?.parse().ok().filter(|number| *number < CATEGORIES);
+        let (first, second) = level.strip_prefix("s0:")?.split_once(',')?;
+        let (first, second): (u16, u16) = (category(first)?, category(second)?);
+        (first != second).then(|| Self(first.min(second), first.max(second)))
+    }
+}
+
+/// As a level.
+impl fmt::Display for Categories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s0:c{},c{}", self.0, self.1)
+    }
+}
 
 /// One label for the process, one for the files it makes.
 pub(crate) struct Labels {
@@ -8,22 +182,123 @@ pub(crate) struct Labels {
     pub(crate) mounts: String,
 }
 
-/// What the container asks for, else the pod. Nothing without SELinux, without a wish, or for a privileged container.
-pub(crate) fn labels(inputs: &Inputs<'_>) -> Option<Labels> {
-    if !inputs.node.selinux || inputs.container.security.privileged {
-        return None;
-    }
-    let options = inputs.container.security.selinux.as_ref().or(inputs.pod.security.selinux.as_ref())?;
-    let user = or(&options.user, "system_u");
-    let role = or(&options.role, "system_r");
-    let kind = or(&options.type_, "container_t");
-    let level = or(&options.level, "s0");
-    Some(Labels {
-        process: format!("{user}:{role}:{kind}:{level}"),
-        mounts: format!("{user}:object_r:container_file_t:{level}"),
-    })
+/// The level that the containers of a pod have in common.
+fn pod_level(pod: &PodSpec, categories: Option<Categories>) -> Option<String> {
+    let asked = pod.security.selinux.as_ref().map(|asked| asked.level.clone()).filter(|level| !level.is_empty());
+    asked.or_else(|| categories.map(|pair| pair.to_string()))
 }
 
-fn or<'a>(value: &'a str, default: &'static str) -> &'a str {
-    if value.is_empty() { default } else { value }
+/// What is empty says nothing.
+fn set(part: &mut String, wanted: &str) {
+    if !wanted.is_empty() {
+        wanted.clone_into(part);
+    }
+}
+
+/// Folders of the node whose files may not get a container's label: the node would not come up again, or its users
+/// could not log in.
+const OF_NODE: [&str; 35] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/lib/kubelet",
+    "/var/lib/peapod",
+    "/var/log",
+    "/var/run",
+    "/var/tmp",
+];
+/// The same with all that is in them.
+const OF_NODE_WHOLE: [&str; 6] = ["/boot", "/dev", "/etc", "/proc", "/sys", "/usr/lib"];
+
+/// Whether a tree of the node may be labelled for a container. Its path has no symbolic links.
+pub(crate) fn may_relabel(path: &std::path::Path) -> bool {
+    let of_node = OF_NODE.iter().any(|folder| path == std::path::Path::new(folder));
+    let within = OF_NODE_WHOLE.iter().any(|folder| path.starts_with(folder));
+    // A user's own folder, with the keys by which he logs in.
+    let home = path.parent() == Some(std::path::Path::new("/home"));
+    !(of_node || within || home)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// As Fedora's policy has it.
+    const FILE: &str = "process = \"system_u:system_r:container_t:s0\"\ncontent = \"system_u:object_r:virt_var_lib_t:s0\"\n\
+        # file = \"wrong\"\nfile = \"system_u:object_r:container_file_t:s0\"\nro_file=\"system_u:object_r:container_ro_file_t:s0\"\n";
+
+    #[test]
+    fn the_policys_file() {
+        let contexts = SelinuxContexts::parse(FILE).unwrap();
+        assert_eq!(contexts.process.to_string(), "system_u:system_r:container_t:s0");
+        assert_eq!(contexts.files.to_string(), "system_u:object_r:container_file_t:s0");
+        for text in [
+            "",
+            "process = \"a:b:c:s0\"",
+            "file = \"a:b:c:s0\"\nprocess = \"a:b:c\"",
+            "process=\"a:b c:d:s0\"\nfile=\"a:b:c:d\"",
+        ] {
+            assert_eq!(SelinuxContexts::parse(text), None, "{text}");
+        }
+        let long = format!("process=\"{}:b:c:s0\"\nfile=\"a:b:c:s0\"", "a".repeat(2000));
+        assert_eq!(SelinuxContexts::parse(&long), None);
+    }
+
+    #[test]
+    fn every_pair_is_another_one() {
+        let all: HashSet<_> = (0..Categories::PAIRS).map(Categories::nth).collect();
+        assert_eq!(all.len(), Categories::PAIRS as usize);
+        assert!(all.iter().all(|Categories(first, second)| first < second && *second < CATEGORIES));
+        assert_eq!(Categories::nth(Categories::PAIRS), Categories::nth(0));
+        assert_eq!(Categories::nth(0).to_string(), "s0:c0,c1");
+        assert_eq!(Categories::nth(Categories::PAIRS - 1).to_string(), "s0:c1022,c1023");
+        for pair in all.into_iter().take(1000) {
+            assert_eq!(Categories::of_level(&pair.to_string()), Some(pair));
+        }
+        assert_eq!(Categories::of_level("s0:c7,c3"), Categories::of_level("s0:c3,c7"));
+        for level in ["s0", "s0:c1", "s0:c1,c1", "s0:c1,c1024", "s0:c1,c2,c3", "s1:c1,c2", "s0:c0.c1023", ""] {
+            assert_eq!(Categories::of_level(level), None, "{level}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_own_folders_keep_their_labels() {
+        for path in ["/", "/etc", "/etc/ssh", "/usr", "/home", "/home/alice", "/root", "/var/lib", "/var/lib/kubelet"] {
+            assert!(!may_relabel(Path::new(path)), "{path}");
+        }
+        for path in ["/data", "/home/alice/site", "/root/site", "/var/lib/kubelet/pods/u/volumes/v", "/usr/local/site"]
+        {
+            assert!(may_relabel(Path::new(path)), "{path}");
+        }
+    }
 }

@@ -13,4 +13,5 @@ mod localhost;
 mod resources;
 mod runtimes;
 mod seccomp;
+mod selinux;
 mod user;

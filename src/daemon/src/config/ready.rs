@@ -76,10 +76,12 @@ impl Config {
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
         let cdi_dirs = sections::cdi(root.section("cdi"));
+        let (ulimits, selinux) = sections::containers(root.section("containers"));
         let containers = peapod_pod::ContainerSettings {
             log_rate: read_container_log(root.section("container_log")),
             restores: sections::checkpoint(root.section("checkpoint")),
-            ulimits: sections::containers(root.section("containers")),
+            ulimits,
+            selinux,
         };
         root.finish();
         let pods = peapod_pod::Config {

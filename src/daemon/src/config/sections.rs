@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
-use peapod_pod::{OciRuntime, RestorePolicy};
+use peapod_pod::{OciRuntime, RestorePolicy, SelinuxLabels};
 use peapod_spec::{Ulimit, Ulimits};
 
 use super::find;
@@ -159,15 +159,20 @@ pub(super) fn checkpoint(mut section: Section<'_>) -> RestorePolicy {
     restores
 }
 
-/// `[containers]`: resource limits of their processes.
-pub(super) fn containers(mut section: Section<'_>) -> Ulimits {
+/// `[containers]`: resource limits of their processes, and which of them have SELinux labels.
+pub(super) fn containers(mut section: Section<'_>) -> (Ulimits, SelinuxLabels) {
     let limits = section.texts("default_ulimits", Vec::new(), |text| text.parse::<Ulimit>());
     let ulimits = Ulimits::new(limits).unwrap_or_else(|error| {
         section.problem("default_ulimits", error.to_string());
         Ulimits::default()
     });
+    let selinux = section.text("selinux", SelinuxLabels::default(), |text| match text {
+        "all" => Ok(SelinuxLabels::All),
+        "asked" => Ok(SelinuxLabels::Asked),
+        _ => Err("should be \"all\" or \"asked\"".into()),
+    });
     section.finish();
-    ulimits
+    (ulimits, selinux)
 }
 
 /// `[cdi]`: folders of files that describe devices.

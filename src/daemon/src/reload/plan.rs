@@ -123,7 +123,7 @@ impl ReloadPlan {
             scope_prefix,
             shim_cgroup,
             boot_id_file,
-            containers: peapod_pod::ContainerSettings { log_rate, restores, ulimits },
+            containers: peapod_pod::ContainerSettings { log_rate, restores, ulimits, selinux },
             cdi_dirs,
         } = new;
         self.keep("boot_id_file", &old.boot_id_file, boot_id_file);
@@ -131,6 +131,7 @@ impl ReloadPlan {
         let ulimits = self.take("containers.default_ulimits", &old.containers.ulimits, ulimits.clone());
         self.next.pods.containers.ulimits = ulimits;
         self.keep("container_log.rate", &old.containers.log_rate, log_rate);
+        self.keep("containers.selinux", &old.containers.selinux, selinux);
         self.keep("checkpoint.restore", &old.containers.restores, restores);
         self.keep("shim.path", &old.shim, shim);
         self.keep("cgroup.root", &old.cgroup_root, cgroup_root);
@@ -277,6 +278,7 @@ mod tests {
             "timeouts.shutdown=2s",
             "streaming.on_disconnect=leave",
             "cgroup.parent=/other",
+            "containers.selinux=asked",
             "runtimes.handlers.false.path=/bin/false",
             "runtimes.handlers.true.root=/elsewhere",
             "image.max_downloads=2",
@@ -294,6 +296,7 @@ mod tests {
             "timeouts.shutdown",
             "streaming.on_disconnect",
             "cgroup.parent",
+            "containers.selinux",
             "runtimes.handlers.false",
             "runtimes.handlers.true",
             "image.max_downloads",

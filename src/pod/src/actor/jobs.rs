@@ -178,13 +178,16 @@ impl JobContext {
             pod: Arc::clone(&self.identity.spec),
             handler: self.handler.clone(),
             cgroup: self.identity.cgroup.clone(),
+            categories: self.identity.categories.as_ref().map(|lease| lease.pair),
             namespaces: namespaces.clone(),
         }
     }
 
     async fn set_up(&self, span: &Span) -> Result<SetUp<Shim>, Error> {
-        let Identity { id, spec, socket, cgroup, .. } = &*self.identity;
-        let pod = SandboxInput { id, spec, socket, group: cgroup.own(), runtime: self.handler.runtime()? };
+        let Identity { id, spec, socket, cgroup, categories, .. } = &*self.identity;
+        let categories = categories.as_ref().map(|lease| lease.pair);
+        let runtime = self.handler.runtime()?;
+        let pod = SandboxInput { id, spec, socket, group: cgroup.own(), categories, runtime };
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }

@@ -17,7 +17,7 @@ use peapod_text::Sample;
 
 use super::cdi::{self, CdiSurroundings};
 use super::look_up::{LeasedLayers, Looked, look, look_up};
-use super::{ContainerContext, kept, limits, mounts};
+use super::{ContainerContext, kept, limits, mounts, relabel};
 use crate::apparmor;
 use crate::disk;
 use crate::error::Error;
@@ -51,6 +51,7 @@ pub(super) async fn make(
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
         mounts::make_absent(&spec.mounts)?;
+        relabel::volumes(&configured.config, &spec.mounts)?;
         Ok(configured)
     })
     .await
@@ -77,7 +78,11 @@ fn configure(
         devices: DeviceInputs { nodes: &looked.devices, edits: &looked.edits },
         rootfs: Path::new("rootfs"),
         cgroups_path: &context.cgroup.driver.runtime_path(&context.group(id)),
-        profiles: Profiles { localhost_seccomp: looked.seccomp.as_deref(), apparmor: looked.apparmor.as_deref() },
+        profiles: Profiles {
+            localhost_seccomp: looked.seccomp.as_deref(),
+            apparmor: looked.apparmor.as_deref(),
+            categories: context.categories,
+        },
         defaults: NodeDefaults { ulimits: &context.containers.settings.get().ulimits },
         start: StartInputs {
             namespaces: &namespaces(spec, &context.namespaces, None),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use peapod_spec::Categories;
 use peapod_spec::pod::PodSpec;
 
 use super::ContainerOperations;
@@ -21,6 +22,8 @@ pub(crate) struct ContainerContext {
     pub(crate) handler: Handler,
     /// Of the pod.
     pub(crate) cgroup: PodCgroup,
+    /// Of the pod: SELinux categories.
+    pub(crate) categories: Option<Categories>,
     /// Of the pod: what it has of its own by now.
     pub(crate) namespaces: PodNamespaces,
 }

@@ -20,6 +20,7 @@ mod node_change;
 mod operations;
 mod output;
 mod recovered_state;
+mod relabel;
 mod remove;
 mod seccomp;
 mod start;

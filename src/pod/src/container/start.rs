@@ -190,6 +190,7 @@ impl<'a> BegunStart<'a> {
                 upper: writable.join("upper"),
                 work: writable.join("work"),
                 users: self.context.pod.namespaces.users,
+                label: None,
             },
             volumes: layers.mounts.volumes(),
             terminal: self.spec.tty,
@@ -268,11 +269,13 @@ impl<'a> Joined<'a> {
             }
             kept::write(&bundle, &config)?;
             let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
-            Ok::<_, Error>((notes, filter, ExecBase::of(exec), config.oom_score_adj()))
+            let label = config.mount_label().map(str::to_owned);
+            Ok::<_, Error>((notes, filter, ExecBase::of(exec), config.oom_score_adj(), label))
         });
-        let (notes, filter, exec, oom_score_adj) =
+        let (notes, filter, exec, oom_score_adj, label) =
             laid_out.await.map_err(|error| Error::failed("make config.json", &error))??;
-        let task = NewTask { oom_score_adj, ..task };
+        let rootfs = Overlay { label, ..task.rootfs };
+        let task = NewTask { oom_score_adj, rootfs, ..task };
         begun.context.containers.warn_once.warn(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
     }

@@ -17,6 +17,7 @@ use crate::id::{ContainerId, PodId};
 use crate::layout::Layout;
 use crate::listed::Share;
 use crate::record::{PodCgroup, PodRecord};
+use crate::selinux::CategoryLease;
 
 /// What never changes about a pod.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Identity {
     /// Where its shim listens.
     pub(crate) socket: PathBuf,
     pub(crate) cgroup: PodCgroup,
+    /// Of SELinux.
+    pub(crate) categories: Option<CategoryLease>,
     pub(crate) layout: Arc<Layout>,
 }
 
@@ -102,7 +105,7 @@ impl<S> Pod<S> {
 
     /// Its row, as long as it has one.
     pub(crate) fn record(&self) -> Option<PodRecord> {
-        let Identity { created_at, boot_id, socket, cgroup, .. } = &*self.identity;
+        let Identity { created_at, boot_id, socket, cgroup, categories, .. } = &*self.identity;
         Some(PodRecord {
             phase: self.life.phase()?,
             created_at: *created_at,
@@ -114,6 +117,7 @@ impl<S> Pod<S> {
             netns: self.network.netns.clone(),
             last_event: self.last_event,
             cgroup: cgroup.clone(),
+            categories: categories.as_ref().map(|lease| lease.pair),
         })
     }
 

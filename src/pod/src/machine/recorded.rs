@@ -17,8 +17,8 @@ use super::outbox::CommitNumber;
 use super::pod::{Identity, Pod, PodNetwork};
 use super::pod_updates::PodUpdates;
 use crate::container::Expected;
+use crate::defaults::PodDefaults;
 use crate::id::ContainerId;
-use crate::layout::Layout;
 use crate::listed::{self, Listed};
 use crate::load::Loaded;
 use crate::record::{ContainerPhase, Ended, PodPhase};
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
 
 impl<S: Clone> Machine<S> {
     /// A pod as it is recorded. Of another boot nothing runs any more.
-    pub(crate) fn recorded(loaded: Loaded, seen: Seen, layout: &Arc<Layout>, listed: &Listed) -> Self {
+    pub(crate) fn recorded(loaded: Loaded, seen: Seen, defaults: &PodDefaults, listed: &Listed) -> Self {
         let Loaded { id, spec, state, containers, strays, rebooted } = loaded;
         let Seen { listening, exits } = seen;
         let mut exits: BTreeMap<ContainerId, Exit> = exits.into_iter().collect();
@@ -67,7 +67,8 @@ impl<S: Clone> Machine<S> {
                 boot_id: state.boot_id,
                 socket: state.socket,
                 cgroup: state.cgroup,
-                layout: Arc::clone(layout),
+                categories: state.categories.map(|pair| defaults.categories.take(pair)),
+                layout: Arc::clone(&defaults.layout),
             }),
             life,
             network: PodNetwork { attached: state.attached, ips: state.ips, netns: state.netns },

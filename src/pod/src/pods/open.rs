@@ -60,7 +60,7 @@ impl Pods {
         let layout = Arc::new(Layout::new(&config.run_root, &config.state_root));
         make_folders(&layout)?;
         let boot_id = boot_id(&config)?;
-        let facts = facts::gather(&config.cgroup_root, cgroups.is_v2());
+        let facts = facts::gather(&config.cgroup_root, cgroups.is_v2(), config.containers.selinux);
         let publisher = Arc::new(Publisher::default());
         let measures = PodMeasures::new(publisher.dropped(), &STRAYS);
         let (launcher, shim_group) = launcher(&config, &layout, &cgroups, &measures)?;
@@ -103,6 +103,7 @@ impl Pods {
                     kind: ParentKind::Shared,
                     scope_prefix: config.scope_prefix.clone(),
                 },
+                categories: Arc::default(),
             },
             registry: Arc::default(),
             publisher,

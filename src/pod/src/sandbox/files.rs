@@ -33,13 +33,11 @@ pub(crate) fn of(pod_dir: &Path, spec: &PodSpec) -> PodFiles {
 
 /// The tmpfs that the shim mounts for them.
 pub(super) fn mount(pod_dir: &Path, spec: &PodSpec) -> Tmpfs {
-    let target = pod_dir.join(FILES);
-    match spec.namespaces.ipc {
-        Scope::Pod => {
-            Tmpfs { target, kib: bounds::POD_FILES_KIB + bounds::POD_SHM_KIB, inodes: bounds::POD_SHM_INODES }
-        }
-        Scope::Node => Tmpfs { target, kib: bounds::POD_FILES_KIB, inodes: bounds::POD_FILES_INODES },
-    }
+    let (kib, inodes) = match spec.namespaces.ipc {
+        Scope::Pod => (bounds::POD_FILES_KIB + bounds::POD_SHM_KIB, bounds::POD_SHM_INODES),
+        Scope::Node => (bounds::POD_FILES_KIB, bounds::POD_FILES_INODES),
+    };
+    Tmpfs { target: pod_dir.join(FILES), kib, inodes, label: None }
 }
 
 /// What is written into the files.

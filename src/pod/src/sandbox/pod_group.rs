@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn facts(cgroup_v2: bool, swap_accounting: bool) -> NodeFacts {
-        let facts = crate::facts::gather(Path::new("/nonexistent"), cgroup_v2);
+        let facts = crate::facts::gather(Path::new("/nonexistent"), cgroup_v2, crate::SelinuxLabels::Asked);
         NodeFacts { cgroup_v2, swap_accounting, hugepage_sizes: vec!["2MB".to_owned()], ..facts }
     }
 

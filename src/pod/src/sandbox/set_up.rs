@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use peapod_network::{AttachError, Attachment};
 use peapod_spec::pod::{PidMode, PodSpec, Scope};
-use peapod_spec::{UserIds, UserNamespace};
+use peapod_spec::{Categories, UserIds, UserNamespace};
 use peapod_sys::fail_point;
 use peapod_trace::Span;
 
@@ -28,7 +28,7 @@ use crate::config::OciRuntime;
 use crate::error::Error;
 use crate::id::PodId;
 use crate::namespaces::PodNamespaces;
-use crate::shim::{Launched, OwnNamespaces, SandboxSetup, Shim, ShimError};
+use crate::shim::{Launched, OwnNamespaces, SandboxSetup, Shim, ShimError, Tmpfs};
 use crate::stages;
 
 /// A pod that is ready.
@@ -51,6 +51,8 @@ pub(crate) struct SandboxInput<'a> {
     pub(crate) socket: &'a Path,
     /// The path of its own cgroup, if it is to have one.
     pub(crate) group: Option<&'a str>,
+    /// Of SELinux.
+    pub(crate) categories: Option<Categories>,
     /// The OCI runtime of the pod's handler.
     pub(crate) runtime: &'a OciRuntime,
 }
@@ -272,12 +274,14 @@ impl Equipped<'_> {
     }
 
     async fn isolate(&self) -> Result<PodNamespaces, Error> {
-        let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, .. }, dir, span } = &self.begun;
+        let BegunSandbox { sandboxes, pod: SandboxInput { id, spec, categories, .. }, dir, span } = &self.begun;
         span.enter(&stages::NAMESPACES);
         let own_network = spec.namespaces.network == Scope::Pod;
         let hostname =
             if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.facts.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
+        let contexts = sandboxes.facts.selinux.as_ref();
+        let label = contexts.and_then(|contexts| contexts.of_pod_files(spec, *categories));
         let setup = SandboxSetup {
             bundle: dir.clone(),
             netns: self.attachment.as_deref().map(|a| a.netns.clone()),
@@ -287,7 +291,7 @@ impl Equipped<'_> {
             init: spec.namespaces.pid == PidMode::Pod,
             user: init_user(spec),
             sysctls: spec.sysctls.clone().into_iter().collect(),
-            files: files::mount(dir, spec),
+            files: Tmpfs { label, ..files::mount(dir, spec) },
         };
         let shim = &self.launched.shim;
         let created = shim.create_sandbox(id.as_str(), setup).await;

@@ -62,6 +62,8 @@ pub(crate) struct Overlay {
     pub(crate) work: PathBuf,
     /// Those of the pod, if it has some of its own: what the layers hold is theirs.
     pub(crate) users: Option<UserNamespace>,
+    /// The SELinux label of all that is in it, and in images that are mounted beside it.
+    pub(crate) label: Option<String>,
 }
 
 /// The OCI runtime that makes a container.
@@ -137,14 +139,19 @@ fn mapping(users: Option<UserNamespace>) -> impl Iterator<Item = String> {
     ids.into_iter().flatten().map(|(name, ids)| format!("{name}=0:{}:{}", ids.first(), ids.count()))
 }
 
+/// The option with which all of a file system has that SELinux label.
+pub(super) fn labelled(label: Option<String>) -> Option<String> {
+    label.map(|label| format!("context={label}"))
+}
+
 /// Without a folder that is written to the overlay itself is read-only: who remounts it can't write to it either.
-fn volume(volume: NewVolume, users: Option<UserNamespace>) -> extension::Volume {
+fn volume(volume: NewVolume, users: Option<UserNamespace>, label: Option<String>) -> extension::Volume {
     let flags = ["ro", "nodev", "nosuid"].map(str::to_owned);
     extension::Volume {
         name: volume.name,
         type_: "overlay".to_owned(),
         source: "overlay".to_owned(),
-        options: lower(&volume.lower).into_iter().chain(mapping(users)).chain(flags).collect(),
+        options: lower(&volume.lower).into_iter().chain(mapping(users)).chain(labelled(label)).chain(flags).collect(),
         ..Default::default()
     }
 }
@@ -218,7 +225,7 @@ impl Shim {
     /// Mounts the root file system and has the OCI runtime create the container.
     pub(crate) async fn create(&self, task: NewTask) -> Result<u32, ShimError> {
         let limit = if task.checkpoint.is_some() { CHECKPOINT_TIME_MAX + SLOW } else { SLOW };
-        let users = task.rootfs.users;
+        let (users, label) = (task.rootfs.users, task.rootfs.label);
         let options = extension::TaskOptions {
             runtime: text(&task.runtime.path),
             runtime_root: text(&task.runtime.root),
@@ -226,13 +233,13 @@ impl Shim {
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
             cgroup: task.cgroup,
-            volumes: task.volumes.into_iter().map(|new| volume(new, users)).collect(),
+            volumes: task.volumes.into_iter().map(|new| volume(new, users, label.clone())).collect(),
             ..Default::default()
         };
         let mut overlay = lower(&task.rootfs.lower);
         overlay.push(format!("upperdir={}", text(&task.rootfs.upper)));
         overlay.push(format!("workdir={}", text(&task.rootfs.work)));
-        overlay.extend(mapping(users));
+        overlay.extend(mapping(users).chain(labelled(label)));
         // The upper layer is worthless after a crash of the node: nothing has to be synced when it is unmounted.
         overlay.push("volatile".to_owned());
         let log = task.log.unwrap_or_default();

@@ -10,7 +10,7 @@ use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::extension;
 use peapod_spec::{IdRange, UserIds, UserNamespace};
 
-use super::calls::{QUICK, SLOW, Shim, any, call, encode, text};
+use super::calls::{QUICK, SLOW, Shim, any, call, encode, labelled, text};
 use super::{ShimError, version};
 use crate::namespaces::PodNamespaces;
 
@@ -20,6 +20,8 @@ pub(crate) struct Tmpfs {
     pub(crate) target: PathBuf,
     pub(crate) kib: u64,
     pub(crate) inodes: u64,
+    /// The SELinux label of all that is in it.
+    pub(crate) label: Option<String>,
 }
 
 /// What a shim makes of a pod: namespaces, mounts and pod init. The network namespace exists already.
@@ -71,13 +73,18 @@ impl Shim {
 
     /// Makes the pod's namespaces, mounts and pod init; answers where the namespaces are.
     pub(crate) async fn create_sandbox(&self, id: &str, setup: SandboxSetup) -> Result<PodNamespaces, ShimError> {
-        let Tmpfs { target, kib, inodes } = setup.files;
+        let Tmpfs { target, kib, inodes, label } = setup.files;
         let size = [format!("size={kib}k"), format!("nr_inodes={inodes}")];
         let files = extension::Mount {
             type_: "tmpfs".to_owned(),
             source: "pod".to_owned(),
             target: text(&target),
-            options: ["nosuid", "nodev", "noexec", "mode=0755"].map(str::to_owned).into_iter().chain(size).collect(),
+            options: ["nosuid", "nodev", "noexec", "mode=0755"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(size)
+                .chain(labelled(label))
+                .collect(),
             ..Default::default()
         };
         let UserIds { uid, gid, groups } = setup.user;

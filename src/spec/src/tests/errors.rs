@@ -277,20 +277,3 @@ fn an_image_can_not_be_mounted_to_be_written_to() {
     assert_eq!(mounted(|mount| mount.readonly = false), refused);
     assert_eq!(mounted(|mount| mount.propagation = Propagation::Bidirectional), refused);
 }
-
-#[test]
-fn a_relabelled_volume_is_refused_where_it_would_matter() {
-    let relabel = |selinux, label: bool| {
-        let mut case = Case::new();
-        case.mount("/data", Propagation::Private).selinux_relabel = true;
-        case.node.selinux = selinux;
-        let options = crate::container::SelinuxOptions { level: "s0:c1".to_owned(), ..Default::default() };
-        case.container.security.selinux = label.then_some(options);
-        case.mount("/more", Propagation::Private).selinux_relabel = true;
-        case.config().map(|config| config.notes)
-    };
-    assert_eq!(relabel(true, true), Err(SpecError::SelinuxRelabel("/data".into())));
-    assert_eq!(relabel(false, true), Ok(Vec::new()));
-    // Said, and never passed over.
-    assert_eq!(relabel(true, false), Ok(vec![Note::Relabel]));
-}

@@ -9,7 +9,7 @@ use crate::container::{
 };
 use crate::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 use crate::{
-    Arch, Configured, DeviceInputs, Edits, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs,
+    Arch, Categories, Configured, DeviceInputs, Edits, HostDevice, ImageDefaults, ImageInputs, ImageVolume, Inputs,
     NamespacePaths, NodeDefaults, NodeFacts, PidNamespace, PodFiles, Profiles, ResolvedMount, SourcePropagation,
     SpecError, StartInputs, Ulimits, oci_config,
 };
@@ -33,6 +33,7 @@ pub(crate) struct Case {
     pub(crate) localhost_seccomp: Option<&'static [u8]>,
     pub(crate) apparmor: Option<Vec<String>>,
     pub(crate) ulimits: Ulimits,
+    pub(crate) categories: Option<Categories>,
 }
 
 pub(crate) const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n";
@@ -77,6 +78,7 @@ impl Case {
             localhost_seccomp: None,
             apparmor: None,
             ulimits: Ulimits::default(),
+            categories: None,
         }
     }
 
@@ -91,7 +93,11 @@ impl Case {
             devices: DeviceInputs { nodes: &self.devices, edits: &self.edits },
             rootfs: &self.rootfs,
             cgroups_path: &self.cgroups_path,
-            profiles: Profiles { localhost_seccomp: self.localhost_seccomp, apparmor: self.apparmor.as_deref() },
+            profiles: Profiles {
+                localhost_seccomp: self.localhost_seccomp,
+                apparmor: self.apparmor.as_deref(),
+                categories: self.categories,
+            },
             defaults: NodeDefaults { ulimits: &self.ulimits },
             start: self.start(),
         })
@@ -208,6 +214,6 @@ pub(crate) fn node() -> NodeFacts {
         hard_limits: Vec::new(),
         hugepage_sizes: words("2MB 1GB"),
         swap_accounting: true,
-        selinux: false,
+        selinux: None,
     }
 }

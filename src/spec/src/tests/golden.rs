@@ -184,7 +184,7 @@ fn confined() {
             add_ambient: words("CAP_NET_BIND_SERVICE"),
         };
         security.selinux = Some(SelinuxOptions { level: "s0:c1,c2".to_owned(), ..SelinuxOptions::default() });
-        case.node.selinux = true;
+        case.node.selinux = Some(crate::SelinuxContexts::without_policy());
     });
 }
 

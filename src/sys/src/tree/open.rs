@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, RawDirEntry, ResolveFlags};
 use rustix::io::Errno;
@@ -16,6 +17,11 @@ const BUFFER: usize = 16 << 10;
 /// The folder `name` of `dir`, to be listed. `XDEV` if it is a mount point.
 pub(super) fn folder(dir: impl AsFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat2(dir, name, FOLDER, Mode::empty(), INSIDE)
+}
+
+/// The folder at the top of a tree, to be listed.
+pub(super) fn top(root: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(root, FOLDER, Mode::empty())
 }
 
 /// Room for a part of a listing, allocated once for a whole tree.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{IFlags, Mode, OFlags};
 
-use super::{Usage, remove_tree, usage};
+use super::{Labelled, Usage, label_tree, remove_tree, usage};
 
 /// A folder for a test, removed in the end by what is tested.
 struct Place(PathBuf);
@@ -193,4 +193,53 @@ fn a_tree_that_changes_is_counted_to_an_end() {
     assert!(counted.unwrap().inodes >= 2);
     let counted = usage(&tree, || true).unwrap();
     assert_eq!((counted.inodes, counted.whole), (401, true));
+}
+
+/// As the kernel keeps labels of SELinux.
+const LABEL: &str = "security.selinux";
+
+fn label_of(path: &Path) -> Option<Vec<u8>> {
+    let mut value = vec![0; 100];
+    let len = rustix::fs::lgetxattr(path, LABEL, &mut value[..]).ok()?;
+    value.truncate(len);
+    Some(value)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn all_of_a_tree_is_labelled_and_nothing_that_it_leads_to() {
+    let place = Place::new("label");
+    let (tree, outside) = (place.0.join("tree"), place.0.join("outside"));
+    fs::create_dir_all(tree.join("side")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "").unwrap();
+    symlink(&outside, tree.join("side/folder")).unwrap();
+    symlink(outside.join("file"), tree.join("side/file")).unwrap();
+    let deepest = deep(&tree, 300, &"n".repeat(100));
+    let far = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&deepest));
+    let label = |path: &Path, value: &str| label_tree(path, LABEL, value.as_bytes(), || true);
+
+    let mut entries = 0;
+    let part = label_tree(&tree, LABEL, b"u:r:t:s0", || {
+        entries += 1;
+        entries < 10
+    });
+    assert_eq!(part.unwrap(), Labelled::Part);
+    assert_eq!(label_of(&tree), None, "the root comes last");
+    assert_eq!(label(&tree, "u:r:t:s0").unwrap(), Labelled::Whole);
+    for path in
+        [&tree, &tree.join("side"), &tree.join("side/folder"), &tree.join("side/file"), &PathBuf::from(&far).join(".")]
+    {
+        assert_eq!(label_of(path).as_deref(), Some(&b"u:r:t:s0"[..]), "{}", path.display());
+    }
+    assert_eq!((label_of(&outside), label_of(&outside.join("file"))), (None, None));
+    // What has it is left alone, with a NUL behind it or not.
+    let (inside, is) = (tree.join("side"), b"u:r:t:s1\0");
+    rustix::fs::lsetxattr(&inside, LABEL, is, rustix::fs::XattrFlags::empty()).unwrap();
+    assert_eq!(label(&inside, "u:r:t:s1").unwrap(), Labelled::Whole);
+    assert_eq!(label_of(&inside).unwrap(), is);
+    // A file, and a way through a link.
+    assert_eq!(label(&outside.join("file"), "u:r:t:s2").unwrap(), Labelled::Whole);
+    assert_eq!(label_of(&outside.join("file")).unwrap(), b"u:r:t:s2");
+    label(&tree.join("side/folder/file"), "u:r:t:s3").unwrap_err();
 }

@@ -215,13 +215,17 @@ fn confinement(machine: &NodeFiles, report: &mut CheckReport) {
         }
         _ => report.notice("AppArmor", "off: pods that ask for a profile are refused", None),
     }
-    match machine.read("sys/fs/selinux/enforce").as_deref() {
-        Some("1") => {
-            let way_out = "say seLinuxOptions in the pods; peapod brings no policy of its own";
-            report.notice("SELinux", "enforcing; a container has the label that its pod asks for", Some(way_out));
-        }
-        Some(_) => report.works("SELinux", "permissive"),
-        None => {}
+    let Some(enforce) = machine.read("sys/fs/selinux/enforce") else { return };
+    let mode = if enforce == "1" { "enforcing" } else { "permissive" };
+    let config = machine.read("etc/selinux/config").unwrap_or_default();
+    let policy = config.lines().find_map(|line| line.trim().strip_prefix("SELINUXTYPE=")).unwrap_or_default().trim();
+    match machine.read(&format!("etc/selinux/{policy}/contexts/lxc_contexts")) {
+        Some(_) => report.works("SELinux", &format!("{mode}; containers have the label of the policy's lxc_contexts")),
+        None => report.notice(
+            "SELinux",
+            &format!("{mode}, and the policy has no label for containers: only those have one that ask for it"),
+            Some("install the policy for containers (package container-selinux, or the module container)"),
+        ),
     }
 }
 
@@ -285,6 +289,20 @@ pub(super) mod tests {
         assert_eq!(names, ["kernel", "cgroups", "OCI runtime", "overlay", "namespaces"]);
         assert!(failed.iter().all(|finding| finding.way_out.is_some()));
         assert!(report.text().contains("SELinux"));
+    }
+
+    #[test]
+    fn the_policy_has_a_label_for_containers_or_not() {
+        let found = |more: &[(&str, &str)]| {
+            let (_dir, machine) = machine(&[GOOD, &[("sys/fs/selinux/enforce", "0")], more].concat());
+            let report = check_node(&machine);
+            report.0.iter().find(|finding| finding.what == "SELinux").map(|finding| finding.verdict)
+        };
+        let config = ("etc/selinux/config", "SELINUXTYPE=targeted\n");
+        assert_eq!(found(&[]), Some(Verdict::Notice));
+        assert_eq!(found(&[config]), Some(Verdict::Notice));
+        let contexts = ("etc/selinux/targeted/contexts/lxc_contexts", "process = x\n");
+        assert_eq!(found(&[config, contexts]), Some(Verdict::Works));
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Simulation {
                 boot_id: "boot".to_owned(),
                 socket: PathBuf::from("/run/s/x"),
                 cgroup: PodCgroup { kind, ..PodCgroup::default() },
+                categories: None,
                 layout: layout(),
             };
             self.machine = Some(Machine::new(identity, Listed::new(u64::MAX).recorded(1)));

@@ -11,13 +11,14 @@ use super::facts::Facts;
 use super::moves::{Habits, Move};
 use super::trace;
 use super::world::World;
+use crate::defaults::PodDefaults;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::layout::Layout;
 use crate::machine::{
     Action, Input, Job, JobKey, Machine, NoResult, Now, Outcome, Reply, Request, Row, TaskKey, Ticket, Timer,
 };
-use crate::record::PodPhase;
+use crate::record::{PodCgroup, PodPhase};
 use crate::view::PodEntry;
 
 /// A job under way.
@@ -57,6 +58,15 @@ pub(super) struct Simulation {
 
 pub(super) fn layout() -> Arc<Layout> {
     Arc::new(Layout::new(Path::new("/run"), Path::new("/state")))
+}
+
+pub(super) fn defaults() -> PodDefaults {
+    PodDefaults {
+        layout: layout(),
+        boot_id: "boot".to_owned(),
+        cgroup: PodCgroup::default(),
+        categories: Arc::default(),
+    }
 }
 
 impl Simulation {

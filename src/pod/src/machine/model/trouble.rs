@@ -1,7 +1,7 @@
 //! What goes wrong: jobs hang and panic, containers end, shims and daemons die.
 
 use super::moves::kind;
-use super::simulation::{Running, Simulation, layout};
+use super::simulation::{Running, Simulation, defaults};
 use crate::id::PodId;
 use crate::listed::Listed;
 use crate::load::Loaded;
@@ -124,7 +124,7 @@ impl Simulation {
         let loaded = Loaded { id, spec, state, containers, strays: Vec::new(), rebooted: false };
         let loaded = loaded.in_this_boot(boot, self.world.now);
         let seen = Seen { listening: self.world.shim().is_some(), exits };
-        let machine = Machine::recorded(loaded, seen, &layout(), &Listed::new(u64::MAX));
+        let machine = Machine::recorded(loaded, seen, &defaults(), &Listed::new(u64::MAX));
         self.shown = machine.entry();
         self.facts.check_shown(self.shown.as_ref());
         self.machine = Some(machine);

@@ -33,7 +33,7 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.runtime.no_pivot", Fate::Missing("the OCI runtime changes roots by pivot_root")),
     known("crio.runtime.decryption_keys_path", Fate::Missing("encrypted layers are refused by name")),
     known("crio.runtime.default_env", Fate::Missing("say variables in the pods")),
-    known("crio.runtime.selinux", Fate::Needless("labels are set wherever SELinux is on and a pod asks")),
+    known("crio.runtime.selinux", Fate::Is("containers.selinux")),
     known(
         "crio.runtime.seccomp_profile",
         Fate::Missing("RuntimeDefault is peapod's profile: use Localhost in the pods for another"),
