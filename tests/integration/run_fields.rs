@@ -261,6 +261,7 @@ metadata: {name: image}
 spec:
   restartPolicy: Never
   priorityClassName: high
+  securityContext: {seLinuxOptions: {level: 's0:c1,c2'}}
   volumes: [{name: tools, image: {reference: IMAGE, pullPolicy: IfNotPresent}}]
   containers:
   - name: main
@@ -272,10 +273,13 @@ spec:
         assert_eq!((code, of_main(&out)), (0, vec!["/programs/sh", "/tools/bin"]), "{err}");
         assert_nothing_left(daemon);
         assert!(err.contains("without effect here: spec.priorityClassName (only a scheduler reads it"), "{err}");
+        let has_selinux = std::path::Path::new("/sys/fs/selinux/enforce").exists();
+        let said = err.contains("without effect here: seLinuxOptions of \"main\" (this node has no SELinux)");
+        assert_eq!(said, !has_selinux, "{err}");
         let (code, out, err) = run(daemon, &["--explain"], &[("pod.yaml", pod)]).await;
         assert_eq!(code, 0, "{err}");
         let line = out.lines().find(|line| line.contains("image.reference")).unwrap();
-        assert!(line.trim_start().starts_with("7 ") && line.ends_with("the files of this image, read-only"), "{out}");
+        assert!(line.trim_start().starts_with("8 ") && line.ends_with("the files of this image, read-only"), "{out}");
         assert!(daemon.pods().await.is_empty());
     });
 }

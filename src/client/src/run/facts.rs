@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
+use peapod_text::Sample;
+
 use crate::manifest::{Container, ContainerAmount, Pod, PodField, Quantity, ResourceBound};
 
 /// The node, as it is when a pod begins.
@@ -16,6 +18,7 @@ pub(super) struct ThisNode {
     /// In bytes.
     pub(super) memory: i64,
     pub(super) has_cgroup_v2: bool,
+    pub(super) has_selinux: bool,
     /// In bytes, as the kernel has them.
     pub(super) huge_pages: Vec<u64>,
 }
@@ -43,8 +46,20 @@ impl ThisNode {
             processors: std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(i64::MAX)),
             memory: i64::try_from(memory).unwrap_or(i64::MAX),
             has_cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            has_selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             huge_pages: pages.filter_map(|entry| page_size(entry.file_name().to_str()?)).collect(),
         }
+    }
+}
+
+impl ThisNode {
+    /// What is to be said of fields of the pod that this node gives no effect.
+    pub(super) fn note(&self, pod: &Pod) -> Option<String> {
+        let labelled = pod.all_containers().filter(|container| container.security.selinux.is_some());
+        let names: Vec<_> = labelled.map(|container| container.name.as_str()).collect();
+        let is_idle = !self.has_selinux && !names.is_empty();
+        is_idle
+            .then(|| format!("without effect here: seLinuxOptions of {} (this node has no SELinux)", Sample::of(names)))
     }
 }
 
@@ -142,6 +157,23 @@ mod tests {
         let node = ThisNode::look();
         assert!(!node.name.is_empty() && node.processors > 0 && node.memory > 1 << 20, "{node:?}");
         assert_eq!((page_size("hugepages-2048kB"), page_size("other")), (Some(2 << 20), None));
+    }
+
+    #[test]
+    fn labels_without_effect_are_named() {
+        let containers =
+            "containers: [{name: a, image: x}, {name: b, image: x, securityContext: {seLinuxOptions: {level: s0}}}]";
+        let of = |spec: &str| {
+            crate::manifest::read(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{{spec}}}\n"))
+                .unwrap()
+        };
+        let node = ThisNode::default();
+        let note = node.note(&of(containers)).unwrap();
+        assert!(note.starts_with("without effect here: seLinuxOptions of \"b\" (this node"), "{note}");
+        let of_pod = format!("securityContext: {{seLinuxOptions: {{type: t}}}}, {containers}");
+        assert!(node.note(&of(&of_pod)).unwrap().contains("\"a\", \"b\""));
+        assert_eq!(node.note(&of("containers: [{name: a, image: x}]")), None);
+        assert_eq!(ThisNode { has_selinux: true, ..node }.note(&of(containers)), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn messages_of(text: &str) -> String {
         processors: 8,
         memory: 16 << 30,
         has_cgroup_v2: true,
+        has_selinux: false,
         huge_pages: vec![2 << 20],
     };
     let addresses = ["10.88.0.2".to_owned(), "fd00::2".to_owned()];

@@ -169,6 +169,9 @@ async fn live(
         voice.note(note).await;
     }
     let node = ThisNode::look();
+    if let Some(note) = node.note(pod) {
+        voice.note(note).await;
+    }
     let facts = OwnerFacts { run: record.id.clone(), endpoint: connection.endpoint.clone() };
     // Held until all is removed: the owner of a folder that is left is gone.
     let (dir, _owner) = PodDir::make(&args.dir, (pod, &uid), facts).await?;

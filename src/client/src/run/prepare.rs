@@ -86,6 +86,8 @@ impl RunningPod<'_> {
             host_path: path.display().to_string(),
             uid_mappings: users.clone(),
             gid_mappings: users,
+            // What is the pod's own gets its label, as with a kubelet.
+            selinux_relabel: self.run.node.has_selinux,
             ..Default::default()
         }
     }
@@ -114,6 +116,7 @@ impl RunningPod<'_> {
             recursive_read_only: all,
             propagation: propagation.into(),
             mount_options: mount.options.clone(),
+            selinux_relabel: run.node.has_selinux && !matches!(volume.source, VolumeSource::HostPath { .. }),
             ..self.plain_mount(&mount.path, Path::new(""))
         };
         if let VolumeSource::Image { reference, .. } = &volume.source {
