@@ -83,3 +83,4 @@ mod upgrade;
 mod user_namespaces;
 mod why;
 mod wiped;
+mod writable_cgroups;

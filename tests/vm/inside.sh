@@ -39,7 +39,7 @@ few=(lifecycle::a_pod_lives exec::output_and_code resources::usage_of resources:
 few_specs=4 specs='support execSync \[|listing pod sandbox metrics|prefer new apparmor field should enforce|exec with tty=false'
 # What has to do with cgroups, processes, the kernel's version or systemd.
 most=(cgroups:: pod_limits:: cdi::access:: lifecycle:: restart:: exits:: resources:: metrics:: exec:: shims:: sharing:: status:: wiped:: reboot::
-    security:: apparmor:: selinux:: ulimits::)
+    security:: apparmor:: selinux:: ulimits:: writable_cgroups::)
 
 # A test node on cgroup v2: controllers handed down, processes in a leaf, nothing left.
 node() {

@@ -5,6 +5,7 @@
 //! kernel is done ([`Cgroup::kill`], [`Cgroup::remove`]) says so, and the caller waits in its own way.
 
 mod bounds;
+mod delegate;
 mod driver;
 mod error;
 mod files;
@@ -34,6 +35,7 @@ mod version;
 mod walk;
 mod warm_up;
 
+pub use delegate::{NoDelegation, check_delegation};
 pub use driver::{CgroupDriver, id_of, of_runtime_path, pod_id_of};
 pub use error::{DetectError, DriverError, GroupError, PathError};
 pub use group::Cgroup;

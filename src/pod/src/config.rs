@@ -131,6 +131,8 @@ pub struct OciRuntime {
     pub path: PathBuf,
     /// Its `--root`.
     pub root: PathBuf,
+    /// Whether its containers, as far as they are not privileged, may divide their own cgroups further.
+    pub cgroup_writable: bool,
 }
 
 impl OciRuntime {

@@ -170,7 +170,7 @@ mod tests {
     fn runtimes(dir: &Path, script: &str) -> Runtimes {
         let shim = dir.join("shim");
         std::fs::create_dir(&shim).unwrap();
-        let runtime = OciRuntime { path: program(dir, script), root: dir.join("root") };
+        let runtime = OciRuntime { path: program(dir, script), root: dir.join("root"), cgroup_writable: false };
         let owners = OwnerMapping::new(program(&shim, "#!/bin/sh\n[ -e ${0%/*}/mappable ]"), dir.into());
         Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one", owners)
     }

@@ -16,7 +16,11 @@ pub use containerd_shim_protos as containerd;
 /// 5. A task's options tell what is mounted beside its root file system. MakeNamespaces makes a user namespace.
 ///    Mounts of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
 /// 6. Checkpoint writes a container into files, and Create makes one of them. PauseFor is Pause with a limit.
-pub const PROTOCOL: u32 = 6;
+/// 7. A task's options may give it its cgroup, with its processes in a group below.
+pub const PROTOCOL: u32 = 7;
+
+/// The oldest shims that give a container its cgroup.
+pub const DELEGATION_SINCE: u32 = 7;
 
 /// The oldest shims that open sessions.
 pub const SESSIONS_SINCE: u32 = 4;

@@ -66,6 +66,8 @@ pub(crate) struct ExecOptions<'a> {
     pub(crate) streams: [Stdio; 3],
     /// The container's first process: the command begins with its OOM score.
     pub(crate) init: u32,
+    /// The group below the container's in which it begins; `None`: the container's own.
+    pub(crate) group: Option<String>,
 }
 
 /// A process that the runtime has made.
@@ -108,7 +110,8 @@ impl Runtime {
         let (process, pid_file) = (file("json"), file("pid"));
         let _files = Files([&process, &pid_file]);
         files::write(&process, request.process).map_err(RuntimeError::input(&process))?;
-        let action = RuntimeCommand::Exec { process: &process, pid_file: &pid_file, console: request.console };
+        let group = request.group.as_deref();
+        let action = RuntimeCommand::Exec { process: &process, pid_file: &pid_file, console: request.console, group };
         let streams = CallStreams::OfProcess(request.streams);
         self.make(action, target, &name, streams, Some(request.init), &pid_file).await
     }

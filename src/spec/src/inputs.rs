@@ -63,6 +63,8 @@ pub struct Profiles<'a> {
 pub struct NodeDefaults<'a> {
     /// Resource limits; of others the OCI runtime's own are inherited.
     pub ulimits: &'a Ulimits,
+    /// Whether a container that is not privileged may divide its own cgroup further (v2).
+    pub writable_cgroups: bool,
 }
 
 /// The devices of a container.

@@ -94,6 +94,15 @@ impl Config {
         self.spec.linux().as_ref()?.mount_label().as_deref()
     }
 
+    /// Whether the container has a file system of control groups of its own that it may write.
+    pub fn has_writable_cgroups(&self) -> bool {
+        let mut mounts = self.spec.mounts().iter().flatten();
+        mounts.any(|mount| {
+            let is_writable = mount.options().iter().flatten().any(|option| option == "rw");
+            mount.destination() == Path::new(mounts::CGROUPS) && mount.typ().as_deref() == Some("cgroup") && is_writable
+        })
+    }
+
     /// The OOM score of the container's processes.
     pub fn oom_score_adj(&self) -> Option<i32> {
         self.spec.process().as_ref()?.oom_score_adj()

@@ -140,15 +140,25 @@ fn sys(inputs: &Inputs<'_>, access: &str) -> Mount {
     mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
 }
 
+/// Where containers have their control groups.
+pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// A privileged container on cgroup v2 has the node's tree, so it gets the node's mount of it. A new one would be of
 /// the same superblock, and change options of that for the whole node: `nsdelegate` and `memory_recursiveprot` go when
 /// a mount in the node's cgroup namespace does not repeat them.
 fn cgroups(inputs: &Inputs<'_>, access: &str) -> Mount {
-    const PLACE: &str = "/sys/fs/cgroup";
     if inputs.node.cgroup_v2 && inputs.container.security.privileged {
-        return mount(PLACE, "bind", PLACE, &["rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", access]);
+        return mount(
+            CGROUPS,
+            "bind",
+            CGROUPS,
+            &["rbind", "rprivate", "nosuid", "noexec", "nodev", "relatime", access],
+        );
     }
-    mount(PLACE, "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access])
+    // Its cgroup namespace shows the container's own group alone. That its limits can't be written from inside is the
+    // kernel's business (nsdelegate), which who sets this has looked at.
+    let access = if inputs.node.cgroup_v2 && inputs.defaults.writable_cgroups { "rw" } else { access };
+    mount(CGROUPS, "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access])
 }
 
 /// Goes with the IPC namespace.

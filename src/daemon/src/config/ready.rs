@@ -71,8 +71,8 @@ impl Config {
         let timeouts = TimeoutSettings::read(root.section("timeouts"));
         let streaming = StreamingSettings::read(root.section("streaming"));
         let shim = read_shim(root.section("shim"));
-        let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), &run_root);
         let cgroup = sections::CgroupSection::read(root.section("cgroup"));
+        let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), (&run_root, &cgroup.root));
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
         let cdi_dirs = sections::cdi(root.section("cdi"));

@@ -97,6 +97,24 @@ impl<'p> Section<'p> {
         self.text(key, default.into(), absolute)
     }
 
+    /// Yes or no, which `check` may refuse; its error says why.
+    pub(super) fn flag(
+        &mut self,
+        key: &'static str,
+        default: bool,
+        check: impl Fn(bool) -> Result<bool, String>,
+    ) -> bool {
+        let Some(node) = self.take(key) else { return default };
+        let TomlValue::Flag(flag) = node.value else {
+            self.wrong(key, &node, "true or false");
+            return default;
+        };
+        check(flag).unwrap_or_else(|reason| {
+            self.problems.add(Some(&node.location), self.name(key), reason);
+            default
+        })
+    }
+
     /// A whole number.
     pub(super) fn number(&mut self, key: &'static str, default: i64, allowed: RangeInclusive<i64>) -> i64 {
         let Some(node) = self.take(key) else { return default };

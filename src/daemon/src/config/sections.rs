@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
+use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix, check_delegation};
 use peapod_pod::{OciRuntime, RestorePolicy, SelinuxLabels};
 use peapod_spec::{Ulimit, Ulimits};
 
@@ -59,12 +59,22 @@ fn cgroup_path(text: &str) -> Result<String, String> {
 }
 
 /// `[runtimes]`: the default's name and all by name. crun and runc need no entry where they are installed.
-pub(super) fn runtimes(mut section: Section<'_>, run_root: &Path) -> (String, BTreeMap<String, OciRuntime>) {
+///
+/// `cgroup_root` is where control groups are mounted.
+pub(super) fn runtimes(
+    mut section: Section<'_>,
+    (run_root, cgroup_root): (&Path, &Path),
+) -> (String, BTreeMap<String, OciRuntime>) {
+    let delegates = |wanted: bool| match wanted {
+        true => check_delegation(cgroup_root).map(|()| true).map_err(|error| error.to_string()),
+        false => Ok(false),
+    };
     let state = run_root.join("runtimes");
     let mut runtimes = BTreeMap::new();
     for name in ["crun", "runc"] {
         if let Some(path) = find::program(name) {
-            runtimes.insert(name.to_owned(), OciRuntime { path, root: state.join(name) });
+            let root = state.join(name);
+            runtimes.insert(name.to_owned(), OciRuntime { path, root, cgroup_writable: false });
         }
     }
     let wanted = section.text("default", String::new(), |text| Ok(text.to_owned()));
@@ -75,9 +85,10 @@ pub(super) fn runtimes(mut section: Section<'_>, run_root: &Path) -> (String, BT
         let known = runtimes.get(&name).map(|runtime: &OciRuntime| runtime.path.clone());
         let path = handler.text("path", known, |text| find::executable(text).map(Some));
         let root = handler.path("root", state.join(&name));
+        let cgroup_writable = handler.flag("cgroup_writable", false, delegates);
         match path {
             Some(path) => {
-                runtimes.insert(name, OciRuntime { path, root });
+                runtimes.insert(name, OciRuntime { path, root, cgroup_writable });
             }
             None => handler.problem("path", "is needed: the absolute path of an OCI runtime"),
         }
@@ -161,7 +172,7 @@ pub(super) fn checkpoint(mut section: Section<'_>) -> RestorePolicy {
 
 /// `[containers]`: resource limits of their processes, and which of them have SELinux labels.
 pub(super) fn containers(mut section: Section<'_>) -> (Ulimits, SelinuxLabels) {
-    let limits = section.texts("default_ulimits", Vec::new(), |text| text.parse::<Ulimit>());
+    let limits = section.texts("default_ulimits", Vec::new(), str::parse::<Ulimit>);
     let ulimits = Ulimits::new(limits).unwrap_or_else(|error| {
         section.problem("default_ulimits", error.to_string());
         Ulimits::default()

@@ -38,7 +38,7 @@ fn the_packaged_file_shows_the_defaults() {
         Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => key,
         _ => line,
     });
-    let own = ["max_unpacks", "parent"];
+    let own = ["max_unpacks", "parent", "cgroup_writable"];
     let host = |line: &&str| {
         !line.contains("crun") && !line.contains("libexec") && !own.iter().any(|key| line.starts_with(key))
     };
@@ -166,6 +166,25 @@ fn limits_of_containers_are_checked() {
         let error = limits(text).unwrap_err();
         assert!(error.contains(why), "{text}: {error}");
     }
+}
+
+#[test]
+fn control_groups_are_given_away_where_limits_stay() {
+    let handler =
+        |text: &str| check(&format!("[runtimes.handlers.mine]\npath = \"/bin/true\"\ncgroup_writable = {text}\n"));
+    assert!(!handler("false").unwrap().pods.runtimes["mine"].cgroup_writable);
+    let wrong = handler("\"yes\"").unwrap_err();
+    assert!(wrong.contains(":3: runtimes.handlers.mine.cgroup_writable: is text, should be true or false"), "{wrong}");
+    match (handler("true"), peapod_cgroup::check_delegation(Path::new("/sys/fs/cgroup"))) {
+        (given, Ok(())) => assert!(given.unwrap().pods.runtimes["mine"].cgroup_writable),
+        (refused, Err(reason)) => {
+            let refused = refused.unwrap_err();
+            assert!(refused.contains(&format!(":3: runtimes.handlers.mine.cgroup_writable: {reason}")), "{refused}");
+        }
+    }
+    let nowhere = "[cgroup]\nroot = \"/tmp\"\ndriver = \"cgroupfs\"\n[runtimes.handlers.mine]\npath = \"/bin/true\"\ncgroup_writable = true\n";
+    let refused = check(nowhere).unwrap_err();
+    assert!(refused.contains(":6: runtimes.handlers.mine.cgroup_writable: needs cgroup v2 alone"), "{refused}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) struct TomlNode {
 pub(super) enum TomlValue {
     Text(String),
     Integer(i64),
+    Flag(bool),
     List(Vec<TomlNode>),
     Table(Tree),
     /// A kind that no key takes.
@@ -35,6 +36,7 @@ impl TomlValue {
         match self {
             Self::Text(_) => "text",
             Self::Integer(_) => "a number",
+            Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
@@ -122,7 +124,7 @@ impl Source<'_> {
                 i64::from_str_radix(&digits, number.radix())
                     .map_or(TomlValue::Other("a number out of range"), TomlValue::Integer)
             }
-            DeValue::Boolean(_) => TomlValue::Other("true or false"),
+            DeValue::Boolean(flag) => TomlValue::Flag(*flag),
             DeValue::Float(_) => TomlValue::Other("a number with a fraction"),
             DeValue::Datetime(_) => TomlValue::Other("a date"),
             DeValue::Array(list) => {

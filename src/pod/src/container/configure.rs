@@ -64,6 +64,7 @@ fn configure(
     looked: &Looked,
 ) -> Result<Configured, Error> {
     let settings = settings(context, spec);
+    let writable_cgroups = context.handler.runtime()?.cgroup_writable;
     oci_config(&Inputs {
         pod: &context.pod,
         container: spec,
@@ -83,7 +84,7 @@ fn configure(
             apparmor: looked.apparmor.as_deref(),
             categories: context.categories,
         },
-        defaults: NodeDefaults { ulimits: &context.containers.settings.get().ulimits },
+        defaults: NodeDefaults { ulimits: &context.containers.settings.get().ulimits, writable_cgroups },
         start: StartInputs {
             namespaces: &namespaces(spec, &context.namespaces, None),
             volumes: &[],

@@ -1,6 +1,7 @@
 //! Operations of containers, one file each.
 
 mod cdi;
+mod cgroup_owner;
 mod configure;
 mod context;
 mod create;

@@ -126,7 +126,8 @@ mod tests {
 
     fn dir(program: Option<&[u8]>) -> RuntimeDir {
         let dir = tempfile::tempdir().unwrap();
-        let runtime = OciRuntime { path: dir.path().join("crun"), root: dir.path().join("root") };
+        let runtime =
+            OciRuntime { path: dir.path().join("crun"), root: dir.path().join("root"), cgroup_writable: false };
         let id = ContainerId::random().unwrap();
         fs::write(&runtime.path, "one").unwrap();
         let state = runtime.root.join(id.as_str());

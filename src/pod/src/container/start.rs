@@ -21,6 +21,7 @@ use peapod_sys::fail_point;
 use peapod_trace::Span;
 use tokio::sync::watch;
 
+use super::cgroup_owner::cgroup_owner;
 use super::configure::{NewRootfs, edit, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
 use super::image_mounts::ImageMounts;
@@ -39,7 +40,7 @@ use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::record::ContainerRecord;
 use crate::sandbox;
-use crate::shim::{NewTask, Overlay, Shim, TaskRuntime};
+use crate::shim::{NewTask, Overlay, Shim, TaskCgroup, TaskRuntime};
 use crate::stages;
 
 /// What a start needs.
@@ -204,7 +205,7 @@ impl<'a> BegunStart<'a> {
             },
             oom_score_adj: None,
             checkpoint: checkpoint::images(&writable),
-            cgroup: self.record.cgroup.clone(),
+            cgroup: TaskCgroup { path: self.record.cgroup.clone(), owner: None },
             bundle,
         }
     }
@@ -269,13 +270,14 @@ impl<'a> Joined<'a> {
             }
             kept::write(&bundle, &config)?;
             let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
-            let label = config.mount_label().map(str::to_owned);
-            Ok::<_, Error>((notes, filter, ExecBase::of(exec), config.oom_score_adj(), label))
+            Ok::<_, Error>((notes, filter, ExecBase::of(exec), config))
         });
-        let (notes, filter, exec, oom_score_adj, label) =
+        let (notes, filter, exec, config) =
             laid_out.await.map_err(|error| Error::failed("make config.json", &error))??;
-        let rootfs = Overlay { label, ..task.rootfs };
-        let task = NewTask { oom_score_adj, rootfs, ..task };
+        let owner = cgroup_owner(begun.context, begun.overridable.shim, &config).await?;
+        let cgroup = TaskCgroup { owner, ..task.cgroup };
+        let rootfs = Overlay { label: config.mount_label().map(str::to_owned), ..task.rootfs };
+        let task = NewTask { oom_score_adj: config.oom_score_adj(), cgroup, rootfs, ..task };
         begun.context.containers.warn_once.warn(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
     }

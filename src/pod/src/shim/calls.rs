@@ -19,6 +19,7 @@ use peapod_shim_protocol::{PROCESS_URL, PROTOCOL, RESOURCES_URL, TASK_OPTIONS_UR
 use peapod_spec::UserNamespace;
 use tokio::net::UnixStream;
 
+use super::task_options::{NewVolume, TaskCgroup, delegation, labelled, lower, mapping, text, volume};
 use super::{ShimError, version};
 use crate::bounds::CHECKPOINT_TIME_MAX;
 use crate::container::OutputSlots;
@@ -91,18 +92,9 @@ pub(crate) struct NewTask {
     pub(crate) runtime: TaskRuntime,
     /// As its configuration has it.
     pub(crate) oom_score_adj: Option<i32>,
-    /// The path of its cgroup.
-    pub(crate) cgroup: String,
+    pub(crate) cgroup: TaskCgroup,
     /// CRIU's files that it is made of: its process then goes on where it was.
     pub(crate) checkpoint: Option<PathBuf>,
-}
-
-/// An image to be mounted in the bundle, below `volumes`, beside the root file system: an overlay of its layers alone.
-#[derive(Debug)]
-pub(crate) struct NewVolume {
-    pub(crate) name: String,
-    /// Top layer first; two at least.
-    pub(crate) lower: Vec<PathBuf>,
 }
 
 /// What a shim says about a container's process.
@@ -127,34 +119,6 @@ macro_rules! call {
     }};
 }
 pub(super) use call;
-
-/// Options of an overlay of these folders, the top one first.
-fn lower(dirs: &[PathBuf]) -> Vec<String> {
-    dirs.iter().map(|dir| format!("lowerdir+={}", text(dir))).collect()
-}
-
-/// Options of an overlay whose folders are seen with the owners of a pod's users.
-fn mapping(users: Option<UserNamespace>) -> impl Iterator<Item = String> {
-    let ids = users.map(|UserNamespace { uids, gids }| [("uidmap", uids), ("gidmap", gids)]);
-    ids.into_iter().flatten().map(|(name, ids)| format!("{name}=0:{}:{}", ids.first(), ids.count()))
-}
-
-/// The option with which all of a file system has that SELinux label.
-pub(super) fn labelled(label: Option<String>) -> Option<String> {
-    label.map(|label| format!("context={label}"))
-}
-
-/// Without a folder that is written to the overlay itself is read-only: who remounts it can't write to it either.
-fn volume(volume: NewVolume, users: Option<UserNamespace>, label: Option<String>) -> extension::Volume {
-    let flags = ["ro", "nodev", "nosuid"].map(str::to_owned);
-    extension::Volume {
-        name: volume.name,
-        type_: "overlay".to_owned(),
-        source: "overlay".to_owned(),
-        options: lower(&volume.lower).into_iter().chain(mapping(users)).chain(labelled(label)).chain(flags).collect(),
-        ..Default::default()
-    }
-}
 
 impl Shim {
     /// Connects to a shim's socket.
@@ -232,7 +196,8 @@ impl Shim {
             systemd_cgroup: task.runtime.systemd_cgroup,
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
-            cgroup: task.cgroup,
+            cgroup: task.cgroup.path,
+            delegation: delegation(task.cgroup.owner).into(),
             volumes: task.volumes.into_iter().map(|new| volume(new, users, label.clone())).collect(),
             ..Default::default()
         };
@@ -378,11 +343,6 @@ async fn delete(shim: &Shim, id: &str, exec: &str) -> Result<(), ShimError> {
         Ok(_) | Err(ShimError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Paths that reach a shim are ours or were text in a request.
-pub(super) fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 pub(super) fn any(url: &str, value: Vec<u8>) -> MessageField<Any> {

@@ -8,7 +8,8 @@ use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::{CHECKPOINT_OPTIONS_URL, extension};
 
 use super::ShimError;
-use super::calls::{SLOW, Shim, any, call, encode, text};
+use super::calls::{SLOW, Shim, any, call, encode};
+use super::task_options::text;
 use crate::bounds::CHECKPOINT_TIME_MAX;
 
 /// What a shim does about checkpoints.

@@ -10,7 +10,8 @@ use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_shim_protocol::extension;
 use peapod_spec::{IdRange, UserIds, UserNamespace};
 
-use super::calls::{QUICK, SLOW, Shim, any, call, encode, labelled, text};
+use super::calls::{QUICK, SLOW, Shim, any, call, encode};
+use super::task_options::{labelled, text};
 use super::{ShimError, version};
 use crate::namespaces::PodNamespaces;
 

@@ -8,7 +8,8 @@ use peapod_shim_protocol::{SESSIONS_SINCE, extension};
 use peapod_streaming_protocol::{CommandStreams, SessionToken};
 
 use super::ShimError;
-use super::calls::{QUICK, Shim, call, text};
+use super::calls::{QUICK, Shim, call};
+use super::task_options::text;
 
 /// Where a session is opened.
 #[derive(Clone, Debug)]

@@ -42,8 +42,17 @@ pub(crate) struct CreateRequest {
     pub(crate) oom_score_adj: Option<i32>,
     /// The path of its cgroup; `None`: what comes of it is known when it is there.
     pub(crate) cgroup: Option<String>,
+    /// It may divide its cgroup further.
+    pub(crate) delegation: Option<Delegation>,
     /// The folder of a checkpoint's files, of which it is made.
     pub(crate) checkpoint: Option<PathBuf>,
+}
+
+/// Into which group below a container's own its processes go, and whose the groups are.
+#[derive(Clone, Debug)]
+pub(crate) struct Delegation {
+    pub(crate) leaf: String,
+    pub(crate) owner: (u32, u32),
 }
 
 /// What a runtime has made, before it is a container.
@@ -138,6 +147,14 @@ fn adopt(
     let cgroup = host.hierarchy.of_process(pid)?;
     let oom = Oom::follow(cgroup.as_ref());
     bundle::cgroup(&request.bundle, cgroup.as_ref().map(Cgroup::path))?;
+    let leaf = match (&request.delegation, &cgroup) {
+        // Its cgroup namespace has the group as its root by now, and its program does not run yet.
+        (Some(Delegation { leaf, owner }), Some(cgroup)) => {
+            cgroup.delegate(leaf, *owner, pid)?;
+            Some(leaf.clone())
+        }
+        _ => None,
+    };
     let (output, input) = match &terminal {
         Some(terminal) => {
             let Pumps { output, input } = ours.pump_terminal(terminal)?;
@@ -147,7 +164,7 @@ fn adopt(
     };
     let (id, bundle) = (request.id.clone(), request.bundle.clone());
     let container = OciContainer {
-        init: InitProcess { id, bundle, runtime, pid, pidfd, cgroup },
+        init: InitProcess { id, bundle, runtime, pid, pidfd, cgroup, leaf },
         uris: request.uris.clone(),
         execs: Execs::default(),
         output: ours.output,

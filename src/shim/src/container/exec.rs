@@ -187,6 +187,7 @@ impl ExecProcess {
             console: socket.as_ref().map(ConsoleSocket::for_runtime),
             streams: streams.process,
             init: init.pid,
+            group: init.group_of_execs(),
         };
         let made = init.runtime.exec(init.target(&self.interrupt), request).await;
         if let Err(RuntimeError::Answer { .. }) = &made

@@ -27,12 +27,30 @@ pub(crate) struct InitProcess {
     pub(crate) pidfd: OwnedFd,
     /// None: the runtime left it in the root, where nothing is killed as a whole.
     pub(crate) cgroup: Option<Cgroup>,
+    /// The group below that in which its processes began, where it may divide its own: that one can't have any then.
+    pub(crate) leaf: Option<String>,
+}
+
+/// The path of a process below a group, by what the kernel says of it (`0::/group/below`).
+fn below<'a>(text: &'a str, group: &str) -> Option<&'a str> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let below = path.strip_prefix(group)?.strip_prefix('/')?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@".contains(&byte);
+    (!below.is_empty() && below.bytes().all(is_plain)).then_some(below)
 }
 
 impl InitProcess {
     /// For calls of the runtime, which `interrupt` ends.
     pub(crate) fn target<'a>(&'a self, interrupt: &'a Notify) -> Target<'a> {
         Target { id: &self.id, bundle: &self.bundle, interrupt }
+    }
+
+    /// In which group below the container's a command begins: where the init process is now, as the container may have
+    /// made others and removed the first. One with a name that runtimes take apart is left out.
+    pub(super) fn group_of_execs(&self) -> Option<String> {
+        let (leaf, cgroup) = (self.leaf.as_ref()?, self.cgroup.as_ref()?);
+        let text = std::fs::read_to_string(proc::path(self.pid).join("cgroup")).unwrap_or_default();
+        Some(below(&text, cgroup.path()).unwrap_or(leaf).to_owned())
     }
 
     /// A signal to the init process. One that has just ended is fine: its supervisor tells.
@@ -103,5 +121,27 @@ pub(crate) fn signal_number(signal: u32) -> Result<i32, Error> {
 fn signal_process(pid: u32, signal: i32) {
     if let Ok(pidfd) = proc::open(pid) {
         let _ = send_signal(&pidfd, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn where_a_process_is_below_its_container() {
+        for (text, found) in [
+            ("0::/pods/a/init\n", Some("init")),
+            ("1:name=x:/\n0::/pods/a/deep/er.slice\n", Some("deep/er.slice")),
+            ("0::/pods/a\n", None),
+            ("0::/pods/ab/init\n", None),
+            ("0::/other\n", None),
+            ("0::/pods/a/with,comma\n", None),
+            ("0::/pods/a/cpu:x\n", None),
+            ("0::/pods/a/in it (deleted)\n", None),
+            ("", None),
+        ] {
+            assert_eq!(below(text, "/pods/a"), found, "{text}");
+        }
     }
 }

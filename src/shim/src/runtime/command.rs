@@ -23,6 +23,8 @@ pub(super) enum RuntimeCommand<'a> {
         process: &'a Path,
         pid_file: &'a Path,
         console: Option<&'a Path>,
+        /// Below the container's.
+        group: Option<&'a str>,
     },
     Delete {
         force: bool,
@@ -95,8 +97,11 @@ impl RuntimeCommand<'_> {
             Self::Create { bundle, .. } | Self::Restore { bundle, .. } => {
                 arguments.extend(["--bundle".as_ref(), bundle.as_os_str()]);
             }
-            Self::Exec { process, .. } => {
+            Self::Exec { process, group, .. } => {
                 arguments.extend(["--detach".as_ref(), "--process".as_ref(), process.as_os_str()]);
+                if let Some(group) = group {
+                    arguments.extend::<[&OsStr; 2]>(["--cgroup".as_ref(), group.as_ref()]);
+                }
             }
             Self::Delete { force: true } => arguments.push("--force".as_ref()),
             Self::Update => arguments.extend::<[&OsStr; 2]>(["--resources".as_ref(), "-".as_ref()]),
@@ -164,11 +169,15 @@ mod tests {
             ),
             (RuntimeCommand::Start, "start c1"),
             (
-                RuntimeCommand::Exec { process, pid_file, console: None },
+                RuntimeCommand::Exec { process, pid_file, console: None, group: None },
                 "exec --detach --process /b/p.json --pid-file /b/pid c1",
             ),
             (
-                RuntimeCommand::Exec { process, pid_file, console: Some(Path::new("/b/s")) },
+                RuntimeCommand::Exec { process, pid_file, console: None, group: Some("init") },
+                "exec --detach --process /b/p.json --cgroup init --pid-file /b/pid c1",
+            ),
+            (
+                RuntimeCommand::Exec { process, pid_file, console: Some(Path::new("/b/s")), group: None },
                 "exec --detach --process /b/p.json --pid-file /b/pid --console-socket /b/s c1",
             ),
             (RuntimeCommand::Delete { force: false }, "delete c1"),

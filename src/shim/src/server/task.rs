@@ -11,7 +11,7 @@ use containerd_shim_protos::api::{
     StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
 };
 use containerd_shim_protos::shim_async::Task;
-use peapod_shim_protocol::extension::{CheckpointOptions, TaskOptions, Volume};
+use peapod_shim_protocol::extension::{self, CheckpointOptions, TaskOptions, Volume};
 use peapod_shim_protocol::{CHECKPOINT_OPTIONS_URL, PROCESS_URL, RESOURCES_URL, TASK_OPTIONS_URL};
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
@@ -22,7 +22,7 @@ use crate::bundle::check_id;
 use crate::clock::timestamp;
 use crate::container::OciContainer;
 use crate::container::checkpoint;
-use crate::container::create::CreateRequest;
+use crate::container::create::{CreateRequest, Delegation};
 use crate::container::mounts::WantedMount;
 use crate::container::state::Phase;
 use crate::error::Error;
@@ -49,6 +49,7 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
     Ok(CreateRequest {
         oom_score_adj: options.oom_score_adj.or_else(|| older::oom_score_adj(&bundle)),
         cgroup: Some(options.cgroup).filter(|path| !path.is_empty()),
+        delegation: options.delegation.into_option().map(delegation).transpose()?,
         checkpoint: Some(request.checkpoint).filter(|path| !path.is_empty()).map(PathBuf::from),
         id: request.id,
         bundle,
@@ -79,6 +80,14 @@ fn volume(volume: Volume) -> Result<(String, WantedMount), Error> {
         return Err(Error::Invalid { field: "options", why });
     }
     Ok((volume.name, WantedMount { kind: volume.type_, source: volume.source, options: volume.options }))
+}
+
+fn delegation(given: extension::Delegation) -> Result<Delegation, Error> {
+    if given.leaf.is_empty() || !given.leaf.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        let why = format!("a group's name {:?} must be letters", given.leaf);
+        return Err(Error::Invalid { field: "options", why });
+    }
+    Ok(Delegation { leaf: given.leaf, owner: (given.uid, given.gid) })
 }
 
 fn status(phase: Phase) -> Status {

@@ -186,3 +186,19 @@ fn name_of(item: &Value) -> Option<&str> {
     let field = if item.get("allow").is_some() { None } else { item.get("destination").or_else(|| item.get("type")) };
     field.and_then(Value::as_str)
 }
+
+#[test]
+fn control_groups_can_be_written_where_the_node_says_so_and_v2_keeps_the_limits() {
+    let writable = |v2, configured, privileged| {
+        let mut case = Case::new();
+        case.node.cgroup_v2 = v2;
+        case.writable_cgroups = configured;
+        case.container.security.privileged = privileged;
+        case.config().unwrap().config.has_writable_cgroups()
+    };
+    assert!(writable(true, true, false));
+    // A privileged one has the node's tree, which is not its own.
+    for (v2, configured, privileged) in [(true, false, false), (true, true, true), (false, true, false)] {
+        assert!(!writable(v2, configured, privileged), "{v2} {configured} {privileged}");
+    }
+}

@@ -33,6 +33,7 @@ pub(crate) struct Case {
     pub(crate) localhost_seccomp: Option<&'static [u8]>,
     pub(crate) apparmor: Option<Vec<String>>,
     pub(crate) ulimits: Ulimits,
+    pub(crate) writable_cgroups: bool,
     pub(crate) categories: Option<Categories>,
 }
 
@@ -78,6 +79,7 @@ impl Case {
             localhost_seccomp: None,
             apparmor: None,
             ulimits: Ulimits::default(),
+            writable_cgroups: false,
             categories: None,
         }
     }
@@ -98,7 +100,7 @@ impl Case {
                 apparmor: self.apparmor.as_deref(),
                 categories: self.categories,
             },
-            defaults: NodeDefaults { ulimits: &self.ulimits },
+            defaults: NodeDefaults { ulimits: &self.ulimits, writable_cgroups: self.writable_cgroups },
             start: self.start(),
         })
     }

@@ -220,10 +220,10 @@ fn confinement(machine: &NodeFiles, report: &mut CheckReport) {
     let config = machine.read("etc/selinux/config").unwrap_or_default();
     let policy = config.lines().find_map(|line| line.trim().strip_prefix("SELINUXTYPE=")).unwrap_or_default().trim();
     match machine.read(&format!("etc/selinux/{policy}/contexts/lxc_contexts")) {
-        Some(_) => report.works("SELinux", &format!("{mode}; containers have the label of the policy's lxc_contexts")),
+        Some(_) => report.works("SELinux", format!("{mode}; containers have the label of the policy's lxc_contexts")),
         None => report.notice(
             "SELinux",
-            &format!("{mode}, and the policy has no label for containers: only those have one that ask for it"),
+            format!("{mode}, and the policy has no label for containers: only those have one that ask for it"),
             Some("install the policy for containers (package container-selinux, or the module container)"),
         ),
     }

@@ -52,10 +52,7 @@ pub(super) const KEYS: &[KnownKey] = &[
         "containerd.runtimes.*.base_runtime_spec",
         Fate::Missing("there is no base for config.json; wrap the OCI runtime if it is needed"),
     ),
-    known(
-        "containerd.runtimes.*.cgroup_writable",
-        Fate::Missing("control groups are read-only in containers that are not privileged"),
-    ),
+    known("containerd.runtimes.*.cgroup_writable", Fate::Is("runtimes.handlers.NAME.cgroup_writable")),
     known("containerd.runtimes.*.snapshotter", Fate::Overlay),
     known("containerd.runtimes.*.sandbox_mode", Fate::Needless("pods have no pause container")),
     known("containerd.runtimes.*.sandboxer", Fate::Needless("pods have no pause container")),
