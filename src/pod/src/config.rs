@@ -73,9 +73,9 @@ pub enum RestorePolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SelinuxLabels {
     /// All but privileged ones, where the policy has a label for them.
-    #[default]
     All,
-    /// Those that ask for one.
+    /// Those that ask for one. The default until labels have been tried where a policy is enforced.
+    #[default]
     Asked,
 }
 
