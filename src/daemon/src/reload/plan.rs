@@ -278,7 +278,7 @@ mod tests {
             "timeouts.shutdown=2s",
             "streaming.on_disconnect=leave",
             "cgroup.parent=/other",
-            "containers.selinux=asked",
+            "containers.selinux=all",
             "runtimes.handlers.false.path=/bin/false",
             "runtimes.handlers.true.root=/elsewhere",
             "image.max_downloads=2",
