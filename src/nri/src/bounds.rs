@@ -1,0 +1,27 @@
+//! What plugins may cost at most. ARCHITECTURE.md has these in its table of bounds.
+
+use std::time::Duration;
+
+/// Bytes of a message to a plugin: what theirs take. Pods and containers that there are already come in as many as it
+/// takes.
+pub const SENT_BYTES: usize = 4 << 20;
+/// Bytes of a message from a plugin. Taken apart it may need a hundred times as much, if it is made for that.
+pub const RECEIVED_BYTES: usize = 1 << 20;
+/// Plugins that are connected, registered or not.
+pub const CONNECTIONS: usize = 64;
+/// Requests of one plugin that wait.
+pub const REQUESTS: usize = 16;
+/// Updates and evictions of containers in one message.
+pub const UPDATES: usize = 4_096;
+/// Bytes of a plugin's name.
+pub const NAME_BYTES: usize = 128;
+/// Bytes of what a plugin says of its own error.
+pub const REASON_BYTES: usize = 512;
+/// How long a call waits for those before it that the same plugin answers. Each of them has its own time-out.
+pub const TURN_TIME: Duration = Duration::from_secs(30);
+/// Answers to a plugin that wait until it reads.
+pub const ANSWERS: usize = 32;
+/// Bytes of a plugin's own configuration.
+pub const CONFIGURATION_BYTES: u64 = 1 << 20;
+/// Plugins that peapod starts itself; entries of their folder that are looked at.
+pub const INSTALLED: usize = 32;

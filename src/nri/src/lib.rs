@@ -1,0 +1,41 @@
+//! The runtime's side of the Node Resource Interface: plugins see pods and containers, and say what these shall be like.
+//!
+//! Plugins connect to a socket ([`serve`]), register, are told what there is already, and from then on what happens
+//! ([`Plugins`]). What they say is put together ([`Adjusted`], [`Wishes`]); carried out it is elsewhere.
+//!
+//! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log. What
+//! it was asked about goes on without it, unless it is [required](Rules).
+//!
+//! Messages are those of `proto/nri.proto` ([`api`]).
+
+pub mod api;
+pub mod bounds;
+
+mod adjust;
+mod call;
+mod create;
+mod link;
+mod mux;
+mod name;
+mod plugin;
+mod plugins;
+mod roster;
+mod serve;
+mod session;
+mod stages;
+mod validate;
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(any(test, feature = "stand-in"))]
+pub mod stand_in;
+#[cfg(test)]
+mod tests;
+
+pub use adjust::removed;
+pub use create::Adjusted;
+pub use name::{PluginName, PluginNameError};
+pub use plugins::{Audience, Begun, Plugins, Refused, RuntimeRequest, Settings, Wishes};
+pub use serve::serve;
+pub use stages::STAGES;
+pub use validate::{REQUIRED_ANNOTATION, Rules, SeccompKind};
