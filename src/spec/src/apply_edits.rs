@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use oci_spec::runtime::{Hooks, Linux, LinuxNetDeviceBuilder, Mount};
+use oci_spec::runtime::{Hook, Hooks, Linux, LinuxNetDeviceBuilder, Mount};
 
 use crate::SpecError;
 use crate::bounds::{GROUPS, HOOKS, MOUNTS};
@@ -93,15 +93,20 @@ pub(crate) fn hooks(edits: &Edits) -> Result<Option<Hooks>, SpecError> {
     }
     let mut hooks = Hooks::default();
     for (moment, hook) in &edits.hooks {
-        let list = match moment {
-            HookMoment::Prestart => hooks.prestart_mut(),
-            HookMoment::CreateRuntime => hooks.create_runtime_mut(),
-            HookMoment::CreateContainer => hooks.create_container_mut(),
-            HookMoment::StartContainer => hooks.start_container_mut(),
-            HookMoment::Poststart => hooks.poststart_mut(),
-            HookMoment::Poststop => hooks.poststop_mut(),
-        };
-        list.get_or_insert_default().push(hook.clone());
+        add_hook(&mut hooks, *moment, hook.clone());
     }
     Ok((!edits.hooks.is_empty()).then_some(hooks))
+}
+
+/// Adds a hook behind those of its moment.
+pub(crate) fn add_hook(hooks: &mut Hooks, moment: HookMoment, hook: Hook) {
+    let list = match moment {
+        HookMoment::Prestart => hooks.prestart_mut(),
+        HookMoment::CreateRuntime => hooks.create_runtime_mut(),
+        HookMoment::CreateContainer => hooks.create_container_mut(),
+        HookMoment::StartContainer => hooks.start_container_mut(),
+        HookMoment::Poststart => hooks.poststart_mut(),
+        HookMoment::Poststop => hooks.poststop_mut(),
+    };
+    list.get_or_insert_default().push(hook);
 }

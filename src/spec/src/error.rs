@@ -129,6 +129,14 @@ pub enum SpecError {
     /// An AppArmor profile that the kernel does not have.
     #[error("apparmor profile {} is not loaded on this node (`apparmor_parser` loads it)", excerpt(.0))]
     ApparmorNotLoaded(String),
+    /// A plugin wants what no container can have.
+    #[error("adjustment: {field}: {}", excerpt(reason))]
+    Adjustment {
+        /// What of it.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A configuration that was read back holds no process.
     #[error("the container's config.json has no process")]
     NoProcess,

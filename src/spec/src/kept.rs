@@ -79,6 +79,12 @@ impl Config {
         settings.insert(SECCOMP_PROGRAM.to_owned(), program.to_owned());
     }
 
+    /// All of it, as the OCI runtime specification has it.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// The container's system call filter.
     pub fn seccomp(&self) -> Option<&LinuxSeccomp> {
         self.spec.linux().as_ref()?.seccomp().as_ref()

@@ -11,6 +11,8 @@ pub mod bounds;
 pub mod container;
 pub mod pod;
 
+mod adjust;
+mod adjustment;
 mod apply_edits;
 mod capabilities;
 mod config;
@@ -40,6 +42,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
+pub use adjustment::{Adjustment, Change, LinuxAdjustment, ProcessAdjustment, StartAdjustment};
 pub use capabilities::CapabilitySet;
 pub use config::{Configured, oci_config};
 pub use container::APPARMOR_DEFAULT;

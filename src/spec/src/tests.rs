@@ -1,5 +1,6 @@
 //! Tests of the whole crate: one fixture, one way to golden files, and the real runtimes.
 
+mod adjust;
 mod capabilities;
 mod confinement;
 mod edits;
