@@ -197,6 +197,18 @@ impl Plugins {
         Audience { plugins: self.clone(), told }
     }
 
+    /// Has the runtime do what plugins want of other containers, and answers the updates that failed.
+    pub async fn carry_out(&self, wishes: Wishes) -> Vec<ContainerUpdate> {
+        if wishes.is_empty() {
+            return Vec::new();
+        }
+        let (done, failed) = oneshot::channel();
+        match self.0.requests.send(RuntimeRequest::Update(wishes, done)).await {
+            Ok(()) => failed.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Tells all plugins that the daemon ends.
     pub async fn close(&self, limit: Duration) {
         let mut farewells = tokio::task::JoinSet::new();

@@ -77,9 +77,7 @@ async fn live(plugins: &Plugins, settings: &Settings, link: &Link, name: PluginN
         Ok(wishes) => {
             plugin.is_synchronised();
             tracing::info!(plugin = %plugin.name, "an NRI plugin is connected");
-            if !wishes.is_empty() {
-                update(plugins, wishes).await;
-            }
+            plugins.carry_out(wishes).await;
         }
         Err(reason) => {
             tracing::warn!(plugin = %plugin.name, reason, "an NRI plugin could not be synchronised: it is closed");
@@ -136,6 +134,9 @@ impl Member<'_> {
             if container.state.enum_value() == Ok(ContainerState::CONTAINER_RUNNING) {
                 self.plugins.runs(&container.id);
             }
+        }
+        for pod in &pods {
+            self.plugins.runs(&pod.id);
         }
         let mut wishes = Wishes::default();
         for request in messages(pods, containers) {
@@ -245,16 +246,7 @@ async fn update_unasked(plugins: &Plugins, payload: &[u8]) -> Result<Vec<u8>, (i
         return Err((call::RESOURCE_EXHAUSTED, format!("{count} updates at once; {UPDATES} are the most")));
     }
     let wishes = Wishes { updates: request.update, evictions: request.evict };
-    let failed = update(plugins, wishes).await;
+    let failed = plugins.carry_out(wishes).await;
     let response = UpdateContainersResponse { failed, ..UpdateContainersResponse::default() };
     bytes(&response).map_err(|error| (call::UNKNOWN, error.to_string()))
-}
-
-/// Has the runtime do what is wanted, and answers what failed.
-async fn update(plugins: &Plugins, wishes: Wishes) -> Vec<crate::api::ContainerUpdate> {
-    let (done, failed) = oneshot::channel();
-    if plugins.0.requests.send(RuntimeRequest::Update(wishes, done)).await.is_err() {
-        return Vec::new();
-    }
-    failed.await.unwrap_or_default()
 }

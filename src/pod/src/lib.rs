@@ -41,6 +41,7 @@ mod measures;
 mod namespaces;
 mod owner_mapping;
 mod parent_kind;
+mod plugins;
 mod pods;
 mod program;
 mod publisher;

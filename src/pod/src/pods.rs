@@ -3,6 +3,7 @@
 mod call;
 mod checkpoints;
 mod open;
+mod plugins;
 mod recorded;
 mod sessions;
 
@@ -219,9 +220,12 @@ impl Pods {
     /// When the pod is not there, the limits can't be set, or that can't be recorded.
     pub async fn update_pod(&self, id: &PodId, told: PodResources, span: &Span) -> Result<(), Error> {
         let handle = self.actor_for(id, span)?;
+        self.actors.plugins.pod_update(id, &told, span).await?;
         let request = Request::UpdatePod(Box::new(told));
         let call = ActorCall { what: "the pod's update", span, handle: &handle };
-        self.call(&call, Subject::Pod(id), request).await.map(drop)
+        self.call(&call, Subject::Pod(id), request).await?;
+        self.actors.plugins.pod_is_updated(id, span).await;
+        Ok(())
     }
 
     /// Makes a container, without a process, in a READY pod. A retry with an equal spec joins a running call, or gets
@@ -302,9 +306,13 @@ impl Pods {
     pub async fn update_container(&self, id: &ContainerId, change: Resources, span: &Span) -> Result<(), Error> {
         let handle = self.actor_of(id, span)?;
         cpuset::check(&change, self.actors.containers.facts.cgroup_v2, "")?;
-        let request = Request::Update(id.clone(), Box::new(change));
+        let plugins = &self.actors.plugins;
+        let change = plugins.container_update(id, change, span).await?;
+        cpuset::check(&change, self.actors.containers.facts.cgroup_v2, "")?;
         let call = ActorCall { what: "the container's update", span, handle: &handle };
-        self.call(&call, Subject::Container(id), request).await.map(drop)
+        self.call(&call, Subject::Container(id), Request::Update(id.clone(), Box::new(change))).await?;
+        plugins.container_is_updated(id, span).await;
+        Ok(())
     }
 
     /// Opens a running container's log anew at its path.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use peapod_cgroup::{CgroupDriver, ScopePrefix};
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodSpec;
-use peapod_spec::{Categories, ImageDefaults, UserIds};
+use peapod_spec::{Categories, ImageDefaults, StartAdjustment, UserIds};
 use peapod_store::rusqlite::Transaction;
 use peapod_store::{Database, Migration, StoreError, rusqlite};
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,28 @@ pub(crate) enum PodPhase {
     Stopped,
 }
 
+/// What a container's configuration was made from, beside what its client asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MadeFrom {
+    /// What it takes from its image, which may be removed before it starts. Records of earlier releases have none.
+    #[serde(default)]
+    pub(crate) image: Option<ImageDefaults>,
+    /// What plugins made of it, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adjusted: Option<Box<RecordedAdjustment>>,
+}
+
+/// What plugins made of a container, as far as it matters later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecordedAdjustment {
+    /// The limits that its client asked for.
+    pub(crate) asked: Resources,
+    /// Those that it was made with.
+    pub(crate) given: Resources,
+    /// What is said again at its start.
+    pub(crate) at_start: StartAdjustment,
+}
+
 /// What changes about a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContainerRecord {
@@ -134,9 +156,8 @@ pub(crate) struct ContainerRecord {
     pub(crate) created_at: i64,
     #[serde(flatten)]
     pub(crate) origin: ContainerOrigin,
-    /// What it takes from its image, which may be removed before it starts. Records of earlier releases have none.
-    #[serde(default)]
-    pub(crate) image: Option<ImageDefaults>,
+    #[serde(flatten)]
+    pub(crate) made_from: MadeFrom,
     pub(crate) user: UserIds,
     pub(crate) stop_signal: i32,
     pub(crate) cgroup: String,

@@ -64,6 +64,8 @@ peapod_trace::stages! {
     LAYERS = "layers", "the layers of its image";
     /// What the configuration follows from.
     LOOK_UP = "look-up", "its mounts and devices to be looked at";
+    /// The node's plugins say what it shall be like.
+    PLUGINS = "plugins", "the node's NRI plugins";
     /// The configuration, kept for the start.
     CONFIGURATION = "configuration", "its configuration to be written";
 

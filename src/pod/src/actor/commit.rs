@@ -76,7 +76,7 @@ fn write(identity: &Identity, row: Row, written: bool) -> Result<Write, serde_js
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord};
+    use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, MadeFrom};
     use crate::samples::container_spec;
 
     fn record() -> ContainerRecord {
@@ -84,7 +84,7 @@ mod tests {
             phase: ContainerPhase::Created,
             created_at: 1,
             origin: ContainerOrigin::default(),
-            image: None,
+            made_from: MadeFrom::default(),
             user: peapod_spec::UserIds::default(),
             stop_signal: 15,
             cgroup: String::new(),

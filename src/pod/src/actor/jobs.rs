@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use peapod_cgroup::CgroupDriver;
+use peapod_nri::Begun;
 use peapod_shim_protocol::exit::Exit;
 use peapod_shim_protocol::extension::{self, event};
 use peapod_sys::fail_point;
@@ -19,9 +20,10 @@ use crate::machine::{
     ShimEventKind, Start, Started, Update,
 };
 use crate::namespaces::PodNamespaces;
+use crate::plugins::PodFacts;
 use crate::recover;
 use crate::runtimes::Handler;
-use crate::sandbox::{PodHoldings, SandboxInput};
+use crate::sandbox::{PodHoldings, ReadySandbox, SandboxInput};
 use crate::shim::{Shim, ShimError};
 use crate::stages;
 
@@ -88,6 +90,7 @@ impl JobContext {
             }
             Job::CleanUp { live, cgroups } => Outcome::CleanedUp(sandboxes.clean_up(id, live, &cgroups).await),
             Job::Release { shim, attached } => {
+                self.context.plugins.pod_stops(id, span).await;
                 let held = PodHoldings { socket: &identity.socket, attached, group: identity.cgroup.own() };
                 Outcome::Released(sandboxes.release(id, shim, held, span).await)
             }
@@ -98,7 +101,11 @@ impl JobContext {
                 fail_point("pod-limits-set");
                 Outcome::GroupLimited(limited)
             }
-            Job::RemoveFiles => Outcome::FilesRemoved(sandboxes.remove_files(id).await),
+            Job::RemoveFiles => {
+                let leaving = self.context.plugins.pod_leaves(id);
+                let removed = sandboxes.remove_files(id).await;
+                Outcome::FilesRemoved(leaving.end(removed, span).await)
+            }
             Job::EndStray { shim, id } => {
                 self.end_stray(&shim, &id).await;
                 Outcome::StrayEnded
@@ -107,6 +114,7 @@ impl JobContext {
                 if let Err(error) = containers.remove(None, id, &container).await {
                     tracing::warn!(%error, "what a container took that was never made stays until the next start");
                 }
+                self.context.plugins.container_discarded(id, &container, span).await;
                 Outcome::Discarded(container)
             }
             Job::Create { .. } | Job::Start(_) | Job::Stop { .. } | Job::Update(_) => {
@@ -115,6 +123,7 @@ impl JobContext {
             Job::Delete { shim, id } => {
                 let deleted = shim.delete_task(id.as_str()).await;
                 let deleted = deleted.map_err(|error| job_error(error, "clean up an ended container"));
+                self.context.plugins.container_ended(&id, span).await;
                 Outcome::Container(id, ContainerOutcome::CleanedUp(deleted))
             }
             Job::Remove { shim, id: container } => {
@@ -122,7 +131,9 @@ impl JobContext {
                     span.enter(&stages::FILES);
                     containers.remove(shim, id, &container).await
                 };
-                let removed = self.context.start_limiter.run(removal).await;
+                self.context.plugins.container_ended(&container, span).await;
+                let leaving = self.context.plugins.container_leaves(id, &container).await;
+                let removed = leaving.end(self.context.start_limiter.run(removal).await, span).await;
                 Outcome::Container(container, ContainerOutcome::Removed(removed.map_err(JobError::Failed)))
             }
         }
@@ -180,6 +191,7 @@ impl JobContext {
             cgroup: self.identity.cgroup.clone(),
             categories: self.identity.categories.as_ref().map(|lease| lease.pair),
             namespaces: namespaces.clone(),
+            plugins: self.context.plugins.clone(),
         }
     }
 
@@ -191,13 +203,38 @@ impl JobContext {
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }
+        let begun = self.context.plugins.begin_pod(id);
         let ready = self.context.sandboxes.set_up(pod, span).await?;
+        if let Err(refused) = self.ask_plugins(&begun, &ready, span).await {
+            span.fail();
+            span.enter(&stages::UNDO);
+            let held = PodHoldings { socket, attached: ready.attached, group: cgroup.own() };
+            let released = self.context.sandboxes.release(id, Some(ready.shim), held, span).await;
+            if let Err(error) = released.and(self.context.sandboxes.remove_files(id).await) {
+                tracing::warn!(%error, "what a pod has that plugins refused stays until the next start");
+            }
+            return Err(refused);
+        }
+        begun.made();
         Ok(SetUp {
             connected: Connected { shim: ready.shim, pid: ready.shim_pid, namespaces: ready.namespaces },
             attached: ready.attached,
             ips: ready.ips,
             netns: ready.netns,
         })
+    }
+
+    /// Plugins see the pod with all that it has, before anybody else does.
+    async fn ask_plugins(&self, begun: &Begun, ready: &ReadySandbox, span: &Span) -> Result<(), Error> {
+        let facts = PodFacts {
+            id: &self.identity.id,
+            spec: &self.identity.spec,
+            ips: &ready.ips,
+            shim_pid: ready.shim_pid,
+            namespaces: &ready.namespaces.named(),
+            cgroup_parent: &self.identity.cgroup.parent,
+        };
+        self.context.plugins.pod_is_made(begun, &facts, span).await
     }
 
     async fn start(&self, start: Start<Shim>, extra: Extra, span: &Span) -> (ContainerId, Result<Started, Error>) {

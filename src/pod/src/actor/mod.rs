@@ -31,6 +31,7 @@ use crate::machine::{
     self, Action, Awaited, ContainerOutcome, Input, Job, JobKey, NoResult, Now, Outcome, Request, TaskKey, Ticket,
 };
 use crate::measures::PodMeasures;
+use crate::plugins::NodePlugins;
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::runtimes::{Handler, Runtimes};
@@ -78,6 +79,7 @@ pub(crate) struct ActorContext {
     pub(crate) measures: PodMeasures,
     /// Of jobs.
     pub(crate) tracer: Tracer,
+    pub(crate) plugins: NodePlugins,
 }
 
 /// Starts a pod's actor. The task ends when the pod is gone or the daemon closes.
@@ -225,8 +227,8 @@ impl Actor {
                 let commit = async move { Input::Committed(commit::commit(db, identity, rows).await) };
                 self.spawn(TaskKey::Commit, None, commit);
             }
-            Action::Publish(entry) => context.publisher.publish(*entry),
-            Action::Hide => context.publisher.hide(&self.jobs.identity.id),
+            Action::Publish(entry) => context.plugins.publish(&context.publisher, *entry),
+            Action::Hide => context.plugins.hide(&context.publisher, &self.jobs.identity.id),
             Action::Answer(ticket, result) => self.tickets.answer(ticket, result),
             Action::Run(job) => self.begin(job),
             Action::Override(id, deadline) => {

@@ -9,6 +9,7 @@ use peapod_spec::pod::PodSpec;
 use super::ContainerOperations;
 use crate::id::{ContainerId, PodId};
 use crate::namespaces::PodNamespaces;
+use crate::plugins::NodePlugins;
 use crate::record::PodCgroup;
 use crate::runtimes::Handler;
 
@@ -26,6 +27,7 @@ pub(crate) struct ContainerContext {
     pub(crate) categories: Option<Categories>,
     /// Of the pod: what it has of its own by now.
     pub(crate) namespaces: PodNamespaces,
+    pub(crate) plugins: NodePlugins,
 }
 
 impl ContainerContext {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use peapod_image::Image;
+use peapod_nri::Begun;
 use peapod_spec::container::{ContainerMount, ContainerSpec};
 use peapod_sys::fail_point;
 use peapod_text::excerpt;
 use peapod_trace::Span;
 
+use super::adjusted::{self, AdjustedContainer};
 use super::configure::make;
 use super::image_mounts::{self, ImageMounts};
 use super::look_up::{LeasedLayers, defaults};
@@ -17,7 +19,7 @@ use crate::checkpoint::{self, ContainerBase};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, ImageMount};
+use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, ImageMount, MadeFrom};
 use crate::stages;
 
 /// A container that can be recorded.
@@ -55,6 +57,7 @@ pub(crate) async fn create(
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
+    let begun = context.plugins.begin_container(id);
     let prepared = async {
         let (image, is_restored) = match image {
             ContainerBase::Image(image) => (image, false),
@@ -64,13 +67,16 @@ pub(crate) async fn create(
                 (image, true)
             }
         };
-        let created = prepare(context, id, spec, (image, image_mounts), span).await?;
+        let created = prepare(context, id, spec, (image, image_mounts), &begun, span).await?;
         let origin = ContainerOrigin { is_restored, ..created.record.origin };
         Ok(CreatedContainer { record: ContainerRecord { origin, ..created.record } })
     };
     let outcome = prepared.await;
-    if outcome.is_err() {
+    if outcome.is_ok() {
+        begun.made();
+    } else {
         span.fail();
+        context.plugins.container_undone(&begun, &context.pod_id, id, &spec.metadata.name, span).await;
         span.enter(&stages::UNDO);
         if let Err(error) = containers.remove(None, &context.pod_id, id).await {
             tracing::warn!(%error, "what a container has that could not be made stays until the next start");
@@ -93,6 +99,7 @@ async fn prepare(
     id: &ContainerId,
     spec: &Arc<ContainerSpec>,
     (image, image_mounts): (Arc<Image>, Vec<ImageMount>),
+    begun: &Begun,
     span: &Span,
 ) -> Result<CreatedContainer, Error> {
     let containers = &context.containers;
@@ -102,13 +109,17 @@ async fn prepare(
     let mounts = ImageMounts::lease(&containers.images, id.as_str(), &bundle, &image_mounts).await?;
     fail_point("container-leased");
     span.enter(&stages::LOOK_UP);
-    let made = make(context, id, spec, defaults(&image.config), LeasedLayers { rootfs, mounts }).await?;
+    let (defaults_of_image, layers) = (defaults(&image.config), LeasedLayers { rootfs, mounts });
+    let made = make(context, id, spec, defaults_of_image.clone(), layers.clone()).await?;
     fail_point("container-checked");
+    let AdjustedContainer { made, recorded } =
+        adjusted::adjust(context, (id, spec), (made, defaults_of_image, layers), begun, span).await?;
     span.enter(&stages::CONFIGURATION);
     let config = made.config;
-    let kept = tokio::task::spawn_blocking(move || kept::keep(&bundle, &config));
-    kept.await.map_err(|error| Error::failed("keep the configuration", &error))??;
+    let kept = tokio::task::spawn_blocking(move || kept::keep(&bundle, &config).map(|()| config));
+    let config = kept.await.map_err(|error| Error::failed("keep the configuration", &error))??;
     fail_point("container-kept");
+    context.plugins.container_is_made(begun, context, (id, spec), &config, span).await;
     let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
     containers.warn_once.warn(made.notes.into_iter().chain(note));
     let record = ContainerRecord {
@@ -121,7 +132,7 @@ async fn prepare(
             is_restored: false,
         },
         user: made.user.ids,
-        image: Some(defaults(&image.config)),
+        made_from: MadeFrom { image: Some(defaults(&image.config)), adjusted: recorded },
         stop_signal,
         cgroup: context.group(id),
         stop_deadline: None,

@@ -1,5 +1,6 @@
 //! Operations of containers, one file each.
 
+mod adjusted;
 mod cdi;
 mod cgroup_owner;
 mod configure;

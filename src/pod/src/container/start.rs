@@ -22,7 +22,7 @@ use peapod_trace::Span;
 use tokio::sync::watch;
 
 use super::cgroup_owner::cgroup_owner;
-use super::configure::{NewRootfs, edit, make, make_volumes, namespaces};
+use super::configure::{NewRootfs, edit, invalid, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
 use super::image_mounts::ImageMounts;
 use super::interrupt::Overridable;
@@ -147,7 +147,7 @@ impl<'a> BegunStart<'a> {
         let (record, images) = (&self.record, &self.context.containers.images);
         let no_image = || Error::ImageNotFound(record.origin.image_name.clone());
         let image_id = ImageId::parse(&record.origin.image_id).ok_or_else(no_image)?;
-        let image = match record.image.clone() {
+        let image = match record.made_from.image.clone() {
             Some(image) => image,
             // Made by a release that kept nothing of it.
             None => defaults(&images.resolve(&record.origin.image_id).ok_or_else(no_image)?.config),
@@ -165,9 +165,11 @@ impl<'a> BegunStart<'a> {
     async fn config(&self, image: &ImageDefaults, layers: &LeasedLayers) -> Result<(Config, Vec<Note>), Error> {
         self.span.enter(&stages::LOOK_UP);
         let (bundle, id, spec) = (self.context.bundle(self.id), self.id.clone(), Arc::clone(self.spec));
+        let replaced = self.record.made_from.adjusted.as_ref().map(|adjusted| adjusted.at_start.replaced.clone());
+        let replaced = replaced.unwrap_or_default();
         let kept = look_up(&self.context.pod_id, "look again at what the container needs", move || {
             let config = kept::find(&bundle);
-            config.as_ref().map_or(Ok(()), |config| verify(config, &id, &spec))?;
+            config.as_ref().map_or(Ok(()), |config| verify(config, &id, &spec, &replaced))?;
             Ok(config)
         });
         if let Some(config) = kept.await? {
@@ -249,6 +251,7 @@ impl<'a> Joined<'a> {
             return Err(Error::Failed { step, reason: "it is gone: make the container anew".to_owned() });
         }
         let (owner, runtime) = ((begun.record.user.uid, begun.record.user.gid), begun.runtime.clone());
+        let adjusted = begun.record.made_from.adjusted.clone();
         let laid_out = tokio::task::spawn_blocking(move || {
             if is_restored {
                 checkpoint::lay_out(&writable, &layers.rootfs, context.containers.images.config().limits)?;
@@ -260,6 +263,9 @@ impl<'a> Joined<'a> {
             let (volumes, note) =
                 make_volumes(&context, &image, &spec, &layers.rootfs, &NewRootfs { bundle: &bundle, writable, owner })?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
+            if let Some(adjusted) = adjusted {
+                config.adjust_for_start(&adjusted.at_start).map_err(|error| invalid(&error))?;
+            }
             let filter = match is_restored {
                 // CRIU brings the filters that the processes have.
                 true => Filter::Plain,
@@ -312,18 +318,28 @@ impl<'a> LaidOut<'a> {
 impl Created<'_> {
     async fn start(self) -> Result<RunningContainer, Error> {
         let Self { joined: Joined { mut begun, made_init, .. }, exec, pid, restored } = self;
+        let told = begun.context.plugins.container_starts(begun.id, pid, begun.span).await;
         begun.span.enter_on(&stages::RUNTIME_START, begun.runtime.name());
         let at = clock::now();
-        match begun.overridable.start().await {
-            Ok(told) => {
+        let started = match told {
+            Ok(told) => begun
+                .overridable
+                .start()
+                .await
+                .map(|pid| (pid, told))
+                .map_err(|error| begun.overridable.error_or(error.into_error("start the container"))),
+            Err(refused) => Err(refused),
+        };
+        match started {
+            Ok((told, plugins)) => {
                 fail_point("start-started");
                 if restored {
                     begun.forget_checkpoint().await;
                 }
+                plugins.has_started(begun.span).await;
                 Ok(RunningContainer { pid: if told == 0 { pid } else { told }, at, namespaces: made_init, exec })
             }
-            Err(error) => {
-                let failure = begun.overridable.error_or(error.into_error("start the container"));
+            Err(failure) => {
                 begun.span.fail();
                 begun.span.enter(&stages::UNDO);
                 if let Err(error) = begun.overridable.shim.delete_task(begun.id.as_str()).await {

@@ -97,6 +97,18 @@ pub(crate) enum CleaningUp {
 }
 
 impl Container {
+    /// Whether its client asked for this: limits may be otherwise by now.
+    pub(crate) fn was_asked_for_as(&self, spec: &ContainerSpec) -> bool {
+        let adjusted = self.made().and_then(|made| made.record.made_from.adjusted.as_deref());
+        match adjusted {
+            Some(adjusted) if self.spec.resources == adjusted.given => {
+                let asked = ContainerSpec { resources: adjusted.asked.clone(), ..ContainerSpec::clone(&self.spec) };
+                asked == *spec
+            }
+            _ => *self.spec == *spec,
+        }
+    }
+
     pub(crate) fn making(spec: ContainerSpec, listed: Share) -> Self {
         Self {
             spec: Arc::new(spec),

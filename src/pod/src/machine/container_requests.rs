@@ -35,7 +35,7 @@ impl PodContainers {
         let name = &spec.metadata;
         if let Some((known, container)) = self.by_id.iter_mut().find(|(_, known)| known.spec.metadata == *name) {
             // A container on its way out does not hand its result to anyone.
-            let same = *container.spec == spec && container.removal.is_none();
+            let same = container.was_asked_for_as(&spec) && container.removal.is_none();
             let made = matches!(container.body, Body::Made(_));
             let refusal = match container.create.stage() {
                 Stage::Pending if same => return container.create.join(ticket),

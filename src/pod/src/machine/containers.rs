@@ -1,6 +1,7 @@
 //! The containers of a pod.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::action::Job;
 use super::container::{Body, CleaningUp, Container, Made, Operation};
@@ -73,6 +74,9 @@ impl PodContainers {
         let Some(container) = self.by_id.get_mut(id) else { return };
         match outcome {
             Ok(record) => {
+                if let Some(adjusted) = &record.made_from.adjusted {
+                    Arc::make_mut(&mut container.spec).resources = adjusted.given.clone();
+                }
                 let recorded = fx.outbox.container(id);
                 container.body = Body::Made(Box::new(Made::new(*record, recorded)));
             }

@@ -7,10 +7,11 @@ use peapod_cdi::DeviceCache;
 use peapod_cgroup::{CgroupDriver, Hierarchy};
 use peapod_image::Images;
 use peapod_network::Network;
+use peapod_nri::{Plugins, RuntimeRequest};
 use peapod_store::Database;
 use peapod_sys::Trash;
 use peapod_trace::Tracer;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::Pods;
@@ -27,6 +28,7 @@ use crate::listed::Listed;
 use crate::measures::PodMeasures;
 use crate::owner_mapping::OwnerMapping;
 use crate::parent_kind::ParentKind;
+use crate::plugins::NodePlugins;
 use crate::publisher::Publisher;
 use crate::record::PodCgroup;
 use crate::runtimes::Runtimes;
@@ -48,6 +50,8 @@ pub struct Dependencies {
     pub trash: Trash,
     /// What jobs of pods tell their stages.
     pub tracer: Tracer,
+    /// The node's plugins, and where their requests come out.
+    pub plugins: (Plugins, mpsc::Receiver<RuntimeRequest>),
 }
 
 impl Pods {
@@ -62,6 +66,7 @@ impl Pods {
         let boot_id = boot_id(&config)?;
         let facts = facts::gather(&config.cgroup_root, cgroups.is_v2(), config.containers.selinux);
         let publisher = Arc::new(Publisher::default());
+        let ((plugins, requests), publisher_of_plugins) = (dependencies.plugins, Arc::clone(&publisher));
         let measures = PodMeasures::new(publisher.dropped(), &STRAYS);
         let (launcher, shim_group) = launcher(&config, &layout, &cgroups, &measures)?;
         let owners = OwnerMapping::new(config.shim.clone(), dependencies.images.config().layers_dir());
@@ -114,6 +119,7 @@ impl Pods {
             start_limiter: StartLimiter::for_processors(measures.turns_waiting.clone(), measures.turns_taken.clone()),
             measures,
             tracer: dependencies.tracer,
+            plugins: NodePlugins::new(plugins, publisher_of_plugins),
         };
         let execs = ExecOperations {
             warm_up,
@@ -129,6 +135,7 @@ impl Pods {
         let actors = Arc::new(actors);
         let first_listing = recorded.take_up(&actors, config.shim_cgroup, &leftovers, closing.subscribe());
         let pods = Self { actors, execs: Arc::new(execs), timeouts, closing, first_listing, leftovers };
+        pods.leftovers.spawn(pods.clone().serve_plugins(requests));
         Ok(pods)
     }
 }

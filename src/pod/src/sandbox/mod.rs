@@ -12,4 +12,4 @@ mod set_up;
 pub(crate) use files::of as files_of;
 pub(crate) use operations::SandboxOperations;
 pub(crate) use release::PodHoldings;
-pub(crate) use set_up::{SandboxInput, init_user};
+pub(crate) use set_up::{ReadySandbox, SandboxInput, init_user};

@@ -13,7 +13,7 @@ use crate::machine::{
     Started,
 };
 use crate::namespaces::PodNamespaces;
-use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord};
+use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, MadeFrom};
 use crate::shim::Foreign;
 
 fn failed() -> Error {
@@ -252,7 +252,7 @@ fn record(now: i64) -> ContainerRecord {
         phase: ContainerPhase::Created,
         created_at: now,
         origin: ContainerOrigin::default(),
-        image: None,
+        made_from: MadeFrom::default(),
         user: UserIds::default(),
         stop_signal: 15,
         cgroup: PathBuf::from("/group").display().to_string(),

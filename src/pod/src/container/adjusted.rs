@@ -1,0 +1,66 @@
+//! A container as the node's plugins want it.
+
+use std::sync::Arc;
+
+use peapod_nri::Begun;
+use peapod_spec::bounds::CDI_DEVICES;
+use peapod_spec::container::ContainerSpec;
+use peapod_spec::{Configured, ImageDefaults, StartAdjustment, update_resources};
+use peapod_trace::Span;
+
+use super::ContainerContext;
+use super::configure::{invalid, make};
+use super::look_up::LeasedLayers;
+use crate::cpuset;
+use crate::error::Error;
+use crate::id::ContainerId;
+use crate::plugins::{Wanted, refused};
+use crate::record::RecordedAdjustment;
+use crate::stages;
+
+/// A container's configuration, with what is to be known of its adjustment later.
+pub(super) struct AdjustedContainer {
+    pub(super) made: Configured,
+    pub(super) recorded: Option<Box<RecordedAdjustment>>,
+}
+
+/// Asks plugins what a container shall be like, and makes it so. Without plugins nothing is done.
+pub(super) async fn adjust(
+    context: &ContainerContext,
+    (id, spec): (&ContainerId, &Arc<ContainerSpec>),
+    (mut made, image, layers): (Configured, ImageDefaults, LeasedLayers),
+    begun: &Begun,
+    span: &Span,
+) -> Result<AdjustedContainer, Error> {
+    let plugins = &context.plugins;
+    if plugins.is_unasked(begun, &context.pod_id, Some(&spec.metadata.name))? {
+        return Ok(AdjustedContainer { made, recorded: None });
+    }
+    span.enter(&stages::PLUGINS);
+    let Some(Wanted { adjustment, limits, oom_score_adj, cdi_devices }) =
+        plugins.container_asked(begun, context, (id, spec), &made.config, span).await?
+    else {
+        return Ok(AdjustedContainer { made, recorded: None });
+    };
+    let node = &context.containers.facts;
+    cpuset::check(&limits, node.cgroup_v2, "NRI: ")?;
+    let mut given = ContainerSpec::clone(spec);
+    given.resources = update_resources(&spec.resources, &limits).map_err(|error| invalid(&error))?;
+    given.resources.oom_score_adj = oom_score_adj.unwrap_or(spec.resources.oom_score_adj).clamp(-1000, 1000);
+    given.cdi_devices.extend(cdi_devices.into_iter().filter(|name| !spec.cdi_devices.contains(name)));
+    if given.cdi_devices.len() > CDI_DEVICES {
+        return Err(refused(format!("{} CDI devices; {CDI_DEVICES} are the most", given.cdi_devices.len())));
+    }
+    let has_others = given != **spec;
+    let resources = given.resources.clone();
+    if has_others {
+        span.enter(&stages::LOOK_UP);
+        made = make(context, id, &Arc::new(given), image, layers).await?;
+    }
+    made.config.adjust(&adjustment, context.pod.namespaces.users).map_err(|error| refused(error.to_string()))?;
+    let is_known_later = resources != spec.resources || adjustment.at_start != StartAdjustment::default();
+    let recorded = is_known_later.then(|| {
+        Box::new(RecordedAdjustment { asked: spec.resources.clone(), given: resources, at_start: adjustment.at_start })
+    });
+    Ok(AdjustedContainer { made, recorded })
+}
