@@ -18,16 +18,20 @@ const ALLOWED: &[(&str, &str)] = &[
     ("spec", "text"),
     ("store", "measure"),
     ("trace", "sys text"),
+    ("nri", "trace sys text"),
     ("shim-protocol", ""),
     ("cgroup", "sys"),
     ("image", "store trace measure sys text"),
     ("network", "store trace sys"),
     ("shim", "shim-protocol streaming-protocol cgroup sys"),
-    ("pod", "spec cdi store image network cgroup shim-protocol streaming-protocol trace measure sys text"),
-    ("daemon", "trace measure sys text spec cdi store image network cgroup shim-protocol streaming-protocol pod api"),
+    ("pod", "spec cdi store image network nri cgroup shim-protocol streaming-protocol trace measure sys text"),
+    (
+        "daemon",
+        "trace measure sys text spec cdi store image network nri cgroup shim-protocol streaming-protocol pod api",
+    ),
     ("client", "api sys text"),
     ("peapod", "daemon client streaming"),
-    ("tests", "api shim-protocol"),
+    ("tests", "api nri shim-protocol"),
 ];
 
 /// Crates that must never reach a crate, because of what they would bring there.
@@ -37,6 +41,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("cdi", "tokio tonic oci-spec"),
     ("image", "tonic"),
     ("network", "tonic"),
+    ("nri", "tonic prost oci-spec"),
     ("streaming-protocol", "tonic ttrpc hyper"),
     ("shim", "tonic rusqlite reqwest regex"),
     ("cgroup", "tokio"),

@@ -10,6 +10,7 @@ mod cri;
 mod grpc;
 mod logging;
 mod memory;
+mod nri;
 mod prometheus;
 mod reload;
 mod runtime_dir;

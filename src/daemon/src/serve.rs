@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use peapod_api::own::image_store_server::ImageStoreServer;
@@ -12,6 +13,7 @@ use peapod_api::v1::runtime_service_server::RuntimeServiceServer;
 use peapod_cgroup::Hierarchy;
 use peapod_image::Images;
 use peapod_network::Network;
+use peapod_nri::Plugins;
 use peapod_pod::{Dependencies, Pods};
 use peapod_store::{Database, DatabaseMeasures, Durability, Migration, SetAside};
 use peapod_sys::{NotRemoved, Trash};
@@ -27,6 +29,7 @@ use crate::config::Config;
 use crate::cri::{ImageCalls, ImageStoreCalls, NodeParts, RuntimeCalls, Services};
 use crate::grpc::{self, ConnectionLimits, GrpcMeasures};
 use crate::memory;
+use crate::nri;
 use crate::prometheus::{self, MetricSources};
 use crate::reload::Reload;
 use crate::runtime_dir::{self, PREDECESSOR};
@@ -76,6 +79,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         never = service_manager::stay_alive() => match never {},
         never = stats::run(&services.pods, &services.stats) => match never {},
         never = services.streaming.run(config, &services.pods) => match never {},
+        never = nri::run(&config.nri, services.pods.plugins()) => match never {},
         never = memory::give_back() => match never {},
         never = import_folder(&services.images) => match never {},
     }
@@ -85,6 +89,9 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     let ((), _) = tokio::join!(close(&services), last_spans);
     Ok(())
 }
+
+/// How long a plugin may take to hear that the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(50);
 
 /// What each database counts, by its name.
 type DatabasesMeasured = [(&'static str, DatabaseMeasures); 2];
@@ -106,8 +113,14 @@ async fn open(config: Config, end: watch::Receiver<bool>) -> anyhow::Result<(Ser
     let images = Images::open(of_images, images, trash.clone()).await?;
     let network = Network::open(config.network.clone(), state.clone()).await?;
     let tracer = Tracer::new();
-    let dependencies =
-        Dependencies { db: state, images: images.clone(), network: network.clone(), trash, tracer: tracer.clone() };
+    let dependencies = Dependencies {
+        db: state,
+        images: images.clone(),
+        network: network.clone(),
+        trash,
+        tracer: tracer.clone(),
+        plugins: Plugins::new(nri::settings(&config.nri)),
+    };
     let pods = Pods::open(config.pods.clone(), dependencies).await?;
     let opened = NodeParts { pods, images, network, tracer };
     Ok((Services::new(config, opened, cgroups, set_aside, end), measured))
@@ -204,6 +217,7 @@ async fn import_folder(images: &Images) -> Infallible {
 /// Lets go of the pods, which run on.
 async fn close(services: &Services) {
     let let_go = async {
+        services.pods.plugins().close(FAREWELL).await;
         services.pods.close().await;
         // An attachment that is being made or undone comes to an end in order.
         services.network.close().await;

@@ -38,4 +38,4 @@ pub use name::{PluginName, PluginNameError};
 pub use plugins::{Audience, Begun, Plugins, Refused, RuntimeRequest, Settings, Wishes};
 pub use serve::serve;
 pub use stages::STAGES;
-pub use validate::{REQUIRED_ANNOTATION, Rules, SeccompKind};
+pub use validate::{REQUIRED_ANNOTATION, Rejected, Rules};

@@ -247,7 +247,9 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    fn pair() -> ((Link, LinkTasks, mpsc::Receiver<Incoming>), (Link, LinkTasks, mpsc::Receiver<Incoming>)) {
+    type End = (Link, LinkTasks, mpsc::Receiver<Incoming>);
+
+    fn pair() -> (End, End) {
         let (one, other) = UnixStream::pair().unwrap();
         (Link::open(one, Side::Runtime), Link::open(other, Side::Plugin))
     }
@@ -304,11 +306,7 @@ mod tests {
             call.await;
         }
         assert!(runtime.closed().await.contains("requests wait"));
-        let error = runtime.call("Configure", vec![0; mux_too_long()], LIMIT).await.unwrap_err();
+        let error = runtime.call("Configure", vec![0; SENT_BYTES + 1], LIMIT).await.unwrap_err();
         assert!(matches!(error, CallError::TooLong(_)));
-    }
-
-    fn mux_too_long() -> usize {
-        crate::bounds::SENT_BYTES + 1
     }
 }

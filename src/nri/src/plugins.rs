@@ -247,7 +247,7 @@ impl Plugins {
         let members = lock(&self.0.roster).members().to_vec();
         let there = members.iter().filter(|plugin| !plugin.link.is_closed()).map(|plugin| &plugin.name);
         let container = container.map(|container| container.name.as_str());
-        Ok(settings.rules.check_required(pod, container, there)?)
+        Ok(settings.rules.check_required(pod, container, &there)?)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Roster<Arc<Plugin>>) -> T) -> T {

@@ -28,13 +28,10 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// The message, taken apart.
-    ///
-    /// # Panics
-    /// It is another one.
+    /// The message, taken apart. An empty one if it is another.
     #[must_use]
     pub fn message<T: Message>(&self) -> T {
-        T::parse_from_bytes(&self.payload).unwrap_or_else(|error| panic!("{}: {error}", self.method))
+        T::parse_from_bytes(&self.payload).unwrap_or_default()
     }
 }
 
@@ -52,13 +49,11 @@ pub struct StandIn {
 }
 
 /// A message as an answer.
-#[must_use]
 pub fn reply(message: &impl Message) -> Reply {
     message.write_to_bytes().map_err(|error| (call::UNKNOWN, error.to_string()))
 }
 
 /// An answer that adjusts a container.
-#[must_use]
 pub fn adjusting(adjust: ContainerAdjustment) -> Reply {
     reply(&CreateContainerResponse { adjust: MessageField::some(adjust), ..CreateContainerResponse::default() })
 }

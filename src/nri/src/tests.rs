@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::call;
 use crate::stand_in::{Heard, Reply, StandIn, adjusting, reply};
-use crate::{Plugins, Refused, Rules, RuntimeRequest, Settings, Wishes};
+use crate::{Plugins, Refused, Rejected, Rules, RuntimeRequest, Settings, Wishes};
 
 const REGISTRATION: Duration = Duration::from_millis(500);
 const REQUEST: Duration = Duration::from_millis(300);
@@ -205,7 +205,7 @@ async fn one_that_hangs_is_closed_and_harms_nobody_else() {
 
 #[tokio::test]
 async fn what_plugins_say_against_a_container_refuses_it() {
-    let runtime = Runtime::new(Rules { reject_hooks: true, ..Rules::default() });
+    let runtime = Runtime::new(Rules { reject: [Rejected::Hooks].into(), ..Rules::default() });
     let _one = runtime
         .plugin(("10", "one"), 0, |heard| {
             let told: EventRequest = match heard.method.as_str() {
@@ -225,7 +225,7 @@ async fn what_plugins_say_against_a_container_refuses_it() {
     let error = runtime.create("refused").await.unwrap_err().to_string();
     assert!(error.starts_with("NRI plugin 10-one refused it (CreateContainer): ") && error.contains("today"));
     let error = runtime.create("hooks").await.unwrap_err().to_string();
-    assert_eq!(error, "NRI: 10-one changed hooks, which nri.reject_hooks forbids");
+    assert_eq!(error, "NRI: 10-one changed what nri.reject forbids: hooks");
     let _two = runtime
         .plugin(("20", "two"), 1 << 3, |heard| (heard.method == "CreateContainer").then(|| adjusting(env("A", "2"))))
         .await;

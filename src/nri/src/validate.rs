@@ -19,25 +19,57 @@ pub struct Rules {
     pub required: Vec<String>,
     /// The annotation by which a pod does without those; none if empty.
     pub tolerate_missing_annotation: String,
-    /// No plugin may add hooks.
-    pub reject_hooks: bool,
-    /// Nor change namespaces.
-    pub reject_namespaces: bool,
-    /// Nor kernel parameters.
-    pub reject_sysctls: bool,
-    /// Nor system call filters of containers that have asked for these kinds of filters.
-    pub reject_seccomp: BTreeSet<SeccompKind>,
+    /// What no plugin may change.
+    pub reject: BTreeSet<Rejected>,
 }
 
-/// Which filter a container has asked for.
+/// Something that plugins may not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SeccompKind {
-    /// The runtime's.
-    RuntimeDefault,
-    /// None.
-    Unconfined,
-    /// A file of the node.
-    Localhost,
+pub enum Rejected {
+    /// Hooks: programs of the node.
+    Hooks,
+    /// Namespaces.
+    Namespaces,
+    /// Kernel parameters.
+    Sysctls,
+    /// The system call filter of a container that has asked for the runtime's.
+    SeccompDefault,
+    /// That of one that has asked for none.
+    SeccompUnconfined,
+    /// That of one that has asked for a file of the node.
+    SeccompLocalhost,
+}
+
+impl Rejected {
+    const ALL: [Self; 6] = [
+        Self::Hooks,
+        Self::Namespaces,
+        Self::Sysctls,
+        Self::SeccompDefault,
+        Self::SeccompUnconfined,
+        Self::SeccompLocalhost,
+    ];
+
+    /// As it stands in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Namespaces => "namespaces",
+            Self::Sysctls => "sysctls",
+            Self::SeccompDefault => "seccomp-default",
+            Self::SeccompUnconfined => "seccomp-unconfined",
+            Self::SeccompLocalhost => "seccomp-localhost",
+        }
+    }
+}
+
+impl std::str::FromStr for Rejected {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|rejected| rejected.name() == name).ok_or(())
+    }
 }
 
 /// Why something can't be made.
@@ -49,8 +81,8 @@ pub(crate) enum RuleError {
     Missing(String),
     #[error("annotation {key} is {}, which is no {wanted}", excerpt(value))]
     Annotation { key: String, value: String, wanted: &'static str },
-    #[error("{plugins} changed {what}, which nri.{key} forbids")]
-    Forbidden { plugins: String, what: &'static str, key: &'static str },
+    #[error("{plugins} changed what nri.reject forbids: {what}")]
+    Forbidden { plugins: String, what: &'static str },
 }
 
 impl Rules {
@@ -59,7 +91,7 @@ impl Rules {
         &self,
         pod: &PodSandbox,
         container: Option<&str>,
-        there: impl Iterator<Item = &'a PluginName> + Clone,
+        there: &(impl Iterator<Item = &'a PluginName> + Clone),
     ) -> Result<(), RuleError> {
         let of_pod = required_by(pod, container)?;
         let tolerated = !self.required.is_empty() && self.tolerates_missing(pod, container)?;
@@ -89,31 +121,22 @@ impl Rules {
     pub(crate) fn check(&self, merge: &Merge) -> Result<(), RuleError> {
         let container = merge.container();
         let owner = |field| merge.owners.of_field(&container.id, field);
-        let forbidden = |plugins: &str, what, key| Err(RuleError::Forbidden { plugins: plugins.to_owned(), what, key });
-        if self.reject_hooks
-            && let Some(plugins) = owner(Field::OciHooks)
-        {
-            return forbidden(plugins, "hooks", "reject_hooks");
-        }
-        if let Some(plugins) = owner(Field::SeccompPolicy) {
-            let profile = container.linux.seccomp_profile.as_ref();
-            let kind = match profile.map(|profile| profile.profile_type.enum_value_or_default()) {
-                None | Some(ProfileType::UNCONFINED) => SeccompKind::Unconfined,
-                Some(ProfileType::RUNTIME_DEFAULT) => SeccompKind::RuntimeDefault,
-                Some(ProfileType::LOCALHOST) => SeccompKind::Localhost,
-            };
-            if self.reject_seccomp.contains(&kind) {
-                return forbidden(plugins, "the system call filter", "reject_seccomp");
-            }
-        }
-        let entries = [
-            (self.reject_namespaces, Field::Namespace, "namespaces", "reject_namespaces"),
-            (self.reject_sysctls, Field::Sysctl, "kernel parameters", "reject_sysctls"),
+        let first = |field| merge.owners.of_entries(&container.id, field).first().map(|(_, plugin)| *plugin);
+        let profile = container.linux.seccomp_profile.as_ref();
+        let filter = match profile.map(|profile| profile.profile_type.enum_value_or_default()) {
+            None | Some(ProfileType::UNCONFINED) => Rejected::SeccompUnconfined,
+            Some(ProfileType::RUNTIME_DEFAULT) => Rejected::SeccompDefault,
+            Some(ProfileType::LOCALHOST) => Rejected::SeccompLocalhost,
+        };
+        let changed = [
+            (Rejected::Hooks, owner(Field::OciHooks)),
+            (filter, owner(Field::SeccompPolicy)),
+            (Rejected::Namespaces, first(Field::Namespace)),
+            (Rejected::Sysctls, first(Field::Sysctl)),
         ];
-        for (rejected, field, what, key) in entries {
-            let owned = merge.owners.of_entries(&container.id, field);
-            if rejected && let Some((_, plugin)) = owned.first() {
-                return forbidden(plugin, what, key);
+        for (what, plugins) in changed {
+            if let Some(plugins) = plugins.filter(|_| self.reject.contains(&what)) {
+                return Err(RuleError::Forbidden { plugins: plugins.to_owned(), what: what.name() });
             }
         }
         Ok(())
@@ -178,7 +201,7 @@ mod tests {
             tolerate_missing_annotation: "tolerate".to_owned(),
             ..Rules::default()
         };
-        let check = |rules: &Rules, pod: &PodSandbox| rules.check_required(pod, Some("c"), there.iter());
+        let check = |rules: &Rules, pod: &PodSandbox| rules.check_required(pod, Some("c"), &there.iter());
         assert_eq!(check(&rules(&["here"]), &pod(&[])), Ok(()));
         let missing = check(&rules(&["here", "gone"]), &pod(&[])).unwrap_err();
         assert!(missing.to_string().starts_with("plugin gone is required and not connected"));
@@ -213,7 +236,7 @@ mod tests {
         let response = CreateContainerResponse { adjust: Some(adjust).into(), ..CreateContainerResponse::default() };
         merge.add(&response, &PluginName::of_file("10-a").unwrap()).unwrap();
         assert_eq!(Rules::default().check(&merge), Ok(()));
-        let error = Rules { reject_hooks: true, ..Rules::default() }.check(&merge).unwrap_err();
-        assert_eq!(error.to_string(), "10-a changed hooks, which nri.reject_hooks forbids");
+        let error = Rules { reject: [Rejected::Hooks].into(), ..Rules::default() }.check(&merge).unwrap_err();
+        assert_eq!(error.to_string(), "10-a changed what nri.reject forbids: hooks");
     }
 }

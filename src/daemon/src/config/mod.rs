@@ -7,6 +7,7 @@ mod fuzz;
 mod level;
 mod load;
 mod metrics;
+mod nri;
 mod problem;
 mod ready;
 mod section;
@@ -19,6 +20,7 @@ mod tree;
 
 pub(crate) use load::{DEFAULT_TEXT, FileStamps, load, stamps};
 pub(crate) use metrics::{MetricsAddress, MetricsSettings};
+pub(crate) use nri::NriSettings;
 pub(crate) use problem::InvalidConfig;
 pub(crate) use ready::{Config, GrpcSettings, LogSettings, TimeoutSettings};
 pub(crate) use streaming::{OnDisconnect, StreamingSettings, TlsFiles};

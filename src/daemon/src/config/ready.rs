@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::find;
 use super::level;
 use super::metrics::MetricsSettings;
+use super::nri::NriSettings;
 use super::problem::Problems;
 use super::section::{SOCKET_PATH_LIMIT, Section, socket_path};
 use super::sections;
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) pods: peapod_pod::Config,
     pub(crate) images: peapod_image::Config,
     pub(crate) network: peapod_network::Config,
+    pub(crate) nri: NriSettings,
 }
 
 /// `[grpc]`: the socket, and the bounds of connections and messages.
@@ -75,6 +77,7 @@ impl Config {
         let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), (&run_root, &cgroup.root));
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
+        let nri = NriSettings::read(root.section("nri"), &run_root);
         let cdi_dirs = sections::cdi(root.section("cdi"));
         let (ulimits, selinux) = sections::containers(root.section("containers"));
         let containers = peapod_pod::ContainerSettings {
@@ -102,7 +105,7 @@ impl Config {
             listed_bytes: u64::try_from(grpc.max_message_bytes - grpc.max_message_bytes / 16).unwrap_or(u64::MAX),
             timeouts: timeouts.pods,
         };
-        Self { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network }
+        Self { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network, nri }
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
+use peapod_nri::Rules;
 use peapod_pod::{OciRuntime, Timeouts};
 
 use crate::config::{
-    Config, GrpcSettings, LogSettings, MetricsSettings, StreamingSettings, TimeoutSettings, TlsFiles, TracingSettings,
+    Config, GrpcSettings, LogSettings, MetricsSettings, NriSettings, StreamingSettings, TimeoutSettings, TlsFiles,
+    TracingSettings,
 };
 
 /// What another configuration means for a daemon that runs.
@@ -32,7 +34,7 @@ pub(super) struct SettingChange {
 /// Takes from `wanted` what can change under a running daemon. Every field is named here, so that a new one can't be
 /// forgotten.
 pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
-    let Config { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network } =
+    let Config { state_root, run_root, grpc, log, metrics, tracing, timeouts, streaming, pods, images, network, nri } =
         wanted;
     let mut plan = ReloadPlan { next: running.clone(), applied: Vec::new(), restart: Vec::new() };
     plan.keep("state_root", &running.state_root, &state_root);
@@ -49,6 +51,7 @@ pub(super) fn plan(running: &Config, wanted: Config) -> ReloadPlan {
     plan.pods(&running.pods, &pods);
     plan.images(&running.images, images);
     plan.network(&running.network, &network);
+    plan.nri(&running.nri, &nri);
     plan
 }
 
@@ -105,6 +108,18 @@ impl ReloadPlan {
         self.keep("streaming.idle_timeout", &old.idle_timeout, idle_timeout);
         self.keep("streaming.creation_timeout", &old.creation_timeout, creation_timeout);
         self.keep("streaming.on_disconnect", &old.on_disconnect, on_disconnect);
+    }
+
+    fn nri(&mut self, old: &NriSettings, new: &NriSettings) {
+        let NriSettings { socket, registration_timeout, request_timeout, rules } = new;
+        let Rules { required, tolerate_missing_annotation, reject } = rules;
+        self.keep("nri.socket", &old.socket, socket);
+        self.keep("nri.registration_timeout", &old.registration_timeout, registration_timeout);
+        self.keep("nri.request_timeout", &old.request_timeout, request_timeout);
+        self.keep("nri.required_plugins", &old.rules.required, required);
+        let annotation = &old.rules.tolerate_missing_annotation;
+        self.keep("nri.tolerate_missing_annotation", annotation, tolerate_missing_annotation);
+        self.keep("nri.reject", &old.rules.reject, reject);
     }
 
     fn pods(&mut self, old: &peapod_pod::Config, new: &peapod_pod::Config) {

@@ -48,6 +48,10 @@ impl NodePlugins {
         Self { plugins, publisher }
     }
 
+    pub(crate) fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
     /// Shows a pod, and lets plugins in that waited for that.
     pub(crate) fn publish(&self, publisher: &Publisher, entry: PodEntry) {
         let id = entry.pod.id.clone();

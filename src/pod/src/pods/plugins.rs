@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peapod_nri::api::ContainerUpdate;
-use peapod_nri::{RuntimeRequest, Wishes};
+use peapod_nri::{Plugins, RuntimeRequest, Wishes};
 use peapod_text::excerpt;
 use peapod_trace::Span;
 use tokio::sync::mpsc;
@@ -21,6 +21,12 @@ use crate::plugins::NodePlugins;
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
 
 impl Pods {
+    /// The node's plugins.
+    #[must_use]
+    pub fn plugins(&self) -> &Plugins {
+        self.actors.plugins.plugins()
+    }
+
     /// Answers plugins until the daemon ends. None of them waits for another one.
     pub(super) async fn serve_plugins(self, mut requests: mpsc::Receiver<RuntimeRequest>) {
         let (mut closing, mut tasks) = (self.closing.subscribe(), JoinSet::new());

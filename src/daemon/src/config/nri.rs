@@ -1,0 +1,52 @@
+//! `[nri]`: where the node's plugins connect, and what they may do.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use peapod_nri::{PluginName, Rejected, Rules};
+
+use super::section::{Section, absolute, socket_path};
+
+/// Where plugins look for a runtime.
+const SOCKET: &str = "/var/run/nri/nri.sock";
+/// The run root of the one daemon that a node has, as a rule. Others have their sockets below their own.
+const USUAL_RUN_ROOT: &str = "/run/peapod";
+const REGISTRATION: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// The Node Resource Interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NriSettings {
+    /// None: there are no plugins.
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) registration_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) rules: Rules,
+}
+
+impl NriSettings {
+    pub(super) fn read(mut section: Section<'_>, run_root: &Path) -> Self {
+        let usual = if run_root == Path::new(USUAL_RUN_ROOT) { SOCKET.into() } else { run_root.join("nri.sock") };
+        let socket = section.text("socket", Some(usual), |text| match text {
+            "" => Ok(None),
+            text => absolute(text).and_then(socket_path).map(Some),
+        });
+        let registration_timeout = section.duration("registration_timeout", REGISTRATION);
+        let request_timeout = section.duration("request_timeout", REQUEST);
+        let required = section.texts("required_plugins", Vec::new(), |text| {
+            let name = PluginName::new("00", text);
+            name.map(|_| text.to_owned()).map_err(|_| "is no name of a plugin, which has no index here".to_owned())
+        });
+        let tolerate_missing_annotation =
+            section.text("tolerate_missing_annotation", String::new(), |text| Ok(text.to_owned()));
+        let reject = section.texts("reject", Vec::new(), |text| {
+            text.parse::<Rejected>().map_err(|()| {
+                "is none of hooks, namespaces, sysctls, seccomp-default, seccomp-unconfined and seccomp-localhost"
+                    .to_owned()
+            })
+        });
+        section.finish();
+        let rules = Rules { required, tolerate_missing_annotation, reject: reject.into_iter().collect() };
+        Self { socket, registration_timeout, request_timeout, rules }
+    }
+}
