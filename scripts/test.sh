@@ -50,7 +50,7 @@ shim_is_static() {
     ! readelf -l "$PEAPOD_SHIM" | grep -q INTERP || { echo "$PEAPOD_SHIM needs a dynamic loader" >&2; return 1; }
 }
 build_all() { cargo build --package peapod && cargo build-shim && shim_is_static; }
-build_tools() { tests/tools/build.sh cri runc kubelet kubeadm cni && tests/old-shim.sh; }
+build_tools() { tests/tools/build.sh cri runc kubelet kubeadm cni nri && tests/old-shim.sh; }
 # Not the advisories: their list has to be fetched, and a test's outcome may not depend on the day.
 deny() { cargo fetch --locked && cargo deny --offline check licenses bans sources; }
 lint() { cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings; }

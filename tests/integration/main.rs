@@ -42,6 +42,7 @@ mod lost_execs;
 mod metrics;
 mod mounted_images;
 mod network;
+mod nri;
 mod odd_requests;
 mod otlp;
 mod overriding;

@@ -18,6 +18,8 @@ pub struct Programs {
     pub runc: PathBuf,
     /// The Go tools' crictl.
     pub crictl: PathBuf,
+    /// The Go tools' plugin of the Node Resource Interface.
+    pub nri_plugin: PathBuf,
     /// The folder of the Go tools' CNI plugins.
     pub cni: PathBuf,
     /// `host:port` of the local registry.
@@ -55,6 +57,7 @@ impl Programs {
             crun: program("PEAPOD_CRUN"),
             runc: program("PEAPOD_RUNC"),
             crictl: PathBuf::from(variable("PEAPOD_GOTOOLS")).join("crictl"),
+            nri_plugin: PathBuf::from(variable("PEAPOD_GOTOOLS")).join("nriplugin"),
             cni: PathBuf::from(variable("PEAPOD_CNI")),
             registry: variable("PEAPOD_REGISTRY"),
             cgroup_driver: std::env::var("PEAPOD_CGROUP_DRIVER").unwrap_or_else(|_| "cgroupfs".to_owned()),

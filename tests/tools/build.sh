@@ -2,7 +2,7 @@
 # Builds the Go programs that judge peapod, each at the version that the go.mod of this folder pins. Those of cri-tools
 # have one of their own, in cri/: they are of a newer Kubernetes than the kubelet.
 #
-#   build.sh [GROUP...]        cri (crictl, critest), runc, kubelet, kubeadm, containerd, cni, cluster; default: cri runc kubelet
+#   build.sh [GROUP...]        cri (crictl, critest), runc, kubelet, kubeadm, containerd, cni, nri, cluster; default: cri runc kubelet
 #
 # BIN   where they go (default: target/gotools of this checkout)
 #
@@ -44,6 +44,7 @@ for group in "${groups[@]}"; do
     cni)
         mapfile -t programs < <(go list tool | grep containernetworking/plugins)
         mkdir -p "$bin/cni"; build cni/ "${programs[@]}" ;;
+    nri) build nriplugin ./nriplugin ;;
     cluster)
         build etcd go.etcd.io/etcd/server/v3
         for program in kube-apiserver kube-controller-manager kube-scheduler kubectl; do

@@ -22,7 +22,7 @@ trap 'rm -rf "$stage"' EXIT
 rm -rf "$stage" "$out"; mkdir -p "$tools" "$out"
 make -s -C "$root" install-files DESTDIR="$stage" PREFIX=/usr PEAPOD_BIN="$PEAPOD_BIN" PEAPOD_SHIM="$PEAPOD_SHIM"
 strip "$stage/usr/bin/peapod"           # line tables are of no use where a page of a file takes a millisecond
-cp "$PEAPOD_RUNC" "$PEAPOD_GOTOOLS/crictl" "$tools/"
+cp "$PEAPOD_RUNC" "$PEAPOD_GOTOOLS/crictl" "$PEAPOD_GOTOOLS/nriplugin" "$tools/"
 cp -r "$PEAPOD_CNI" "$tools/cni"
 cp -r "$target/registry" "$tools/registry"
 go=() rust=''

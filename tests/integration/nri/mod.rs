@@ -1,0 +1,49 @@
+//! Plugins of the Node Resource Interface.
+
+mod adjustments;
+mod go;
+mod life;
+mod misbehaviour;
+mod updates;
+
+use peapod_nri::api::{Event, EventRequest};
+use peapod_nri::stand_in::{Heard, Reply, StandIn};
+use peapod_tests::{Daemon, wait_some};
+use tokio::net::UnixStream;
+
+/// A plugin that hears all events but those of validators, and answers as told.
+async fn plugin(
+    daemon: &Daemon,
+    name: (&str, &str),
+    answer: impl Fn(&Heard) -> Option<Reply> + Send + Sync + 'static,
+) -> StandIn {
+    let events = (1 << (Event::VALIDATE_CONTAINER_ADJUSTMENT as i32 - 1)) - 1;
+    let answer = move |heard: Heard| {
+        let answer = answer(&heard);
+        async move { answer }
+    };
+    let plugin = StandIn::connect(connect(daemon).await, name, events, answer).await.unwrap();
+    synchronised(plugin).await
+}
+
+/// One that has heard what there is; that is what it hears first.
+async fn synchronised(mut plugin: StandIn) -> StandIn {
+    let first = plugin.heard.recv().await.unwrap();
+    assert_eq!(first.method, "Configure");
+    plugin
+}
+
+async fn connect(daemon: &Daemon) -> UnixStream {
+    let socket = daemon.run_root().join("nri.sock");
+    wait_some("the socket of plugins", async || UnixStream::connect(&socket).await.ok()).await
+}
+
+/// The name of the container that an event is about.
+fn container_of(heard: &Heard) -> String {
+    heard.message::<EventRequest>().container.name.clone()
+}
+
+/// A plugin that only listens.
+fn nothing(_: &Heard) -> Option<Reply> {
+    None
+}
