@@ -91,7 +91,7 @@ fn a_container_is_as_plugins_want_it() {
         let found = main
             .exec(
                 "echo $ADDED $MODE $GONE; cat /given/file; ls /mine 2>/dev/null; head -c 1 /dev/mine | od -An -tx1
-                 cat /proc/1/oom_score_adj /proc/sys/net/ipv4/ip_default_ttl; ulimit -Sn; ulimit -Hn",
+                 cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_default_ttl; ulimit -Sn; ulimit -Hn",
             )
             .await;
         let lines: Vec<&str> = found.lines().collect();
@@ -121,7 +121,7 @@ fn an_adjustment_outlives_a_restart_between_making_and_starting() {
         daemon.kill().await;
         daemon.start_again().await;
         main.start().await.unwrap();
-        let found = main.exec("echo $ADDED; cat /proc/1/oom_score_adj").await;
+        let found = main.exec("echo $ADDED; cat /proc/self/oom_score_adj").await;
         assert_eq!(found, "1\n987\n");
         let state: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("hook")).unwrap()).unwrap();
         assert_eq!(state["annotations"]["of.plugin"], "yes");

@@ -42,7 +42,7 @@ fn a_plugin_hears_of_the_life_of_pods_and_containers_in_order() {
             let told = heard.message::<EventRequest>().container;
             assert_eq!(told.state.enum_value(), Ok(state), "{event}");
             assert_eq!(told.exit_code, if event == "StopContainer" { 3 } else { 0 });
-            assert!(told.args.contains(&"exit 3".to_owned()) && !told.mounts.is_empty(), "{event}: {told}");
+            assert!(told.args.contains(&"exit 3".to_owned()) && !told.mounts.is_empty(), "{event}: {told:?}");
             assert_eq!(told.pid != 0, event == "StartContainer" || event == "PostStartContainer");
         }
         main.remove().await.unwrap();
