@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use peapod_nri::{Plugins, Settings};
+use peapod_nri::{PluginSettings, Plugins};
 use tokio::net::UnixListener;
 
 use crate::config::NriSettings;
@@ -13,9 +13,9 @@ use crate::runtime_dir::{self, RuntimeDirError};
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// How plugins are dealt with; `None` without any.
-pub(crate) fn settings(nri: &NriSettings) -> Option<Settings> {
+pub(crate) fn settings(nri: &NriSettings) -> Option<PluginSettings> {
     nri.socket.as_ref()?;
-    Some(Settings {
+    Some(PluginSettings {
         version: env!("CARGO_PKG_VERSION"),
         registration_timeout: nri.registration_timeout,
         request_timeout: nri.request_timeout,

@@ -11,7 +11,7 @@ pub const RECEIVED_BYTES: usize = 1 << 20;
 pub const CONNECTIONS: usize = 64;
 /// Requests of one plugin that wait.
 pub const REQUESTS: usize = 16;
-/// Updates and evictions of containers in one message.
+/// UpdateWishes and evictions of containers in one message.
 pub const UPDATES: usize = 4_096;
 /// Bytes of a plugin's name.
 pub const NAME_BYTES: usize = 128;
@@ -21,7 +21,3 @@ pub const REASON_BYTES: usize = 512;
 pub const TURN_TIME: Duration = Duration::from_secs(30);
 /// Answers to a plugin that wait until it reads.
 pub const ANSWERS: usize = 32;
-/// Bytes of a plugin's own configuration.
-pub const CONFIGURATION_BYTES: u64 = 1 << 20;
-/// Plugins that peapod starts itself; entries of their folder that are looked at.
-pub const INSTALLED: usize = 32;

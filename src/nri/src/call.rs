@@ -7,7 +7,7 @@ use protobuf::Message as _;
 
 use crate::api::{Answer, Call, CallStatus, Event};
 use crate::bounds::{REASON_BYTES, SENT_BYTES};
-use crate::mux::{Message, MessageKind};
+use crate::mux::{MuxMessage, MuxMessageKind};
 
 /// The service of a plugin.
 pub(crate) const PLUGIN: &str = "nri.pkg.api.v1alpha1.Plugin";
@@ -71,7 +71,7 @@ pub(crate) fn is_state_change(event: Event) -> bool {
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CallError {
+pub(crate) enum PluginCallError {
     /// The other side refused, and goes on.
     #[error("{message}")]
     Refused { code: i32, message: String },
@@ -89,7 +89,7 @@ pub(crate) enum CallError {
     Malformed,
 }
 
-impl CallError {
+impl PluginCallError {
     /// Whether the other side can't be called any more.
     pub(crate) fn is_fatal(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Closed(_) | Self::Malformed)
@@ -101,15 +101,15 @@ impl CallError {
 }
 
 /// The message of a call.
-pub(crate) fn request(stream: u32, service: &str, method: &str, payload: Vec<u8>, timeout_nano: i64) -> Message {
+pub(crate) fn request(stream: u32, service: &str, method: &str, payload: Vec<u8>, timeout_nano: i64) -> MuxMessage {
     let call =
         Call { service: service.to_owned(), method: method.to_owned(), payload, timeout_nano, ..Call::default() };
     // Encoding fails for messages of more than 2 GiB alone, which would not be sent anyway.
-    Message { kind: MessageKind::Request, stream, payload: call.write_to_bytes().unwrap_or_default() }
+    MuxMessage { kind: MuxMessageKind::Request, stream, payload: call.write_to_bytes().unwrap_or_default() }
 }
 
 /// The message of an answer.
-pub(crate) fn response(stream: u32, result: Result<Vec<u8>, (i32, String)>) -> Message {
+pub(crate) fn response(stream: u32, result: Result<Vec<u8>, (i32, String)>) -> MuxMessage {
     let mut answer = Answer::new();
     match result {
         Ok(payload) => answer.payload = payload,
@@ -117,15 +117,15 @@ pub(crate) fn response(stream: u32, result: Result<Vec<u8>, (i32, String)>) -> M
             answer.status = Some(CallStatus { code, message, ..CallStatus::default() }).into();
         }
     }
-    Message { kind: MessageKind::Response, stream, payload: answer.write_to_bytes().unwrap_or_default() }
+    MuxMessage { kind: MuxMessageKind::Response, stream, payload: answer.write_to_bytes().unwrap_or_default() }
 }
 
 /// What an answer says.
-pub(crate) fn result(payload: &[u8]) -> Result<Vec<u8>, CallError> {
-    let answer = Answer::parse_from_bytes(payload).map_err(|_| CallError::Malformed)?;
+pub(crate) fn result(payload: &[u8]) -> Result<Vec<u8>, PluginCallError> {
+    let answer = Answer::parse_from_bytes(payload).map_err(|_| PluginCallError::Malformed)?;
     match answer.status.as_ref().filter(|status| status.code != OK) {
         None => Ok(answer.payload),
-        Some(status) => Err(CallError::Refused {
+        Some(status) => Err(PluginCallError::Refused {
             code: status.code,
             message: peapod_text::shortened(&excerpt(&status.message).to_string(), REASON_BYTES).into_owned(),
         }),

@@ -9,8 +9,10 @@ use crate::api::{
     Container, ContainerAdjustment, CreateContainerResponse, Event, PluginInstance, PodSandbox,
     ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
 };
+use crate::audience::{ask, parsed};
 use crate::plugin::Plugin;
-use crate::plugins::{Begun, Refused, Wishes, ask, parsed};
+use crate::plugins::Begun;
+use crate::state::{PluginRefusal, Wishes};
 
 /// What plugins want of a container that is being made, and of others.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +28,7 @@ impl Begun {
     ///
     /// # Errors
     /// A plugin refused, two want different things, a required one is gone, or what they want is forbidden.
-    pub async fn adjust(&self, pod: &PodSandbox, container: Container, span: &Span) -> Result<Adjusted, Refused> {
+    pub async fn adjust(&self, pod: &PodSandbox, container: Container, span: &Span) -> Result<Adjusted, PluginRefusal> {
         let pristine = container.clone();
         let mut merge = Merge::of(container);
         for plugin in self.asked().iter().filter(|plugin| plugin.events.has(Event::CREATE_CONTAINER)) {
@@ -46,7 +48,13 @@ impl Begun {
     }
 
     /// Has validators look at all of it. One that fails has not said that it may be so.
-    async fn validate(&self, pod: &PodSandbox, pristine: Container, merge: &Merge, span: &Span) -> Result<(), Refused> {
+    async fn validate(
+        &self,
+        pod: &PodSandbox,
+        pristine: Container,
+        merge: &Merge,
+        span: &Span,
+    ) -> Result<(), PluginRefusal> {
         let event = Event::VALIDATE_CONTAINER_ADJUSTMENT;
         // One that was closed before is none any more.
         let is_there = |plugin: &&std::sync::Arc<Plugin>| !plugin.link.is_closed();
@@ -76,9 +84,9 @@ impl Begun {
             match verdict {
                 Some(verdict) if !verdict.reject => {}
                 Some(verdict) => {
-                    return Err(Refused::by(&validator.name, method, &excerpt(&verdict.reason).to_string()));
+                    return Err(PluginRefusal::by(&validator.name, method, &excerpt(&verdict.reason).to_string()));
                 }
-                None => return Err(Refused::by(&validator.name, method, "it failed, and was closed")),
+                None => return Err(PluginRefusal::by(&validator.name, method, "it failed, and was closed")),
             }
         }
         Ok(())

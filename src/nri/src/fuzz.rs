@@ -5,13 +5,13 @@ use protobuf::Message as _;
 use crate::adjust::Merge;
 use crate::api::{Call, Container, ContainerAdjustment, CreateContainerResponse, KeyValue};
 use crate::bounds::RECEIVED_BYTES;
-use crate::mux::{Assembly, FRAME_HEADER, FrameHeader, Message, MessageKind, TO_RUNTIME, encode};
+use crate::mux::{Assembly, FRAME_HEADER, FrameHeader, MuxMessage, MuxMessageKind, TO_RUNTIME, encode};
 use crate::name::PluginName;
 
 #[test]
 fn frames() {
     let call = Call { method: "RegisterPlugin".to_owned(), payload: vec![1, 2, 3], ..Call::default() };
-    let message = Message { kind: MessageKind::Request, stream: 1, payload: call.write_to_bytes().unwrap() };
+    let message = MuxMessage { kind: MuxMessageKind::Request, stream: 1, payload: call.write_to_bytes().unwrap() };
     // The protobuf crate makes room for what is announced, in steps of 10 MB, and touches it only when that comes.
     let budget = peapod_fuzz::FuzzBudget { bytes: 32 << 20, ..peapod_fuzz::FuzzBudget::default() };
     peapod_fuzz::target!("frames")

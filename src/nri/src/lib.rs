@@ -1,10 +1,11 @@
-//! The runtime's side of the Node Resource Interface: plugins see pods and containers, and say what these shall be like.
+//! The runtime's side of the Node Resource Interface: plugins see pods and containers, and say what these shall be
+//! like.
 //!
 //! Plugins connect to a socket ([`serve`]), register, are told what there is already, and from then on what happens
 //! ([`Plugins`]). What they say is put together ([`Adjusted`], [`Wishes`]); carried out it is elsewhere.
 //!
-//! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log. What
-//! it was asked about goes on without it, unless it is [required](Rules).
+//! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log.
+//! What it was asked about goes on without it, unless it is [required](Rules).
 //!
 //! Messages are those of `proto/nri.proto` ([`api`]).
 
@@ -12,6 +13,7 @@ pub mod api;
 pub mod bounds;
 
 mod adjust;
+mod audience;
 mod call;
 mod create;
 mod link;
@@ -23,6 +25,7 @@ mod roster;
 mod serve;
 mod session;
 mod stages;
+mod state;
 mod validate;
 
 #[cfg(test)]
@@ -33,9 +36,11 @@ pub mod stand_in;
 mod tests;
 
 pub use adjust::removed;
+pub use audience::Audience;
 pub use create::Adjusted;
 pub use name::{PluginName, PluginNameError};
-pub use plugins::{Audience, Begun, Plugins, Refused, RuntimeRequest, Settings, Wishes};
+pub use plugins::{Begun, Plugins};
 pub use serve::serve;
 pub use stages::STAGES;
+pub use state::{PluginRefusal, PluginSettings, RuntimeRequest, Wishes};
 pub use validate::{REQUIRED_ANNOTATION, Rejected, Rules};

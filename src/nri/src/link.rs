@@ -20,21 +20,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Call;
 use crate::bounds::{ANSWERS, RECEIVED_BYTES, REQUESTS, SENT_BYTES};
-use crate::call::{self, CallError};
-use crate::mux::{self, Assembly, FRAME_HEADER, FrameHeader, Message, MessageKind};
+use crate::call::{self, PluginCallError};
+use crate::mux::{self, Assembly, FRAME_HEADER, FrameHeader, MuxMessage, MuxMessageKind};
 
 /// Bytes that are read at a time.
 const PIECE: usize = 16 << 10;
 
 /// Which of the connections in one is called on, and which one is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum LinkSide {
     Runtime,
     #[cfg_attr(not(any(test, feature = "stand-in")), expect(dead_code, reason = "the side of stand-ins"))]
     Plugin,
 }
 
-impl Side {
+impl LinkSide {
     fn calls(self) -> u32 {
         if self == Self::Runtime { mux::TO_PLUGIN } else { mux::TO_RUNTIME }
     }
@@ -53,13 +53,13 @@ impl Side {
     }
 }
 
-/// A connection. Clones are the same one; it ends with [`Link::close`], or with its [`LinkTasks`].
+/// A connection. Clones are the same one; it ends with [`PluginLink::close`], or with its [`LinkTasks`].
 #[derive(Clone, Debug)]
-pub(crate) struct Link(Arc<Inner>);
+pub(crate) struct PluginLink(Arc<LinkState>);
 
 #[derive(Debug)]
-struct Inner {
-    side: Side,
+struct LinkState {
+    side: LinkSide,
     frames: mpsc::Sender<Vec<u8>>,
     /// Calls that wait for their answers.
     waiting: Mutex<HashMap<u32, oneshot::Sender<Vec<u8>>>>,
@@ -77,19 +77,19 @@ pub(crate) struct LinkTasks {
 
 /// A call of the other side.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct IncomingCall {
     pub(crate) stream: u32,
     pub(crate) call: Call,
 }
 
-impl Link {
+impl PluginLink {
     /// Begins to speak on a connection. Answers also where calls of the other side come out.
-    pub(crate) fn open(stream: UnixStream, side: Side) -> (Self, LinkTasks, mpsc::Receiver<Incoming>) {
+    pub(crate) fn open(stream: UnixStream, side: LinkSide) -> (Self, LinkTasks, mpsc::Receiver<IncomingCall>) {
         let (frames, to_write) = mpsc::channel(ANSWERS);
         let (incoming, requests) = mpsc::channel(REQUESTS);
         let (waiting, next) = (Mutex::default(), AtomicU32::new(1));
         let (closed, reason) = (CancellationToken::new(), OnceLock::new());
-        let link = Self(Arc::new(Inner { side, frames, waiting, next, closed, reason }));
+        let link = Self(Arc::new(LinkState { side, frames, waiting, next, closed, reason }));
         let (reader, writer) = stream.into_split();
         let mut tasks = JoinSet::new();
         tasks.spawn(link.clone().until_closed(Self::read, reader, incoming));
@@ -109,13 +109,18 @@ impl Link {
     }
 
     /// Calls the other side.
-    pub(crate) async fn call(&self, method: &str, payload: Vec<u8>, limit: Duration) -> Result<Vec<u8>, CallError> {
-        let Inner { side, frames, waiting, next, closed, .. } = &*self.0;
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        payload: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, PluginCallError> {
+        let LinkState { side, frames, waiting, next, closed, .. } = &*self.0;
         let length = payload.len();
         let stream = next.fetch_add(2, Ordering::Relaxed);
         let timeout = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
         let message = call::request(stream, side.called_service(), method, payload, timeout);
-        let frame = mux::encode(side.calls(), &message).ok_or(CallError::TooLong(length))?;
+        let frame = mux::encode(side.calls(), &message).ok_or(PluginCallError::TooLong(length))?;
         let (answer, answered) = oneshot::channel();
         lock(waiting).insert(stream, answer);
         let _forget = Forget { link: self, stream };
@@ -128,13 +133,13 @@ impl Link {
         };
         match tokio::time::timeout(limit, exchange).await {
             Ok(answer) => call::result(&answer?),
-            Err(_) => Err(CallError::TimedOut(limit)),
+            Err(_) => Err(PluginCallError::TimedOut(limit)),
         }
     }
 
     /// Answers a call of the other side. It waits if the other side does not read.
     pub(crate) async fn answer(&self, stream: u32, result: Result<Vec<u8>, (i32, String)>) {
-        let Inner { side, frames, closed, .. } = &*self.0;
+        let LinkState { side, frames, closed, .. } = &*self.0;
         let message = call::response(stream, result);
         let frame = mux::encode(side.answers(), &message).or_else(|| {
             let too_long = (call::RESOURCE_EXHAUSTED, "the answer is too long".to_owned());
@@ -168,8 +173,8 @@ impl Link {
         self.0.reason.get().cloned().unwrap_or_else(|| "it left".to_owned())
     }
 
-    fn gone(&self) -> CallError {
-        CallError::Closed(self.reason())
+    fn gone(&self) -> PluginCallError {
+        PluginCallError::Closed(self.reason())
     }
 
     async fn write(self, mut writer: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) -> Result<(), String> {
@@ -179,7 +184,7 @@ impl Link {
         Ok(())
     }
 
-    async fn read(self, mut reader: OwnedReadHalf, incoming: mpsc::Sender<Incoming>) -> Result<(), String> {
+    async fn read(self, mut reader: OwnedReadHalf, incoming: mpsc::Sender<IncomingCall>) -> Result<(), String> {
         let ended = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => "it left".to_owned(),
             _ => format!("its connection: {error}"),
@@ -212,14 +217,14 @@ impl Link {
         }
     }
 
-    fn deliver(&self, message: Message, incoming: &mpsc::Sender<Incoming>) -> Result<(), String> {
-        let Message { kind, stream, payload } = message;
+    fn deliver(&self, message: MuxMessage, incoming: &mpsc::Sender<IncomingCall>) -> Result<(), String> {
+        let MuxMessage { kind, stream, payload } = message;
         match kind {
             // Nobody may wait any more.
-            MessageKind::Response => drop(lock(&self.0.waiting).remove(&stream).map(|wait| wait.send(payload))),
-            MessageKind::Request => {
+            MuxMessageKind::Response => drop(lock(&self.0.waiting).remove(&stream).map(|wait| wait.send(payload))),
+            MuxMessageKind::Request => {
                 let call = Call::parse_from_bytes(&payload).map_err(|_| "it sent what is no call".to_owned())?;
-                incoming.try_send(Incoming { stream, call }).map_err(|error| match error {
+                incoming.try_send(IncomingCall { stream, call }).map_err(|error| match error {
                     mpsc::error::TrySendError::Full(_) => format!("more than {REQUESTS} of its requests wait"),
                     mpsc::error::TrySendError::Closed(_) => "it left".to_owned(),
                 })?;
@@ -231,7 +236,7 @@ impl Link {
 
 /// Nobody waits for the answer any more.
 struct Forget<'a> {
-    link: &'a Link,
+    link: &'a PluginLink,
     stream: u32,
 }
 
@@ -247,11 +252,11 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    type End = (Link, LinkTasks, mpsc::Receiver<Incoming>);
+    type End = (PluginLink, LinkTasks, mpsc::Receiver<IncomingCall>);
 
     fn pair() -> (End, End) {
         let (one, other) = UnixStream::pair().unwrap();
-        (Link::open(one, Side::Runtime), Link::open(other, Side::Plugin))
+        (PluginLink::open(one, LinkSide::Runtime), PluginLink::open(other, LinkSide::Plugin))
     }
 
     #[tokio::test]
@@ -271,7 +276,10 @@ mod tests {
         };
         let (answer, ()) = tokio::join!(serve, ask);
         let refused = answer.unwrap_err();
-        assert!(matches!(&refused, CallError::Refused { code: 3, message } if !message.contains('\n')), "{refused:?}");
+        assert!(
+            matches!(&refused, PluginCallError::Refused { code: 3, message } if !message.contains('\n')),
+            "{refused:?}"
+        );
         assert!(!refused.is_fatal());
     }
 
@@ -279,7 +287,7 @@ mod tests {
     async fn a_side_that_does_not_answer_or_leaves_holds_nobody_up() {
         let ((runtime, _a, _in), (plugin, b, _of_runtime)) = pair();
         let error = runtime.call("StopContainer", Vec::new(), LIMIT).await.unwrap_err();
-        assert_eq!(error, CallError::TimedOut(LIMIT));
+        assert_eq!(error, PluginCallError::TimedOut(LIMIT));
         assert!(lock(&runtime.0.waiting).is_empty());
         let call = runtime.call("StopContainer", Vec::new(), LIMIT);
         let leave = async {
@@ -287,14 +295,14 @@ mod tests {
             drop((plugin, b));
         };
         let (error, ()) = tokio::join!(call, leave);
-        assert_eq!(error.unwrap_err(), CallError::Closed("it left".to_owned()));
+        assert_eq!(error.unwrap_err(), PluginCallError::Closed("it left".to_owned()));
         assert!(runtime.is_closed());
     }
 
     #[tokio::test]
     async fn nonsense_and_too_much_end_the_connection() {
         let (one, mut other) = UnixStream::pair().unwrap();
-        let (link, _tasks, _in) = Link::open(one, Side::Runtime);
+        let (link, _tasks, _in) = PluginLink::open(one, LinkSide::Runtime);
         // Of no service: passed over.
         other.write_all(&[0, 0, 0, 9, 0, 0, 0, 2, 1, 1]).await.unwrap();
         other.write_all(&[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]).await.unwrap();
@@ -307,6 +315,6 @@ mod tests {
         }
         assert!(runtime.closed().await.contains("requests wait"));
         let error = runtime.call("Configure", vec![0; SENT_BYTES + 1], LIMIT).await.unwrap_err();
-        assert!(matches!(error, CallError::TooLong(_)));
+        assert!(matches!(error, PluginCallError::TooLong(_)));
     }
 }

@@ -34,15 +34,15 @@ pub(crate) enum MuxError {
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageKind {
+pub(crate) enum MuxMessageKind {
     Request,
     Response,
 }
 
 /// A message of ttrpc.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) kind: MessageKind,
+pub(crate) struct MuxMessage {
+    pub(crate) kind: MuxMessageKind,
     /// Of the call that it belongs to.
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
@@ -68,14 +68,14 @@ impl FrameHeader {
 }
 
 /// A message as it goes over the wire; `None` if it is too long for that.
-pub(crate) fn encode(connection: u32, message: &Message) -> Option<Vec<u8>> {
+pub(crate) fn encode(connection: u32, message: &MuxMessage) -> Option<Vec<u8>> {
     let length = message.payload.len();
     if length > SENT_BYTES {
         return None;
     }
     let kind = match message.kind {
-        MessageKind::Request => REQUEST,
-        MessageKind::Response => RESPONSE,
+        MuxMessageKind::Request => REQUEST,
+        MuxMessageKind::Response => RESPONSE,
     };
     let mut bytes = Vec::with_capacity(MESSAGE_HEADER + length);
     bytes.extend(u32::try_from(length).ok()?.to_be_bytes());
@@ -108,7 +108,7 @@ impl Assembly {
     }
 
     /// Takes a frame's content, and gives the messages that are whole with it.
-    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Vec<Message>, MuxError> {
+    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Vec<MuxMessage>, MuxError> {
         self.bytes.extend_from_slice(frame);
         let (mut messages, mut rest) = (Vec::new(), self.bytes.as_slice());
         while let Some((header, behind)) = rest.split_first_chunk::<MESSAGE_HEADER>() {
@@ -118,12 +118,12 @@ impl Assembly {
                 return Err(MuxError::Message(length, self.most));
             }
             let kind = match kind {
-                REQUEST => MessageKind::Request,
-                RESPONSE => MessageKind::Response,
+                REQUEST => MuxMessageKind::Request,
+                RESPONSE => MuxMessageKind::Response,
                 other => return Err(MuxError::Kind(other)),
             };
             let Some((payload, behind)) = behind.split_at_checked(length) else { break };
-            messages.push(Message { kind, stream: u32::from_be_bytes([e, f, g, h]), payload: payload.to_vec() });
+            messages.push(MuxMessage { kind, stream: u32::from_be_bytes([e, f, g, h]), payload: payload.to_vec() });
             rest = behind;
         }
         let taken = self.bytes.len() - rest.len();
@@ -137,12 +137,12 @@ mod tests {
     use super::*;
     use crate::bounds::RECEIVED_BYTES;
 
-    fn message(stream: u32, bytes: usize) -> Message {
-        Message { kind: MessageKind::Request, stream, payload: vec![7; bytes] }
+    fn message(stream: u32, bytes: usize) -> MuxMessage {
+        MuxMessage { kind: MuxMessageKind::Request, stream, payload: vec![7; bytes] }
     }
 
     /// What comes out of what was sent, in pieces of that size.
-    fn through(messages: &[Message], piece: usize) -> Vec<Message> {
+    fn through(messages: &[MuxMessage], piece: usize) -> Vec<MuxMessage> {
         let mut wire: Vec<u8> = messages.iter().flat_map(|message| encode(TO_PLUGIN, message).unwrap()).collect();
         let (mut assembly, mut whole) = (Assembly::new(RECEIVED_BYTES), Vec::new());
         while !wire.is_empty() {

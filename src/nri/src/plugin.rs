@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::{Empty, Event, EventRequest, StateChangeEvent};
 use crate::bounds::TURN_TIME;
-use crate::call::{self, CallError};
-use crate::link::Link;
+use crate::call::{self, PluginCallError};
+use crate::link::PluginLink;
 use crate::name::PluginName;
 use crate::stages;
 
@@ -44,7 +44,7 @@ fn bit(event: Event) -> u32 {
 
 /// How far a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readiness {
+pub(crate) enum PluginReadiness {
     /// What there is already is being told to it.
     Synchronising,
     Ready,
@@ -57,9 +57,9 @@ pub(crate) struct Plugin {
     /// Of its connection: plugins of the same name are different ones.
     number: u64,
     pub(crate) events: EventSet,
-    pub(crate) link: Link,
+    pub(crate) link: PluginLink,
     timeout: Duration,
-    readiness: watch::Sender<Readiness>,
+    readiness: watch::Sender<PluginReadiness>,
     /// It is called once at a time: as others do it, so that plugins count on it.
     turn: Semaphore,
     /// Events of which it hears in the way of older plugins.
@@ -67,19 +67,25 @@ pub(crate) struct Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(name: PluginName, number: u64, events: EventSet, link: Link, timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        name: PluginName,
+        number: u64,
+        events: EventSet,
+        link: PluginLink,
+        timeout: Duration,
+    ) -> Arc<Self> {
         let (readiness, turn, old) =
-            (watch::Sender::new(Readiness::Synchronising), Semaphore::new(1), AtomicU32::new(0));
+            (watch::Sender::new(PluginReadiness::Synchronising), Semaphore::new(1), AtomicU32::new(0));
         Arc::new(Self { name, number, events, link, timeout, readiness, turn, old })
     }
 
     /// From now on it is called.
     pub(crate) fn is_synchronised(&self) {
-        self.readiness.send_replace(Readiness::Ready);
+        self.readiness.send_replace(PluginReadiness::Ready);
     }
 
     /// Calls it, in its turn. One that can't be called any more is closed.
-    pub(crate) async fn call(&self, method: &str, payload: Vec<u8>, span: &Span) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn call(&self, method: &str, payload: Vec<u8>, span: &Span) -> Result<Vec<u8>, PluginCallError> {
         let _turn = {
             let _waits = span.begin_on(&stages::TURN, &self.name);
             self.turn().await?
@@ -89,35 +95,40 @@ impl Plugin {
     }
 
     /// The same without waiting for anything.
-    pub(crate) async fn call_now(&self, method: &str, payload: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn call_now(&self, method: &str, payload: Vec<u8>) -> Result<Vec<u8>, PluginCallError> {
         let result = self.link.call(method, payload, self.timeout).await;
-        if let Err(error @ (CallError::TimedOut(_) | CallError::Malformed)) = &result {
+        if let Err(error @ (PluginCallError::TimedOut(_) | PluginCallError::Malformed)) = &result {
             self.link.close(format!("{method}: {error}"));
         }
         result
     }
 
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, CallError> {
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, PluginCallError> {
         let mut readiness = self.readiness.subscribe();
         let turn = async {
             // There is a sender: this one.
-            let _ = readiness.wait_for(|readiness| *readiness == Readiness::Ready).await;
+            let _ = readiness.wait_for(|readiness| *readiness == PluginReadiness::Ready).await;
             self.turn.acquire().await
         };
         tokio::select! {
-            reason = self.link.closed() => Err(CallError::Closed(reason)),
+            reason = self.link.closed() => Err(PluginCallError::Closed(reason)),
             turn = tokio::time::timeout(TURN_TIME, turn) => match turn {
                 Ok(Ok(turn)) => Ok(turn),
                 _ => {
                     self.link.close(format!("a call waited {} s for those before it", TURN_TIME.as_secs()));
-                    Err(CallError::TimedOut(TURN_TIME))
+                    Err(PluginCallError::TimedOut(TURN_TIME))
                 }
             },
         }
     }
 
     /// Tells it an event, in the way that it knows.
-    pub(crate) async fn event(&self, event: Event, request: &EventRequest, span: &Span) -> Result<Vec<u8>, CallError> {
+    pub(crate) async fn event(
+        &self,
+        event: Event,
+        request: &EventRequest,
+        span: &Span,
+    ) -> Result<Vec<u8>, PluginCallError> {
         let method = call::method(event).unwrap_or(call::STATE_CHANGE);
         if self.old.load(Memory::Relaxed) & bit(event) == 0 {
             let told = self.call(method, bytes(request)?, span).await;
@@ -144,8 +155,8 @@ impl Plugin {
 }
 
 /// A message as bytes.
-pub(crate) fn bytes(message: &impl Message) -> Result<Vec<u8>, CallError> {
-    message.write_to_bytes().map_err(|_| CallError::TooLong(usize::MAX))
+pub(crate) fn bytes(message: &impl Message) -> Result<Vec<u8>, PluginCallError> {
+    message.write_to_bytes().map_err(|_| PluginCallError::TooLong(usize::MAX))
 }
 
 /// A request about a pod, or a container of it.

@@ -10,8 +10,8 @@
 //!
 //! From its joining on a plugin is among those that are asked and told; these calls wait until it is synchronised. So
 //! what begins after that waits for it, and is not shown before, whenever the look is taken. What had begun before is
-//! waited for, which takes moments, until it is shown or gone: then the look tells. Of what is leaving, whose removal it
-//! would not hear of, it hears nothing.
+//! waited for, which takes moments, until it is shown or gone: then the look tells. Of what is leaving, whose removal
+//! it would not hear of, it hears nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +79,8 @@ impl<P: Clone + Ord> Roster<P> {
         self.members.clone()
     }
 
-    /// It is shown, or nothing is left of it; in that case those that were asked have heard so before. False if that was
-    /// known.
+    /// It is shown, or nothing is left of it; in that case those that were asked have heard so before. False if that
+    /// was known.
     pub(crate) fn settle(&mut self, id: &str) -> bool {
         self.making.remove(id)
     }
@@ -102,8 +102,8 @@ impl<P: Clone + Ord> Roster<P> {
         self.leaving.remove(id);
     }
 
-    /// A pod is shown otherwise: with these ids, its own among them; with none, it is shown no more. False if nothing of
-    /// it was on its way.
+    /// A pod is shown otherwise: with these ids, its own among them; with none, it is shown no more. False if nothing
+    /// of it was on its way.
     pub(crate) fn shows(&mut self, pod: &str, is_shown: impl Fn(&str) -> bool) -> bool {
         let before = self.under_way();
         self.making.retain(|id| !is_shown(id));

@@ -32,7 +32,7 @@ pub async fn serve(plugins: &Plugins, listener: UnixListener) -> Infallible {
                     }
                     let plugins = plugins.clone();
                     sessions.spawn(async move {
-                        session::serve(&plugins, stream, None).await;
+                        session::serve(&plugins, stream).await;
                         drop(slot);
                     });
                 }

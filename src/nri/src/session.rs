@@ -14,11 +14,12 @@ use crate::api::{
     SynchronizeRequest, SynchronizeResponse, UpdateContainerResponse, UpdateContainersResponse,
 };
 use crate::bounds::{REASON_BYTES, SENT_BYTES, UPDATES};
-use crate::call::{self, CallError};
-use crate::link::{Incoming, Link, Side};
+use crate::call::{self, PluginCallError};
+use crate::link::{IncomingCall, LinkSide, PluginLink};
 use crate::name::PluginName;
 use crate::plugin::{EventSet, Plugin, bytes};
-use crate::plugins::{Plugins, RuntimeRequest, Settings, Wishes};
+use crate::plugins::Plugins;
+use crate::state::{PluginSettings, RuntimeRequest, Wishes};
 
 /// The version of the interface that is spoken.
 const NRI_VERSION: &str = "v0.12.0";
@@ -27,32 +28,21 @@ const RUNTIME_NAME: &str = "peapod";
 /// What a message to a plugin may have beside pods and containers.
 const ENVELOPE: usize = 64 << 10;
 
-/// A plugin of the node's that peapod has started itself.
-#[derive(Clone, Debug)]
-pub(crate) struct Preset {
-    pub(crate) name: PluginName,
-    pub(crate) configuration: String,
-}
-
 /// Serves a plugin until it leaves, or is closed. One that does not do as it should is named in the log, and harms
 /// nobody else.
-pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream, preset: Option<Preset>) {
+pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream) {
     let Some(settings) = &plugins.0.settings else { return };
-    let (link, _tasks, incoming) = Link::open(stream, Side::Runtime);
+    let (link, _tasks, incoming) = PluginLink::open(stream, LinkSide::Runtime);
     let (registered, registration) = oneshot::channel();
     let life = async {
         let limit = settings.registration_timeout;
-        let told: Result<PluginName, String> = match timeout(limit, registration).await {
+        let name: Result<PluginName, String> = match timeout(limit, registration).await {
             Ok(Ok(name)) => Ok(name),
             Ok(Err(_)) => Err("it left".to_owned()),
             Err(_) => Err(format!("it did not register in {:.1} s", limit.as_secs_f64())),
         };
-        let (name, configuration) = match preset {
-            Some(Preset { name, configuration }) => (told.map(|_| name), configuration),
-            None => (told, String::new()),
-        };
         match name {
-            Ok(name) => live(plugins, settings, &link, name, configuration).await,
+            Ok(name) => live(plugins, settings, &link, name).await,
             Err(reason) => tracing::warn!(reason, "an NRI plugin was not let in"),
         }
     };
@@ -65,8 +55,8 @@ pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream, preset: Option<
 }
 
 /// From the registration to the end.
-async fn live(plugins: &Plugins, settings: &Settings, link: &Link, name: PluginName, configuration: String) {
-    let configured = configure(settings, link, configuration).await;
+async fn live(plugins: &Plugins, settings: &PluginSettings, link: &PluginLink, name: PluginName) {
+    let configured = configure(settings, link).await;
     let events = match configured {
         Ok(events) => events,
         Err(reason) => return tracing::warn!(plugin = %name, reason, "an NRI plugin could not be configured"),
@@ -89,10 +79,9 @@ async fn live(plugins: &Plugins, settings: &Settings, link: &Link, name: PluginN
     tracing::info!(plugin = %plugin.name, reason, "an NRI plugin is gone");
 }
 
-async fn configure(settings: &Settings, link: &Link, config: String) -> Result<EventSet, String> {
+async fn configure(settings: &PluginSettings, link: &PluginLink) -> Result<EventSet, String> {
     let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let request = ConfigureRequest {
-        config,
         runtime_name: RUNTIME_NAME.to_owned(),
         runtime_version: settings.version.to_owned(),
         registration_timeout: millis(settings.registration_timeout),
@@ -102,7 +91,7 @@ async fn configure(settings: &Settings, link: &Link, config: String) -> Result<E
     };
     let asked = async { link.call(call::CONFIGURE, bytes(&request)?, settings.request_timeout).await };
     let answer = asked.await.map_err(|error| error.to_string())?;
-    let answer = ConfigureResponse::parse_from_bytes(&answer).map_err(|_| CallError::Malformed.to_string())?;
+    let answer = ConfigureResponse::parse_from_bytes(&answer).map_err(|_| PluginCallError::Malformed.to_string())?;
     EventSet::of(answer.events).ok_or_else(|| format!("it wants events that there are not: {:#x}", answer.events))
 }
 
@@ -114,7 +103,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     /// Tells it what there is, and answers what it wants of that. Whatever begins meanwhile waits for it.
-    async fn synchronise(&self, settings: &Settings) -> Result<Wishes, String> {
+    async fn synchronise(&self, settings: &PluginSettings) -> Result<Wishes, String> {
         let joining = self.plugins.join(Arc::clone(self.plugin));
         let limit = settings.registration_timeout;
         let look = async {
@@ -143,7 +132,7 @@ impl Member<'_> {
             let call = async { self.plugin.call_now(call::SYNCHRONIZE, bytes(&request)?).await };
             let answer = call.await.map_err(|error| error.to_string())?;
             let answer =
-                SynchronizeResponse::parse_from_bytes(&answer).map_err(|_| CallError::Malformed.to_string())?;
+                SynchronizeResponse::parse_from_bytes(&answer).map_err(|_| PluginCallError::Malformed.to_string())?;
             if request.more && !(answer.more && answer.update.is_empty()) {
                 return Err("it does not take what there is in more than one message".to_owned());
             }
@@ -207,12 +196,12 @@ fn messages(pods: Vec<PodSandbox>, containers: Vec<Container>) -> Vec<Synchroniz
 /// Answers what a plugin asks, one request after the other.
 async fn answer(
     plugins: &Plugins,
-    link: &Link,
-    mut incoming: mpsc::Receiver<Incoming>,
+    link: &PluginLink,
+    mut incoming: mpsc::Receiver<IncomingCall>,
     registered: oneshot::Sender<PluginName>,
 ) {
     let mut registered = Some(registered);
-    while let Some(Incoming { stream, call }) = incoming.recv().await {
+    while let Some(IncomingCall { stream, call }) = incoming.recv().await {
         let result = match (call.service.as_str(), call.method.as_str()) {
             (call::RUNTIME, call::REGISTER) => register(&call.payload, &mut registered),
             (call::RUNTIME, call::UPDATE_CONTAINERS) if registered.is_none() => {

@@ -13,21 +13,21 @@ use crate::api::{
     UpdateContainerResponse, UpdateContainersResponse,
 };
 use crate::call;
-use crate::link::{Link, Side};
+use crate::link::{LinkSide, PluginLink};
 
 /// How long its own calls may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What it was called.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
+pub struct HeardCall {
     /// `CreateContainer`, …
     pub method: String,
     /// The message.
     pub payload: Vec<u8>,
 }
 
-impl Heard {
+impl HeardCall {
     /// The message, taken apart. An empty one if it is another.
     #[must_use]
     pub fn message<T: Message>(&self) -> T {
@@ -42,9 +42,9 @@ type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
 /// A plugin that is connected. Dropped, it leaves.
 #[derive(Debug)]
 pub struct StandIn {
-    link: Link,
+    link: PluginLink,
     /// All that it was called, in order.
-    pub heard: mpsc::UnboundedReceiver<Heard>,
+    pub heard: mpsc::UnboundedReceiver<HeardCall>,
     _tasks: JoinSet<()>,
 }
 
@@ -71,17 +71,17 @@ impl StandIn {
         answer: F,
     ) -> Result<Self, String>
     where
-        F: Fn(Heard) -> A + Send + Sync + 'static,
+        F: Fn(HeardCall) -> A + Send + Sync + 'static,
         A: Future<Output = Option<Reply>> + Send + 'static,
     {
-        let (link, tasks, mut incoming) = Link::open(stream, Side::Plugin);
+        let (link, tasks, mut incoming) = PluginLink::open(stream, LinkSide::Plugin);
         let (hear, heard) = mpsc::unbounded_channel();
         let (mut own, answering) = (JoinSet::new(), link.clone());
         own.spawn(async move {
             let _tasks = tasks;
             let mut calls = JoinSet::new();
             while let Some(call) = incoming.recv().await {
-                let told = Heard { method: call.call.method, payload: call.call.payload };
+                let told = HeardCall { method: call.call.method, payload: call.call.payload };
                 let _ = hear.send(told.clone());
                 let usual = if told.method == call::CONFIGURE {
                     reply(&ConfigureResponse { events, ..ConfigureResponse::default() })
@@ -118,7 +118,7 @@ impl StandIn {
     }
 
     /// The next call of that method, whatever comes before it.
-    pub async fn next(&mut self, method: &str) -> Option<Heard> {
+    pub async fn next(&mut self, method: &str) -> Option<HeardCall> {
         loop {
             let heard = tokio::time::timeout(LIMIT, self.heard.recv()).await.ok()??;
             if heard.method == method {

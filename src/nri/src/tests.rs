@@ -14,8 +14,8 @@ use crate::api::{
     ValidateContainerAdjustmentResponse,
 };
 use crate::call;
-use crate::stand_in::{Heard, Reply, StandIn, adjusting, reply};
-use crate::{Plugins, Refused, Rejected, Rules, RuntimeRequest, Settings, Wishes};
+use crate::stand_in::{HeardCall, Reply, StandIn, adjusting, reply};
+use crate::{PluginRefusal, PluginSettings, Plugins, Rejected, Rules, RuntimeRequest, Wishes};
 
 const REGISTRATION: Duration = Duration::from_millis(500);
 const REQUEST: Duration = Duration::from_millis(300);
@@ -31,7 +31,8 @@ struct Runtime {
 
 impl Runtime {
     fn new(rules: Rules) -> Self {
-        let settings = Settings { version: "1", registration_timeout: REGISTRATION, request_timeout: REQUEST, rules };
+        let settings =
+            PluginSettings { version: "1", registration_timeout: REGISTRATION, request_timeout: REQUEST, rules };
         let (plugins, mut requests) = Plugins::new(Some(settings));
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("nri.sock")).unwrap();
@@ -63,7 +64,7 @@ impl Runtime {
     }
 
     /// A plugin that is connected and synchronised.
-    async fn plugin(&self, name: (&str, &str), events: i32, answer: fn(Heard) -> Option<Reply>) -> StandIn {
+    async fn plugin(&self, name: (&str, &str), events: i32, answer: fn(HeardCall) -> Option<Reply>) -> StandIn {
         let count = self.plugins.names().len();
         let plugin = StandIn::connect(self.stream().await, name, events, move |heard| async move { answer(heard) });
         let plugin = plugin.await.unwrap();
@@ -81,7 +82,7 @@ impl Runtime {
     }
 
     /// Makes a container, and shows it.
-    async fn create(&self, id: &str) -> Result<ContainerAdjustment, Refused> {
+    async fn create(&self, id: &str) -> Result<ContainerAdjustment, PluginRefusal> {
         let begun = self.plugins.begin(id);
         let adjusted = begun.adjust(&pod(), container(id), &Span::default()).await?;
         begun.made();
@@ -108,11 +109,11 @@ fn env(key: &str, value: &str) -> ContainerAdjustment {
     ContainerAdjustment { env: vec![variable], ..ContainerAdjustment::default() }
 }
 
-fn nothing(_: Heard) -> Option<Reply> {
+fn nothing(_: HeardCall) -> Option<Reply> {
     None
 }
 
-fn synchronised(heard: &Heard) -> Vec<String> {
+fn synchronised(heard: &HeardCall) -> Vec<String> {
     heard.message::<SynchronizeRequest>().containers.into_iter().map(|container| container.id).collect()
 }
 
@@ -141,8 +142,9 @@ async fn a_plugin_registers_and_hears_what_happens_in_the_order_of_indices() {
 #[tokio::test]
 async fn older_plugins_hear_of_it_by_state_change() {
     let runtime = Runtime::new(Rules::default());
-    let answer =
-        |heard: Heard| (heard.method == "StopPodSandbox").then(|| Err((call::UNIMPLEMENTED, "not that".to_owned())));
+    let answer = |heard: HeardCall| {
+        (heard.method == "StopPodSandbox").then(|| Err((call::UNIMPLEMENTED, "not that".to_owned())))
+    };
     let mut old = runtime.plugin(("10", "old"), 0, answer).await;
     for _ in 0..2 {
         runtime.plugins.all().tell_after(Event::STOP_POD_SANDBOX, &pod(), None, &Span::default()).await;
@@ -186,7 +188,7 @@ async fn who_does_not_register_as_it_should_is_not_let_in() {
 #[tokio::test]
 async fn one_that_hangs_is_closed_and_harms_nobody_else() {
     let runtime = Runtime::new(Rules::default());
-    let adjust = |heard: Heard| (heard.method == "CreateContainer").then(|| adjusting(env("A", "1")));
+    let adjust = |heard: HeardCall| (heard.method == "CreateContainer").then(|| adjusting(env("A", "1")));
     let mut good = runtime.plugin(("20", "good"), 0, adjust).await;
     let hung = StandIn::connect(runtime.stream().await, ("10", "hung"), 0, |heard| async move {
         if heard.method == "CreateContainer" {
@@ -236,7 +238,7 @@ async fn what_plugins_say_against_a_container_refuses_it() {
 #[tokio::test]
 async fn validators_see_all_of_it_and_may_refuse() {
     let runtime = Runtime::new(Rules::default());
-    let adjust = |heard: Heard| (heard.method == "CreateContainer").then(|| adjusting(env("A", "1")));
+    let adjust = |heard: HeardCall| (heard.method == "CreateContainer").then(|| adjusting(env("A", "1")));
     let _one = runtime.plugin(("10", "one"), 1 << 3, adjust).await;
     let validator = runtime.plugin(("90", "judge"), 1 << 13, |heard| {
         let asked: ValidateContainerAdjustmentRequest = match heard.method.as_str() {
@@ -260,7 +262,7 @@ async fn without_a_required_plugin_nothing_is_made() {
     let begun = runtime.plugins.begin("c");
     assert!(begun.is_unasked(pod, Some("c")).unwrap_err().to_string().contains("plugin net is required"));
     drop(begun);
-    let hang = |heard: Heard| async move {
+    let hang = |heard: HeardCall| async move {
         if heard.method == "RunPodSandbox" {
             std::future::pending::<()>().await;
         }
@@ -281,7 +283,7 @@ async fn what_is_made_while_a_plugin_synchronises_is_neither_lost_nor_told_twice
     // It is being made when the plugin comes, and shown after that.
     let making = runtime.plugins.begin("making");
     let (go_on, gate) = watch::channel(false);
-    let answer = move |heard: Heard| {
+    let answer = move |heard: HeardCall| {
         let mut gate = gate.clone();
         async move {
             if heard.method == "Synchronize" {

@@ -118,7 +118,7 @@ impl Config {
             process.set_rlimits(Some(all));
         }
         if let Some(priority) = io_priority {
-            process.set_io_priority(priority.clone());
+            process.set_io_priority(*priority);
         }
         if let Some(scheduler) = scheduler {
             process.set_scheduler(scheduler.clone());

@@ -6,7 +6,7 @@ use peapod_nri::api::{
     self, ContainerAdjustment, Hook, Hooks, KeyValue, LinuxContainerAdjustment, LinuxDevice, LinuxMemory,
     LinuxResources, Mount, OptionalInt, OptionalInt64, POSIXRlimit,
 };
-use peapod_nri::stand_in::{Heard, Reply, adjusting};
+use peapod_nri::stand_in::{HeardCall, Reply, adjusting};
 use peapod_tests::{SHELL, on_each_runtime, peapod};
 
 use super::plugin;
@@ -63,7 +63,7 @@ fn adjustment(dir: &str) -> ContainerAdjustment {
     }
 }
 
-fn creating(heard: &Heard, adjustment: impl FnOnce() -> ContainerAdjustment) -> Option<Reply> {
+fn creating(heard: &HeardCall, adjustment: impl FnOnce() -> ContainerAdjustment) -> Option<Reply> {
     (heard.method == "CreateContainer").then(|| adjusting(adjustment()))
 }
 
@@ -132,7 +132,7 @@ fn an_adjustment_outlives_a_restart_between_making_and_starting() {
 fn what_can_not_be_done_refuses_the_container_and_leaves_nothing() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
-        let answer = |heard: &Heard| {
+        let answer = |heard: &HeardCall| {
             creating(heard, || match super::container_of(heard).as_str() {
                 "cgroup" => {
                     let linux =

@@ -1,13 +1,13 @@
 //! What plugins hear of a life.
 
 use peapod_nri::api::{ContainerState, Event, EventRequest, SynchronizeRequest};
-use peapod_nri::stand_in::{Heard, StandIn};
+use peapod_nri::stand_in::{HeardCall, StandIn};
 use peapod_tests::{SHELL, on_each_runtime, peapod, v1};
 
 use super::{connect, container_of, nothing, plugin};
 
 /// The next call, with the name of its container.
-async fn next(plugin: &mut StandIn) -> (String, String, Heard) {
+async fn next(plugin: &mut StandIn) -> (String, String, HeardCall) {
     let heard = tokio::time::timeout(peapod_tests::default_timeout(), plugin.heard.recv()).await.unwrap().unwrap();
     let name = if heard.method == "Synchronize" { String::new() } else { container_of(&heard) };
     (heard.method.clone(), name, heard)
@@ -101,7 +101,7 @@ fn nothing_is_shown_before_plugins_have_seen_it() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let (open, gate) = tokio::sync::watch::channel(false);
-        let answer = move |heard: Heard| {
+        let answer = move |heard: HeardCall| {
             let mut gate = gate.clone();
             async move {
                 if ["RunPodSandbox", "CreateContainer"].contains(&heard.method.as_str()) {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use peapod_nri::api::{CreateContainerResponse, Event};
-use peapod_nri::stand_in::{Heard, StandIn, reply};
+use peapod_nri::stand_in::{HeardCall, StandIn, reply};
 use peapod_tests::{Options, SHELL, at_most, peapod, peapod_with, v1};
 
 use super::{connect, nothing, plugin};
@@ -14,7 +14,7 @@ fn a_refusal_leaves_nothing_and_can_be_tried_again() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
         let times = std::sync::Arc::new(std::sync::Mutex::new(std::collections::HashMap::<String, u32>::new()));
-        let answer = move |heard: &Heard| {
+        let answer = move |heard: &HeardCall| {
             let mut times = times.lock().unwrap();
             let count = times.entry(heard.method.clone()).or_default();
             *count += 1;
@@ -43,7 +43,7 @@ fn a_refusal_leaves_nothing_and_can_be_tried_again() {
 fn one_that_hangs_costs_its_own_time_out_once() {
     peapod_with(&Options::new().set("nri.request_timeout=\"500ms\""), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
-        let hang = |heard: Heard| async move {
+        let hang = |heard: HeardCall| async move {
             if heard.method == "RunPodSandbox" {
                 std::future::pending::<()>().await;
             }
@@ -67,7 +67,7 @@ fn one_that_hangs_costs_its_own_time_out_once() {
 fn one_that_answers_nonsense_is_closed() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
-        let answer = |heard: &Heard| match heard.method.as_str() {
+        let answer = |heard: &HeardCall| match heard.method.as_str() {
             "CreateContainer" => Some(Ok(vec![0xff; 64])),
             _ => None,
         };
@@ -108,7 +108,7 @@ fn without_a_required_plugin_nothing_is_made_but_what_does_without() {
 fn what_is_forbidden_no_plugin_does() {
     peapod_with(&Options::new().set("nri.reject=[\"hooks\"]"), async |daemon| {
         daemon.pull(SHELL).await.unwrap();
-        let answer = |heard: &Heard| {
+        let answer = |heard: &HeardCall| {
             let hook = peapod_nri::api::Hook { path: "/bin/true".to_owned(), ..Default::default() };
             let hooks = peapod_nri::api::Hooks { poststop: vec![hook], ..Default::default() };
             let adjust = peapod_nri::api::ContainerAdjustment { hooks: Some(hooks).into(), ..Default::default() };

@@ -7,7 +7,7 @@ mod misbehaviour;
 mod updates;
 
 use peapod_nri::api::{Event, EventRequest};
-use peapod_nri::stand_in::{Heard, Reply, StandIn};
+use peapod_nri::stand_in::{HeardCall, Reply, StandIn};
 use peapod_tests::{Daemon, wait_some};
 use tokio::net::UnixStream;
 
@@ -15,10 +15,10 @@ use tokio::net::UnixStream;
 async fn plugin(
     daemon: &Daemon,
     name: (&str, &str),
-    answer: impl Fn(&Heard) -> Option<Reply> + Send + Sync + 'static,
+    answer: impl Fn(&HeardCall) -> Option<Reply> + Send + Sync + 'static,
 ) -> StandIn {
     let events = (1 << (Event::VALIDATE_CONTAINER_ADJUSTMENT as i32 - 1)) - 1;
-    let answer = move |heard: Heard| {
+    let answer = move |heard: HeardCall| {
         let answer = answer(&heard);
         async move { answer }
     };
@@ -39,11 +39,11 @@ async fn connect(daemon: &Daemon) -> UnixStream {
 }
 
 /// The name of the container that an event is about.
-fn container_of(heard: &Heard) -> String {
+fn container_of(heard: &HeardCall) -> String {
     heard.message::<EventRequest>().container.name.clone()
 }
 
 /// A plugin that only listens.
-fn nothing(_: &Heard) -> Option<Reply> {
+fn nothing(_: &HeardCall) -> Option<Reply> {
     None
 }

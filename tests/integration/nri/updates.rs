@@ -4,7 +4,7 @@ use peapod_nri::api::{
     ContainerEviction, ContainerUpdate, LinuxCPU, LinuxContainerUpdate, LinuxResources, OptionalUInt64,
     UpdateContainerRequest, UpdateContainerResponse,
 };
-use peapod_nri::stand_in::{Heard, reply};
+use peapod_nri::stand_in::{HeardCall, reply};
 use peapod_tests::{SHELL, peapod, v1, wait_for};
 
 use super::{nothing, plugin};
@@ -25,7 +25,7 @@ async fn shares_of(container: &peapod_tests::Container<'_>) -> i64 {
 fn a_plugin_changes_a_clients_update() {
     peapod(async |daemon| {
         daemon.pull(SHELL).await.unwrap();
-        let answer = |heard: &Heard| {
+        let answer = |heard: &HeardCall| {
             let asked: UpdateContainerRequest = match heard.method.as_str() {
                 "UpdateContainer" => heard.message(),
                 _ => return None,

@@ -19,7 +19,7 @@ use crate::name::PluginName;
 
 pub use lists::removed;
 pub(crate) use owners::{Claims, Conflict, Owners};
-pub(crate) use updates::Updates;
+pub(crate) use updates::UpdateWishes;
 
 /// Why plugins' wishes do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +41,12 @@ pub(crate) struct Merge {
     container: Container,
     adjust: ContainerAdjustment,
     pub(crate) owners: Owners,
-    pub(crate) updates: Updates,
+    pub(crate) updates: UpdateWishes,
 }
 
 impl Merge {
     pub(crate) fn of(container: Container) -> Self {
-        let updates = Updates::of(&container.id);
+        let updates = UpdateWishes::of(&container.id);
         Self { container, adjust: ContainerAdjustment::new(), owners: Owners::default(), updates }
     }
 
@@ -58,7 +58,7 @@ impl Merge {
         &self.adjust
     }
 
-    pub(crate) fn finish(self) -> (ContainerAdjustment, Updates) {
+    pub(crate) fn finish(self) -> (ContainerAdjustment, UpdateWishes) {
         (self.adjust, self.updates)
     }
 
@@ -231,13 +231,13 @@ pub(crate) struct UpdateMerge {
     /// The limits that are to be set, as plugins have changed them.
     pub(crate) own: Option<crate::api::LinuxResources>,
     owners: Owners,
-    updates: Updates,
+    updates: UpdateWishes,
 }
 
 impl UpdateMerge {
     /// `own` is `None` where the container itself can't be updated.
     pub(crate) fn of(container: &str, own: Option<crate::api::LinuxResources>) -> Self {
-        Self { own, owners: Owners::default(), updates: Updates::of(container) }
+        Self { own, owners: Owners::default(), updates: UpdateWishes::of(container) }
     }
 
     pub(crate) fn add(&mut self, response: &UpdateContainerResponse, plugin: &PluginName) -> Result<(), MergeError> {
@@ -245,7 +245,7 @@ impl UpdateMerge {
         updates.add(&response.update, &response.evict, plugin, owners, own.as_mut())
     }
 
-    pub(crate) fn finish(self) -> (Option<crate::api::LinuxResources>, Updates) {
+    pub(crate) fn finish(self) -> (Option<crate::api::LinuxResources>, UpdateWishes) {
         (self.own, self.updates)
     }
 }

@@ -1,4 +1,4 @@
-//! Updates of containers that plugins ask for beside what they are called for.
+//! UpdateWishes of containers that plugins ask for beside what they are called for.
 
 use peapod_text::excerpt;
 
@@ -9,22 +9,22 @@ use crate::api::{ContainerEviction, ContainerUpdate, LinuxResources};
 use crate::bounds::UPDATES;
 use crate::name::PluginName;
 
-/// Updates of several plugins, one for each container.
+/// UpdateWishes of several plugins, one for each container.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Updates {
+pub(crate) struct UpdateWishes {
     /// The container of which the plugins are told.
     subject: String,
     list: Vec<ContainerUpdate>,
     evictions: Vec<ContainerEviction>,
 }
 
-impl Updates {
+impl UpdateWishes {
     pub(crate) fn of(subject: &str) -> Self {
         Self { subject: subject.to_owned(), ..Self::default() }
     }
 
-    /// Adds those of a plugin. `own` is what it makes of the limits of the container that it is told of; `None` where it
-    /// can't.
+    /// Adds those of a plugin. `own` is what it makes of the limits of the container that it is told of; `None` where
+    /// it can't.
     pub(crate) fn add(
         &mut self,
         updates: &[ContainerUpdate],

@@ -38,7 +38,7 @@ pub(super) async fn adjust(
     }
     span.enter(&stages::PLUGINS);
     let Some(Wanted { adjustment, limits, oom_score_adj, cdi_devices }) =
-        plugins.container_asked(begun, context, (id, spec), &made.config, span).await?
+        plugins.container_asked(begun, &context.pod_id, (id, spec), &made.config, span).await?
     else {
         return Ok(AdjustedContainer { made, recorded: None });
     };

@@ -119,7 +119,7 @@ async fn prepare(
     let kept = tokio::task::spawn_blocking(move || kept::keep(&bundle, &config).map(|()| config));
     let config = kept.await.map_err(|error| Error::failed("keep the configuration", &error))??;
     fail_point("container-kept");
-    context.plugins.container_is_made(begun, context, (id, spec), &config, span).await;
+    context.plugins.container_is_made(begun, &context.pod_id, (id, spec), &config, span).await;
     let (stop_signal, note) = stop_signal(spec.stop_signal, image.config.stop_signal.as_deref());
     containers.warn_once.warn(made.notes.into_iter().chain(note));
     let record = ContainerRecord {

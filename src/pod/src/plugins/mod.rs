@@ -17,7 +17,6 @@ use peapod_spec::pod::PodResources;
 use peapod_text::excerpt;
 use peapod_trace::Span;
 
-use crate::container::ContainerContext;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::publisher::Publisher;
@@ -39,7 +38,7 @@ pub(crate) fn refused(reason: String) -> Error {
     Error::Failed { step: "do as the node's NRI plugins want".to_owned(), reason }
 }
 
-fn by_plugins(refused: &peapod_nri::Refused) -> Error {
+fn by_plugins(refused: &peapod_nri::PluginRefusal) -> Error {
     Error::Failed { step: "ask the node's plugins".to_owned(), reason: refused.to_string() }
 }
 
@@ -111,12 +110,12 @@ impl NodePlugins {
     }
 
     /// A pod begins to be removed.
-    pub(crate) fn pod_leaves(&self, id: &PodId) -> Leaving {
+    pub(crate) fn pod_leaves(&self, id: &PodId) -> Departure {
         let audience = self.plugins.leave(id.as_str(), id.as_str());
         let shown = self.publisher.snapshot();
         let pod = shown.pod(id).filter(|_| !audience.is_empty());
         let pod = pod.map(|entry| describe::pod(&PodFacts::from(&entry.pod)));
-        Leaving { plugins: self.plugins.clone(), id: id.to_string(), audience, pod, container: None }
+        Departure { plugins: self.plugins.clone(), id: id.to_string(), audience, pod, container: None }
     }
 
     /// A container begins to be made.
@@ -126,20 +125,22 @@ impl NodePlugins {
 
     /// Whether there is nobody to be asked.
     pub(crate) fn is_unasked(&self, begun: &Begun, pod: &PodId, container: Option<&str>) -> Result<bool, Error> {
-        begun.is_unasked(|| self.pod(pod).unwrap_or_default(), container).map_err(|error| by_plugins(&error))
+        begun
+            .is_unasked(|| pod_of(&self.publisher, pod).unwrap_or_default(), container)
+            .map_err(|error| by_plugins(&error))
     }
 
     /// What plugins want of a container that is being made; what they want of others is done.
     pub(crate) async fn container_asked(
         &self,
         begun: &Begun,
-        context: &ContainerContext,
+        pod: &PodId,
         (id, spec): (&ContainerId, &ContainerSpec),
         config: &Config,
         span: &Span,
     ) -> Result<Option<Wanted>, Error> {
-        let pod = self.pod(&context.pod_id).unwrap_or_default();
-        let container = describe::new(&context.pod_id, id, spec, config);
+        let container = describe::new(pod, id, spec, config);
+        let pod = pod_of(&self.publisher, pod).unwrap_or_default();
         let adjusted = begun.adjust(&pod, container, span).await.map_err(|error| by_plugins(&error))?;
         let Adjusted { adjustment, wishes } = adjusted;
         let wanted = match adjustment == api::ContainerAdjustment::default() {
@@ -157,7 +158,7 @@ impl NodePlugins {
     pub(crate) async fn container_is_made(
         &self,
         begun: &Begun,
-        context: &ContainerContext,
+        pod: &PodId,
         (id, spec): (&ContainerId, &ContainerSpec),
         config: &Config,
         span: &Span,
@@ -166,8 +167,8 @@ impl NodePlugins {
         if audience.is_empty() {
             return;
         }
-        let pod = self.pod(&context.pod_id).unwrap_or_default();
-        let container = describe::new(&context.pod_id, id, spec, config);
+        let container = describe::new(pod, id, spec, config);
+        let pod = pod_of(&self.publisher, pod).unwrap_or_default();
         audience.tell_after(Event::POST_CREATE_CONTAINER, &pod, Some(&container), span).await;
     }
 
@@ -190,7 +191,7 @@ impl NodePlugins {
                 name: name.to_owned(),
                 ..api::Container::default()
             };
-            let pod = self.pod(pod).unwrap_or_default();
+            let pod = pod_of(&self.publisher, pod).unwrap_or_default();
             told.tell_after(Event::REMOVE_CONTAINER, &pod, Some(&container), span).await;
         }
     }
@@ -202,7 +203,9 @@ impl NodePlugins {
             return Ok(Starting { told: None });
         }
         span.enter(&stages::PLUGINS);
-        let Some((pod, mut container)) = self.container(id).await else { return Ok(Starting { told: None }) };
+        let Some((pod, mut container)) = container_of(&self.publisher, id).await else {
+            return Ok(Starting { told: None });
+        };
         container.pid = pid;
         self.plugins.runs(id.as_str());
         let told = audience.tell(Event::START_CONTAINER, &pod, Some(&container), span).await;
@@ -217,18 +220,18 @@ impl NodePlugins {
         if audience.is_empty() {
             return;
         }
-        let Some((pod, mut container)) = self.container(id).await else { return };
+        let Some((pod, mut container)) = container_of(&self.publisher, id).await else { return };
         container.state = api::ContainerState::CONTAINER_STOPPED.into();
         let wishes = audience.tell_stop(&pod, &container, span).await;
         self.carry_out(wishes).await;
     }
 
     /// A container begins to be removed.
-    pub(crate) async fn container_leaves(&self, pod: &PodId, id: &ContainerId) -> Leaving {
+    pub(crate) async fn container_leaves(&self, pod: &PodId, id: &ContainerId) -> Departure {
         let audience = self.plugins.leave(id.as_str(), pod.as_str());
-        let described = if audience.is_empty() { None } else { self.container(id).await };
+        let described = if audience.is_empty() { None } else { container_of(&self.publisher, id).await };
         let (pod, container) = described.unzip();
-        Leaving { plugins: self.plugins.clone(), id: id.to_string(), audience, pod, container }
+        Departure { plugins: self.plugins.clone(), id: id.to_string(), audience, pod, container }
     }
 
     /// What plugins make of a change of a container's limits.
@@ -243,7 +246,7 @@ impl NodePlugins {
             return Ok(change);
         }
         span.enter(&stages::PLUGINS);
-        let Some((pod, container)) = self.container(id).await else { return Ok(change) };
+        let Some((pod, container)) = container_of(&self.publisher, id).await else { return Ok(change) };
         let asked = audience.ask_update(&pod, &container, limits::message(&change), span).await;
         let (wanted, wishes) = asked.map_err(|error| by_plugins(&error))?;
         self.carry_out(wishes).await;
@@ -254,7 +257,7 @@ impl NodePlugins {
     pub(crate) async fn container_is_updated(&self, id: &ContainerId, span: &Span) {
         let audience = self.plugins.all();
         if !audience.is_empty()
-            && let Some((pod, container)) = self.container(id).await
+            && let Some((pod, container)) = container_of(&self.publisher, id).await
         {
             audience.tell_after(Event::POST_UPDATE_CONTAINER, &pod, Some(&container), span).await;
         }
@@ -263,7 +266,7 @@ impl NodePlugins {
     /// A pod's limits are about to change.
     pub(crate) async fn pod_update(&self, id: &PodId, told: &PodResources, span: &Span) -> Result<(), Error> {
         let audience = self.plugins.all();
-        let (false, Some(pod)) = (audience.is_empty(), self.pod(id)) else { return Ok(()) };
+        let (false, Some(pod)) = (audience.is_empty(), pod_of(&self.publisher, id)) else { return Ok(()) };
         span.enter(&stages::PLUGINS);
         let limits = |resources: &Option<Resources>| resources.as_ref().map(limits::message).unwrap_or_default();
         let told = audience.tell_pod_update(&pod, limits(&told.overhead), limits(&told.resources), span).await;
@@ -274,7 +277,7 @@ impl NodePlugins {
     pub(crate) async fn pod_is_updated(&self, id: &PodId, span: &Span) {
         let audience = self.plugins.all();
         if !audience.is_empty()
-            && let Some(pod) = self.pod(id)
+            && let Some(pod) = pod_of(&self.publisher, id)
         {
             audience.tell_after(Event::POST_UPDATE_POD_SANDBOX, &pod, None, span).await;
         }
@@ -290,30 +293,32 @@ impl NodePlugins {
         described.await.unwrap_or_default()
     }
 
-    /// A change of the limits of a container that there is, as a plugin wants it.
-    pub(crate) fn change(update: &api::ContainerUpdate, cgroup_v2: bool) -> Result<Resources, Error> {
-        let resources = update.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-        resources.map_or_else(|| Ok(Resources::default()), |wanted| limits::change_of_running(wanted, cgroup_v2))
-    }
-
     async fn carry_out(&self, wishes: Wishes) {
         for failed in self.plugins.carry_out(wishes).await.iter().filter(|update| !update.ignore_failure) {
             tracing::warn!(container = %excerpt(&failed.container_id), "an update that an NRI plugin wants failed");
         }
     }
+}
 
-    fn pod(&self, id: &PodId) -> Option<api::PodSandbox> {
-        let shown = self.publisher.snapshot();
-        shown.pod(id).map(|entry| describe::pod(&PodFacts::from(&entry.pod)))
-    }
+/// A pod that is shown.
+fn pod_of(publisher: &Publisher, id: &PodId) -> Option<api::PodSandbox> {
+    let shown = publisher.snapshot();
+    shown.pod(id).map(|entry| describe::pod(&PodFacts::from(&entry.pod)))
+}
 
-    async fn container(&self, id: &ContainerId) -> Option<(api::PodSandbox, api::Container)> {
-        let shown = self.publisher.snapshot();
-        let (entry, view) = shown.container(id)?;
-        let (pod, view) = (describe::pod(&PodFacts::from(&entry.pod)), Arc::clone(view));
-        let container = tokio::task::spawn_blocking(move || describe::shown(&view)).await.ok()?;
-        Some((pod, container))
-    }
+/// A container that is shown, and its pod.
+async fn container_of(publisher: &Publisher, id: &ContainerId) -> Option<(api::PodSandbox, api::Container)> {
+    let shown = publisher.snapshot();
+    let (entry, view) = shown.container(id)?;
+    let (pod, view) = (describe::pod(&PodFacts::from(&entry.pod)), Arc::clone(view));
+    let container = tokio::task::spawn_blocking(move || describe::shown(&view)).await.ok()?;
+    Some((pod, container))
+}
+
+/// A change of the limits of a container that there is, as a plugin wants it.
+pub(crate) fn change(update: &api::ContainerUpdate, cgroup_v2: bool) -> Result<Resources, Error> {
+    let resources = update.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    resources.map_or_else(|| Ok(Resources::default()), |wanted| limits::change_of_running(wanted, cgroup_v2))
 }
 
 /// A container of whose start plugins were told.
@@ -333,7 +338,7 @@ impl Starting {
 }
 
 /// A pod or a container that is being removed.
-pub(crate) struct Leaving {
+pub(crate) struct Departure {
     plugins: Plugins,
     id: String,
     audience: Audience,
@@ -341,7 +346,7 @@ pub(crate) struct Leaving {
     container: Option<api::Container>,
 }
 
-impl Leaving {
+impl Departure {
     /// Tells what came of it.
     pub(crate) async fn end<T>(self, removed: Result<T, Error>, span: &Span) -> Result<T, Error> {
         let Self { plugins, id, audience, pod, container } = self;

@@ -15,7 +15,7 @@ use crate::cpuset;
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::machine::Request;
-use crate::plugins::NodePlugins;
+use crate::plugins;
 
 /// Between the signal and the kill, for a container that a plugin evicts.
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ impl Pods {
         let id = ContainerId::parse(&update.container_id);
         let id = id.ok_or_else(|| Error::no_container(update.container_id.as_str()))?;
         let cgroup_v2 = self.actors.containers.facts.cgroup_v2;
-        let change = NodePlugins::change(update, cgroup_v2)?;
+        let change = plugins::change(update, cgroup_v2)?;
         cpuset::check(&change, cgroup_v2, "")?;
         let span = Span::default();
         let handle = self.actor_of(&id, &span)?;
