@@ -13,7 +13,7 @@ use crate::api::{
 };
 use crate::call::{self, PluginCallError};
 use crate::plugin::{self, Plugin};
-use crate::state::{PluginRefusal, PluginsState, Wishes};
+use crate::state::{PluginRefusal, PluginWishes, PluginsState};
 
 /// Plugins that are told of something.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Audience {
     }
 
     /// Tells that a container has ended, and answers what is wanted of others.
-    pub async fn tell_stop(&self, pod: &PodSandbox, container: &Container, span: &Span) -> Wishes {
+    pub async fn tell_stop(&self, pod: &PodSandbox, container: &Container, span: &Span) -> PluginWishes {
         let request = plugin::about(pod, Some(container));
         let mut merge = UpdateMerge::of(&container.id, None);
         for plugin in self.told.iter().filter(|plugin| plugin.events.has(Event::STOP_CONTAINER)) {
@@ -76,7 +76,7 @@ impl Audience {
                 tracing::warn!(%error, container = %excerpt(&container.id), "the container has ended all the same");
             }
         }
-        Wishes::of(merge.finish().1)
+        PluginWishes::of(merge.finish().1)
     }
 
     /// Asks what the limits of a container shall be that somebody changes. Answers them, and what is wanted of others.
@@ -89,7 +89,7 @@ impl Audience {
         container: &Container,
         resources: LinuxResources,
         span: &Span,
-    ) -> Result<(LinuxResources, Wishes), PluginRefusal> {
+    ) -> Result<(LinuxResources, PluginWishes), PluginRefusal> {
         let mut merge = UpdateMerge::of(&container.id, Some(resources));
         for plugin in self.told.iter().filter(|plugin| plugin.events.has(Event::UPDATE_CONTAINER)) {
             let request = UpdateContainerRequest {
@@ -104,7 +104,7 @@ impl Audience {
             }
         }
         let (own, updates) = merge.finish();
-        Ok((own.unwrap_or_default(), Wishes::of(updates)))
+        Ok((own.unwrap_or_default(), PluginWishes::of(updates)))
     }
 
     /// Tells that limits of a pod change.

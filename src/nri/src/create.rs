@@ -12,7 +12,7 @@ use crate::api::{
 use crate::audience::{ask, parsed};
 use crate::plugin::Plugin;
 use crate::plugins::Begun;
-use crate::state::{PluginRefusal, Wishes};
+use crate::state::{PluginRefusal, PluginWishes};
 
 /// What plugins want of a container that is being made, and of others.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Adjusted {
     /// Of the container.
     pub adjustment: ContainerAdjustment,
     /// Of others.
-    pub wishes: Wishes,
+    pub wishes: PluginWishes,
 }
 
 impl Begun {
@@ -44,7 +44,7 @@ impl Begun {
         }
         self.validate(pod, pristine, &merge, span).await?;
         let (adjustment, updates) = merge.finish();
-        Ok(Adjusted { adjustment, wishes: Wishes::of(updates) })
+        Ok(Adjusted { adjustment, wishes: PluginWishes::of(updates) })
     }
 
     /// Has validators look at all of it. One that fails has not said that it may be so.

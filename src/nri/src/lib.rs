@@ -2,7 +2,7 @@
 //! like.
 //!
 //! Plugins connect to a socket ([`serve`]), register, are told what there is already, and from then on what happens
-//! ([`Plugins`]). What they say is put together ([`Adjusted`], [`Wishes`]); carried out it is elsewhere.
+//! ([`Plugins`]). What they say is put together ([`Adjusted`], [`PluginWishes`]); carried out it is elsewhere.
 //!
 //! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log.
 //! What it was asked about goes on without it, unless it is [required](Rules).
@@ -42,5 +42,5 @@ pub use name::{PluginName, PluginNameError};
 pub use plugins::{Begun, Plugins};
 pub use serve::serve;
 pub use stages::STAGES;
-pub use state::{PluginRefusal, PluginSettings, RuntimeRequest, Wishes};
+pub use state::{PluginRefusal, PluginSettings, PluginWishes, RuntimeRequest};
 pub use validate::{REQUIRED_ANNOTATION, Rejected, Rules};

@@ -55,10 +55,10 @@ impl LinkSide {
 
 /// A connection. Clones are the same one; it ends with [`PluginLink::close`], or with its [`LinkTasks`].
 #[derive(Clone, Debug)]
-pub(crate) struct PluginLink(Arc<LinkState>);
+pub(crate) struct PluginLink(Arc<LinkInner>);
 
 #[derive(Debug)]
-struct LinkState {
+struct LinkInner {
     side: LinkSide,
     frames: mpsc::Sender<Vec<u8>>,
     /// Calls that wait for their answers.
@@ -89,7 +89,7 @@ impl PluginLink {
         let (incoming, requests) = mpsc::channel(REQUESTS);
         let (waiting, next) = (Mutex::default(), AtomicU32::new(1));
         let (closed, reason) = (CancellationToken::new(), OnceLock::new());
-        let link = Self(Arc::new(LinkState { side, frames, waiting, next, closed, reason }));
+        let link = Self(Arc::new(LinkInner { side, frames, waiting, next, closed, reason }));
         let (reader, writer) = stream.into_split();
         let mut tasks = JoinSet::new();
         tasks.spawn(link.clone().until_closed(Self::read, reader, incoming));
@@ -115,7 +115,7 @@ impl PluginLink {
         payload: Vec<u8>,
         limit: Duration,
     ) -> Result<Vec<u8>, PluginCallError> {
-        let LinkState { side, frames, waiting, next, closed, .. } = &*self.0;
+        let LinkInner { side, frames, waiting, next, closed, .. } = &*self.0;
         let length = payload.len();
         let stream = next.fetch_add(2, Ordering::Relaxed);
         let timeout = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
@@ -139,7 +139,7 @@ impl PluginLink {
 
     /// Answers a call of the other side. It waits if the other side does not read.
     pub(crate) async fn answer(&self, stream: u32, result: Result<Vec<u8>, (i32, String)>) {
-        let LinkState { side, frames, closed, .. } = &*self.0;
+        let LinkInner { side, frames, closed, .. } = &*self.0;
         let message = call::response(stream, result);
         let frame = mux::encode(side.answers(), &message).or_else(|| {
             let too_long = (call::RESOURCE_EXHAUSTED, "the answer is too long".to_owned());

@@ -12,7 +12,7 @@ use crate::audience::Audience;
 use crate::bounds::{CONNECTIONS, REQUESTS};
 use crate::plugin::Plugin;
 use crate::roster::Joining;
-use crate::state::{PluginRefusal, PluginSettings, PluginsState, RuntimeRequest, Wishes};
+use crate::state::{PluginRefusal, PluginSettings, PluginWishes, PluginsState, RuntimeRequest};
 use crate::validate::Rules;
 
 /// All plugins. Clones are the same.
@@ -108,7 +108,7 @@ impl Plugins {
     }
 
     /// Has the runtime do what plugins want of other containers, and answers the updates that failed.
-    pub async fn carry_out(&self, wishes: Wishes) -> Vec<ContainerUpdate> {
+    pub async fn carry_out(&self, wishes: PluginWishes) -> Vec<ContainerUpdate> {
         if wishes.is_empty() {
             return Vec::new();
         }

@@ -19,7 +19,7 @@ use crate::link::{IncomingCall, LinkSide, PluginLink};
 use crate::name::PluginName;
 use crate::plugin::{EventSet, Plugin, bytes};
 use crate::plugins::Plugins;
-use crate::state::{PluginSettings, RuntimeRequest, Wishes};
+use crate::state::{PluginSettings, PluginWishes, RuntimeRequest};
 
 /// The version of the interface that is spoken.
 const NRI_VERSION: &str = "v0.12.0";
@@ -103,7 +103,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     /// Tells it what there is, and answers what it wants of that. Whatever begins meanwhile waits for it.
-    async fn synchronise(&self, settings: &PluginSettings) -> Result<Wishes, String> {
+    async fn synchronise(&self, settings: &PluginSettings) -> Result<PluginWishes, String> {
         let joining = self.plugins.join(Arc::clone(self.plugin));
         let limit = settings.registration_timeout;
         let look = async {
@@ -127,7 +127,7 @@ impl Member<'_> {
         for pod in &pods {
             self.plugins.runs(&pod.id);
         }
-        let mut wishes = Wishes::default();
+        let mut wishes = PluginWishes::default();
         for request in messages(pods, containers) {
             let call = async { self.plugin.call_now(call::SYNCHRONIZE, bytes(&request)?).await };
             let answer = call.await.map_err(|error| error.to_string())?;
@@ -234,7 +234,7 @@ async fn update_unasked(plugins: &Plugins, payload: &[u8]) -> Result<Vec<u8>, (i
     if count > UPDATES {
         return Err((call::RESOURCE_EXHAUSTED, format!("{count} updates at once; {UPDATES} are the most")));
     }
-    let wishes = Wishes { updates: request.update, evictions: request.evict };
+    let wishes = PluginWishes { updates: request.update, evictions: request.evict };
     let failed = plugins.carry_out(wishes).await;
     let response = UpdateContainersResponse { failed, ..UpdateContainersResponse::default() };
     bytes(&response).map_err(|error| (call::UNKNOWN, error.to_string()))

@@ -33,19 +33,19 @@ pub enum RuntimeRequest {
     /// All pods and containers that there are.
     Describe(oneshot::Sender<(Vec<PodSandbox>, Vec<Container>)>),
     /// UpdateWishes of containers. The answer has those that failed.
-    Update(Wishes, oneshot::Sender<Vec<ContainerUpdate>>),
+    Update(PluginWishes, oneshot::Sender<Vec<ContainerUpdate>>),
 }
 
 /// What plugins want of other containers than the one that they were asked about.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wishes {
+pub struct PluginWishes {
     /// Limits to be changed.
     pub updates: Vec<ContainerUpdate>,
     /// Containers to be stopped.
     pub evictions: Vec<ContainerEviction>,
 }
 
-impl Wishes {
+impl PluginWishes {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

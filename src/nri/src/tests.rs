@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::call;
 use crate::stand_in::{HeardCall, Reply, StandIn, adjusting, reply};
-use crate::{PluginRefusal, PluginSettings, Plugins, Rejected, Rules, RuntimeRequest, Wishes};
+use crate::{PluginRefusal, PluginSettings, PluginWishes, Plugins, Rejected, Rules, RuntimeRequest};
 
 const REGISTRATION: Duration = Duration::from_millis(500);
 const REQUEST: Duration = Duration::from_millis(300);
@@ -25,7 +25,7 @@ struct Runtime {
     plugins: Plugins,
     dir: tempfile::TempDir,
     shown: watch::Sender<Vec<String>>,
-    wishes: mpsc::UnboundedReceiver<Wishes>,
+    wishes: mpsc::UnboundedReceiver<PluginWishes>,
     _tasks: JoinSet<()>,
 }
 

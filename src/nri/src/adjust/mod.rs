@@ -225,7 +225,7 @@ fn add_rdt(into: &mut LinuxRdt, new: &LinuxRdt, claims: &mut Claims<'_>) -> Resu
     Ok(())
 }
 
-/// Wishes of plugins when a container's limits change, or it has ended.
+/// PluginWishes of plugins when a container's limits change, or it has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct UpdateMerge {
     /// The limits that are to be set, as plugins have changed them.

@@ -1,4 +1,4 @@
-//! Wishes of several plugins.
+//! PluginWishes of several plugins.
 
 use protobuf::MessageField;
 

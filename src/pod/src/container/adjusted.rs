@@ -14,7 +14,7 @@ use super::look_up::LeasedLayers;
 use crate::cpuset;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::plugins::{Wanted, refused};
+use crate::plugins::{WantedContainer, refused};
 use crate::record::RecordedAdjustment;
 use crate::stages;
 
@@ -37,7 +37,7 @@ pub(super) async fn adjust(
         return Ok(AdjustedContainer { made, recorded: None });
     }
     span.enter(&stages::PLUGINS);
-    let Some(Wanted { adjustment, limits, oom_score_adj, cdi_devices }) =
+    let Some(WantedContainer { adjustment, limits, oom_score_adj, cdi_devices }) =
         plugins.container_asked(begun, &context.pod_id, (id, spec), &made.config, span).await?
     else {
         return Ok(AdjustedContainer { made, recorded: None });

@@ -10,7 +10,7 @@ mod translate;
 use std::sync::Arc;
 
 use peapod_nri::api::{self, Event};
-use peapod_nri::{Adjusted, Audience, Begun, Plugins, Wishes};
+use peapod_nri::{Adjusted, Audience, Begun, PluginWishes, Plugins};
 use peapod_spec::Config;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodResources;
@@ -24,7 +24,7 @@ use crate::stages;
 use crate::view::PodEntry;
 
 pub(crate) use describe::PodFacts;
-pub(crate) use translate::Wanted;
+pub(crate) use translate::WantedContainer;
 
 /// The node's plugins, with what they are told.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ impl NodePlugins {
         (id, spec): (&ContainerId, &ContainerSpec),
         config: &Config,
         span: &Span,
-    ) -> Result<Option<Wanted>, Error> {
+    ) -> Result<Option<WantedContainer>, Error> {
         let container = describe::new(pod, id, spec, config);
         let pod = pod_of(&self.publisher, pod).unwrap_or_default();
         let adjusted = begun.adjust(&pod, container, span).await.map_err(|error| by_plugins(&error))?;
@@ -293,7 +293,7 @@ impl NodePlugins {
         described.await.unwrap_or_default()
     }
 
-    async fn carry_out(&self, wishes: Wishes) {
+    async fn carry_out(&self, wishes: PluginWishes) {
         for failed in self.plugins.carry_out(wishes).await.iter().filter(|update| !update.ignore_failure) {
             tracing::warn!(container = %excerpt(&failed.container_id), "an update that an NRI plugin wants failed");
         }

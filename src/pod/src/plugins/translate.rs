@@ -18,7 +18,7 @@ use crate::error::Error;
 
 /// What plugins want, by who has to do it.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedContainer {
     /// Of the configuration.
     pub(crate) adjustment: Adjustment,
     /// Of the limits, as a client could have asked for it.
@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
 }
 
 /// Puts an adjustment into peapod's words.
-pub(crate) fn wanted(adjust: &api::ContainerAdjustment) -> Result<Wanted, Error> {
+pub(crate) fn wanted(adjust: &api::ContainerAdjustment) -> Result<WantedContainer, Error> {
     let linux = adjust.linux.get_or_default();
     if !linux.cgroups_path.is_empty() {
         let reason = "cgroups_path: a container's cgroup is below its pod's, where the pod's stop finds it; plugins can't move it";
@@ -49,7 +49,7 @@ pub(crate) fn wanted(adjust: &api::ContainerAdjustment) -> Result<Wanted, Error>
         linux: of_linux(linux)?,
         at_start,
     };
-    Ok(Wanted {
+    Ok(WantedContainer {
         adjustment,
         limits: limits::change(resources),
         oom_score_adj: linux.oom_score_adj.as_ref().map(|score| score.value),

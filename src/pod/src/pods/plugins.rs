@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peapod_nri::api::ContainerUpdate;
-use peapod_nri::{Plugins, RuntimeRequest, Wishes};
+use peapod_nri::{PluginWishes, Plugins, RuntimeRequest};
 use peapod_text::excerpt;
 use peapod_trace::Span;
 use tokio::sync::mpsc;
@@ -53,7 +53,7 @@ impl Pods {
     }
 
     /// Changes limits, and begins to stop what is to be evicted. Answers the changes that failed.
-    async fn do_as_plugins_wish(&self, wishes: Wishes) -> Vec<ContainerUpdate> {
+    async fn do_as_plugins_wish(&self, wishes: PluginWishes) -> Vec<ContainerUpdate> {
         let mut failed = Vec::new();
         for update in wishes.updates {
             if let Err(error) = self.update_for_plugins(&update).await {

@@ -127,7 +127,10 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.tracing.enable_tracing", Fate::Is("tracing.endpoint")),
     known("crio.tracing.tracing_endpoint", Fate::Is("tracing.endpoint")),
     known("crio.tracing.tracing_sampling_rate_per_million", Fate::Is("tracing.sample_percent")),
-    known("crio.nri.enable_nri", Fate::Missing("plugins of NRI are not called: use what the kubelet or CRI has")),
-    known("crio.nri.*", Fate::Needless("there is no NRI")),
+    known("crio.nri.enable_nri", Fate::Is("nri.socket, which is empty where it is off")),
+    known("crio.nri.nri_listen", Fate::Is("nri.socket")),
+    known("crio.nri.nri_plugin_registration_timeout", Fate::Is("nri.registration_timeout")),
+    known("crio.nri.nri_plugin_request_timeout", Fate::Is("nri.request_timeout")),
+    known("crio.nri.*", Fate::Needless("peapod starts no NRI plugins: see docs/nri.md")),
     known("crio.stats.*", Fate::Needless("statistics are taken when they are asked for")),
 ];

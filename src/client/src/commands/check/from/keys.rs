@@ -26,8 +26,6 @@ pub(super) enum Fate {
     Needless(&'static str),
     /// peapod does not have it; a way out. What is switched off does not count.
     Missing(&'static str),
-    /// The same of a key that switches something off.
-    IsOff(&'static str),
     /// A snapshotter or driver: overlay's is what peapod does.
     Overlay,
     /// A shim: that of runc runs OCI runtimes, as peapod's does.
@@ -103,8 +101,6 @@ pub(super) fn tell(shown: &str, name: &str, key: &ForeignKey, known: &[KnownKey]
         Fate::Needless(reason) => report.notice(shown, format!("{}: without effect; {reason}", key.value), None),
         Fate::Missing(_) if key.is_off => report.works(shown, format!("{}: the same", key.value)),
         Fate::Missing(way_out) => report.fails(shown, format!("{}: peapod does not have it", key.value), way_out),
-        Fate::IsOff(_) if !key.is_off => report.works(shown, format!("{}: the same", key.value)),
-        Fate::IsOff(way_out) => report.fails(shown, format!("{}: peapod does not have it", key.value), way_out),
         Fate::Overlay if matches!(value, "overlay" | "overlayfs" | "") => {
             report.works(shown, format!("{}: the same", key.value));
         }
