@@ -7,10 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use peapod_nri::stand_in::{HeardCall, StandIn};
 use peapod_tests::{Daemon, Fault, FaultyRuntime, Options, Pod, Programs, SHELL, at_most, peapod, peapod_with, v1};
 use peapod_tests::{wait_for, wait_some};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::process::Command;
 
 /// A hang is named so soon after it began.
@@ -84,6 +85,32 @@ fn a_plugin_that_hangs_is_named_and_one_that_failed_is_remembered() {
         let status = daemon.runtime().status(v1::StatusRequest { verbose: true }).await.unwrap().into_inner();
         assert!(status.info["operations"].contains("no address is left"));
         assert!(!why(daemon, &["nobody"]).await.0);
+    });
+}
+
+#[test]
+fn a_plugin_of_the_node_that_hangs_is_named() {
+    peapod_with(&Options::new().set("nri.request_timeout=\"60s\""), async |daemon| {
+        let (open, gate) = tokio::sync::watch::channel(false);
+        let answer = move |heard: HeardCall| {
+            let mut gate = gate.clone();
+            async move {
+                if heard.method == "RunPodSandbox" {
+                    gate.wait_for(|open| *open).await.unwrap();
+                }
+                None
+            }
+        };
+        let socket = daemon.run_root().join("nri.sock");
+        let stream = wait_some("the socket", async || UnixStream::connect(&socket).await.ok()).await;
+        let mut plugin = StandIn::connect(stream, ("10", "gate"), 1, answer).await.unwrap();
+        plugin.next("Synchronize").await.unwrap();
+        let (pod, ()) = tokio::join!(daemon.pod("waits").try_run(), async {
+            plugin.next("RunPodSandbox").await.unwrap();
+            says_soon(daemon, "waits", "waiting for the NRI plugin 10-gate to answer").await;
+            open.send_replace(true);
+        });
+        pod.unwrap();
     });
 }
 
