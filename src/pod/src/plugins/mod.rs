@@ -6,6 +6,8 @@
 mod describe;
 mod limits;
 mod translate;
+#[cfg(test)]
+mod translate_tests;
 
 use std::sync::Arc;
 
