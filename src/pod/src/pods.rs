@@ -6,12 +6,12 @@ mod open;
 mod plugins;
 mod recorded;
 mod sessions;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use peapod_cdi::DeviceCache;
-use peapod_spec::Ulimits;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::{PodResources, PodSpec};
 use peapod_trace::{Span, SpanSubject};
@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actor::{self, ActorContext, Handle, Machine};
 use crate::clock;
-use crate::config::{CurrentTimeouts, Timeouts};
+use crate::config::CurrentTimeouts;
 use crate::container::{ExecOperations, ExecOutput, ExecRequest};
 use crate::cpuset;
 use crate::defaults::PodDefaults;
@@ -72,30 +72,6 @@ impl Pods {
     pub fn limits_json(&self, resources: &Resources) -> Result<Vec<u8>, Error> {
         peapod_spec::resources_json(&peapod_spec::linux_resources(resources, &self.actors.containers.facts))
             .map_err(|error| Error::failed("write limits as JSON", &error))
-    }
-
-    /// Whether containers of a handler, by its name or the default's empty one, can have mounts that are read-only with
-    /// all below them.
-    ///
-    /// From memory: right after the daemon's start alone this waits until the handler's OCI runtime has answered, 2 s
-    /// at most. One that could not tell, or was replaced, is asked again meanwhile.
-    pub async fn is_recursive_read_only(&self, handler: &str) -> bool {
-        self.actors.runtimes.handler(handler).last_features().await.recursive_read_only
-    }
-
-    /// Whether pods of a handler can have users of their own. The same.
-    pub async fn has_user_namespaces(&self, handler: &str) -> bool {
-        self.actors.runtimes.handler(handler).has_users().await
-    }
-
-    /// Changes how long calls wait that begin to wait from now on.
-    pub fn set_timeouts(&self, timeouts: Timeouts) {
-        self.timeouts.set(timeouts);
-    }
-
-    /// Changes the resource limits of containers that are made from now on.
-    pub fn set_ulimits(&self, ulimits: Ulimits) {
-        self.actors.containers.settings.set_ulimits(ulimits);
     }
 
     /// The devices that files of the node describe.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peapod_nri::Begun;
 use peapod_spec::bounds::CDI_DEVICES;
 use peapod_spec::container::ContainerSpec;
-use peapod_spec::{Configured, ImageDefaults, StartAdjustment, update_resources};
+use peapod_spec::{Config, Configured, ImageDefaults, StartAdjustment, update_resources};
 use peapod_trace::Span;
 
 use super::ContainerContext;
@@ -63,4 +63,10 @@ pub(super) async fn adjust(
         Box::new(RecordedAdjustment { asked: spec.resources.clone(), given: resources, at_start: adjustment.at_start })
     });
     Ok(AdjustedContainer { made, recorded })
+}
+
+/// Says again, in the configuration of a start, what plugins made of it when it was made.
+pub(super) fn at_start(config: &mut Config, adjusted: Option<&RecordedAdjustment>) -> Result<(), Error> {
+    let Some(adjusted) = adjusted else { return Ok(()) };
+    config.adjust_for_start(&adjusted.at_start).map_err(|error| invalid(&error))
 }

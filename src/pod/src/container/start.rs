@@ -22,14 +22,14 @@ use peapod_trace::Span;
 use tokio::sync::watch;
 
 use super::cgroup_owner::cgroup_owner;
-use super::configure::{NewRootfs, edit, invalid, make, make_volumes, namespaces};
+use super::configure::{NewRootfs, edit, make, make_volumes, namespaces};
 use super::exec_base::ExecBase;
 use super::image_mounts::ImageMounts;
 use super::interrupt::Overridable;
 use super::look_up::{LeasedLayers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
-use super::{ContainerContext, kept, users};
+use super::{ContainerContext, adjusted, kept, users};
 use crate::apparmor;
 use crate::checkpoint;
 use crate::clock;
@@ -263,9 +263,7 @@ impl<'a> Joined<'a> {
             let (volumes, note) =
                 make_volumes(&context, &image, &spec, &layers.rootfs, &NewRootfs { bundle: &bundle, writable, owner })?;
             notes.extend(edit(&mut config, &context, &spec, &paths, &volumes)?.into_iter().chain(note));
-            if let Some(adjusted) = adjusted {
-                config.adjust_for_start(&adjusted.at_start).map_err(|error| invalid(&error))?;
-            }
+            adjusted::at_start(&mut config, adjusted.as_deref())?;
             let filter = match is_restored {
                 // CRIU brings the filters that the processes have.
                 true => Filter::Plain,
