@@ -53,7 +53,7 @@ fn of_an_archive_and_of_an_image() {
         // A checkpoint of one that was made of a checkpoint.
         checkpoint(&restored, &archive, 0).await.unwrap();
 
-        let image = push(&daemon.path("kept.tar"));
+        let image = push(&daemon.path("kept.tar"), "restored");
         daemon.pull(&image).await.unwrap();
         let restored = made(&pod, "image", &fixture(&image)).await;
         looks_like_the_first(&restored).await;
@@ -79,7 +79,7 @@ fn of_no_checkpoint_unless_all_are_trusted() {
         let (pod, container) = running(daemon, "first", "standin").await;
         let archive = folder(daemon).join("a.tar");
         checkpoint(&container, &archive, 0).await.unwrap();
-        let image = push(&archive);
+        let image = push(&archive, "refused");
         daemon.pull(&image).await.unwrap();
         for name in [archive.to_string_lossy().into_owned(), fixture(&image)] {
             let asked = pod.container("second").image(&name).sh(LOOK).try_create_of_what_is_there().await;
@@ -93,13 +93,13 @@ fn of_no_checkpoint_unless_all_are_trusted() {
     });
 }
 
-/// An image of that checkpoint.
-fn push(archive: &Path) -> String {
+/// An image of that checkpoint, under a tag that no other test moves meanwhile.
+fn push(archive: &Path, tag: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/checkpoint.py");
     let mut command = Command::new("/usr/bin/python3");
-    command.arg("-B").arg(script).args([Programs::get().registry.as_str(), "peapod/test-checkpoint", "1"]);
+    command.arg("-B").arg(script).args([Programs::get().registry.as_str(), "peapod/test-checkpoint", tag]);
     assert!(command.arg(archive).arg("main").status().unwrap().success());
-    "peapod/test-checkpoint:1".to_owned()
+    format!("peapod/test-checkpoint:{tag}")
 }
 
 #[test]
