@@ -101,7 +101,7 @@ impl Containers {
         container: &OciContainer,
         exec: &Arc<ExecProcess>,
     ) -> Result<HandedStreams, Error> {
-        checkpoint::until_resumed(container).await;
+        let _begins = checkpoint::may_begin(container).await;
         container.check_running()?;
         exec.begin()?;
         let started = exec.start(&container.init, self.host.streams()).await;

@@ -120,6 +120,29 @@ fn one_that_waits_for_others_does_not_wait_for_ever() {
         paused.unwrap();
         resumed.unwrap();
         assert_eq!(state(&pod).await, api::Status::RUNNING);
+
+        // A command that comes while it is being paused begins when it goes on.
+        std::fs::remove_file(dir.path().join("held")).unwrap();
+        std::fs::write(dir.path().join("hold"), "").unwrap();
+        drop(pod.prepare("c1", "e1", "true").await);
+        let release = async {
+            while !dir.path().join("held").exists() {
+                tokio::task::yield_now().await;
+            }
+            let goes_on = async {
+                std::fs::remove_file(dir.path().join("hold")).unwrap();
+                while state(&pod).await != api::Status::PAUSED {
+                    tokio::task::yield_now().await;
+                }
+                pod.task.resume(context(), &resume).await
+            };
+            tokio::join!(pod.start_exec("c1", "e1"), goes_on)
+        };
+        let (paused, (begun, resumed)) = tokio::join!(pod.extension.pause_for(context(), &request), release);
+        paused.unwrap();
+        resumed.unwrap();
+        begun.unwrap();
+        pod.wait("c1", "e1").await;
         let kill = api::KillRequest { id: "c1".into(), signal: 9, all: true, ..Default::default() };
         pod.task.kill(context(), &kill).await.unwrap();
         pod.exited("c1").await;

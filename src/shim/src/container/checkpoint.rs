@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::time::sleep;
 
 use super::OciContainer;
@@ -21,6 +21,8 @@ use crate::{log, tasks};
 #[derive(Debug, Default)]
 pub(super) struct Checkpoints {
     busy: Mutex<()>,
+    /// Read by each command that is being begun, which the OCI runtime refuses in a paused container.
+    beginning: RwLock<()>,
     restored: bool,
 }
 
@@ -91,6 +93,7 @@ fn within(limit: Duration) -> Duration {
 
 /// Pauses a container whose turn the caller has. After an error it is as before, as far as the runtime can do that.
 pub(super) async fn freeze(container: &OciContainer) -> Result<(), Error> {
+    let _none_begins = container.checkpoints.beginning.write().await;
     let step = container.state.borrow().pausing();
     let (from, to) = step.map_err(|_| container.refuse("running"))?;
     if let Err(error) = container.init.runtime.pause(container.target()?).await {
@@ -113,8 +116,20 @@ pub(super) async fn go_on(container: &OciContainer) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until a container is not paused any more, or ends: what begins in it would be frozen at once.
-pub(crate) async fn until_resumed(container: &OciContainer) {
+/// Waits until a command can begin in a container: it is not paused, and will not be before what is answered is
+/// dropped. Of one that ends the caller hears by itself.
+pub(crate) async fn may_begin(container: &OciContainer) -> RwLockReadGuard<'_, ()> {
+    loop {
+        until_resumed(container).await;
+        let beginning = container.checkpoints.beginning.read().await;
+        if !matches!(container.phase(), Phase::Paused { .. }) || container.state.borrow().is_ending() {
+            return beginning;
+        }
+    }
+}
+
+/// Waits until a container is not paused any more, or ends.
+async fn until_resumed(container: &OciContainer) {
     let mut state = container.state.subscribe();
     // The sender is the container's.
     let _ = state.wait_for(|state| !matches!(state.phase(), Phase::Paused { .. }) || state.is_ending()).await;
