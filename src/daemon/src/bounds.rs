@@ -154,6 +154,8 @@ pub(crate) const EVENT_STREAMS: usize = 32;
 pub(crate) const INTERFACES: usize = 64;
 /// Bytes of the kernel's table of interfaces that are read for it; a line has some 130.
 pub(crate) const INTERFACES_BYTES: u64 = 64 << 10;
+/// How old the reading of a pod's interfaces may be in which nothing has run since.
+pub(crate) const IDLE_INTERFACES_AGE: Duration = Duration::from_secs(15);
 
 /// Spans, each with all its stages, that wait to be sent to a collector.
 pub(crate) const SPANS_WAITING: usize = 1024;

@@ -1,12 +1,17 @@
 //! Traffic of a pod, as one of its processes sees it: no namespace has to be entered for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use crate::bounds::{INTERFACES, INTERFACES_BYTES};
+use peapod_pod::{PodId, Snapshot};
+use peapod_sys::sync::lock;
+
+use crate::bounds::{IDLE_INTERFACES_AGE, INTERFACES, INTERFACES_BYTES};
 
 /// The interface that every pod has.
 pub(crate) const DEFAULT_INTERFACE: &str = "eth0";
@@ -26,6 +31,44 @@ pub(crate) struct Traffic {
     pub(crate) packets: Option<u64>,
     pub(crate) errors: Option<u64>,
     pub(crate) dropped: Option<u64>,
+}
+
+/// What was read of the interfaces of each pod last, to be told again while nothing in it runs. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct LastInterfaces(Arc<Mutex<BTreeMap<PodId, LastRead>>>);
+
+struct LastRead {
+    at: Instant,
+    /// Processor time that all in the pod had used.
+    used: u64,
+    interfaces: Vec<InterfaceUsage>,
+}
+
+impl LastInterfaces {
+    /// The interfaces of a pod that has used so much of processors by now, if that is known: as they were read last if
+    /// it had used as much, for [`IDLE_INTERFACES_AGE`] at most. What the kernel does with packets by itself shows late
+    /// then. `read` blocks, and holds up nobody else.
+    pub(super) fn of(
+        &self,
+        pod: &PodId,
+        used: Option<u64>,
+        read: impl FnOnce() -> Option<Vec<InterfaceUsage>>,
+    ) -> Option<Vec<InterfaceUsage>> {
+        let Some(used) = used else { return read() };
+        let holds = |last: &&LastRead| last.used == used && last.at.elapsed() < IDLE_INTERFACES_AGE;
+        if let Some(last) = lock(&self.0).get(pod).filter(holds) {
+            return Some(last.interfaces.clone());
+        }
+        let at = Instant::now();
+        let interfaces = read()?;
+        lock(&self.0).insert(pod.clone(), LastRead { at, used, interfaces: interfaces.clone() });
+        Some(interfaces)
+    }
+
+    /// Forgets pods that are gone.
+    pub(super) fn retain(&self, snapshot: &Snapshot) {
+        lock(&self.0).retain(|pod, _| snapshot.pod(pod).is_some());
+    }
 }
 
 /// Reads the interfaces of the pod's network namespace, without `lo`, by a process in it; `None` when that is gone, or
@@ -70,7 +113,28 @@ fn parse(text: &str) -> impl Iterator<Item = InterfaceUsage> {
 
 #[cfg(test)]
 mod tests {
-    use super::{INTERFACES, InterfaceUsage, Traffic, distinct, parse};
+    use std::time::Instant;
+
+    use super::*;
+
+    fn pod_id() -> PodId {
+        serde_json::from_value(format!("{:064x}", 7).into()).unwrap()
+    }
+
+    #[test]
+    fn interfaces_are_told_again_while_nothing_runs_and_not_for_long() {
+        let (last, pod) = (LastInterfaces::default(), pod_id());
+        let named = |name: &str| Some(vec![InterfaceUsage { name: name.to_owned(), ..Default::default() }]);
+        let ask = |used, name| last.of(&pod, used, || named(name));
+        assert_eq!(ask(Some(5), "a"), named("a"));
+        assert_eq!(ask(Some(5), "b"), named("a"));
+        assert_eq!(ask(Some(6), "c"), named("c"));
+        assert_eq!(ask(None, "d"), named("d"), "of a node that counts no time all is read");
+        assert_eq!(last.of(&pod, Some(7), || None), None, "what can't be read is not told by an old reading");
+        let old = Instant::now().checked_sub(IDLE_INTERFACES_AGE).unwrap();
+        lock(&last.0).get_mut(&pod).unwrap().at = old;
+        assert_eq!(ask(Some(6), "e"), named("e"));
+    }
 
     #[test]
     fn counters_stand_in_fixed_columns() {

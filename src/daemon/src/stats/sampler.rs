@@ -136,8 +136,10 @@ async fn processors(pods: &Pods, sources: &Sources) -> Infallible {
     let mut news = pods.news();
     loop {
         let now = Instant::now();
-        let running = groups(&pods.snapshot());
+        let snapshot = pods.snapshot();
+        let running = groups(&snapshot);
         sources.processors.retain(&running);
+        sources.interfaces.retain(&snapshot);
         // Each time: a group may be opened while it ends.
         sources.groups.retain(&running);
         let due = sources.processors.due(&running, now);

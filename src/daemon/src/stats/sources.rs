@@ -12,7 +12,7 @@ use peapod_sys::sync::lock;
 use super::devices::DeviceNames;
 use super::groups::OpenGroups;
 use super::layers::{LayerUsage, WritableLayers};
-use super::network::{self, InterfaceUsage};
+use super::network::{self, InterfaceUsage, LastInterfaces};
 use super::processes::ProcessCounters;
 use super::processors::{Processors, Reading};
 use super::running::{is_running, now};
@@ -61,6 +61,8 @@ pub(crate) struct Sources {
     pub(super) processors: Processors,
     /// Processes of containers and what they have open.
     pub(super) processes: ProcessCounters,
+    /// Interfaces of pods.
+    pub(super) interfaces: LastInterfaces,
     pub(super) signals: Signals,
     /// A folder on the file system of writable layers.
     pub(super) disk: PathBuf,
@@ -76,6 +78,7 @@ impl Sources {
             layers: WritableLayers::default(),
             processors: Processors::default(),
             processes: ProcessCounters::default(),
+            interfaces: LastInterfaces::default(),
             signals: Signals::default(),
             disk,
             last: Arc::default(),
@@ -96,13 +99,28 @@ impl Sources {
         let timestamp = now();
         let running = || entry.containers.values().filter(|view| is_running(view));
         let own = entry.pod.parent_kind.is_of_one_pod().then(|| self.read(&entry.pod.cgroup_parent)).flatten();
-        let interfaces = interfaces(entry);
+        let containers: Vec<_> = running().map(|view| (Arc::clone(view), self.container(view))).collect();
+        let used = containers.iter().map(|(_, usage)| usage.group.as_ref()?.stats.cpu.used).sum();
+        let groups = || containers.iter().filter_map(|(_, usage)| usage.group.clone());
         PodUsage {
             timestamp,
-            group: own.unwrap_or_else(|| sum(running().filter_map(|view| self.read(&view.cgroup)))),
-            interfaces,
-            containers: running().map(|view| (Arc::clone(view), self.container(view))).collect(),
+            group: own.unwrap_or_else(|| sum(groups())),
+            interfaces: self.interfaces(entry, used),
+            containers,
         }
+    }
+
+    /// The pod's interfaces, as any of its processes shows them that has stayed with them, once its containers have used
+    /// so much of processors. None of a pod in the node's network, and of one in which nothing runs.
+    fn interfaces(&self, entry: &PodEntry, used: Option<u64>) -> Option<Vec<InterfaceUsage>> {
+        let netns = entry.pod.netns.as_deref()?;
+        let read = || {
+            entry.containers.values().find_map(|view| match view.state {
+                ContainerState::Running { pid, .. } => network::interfaces(pid, netns),
+                _ => None,
+            })
+        };
+        self.interfaces.of(&entry.pod.id, used, read)
     }
 
     /// Has what takes longer counted where it never was, and waits for that: not long, and once in a container's life.
@@ -158,11 +176,10 @@ impl Sources {
                 stats,
             })
         });
-        PodSample {
-            containers: containers.collect(),
-            interfaces: interfaces(entry).unwrap_or_default(),
-            entry: Arc::clone(entry),
-        }
+        let containers: Vec<_> = containers.collect();
+        let used = containers.iter().map(|container| container.stats.cpu.used).sum();
+        let interfaces = self.interfaces(entry, used).unwrap_or_default();
+        PodSample { containers, interfaces, entry: Arc::clone(entry) }
     }
 
     fn read(&self, cgroup: &str) -> Option<GroupUsage> {
@@ -182,16 +199,6 @@ fn all_running(snapshot: &Snapshot, holds: impl Fn(&ContainerView) -> bool) -> b
     let ready = snapshot.pods().filter(|entry| entry.pod.state == PodState::Ready);
     let mut running = ready.flat_map(|entry| entry.containers.values()).filter(|view| is_running(view));
     running.all(|view| holds(view))
-}
-
-/// The pod's interfaces, as any of its processes shows them that has stayed with them. None of a pod in the node's
-/// network, and of one in which nothing runs.
-fn interfaces(entry: &PodEntry) -> Option<Vec<InterfaceUsage>> {
-    let netns = entry.pod.netns.as_deref()?;
-    entry.containers.values().find_map(|view| match view.state {
-        ContainerState::Running { pid, .. } => network::interfaces(pid, netns),
-        _ => None,
-    })
 }
 
 /// Sums what can be summed; what one does not tell is not known of all.
