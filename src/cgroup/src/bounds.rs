@@ -8,6 +8,8 @@ pub(crate) const STATS_FILE_BYTES: usize = 64 << 10;
 
 /// How old statistics of a group may be in which nothing has run since.
 pub(crate) const IDLE_STATS_AGE: Duration = Duration::from_secs(15);
+/// The same of counters that nothing but tasks that run can move.
+pub(crate) const IDLE_COUNTERS_AGE: Duration = Duration::from_secs(60);
 
 /// Block devices of a group in its statistics.
 pub(crate) const DEVICES: usize = 64;

@@ -14,6 +14,7 @@ mod fuzz;
 mod group;
 mod hierarchy;
 mod interface_files;
+mod last_reading;
 mod lift;
 mod limits;
 mod mount_root;

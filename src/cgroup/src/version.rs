@@ -53,7 +53,9 @@ pub(crate) struct StatsTable {
     pub(crate) pressure: fn(&mut StatsReader<'_>) -> Result<Pressure, GroupError>,
     /// Puts limits on swap and memory beside it.
     pub(crate) add_limits: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
-    /// Puts beside it what only metrics tell.
+    /// Puts beside it what only metrics tell and the kernel changes by itself: when it takes memory back or writes out.
+    pub(crate) add_charges: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
+    /// Puts beside it what only metrics tell and only tasks that run can move.
     pub(crate) add_counters: fn(&mut StatsReader<'_>, &mut Stats) -> Result<(), GroupError>,
     /// See [`crate::OpenGroup::cpu_time`].
     pub(crate) cpu_time: fn(&mut StatsReader<'_>) -> Result<Option<u64>, GroupError>,
@@ -70,6 +72,7 @@ static V2: VersionTable = VersionTable {
         usage: v2::usage,
         pressure: v2::pressure,
         add_limits: v2::add_limits,
+        add_charges: v2::add_charges,
         add_counters: v2::add_counters,
         cpu_time: v2::cpu_time,
     },
@@ -92,6 +95,7 @@ static V1: VersionTable = VersionTable {
         usage: v1::usage,
         pressure: v1::pressure,
         add_limits: v1::add_limits,
+        add_charges: v1::add_charges,
         add_counters: v1::add_counters,
         cpu_time: v1::cpu_time,
     },

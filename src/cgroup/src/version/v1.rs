@@ -116,6 +116,12 @@ pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Resu
     Ok(())
 }
 
+pub(super) fn add_charges(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
+    stats.memory.kernel = files.number("memory", "memory.kmem.usage_in_bytes")?;
+    stats.devices = devices(files)?;
+    Ok(())
+}
+
 pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     let quota = files.text("cpu", "cpu.stat")?.unwrap_or_default();
     let field = |key| parse::field(quota, key);
@@ -126,11 +132,9 @@ pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Re
     let text = files.text("cpuacct", "cpuacct.stat")?.unwrap_or_default();
     let field = |key| parse::field(text, key).map(|ticks| ticks.saturating_mul(TICK));
     (stats.cpu.user, stats.cpu.system) = (field("user"), field("system"));
-    stats.memory.kernel = files.number("memory", "memory.kmem.usage_in_bytes")?;
     stats.memory.max_usage = files.number("memory", "memory.max_usage_in_bytes")?;
     stats.memory.limit_hits = files.number("memory", "memory.failcnt")?;
     stats.oom_kills = oom_kills_with(files)?;
-    stats.devices = devices(files)?;
     stats.hugepages = super::hugepages(files, "usage_in_bytes", Some("max_usage_in_bytes"))?;
     Ok(())
 }

@@ -107,11 +107,15 @@ pub(super) fn add_limits(files: &mut StatsReader<'_>, stats: &mut Stats) -> Resu
     Ok(())
 }
 
+pub(super) fn add_charges(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
+    stats.devices = parse::io_stat(files.text("", "io.stat")?.unwrap_or_default());
+    Ok(())
+}
+
 pub(super) fn add_counters(files: &mut StatsReader<'_>, stats: &mut Stats) -> Result<(), GroupError> {
     stats.memory.max_usage = files.number("", "memory.peak")?;
     let events = files.text("", "memory.events")?.unwrap_or_default();
     (stats.memory.limit_hits, stats.oom_kills) = (parse::field(events, "max"), parse::field(events, files::OOM_KILL));
-    stats.devices = parse::io_stat(files.text("", "io.stat")?.unwrap_or_default());
     stats.hugepages = super::hugepages(files, "current", None)?;
     Ok(())
 }
