@@ -58,12 +58,12 @@ impl NewMount<'_> {
         match self.modern(&options) {
             // No value may be longer than 255 bytes: then the old call, whose options must fit into one page.
             Err(Refused::Option(option)) => {
-                self.classic(&options).map_err(|errno| fail(format!(" (option {option:?})"))(errno.into()))
+                self.classic(&options).map_err(|error| fail(format!(" (option {option:?})"))(error))
             }
             // Before Linux 6.8 overlay knows no lowerdir+. It says so at the end only: what it is given is kept as
             // text.
             Err(Refused::Create(Errno::INVAL)) if options.has_lower() => {
-                self.classic(&options).map_err(|errno| fail(String::new())(errno.into()))
+                self.classic(&options).map_err(fail(String::new()))
             }
             Err(Refused::Create(errno) | Refused::Mount(errno)) => Err(fail(String::new())(errno.into())),
             Ok(()) => Ok(()),
@@ -99,14 +99,10 @@ impl NewMount<'_> {
         move_mount(&mount, "", CWD, self.target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Refused::Mount)
     }
 
-    fn classic(&self, options: &Options<'_>) -> nix::Result<()> {
-        let lower: Vec<&str> = options.data.iter().filter_map(|option| option.strip_prefix(LOWER)).collect();
-        let mut data: Vec<String> = Vec::new();
-        if !lower.is_empty() {
-            data.push(format!("lowerdir={}", lower.join(":")));
-        }
-        data.extend(options.data.iter().filter(|option| !option.starts_with(LOWER)).map(|option| quoted(option)));
-        nix::mount::mount(Some(self.source), self.target, Some(self.kind), options.flags, Some(data.join(",").as_str()))
+    fn classic(&self, options: &Options<'_>) -> io::Result<()> {
+        let data = options.as_text()?;
+        let mount = nix::mount::mount(Some(self.source), self.target, Some(self.kind), options.flags, Some(&*data));
+        mount.map_err(io::Error::from)
     }
 
     fn bind(&self, options: &Options<'_>) -> nix::Result<()> {
@@ -124,12 +120,17 @@ impl NewMount<'_> {
 /// One layer of an overlay, from Linux 6.8 on.
 const LOWER: &str = "lowerdir+=";
 
-/// A label of SELinux has commas, and is all that the kernel reads in quotes.
-fn quoted(option: &str) -> String {
+/// One option of those that commas divide. A label of SELinux has commas itself, and is all that the kernel reads in
+/// quotes; in anything else a comma would begin an option that nobody asked for.
+fn quoted(option: &str) -> io::Result<String> {
+    let is_label = |key: &str| key.ends_with("context");
     match option.split_once('=') {
-        Some((key, label)) if key.ends_with("context") && label.contains(',') => format!("{key}=\"{label}\""),
-        _ => option.to_owned(),
+        _ if option.contains(['"', '\\']) => {}
+        Some((key, label)) if is_label(key) && label.contains(',') => return Ok(format!("{key}=\"{label}\"")),
+        _ if option.contains(',') => {}
+        _ => return Ok(option.to_owned()),
     }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{option:?} can't be given among options in one text")))
 }
 
 /// Which way is closed.
@@ -176,6 +177,15 @@ impl<'a> Options<'a> {
             sorted.flags |= flag;
         }
         sorted
+    }
+
+    /// As the older call takes them.
+    fn as_text(&self) -> io::Result<String> {
+        let lower: Vec<&str> = self.data.iter().filter_map(|option| option.strip_prefix(LOWER)).collect();
+        let lower = (!lower.is_empty()).then(|| format!("lowerdir={}", lower.join(":")));
+        let rest = self.data.iter().filter(|option| !option.starts_with(LOWER)).copied();
+        let all = lower.as_deref().into_iter().chain(rest).map(quoted);
+        Ok(all.collect::<io::Result<Vec<_>>>()?.join(","))
     }
 
     fn has_lower(&self) -> bool {
@@ -249,10 +259,30 @@ mod tests {
     #[test]
     fn labels_are_quoted_where_commas_divide_options() {
         let label = "system_u:object_r:container_file_t:s0";
-        assert_eq!(quoted(&format!("context={label}:c1,c2")), format!("context=\"{label}:c1,c2\""));
-        for other in [&format!("context={label}"), "volatile", "upperdir=/a,b"] {
-            assert_eq!(quoted(other), other);
+        assert_eq!(quoted(&format!("context={label}:c1,c2")).unwrap(), format!("context=\"{label}:c1,c2\""));
+        for other in [&format!("context={label}"), "volatile", "upperdir=/a"] {
+            assert_eq!(quoted(other).unwrap(), other);
         }
+    }
+
+    #[test]
+    fn no_option_brings_others() {
+        for bad in [
+            "context=u:o:t:s0:c1\",lowerdir=/,upperdir=/etc,workdir=/etc.w,fscontext=\"u:o:t:s0",
+            "context=u:o:t:s0\"",
+            "context=u:o:t:s0\\",
+            "upperdir=/a,b",
+            "lowerdir+=/a,upperdir=/etc",
+            "size=1,nr_inodes=0",
+        ] {
+            let options = ["lowerdir+=/layer", bad].map(str::to_owned);
+            let error = Options::of(&options).as_text().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad}");
+        }
+        let options =
+            ["lowerdir+=/a", "lowerdir+=/b", "ro", "upperdir=/u", "context=u:o:t:s0:c1,c2"].map(str::to_owned);
+        let text = "lowerdir=/a:/b,upperdir=/u,context=\"u:o:t:s0:c1,c2\"";
+        assert_eq!(Options::of(&options).as_text().unwrap(), text);
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn linux(
         .set_resources(Some(resources))
         .set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()))
         .set_rootfs_propagation(mounts::rootfs_propagation(inputs.container))
-        .set_mount_label(inputs.labels().map(|labels| labels.mounts))
+        .set_mount_label(inputs.labels()?.map(|labels| labels.mounts))
         .set_seccomp(seccomp)
         .set_masked_paths(paths(&security.masked_paths))
         .set_readonly_paths(paths(&security.readonly_paths));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::container_mount::{ContainerMount, ImageSource, MountOption, MountSource, Propagation};
 use crate::pid_mode::PidMode;
+pub use crate::selinux_options::SelinuxOptions;
 use crate::user_namespace::ContainerUsers;
 
 /// Everything that a client said about a container. Two equal specs are the same request.
@@ -222,17 +223,4 @@ pub enum ApparmorProfile {
     Unconfined,
     /// A loaded profile's name.
     Localhost(String),
-}
-
-/// An SELinux label.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SelinuxOptions {
-    /// User.
-    pub user: String,
-    /// Role.
-    pub role: String,
-    /// Type.
-    pub type_: String,
-    /// Level.
-    pub level: String,
 }

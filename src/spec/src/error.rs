@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::selinux_options::NoLabelPart;
 use crate::user::UserError;
 use peapod_text::excerpt;
 
@@ -63,6 +64,9 @@ pub enum SpecError {
          out, or mount a folder that is for the container", excerpt(.0)
     )]
     SelinuxRelabel(PathBuf),
+    /// A record of an older peapod's that holds no label where one should be.
+    #[error("selinux_options: {0}")]
+    SelinuxOptions(#[from] NoLabelPart),
     /// A capability that no kernel known here has.
     #[error("capabilities: {} is not a capability", excerpt(.0))]
     UnknownCapability(String),

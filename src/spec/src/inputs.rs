@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::ContainerSpec;
 use crate::edits::Edits;
+use crate::error::SpecError;
 use crate::pod::PodSpec;
 use crate::selinux::{Categories, Labels, SelinuxContexts};
 use crate::ulimit::{UlimitKind, Ulimits};
@@ -41,9 +42,9 @@ pub struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// The container's SELinux labels; none without SELinux.
-    pub(crate) fn labels(&self) -> Option<Labels> {
-        let contexts = self.node.selinux.as_ref()?;
-        contexts.of_container(self.pod, &self.container.security, self.profiles.categories)
+    pub(crate) fn labels(&self) -> Result<Option<Labels>, SpecError> {
+        let Some(contexts) = self.node.selinux.as_ref() else { return Ok(None) };
+        Ok(contexts.of_container(self.pod, &self.container.security, self.profiles.categories)?)
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn mounts(inputs: &Inputs<'_>, notes: &mut Vec<Note>) -> Result<Vec<M
             all.push(mount);
         }
     }
-    let labels = inputs.labels();
+    let labels = inputs.labels()?;
     for (mount, resolved) in spec.mounts.iter().zip(inputs.mounts) {
         if mount.selinux_relabel && mount.host_path().is_some() && inputs.node.selinux.is_some() {
             if labels.is_some() && !may_relabel(&resolved.source) {

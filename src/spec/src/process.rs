@@ -44,7 +44,7 @@ pub(crate) fn process(
         .set_rlimits(rlimits(inputs, notes)?)
         .set_no_new_privileges(Some(security.no_new_privs))
         .set_apparmor_profile(apparmor(inputs, notes)?)
-        .set_selinux_label(inputs.labels().map(|labels| labels.process));
+        .set_selinux_label(inputs.labels()?.map(|labels| labels.process));
     Ok(process)
 }
 

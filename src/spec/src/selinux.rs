@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::NAME_BYTES;
 use crate::container::ContainerSecurity;
 use crate::pod::PodSpec;
+use crate::selinux_options::{NoLabelPart, is_level, is_name};
 
 /// Categories that policies of Linux distributions have.
 const CATEGORIES: u16 = 1024;
@@ -31,12 +31,12 @@ impl FromStr for SelinuxContext {
 
     fn from_str(text: &str) -> Result<Self, NoLabel> {
         let mut parts = text.splitn(4, ':').map(str::to_owned);
-        let mut part = || parts.next().filter(|part| !part.is_empty() && part.len() <= NAME_BYTES);
+        let mut part = || parts.next();
         let (Some(user), Some(role), Some(type_), Some(level)) = (part(), part(), part(), part()) else {
             return Err(NoLabel);
         };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "_.,:-".contains(c);
-        if text.chars().all(plain) { Ok(Self { user, role, type_, level }) } else { Err(NoLabel) }
+        let is_label = [&user, &role, &type_].into_iter().all(|part| is_name(part)) && is_level(&level);
+        if is_label { Ok(Self { user, role, type_, level }) } else { Err(NoLabel) }
     }
 }
 
@@ -98,18 +98,25 @@ impl SelinuxContexts {
     }
 
     /// The label of files that all containers of the pod share.
-    #[must_use]
-    pub fn of_pod_files(&self, pod: &PodSpec, categories: Option<Categories>) -> Option<String> {
+    ///
+    /// # Errors
+    /// What the pod asks for is no label.
+    pub fn of_pod_files(
+        &self,
+        pod: &PodSpec,
+        categories: Option<Categories>,
+    ) -> Result<Option<SelinuxContext>, NoLabelPart> {
         let asked = pod.security.selinux.as_ref();
         if asked.is_none() && !self.by_default {
-            return None;
+            return Ok(None);
         }
         let mut files = self.files.clone();
         if let Some(asked) = asked {
+            asked.check()?;
             set(&mut files.user, &asked.user);
         }
         set(&mut files.level, &pod_level(pod, categories).unwrap_or_default());
-        Some(files.to_string())
+        Ok(Some(files))
     }
 
     /// What the container asks for, else the pod, completed with what the policy has for all, and with the pod's level.
@@ -119,10 +126,13 @@ impl SelinuxContexts {
         pod: &PodSpec,
         security: &ContainerSecurity,
         categories: Option<Categories>,
-    ) -> Option<Labels> {
+    ) -> Result<Option<Labels>, NoLabelPart> {
         let asked = security.selinux.as_ref().or(pod.security.selinux.as_ref());
         if security.privileged || (asked.is_none() && !self.by_default) {
-            return None;
+            return Ok(None);
+        }
+        for options in [security.selinux.as_ref(), pod.security.selinux.as_ref()].into_iter().flatten() {
+            options.check()?;
         }
         let Self { mut process, mut files, .. } = self.clone();
         if let Some(level) = pod_level(pod, categories) {
@@ -136,7 +146,7 @@ impl SelinuxContexts {
             set(&mut files.user, &asked.user);
             set(&mut files.level, &asked.level);
         }
-        Some(Labels { process: process.to_string(), mounts: files.to_string() })
+        Ok(Some(Labels { process: process.to_string(), mounts: files.to_string() }))
     }
 }
 

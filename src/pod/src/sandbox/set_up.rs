@@ -281,7 +281,12 @@ impl Equipped<'_> {
             if own_network && !spec.hostname.is_empty() { &spec.hostname } else { &sandboxes.facts.hostname };
         let ips = self.attachment.as_deref().map(|a| a.ips.as_slice()).unwrap_or_default();
         let contexts = sandboxes.facts.selinux.as_ref();
-        let label = contexts.and_then(|contexts| contexts.of_pod_files(spec, *categories));
+        let label = contexts.map(|contexts| contexts.of_pod_files(spec, *categories)).transpose();
+        let label = label.map_err(|error| Error::Invalid {
+            field: "config.linux.security_context.selinux_options".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let label = label.flatten().map(|label| label.to_string());
         let setup = SandboxSetup {
             bundle: dir.clone(),
             netns: self.attachment.as_deref().map(|a| a.netns.clone()),

@@ -2,7 +2,7 @@
 
 use super::fixture::Case;
 use crate::container::{Propagation, SelinuxOptions};
-use crate::{Categories, Note, SelinuxContexts, SpecError};
+use crate::{Categories, NoLabelPart, Note, SelinuxContexts, SpecError};
 
 const POLICY: &str =
     "process = \"system_u:system_r:container_t:s0\"\nfile = \"system_u:object_r:container_file_t:s0\"\n";
@@ -51,21 +51,54 @@ fn containers_of_a_pod_have_its_categories() {
         case.container.security.selinux = options("", "", "t", "");
     });
     assert_eq!(privileged, None);
-    let files = policy.of_pod_files(&Case::new().pod, Some(Categories::nth(0)));
-    assert_eq!(files, usual.map(|(_, files)| files));
+    let files = policy.of_pod_files(&Case::new().pod, Some(Categories::nth(0))).unwrap();
+    assert_eq!(files.map(|files| files.to_string()), usual.map(|(_, files)| files));
 }
 
 #[test]
 fn where_the_policy_has_none_or_none_is_wanted_only_who_asks_has_a_label() {
     for contexts in [SelinuxContexts::without_policy(), SelinuxContexts::parse(POLICY).unwrap().only_asked()] {
         assert_eq!(labels(&contexts, |_| {}), None);
-        assert_eq!(contexts.of_pod_files(&Case::new().pod, None), None);
+        assert_eq!(contexts.of_pod_files(&Case::new().pod, None), Ok(None));
         let asked = labels(&contexts, |case| case.container.security.selinux = options("", "", "", "s0:c3,c4"));
         assert_eq!(
             asked,
             pair("system_u:system_r:container_t:s0:c3,c4", "system_u:object_r:container_file_t:s0:c3,c4")
         );
     }
+}
+
+/// A label is an option of mounts, in which these would begin further ones.
+#[test]
+fn no_label_is_made_of_what_could_be_more_than_one() {
+    let policy = SelinuxContexts::parse(POLICY).unwrap();
+    for sign in ["\"", "\\", "=", " ", "\n", "\0", "/", "ä"] {
+        let text = format!("s0:c1{sign},upperdir");
+        for bad in [
+            options(&text, "", "", ""),
+            options("", &text, "", ""),
+            options("", "", &text, ""),
+            options("", "", "", &text),
+        ] {
+            let part = bad.as_ref().unwrap();
+            assert_eq!(part.check(), Err(NoLabelPart(text.clone())));
+            // Also where an older record has it.
+            let mut case = Case::new();
+            case.node.selinux = Some(policy.clone());
+            case.container.security.selinux.clone_from(&bad);
+            assert_eq!(case.config().map(drop), Err(SpecError::SelinuxOptions(NoLabelPart(text.clone()))));
+            let mut case = Case::new();
+            case.pod.security.selinux.clone_from(&bad);
+            assert_eq!(policy.of_pod_files(&case.pod, None), Err(NoLabelPart(text.clone())));
+        }
+    }
+    // Only levels have these.
+    for (user, type_) in [("a:b", ""), ("", "a,b")] {
+        assert!(options(user, "", type_, "").unwrap().check().is_err());
+    }
+    assert!(options("", "", "", &"c".repeat(2000)).unwrap().check().is_err());
+    let usual = options("system_u", "system_r", "my-type.x_t", "s0-s0:c0.c1023").unwrap();
+    assert_eq!(usual.check(), Ok(()));
 }
 
 #[test]

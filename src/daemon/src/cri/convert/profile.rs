@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use peapod_api::v1::security_profile::ProfileType;
 use peapod_api::v1::{SeLinuxOption, SecurityProfile};
-use peapod_spec::bounds::NAME_BYTES;
 use peapod_spec::container::{ApparmorProfile, SeccompProfile, SelinuxOptions};
 use peapod_text::excerpt;
 
-use super::field::{Checked, FieldError, absolute_path, at_most, known, not_empty};
+use super::field::{Checked, FieldError, absolute_path, known, not_empty};
 
 /// A profile in the form that preceded the messages: `runtime/default`, `unconfined`, `localhost/NAME`.
 enum OldForm {
@@ -62,13 +61,8 @@ pub(super) fn apparmor(new: Option<SecurityProfile>, old: &str) -> Checked<Optio
 /// A label; one without content is none.
 pub(super) fn selinux(options: Option<SeLinuxOption>) -> Checked<Option<SelinuxOptions>> {
     let Some(options) = options else { return Ok(None) };
-    for part in [&options.user, &options.role, &options.r#type, &options.level] {
-        at_most("selinux_options", "bytes in a part", part.len(), NAME_BYTES)?;
-        if part.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(FieldError::new("selinux_options", format!("{} is no part of a label", excerpt(part))));
-        }
-    }
     let label = SelinuxOptions { user: options.user, role: options.role, type_: options.r#type, level: options.level };
+    label.check().map_err(|error| FieldError::new("selinux_options", error.to_string()))?;
     Ok((label != SelinuxOptions::default()).then_some(label))
 }
 

@@ -262,6 +262,17 @@ fn profiles_in_both_forms() {
 }
 
 #[test]
+fn labels_bring_no_options_of_mounts() {
+    for level in ["s0:c1\",lowerdir=/,upperdir=/etc,fscontext=\"s0", "s0 c1", "s0=", "s0\\"] {
+        let label = Some(v1::SeLinuxOption { level: level.into(), ..Default::default() });
+        let field = "config.linux.security_context.selinux_options";
+        refused(security(|c| c.selinux_options = label.clone()), field);
+        let context = v1::LinuxSandboxSecurityContext { selinux_options: label, ..Default::default() };
+        refused(check_pod(|pod| pod.linux.get_or_insert_default().security_context = Some(context)), field);
+    }
+}
+
+#[test]
 fn limits_that_make_no_sense() {
     let resources = |change: &dyn Fn(&mut v1::LinuxContainerResources)| {
         check(|c| {
