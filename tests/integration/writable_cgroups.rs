@@ -76,6 +76,27 @@ fn a_container_divides_its_group_and_not_its_limits() {
     }
 }
 
+/// Makes groups beside each other until none can be made any more, and says how many there are; the same downwards.
+const FILLS: &str = "cd /sys/fs/cgroup
+    n=0; while [ $n -lt 3000 ] && mkdir g$n 2>/dev/null; do n=$((n+1)); done; echo $n; rmdir g*
+    d=0; while [ $d -lt 100 ] && mkdir d 2>/dev/null && cd d; do d=$((d+1)); done; echo $d; cd /sys/fs/cgroup
+    for file in descendants depth; do echo max 2>/dev/null >cgroup.max.$file && echo $file is written; done; true";
+
+#[test]
+fn groups_of_a_container_have_bounds() {
+    if !can_delegate() {
+        return;
+    }
+    peapod_with(&options("crun"), async |daemon| {
+        let pod = daemon.pod("fills").run().await;
+        let container = started(&pod, "main").await;
+        // With `init`, the group in which it runs.
+        assert_eq!(container.exec(FILLS).await, "1023\n32\n");
+        container.stop(0).await.unwrap();
+        container.remove().await.unwrap();
+    });
+}
+
 #[test]
 fn root_of_a_pods_own_users_divides_its_group() {
     if !can_delegate() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use peapod_sys::mountinfo::{Mounts, TABLE};
 
+use crate::bounds::{DELEGATED_DEPTH, DELEGATED_GROUPS};
 use crate::{Cgroup, GroupError, Hierarchy, files};
 
 /// Names of the files that whoever a group is delegated to may write.
@@ -61,13 +62,18 @@ fn has_border(options: &str) -> bool {
 
 impl Cgroup {
     /// Moves a process, the only one of the group, into a new group `leaf` below it, and makes `owner` the one who may
-    /// divide the group further. What is limited stays limited by the group itself.
+    /// divide the group further. What is limited stays limited by the group itself, and so is how many groups there
+    /// may be below.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn delegate(&self, leaf: &str, owner: (u32, u32), pid: u32) -> Result<(), GroupError> {
         let dir = self.files().main_dir();
         let below = dir.join(leaf);
+        // Groups are memory of the kernel, and memory cgroups are few on a node. Like other limits these can't be
+        // written from inside.
+        files::write(&dir.join("cgroup.max.descendants"), &DELEGATED_GROUPS.to_string())?;
+        files::write(&dir.join("cgroup.max.depth"), &DELEGATED_DEPTH.to_string())?;
         match fs::create_dir(&below) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(GroupError::of("make", &below)(error));
@@ -118,6 +124,22 @@ mod tests {
         let error = check_delegation(dir.path()).unwrap_err();
         assert_eq!(error, NoDelegation::NotV2(dir.path().to_owned()));
         assert!(error.to_string().contains("cgroup v2"));
+    }
+
+    #[test]
+    fn what_is_given_away_has_bounds_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let (group, leaf) = (crate::tests::of_folder(dir.path()), dir.path().join("init"));
+        group.delegate("init", (0, 0), 7).unwrap_err();
+        assert!(!leaf.exists());
+        for (file, bound) in [("cgroup.max.descendants", DELEGATED_GROUPS), ("cgroup.max.depth", DELEGATED_DEPTH)] {
+            fs::write(dir.path().join(file), "").unwrap();
+            let _ = group.delegate("init", (0, 0), 7);
+            assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), bound.to_string());
+        }
+        fs::write(leaf.join("cgroup.procs"), "").unwrap();
+        group.delegate("init", (0, 0), 7).unwrap();
+        assert_eq!(fs::read_to_string(leaf.join("cgroup.procs")).unwrap(), "7");
     }
 
     #[test]

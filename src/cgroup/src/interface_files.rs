@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::trees::MountedTrees;
-use crate::walk::walk;
+use crate::walk::walk_while;
 use crate::{GroupError, files};
 
 /// Where a group's files are. The group need not exist.
@@ -74,8 +74,12 @@ impl InterfaceFiles {
 
     /// All processes of the group and of those below it; none when it does not exist.
     pub(crate) fn pids(&self) -> Result<Vec<u32>, GroupError> {
+        self.pids_while(|| true).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn pids_while(&self, go_on: impl FnMut() -> bool) -> Result<Option<Vec<u32>>, GroupError> {
         let mut pids = Vec::new();
-        walk(&self.main_dir(), &mut |dir| {
+        let whole = walk_while(&self.main_dir(), go_on, &mut |dir| {
             let text = match files::read(&dir.join("cgroup.procs")) {
                 // A threaded group: its processes are listed where its threads began.
                 Err(error) if error.source.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => None,
@@ -86,6 +90,6 @@ impl InterfaceFiles {
             pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
             Ok(())
         })?;
-        Ok(pids)
+        Ok(whole.then_some(pids))
     }
 }

@@ -19,6 +19,15 @@ impl OpenGroup {
         Self { folders: OpenFolders::new(files), last: LastReading::default() }
     }
 
+    /// All processes of the group and of those below it, as long as `go_on`, which is asked at each group: those that a
+    /// privileged container makes may be any number. `None` once it says no.
+    ///
+    /// # Errors
+    /// When a list can't be read.
+    pub fn pids_while(&self, go_on: impl FnMut() -> bool) -> Result<Option<Vec<u32>>, GroupError> {
+        self.folders.files().pids_while(go_on)
+    }
+
     /// What it uses now; what is no part of `part` is not read. As long as nothing in it has used a processor since the
     /// last reading, that is told again, for 15 s at most: what the node takes back or writes out meanwhile shows late,
     /// and so do other limits. Counters that only what runs can move are told again for a minute. Pressure is read each time if somebody has waited between the last two readings. Who

@@ -3,11 +3,14 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Cgroup, Hierarchy, PathError, StatsPart, TaskLimit, TotalLimits};
+use crate::interface_files::InterfaceFiles;
 use crate::open_folders::OpenFolders;
 use crate::stats_reader::StatsReader;
+use crate::trees::{MountedTree, MountedTrees};
 
 struct Scratch(Cgroup);
 
@@ -26,6 +29,13 @@ impl Drop for Scratch {
         let gone = || self.0.remove().is_ok();
         wait_for(gone);
     }
+}
+
+/// Of version 2, with plain files that take whatever is written at their beginning.
+pub(crate) fn of_folder(dir: &Path) -> Cgroup {
+    let tree = MountedTree { dir: dir.to_owned(), controllers: Vec::new(), mounted: "/".to_owned() };
+    let trees = MountedTrees { v2: true, trees: vec![tree], hugepages: Vec::new(), pressure: false };
+    Cgroup::new(InterfaceFiles::new(Arc::new(trees), "/".to_owned()))
 }
 
 fn wait_for(mut done: impl FnMut() -> bool) {

@@ -109,8 +109,8 @@ impl ProcessCounters {
 }
 
 /// `first` is the container's first process.
-fn count(cgroup: &Cgroup, first: u32, go_on: impl FnMut() -> bool) -> Option<ProcessCounts> {
-    let pids = cgroup.pids().ok().filter(|pids| !pids.is_empty())?;
+fn count(cgroup: &Cgroup, first: u32, mut go_on: impl FnMut() -> bool) -> Option<ProcessCounts> {
+    let pids = cgroup.open().pids_while(&mut go_on).ok().flatten().filter(|pids| !pids.is_empty())?;
     let open = (pids.len() <= bounds::PROCESSES).then(|| OpenDescriptors::of(&pids, go_on)).flatten();
     Some(ProcessCounts {
         processes: pids.len() as u64,
