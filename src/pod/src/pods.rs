@@ -5,6 +5,8 @@ mod checkpoints;
 mod open;
 mod plugins;
 mod recorded;
+mod restore;
+mod run;
 mod sessions;
 mod settings;
 
@@ -13,25 +15,23 @@ use std::time::Duration;
 
 use peapod_cdi::DeviceCache;
 use peapod_spec::container::{ContainerSpec, Resources};
-use peapod_spec::pod::{PodResources, PodSpec};
+use peapod_spec::pod::PodResources;
 use peapod_trace::{Span, SpanSubject};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::actor::{self, ActorContext, Handle, Machine};
+use crate::actor::{ActorContext, Handle};
 use crate::clock;
 use crate::config::CurrentTimeouts;
 use crate::container::{ExecOperations, ExecOutput, ExecRequest};
 use crate::cpuset;
-use crate::defaults::PodDefaults;
 use crate::disk;
 use crate::error::Error;
 use crate::id::{ContainerId, PodId};
 use crate::listed;
-use crate::machine::{Identity, NewContainer, Reply, Request};
+use crate::machine::{NewContainer, Reply, Request};
 use crate::measures::PodMeasures;
 use crate::publisher::{SnapshotNews, Subscription};
-use crate::runtimes::Handler;
 use crate::stages;
 use crate::view::{ContainerState, ContainerView, PodView, Snapshot};
 
@@ -40,8 +40,6 @@ pub use open::Dependencies;
 use recorded::FirstListing;
 pub use sessions::ExecSession;
 
-/// How many owners of a pod's name may vanish while a pod of that name is asked for.
-const RUN_TRIES: usize = 8;
 /// Beyond a container's grace, how long its end is awaited before the call gives up.
 const KILL_MARGIN: Duration = Duration::from_secs(30);
 
@@ -108,63 +106,6 @@ impl Pods {
     #[must_use]
     pub fn news(&self) -> SnapshotNews {
         self.actors.publisher.news()
-    }
-
-    /// Makes a pod. A retry with an equal spec joins a running call, or gets the same id until a container was asked
-    /// for in the pod: only then is it sure that a client has received it.
-    ///
-    /// # Errors
-    /// After one nothing of the pod is left, and its name is free.
-    pub async fn run_pod(&self, spec: PodSpec, span: &Span) -> Result<PodId, Error> {
-        let handler = self.actors.runtimes.handler(&spec.runtime_handler);
-        handler.runtime()?;
-        let spec = Arc::new(spec);
-        for _ in 0..RUN_TRIES {
-            span.enter(&stages::ADMISSION);
-            let handle = self.actor_named(&spec, &handler).await?;
-            span.about(|subject| subject.set_pod_id(handle.id().as_str()));
-            let call = ActorCall { what: "the pod", span, handle: &handle };
-            if let Some(outcome) = self.call_or_gone(&call, Request::Run(Arc::clone(&spec))).await {
-                return outcome.map(|_| handle.id().clone());
-            }
-            // What had the name is gone this moment: it was removed, or an earlier daemon had left it half made.
-        }
-        Err(self.gone(|| Error::no_pod(format!("{}/{}", spec.metadata.namespace, spec.metadata.name))))
-    }
-
-    /// The actor of the pod with that name; if there is none, a new one.
-    async fn actor_named(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<Handle, Error> {
-        let registry = &self.actors.registry;
-        if let Some(handle) = registry.named(&spec.metadata)? {
-            return Ok(handle);
-        }
-        match self.admit(spec, handler).await {
-            // Another call may have been quicker: then this pod was never begun.
-            Ok(pod) => registry.reserve(&spec.metadata, || actor::start(Arc::clone(&self.actors), pod, true)),
-            Err(refused) => registry.named(&spec.metadata)?.ok_or(refused),
-        }
-    }
-
-    /// A new pod, if there is room for one.
-    async fn admit(&self, spec: &Arc<PodSpec>, handler: &Handler) -> Result<actor::ActorInput, Error> {
-        let PodDefaults { layout, boot_id, categories, .. } = &self.actors.defaults;
-        let id = PodId::random().map_err(|error| Error::failed("make an id", &error))?;
-        let cgroup = self.actors.defaults.cgroup_of(&id, spec)?;
-        self.first_listing.over("the pod", self.timeouts.get().operation).await?;
-        disk::has_room(layout).await?;
-        let name = format!("pod {}/{}", spec.metadata.namespace, spec.metadata.name);
-        let share = self.actors.listed.reserve(&name, listed::of_pod(spec), &self.snapshot())?;
-        let identity = Identity {
-            socket: layout.socket(&id),
-            id,
-            spec: Arc::clone(spec),
-            created_at: clock::now(),
-            boot_id: boot_id.clone(),
-            cgroup,
-            categories: categories.of_new(self.actors.containers.facts.selinux.as_ref(), spec)?,
-            layout: Arc::clone(layout),
-        };
-        Ok(actor::ActorInput { machine: Machine::new(identity, share), handler: handler.clone(), connection: None })
     }
 
     /// Kills what runs in a pod and gives back its network. Again is success.

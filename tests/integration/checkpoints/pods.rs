@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use peapod_nri::stand_in::{HeardCall, StandIn as Plugin};
 use peapod_shim_protocol::containerd::api::{KillRequest, WaitRequest};
 use peapod_shim_protocol::containerd::ttrpc::context;
 use peapod_tests::{Container, Daemon, Pod, SHELL, peapod_with, v1, wait_for};
@@ -226,5 +227,84 @@ fn of_a_pod_that_can_not_be_restored_nothing_is_left() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
         assert!(daemon.pods().await.is_empty() && daemon.containers().await.is_empty());
         daemon.nothing_left().await;
+    });
+}
+
+/// A checkpoint of two containers whose pod is gone.
+async fn written(daemon: &Daemon) -> std::path::PathBuf {
+    let (pod, [one, two]) = two(daemon, "written").await;
+    let folder = folder(daemon);
+    checkpoint(&pod, &[&one.id, &two.id], &folder, &[]).await.unwrap();
+    pod.remove().await.unwrap();
+    folder
+}
+
+#[test]
+fn a_client_that_leaves_a_restore_leaves_nothing() {
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = StandIn::new(tmp.path());
+    peapod_with(&runtime.options().set("nri.request_timeout=\"100s\""), async |daemon| {
+        let folder = written(daemon).await;
+        let (open, gate) = tokio::sync::watch::channel(false);
+        let answer = move |heard: HeardCall| {
+            let mut gate = gate.clone();
+            async move {
+                if heard.method == "CreateContainer" && crate::nri::container_of(&heard) == "two" {
+                    gate.wait_for(|open| *open).await.unwrap();
+                }
+                None
+            }
+        };
+        let stream = crate::nri::connect(daemon).await;
+        let mut plugin = Plugin::connect(stream, ("10", "gate"), crate::nri::ALL, answer).await.unwrap();
+        let mut runtime = daemon.runtime();
+        let leave =
+            async { while crate::nri::container_of(&plugin.next("CreateContainer").await.unwrap()) != "two" {} };
+        tokio::select! {
+            made = runtime.restore_pod(restore(daemon, "left", &folder, &["one", "two"])) => panic!("{made:?}"),
+            () = leave => {}
+        }
+        assert_eq!((daemon.pods().await.len(), daemon.containers().await.len()), (1, 1));
+        open.send_replace(true);
+        wait_for("the pod's end", async || daemon.pods().await.is_empty()).await;
+        daemon.nothing_left().await;
+    });
+}
+
+#[test]
+fn an_equal_restore_goes_on_with_what_is_there_and_another_one_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let runtime = StandIn::new(tmp.path());
+    peapod_with(&runtime.options(), async |daemon| {
+        let folder = written(daemon).await;
+        let request = restore(daemon, "again", &folder, &["one", "two"]);
+        let ask = async |request: &v1::RestorePodRequest| {
+            daemon.runtime().restore_pod(request.clone()).await.map(tonic::Response::into_inner)
+        };
+        // It dies between the pod and its first container.
+        daemon.kill().await;
+        daemon.start_again_to_die_at("restore-taken").await;
+        ask(&request).await.unwrap_err();
+        wait_for("the daemon's end", async || !daemon.is_alive()).await;
+        daemon.start_again().await;
+        let made = ask(&request).await.unwrap();
+        assert_eq!((daemon.pods().await.len(), daemon.containers().await.len()), (1, 2));
+        // Whoever lost the answer gets it again, also from the next daemon.
+        assert_eq!(ask(&request).await.unwrap(), made);
+        daemon.kill().await;
+        daemon.start_again().await;
+        assert_eq!(ask(&request).await.unwrap(), made);
+        let mut other = request.clone();
+        other.container_configs[1].command.push("x".to_owned());
+        let mut labelled = request.clone();
+        labelled.config.as_mut().unwrap().labels.insert("a".to_owned(), "b".to_owned());
+        for other in [other, labelled] {
+            assert_eq!(ask(&other).await.unwrap_err().code(), Code::AlreadyExists);
+        }
+        // Once a container was started the answer was heard: what fails then removes nothing.
+        let id = made.restored_containers[0].container_id.clone();
+        daemon.runtime().start_container(v1::StartContainerRequest { container_id: id }).await.unwrap();
+        assert_eq!(ask(&request).await.unwrap_err().code(), Code::AlreadyExists);
+        assert_eq!((daemon.pods().await.len(), daemon.containers().await.len()), (1, 2));
     });
 }

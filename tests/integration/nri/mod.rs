@@ -11,18 +11,20 @@ use peapod_nri::stand_in::{HeardCall, Reply, StandIn};
 use peapod_tests::{Daemon, wait_some};
 use tokio::net::UnixStream;
 
+/// All events but those of validators.
+pub(crate) const ALL: i32 = (1 << (Event::VALIDATE_CONTAINER_ADJUSTMENT as i32 - 1)) - 1;
+
 /// A plugin that hears all events but those of validators, and answers as told.
 async fn plugin(
     daemon: &Daemon,
     name: (&str, &str),
     answer: impl Fn(&HeardCall) -> Option<Reply> + Send + Sync + 'static,
 ) -> StandIn {
-    let events = (1 << (Event::VALIDATE_CONTAINER_ADJUSTMENT as i32 - 1)) - 1;
     let answer = move |heard: HeardCall| {
         let answer = answer(&heard);
         async move { answer }
     };
-    let plugin = StandIn::connect(connect(daemon).await, name, events, answer).await.unwrap();
+    let plugin = StandIn::connect(connect(daemon).await, name, ALL, answer).await.unwrap();
     synchronised(plugin).await
 }
 
@@ -33,13 +35,13 @@ async fn synchronised(mut plugin: StandIn) -> StandIn {
     plugin
 }
 
-async fn connect(daemon: &Daemon) -> UnixStream {
+pub(crate) async fn connect(daemon: &Daemon) -> UnixStream {
     let socket = daemon.run_root().join("nri.sock");
     wait_some("the socket of plugins", async || UnixStream::connect(&socket).await.ok()).await
 }
 
 /// The name of the container that an event is about.
-fn container_of(heard: &HeardCall) -> String {
+pub(crate) fn container_of(heard: &HeardCall) -> String {
     heard.message::<EventRequest>().container.name.clone()
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use peapod_api::v1::{ContainerConfig, RestorePodRequest, RestorePodResponse, RestoredContainer};
-use peapod_pod::{Error as PodError, PodId};
+use peapod_pod::ContainerId;
 use peapod_spec::container::ContainerSpec;
 use peapod_text::excerpt;
 use peapod_trace::Span;
@@ -22,21 +22,11 @@ pub(super) async fn handle(services: &Services, request: RestorePodRequest, span
     let spec = pod_spec(request.config, request.runtime_handler)?;
     let archives = archives(folder).await?;
     let containers = containers(request.container_configs, archives)?;
-    // One that is there is another's, and not to be removed by what fails here.
-    if let Some(twin) = services.pods.snapshot().pods().find(|entry| entry.pod.spec.metadata == spec.metadata) {
-        let (name, id) = (spec.metadata.name.clone(), twin.pod.id.to_string());
-        return Err(PodError::AlreadyExists { what: "pod sandbox", name, id }.into());
-    }
-    let pod = services.pods.run_pod(spec, span).await?;
-    match create(services, &pod, containers, span).await {
-        Ok(restored_containers) => Ok(RestorePodResponse { pod_sandbox_id: pod.to_string(), restored_containers }),
-        Err(failure) => {
-            if let Err(error) = services.pods.remove_pod(&pod, span).await {
-                tracing::warn!(pod = pod.short(), %error, "a pod that could not be restored stays");
-            }
-            Err(failure)
-        }
-    }
+    let names: Vec<_> = containers.iter().map(|container| container.metadata.name.clone()).collect();
+    let (pod, created) = services.pods.restore_pod(spec, containers, span).await?;
+    let restored = |(name, id): (String, ContainerId)| RestoredContainer { name, container_id: id.to_string() };
+    let restored_containers = names.into_iter().zip(created).map(restored).collect();
+    Ok(RestorePodResponse { pod_sandbox_id: pod.to_string(), restored_containers })
 }
 
 async fn archives(folder: PathBuf) -> Answer<BTreeMap<String, PathBuf>> {
@@ -64,21 +54,6 @@ fn containers(configs: Vec<ContainerConfig>, mut archives: BTreeMap<String, Path
             Err(FieldError::new("container_configs", why).into())
         }
     }
-}
-
-async fn create(
-    services: &Services,
-    pod: &PodId,
-    containers: Vec<ContainerSpec>,
-    span: &Span,
-) -> Answer<Vec<RestoredContainer>> {
-    let mut restored = Vec::with_capacity(containers.len());
-    for spec in containers {
-        let name = spec.metadata.name.clone();
-        let container_id = services.pods.create_container(pod, spec, span).await?.to_string();
-        restored.push(RestoredContainer { name, container_id });
-    }
-    Ok(restored)
 }
 
 #[cfg(test)]
