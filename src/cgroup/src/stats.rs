@@ -34,6 +34,15 @@ pub struct Stats {
     pub pressure: Pressure,
 }
 
+impl Stats {
+    /// Bytes in memory and swap that no file of a disk has: what somebody has to write who wants to keep them.
+    #[must_use]
+    pub fn on_no_disk(&self) -> u64 {
+        let parts = [self.memory.rss, self.memory.shared, self.swap.used];
+        parts.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+}
+
 /// Time of processors since the group was made, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuStats {
@@ -62,6 +71,8 @@ pub struct MemoryStats {
     pub rss: Option<u64>,
     /// Cached files, with those in memory alone.
     pub cache: Option<u64>,
+    /// Those of them that are in memory alone: of a tmpfs, or memory that processes share.
+    pub shared: Option<u64>,
     /// Mapped files.
     pub mapped_file: Option<u64>,
     /// The kernel's own.
@@ -167,4 +178,17 @@ pub enum TaskLimit {
     None,
     /// So many.
     AtMost(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_disk_has_is_private_and_shared_memory_and_what_of_it_is_swapped_out() {
+        let memory = MemoryStats { rss: Some(1000), shared: Some(200), cache: Some(90_000), ..MemoryStats::default() };
+        let swap = SwapStats { used: Some(7), limit: None };
+        assert_eq!(Stats { memory, swap, ..Stats::default() }.on_no_disk(), 1207);
+        assert_eq!(Stats::default().on_no_disk(), 0);
+    }
 }

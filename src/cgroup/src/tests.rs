@@ -142,6 +142,7 @@ fn reads_what_is_used() {
     assert_eq!((usage.tasks, stats.tasks), (Some(1), Some(1)));
     assert_eq!(stats.cpu.used.is_some(), open.cpu_time().unwrap().is_some());
     assert!(stats.memory.working_set.unwrap() <= stats.memory.usage.unwrap());
+    assert!(stats.memory.rss.is_some() && stats.memory.shared.is_some());
     assert!(stats.memory.usage.unwrap() <= stats.memory.max_usage.unwrap() && stats.cpu.user.is_some());
     assert_eq!((stats.memory.limit, stats.oom_kills), (None, Some(0)));
     assert_eq!(scratch.0.task_limit().unwrap(), TaskLimit::None);

@@ -89,6 +89,7 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         working_set: super::working_set(usage, field("total_inactive_file")),
         rss: field("total_rss"),
         cache: field("total_cache"),
+        shared: field("total_shmem"),
         mapped_file: field("total_mapped_file"),
         ..MemoryStats::default()
     };

@@ -90,6 +90,7 @@ fn memory(files: &mut StatsReader<'_>) -> Result<Stats, GroupError> {
         working_set: super::working_set(usage, field("inactive_file")),
         rss: field("anon"),
         cache: field("file"),
+        shared: field("shmem"),
         mapped_file: field("file_mapped"),
         kernel: field("kernel"),
         ..MemoryStats::default()

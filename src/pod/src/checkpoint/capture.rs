@@ -83,10 +83,17 @@ fn refusal(error: ShimError, container: &ContainerView, step: &'static str) -> E
     }
 }
 
-/// What its processes hold and CRIU writes, as far as the node tells.
-fn memory(containers: &ContainerOperations, container: &ContainerView) -> Option<u64> {
-    let group = containers.cgroups.cgroup(&container.cgroup).ok()?;
-    group.open().stats(StatsPart::Usage).ok()?.memory.rss
+/// Whether there is room for what CRIU writes of all of them together, as far as the node tells: it looks at no disk
+/// itself.
+pub(super) async fn has_room(captures: &[ContainerCapture<'_>]) -> Result<(), Error> {
+    let Some(ContainerCapture { containers, .. }) = captures.first() else { return Ok(()) };
+    let group = |capture: &ContainerCapture<'_>| containers.cgroups.cgroup(&capture.container.cgroup).ok();
+    let (layout, groups) = (Arc::clone(&containers.layout), captures.iter().filter_map(group).collect::<Vec<_>>());
+    let look = tokio::task::spawn_blocking(move || {
+        let stats = groups.iter().filter_map(|group| group.open().stats(StatsPart::Usage).ok());
+        disk::has_room_for(&layout, stats.map(|stats| stats.on_no_disk()).fold(0, u64::saturating_add))
+    });
+    look.await.map_err(|panic| Error::failed("look for room for a checkpoint", &panic))?
 }
 
 /// The layers below what the container writes, which it has leased since it was made.
@@ -166,9 +173,8 @@ impl<'a> UnfinishedCheckpoint<'a> {
         criu::check(&runtime, containers.runtimes.features(&runtime).await, "a checkpoint")?;
         let (layout, id) = (Arc::clone(&containers.layout), container.id.clone());
         let (location, mut left) = (location.to_owned(), with.to_vec());
-        let memory = memory(containers, container);
+        has_room(std::slice::from_ref(capture)).await?;
         let begun = tokio::task::spawn_blocking(move || {
-            disk::has_room_for(&layout, memory.unwrap_or(0))?;
             let (place, folder) = (ArchivePlace::find(&location, id.as_str())?, writing(&layout.writable(&id)));
             left.push(place.neighbour().to_owned());
             match make(&folder, &left) {

@@ -11,7 +11,7 @@ use peapod_image::{Cancelled, UnpackLimits};
 use peapod_text::excerpt;
 use serde::{Deserialize, Serialize};
 
-use super::capture::{ContainerCapture, UnfinishedCheckpoint};
+use super::capture::{ContainerCapture, UnfinishedCheckpoint, has_room};
 use super::place::ArchivePlace;
 use super::work::CheckpointWork;
 use crate::bounds::{CHECKPOINT_CONTAINERS, CHECKPOINT_DOCUMENT};
@@ -68,6 +68,7 @@ async fn write(captures: &[ContainerCapture<'_>], request: &PodCheckpointRequest
     // All of it goes with what is left of the first, or stays once that is finished.
     let mut with: Vec<_> = list.containers.values().map(|name| archive(&request.folder, name)).collect();
     with.extend([place.location().to_owned(), place.neighbour().to_owned()]);
+    has_room(captures).await?;
     for capture in captures {
         let name = &list.containers[&capture.container.spec.metadata.name];
         let location = archive(&request.folder, name);

@@ -37,6 +37,7 @@ pub(super) fn everything() -> Stats {
             working_set: one,
             rss: one,
             cache: one,
+            shared: one,
             mapped_file: one,
             kernel: one,
             max_usage: one,
