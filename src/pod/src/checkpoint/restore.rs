@@ -7,16 +7,19 @@
 //! which nobody checks: that is why it is off, unless [`RestorePolicy`] says otherwise.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_image::{ChangesError, DELETED_BYTES, Image, Images, Rootfs, UnpackLimits, apply_changes, unpack_files};
+use peapod_image::{
+    Cancelled, ChangesError, DELETED_BYTES, Image, Images, Rootfs, UnpackLimits, apply_changes, unpack_files,
+};
 use peapod_sys::fail_point;
 use peapod_text::excerpt;
 use peapod_trace::Span;
 
 use super::documents::{ConfigDump, parse_deleted};
+use super::place::WatchedFile;
 use super::{CHANGES, CONFIG_DUMP, DELETED, IMAGES, criu};
 use crate::bounds::CHECKPOINT_DOCUMENT;
 use crate::config::RestorePolicy;
@@ -161,7 +164,7 @@ fn unpack(from: &CheckpointFiles, writable: &Path, limits: UnpackLimits) -> Resu
         CheckpointFiles::Layers(layers) => {
             let (layer, root) = (layers.iter().find(|layer| layer.join(CONFIG_DUMP).is_file()), new.join("diff"));
             let layer = layer.ok_or_else(|| damaged(format!("none of its layers has a file {CONFIG_DUMP}")))?;
-            copy(layer, &root)?;
+            copy(layer, &root, limits)?;
             root
         }
     };
@@ -189,13 +192,20 @@ fn refused(path: &Path, error: &ChangesError) -> Error {
     if is_ours { Error::failed("unpack the checkpoint", error) } else { damaged(format!("{}: {error}", excerpt(path))) }
 }
 
-/// Copies the files of a checkpoint out of a layer of an image, and nothing else of it.
-fn copy(layer: &Path, to: &Path) -> Result<(), Error> {
+/// Copies the files of a checkpoint out of a layer of an image, and nothing else of it, as long as the disk keeps its
+/// reserve.
+fn copy(layer: &Path, to: &Path, limits: UnpackLimits) -> Result<(), Error> {
     let failed = |error: io::Error| Error::failed("copy the checkpoint", &error);
+    let copy = |from: &Path, to: &Path| -> io::Result<()> {
+        let copy = WatchedFile::new(File::create_new(to)?, limits, Cancelled::default());
+        let mut copy = io::BufWriter::with_capacity(1 << 20, copy);
+        io::copy(&mut File::open(from)?, &mut copy)?;
+        copy.flush()
+    };
     let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_file());
     std::fs::create_dir_all(to.join(IMAGES)).map_err(failed)?;
     for name in [CONFIG_DUMP, CHANGES, DELETED].into_iter().filter(|name| is_file(&layer.join(name))) {
-        std::fs::copy(layer.join(name), to.join(name)).map_err(failed)?;
+        copy(&layer.join(name), &to.join(name)).map_err(failed)?;
     }
     let images = layer.join(IMAGES);
     if !images.symlink_metadata().is_ok_and(|found| found.is_dir()) {
@@ -204,7 +214,7 @@ fn copy(layer: &Path, to: &Path) -> Result<(), Error> {
     for image in std::fs::read_dir(images).map_err(failed)? {
         let image = image.map_err(failed)?;
         if is_file(&image.path()) {
-            std::fs::copy(image.path(), to.join(IMAGES).join(image.file_name())).map_err(failed)?;
+            copy(&image.path(), &to.join(IMAGES).join(image.file_name())).map_err(failed)?;
         }
     }
     Ok(())
@@ -312,7 +322,11 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", layer.join(DELETED)).unwrap();
         let empty = dir.path().join("empty");
         std::fs::create_dir(&empty).unwrap();
-        unpack(&CheckpointFiles::Layers(vec![empty, layer]), &writable, limits()).unwrap();
+        let layers = CheckpointFiles::Layers(vec![empty, layer]);
+        let full = UnpackLimits { reserve_percent: 100, ..limits() };
+        let refused = unpack(&layers, &dir.path().join("full"), full).unwrap_err().to_string();
+        assert!(refused.contains("image.disk_reserve_percent"), "{refused}");
+        unpack(&layers, &writable, limits()).unwrap();
         let restore = writable.join(RESTORE);
         assert!(!restore.join(DELETED).exists() && !restore.join("checkpoint/pages-1.img").exists());
     }
