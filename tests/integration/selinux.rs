@@ -1,6 +1,6 @@
 //! SELinux labels. Nodes without it are nodes too: there the same requests must work, and be said to have no effect.
 
-use peapod_tests::{ContainerBuilder, Pod, on_each_runtime, peapod, v1};
+use peapod_tests::{ContainerBuilder, Options, Pod, on_each_runtime_with, peapod, peapod_with, v1};
 
 fn enabled() -> bool {
     std::path::Path::new("/sys/fs/selinux/enforce").exists()
@@ -13,6 +13,11 @@ async fn labels(container: ContainerBuilder<'_>) -> (String, String) {
     container.wait_log("told").await;
     let first = container.stdout().lines().next().unwrap_or_default().to_owned();
     (first, container.exec(look).await.trim().to_owned())
+}
+
+/// Labels for all containers, which the default gives only to those that ask.
+fn all() -> Options {
+    Options::new().set("containers.selinux=\"all\"")
 }
 
 fn options(level: &str) -> Option<v1::SeLinuxOption> {
@@ -31,7 +36,7 @@ fn label_of(path: &std::path::Path) -> String {
 
 #[test]
 fn containers_of_a_pod_have_two_categories_that_no_other_pod_has() {
-    on_each_runtime(async |daemon| {
+    on_each_runtime_with(&all(), async |daemon| {
         let pods = [daemon.pod("one").run().await, daemon.pod("two").run().await];
         let of = async |pod: &Pod<'_>, name: &str| labels(pod.container(name)).await;
         let (first, command) = of(&pods[0], "first").await;
@@ -52,9 +57,28 @@ fn containers_of_a_pod_have_two_categories_that_no_other_pod_has() {
     });
 }
 
+/// Only the container asks, and only for its type: the rest is as if all had labels.
+#[test]
+fn a_container_that_asks_has_the_pods_categories_and_reads_the_pods_files() {
+    peapod_with(&Options::new().set("containers.selinux=\"asked\""), async |daemon| {
+        let pod = daemon.pod("asks").run().await;
+        let asked = || Some(v1::SeLinuxOption { r#type: "container_t".to_owned(), ..Default::default() });
+        let asks = |name: &str| pod.container(name).security(|security| security.selinux_options = asked());
+        let (first, command) = labels(asks("first")).await;
+        assert_eq!(first, command);
+        let reads = asks("reads").sh("cat /etc/hosts >/dev/null && echo x >/dev/shm/x && echo read").output().await;
+        assert_eq!(reads, "read\n");
+        if enabled() {
+            assert!(level(&first).starts_with("s0:c") && level(&first).contains(",c"), "{first}");
+            assert_eq!(labels(asks("second")).await.0, first);
+            assert!(!labels(pod.container("nothing")).await.0.contains(":container_t:"));
+        }
+    });
+}
+
 #[test]
 fn volumes_get_the_label_and_folders_of_the_node_do_not() {
-    peapod(async |daemon| {
+    peapod_with(&all(), async |daemon| {
         let volume = daemon.path("volume");
         std::fs::create_dir_all(volume.join("below")).unwrap();
         std::fs::write(volume.join("below/file"), "content").unwrap();

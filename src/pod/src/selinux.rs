@@ -57,19 +57,19 @@ pub(crate) struct CategoryLease {
 }
 
 impl CategoryPool {
-    /// A pair for a new pod, if it needs one: one that it asks for, which others may have too, or one that is free.
+    /// A pair for a new pod on a node with SELinux: one that it asks for, which others may have too, or one that is
+    /// free. A pod that asks for nothing may have containers that do.
     pub(crate) fn of_new(
         self: &Arc<Self>,
         contexts: Option<&SelinuxContexts>,
         spec: &PodSpec,
     ) -> Result<Option<CategoryLease>, Error> {
-        let (Some(contexts), asked) = (contexts, spec.security.selinux.as_ref()) else { return Ok(None) };
-        let level = asked.map(|asked| asked.level.as_str()).filter(|level| !level.is_empty());
+        if contexts.is_none() {
+            return Ok(None);
+        }
+        let level = spec.security.selinux.as_ref().map(|asked| asked.level.as_str()).filter(|level| !level.is_empty());
         if let Some(level) = level {
             return Ok(Categories::of_level(level).map(|pair| self.take(pair)));
-        }
-        if asked.is_none() && !contexts.is_by_default() {
-            return Ok(None);
         }
         let mut number = [0; 4];
         let drawn = rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty());
@@ -162,7 +162,8 @@ mod tests {
         spec.security.selinux = Some(SelinuxOptions { level: "s0".to_owned(), ..Default::default() });
         assert_eq!(of(&spec), None);
         assert!(pool.of_new(None, &pod_spec("two")).unwrap().is_none());
-        let asked = SelinuxContexts::without_policy();
-        assert!(pool.of_new(Some(&asked), &pod_spec("two")).unwrap().is_none());
+        for asked in [SelinuxContexts::without_policy(), contexts.unwrap().only_asked()] {
+            assert!(pool.of_new(Some(&asked), &pod_spec("two")).unwrap().is_some());
+        }
     }
 }

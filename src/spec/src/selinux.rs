@@ -52,8 +52,18 @@ impl fmt::Display for SelinuxContext {
 pub struct SelinuxContexts {
     process: SelinuxContext,
     files: SelinuxContext,
-    /// Also for containers that ask for none.
-    by_default: bool,
+    given: LabelsGiven,
+}
+
+/// Which containers have labels, but for privileged ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelsGiven {
+    /// All.
+    All,
+    /// Those that ask for one, or whose pod does.
+    Asked,
+    /// The same, and the policy may not even know the names here.
+    Guessed,
 }
 
 impl SelinuxContexts {
@@ -66,7 +76,7 @@ impl SelinuxContexts {
             let (_, value) = values.find(|(key, _)| key.trim() == wanted)?;
             value.trim().trim_matches('"').parse().ok()
         };
-        Some(Self { process: value("process")?, files: value("file")?, by_default: true })
+        Some(Self { process: value("process")?, files: value("file")?, given: LabelsGiven::All })
     }
 
     /// Of a policy that says nothing of containers: only those that ask for a label have one.
@@ -81,23 +91,19 @@ impl SelinuxContexts {
         Self {
             process: label("system_r", "container_t"),
             files: label("object_r", "container_file_t"),
-            by_default: false,
+            given: LabelsGiven::Guessed,
         }
     }
 
     /// The same, but only for containers that ask for one.
     #[must_use]
     pub fn only_asked(self) -> Self {
-        Self { by_default: false, ..self }
+        let given = if self.given == LabelsGiven::All { LabelsGiven::Asked } else { self.given };
+        Self { given, ..self }
     }
 
-    /// Whether pods need categories of their own.
-    #[must_use]
-    pub fn is_by_default(&self) -> bool {
-        self.by_default
-    }
-
-    /// The label of files that all containers of the pod share.
+    /// The label of files that all containers of the pod share. A pod that asks for nothing may have containers that
+    /// do, of which it knows nothing yet: without a label they could not read these.
     ///
     /// # Errors
     /// What the pod asks for is no label.
@@ -107,7 +113,7 @@ impl SelinuxContexts {
         categories: Option<Categories>,
     ) -> Result<Option<SelinuxContext>, NoLabelPart> {
         let asked = pod.security.selinux.as_ref();
-        if asked.is_none() && !self.by_default {
+        if asked.is_none() && self.given == LabelsGiven::Guessed {
             return Ok(None);
         }
         let mut files = self.files.clone();
@@ -128,7 +134,7 @@ impl SelinuxContexts {
         categories: Option<Categories>,
     ) -> Result<Option<Labels>, NoLabelPart> {
         let asked = security.selinux.as_ref().or(pod.security.selinux.as_ref());
-        if security.privileged || (asked.is_none() && !self.by_default) {
+        if security.privileged || (asked.is_none() && self.given != LabelsGiven::All) {
             return Ok(None);
         }
         for options in [security.selinux.as_ref(), pod.security.selinux.as_ref()].into_iter().flatten() {

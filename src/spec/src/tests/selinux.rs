@@ -57,9 +57,18 @@ fn containers_of_a_pod_have_its_categories() {
 
 #[test]
 fn where_the_policy_has_none_or_none_is_wanted_only_who_asks_has_a_label() {
-    for contexts in [SelinuxContexts::without_policy(), SelinuxContexts::parse(POLICY).unwrap().only_asked()] {
+    let policy = SelinuxContexts::parse(POLICY).unwrap().only_asked();
+    for contexts in [SelinuxContexts::without_policy(), SelinuxContexts::without_policy().only_asked(), policy.clone()]
+    {
         assert_eq!(labels(&contexts, |_| {}), None);
-        assert_eq!(contexts.of_pod_files(&Case::new().pod, None), Ok(None));
+        let files = contexts.of_pod_files(&Case::new().pod, Some(Categories::nth(0))).unwrap();
+        // Of a policy that may not know the names no pod is made worse than it was.
+        let known = (contexts == policy).then(|| "system_u:object_r:container_file_t:s0:c0,c1".to_owned());
+        assert_eq!(files.map(|label| label.to_string()), known);
+        // It asks for a part, which its pod knows nothing of: the rest is the pod's, and so are the categories.
+        let part = labels(&contexts, |case| case.container.security.selinux = options("", "", "spc_t", ""));
+        let files = "system_u:object_r:container_file_t:s0:c0,c1";
+        assert_eq!(part, pair("system_u:system_r:spc_t:s0:c0,c1", files));
         let asked = labels(&contexts, |case| case.container.security.selinux = options("", "", "", "s0:c3,c4"));
         assert_eq!(
             asked,
