@@ -27,6 +27,7 @@ mod kept;
 mod mount_points;
 mod mounts;
 mod namespaces;
+mod node_folders;
 mod note;
 mod path;
 mod pid_mode;

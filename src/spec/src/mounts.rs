@@ -11,9 +11,9 @@ use crate::container::{self, ContainerSpec, MountOption, Propagation};
 use crate::inputs::{ImageVolume, Inputs, ResolvedMount, SourcePropagation};
 use crate::json::text;
 use crate::mount_points::{can_be_folder, is_below_a_mount};
+use crate::node_folders::may_relabel;
 use crate::note::Note;
 use crate::pod::{Namespaces, Scope};
-use crate::selinux::may_relabel;
 use crate::user_namespace::IdRange;
 
 /// What containers have of their pod.

@@ -211,61 +211,9 @@ fn set(part: &mut String, wanted: &str) {
     }
 }
 
-/// Folders of the node whose files may not get a container's label: the node would not come up again, or its users
-/// could not log in.
-const OF_NODE: [&str; 35] = [
-    "/",
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/home",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/media",
-    "/mnt",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/srv",
-    "/sys",
-    "/tmp",
-    "/usr",
-    "/usr/bin",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/libexec",
-    "/usr/local",
-    "/usr/sbin",
-    "/usr/share",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/lib/kubelet",
-    "/var/lib/peapod",
-    "/var/log",
-    "/var/run",
-    "/var/tmp",
-];
-/// The same with all that is in them.
-const OF_NODE_WHOLE: [&str; 6] = ["/boot", "/dev", "/etc", "/proc", "/sys", "/usr/lib"];
-
-/// Whether a tree of the node may be labelled for a container. Its path has no symbolic links.
-pub(crate) fn may_relabel(path: &std::path::Path) -> bool {
-    let of_node = OF_NODE.iter().any(|folder| path == std::path::Path::new(folder));
-    let within = OF_NODE_WHOLE.iter().any(|folder| path.starts_with(folder));
-    // A user's own folder, with the keys by which he logs in.
-    let home = path.parent() == Some(std::path::Path::new("/home"));
-    !(of_node || within || home)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::path::Path;
 
     use super::*;
 
@@ -304,17 +252,6 @@ mod tests {
         assert_eq!(Categories::of_level("s0:c7,c3"), Categories::of_level("s0:c3,c7"));
         for level in ["s0", "s0:c1", "s0:c1,c1", "s0:c1,c1024", "s0:c1,c2,c3", "s1:c1,c2", "s0:c0.c1023", ""] {
             assert_eq!(Categories::of_level(level), None, "{level}");
-        }
-    }
-
-    #[test]
-    fn the_nodes_own_folders_keep_their_labels() {
-        for path in ["/", "/etc", "/etc/ssh", "/usr", "/home", "/home/alice", "/root", "/var/lib", "/var/lib/kubelet"] {
-            assert!(!may_relabel(Path::new(path)), "{path}");
-        }
-        for path in ["/data", "/home/alice/site", "/root/site", "/var/lib/kubelet/pods/u/volumes/v", "/usr/local/site"]
-        {
-            assert!(may_relabel(Path::new(path)), "{path}");
         }
     }
 }
