@@ -60,6 +60,17 @@ fn has_border(options: &str) -> bool {
     options.split(',').any(|option| option == BORDER)
 }
 
+impl Hierarchy {
+    /// Whether containers may write the groups below their own, and not their limits: now, for a mount of cgroup2 that
+    /// leaves the option out takes it from the whole node.
+    ///
+    /// # Errors
+    /// They may not, and why.
+    pub fn check_delegation(&self) -> Result<(), NoDelegation> {
+        check_delegation(self.main_dir())
+    }
+}
+
 impl Cgroup {
     /// Moves a process, the only one of the group, into a new group `leaf` below it, and makes `owner` the one who may
     /// divide the group further. What is limited stays limited by the group itself, and so is how many groups there

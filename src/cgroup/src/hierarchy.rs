@@ -79,6 +79,11 @@ impl Hierarchy {
         (counted, counted && !self.trees.v2)
     }
 
+    /// Where its files are, or those of the tree whose membership counts.
+    pub(crate) fn main_dir(&self) -> &Path {
+        &self.trees.main_tree().dir
+    }
+
     /// Whether the node has the unified hierarchy alone.
     #[must_use]
     pub fn is_v2(&self) -> bool {

@@ -17,7 +17,7 @@ use peapod_text::Sample;
 
 use super::cdi::{self, CdiSurroundings};
 use super::look_up::{LeasedLayers, Looked, look, look_up};
-use super::{ContainerContext, kept, limits, mounts, relabel};
+use super::{ContainerContext, cgroup_owner, kept, limits, mounts, relabel};
 use crate::apparmor;
 use crate::disk;
 use crate::error::Error;
@@ -50,6 +50,7 @@ pub(super) async fn make(
         let looked = look(&spec, image, &layers, apparmor, cdi)?;
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
+        cgroup_owner::may_delegate(&own, &id, &spec)?;
         mounts::make_absent(&spec.mounts)?;
         relabel::volumes(&configured.config, &spec.mounts)?;
         Ok(configured)
