@@ -101,9 +101,10 @@ pub(crate) const UNFINISHED_START: Duration = Duration::from_secs(5);
 /// that as JSON.
 pub(crate) const RECORD_BYTES: u64 = 64 << 20;
 
-/// Files of a container's volumes that get its SELinux label, all together.
+/// Files of a container's volumes that get its SELinux label, all together; those that have it are not counted.
 pub(crate) const RELABEL_ENTRIES: u64 = 4 << 20;
-/// For how long that may go on in one call: less than a call waits for a look-up ([`LOOK_UP`]).
+/// For how long that, and what is looked up before it, may go on in one call: less than a call waits for a look-up
+/// ([`LOOK_UP`]).
 pub(crate) const RELABEL_TIME: Duration = Duration::from_secs(25);
 
 /// Bytes of a file of the node's SELinux policy.

@@ -44,7 +44,9 @@ pub use process::{close_all, exit_now, send_signal};
 pub use rolling_file::RollingFile;
 pub use seccomp::allow_only;
 pub use spawn::{Program, SpawnedChild};
-pub use tree::{Labelled, NotRemoved, Trash, Usage, label_tree, remove_tree, remove_tree_at, usage};
+pub use tree::{
+    Labelled, NotLabelled, NotRemoved, Trash, Unseen, Usage, label_tree, remove_tree, remove_tree_at, usage,
+};
 pub use user_namespace::{enter_user_namespace, fork_beside, in_new_namespaces};
 
 #[cfg(test)]

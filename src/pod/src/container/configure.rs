@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use peapod_image::{FolderOwners, Rootfs, Writable};
 use peapod_spec::container::ContainerSpec;
@@ -19,6 +20,7 @@ use super::cdi::{self, CdiSurroundings};
 use super::look_up::{LeasedLayers, Looked, look, look_up};
 use super::{ContainerContext, cgroup_owner, kept, limits, mounts, relabel};
 use crate::apparmor;
+use crate::bounds::RELABEL_TIME;
 use crate::disk;
 use crate::error::Error;
 use crate::features::Features;
@@ -43,16 +45,18 @@ pub(super) async fn make(
         own_network: context.pod.namespaces.network == Scope::Pod,
     };
     let (own, id, spec) = (context.clone(), id.clone(), Arc::clone(spec));
+    // With the rest of the look-up, which has an end of its own.
+    let until = Instant::now() + RELABEL_TIME;
     look_up(&context.pod_id, "look up what the container needs", move || {
         // Here, where there is a thread that may wait.
         disk::has_room_now(&own.containers.layout)?;
+        cgroup_owner::may_delegate(&own, &id, &spec)?;
         let cdi = cdi::resolve(&own.containers.cdi, &spec, around)?;
         let looked = look(&spec, image, &layers, apparmor, cdi)?;
         let configured = configure(&own, &id, &spec, &looked)?;
         // The last thing: a refused request changes nothing.
-        cgroup_owner::may_delegate(&own, &id, &spec)?;
         mounts::make_absent(&spec.mounts)?;
-        relabel::volumes(&configured.config, &spec.mounts)?;
+        relabel::volumes(&configured.config, &spec.mounts, own.containers.layout.roots(), until)?;
         Ok(configured)
     })
     .await

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use peapod_spec::Config;
 use peapod_spec::container::ContainerMount;
-use peapod_sys::{Labelled, label_tree};
+use peapod_sys::{Labelled, NotLabelled, Unseen, label_tree};
 use peapod_text::excerpt;
 
 use crate::bounds::{RELABEL_ENTRIES, RELABEL_TIME};
@@ -14,51 +14,87 @@ use crate::error::Error;
 /// Where the kernel has a file's label.
 const ATTRIBUTE: &str = "security.selinux";
 
-/// Labels the sources that are to be labelled, where the container has a label; which those may be, its configuration
-/// has looked at. What has the label is left alone, so that another call goes on where one ended whose time was over.
-pub(super) fn volumes(config: &Config, mounts: &[ContainerMount]) -> Result<(), Error> {
+/// Labels the sources that are to be labelled, where the container has a label; which of the node's folders those may
+/// be, its configuration has looked at, and `own` are peapod's. What has the label is left alone, so that another call
+/// goes on where one ended whose time was over.
+pub(super) fn volumes(
+    config: &Config,
+    mounts: &[ContainerMount],
+    own: [&Path; 2],
+    until: Instant,
+) -> Result<(), Error> {
     let Some(label) = config.mount_label() else { return Ok(()) };
-    let mut budget = RelabelBudget { until: Instant::now() + RELABEL_TIME, entries: RELABEL_ENTRIES };
-    for (index, source) in config.sources(mounts) {
-        if mounts.get(index).is_some_and(|mount| mount.selinux_relabel) {
-            relabel(index, source, (ATTRIBUTE, label), &mut budget)?;
-        }
+    let wanted = |(index, _): &(usize, &Path)| mounts.get(*index).is_some_and(|mount| mount.selinux_relabel);
+    let sources: Vec<_> = config.sources(mounts).into_iter().filter(wanted).collect();
+    for (index, source) in &sources {
+        not_ours(*index, source, own)?;
+    }
+    let mut budget = RelabelBudget { until, entries: RELABEL_ENTRIES };
+    sources.into_iter().try_for_each(|(index, source)| relabel(index, source, (ATTRIBUTE, label), &mut budget))
+}
+
+/// Layers and records serve all pods.
+fn not_ours(index: usize, source: &Path, own: [&Path; 2]) -> Result<(), Error> {
+    if own.iter().any(|root| source.starts_with(root) || root.starts_with(source)) {
+        let reason = format!("{} has files of peapod's own, which can't have a container's label", excerpt(source));
+        return Err(Error::Invalid { field: field(index), reason });
     }
     Ok(())
 }
 
-/// For all volumes of a container together.
+/// For all volumes of a container together: of what has the label only the time for looking at it.
 struct RelabelBudget {
     until: Instant,
     entries: u64,
 }
 
-impl RelabelBudget {
-    fn goes_on(&mut self) -> bool {
-        self.entries = self.entries.saturating_sub(1);
-        self.entries > 0 && Instant::now() < self.until
-    }
-}
-
 fn relabel(index: usize, source: &Path, label: (&str, &str), budget: &mut RelabelBudget) -> Result<(), Error> {
-    let (name, value) = label;
-    match label_tree(source, name, value.as_bytes(), || budget.goes_on()) {
+    let ((name, value), RelabelBudget { until, entries }) = (label, budget);
+    let (most, mut labelled) = (*entries, 0);
+    let outcome = label_tree(source, name, value.as_bytes(), |set| {
+        labelled = set;
+        set < most && Instant::now() < *until
+    });
+    *entries = most.saturating_sub(labelled);
+    let failed = |reason: String| Error::Failed {
+        step: format!("give {} the container's SELinux label", excerpt(source)),
+        reason,
+    };
+    let by_mount = "mount it with a label (mount option context=)";
+    match outcome {
         // As on NFS: all of it has the label of its mount.
         Ok(Labelled::Whole | Labelled::Unsupported) => Ok(()),
-        Ok(Labelled::Part) if budget.entries == 0 => Err(Error::Invalid {
-            field: format!("mounts[{index}].selinux_relabel"),
+        Ok(Labelled::Part(Unseen::TimeIsUp)) if *entries == 0 => Err(Error::Invalid {
+            field: field(index),
             reason: format!(
-                "{} has more than {RELABEL_ENTRIES} files: label it on the node (`chcon -R -t container_file_t`), or \
-                 mount it with a label (mount option context=)",
+                "{} has, with the volumes before it, more than {RELABEL_ENTRIES} files without the container's label: \
+                 give it that on the node (`chcon -R {value}`), or {by_mount}",
                 excerpt(source)
             ),
         }),
-        Ok(Labelled::Part) => Err(Error::Failed {
-            step: format!("give {} the container's SELinux label", excerpt(source)),
-            reason: format!("not done within {} s; another call goes on with the rest", RELABEL_TIME.as_secs()),
-        }),
-        Err(error) => Err(Error::failed(format!("give {} the container's SELinux label", excerpt(source)), &error)),
+        Ok(Labelled::Part(Unseen::TimeIsUp)) => {
+            Err(failed(format!("not done within {} s; another call goes on with the rest", RELABEL_TIME.as_secs())))
+        }
+        Ok(Labelled::Part(Unseen::Moved)) => {
+            Err(failed("somebody moved a folder in it meanwhile; another call goes on with the rest".to_owned()))
+        }
+        Ok(Labelled::Part(Unseen::Unreadable(path, errno))) => {
+            Err(failed(format!("{} can't be listed: {errno}", excerpt(&path))))
+        }
+        Err(NotLabelled { path, source: error }) => match error.kind() {
+            // The kernel knows no such label.
+            std::io::ErrorKind::InvalidInput => Err(Error::Invalid {
+                field: "linux.security_context.selinux_options".to_owned(),
+                reason: format!("the node's SELinux policy has no label {value}, which {} should get", excerpt(&path)),
+            }),
+            std::io::ErrorKind::ReadOnlyFilesystem => Err(failed(format!("{}: {error}: {by_mount}", excerpt(&path)))),
+            _ => Err(failed(format!("{}: {error}", excerpt(&path)))),
+        },
     }
+}
+
+fn field(index: usize) -> String {
+    format!("mounts[{index}].selinux_relabel")
 }
 
 #[cfg(test)]
@@ -80,11 +116,14 @@ mod tests {
             let mut budget = RelabelBudget { until: Instant::now() + time, entries };
             relabel(3, dir.path(), (OWN, "label"), &mut budget).map_err(|error| error.to_string())
         };
-        let few = label(2, RELABEL_TIME).unwrap_err();
+        // One file, and then there is no more to give.
+        let few = label(1, RELABEL_TIME).unwrap_err();
         assert!(few.contains("mounts[3].selinux_relabel") && few.contains("chcon"), "{few}");
         let late = label(RELABEL_ENTRIES, Duration::ZERO).unwrap_err();
         assert!(late.contains("another call goes on"), "{late}");
-        label(RELABEL_ENTRIES, RELABEL_TIME).unwrap();
+        // The rest, two files; what has the label takes nothing.
+        label(3, RELABEL_TIME).unwrap();
+        label(0, Duration::ZERO).unwrap();
         let gone = relabel(
             0,
             &dir.path().join("gone"),
@@ -92,5 +131,19 @@ mod tests {
             &mut RelabelBudget { until: Instant::now(), entries: 1 },
         );
         assert!(gone.unwrap_err().to_string().contains("gone"));
+        // As the kernel says of a label that the policy does not have: a name that no attribute has.
+        let mut budget = RelabelBudget { until: Instant::now() + RELABEL_TIME, entries: RELABEL_ENTRIES };
+        let unknown = relabel(0, dir.path(), ("user.", "u:o:none_t:s0"), &mut budget).unwrap_err();
+        assert!(unknown.to_string().contains("policy has no label u:o:none_t:s0"), "{unknown}");
+    }
+
+    #[test]
+    fn peapods_own_files_keep_their_labels() {
+        let own = ["/var/lib/elsewhere", "/run/elsewhere"].map(Path::new);
+        for bad in ["/var/lib/elsewhere", "/var/lib/elsewhere/layers/1", "/run", "/"] {
+            let refused = not_ours(1, Path::new(bad), own).unwrap_err().to_string();
+            assert!(refused.contains("mounts[1].selinux_relabel") && refused.contains("peapod's own"), "{refused}");
+        }
+        not_ours(1, Path::new("/var/lib/elsewhere-too"), own).unwrap();
     }
 }

@@ -7,10 +7,11 @@ mod trash;
 mod usage;
 mod walk;
 
-pub use label::{Labelled, label_tree};
+pub use label::{Labelled, NotLabelled, label_tree};
 pub use remove::{NotRemoved, remove_tree, remove_tree_at};
 pub use trash::Trash;
 pub use usage::{Usage, usage};
+pub use walk::Unseen;
 
 #[cfg(test)]
 mod tests;

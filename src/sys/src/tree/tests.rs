@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{IFlags, Mode, OFlags};
 
-use super::{Labelled, Usage, label_tree, remove_tree, usage};
+use super::{Labelled, Unseen, Usage, label_tree, remove_tree, usage};
 
 /// A folder for a test, removed in the end by what is tested.
 struct Place(PathBuf);
@@ -217,14 +217,15 @@ fn all_of_a_tree_is_labelled_and_nothing_that_it_leads_to() {
     symlink(outside.join("file"), tree.join("side/file")).unwrap();
     let deepest = deep(&tree, 300, &"n".repeat(100));
     let far = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&deepest));
-    let label = |path: &Path, value: &str| label_tree(path, LABEL, value.as_bytes(), || true);
+    let label = |path: &Path, value: &str| label_tree(path, LABEL, value.as_bytes(), |_| true);
 
     let mut entries = 0;
-    let part = label_tree(&tree, LABEL, b"u:r:t:s0", || {
+    let part = label_tree(&tree, LABEL, b"u:r:t:s0", |set| {
         entries += 1;
+        assert_eq!(set, entries - 1);
         entries < 10
     });
-    assert_eq!(part.unwrap(), Labelled::Part);
+    assert_eq!(part.unwrap(), Labelled::Part(Unseen::TimeIsUp));
     assert_eq!(label_of(&tree), None, "the root comes last");
     assert_eq!(label(&tree, "u:r:t:s0").unwrap(), Labelled::Whole);
     for path in
@@ -238,8 +239,52 @@ fn all_of_a_tree_is_labelled_and_nothing_that_it_leads_to() {
     rustix::fs::lsetxattr(&inside, LABEL, is, rustix::fs::XattrFlags::empty()).unwrap();
     assert_eq!(label(&inside, "u:r:t:s1").unwrap(), Labelled::Whole);
     assert_eq!(label_of(&inside).unwrap(), is);
+    // Where the root has it, all has: nothing is looked at.
+    assert_eq!(label_tree(&tree, LABEL, b"u:r:t:s0", |_| false).unwrap(), Labelled::Whole);
+    // What has it does not count.
+    rustix::fs::lremovexattr(&tree, LABEL).unwrap();
+    let mut most = 0;
+    let again = label_tree(&tree, LABEL, b"u:r:t:s0", |set| {
+        most = set;
+        true
+    });
+    assert_eq!((again.unwrap(), most), (Labelled::Whole, 1), "the folder that had another one");
+    // What is in its way is named.
+    let immovable = tree.join("side/immovable");
+    fs::write(&immovable, "").unwrap();
+    let flags = |flags| rustix::fs::ioctl_setflags(fs::File::open(&immovable).unwrap(), flags);
+    flags(IFlags::IMMUTABLE).unwrap();
+    let refused = label(&tree, "u:r:t:s4").unwrap_err();
+    flags(IFlags::empty()).unwrap();
+    assert_eq!((refused.path, refused.source.raw_os_error()), (immovable, Some(libc::EPERM)));
     // A file, and a way through a link.
     assert_eq!(label(&outside.join("file"), "u:r:t:s2").unwrap(), Labelled::Whole);
     assert_eq!(label_of(&outside.join("file")).unwrap(), b"u:r:t:s2");
     label(&tree.join("side/folder/file"), "u:r:t:s3").unwrap_err();
+}
+
+/// What is mounted in a tree may be of the same file system, as a folder or a file of the node's own.
+#[test]
+#[ignore = "needs root"]
+fn what_is_mounted_in_a_tree_is_no_part_of_it() {
+    let place = Place::new("mounted");
+    let (tree, outside) = (place.0.join("tree"), place.0.join("outside"));
+    for folder in [&tree.join("folder"), &outside] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("file"), "").unwrap();
+    }
+    fs::write(tree.join("file"), "").unwrap();
+    let (root, from) = (tree.clone(), outside.clone());
+    let counted = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = rustix::mount::MountPropagationFlags::REC | rustix::mount::MountPropagationFlags::PRIVATE;
+        rustix::mount::mount_change("/", private).unwrap();
+        rustix::mount::mount_bind(&from, root.join("folder")).unwrap();
+        rustix::mount::mount_bind(from.join("file"), root.join("file")).unwrap();
+        assert_eq!(label_tree(&root, LABEL, b"u:r:t:s0", |_| true).unwrap(), Labelled::Whole);
+        usage(&root, || true).unwrap()
+    });
+    assert_eq!(counted.join().unwrap().inodes, 0);
+    assert_eq!(label_of(&tree).as_deref(), Some(&b"u:r:t:s0"[..]));
+    assert_eq!((label_of(&outside), label_of(&outside.join("file"))), (None, None));
 }

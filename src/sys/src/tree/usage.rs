@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Statx};
 
 use super::open;
 use super::walk::{Visit, walk};
@@ -31,7 +31,7 @@ pub struct Usage {
 /// `root` can't be opened.
 pub fn usage(root: &Path, go_on: impl FnMut() -> bool) -> std::io::Result<Usage> {
     let mut count = UsageCount { bytes: 0, inodes: 0, go_on };
-    let whole = walk(open::top(root)?, &mut count)?;
+    let whole = walk(open::top(root)?, &mut count)?.is_none();
     let round = |scaled: u128| u64::try_from((scaled + (1 << (UNIT - 1))) >> UNIT).unwrap_or(u64::MAX);
     Ok(Usage { bytes: round(count.bytes), inodes: round(count.inodes), whole })
 }
@@ -47,16 +47,10 @@ impl<F: FnMut() -> bool> Visit for UsageCount<F> {
         (self.go_on)()
     }
 
-    fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, stat: &Stat) {
-        let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let (blocks, links) = numbers(stat);
-        let links = if folder { 1 } else { links.max(1) };
-        self.bytes += (u128::from(blocks.saturating_mul(BLOCK)) << UNIT) / u128::from(links);
+    fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, stat: &Statx) {
+        let folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
+        let links = if folder { 1 } else { stat.stx_nlink.max(1) };
+        self.bytes += (u128::from(stat.stx_blocks.saturating_mul(BLOCK)) << UNIT) / u128::from(links);
         self.inodes += (1 << UNIT) / u128::from(links);
     }
-}
-
-#[allow(clippy::unnecessary_cast, reason = "the types of a stat's fields differ between architectures")]
-fn numbers(stat: &Stat) -> (u64, u64) {
-    (u64::try_from(stat.st_blocks).unwrap_or_default(), stat.st_nlink as u64)
 }

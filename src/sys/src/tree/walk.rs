@@ -3,10 +3,12 @@
 //! Constant memory, whatever the tree: folders far above the one that is looked at are closed, and found again by `..`.
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::open::{self, Buffer};
@@ -18,16 +20,39 @@ pub(super) trait Visit {
     fn goes_on(&mut self) -> bool;
 
     /// `name` in the folder `dir` looks like this.
-    fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, stat: &Stat);
+    fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, stat: &Statx);
 }
 
-/// Visits all that is below a folder. No link is followed, no mount is entered. Whether everything was seen.
-pub(super) fn walk(dir: OwnedFd, visit: &mut impl Visit) -> rustix::io::Result<bool> {
+/// Why not all of a tree was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// Whoever asked has no more time.
+    TimeIsUp,
+    /// Somebody moved what was being looked at.
+    Moved,
+    /// A folder can't be opened or listed. All others were gone through.
+    Unreadable(PathBuf, Errno),
+}
+
+/// Visits all that is below a folder. No link is followed, no mount is entered, and what others are mounted on is left
+/// out. `None`: everything was seen.
+pub(super) fn walk(dir: OwnedFd, visit: &mut impl Visit) -> rustix::io::Result<Option<Unseen>> {
     let root = Place::of(&rustix::fs::fstat(&dir)?);
     let open = VecDeque::from([(dir, root)]);
-    let mut walk = Walk { root, open, above: 0, whole: true, visit };
+    let mut walk = Walk { root, open, above: 0, unseen: None, visit };
     walk.run();
-    Ok(walk.whole)
+    Ok(walk.unseen)
+}
+
+/// Where the kernel shows what is open.
+pub(super) fn of_descriptor(of: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", of.as_raw_fd()))
+}
+
+/// Where `name` in an open folder is now, for messages.
+pub(super) fn path_in(dir: BorrowedFd<'_>, name: &CStr) -> PathBuf {
+    let dir = std::fs::read_link(of_descriptor(dir)).unwrap_or_default();
+    dir.join(OsStr::from_bytes(name.to_bytes()))
 }
 
 /// Which inode it is.
@@ -42,6 +67,10 @@ impl Place {
     fn of(stat: &Stat) -> Self {
         Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64 }
     }
+
+    fn of_entry(stat: &Statx) -> Self {
+        Self { dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino }
+    }
 }
 
 struct Walk<'a, V> {
@@ -50,7 +79,8 @@ struct Walk<'a, V> {
     open: VecDeque<(OwnedFd, Place)>,
     /// How many folders above them are closed.
     above: u64,
-    whole: bool,
+    /// The first reason.
+    unseen: Option<Unseen>,
     visit: &'a mut V,
 }
 
@@ -71,12 +101,17 @@ impl<V: Visit> Walk<'_, V> {
                         return;
                     }
                 }
-                Ok(Some(ListingStop::TimeIsUp)) | Err(_) => {
-                    self.whole = false;
-                    return;
+                Ok(Some(ListingStop::TimeIsUp)) => return self.unseen(Unseen::TimeIsUp),
+                Err(errno) => {
+                    let dir = self.open.back().map(|(dir, _)| path_in(dir.as_fd(), c""));
+                    return self.unseen(Unseen::Unreadable(dir.unwrap_or_default(), errno));
                 }
             }
         }
+    }
+
+    fn unseen(&mut self, why: Unseen) {
+        self.unseen.get_or_insert(why);
     }
 
     /// Visits entries up to the next folder.
@@ -89,12 +124,13 @@ impl<V: Visit> Walk<'_, V> {
             }
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
             // Gone meanwhile.
-            let Ok(stat) = rustix::fs::statat(dir, name, flags) else { return None };
-            if Place::of(&stat).dev != root.dev {
+            let Ok(stat) = rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS) else { return None };
+            // A name leads to what is mounted there, which may be of the same file system.
+            if Place::of_entry(&stat).dev != root.dev || stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
                 return None;
             }
             visit.entry(dir.as_fd(), name, &stat);
-            let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
             folder.then(|| ListingStop::Folder(name.to_owned()))
         })
     }
@@ -111,7 +147,10 @@ impl<V: Visit> Walk<'_, V> {
             }
             // Gone, something else by now, or a mount point of the same file system.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
-            Err(_) => self.whole = false,
+            Err(errno) => {
+                let path = path_in(dir.as_fd(), name);
+                self.unseen(Unseen::Unreadable(path, errno));
+            }
         }
     }
 
@@ -132,7 +171,7 @@ impl<V: Visit> Walk<'_, V> {
                 true
             }
             _ => {
-                self.whole = false;
+                self.unseen(Unseen::Moved);
                 false
             }
         }
