@@ -30,8 +30,6 @@ use super::look_up::{LeasedLayers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
 use super::{ContainerContext, adjusted, kept, users};
-use crate::apparmor;
-use crate::checkpoint;
 use crate::clock;
 use crate::config::OciRuntime;
 use crate::dir;
@@ -42,6 +40,7 @@ use crate::record::ContainerRecord;
 use crate::sandbox;
 use crate::shim::{NewTask, Overlay, Shim, TaskCgroup, TaskRuntime};
 use crate::stages;
+use crate::{apparmor, checkpoint};
 
 /// What a start needs.
 pub(crate) struct StartInput<'a> {
@@ -237,7 +236,7 @@ fn is_complete(paths: &NamespacePaths, asked_for: &pod::Namespaces) -> bool {
 }
 
 impl<'a> Joined<'a> {
-    async fn lay_out(self) -> Result<LaidOut<'a>, Error> {
+    async fn lay_out(mut self) -> Result<LaidOut<'a>, Error> {
         let begun = &self.begun;
         let (image, layers) = begun.image().await?;
         let (mut config, mut notes) = begun.config(&image, &layers).await?;
@@ -278,11 +277,12 @@ impl<'a> Joined<'a> {
         });
         let (notes, filter, exec, config) =
             laid_out.await.map_err(|error| Error::failed("make config.json", &error))??;
-        let owner = cgroup_owner(begun.context, begun.overridable.shim, &config).await?;
+        let BegunStart { context, overridable, .. } = &mut self.begun;
+        context.containers.warn_once.warn(notes);
+        let owner = overridable.or_give_up(cgroup_owner(context, overridable.shim, &config)).await??;
         let cgroup = TaskCgroup { owner, ..task.cgroup };
         let rootfs = Overlay { label: config.mount_label().map(str::to_owned), ..task.rootfs };
         let task = NewTask { oom_score_adj: config.oom_score_adj(), cgroup, rootfs, ..task };
-        begun.context.containers.warn_once.warn(notes);
         Ok(LaidOut { joined: self, task, filter, exec })
     }
 }
