@@ -9,6 +9,9 @@ pub(crate) const RUNTIME_CALL: Duration = Duration::from_secs(100);
 /// it.
 pub(crate) const RUNTIME_DELETE: Duration = Duration::from_secs(10);
 
+/// How long a pause waits for a command that is being begun, and further commands behind it.
+pub(crate) const BEGINNING: Duration = Duration::from_secs(5);
+
 /// The longest time in which a container is written into files, whatever its master asks for, or made of such; it may
 /// be paused as long again. A disk takes 50 GiB of memory in that time.
 pub(crate) const CHECKPOINT: Duration = Duration::from_secs(1800);

@@ -19,6 +19,8 @@ pub(crate) enum Error {
     State { kind: &'static str, id: String, is: &'static str, wanted: &'static str },
     #[error("a checkpoint of container {id:?} is being written")]
     Checkpointing { id: String },
+    #[error("a command is being begun in container {id:?}, and has been for a while: try again")]
+    Beginning { id: String },
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },
     #[error("{0} is not supported by this shim")]
@@ -60,7 +62,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => Code::NOT_FOUND,
             Self::Exists { .. } => Code::ALREADY_EXISTS,
-            Self::Checkpointing { .. } => Code::ABORTED,
+            Self::Checkpointing { .. } | Self::Beginning { .. } => Code::ABORTED,
             Self::State { .. } => Code::FAILED_PRECONDITION,
             Self::Invalid { .. } | Self::Sysctl { .. } => Code::INVALID_ARGUMENT,
             Self::Unsupported(_) => Code::UNIMPLEMENTED,

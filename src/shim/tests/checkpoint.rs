@@ -13,14 +13,14 @@ use peapod_shim_protocol::containerd::protobuf::Message;
 use peapod_shim_protocol::extension::{CheckpointOptions, PauseForRequest};
 use support::{Pod, context, refusal, sh, with_runtimes};
 
-/// A script around the runtime, whose `checkpoint` writes a file and ends as the file `ends` says, and whose `pause`
-/// waits as long as there is a file `hold`.
+/// A script around the runtime, whose `checkpoint` writes a file and ends as the file `ends` says. `pause` and `exec`
+/// wait as long as there is a file `hold-` with their name, and say in `order` when they begin.
 fn stand_in(runtime: &Path, dir: &Path) -> PathBuf {
     let path = dir.join("stand-in");
     let (runtime, dir) = (runtime.display(), dir.display());
     let script = format!(
         "#!/bin/sh\nfor word; do [ \"$word\" != checkpoint ] || {{ : >{dir}/images/i; exit $(cat {dir}/ends); }}\n\
-         [ \"$word\" != pause ] || while [ -e {dir}/hold ]; do : >{dir}/held; done; done\n\
+         case $word in pause|exec) echo $word >>{dir}/order; while [ -e {dir}/hold-$word ]; do :; done;; esac; done\n\
          exec {runtime} \"$@\"\n"
     );
     std::fs::write(&path, script).unwrap();
@@ -39,6 +39,46 @@ async fn checkpoint(pod: &Pod, dir: &Path) -> ttrpc::Result<api::Empty> {
         ..Default::default()
     };
     pod.task.checkpoint(context(), &request).await
+}
+
+async fn kill(pod: &mut Pod) {
+    let kill = api::KillRequest { id: "c1".into(), signal: 9, all: true, ..Default::default() };
+    pod.task.kill(context(), &kill).await.unwrap();
+    pod.exited("c1").await;
+}
+
+/// What the stand-in's folder says of `pause` and `exec`.
+struct Held<'a>(&'a Path);
+
+impl Held<'_> {
+    /// Holds the next ones, of which nothing is said yet.
+    fn hold(&self, command: &str) {
+        let _ = std::fs::remove_file(self.0.join("order"));
+        std::fs::write(self.0.join(format!("hold-{command}")), "").unwrap();
+    }
+
+    fn release(&self, command: &str) {
+        std::fs::remove_file(self.0.join(format!("hold-{command}"))).unwrap();
+    }
+
+    /// Which have begun, in their order.
+    fn order(&self) -> Vec<String> {
+        let order = std::fs::read_to_string(self.0.join("order")).unwrap_or_default();
+        order.lines().map(str::to_owned).collect()
+    }
+
+    async fn begun(&self, commands: &[&str]) {
+        while self.order() != commands {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Long enough for a command to begin that does not wait.
+async fn look_often(pod: &Pod, wanted: api::Status) {
+    for _ in 0..200 {
+        assert_eq!(state(pod).await, wanted);
+    }
 }
 
 async fn state(pod: &Pod) -> api::Status {
@@ -105,15 +145,13 @@ fn one_that_waits_for_others_does_not_wait_for_ever() {
         }
 
         // Who lets it go on while it is being paused is not too early.
-        std::fs::write(dir.path().join("hold"), "").unwrap();
+        let held = Held(dir.path());
+        held.hold("pause");
         let resume = api::ResumeRequest { id: "c1".into(), ..Default::default() };
         let release = async {
-            while !dir.path().join("held").exists() {
-                tokio::task::yield_now().await;
-            }
+            held.begun(&["pause"]).await;
             let resumed = pod.task.resume(context(), &resume);
-            let release = async { std::fs::remove_file(dir.path().join("hold")).unwrap() };
-            tokio::join!(resumed, release).0
+            tokio::join!(resumed, async { held.release("pause") }).0
         };
         let request = pause_for(600_000);
         let (paused, resumed) = tokio::join!(pod.extension.pause_for(context(), &request), release);
@@ -121,19 +159,35 @@ fn one_that_waits_for_others_does_not_wait_for_ever() {
         resumed.unwrap();
         assert_eq!(state(&pod).await, api::Status::RUNNING);
 
-        // A command that comes while it is being paused begins when it goes on.
-        std::fs::remove_file(dir.path().join("held")).unwrap();
-        std::fs::write(dir.path().join("hold"), "").unwrap();
+        kill(&mut pod).await;
+        pod.finish().await;
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_command_begins_while_its_container_is_being_paused() {
+    with_runtimes(async |mut pod| {
+        let dir = tempfile::tempdir().unwrap();
+        pod.runtime = stand_in(&pod.runtime, dir.path());
+        pod.plain().await;
+        pod.run(&sh("c1", "exec sleep 600")).await;
+        let held = Held(dir.path());
+        let resume = api::ResumeRequest { id: "c1".into(), ..Default::default() };
+        let request = PauseForRequest { container_id: "c1".into(), limit_ms: 600_000, ..PauseForRequest::default() };
+        // One that comes meanwhile begins when it goes on.
+        held.hold("pause");
         drop(pod.prepare("c1", "e1", "true").await);
         let release = async {
-            while !dir.path().join("held").exists() {
-                tokio::task::yield_now().await;
-            }
+            held.begun(&["pause"]).await;
             let goes_on = async {
-                std::fs::remove_file(dir.path().join("hold")).unwrap();
+                // It would have begun by then.
+                look_often(&pod, api::Status::RUNNING).await;
+                held.release("pause");
                 while state(&pod).await != api::Status::PAUSED {
                     tokio::task::yield_now().await;
                 }
+                assert_eq!(held.order(), ["pause"]);
                 pod.task.resume(context(), &resume).await
             };
             tokio::join!(pod.start_exec("c1", "e1"), goes_on)
@@ -143,9 +197,43 @@ fn one_that_waits_for_others_does_not_wait_for_ever() {
         resumed.unwrap();
         begun.unwrap();
         pod.wait("c1", "e1").await;
-        let kill = api::KillRequest { id: "c1".into(), signal: 9, all: true, ..Default::default() };
-        pod.task.kill(context(), &kill).await.unwrap();
-        pod.exited("c1").await;
+        held.begun(&["pause", "exec"]).await;
+
+        // A pause waits for a command that is being begun.
+        held.hold("exec");
+        drop(pod.prepare("c1", "e2", "true").await);
+        let release = async {
+            held.begun(&["exec"]).await;
+            let goes_on = async {
+                look_often(&pod, api::Status::RUNNING).await;
+                assert_eq!(held.order(), ["exec"]);
+                held.release("exec");
+            };
+            tokio::join!(pod.extension.pause_for(context(), &request), goes_on).0
+        };
+        let (begun, paused) = tokio::join!(pod.start_exec("c1", "e2"), release);
+        begun.unwrap();
+        paused.unwrap();
+        assert_eq!(state(&pod).await, api::Status::PAUSED);
+        pod.task.resume(context(), &resume).await.unwrap();
+        pod.wait("c1", "e2").await;
+
+        // But not for one that hangs.
+        held.hold("exec");
+        drop(pod.prepare("c1", "e3", "true").await);
+        let release = async {
+            held.begun(&["exec"]).await;
+            let refused = refusal(pod.extension.pause_for(context(), &request).await);
+            held.release("exec");
+            refused
+        };
+        let (begun, (code, text)) = tokio::join!(pod.start_exec("c1", "e3"), release);
+        begun.unwrap();
+        assert_eq!(code, ttrpc::Code::ABORTED, "{text}");
+        assert!(text.contains("a command is being begun"), "{text}");
+        assert_eq!(state(&pod).await, api::Status::RUNNING);
+        pod.wait("c1", "e3").await;
+        kill(&mut pod).await;
         pod.finish().await;
     });
 }

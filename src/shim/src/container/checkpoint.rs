@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::OciContainer;
 use super::state::Phase;
-use crate::bounds::CHECKPOINT;
+use crate::bounds::{BEGINNING, CHECKPOINT};
 use crate::error::Error;
 use crate::{log, tasks};
 
@@ -91,9 +91,12 @@ fn within(limit: Duration) -> Duration {
     limit.clamp(Duration::from_secs(1), CHECKPOINT)
 }
 
-/// Pauses a container whose turn the caller has. After an error it is as before, as far as the runtime can do that.
+/// Pauses a container whose turn the caller has. A command that hangs while it is being begun makes nobody wait for
+/// long: neither who pauses it, and others with it, nor the commands behind that. After an error it is as before, as far
+/// as the runtime can do that.
 pub(super) async fn freeze(container: &OciContainer) -> Result<(), Error> {
-    let _none_begins = container.checkpoints.beginning.write().await;
+    let none_begins = tokio::time::timeout(BEGINNING, container.checkpoints.beginning.write());
+    let _none_begins = none_begins.await.map_err(|_| Error::Beginning { id: container.id().to_owned() })?;
     let step = container.state.borrow().pausing();
     let (from, to) = step.map_err(|_| container.refuse("running"))?;
     if let Err(error) = container.init.runtime.pause(container.target()?).await {
