@@ -3,6 +3,7 @@
 //! descriptors that are waited for, connections, trees of files.
 
 mod attributes;
+mod bound_child;
 mod bounds;
 mod clock;
 mod fail;
@@ -29,6 +30,7 @@ mod user_namespace;
 pub use attributes::{
     default_signals, keep_descriptors_from_children, reset_attributes, without_inherited_descriptors,
 };
+pub use bound_child::{BOUND_SOCKET, spawn_bound};
 pub use bounds::TREE_OPEN_FOLDERS;
 pub use clock::boottime_ns;
 pub use fail::fail_point;
