@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("spec", "text"),
     ("store", "measure"),
     ("trace", "sys text"),
-    ("nri", "trace sys text"),
+    ("nri", "trace measure sys text"),
     ("shim-protocol", ""),
     ("cgroup", "sys"),
     ("image", "store trace measure sys text"),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use peapod_nri::{PluginSettings, Plugins};
+use peapod_nri::{InstalledPlugins, PluginSettings, Plugins};
 use tokio::net::UnixListener;
 
 use crate::config::NriSettings;
@@ -14,17 +14,34 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// How plugins are dealt with; `None` without any.
 pub(crate) fn settings(nri: &NriSettings) -> Option<PluginSettings> {
-    nri.socket.as_ref()?;
+    if nri.socket.is_none() && nri.installed.is_none() {
+        return None;
+    }
     Some(PluginSettings {
         version: env!("CARGO_PKG_VERSION"),
         registration_timeout: nri.registration_timeout,
         request_timeout: nri.request_timeout,
         rules: nri.rules.clone(),
+        installed: nri.installed.clone(),
     })
 }
 
+/// Starts those that are installed, and lets others in.
+pub(crate) async fn run(nri: &NriSettings, plugins: &Plugins, installed: Option<InstalledPlugins>) -> Infallible {
+    let start = async {
+        match installed {
+            Some(installed) => installed.serve().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        never = start => match never {},
+        never = listen(nri, plugins) => match never {},
+    }
+}
+
 /// Lets plugins in. That there is no socket keeps nothing else from being served: somebody else may have it.
-pub(crate) async fn run(nri: &NriSettings, plugins: &Plugins) -> Infallible {
+async fn listen(nri: &NriSettings, plugins: &Plugins) -> Infallible {
     let Some(socket) = &nri.socket else { return std::future::pending().await };
     let mut told = false;
     loop {

@@ -55,6 +55,8 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     let measured = SpanMeasures::default();
     let sources =
         MetricSources { services: Arc::clone(&services), grpc: grpc.clone(), spans: measured.clone(), databases };
+    // Before clients come: what they ask for waits until these have been started.
+    let installed = services.pods.plugins().installed();
     let listener = UnixListener::from_std(socket.publish()?).context("the socket can't be used")?;
     let config = &services.config;
     tracing::info!(
@@ -70,6 +72,7 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
     service_manager::ready();
     let (stop, stopped) = oneshot::channel();
     let mut spans = pin!(spans::run(&config.tracing, services.tracer.subscribe(), measured, stopped));
+    let mut plugins = pin!(nri::run(&config.nri, services.pods.plugins(), installed));
     tokio::select! {
         () = answer_calls(&services, listener, grpc, end) => {}
         // They end when they are told to, which is below.
@@ -79,14 +82,18 @@ pub(crate) async fn serve(config: Config, reload: Reload) -> anyhow::Result<()> 
         never = service_manager::stay_alive() => match never {},
         never = stats::run(&services.pods, &services.stats) => match never {},
         never = services.streaming.run(config, &services.pods) => match never {},
-        never = nri::run(&config.nri, services.pods.plugins()) => match never {},
+        never = &mut plugins => match never {},
         never = memory::give_back() => match never {},
         never = import_folder(&services.images) => match never {},
     }
     // An error would mean that it has ended already.
     let _ = stop.send(());
     let last_spans = timeout(LAST_EXPORT, spans);
-    let ((), _) = tokio::join!(close(&services), last_spans);
+    tokio::select! {
+        _ = async { tokio::join!(close(&services), last_spans) } => {}
+        // They hear of the end on connections that last until then.
+        never = plugins => match never {},
+    }
     Ok(())
 }
 

@@ -21,3 +21,13 @@ pub const REASON_BYTES: usize = 512;
 pub const TURN_TIME: Duration = Duration::from_secs(30);
 /// Answers to a plugin that wait until it reads.
 pub const ANSWERS: usize = 32;
+/// Installed plugins that are started.
+pub const INSTALLED: usize = 32;
+/// Entries of their folder.
+pub const FOLDER_ENTRIES: usize = 1_024;
+/// Bytes of what an installed plugin is handed as its configuration.
+pub const CONFIG_BYTES: usize = 1 << 20;
+/// Lines of an installed plugin's output that the log takes in a minute; further ones are counted.
+pub const OUTPUT_LINES: usize = 60;
+/// Bytes of such a line.
+pub const OUTPUT_LINE: usize = 1_024;

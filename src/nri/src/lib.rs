@@ -1,7 +1,7 @@
 //! The runtime's side of the Node Resource Interface: plugins see pods and containers, and say what these shall be
 //! like.
 //!
-//! Plugins connect to a socket ([`serve`]), register, are told what there is already, and from then on what happens
+//! Plugins connect to a socket ([`serve`]), or are started with a connection ([`InstalledPlugins`]), register, are told what there is already, and from then on what happens
 //! ([`Plugins`]). What they say is put together ([`Adjusted`], [`PluginWishes`]); carried out it is elsewhere.
 //!
 //! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log.
@@ -16,7 +16,9 @@ mod adjust;
 mod audience;
 mod call;
 mod create;
+mod installed;
 mod link;
+mod measures;
 mod mux;
 mod name;
 mod plugin;
@@ -25,6 +27,7 @@ mod roster;
 mod serve;
 mod session;
 mod stages;
+mod starting;
 mod state;
 mod validate;
 
@@ -38,9 +41,11 @@ mod tests;
 pub use adjust::removed;
 pub use audience::Audience;
 pub use create::Adjusted;
+pub use measures::{NriMeasures, RefusalReason};
 pub use name::{PluginName, PluginNameError};
-pub use plugins::{Begun, Plugins};
+pub use plugin::PluginKind;
+pub use plugins::{Begun, InstalledPlugins, PluginSummary, Plugins};
 pub use serve::serve;
 pub use stages::STAGES;
-pub use state::{PluginRefusal, PluginSettings, PluginWishes, RuntimeRequest};
+pub use state::{InstalledSettings, PluginRefusal, PluginSettings, PluginWishes, RuntimeRequest};
 pub use validate::{REQUIRED_ANNOTATION, Rejected, Rules};

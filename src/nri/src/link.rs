@@ -73,6 +73,14 @@ struct LinkInner {
 #[derive(Debug)]
 pub(crate) struct LinkTasks {
     _tasks: JoinSet<()>,
+    link: PluginLink,
+}
+
+impl Drop for LinkTasks {
+    fn drop(&mut self) {
+        // Nobody moves its bytes any more: calls that wait for an answer would wait for their whole time.
+        self.link.close("it was let go".to_owned());
+    }
 }
 
 /// A call of the other side.
@@ -94,7 +102,7 @@ impl PluginLink {
         let mut tasks = JoinSet::new();
         tasks.spawn(link.clone().until_closed(Self::read, reader, incoming));
         tasks.spawn(link.clone().until_closed(Self::write, writer, to_write));
-        (link, LinkTasks { _tasks: tasks }, requests)
+        (link.clone(), LinkTasks { _tasks: tasks, link }, requests)
     }
 
     async fn until_closed<A, B, F>(self, work: impl FnOnce(Self, A, B) -> F, half: A, channel: B)

@@ -13,6 +13,7 @@ use crate::api::{Empty, Event, EventRequest, StateChangeEvent};
 use crate::bounds::TURN_TIME;
 use crate::call::{self, PluginCallError};
 use crate::link::PluginLink;
+use crate::measures::NriMeasures;
 use crate::name::PluginName;
 use crate::stages;
 
@@ -33,6 +34,11 @@ impl EventSet {
         }
     }
 
+    /// Their names, in the order of their numbers.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        Event::VALUES.iter().filter(move |event| self.has(**event)).filter_map(|event| call::method(*event))
+    }
+
     pub(crate) fn has(self, event: Event) -> bool {
         self.0 & bit(event) != 0
     }
@@ -50,15 +56,41 @@ pub(crate) enum PluginReadiness {
     Ready,
 }
 
+/// How a plugin has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginKind {
+    /// It has connected to the socket.
+    Connected,
+    /// The runtime has started it.
+    Installed,
+}
+
+/// Which plugin it is.
+#[derive(Debug)]
+pub(crate) struct PluginIdentity {
+    pub(crate) name: PluginName,
+    pub(crate) kind: PluginKind,
+    /// Of its connection.
+    pub(crate) number: u64,
+}
+
+/// For how long it is called, and where its calls are counted.
+#[derive(Debug)]
+pub(crate) struct PluginLimits {
+    pub(crate) timeout: Duration,
+    pub(crate) measures: NriMeasures,
+}
+
 /// A plugin that is connected. In the order in which plugins are called.
 #[derive(Debug)]
 pub(crate) struct Plugin {
     pub(crate) name: PluginName,
+    pub(crate) kind: PluginKind,
     /// Of its connection: plugins of the same name are different ones.
     number: u64,
     pub(crate) events: EventSet,
     pub(crate) link: PluginLink,
-    timeout: Duration,
+    limits: PluginLimits,
     readiness: watch::Sender<PluginReadiness>,
     /// It is called once at a time: as others do it, so that plugins count on it.
     turn: Semaphore,
@@ -67,16 +99,16 @@ pub(crate) struct Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(
-        name: PluginName,
-        number: u64,
-        events: EventSet,
-        link: PluginLink,
-        timeout: Duration,
-    ) -> Arc<Self> {
+    pub(crate) fn new(identity: PluginIdentity, events: EventSet, link: PluginLink, limits: PluginLimits) -> Arc<Self> {
+        let PluginIdentity { name, kind, number } = identity;
         let (readiness, turn, old) =
             (watch::Sender::new(PluginReadiness::Synchronising), Semaphore::new(1), AtomicU32::new(0));
-        Arc::new(Self { name, number, events, link, timeout, readiness, turn, old })
+        Arc::new(Self { name, kind, number, events, link, limits, readiness, turn, old })
+    }
+
+    /// Whether it has been told what there is.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.readiness.borrow() == PluginReadiness::Ready
     }
 
     /// From now on it is called.
@@ -96,7 +128,8 @@ impl Plugin {
 
     /// The same without waiting for anything.
     pub(crate) async fn call_now(&self, method: &str, payload: Vec<u8>) -> Result<Vec<u8>, PluginCallError> {
-        let result = self.link.call(method, payload, self.timeout).await;
+        let result = self.link.call(method, payload, self.limits.timeout).await;
+        self.limits.measures.count_call(&result);
         if let Err(error @ (PluginCallError::TimedOut(_) | PluginCallError::Malformed)) = &result {
             self.link.close(format!("{method}: {error}"));
         }

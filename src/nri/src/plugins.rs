@@ -1,5 +1,6 @@
 //! All plugins: who asks them, and what they ask for.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,9 +11,11 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use crate::api::{Container, ContainerUpdate, PodSandbox};
 use crate::audience::Audience;
 use crate::bounds::{CONNECTIONS, REQUESTS};
-use crate::plugin::Plugin;
+use crate::measures::NriMeasures;
+use crate::plugin::{Plugin, PluginKind};
 use crate::roster::Joining;
-use crate::state::{PluginRefusal, PluginSettings, PluginWishes, PluginsState, RuntimeRequest};
+use crate::starting::{FirstChance, Starting};
+use crate::state::{InstalledSettings, PluginRefusal, PluginSettings, PluginWishes, PluginsState, RuntimeRequest};
 use crate::validate::Rules;
 
 /// All plugins. Clones are the same.
@@ -32,9 +35,55 @@ impl Plugins {
             settled: Notify::new(),
             numbers: AtomicU64::new(0),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            starting: Starting::default(),
+            down: Mutex::default(),
+            measures: NriMeasures::default(),
             requests,
         };
         (Self(Arc::new(inner)), asked)
+    }
+
+    /// What is counted of plugins.
+    #[must_use]
+    pub fn measures(&self) -> &NriMeasures {
+        &self.0.measures
+    }
+
+    /// Whether installed plugins have been started, and each of them was let in or had its time.
+    #[must_use]
+    pub fn have_started(&self) -> bool {
+        self.0.starting.is_over()
+    }
+
+    /// Waits for that: not longer than the start of a process, its registration and its configuration may take.
+    pub async fn started(&self) {
+        self.0.starting.over().await;
+    }
+
+    /// All plugins that there are now, in the order in which they are called.
+    #[must_use]
+    pub fn list(&self) -> Vec<PluginSummary> {
+        let members = lock(&self.0.roster).members().to_vec();
+        let summary = |plugin: &Arc<Plugin>| PluginSummary {
+            name: plugin.name.to_string(),
+            kind: plugin.kind,
+            is_ready: plugin.is_ready(),
+            events: plugin.events.names().collect(),
+        };
+        members.iter().map(summary).collect()
+    }
+
+    /// Installed plugins that do not run, by name, with why.
+    #[must_use]
+    pub fn down(&self) -> BTreeMap<String, String> {
+        lock(&self.0.down).clone()
+    }
+
+    /// What installed plugins there are shall be started: what is made from now on waits for them.
+    #[must_use]
+    pub fn installed(&self) -> Option<InstalledPlugins> {
+        let settings = self.0.settings.as_ref()?.installed.clone()?;
+        Some(InstalledPlugins { plugins: self.clone(), settings, chance: self.0.starting.begin() })
     }
 
     /// Whether nobody wants to hear of anything.
@@ -112,11 +161,17 @@ impl Plugins {
         if wishes.is_empty() {
             return Vec::new();
         }
+        let count = |list: usize| u64::try_from(list).unwrap_or(u64::MAX);
+        let measures = &self.0.measures;
+        measures.updates.add(count(wishes.updates.len()));
+        measures.evictions.add(count(wishes.evictions.len()));
         let (done, failed) = oneshot::channel();
-        match self.0.requests.send(RuntimeRequest::Update(wishes, done)).await {
+        let failed = match self.0.requests.send(RuntimeRequest::Update(wishes, done)).await {
             Ok(()) => failed.await.unwrap_or_default(),
             Err(_) => Vec::new(),
-        }
+        };
+        measures.failed_updates.add(count(failed.len()));
+        failed
     }
 
     /// Tells all plugins that the daemon ends.
@@ -150,6 +205,27 @@ impl Plugins {
             settled.await;
         }
     }
+}
+
+/// A plugin, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSummary {
+    /// With its index.
+    pub name: String,
+    /// How it has come.
+    pub kind: PluginKind,
+    /// Whether it has been told what there is.
+    pub is_ready: bool,
+    /// What it hears of.
+    pub events: Vec<&'static str>,
+}
+
+/// Installed plugins that are to be started.
+#[derive(Debug)]
+pub struct InstalledPlugins {
+    pub(crate) plugins: Plugins,
+    pub(crate) settings: InstalledSettings,
+    pub(crate) chance: FirstChance,
 }
 
 /// Something that is being made. Dropped, it is taken for gone.

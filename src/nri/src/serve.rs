@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::bounds::CONNECTIONS;
 use crate::plugins::Plugins;
-use crate::session;
+use crate::session::{self, PluginOrigin};
 
 /// Before another look after the system refused a connection: it lacks descriptors, which others may give back.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ pub async fn serve(plugins: &Plugins, listener: UnixListener) -> Infallible {
                     }
                     let plugins = plugins.clone();
                     sessions.spawn(async move {
-                        session::serve(&plugins, stream).await;
+                        session::serve(&plugins, stream, PluginOrigin::Connected).await;
                         drop(slot);
                     });
                 }

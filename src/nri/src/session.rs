@@ -17,8 +17,10 @@ use crate::bounds::{REASON_BYTES, SENT_BYTES, UPDATES};
 use crate::call::{self, PluginCallError};
 use crate::link::{IncomingCall, LinkSide, PluginLink};
 use crate::name::PluginName;
-use crate::plugin::{EventSet, Plugin, bytes};
+use crate::plugin::{EventSet, Plugin, PluginIdentity, PluginKind, PluginLimits, bytes};
 use crate::plugins::Plugins;
+use crate::roster::Joining;
+use crate::starting::FirstChance;
 use crate::state::{PluginSettings, PluginWishes, RuntimeRequest};
 
 /// The version of the interface that is spoken.
@@ -28,10 +30,36 @@ const RUNTIME_NAME: &str = "peapod";
 /// What a message to a plugin may have beside pods and containers.
 const ENVELOPE: usize = 64 << 10;
 
+/// Where a plugin comes from.
+#[derive(Debug)]
+pub(crate) enum PluginOrigin {
+    /// It has connected to the socket.
+    Connected,
+    /// The runtime has started it.
+    Installed {
+        name: PluginName,
+        /// What it is handed.
+        configuration: String,
+        /// Until it is among those that are asked.
+        first: Option<FirstChance>,
+    },
+}
+
+impl PluginOrigin {
+    /// Of one that has not said its name.
+    fn name(&self) -> String {
+        match self {
+            Self::Connected => "unknown".to_owned(),
+            Self::Installed { name, .. } => name.to_string(),
+        }
+    }
+}
+
 /// Serves a plugin until it leaves, or is closed. One that does not do as it should is named in the log, and harms
 /// nobody else.
-pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream) {
+pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream, origin: PluginOrigin) {
     let Some(settings) = &plugins.0.settings else { return };
+    let turned_away = &plugins.0.measures.turned_away;
     let (link, _tasks, incoming) = PluginLink::open(stream, LinkSide::Runtime);
     let (registered, registration) = oneshot::channel();
     let life = async {
@@ -42,8 +70,18 @@ pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream) {
             Err(_) => Err(format!("it did not register in {:.1} s", limit.as_secs_f64())),
         };
         match name {
-            Ok(name) => live(plugins, settings, &link, name).await,
-            Err(reason) => tracing::warn!(reason, "an NRI plugin was not let in"),
+            Ok(said) => {
+                let installed = match &origin {
+                    // As containerd: its file says how it is called.
+                    PluginOrigin::Installed { name, .. } => Some(name.clone()),
+                    PluginOrigin::Connected => None,
+                };
+                live(plugins, settings, &link, (installed.unwrap_or(said), origin)).await;
+            }
+            Err(reason) => {
+                turned_away.increment();
+                tracing::warn!(plugin = origin.name(), reason, "an NRI plugin was not let in");
+            }
         }
     };
     tokio::select! {
@@ -55,21 +93,39 @@ pub(crate) async fn serve(plugins: &Plugins, stream: UnixStream) {
 }
 
 /// From the registration to the end.
-async fn live(plugins: &Plugins, settings: &PluginSettings, link: &PluginLink, name: PluginName) {
-    let configured = configure(settings, link).await;
+async fn live(
+    plugins: &Plugins,
+    settings: &PluginSettings,
+    link: &PluginLink,
+    (name, origin): (PluginName, PluginOrigin),
+) {
+    let (kind, configuration, first) = match origin {
+        PluginOrigin::Connected => (PluginKind::Connected, String::new(), None),
+        PluginOrigin::Installed { configuration, first, .. } => (PluginKind::Installed, configuration, first),
+    };
+    let configured = configure(settings, link, configuration).await;
     let events = match configured {
         Ok(events) => events,
-        Err(reason) => return tracing::warn!(plugin = %name, reason, "an NRI plugin could not be configured"),
+        Err(reason) => {
+            plugins.0.measures.turned_away.increment();
+            return tracing::warn!(plugin = %name, reason, "an NRI plugin could not be configured");
+        }
     };
-    let plugin = Plugin::new(name, plugins.next_number(), events, link.clone(), settings.request_timeout);
+    let identity = PluginIdentity { name, kind, number: plugins.next_number() };
+    let limits = PluginLimits { timeout: settings.request_timeout, measures: plugins.0.measures.clone() };
+    let plugin = Plugin::new(identity, events, link.clone(), limits);
     let member = Member { plugins, plugin: &plugin };
-    match member.synchronise(settings).await {
+    let joining = plugins.join(Arc::clone(&plugin));
+    // It is among those that are asked: whatever begins now waits for it by itself.
+    drop(first);
+    match member.synchronise(&joining, settings).await {
         Ok(wishes) => {
             plugin.is_synchronised();
             tracing::info!(plugin = %plugin.name, "an NRI plugin is connected");
             plugins.carry_out(wishes).await;
         }
         Err(reason) => {
+            plugins.0.measures.turned_away.increment();
             tracing::warn!(plugin = %plugin.name, reason, "an NRI plugin could not be synchronised: it is closed");
             return link.close(reason);
         }
@@ -79,9 +135,10 @@ async fn live(plugins: &Plugins, settings: &PluginSettings, link: &PluginLink, n
     tracing::info!(plugin = %plugin.name, reason, "an NRI plugin is gone");
 }
 
-async fn configure(settings: &PluginSettings, link: &PluginLink) -> Result<EventSet, String> {
+async fn configure(settings: &PluginSettings, link: &PluginLink, configuration: String) -> Result<EventSet, String> {
     let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let request = ConfigureRequest {
+        config: configuration,
         runtime_name: RUNTIME_NAME.to_owned(),
         runtime_version: settings.version.to_owned(),
         registration_timeout: millis(settings.registration_timeout),
@@ -103,11 +160,10 @@ struct Member<'a> {
 
 impl Member<'_> {
     /// Tells it what there is, and answers what it wants of that. Whatever begins meanwhile waits for it.
-    async fn synchronise(&self, settings: &PluginSettings) -> Result<PluginWishes, String> {
-        let joining = self.plugins.join(Arc::clone(self.plugin));
+    async fn synchronise(&self, joining: &Joining, settings: &PluginSettings) -> Result<PluginWishes, String> {
         let limit = settings.registration_timeout;
         let look = async {
-            self.plugins.settled(&joining).await;
+            self.plugins.settled(joining).await;
             let (described, description) = oneshot::channel();
             let sent = self.plugins.0.requests.send(RuntimeRequest::Describe(described)).await;
             sent.map_err(|_| "the daemon ends".to_owned())?;

@@ -1,5 +1,7 @@
 //! What all share that have to do with plugins.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +11,11 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::adjust::{MergeError, UpdateWishes};
 use crate::api::{Container, ContainerEviction, ContainerUpdate, PodSandbox};
+use crate::measures::{NriMeasures, RefusalReason};
 use crate::name::PluginName;
 use crate::plugin::Plugin;
 use crate::roster::Roster;
+use crate::starting::Starting;
 use crate::validate::{RuleError, Rules};
 
 /// How plugins are dealt with.
@@ -25,6 +29,17 @@ pub struct PluginSettings {
     pub request_timeout: Duration,
     /// Which plugins there must be, and what none may change.
     pub rules: Rules,
+    /// Where plugins are that the runtime starts itself; `None`: it starts none.
+    pub installed: Option<InstalledSettings>,
+}
+
+/// Where installed plugins are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledSettings {
+    /// The folder of the programs, each called `NN-name`.
+    pub programs: PathBuf,
+    /// That of what each is handed: `NN-name.conf`, or `name.conf`.
+    pub configurations: PathBuf,
 }
 
 /// What plugins, or their connections, ask of the runtime.
@@ -60,24 +75,42 @@ impl PluginWishes {
 
 /// Why something is not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PluginRefusal(String);
+#[error("{text}")]
+pub struct PluginRefusal {
+    reason: RefusalReason,
+    text: String,
+}
 
 impl PluginRefusal {
     pub(crate) fn by(plugin: &PluginName, method: &str, reason: &str) -> Self {
-        Self(format!("NRI plugin {plugin} refused it ({method}): {reason}"))
+        let text = format!("NRI plugin {plugin} refused it ({method}): {reason}");
+        Self { reason: RefusalReason::Plugin, text }
+    }
+
+    /// Why, in short.
+    #[must_use]
+    pub fn reason(&self) -> RefusalReason {
+        self.reason
     }
 }
 
 impl From<MergeError> for PluginRefusal {
     fn from(error: MergeError) -> Self {
-        Self(format!("NRI: {error}"))
+        let reason = match error {
+            MergeError::Conflict(_) => RefusalReason::Conflict,
+            MergeError::Own(_) | MergeError::TooMany(_) | MergeError::Value { .. } => RefusalReason::Impossible,
+        };
+        Self { reason, text: format!("NRI: {error}") }
     }
 }
 
 impl From<RuleError> for PluginRefusal {
     fn from(error: RuleError) -> Self {
-        Self(format!("NRI: {error}"))
+        let reason = match error {
+            RuleError::Missing(_) | RuleError::Annotation { .. } => RefusalReason::Required,
+            RuleError::Forbidden { .. } => RefusalReason::Forbidden,
+        };
+        Self { reason, text: format!("NRI: {error}") }
     }
 }
 
@@ -95,6 +128,10 @@ pub(crate) struct PluginsState {
     pub(crate) settled: Notify,
     pub(crate) numbers: AtomicU64,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) starting: Starting,
+    /// Installed plugins that do not run, with why; and the folder, if it can't be read.
+    pub(crate) down: Mutex<BTreeMap<String, String>>,
+    pub(crate) measures: NriMeasures,
     pub(crate) requests: mpsc::Sender<RuntimeRequest>,
 }
 

@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::call;
 use crate::stand_in::{HeardCall, Reply, StandIn, adjusting, reply};
-use crate::{PluginRefusal, PluginSettings, PluginWishes, Plugins, Rejected, Rules, RuntimeRequest};
+use crate::{InstalledSettings, PluginRefusal, PluginSettings, PluginWishes, Plugins, Rejected, Rules, RuntimeRequest};
 
 const REGISTRATION: Duration = Duration::from_millis(500);
 const REQUEST: Duration = Duration::from_millis(300);
@@ -31,8 +31,17 @@ struct Runtime {
 
 impl Runtime {
     fn new(rules: Rules) -> Self {
-        let settings =
-            PluginSettings { version: "1", registration_timeout: REGISTRATION, request_timeout: REQUEST, rules };
+        Self::with(rules, None)
+    }
+
+    fn with(rules: Rules, installed: Option<InstalledSettings>) -> Self {
+        let settings = PluginSettings {
+            version: "1",
+            registration_timeout: REGISTRATION,
+            request_timeout: REQUEST,
+            rules,
+            installed,
+        };
         let (plugins, mut requests) = Plugins::new(Some(settings));
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("nri.sock")).unwrap();

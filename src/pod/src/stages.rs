@@ -66,6 +66,8 @@ peapod_trace::stages! {
     LOOK_UP = "look-up", "its mounts and devices to be looked at";
     /// The node's plugins say what it shall be like.
     PLUGINS = "plugins", "the node's NRI plugins";
+    /// The daemon has just begun, and starts those that are installed.
+    PLUGINS_START = "plugins start", "the node's installed NRI plugins to be started";
     /// The configuration, kept for the start.
     CONFIGURATION = "configuration", "its configuration to be written";
 

@@ -1,7 +1,9 @@
 // Command nriplugin is a plugin of the Node Resource Interface as others write them: on the official stub. It says what it
 // hears, a JSON object a line, and adjusts each container as it is told to.
 //
-//	nriplugin -socket /var/run/nri/nri.sock -idx 10 -name logger [-adjust JSON of a ContainerAdjustment]
+//	nriplugin -socket /var/run/nri/nri.sock -idx 10 -name logger [-adjust JSON of a ContainerAdjustment] [-each JSON]
+//
+// Installed, as NN-name without arguments, it has the adjustment as its configuration.
 //
 // The plugins of the interface's own repository (logger, device-injector, hook-injector, ulimit-adjuster) are modules
 // without versions, which no module proxy has: this one does on its flags what each of them does.
@@ -24,6 +26,13 @@ import (
 type plugin struct {
 	lock   sync.Mutex
 	adjust *api.ContainerAdjustment
+	// Those of some containers, by their names.
+	each map[string]*api.ContainerAdjustment
+}
+
+func parsed(text []byte) (*api.ContainerAdjustment, error) {
+	adjust := &api.ContainerAdjustment{}
+	return adjust, protojson.Unmarshal(text, adjust)
 }
 
 // said is a line of the output.
@@ -49,7 +58,12 @@ func (p *plugin) container(event string, pod *api.PodSandbox, ctr *api.Container
 
 func (p *plugin) Configure(_ context.Context, config, runtime, version string) (stub.EventMask, error) {
 	p.say(said{Event: "Configure", Pod: runtime})
-	return 0, nil
+	if config == "" {
+		return 0, nil
+	}
+	adjust, err := parsed([]byte(config))
+	p.adjust = adjust
+	return 0, err
 }
 
 func (p *plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, ctrs []*api.Container) ([]*api.ContainerUpdate, error) {
@@ -81,10 +95,14 @@ func (p *plugin) RemovePodSandbox(_ context.Context, pod *api.PodSandbox) error 
 
 func (p *plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, ctr *api.Container) (*api.ContainerAdjustment, []*api.ContainerUpdate, error) {
 	p.container("CreateContainer", pod, ctr)
-	if p.adjust == nil {
+	adjust := p.adjust
+	if own, found := p.each[ctr.GetName()]; found {
+		adjust = own
+	}
+	if adjust == nil {
 		return nil, nil, nil
 	}
-	return proto.Clone(p.adjust).(*api.ContainerAdjustment), nil, nil
+	return proto.Clone(adjust).(*api.ContainerAdjustment), nil, nil
 }
 
 func (p *plugin) PostCreateContainer(_ context.Context, pod *api.PodSandbox, ctr *api.Container) error {
@@ -127,16 +145,33 @@ func run() error {
 	idx := flag.String("idx", "10", "index")
 	name := flag.String("name", "test", "name")
 	adjust := flag.String("adjust", "", "adjustment of each container, as JSON")
+	each := flag.String("each", "{}", "adjustments by name of the container, as JSON")
 	flag.Parse()
-	p := &plugin{}
+	p := &plugin{each: map[string]*api.ContainerAdjustment{}}
 	if *adjust != "" {
-		p.adjust = &api.ContainerAdjustment{}
-		if err := protojson.Unmarshal([]byte(*adjust), p.adjust); err != nil {
+		all, err := parsed([]byte(*adjust))
+		if err != nil {
 			return err
 		}
+		p.adjust = all
 	}
-	s, err := stub.New(p, stub.WithPluginIdx(*idx), stub.WithPluginName(*name), stub.WithSocketPath(*socket),
-		stub.WithOnClose(func() { os.Exit(0) }))
+	var texts map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(*each), &texts); err != nil {
+		return err
+	}
+	for name, text := range texts {
+		own, err := parsed(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		p.each[name] = own
+	}
+	options := []stub.Option{stub.WithOnClose(func() { os.Exit(0) })}
+	// A runtime that starts a plugin itself says all of that in the environment.
+	if os.Getenv(api.PluginSocketEnvVar) == "" {
+		options = append(options, stub.WithPluginIdx(*idx), stub.WithPluginName(*name), stub.WithSocketPath(*socket))
+	}
+	s, err := stub.New(p, options...)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peapod_nri::{PluginName, Rejected, Rules};
+use peapod_nri::{InstalledSettings, PluginName, Rejected, Rules};
 
 use super::section::{Section, absolute, socket_path};
 
@@ -11,14 +11,19 @@ use super::section::{Section, absolute, socket_path};
 const SOCKET: &str = "/var/run/nri/nri.sock";
 /// The run root of the one daemon that a node has, as a rule. Others have their sockets below their own.
 const USUAL_RUN_ROOT: &str = "/run/peapod";
+/// Where plugins are installed that a runtime starts, and where what each of them is handed.
+const PROGRAMS: &str = "/opt/nri/plugins";
+const CONFIGURATIONS: &str = "/etc/nri/conf.d";
 const REGISTRATION: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(2);
 
 /// The Node Resource Interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NriSettings {
-    /// None: there are no plugins.
+    /// None: nobody can connect.
     pub(crate) socket: Option<PathBuf>,
+    /// Which plugins are started; none: the node's are another daemon's.
+    pub(crate) installed: Option<InstalledSettings>,
     pub(crate) registration_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) rules: Rules,
@@ -26,11 +31,18 @@ pub(crate) struct NriSettings {
 
 impl NriSettings {
     pub(super) fn read(mut section: Section<'_>, run_root: &Path) -> Self {
-        let usual = if run_root == Path::new(USUAL_RUN_ROOT) { SOCKET.into() } else { run_root.join("nri.sock") };
+        let is_usual = run_root == Path::new(USUAL_RUN_ROOT);
+        let usual = if is_usual { SOCKET.into() } else { run_root.join("nri.sock") };
         let socket = section.text("socket", Some(usual), |text| match text {
             "" => Ok(None),
             text => absolute(text).and_then(socket_path).map(Some),
         });
+        let programs = section.text("plugin_dir", is_usual.then(|| PROGRAMS.into()), |text| match text {
+            "" => Ok(None),
+            text => absolute(text).map(Some),
+        });
+        let configurations = section.path("plugin_config_dir", CONFIGURATIONS);
+        let installed = programs.map(|programs| InstalledSettings { programs, configurations });
         let registration_timeout = section.duration("registration_timeout", REGISTRATION);
         let request_timeout = section.duration("request_timeout", REQUEST);
         let required = section.texts("required_plugins", Vec::new(), |text| {
@@ -47,6 +59,6 @@ impl NriSettings {
         });
         section.finish();
         let rules = Rules { required, tolerate_missing_annotation, reject: reject.into_iter().collect() };
-        Self { socket, registration_timeout, request_timeout, rules }
+        Self { socket, installed, registration_timeout, request_timeout, rules }
     }
 }

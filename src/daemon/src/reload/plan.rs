@@ -111,9 +111,10 @@ impl ReloadPlan {
     }
 
     fn nri(&mut self, old: &NriSettings, new: &NriSettings) {
-        let NriSettings { socket, registration_timeout, request_timeout, rules } = new;
+        let NriSettings { socket, installed, registration_timeout, request_timeout, rules } = new;
         let Rules { required, tolerate_missing_annotation, reject } = rules;
         self.keep("nri.socket", &old.socket, socket);
+        self.keep("nri.plugin_dir or nri.plugin_config_dir", &old.installed, installed);
         self.keep("nri.registration_timeout", &old.registration_timeout, registration_timeout);
         self.keep("nri.request_timeout", &old.request_timeout, request_timeout);
         self.keep("nri.required_plugins", &old.rules.required, required);

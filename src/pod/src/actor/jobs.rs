@@ -203,6 +203,7 @@ impl JobContext {
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }
+        self.context.plugins.started(span).await;
         let begun = self.context.plugins.begin_pod(id);
         let ready = self.context.sandboxes.set_up(pod, span).await?;
         if let Err(refused) = self.ask_plugins(&begun, &ready, span).await {

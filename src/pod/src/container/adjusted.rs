@@ -28,7 +28,7 @@ pub(super) struct AdjustedContainer {
 pub(super) async fn adjust(
     context: &ContainerContext,
     (id, spec): (&ContainerId, &Arc<ContainerSpec>),
-    (mut made, image, layers): (Configured, ImageDefaults, LeasedLayers),
+    (made, image, layers): (Configured, ImageDefaults, LeasedLayers),
     begun: &Begun,
     span: &Span,
 ) -> Result<AdjustedContainer, Error> {
@@ -37,11 +37,21 @@ pub(super) async fn adjust(
         return Ok(AdjustedContainer { made, recorded: None });
     }
     span.enter(&stages::PLUGINS);
-    let Some(WantedContainer { adjustment, limits, oom_score_adj, cdi_devices }) =
-        plugins.container_asked(begun, &context.pod_id, (id, spec), &made.config, span).await?
-    else {
-        return Ok(AdjustedContainer { made, recorded: None });
-    };
+    match plugins.container_asked(begun, &context.pod_id, (id, spec), &made.config, span).await? {
+        Some(wanted) => plugins.possible(apply(context, (id, spec), (made, image, layers), wanted, span).await),
+        None => Ok(AdjustedContainer { made, recorded: None }),
+    }
+}
+
+/// Makes a container as plugins want it.
+async fn apply(
+    context: &ContainerContext,
+    (id, spec): (&ContainerId, &Arc<ContainerSpec>),
+    (mut made, image, layers): (Configured, ImageDefaults, LeasedLayers),
+    wanted: WantedContainer,
+    span: &Span,
+) -> Result<AdjustedContainer, Error> {
+    let WantedContainer { adjustment, limits, oom_score_adj, cdi_devices } = wanted;
     let node = &context.containers.facts;
     cpuset::check(&limits, node.cgroup_v2, "NRI: ")?;
     let mut given = ContainerSpec::clone(spec);

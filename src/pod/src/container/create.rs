@@ -57,6 +57,7 @@ pub(crate) async fn create(
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
+    context.plugins.started(span).await;
     let begun = context.plugins.begin_container(id);
     let prepared = async {
         let (image, is_restored) = match image {

@@ -12,7 +12,7 @@ mod translate_tests;
 use std::sync::Arc;
 
 use peapod_nri::api::{self, Event};
-use peapod_nri::{Adjusted, Audience, Begun, PluginWishes, Plugins};
+use peapod_nri::{Adjusted, Audience, Begun, PluginRefusal, PluginWishes, Plugins, RefusalReason};
 use peapod_spec::Config;
 use peapod_spec::container::{ContainerSpec, Resources};
 use peapod_spec::pod::PodResources;
@@ -40,10 +40,6 @@ pub(crate) fn refused(reason: String) -> Error {
     Error::Failed { step: "do as the node's NRI plugins want".to_owned(), reason }
 }
 
-fn by_plugins(refused: &peapod_nri::PluginRefusal) -> Error {
-    Error::Failed { step: "ask the node's plugins".to_owned(), reason: refused.to_string() }
-}
-
 impl NodePlugins {
     pub(crate) fn new(plugins: Plugins, publisher: Arc<Publisher>) -> Self {
         Self { plugins, publisher }
@@ -51,6 +47,27 @@ impl NodePlugins {
 
     pub(crate) fn plugins(&self) -> &Plugins {
         &self.plugins
+    }
+
+    /// Waits until plugins that are installed have been started: what began before would be made without them.
+    pub(crate) async fn started(&self, span: &Span) {
+        if !self.plugins.have_started() {
+            span.enter(&stages::PLUGINS_START);
+            self.plugins.started().await;
+        }
+    }
+
+    fn refused_by(&self, refusal: &PluginRefusal) -> Error {
+        self.plugins.measures().count_refusal(refusal.reason());
+        Error::Failed { step: "ask the node's plugins".to_owned(), reason: refusal.to_string() }
+    }
+
+    /// Counts what plugins want and can't have.
+    pub(crate) fn possible<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if done.is_err() {
+            self.plugins.measures().count_refusal(RefusalReason::Impossible);
+        }
+        done
     }
 
     /// Shows a pod, and lets plugins in that waited for that.
@@ -77,7 +94,7 @@ impl NodePlugins {
     /// Plugins are asked about a pod that has everything. After an error those that heard of it hear that it is gone.
     pub(crate) async fn pod_is_made(&self, begun: &Begun, facts: &PodFacts<'_>, span: &Span) -> Result<(), Error> {
         let pod = || describe::pod(facts);
-        if begun.is_unasked(pod, None).map_err(|error| by_plugins(&error))? {
+        if begun.is_unasked(pod, None).map_err(|error| self.refused_by(&error))? {
             return Ok(());
         }
         span.enter(&stages::PLUGINS);
@@ -89,7 +106,7 @@ impl NodePlugins {
             drop(self.plugins.ended(&pod.id));
             audience.tell_after(Event::REMOVE_POD_SANDBOX, &pod, None, span).await;
         }
-        told.map_err(|error| by_plugins(&error))
+        told.map_err(|error| self.refused_by(&error))
     }
 
     /// Everything of a pod has ended, and what it holds is about to be given back.
@@ -129,7 +146,7 @@ impl NodePlugins {
     pub(crate) fn is_unasked(&self, begun: &Begun, pod: &PodId, container: Option<&str>) -> Result<bool, Error> {
         begun
             .is_unasked(|| pod_of(&self.publisher, pod).unwrap_or_default(), container)
-            .map_err(|error| by_plugins(&error))
+            .map_err(|error| self.refused_by(&error))
     }
 
     /// What plugins want of a container that is being made; what they want of others is done.
@@ -143,17 +160,17 @@ impl NodePlugins {
     ) -> Result<Option<WantedContainer>, Error> {
         let container = describe::new(pod, id, spec, config);
         let pod = pod_of(&self.publisher, pod).unwrap_or_default();
-        let adjusted = begun.adjust(&pod, container, span).await.map_err(|error| by_plugins(&error))?;
+        let adjusted = begun.adjust(&pod, container, span).await.map_err(|error| self.refused_by(&error))?;
         let Adjusted { adjustment, wishes } = adjusted;
         let wanted = match adjustment == api::ContainerAdjustment::default() {
             true => None,
-            false => Some(translate::wanted(&adjustment)?),
+            false => Some(self.possible(translate::wanted(&adjustment))?),
         };
         let failed = self.plugins.carry_out(wishes).await;
-        match failed.iter().find(|update| !update.ignore_failure) {
+        self.possible(match failed.iter().find(|update| !update.ignore_failure) {
             Some(update) => Err(refused(format!("an update of container {} failed", excerpt(&update.container_id)))),
             None => Ok(wanted),
-        }
+        })
     }
 
     /// A container is made, and not shown yet.
@@ -211,7 +228,7 @@ impl NodePlugins {
         container.pid = pid;
         self.plugins.runs(id.as_str());
         let told = audience.tell(Event::START_CONTAINER, &pod, Some(&container), span).await;
-        told.map_err(|error| by_plugins(&error))?;
+        told.map_err(|error| self.refused_by(&error))?;
         container.state = api::ContainerState::CONTAINER_RUNNING.into();
         Ok(Starting { told: Some(Box::new((audience, pod, container))) })
     }
@@ -250,7 +267,7 @@ impl NodePlugins {
         span.enter(&stages::PLUGINS);
         let Some((pod, container)) = container_of(&self.publisher, id).await else { return Ok(change) };
         let asked = audience.ask_update(&pod, &container, limits::message(&change), span).await;
-        let (wanted, wishes) = asked.map_err(|error| by_plugins(&error))?;
+        let (wanted, wishes) = asked.map_err(|error| self.refused_by(&error))?;
         self.carry_out(wishes).await;
         Ok(Resources { oom_score_adj: change.oom_score_adj, ..limits::change(&wanted) })
     }
@@ -272,7 +289,7 @@ impl NodePlugins {
         span.enter(&stages::PLUGINS);
         let limits = |resources: &Option<Resources>| resources.as_ref().map(limits::message).unwrap_or_default();
         let told = audience.tell_pod_update(&pod, limits(&told.overhead), limits(&told.resources), span).await;
-        told.map_err(|error| by_plugins(&error))
+        told.map_err(|error| self.refused_by(&error))
     }
 
     /// They have changed.

@@ -131,6 +131,9 @@ pub(super) const KEYS: &[KnownKey] = &[
     known("crio.nri.nri_listen", Fate::Is("nri.socket")),
     known("crio.nri.nri_plugin_registration_timeout", Fate::Is("nri.registration_timeout")),
     known("crio.nri.nri_plugin_request_timeout", Fate::Is("nri.request_timeout")),
-    known("crio.nri.*", Fate::Needless("peapod starts no NRI plugins: see docs/nri.md")),
+    known("crio.nri.nri_plugin_dir", Fate::Is("nri.plugin_dir")),
+    known("crio.nri.nri_plugin_config_dir", Fate::Is("nri.plugin_config_dir")),
+    known("crio.nri.nri_disable_connections", Fate::Is("nri.socket, which is empty where it is on")),
+    known("crio.nri.*", Fate::Needless("see docs/nri.md")),
     known("crio.stats.*", Fate::Needless("statistics are taken when they are asked for")),
 ];
