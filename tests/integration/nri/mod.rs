@@ -2,8 +2,10 @@
 
 mod adjustments;
 mod go;
+mod installed;
 mod life;
 mod misbehaviour;
+mod told;
 mod updates;
 
 use peapod_nri::api::{Event, EventRequest};

@@ -41,7 +41,7 @@ pub(crate) async fn scrape(port: u16) -> Scrape {
 }
 
 /// With metrics at a port.
-fn with_port(test: impl AsyncFnOnce(&Daemon, u16)) {
+pub(crate) fn with_port(test: impl AsyncFnOnce(&Daemon, u16)) {
     let port = free_port();
     let options = Options::new().set(format!("metrics.address=127.0.0.1:{port}"));
     peapod_with(&options, async |daemon| {

@@ -8,6 +8,7 @@ mod calls;
 mod family;
 mod files;
 mod images;
+mod plugins;
 mod pods;
 mod process;
 mod server;
@@ -49,6 +50,7 @@ impl MetricSources {
         let mut all =
             calls::read(&self.grpc, services.places.event_streams.taken(), services.places.list_streams.taken());
         all.extend(pods::read(&services.pods.snapshot(), services.pods.measures()));
+        all.extend(plugins::read(services.pods.plugins()));
         all.extend(images::read(&services.images));
         all.extend(stores::read(&self.databases, services.set_aside.len()));
         all.extend(sessions::read(&services.streaming));

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::prometheus::family::{FamilyKind, MetricFamily};
-use crate::prometheus::{calls, files, images, pods, process, sessions, spans, stores};
+use crate::prometheus::{calls, files, images, plugins, pods, process, sessions, spans, stores};
 
 fn all() -> Vec<&'static MetricFamily> {
-    let all: [&'static [MetricFamily]; 8] = [
+    let all: [&'static [MetricFamily]; 9] = [
         &calls::FAMILIES,
         &pods::FAMILIES,
+        &plugins::FAMILIES,
         &images::FAMILIES,
         &stores::FAMILIES,
         &sessions::FAMILIES,

@@ -5,6 +5,7 @@ mod from;
 mod image;
 mod network;
 mod node;
+mod plugins;
 mod report;
 mod store;
 
@@ -22,7 +23,16 @@ use report::CheckReport;
 pub(crate) async fn check(url: &str, args: &CheckArgs) -> anyhow::Result<u8> {
     let machine = NodeFiles::new(Path::new("/"));
     let report = match (&args.subject, args.from) {
-        (Some(CheckSubject::Node), _) => node::check_node(&machine),
+        (Some(CheckSubject::Node), _) => {
+            let mut report = node::check_node(&machine);
+            // No runtime has to be there for what the node has; of one that is there, plugins are part of the node.
+            if let Ok(connection) = CriClient::open(url).await
+                && let Ok(of_plugins) = plugins::check_plugins(&connection).await
+            {
+                report.0.extend(of_plugins.0);
+            }
+            report
+        }
         (Some(CheckSubject::Network), _) => network::check_network(&machine),
         (Some(CheckSubject::Store), _) => {
             let (report, text) = store::check_store(&CriClient::open(url).await?).await?;
@@ -64,6 +74,10 @@ async fn everything(url: &str, machine: &NodeFiles) -> CheckReport {
     match devices::check_devices(&connection).await {
         Ok((of_devices, _)) => report.0.extend(of_devices.0),
         Err(error) => report.notice("CDI devices", format!("{error:#}"), None),
+    }
+    match plugins::check_plugins(&connection).await {
+        Ok(of_plugins) => report.0.extend(of_plugins.0),
+        Err(error) => report.notice("NRI plugins", format!("{error:#}"), None),
     }
     report
 }

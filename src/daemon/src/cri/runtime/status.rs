@@ -9,12 +9,14 @@ use peapod_api::v1::{
     StatusResponse,
 };
 use peapod_image::{BrokenArchive, FolderImport};
+use peapod_nri::{PluginKind, PluginSummary, Plugins};
 use peapod_pod::{ContainerState, PodState};
 use peapod_store::SetAside;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::bounds::{DEVICE_LOOK, DEVICES_SHOWN, STATUS_MESSAGE};
+use crate::config::NriSettings;
 use crate::cri::{Services, operations};
 use peapod_text::{one_line, shortened};
 
@@ -159,5 +161,32 @@ fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
     let network = services.network.status();
     let network = json!({ "name": network.name, "podCIDR": services.pod_cidr() });
     let operations = operations::running_and_failed(&services.tracer);
-    operations::beside([("cdi", devices), ("config", shown), ("counts", counts), ("network", network)], operations)
+    let told = [
+        ("cdi", devices),
+        ("config", shown),
+        ("counts", counts),
+        ("network", network),
+        ("nri", plugins(&config.nri, services.pods.plugins())),
+    ];
+    operations::beside(told, operations)
+}
+
+/// Where plugins come from, and those that there are.
+fn plugins(settings: &NriSettings, plugins: &Plugins) -> Value {
+    let shown = |plugin: PluginSummary| {
+        let kind = match plugin.kind {
+            PluginKind::Connected => "connected",
+            PluginKind::Installed => "installed",
+        };
+        json!({ "name": plugin.name, "kind": kind, "ready": plugin.is_ready, "events": plugin.events })
+    };
+    let installed = settings.installed.as_ref();
+    json!({
+        "socket": settings.socket,
+        "pluginDir": installed.map(|installed| &installed.programs),
+        "pluginConfigDir": installed.map(|installed| &installed.configurations),
+        "requiredPlugins": settings.rules.required,
+        "plugins": plugins.list().into_iter().map(shown).collect::<Vec<_>>(),
+        "down": plugins.down(),
+    })
 }
