@@ -169,7 +169,7 @@ pub(crate) fn parsed<T: Message>(plugin: &Plugin, answer: Option<Vec<u8>>) -> Op
     let answer = answer?;
     let message = T::parse_from_bytes(&answer);
     if message.is_err() {
-        plugin.link.close(PluginCallError::Malformed.to_string());
+        plugin.close_at_fault(PluginCallError::Malformed.to_string());
         tracing::warn!(plugin = %plugin.name, "an NRI plugin is closed: it answered what is no answer");
     }
     message.ok()

@@ -9,10 +9,18 @@ pub const SENT_BYTES: usize = 4 << 20;
 pub const RECEIVED_BYTES: usize = 1 << 20;
 /// Plugins that are connected, registered or not.
 pub const CONNECTIONS: usize = 64;
+/// Names of plugins that were closed because of a fault, and have to stay away for a while.
+pub const FAULTY: usize = 256;
 /// Requests of one plugin that wait.
 pub const REQUESTS: usize = 16;
 /// UpdateWishes and evictions of containers in one message.
 pub const UPDATES: usize = 4_096;
+/// Entries of each list and map of an adjustment, all plugins together: they are compared with each other.
+pub const ENTRIES: usize = 4_096;
+/// Entries of each list and map of a container's limits, all plugins together.
+pub const LIMIT_ENTRIES: usize = 1_024;
+/// How long what plugins were asked about waits for what they want of other containers.
+pub const UPDATE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a plugin's name.
 pub const NAME_BYTES: usize = 128;
 /// Bytes of what a plugin says of its own error.
@@ -23,6 +31,8 @@ pub const TURN_TIME: Duration = Duration::from_secs(30);
 pub const ANSWERS: usize = 32;
 /// Installed plugins that are started.
 pub const INSTALLED: usize = 32;
+/// How long what is made waits for their files and processes, beside the time-outs of a registration and a call.
+pub const START_TIME: Duration = Duration::from_secs(5);
 /// Entries of their folder.
 pub const FOLDER_ENTRIES: usize = 1_024;
 /// Bytes of what an installed plugin is handed as its configuration.

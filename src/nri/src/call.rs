@@ -31,6 +31,7 @@ pub(crate) const UNKNOWN: i32 = 2;
 pub(crate) const INVALID_ARGUMENT: i32 = 3;
 pub(crate) const RESOURCE_EXHAUSTED: i32 = 8;
 pub(crate) const UNIMPLEMENTED: i32 = 12;
+pub(crate) const UNAVAILABLE: i32 = 14;
 
 /// The call that an event is; `None` of what is none.
 pub(crate) fn method(event: Event) -> Option<&'static str> {

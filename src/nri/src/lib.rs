@@ -1,8 +1,9 @@
 //! The runtime's side of the Node Resource Interface: plugins see pods and containers, and say what these shall be
 //! like.
 //!
-//! Plugins connect to a socket ([`serve`]), or are started with a connection ([`InstalledPlugins`]), register, are told what there is already, and from then on what happens
-//! ([`Plugins`]). What they say is put together ([`Adjusted`], [`PluginWishes`]); carried out it is elsewhere.
+//! Plugins connect to a socket ([`serve`]), or are started with a connection ([`InstalledPlugins`]), register, are told
+//! what there is already, and from then on what happens ([`Plugins`]). What they say is put together ([`Adjusted`],
+//! [`PluginWishes`]); carried out it is elsewhere.
 //!
 //! A plugin that does not do as it should (is slow, talks nonsense, says too much) is closed, and named in the log.
 //! What it was asked about goes on without it, unless it is [required](Rules).
@@ -16,6 +17,7 @@ mod adjust;
 mod audience;
 mod call;
 mod create;
+mod faults;
 mod installed;
 mod link;
 mod measures;

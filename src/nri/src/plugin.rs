@@ -1,10 +1,11 @@
 //! A plugin that is connected.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering as Memory};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use peapod_sys::sync::lock;
 use peapod_trace::Span;
 use protobuf::{Enum as _, Message, MessageField};
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::api::{Empty, Event, EventRequest, StateChangeEvent};
 use crate::bounds::TURN_TIME;
 use crate::call::{self, PluginCallError};
+use crate::faults::Faults;
 use crate::link::PluginLink;
 use crate::measures::NriMeasures;
 use crate::name::PluginName;
@@ -74,11 +76,12 @@ pub(crate) struct PluginIdentity {
     pub(crate) number: u64,
 }
 
-/// For how long it is called, and where its calls are counted.
+/// For how long it is called, and where its calls and faults are noted.
 #[derive(Debug)]
 pub(crate) struct PluginLimits {
     pub(crate) timeout: Duration,
     pub(crate) measures: NriMeasures,
+    pub(crate) faults: Arc<Mutex<Faults>>,
 }
 
 /// A plugin that is connected. In the order in which plugins are called.
@@ -128,10 +131,20 @@ impl Plugin {
 
     /// The same without waiting for anything.
     pub(crate) async fn call_now(&self, method: &str, payload: Vec<u8>) -> Result<Vec<u8>, PluginCallError> {
-        let result = self.link.call(method, payload, self.limits.timeout).await;
+        self.call_for(method, payload, self.limits.timeout).await
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) async fn call_for(
+        &self,
+        method: &str,
+        payload: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, PluginCallError> {
+        let result = self.link.call(method, payload, limit).await;
         self.limits.measures.count_call(&result);
         if let Err(error @ (PluginCallError::TimedOut(_) | PluginCallError::Malformed)) = &result {
-            self.link.close(format!("{method}: {error}"));
+            self.close_at_fault(format!("{method}: {error}"));
         }
         result
     }
@@ -148,7 +161,7 @@ impl Plugin {
             turn = tokio::time::timeout(TURN_TIME, turn) => match turn {
                 Ok(Ok(turn)) => Ok(turn),
                 _ => {
-                    self.link.close(format!("a call waited {} s for those before it", TURN_TIME.as_secs()));
+                    self.close_at_fault(format!("a call waited {} s for those before it", TURN_TIME.as_secs()));
                     Err(PluginCallError::TimedOut(TURN_TIME))
                 }
             },
@@ -176,6 +189,14 @@ impl Plugin {
         let (pod, container) = (request.pod.clone(), request.container.clone());
         let change = StateChangeEvent { event: event.into(), pod, container, ..StateChangeEvent::default() };
         self.call(call::STATE_CHANGE, bytes(&change)?, span).await
+    }
+
+    /// Closes it because it does not do as it should: it has to stay away for a while.
+    pub(crate) fn close_at_fault(&self, reason: String) {
+        if !self.link.is_closed() {
+            lock(&self.limits.faults).add(&self.name, Instant::now());
+            self.link.close(reason);
+        }
     }
 
     /// Says that this is the end, and waits for nothing.

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peapod_sys::sync::lock;
+use peapod_trace::Span;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::api::{Container, ContainerUpdate, PodSandbox};
 use crate::audience::Audience;
-use crate::bounds::{CONNECTIONS, REQUESTS};
+use crate::bounds::{CONNECTIONS, REQUESTS, START_TIME, UPDATE_TIME};
 use crate::measures::NriMeasures;
 use crate::plugin::{Plugin, PluginKind};
 use crate::roster::Joining;
-use crate::starting::{FirstChance, Starting};
+use crate::stages;
+use crate::starting::{FirstChance, PluginStarts};
 use crate::state::{InstalledSettings, PluginRefusal, PluginSettings, PluginWishes, PluginsState, RuntimeRequest};
 use crate::validate::Rules;
 
@@ -35,8 +37,9 @@ impl Plugins {
             settled: Notify::new(),
             numbers: AtomicU64::new(0),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
-            starting: Starting::default(),
+            starting: PluginStarts::default(),
             down: Mutex::default(),
+            faults: Arc::default(),
             measures: NriMeasures::default(),
             requests,
         };
@@ -55,9 +58,16 @@ impl Plugins {
         self.0.starting.is_over()
     }
 
-    /// Waits for that: not longer than the start of a process, its registration and its configuration may take.
+    /// Waits for that: not longer than the start of a process, its registration and its configuration may take. After
+    /// that nobody waits any more.
     pub async fn started(&self) {
-        self.0.starting.over().await;
+        let limits = self.0.settings.as_ref().map(|settings| settings.registration_timeout + settings.request_timeout);
+        let limit = START_TIME + limits.unwrap_or_default();
+        if tokio::time::timeout(limit, self.0.starting.over()).await.is_err() {
+            let seconds = limit.as_secs();
+            tracing::warn!(seconds, "installed NRI plugins take too long to be started: pods are made without them");
+            self.0.starting.give_up();
+        }
     }
 
     /// All plugins that there are now, in the order in which they are called.
@@ -156,7 +166,22 @@ impl Plugins {
         Audience { state: Arc::clone(&self.0), told }
     }
 
-    /// Has the runtime do what plugins want of other containers, and answers the updates that failed.
+    /// As [`Plugins::carry_out`], for a call that waits for it: what is not done in time has failed.
+    pub async fn carry_out_for(&self, wishes: PluginWishes, span: &Span) -> Vec<ContainerUpdate> {
+        if wishes.is_empty() {
+            return Vec::new();
+        }
+        let (updates, waiting) = (wishes.updates.clone(), span.begin(&stages::UPDATES));
+        let done = tokio::time::timeout(UPDATE_TIME, self.carry_out(wishes)).await;
+        if done.is_err() {
+            tracing::warn!(seconds = UPDATE_TIME.as_secs(), "what NRI plugins want of other containers takes too long");
+        }
+        drop(waiting);
+        done.unwrap_or(updates)
+    }
+
+    /// Has the runtime do what plugins want of other containers, and answers the updates that failed. Dropped, it does
+    /// no more.
     pub async fn carry_out(&self, wishes: PluginWishes) -> Vec<ContainerUpdate> {
         if wishes.is_empty() {
             return Vec::new();

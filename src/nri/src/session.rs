@@ -1,8 +1,9 @@
 //! The life of a plugin's connection: it registers, is configured, synchronised and called, until it leaves.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use peapod_sys::sync::lock;
 use peapod_text::{excerpt, one_line, shortened};
 use protobuf::Message as _;
 use tokio::net::UnixStream;
@@ -112,7 +113,8 @@ async fn live(
         }
     };
     let identity = PluginIdentity { name, kind, number: plugins.next_number() };
-    let limits = PluginLimits { timeout: settings.request_timeout, measures: plugins.0.measures.clone() };
+    let (timeout, measures) = (settings.request_timeout, plugins.0.measures.clone());
+    let limits = PluginLimits { timeout, measures, faults: Arc::clone(&plugins.0.faults) };
     let plugin = Plugin::new(identity, events, link.clone(), limits);
     let member = Member { plugins, plugin: &plugin };
     let joining = plugins.join(Arc::clone(&plugin));
@@ -127,7 +129,7 @@ async fn live(
         Err(reason) => {
             plugins.0.measures.turned_away.increment();
             tracing::warn!(plugin = %plugin.name, reason, "an NRI plugin could not be synchronised: it is closed");
-            return link.close(reason);
+            return plugin.close_at_fault(reason);
         }
     }
     let reason = link.closed().await;
@@ -183,9 +185,11 @@ impl Member<'_> {
         for pod in &pods {
             self.plugins.runs(&pod.id);
         }
-        let mut wishes = PluginWishes::default();
+        // With what it does then a plugin takes longer than with a call; all that is asked meanwhile waits for it.
+        let (mut wishes, began) = (PluginWishes::default(), Instant::now());
         for request in messages(pods, containers) {
-            let call = async { self.plugin.call_now(call::SYNCHRONIZE, bytes(&request)?).await };
+            let left = limit.saturating_sub(began.elapsed());
+            let call = async { self.plugin.call_for(call::SYNCHRONIZE, bytes(&request)?, left).await };
             let answer = call.await.map_err(|error| error.to_string())?;
             let answer =
                 SynchronizeResponse::parse_from_bytes(&answer).map_err(|_| PluginCallError::Malformed.to_string())?;
@@ -259,7 +263,7 @@ async fn answer(
     let mut registered = Some(registered);
     while let Some(IncomingCall { stream, call }) = incoming.recv().await {
         let result = match (call.service.as_str(), call.method.as_str()) {
-            (call::RUNTIME, call::REGISTER) => register(&call.payload, &mut registered),
+            (call::RUNTIME, call::REGISTER) => register(plugins, &call.payload, &mut registered),
             (call::RUNTIME, call::UPDATE_CONTAINERS) if registered.is_none() => {
                 update_unasked(plugins, &call.payload).await
             }
@@ -271,11 +275,22 @@ async fn answer(
     link.closed().await;
 }
 
-fn register(payload: &[u8], registered: &mut Option<oneshot::Sender<PluginName>>) -> Result<Vec<u8>, (i32, String)> {
+fn register(
+    plugins: &Plugins,
+    payload: &[u8],
+    registered: &mut Option<oneshot::Sender<PluginName>>,
+) -> Result<Vec<u8>, (i32, String)> {
     let invalid = |reason: String| (call::INVALID_ARGUMENT, reason);
     let request = RegisterPluginRequest::parse_from_bytes(payload).map_err(|error| invalid(error.to_string()))?;
     let name = PluginName::new(&request.plugin_idx, &request.plugin_name);
     let name = name.map_err(|error| invalid(error.to_string()))?;
+    if let Some(pause) = lock(&plugins.0.faults).pause(&name, Instant::now()) {
+        let seconds = pause.as_secs() + 1;
+        return Err((
+            call::UNAVAILABLE,
+            format!("{name} was closed for a fault: it can register in {seconds} s again"),
+        ));
+    }
     let registered = registered.take().ok_or_else(|| invalid("this plugin has registered before".to_owned()))?;
     tracing::debug!(plugin = %name, version = %excerpt(&request.nri_version), "an NRI plugin registers");
     // If nobody waits, it was too late.

@@ -11,11 +11,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::adjust::{MergeError, UpdateWishes};
 use crate::api::{Container, ContainerEviction, ContainerUpdate, PodSandbox};
+use crate::faults::Faults;
 use crate::measures::{NriMeasures, RefusalReason};
 use crate::name::PluginName;
 use crate::plugin::Plugin;
 use crate::roster::Roster;
-use crate::starting::Starting;
+use crate::starting::PluginStarts;
 use crate::validate::{RuleError, Rules};
 
 /// How plugins are dealt with.
@@ -98,7 +99,7 @@ impl From<MergeError> for PluginRefusal {
     fn from(error: MergeError) -> Self {
         let reason = match error {
             MergeError::Conflict(_) => RefusalReason::Conflict,
-            MergeError::Own(_) | MergeError::TooMany(_) | MergeError::Value { .. } => RefusalReason::Impossible,
+            _ => RefusalReason::Impossible,
         };
         Self { reason, text: format!("NRI: {error}") }
     }
@@ -128,9 +129,10 @@ pub(crate) struct PluginsState {
     pub(crate) settled: Notify,
     pub(crate) numbers: AtomicU64,
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) starting: Starting,
+    pub(crate) starting: PluginStarts,
     /// Installed plugins that do not run, with why; and the folder, if it can't be read.
     pub(crate) down: Mutex<BTreeMap<String, String>>,
+    pub(crate) faults: Arc<Mutex<Faults>>,
     pub(crate) measures: NriMeasures,
     pub(crate) requests: mpsc::Sender<RuntimeRequest>,
 }

@@ -368,3 +368,16 @@ async fn the_end_of_a_container_is_told_once() {
     runtime.plugins.close(REQUEST).await;
     plugin.next("Shutdown").await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_ever_for_plugins_that_are_being_started() {
+    let missing = InstalledSettings { programs: "/nowhere".into(), configurations: "/nowhere".into() };
+    let runtime = Runtime::with(Rules::default(), Some(missing));
+    let installed = runtime.plugins.installed().unwrap();
+    assert!(!runtime.plugins.have_started());
+    // Whoever should start them does not come to it.
+    runtime.plugins.started().await;
+    assert!(runtime.plugins.have_started());
+    drop(installed);
+    assert!(runtime.plugins.have_started());
+}

@@ -2,6 +2,7 @@
 
 mod adjustments;
 mod go;
+mod hostile;
 mod installed;
 mod life;
 mod misbehaviour;

@@ -1,10 +1,22 @@
 //! Limits that plugins set, one by one.
 
 use super::owners::{Claims, Conflict};
+use super::{MergeError, check_count};
 use crate::api::{Field, LinuxCPU, LinuxMemory, LinuxResources};
+use crate::bounds::LIMIT_ENTRIES;
 
 /// Adds what a plugin sets to limits that there are.
-pub(crate) fn merge(into: &mut LinuxResources, new: &LinuxResources, claims: &mut Claims<'_>) -> Result<(), Conflict> {
+pub(crate) fn merge(
+    into: &mut LinuxResources,
+    new: &LinuxResources,
+    claims: &mut Claims<'_>,
+) -> Result<(), MergeError> {
+    let lists = [
+        ("limits of huge pages", into.hugepage_limits.len(), new.hugepage_limits.len()),
+        ("rules of devices", into.devices.len(), new.devices.len()),
+        ("files of cgroup v2", into.unified.len(), new.unified.len()),
+    ];
+    check_count(claims, LIMIT_ENTRIES, &lists)?;
     if let Some(memory) = new.memory.as_ref() {
         merge_memory(into.memory.mut_or_insert_default(), memory, claims)?;
     }

@@ -14,7 +14,7 @@ use crate::api::{
     Container, ContainerAdjustment, CreateContainerResponse, Field, Hook, Hooks, LinuxContainer,
     LinuxContainerAdjustment, LinuxRdt, UpdateContainerResponse,
 };
-use crate::bounds::UPDATES;
+use crate::bounds::{ENTRIES, UPDATES};
 use crate::name::PluginName;
 
 pub use lists::removed;
@@ -32,6 +32,17 @@ pub(crate) enum MergeError {
     TooMany(usize),
     #[error("plugin {plugin} set {field} to {}", excerpt(value))]
     Value { plugin: String, field: &'static str, value: String },
+    #[error("plugin {plugin} makes it {count} {field} of plugins; {most} are the most")]
+    TooManyEntries { plugin: String, field: &'static str, count: usize, most: usize },
+}
+
+/// Lists may not grow without end: entries are looked for in them one by one.
+fn check_count(claims: &Claims<'_>, most: usize, lists: &[(&'static str, usize, usize)]) -> Result<(), MergeError> {
+    let too_long = lists.iter().find(|(_, there, new)| there + new > most);
+    too_long.map_or(Ok(()), |(field, there, new)| {
+        let (plugin, count) = (claims.plugin.to_string(), there + new);
+        Err(MergeError::TooManyEntries { plugin, field, count, most })
+    })
 }
 
 /// The wishes of plugins of a container that is being made.
@@ -74,6 +85,16 @@ impl Merge {
         let Self { container, adjust, owners, .. } = self;
         let id = container.id.clone();
         let claims = &mut Claims { owners, container: &id, plugin };
+        let hooks = |of: &ContainerAdjustment| of.hooks.as_ref().map(count_hooks).unwrap_or_default();
+        let lists = [
+            ("annotations", adjust.annotations.len(), new.annotations.len()),
+            ("mounts", adjust.mounts.len(), new.mounts.len()),
+            ("variables", adjust.env.len(), new.env.len()),
+            ("hooks", hooks(adjust), hooks(new)),
+            ("rlimits", adjust.rlimits.len(), new.rlimits.len()),
+            ("CDI devices", adjust.cdi_devices.len(), new.cdi_devices.len()),
+        ];
+        check_count(claims, ENTRIES, &lists)?;
         lists::merge_map(
             Field::Annotations,
             &mut adjust.annotations,
@@ -140,6 +161,11 @@ fn add_args(
     Ok(())
 }
 
+fn count_hooks(hooks: &Hooks) -> usize {
+    let Hooks { prestart, create_runtime, create_container, start_container, poststart, poststop, .. } = hooks;
+    [prestart, create_runtime, create_container, start_container, poststart, poststop].map(Vec::len).iter().sum()
+}
+
 fn add_hooks(into: &mut Hooks, new: &Hooks) {
     let add = |into: &mut Vec<Hook>, new: &[Hook]| into.extend_from_slice(new);
     add(&mut into.prestart, &new.prestart);
@@ -167,6 +193,13 @@ fn add_linux(
     new: &LinuxContainerAdjustment,
     claims: &mut Claims<'_>,
 ) -> Result<(), MergeError> {
+    let lists = [
+        ("devices", adjust.devices.len(), new.devices.len()),
+        ("namespaces", adjust.namespaces.len(), new.namespaces.len()),
+        ("kernel parameters", adjust.sysctl.len(), new.sysctl.len()),
+        ("network devices", adjust.net_devices.len(), new.net_devices.len()),
+    ];
+    check_count(claims, ENTRIES, &lists)?;
     let devices = lists::merge(&mut adjust.devices, &new.devices, claims)?;
     let of_plugin = new.devices.iter().filter(|device| removed(&device.path).is_none()).cloned();
     lists::show(&mut shown.devices, &devices, of_plugin, |device| &device.path);

@@ -16,7 +16,7 @@ pub(crate) struct Owners {
 }
 
 #[derive(Clone, Debug, Default)]
-struct ContainerOwners {
+pub(crate) struct ContainerOwners {
     simple: BTreeMap<i32, String>,
     entries: BTreeMap<(i32, String), String>,
 }
@@ -103,6 +103,19 @@ impl Claims<'_> {
 }
 
 impl Owners {
+    /// All that is set of a container.
+    pub(crate) fn of_container(&self, container: &str) -> Option<ContainerOwners> {
+        self.containers.get(container).cloned()
+    }
+
+    /// As it was before.
+    pub(crate) fn put_back(&mut self, container: &str, before: Option<ContainerOwners>) {
+        match before {
+            Some(before) => drop(self.containers.insert(container.to_owned(), before)),
+            None => drop(self.containers.remove(container)),
+        }
+    }
+
     /// Who has set a field of a container.
     pub(crate) fn of_field(&self, container: &str, field: Field) -> Option<&str> {
         self.containers.get(container)?.simple.get(&field.value()).map(String::as_str)

@@ -46,17 +46,15 @@ impl UpdateWishes {
             };
             let Some(new) = update.linux.as_ref().and_then(|linux| linux.resources.as_ref()) else { continue };
             // An update whose failure is nobody's business changes all or nothing.
-            let (mut merged, mut claimed) = (target.clone(), owners.clone());
             let container = &update.container_id;
-            match limits::merge(&mut merged, new, &mut Claims { owners: &mut claimed, container, plugin }) {
-                Ok(()) => {
-                    *target = merged;
-                    *owners = claimed;
+            let (mut merged, before) = (target.clone(), owners.of_container(container));
+            match limits::merge(&mut merged, new, &mut Claims { owners: &mut *owners, container, plugin }) {
+                Ok(()) => *target = merged,
+                Err(error) if update.ignore_failure => {
+                    owners.put_back(container, before);
+                    tracing::info!(%plugin, container = %excerpt(container), %error, "an update is left out");
                 }
-                Err(conflict) if update.ignore_failure => {
-                    tracing::info!(%plugin, container = %excerpt(container), %conflict, "an update is left out");
-                }
-                Err(conflict) => return Err(conflict.into()),
+                Err(error) => return Err(error),
             }
         }
         self.evictions.extend(evictions.iter().cloned());

@@ -47,7 +47,7 @@ impl InstalledFileError {
 
 /// What a look at the folder finds.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct InstalledFound {
     /// In the order of their names.
     pub(crate) plugins: Vec<InstalledFile>,
     /// Executable files that are not started, by what they are called.
@@ -55,14 +55,14 @@ pub(crate) struct Found {
 }
 
 /// Looks at a folder; none is one without plugins. Blocks.
-pub(crate) fn find(folder: &Path) -> Result<Found, InstalledFileError> {
+pub(crate) fn find(folder: &Path) -> Result<InstalledFound, InstalledFileError> {
     let failed = |source| InstalledFileError::Io { path: folder.to_owned(), what: "read", source };
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(InstalledFound::default()),
         entries => entries.map_err(failed)?,
     };
     let is_ours = fs::metadata(folder).map_err(failed)?;
-    let (mut found, mut count, mut plugins) = (Found::default(), 0, BTreeMap::new());
+    let (mut found, mut count, mut plugins) = (InstalledFound::default(), 0, BTreeMap::new());
     for entry in entries {
         count += 1;
         if count > FOLDER_ENTRIES {
@@ -149,7 +149,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn names(found: &Found) -> Vec<String> {
+    fn names(found: &InstalledFound) -> Vec<String> {
         found.plugins.iter().map(|file| file.name.to_string()).collect()
     }
 

@@ -25,7 +25,7 @@ use crate::plugins::{InstalledPlugins, Plugins};
 use crate::session::{self, PluginOrigin};
 use crate::starting::FirstChance;
 use crate::state::InstalledSettings;
-use files::{Found, InstalledFile, InstalledFileError};
+use files::{InstalledFile, InstalledFileError, InstalledFound};
 use output::OutputLines;
 use process::PluginProcess;
 
@@ -56,15 +56,15 @@ impl InstalledPlugins {
 async fn find(plugins: &Plugins, settings: &InstalledSettings) -> Vec<InstalledFile> {
     let folder = settings.programs.clone();
     let looked = spawn_blocking(move || files::find(&folder)).await;
-    let Found { plugins: found, left_out } = match looked {
+    let InstalledFound { plugins: found, left_out } = match looked {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             let reason = peapod_text::chain(&error);
             tracing::warn!(folder = %settings.programs.display(), reason, "no installed NRI plugin is started");
             lock(&plugins.0.down).insert(settings.programs.display().to_string(), reason);
-            Found::default()
+            InstalledFound::default()
         }
-        Err(_) => Found::default(),
+        Err(_) => InstalledFound::default(),
     };
     for (name, error) in left_out {
         let reason = peapod_text::chain(&error);

@@ -20,7 +20,7 @@ use crate::machine::{
     ShimEventKind, Start, Started, Update,
 };
 use crate::namespaces::PodNamespaces;
-use crate::plugins::PodFacts;
+use crate::plugins::{self, PodFacts};
 use crate::recover;
 use crate::runtimes::Handler;
 use crate::sandbox::{PodHoldings, ReadySandbox, SandboxInput};
@@ -203,7 +203,7 @@ impl JobContext {
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }
-        self.context.plugins.started(span).await;
+        plugins::started(&self.context.plugins, span).await;
         let begun = self.context.plugins.begin_pod(id);
         let ready = self.context.sandboxes.set_up(pod, span).await?;
         if let Err(refused) = self.ask_plugins(&begun, &ready, span).await {

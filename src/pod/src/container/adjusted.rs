@@ -14,7 +14,7 @@ use super::look_up::LeasedLayers;
 use crate::cpuset;
 use crate::error::Error;
 use crate::id::ContainerId;
-use crate::plugins::{WantedContainer, refused};
+use crate::plugins::{WantedContainer, possible, refused};
 use crate::record::RecordedAdjustment;
 use crate::stages;
 
@@ -38,7 +38,7 @@ pub(super) async fn adjust(
     }
     span.enter(&stages::PLUGINS);
     match plugins.container_asked(begun, &context.pod_id, (id, spec), &made.config, span).await? {
-        Some(wanted) => plugins.possible(apply(context, (id, spec), (made, image, layers), wanted, span).await),
+        Some(wanted) => possible(plugins, apply(context, (id, spec), (made, image, layers), wanted, span).await),
         None => Ok(AdjustedContainer { made, recorded: None }),
     }
 }

@@ -19,6 +19,7 @@ use crate::checkpoint::{self, ContainerBase};
 use crate::clock;
 use crate::error::Error;
 use crate::id::ContainerId;
+use crate::plugins;
 use crate::record::{ContainerOrigin, ContainerPhase, ContainerRecord, ImageMount, MadeFrom};
 use crate::stages;
 
@@ -57,7 +58,7 @@ pub(crate) async fn create(
     // Usually its start is asked for as soon as this is answered.
     containers.warm_up.begin();
     let _making = containers.making.begin(id);
-    context.plugins.started(span).await;
+    plugins::started(&context.plugins, span).await;
     let begun = context.plugins.begin_container(id);
     let prepared = async {
         let (image, is_restored) = match image {

@@ -40,6 +40,22 @@ pub(crate) fn refused(reason: String) -> Error {
     Error::Failed { step: "do as the node's NRI plugins want".to_owned(), reason }
 }
 
+/// Waits until plugins that are installed have been started: what began before would be made without them.
+pub(crate) async fn started(node: &NodePlugins, span: &Span) {
+    if !node.plugins.have_started() {
+        span.enter(&stages::PLUGINS_START);
+        node.plugins.started().await;
+    }
+}
+
+/// Counts what plugins want and can't have.
+pub(crate) fn possible<T>(node: &NodePlugins, done: Result<T, Error>) -> Result<T, Error> {
+    if done.is_err() {
+        node.plugins.measures().count_refusal(RefusalReason::Impossible);
+    }
+    done
+}
+
 impl NodePlugins {
     pub(crate) fn new(plugins: Plugins, publisher: Arc<Publisher>) -> Self {
         Self { plugins, publisher }
@@ -49,25 +65,9 @@ impl NodePlugins {
         &self.plugins
     }
 
-    /// Waits until plugins that are installed have been started: what began before would be made without them.
-    pub(crate) async fn started(&self, span: &Span) {
-        if !self.plugins.have_started() {
-            span.enter(&stages::PLUGINS_START);
-            self.plugins.started().await;
-        }
-    }
-
     fn refused_by(&self, refusal: &PluginRefusal) -> Error {
         self.plugins.measures().count_refusal(refusal.reason());
         Error::Failed { step: "ask the node's plugins".to_owned(), reason: refusal.to_string() }
-    }
-
-    /// Counts what plugins want and can't have.
-    pub(crate) fn possible<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
-        if done.is_err() {
-            self.plugins.measures().count_refusal(RefusalReason::Impossible);
-        }
-        done
     }
 
     /// Shows a pod, and lets plugins in that waited for that.
@@ -164,13 +164,14 @@ impl NodePlugins {
         let Adjusted { adjustment, wishes } = adjusted;
         let wanted = match adjustment == api::ContainerAdjustment::default() {
             true => None,
-            false => Some(self.possible(translate::wanted(&adjustment))?),
+            false => Some(possible(self, translate::wanted(&adjustment))?),
         };
-        let failed = self.plugins.carry_out(wishes).await;
-        self.possible(match failed.iter().find(|update| !update.ignore_failure) {
+        let failed = self.plugins.carry_out_for(wishes, span).await;
+        let done = match failed.iter().find(|update| !update.ignore_failure) {
             Some(update) => Err(refused(format!("an update of container {} failed", excerpt(&update.container_id)))),
             None => Ok(wanted),
-        })
+        };
+        possible(self, done)
     }
 
     /// A container is made, and not shown yet.
@@ -242,7 +243,7 @@ impl NodePlugins {
         let Some((pod, mut container)) = container_of(&self.publisher, id).await else { return };
         container.state = api::ContainerState::CONTAINER_STOPPED.into();
         let wishes = audience.tell_stop(&pod, &container, span).await;
-        self.carry_out(wishes).await;
+        self.carry_out(wishes, span).await;
     }
 
     /// A container begins to be removed.
@@ -268,7 +269,7 @@ impl NodePlugins {
         let Some((pod, container)) = container_of(&self.publisher, id).await else { return Ok(change) };
         let asked = audience.ask_update(&pod, &container, limits::message(&change), span).await;
         let (wanted, wishes) = asked.map_err(|error| self.refused_by(&error))?;
-        self.carry_out(wishes).await;
+        self.carry_out(wishes, span).await;
         Ok(Resources { oom_score_adj: change.oom_score_adj, ..limits::change(&wanted) })
     }
 
@@ -312,8 +313,8 @@ impl NodePlugins {
         described.await.unwrap_or_default()
     }
 
-    async fn carry_out(&self, wishes: PluginWishes) {
-        for failed in self.plugins.carry_out(wishes).await.iter().filter(|update| !update.ignore_failure) {
+    async fn carry_out(&self, wishes: PluginWishes, span: &Span) {
+        for failed in self.plugins.carry_out_for(wishes, span).await.iter().filter(|update| !update.ignore_failure) {
             tracing::warn!(container = %excerpt(&failed.container_id), "an update that an NRI plugin wants failed");
         }
     }

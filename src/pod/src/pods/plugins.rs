@@ -1,9 +1,12 @@
 //! What the node's plugins ask for: what there is, and changes of containers.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peapod_nri::api::ContainerUpdate;
-use peapod_nri::{PluginWishes, Plugins, RuntimeRequest};
+use peapod_nri::api::{ContainerEviction, ContainerUpdate};
+use peapod_nri::{Plugins, RuntimeRequest};
+use peapod_sys::sync::lock;
 use peapod_text::excerpt;
 use peapod_trace::Span;
 use tokio::sync::mpsc;
@@ -20,6 +23,10 @@ use crate::plugins;
 /// Between the signal and the kill, for a container that a plugin evicts.
 const EVICTION_GRACE: Duration = Duration::from_secs(30);
 
+/// Containers that are being stopped for plugins.
+#[derive(Clone, Debug, Default)]
+struct Evicting(Arc<Mutex<BTreeSet<ContainerId>>>);
+
 impl Pods {
     /// The node's plugins.
     #[must_use]
@@ -30,6 +37,7 @@ impl Pods {
     /// Answers plugins until the daemon ends. None of them waits for another one.
     pub(super) async fn serve_plugins(self, mut requests: mpsc::Receiver<RuntimeRequest>) {
         let (mut closing, mut tasks) = (self.closing.subscribe(), JoinSet::new());
+        let evicting = Evicting::default();
         loop {
             let request = tokio::select! {
                 request = requests.recv() => request,
@@ -38,41 +46,56 @@ impl Pods {
                 _ = closing.wait_for(|closing| *closing) => None,
             };
             let Some(request) = request else { return };
-            let pods = self.clone();
+            let (pods, evicting) = (self.clone(), evicting.clone());
             tasks.spawn(async move {
                 match request {
                     RuntimeRequest::Describe(describe) => {
                         let _ = describe.send(pods.actors.plugins.everything().await);
                     }
-                    RuntimeRequest::Update(wishes, done) => {
-                        let _ = done.send(pods.do_as_plugins_wish(wishes).await);
+                    RuntimeRequest::Update(wishes, mut done) => {
+                        pods.evict(wishes.evictions, &evicting);
+                        let failed = tokio::select! {
+                            failed = pods.update_all_for_plugins(wishes.updates) => failed,
+                            // Nobody waits any more: the plugin has left, or its time is over.
+                            () = done.closed() => return,
+                        };
+                        let _ = done.send(failed);
                     }
                 }
             });
         }
     }
 
-    /// Changes limits, and begins to stop what is to be evicted. Answers the changes that failed.
-    async fn do_as_plugins_wish(&self, wishes: PluginWishes) -> Vec<ContainerUpdate> {
+    /// Changes limits. Answers the changes that failed.
+    async fn update_all_for_plugins(&self, updates: Vec<ContainerUpdate>) -> Vec<ContainerUpdate> {
         let mut failed = Vec::new();
-        for update in wishes.updates {
+        for update in updates {
             if let Err(error) = self.update_for_plugins(&update).await {
                 tracing::info!(container = %excerpt(&update.container_id), %error, "an update for an NRI plugin failed");
                 failed.push(update);
             }
         }
-        for eviction in wishes.evictions {
+        failed
+    }
+
+    /// Begins to stop containers.
+    fn evict(&self, evictions: Vec<ContainerEviction>, evicting: &Evicting) {
+        for eviction in evictions {
             let Some(id) = ContainerId::parse(&eviction.container_id) else { continue };
+            // However often a plugin says it.
+            if self.snapshot().container(&id).is_none() || !lock(&evicting.0).insert(id.clone()) {
+                continue;
+            }
             let (container, reason) = (id.short(), excerpt(&eviction.reason));
             tracing::info!(container, %reason, "an NRI plugin evicts a container");
-            let pods = self.clone();
+            let (pods, evicting) = (self.clone(), evicting.clone());
             self.leftovers.spawn(async move {
                 if let Err(error) = pods.stop_container(&id, EVICTION_GRACE, &Span::default()).await {
                     tracing::info!(container = id.short(), %error, "a container could not be evicted");
                 }
+                lock(&evicting.0).remove(&id);
             });
         }
-        failed
     }
 
     /// As a client's update, but that no plugin is asked about it.
