@@ -27,6 +27,10 @@ pub(crate) struct Features {
     pub(crate) net_devices: bool,
     /// Shares of caches and of the memory's bandwidth.
     pub(crate) intel_rdt: bool,
+    /// From which nodes a process has its memory.
+    pub(crate) memory_policy: bool,
+    /// Scheduling and I/O priority of a process, which came with version 1.1 of the specification.
+    pub(crate) priorities: bool,
     /// It writes containers into files by CRIU, and makes them of such.
     pub(crate) checkpoints: bool,
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
@@ -86,6 +90,8 @@ fn by_features(text: &[u8]) -> Features {
         user_namespaces: has(&linux["namespaces"], "user") && linux["mountExtensions"]["idmap"]["enabled"] == true,
         net_devices: linux["netDevices"]["enabled"] == true,
         intel_rdt: linux["intelRdt"]["enabled"] == true,
+        memory_policy: linux["memoryPolicy"]["modes"].as_array().is_some_and(|modes| !modes.is_empty()),
+        priorities: answer["ociVersionMax"].as_str().is_some_and(|version| numbers(version) >= (1, 1)),
         checkpoints: CHECKPOINTS.iter().any(|name| answer["annotations"][*name] == "true"),
         no_limits: None,
     }
@@ -100,8 +106,13 @@ fn is_built_with_criu(text: &[u8]) -> bool {
 fn by_version(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let version = text.lines().next().and_then(|line| line.strip_prefix("crun version "));
-    let mut numbers = version.unwrap_or_default().split('.').map_while(|number| number.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(1), Some(4))
+    numbers(version.unwrap_or_default()) >= (1, 4)
+}
+
+/// The first two numbers of a version.
+fn numbers(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 async fn answer(program: &Path, word: &str) -> Reaction {
@@ -167,6 +178,13 @@ mod tests {
         assert_eq!(by_features(rdt), Features { intel_rdt: true, ..Features::default() });
         let net = br#"{"linux": {"intelRdt": {"enabled": false}, "netDevices": {"enabled": true}}}"#;
         assert_eq!(by_features(net), Features { net_devices: true, ..Features::default() });
+        let policy = br#"{"ociVersionMax": "1.3.0", "linux": {"memoryPolicy": {"modes": ["MPOL_BIND"], "flags": []}}}"#;
+        assert_eq!(by_features(policy), Features { memory_policy: true, priorities: true, ..Features::default() });
+        for (version, has) in [("1.0.2-dev", false), ("1.1.0", true), ("1.1.0-rc.2", true), ("2.0", true), ("x", false)]
+        {
+            let text = format!(r#"{{"ociVersionMax": "{version}", "linux": {{"memoryPolicy": {{"modes": []}}}}}}"#);
+            assert_eq!(by_features(text.as_bytes()), Features { priorities: has, ..Features::default() }, "{version}");
+        }
         assert!(linux(r#""mount", "user""#, "true"));
         assert!(!linux(r#""mount", "user""#, "false") && !linux(r#""mount""#, "true") && !linux("", "null"));
         let annotation = |text: &str| by_features(format!(r#"{{"annotations": {{{text}}}}}"#).as_bytes()).checkpoints;

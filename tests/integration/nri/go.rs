@@ -8,17 +8,22 @@ use peapod_tests::{Daemon, Programs, SHELL, on_each_runtime, peapod, wait_for};
 use serde_json::{Value, json};
 
 /// A plugin that runs; it is killed when this is dropped.
-struct GoPlugin {
+pub(super) struct GoPlugin {
     child: Child,
     lines: mpsc::Receiver<Value>,
 }
 
 impl GoPlugin {
     fn start(daemon: &Daemon, name: &str, adjust: &Value) -> Self {
+        Self::start_with(daemon, name, ["-adjust", &adjust.to_string()])
+    }
+
+    pub(super) fn start_with(daemon: &Daemon, name: &str, adjust: [&str; 2]) -> Self {
         let mut child = Command::new(&Programs::get().nri_plugin)
             .arg("-socket")
             .arg(daemon.run_root().join("nri.sock"))
-            .args(["-idx", "10", "-name", name, "-adjust", &adjust.to_string()])
+            .args(["-idx", "10", "-name", name])
+            .args(adjust)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -35,7 +40,7 @@ impl GoPlugin {
     }
 
     /// The next line about this event.
-    async fn next(&self, event: &str) -> Value {
+    pub(super) async fn next(&self, event: &str) -> Value {
         let mut found = None;
         wait_for(event, async || {
             found = self.lines.try_iter().find(|line| line["event"] == event);

@@ -1,6 +1,7 @@
 //! Plugins of the Node Resource Interface.
 
 mod adjustments;
+mod each_adjustment;
 mod go;
 mod hostile;
 mod installed;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use peapod_nri::Begun;
 use peapod_spec::bounds::CDI_DEVICES;
 use peapod_spec::container::ContainerSpec;
-use peapod_spec::{Config, Configured, ImageDefaults, StartAdjustment, update_resources};
+use peapod_spec::{Adjustment, Config, Configured, ImageDefaults, StartAdjustment, update_resources};
 use peapod_trace::Span;
 
 use super::ContainerContext;
@@ -52,6 +52,7 @@ async fn apply(
     span: &Span,
 ) -> Result<AdjustedContainer, Error> {
     let WantedContainer { adjustment, limits, oom_score_adj, cdi_devices } = wanted;
+    check_features(context, &adjustment).await?;
     let node = &context.containers.facts;
     cpuset::check(&limits, node.cgroup_v2, "NRI: ")?;
     let mut given = ContainerSpec::clone(spec);
@@ -73,6 +74,28 @@ async fn apply(
         Box::new(RecordedAdjustment { asked: spec.resources.clone(), given: resources, at_start: adjustment.at_start })
     });
     Ok(AdjustedContainer { made, recorded })
+}
+
+/// What an OCI runtime does not know it passes over without a word.
+async fn check_features(context: &ContainerContext, adjustment: &Adjustment) -> Result<(), Error> {
+    let Adjustment { process, linux, .. } = adjustment;
+    let wanted = [
+        ("scheduler", matches!(process.scheduler, Some(Some(_)))),
+        ("io_priority", matches!(process.io_priority, Some(Some(_)))),
+        ("net_devices", linux.net_devices.iter().any(|(_, wanted)| wanted.is_some())),
+        ("rdt", matches!(linux.intel_rdt, Some(Some(_)))),
+        ("memory_policy", linux.memory_policy.is_some()),
+    ];
+    if !wanted.iter().any(|(_, is_wanted)| *is_wanted) {
+        return Ok(());
+    }
+    let has = context.handler.features().await;
+    let can = [has.priorities, has.priorities, has.net_devices, has.intel_rdt, has.memory_policy];
+    let missing = wanted.into_iter().zip(can).find(|((_, is_wanted), can)| *is_wanted && !can);
+    missing.map_or(Ok(()), |((field, _), _)| {
+        let reason = "the OCI runtime of the pod's handler does not say that it can do this: take a later one, or runc";
+        Err(refused(format!("{field}: {reason}")))
+    })
 }
 
 /// Says again, in the configuration of a start, what plugins made of it when it was made.

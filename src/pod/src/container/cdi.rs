@@ -263,6 +263,8 @@ mod tests {
             no_limits: None,
             net_devices: true,
             intel_rdt: false,
+            memory_policy: false,
+            priorities: false,
             checkpoints: false,
         },
         own_users: false,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use peapod_api::v1::{ContainerStatusRequest, ContainerStatusResponse};
 use peapod_pod::{ContainerState, ContainerView};
 use peapod_spec::container::ContainerSpec;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cri::convert::{container_status, not_empty};
 use crate::cri::services::find_container;
@@ -59,13 +59,53 @@ async fn info(services: &Services, container: &ContainerView) -> BTreeMap<String
     operations::beside([("info", info)], operations)
 }
 
-/// The file has the limits of the start, or of the creation; these are those of the last update.
+/// The file has the limits of the start, or of the creation; these are those of the last update. What no client can
+/// say stays as it is there: the devices, and what plugins have added.
 fn show_limits(services: &Services, container: &ContainerView, runtime_spec: &mut Value) {
-    let Some(shown) = runtime_spec.pointer_mut("/linux/resources") else { return };
+    let Some(shown) = runtime_spec.pointer_mut("/linux/resources").and_then(Value::as_object_mut) else { return };
     let limits = services.pods.limits_json(&container.spec.resources).ok();
-    let Some(mut limits) = limits.and_then(|json| serde_json::from_slice::<Value>(&json).ok()) else { return };
-    if let (Some(limits), Some(devices)) = (limits.as_object_mut(), shown.get("devices")) {
-        limits.insert("devices".to_owned(), devices.clone());
+    let Some(Value::Object(limits)) = limits.and_then(|json| serde_json::from_slice(&json).ok()) else { return };
+    show(shown, limits);
+}
+
+/// What clients can say of each part.
+const SAID: [(&str, &[&str]); 2] =
+    [("cpu", &["shares", "period", "quota", "cpus", "mems"]), ("memory", &["limit", "swap"])];
+
+fn show(shown: &mut Map<String, Value>, mut limits: Map<String, Value>) {
+    for (part, said) in SAID {
+        let mut own = limits.remove(part).and_then(|part| part.as_object().cloned()).unwrap_or_default();
+        let before = shown.remove(part).and_then(|part| part.as_object().cloned()).unwrap_or_default();
+        own.extend(before.into_iter().filter(|(key, _)| !said.contains(&key.as_str())));
+        if !own.is_empty() {
+            shown.insert(part.to_owned(), own.into());
+        }
     }
-    *shown = limits;
+    for whole in ["hugepageLimits", "unified"] {
+        shown.remove(whole);
+    }
+    shown.extend(limits);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::show;
+
+    #[test]
+    fn limits_of_an_update_take_the_place_of_earlier_ones_and_of_nothing_else() {
+        let mut shown = json!({
+            "cpu": {"shares": 2, "quota": 5, "realtimePeriod": 7}, "memory": {"limit": 1}, "unified": {"memory.high": "1"},
+            "pids": {"limit": 3}, "devices": [{"allow": false}],
+        });
+        let limits = json!({"cpu": {"shares": 4}, "hugepageLimits": []});
+        let (Some(into), Some(limits)) = (shown.as_object_mut(), limits.as_object()) else { panic!() };
+        show(into, limits.clone());
+        let wanted = json!({
+            "cpu": {"shares": 4, "realtimePeriod": 7}, "pids": {"limit": 3}, "devices": [{"allow": false}],
+            "hugepageLimits": [],
+        });
+        assert_eq!(shown, wanted);
+    }
 }
