@@ -38,7 +38,7 @@ rm -f "$out/junit.xml"
 cd "$work"
 code=0
 # critest answers 1 when any spec fails; the list decides. 99 means that pods left something behind.
-"$here/../with-peapod.sh" bash -c '"$0" -runtime-endpoint "$CONTAINER_RUNTIME_ENDPOINT" "$@"' "$work/critest" \
+"$here/../with-peapod.sh" bash -c '"$0" -runtime-endpoint "$CONTAINER_RUNTIME_ENDPOINT" -nri-socket "$PEAPOD_DIR/run/nri.sock" "$@"' "$work/critest" \
     -ginkgo.junit-report "$out/junit.xml" -ginkgo.no-color -ginkgo.focus "$focus" "${flags[@]}" >"$out/critest.log" 2>&1 || code=$?
 if [ ! -e "$out/junit.xml" ]; then tail -n 40 "$out/critest.log" >&2; echo "critest wrote no report" >&2; exit 1; fi
 leak=(); [ $code != 99 ] || { sed -n '/^left behind:/,$p' "$out/critest.log" | head -n 20; leak=(--also-failed 1); }
