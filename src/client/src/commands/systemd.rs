@@ -164,7 +164,7 @@ After=peapod.service network-online.target
 
 [Service]
 Type=exec
-# What an end without a goodbye has left, such as that of the machine.
+# What an end without a goodbye has left: it has its grace, as it may run on.
 ExecStartPre=-{down}
 ExecStart={run}
 # The pod's restartPolicy decides over its containers. The unit begins again where peapod itself could not go on.
@@ -173,12 +173,13 @@ RestartForceExitStatus=125
 RestartSec=2
 SuccessExitStatus=143
 KillMode=mixed
+TimeoutStartSec={stop}
 TimeoutStopSec={stop}
 
 [Install]
 WantedBy=multi-user.target
 ",
-            down = line(&["down", "--grace", "0", file]),
+            down = line(&["down", file]),
             run = line(&["run", "--dir", dir, file]),
             stop = grace.unwrap_or_default().saturating_add(BESIDE_GRACE),
         ))
@@ -232,7 +233,8 @@ mod tests {
         let text = unit.text().unwrap();
         for line in [
             "ExecStart=/usr/bin/peapod --endpoint unix:///run/x.sock run --dir /var/lib/peapod-run \"/srv/my pods/100%%.yaml\"",
-            "ExecStartPre=-/usr/bin/peapod --endpoint unix:///run/x.sock down --grace 0 \"/srv/my pods/100%%.yaml\"",
+            "ExecStartPre=-/usr/bin/peapod --endpoint unix:///run/x.sock down \"/srv/my pods/100%%.yaml\"",
+            "TimeoutStartSec=35",
             "TimeoutStopSec=35",
             "After=peapod.service network-online.target",
         ] {
