@@ -14,9 +14,9 @@ use crate::manifest::{MAX_LENGTH, Workload};
 /// What manifests' names end with.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Whether a word on the command line is a manifest or a folder rather than a pod's name.
+/// Whether a word on the command line can be nothing else than a manifest or a folder. Others can be folders, too.
 pub(crate) fn is_file(word: &str) -> bool {
-    word == "-" || word.starts_with(['.', '/']) || is_named_so(Path::new(word))
+    word == "-" || word.starts_with(['.', '/']) || word.ends_with('/') || is_named_so(Path::new(word))
 }
 
 fn is_named_so(path: &Path) -> bool {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn words_that_are_files() {
-        for word in ["-", "pod.yaml", "./web", "/srv/pods", "a/b.yml", "x.json", "."] {
+        for word in ["-", "pod.yaml", "./web", "/srv/pods", "a/b.yml", "x.json", ".", "pods/"] {
             assert!(is_file(word), "{word}");
         }
         for word in ["web", "default/web", "0123abcd", "web.example"] {

@@ -72,9 +72,16 @@ impl Whole {
         }
         let mut paths: Vec<PathBuf> = targets.files.to_vec();
         for word in targets.words {
-            match manifest_files::is_file(word) {
-                true => paths.push(word.into()),
-                false => self.add_word(&mut found, word, targets.all_of_a_name),
+            if manifest_files::is_file(word) {
+                paths.push(word.into());
+            } else if !self.add_word(&mut found, word, targets.all_of_a_name) {
+                // As `run` takes it.
+                match Path::new(word).is_dir() {
+                    true => paths.push(word.into()),
+                    false => found
+                        .problems
+                        .push(format!("there is no pod, Job, Deployment or run `{word}`; `peapod ps -a` lists all")),
+                }
             }
         }
         let mut named = Vec::new();
@@ -86,51 +93,53 @@ impl Whole {
         found
     }
 
-    fn add_word(&self, found: &mut FoundPods, word: &str, all_of_a_name: bool) {
+    /// Whether anything is called so.
+    fn add_word(&self, found: &mut FoundPods, word: &str, all_of_a_name: bool) -> bool {
         let named: Vec<_> = self.pods.iter().filter(|pod| select::is_named(pod, word)).collect();
         let is_one_name = named.windows(2).all(|two| select::pod_name(two[0]) == select::pod_name(two[1]));
         if all_of_a_name && is_one_name && !named.is_empty() {
-            return named.into_iter().for_each(|pod| found.add(pod));
+            named.into_iter().for_each(|pod| found.add(pod));
+            return true;
         }
-        let pod = match select::choose(self.pods.clone(), word) {
-            Ok(pod) => pod,
+        match select::choose(self.pods.clone(), word) {
+            Ok(pod) => found.add(&pod),
             Err(SelectError::NoPod { .. }) => return self.add_called(found, word),
-            Err(error) => return found.problems.push(error.to_string()),
-        };
-        found.add(&pod);
+            Err(error) => found.problems.push(error.to_string()),
+        }
+        true
     }
 
     /// A Job, a Deployment, a Pod of which nothing is there yet, or a run.
-    fn add_called(&self, found: &mut FoundPods, word: &str) {
+    /// Whether there is any.
+    fn add_called(&self, found: &mut FoundPods, word: &str) -> bool {
         let of_pods = self.pods.iter().filter(|pod| is_of_run(pod)).map(workload_of);
         let of_runs = self.runs.iter().flat_map(|(_, run)| &run.subjects.workloads).map(|known| known.named.clone());
         let called: BTreeSet<_> = of_pods.chain(of_runs).filter(|workload| workload.is_called(word)).collect();
         if called.len() > 1 {
             let names = called.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             found.problems.push(format!("`{word}` can be any of {names}: write the namespace, or kind/name"));
-            return;
+            return true;
         }
         if let Some(workload) = called.first() {
             let is_one = |pod: &&v1::PodSandbox| is_of_run(pod) && workload_of(pod) == *workload;
             self.pods.iter().filter(is_one).for_each(|pod| found.add(pod));
             self.runs.iter().for_each(|run| found.want(run, |known| known == workload, false));
-            return;
+            return true;
         }
         let is_run = |id: &str| id == word || (word.len() >= 4 && id.starts_with(word));
         let before = (found.pods.len(), found.runs.len());
         let is_of_it = |pod: &&v1::PodSandbox| run_of(pod).is_some_and(|(_, id)| is_run(&id));
         self.pods.iter().filter(is_of_it).for_each(|pod| found.add(pod));
         self.runs.iter().filter(|(_, run)| is_run(&run.id)).for_each(|run| found.want(run, |_| true, true));
-        if before == (found.pods.len(), found.runs.len()) {
-            let text = format!("there is no pod, Job, Deployment or run `{word}`; `peapod ps -a` lists all");
-            found.problems.push(text);
-        }
+        before != (found.pods.len(), found.runs.len())
     }
 
     /// A manifest, or those of a folder.
     fn add_path(&self, found: &mut FoundPods, path: &Path, named: &mut Vec<ManifestIdentity>) {
         let before = (found.pods.len(), found.runs.clone());
-        let read = manifest_files::files(path).and_then(|files| {
+        let files = manifest_files::files(path);
+        let is_empty = files.is_err();
+        let read = files.and_then(|files| {
             files.iter().try_for_each(|file| {
                 let identity = ManifestIdentity::of(&manifest_files::identity(file));
                 named.push(identity.clone());
@@ -146,7 +155,10 @@ impl Whole {
                 error.filter(|_| !is_found).map_or(Ok(()), Err)
             })
         });
+        self.add_folder(found, &ManifestIdentity::of(&manifest_files::identity(path)));
         match read {
+            // What was of it is found also when no manifest is in it any more.
+            Err(_) if is_empty && (before != (found.pods.len(), found.runs.clone()) || self.is_of_run(path)) => {}
             Err(error) => found.problems.push(format!("cannot read {}: {error:#}", path.display())),
             // Not of each file of a folder something is there.
             Ok(()) if before == (found.pods.len(), found.runs.clone()) && !self.is_of_run(path) => {
@@ -160,6 +172,20 @@ impl Whole {
     fn is_of_run(&self, path: &Path) -> bool {
         let path = ManifestIdentity::of(&manifest_files::identity(path));
         self.runs.iter().any(|(_, run)| run.files.iter().any(|own| ManifestIdentity::of(own).is(&path)))
+    }
+
+    /// What was run from a folder's files, also from those that are gone.
+    fn add_folder(&self, found: &mut FoundPods, folder: &ManifestIdentity) {
+        let is_in = |file: &String| ManifestIdentity::of(file).is_in(folder);
+        let is_of_it =
+            |pod: &&v1::PodSandbox| is_of_run(pod) && pod.annotations.get(labels::RUN_FILE).is_some_and(is_in);
+        self.pods.iter().filter(is_of_it).for_each(|pod| found.add(pod));
+        for run in &self.runs {
+            let workloads = run.1.subjects.workloads.iter();
+            let own: BTreeSet<_> =
+                workloads.filter(|known| known.file.as_ref().is_some_and(is_in)).map(|known| &known.named).collect();
+            found.want(run, |known| own.contains(known), false);
+        }
     }
 
     fn add_file(&self, found: &mut FoundPods, file: &NamedFile) {

@@ -1,6 +1,6 @@
 //! What is found by whatever names it.
 
-use super::super::samples::{pod, whole};
+use super::super::samples::{pod, run, whole};
 use super::*;
 
 /// The pods by their names, and the runs with what is wanted of them.
@@ -99,4 +99,26 @@ fn kept_pods_of_a_name_go_with_the_last_one() {
     let named = Targets { words: &words, ..Targets::default() };
     assert_eq!(whole.find(named, |_| true).pods.len(), 1);
     assert_eq!(whole.find(Targets { all_of_a_name: true, ..named }, |_| true).pods.len(), 2);
+}
+
+/// A folder goes by the same words as where it was run, and what was of it goes with it though its files are gone.
+#[test]
+fn a_folder_is_found_by_its_name_and_when_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = std::fs::canonicalize(dir.path()).unwrap().join("ab");
+    std::fs::create_dir(&folder).unwrap();
+    let (file, path) = (folder.join("a.yaml").display().to_string(), folder.display().to_string());
+    let runs = vec![(dir.path().to_owned(), run("aaaa", &[&path], &[("Pod", "a", &file)]))];
+    let whole = Whole { pods: vec![pod(dir.path(), ("aaaa", "a", None), &file)], runs, ..Whole::default() };
+    let all = (owned(&["a"]), owned(&["aaaa"]), Vec::new());
+    assert_eq!(found(&whole, &[&path]), all, "the only file is gone");
+    std::fs::write(folder.join("b.yaml"), "kind: Pod\nmetadata: {name: b}\n").unwrap();
+    assert_eq!(found(&whole, &[&path]), all, "that file is gone");
+    // A word that is a folder where the test runs.
+    assert!(Path::new("src").is_dir());
+    let (_, _, problems) = found(&whole, &["src"]);
+    assert!(problems[0].starts_with("cannot read src: no manifest is in src"), "{problems:?}");
+    let mut whole = whole;
+    whole.pods.push(pod(dir.path(), ("bbbb", "src", None), "/none/other.yaml"));
+    assert_eq!(found(&whole, &["src"]), (owned(&["src"]), Vec::new(), Vec::new()), "what is called so comes first");
 }
