@@ -61,6 +61,7 @@ mod retries;
 mod run_changed;
 mod run_detached;
 mod run_fields;
+mod run_gone_on;
 mod run_habits;
 mod run_killed;
 mod run_life;

@@ -246,7 +246,8 @@ fn a_job_that_nobody_watches_and_that_fails_leaves_why() {
         // Until it is tried again.
         save(&path, &job("echo done"));
         done(daemon, &["run", "-d", &file]).await;
-        wait_for("nothing is left", async || daemon.pods().await.is_empty()).await;
+        wait_for("it is over", async || done(daemon, &["ps", "-a"]).await.contains("Completed")).await;
+        assert_eq!(daemon.pods().await.len(), 1);
         save(&path, &job("exit 4"));
         assert_eq!(client(daemon, &["run", "-d", &file]).await.0, 1);
         assert_eq!(done(daemon, &["down", "job/work"]).await, "default/work-0\n");

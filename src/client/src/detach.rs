@@ -61,10 +61,15 @@ pub(crate) fn new_id() -> io::Result<String> {
 /// ready or have ended.
 pub(crate) async fn start(words: &[OsString], input: Option<&str>, base: &Path) -> anyhow::Result<u8> {
     let id = new_id().context("no random numbers for the run's id")?;
-    let prepared = PreparedRun::make(base, &id).with_context(|| format!("cannot write into {}", base.display()))?;
-    let started = start_in(&prepared.folder, &id, words, input).await;
+    go_on(words, input, base, &id).await
+}
+
+/// The same of a run that has an id, as an earlier process has looked after it.
+pub(crate) async fn go_on(words: &[OsString], input: Option<&str>, base: &Path, id: &str) -> anyhow::Result<u8> {
+    let prepared = PreparedRun::make(base, id).with_context(|| format!("cannot write into {}", base.display()))?;
+    let started = start_in(&prepared.folder, id, words, input).await;
     // Else it would stay for ever.
-    runs::abandon(base, &id);
+    runs::abandon(base, id);
     started
 }
 

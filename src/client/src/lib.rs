@@ -57,9 +57,9 @@ use file_watch::FileWatch;
 use interrupt::Interrupt;
 use manifest::{LoadedManifest, Workload};
 use peapod_text::one_line;
-use run::{RunContext, Wishes};
+use run::{PastRun, RunContext, Wishes};
 use run_files::RunFiles;
-use runs::{KnownWorkload, RunRecord, RunSubjects};
+use runs::{RunOptions, RunRecord, RunSubjects};
 use streaming::{StreamError, unless_signalled};
 
 /// The exit status when peapod itself failed, where another one speaks of a container.
@@ -208,8 +208,10 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let interrupt = Interrupt::listen()?;
     let watch = if args.watch { Some(FileWatch::begin(files.paths())?) } else { None };
     let id = supervised.clone().map_or_else(detach::new_id, Ok).context("no random numbers for the run's id")?;
-    let subjects = RunSubjects::new(&connection.endpoint, workloads.iter().map(KnownWorkload::on));
-    let record = RunRecord::begin(&args.dir, &id, (files.identities(), subjects), supervised.is_some())
+    let past = PastRun::look(&connection, (&args.dir, &id), &workloads).await?;
+    let subjects = RunSubjects::new(&connection.endpoint, past.subjects.continued(&workloads));
+    let options = RunOptions::of(args, supervised.is_some());
+    let record = RunRecord::begin(&args.dir, &id, (files.identities(), subjects), options)
         .with_context(|| format!("cannot write into {}", args.dir.display()))?;
     let is_alone = matches!(workloads.as_slice(), [Workload::Pod(_)]) && !args.watch && !files.is_folder();
     let names = workloads.iter().map(|workload| workload.longest_name(is_alone));
@@ -228,7 +230,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     }
     let wished = RunWishes { objects, left: BTreeSet::new() };
     let (sender, changes) = mpsc::channel(1);
-    let wishes = Wishes { first: &workloads, changes };
+    let wishes = Wishes { first: &workloads, past, changes };
     let context = RunContext { connection: &connection, args, console: &console, record: &record, is_alone };
     let status = tokio::select! {
         status = run_beside_sweep(context, wishes, &interrupt) => status,

@@ -4,6 +4,10 @@ use futures_util::future::join_all;
 use peapod_api::v1;
 
 use crate::connect::{CHANGE, CallError, CriClient, QUICK, call};
+use crate::labels;
+
+/// Kubernetes' own grace, in seconds.
+pub(crate) const GRACE: u32 = 30;
 
 /// Stops all containers of a pod at the same time, then the pod; returns what went wrong.
 pub(crate) async fn stop(connection: &CriClient, pod: &str, grace: u32) -> Vec<CallError> {
@@ -49,6 +53,13 @@ pub(crate) async fn containers(connection: &CriClient, pod: &str) -> Result<Vec<
     let request = v1::ListContainersRequest { filter: Some(filter) };
     let list = call("ListContainers", QUICK, connection.runtime.clone().list_containers(request)).await?;
     Ok(list.containers)
+}
+
+/// What the pod's manifest said, which its containers remember.
+pub(crate) async fn own_grace(connection: &CriClient, pod: &str) -> Result<u32, CallError> {
+    let there = containers(connection, pod).await?;
+    let said = there.iter().filter_map(|container| container.annotations.get(labels::GRACE)?.parse().ok());
+    Ok(said.max().unwrap_or(GRACE))
 }
 
 async fn stop_container(connection: &CriClient, id: &str, grace: u32) -> Result<(), CallError> {

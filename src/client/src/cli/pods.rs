@@ -14,7 +14,8 @@ use super::{DEFAULT_RUN_DIR, OutputFormat, RUN_DIR_VARIABLE, absolute};
 /// Arguments of `peapod apply`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Pods of a `peapod run`, also one with -d, are replaced one by one where their manifests have \
-changed, and it comes back when all are ready. Where nothing of the files runs yet it is `peapod run -d`.")]
+changed, and it comes back when all are ready. Where nothing of the files runs yet it is `peapod run -d`. A run that was \
+killed is gone on with, of all its files and with its options; what has ended is run once more only after `peapod down`.")]
 pub struct ApplyArgs {
     /// Pod manifests, or folders of them, as they were given to `peapod run`.
     #[arg(required = true, value_name = "FILE")]
@@ -25,12 +26,12 @@ pub struct ApplyArgs {
 }
 
 impl ApplyArgs {
-    /// The words of the same `peapod run -d`.
-    pub(crate) fn words(&self, endpoint: Option<&str>) -> Vec<OsString> {
+    /// The words of a `peapod run -d` of these files, with its options in words.
+    pub(crate) fn words(&self, endpoint: Option<&str>, options: Vec<OsString>, files: &[PathBuf]) -> Vec<OsString> {
         let endpoint = endpoint.map(|endpoint| [OsString::from("--endpoint"), endpoint.into()]);
-        let words = endpoint.into_iter().flatten().chain(["run", "--detach", "--dir"].map(OsString::from));
-        let files = self.files.iter().map(|file| file.clone().into_os_string());
-        words.chain([self.dir.clone().into_os_string(), "--".into()]).chain(files).collect()
+        let words = endpoint.into_iter().flatten().chain(["run", "--detach"].map(OsString::from));
+        let words = words.chain(options).chain(["--dir".into(), self.dir.clone().into_os_string(), "--".into()]);
+        words.chain(files.iter().map(|file| file.clone().into_os_string())).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! `peapod apply`: what runs becomes what the files say.
 
+mod go_on;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -10,10 +12,9 @@ use peapod_text::one_line;
 
 use crate::cli::ApplyArgs;
 use crate::connect::CriClient;
+use crate::detach;
 use crate::run_files::RunFiles;
 use crate::runs::{self, KnownRun};
-use crate::targets::{self, Targets};
-use crate::{detach, labels};
 
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
@@ -21,28 +22,34 @@ const POLL: Duration = Duration::from_millis(50);
 /// After how long it is told who keeps somebody waiting, and why.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Has the `peapod run` of these files read them again, or starts one; answers the exit status.
+/// Has the `peapod run` of these files read them again, or starts one; answers the exit status. One that nobody looks
+/// after any more, as it was killed or is over, is gone on with as what it was.
 pub(crate) async fn apply(connection: &CriClient, endpoint: Option<&str>, args: &ApplyArgs) -> anyhow::Result<u8> {
     let files = RunFiles::new(&args.files)?;
     files.read()?;
     anyhow::ensure!(files.input().is_none(), "standard input is no file that a run can read again: write one");
+    // Records of which nothing else is left say nothing any more.
+    super::sweep(connection, BTreeSet::from([args.dir.clone()])).await?;
     let identities = files.identities();
-    let found = runs::find(&args.dir, &identities);
-    for lost in found.iter().filter(|run| !run.lives) {
-        clean_up(connection, args, lost).await?;
+    let (lives, mut past): (Vec<KnownRun>, Vec<KnownRun>) =
+        runs::find(&args.dir, &identities).into_iter().partition(|run| run.lives);
+    // What became of those files in a later run counts.
+    past.retain(|run| !run.files.iter().all(|file| lives.iter().any(|later| later.is_of(file))));
+    if lives.is_empty() && past.is_empty() {
+        return detach::start(&args.words(endpoint, Vec::new(), &args.files), None, &args.dir).await;
     }
-    let lives: Vec<&KnownRun> = found.iter().filter(|run| run.lives).collect();
-    if lives.is_empty() {
-        return detach::start(&args.words(endpoint), None, &args.dir).await;
-    }
-    let missing = identities.iter().find(|file| !lives.iter().any(|run| run.is_of(file)));
+    let missing = identities.iter().find(|file| !lives.iter().chain(&past).any(|run| run.is_of(file)));
     if let Some(file) = missing {
         anyhow::bail!(
             "{file} is of no run yet, and other files are: apply it by itself, or take the others down first"
         );
     }
     let mut status = 0;
-    for run in lives {
+    for run in past {
+        let code = go_on::with(connection, endpoint, (args, &run)).await?;
+        status = if status == 0 { code } else { status };
+    }
+    for run in &lives {
         let code = one(args, run).await?;
         status = if status == 0 { code } else { status };
     }
@@ -85,19 +92,4 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
         );
         tokio::time::sleep(POLL).await;
     }
-}
-
-/// The pods of one that was killed end, as nobody looks after them.
-async fn clean_up(connection: &CriClient, args: &ApplyArgs, lost: &KnownRun) -> anyhow::Result<()> {
-    let is_one = |pod: &peapod_api::v1::PodSandbox| {
-        targets::is_of_run(pod) && pod.annotations.get(labels::RUN_ID) == Some(&lost.id)
-    };
-    let found = targets::find(connection, Targets { all: true, ..Targets::default() }, is_one).await?;
-    let errors = super::stop::each(&found, async |pod: &peapod_api::v1::PodSandbox| {
-        super::down::one(connection, pod, None).await
-    })
-    .await;
-    found.conclude(errors)?;
-    lost.forget(&args.dir);
-    Ok(())
 }

@@ -12,10 +12,9 @@ use crate::connect::{CriClient, QUICK};
 use crate::run::{self, PodDir};
 use crate::runs::{self, KnownRun, LeaveRequest};
 use crate::targets::{self, FoundPods, FoundRun, Whole};
-use crate::{labels, select, teardown};
+use crate::teardown::{self, GRACE};
+use crate::{labels, select};
 
-/// Kubernetes' own.
-const GRACE: u32 = 30;
 /// Between two looks whether a run has heard.
 const POLL: Duration = Duration::from_millis(20);
 /// How often what a run has begun before it heard is looked for.
@@ -121,19 +120,12 @@ async fn end_being_made(being_made: &[v1::PodSandbox], grace: Option<u32>) {
 pub(super) async fn stop(connection: &CriClient, pod: &v1::PodSandbox, grace: Option<u32>) -> anyhow::Result<()> {
     let grace = match grace {
         Some(grace) => grace,
-        None => own_grace(connection, &pod.id).await?,
+        None => teardown::own_grace(connection, &pod.id).await?,
     };
     run::ask_to_stop(pod, grace).await;
     // What is there still nobody stops but this process.
     let _announced = PodDir::of(pod).map(|dir| dir.announce_stop());
     super::all_of(&select::pod_name(pod), &teardown::stop(connection, &pod.id, grace).await)
-}
-
-/// What the pod's manifest said, which its containers remember.
-async fn own_grace(connection: &CriClient, pod: &str) -> anyhow::Result<u32> {
-    let containers = teardown::containers(connection, pod).await?;
-    let said = containers.iter().filter_map(|container| container.annotations.get(labels::GRACE)?.parse().ok());
-    Ok(said.max().unwrap_or(GRACE))
 }
 
 /// Says of pods of many that others come in their place.

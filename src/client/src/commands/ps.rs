@@ -150,7 +150,7 @@ fn run_of(sandbox: &v1::PodSandbox) -> Option<ListedRun> {
         id,
         file,
         pid: known.as_ref().map(|run| run.pid),
-        detached: known.as_ref().is_some_and(|run| run.detached),
+        detached: known.as_ref().is_some_and(|run| run.options.detached),
         lives: known.is_some_and(|run| run.lives),
     })
 }

@@ -47,6 +47,7 @@ impl Pod {
     /// Without all that can be another one while it runs.
     pub(crate) fn fixed(&self) -> Self {
         let mut pod = self.clone();
+        pod.metadata.wording.clear();
         pod.placement.pull_secrets.clear();
         // Who mounts a part of a volume has the file that was there then, whatever is put into its place.
         let mounts = self.all_containers().flat_map(|container| &container.mounts);

@@ -17,7 +17,7 @@ use super::objects::Objects;
 use super::schema::POD;
 use super::tree::{YamlNode, YamlValue};
 use super::workload_schema::{DEPLOYMENT, JOB};
-use super::{IdleField, ManifestError, Mistake, Workload, deployment, job, pod};
+use super::{IdleField, ManifestError, Mistake, Workload, deployment, job, pod, template};
 use crate::bounds::{MANIFEST_MISTAKES, MANIFEST_TEXTS, MANIFEST_VALUES};
 
 /// The text of a file.
@@ -128,6 +128,9 @@ pub(crate) fn load(sources: &[ManifestSource]) -> Result<LoadedManifest, Manifes
                 notes.extend(further.into_iter().map(|note| format!("{file}{note}")));
                 if workloads.iter().any(|other| other.is_named_as(&workload)) {
                     mistakes.extend(named(vec![twin(node, &workload)], name));
+                }
+                if let (Workload::Pod(pod), Some(spec)) = (&mut workload, node.get("spec")) {
+                    pod.metadata.wording = template::hash(spec);
                 }
                 if let Some(path) = &source.path {
                     workload.set_file(path);

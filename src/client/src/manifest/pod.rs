@@ -49,6 +49,8 @@ pub(crate) struct GivenMetadata {
     pub(crate) file: Option<String>,
     /// Kind and name of what it is made for, if that is no Pod.
     pub(crate) owner: Option<String>,
+    /// Of a Pod by itself, a hash of its spec as it was written, the same in every version of peapod.
+    pub(crate) wording: String,
 }
 
 /// What the runtime is asked for as a whole.
@@ -123,6 +125,7 @@ fn build_pod(b: &mut Builder<'_>, pod: k8s::Pod) -> Pod {
             service_account: service_account.unwrap_or_else(|| "default".to_owned()),
             node: spec.node_name.filter(|text| !text.is_empty()),
             file: None,
+            wording: String::new(),
             owner: None,
         },
         network,

@@ -101,7 +101,7 @@ fn as_pod(document: &YamlNode, template: &YamlNode) -> YamlNode {
 }
 
 /// Eight letters that look like no word (FNV-1a over the template as JSON, whose keys are in order).
-fn hash(node: &YamlNode) -> String {
+pub(super) fn hash(node: &YamlNode) -> String {
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let text = node.to_json().to_string();
     let mut hash = text

@@ -58,6 +58,16 @@ impl Workload {
         }
     }
 
+    /// What tells it, once it has ended, from another wording under its name that has to run: the same in every
+    /// version of peapod.
+    pub(crate) fn wording(&self) -> String {
+        match self {
+            Self::Pod(pod) => pod.metadata.wording.clone(),
+            Self::Job(job) => format!("{} {:?}", job.template.hash, job.completions),
+            Self::Deployment(deployment) => deployment.template.hash.clone(),
+        }
+    }
+
     /// What tells it from others: its kind, namespace and name.
     pub(crate) fn key(&self) -> (&'static str, &str, &str) {
         match self {

@@ -23,7 +23,8 @@ const JOB_SPEC: Schema = Schema::Map(&[
     optional("backoffLimit", Schema::Integer).does("so many failures are followed by another try"),
     optional("activeDeadlineSeconds", Schema::Integer).does("the time after which the Job has failed"),
     optional("completionMode", Schema::Text).does("whether each pod has an index"),
-    optional("ttlSecondsAfterFinished", Schema::Integer).does("pods go when they have ended, which is soon enough"),
+    optional("ttlSecondsAfterFinished", Schema::Integer)
+        .with(Effect::Idle("what the last pods leave stays until `peapod down`")),
     optional("suspend", Schema::Flag).does("has to be false"),
     optional("selector", Schema::Any).with(OWNED),
     optional("manualSelector", Schema::Flag).with(OWNED),

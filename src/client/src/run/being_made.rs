@@ -13,12 +13,12 @@ use rustix::fs::{Dir, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
 use super::images;
-use super::leftovers::{is_uid, open_base, open_folder};
 use super::off_thread::off_thread;
-use super::owner::{self, FoundOwner};
 use super::pod_dir::PodDir;
 use crate::bounds::{BEING_MADE_BYTES, LEFTOVERS};
 use crate::manifest::Pod;
+use crate::runs::owner::{self, FoundOwner};
+use crate::runs::{is_uid, open_base, open_folder};
 use crate::{labels, runs};
 
 /// The file's name in the pod's folder.
@@ -144,8 +144,8 @@ fn read(folder: impl AsFd) -> Option<PodBeingMade> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::owner::OwnerFacts;
     use super::*;
+    use crate::runs::owner::OwnerFacts;
     use crate::targets;
 
     #[tokio::test]

@@ -112,6 +112,18 @@ impl Bench {
         changes: tokio::sync::mpsc::Receiver<WishChange>,
         meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
     ) -> Result<u8, String> {
+        self.go_on(Wishes { first, past: PastRun::default(), changes }, meanwhile).await
+    }
+
+    /// The same of what another process may have looked after.
+    pub(super) async fn go_on(
+        &self,
+        wishes: Wishes<'_>,
+        meanwhile: impl AsyncFnOnce(&CriClient, &dyn Fn()),
+    ) -> Result<u8, String> {
+        for earlier in ["fake.sock", "inner.sock"] {
+            let _ = std::fs::remove_file(self.dir.path().join(earlier));
+        }
         let connection = CriClient::open(&self.fake.serve(self.dir.path())).await.unwrap();
         let (out, err) = (Box::new(self.printed.clone()), Box::new(self.printed.clone()));
         let outputs = Outputs {
@@ -132,9 +144,9 @@ impl Bench {
             keep: self.keep,
             dir: self.base(),
         };
-        let record = RunRecord::begin(&self.dir.path().join("records"), "ab", Default::default(), false).unwrap();
-        let is_alone = matches!(first, [Workload::Pod(_)]);
-        let wishes = Wishes { first, changes };
+        let record =
+            RunRecord::begin(&self.dir.path().join("records"), "ab", Default::default(), Default::default()).unwrap();
+        let is_alone = matches!(wishes.first, [Workload::Pod(_)]);
         let context = RunContext { connection: &connection, args: &args, console: &console, record: &record, is_alone };
         let (status, ()) = tokio::join!(run(context, wishes, &interrupt), meanwhile(&connection, &signal));
         drop(console);

@@ -5,19 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use futures_util::future::join_all;
 use peapod_api::v1;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir};
 
 use super::kernel_mounts;
 use super::name_claim;
 use super::off_thread::off_thread;
-use super::owner::{self, FoundOwner, OWNER, OwnerFacts};
 use crate::bounds::{LEFTOVER_ANSWER, LEFTOVER_RUNTIMES, LEFTOVERS};
 use crate::connect::CriClient;
+use crate::runs::owner::{self, FoundOwner, OWNER, OwnerFacts};
+use crate::runs::{is_uid, open_base, open_folder};
 use crate::{labels, runs, select};
 
 /// The pods of each runtime that answers, by its socket.
@@ -92,24 +92,6 @@ fn look_through(base: &Path) -> io::Result<FoundFolders> {
     Ok(found)
 }
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// Where all folders are; a user may name it by a link.
-pub(super) fn open_base(path: &Path) -> io::Result<File> {
-    own(rustix::fs::openat(rustix::fs::CWD, path, FOLDER, Mode::empty())?.into())
-}
-
-/// A pod's folder, and no link to one.
-pub(super) fn open_folder(base: impl AsFd, uid: &str) -> io::Result<File> {
-    own(rustix::fs::openat(base, uid, FOLDER | OFlags::NOFOLLOW, Mode::empty())?.into())
-}
-
-/// What others may write into is not looked at: they would say what is removed.
-fn own(folder: File) -> io::Result<File> {
-    let is_own = runs::is_own(&folder, FileType::Directory);
-    is_own.then_some(folder).ok_or_else(|| io::ErrorKind::PermissionDenied.into())
-}
-
 /// Of one that died before it wrote who it is nothing else is there.
 fn remove_silent(base: &File, folder: &File, uid: &str, _lock: &File) {
     let is_alone = Dir::read_from(folder).is_ok_and(|mut entries| {
@@ -124,12 +106,6 @@ fn remove_silent(base: &File, folder: &File, uid: &str, _lock: &File) {
 fn remove_empty(base: &File, uid: &str) {
     // One that is not empty is of an older peapod, or has got its owner this moment.
     let _ = rustix::fs::unlinkat(base, uid, AtFlags::REMOVEDIR);
-}
-
-/// Whether something has the form of a uid, as each pod's folder has.
-pub(super) fn is_uid(name: &str) -> bool {
-    let parts: Vec<usize> = name.split('-').map(str::len).collect();
-    parts == [8, 4, 4, 4, 12] && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 impl FoundFolders {
@@ -182,10 +158,10 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::super::owner::FolderOwner;
     use super::*;
     use crate::fake::Fake;
     use crate::runs::PreparedRun;
+    use crate::runs::owner::FolderOwner;
 
     /// Folders of pods, beside a runtime.
     struct Left {
@@ -256,6 +232,8 @@ mod tests {
         for run in ["aa", "bb", "cc", "dd", "ee"] {
             left.killed(run);
         }
+        let is_left = |run: &str| runs::is_left(&left.base(), run);
+        assert!(is_left("aa") && is_left("bb") && is_left("dd") && !is_left("ee"));
         assert_eq!(sweep(&left.connection, &left.base()).await, Vec::<String>::new());
         let stays = [uid(2), uid(3), uid(4), uid(7), uid(8), "claims".into(), "runs".into()];
         assert_eq!(left.names("."), stays);

@@ -23,6 +23,7 @@ mod images;
 mod jobs;
 mod kernel_mounts;
 mod launch;
+mod left_pod;
 mod leftovers;
 #[cfg(test)]
 mod lost_tests;
@@ -31,8 +32,9 @@ mod messages;
 mod name_claim;
 mod news;
 mod off_thread;
-mod owner;
 mod ownership;
+#[cfg(test)]
+mod past_tests;
 mod patience;
 mod payload;
 mod pod_dir;
@@ -68,6 +70,7 @@ use crate::console::Console;
 use crate::interrupt::Interrupt;
 use crate::manifest::Pod;
 use crate::runs::RunRecord;
+use crate::runs::owner::OwnerFacts;
 use crate::{labels, teardown};
 
 use asked::{StopAsked, StopLine};
@@ -75,7 +78,7 @@ use being_made::MakingMark;
 pub(crate) use being_made::PodBeingMade;
 use events::RuntimeEvents;
 use facts::ThisNode;
-pub(crate) use fleet::{ChangeReason, WishChange, Wishes};
+pub(crate) use fleet::{ChangeReason, PastRun, WishChange, Wishes, pull_for};
 use handover::StopDoor;
 pub(crate) use handover::ask as ask_to_stop;
 use launch::{PodRun, RunningPod};
@@ -85,7 +88,6 @@ use machine::{LifeAction, LifeInput, LifeMachine, LifeOutcome, LifePlan};
 use messages::SandboxParts;
 use name_claim::PodNameClaim;
 use off_thread::off_thread;
-use owner::OwnerFacts;
 use patience::RuntimePatience;
 pub(crate) use pod_dir::PodDir;
 use readiness::ReportLine;
@@ -204,7 +206,7 @@ async fn live(
         }
         (Ok(_), Err(left)) => Err(left),
         (Ok(outcome), Ok(())) => {
-            let tale = run.dir.tells_of_failure().then(|| run.dir.path.clone());
+            let tale = run.dir.tells_of_end().then(|| run.dir.path.clone());
             Ok(RunOutcome { tale, ..outcome })
         }
     }
@@ -353,9 +355,9 @@ fn early(mut machine: LifeMachine, begun: Instant, input: LifeInput) -> RunOutco
 }
 
 impl RunOutcome {
-    /// Whether it has ended by itself, and not well.
-    fn has_failed(&self) -> bool {
-        self.code() != 0 && matches!(self.outcome, LifeOutcome::Finished | LifeOutcome::DeadlineExceeded)
+    /// Whether it has ended by itself, well or not.
+    fn is_own(&self) -> bool {
+        matches!(self.outcome, LifeOutcome::Finished | LifeOutcome::DeadlineExceeded)
     }
 
     /// What the process is to end with.

@@ -11,17 +11,17 @@ use rustix::fs::{Dir, FlockOperation, Mode, OFlags, flock};
 
 use super::env::{self, EnvFiles};
 use super::off_thread::off_thread;
-use super::owner::{FolderOwner, OWNER, OwnerFacts};
 use super::volume_error::VolumeError;
 use super::{kernel_mounts, messages, report, subpath, termination};
 use crate::bounds::ENV_FILE_BYTES;
 use crate::manifest::{Container, EnvSource, Pod, Volume, VolumeSource};
+use crate::runs::owner::{FolderOwner, OWNER, OwnerFacts};
 use crate::targets;
 
 /// Whoever stops the pod from outside holds a lock on it.
 const STOPPING: &str = "stopping";
-/// Stands in what is left of a pod that has failed.
-const FAILED: &str = "failed";
+/// Stands in what is left of a pod that has ended by itself.
+const ENDED: &str = "ended";
 
 /// The directory; it stays until it is removed.
 #[derive(Clone, Debug)]
@@ -161,19 +161,19 @@ impl PodDir {
         wanted.collect()
     }
 
-    /// Removes all but what tells of a pod that has failed: its Secrets are not there for longer than it ran.
+    /// Removes all but what tells of a pod that has ended: its Secrets are not there for longer than it ran.
     pub(super) fn leave_logs(&self) -> io::Result<()> {
-        if fs::write(self.path.join(FAILED), "").is_err() {
+        if fs::write(self.path.join(ENDED), "").is_err() {
             // Nobody could tell it from a pod that somebody wants to keep.
             return self.remove();
         }
         kernel_mounts::unmount_below(&self.path)?;
-        remove_inner(&self.path, &[OWNER, FAILED, "logs", report::NAME])
+        remove_inner(&self.path, &[OWNER, ENDED, "logs", report::NAME])
     }
 
-    /// Whether it is there for nothing else than to tell of a pod that has failed.
-    pub(super) fn tells_of_failure(&self) -> bool {
-        self.path.join(FAILED).exists()
+    /// Whether it is there for nothing else than to tell of a pod that has ended.
+    pub(super) fn tells_of_end(&self) -> bool {
+        self.path.join(ENDED).exists()
     }
 
     /// Removes the directory with all that is in it. What it shows of other places is left alone.
@@ -295,9 +295,9 @@ mod tests {
         let (_base, dir, _) = dir();
         fs::create_dir(dir.path.join("volumes")).unwrap();
         fs::write(dir.path.join("logs/m/0.log"), "word").unwrap();
-        assert!(!dir.tells_of_failure());
+        assert!(!dir.tells_of_end());
         dir.leave_logs().unwrap();
-        assert!(dir.tells_of_failure() && dir.path.join("logs/m/0.log").exists());
+        assert!(dir.tells_of_end() && dir.path.join("logs/m/0.log").exists());
         assert!(!dir.path.join("volumes").exists());
         dir.remove().unwrap();
         assert!(!dir.path.exists());

@@ -18,8 +18,8 @@ pub(super) enum Remains {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RemainsPolicy {
     Never,
-    /// Of one that has failed.
-    Failure,
+    /// Of one that has ended by itself.
+    OwnEnd,
     /// Of whatever end, for what it was made for has failed.
     End,
     Always,
@@ -34,9 +34,9 @@ impl RemainsWish {
         Self(Rc::new(Cell::new(policy)))
     }
 
-    /// What it was made for has failed: where failures leave something, so does this pod, though it is asked to end.
+    /// What it was made for has failed: where ends leave something, so does this pod, though it is asked to end.
     pub(super) fn leave_tale(&self) {
-        if self.0.get() == RemainsPolicy::Failure {
+        if self.0.get() == RemainsPolicy::OwnEnd {
             self.0.set(RemainsPolicy::End);
         }
     }
@@ -45,9 +45,9 @@ impl RemainsWish {
     pub(super) fn of(&self, outcome: Option<&RunOutcome>) -> Remains {
         match self.0.get() {
             RemainsPolicy::Always => Remains::All,
-            RemainsPolicy::Failure if outcome.is_some_and(RunOutcome::has_failed) => Remains::Tale,
+            RemainsPolicy::OwnEnd if outcome.is_some_and(RunOutcome::is_own) => Remains::Tale,
             RemainsPolicy::End if outcome.is_some() => Remains::Tale,
-            RemainsPolicy::Never | RemainsPolicy::Failure | RemainsPolicy::End => Remains::Nothing,
+            RemainsPolicy::Never | RemainsPolicy::OwnEnd | RemainsPolicy::End => Remains::Nothing,
         }
     }
 }

@@ -47,6 +47,16 @@ pub(crate) struct ReportedContainer {
 }
 
 impl RunReport {
+    /// The same once all of it has ended well, which nobody has seen.
+    pub(super) fn ended(mut self) -> Self {
+        self.ready = false;
+        for container in &mut self.containers {
+            (container.state, container.ready) = ("Terminated".to_owned(), false);
+        }
+        self.phase = LifePhase::Succeeded;
+        self
+    }
+
     /// `messages` are those of the containers, in their order.
     pub(super) fn new(report: &PodReport, messages: &[String]) -> Self {
         let containers = report.members.iter().enumerate().map(|(index, member)| ReportedContainer {

@@ -27,20 +27,20 @@ enum TwinOwner {
     Nobody,
     /// A run that lives.
     OtherRun { id: String, file: Option<String> },
+    /// A run that was killed.
+    KilledRun { id: String, file: Option<String> },
 }
 
 impl PodTwin {
     fn of(pod: &Pod, twin: &v1::PodSandbox, own_run: &str) -> Self {
-        let lives = targets::run_of(twin)
-            .filter(|(base, id)| id != own_run && runs::known(base, id).is_some_and(|run| run.lives));
-        let file = twin.annotations.get(labels::RUN_FILE);
-        let owner = lives.map(|(_, id)| TwinOwner::OtherRun { id, file: file.cloned() });
-        Self {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            id: select::short(&twin.id).to_owned(),
-            owner: owner.unwrap_or(TwinOwner::Nobody),
-        }
+        let run = targets::run_of(twin).and_then(|(base, id)| runs::known(&base, &id)).filter(|run| run.id != own_run);
+        let file = twin.annotations.get(labels::RUN_FILE).cloned();
+        let owner = match run {
+            Some(run) if run.lives => TwinOwner::OtherRun { id: run.id, file },
+            Some(run) => TwinOwner::KilledRun { id: run.id, file },
+            None => TwinOwner::Nobody,
+        };
+        Self { namespace: pod.namespace.clone(), name: pod.name.clone(), id: select::short(&twin.id).to_owned(), owner }
     }
 
     /// Whether another run that lives looks after it.
@@ -60,6 +60,15 @@ impl fmt::Display for PodTwin {
             TwinOwner::OtherRun { id: run, file: None } => {
                 write!(f, ", of the run {run} of standard input: stop it with `peapod stop {id}`")?;
             }
+            TwinOwner::KilledRun { file: Some(file), .. } => {
+                write!(
+                    f,
+                    ", of a run of {file} that was killed: `peapod apply {file}` goes on with that, and `peapod down {file}` ends it"
+                )?;
+            }
+            TwinOwner::KilledRun { id: run, file: None } => {
+                write!(f, ", of a run of standard input that was killed: end that with `peapod down {run}`")?;
+            }
             TwinOwner::Nobody => write!(f, ": stop it with `peapod stop {id}`")?,
         }
         f.write_str(", or give this one another name")
@@ -68,8 +77,8 @@ impl fmt::Display for PodTwin {
 
 impl std::error::Error for PodTwin {}
 
-/// Refuses a pod of which another one runs, for a run. What only tells that one of its name has failed goes, and so
-/// does what tells it of earlier ones of its Job, which tries again.
+/// Refuses a pod of which another one runs, for a run. What only tells that one of its name has ended goes, and so does
+/// what tells it of earlier ones of its Job, and what a killed run has left of one that has stopped.
 pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> Result<(), RunError> {
     let job = pod.metadata.owner.as_ref().filter(|owner| owner.starts_with("Job/"));
     let mut labels = BTreeMap::from([(labels::NAMESPACE.to_owned(), pod.namespace.clone())]);
@@ -89,11 +98,18 @@ pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> 
         return Err(PodTwin::of(pod, twin, own_run).into());
     }
     for other in there.iter().filter(|other| has_name(other) || is_earlier(other)) {
-        let Some(dir) = PodDir::of(other).filter(PodDir::tells_of_failure) else { continue };
+        let is_of_no_use = |dir: &PodDir| dir.tells_of_end() || has_name(other) && is_forsaken(other, own_run);
+        let Some(dir) = PodDir::of(other).filter(is_of_no_use) else { continue };
         // What can't be removed is still listed, and `peapod down` says why it can't.
         if teardown::remove(connection, &other.id).await.is_empty() {
             let _ = off_thread(move || dir.remove()).await;
         }
     }
     Ok(())
+}
+
+/// Whether a run has left it that was killed, or whose place this one has taken, and that was to leave nothing.
+fn is_forsaken(pod: &v1::PodSandbox, own_run: &str) -> bool {
+    let run = targets::run_of(pod).and_then(|(base, id)| runs::known(&base, &id));
+    run.is_some_and(|run| (!run.lives || run.id == own_run) && !run.options.keep)
 }

@@ -208,9 +208,9 @@ fn make_open(path: &Path, mode: u32) -> Result<(), VolumeError> {
 #[cfg(test)]
 mod tests {
     use super::super::facts::ThisNode;
-    use super::super::owner::OwnerFacts;
     use super::*;
     use crate::manifest::{ManifestSource, Workload, load};
+    use crate::runs::owner::OwnerFacts;
 
     /// A pod with volumes `a` and `b` of a file `k` each, which say this.
     fn pod(a: &str, b: &str) -> Pod {

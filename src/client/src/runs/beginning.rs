@@ -43,7 +43,7 @@ mod tests {
         assert!(!is_one_beginning(dir.path()), "nobody begins it");
         flock(&words, FlockOperation::LockExclusive).unwrap();
         assert!(is_one_beginning(dir.path()));
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Default::default(), Default::default()).unwrap();
         settled(dir.path()).await;
         assert_eq!(all(dir.path()).len(), 1);
         drop(own);

@@ -3,25 +3,26 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use peapod_text::shortened;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{FACTS, RUNS, RunFolder, read};
+use super::options::RunOptions;
+use super::pod_folders::is_left;
 use super::prepared::PreparedRun;
 use super::subjects::{RunSubjects, subjects};
-use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
 use crate::manifest_files::ManifestIdentity;
 
-/// What became of the last time that its files were read.
-const APPLIED: &str = "applied.json";
-/// For what its last change waits.
-const WAITS: &str = "waits.json";
 /// What becomes one of them.
-const NEW: &str = "new";
+pub(super) const NEW: &str = "new";
+/// How often, and after which pauses, a record is tried to be taken up.
+const TRIES: usize = 50;
+const MOMENT: Duration = Duration::from_millis(2);
 /// How long a process may take to end after its pods.
 pub(super) const END: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
@@ -36,8 +37,8 @@ pub(crate) struct KnownRun {
     pub(crate) pid: i32,
     /// Absolute paths of its manifests.
     pub(crate) files: Vec<String>,
-    /// Nobody watches it.
-    pub(crate) detached: bool,
+    #[serde(flatten)]
+    pub(crate) options: RunOptions,
     /// Whether that process lives; not in the file.
     #[serde(skip)]
     pub(crate) lives: bool,
@@ -46,22 +47,8 @@ pub(crate) struct KnownRun {
     pub(crate) subjects: RunSubjects,
 }
 
-/// What became of files that were read once more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct AppliedFiles {
-    /// How often they were.
-    pub(crate) times: u64,
-    /// 0, or the exit status of `peapod apply`.
-    pub(crate) status: u8,
-    /// What was done, or why nothing.
-    pub(crate) lines: Vec<String>,
-    /// How often it could not be told; not in the file.
-    #[serde(skip)]
-    pub(crate) untold: u32,
-}
-
-/// This process' own run. Its folder goes with it.
+/// This process' own run. Its folder goes with it, unless something of its pods is left: then it tells, until that is
+/// gone, what the run was.
 pub(crate) struct RunRecord {
     base: PathBuf,
     prepared: PreparedRun,
@@ -71,18 +58,20 @@ pub(crate) struct RunRecord {
 }
 
 impl RunRecord {
-    /// Writes down that this process looks after a run.
+    /// Writes down that this process looks after a run, which may be one that an earlier process looked after.
     pub(crate) fn begin(
         base: &Path,
         id: &str,
         (files, subjects): (Vec<String>, RunSubjects),
-        detached: bool,
+        options: RunOptions,
     ) -> io::Result<Self> {
         let prepared = PreparedRun::make(base, id)?;
         let folder = prepared.folder.clone();
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
-        let facts = KnownRun { id: id.to_owned(), pid, files, detached, ..KnownRun::default() };
+        let facts = KnownRun { id: id.to_owned(), pid, files, options, ..KnownRun::default() };
         let (path, own) = (folder.join(FACTS), folder.join("new.json"));
+        // Until others see that this process has it.
+        let _before = take_up(&path)?;
         fs::write(&own, serde_json::to_vec(&facts)?)?;
         let lock = File::open(&own)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
@@ -91,22 +80,6 @@ impl RunRecord {
         this.looks_after(&subjects)?;
         fs::rename(&own, &path)?;
         Ok(this)
-    }
-
-    /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
-    /// it is told: after an error it has to be told later.
-    pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
-        let told = applied.tell(|text| self.put(APPLIED, text));
-        if told.is_err() {
-            // Not there, or of no use.
-            let _ = fs::remove_file(self.prepared.folder.join(NEW));
-        }
-        told
-    }
-
-    /// Tells `peapod apply` for what it waits.
-    pub(crate) fn waits_for(&self, lines: &[String]) -> io::Result<()> {
-        self.put(WAITS, &serde_json::to_vec(&bounded(lines))?)
     }
 
     /// Puts a file into its folder, at once as a whole.
@@ -129,34 +102,6 @@ impl RunRecord {
     }
 }
 
-impl AppliedFiles {
-    /// Whole if it can be written so.
-    fn tell(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let whole = Self { lines: bounded(&self.lines), ..self.clone() };
-        write(&serde_json::to_vec(&whole)?).or_else(|error| {
-            let line = format!("done; what, can't be told: {error}");
-            let lines = vec![if self.status == 0 { line } else { format!("not all is as it should be; {line}") }];
-            write(&serde_json::to_vec(&Self { lines, ..*self })?)
-        })
-    }
-}
-
-fn bounded(lines: &[String]) -> Vec<String> {
-    let (mut kept, mut left) = (Vec::new(), APPLIED_BYTES);
-    for (number, line) in lines.iter().enumerate() {
-        let line = shortened(line, APPLIED_LINE_BYTES);
-        match left.checked_sub(line.len() + 1) {
-            Some(rest) => left = rest,
-            None => {
-                kept.push(format!("and {} lines more", lines.len() - number));
-                break;
-            }
-        }
-        kept.push(line.into_owned());
-    }
-    kept
-}
-
 /// Removes the folder of a run that was to be and never began.
 pub(crate) fn abandon(base: &Path, id: &str) {
     if let Some(folder) = RunFolder::open(base, id).filter(|folder| folder.file(FACTS).is_none()) {
@@ -166,8 +111,27 @@ pub(crate) fn abandon(base: &Path, id: &str) {
 
 impl Drop for RunRecord {
     fn drop(&mut self) {
-        forget(&self.base, &self.id);
+        if !is_left(&self.base, &self.id) {
+            forget(&self.base, &self.id);
+        }
     }
+}
+
+/// The record of a run that nobody looks after, held so that nobody else takes it up; nothing if there is none.
+fn take_up(path: &Path) -> io::Result<Option<File>> {
+    for _ in 0..TRIES {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(file)),
+            // Who looks whether a run lives holds it for a moment.
+            Ok(()) | Err(Errno::WOULDBLOCK) => std::thread::sleep(MOMENT),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("another process looks after this run already"))
 }
 
 impl KnownRun {
@@ -175,18 +139,6 @@ impl KnownRun {
     pub(crate) fn is_of(&self, file: &str) -> bool {
         let file = ManifestIdentity::of(file);
         self.files.iter().map(|own| ManifestIdentity::of(own)).any(|own| own.is(&file) || file.is_in(&own))
-    }
-
-    /// What became of its files when they were read last.
-    pub(crate) fn applied(&self, base: &Path) -> AppliedFiles {
-        let file = RunFolder::open(base, &self.id).and_then(|folder| folder.file(APPLIED));
-        file.and_then(|file| read(&file)).unwrap_or_default()
-    }
-
-    /// For what its last change waits.
-    pub(crate) fn waits(&self, base: &Path) -> Vec<String> {
-        let file = RunFolder::open(base, &self.id).and_then(|folder| folder.file(WAITS));
-        file.and_then(|file| read(&file)).unwrap_or_default()
     }
 
     /// Removes what one has left that was killed.
@@ -236,13 +188,14 @@ pub(crate) fn find(base: &Path, files: &[String]) -> Vec<KnownRun> {
     found
 }
 
-/// Waits until a process has ended that looks after nothing any more; then nothing of its run is left.
+/// Waits until a process has ended that looks after nothing any more; then nothing of its run is left but what is known
+/// of pods of which something is.
 pub(crate) async fn ended(base: &Path, id: &str) {
     let begun = Instant::now();
     while begun.elapsed() < END && known(base, id).is_some_and(|run| run.lives) {
         tokio::time::sleep(POLL).await;
     }
-    if let Some(run) = known(base, id).filter(|run| !run.lives) {
+    if let Some(run) = known(base, id).filter(|run| !run.lives && !is_left(base, id)) {
         run.forget(base);
     }
 }
@@ -255,14 +208,17 @@ fn forget(base: &Path, id: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::applied::AppliedFiles;
     use super::*;
 
     #[test]
     fn a_run_is_known_and_its_end_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab12", (vec!["/a.yaml".into()], RunSubjects::default()), true).unwrap();
+        let options = RunOptions { detached: true, keep: true, ..RunOptions::default() };
+        let own =
+            RunRecord::begin(dir.path(), "ab12", (vec!["/a.yaml".into()], RunSubjects::default()), options).unwrap();
         let run = known(dir.path(), "ab12").unwrap();
-        assert!(run.lives && run.detached && run.pid > 0, "{run:?}");
+        assert!(run.lives && run.options.detached && run.options.keep && run.pid > 0, "{run:?}");
         assert_eq!(find(dir.path(), &["/b.yaml".into(), "/a.yaml".into()]), std::slice::from_ref(&run));
         assert_eq!(find(dir.path(), &["/b.yaml".into()]), []);
         assert!(run.is_of("/a.yaml/in.yaml") && !run.is_of("/a.yaml/further/in.yaml"));
@@ -287,6 +243,21 @@ mod tests {
         assert!(!run.lives && run.id == "ff", "{run:?}");
         run.forget(dir.path());
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_that_was_killed_is_taken_up_by_one_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = PreparedRun::make(dir.path(), "ab").unwrap().folder;
+        fs::write(folder.join(FACTS), r#"{"id":"ab","pid":2147483647,"detached":true,"files":["/a"]}"#).unwrap();
+        assert!(known(dir.path(), "ab").is_some_and(|run| run.options.detached && !run.options.keep), "an older one's");
+        let begin = || RunRecord::begin(dir.path(), "ab", (vec!["/b".into()], Default::default()), Default::default());
+        let own = begin().unwrap();
+        assert!(begin().err().unwrap().to_string().contains("another process looks after"));
+        let run = known(dir.path(), "ab").unwrap();
+        assert!(run.lives && run.files == ["/b"], "{run:?}");
+        drop(own);
+        assert_eq!(known(dir.path(), "ab"), None);
     }
 
     #[test]
@@ -324,44 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_is_told_however_long_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
-        let run = known(dir.path(), "ab").unwrap();
-        let lines = vec!["\u{1}".repeat(APPLIED_LINE_BYTES * 2); 10_000];
-        own.tell(&AppliedFiles { times: 1, lines, ..AppliedFiles::default() }).unwrap();
-        let told = run.applied(dir.path());
-        assert_eq!(told.times, 1);
-        assert!(told.lines.iter().map(String::len).sum::<usize>() < 2 * APPLIED_BYTES);
-        assert_eq!(told.lines.last().unwrap(), &format!("and {} lines more", 10_000 - (told.lines.len() - 1)));
-    }
-
-    #[test]
-    fn without_room_a_word_is_told_or_it_is_an_error() {
-        let applied = AppliedFiles { times: 3, status: 1, lines: vec!["x".repeat(500)], ..AppliedFiles::default() };
-        let mut written = Vec::new();
-        let told = applied.tell(|text| {
-            if text.len() > 300 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            written = text.to_vec();
-            Ok(())
-        });
-        let short: AppliedFiles = serde_json::from_slice(&written).unwrap();
-        assert!(told.is_ok() && (short.times, short.status) == (3, 1) && short.lines.len() == 1, "{short:?}");
-        let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
-        std::os::unix::fs::symlink("/dev/full", own.prepared.folder.join("new")).unwrap();
-        assert!(own.tell(&applied).is_err());
-        own.tell(&applied).unwrap();
-        assert_eq!(known(dir.path(), "ab").unwrap().applied(dir.path()), applied, "told later");
-    }
-
-    #[test]
     fn only_a_run_that_never_began_is_abandoned() {
         let dir = tempfile::tempdir().unwrap();
         PreparedRun::make(dir.path(), "ab").unwrap();
-        let own = RunRecord::begin(dir.path(), "cd", Default::default(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "cd", Default::default(), RunOptions::default()).unwrap();
         abandon(dir.path(), "ab");
         abandon(dir.path(), "cd");
         abandon(dir.path(), "ef");

@@ -96,9 +96,15 @@ mod tests {
     #[test]
     fn a_request_is_there_until_it_is_answered() {
         let dir = tempfile::tempdir().unwrap();
-        let own = RunRecord::begin(dir.path(), "ab", Default::default(), true).unwrap();
+        let own = RunRecord::begin(dir.path(), "ab", Default::default(), Default::default()).unwrap();
         let named = NamedWorkload { kind: "Job".into(), namespace: "default".into(), name: "work".into() };
-        let workload = KnownWorkload { named: named.clone(), file: Some("/a.yaml".into()), is_over: false };
+        let workload = KnownWorkload {
+            named: named.clone(),
+            file: Some("/a.yaml".into()),
+            is_over: false,
+            ended_as: None,
+            done: 0,
+        };
         let subjects = RunSubjects { endpoint: "/x.sock".into(), workloads: vec![workload] };
         own.looks_after(&subjects).unwrap();
         assert_eq!(known(dir.path(), "ab").unwrap().subjects, subjects);

@@ -35,6 +35,8 @@ pub(crate) fn run(id: &str, files: &[&str], workloads: &[(&str, &str, &str)]) ->
         named: NamedWorkload { kind: (*kind).into(), namespace: "default".into(), name: (*name).into() },
         file: Some((*file).into()),
         is_over: false,
+        ended_as: None,
+        done: 0,
     };
     let subjects = RunSubjects { endpoint: String::new(), workloads: workloads.iter().map(known).collect() };
     let files = files.iter().map(|file| (*file).to_owned()).collect();

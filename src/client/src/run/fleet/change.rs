@@ -131,7 +131,7 @@ impl Fleet<'_> {
     }
 
     /// Ends all pods of a controller; what follows it comes then.
-    async fn end(&mut self, index: usize) {
+    pub(super) async fn end(&mut self, index: usize) {
         self.leaving.insert(index);
         for (_, pod) in self.pods.iter().filter(|((of, _), _)| *of == index) {
             pod.stop.ask(StopAsked::Gracefully);

@@ -1,5 +1,7 @@
 //! Who decides about a workload's pods.
 
+use std::collections::BTreeSet;
+
 use super::deployment::DeploymentController;
 use super::job::JobController;
 use super::pod::PodController;
@@ -21,6 +23,7 @@ enum ControllerStage {
     On,
     /// It ends, as it can't be run.
     GivenUp,
+    /// Over by itself.
     Over,
     /// Over before its time: its pods could not be run, or somebody else stopped them.
     Cut,
@@ -31,6 +34,8 @@ enum Course {
     Pod(PodController),
     Job(JobController),
     Deployment(DeploymentController),
+    /// Of an earlier process of this run: it has ended, or its pods go, for nobody looks after them.
+    Past(BTreeSet<PodNumber>),
 }
 
 impl Controller {
@@ -43,20 +48,53 @@ impl Controller {
         Self { workload: workload.clone(), course, stage: ControllerStage::On }
     }
 
+    /// Of something that has ended by itself already.
+    pub(super) fn ended(workload: &Workload) -> Self {
+        Self { workload: workload.clone(), course: Course::Past(BTreeSet::new()), stage: ControllerStage::Over }
+    }
+
+    /// It becomes that of so many pods of an earlier process, which go.
+    pub(super) fn become_past(&mut self, pods: u32) {
+        self.course = Course::Past((0..pods).collect());
+    }
+
+    /// Takes over a Deployment's pods of an earlier process, each in its place, as what the wished ones follow one by
+    /// one; their numbers.
+    pub(super) fn inherit(&mut self, slots: &[u32]) -> Vec<PodNumber> {
+        match &mut self.course {
+            Course::Deployment(controller) => controller.inherit(slots),
+            Course::Pod(_) | Course::Job(_) | Course::Past(_) => Vec::new(),
+        }
+    }
+
+    /// For what it is.
+    pub(super) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
     pub(super) fn step(&mut self, now: Moment, input: FleetInput) -> Vec<FleetAction> {
         let actions = match &mut self.course {
             Course::Pod(controller) => controller.step(now, input),
             Course::Job(controller) => controller.step(now, input),
             Course::Deployment(controller) => controller.step(now, input),
+            Course::Past(pods) => {
+                if let FleetInput::Ended { number, .. } | FleetInput::Lost { number } = input {
+                    pods.remove(&number);
+                }
+                let is_over = pods.is_empty() && self.stage == ControllerStage::On;
+                if is_over { vec![FleetAction::Over(FleetEnd::Stopped)] } else { Vec::new() }
+            }
         };
         self.note_end(&actions);
         actions
     }
 
     fn note_end(&mut self, actions: &[FleetAction]) {
-        if actions.iter().any(|action| matches!(action, FleetAction::Over(_))) {
-            self.stage =
-                if self.stage == ControllerStage::GivenUp { ControllerStage::Cut } else { ControllerStage::Over };
+        for action in actions {
+            if let FleetAction::Over(end) = action {
+                let is_cut = self.stage == ControllerStage::GivenUp || *end == FleetEnd::Stopped;
+                self.stage = if is_cut { ControllerStage::Cut } else { ControllerStage::Over };
+            }
         }
     }
 
@@ -65,6 +103,7 @@ impl Controller {
             Course::Pod(controller) => controller.next(),
             Course::Job(controller) => controller.next(),
             Course::Deployment(controller) => controller.next(),
+            Course::Past(_) => None,
         }
     }
 
@@ -140,6 +179,7 @@ impl Controller {
                 first.is_some_and(|first| first && were_ready.all(|was_ready| was_ready))
             }
             Course::Deployment(controller) => controller.is_settled(),
+            Course::Past(_) => false,
         }
     }
 
@@ -155,7 +195,14 @@ impl Controller {
 
     /// What it is for, as others know it.
     pub(super) fn known(&self) -> KnownWorkload {
-        if self.is_over() { KnownWorkload::over(&self.workload) } else { KnownWorkload::on(&self.workload) }
+        match self.stage {
+            ControllerStage::Over => KnownWorkload::ended(&self.workload),
+            ControllerStage::Cut => KnownWorkload::cut(&self.workload),
+            ControllerStage::On | ControllerStage::GivenUp => {
+                let done = if let Course::Job(controller) = &self.course { controller.done() } else { 0 };
+                KnownWorkload { done, ..KnownWorkload::on(&self.workload) }
+            }
+        }
     }
 
     /// What it is for, in words.
@@ -170,7 +217,7 @@ impl Controller {
 
     /// What there is to say when it is over, with the last pod that failed.
     pub(super) fn verdict(&self, end: FleetEnd, last: Option<&str>) -> Option<String> {
-        let Workload::Job(job) = &self.workload else { return None };
+        let (Workload::Job(job), Course::Job(_)) = (&self.workload, &self.course) else { return None };
         let how = match end {
             FleetEnd::Done => "is over".to_owned(),
             FleetEnd::Stopped => "was stopped before it was done".to_owned(),

@@ -34,7 +34,8 @@ enum ReplicaState {
     },
     Up {
         number: PodNumber,
-        revision: Arc<PodTemplate>,
+        /// Of a pod that an earlier process has made nobody knows it.
+        revision: Option<Arc<PodTemplate>>,
         since: Moment,
         readiness: ReplicaReadiness,
     },
@@ -73,6 +74,25 @@ impl DeploymentController {
             course: DeploymentCourse::On,
             next: 0,
         }
+    }
+
+    /// Takes over pods that an earlier process has made, each in its place, if that is free; their numbers. They count
+    /// as ready, and as of another revision. What is to be done then [`change`](Self::change) says.
+    pub(super) fn inherit(&mut self, slots: &[u32]) -> Vec<PodNumber> {
+        let numbers = slots.iter().map(|slot| {
+            let number = self.next;
+            self.next += 1;
+            let (since, readiness) = (Moment::ZERO, ReplicaReadiness::Available);
+            let state = ReplicaState::Up { number, revision: None, since, readiness };
+            let is_free = |slot: &&mut ReplicaSlot| matches!(slot.state, ReplicaState::Down { .. });
+            match self.slots.get_mut(*slot as usize).filter(is_free) {
+                Some(slot) => slot.state = state,
+                // One too many.
+                None => self.slots.push(ReplicaSlot { state, back_off: BackOff::default() }),
+            }
+            number
+        });
+        numbers.collect()
     }
 
     /// What is wished has changed.
@@ -130,7 +150,7 @@ impl DeploymentController {
     pub(super) fn is_settled(&self) -> bool {
         let is_settled = |slot: &ReplicaSlot| match &slot.state {
             ReplicaState::Up { readiness, revision, .. } => {
-                *readiness == ReplicaReadiness::Available && *revision == self.revision
+                *readiness == ReplicaReadiness::Available && revision.as_ref() == Some(&self.revision)
             }
             ReplicaState::Gone => true,
             ReplicaState::Down { .. } | ReplicaState::Ending { .. } => false,
@@ -199,7 +219,7 @@ impl DeploymentController {
         let lets_start = self.lets_start();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if lets_start && matches!(slot.state, ReplicaState::Down { not_before } if not_before <= now) {
-                let (number, revision) = (self.next, self.revision.clone());
+                let (number, revision) = (self.next, Some(self.revision.clone()));
                 self.next += 1;
                 slot.state = ReplicaState::Up { number, revision, since: now, readiness: ReplicaReadiness::No };
                 actions.push(FleetAction::StartReplica { number, slot: u32::try_from(index).unwrap_or(u32::MAX) });
@@ -212,7 +232,7 @@ impl DeploymentController {
     fn lets_start(&self) -> bool {
         let is_old = |slot: &ReplicaSlot| match &slot.state {
             ReplicaState::Ending { .. } => true,
-            ReplicaState::Up { revision, .. } => *revision != self.revision,
+            ReplicaState::Up { revision, .. } => revision.as_ref() != Some(&self.revision),
             ReplicaState::Down { .. } | ReplicaState::Gone => false,
         };
         self.strategy != RolloutStrategy::Recreate || !self.slots.iter().any(is_old)
@@ -226,7 +246,7 @@ impl DeploymentController {
             return None;
         }
         let old = self.slots.iter_mut().filter_map(|slot| match &slot.state {
-            ReplicaState::Up { number, revision, readiness, .. } if *revision != self.revision => {
+            ReplicaState::Up { number, revision, readiness, .. } if revision.as_ref() != Some(&self.revision) => {
                 Some((*readiness, *number, slot))
             }
             _ => None,
@@ -242,7 +262,7 @@ impl ReplicaSlot {
     fn is_awaited(&self, wished: &Arc<PodTemplate>) -> bool {
         match &self.state {
             ReplicaState::Up { revision, readiness, .. } => {
-                revision == wished && *readiness != ReplicaReadiness::Available
+                revision.as_ref() == Some(wished) && *readiness != ReplicaReadiness::Available
             }
             ReplicaState::Down { .. } | ReplicaState::Ending { is_replaced: true, .. } => true,
             ReplicaState::Ending { is_replaced: false, .. } | ReplicaState::Gone => false,

@@ -106,6 +106,11 @@ impl JobController {
         actions
     }
 
+    /// How many pods of it have ended well.
+    pub(super) fn done(&self) -> u32 {
+        u32::try_from(self.done.len()).unwrap_or(u32::MAX)
+    }
+
     /// When it has to be told the time.
     pub(super) fn next(&self) -> Option<Moment> {
         match self.course {

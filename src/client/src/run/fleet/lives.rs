@@ -45,9 +45,10 @@ impl Fleet<'_> {
         let pod = Arc::new(pod);
         let remains = RemainsWish::new(match action {
             _ if self.context.args.keep => RemainsPolicy::Always,
-            // Others are made anew in its place; of this one, or of its Job, nothing else would tell.
+            // Others are made anew in its place; of this one, or of its Job, nothing else would tell: neither why it
+            // failed, nor that it is not to be begun again.
             FleetAction::StartPod { .. } | FleetAction::StartJob { .. } if self.context.args.detach => {
-                RemainsPolicy::Failure
+                RemainsPolicy::OwnEnd
             }
             _ => RemainsPolicy::Never,
         });

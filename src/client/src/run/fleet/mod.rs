@@ -3,8 +3,10 @@
 mod change;
 mod controller;
 mod deployment;
+mod inherited;
 mod job;
 mod lives;
+mod past;
 mod pod;
 mod pulls;
 #[cfg(test)]
@@ -34,6 +36,8 @@ pub(crate) use change::ChangeReason;
 use change::LastChange;
 use controller::Controller;
 use lives::{FleetPod, PodLife};
+pub(crate) use past::PastRun;
+pub(crate) use pulls::pull_for;
 use troubles::FleetTroubles;
 
 /// Since the run's beginning.
@@ -137,6 +141,8 @@ struct FleetResult {
 /// What is to run, at first and from then on.
 pub(crate) struct Wishes<'a> {
     pub(crate) first: &'a [Workload],
+    /// What an earlier process of this run has left.
+    pub(crate) past: PastRun,
     pub(crate) changes: mpsc::Receiver<WishChange>,
 }
 
@@ -166,7 +172,7 @@ pub(super) async fn run(
         context,
         news: FleetNews { events: &events, reports },
         begun: Instant::now(),
-        controllers: wishes.first.iter().map(Controller::new).collect(),
+        controllers: wishes.first.iter().map(|wish| wishes.past.controller(wish)).collect(),
         successors: Vec::new(),
         leaving: BTreeSet::new(),
         pods: BTreeMap::new(),
@@ -176,6 +182,7 @@ pub(super) async fn run(
         change: LastChange::Told,
         subjects: RunSubjects::default(),
     };
+    inherited::inherit(&mut fleet, &wishes.past).await;
     fleet.feed_all(FleetInput::Time).await;
     fleet.settle().await;
     // What is watched may ask for more when all is over.

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::pin::Pin;
 
 use super::RunContext;
+use crate::connect::CriClient;
+use crate::console::Console;
 use crate::manifest::{Pod, Workload};
 use crate::run::messages::{self, SandboxParts};
 use crate::run::resources::WholeLimits;
@@ -52,13 +54,23 @@ impl<'a> ChangePulls<'a> {
 }
 
 async fn pull(RunContext { connection, args, console, record, .. }: RunContext<'_>, pod: &Pod) -> Result<(), String> {
+    pull_for(connection, console, pod, (&record.id, &args.cgroup_parent)).await
+}
+
+/// Has the images there of a pod that is to be one of a run, with its cgroups' parent.
+pub(crate) async fn pull_for(
+    connection: &CriClient,
+    console: &Console,
+    pod: &Pod,
+    (run, cgroup_parent): (&str, &str),
+) -> Result<(), String> {
     let uid = new_uid().map_err(|error| error.to_string())?;
     // Of no pod that will be, but as those that will be speak of their images.
     let parts = SandboxParts {
         uid: &uid,
         dir: Path::new(""),
-        cgroup_parent: &args.cgroup_parent,
-        run: &record.id,
+        cgroup_parent,
+        run,
         dns: None,
         users: None,
         whole_limits: WholeLimits::Untold,

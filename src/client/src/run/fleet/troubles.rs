@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::controller::Controller;
 use super::lives::FleetPod;
 use super::{FleetEnd, PodKey};
+use crate::run::machine::LifePhase;
 use crate::run::report::RunReport;
 use crate::run::supervise::RunOutcome;
 use crate::runs::RunRecord;
@@ -63,7 +64,7 @@ impl FleetTroubles {
             FleetEnd::Done | FleetEnd::Stopped => return None,
         };
         for tale in self.tales.remove(&index).unwrap_or_default() {
-            if let Some(report) = RunReport::read(&tale) {
+            if let Some(report) = RunReport::read(&tale).filter(|report| report.phase != LifePhase::Succeeded) {
                 // Without room it says that the pod has failed, and not why no other one came.
                 let _ = RunReport { reason: Some(reason.to_owned()), ..report }.write(&tale);
             }

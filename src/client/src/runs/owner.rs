@@ -14,28 +14,28 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::OWNER_BYTES;
 
 /// In the pod's folder.
-pub(super) const OWNER: &str = "owner.json";
+pub(crate) const OWNER: &str = "owner.json";
 /// How often a folder is made whose place others take for one that was left.
 const TRIES: usize = 16;
 
 /// What others have to know to tell whether the pod is still there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OwnerFacts {
+pub(crate) struct OwnerFacts {
     /// The id of the `peapod run`.
-    pub(super) run: String,
+    pub(crate) run: String,
     /// The socket of the runtime that has the pod, or was to have it.
-    pub(super) endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 /// This process' own folder.
-pub(super) struct FolderOwner {
+pub(crate) struct FolderOwner {
     /// Locked.
     _lock: File,
 }
 
 impl FolderOwner {
     /// Makes a folder, and those above it, for the user alone, as this process' own.
-    pub(super) fn claim(folder: &Path, facts: &OwnerFacts) -> io::Result<Self> {
+    pub(crate) fn claim(folder: &Path, facts: &OwnerFacts) -> io::Result<Self> {
         let text = serde_json::to_vec(facts)?;
         for _ in 0..TRIES {
             if let Some(mut lock) = lock_in(folder)? {
@@ -65,7 +65,7 @@ fn lock_in(folder: &Path) -> io::Result<Option<File>> {
 }
 
 /// Who a folder belongs to.
-pub(super) enum FoundOwner {
+pub(crate) enum FoundOwner {
     /// Somebody who lives.
     Lives(Option<OwnerFacts>),
     /// Somebody who does not. As long as the file is open nobody else finds that.
@@ -77,7 +77,7 @@ pub(super) enum FoundOwner {
 }
 
 /// Looks whose an open folder is.
-pub(super) fn look(folder: impl AsFd) -> io::Result<FoundOwner> {
+pub(crate) fn look(folder: impl AsFd) -> io::Result<FoundOwner> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, OWNER, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(FoundOwner::Nobody),
