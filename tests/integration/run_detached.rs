@@ -122,7 +122,7 @@ fn a_config_map_is_applied_to_files_in_place_and_to_variables_with_a_new_pod() {
         assert_ne!(pod(daemon, "a").await.unwrap()["id"], before["id"]);
         save(&path, &with_objects("blue", "three", "immutable: true\n"));
         let (code, out, err) = client(daemon, &["apply", &file]).await;
-        assert!(code == 1 && out.contains("ConfigMap default/variable is immutable"), "{code}: {out}{err}");
+        assert!(code == 1 && err.contains("ConfigMap default/variable is immutable"), "{code}: {out}{err}");
         assert_eq!(done(daemon, &["down", &file]).await, "default/a\n");
     });
 }

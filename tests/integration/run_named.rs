@@ -197,7 +197,7 @@ fn what_a_refused_change_leaves_out_runs_on() {
         let before = find("old").await.unwrap();
         written(daemon, "app.yaml", &stays("web", "127.0.0.1:1/none:1"));
         let (code, out, err) = client(daemon, &["apply", &file]).await;
-        assert!(code == 125 && out.contains("what runs stays as it is"), "{code}: {out}{err}");
+        assert!(code == 125 && err.contains("what runs stays as it is"), "{code}: {out}{err}");
         assert_eq!(done(daemon, &["down", "web"]).await, "default/web\n");
         let after = find("old").await.expect("nobody named it");
         assert_eq!((&after["id"], &after["run"]["lives"]), (&before["id"], &true.into()), "{after}");

@@ -3,6 +3,7 @@
 mod go_on;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use crate::cli::ApplyArgs;
 use crate::connect::CriClient;
 use crate::detach;
 use crate::run_files::RunFiles;
-use crate::runs::{self, KnownRun};
+use crate::runs::{self, AppliedFiles, KnownRun};
 
 /// Between two looks at what became of it.
 const POLL: Duration = Duration::from_millis(50);
@@ -80,8 +81,7 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
         }
         let applied = run.applied(&args.dir);
         if applied.times > before {
-            let lines: Vec<String> = applied.lines.iter().map(|line| format!("{line}\n")).collect();
-            super::print(lines.concat().as_bytes())?;
+            tell(&applied)?;
             return Ok(applied.status);
         }
         let lives = runs::known(&args.dir, &run.id).is_some_and(|run| run.lives);
@@ -92,4 +92,10 @@ async fn one(args: &ApplyArgs, run: &KnownRun) -> anyhow::Result<u8> {
         );
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Prints what was done; what went wrong where errors go, as all that is told beside it.
+fn tell(applied: &AppliedFiles) -> io::Result<()> {
+    let lines = |before: &str| applied.lines.iter().map(|line| format!("{before}{line}\n")).collect::<String>();
+    if applied.status == 0 { super::print(lines("").as_bytes()) } else { super::note(&lines("peapod: ")) }
 }

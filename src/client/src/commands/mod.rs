@@ -60,6 +60,7 @@ use crate::{cli, run, targets};
 /// Prints the result of a command. That nobody reads it is no error.
 pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     ignore_closed(io::stdout().lock().write_all(text))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
 }
 
 /// An error of peapod's own service: other runtimes lack it, and have another way.

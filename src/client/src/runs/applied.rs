@@ -1,6 +1,8 @@
 //! What a run tells `peapod apply`: what became of its files, and for what a change waits.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use peapod_text::shortened;
@@ -10,6 +12,8 @@ use super::folder::{RunFolder, read};
 use super::record::{KnownRun, NEW, RunRecord};
 use crate::bounds::{APPLIED_BYTES, APPLIED_LINE_BYTES};
 
+/// The least that file systems have for a file in which anything is.
+const BLOCK: usize = 4096;
 /// What became of the last time that its files were read.
 const APPLIED: &str = "applied.json";
 /// For what its last change waits.
@@ -31,15 +35,35 @@ pub(crate) struct AppliedFiles {
 }
 
 impl RunRecord {
+    /// Has room for an answer, also when the disk is full by then.
+    pub(super) fn reserve_answer(&self) -> io::Result<()> {
+        self.put(APPLIED, &serde_json::to_vec(&AppliedFiles::default())?)
+    }
+
     /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
     /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
-        let told = applied.tell(|text| self.put(APPLIED, text));
-        if told.is_err() {
-            // Not there, or of no use.
-            let _ = std::fs::remove_file(self.folder().join(NEW));
+        applied.tell(|text| {
+            self.put(APPLIED, text).or_else(|error| {
+                // Not there, or of no use.
+                let _ = std::fs::remove_file(self.folder().join(NEW));
+                self.overwrite(text).or(Err(error))
+            })
+        })
+    }
+
+    /// Writes a text over the last one, if that has as many blocks. Who reads it meanwhile may read nonsense, which is no
+    /// answer, and reads it again.
+    fn overwrite(&self, text: &[u8]) -> io::Result<()> {
+        let last = File::options().write(true).open(self.folder().join(APPLIED))?;
+        let there = usize::try_from(last.metadata()?.len()).map_err(io::Error::other)?;
+        if text.len() > there.next_multiple_of(BLOCK) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
-        told
+        let length = there.max(text.len());
+        let mut whole = text.to_vec();
+        whole.resize(length, b' ');
+        last.write_all_at(&whole, 0)
     }
 
     /// Tells `peapod apply` for what it waits.
@@ -123,8 +147,21 @@ mod tests {
         assert!(told.is_ok() && (short.times, short.status) == (3, 1) && short.lines.len() == 1, "{short:?}");
         let dir = tempfile::tempdir().unwrap();
         let own = RunRecord::begin(dir.path(), "ab", Default::default(), Default::default()).unwrap();
-        std::os::unix::fs::symlink("/dev/full", own.folder().join(NEW)).unwrap();
-        assert!(own.tell(&applied).is_err());
+        let told = |times: u64, length: usize| {
+            let lines = vec!["x".repeat(length)];
+            std::os::unix::fs::symlink("/dev/full", own.folder().join(NEW)).unwrap();
+            let told = own.tell(&AppliedFiles { times, status: 0, lines, untold: 0 });
+            told.map(|()| known(dir.path(), "ab").unwrap().applied(dir.path()))
+        };
+        // Over what was there from the beginning, also once more.
+        for (times, length) in [(1, 500), (2, 50), (3, 600)] {
+            let told = told(times, length).unwrap();
+            assert_eq!((told.times, told.lines[0].len()), (times, length));
+        }
+        let long = told(4, 2 * BLOCK).unwrap();
+        assert!(long.times == 4 && long.lines[0].starts_with("done; what, can't be told: "), "{long:?}");
+        std::fs::remove_file(own.folder().join(APPLIED)).unwrap();
+        assert!(told(5, 50).is_err());
         own.tell(&applied).unwrap();
         assert_eq!(known(dir.path(), "ab").unwrap().applied(dir.path()), applied, "told later");
     }

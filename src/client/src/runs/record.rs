@@ -78,6 +78,7 @@ impl RunRecord {
         let this = Self { base: base.to_owned(), prepared, id: id.to_owned(), _lock: lock };
         // Locked before anybody can find it.
         this.looks_after(&subjects)?;
+        this.reserve_answer()?;
         fs::rename(&own, &path)?;
         Ok(this)
     }
