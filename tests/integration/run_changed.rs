@@ -209,10 +209,7 @@ fn who_applies_hears_which_pod_has_failed() {
         save(&stays, &pod("word"));
         let folder = daemon.path("app").to_string_lossy().into_owned();
         done(daemon, &["run", "-d", &folder]).await;
-        // Never ready: else it might have been, for a moment.
-        let text = pod("fails")
-            .replace("name: pea", "name: fails")
-            .replace("exec sleep 1000']", &format!("exit 9']{NEVER_READY}"));
+        let text = pod("fails").replace("name: pea", "name: fails").replace("exec sleep 1000']", "exit 9']");
         save(&fails, &text.replace("spec:\n", "spec:\n  restartPolicy: Never\n"));
         let (code, out, err) = client(daemon, &["apply", &folder]).await;
         assert!(code == 9 && out.is_empty() && err.contains("pod fails has failed with 9"), "{code}: {out}{err}");
@@ -233,7 +230,7 @@ fn a_job_that_nobody_watches_and_that_fails_leaves_why() {
         let job = |script: &str| {
             format!(
                 "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: work}}\nspec:\n  backoffLimit: 0\n  template:\n    spec:
-      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, '{script}']{NEVER_READY}}}\n",
+      restartPolicy: Never\n      containers:\n      - {{name: main, image: '{}', command: [sh, -c, '{script}']}}\n",
                 fixture(SHELL)
             )
         };

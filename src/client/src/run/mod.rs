@@ -46,6 +46,8 @@ mod renewal;
 mod report;
 mod resources;
 mod security;
+#[cfg(test)]
+mod settle_tests;
 mod stages;
 mod subpath;
 mod supervise;
@@ -358,6 +360,12 @@ impl RunOutcome {
     /// Whether it has ended by itself, well or not.
     fn is_own(&self) -> bool {
         matches!(self.outcome, LifeOutcome::Finished | LifeOutcome::DeadlineExceeded)
+    }
+
+    /// What the first container ended with that did not end well when somebody else stopped the pod.
+    fn code_of_stop(&self) -> Option<i32> {
+        let mut codes = self.report.members.iter().filter_map(|member| member.exit_code).filter(|code| *code != 0);
+        codes.next().filter(|_| self.outcome == LifeOutcome::Elsewhere)
     }
 
     /// What the process is to end with.

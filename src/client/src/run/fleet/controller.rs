@@ -174,11 +174,13 @@ impl Controller {
     pub(super) fn is_settled(&self, mut were_ready: impl Iterator<Item = bool>) -> bool {
         match &self.course {
             _ if self.is_over() => true,
+            // What ends well at once is never ready for a moment.
+            Course::Job(controller) if controller.done() > 0 => true,
             Course::Pod(_) | Course::Job(_) => {
                 let first = were_ready.next();
                 first.is_some_and(|first| first && were_ready.all(|was_ready| was_ready))
             }
-            Course::Deployment(controller) => controller.is_settled(),
+            Course::Deployment(controller) => controller.is_settled() && were_ready.all(|was_ready| was_ready),
             Course::Past(_) => false,
         }
     }

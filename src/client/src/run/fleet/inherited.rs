@@ -4,7 +4,7 @@
 
 use peapod_api::v1;
 
-use super::lives::FleetPod;
+use super::lives::{FleetPod, PodReadiness};
 use super::past::PastRun;
 use super::{Fleet, FleetAction};
 use crate::manifest::{Pod, Workload};
@@ -63,7 +63,8 @@ fn take_over(fleet: &mut Fleet<'_>, key: PodKey, action: FleetAction, (mut pod, 
     let ((stop, line), (volumes, _)) = (stop_line(), volume_line(&pod.volumes));
     let signs = PodSigns { is_ready: true, ..PodSigns::default() };
     let remains = RemainsWish::new(RemainsPolicy::Never);
-    let known = FleetPod { pod: pod.into(), action, volumes, stop, remains, signs: Some(signs), was_ready: true };
+    let known =
+        FleetPod { pod: pod.into(), action, volumes, stop, remains, signs: Some(signs), readiness: PodReadiness::Was };
     fleet.pods.insert(key, known);
     let (connection, sandbox) = (fleet.context.connection, sandbox.clone());
     let events = fleet.news.events.of(&sandbox.id);

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::change::LastChange;
 use super::{Fleet, FleetAction, FleetInput, OWN_FAILURE};
@@ -32,8 +35,58 @@ pub(super) struct FleetPod {
     pub(super) remains: RemainsWish,
     /// What was heard of it last.
     pub(super) signs: Option<PodSigns>,
-    /// Once.
-    pub(super) was_ready: bool,
+    pub(super) readiness: PodReadiness,
+}
+
+/// For how long a pod has to be ready to count: one without a probe is ready as soon as it runs, also if it fails at
+/// once.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Whether a pod has been ready once, and not just in passing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PodReadiness {
+    No,
+    Since(Instant),
+    Was,
+}
+
+impl PodReadiness {
+    /// It is said to be ready, or not.
+    fn said(&mut self, is_ready: bool) {
+        *self = match (*self, is_ready) {
+            (Self::Was, _) => Self::Was,
+            (Self::Since(since), true) => Self::Since(since),
+            (Self::No, true) => Self::Since(Instant::now()),
+            (Self::No | Self::Since(_), false) => Self::No,
+        };
+    }
+
+    /// Time has gone on.
+    fn look(&mut self) {
+        if matches!(*self, Self::Since(since) if since.elapsed() >= MOMENT) {
+            *self = Self::Was;
+        }
+    }
+}
+
+impl FleetPod {
+    /// Time has gone on.
+    pub(super) fn look(&mut self) {
+        self.readiness.look();
+    }
+
+    /// Whether it has been ready once, for a moment.
+    pub(super) fn was_ready(&self) -> bool {
+        self.readiness == PodReadiness::Was
+    }
+
+    /// When that may be so.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.readiness {
+            PodReadiness::Since(since) => Some(since + MOMENT),
+            PodReadiness::No | PodReadiness::Was => None,
+        }
+    }
 }
 
 impl Fleet<'_> {
@@ -60,7 +113,7 @@ impl Fleet<'_> {
             stop,
             remains: remains.clone(),
             signs: None,
-            was_ready: false,
+            readiness: PodReadiness::No,
         };
         self.pods.insert(key, known);
         self.lives.push(Box::pin(async move {
@@ -75,7 +128,8 @@ impl Fleet<'_> {
             let (index, number) = key;
             let PodSigns { is_ready, restarts, .. } = signs;
             let had = pod.signs.replace(signs).unwrap_or_default();
-            pod.was_ready |= is_ready;
+            pod.readiness.look();
+            pod.readiness.said(is_ready);
             if had.is_ready != is_ready {
                 self.feed(index, FleetInput::Ready { number, is_ready }).await;
             }
@@ -106,6 +160,8 @@ impl Fleet<'_> {
                 let failure = self.result.troubles.has_ended(index, &name, (&outcome, before));
                 if self.controllers[index].is_plain() && outcome.code() != 0 {
                     self.has_failed(index, outcome.code(), failure);
+                } else if let Some(code) = outcome.code_of_stop().filter(|_| self.controllers[index].is_plain()) {
+                    self.has_failed(index, code, Some(format!("pod {name} was stopped, and ended with {code}")));
                 }
                 let is_success =
                     outcome.outcome == LifeOutcome::Finished && outcome.report.phase == LifePhase::Succeeded;

@@ -187,7 +187,8 @@ pub(super) async fn run(
     fleet.settle().await;
     // What is watched may ask for more when all is over.
     while !fleet.is_over() || (context.args.watch && fleet.asked == StopAsked::No) {
-        let wake = fleet.controllers.iter().filter_map(Controller::next).min().map(|moment| fleet.begun + moment);
+        let moments = fleet.controllers.iter().filter_map(Controller::next).map(|moment| fleet.begun + moment);
+        let wake = moments.chain(fleet.pods.values().filter_map(FleetPod::next)).min();
         let asked = fleet.asked;
         tokio::select! {
             biased;
@@ -290,9 +291,10 @@ impl Fleet<'_> {
     /// Tells who waits, once all that is wished is ready or has ended.
     async fn settle(&mut self) {
         self.tell_subjects();
+        self.pods.values_mut().for_each(FleetPod::look);
         let is_settled = |(index, controller): (usize, &Controller)| {
             let own = self.pods.iter().filter(|((of, _), _)| *of == index);
-            controller.is_settled(own.map(|(_, pod)| pod.was_ready)) && !self.leaving.contains(&index)
+            controller.is_settled(own.map(|(_, pod)| pod.was_ready())) && !self.leaving.contains(&index)
                 || controller.is_over() && !self.pods.keys().any(|(of, _)| *of == index)
         };
         let is_settled = self.successors.is_empty() && self.controllers.iter().enumerate().all(is_settled);

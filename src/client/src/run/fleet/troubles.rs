@@ -94,7 +94,7 @@ impl FleetTroubles {
                 let last = self.last.get(&index);
                 waits.extend(last.map(|text| format!("{}: {text}", controller.title())));
             }
-            for pod in own.filter(|pod| leaving.contains(&index) || !pod.was_ready) {
+            for pod in own.filter(|pod| leaving.contains(&index) || !pod.was_ready()) {
                 let why = match &pod.signs {
                     _ if leaving.contains(&index) => "it ends",
                     None => "it is being made",
