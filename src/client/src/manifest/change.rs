@@ -9,7 +9,7 @@ use super::{Pod, SubPath, VolumeSource, Workload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkloadChange {
     Nothing,
-    /// Files of volumes, and what only pulls need.
+    /// Files of volumes, what only pulls need, and how many pods of a Job run at a time.
     Files,
     Pods,
 }
@@ -32,6 +32,7 @@ impl Workload {
             Self::Job(job) => {
                 let mut job = job.clone();
                 job.template = job.template.fixed();
+                job.parallelism = 0;
                 Self::Job(job)
             }
             Self::Deployment(deployment) => {

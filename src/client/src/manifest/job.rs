@@ -17,7 +17,7 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) template: PodTemplate,
     pub(crate) completions: Completions,
-    /// How many pods run at a time.
+    /// How many pods run at a time; 0 while it waits for another wording.
     pub(crate) parallelism: u32,
     /// How many failures it may have.
     pub(crate) backoff_limit: u32,
@@ -56,7 +56,7 @@ fn job(builder: &mut Builder<'_>, given: k8s::Job, template: PodTemplate) -> Job
     let mode = spec.completion_mode.as_deref();
     let is_indexed = builder.one_of("spec.completionMode", mode, false, &modes);
     let completions = spec.completions.map(|given| count(builder, "spec.completions", given.into(), 0));
-    let parallelism = spec.parallelism.map(|given| pods_at_a_time(builder, "spec.parallelism", given, 1));
+    let parallelism = spec.parallelism.map(|given| pods_at_a_time(builder, "spec.parallelism", given, 0));
     let completions = match (completions, is_indexed, parallelism) {
         (Some(count), true, _) => Completions::Indexed(count),
         (None, true, _) => {
@@ -67,8 +67,11 @@ fn job(builder: &mut Builder<'_>, given: k8s::Job, template: PodTemplate) -> Job
         (None, false, Some(_)) => Completions::WorkQueue,
         (None, false, None) => Completions::Count(1),
     };
-    if spec.suspend == Some(true) {
-        builder.add_mistake("spec.suspend", "has to be false: leave the Job out until it is to run");
+    let is_suspended = spec.suspend == Some(true);
+    let parallelism = if is_suspended { Some(0) } else { parallelism };
+    if parallelism == Some(0) {
+        let path = if is_suspended { "spec.suspend" } else { "spec.parallelism" };
+        builder.add_note(path, "means that no pod of it is made until it says something else");
     }
     let limit = count(builder, "spec.backoffLimit", spec.backoff_limit.unwrap_or(6).into(), 0);
     let deadline = spec.active_deadline_seconds;

@@ -19,13 +19,13 @@ const OWNED: Effect = Effect::Idle("its pods are known by their owner, whatever 
 
 const JOB_SPEC: Schema = Schema::Map(&[
     optional("completions", Schema::Integer).does("so many pods have to end well"),
-    optional("parallelism", Schema::Integer).does("so many pods run at a time"),
+    optional("parallelism", Schema::Integer).does("so many pods run at a time, none for now with 0"),
     optional("backoffLimit", Schema::Integer).does("so many failures are followed by another try"),
     optional("activeDeadlineSeconds", Schema::Integer).does("the time after which the Job has failed"),
     optional("completionMode", Schema::Text).does("whether each pod has an index"),
     optional("ttlSecondsAfterFinished", Schema::Integer)
         .with(Effect::Idle("what the last pods leave stays until `peapod down`")),
-    optional("suspend", Schema::Flag).does("has to be false"),
+    optional("suspend", Schema::Flag).does("whether no pod of it is made for now"),
     optional("selector", Schema::Any).with(OWNED),
     optional("manualSelector", Schema::Flag).with(OWNED),
     optional("podReplacementPolicy", Schema::Text).with(Effect::Idle("a pod is made anew once it has ended")),

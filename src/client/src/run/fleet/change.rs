@@ -221,9 +221,14 @@ impl Fleet<'_> {
             match (change, wish) {
                 (Some(WorkloadChange::Nothing), _) => unchanged.push(format!("{title} unchanged")),
                 (Some(WorkloadChange::Files), Some(wish)) => {
+                    let is_resized = controller.is_resized_by(&wish);
                     self.controllers[index].adopt(wish);
                     renew_files(self, index);
-                    said.push(format!("{title} updated; its pods go on, and get the new files"));
+                    said.push(match is_resized {
+                        true => format!("{title} changed; its pods go on"),
+                        false => format!("{title} updated; its pods go on, and get the new files"),
+                    });
+                    self.feed(index, FleetInput::Time).await;
                 }
                 (Some(WorkloadChange::Pods), Some(Workload::Deployment(wish))) => {
                     let actions = self.controllers[index].change(self.begun.elapsed(), wish);

@@ -158,7 +158,15 @@ impl Controller {
 
     /// It is for another wording from now on, of which pods that run need to know no more than their files.
     pub(super) fn adopt(&mut self, wish: Workload) {
+        if let (Course::Job(controller), Workload::Job(job)) = (&mut self.course, &wish) {
+            controller.set_parallelism(job.parallelism);
+        }
         self.workload = wish;
+    }
+
+    /// Whether another number of its pods run at a time by another wording.
+    pub(super) fn is_resized_by(&self, wish: &Workload) -> bool {
+        matches!((&self.workload, wish), (Workload::Job(own), Workload::Job(wish)) if own.parallelism != wish.parallelism)
     }
 
     /// A Deployment is to be another one.
@@ -175,7 +183,7 @@ impl Controller {
         match &self.course {
             _ if self.is_over() => true,
             // What ends well at once is never ready for a moment.
-            Course::Job(controller) if controller.done() > 0 => true,
+            Course::Job(controller) if controller.done() > 0 || controller.is_waiting() => true,
             Course::Pod(_) | Course::Job(_) => {
                 let first = were_ready.next();
                 first.is_some_and(|first| first && were_ready.all(|was_ready| was_ready))

@@ -106,6 +106,16 @@ impl JobController {
         actions
     }
 
+    /// So many pods run at a time from now on. Those that run go on, also if they are more.
+    pub(super) fn set_parallelism(&mut self, parallelism: u32) {
+        self.parallelism = parallelism as usize;
+    }
+
+    /// Whether no pod of it is to be made for now.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.parallelism == 0 && matches!(self.course, JobCourse::On { .. })
+    }
+
     /// How many pods of it have ended well.
     pub(super) fn done(&self) -> u32 {
         u32::try_from(self.done.len()).unwrap_or(u32::MAX)

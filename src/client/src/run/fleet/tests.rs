@@ -6,7 +6,7 @@ use super::deployment::DeploymentController;
 use super::job::JobController;
 use super::pod::PodController;
 use super::*;
-use crate::manifest::{self, Deployment, EnvSource, Job, RolloutStrategy, Workload};
+use crate::manifest::{self, Deployment, EnvSource, Job, RolloutStrategy, Workload, WorkloadChange};
 
 fn job(spec: &str) -> Job {
     job_with("Never", spec)
@@ -227,6 +227,28 @@ fn all_pods_end_before_new_ones_are_made_if_that_is_asked_for() {
     assert_eq!(said(&controller.step(at(3), ended(0, true))), "+2s0 +3s1");
 }
 
+/// How many pods run at a time can be another number under those that run; with none the Job waits.
+#[test]
+fn a_job_that_waits_goes_on_with_another_number_of_pods() {
+    for none in ["suspend: true", "parallelism: 0", "suspend: true\n  parallelism: 3"] {
+        let waits = job(&format!("completions: 3\n  {none}"));
+        let mut controller = Controller::new(&Workload::Job(waits.clone()));
+        assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "", "{none}");
+        assert!(controller.next().is_none() && controller.is_settled(std::iter::empty()) && !controller.is_over());
+        let wish = Workload::Job(job("completions: 3\n  parallelism: 2"));
+        assert_eq!(controller.change_to(&wish), WorkloadChange::Files);
+        assert!(controller.is_resized_by(&wish));
+        controller.adopt(wish);
+        assert_eq!(said(&controller.step(at(1), FleetInput::Time)), "+0 +1");
+        controller.adopt(Workload::Job(waits));
+        assert_eq!(said(&controller.step(at(2), ended(0, true))), "", "none for now");
+        assert_eq!(said(&controller.step(at(3), ended(1, true))), "");
+        controller.adopt(Workload::Job(job("completions: 3")));
+        assert_eq!(said(&controller.step(at(4), FleetInput::Time)), "+2");
+        assert_eq!(said(&controller.step(at(5), ended(2, true))), "over Done");
+    }
+}
+
 #[test]
 fn mistakes_of_jobs_and_deployments_have_their_lines() {
     let text = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec:\n  template:\n    spec:\n      containers:\n      - {name: c, image: x, comand: [a]}\n";
@@ -237,9 +259,6 @@ fn mistakes_of_jobs_and_deployments_have_their_lines() {
     );
     let said = manifest::read_workload(&text.replace("comand", "command")).unwrap_err().to_string();
     assert!(said.contains("spec.template.spec.restartPolicy has to be Never or OnFailure"), "{said}");
-    let suspended = text.replace("comand", "command").replace("  template:", "  suspend: true\n  template:");
-    let said = manifest::read_workload(&suspended).unwrap_err().to_string();
-    assert!(said.contains("line 5: spec.suspend has to be false: leave the Job out"), "{said}");
     let said = manifest::read_workload("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {}}");
     let said = said.unwrap_err().to_string();
     assert!(said.contains("spec.selector is missing") && said.contains("spec.template is missing"), "{said}");
