@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use peapod_tests::{Container, Options, Programs, SHELL, peapod_with, v1};
+use peapod_tests::{Container, Daemon, Options, Programs, SHELL, peapod_with, v1, wait_for};
 use tonic::Code;
 use v1::ContainerState::{ContainerCreated, ContainerRunning};
 
@@ -88,5 +88,92 @@ fn a_handler_that_is_not_configured_any_more_spends_no_container() {
         daemon.start_again().await;
         created.start().await.unwrap();
         assert_eq!(created.state().await, ContainerRunning);
+    });
+}
+
+/// A folder that only root can change, and the daemon that has it in its PATH.
+fn with_path(dir: &Path) -> Options {
+    Options::new().started_by(format!("PATH={}:$PATH; exec", dir.display()))
+}
+
+fn write_program(path: &Path, script: &str, mode: u32) {
+    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// What a kubelet hears of a handler of that name.
+async fn is_offered(daemon: &Daemon, name: &str) -> bool {
+    let status = daemon.runtime().status(v1::StatusRequest::default()).await.unwrap().into_inner();
+    status.runtime_handlers.iter().any(|handler| handler.name == name)
+}
+
+/// Of such a handler, and of what is none, with the reasons.
+async fn checked(daemon: &Daemon) -> String {
+    let output = daemon.client(&["check", "handlers"]).output().await.unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn programs_in_path_are_handlers_as_soon_as_they_answer() {
+    let tmp = tempfile::tempdir_in("/run").unwrap();
+    let dir = tmp.path();
+    let runc = Programs::get().runc.display();
+    write_program(&dir.join("youki"), &format!("exec {runc} \"$@\""), 0o755);
+    write_program(&dir.join("crun-wasm"), "exit 1", 0o755);
+    write_program(&dir.join("nvidia-container-runtime"), &format!("exec {runc} \"$@\""), 0o777);
+    write_program(&dir.join("containerd-shim-kata-v2"), "exit 1", 0o755);
+    peapod_with(&with_path(dir), async |daemon| {
+        daemon.pull(SHELL).await.unwrap();
+        assert!(is_offered(daemon, "youki").await && is_offered(daemon, "crun").await);
+        for name in ["crun-wasm", "nvidia", "kata"] {
+            assert!(!is_offered(daemon, name).await, "{name}");
+        }
+        let pod = daemon.pod("found").handler("youki").run().await;
+        let container = pod.container("main").sh("echo ran; sleep 1000").start().await;
+        container.wait_log("ran").await;
+        let refused = daemon.pod("silent").handler("crun-wasm").try_run().await.err().expect("it does not answer");
+        assert!(refused.message().contains("answers neither"), "{refused:?}");
+        let refused = daemon.pod("unsafe").handler("nvidia").try_run().await.err().expect("it is no handler");
+        assert!(refused.message().contains("not configured"), "{refused:?}");
+
+        let shown = checked(daemon).await;
+        let youki = dir.join("youki").display().to_string();
+        for part in [
+            &youki[..],
+            "can be changed by others than root",
+            "containerd-shim-kata-v2 is none",
+            "answers neither",
+            "configuration  offered",
+            "PATH",
+        ] {
+            assert!(shown.contains(part), "{part}:\n{shown}");
+        }
+
+        // Looked for again: one is mended, one is gone, and its pod stays.
+        fs::set_permissions(dir.join("nvidia-container-runtime"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::remove_file(dir.join("youki")).unwrap();
+        daemon.reload();
+        wait_for("what has changed is offered", async || {
+            is_offered(daemon, "nvidia").await && !is_offered(daemon, "youki").await
+        })
+        .await;
+        write_program(&dir.join("crun-wasm"), &format!("exec {runc} \"$@\""), 0o755);
+        daemon.pod("answers").handler("crun-wasm").run().await;
+        write_program(&dir.join("youki"), &format!("exec {runc} \"$@\""), 0o755);
+        daemon.reload();
+        wait_for("it is back", async || is_offered(daemon, "youki").await).await;
+        pod.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_looked_for() {
+    let tmp = tempfile::tempdir_in("/run").unwrap();
+    let runc = Programs::get().runc.display();
+    write_program(&tmp.path().join("youki"), &format!("exec {runc} \"$@\""), 0o755);
+    peapod_with(&with_path(tmp.path()).set("runtimes.discover=false"), async |daemon| {
+        assert!(!is_offered(daemon, "youki").await && is_offered(daemon, "crun").await);
+        let refused = daemon.pod("none").handler("youki").try_run().await.err().expect("it is no handler");
+        assert!(refused.message().contains("configured are crun, runc"), "{refused:?}");
     });
 }

@@ -75,6 +75,8 @@ pub enum CheckSubject {
     Network,
     /// Images, layers, what holds them, and what is half done.
     Store,
+    /// Handlers that pods can have by RuntimeClass, where each comes from, and programs that are none.
+    Handlers,
     /// Devices that containers can have by CDI name, and files of such that can't be used.
     Devices,
 }

@@ -19,8 +19,9 @@ pub struct Config {
     pub run_root: PathBuf,
     /// The shim's binary.
     pub shim: PathBuf,
-    /// OCI runtimes by handler name. Holds at least `default_runtime`.
-    pub runtimes: BTreeMap<String, OciRuntime>,
+    /// OCI runtimes by handler name, which hold at least `default_runtime`; at first: see
+    /// [`crate::Pods::set_handlers`].
+    pub runtimes: HandlerTable,
     /// The handler that the empty name means.
     pub default_runtime: String,
     /// Where the cgroup file systems are mounted, `/sys/fs/cgroup`.
@@ -124,6 +125,24 @@ impl CurrentSettings {
     }
 }
 
+/// The node's handlers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandlerTable {
+    /// OCI runtimes by handler name.
+    pub by_name: BTreeMap<String, OciRuntime>,
+    /// Programs that look like one and are none: for people.
+    pub left_out: Vec<LeftOutProgram>,
+}
+
+/// A program that was found and is no handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOutProgram {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is none, and the way out.
+    pub reason: String,
+}
+
 /// A named OCI runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OciRuntime {
@@ -133,6 +152,28 @@ pub struct OciRuntime {
     pub root: PathBuf,
     /// Whether its containers, as far as they are not privileged, may divide their own cgroups further.
     pub cgroup_writable: bool,
+    /// Where the handler comes from.
+    pub origin: HandlerOrigin,
+    /// How it keeps the containers of a pod together.
+    pub grouping: Grouping,
+}
+
+/// Where a handler comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandlerOrigin {
+    /// The configuration names it.
+    Configured,
+    /// It was found among the node's programs: it is offered as soon as it answers.
+    Found,
+}
+
+/// How an OCI runtime keeps the containers of a pod together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// They are processes of the node that share the pod's namespaces: crun, runc.
+    Namespaces,
+    /// They are in one sandbox of its own, which a container without an image begins: gVisor.
+    RootContainer,
 }
 
 impl OciRuntime {

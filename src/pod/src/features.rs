@@ -36,6 +36,20 @@ pub(crate) struct Features {
     /// Limits of -1, for none. crun 1.8 takes no negative numbers; runc writes what it was told last with each update,
     /// and so has to be told. `None` as long as nobody knows.
     pub(crate) no_limits: Option<bool>,
+    /// Whether there is an OCI runtime at all.
+    pub(crate) presence: Presence,
+}
+
+/// Whether a program has shown to be an OCI runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It has not said what it is, or not in time.
+    #[default]
+    Silent,
+    /// It has told its version or its features.
+    Answers,
+    /// Kata's program, whose command line makes no containers since 2.0: containerd alone drives it, by a shim.
+    Kata,
 }
 
 /// What a runtime told.
@@ -48,6 +62,9 @@ pub(crate) struct Told {
 
 /// How runc and crun call it that they can do checkpoints.
 const CHECKPOINTS: [&str; 2] = ["org.opencontainers.runc.checkpoint.enabled", "run.oci.crun.checkpoint.enabled"];
+
+/// How the version of Kata's program begins.
+const KATA: &[u8] = b"kata-runtime ";
 
 /// How a runtime took a question.
 enum Reaction {
@@ -67,6 +84,11 @@ pub(crate) async fn ask(program: &Path) -> Told {
         Reaction::Refused => Some(false),
         Reaction::Missing => None,
     };
+    let presence = match (&features, &version) {
+        (_, Reaction::Text(text)) if text.starts_with(KATA) => Presence::Kata,
+        (Reaction::Text(text), _) | (_, Reaction::Text(text)) if !text.is_empty() => Presence::Answers,
+        _ => Presence::Silent,
+    };
     // crun has `features` since 1.8.6, and these mounts since 1.4.
     let features = match (features, version) {
         (Reaction::Text(text), _) => by_features(&text),
@@ -77,7 +99,7 @@ pub(crate) async fn ask(program: &Path) -> Told {
         },
         _ => Features::default(),
     };
-    Told { features: Features { no_limits, ..features }, is_final }
+    Told { features: Features { no_limits, presence, ..features }, is_final }
 }
 
 /// The object of the OCI runtime specification's features.md.
@@ -94,6 +116,7 @@ fn by_features(text: &[u8]) -> Features {
         priorities: answer["ociVersionMax"].as_str().is_some_and(|version| numbers(version) >= (1, 1)),
         checkpoints: CHECKPOINTS.iter().any(|name| answer["annotations"][*name] == "true"),
         no_limits: None,
+        presence: Presence::Silent,
     }
 }
 
@@ -210,25 +233,31 @@ mod tests {
     async fn one_that_does_not_answer_can_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runtime");
-        let of = |recursive_read_only, no_limits, is_final| Told {
-            features: Features { recursive_read_only, no_limits, ..Features::default() },
+        use Presence::{Answers, Kata, Silent};
+        let of = |recursive_read_only, no_limits, presence, is_final| Told {
+            features: Features { recursive_read_only, no_limits, presence, ..Features::default() },
             is_final,
         };
         for (script, told) in [
-            ("[ $1 = features ] && echo '{\"mountOptions\": [\"rro\"]}'", of(true, Some(false), false)),
-            ("[ $1 = --version ] && echo crun version 1.8.1", of(true, Some(false), true)),
-            ("[ $1 = --version ] && echo runc version 1.5.2", of(false, Some(true), true)),
-            ("[ $1 = features ] && exec sleep 60; echo runc version 1.5.2", of(false, Some(true), false)),
-            ("[ $1 = --version ] && exec sleep 60; echo '{\"mountOptions\": [\"rro\"]}'", of(true, None, false)),
-            ("echo crun version 1.8.1; exit 1", of(false, Some(false), false)),
-            ("kill -KILL $$", of(false, None, false)),
-            ("exec sleep 60", of(false, None, false)),
-            ("exec cat /dev/zero", of(false, None, false)),
+            ("[ $1 = features ] && echo '{\"mountOptions\": [\"rro\"]}'", of(true, Some(false), Answers, false)),
+            ("[ $1 = --version ] && echo crun version 1.8.1", of(true, Some(false), Answers, true)),
+            ("[ $1 = --version ] && echo runc version 1.5.2", of(false, Some(true), Answers, true)),
+            ("[ $1 = features ] && exec sleep 60; echo runc version 1.5.2", of(false, Some(true), Answers, false)),
+            (
+                "[ $1 = --version ] && exec sleep 60; echo '{\"mountOptions\": [\"rro\"]}'",
+                of(true, None, Answers, false),
+            ),
+            ("[ $1 = --version ] && echo 'kata-runtime  : 3.2.0'", of(false, Some(true), Kata, true)),
+            ("[ $1 = --version ]", of(false, Some(false), Silent, true)),
+            ("echo crun version 1.8.1; exit 1", of(false, Some(false), Silent, false)),
+            ("kill -KILL $$", of(false, None, Silent, false)),
+            ("exec sleep 60", of(false, None, Silent, false)),
+            ("exec cat /dev/zero", of(false, None, Silent, false)),
         ] {
             std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
             assert_eq!(ask(&path).await, told, "{script}");
         }
-        assert_eq!(ask(&dir.path().join("missing")).await, of(false, None, false));
+        assert_eq!(ask(&dir.path().join("missing")).await, of(false, None, Silent, false));
     }
 }

@@ -133,6 +133,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::features::Presence;
     use crate::samples::program;
 
     /// With the task that asks.
@@ -185,7 +186,12 @@ mod tests {
         program(dir.path(), "#!/bin/sh\n[ $1 = --version ] && echo crun version 1.8.1");
         assert_eq!(
             known.now().await,
-            Features { recursive_read_only: true, no_limits: Some(false), ..Features::default() }
+            Features {
+                recursive_read_only: true,
+                no_limits: Some(false),
+                presence: Presence::Answers,
+                ..Features::default()
+            }
         );
         fs::remove_file(&path).unwrap();
         assert_eq!(known.now().await, Features::default());
@@ -199,7 +205,12 @@ mod tests {
         let script = "#!/bin/sh\n[ -e ${0%/*}/go ] || sleep 600\n[ $1 = --version ] && echo crun version 1.8.1";
         fs::write(dir.path().join("go"), "").unwrap();
         let (known, _task) = known(program(dir.path(), script));
-        let crun = Features { recursive_read_only: true, no_limits: Some(false), ..Features::default() };
+        let crun = Features {
+            recursive_read_only: true,
+            no_limits: Some(false),
+            presence: Presence::Answers,
+            ..Features::default()
+        };
         assert_eq!(known.last().await, crun);
         // Nobody waits for the one that takes its place, which takes its time.
         fs::remove_file(dir.path().join("go")).unwrap();

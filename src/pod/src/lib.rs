@@ -65,7 +65,10 @@ mod warn_once;
 
 pub use bounds::{CHECKPOINT_TIME, CHECKPOINT_TIME_MAX};
 pub use checkpoint::{CheckpointRequest, PodCheckpointRequest, archives};
-pub use config::{Config, ContainerSettings, OciRuntime, RestorePolicy, SelinuxLabels, Timeouts};
+pub use config::{
+    Config, ContainerSettings, Grouping, HandlerOrigin, HandlerTable, LeftOutProgram, OciRuntime, RestorePolicy,
+    SelinuxLabels, Timeouts,
+};
 pub use container::{ExecBase, ExecOutput, ExecRequest, OutputSlot};
 pub use error::{Error, OpenError};
 pub use event::{PodEvent, PodEventKind, PodEventSubject, PodEvents};
@@ -75,6 +78,7 @@ pub use parent_kind::ParentKind;
 pub use pods::{Dependencies, ExecSession, Pods};
 pub use publisher::{Change, Lagged, SnapshotNews, Subscription};
 pub use record::{ImageMount, MIGRATIONS};
+pub use runtimes::HandlerView;
 pub use shim::SessionAddress;
 pub use stages::STAGES;
 pub use view::{ContainerState, ContainerView, PodEntry, PodState, PodView, Resolved, Snapshot};

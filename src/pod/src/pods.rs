@@ -2,6 +2,7 @@
 
 mod call;
 mod checkpoints;
+mod handlers;
 mod open;
 mod plugins;
 mod recorded;

@@ -4,15 +4,16 @@
 //! programs have been run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use peapod_sys::sync::lock;
 use peapod_text::excerpt;
-use tokio::task::JoinSet;
+use tokio::task::AbortHandle;
 
-use crate::config::OciRuntime;
+use crate::config::{HandlerOrigin, HandlerTable, LeftOutProgram, OciRuntime};
 use crate::error::Error;
-use crate::features::{self, Features};
+use crate::features::{self, Features, Presence};
 use crate::id::PodId;
 use crate::known_features::KnownFeatures;
 use crate::owner_mapping::OwnerMapping;
@@ -20,14 +21,23 @@ use crate::owner_mapping::OwnerMapping;
 /// The field that asks for users of a pod's own.
 const USERS: &str = "config.linux.security_context.namespace_options.userns_options";
 
-/// All runtimes of the configuration.
+/// The field that names a pod's handler.
+const HANDLER: &str = "runtime_handler";
+
+/// All runtimes of the configuration, and those that were found.
 #[derive(Debug)]
 pub(crate) struct Runtimes {
-    by_handler: BTreeMap<String, Arc<NodeRuntime>>,
+    table: Mutex<RuntimeTable>,
     /// The handler that the empty name means.
     default_handler: String,
-    /// The tasks that ask runtimes for their features. They are aborted with this.
-    _asking: JoinSet<()>,
+    /// Of the node; all of them share it.
+    owners: Arc<OwnerMapping>,
+}
+
+#[derive(Debug, Default)]
+struct RuntimeTable {
+    by_handler: BTreeMap<String, Arc<NodeRuntime>>,
+    left_out: Vec<LeftOutProgram>,
 }
 
 /// One of them.
@@ -35,8 +45,23 @@ pub(crate) struct Runtimes {
 pub(crate) struct NodeRuntime {
     oci: OciRuntime,
     features: KnownFeatures,
-    /// Of the node; all of them share it.
+    /// The task that asks it. Aborted with this.
+    _asking: Asking,
     owners: Arc<OwnerMapping>,
+}
+
+#[derive(Debug)]
+struct Asking(AbortHandle);
+
+/// A handler, for people and for who offers it to a kubelet.
+#[derive(Clone, Debug)]
+pub struct HandlerView {
+    /// As in a RuntimeClass.
+    pub name: String,
+    /// What it runs.
+    pub runtime: OciRuntime,
+    /// Why pods can't have it now, and the way out.
+    pub refused: Option<String>,
 }
 
 /// A pod's handler, resolved once: when the pod is admitted, or taken up from its record. Clones share it.
@@ -55,33 +80,93 @@ pub(crate) struct UnknownHandler {
     configured: String,
 }
 
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl NodeRuntime {
+    /// Begins to ask it.
+    fn new(oci: OciRuntime, owners: Arc<OwnerMapping>) -> Self {
+        let (features, task) = KnownFeatures::of(oci.path.clone());
+        let asking = Asking(tokio::spawn(task).abort_handle());
+        Self { oci, features, _asking: asking, owners }
+    }
+
+    /// Why no pod can have it, by what it has told.
+    fn refused(&self, told: Features) -> Option<String> {
+        let path = self.oci.path.display();
+        match (told.presence, self.oci.origin) {
+            (Presence::Kata, _) => Some(format!(
+                "{path} makes no containers by its command line since Kata 2.0, and peapod starts no shims of others: \
+                 run such pods with containerd"
+            )),
+            (Presence::Silent, HandlerOrigin::Found) => Some(format!(
+                "{path} was found, but answers neither `--version` nor `features`: mend it, or remove it and reload \
+                 peapod"
+            )),
+            (Presence::Silent, HandlerOrigin::Configured) | (Presence::Answers, _) => None,
+        }
+    }
+}
+
 impl Runtimes {
     /// Begins to ask all of them at once.
-    pub(crate) fn new(runtimes: &BTreeMap<String, OciRuntime>, default_handler: &str, owners: OwnerMapping) -> Self {
-        let (mut asking, owners) = (JoinSet::new(), Arc::new(owners));
-        let mut ask = |oci: &OciRuntime| {
-            let (features, task) = KnownFeatures::of(oci.path.clone());
-            asking.spawn(task);
-            Arc::new(NodeRuntime { oci: oci.clone(), features, owners: Arc::clone(&owners) })
+    pub(crate) fn new(handlers: &HandlerTable, default_handler: &str, owners: OwnerMapping) -> Self {
+        let (table, owners) = (Mutex::default(), Arc::new(owners));
+        let runtimes = Self { table, default_handler: default_handler.to_owned(), owners };
+        runtimes.set(handlers);
+        runtimes
+    }
+
+    /// Takes over other handlers. One that stays as it is keeps what it has told; pods keep what they were made with.
+    pub(crate) fn set(&self, handlers: &HandlerTable) {
+        let mut table = lock(&self.table);
+        let old = std::mem::take(&mut table.by_handler);
+        let same = |name: &str, oci: &OciRuntime| old.get(name).filter(|known| known.oci == *oci).cloned();
+        let take = |(name, oci): (&String, &OciRuntime)| {
+            let new = || Arc::new(NodeRuntime::new(oci.clone(), Arc::clone(&self.owners)));
+            (name.clone(), same(name, oci).unwrap_or_else(new))
         };
-        let by_handler = runtimes.iter().map(|(name, oci)| (name.clone(), ask(oci))).collect();
-        Self { by_handler, default_handler: default_handler.to_owned(), _asking: asking }
+        table.by_handler = handlers.by_name.iter().map(take).collect();
+        table.left_out.clone_from(&handlers.left_out);
+    }
+
+    /// All handlers, in the order of their names, from memory; right after the daemon's start alone runtimes are waited
+    /// for.
+    pub(crate) async fn views(&self) -> Vec<HandlerView> {
+        let all: Vec<_> =
+            lock(&self.table).by_handler.iter().map(|(name, runtime)| (name.clone(), Arc::clone(runtime))).collect();
+        let mut views = Vec::with_capacity(all.len());
+        for (name, runtime) in all {
+            let refused = runtime.refused(runtime.features.last().await);
+            views.push(HandlerView { name, runtime: runtime.oci.clone(), refused });
+        }
+        views
+    }
+
+    /// Programs that were found and are no handlers.
+    pub(crate) fn left_out(&self) -> Vec<LeftOutProgram> {
+        lock(&self.table).left_out.clone()
     }
 
     /// The handler of that name, which is empty for the default one.
     pub(crate) fn handler(&self, name: &str) -> Handler {
         let name = if name.is_empty() { &self.default_handler } else { name };
-        if let Some(runtime) = self.by_handler.get(name) {
+        let table = lock(&self.table);
+        if let Some(runtime) = table.by_handler.get(name) {
             return Handler::Configured(Arc::clone(runtime));
         }
-        let configured: Vec<&str> = self.by_handler.keys().map(String::as_str).collect();
+        let configured: Vec<&str> = table.by_handler.keys().map(String::as_str).collect();
         Handler::Unknown(UnknownHandler { name: excerpt(name).to_string(), configured: configured.join(", ") })
     }
 
     /// What the OCI runtime at that path can do, which a container may have been started with under another
     /// configuration.
     pub(crate) async fn features(&self, program: &Path) -> Features {
-        match self.by_handler.values().find(|runtime| runtime.oci.path == program) {
+        let known = lock(&self.table).by_handler.values().find(|runtime| runtime.oci.path == program).cloned();
+        match known {
             Some(runtime) => runtime.features.now().await,
             // Seldom enough to ask each time.
             None => features::ask(program).await.features,
@@ -89,8 +174,8 @@ impl Runtimes {
     }
 
     /// Where runtimes keep their containers' states.
-    pub(crate) fn roots(&self) -> impl Iterator<Item = &Path> {
-        self.by_handler.values().map(|runtime| runtime.oci.root.as_path())
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
+        lock(&self.table).by_handler.values().map(|runtime| runtime.oci.root.clone()).collect()
     }
 }
 
@@ -100,10 +185,25 @@ impl Handler {
         match self {
             Self::Configured(runtime) => Ok(&runtime.oci),
             Self::Unknown(UnknownHandler { name, configured }) => Err(Error::Invalid {
-                field: "runtime_handler".to_owned(),
+                field: HANDLER.to_owned(),
                 reason: format!("{name} is not configured; configured are {configured}"),
             }),
         }
+    }
+
+    /// Whether a new pod can have it: asks a runtime that has not answered yet, and waits for it.
+    ///
+    /// # Errors
+    /// It can't; says why.
+    pub(crate) async fn admits(&self) -> Result<(), Error> {
+        self.runtime()?;
+        let Self::Configured(runtime) = self else { return Ok(()) };
+        // Who has answered once is not waited for.
+        let refused = match runtime.refused(runtime.features.last().await) {
+            None => return Ok(()),
+            Some(_) => runtime.refused(runtime.features.now().await),
+        };
+        refused.map_or(Ok(()), |reason| Err(Error::Invalid { field: HANDLER.to_owned(), reason }))
     }
 
     /// Whether a pod that is there can have another container made or started.
@@ -170,9 +270,57 @@ mod tests {
     fn runtimes(dir: &Path, script: &str) -> Runtimes {
         let shim = dir.join("shim");
         std::fs::create_dir(&shim).unwrap();
-        let runtime = OciRuntime { path: program(dir, script), root: dir.join("root"), cgroup_writable: false };
-        let owners = OwnerMapping::new(program(&shim, "#!/bin/sh\n[ -e ${0%/*}/mappable ]"), dir.into());
-        Runtimes::new(&BTreeMap::from([("one".to_owned(), runtime)]), "one", owners)
+        let runtime = crate::samples::runtime(program(dir, script), dir.join("root"));
+        of(dir, &shim, runtime)
+    }
+
+    fn of(dir: &Path, shim: &Path, runtime: OciRuntime) -> Runtimes {
+        let owners = OwnerMapping::new(program(shim, "#!/bin/sh\n[ -e ${0%/*}/mappable ]"), dir.into());
+        let by_name = BTreeMap::from([("one".to_owned(), runtime)]);
+        Runtimes::new(&HandlerTable { by_name, left_out: Vec::new() }, "one", owners)
+    }
+
+    #[tokio::test]
+    async fn who_was_found_is_offered_when_it_answers() {
+        const SILENT: &str = "#!/bin/sh\n[ -e ${0%/*}/ready ] && echo youki version 0.7.0";
+        const KATA: &str = "#!/bin/sh\n[ $1 = --version ] && echo 'kata-runtime  : 3.2.0'";
+        for (script, origin, why) in [
+            (SILENT, HandlerOrigin::Found, Some("answers neither")),
+            (SILENT, HandlerOrigin::Configured, None),
+            (KATA, HandlerOrigin::Found, Some("since Kata 2.0")),
+            (KATA, HandlerOrigin::Configured, Some("since Kata 2.0")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let shim = dir.path().join("shim");
+            std::fs::create_dir(&shim).unwrap();
+            let runtime = crate::samples::runtime(program(dir.path(), script), dir.path().join("root"));
+            let runtimes = of(dir.path(), &shim, OciRuntime { origin, ..runtime });
+            let refused = runtimes.handler("one").admits().await.err().map(|error| error.to_string());
+            let shown = runtimes.views().await.remove(0).refused;
+            assert_eq!(refused.is_some(), why.is_some(), "{script} {origin:?}: {refused:?}");
+            assert!(why.is_none_or(|why| refused.unwrap().contains(why) && shown.unwrap().contains(why)));
+        }
+    }
+
+    #[tokio::test]
+    async fn other_handlers_are_taken_over_and_the_same_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtimes = runtimes(dir.path(), "#!/bin/sh\necho asked >>${0%/*}/asked; echo crun version 1.8.1");
+        let one = runtimes.views().await.remove(0).runtime;
+        let two = OciRuntime { origin: HandlerOrigin::Found, ..one.clone() };
+        let held = runtimes.handler("one");
+        let table = |names: [(&str, &OciRuntime); 2]| HandlerTable {
+            by_name: names.map(|(name, runtime)| (name.to_owned(), runtime.clone())).into(),
+            left_out: vec![LeftOutProgram { path: "/x".into(), reason: "y".to_owned() }],
+        };
+        runtimes.set(&table([("one", &one), ("two", &two)]));
+        let names = |views: Vec<HandlerView>| views.into_iter().map(|view| view.name).collect::<Vec<_>>();
+        assert_eq!(names(runtimes.views().await), ["one", "two"]);
+        let Handler::Configured(before) = &held else { panic!("{held:?}") };
+        let Handler::Configured(after) = runtimes.handler("one") else { panic!("gone") };
+        assert!(Arc::ptr_eq(before, &after) && runtimes.left_out().len() == 1);
+        runtimes.set(&HandlerTable::default());
+        assert!(runtimes.handler("two").runtime().is_err() && held.admits().await.is_ok());
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@ use std::process::Command;
 use peapod_spec::container::{ContainerMetadata, ContainerSecurity, ContainerSpec, Resources};
 use peapod_spec::pod::{Namespaces, PodBandwidth, PodMetadata, PodSecurity, PodSpec};
 
+use crate::config::{Grouping, HandlerOrigin, OciRuntime};
+
 /// A pod with a name, and as little else as there can be.
 pub(crate) fn pod_spec(name: &str) -> PodSpec {
     let text = |text: &str| text.to_owned();
@@ -53,6 +55,11 @@ pub(crate) fn container_spec(name: &str, attempt: u32) -> ContainerSpec {
         resources: Resources::default(),
         security: ContainerSecurity::default(),
     }
+}
+
+/// An OCI runtime that the configuration names.
+pub(crate) fn runtime(path: PathBuf, root: PathBuf) -> OciRuntime {
+    OciRuntime { path, root, origin: HandlerOrigin::Configured, grouping: Grouping::Namespaces, cgroup_writable: false }
 }
 
 /// That script as a program named `runtime`, a file of its own.

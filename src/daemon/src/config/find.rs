@@ -1,5 +1,6 @@
 //! Looks for programs.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::section::absolute;
@@ -26,6 +27,24 @@ pub(super) fn program(name: &str) -> Option<PathBuf> {
         .find(|candidate| is_executable(candidate))
 }
 
+/// Whether root alone can change what a program's path leads to: the file itself and all folders above it. A folder's
+/// group counts as root's, as Debian has it of `/usr/local`.
+///
+/// # Errors
+/// What others can change.
+pub(super) fn is_roots_alone(path: &Path) -> Result<(), String> {
+    let real = path.canonicalize().map_err(|error| format!("can't be looked at: {error}"))?;
+    for part in real.ancestors() {
+        let of = std::fs::metadata(part).map_err(|error| format!("can't be looked at: {error}"))?;
+        let by_group = of.is_file() && of.mode() & 0o020 != 0 && of.gid() != 0;
+        let by_all = of.mode() & 0o002 != 0 && (of.is_file() || of.mode() & 0o1000 == 0);
+        if of.uid() != 0 || by_group || by_all {
+            return Err(format!("{} can be changed by others than root", part.display()));
+        }
+    }
+    Ok(())
+}
+
 /// The shim: beside the running binary, so that a build tree works as it is; then where packages put it.
 pub(super) fn shim() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(SHIM)));
@@ -38,4 +57,40 @@ pub(super) fn shim() -> Option<PathBuf> {
 
 fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_program_is_roots_alone_as_far_as_its_folders_are() {
+        let root = tempfile::tempdir_in("/run").unwrap();
+        let (folder, link) = (root.path().join("bin"), root.path().join("link"));
+        let file = folder.join("runtime");
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "").unwrap();
+        symlink(&file, &link).unwrap();
+        for (file_mode, file_group, folder_mode, is) in [
+            (0o755, 0, 0o755, true),
+            (0o775, 0, 0o2775, true),
+            (0o775, 50, 0o755, false),
+            (0o757, 0, 0o755, false),
+            (0o755, 0, 0o757, false),
+            (0o755, 0, 0o1777, true),
+        ] {
+            std::os::unix::fs::chown(&file, Some(0), Some(file_group)).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(file_mode)).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(folder_mode)).unwrap();
+            let found = is_roots_alone(&link);
+            assert_eq!(found.is_ok(), is, "{file_mode:o} {file_group} {folder_mode:o}: {found:?}");
+        }
+        std::os::unix::fs::chown(&file, Some(1), None).unwrap();
+        assert!(is_roots_alone(&link).unwrap_err().contains("bin/runtime can be changed"));
+        assert!(is_roots_alone(Path::new("/no/such/file")).is_err());
+    }
 }

@@ -10,6 +10,7 @@ mod metrics;
 mod nri;
 mod problem;
 mod ready;
+mod runtimes;
 mod section;
 mod sections;
 mod streaming;

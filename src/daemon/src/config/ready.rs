@@ -8,6 +8,7 @@ use super::level;
 use super::metrics::MetricsSettings;
 use super::nri::NriSettings;
 use super::problem::Problems;
+use super::runtimes;
 use super::section::{SOCKET_PATH_LIMIT, Section, socket_path};
 use super::sections;
 use super::streaming::StreamingSettings;
@@ -74,7 +75,7 @@ impl Config {
         let streaming = StreamingSettings::read(root.section("streaming"));
         let shim = read_shim(root.section("shim"));
         let cgroup = sections::CgroupSection::read(root.section("cgroup"));
-        let (default_runtime, runtimes) = sections::runtimes(root.section("runtimes"), (&run_root, &cgroup.root));
+        let (default_runtime, runtimes) = runtimes::read(root.section("runtimes"), (&run_root, &cgroup.root));
         let images = sections::images(root.section("image"), &state_root);
         let network = sections::network(root.section("network"));
         let nri = NriSettings::read(root.section("nri"), &run_root);

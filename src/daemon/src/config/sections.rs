@@ -1,13 +1,11 @@
 //! Tables of the configuration that other crates are set up from.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix, check_delegation};
-use peapod_pod::{OciRuntime, RestorePolicy, SelinuxLabels};
+use peapod_cgroup::{CgroupDriver, NoScopePrefix, ScopePrefix};
+use peapod_pod::{RestorePolicy, SelinuxLabels};
 use peapod_spec::{Ulimit, Ulimits};
 
-use super::find;
 use super::section::{Section, absolute};
 
 /// There when systemd is PID 1.
@@ -56,73 +54,6 @@ fn cgroup_path(text: &str) -> Result<String, String> {
         Ok(path) if path != Path::new("/") => Ok(path.to_string_lossy().into_owned()),
         _ => Err("is not a cgroup's path such as \"/peapod\"".into()),
     }
-}
-
-/// `[runtimes]`: the default's name and all by name. crun and runc need no entry where they are installed.
-///
-/// `cgroup_root` is where control groups are mounted.
-pub(super) fn runtimes(
-    mut section: Section<'_>,
-    (run_root, cgroup_root): (&Path, &Path),
-) -> (String, BTreeMap<String, OciRuntime>) {
-    let delegates = |wanted: bool| match wanted {
-        true => check_delegation(cgroup_root).map(|()| true).map_err(|error| error.to_string()),
-        false => Ok(false),
-    };
-    let state = run_root.join("runtimes");
-    let mut runtimes = BTreeMap::new();
-    for name in ["crun", "runc"] {
-        if let Some(path) = find::program(name) {
-            let root = state.join(name);
-            runtimes.insert(name.to_owned(), OciRuntime { path, root, cgroup_writable: false });
-        }
-    }
-    let wanted = section.text("default", String::new(), |text| Ok(text.to_owned()));
-    for (name, mut handler) in section.section("handlers").named() {
-        if !is_handler_name(&name) {
-            handler.problem("", "a handler's name has 1 to 63 of the characters a-z, 0-9, `-` and `.`");
-        }
-        let known = runtimes.get(&name).map(|runtime: &OciRuntime| runtime.path.clone());
-        let path = handler.text("path", known, |text| find::executable(text).map(Some));
-        let root = handler.path("root", state.join(&name));
-        let cgroup_writable = handler.flag("cgroup_writable", false, delegates);
-        match path {
-            Some(path) => {
-                runtimes.insert(name, OciRuntime { path, root, cgroup_writable });
-            }
-            None => handler.problem("path", "is needed: the absolute path of an OCI runtime"),
-        }
-        handler.finish();
-    }
-    let default = choose(&wanted, &runtimes).unwrap_or_else(|reason| {
-        section.problem("default", reason);
-        String::new()
-    });
-    section.finish();
-    (default, runtimes)
-}
-
-/// The handler that the empty name means.
-fn choose(wanted: &str, runtimes: &BTreeMap<String, OciRuntime>) -> Result<String, String> {
-    let names = || runtimes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    if !wanted.is_empty() {
-        return match runtimes.contains_key(wanted) {
-            true => Ok(wanted.to_owned()),
-            false => Err(format!("{wanted:?} is no handler; there are: {}", names())),
-        };
-    }
-    ["crun", "runc"]
-        .into_iter()
-        .find(|name| runtimes.contains_key(*name))
-        .or_else(|| runtimes.keys().next().map(String::as_str))
-        .map(str::to_owned)
-        .ok_or_else(|| "no OCI runtime found: install crun or runc, or set runtimes.handlers.NAME.path".into())
-}
-
-/// As Kubernetes allows in a RuntimeClass.
-fn is_handler_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
 }
 
 /// `[image]`.

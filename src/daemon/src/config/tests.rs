@@ -40,7 +40,10 @@ fn the_packaged_file_shows_the_defaults() {
     });
     let own = ["max_unpacks", "parent", "cgroup_writable"];
     let host = |line: &&str| {
-        !line.contains("crun") && !line.contains("libexec") && !own.iter().any(|key| line.starts_with(key))
+        !line.contains("crun")
+            && !line.contains("libexec")
+            && !line.starts_with("root_container")
+            && !own.iter().any(|key| line.starts_with(key))
     };
     let written = check(&lines.filter(host).collect::<Vec<_>>().join("\n")).unwrap();
     assert_eq!(format!("{written:?}"), format!("{:?}", check("").unwrap()));
@@ -172,11 +175,11 @@ fn limits_of_containers_are_checked() {
 fn control_groups_are_given_away_where_limits_stay() {
     let handler =
         |text: &str| check(&format!("[runtimes.handlers.mine]\npath = \"/bin/true\"\ncgroup_writable = {text}\n"));
-    assert!(!handler("false").unwrap().pods.runtimes["mine"].cgroup_writable);
+    assert!(!handler("false").unwrap().pods.runtimes.by_name["mine"].cgroup_writable);
     let wrong = handler("\"yes\"").unwrap_err();
     assert!(wrong.contains(":3: runtimes.handlers.mine.cgroup_writable: is text, should be true or false"), "{wrong}");
     match (handler("true"), peapod_cgroup::check_delegation(Path::new("/sys/fs/cgroup"))) {
-        (given, Ok(())) => assert!(given.unwrap().pods.runtimes["mine"].cgroup_writable),
+        (given, Ok(())) => assert!(given.unwrap().pods.runtimes.by_name["mine"].cgroup_writable),
         (refused, Err(reason)) => {
             let refused = refused.unwrap_err();
             assert!(refused.contains(&format!(":3: runtimes.handlers.mine.cgroup_writable: {reason}")), "{refused}");

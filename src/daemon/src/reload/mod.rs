@@ -79,6 +79,7 @@ impl Reload {
         }
         self.logging.change(&plan.next.log);
         services.pods.set_timeouts(plan.next.timeouts.pods);
+        services.pods.set_handlers(&plan.next.pods.runtimes);
         services.pods.cdi().set_dirs(plan.next.pods.cdi_dirs.clone());
         services.pods.set_ulimits(plan.next.pods.containers.ulimits.clone());
         services.images.set_pull_config(&plan.next.images);

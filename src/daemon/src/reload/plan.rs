@@ -1,11 +1,11 @@
 //! Compares two configurations. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use peapod_image::{PartialConfig, RequestConfig, UnpackLimits};
 use peapod_nri::Rules;
-use peapod_pod::{OciRuntime, Timeouts};
+use peapod_pod::{HandlerOrigin, OciRuntime, Timeouts};
 
 use crate::config::{
     Config, GrpcSettings, LogSettings, MetricsSettings, NriSettings, StreamingSettings, TimeoutSettings, TlsFiles,
@@ -26,7 +26,7 @@ pub(super) struct ReloadPlan {
 /// A key with another value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SettingChange {
-    pub(super) key: &'static str,
+    pub(super) key: String,
     pub(super) from: String,
     pub(super) to: String,
 }
@@ -59,7 +59,7 @@ impl ReloadPlan {
     /// The value that is to be used, and a note if that is a new one.
     fn take<T: PartialEq + Debug>(&mut self, key: &'static str, old: &T, new: T) -> T {
         if *old != new {
-            self.applied.push(SettingChange { key, from: format!("{old:?}"), to: format!("{new:?}") });
+            self.applied.push(SettingChange { key: key.to_owned(), from: format!("{old:?}"), to: format!("{new:?}") });
         }
         new
     }
@@ -131,7 +131,7 @@ impl ReloadPlan {
             run_root: _,
             timeouts: _,
             shim,
-            runtimes,
+            runtimes: _,
             default_runtime,
             cgroup_root,
             cgroup_driver,
@@ -156,14 +156,32 @@ impl ReloadPlan {
         self.keep("cgroup.scope_prefix", &old.scope_prefix, scope_prefix);
         self.keep("cgroup.shims", &old.shim_cgroup, shim_cgroup);
         self.keep("runtimes.default", &old.default_runtime, default_runtime);
-        self.handlers(&old.runtimes, runtimes);
+        self.handlers(old, new);
     }
 
-    fn handlers(&mut self, old: &BTreeMap<String, OciRuntime>, new: &BTreeMap<String, OciRuntime>) {
-        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    /// Those that are found come and go; of the configuration's own a restart is needed. The default one stays, and so
+    /// do all whose states would lie in another run root.
+    fn handlers(&mut self, old: &peapod_pod::Config, new: &peapod_pod::Config) {
+        let moves = old.run_root != new.run_root;
+        let (old, new) = (&old.runtimes, &new.runtimes);
+        let is_found = |runtime: Option<&OciRuntime>| runtime.is_none_or(|it| it.origin == HandlerOrigin::Found);
+        let path = |runtime: Option<&OciRuntime>| runtime.map_or("none".to_owned(), |it| it.path.display().to_string());
+        let names: BTreeSet<&String> = old.by_name.keys().chain(new.by_name.keys()).collect();
         for name in names {
-            self.keep(&format!("runtimes.handlers.{name}"), &old.get(name), &new.get(name));
+            let (before, now) = (old.by_name.get(name), new.by_name.get(name));
+            let key = format!("runtimes.handlers.{name}");
+            if moves || before == now || !is_found(before) || !is_found(now) || *name == self.next.pods.default_runtime
+            {
+                self.keep(&key, &before, &now);
+                continue;
+            }
+            self.applied.push(SettingChange { key, from: path(before), to: path(now) });
+            match now {
+                Some(runtime) => self.next.pods.runtimes.by_name.insert(name.clone(), runtime.clone()),
+                None => self.next.pods.runtimes.by_name.remove(name),
+            };
         }
+        self.next.pods.runtimes.left_out.clone_from(&new.left_out);
     }
 
     fn images(&mut self, old: &peapod_image::Config, new: peapod_image::Config) {
@@ -280,6 +298,34 @@ mod tests {
         assert_eq!(plan.next.log.level, "debug");
         assert_eq!(plan.next.images.requests.retries, 9);
         assert_eq!(plan.next.pods.timeouts.operation.as_secs(), 5);
+    }
+
+    #[test]
+    fn found_handlers_come_and_go() {
+        let running = changes(&["runtimes.discover=false"]).next;
+        let runtime = |path: &str, origin| OciRuntime {
+            path: path.into(),
+            root: "/r".into(),
+            origin,
+            grouping: peapod_pod::Grouping::Namespaces,
+            cgroup_writable: false,
+        };
+        let with = |handlers: &[(&str, &str, HandlerOrigin)]| {
+            let mut config = running.clone();
+            let all = handlers.iter().map(|(name, path, origin)| ((*name).to_owned(), runtime(path, *origin)));
+            config.pods.runtimes.by_name = all.collect();
+            config.pods.default_runtime = "crun".to_owned();
+            config
+        };
+        use HandlerOrigin::{Configured, Found};
+        let before = with(&[("crun", "/c", Found), ("runc", "/r", Found), ("own", "/o", Configured)]);
+        let wanted = with(&[("youki", "/y", Found), ("own", "/p", Configured)]);
+        let ReloadPlan { next, applied, restart } = plan(&before, wanted);
+        let said: Vec<String> = applied.iter().map(|c| format!("{} {} {}", c.key, c.from, c.to)).collect();
+        assert_eq!(said, ["runtimes.handlers.runc /r none", "runtimes.handlers.youki none /y"]);
+        assert_eq!(restart, ["runtimes.handlers.crun", "runtimes.handlers.own"]);
+        let names: Vec<&str> = next.pods.runtimes.by_name.keys().map(String::as_str).collect();
+        assert_eq!(names, ["crun", "own", "youki"]);
     }
 
     #[test]

@@ -266,6 +266,7 @@ mod tests {
             memory_policy: false,
             priorities: false,
             checkpoints: false,
+            presence: crate::features::Presence::Answers,
         },
         own_users: false,
         own_network: true,

@@ -50,7 +50,7 @@ impl ContainerOperations {
     async fn remove_folders(&self, pod: &PodId, id: &ContainerId) -> Result<(), Error> {
         let trash = self.trash.clone();
         let own = [self.layout.bundle(pod, id), self.layout.writable(id)];
-        let states: Vec<_> = self.runtimes.roots().map(|root| root.join(id.as_str())).collect();
+        let states: Vec<_> = self.runtimes.roots().into_iter().map(|root| root.join(id.as_str())).collect();
         let removed = tokio::task::spawn_blocking(move || {
             let unmounted = kept::unmount(&own[0]);
             let mut outcome = unmounted.map_err(|error| Error::failed("unmount the image's layers", &error));

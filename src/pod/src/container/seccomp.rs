@@ -126,8 +126,7 @@ mod tests {
 
     fn dir(program: Option<&[u8]>) -> RuntimeDir {
         let dir = tempfile::tempdir().unwrap();
-        let runtime =
-            OciRuntime { path: dir.path().join("crun"), root: dir.path().join("root"), cgroup_writable: false };
+        let runtime = crate::samples::runtime(dir.path().join("crun"), dir.path().join("root"));
         let id = ContainerId::random().unwrap();
         fs::write(&runtime.path, "one").unwrap();
         let state = runtime.root.join(id.as_str());

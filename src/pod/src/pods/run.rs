@@ -40,7 +40,7 @@ impl Pods {
         made: impl Fn(&Handle) -> T,
     ) -> Result<(PodId, Option<T>), Error> {
         let handler = self.actors.runtimes.handler(&spec.runtime_handler);
-        handler.runtime()?;
+        handler.admits().await?;
         let spec = Arc::new(spec);
         for _ in 0..RUN_TRIES {
             span.enter(&stages::ADMISSION);

@@ -54,7 +54,7 @@ fn files(containers: &ContainerOperations, found: &mut BTreeSet<Stray>) {
     found.extend(entries(&layout.sockets()).map(|(_, path)| Stray::Files(path)));
     found.extend(entries(&layout.writables()).map(|(_, path)| Stray::Files(path)));
     // A root that is configured to be elsewhere may have other engines' containers in it.
-    for root in containers.runtimes.roots().filter(|root| root.starts_with(layout.run_root())) {
+    for root in containers.runtimes.roots().iter().filter(|root| root.starts_with(layout.run_root())) {
         // A runtime may keep more there than its containers.
         let own = entries(root).filter(|(name, _)| ContainerId::parse(name).is_some());
         found.extend(own.map(|(_, path)| Stray::Files(path)));

@@ -2,6 +2,7 @@
 
 mod devices;
 mod from;
+mod handlers;
 mod image;
 mod network;
 mod node;
@@ -38,6 +39,10 @@ pub(crate) async fn check(url: &str, args: &CheckArgs) -> anyhow::Result<u8> {
             let (report, text) = store::check_store(&CriClient::open(url).await?).await?;
             return say(&report, &text);
         }
+        (Some(CheckSubject::Handlers), _) => {
+            let (report, text) = handlers::check_handlers(&CriClient::open(url).await?).await?;
+            return say(&report, &text);
+        }
         (Some(CheckSubject::Devices), _) => {
             let (report, text) = devices::check_devices(&CriClient::open(url).await?).await?;
             return say(&report, &text);
@@ -70,6 +75,10 @@ async fn everything(url: &str, machine: &NodeFiles) -> CheckReport {
     match store::check_store(&connection).await {
         Ok((of_store, _)) => report.0.extend(of_store.0),
         Err(error) => report.notice("store", format!("{error:#}"), None),
+    }
+    match handlers::check_handlers(&connection).await {
+        Ok((of_handlers, _)) => report.0.extend(of_handlers.0),
+        Err(error) => report.notice("handlers", format!("{error:#}"), None),
     }
     match devices::check_devices(&connection).await {
         Ok((of_devices, _)) => report.0.extend(of_devices.0),

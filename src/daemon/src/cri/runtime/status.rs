@@ -10,7 +10,7 @@ use peapod_api::v1::{
 };
 use peapod_image::{BrokenArchive, FolderImport};
 use peapod_nri::{PluginKind, PluginSummary, Plugins};
-use peapod_pod::{ContainerState, PodState};
+use peapod_pod::{ContainerState, Grouping, HandlerOrigin, HandlerView, LeftOutProgram, OciRuntime, PodState};
 use peapod_store::SetAside;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -30,11 +30,12 @@ pub(super) async fn handle(services: &Services, request: StatusRequest) -> Statu
         records(&services.set_aside),
         archives(&services.images.folder_import()),
     ];
-    let runtime_handlers = handlers(services).await;
+    let views = services.pods.handlers().await;
+    let runtime_handlers = handlers(services, &views).await;
     let with_users = runtime_handlers.iter().any(|handler| handler.features.is_some_and(|has| has.user_namespaces));
     StatusResponse {
         status: Some(RuntimeStatus { conditions }),
-        info: if request.verbose { info(services, devices(services).await) } else { BTreeMap::new() },
+        info: if request.verbose { info(services, &views, devices(services).await) } else { BTreeMap::new() },
         runtime_handlers,
         features: Some(RuntimeFeatures {
             supplemental_groups_policy: true,
@@ -89,9 +90,9 @@ fn condition(kind: &str, status: bool, reason: &str, message: &str) -> RuntimeCo
     }
 }
 
-/// The default one has no name, and again its own.
-async fn handlers(services: &Services) -> Vec<RuntimeHandler> {
-    let names = services.config.pods.runtimes.keys().map(String::as_str);
+/// Those that pods can have. The default one has no name, and again its own.
+async fn handlers(services: &Services, views: &[HandlerView]) -> Vec<RuntimeHandler> {
+    let names = views.iter().filter(|view| view.refused.is_none()).map(|view| view.name.as_str());
     let mut handlers = Vec::new();
     for name in std::iter::once("").chain(names) {
         let recursive_read_only_mounts = services.pods.is_recursive_read_only(name).await;
@@ -123,13 +124,34 @@ async fn devices(services: &Services) -> Value {
     json!({ "specDirs": index.dirs(), "devices": shown, "broken": broken, "leftOut": left_out })
 }
 
-fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
+/// A handler, and where it comes from.
+fn runtime(view: &HandlerView) -> Value {
+    let OciRuntime { path, root, origin, grouping, cgroup_writable } = &view.runtime;
+    let from = match origin {
+        HandlerOrigin::Configured => "configuration",
+        HandlerOrigin::Found => "PATH",
+    };
+    let mut shown = json!({ "path": path, "root": root, "from": from });
+    if *grouping == Grouping::RootContainer {
+        shown["rootContainer"] = true.into();
+    }
+    if *cgroup_writable {
+        shown["cgroupWritable"] = true.into();
+    }
+    if let Some(refused) = &view.refused {
+        shown["refused"] = one_line(refused).into_owned().into();
+    }
+    shown
+}
+
+fn info(services: &Services, views: &[HandlerView], devices: Value) -> BTreeMap<String, String> {
     let config = &services.config;
-    let runtimes: BTreeMap<_, _> = config
+    let runtimes: BTreeMap<_, _> = views.iter().map(|view| (&view.name, runtime(view))).collect();
+    let left_out: Vec<Value> = services
         .pods
-        .runtimes
+        .left_out_programs()
         .iter()
-        .map(|(name, runtime)| (name, json!({ "path": runtime.path, "root": runtime.root })))
+        .map(|LeftOutProgram { path, reason }| json!({ "path": path, "reason": one_line(reason) }))
         .collect();
     let shown = json!({
         "stateRoot": config.state_root,
@@ -145,6 +167,7 @@ fn info(services: &Services, devices: Value) -> BTreeMap<String, String> {
         "scopePrefix": config.pods.scope_prefix.as_str(),
         "defaultRuntime": config.pods.default_runtime,
         "runtimes": runtimes,
+        "leftOutPrograms": left_out,
         "hostsDirs": config.images.hosts_dirs,
     });
     let snapshot = services.pods.snapshot();
