@@ -143,7 +143,7 @@ fn programs_in_path_are_handlers_as_soon_as_they_answer() {
             "can be changed by others than root",
             "containerd-shim-kata-v2 is none",
             "answers neither",
-            "configuration  offered",
+            "configuration   offered",
             "PATH",
         ] {
             assert!(shown.contains(part), "{part}:\n{shown}");
