@@ -17,7 +17,8 @@ pub use containerd_shim_protos as containerd;
 ///    Mounts of a task may say `uidmap=0:FIRST:COUNT` and `gidmap=0:FIRST:COUNT` of that namespace.
 /// 6. Checkpoint writes a container into files, and Create makes one of them. PauseFor is Pause with a limit.
 /// 7. A task's options may give it its cgroup, with its processes in a group below.
-pub const PROTOCOL: u32 = 7;
+/// 8. A task's options tell more arguments of the OCI runtime, and a container that begins its sandbox.
+pub const PROTOCOL: u32 = 8;
 
 /// The oldest shims that give a container its cgroup.
 pub const DELEGATION_SINCE: u32 = 7;
@@ -27,6 +28,9 @@ pub const SESSIONS_SINCE: u32 = 4;
 
 /// The oldest shims that write containers into files, and make them of such.
 pub const CHECKPOINTS_SINCE: u32 = 6;
+
+/// The oldest shims that begin an OCI runtime's sandbox, and give it arguments.
+pub const ROOT_CONTAINERS_SINCE: u32 = 8;
 
 /// The oldest shims that mount something beside a root file system.
 pub const VOLUMES_SINCE: u32 = 5;
@@ -60,7 +64,7 @@ pub const PROCESS_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1
 pub const RESOURCES_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
 /// File in a container's bundle that says which OCI runtime made it: lines with the program's absolute path, the folder
-/// of its state, and `systemd` or `cgroupfs`.
+/// of its state, `systemd` or `cgroupfs`, and then its further arguments.
 pub const RUNTIME_FILE: &str = "runtime";
 
 /// Scheme of a stdout or stderr URI that names a CRI log file: `peapod-log:///var/log/pods/…/0.log`.

@@ -82,7 +82,12 @@ mod tests {
     #[test]
     fn reads_what_it_wrote() {
         let dir = tempfile::tempdir().unwrap();
-        let written = Binary { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup: true };
+        let written = Binary {
+            program: "/usr/bin/crun".into(),
+            root: "/run/r".into(),
+            systemd_cgroup: true,
+            arguments: Vec::new(),
+        };
         runtime(dir.path(), &written).unwrap();
         assert_eq!(read_runtime(dir.path()), Some(written));
         cgroup(dir.path(), Some("/kubepods/a")).unwrap();

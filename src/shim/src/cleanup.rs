@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn knows_calls_of_a_runtime() {
         let arguments = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
-        let runtime = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
+        let runtime =
+            Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false, arguments: Vec::new() };
         for (line, is) in [
             ("/usr/bin/crun --root /r --log /b/create.log create --bundle /b c1", true),
             ("/bin/sh /usr/bin/crun --root /r --log /b/delete.log delete c1", true),

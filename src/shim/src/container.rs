@@ -9,6 +9,7 @@ mod control;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod exec;
+pub(crate) mod guest;
 pub(crate) mod host;
 mod init_process;
 mod lost;

@@ -15,6 +15,7 @@ use crate::container::{OciContainer, checkpoint, delete, supervise};
 use crate::error::Error;
 use crate::events::Events;
 use crate::log;
+use crate::root_container::{RootContainer, Surroundings};
 use crate::settle;
 use crate::stdio::handed::HandedStreams;
 use crate::tasks;
@@ -29,6 +30,7 @@ pub(crate) struct Containers {
     events: Arc<Events>,
     /// The folder of their bundles.
     bundles: PathBuf,
+    root: RootContainer,
     table: Mutex<Table>,
 }
 
@@ -57,7 +59,7 @@ struct Reservation<'a> {
 
 impl Containers {
     pub(crate) fn new(host: Host, events: Arc<Events>, bundles: PathBuf) -> Self {
-        Self { host, events, bundles, table: Mutex::default() }
+        Self { host, events, bundles, root: RootContainer::default(), table: Mutex::default() }
     }
 
     /// Creates a container, and starts the task that sees its end.
@@ -65,7 +67,11 @@ impl Containers {
         check_id(&request.id)?;
         let reservation = self.reserve(&request.id)?;
         let interrupt = reservation.interrupt.clone();
-        let (container, supervised) = create::create(&self.host, &request, interrupt).await?;
+        let root = match &request.root {
+            Some(root) => Some(self.root.ensure(self.surroundings(), root, &request, &interrupt).await?),
+            None => None,
+        };
+        let (container, supervised) = create::create(&self.host, &request, root.as_deref(), interrupt).await?;
         let container = Arc::new(container);
         reservation.fill(container.clone());
         tasks::spawn(supervise::run(self.events.clone(), container.clone(), supervised));
@@ -126,6 +132,11 @@ impl Containers {
         delete::leftovers(&self.host, id, &self.bundles.join(id)).await
     }
 
+    /// What they are made with, and where they lie.
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { host: &self.host, bundles: &self.bundles, events: &self.events }
+    }
+
     /// There are no new ones from now on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -165,7 +176,8 @@ impl Containers {
             }
             outcome = outcome.and(end);
         }
-        outcome
+        // The sandbox in which they were.
+        outcome.and(self.root.end().await)
     }
 
     fn reserve<'a>(&'a self, id: &'a str) -> Result<Reservation<'a>, Error> {

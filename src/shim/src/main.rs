@@ -23,6 +23,7 @@ mod older;
 mod proc;
 mod read_only;
 mod reaper;
+mod root_container;
 mod runtime;
 mod sandbox;
 mod serve;

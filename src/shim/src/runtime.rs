@@ -4,6 +4,7 @@
 mod binary;
 mod command;
 mod error;
+mod guest;
 mod launcher;
 pub(crate) mod message;
 mod sealed;
@@ -18,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub(crate) use self::binary::Binary;
 pub(crate) use self::error::RuntimeError;
+pub(crate) use self::guest::{GuestProcess, GuestSignal};
 pub(crate) use self::launcher::{CALL_ENV, RuntimeLauncher};
 pub(crate) use self::sealed::Sealed;
 use crate::files;
@@ -66,14 +68,26 @@ pub(crate) struct ExecOptions<'a> {
     pub(crate) streams: [Stdio; 3],
     /// The container's first process: the command begins with its OOM score.
     pub(crate) init: u32,
-    /// The group below the container's in which it begins; `None`: the container's own.
-    pub(crate) group: Option<String>,
+    pub(crate) place: ExecPlace,
+}
+
+/// Where a command begins.
+#[derive(Clone, Debug)]
+pub(crate) enum ExecPlace {
+    /// In the container's group.
+    Container,
+    /// In a group below that.
+    Group(String),
+    /// In a sandbox of the runtime's, where processes have numbers of their own.
+    Sandbox,
 }
 
 /// A process that the runtime has made.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: u32,
+    /// Its number inside of the runtime's sandbox, if that is another one.
+    pub(crate) inner: Option<u32>,
     /// Its end, which may have come already.
     pub(crate) ended: oneshot::Receiver<ExitStatus>,
 }
@@ -107,13 +121,22 @@ impl Runtime {
     pub(crate) async fn exec(&self, target: Target<'_>, request: ExecOptions<'_>) -> Result<Child, RuntimeError> {
         let name = format!("exec-{}", request.id);
         let file = |suffix: &str| target.bundle.join(format!("{name}.{suffix}"));
-        let (process, pid_file) = (file("json"), file("pid"));
-        let _files = Files([&process, &pid_file]);
+        let (process, pid_file, inner) = (file("json"), file("pid"), file("inner"));
+        let _files = Files([&process, &pid_file, &inner]);
         files::write(&process, request.process).map_err(RuntimeError::input(&process))?;
-        let group = request.group.as_deref();
-        let action = RuntimeCommand::Exec { process: &process, pid_file: &pid_file, console: request.console, group };
+        let (group, inner_pid_file) = match &request.place {
+            ExecPlace::Container => (None, None),
+            ExecPlace::Group(group) => (Some(&**group), None),
+            ExecPlace::Sandbox => (None, Some(&*inner)),
+        };
+        let console = request.console;
+        let action = RuntimeCommand::Exec { process: &process, pid_file: &pid_file, console, group, inner_pid_file };
         let streams = CallStreams::OfProcess(request.streams);
-        self.make(action, target, &name, streams, Some(request.init), &pid_file).await
+        let mut child = self.make(action, target, &name, streams, Some(request.init), &pid_file).await?;
+        if inner_pid_file.is_some() {
+            child.inner = Some(read_pid(&inner).map_err(RuntimeError::answer(&inner))?);
+        }
+        Ok(child)
     }
 
     /// Changes a container's limits; `resources` is an OCI object, as JSON.
@@ -183,7 +206,7 @@ impl Runtime {
         let expectation = self.launcher.reaper().expect();
         self.run(action, target, name, streams, oom_score_of).await?;
         let pid = read_pid(pid_file).map_err(RuntimeError::answer(pid_file))?;
-        Ok(Child { pid, ended: expectation.claim(pid) })
+        Ok(Child { pid, inner: None, ended: expectation.claim(pid) })
     }
 
     async fn run(

@@ -1,6 +1,7 @@
 //! Create: mounts, streams, `runtime create`. A failure undoes all of it.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +12,9 @@ use super::OciContainer;
 use super::checkpoint::Checkpoints;
 use super::delete::leftovers;
 use super::exec::Execs;
+use super::guest::{Guest, GuestName};
 use super::host::Host;
-use super::init_process::InitProcess;
+use super::init_process::{InitProcess, Reach};
 use super::mounts::{ContainerMounts, WantedMount};
 use super::oom::Oom;
 use super::state::OciContainerState;
@@ -46,6 +48,8 @@ pub(crate) struct CreateRequest {
     pub(crate) delegation: Option<Delegation>,
     /// The folder of a checkpoint's files, of which it is made.
     pub(crate) checkpoint: Option<PathBuf>,
+    /// The id of the container that begins the sandbox of the pod's containers, if the runtime needs one.
+    pub(crate) root: Option<String>,
 }
 
 /// Into which group below a container's own its processes go, and whose the groups are.
@@ -57,15 +61,26 @@ pub(crate) struct Delegation {
 
 /// What a runtime has made, before it is a container.
 struct CreatedProcess {
-    child: Child,
+    process: MadeProcess,
     ours: Ours,
     terminal: Option<std::os::fd::OwnedFd>,
 }
 
-/// Creates a container, and what its supervisor needs. `interrupt` ends calls of the runtime for it, from now on.
+enum MadeProcess {
+    OfNode(Child),
+    /// The number is its sandbox's; the streams are its own.
+    Guest {
+        sandbox: u32,
+        streams: [Stdio; 3],
+    },
+}
+
+/// Creates a container, in the sandbox that `root` has begun if there is one, and what its supervisor needs.
+/// `interrupt` ends calls of the runtime for it, from now on.
 pub(crate) async fn create(
     host: &Host,
     request: &CreateRequest,
+    root: Option<&OciContainer>,
     interrupt: Arc<Notify>,
 ) -> Result<(OciContainer, Supervised), Error> {
     let began = Instant::now();
@@ -81,7 +96,7 @@ pub(crate) async fn create(
         }
         made => made,
     };
-    match made.and_then(|made| adopt(host, runtime, request, made, interrupt)) {
+    match made.and_then(|made| adopt(host, runtime, request, root, made, interrupt)) {
         Ok((mut container, supervised)) => {
             container.mounted = mounts.keep();
             Ok((container, supervised))
@@ -118,17 +133,18 @@ async fn make(
     if !new_keyring {
         log::warn("root has no keys left: the container shares its pod's keyring", &[("container", &request.id)]);
     }
-    let child = runtime
-        .create(
-            target,
-            CreateOptions { console, streams: streams.process, new_keyring, checkpoint: request.checkpoint.as_deref() },
-        )
-        .await?;
+    let process = if request.root.is_some() {
+        MadeProcess::Guest { sandbox: runtime.create_guest(target, console).await?, streams: streams.process }
+    } else {
+        let checkpoint = request.checkpoint.as_deref();
+        let options = CreateOptions { console, streams: streams.process, new_keyring, checkpoint };
+        MadeProcess::OfNode(runtime.create(target, options).await?)
+    };
     let terminal = match &socket {
         None => None,
         Some(socket) => Some(socket.receive()?),
     };
-    Ok(CreatedProcess { child, ours: streams.ours, terminal })
+    Ok(CreatedProcess { process, ours: streams.ours, terminal })
 }
 
 /// Makes the object from what the runtime made.
@@ -136,10 +152,49 @@ fn adopt(
     host: &Host,
     runtime: Runtime,
     request: &CreateRequest,
+    root: Option<&OciContainer>,
     made: CreatedProcess,
     interrupt: Arc<Notify>,
 ) -> Result<(OciContainer, Supervised), Error> {
-    let CreatedProcess { child: Child { pid, ended }, mut ours, terminal } = made;
+    let CreatedProcess { process, mut ours, terminal } = made;
+    let (id, bundle) = (request.id.clone(), request.bundle.clone());
+    let (init, ended, oom) = match process {
+        MadeProcess::OfNode(Child { pid, ended, .. }) => {
+            let (reach, oom) = reach(host, request, pid)?;
+            (InitProcess { id, bundle, runtime, pid, reach }, ended, oom)
+        }
+        MadeProcess::Guest { sandbox, streams } => {
+            let name = GuestName { id, bundle, runtime, sandbox };
+            let (guest, ended) = Guest::new(&name, streams);
+            let GuestName { id, bundle, runtime, sandbox: pid } = name;
+            let oom = Oom::follow(root.and_then(|root| root.init.cgroup()));
+            (InitProcess { id, bundle, runtime, pid, reach: Reach::Guest(guest) }, ended, oom)
+        }
+    };
+    let (output, input) = match &terminal {
+        Some(terminal) => {
+            let Pumps { output, input } = ours.pump_terminal(terminal)?;
+            (Some(output), input)
+        }
+        None => (ours.pump()?, None),
+    };
+    let container = OciContainer {
+        init,
+        uris: request.uris.clone(),
+        execs: Execs::default(),
+        output: ours.output,
+        terminal,
+        mounted: Vec::new(),
+        updates: Updates::default(),
+        checkpoints: Checkpoints::of(request.checkpoint.is_some()),
+        state: watch::Sender::new(OciContainerState::new(ours.stdin)),
+        interrupt,
+    };
+    Ok((container, Supervised { ended, oom, output, input }))
+}
+
+/// Takes hold of a process of the node.
+fn reach(host: &Host, request: &CreateRequest, pid: u32) -> Result<(Reach, Oom), Error> {
     let pidfd = proc::open(pid).map_err(Error::io("open", &proc::path(pid)))?;
     if let Some(wanted) = request.oom_score_adj {
         proc::correct_oom_score(pid, wanted);
@@ -155,25 +210,5 @@ fn adopt(
         }
         _ => None,
     };
-    let (output, input) = match &terminal {
-        Some(terminal) => {
-            let Pumps { output, input } = ours.pump_terminal(terminal)?;
-            (Some(output), input)
-        }
-        None => (ours.pump()?, None),
-    };
-    let (id, bundle) = (request.id.clone(), request.bundle.clone());
-    let container = OciContainer {
-        init: InitProcess { id, bundle, runtime, pid, pidfd, cgroup, leaf },
-        uris: request.uris.clone(),
-        execs: Execs::default(),
-        output: ours.output,
-        terminal,
-        mounted: Vec::new(),
-        updates: Updates::default(),
-        checkpoints: Checkpoints::of(request.checkpoint.is_some()),
-        state: watch::Sender::new(OciContainerState::new(ours.stdin)),
-        interrupt,
-    };
-    Ok((container, Supervised { ended, oom, output, input }))
+    Ok((Reach::Process { pidfd, cgroup, leaf }, oom))
 }

@@ -43,7 +43,7 @@ impl OciContainer {
     }
 
     fn who_is_stuck(&self) -> String {
-        format!("container {:?} ({})", self.id(), stuck(self.init.cgroup.as_ref()))
+        format!("container {:?} ({})", self.id(), stuck(self.init.cgroup()))
     }
 
     /// Gives back what an ended container has of the node. Once, however often it is asked for; a call of the runtime
@@ -77,7 +77,7 @@ impl OciContainer {
         let init = &self.init;
         init.runtime.delete(init.target(&self.interrupt)).await;
         // Teardown goes on; the first error is the answer.
-        let mut outcome = match &init.cgroup {
+        let mut outcome = match init.cgroup() {
             Some(cgroup) => remove_group(cgroup).await,
             None => Ok(()),
         };

@@ -16,7 +16,7 @@ use super::lost;
 use crate::bundle::check_id;
 use crate::error::Error;
 use crate::reaper::ExitStatus;
-use crate::runtime::{ExecOptions, RuntimeError};
+use crate::runtime::{Child, ExecOptions, RuntimeError};
 use crate::stdio::console::ConsoleSocket;
 use crate::stdio::exec_streams::ExecStreams;
 use crate::stdio::handed::HandedStreams;
@@ -158,6 +158,7 @@ impl ExecProcess {
                 return Ok(());
             }
             ExecState::Prepared | ExecState::Cancelled | ExecState::Starting { .. } => return Err(gone()),
+            ExecState::Running(process) if init.is_guest() => process.session,
             ExecState::Running(process) => {
                 if let Some(pidfd) = &process.pidfd {
                     let sent = send_signal(pidfd, signal);
@@ -171,7 +172,7 @@ impl ExecProcess {
                 process.session
             }
             // What its first process left behind is still its session.
-            ExecState::Ended { pid: 1.., session, .. } if all => *session,
+            ExecState::Ended { pid: 1.., session, .. } if all && !init.is_guest() => *session,
             ExecState::Ended { .. } => return Err(gone()),
         };
         init.signal_session(session, signal)
@@ -187,7 +188,7 @@ impl ExecProcess {
             console: socket.as_ref().map(ConsoleSocket::for_runtime),
             streams: streams.process,
             init: init.pid,
-            group: init.group_of_execs(),
+            place: init.place_of_execs(),
         };
         let made = init.runtime.exec(init.target(&self.interrupt), request).await;
         if let Err(RuntimeError::Answer { .. }) = &made
@@ -197,7 +198,7 @@ impl ExecProcess {
         }
         let child = made?;
         proc::share_oom_score(init.pid, child.pid);
-        self.note_process(init, child.pid);
+        self.note_process(init, &child);
         let mut pumps = None;
         if let Some(socket) = &socket {
             let connected = match socket.receive() {
@@ -247,10 +248,12 @@ impl ExecProcess {
     }
 
     /// It runs, with that number.
-    fn note_process(&self, init: &InitProcess, pid: u32) {
+    fn note_process(&self, init: &InitProcess, child: &Child) {
+        let pid = child.pid;
         // A runtime that makes no session leaves it in the container's, which must not be taken for the exec's.
         let containers = proc::session(init.pid);
         let session = proc::session(pid).filter(|session| Some(*session) != containers).unwrap_or(pid);
+        let session = child.inner.unwrap_or(session);
         self.state.send_modify(|state| {
             let doomed = matches!(state, ExecState::Starting { doomed: true });
             // One that has ended already needs no handle.

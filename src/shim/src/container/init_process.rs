@@ -7,9 +7,10 @@ use peapod_cgroup::Cgroup;
 use peapod_sys::send_signal;
 use tokio::sync::Notify;
 
+use super::guest::{Guest, GuestName};
 use crate::error::Error;
 use crate::proc;
-use crate::runtime::{Runtime, Target};
+use crate::runtime::{ExecPlace, GuestProcess, Runtime, Target};
 
 /// KILL.
 pub(crate) const SIGKILL: i32 = libc::SIGKILL;
@@ -23,12 +24,25 @@ pub(crate) struct InitProcess {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) runtime: Runtime,
+    /// Of a guest it is its sandbox's.
     pub(crate) pid: u32,
-    pub(crate) pidfd: OwnedFd,
-    /// None: the runtime left it in the root, where nothing is killed as a whole.
-    pub(crate) cgroup: Option<Cgroup>,
-    /// The group below that in which its processes began, where it may divide its own: that one can't have any then.
-    pub(crate) leaf: Option<String>,
+    pub(crate) reach: Reach,
+}
+
+/// How it is reached.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// It is a process of the node.
+    Process {
+        pidfd: OwnedFd,
+        /// None: the runtime left it in the root, where nothing is killed as a whole.
+        cgroup: Option<Cgroup>,
+        /// The group below that in which its processes began, where it may divide its own: that one can't have any
+        /// then.
+        leaf: Option<String>,
+    },
+    /// It is in a sandbox of the runtime's.
+    Guest(Guest),
 }
 
 /// The path of a process below a group, by what the kernel says of it (`0::/group/below`).
@@ -45,17 +59,44 @@ impl InitProcess {
         Target { id: &self.id, bundle: &self.bundle, interrupt }
     }
 
-    /// In which group below the container's a command begins: where the init process is now, as the container may have
-    /// made others and removed the first. One with a name that runtimes take apart is left out.
-    pub(super) fn group_of_execs(&self) -> Option<String> {
-        let (leaf, cgroup) = (self.leaf.as_ref()?, self.cgroup.as_ref()?);
-        let text = std::fs::read_to_string(proc::path(self.pid).join("cgroup")).unwrap_or_default();
-        Some(below(&text, cgroup.path()).unwrap_or(leaf).to_owned())
+    /// Where a command begins: in a group below the container's where that has such, the one in which the init process
+    /// is now, as the container may have made others and removed the first. One with a name that runtimes take apart is
+    /// left out.
+    pub(super) fn place_of_execs(&self) -> ExecPlace {
+        match &self.reach {
+            Reach::Guest(_) => ExecPlace::Sandbox,
+            Reach::Process { cgroup: Some(cgroup), leaf: Some(leaf), .. } => {
+                let text = std::fs::read_to_string(proc::path(self.pid).join("cgroup")).unwrap_or_default();
+                ExecPlace::Group(below(&text, cgroup.path()).unwrap_or(leaf).to_owned())
+            }
+            Reach::Process { .. } => ExecPlace::Container,
+        }
+    }
+
+    /// The container's own group, if it is there that its processes are.
+    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
+        match &self.reach {
+            Reach::Process { cgroup, .. } => cgroup.as_ref(),
+            Reach::Guest(_) => None,
+        }
+    }
+
+    pub(crate) fn is_guest(&self) -> bool {
+        matches!(self.reach, Reach::Guest(_))
+    }
+
+    /// As the runtime knows a guest.
+    pub(super) fn guest_name(&self) -> GuestName {
+        GuestName { id: self.id.clone(), bundle: self.bundle.clone(), runtime: self.runtime.clone(), sandbox: self.pid }
     }
 
     /// A signal to the init process. One that has just ended is fine: its supervisor tells.
     pub(crate) fn signal(&self, signal: i32) -> Result<(), Error> {
-        match send_signal(&self.pidfd, signal) {
+        let pidfd = match &self.reach {
+            Reach::Process { pidfd, .. } => pidfd,
+            Reach::Guest(guest) => return guest.signal(signal, GuestProcess::First),
+        };
+        match send_signal(pidfd, signal) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             other => other.map_err(Error::io("signal", &proc::path(self.pid))),
         }
@@ -63,7 +104,10 @@ impl InitProcess {
 
     /// A signal to all processes of the container, as far as it has a cgroup of its own.
     pub(crate) fn signal_all(&self, signal: i32) -> Result<(), Error> {
-        match &self.cgroup {
+        if let Reach::Guest(guest) = &self.reach {
+            return if signal == SIGKILL { guest.kill_all() } else { guest.signal(signal, GuestProcess::All) };
+        }
+        match self.cgroup() {
             Some(cgroup) if signal == SIGKILL => Ok(cgroup.kill()?),
             Some(cgroup) => {
                 cgroup.pids()?.into_iter().for_each(|pid| signal_process(pid, signal));
@@ -73,9 +117,13 @@ impl InitProcess {
         }
     }
 
-    /// A signal to every process of the container that belongs to a session.
+    /// A signal to every process of the container that belongs to a session. Of a guest it is one process, by its
+    /// number in the sandbox.
     pub(crate) fn signal_session(&self, session: u32, signal: i32) -> Result<(), Error> {
-        if self.cgroup.is_none() {
+        if let Reach::Guest(guest) = &self.reach {
+            return guest.signal(signal, GuestProcess::One(session));
+        }
+        if self.cgroup().is_none() {
             signal_process(session, signal);
         }
         self.signal_those(signal, |pid| proc::session(pid) == Some(session))
@@ -88,7 +136,7 @@ impl InitProcess {
 
     /// New ones may be forked meanwhile: repeats until none is left when it is KILL.
     fn signal_those(&self, signal: i32, is_one: impl Fn(u32) -> bool) -> Result<(), Error> {
-        let Some(cgroup) = &self.cgroup else { return Ok(()) };
+        let Some(cgroup) = self.cgroup() else { return Ok(()) };
         for _ in 0..ROUNDS {
             let pids = cgroup.pids()?;
             let ours: Vec<u32> = pids.into_iter().filter(|pid| is_one(*pid)).collect();
@@ -102,7 +150,7 @@ impl InitProcess {
 
     /// All processes of the container.
     pub(crate) fn pids(&self) -> Result<Vec<u32>, Error> {
-        match &self.cgroup {
+        match self.cgroup() {
             Some(cgroup) => Ok(cgroup.pids()?),
             None => Ok(vec![self.pid]),
         }

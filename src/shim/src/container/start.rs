@@ -1,6 +1,7 @@
 //! Start: `runtime start`.
 
 use super::OciContainer;
+use super::init_process::Reach;
 use crate::clock;
 use crate::error::Error;
 
@@ -18,6 +19,9 @@ impl OciContainer {
         let started = if self.checkpoints.is_restored() {
             // What made it has let it go on.
             Ok(())
+        } else if let Reach::Guest(guest) = &self.init.reach {
+            let started = guest.start(self.init.guest_name(), &self.interrupt).await;
+            started.inspect_err(|_| guest.never_started())
         } else {
             self.init.runtime.start(self.init.target(&self.interrupt)).await
         };

@@ -51,7 +51,9 @@ pub(crate) async fn run(events: Arc<Events>, container: Arc<OciContainer>, mut s
     let exit = Exit {
         code: ended.code,
         signal: ended.signal,
-        oom: supervised.oom.verdict(container.id(), &ended, killed),
+        // What a guest's sandbox lost and outlived is not this one's end.
+        oom: (!container.init.is_guest() || ended.signal.is_some())
+            && supervised.oom.verdict(container.id(), &ended, killed),
         started_at,
         finished_at: ended.at.max(started_at),
     };
@@ -136,7 +138,7 @@ async fn until_ended(container: &OciContainer, mut ended: oneshot::Receiver<Exit
 
 /// Kills what is left and waits until the group is empty, however long that takes: a container has not ended before.
 async fn empty(container: &OciContainer) {
-    let Some(cgroup) = &container.init.cgroup else { return };
+    let Some(cgroup) = container.init.cgroup() else { return };
     let start = Instant::now();
     let mut warned = false;
     while !cgroup.is_empty().unwrap_or(true) {

@@ -13,15 +13,21 @@ pub(crate) struct Binary {
     pub(crate) root: PathBuf,
     /// Cgroups are made by systemd; else by the runtime itself.
     pub(crate) systemd_cgroup: bool,
+    /// Of its own, before each command. None has a line feed in it.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Binary {
-    /// As a file's content: three lines.
+    /// As a file's content: three lines, and one for each argument.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut text = self.program.as_os_str().as_bytes().to_vec();
         text.push(b'\n');
         text.extend_from_slice(self.root.as_os_str().as_bytes());
         text.extend_from_slice(if self.systemd_cgroup { b"\nsystemd\n" } else { b"\ncgroupfs\n" });
+        for argument in &self.arguments {
+            text.extend_from_slice(argument.as_bytes());
+            text.push(b'\n');
+        }
         text
     }
 
@@ -30,7 +36,9 @@ impl Binary {
         let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
         let mut path = || lines.next().map(|line| PathBuf::from(OsString::from_vec(line)));
         let (program, root) = (path()?, path()?);
-        Some(Self { program, root, systemd_cgroup: path()?.as_os_str() == "systemd" })
+        let systemd_cgroup = path()?.as_os_str() == "systemd";
+        let arguments = lines.filter(|line| !line.is_empty()).filter_map(|line| String::from_utf8(line).ok()).collect();
+        Some(Self { program, root, systemd_cgroup, arguments })
     }
 
     /// For messages.
@@ -51,8 +59,9 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote() {
-        for systemd_cgroup in [true, false] {
-            let written = Binary { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup };
+        for (systemd_cgroup, arguments) in [(true, &[][..]), (false, &["--network=host", "--debug=false"])] {
+            let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            let written = Binary { program: "/usr/bin/crun".into(), root: "/run/r".into(), systemd_cgroup, arguments };
             assert_eq!(Binary::parse(&written.to_bytes()), Some(written));
         }
         assert_eq!(Binary::parse(b"/usr/bin/crun"), None);

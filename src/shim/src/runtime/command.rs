@@ -25,7 +25,16 @@ pub(super) enum RuntimeCommand<'a> {
         console: Option<&'a Path>,
         /// Below the container's.
         group: Option<&'a str>,
+        /// Where its number inside of the runtime's sandbox is to be written.
+        inner_pid_file: Option<&'a Path>,
     },
+    /// A signal to a container of the runtime's sandbox, by name or number.
+    Kill {
+        signal: &'a str,
+        whom: Whom<'a>,
+    },
+    /// Until a container of the runtime's sandbox has ended; says how.
+    Wait,
     Delete {
         force: bool,
     },
@@ -50,12 +59,25 @@ pub(super) enum RuntimeCommand<'a> {
     },
 }
 
+/// Who gets a signal in the runtime's sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whom<'a> {
+    /// The container's first process.
+    First,
+    /// All of the container.
+    All,
+    /// The process with that number there.
+    Process(&'a str),
+}
+
 impl RuntimeCommand<'_> {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
             Self::Start => "start",
             Self::Exec { .. } => "exec",
+            Self::Kill { .. } => "kill",
+            Self::Wait => "wait",
             Self::Delete { .. } => "delete",
             Self::Update => "update",
             Self::Pause => "pause",
@@ -69,6 +91,7 @@ impl RuntimeCommand<'_> {
     pub(super) fn limit(&self) -> Duration {
         match self {
             Self::Delete { .. } => RUNTIME_DELETE,
+            Self::Wait => Duration::MAX,
             Self::Checkpoint { limit, .. } => *limit,
             // Who may take so long to write may take so long to read.
             Self::Restore { .. } => CHECKPOINT,
@@ -85,10 +108,14 @@ impl RuntimeCommand<'_> {
         if binary.systemd_cgroup {
             arguments.push("--systemd-cgroup".as_ref());
         }
+        arguments.extend(binary.arguments.iter().map(OsStr::new));
         arguments.extend(["--log".as_ref(), log.as_os_str(), "--log-format".as_ref(), "json".as_ref()]);
         arguments.push(self.name().as_ref());
         self.options(&mut arguments);
         arguments.push(id.as_ref());
+        if let Self::Kill { signal, .. } = self {
+            arguments.push(signal.as_ref());
+        }
         arguments
     }
 
@@ -97,16 +124,28 @@ impl RuntimeCommand<'_> {
             Self::Create { bundle, .. } | Self::Restore { bundle, .. } => {
                 arguments.extend(["--bundle".as_ref(), bundle.as_os_str()]);
             }
-            Self::Exec { process, group, .. } => {
+            Self::Exec { process, group, inner_pid_file, .. } => {
                 arguments.extend(["--detach".as_ref(), "--process".as_ref(), process.as_os_str()]);
                 if let Some(group) = group {
                     arguments.extend::<[&OsStr; 2]>(["--cgroup".as_ref(), group.as_ref()]);
                 }
+                if let Some(file) = inner_pid_file {
+                    arguments.extend(["--internal-pid-file".as_ref(), file.as_os_str()]);
+                }
+            }
+            Self::Kill { whom: Whom::All, .. } => arguments.push("--all".as_ref()),
+            Self::Kill { whom: Whom::Process(pid), .. } => {
+                arguments.extend::<[&OsStr; 2]>(["--pid".as_ref(), pid.as_ref()]);
             }
             Self::Delete { force: true } => arguments.push("--force".as_ref()),
             Self::Update => arguments.extend::<[&OsStr; 2]>(["--resources".as_ref(), "-".as_ref()]),
             Self::Checkpoint { .. } => arguments.push("--leave-running".as_ref()),
-            Self::Delete { force: false } | Self::Start | Self::Pause | Self::Resume => {}
+            Self::Kill { whom: Whom::First, .. }
+            | Self::Wait
+            | Self::Delete { force: false }
+            | Self::Start
+            | Self::Pause
+            | Self::Resume => {}
         }
         if let Self::Checkpoint { images, work, .. } | Self::Restore { images, work, .. } = self {
             arguments.extend(["--image-path".as_ref(), images.as_os_str(), "--work-path".as_ref(), work.as_os_str()]);
@@ -151,7 +190,8 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let bare = Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false };
+        let bare =
+            Binary { program: "/usr/bin/crun".into(), root: "/r".into(), systemd_cgroup: false, arguments: Vec::new() };
         let (bundle, pid_file, process) = (Path::new("/b"), Path::new("/b/pid"), Path::new("/b/p.json"));
         let (images, work) = (Path::new("/i"), Path::new("/w"));
         for (action, wanted) in [
@@ -169,20 +209,30 @@ mod tests {
             ),
             (RuntimeCommand::Start, "start c1"),
             (
-                RuntimeCommand::Exec { process, pid_file, console: None, group: None },
+                RuntimeCommand::Exec { process, pid_file, console: None, group: None, inner_pid_file: None },
                 "exec --detach --process /b/p.json --pid-file /b/pid c1",
             ),
             (
-                RuntimeCommand::Exec { process, pid_file, console: None, group: Some("init") },
+                RuntimeCommand::Exec { process, pid_file, console: None, group: Some("init"), inner_pid_file: None },
                 "exec --detach --process /b/p.json --cgroup init --pid-file /b/pid c1",
             ),
             (
-                RuntimeCommand::Exec { process, pid_file, console: Some(Path::new("/b/s")), group: None },
-                "exec --detach --process /b/p.json --pid-file /b/pid --console-socket /b/s c1",
+                RuntimeCommand::Exec {
+                    process,
+                    pid_file,
+                    console: Some(Path::new("/b/s")),
+                    group: None,
+                    inner_pid_file: Some(Path::new("/b/i")),
+                },
+                "exec --detach --process /b/p.json --internal-pid-file /b/i --pid-file /b/pid --console-socket /b/s c1",
             ),
             (RuntimeCommand::Delete { force: false }, "delete c1"),
             (RuntimeCommand::Delete { force: true }, "delete --force c1"),
             (RuntimeCommand::Update, "update --resources - c1"),
+            (RuntimeCommand::Kill { signal: "15", whom: Whom::First }, "kill c1 15"),
+            (RuntimeCommand::Kill { signal: "9", whom: Whom::All }, "kill --all c1 9"),
+            (RuntimeCommand::Kill { signal: "2", whom: Whom::Process("7") }, "kill --pid 7 c1 2"),
+            (RuntimeCommand::Wait, "wait c1"),
             (RuntimeCommand::Pause, "pause c1"),
             (RuntimeCommand::Resume, "resume c1"),
             (
@@ -199,6 +249,8 @@ mod tests {
             assert_eq!(line(action, &bare), format!("--root /r {common} {wanted}"));
             let systemd = Binary { systemd_cgroup: true, ..bare.clone() };
             assert_eq!(line(action, &systemd), format!("--root /r --systemd-cgroup {common} {wanted}"));
+            let with_arguments = Binary { arguments: vec!["--network=host".to_owned()], ..bare.clone() };
+            assert_eq!(line(action, &with_arguments), format!("--root /r --network=host {common} {wanted}"));
             let rootless = Binary { root: "".into(), ..bare.clone() };
             assert_eq!(line(action, &rootless), format!("{common} {wanted}"));
         }

@@ -59,6 +59,8 @@ pub(super) enum CallStreams {
     Own,
     /// The same with something to read.
     Input(File),
+    /// Nothing to read; its answer goes into that file.
+    Answer(File),
     /// Those of the process that it makes.
     OfProcess([Stdio; 3]),
 }
@@ -132,6 +134,11 @@ impl RuntimeLauncher {
                 stdin
             }
             CallStreams::Own => aloud(&mut command, call.log)?,
+            CallStreams::Answer(file) => {
+                let stdin = aloud(&mut command, call.log)?;
+                command.stdout(file);
+                stdin
+            }
             CallStreams::Input(file) => aloud(&mut command, call.log).map(|_| file.into())?,
         };
         let spawned = self.reaper.spawn(command.stdin(stdin));

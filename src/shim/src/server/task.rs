@@ -50,6 +50,7 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
         oom_score_adj: options.oom_score_adj.or_else(|| older::oom_score_adj(&bundle)),
         cgroup: Some(options.cgroup).filter(|path| !path.is_empty()),
         delegation: options.delegation.into_option().map(delegation).transpose()?,
+        root: Some(options.root_container).filter(|id| !id.is_empty()),
         checkpoint: Some(request.checkpoint).filter(|path| !path.is_empty()).map(PathBuf::from),
         id: request.id,
         bundle,
@@ -70,8 +71,17 @@ fn create_request(request: CreateTaskRequest) -> Result<CreateRequest, Error> {
             program: options.runtime.into(),
             root: options.runtime_root.into(),
             systemd_cgroup: options.systemd_cgroup,
+            arguments: arguments(options.runtime_arguments)?,
         },
     })
+}
+
+/// Each stands in a line of a file.
+fn arguments(arguments: Vec<String>) -> Result<Vec<String>, Error> {
+    match arguments.iter().find(|argument| argument.is_empty() || argument.contains(['\n', '\0'])) {
+        None => Ok(arguments),
+        Some(wrong) => Err(Error::Invalid { field: "options", why: format!("{wrong:?} is no argument of a runtime") }),
+    }
 }
 
 fn volume(volume: Volume) -> Result<(String, WantedMount), Error> {
