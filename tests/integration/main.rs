@@ -29,6 +29,7 @@ mod exits;
 mod faults;
 mod formats;
 mod handlers;
+mod handlers_sandboxed;
 mod image_volumes;
 mod images;
 mod import;

@@ -152,6 +152,8 @@ pub struct OciRuntime {
     pub root: PathBuf,
     /// Whether its containers, as far as they are not privileged, may divide their own cgroups further.
     pub cgroup_writable: bool,
+    /// What it is given before each command, beside what peapod itself gives it.
+    pub arguments: Vec<String>,
     /// Where the handler comes from.
     pub origin: HandlerOrigin,
     /// How it keeps the containers of a pod together.

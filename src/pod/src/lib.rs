@@ -32,6 +32,7 @@ mod event;
 mod facts;
 mod features;
 mod id;
+mod idle_program;
 mod known_features;
 mod layout;
 mod listed;

@@ -59,7 +59,14 @@ pub(crate) fn container_spec(name: &str, attempt: u32) -> ContainerSpec {
 
 /// An OCI runtime that the configuration names.
 pub(crate) fn runtime(path: PathBuf, root: PathBuf) -> OciRuntime {
-    OciRuntime { path, root, origin: HandlerOrigin::Configured, grouping: Grouping::Namespaces, cgroup_writable: false }
+    OciRuntime {
+        path,
+        root,
+        origin: HandlerOrigin::Configured,
+        grouping: Grouping::Namespaces,
+        cgroup_writable: false,
+        arguments: Vec::new(),
+    }
 }
 
 /// That script as a program named `runtime`, a file of its own.

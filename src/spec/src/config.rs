@@ -16,7 +16,7 @@ use crate::volumes::image_volumes;
 use crate::{apply_edits, devices, mounts, process, seccomp};
 
 /// What the runtimes of the field have understood for years.
-const OCI_VERSION: &str = "1.0.2";
+pub(crate) const OCI_VERSION: &str = "1.0.2";
 
 /// A container's runtime configuration, and what was found out on the way to it.
 #[derive(Clone, Debug)]

@@ -33,7 +33,7 @@ pub(crate) fn namespaces(container: &ContainerSpec, node: &NodeFacts, paths: &Na
     all
 }
 
-fn namespace(kind: LinuxNamespaceType, path: Option<&PathBuf>) -> LinuxNamespace {
+pub(crate) fn namespace(kind: LinuxNamespaceType, path: Option<&PathBuf>) -> LinuxNamespace {
     let mut namespace = LinuxNamespace::default();
     namespace.set_typ(kind).set_path(path.cloned());
     namespace

@@ -9,7 +9,8 @@ use peapod_pod::{Grouping, HandlerOrigin, HandlerTable, LeftOutProgram, OciRunti
 use super::find;
 use super::section::Section;
 
-/// OCI runtimes that are offered where they are found: the handler's name, as RuntimeClasses have it, and the program's.
+/// OCI runtimes that are offered where they are found: the handler's name, as RuntimeClasses have it, and the
+/// program's.
 const KNOWN: [(&str, &str); 7] = [
     ("crun", "crun"),
     ("runc", "runc"),
@@ -22,6 +23,9 @@ const KNOWN: [(&str, &str); 7] = [
 
 /// gVisor's program.
 const GVISOR: &str = "runsc";
+
+/// Arguments that runtimes get from peapod.
+const OWN: [&str; 4] = ["--root", "--log", "--log-format", "--systemd-cgroup"];
 
 /// Programs that others offer as handlers: what they are for, and what to do here.
 const SHIMS: [(&str, &str); 9] = [
@@ -69,7 +73,8 @@ fn found(state: &Path) -> HandlerTable {
             continue;
         }
         let (root, grouping) = (state.join(name), grouping(&path));
-        let runtime = OciRuntime { path, root, origin: HandlerOrigin::Found, grouping, cgroup_writable: false };
+        let (origin, arguments) = (HandlerOrigin::Found, Vec::new());
+        let runtime = OciRuntime { path, root, origin, grouping, cgroup_writable: false, arguments };
         table.by_name.insert(name.to_owned(), runtime);
     }
     for (program, reason) in SHIMS {
@@ -101,13 +106,26 @@ fn configured(
         }
         (true, Grouping::Namespaces) => check_delegation(cgroup_root).map(|()| true).map_err(|error| error.to_string()),
     });
+    let arguments = handler.texts("arguments", Vec::new(), argument);
     let origin = HandlerOrigin::Configured;
-    let runtime = path.map(|path| OciRuntime { path, root, origin, grouping, cgroup_writable });
+    let runtime = path.map(|path| OciRuntime { path, root, origin, grouping, cgroup_writable, arguments });
     if runtime.is_none() {
         handler.problem("path", "is needed: the absolute path of an OCI runtime");
     }
     handler.finish();
     runtime
+}
+
+/// One that comes before each of a runtime's commands. The shim notes it in a line of a file.
+fn argument(text: &str) -> Result<String, String> {
+    let name = text.split('=').next().unwrap_or_default();
+    if !text.starts_with("--") || text.chars().any(char::is_control) {
+        return Err("should begin with `--`; a value follows behind a `=`".to_owned());
+    }
+    match OWN.contains(&name) {
+        true => Err(format!("{name} is what peapod says itself")),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// How a runtime of that name keeps a pod's containers together.
@@ -165,6 +183,7 @@ mod tests {
             origin,
             grouping: Grouping::Namespaces,
             cgroup_writable: false,
+            arguments: Vec::new(),
         };
         let by_name = handlers.iter().map(|&(name, origin)| (name.to_owned(), runtime(origin))).collect();
         let left_out = vec![LeftOutProgram { path: "/home/me/runc".into(), reason: "why".to_owned() }];
@@ -185,6 +204,14 @@ mod tests {
         assert_eq!(choose("youki", &table(&[("crun", Found), ("youki", Found)])).as_deref(), Ok("youki"));
         let none = choose("", &table(&[])).unwrap_err();
         assert!(none.contains("install crun or runc") && none.contains("/home/me/runc is left out: why"), "{none}");
+    }
+
+    #[test]
+    fn arguments_are_not_those_of_peapod() {
+        assert_eq!(argument("--network=host").as_deref(), Ok("--network=host"));
+        for wrong in ["network=host", "--root=/x", "--root", "--log=/x", "--systemd-cgroup", "--a=\n", ""] {
+            assert!(argument(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -309,6 +309,7 @@ mod tests {
             origin,
             grouping: peapod_pod::Grouping::Namespaces,
             cgroup_writable: false,
+            arguments: Vec::new(),
         };
         let with = |handlers: &[(&str, &str, HandlerOrigin)]| {
             let mut config = running.clone();

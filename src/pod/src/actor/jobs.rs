@@ -200,6 +200,7 @@ impl JobContext {
         let categories = categories.as_ref().map(|lease| lease.pair);
         let runtime = self.handler.runtime()?;
         let pod = SandboxInput { id, spec, socket, group: cgroup.own(), categories, runtime };
+        container::check_pod(runtime, spec)?;
         if spec.namespaces.users.is_some() {
             self.handler.can_have_users().await?;
         }

@@ -18,7 +18,7 @@ use peapod_text::Sample;
 
 use super::cdi::{self, CdiSurroundings};
 use super::look_up::{LeasedLayers, Looked, look, look_up};
-use super::{ContainerContext, cgroup_owner, kept, limits, mounts, relabel};
+use super::{ContainerContext, cgroup_owner, kept, limits, mounts, relabel, sandboxed};
 use crate::apparmor;
 use crate::bounds::RELABEL_TIME;
 use crate::disk;
@@ -113,9 +113,12 @@ pub(super) fn edit(
     Ok(notes)
 }
 
-/// What the OCI runtime is told of the limits for systemd.
+/// What the OCI runtime is told of the limits for systemd, and of its sandbox.
 fn settings(context: &ContainerContext, spec: &ContainerSpec) -> Vec<(String, String)> {
-    context.cgroup.driver.annotations(&limits::of(&linux_resources(&spec.resources, &context.containers.facts)))
+    let limits = limits::of(&linux_resources(&spec.resources, &context.containers.facts));
+    let mut settings = context.cgroup.driver.annotations(&limits);
+    settings.extend(sandboxed::settings(context));
+    settings
 }
 
 fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {

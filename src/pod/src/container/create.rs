@@ -14,7 +14,7 @@ use super::configure::make;
 use super::image_mounts::{self, ImageMounts};
 use super::look_up::{LeasedLayers, defaults};
 use super::stop_signal::stop_signal;
-use super::{ContainerContext, kept, users};
+use super::{ContainerContext, kept, sandboxed_fields, users};
 use crate::checkpoint::{self, ContainerBase};
 use crate::clock;
 use crate::error::Error;
@@ -50,6 +50,7 @@ pub(crate) async fn create(
         });
     }
     users::check(&context.pod, spec)?;
+    sandboxed_fields::check_container(context.handler.runtime()?, spec)?;
     let image = checkpoint::find(&containers.images, containers.settings.get().restores, &spec.image)?;
     if let ContainerBase::Image(image) = &image {
         refuse_artifact(image)?;

@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use peapod_cgroup::CgroupDriver;
 use peapod_image::{ImageId, Writable};
 use peapod_shim_protocol::LOG_SCHEME;
 use peapod_spec::container::ContainerSpec;
@@ -29,7 +28,7 @@ use super::interrupt::Overridable;
 use super::look_up::{LeasedLayers, defaults, look_up};
 use super::seccomp::Filter;
 use super::verify::verify;
-use super::{ContainerContext, adjusted, kept, users};
+use super::{ContainerContext, adjusted, kept, sandboxed, users};
 use crate::clock;
 use crate::config::OciRuntime;
 use crate::dir;
@@ -38,7 +37,7 @@ use crate::id::ContainerId;
 use crate::namespaces::PodNamespaces;
 use crate::record::ContainerRecord;
 use crate::sandbox;
-use crate::shim::{NewTask, Overlay, Shim, TaskCgroup, TaskRuntime};
+use crate::shim::{NewTask, Overlay, Shim, TaskCgroup};
 use crate::stages;
 use crate::{apparmor, checkpoint};
 
@@ -199,11 +198,7 @@ impl<'a> BegunStart<'a> {
             stdin: self.spec.stdin.then(|| bundle.join("stdin")),
             log: self.log().map(|log| format!("{LOG_SCHEME}{}", log.display())),
             log_rate: containers.settings.get().log_rate,
-            runtime: TaskRuntime {
-                path: self.runtime.path.clone(),
-                root: self.runtime.root.clone(),
-                systemd_cgroup: self.context.cgroup.driver == CgroupDriver::Systemd,
-            },
+            runtime: sandboxed::task_runtime(self.context, self.runtime),
             oom_score_adj: None,
             checkpoint: checkpoint::images(&writable),
             cgroup: TaskCgroup { path: self.record.cgroup.clone(), owner: None },
@@ -242,7 +237,8 @@ impl<'a> Joined<'a> {
         let (mut config, mut notes) = begun.config(&image, &layers).await?;
         begun.span.enter(&stages::LAY_OUT);
         let (task, log) = (begun.task(&layers), begun.log());
-        let (context, spec, paths) = (begun.context.clone(), Arc::clone(begun.spec), self.paths.clone());
+        let (context, id, spec, paths) =
+            (begun.context.clone(), begun.id.clone(), Arc::clone(begun.spec), self.paths.clone());
         let (bundle, upper, work) = (task.bundle.clone(), task.rootfs.upper.clone(), task.rootfs.work.clone());
         let (writable, is_restored) = (context.containers.layout.writable(begun.id), task.checkpoint.is_some());
         if begun.record.origin.is_restored && !is_restored {
@@ -272,14 +268,17 @@ impl<'a> Joined<'a> {
                 config.set_seccomp_program(program);
             }
             kept::write(&bundle, &config)?;
+            sandboxed::lay_out_root(&context, &id, &runtime, &paths)?;
             let exec = config.exec_template().map_err(|error| Error::failed("make config.json", &error))?;
             Ok::<_, Error>((notes, filter, ExecBase::of(exec), config))
         });
         let (notes, filter, exec, config) =
             laid_out.await.map_err(|error| Error::failed("make config.json", &error))??;
-        let BegunStart { context, overridable, .. } = &mut self.begun;
+        let BegunStart { context, runtime, overridable, .. } = &mut self.begun;
         context.containers.warn_once.warn(notes);
         let owner = overridable.or_give_up(cgroup_owner(context, overridable.shim, &config)).await??;
+        let checked = sandboxed::check_shim(context, runtime, overridable.shim);
+        overridable.or_give_up(checked).await??;
         let cgroup = TaskCgroup { owner, ..task.cgroup };
         let rootfs = Overlay { label: config.mount_label().map(str::to_owned), ..task.rootfs };
         let task = NewTask { oom_score_adj: config.oom_score_adj(), cgroup, rootfs, ..task };
@@ -297,7 +296,7 @@ impl<'a> LaidOut<'a> {
         let call = overridable.shim.create(task);
         let created = overridable.or_have_it_ended(call).await;
         let pid = created.map_err(|error| {
-            let failure = error.into_error("create the container");
+            let failure = sandboxed::explain(error.into_error("create the container"));
             overridable.error_or(match &restored {
                 Some(images) => checkpoint::explain(failure, &images.with_file_name("restore.log")),
                 None => failure,

@@ -7,7 +7,7 @@ use peapod_cgroup::{Cgroup, Lift, SavedFiles};
 use peapod_spec::container::Resources;
 use peapod_spec::{linux_resources, resources_json};
 
-use super::{ContainerOperations, limits, made_by};
+use super::{ContainerOperations, limits, made_by, sandboxed_fields};
 use crate::error::Error;
 use crate::id::ContainerId;
 use crate::refused_limits::{refuse_below_usage, refuse_swap_below_memory};
@@ -46,6 +46,9 @@ pub(crate) enum UpdateAttempt {
 impl ContainerOperations {
     /// Has the OCI runtime apply all limits, as they are after the change. After an error those of before are in force.
     pub(crate) async fn update(&self, shim: &Shim, update: UpdateInput<'_>) -> Result<(), Error> {
+        if let Ok(runtime) = update.handler.runtime() {
+            sandboxed_fields::check_update(runtime)?;
+        }
         let group = self.cgroups.cgroup(update.group);
         let group = group.map_err(|error| Error::failed("find the container's cgroup", &error))?;
         let takes_minus_one = self.takes_minus_one(&update).await;

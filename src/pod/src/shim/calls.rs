@@ -75,6 +75,11 @@ pub(crate) struct TaskRuntime {
     pub(crate) root: PathBuf,
     /// Cgroups are made by systemd; else by the runtime itself.
     pub(crate) systemd_cgroup: bool,
+    /// Before its commands.
+    pub(crate) arguments: Vec<String>,
+    /// The id of the container that begins its sandbox, if it needs one. The bundle of that lies beside the
+    /// container's.
+    pub(crate) root_container: Option<String>,
 }
 
 /// A container's process to be.
@@ -194,6 +199,8 @@ impl Shim {
             runtime: text(&task.runtime.path),
             runtime_root: text(&task.runtime.root),
             systemd_cgroup: task.runtime.systemd_cgroup,
+            runtime_arguments: task.runtime.arguments,
+            root_container: task.runtime.root_container.unwrap_or_default(),
             log_rate: task.log_rate,
             oom_score_adj: task.oom_score_adj,
             cgroup: task.cgroup.path,

@@ -177,7 +177,8 @@ impl Sweep {
 /// Those of what was found that nobody knows.
 fn unknown(layout: &Layout, found: BTreeSet<Stray>, known: &KnownIds) -> BTreeSet<Stray> {
     let sockets: HashSet<PathBuf> = known.pods.iter().map(|id| layout.socket(id)).collect();
-    let is_container = |name: &str| known.containers.contains(name);
+    // The container that begins a pod's sandbox is called as the pod.
+    let is_container = |name: &str| known.containers.contains(name) || known.pods.contains(name);
     let is_known = |stray: &Stray| match stray {
         Stray::Cgroup(group) => {
             let name = group.rsplit('/').next().unwrap_or_default();

@@ -126,7 +126,7 @@ async fn devices(services: &Services) -> Value {
 
 /// A handler, and where it comes from.
 fn runtime(view: &HandlerView) -> Value {
-    let OciRuntime { path, root, origin, grouping, cgroup_writable } = &view.runtime;
+    let OciRuntime { path, root, origin, grouping, cgroup_writable, arguments } = &view.runtime;
     let from = match origin {
         HandlerOrigin::Configured => "configuration",
         HandlerOrigin::Found => "PATH",
@@ -134,6 +134,9 @@ fn runtime(view: &HandlerView) -> Value {
     let mut shown = json!({ "path": path, "root": root, "from": from });
     if *grouping == Grouping::RootContainer {
         shown["rootContainer"] = true.into();
+    }
+    if !arguments.is_empty() {
+        shown["arguments"] = json!(arguments);
     }
     if *cgroup_writable {
         shown["cgroupWritable"] = true.into();
