@@ -10,6 +10,8 @@ pub(crate) const LAYER_SHORT_WALK: Duration = Duration::from_secs(1);
 pub(crate) const LAYER_PERIOD: Duration = Duration::from_secs(10);
 /// The same, of a container that has used no processor since. Another of its pod may write there.
 pub(crate) const LAYER_IDLE_PERIOD: Duration = Duration::from_secs(60);
+/// The same, if nothing in its pod has. Who is root on the node may write there.
+pub(crate) const LAYER_IDLE_POD_PERIOD: Duration = Duration::from_secs(300);
 /// A layer that took long is counted again after so many times as long, so that counting it takes no more than this
 /// part of a processor.
 pub(crate) const LAYER_COST_PARTS: u32 = 10;

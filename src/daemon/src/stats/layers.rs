@@ -62,13 +62,20 @@ pub(super) struct Count {
     pub(super) cost: Duration,
 }
 
+/// Time of processors, as far as it is known: of a container, and of its pod with everything in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LayerProcessors {
+    pub(super) container: Option<u64>,
+    pub(super) pod: Option<u64>,
+}
+
 struct LayerSample {
     layer: LayerUsage,
     seen: Coverage,
     /// The container's state at the count, without its data.
     state: Discriminant<ContainerState>,
-    /// Time of processors that the container was known to have used at the count.
-    used: Option<u64>,
+    /// Known to have been used at the count.
+    used: LayerProcessors,
     taken: Instant,
     /// Time until the next count.
     pause: Duration,
@@ -83,7 +90,7 @@ pub(crate) struct DueCount {
     /// The layer's folder and the file system's own beside it.
     pub(crate) dir: PathBuf,
     state: Discriminant<ContainerState>,
-    used: Option<u64>,
+    used: LayerProcessors,
     pub(super) counter: LayerCounter,
 }
 
@@ -116,13 +123,13 @@ impl WritableLayers {
     }
 
     /// Forgets containers that are gone, and answers which layers `counter` is to count next, the most urgent first:
-    /// those that were never counted, then those counted longest ago. Of those that take long one. `used` tells the
-    /// time of processors that a control group is known to have used.
+    /// those that were never counted, then those counted longest ago. Of those that take long one. `used` tells what is
+    /// known to have been used by now.
     pub(super) fn due(
         &self,
         snapshot: &Snapshot,
         counter: LayerCounter,
-        used: impl Fn(&str) -> Option<u64>,
+        used: impl Fn(&ContainerView) -> LayerProcessors,
     ) -> DueCounts {
         let now = Instant::now();
         let mut samples = self.lock();
@@ -131,7 +138,7 @@ impl WritableLayers {
         }
         let next = |view: &Arc<ContainerView>| match samples.get(&view.id) {
             None => (counter == LayerCounter::Short).then_some(now),
-            Some(sample) if sample.counter == counter => sample.next(now, &view.state, || used(&view.cgroup)),
+            Some(sample) if sample.counter == counter => sample.next(now, &view.state, || used(view)),
             Some(_) => None,
         };
         // Those that take long are few, if any.
@@ -150,7 +157,7 @@ impl WritableLayers {
             id: view.id.clone(),
             dir: view.upper.parent().unwrap_or(&view.upper).to_owned(),
             state: discriminant(&view.state),
-            used: used(&view.cgroup),
+            used: used(view),
             counter,
         };
         DueCounts { now: due.into_iter().map(count).collect(), next }
@@ -189,8 +196,8 @@ impl WritableLayers {
 
 impl LayerSample {
     /// When it is to be counted again, or to be looked at again whether it is; none as long as nothing happens. A layer
-    /// changes only while its container runs. `used` is what that is known to have used of processors.
-    fn next(&self, now: Instant, state: &ContainerState, used: impl Fn() -> Option<u64>) -> Option<Instant> {
+    /// changes only while its container runs, and by what runs in its pod.
+    fn next(&self, now: Instant, state: &ContainerState, used: impl Fn() -> LayerProcessors) -> Option<Instant> {
         let soon = self.taken + self.pause;
         match self.seen {
             _ if self.state != discriminant(state) => Some(now),
@@ -200,10 +207,16 @@ impl LayerSample {
             // Soon after its begin, too: what it uses is read every ten seconds.
             Coverage::All if now < soon || self.pause < bounds::LAYER_PERIOD => Some(soon),
             Coverage::All => {
-                let has_run = self.used.is_none() || used() != self.used;
+                let used = used();
+                let is_idle = |then: Option<u64>, now| then.is_some() && then == now;
                 let look = now + bounds::LAYER_PERIOD;
+                let period = match is_idle(self.used.pod, used.pod) {
+                    true => bounds::LAYER_IDLE_POD_PERIOD,
+                    false => bounds::LAYER_IDLE_PERIOD,
+                };
                 // Those that do nothing are looked at together, and counted at the look that is nearest to their time.
-                let idle = self.taken + bounds::LAYER_IDLE_PERIOD;
+                let idle = self.taken + period;
+                let has_run = !is_idle(self.used.container, used.container);
                 Some(if has_run || idle <= now + bounds::LAYER_PERIOD / 2 { now } else { look })
             }
         }
@@ -233,11 +246,16 @@ mod tests {
         whole: bool,
         cost: Duration,
     ) -> bool {
-        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used: Some(7), counter };
+        let used = LayerProcessors { container: Some(7), pod: Some(9) };
+        let due = DueCount { id: id(letter), dir: PathBuf::new(), state: discriminant(state), used, counter };
         all.put(due, Count { layer: LayerUsage { bytes, inodes: bytes / 10, timestamp: 1 }, whole, cost })
     }
 
-    fn is_due(sample: &LayerSample, state: &ContainerState, used: Option<u64>) -> bool {
+    fn is_due(sample: &LayerSample, state: &ContainerState, container: Option<u64>) -> bool {
+        is_due_with(sample, state, LayerProcessors { container, pod: Some(10) })
+    }
+
+    fn is_due_with(sample: &LayerSample, state: &ContainerState, used: LayerProcessors) -> bool {
         let now = Instant::now();
         sample.next(now, state, || used).is_some_and(|next| next <= now)
     }
@@ -299,6 +317,15 @@ mod tests {
         let period = bounds::LAYER_PERIOD;
         assert!(is_due_after(period, Some(8)) && is_due_after(period, None) && !is_due_after(period / 2, Some(8)));
         assert!(!is_due_after(period, Some(7)) && is_due_after(bounds::LAYER_IDLE_PERIOD, Some(7)));
+        let is_due_in_idle_pod = |age: Duration, pod| {
+            let mut samples = all.lock();
+            let sample = samples.get_mut(&id("a")).unwrap();
+            sample.taken = Instant::now().checked_sub(age).unwrap();
+            is_due_with(sample, &RUNNING, LayerProcessors { container: Some(7), pod })
+        };
+        let (idle, idle_pod) = (bounds::LAYER_IDLE_PERIOD, bounds::LAYER_IDLE_POD_PERIOD);
+        assert!(!is_due_in_idle_pod(idle, Some(9)) && is_due_in_idle_pod(idle_pod, Some(9)));
+        assert!(is_due_in_idle_pod(idle, Some(10)) && is_due_in_idle_pod(idle, None), "another may have written there");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use peapod_pod::{PodState, Pods, Snapshot, SnapshotNews};
+use peapod_pod::{ContainerView, PodState, Pods, Snapshot, SnapshotNews};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::layers::{Count, DueCount, DueCounts, LayerCounter, LayerUsage, WritableLayers};
+use super::layers::{Count, DueCount, DueCounts, LayerCounter, LayerProcessors, LayerUsage, WritableLayers};
 use super::processors::Reading;
 use super::running::{is_running, now};
 use super::sources::Sources;
@@ -37,7 +37,8 @@ async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infall
     let (mut news, mut counted) = (pods.news(), sources.signals.counted());
     loop {
         let began = Instant::now();
-        let due = sources.layers.due(&pods.snapshot(), counter, |cgroup| sources.processors.used(cgroup));
+        let snapshot = pods.snapshot();
+        let due = sources.layers.due(&snapshot, counter, |view| used(sources, &snapshot, view));
         let DueCounts { now: due, next } = due;
         if due.is_empty() {
             tokio::select! {
@@ -56,6 +57,12 @@ async fn layers(pods: &Pods, sources: &Sources, counter: LayerCounter) -> Infall
         }
         sources.signals.tell_counted();
     }
+}
+
+fn used(sources: &Sources, snapshot: &Snapshot, view: &ContainerView) -> LayerProcessors {
+    let of = |cgroup: &str| sources.processors.used(cgroup);
+    let pod = snapshot.pod(&view.pod).map(|entry| &entry.pod).filter(|pod| pod.parent_kind.is_of_one_pod());
+    LayerProcessors { container: of(&view.cgroup), pod: pod.and_then(|pod| of(&pod.cgroup_parent)) }
 }
 
 /// Until something is due, or there is news; at least [`LOOK`] after the last look began, as news come in crowds.
