@@ -94,7 +94,7 @@ fn is_writable(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::tests::of_folder;
 
     #[test]
     fn what_has_changed_is_written_again() {
@@ -107,7 +107,7 @@ mod tests {
         put("cpuset.mems", "0\n");
         put("cgroup.procs", "77\n");
         let saved = ["cpuset.cpus", "cpuset.mems", "hugetlb.2MB.max", "pids.max", "cgroup.procs"];
-        let saved = crate::tests::of_folder(dir.path()).save(saved);
+        let saved = of_folder(dir.path()).save(saved);
         put("cpuset.cpus", "0\n ");
         put("cgroup.procs", "");
         put("hugetlb.2MB.max", "2\n");
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!((get("cpuset.cpus").trim(), get("cpuset.mems").as_str()), ("0-1", "0\n"));
         assert_eq!((get("hugetlb.2MB.max").as_str(), get("cgroup.procs").as_str()), ("max", ""));
         put("hugetlb.2MB.max", "2\n");
-        assert!(crate::tests::of_folder(dir.path()).unset(["hugetlb.2MB.max", "hugetlb.1GB.max"]).restore().is_empty());
+        assert!(of_folder(dir.path()).unset(["hugetlb.2MB.max", "hugetlb.1GB.max"]).restore().is_empty());
         assert_eq!(get("hugetlb.2MB.max"), "max");
     }
 
@@ -124,7 +124,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         put("io.max", "8:0 rbps=1\n");
-        let saved = crate::tests::of_folder(dir.path()).save(["io.max", "memory.high"]);
+        let saved = of_folder(dir.path()).save(["io.max", "memory.high"]);
         put("io.max", "8:0 rbps=2\n8:16 rbps=3\n");
         put("memory.high", "7\n");
         let told: Vec<_> = saved.restore().iter().map(ToString::to_string).collect();

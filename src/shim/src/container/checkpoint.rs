@@ -92,8 +92,8 @@ fn within(limit: Duration) -> Duration {
 }
 
 /// Pauses a container whose turn the caller has. A command that hangs while it is being begun makes nobody wait for
-/// long: neither who pauses it, and others with it, nor the commands behind that. After an error it is as before, as far
-/// as the runtime can do that.
+/// long: neither who pauses it, and others with it, nor the commands behind that. After an error it is as before, as
+/// far as the runtime can do that.
 pub(super) async fn freeze(container: &OciContainer) -> Result<(), Error> {
     let none_begins = tokio::time::timeout(BEGINNING, container.checkpoints.beginning.write());
     let _none_begins = none_begins.await.map_err(|_| Error::Beginning { id: container.id().to_owned() })?;
