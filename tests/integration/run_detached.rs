@@ -165,12 +165,16 @@ fn all_kinds_of_a_folder_run_and_change_together() {
             names.sort();
             names
         };
-        // What ends is gone by itself.
+        // What has ended is not listed, and tells what it did.
         wait_for("the job is over", async || names().await.len() == 3).await;
         let before = names().await;
         assert!(before[0].starts_with("many-") && before[1].starts_with("many-") && before[2] == "web", "{before:?}");
-        wait_for("their words", async || done(daemon, &["logs", "--no-prefix", &folder]).await == "hello\n".repeat(3))
-            .await;
+        wait_for("their words", async || {
+            let said = done(daemon, &["logs", "--no-prefix", &folder]).await;
+            let times = |line: &str| said.lines().filter(|said| *said == line).count();
+            (times("hello"), times("job hello"), said.lines().count()) == (3, 1, 4)
+        })
+        .await;
 
         fs::remove_file(daemon.path("app/web.yaml")).unwrap();
         fs::remove_file(daemon.path("app/job.yaml")).unwrap();

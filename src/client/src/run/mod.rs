@@ -106,7 +106,7 @@ use volume_error::VolumeError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     #[error(transparent)]
-    Runs(#[from] twin::PodTwin),
+    Runs(#[from] Box<twin::PodTwin>),
     #[error("pod {namespace}/{name} is being made by another `peapod run`: `peapod --endpoint {endpoint} ps` shows it")]
     BeingMade { namespace: String, name: String, endpoint: String },
     #[error(transparent)]
@@ -365,7 +365,7 @@ impl RunOutcome {
     /// What the first container ended with that did not end well when somebody else stopped the pod.
     fn code_of_stop(&self) -> Option<i32> {
         let mut codes = self.report.members.iter().filter_map(|member| member.exit_code).filter(|code| *code != 0);
-        codes.next().filter(|_| self.outcome == LifeOutcome::Elsewhere)
+        codes.next().filter(|_| matches!(self.outcome, LifeOutcome::Asked | LifeOutcome::Elsewhere))
     }
 
     /// What the process is to end with.

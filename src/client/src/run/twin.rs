@@ -95,7 +95,7 @@ pub(super) async fn refuse(connection: &CriClient, pod: &Pod, own_run: &str) -> 
     let list = call("ListPodSandbox", QUICK, client.list_pod_sandbox(request)).await;
     let there = list.map_err(|source| RunError::Pod { source })?.items;
     if let Some(twin) = there.iter().find(|other| has_name(other) && targets::is_ready(other)) {
-        return Err(PodTwin::of(pod, twin, own_run).into());
+        return Err(Box::new(PodTwin::of(pod, twin, own_run)).into());
     }
     for other in there.iter().filter(|other| has_name(other) || is_earlier(other)) {
         let is_of_no_use = |dir: &PodDir| dir.tells_of_end() || has_name(other) && is_forsaken(other, own_run);

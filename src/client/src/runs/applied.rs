@@ -43,13 +43,10 @@ impl RunRecord {
     /// Tells `peapod apply` what became of it, in a word where there is no room for more. Who waits for it waits until
     /// it is told: after an error it has to be told later.
     pub(crate) fn tell(&self, applied: &AppliedFiles) -> io::Result<()> {
-        applied.tell(|text| {
-            self.put(APPLIED, text).or_else(|error| {
-                // Not there, or of no use.
-                let _ = std::fs::remove_file(self.folder().join(NEW));
-                self.overwrite(text).or(Err(error))
-            })
-        })
+        let told = applied.tell(|text| self.put(APPLIED, text).or_else(|error| self.overwrite(text).or(Err(error))));
+        // Not there, or of no use.
+        let _ = std::fs::remove_file(self.folder().join(NEW));
+        told
     }
 
     /// Writes a text over the last one, if that has as many blocks. Who reads it meanwhile may read nonsense, which is no

@@ -18,7 +18,9 @@ pub(crate) use beginning::{LAST_WORDS, settled};
 pub(crate) use folder::is_own;
 pub(crate) use log::RunLog;
 pub(crate) use options::RunOptions;
-pub(crate) use pod_folders::{is_left, is_uid, open_base, open_folder};
+#[cfg(test)]
+pub(crate) use pod_folders::is_left;
+pub(crate) use pod_folders::{is_uid, open_base, open_folder};
 pub(crate) use prepared::PreparedRun;
 pub(crate) use record::{KnownRun, RunRecord, abandon, all, ended, find, forget_lost, known};
 pub(crate) use requests::LeaveRequest;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::change::LastChange;
 use super::{Fleet, FleetAction, FleetInput, OWN_FAILURE};
 use crate::manifest::{Pod, RestartPolicy};
-use crate::run::asked::{StopSpeaker, stop_line};
+use crate::run::asked::{StopAsked, StopSpeaker, stop_line};
 use crate::run::machine::{LifeOutcome, LifePhase};
 use crate::run::news::soon;
 use crate::run::readiness::{PodKey, PodNumber, PodSigns};
@@ -160,7 +160,10 @@ impl Fleet<'_> {
                 let failure = self.result.troubles.has_ended(index, &name, (&outcome, before));
                 if self.controllers[index].is_plain() && outcome.code() != 0 {
                     self.has_failed(index, outcome.code(), failure);
-                } else if let Some(code) = outcome.code_of_stop().filter(|_| self.controllers[index].is_plain()) {
+                } else if let Some(code) = outcome.code_of_stop()
+                    && self.controllers[index].is_plain()
+                    && self.asked == StopAsked::No
+                {
                     self.has_failed(index, code, Some(format!("pod {name} was stopped, and ended with {code}")));
                 }
                 let is_success =
