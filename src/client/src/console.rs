@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use peapod_sys::LostLines;
 use peapod_text::one_line;
 
+pub(crate) use closed::is_closed;
 use room::{Place, WaitingRoom};
 
 /// Colours of names, as terminals number them; red is left to errors.
@@ -226,7 +227,7 @@ impl ConsoleStream {
         let text = if self.is_terminal { escape::harmless(text) } else { text.into() };
         match emit(&mut self.to, &head, &text) {
             Ok(()) => Ok(self.gap()),
-            Err(error) if closed::is_closed(&error, self.is_terminal) => Err(NobodyReads),
+            Err(error) if is_closed(&error, self.is_terminal) => Err(NobodyReads),
             Err(error) => Ok(self.lost.add(&error)),
         }
     }

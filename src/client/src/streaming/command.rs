@@ -38,14 +38,13 @@ pub(crate) struct CommandSide {
 pub(crate) async fn converse(url: &str, side: CommandSide) -> Result<u8, StreamError> {
     let mut signals = EndingSignals::listen()?;
     tokio::select! {
-        ended = session(url, side) => ended,
+        ended = session(url, side, RawOutput::start(PIECES)?) => ended,
         status = signals.next() => Ok(status),
     }
 }
 
-async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
+pub(super) async fn session(url: &str, side: CommandSide, output: RawOutput) -> Result<u8, StreamError> {
     let (writer, reader) = open(url).await?;
-    let output = RawOutput::start(PIECES)?;
     let resized = signal(SignalKind::window_change()).map_err(StreamError::local("can't listen for signals"))?;
     let raw = if side.stdin && side.tty { RawTerminal::enter() } else { Ok(None) };
     let _raw = raw.map_err(StreamError::local("can't set the terminal"))?;
@@ -54,11 +53,13 @@ async fn session(url: &str, side: CommandSide) -> Result<u8, StreamError> {
         said = receive(reader, &output) => said,
         never = send(writer, input, side.tty.then_some(resized), &output) => match never {},
     };
-    output.finish().await;
+    // What is lost matters more than how the command ended: with 0 nobody would look whether all is there.
+    output.finish().await?;
     said?.map_or(Ok(NOBODY_READS), |said| exit_code(&said))
 }
 
-/// Passes output on until the end; answers what was said about that. `None`: nobody reads any more.
+/// Passes output on until the end; answers what was said about that. `None`: nothing
+/// more is written.
 pub(super) async fn receive(reader: ChannelSource, output: &RawOutput) -> Result<Option<Vec<u8>>, StreamError> {
     let mut source = CommandSource::new(reader);
     while let Some((stream, payload)) = source.next().await? {

@@ -1,5 +1,6 @@
 //! Streaming servers that do what they should not.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 use super::channel::open;
-use super::command::{converse, receive};
+use super::command::{converse, receive, session};
 use super::end::exit_code;
 use super::error::StreamError;
-use super::output::RawOutput;
+use super::output::{RawOutput, RawStream};
 use super::{CommandSide, forward};
 use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, FORWARD_REST, FORWARD_SILENCE, PIECES, SESSION_END};
 
@@ -105,6 +106,38 @@ async fn servers_that_stay_when_all_is_said() {
     }
     let (ended, _) = converse_with_one_who_stays(&[Message::Close(None)]).await;
     assert!(ended.unwrap_err().is_broken());
+}
+
+/// What becomes of a session with so many pieces of output, of which each stream goes to another place.
+async fn written_to(pieces: usize, out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> String {
+    let (listener, url) = listen().await;
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        for number in 0..pieces {
+            // The client may have had enough.
+            let _ = socket.send(said(if number == 0 { 1 } else { 2 }, "text\n")).await;
+        }
+        let _ = socket.send(said(3, r#"{"metadata":{},"status":"Success"}"#)).await;
+        let _ = socket.close(None).await;
+    };
+    let output = RawOutput::to(RawStream::out(out, false), RawStream::err(err, false), PIECES).unwrap();
+    let (ended, ()) = tokio::join!(session(&url, SIDE, output), server);
+    ended.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+#[tokio::test]
+async fn output_that_could_not_be_written_is_told() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for pieces in [1, 1000] {
+        let ended = written_to(pieces, full(), std::io::sink()).await;
+        assert!(ended.starts_with("cannot write to standard output: No space left on device"), "{ended}");
+    }
+    let ended = written_to(2, std::io::sink(), full()).await;
+    assert!(ended.starts_with("cannot write to standard error: No space left"), "{ended}");
+    assert_eq!(written_to(1000, std::io::sink(), std::io::sink()).await, "0");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(written_to(1000, writer, std::io::sink()).await, "141");
 }
 
 /// Of a command that has not ended nothing need come for as long as it likes.
