@@ -52,8 +52,28 @@ fn output_input_and_status_of_a_command() {
         assert!(output.code == 127 && output.stderr.contains("/no/such"), "{output:?}");
         let output = exec(b"", &["nobody", "--", "true"]).await;
         assert!(output.code == 125 && output.stderr.contains("nobody"), "{output:?}");
-        let output = exec(b"", &["--timeout", "1", "exec", "--", "sleep", "1000"]).await;
-        assert!(output.code == 125 && output.stderr.contains("ExecSync"), "{output:?}");
+        let output = exec(b"", &["exec", "--", "/etc/hostname"]).await;
+        assert!(output.code == 126 && output.stderr.contains("/etc/hostname"), "{output:?}");
+        let output = exec(b"", &["--timeout", "1", "exec", "--", "/no/such"]).await;
+        assert!(output.code == 127 && output.stderr.contains("/no/such"), "{output:?}");
+        let output = exec(b"", &["--timeout", "2", "exec", "--", "sh", "-c", "echo before; sleep 1000"]).await;
+        assert!(
+            output.code == 125 && output.stderr.contains("within 2 s") && output.stdout == "before\n",
+            "{output:?}"
+        );
+        wait_for("its end", async || main.exec("ps -o args | grep -c '^sleep'").await == "1\n").await;
+        // More than ExecSync keeps; and by who has the habit of -t.
+        let output = exec(b"", &["--timeout", "60", "exec", "--", "sh", "-c", "yes | head -c 20000000"]).await;
+        assert_eq!((output.code, output.stdout.len()), (0, 20_000_000), "{}", output.stderr);
+        let output = exec(b"abc", &["-it", "exec", "--", "cat"]).await;
+        assert!(output.code == 0 && output.stdout == "abc" && output.stderr.contains("-t is left out"), "{output:?}");
+        for (script, code) in [("echo text", 125), ("yes", 125)] {
+            let mut client = daemon.client(&["exec", "exec", "--", "sh", "-c", script]);
+            let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+            let output = client.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().await.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(code) && said.contains("No space left on device"), "{script}: {said}");
+        }
         assert_eq!(main.exec("ps -o args | grep -c '^sleep'").await, "1\n");
     });
 }

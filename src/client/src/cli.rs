@@ -162,7 +162,8 @@ pub struct PsArgs {
 /// Arguments of `peapod exec`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit status: the command's, which is 128+N if signal N killed it; 128+N if signal N ended \
-peapod, which ends the command; 125 if there was no session, 255 if it broke off.")]
+peapod, which ends the command; 126 if its program can't be run, 127 if there is none; 125 if there was no session, \
+--timeout ended it, or the output could not be written; 255 if it broke off.")]
 pub struct ExecArgs {
     /// A pod: its name, `namespace/name`, or the start of its id. Or the start of a container's id.
     pub pod: String,
@@ -172,12 +173,12 @@ pub struct ExecArgs {
     /// Passes standard input on to the command.
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Gives the command a terminal; with -i it is this one.
+    /// Gives the command a terminal; with -i it is this one, and left out if standard input is none.
     #[arg(short, long)]
     pub tty: bool,
-    /// Has the runtime end the command after so many seconds; what it wrote is printed at its end. Default: never.
+    /// Ends the session after so many seconds, and with it the command, unless the runtime is set to leave commands
+    /// whose client has gone. Default: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
-    #[arg(conflicts_with_all = ["stdin", "tty"])]
     pub timeout: u32,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true)]

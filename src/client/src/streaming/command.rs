@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::channel::{ChannelSink, ChannelSource, open};
 use super::command_source::CommandSource;
@@ -31,6 +33,8 @@ pub(crate) struct CommandSide {
     pub(crate) stdin: bool,
     /// A terminal.
     pub(crate) tty: bool,
+    /// How long at most, if there is a limit: then the session is ended.
+    pub(crate) limit: Option<Duration>,
 }
 
 /// Takes part in a session until its end; answers the command's exit code, or 128 and the signal that ended this
@@ -51,9 +55,11 @@ pub(super) async fn session(url: &str, side: CommandSide, output: RawOutput) -> 
     let input = if side.stdin { Some(standard_input()?) } else { None };
     let said = tokio::select! {
         said = receive(reader, &output) => said,
+        error = over(side.limit) => Err(error),
         never = send(writer, input, side.tty.then_some(resized), &output) => match never {},
     };
     // What is lost matters more than how the command ended: with 0 nobody would look whether all is there.
+    // The connection is gone by now, and with it a command that has not ended; what it had written is there.
     output.finish().await?;
     said?.map_or(Ok(NOBODY_READS), |said| exit_code(&said))
 }
@@ -108,6 +114,17 @@ async fn send(
         if sent.is_err() {
             return pending().await;
         }
+    }
+}
+
+/// Without a limit, never.
+async fn over(limit: Option<Duration>) -> StreamError {
+    match limit {
+        Some(limit) => {
+            sleep(limit).await;
+            StreamError::TimedOut(limit)
+        }
+        None => pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why there is no session, or none any more.
 
 use std::io;
+use std::time::Duration;
 
 use crate::bounds::{CHANNEL_MESSAGE_BYTES, STREAMING_ANSWER};
 
@@ -34,6 +35,9 @@ pub(crate) enum StreamError {
     /// It said something that is no message of the protocol.
     #[error("the runtime's streaming server sent what makes no sense, or more than {CHANNEL_MESSAGE_BYTES} bytes: {0}")]
     Nonsense(String),
+    /// It took longer than its client had wanted to wait.
+    #[error("the command did not end within {} s: its session was ended", .0.as_secs())]
+    TimedOut(Duration),
     /// This end's own.
     #[error("{what}: {source}")]
     Local { what: &'static str, source: io::Error },

@@ -20,7 +20,7 @@ use super::output::{RawOutput, RawStream};
 use super::{CommandSide, forward};
 use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, FORWARD_REST, FORWARD_SILENCE, PIECES, SESSION_END};
 
-const SIDE: CommandSide = CommandSide { stdin: false, tty: false };
+const SIDE: CommandSide = CommandSide { stdin: false, tty: false, limit: None };
 
 pub(super) async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,6 +138,27 @@ async fn output_that_could_not_be_written_is_told() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert_eq!(written_to(1000, writer, std::io::sink()).await, "141");
+}
+
+/// What was written before a command's time was over is there, and its server sees the client go.
+#[tokio::test]
+async fn commands_that_take_too_long() {
+    let (listener, url) = listen().await;
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        socket.send(said(1, "before\n")).await.unwrap();
+        pause();
+        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    };
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let output = RawOutput::to(RawStream::out(writer, false), RawStream::err(std::io::sink(), false), PIECES).unwrap();
+    let side = CommandSide { limit: Some(Duration::from_secs(20)), ..SIDE };
+    let (ended, ()) = tokio::join!(session(&url, side, output), server);
+    let error = ended.unwrap_err();
+    assert!(error.to_string().contains("within 20 s") && !error.is_broken(), "{error}");
+    let mut written = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut written).unwrap();
+    assert_eq!(written, "before\n");
 }
 
 /// Of a command that has not ended nothing need come for as long as it likes.
