@@ -77,7 +77,8 @@ pub(crate) async fn follow(
 impl RunWishes {
     /// What the files say by now.
     fn read(&mut self, files: &RunFiles) -> Result<Vec<Workload>, String> {
-        let LoadedManifest { workloads, objects, .. } = files.read().map_err(|error| format!("{error:#}"))?;
+        let LoadedManifest { workloads, objects, .. } =
+            files.read().map_err(|error| peapod_text::chain(error.as_ref()))?;
         if let Some(broken) = objects.broken_promise(&self.objects) {
             return Err(broken);
         }

@@ -56,7 +56,7 @@ use console::Console;
 use file_watch::FileWatch;
 use interrupt::Interrupt;
 use manifest::{LoadedManifest, Workload};
-use peapod_text::one_line;
+use peapod_text::{chain, one_line};
 use run::{PastRun, RunContext, Wishes};
 use run_files::RunFiles;
 use runs::{RunOptions, RunRecord, RunSubjects};
@@ -120,7 +120,7 @@ fn block_on(connect: &ConnectArgs, command: &ClientCommand, failure: u8) -> std:
 
 fn say(error: &anyhow::Error) {
     use std::io::Write;
-    let text = format!("{error:#}");
+    let text = chain(error.as_ref());
     let lines: Vec<_> = text.lines().map(one_line).collect();
     let lines = lines.join("\n");
     // A run that nobody watches has a file for it. On a full disk who started it hears it where he hears of the pods.
@@ -244,7 +244,7 @@ async fn run_pods(connect: &ConnectArgs, args: &RunArgs) -> anyhow::Result<u8> {
     let status = match status {
         // Who waits for it hears nothing else.
         Err(error) if supervised.is_some() => {
-            console.note(peapod_text::chain(&error)).await;
+            console.note(chain(&error)).await;
             Ok(OWN_FAILURE)
         }
         other => other,

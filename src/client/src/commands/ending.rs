@@ -35,7 +35,8 @@ pub(super) async fn end_all(
     for round in 0..ROUNDS {
         let ended = futures_util::future::join_all(named.0.iter().cloned().map(|pod| end(pod)));
         let (ended, ()) = tokio::join!(ended, end_being_made(&named.1, grace));
-        let failed: Vec<_> = ended.into_iter().filter_map(|ended| Some(format!("{:#}", ended.err()?))).collect();
+        let failed: Vec<_> =
+            ended.into_iter().filter_map(|ended| Some(peapod_text::chain(ended.err()?.as_ref()))).collect();
         let has_failed = !failed.is_empty();
         errors.extend(failed);
         for run in found.runs.iter().filter(|run| run.is_whole) {

@@ -123,7 +123,7 @@ async fn each<'a, F: Future<Output = anyhow::Result<()>>>(
 ) -> anyhow::Result<()> {
     let mut errors = Vec::new();
     for thing in things {
-        errors.extend(work(thing).await.err().map(|error| format!("{error:#}")));
+        errors.extend(work(thing).await.err().map(|error| peapod_text::chain(error.as_ref())));
     }
     anyhow::ensure!(errors.is_empty(), "{}", errors.join("\npeapod: "));
     Ok(())

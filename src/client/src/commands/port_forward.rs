@@ -113,7 +113,7 @@ async fn one(connection: &CriClient, pod: &str, client: TcpStream, port: u16) ->
 }
 
 fn note(notes: &RawOutput, error: &anyhow::Error) {
-    notes.note(&one_line(&format!("{error:#}")));
+    notes.note(&one_line(&peapod_text::chain(error.as_ref())));
 }
 
 /// Whether connections can be accepted. That they can't is said once.

@@ -57,7 +57,7 @@ pub(super) async fn each(
 ) -> Vec<String> {
     let mut errors = Vec::new();
     for pod in &found.pods {
-        errors.extend(work(pod).await.err().map(|error| format!("{error:#}")));
+        errors.extend(work(pod).await.err().map(|error| peapod_text::chain(error.as_ref())));
     }
     errors
 }

@@ -39,6 +39,10 @@ impl CopyDestination {
             let name = OsString::from(String::from_utf8_lossy(&base).into_owned());
             return Ok(Self { folder: open_folder(to)?, renamed: Some((base, name)) });
         }
+        if to.as_os_str().as_bytes().ends_with(b"/") {
+            let name = shown(to.as_os_str().as_bytes());
+            return Err(CopyError::InTheWay { name, why: "there is no such folder, and `cp` makes none for this" });
+        }
         let Some(name) = to.file_name() else {
             return Err(unwritable(to, io::ErrorKind::NotFound.into()));
         };

@@ -167,6 +167,22 @@ fn headers_are_bounded_and_archives_whole() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_not_taken_for_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = archive(&[(Regular, "x", "", b"text")]);
+    let refused = write(&file, &dir.path().join("new/"), "x").unwrap_err().to_string();
+    assert!(refused.contains("new/`: there is no such folder"), "{refused}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    write(&file, &dir.path().join("new"), "x").unwrap();
+    // One that is there, and the content of a folder, are taken as `cp -r` has it.
+    fs::create_dir(dir.path().join("there")).unwrap();
+    write(&file, &dir.path().join("there/"), "x").unwrap();
+    assert_eq!(fs::read(dir.path().join("there/x")).unwrap(), b"text");
+    let missing = write(&file, &dir.path().join("none/x"), "x").unwrap_err();
+    assert_eq!(peapod_text::chain(&missing).matches("No such file").count(), 1, "{missing}");
+}
+
+#[test]
 fn nothing_copied_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("to");
