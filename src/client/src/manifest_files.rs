@@ -61,15 +61,20 @@ pub(crate) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// By what name pods remember the file that they are of: its folder's own path, and the name in it. A link in that
-/// place stays one, as what it leads to may be another file next time.
+/// By what name pods remember the file that they are of.
 pub(crate) fn identity(file: &Path) -> String {
+    located(file).display().to_string()
+}
+
+/// The one path of a file, whatever words lead to it: its folder's own path, and the name in it. A link in that place
+/// stays one, as what it leads to may be another file next time.
+pub(crate) fn located(file: &Path) -> PathBuf {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let real = match (absolute.parent(), absolute.file_name()) {
         (Some(folder), Some(name)) => fs::canonicalize(folder).map(|folder| folder.join(name)),
         _ => fs::canonicalize(&absolute),
     };
-    real.unwrap_or(absolute).display().to_string()
+    real.unwrap_or(absolute)
 }
 
 /// A file or folder, under whatever path.

@@ -10,6 +10,7 @@ use peapod_text::one_line;
 
 use crate::cli::{ConnectArgs, SystemdArgs};
 use crate::manifest::Workload;
+use crate::manifest_files::located;
 use crate::run_files::RunFiles;
 
 /// What ends and removal of a pod take beside its grace.
@@ -34,7 +35,7 @@ pub(crate) fn systemd(connect: &ConnectArgs, args: &SystemdArgs) -> anyhow::Resu
         let about = || format!("cannot write a unit for {}", file.display());
         anyhow::ensure!(file.as_os_str() != "-", "a unit runs a file: standard input is gone when it starts");
         let workloads = RunFiles::new(std::slice::from_ref(file))?.read().with_context(about)?.workloads;
-        let (file, dir) = (std::path::absolute(file)?, std::path::absolute(&args.dir)?);
+        let (file, dir) = (located(file), std::path::absolute(&args.dir)?);
         let unit = UnitFile {
             program: &program,
             endpoint: endpoint.as_deref(),
@@ -326,7 +327,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let unit = out.path().join("peapod-web.service");
         generated(dir.path(), &["x/a.yaml"], Some(out.path())).unwrap();
-        generated(dir.path(), &["x/a.yaml"], Some(out.path())).unwrap();
+        generated(dir.path(), &["y/../x/./a.yaml"], Some(out.path())).unwrap();
         let refused = generated(dir.path(), &["y/a.yaml"], Some(out.path())).unwrap_err();
         assert!(refused.contains("/x/a.yaml): remove it first"), "{refused}");
         assert!(std::fs::read_to_string(&unit).unwrap().contains("/x/a.yaml"));
