@@ -66,6 +66,7 @@ mod run_gone_on;
 mod run_habits;
 mod run_killed;
 mod run_life;
+mod run_logs;
 mod run_named;
 mod sealed;
 mod security;

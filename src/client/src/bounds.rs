@@ -100,6 +100,15 @@ pub(crate) const CONSOLE_LOGS: usize = 64;
 /// Names of pods whose events wait for those who look after the pods.
 pub(crate) const POD_EVENTS: usize = 256;
 
+/// Bytes of a container's log after which `peapod run` begins another file, as a kubelet does.
+pub(crate) const LOG_BYTES: u64 = 10 << 20;
+
+/// Files of it that are kept, with the one that is written to.
+pub(crate) const LOG_FILES: usize = 5;
+
+/// How often its size is looked at.
+pub(crate) const LOG_LOOK: Duration = Duration::from_secs(1);
+
 /// Bytes of a log's lines that wait for older ones of other logs.
 pub(crate) const MERGE_AHEAD: usize = 128 << 10;
 

@@ -37,8 +37,8 @@ impl ApplyArgs {
 
 /// Arguments of `peapod logs`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Lines of several containers come in the order of their times. Lines that a container wrote \
-before its log was rotated for the last time are not shown.")]
+#[command(after_help = "Lines of several containers come in the order of their times. Of a log that was rotated all \
+files are read that are there and not compressed.")]
 pub struct LogsArgs {
     /// Pods: name, `namespace/name`, or the start of the id. Or manifests, of whose pods it shows the logs.
     #[arg(value_name = "POD|FILE", required_unless_present = "all")]

@@ -16,6 +16,11 @@ pub(super) struct Process {
     pid: i32,
     /// Its exit code, once it has ended and its log is written.
     pub(super) exit: watch::Receiver<Option<i32>>,
+    log: Arc<Mutex<File>>,
+}
+
+fn open(log: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(log)
 }
 
 impl Process {
@@ -30,7 +35,8 @@ impl Process {
             command.env(format!("AT_{}", mount.container_path.trim_start_matches('/')), &mount.host_path);
         }
         let mut child = command.kill_on_drop(true).spawn()?;
-        let log = Arc::new(Mutex::new(OpenOptions::new().create(true).append(true).open(log)?));
+        let log = Arc::new(Mutex::new(open(log)?));
+        let own = Arc::clone(&log);
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (sender, exit) = watch::channel(None);
         let pid = i32::try_from(child.id().unwrap()).unwrap();
@@ -40,7 +46,12 @@ impl Process {
             let signal = std::os::unix::process::ExitStatusExt::signal(&status);
             sender.send_replace(Some(status.code().unwrap_or_else(|| 128 + signal.unwrap())));
         });
-        Ok(Self { pid, exit })
+        Ok(Self { pid, exit, log: own })
+    }
+
+    /// Writes on into the file that has this name now.
+    pub(super) fn reopen(&self, log: &Path) {
+        *self.log.lock().unwrap() = open(log).unwrap();
     }
 
     pub(super) fn signal(&self, signal: nix::sys::signal::Signal) {

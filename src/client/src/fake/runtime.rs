@@ -269,6 +269,23 @@ runtime_service! {
         answer(v1::ListContainersResponse { containers }.into())
     }
 
+    async fn reopen_container_log(
+        &self,
+        request: Request<v1::ReopenContainerLogRequest>,
+    ) -> Answer<v1::ReopenContainerLogResponse> {
+        let id = request.into_inner().container_id;
+        self.called("ReopenContainerLog", "")?;
+        self.state(|state| {
+            let container = state.containers.get(&id).ok_or_else(|| missing(&id))?;
+            let (pod, _) = &state.pods[&container.pod];
+            let log = Path::new(&pod.log_directory).join(&container.config.log_path);
+            let process = container.process.as_ref().filter(|process| process.exit.borrow().is_none());
+            process.ok_or_else(|| Status::failed_precondition("it does not run"))?.reopen(&log);
+            Ok::<_, Status>(())
+        })?;
+        answer(v1::ReopenContainerLogResponse {})
+    }
+
     async fn exec_sync(&self, request: Request<v1::ExecSyncRequest>) -> Answer<v1::ExecSyncResponse> {
         let cmd = request.into_inner().cmd;
         self.called("ExecSync", &cmd.join(" "))?;
@@ -281,7 +298,6 @@ runtime_service! {
     update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
     port_forward(PortForwardRequest) -> PortForwardResponse;
     update_container_resources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse;
-    reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse;
     exec(ExecRequest) -> ExecResponse;
     attach(AttachRequest) -> AttachResponse;
     container_stats(ContainerStatsRequest) -> ContainerStatsResponse;

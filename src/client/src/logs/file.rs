@@ -1,9 +1,11 @@
-//! A log file that may be rotated while it is read.
+//! A log file that may be rotated before it is read, and meanwhile: it begins with the oldest that is there of it.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read, Seek as _};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use super::set_aside;
 
 /// Read at once.
 const CHUNK: usize = 64 << 10;
@@ -19,6 +21,8 @@ pub(crate) struct LogFile {
     begun: Vec<u8>,
     /// How often another file took the place of one, or it was emptied.
     turns: u64,
+    /// How many of these turns lead to files that were counted with the first.
+    surveyed: u64,
 }
 
 /// What has become of a file that was read to its end.
@@ -33,40 +37,49 @@ enum Rotation {
 impl LogFile {
     /// The file need not be there yet.
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), open: None, begun: Vec::new(), turns: 0 }
+        Self { path: path.to_owned(), open: None, begun: Vec::new(), turns: 0, surveyed: 0 }
     }
 
     /// Shows each whole line that is there by now; then reading begins at the first of them, also if the file has
     /// another name by then.
     pub(crate) fn survey(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let Some(mut file) = self.opened()?.map(|file| file.try_clone()).transpose()? else { return Ok(()) };
-        // Whoever writes may be faster than this.
-        let mut left = file.metadata()?.len();
-        while left > 0 {
-            let mut chunk = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
-            let length = file.read(&mut chunk)?;
-            if length == 0 {
-                break;
+        let mut next = self.opened()?.map(|file| file.try_clone()).transpose()?;
+        let mut files = 0;
+        while let Some(file) = next {
+            files += 1;
+            // Whoever writes may be faster than this.
+            let (end, mut position) = (file.metadata()?.len(), 0);
+            while position < end {
+                let mut chunk = vec![0; CHUNK.min(usize::try_from(end - position).unwrap_or(CHUNK))];
+                let length = file.read_at(&mut chunk, position)?;
+                if length == 0 {
+                    break;
+                }
+                position += length as u64;
+                self.split(&chunk[..length]).iter().for_each(|line| each(line));
             }
-            left -= length as u64;
-            self.split(&chunk[..length]).iter().for_each(|line| each(line));
+            self.begun.clear();
+            next = after(&self.path, &file)?;
         }
-        self.begun.clear();
-        file.rewind()
+        self.surveyed = files.max(1) - 1;
+        Ok(())
     }
 
-    /// How often another file took the place of one that was read, or it was emptied.
+    /// How often another file took the place of one that was read, or it was emptied; but for those that were there when
+    /// all was surveyed.
     pub(crate) fn turns(&self) -> u64 {
-        self.turns
+        self.turns.saturating_sub(self.surveyed)
     }
 
     fn opened(&mut self) -> io::Result<Option<&mut File>> {
         if self.open.is_none() {
-            self.open = match File::open(&self.path) {
+            let last = match File::open(&self.path) {
                 Ok(file) => Some(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
+            // Looked for after that: it may be set aside this moment.
+            self.open = set_aside::first(&self.path)?.or(last);
         }
         Ok(self.open.as_mut())
     }
@@ -103,15 +116,9 @@ impl LogFile {
     /// All was read: whether the path leads to another file by now, or this one was emptied.
     fn rotated(&mut self) -> io::Result<Rotation> {
         let Some(file) = &mut self.open else { return Ok(Rotation::None) };
-        let new = match File::open(&self.path) {
-            Ok(new) => new,
-            // Between two names.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotation::None),
-            Err(error) => return Err(error),
-        };
-        let (old, identity) = (file.metadata()?, new.metadata()?);
-        let position = file.stream_position()?;
-        if (old.dev(), old.ino()) == (identity.dev(), identity.ino()) {
+        let new = after(&self.path, file)?;
+        let (old, position) = (file.metadata()?, file.stream_position()?);
+        let Some(new) = new else {
             if old.len() >= position {
                 return Ok(Rotation::None);
             }
@@ -120,36 +127,12 @@ impl LogFile {
             self.turns += 1;
             file.rewind()?;
             return Ok(Rotation::ReadAgain);
-        }
+        };
         // Nothing is written to the old file once the new one is there, but it may have been since the last read.
         if old.len() > position {
             return Ok(Rotation::ReadAgain);
         }
-        Ok(Rotation::To(self.between(&old)?.unwrap_or(new)))
-    }
-
-    /// The first file that was set aside after this one, as kubelets do it: who reads slowly comes to it late.
-    fn between(&self, old: &Metadata) -> io::Result<Option<File>> {
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else { return Ok(None) };
-        let last = |found: &Metadata| (found.mtime(), found.mtime_nsec());
-        let mut next: Option<(_, PathBuf)> = None;
-        for entry in folder.read_dir()? {
-            let entry = entry?;
-            let is_one =
-                entry.file_name().as_encoded_bytes().strip_prefix(name.as_encoded_bytes()).is_some_and(is_time);
-            // It may be removed at any moment.
-            let Some(found) = is_one.then(|| entry.metadata().ok()).flatten().filter(Metadata::is_file) else {
-                continue;
-            };
-            let is_later = last(&found) > last(old) && (found.dev(), found.ino()) != (old.dev(), old.ino());
-            if is_later && next.as_ref().is_none_or(|(time, _)| last(&found) < *time) {
-                next = Some((last(&found), entry.path()));
-            }
-        }
-        match next.map(|(_, path)| File::open(path)) {
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.transpose(),
-        }
+        Ok(Rotation::To(new))
     }
 
     fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
@@ -168,11 +151,19 @@ impl LogFile {
     }
 }
 
-/// What follows the name of a log that was set aside: `.20240131-120000`.
-fn is_time(end: &[u8]) -> bool {
-    let shape = b".00000000-000000";
-    let is_fit = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
-    end.len() == shape.len() && end.iter().zip(shape).all(is_fit)
+/// The file that follows on this one: nothing if it is the last, or while there is no last one.
+fn after(path: &Path, file: &File) -> io::Result<Option<File>> {
+    let last = match File::open(path) {
+        Ok(last) => last,
+        // Between two names.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (old, identity) = (file.metadata()?, last.metadata()?);
+    if (old.dev(), old.ino()) == (identity.dev(), identity.ino()) {
+        return Ok(None);
+    }
+    Ok(Some(set_aside::after(path, &old)?.unwrap_or(last)))
 }
 
 #[cfg(test)]
@@ -242,6 +233,30 @@ mod tests {
         write("four\n", 40);
         assert_eq!(all(&mut log), ["two", "three", "four"]);
         assert_eq!(log.turns(), 3);
+    }
+
+    #[test]
+    fn what_was_set_aside_before_is_read_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let write = |name: &str, text: &str, second: u64| {
+            let mut file = File::create_new(dir.path().join(name)).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second)).unwrap();
+        };
+        write("0.log.20240101-000020", "1\n2\n", 20);
+        let mut log = LogFile::new(&path);
+        assert_eq!(all(&mut log), ["1", "2"], "also while the log itself is not there");
+        write("0.log.20240101-000030", "3\n", 30);
+        write("0.log", "4\n5\nbegun", 40);
+        assert_eq!(all(&mut log), ["3", "4", "5"]);
+        let (mut log, mut count) = (LogFile::new(&path), 0);
+        log.survey(|_| count += 1).unwrap();
+        assert_eq!(count, 5);
+        assert_eq!((all(&mut log).len(), log.turns()), (5, 0));
+        std::fs::rename(&path, dir.path().join("0.log.20240101-000040")).unwrap();
+        std::fs::write(&path, "6\n").unwrap();
+        assert_eq!((all(&mut log), log.turns()), (vec!["6".to_owned()], 1));
     }
 
     #[test]

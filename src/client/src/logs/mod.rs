@@ -6,6 +6,7 @@ mod follow;
 pub(crate) mod line;
 mod merge;
 mod printer;
+pub(crate) mod set_aside;
 
 pub(crate) use containers::LogLook;
 use file::LogFile;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::facts::ThisNode;
 use super::images::ContainerImage;
 use super::pod_dir::PodDir;
+use super::rotation::{LogShare, RotatedLog};
 use super::support::RuntimeSupport;
 use super::termination::LastWords;
 use super::voice::Voice;
@@ -88,6 +89,15 @@ impl RunningPod<'_> {
         let id = self.bring_up(&config).await.map_err(failed)?;
         self.check_stop_signal(container, &id).await;
         let (ended, receiver) = watch::channel(false);
+        let log = RotatedLog {
+            connection: self.run.connection.clone(),
+            voice: self.run.voice.clone(),
+            container: id.clone(),
+            path: self.log(container, attempt),
+            share: LogShare::USUAL,
+        };
+        // It ends with the container.
+        tokio::spawn(log.keep_small(receiver.clone()));
         let printer = tokio::spawn(self.print(container, attempt, receiver));
         let (voice, name) = (self.run.voice.clone(), container.name.clone());
         Ok(StartedContainer { id, words, ended, printer, voice, name })

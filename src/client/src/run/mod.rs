@@ -45,6 +45,7 @@ mod remains;
 mod renewal;
 mod report;
 mod resources;
+mod rotation;
 mod security;
 #[cfg(test)]
 mod settle_tests;

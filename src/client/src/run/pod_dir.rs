@@ -14,6 +14,7 @@ use super::off_thread::off_thread;
 use super::volume_error::VolumeError;
 use super::{kernel_mounts, messages, report, subpath, termination};
 use crate::bounds::ENV_FILE_BYTES;
+use crate::logs::set_aside::keep_newest;
 use crate::manifest::{Container, EnvSource, Pod, Volume, VolumeSource};
 use crate::runs::owner::{FolderOwner, OWNER, OwnerFacts};
 use crate::targets;
@@ -113,8 +114,9 @@ impl PodDir {
     pub(super) fn forget_before(&self, container: &Container, attempt: u32) {
         let Some(old) = attempt.checked_sub(2) else { return };
         let log = self.path.join("logs").join(messages::log_path(container, old));
+        // What can't be removed goes with the pod.
+        let _ = keep_newest(&log, 0);
         for left in [log, termination::file(&self.path, &container.name, old)] {
-            // It goes with the pod then.
             let _ = fs::remove_file(left);
         }
     }
