@@ -80,7 +80,9 @@ impl SchemaCheck {
         }
         for field in fields.iter().filter(|field| field.required) {
             if !entries.iter().any(|entry| entry.key == field.name && entry.node.value != YamlValue::Null) {
-                self.add_mistake(&place.key(field.name), line, "is missing".to_owned());
+                let is_generated = field.name == "name" && entries.iter().any(|entry| entry.key == "generateName");
+                let why = if is_generated { ": generateName is for a server, which makes names up" } else { "" };
+                self.add_mistake(&place.key(field.name), line, format!("is missing{why}"));
             }
         }
     }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as k8s;
 
 use super::builder::Builder;
 use super::env::{self, EnvVariable};
-use super::image::{PullPolicy, pull_policy, with_tag};
+use super::image::{PullPolicy, is_image, pull_policy, with_tag};
 use super::lifecycle::{self, Lifecycle};
 use super::mounts::{self, VolumeMount};
 use super::names::is_label;
@@ -92,11 +92,15 @@ fn container(
 ) -> Container {
     b.check_label(&format!("{path}.name"), &given.name);
     let written = given.image.as_deref().unwrap_or_default();
-    if written.is_empty() || written.trim() != written {
+    if !is_image(written) {
         b.add_mistake(&format!("{path}.image"), format!("is `{written}`; it has to be the name of an image"));
     }
     let (image, latest) = with_tag(written);
     let pull = pull_policy(b, &format!("{path}.imagePullPolicy"), given.image_pull_policy.as_deref(), latest);
+    let working_dir = given.working_dir.clone().unwrap_or_default();
+    if !working_dir.is_empty() && !working_dir.starts_with('/') {
+        b.add_mistake(&format!("{path}.workingDir"), format!("is `{working_dir}`; it has to be an absolute path"));
+    }
     let env = env::build(b, path, given);
     Container {
         name: given.name.clone(),
@@ -105,7 +109,7 @@ fn container(
         process: ContainerProcess {
             command: given.command.clone().unwrap_or_default(),
             args: given.args.clone().unwrap_or_default(),
-            working_dir: given.working_dir.clone().unwrap_or_default(),
+            working_dir,
             env,
             stdin: given.stdin.unwrap_or(false),
             stdin_once: given.stdin_once.unwrap_or(false),

@@ -62,6 +62,9 @@ fn deployment(builder: &mut Builder<'_>, given: k8s::Deployment, template: PodTe
         }
     }
     let replicas = pods_at_a_time(builder, "spec.replicas", spec.replicas.unwrap_or(1), 0);
+    if replicas > 1 {
+        one_at_a_time(builder, template.pod());
+    }
     let strategy = strategy(builder, spec.strategy.unwrap_or_default(), replicas);
     let min_ready = spec.min_ready_seconds.unwrap_or_default();
     let min_ready_seconds = count(builder, "spec.minReadySeconds", min_ready.into(), 0);
@@ -70,6 +73,17 @@ fn deployment(builder: &mut Builder<'_>, given: k8s::Deployment, template: PodTe
     }
     let name = given.metadata.name.unwrap_or_default();
     Deployment { name, template, replicas, strategy, min_ready_seconds }
+}
+
+/// What of a pod no second one can have beside it on one node.
+fn one_at_a_time(builder: &mut Builder<'_>, pod: &Pod) {
+    for (index, container) in pod.containers.iter().enumerate() {
+        for (port, number) in container.ports.iter().enumerate().filter_map(|(at, port)| Some((at, port.host_port?))) {
+            let path = format!("spec.template.spec.containers[{index}].ports[{port}].hostPort");
+            let text = format!("is {number}, which one pod of a node can have: take one replica, or no hostPort");
+            builder.add_mistake(&path, text);
+        }
+    }
 }
 
 fn strategy(builder: &mut Builder<'_>, given: k8s::DeploymentStrategy, replicas: u32) -> RolloutStrategy {

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod bound_tests;
 mod builder;
+mod capabilities;
 mod change;
 mod check;
 mod container;

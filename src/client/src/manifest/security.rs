@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::builder::Builder;
+use super::capabilities;
 use super::names::is_inner_path;
 
 /// What is said of a pod as a whole.
@@ -158,6 +159,12 @@ pub(super) fn container(
         let short = |name: String| name.strip_prefix("CAP_").map(str::to_owned).unwrap_or(name);
         names.unwrap_or_default().into_iter().map(short).collect()
     };
+    for (list, given) in [("add", &caps.add), ("drop", &caps.drop)] {
+        for (index, name) in given.iter().flatten().enumerate().filter(|(_, name)| !capabilities::is_one(name)) {
+            let path = format!("{path}.capabilities.{list}[{index}]");
+            b.add_mistake(&path, format!("is `{name}`, which is no capability"));
+        }
+    }
     let capabilities = (names(caps.add), names(caps.drop));
     let no_new_privileges = given.allow_privilege_escalation == Some(false);
     if no_new_privileges && (privileged || capabilities.0.iter().any(|name| name == "SYS_ADMIN")) {

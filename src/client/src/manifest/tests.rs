@@ -101,6 +101,11 @@ fn values_of_another_type_say_what_to_write() {
         ("ports: [{containerPort: 1, protocol: tcp}]", "protocol is `tcp`; it can be TCP, UDP, SCTP"),
         ("ports: [{containerPort: 1, hostIP: x}]", "hostIP is `x`; it has to be an IP address"),
         ("ports: [{containerPort: 1, hostPort: 5}, {containerPort: 2, hostPort: 5}]", "ports[1].hostPort is 5, as is"),
+        ("workingDir: etc", "line 8: spec.containers[0].workingDir is `etc`; it has to be an absolute path"),
+        (
+            "securityContext: {capabilities: {add: [NET_ADMIN, CAP_NOTHING]}}",
+            "capabilities.add[1] is `CAP_NOTHING`, which is no capability",
+        ),
         ("imagePullPolicy: Sometimes", "is `Sometimes`; it can be Always, IfNotPresent, Never"),
         ("volumeMounts: [{name: v, mountPath: /v}]", "name is `v`, which is none of spec.volumes"),
     ] {
@@ -113,6 +118,7 @@ fn values_of_another_type_say_what_to_write() {
 fn a_pods_own_mistakes_are_named() {
     for (from, to, expected) in [
         ("name: web", "name: Web", "line 3: metadata.name is `Web`"),
+        ("name: web", "generateName: web-", "metadata.name is missing: generateName is for a server"),
         ("kind: Pod", "kind: Deployment", "it is a Deployment of apiVersion v1, and `peapod run` runs Pods"),
         ("spec:", "spec:\n  restartPolicy: Sometimes", "line 5: spec.restartPolicy is `Sometimes`"),
         ("spec:", "spec:\n  terminationGracePeriodSeconds: -1", "is -1; it has to be 0 to 4294967295 seconds"),

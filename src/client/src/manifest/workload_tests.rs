@@ -21,8 +21,8 @@ fn what_was_read_out_of_a_cluster_runs() {
     }
 }
 
-fn deployment(more: &str) -> Result<(Deployment, Vec<String>), String> {
-    let text = format!(
+fn text(more: &str) -> String {
+    format!(
         "apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: web}}
@@ -34,7 +34,14 @@ spec:
     metadata: {{labels: {{a: b}}}}
     spec: {{containers: [{{name: c, image: x}}]}}
 "
-    );
+    )
+}
+
+fn deployment(more: &str) -> Result<(Deployment, Vec<String>), String> {
+    built(text(more))
+}
+
+fn built(text: String) -> Result<(Deployment, Vec<String>), String> {
     let LoadedManifest { mut workloads, notes, .. } = loaded(text)?;
     match workloads.pop() {
         Some(Workload::Deployment(deployment)) => Ok((deployment, notes)),
@@ -74,5 +81,19 @@ fn strategies() {
     ] {
         let error = deployment(more).unwrap_err();
         assert!(error.contains(said), "{more}: {error}");
+    }
+}
+
+#[test]
+fn a_port_of_the_node_is_for_one_pod() {
+    let text =
+        text("").replace("image: x", "image: x, ports: [{containerPort: 80}, {containerPort: 81, hostPort: 8080}]");
+    let error = built(text.clone()).unwrap_err();
+    assert!(
+        error.contains("line 10: spec.template.spec.containers[0].ports[1].hostPort is 8080, which one"),
+        "{error}"
+    );
+    for replicas in [0, 1] {
+        built(text.replace("replicas: 10", &format!("replicas: {replicas}"))).unwrap();
     }
 }
