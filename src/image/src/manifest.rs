@@ -98,7 +98,10 @@ fn read(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> {
     match (top.manifests, top.layers, top.config) {
         // Docker 25.0.0 wrote an index of nothing so.
         (Field::Absent, Field::Absent, Field::Absent) if declared == OCI_INDEX => Ok(Document::Index(Vec::new())),
-        (Field::Absent, Field::Absent, Field::Absent) => Err(format!("what it leads to is no image: {declared}")),
+        (Field::Absent, Field::Absent, Field::Absent) => {
+            let why = if declared.is_empty() { "it names no configuration and no manifests" } else { &declared };
+            Err(format!("what it leads to is no image: {why}"))
+        }
         (Field::Absent, layers, config) => {
             let annotations = top.annotations.usable().unwrap_or_default().0;
             match config_of(config, declared == DOCKER_MANIFEST)? {

@@ -157,6 +157,7 @@ fn what_is_no_image_is_refused_by_name() {
     assert!(refused(r#"{"schemaVersion":1,"fsLayers":[]}"#).contains("schema 1"));
     assert!(refused(r#"{"fsLayers":[]}"#).contains("schema 1"));
     assert!(refused(r#"{"schemaVersion":2}"#).contains("no image: application/json"));
+    assert!(document(b"{}", None).unwrap_err().ends_with("no image: it names no configuration and no manifests"));
     assert!(refused(r#"{"schemaVersion":2,"layers":[],"config":5}"#).contains("\"config\" is no descriptor"));
     assert!(refused(r#"{"schemaVersion":2,"layers":[],"manifests":[]}"#).contains("at once"));
     let signed = document(b"{}", Some("application/vnd.docker.distribution.manifest.v1+prettyjws")).unwrap_err();

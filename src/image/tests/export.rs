@@ -107,6 +107,7 @@ async fn several_are_in_one_archive_and_share_what_they_share() {
     import(&lab, &layout(&[named(&one, "one:1")], &blobs(&one))).await;
     import(&lab, &layout(&[named(&two, "two:1"), named(&two, "two:2")], &blobs(&two))).await;
     let archive = export(&lab, &["one:1", "two:1", "two:2"]).await.unwrap();
+    assert_eq!(export(&lab, &["one:1", "two:1", "one:1", "two:2", "two:1"]).await.unwrap(), archive);
     import(&other, &archive).await;
     assert_eq!(other.images.list().len(), 2);
     assert_eq!(other.images.resolve("two:1"), other.images.resolve("two:2"));

@@ -84,7 +84,8 @@ pub(crate) async fn export(store: &Arc<Store>, images: &[String]) -> Result<Expo
         let reference = Reference::parse(name, &store.config.default_registry).ok();
         let reference = reference.filter(|name| image.repo_tags.contains(&name.to_string()));
         match wanted.iter_mut().find(|known| known.id == image.id) {
-            Some(known) => known.names.extend(reference),
+            // Who names it twice gets it once.
+            Some(known) => known.names.extend(reference.filter(|name| !known.names.contains(name))),
             None => wanted.push(look_up(store, &image, reference).await?),
         }
     }

@@ -48,24 +48,35 @@ pub(super) fn of_layout(index: &[u8], default_registry: &str) -> Result<Vec<List
     }
     let mut images: Vec<ListedArchiveImage> = Vec::new();
     for (name, group) in groups {
-        let names = name.map(|name| tag_or_digest(&name, default_registry)).transpose()?.into_iter().collect();
+        let names: Vec<_> = name.map(|name| tag_or_digest(&name, default_registry)).transpose()?.into_iter().collect();
         let same = |image: &&mut ListedArchiveImage| match &image.root {
             ImageRoot::Oci(of) => of.len() == group.len() && of.iter().zip(&group).all(|(a, b)| a.digest == b.digest),
             ImageRoot::Docker(_) => false,
         };
         // The same image under several names.
         match images.iter_mut().find(same) {
-            Some(image) => image.names.extend::<Vec<_>>(names),
+            Some(image) => add(&mut image.names, names),
             None => images.push(ListedArchiveImage { names, root: ImageRoot::Oci(group) }),
         }
     }
     Ok(images)
 }
 
+/// A name that stands twice is one.
+fn add(names: &mut Vec<Reference>, more: Vec<Reference>) {
+    for name in more {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}
+
 /// The images of an archive of `docker save`, by its `manifest.json`.
 pub(super) fn of_docker(list: &[u8], default_registry: &str) -> Result<Vec<ListedArchiveImage>, String> {
     let image = |image: DockerImage| {
-        let names = image.names.iter().map(|name| tag_or_digest(name, default_registry)).collect::<Result<_, _>>()?;
+        let read = image.names.iter().map(|name| tag_or_digest(name, default_registry));
+        let (mut names, read) = (Vec::new(), read.collect::<Result<Vec<_>, _>>()?);
+        add(&mut names, read);
         Ok(ListedArchiveImage { names, root: ImageRoot::Docker(image) })
     };
     docker_images(list)?.into_iter().map(image).collect()
@@ -149,6 +160,14 @@ mod tests {
     const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     const FULL: &str = "io.containerd.image.name";
     const USUAL: &str = "org.opencontainers.image.ref.name";
+
+    #[test]
+    fn names_that_stand_twice_are_one() {
+        let twice = ["a:1", "a:1", "b:1"].map(|name| entry('1', &named(FULL, name)));
+        assert_eq!(read(&twice).unwrap(), ["1 docker.io/library/a:1 docker.io/library/b:1"]);
+        let docker = r#"[{"Config":"c.json","RepoTags":["a:1","docker.io/library/a:1"],"Layers":[]}]"#;
+        assert_eq!(of_docker(docker.as_bytes(), "docker.io").unwrap()[0].names.len(), 1);
+    }
 
     #[test]
     fn names_and_platforms_make_images() {

@@ -100,7 +100,7 @@ pub(crate) fn index(source: impl Read, copy: Option<&File>, limits: UnpackLimits
     let copied = Copied { inner: decompressor, copy, limits, position: Rc::clone(&position), unseen: ASK_DISK };
     let mut archive = Archive::new(copied);
     let (mut bundle, mut came) = (Bundle::default(), 0_usize);
-    while let Some(entry) = archive.next()? {
+    while let Some(entry) = archive.next().map_err(|error| if came == 0 { at_the_begin(error) } else { error })? {
         came += 1;
         if came > ARCHIVE_ENTRIES {
             return Err(LimitError::ArchiveEntries(ARCHIVE_ENTRIES).into());
@@ -128,6 +128,17 @@ pub(crate) fn index(source: impl Read, copy: Option<&File>, limits: UnpackLimits
         copy.flush().map_err(|source| ArchiveError::Disk { name: String::new(), source })?;
     }
     Ok(bundle)
+}
+
+/// What ends before its first entry may be any short file.
+fn at_the_begin(error: ArchiveError) -> ArchiveError {
+    match error {
+        ArchiveError::Damaged { source } if source.kind() == io::ErrorKind::UnexpectedEof => {
+            let text = format!("not a tar archive: {source}");
+            ArchiveError::Damaged { source: io::Error::new(source.kind(), text) }
+        }
+        other => other,
+    }
 }
 
 /// Lets bytes pass as long as they are within bounds, and copies them.
@@ -241,7 +252,11 @@ mod tests {
         assert!(refused.to_string().contains("65536 files"), "{refused}");
         let cut = archive(&[("a", b'0', &"x".repeat(8192))]);
         assert!(index(&cut[..1000], None, limits()).unwrap_err().to_string().contains("too early"));
-        assert!(index(&b"no archive at all, but a text"[..], None, limits()).is_err());
+        assert!(!index(&cut[..1000], None, limits()).unwrap_err().to_string().contains("not a tar"));
+        for text in ["no archive at all, but a text".to_owned(), "no archive\n".repeat(200)] {
+            let refused = index(text.as_bytes(), None, limits()).unwrap_err().to_string();
+            assert!(refused.contains("not a tar archive"), "{refused}");
+        }
         let trailer = [archive(&[("a", b'0', "x")]), vec![0; usize::try_from(TRAILER).unwrap() + 1]].concat();
         assert!(index(&trailer[..], None, limits()).unwrap_err().to_string().contains("archive's end"));
     }

@@ -61,7 +61,9 @@ impl<R: BufRead> Decompressor<R> {
                 Self::Zstd(decoder, window)
             }
             LayerCompression::Other(name) => {
-                let what = format!("it is compressed with {name}: layers are plain, gzip or zstd");
+                let what = format!(
+                    "it is compressed with {name}, which peapod does not read: take gzip, zstd or no compression"
+                );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, what));
             }
         })
