@@ -95,8 +95,15 @@ fn an_archive_that_was_imported_before_costs_a_look() {
             let refused = direct.pin(own::PinRequest { image: String::new(), pinned }).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
         }
+        let refused = direct.untag(own::UntagRequest { image: String::new() }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
         let (code, _, err) = client(daemon, &["pin", "none.example/none:1"]).await;
         assert!(code == 1 && err.contains("pull or import it first"), "{err}");
+        // A name goes alone as long as there are others.
+        assert_eq!(client(daemon, &["rmi", "offline.example/other:2"]).await.1, "offline.example/other:2\n");
+        assert_eq!(daemon.image(NAME).await.unwrap().repo_tags, [NAME]);
+        assert_eq!(client(daemon, &["rmi", NAME]).await.1, format!("{NAME}\n"));
+        assert!(daemon.image(NAME).await.is_none());
     });
 }
 

@@ -90,7 +90,7 @@ pub enum ClientCommand {
     Images(ImagesArgs),
     /// Pulls an image.
     Pull(PullArgs),
-    /// Removes images.
+    /// Removes images, or one of several names.
     Rmi(RmiArgs),
     /// Imports images from an archive or a folder.
     Import(ImportArgs),
@@ -258,8 +258,12 @@ pub struct PullArgs {
 
 /// Arguments of `peapod rmi`.
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Prints each name that is gone. An image that has other names stays under these, but for runtimes \
+other than peapod, which remove it with all of them."
+)]
 pub struct RmiArgs {
-    /// Images: name, digest, or the start of the id.
+    /// Names; or ids, starts of ids and digests, for the image with all its names.
     #[arg(required = true)]
     pub images: Vec<String>,
 }

@@ -203,7 +203,7 @@ pub enum RemoveError {
     Store(#[from] StoreError),
 }
 
-/// An image could not be pinned or unpinned.
+/// An image could not be pinned or unpinned, or not lose a name.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// There is no such image.

@@ -2,12 +2,13 @@
 
 use crate::bring::settled;
 use crate::config::{Config, RequestConfig};
-use crate::error::{LeaseError, OpenError, PinError, PullError, RemoveError};
+use crate::error::{LeaseError, OpenError, PullError, RemoveError};
 use crate::export::{ExportError, ExportedPieces, export};
 use crate::import::{ArchiveSource, FolderImport, ImportError, ImportRequest, ImportedImage, import, import_folder};
 use crate::inspect::{Inspection, inspect};
 use crate::measures::ImageMeasures;
 use crate::model::{Credentials, FsInfo, Image, ImageId, PullRequest, Rootfs};
+use crate::names::ImageNames;
 use crate::open;
 use crate::pull::pull;
 use crate::records;
@@ -185,33 +186,10 @@ impl Images {
         usage(&self.store).await
     }
 
-    /// Has garbage collection leave an image alone: by the name `reference`, whatever image that leads to, or if it is
-    /// an id by all names that its image has. Answers with the image.
-    ///
-    /// # Errors
-    /// [`PinError`]: there is no such image, or it has no name.
-    pub async fn pin(&self, reference: &str) -> Result<Arc<Image>, PinError> {
-        let image = self.resolve(reference).ok_or_else(|| PinError::NotFound { image: reference.to_owned() })?;
-        let named = Reference::parse(reference, &self.store.config.default_registry).ok();
-        let named = named.map(|name| name.to_string());
-        let named = named.filter(|name| image.repo_tags.contains(name) || image.repo_digests.contains(name));
-        let id = image.id.clone();
-        let (is_pinned, after) =
-            self.store.records.change(move |tx| records::pins::pin(tx, &id, named.as_deref())).await?;
-        let unnamed = || PinError::Unnamed { image: image.id.to_string() };
-        after.by_id(&image.id).filter(|_| is_pinned).ok_or_else(unnamed)
-    }
-
-    /// Gives an image back to garbage collection, whatever name held it. Answers with the image.
-    ///
-    /// # Errors
-    /// [`PinError`]: there is no such image.
-    pub async fn unpin(&self, reference: &str) -> Result<Arc<Image>, PinError> {
-        let missing = || PinError::NotFound { image: reference.to_owned() };
-        let id = self.resolve(reference).ok_or_else(missing)?.id.clone();
-        let own = id.clone();
-        let ((), after) = self.store.records.change(move |tx| records::pins::unpin(tx, &own)).await?;
-        after.by_id(&id).ok_or_else(missing)
+    /// What can be done with the names of images.
+    #[must_use]
+    pub fn names(&self) -> ImageNames<'_> {
+        ImageNames::new(&self.store)
     }
 
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.

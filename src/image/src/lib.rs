@@ -50,6 +50,7 @@ mod lenient;
 mod manifest;
 mod measures;
 mod model;
+mod names;
 mod open;
 mod part;
 mod permits;
@@ -86,6 +87,7 @@ pub use import::{
 pub use inspect::{InspectedStep, Inspection};
 pub use measures::{FetchedBytes, ImageMeasures};
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
+pub use names::ImageNames;
 pub use part::{ImagePart, PartError};
 pub use records::{LayerUse, MIGRATIONS};
 pub use reference::{Reference, ReferenceError, Selector};

@@ -174,32 +174,6 @@ async fn the_machines_platform_is_taken_or_the_one_that_was_asked_for() {
     lab.assert_nothing_left().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs root"]
-async fn pins_belong_to_names() {
-    let mut lab = Lab::new().await;
-    let (one, two) = (image("one", Packing::Gzip), image("two", Packing::Gzip));
-    let archive = |built: &Built| layout(&[named(built, "a:1")], &blobs(built));
-    let id = import(&lab, &archive(&one)).await.unwrap()[0].image.id.clone();
-    assert!(!lab.images.resolve("a:1").unwrap().pinned);
-    assert!(lab.images.pin("a:1").await.unwrap().pinned);
-    lab.reopen().await;
-    assert!(lab.images.resolve(id.as_str()).unwrap().pinned);
-    // The name goes to another image, and its pin with it.
-    let moved = import(&lab, &archive(&two)).await.unwrap();
-    assert!(moved[0].image.pinned && !lab.images.resolve(id.as_str()).unwrap().pinned);
-    assert!(!lab.images.unpin("a:1").await.unwrap().pinned);
-    // By its id, by all its names.
-    assert!(lab.images.pin(id.as_str()).await.unwrap().pinned);
-    assert!(lab.images.pin("none:1").await.unwrap_err().to_string().contains("not here"));
-    assert!(lab.images.unpin("none:1").await.unwrap_err().to_string().contains("not here"));
-    let bare = entry(&one.manifest_type, &one.manifest, &json!({}));
-    lab.images.remove(id.as_str()).await.unwrap();
-    let unnamed = import(&lab, &layout(&[bare], &blobs(&one))).await.unwrap();
-    let refused = lab.images.pin(unnamed[0].image.id.as_str()).await.unwrap_err();
-    assert!(refused.to_string().contains("no name"), "{refused}");
-}
-
 /// An archive that must be refused, and a word of what is said.
 #[allow(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {

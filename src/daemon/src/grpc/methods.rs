@@ -2,7 +2,7 @@
 //! it is one of these.
 
 /// In the order of the alphabet. No two services have the same.
-pub(super) const METHODS: [&str; 48] = [
+pub(super) const METHODS: [&str; 49] = [
     "Attach",
     "CheckImage",
     "CheckpointContainer",
@@ -47,6 +47,7 @@ pub(super) const METHODS: [&str; 48] = [
     "StreamPodSandboxMetrics",
     "StreamPodSandboxStats",
     "StreamPodSandboxes",
+    "Untag",
     "UpdateContainerResources",
     "UpdatePodSandboxResources",
     "UpdateRuntimeConfig",
@@ -55,7 +56,7 @@ pub(super) const METHODS: [&str; 48] = [
 /// Those of the image service.
 const OF_IMAGES: [&str; 6] = ["ImageFsInfo", "ImageStatus", "ListImages", "PullImage", "RemoveImage", "StreamImages"];
 /// Those of our own service; the others are the runtime service's.
-const OF_OUR_OWN: [&str; 5] = ["CheckImage", "Export", "Import", "Pin", "StoreUsage"];
+const OF_OUR_OWN: [&str; 6] = ["CheckImage", "Export", "Import", "Pin", "StoreUsage", "Untag"];
 /// What is called that is none.
 pub(super) const OTHER: &str = "other";
 

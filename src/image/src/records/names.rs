@@ -52,6 +52,19 @@ pub(crate) fn name_image(tx: &Transaction<'_>, image: &ImageId, names: &[NameRow
     tx.prepare_cached(old)?.execute((image.as_str(), i64::try_from(IMAGE_NAMES).unwrap_or(i64::MAX))).map(drop)
 }
 
+/// Takes a tag from an image that has others; says whether it did. With the last tag of its repository the digests in
+/// that go as well.
+pub(crate) fn untag(tx: &Transaction<'_>, image: &ImageId, (tag, repository): (&str, &str)) -> rusqlite::Result<bool> {
+    let others = "EXISTS (SELECT 1 FROM names WHERE image_id = ?1 AND digest = 0 AND reference != ?2)";
+    let own = format!("DELETE FROM names WHERE image_id = ?1 AND reference = ?2 AND digest = 0 AND {others}");
+    if tx.execute(&own, (image.as_str(), tag))? == 0 {
+        return Ok(false);
+    }
+    let digests = "DELETE FROM names WHERE image_id = ?1 AND digest = 1 AND instr(reference, ?2 || '@') = 1
+         AND NOT EXISTS (SELECT 1 FROM names WHERE image_id = ?1 AND digest = 0 AND instr(reference, ?2 || ':') = 1)";
+    tx.execute(digests, (image.as_str(), repository)).map(|_| true)
+}
+
 /// Those of the names that lead somewhere, be it to an image with a lost layer, and where.
 pub(crate) fn taken(connection: &Connection, names: &[String]) -> rusqlite::Result<HashMap<String, ImageId>> {
     let mut statement = connection.prepare_cached("SELECT image_id FROM names WHERE reference = ?1")?;
@@ -120,6 +133,25 @@ mod tests {
         pins::pin(&tx, &ids[0], None).unwrap();
         name_image(&tx, &ids[0], &[row("c", true, NameClaim::Move)]).unwrap();
         assert!(!of(&tx, &ids[0]).iter().any(|(name, _)| name == "a:001"));
+    }
+
+    #[test]
+    fn one_of_several_tags_can_be_taken_away() {
+        let (mut db, ids) = records(1);
+        let tx = db.transaction().unwrap();
+        let digest = |reference: &str| NameRow { is_digest: true, ..row(reference, false, NameClaim::Move) };
+        let tags = ["x.io/a:1", "x.io/a:2", "x.io/ab:1"].map(|tag| row(tag, true, NameClaim::Move));
+        let digests = ["x.io/a@sha256:00", "x.io/ab@sha256:00"].map(digest);
+        name_image(&tx, &ids[0], &[&tags[..], &digests].concat()).unwrap();
+        let left = || of(&tx, &ids[0]).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert!(!untag(&tx, &ids[0], ("x.io/a@sha256:00", "x.io/a")).unwrap(), "no tag");
+        assert!(!untag(&tx, &ids[0], ("x.io/none:1", "x.io/none")).unwrap());
+        assert!(untag(&tx, &ids[0], ("x.io/a:1", "x.io/a")).unwrap());
+        assert_eq!(left(), ["x.io/a:2", "x.io/a@sha256:00", "x.io/ab:1", "x.io/ab@sha256:00"]);
+        assert!(untag(&tx, &ids[0], ("x.io/a:2", "x.io/a")).unwrap());
+        assert_eq!(left(), ["x.io/ab:1", "x.io/ab@sha256:00"]);
+        assert!(!untag(&tx, &ids[0], ("x.io/ab:1", "x.io/ab")).unwrap(), "the only one");
+        assert_eq!(left().len(), 2);
     }
 
     #[test]

@@ -5,13 +5,14 @@ mod export;
 mod import;
 mod pin;
 mod store_usage;
+mod untag;
 
 use std::sync::Arc;
 
 use peapod_api::own::image_store_server::ImageStore;
 use peapod_api::own::{
     CheckImageRequest, CheckImageResponse, ExportRequest, ExportResponse, ImportRequest, ImportResponse, PinRequest,
-    PinResponse, StoreUsageRequest, StoreUsageResponse,
+    PinResponse, StoreUsageRequest, StoreUsageResponse, UntagRequest, UntagResponse,
 };
 use peapod_trace::SpanSubject;
 use tonic::{Request, Response, Status, Streaming};
@@ -54,6 +55,10 @@ impl ImageStore for ImageStoreCalls {
     async fn pin(&self, request: Request<PinRequest>) -> Result<Response<PinResponse>, Status> {
         answer(self.call("Pin"), request, async |request, _| pin::handle(&self.0, request).await).await
     }
+
+    async fn untag(&self, request: Request<UntagRequest>) -> Result<Response<UntagResponse>, Status> {
+        answer(self.call("Untag"), request, async |request, _| untag::handle(&self.0, request).await).await
+    }
 }
 
 impl RequestSubject for Streaming<ImportRequest> {
@@ -84,6 +89,14 @@ impl RequestSubject for CheckImageRequest {
 impl RequestSubject for StoreUsageRequest {
     fn subject(&self) -> SpanSubject {
         SpanSubject::default()
+    }
+}
+
+impl RequestSubject for UntagRequest {
+    fn subject(&self) -> SpanSubject {
+        let mut subject = SpanSubject::default();
+        subject.set_image(&self.image);
+        subject
     }
 }
 
