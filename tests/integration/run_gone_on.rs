@@ -1,5 +1,5 @@
-//! Runs that nobody looks after any more, as they were killed or are over: `peapod apply` goes on with them as what they
-//! were.
+//! Runs that nobody looks after any more, as they were killed or are over: `peapod apply` goes on with them as what
+//! they were.
 
 use std::fs;
 use std::path::Path;

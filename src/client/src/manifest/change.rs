@@ -26,6 +26,19 @@ impl Workload {
         }
     }
 
+    /// Whether pods of it end for another wording.
+    pub(crate) fn is_replaced_by(&self, wish: &Self) -> bool {
+        match (self, wish) {
+            (Self::Deployment(own), Self::Deployment(wish)) => own.template.fixed() != wish.template.fixed(),
+            _ => self.change_to(wish) == WorkloadChange::Pods,
+        }
+    }
+
+    /// Whether another number of its pods run at a time by another wording.
+    pub(crate) fn is_resized_by(&self, wish: &Self) -> bool {
+        matches!((self, wish), (Self::Job(own), Self::Job(wish)) if own.parallelism != wish.parallelism)
+    }
+
     fn fixed(&self) -> Self {
         match self {
             Self::Pod(pod) => Self::Pod(pod.fixed()),

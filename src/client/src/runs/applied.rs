@@ -49,8 +49,8 @@ impl RunRecord {
         told
     }
 
-    /// Writes a text over the last one, if that has as many blocks. Who reads it meanwhile may read nonsense, which is no
-    /// answer, and reads it again.
+    /// Writes a text over the last one, if that has as many blocks. Who reads it meanwhile may read nonsense, which is
+    /// no answer, and reads it again.
     fn overwrite(&self, text: &[u8]) -> io::Result<()> {
         let last = File::options().write(true).open(self.folder().join(APPLIED))?;
         let there = usize::try_from(last.metadata()?.len()).map_err(io::Error::other)?;

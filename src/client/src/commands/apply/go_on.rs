@@ -1,6 +1,6 @@
-//! `peapod apply` of a run that nobody looks after any more: its record says what it was. Another process goes on with it,
-//! of all its files and with its options. What runs of it runs on until the images of what follows are there; what has
-//! ended by itself is not begun again.
+//! `peapod apply` of a run that nobody looks after any more: its record says what it was. Another process goes on with
+//! it, of all its files and with its options. What runs of it runs on until the images of what follows are there; what
+//! has ended by itself is not begun again.
 
 use std::path::PathBuf;
 

@@ -216,12 +216,14 @@ impl Fleet<'_> {
             }
             let title = controller.title();
             let wish = at.and_then(|at| new[at].take());
-            let change =
-                wish.as_ref().filter(|_| !self.leaving.contains(&index)).map(|wish| controller.change_to(wish));
+            let change = wish
+                .as_ref()
+                .filter(|_| !self.leaving.contains(&index))
+                .map(|wish| controller.workload().change_to(wish));
             match (change, wish) {
                 (Some(WorkloadChange::Nothing), _) => unchanged.push(format!("{title} unchanged")),
                 (Some(WorkloadChange::Files), Some(wish)) => {
-                    let is_resized = controller.is_resized_by(&wish);
+                    let is_resized = controller.workload().is_resized_by(&wish);
                     self.controllers[index].adopt(wish);
                     renew_files(self, index);
                     said.push(match is_resized {
@@ -261,7 +263,7 @@ impl Fleet<'_> {
     /// was not wished meanwhile, or was cut short and somebody asks. What there is to say of it.
     fn over(&mut self, index: usize, wish: Option<&mut Option<Workload>>, is_asked_for: bool) -> Option<String> {
         let controller = &self.controllers[index];
-        let is_past = self.controllers[index + 1..].iter().any(|later| later.is_twin_of(controller));
+        let is_past = self.controllers[index + 1..].iter().any(|later| later.is_named_as(controller.workload()));
         if is_past || self.leaving.contains(&index) {
             return None;
         }
@@ -269,7 +271,7 @@ impl Fleet<'_> {
             self.leaving.insert(index);
             return None;
         };
-        let is_same = wish.as_ref().is_some_and(|wish| controller.change_to(wish) != WorkloadChange::Pods);
+        let is_same = wish.as_ref().is_some_and(|wish| controller.workload().change_to(wish) != WorkloadChange::Pods);
         if !is_same || is_asked_for && controller.was_cut() {
             return None;
         }
@@ -298,6 +300,6 @@ fn times(RunContext { args, record, .. }: RunContext<'_>) -> u64 {
 fn is_replaced_by(fleet: &Fleet<'_>, wish: &Workload) -> bool {
     fleet.controllers.iter().enumerate().any(|(index, controller)| {
         let goes_on = !controller.is_over() && !fleet.leaving.contains(&index);
-        goes_on && controller.is_named_as(wish) && controller.is_replaced_by(wish)
+        goes_on && controller.is_named_as(wish) && controller.workload().is_replaced_by(wish)
     })
 }

@@ -6,7 +6,7 @@ use super::deployment::DeploymentController;
 use super::job::JobController;
 use super::pod::PodController;
 use super::{FleetAction, FleetEnd, FleetInput, Moment, PodNumber};
-use crate::manifest::{Deployment, Pod, Workload, WorkloadChange};
+use crate::manifest::{Deployment, Pod, Workload};
 use crate::run::RunError;
 use crate::runs::KnownWorkload;
 
@@ -116,27 +116,9 @@ impl Controller {
         matches!(self.course, Course::Pod(_))
     }
 
-    /// How far what it is for is from this.
-    pub(super) fn change_to(&self, wish: &Workload) -> WorkloadChange {
-        self.workload.change_to(wish)
-    }
-
-    /// Whether pods of it end for a wish of its name.
-    pub(super) fn is_replaced_by(&self, wish: &Workload) -> bool {
-        match (&self.workload, wish) {
-            (Workload::Deployment(own), Workload::Deployment(wish)) => own.template.fixed() != wish.template.fixed(),
-            _ => self.change_to(wish) == WorkloadChange::Pods,
-        }
-    }
-
     /// Whether it is for something of this kind and name.
     pub(super) fn is_named_as(&self, wish: &Workload) -> bool {
         self.workload.is_named_as(wish)
-    }
-
-    /// Whether both are for something of one kind and name.
-    pub(super) fn is_twin_of(&self, other: &Self) -> bool {
-        self.is_named_as(&other.workload)
     }
 
     /// Its pod has ended, and not by itself.
@@ -162,11 +144,6 @@ impl Controller {
             controller.set_parallelism(job.parallelism);
         }
         self.workload = wish;
-    }
-
-    /// Whether another number of its pods run at a time by another wording.
-    pub(super) fn is_resized_by(&self, wish: &Workload) -> bool {
-        matches!((&self.workload, wish), (Workload::Job(own), Workload::Job(wish)) if own.parallelism != wish.parallelism)
     }
 
     /// A Deployment is to be another one.

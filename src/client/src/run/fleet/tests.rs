@@ -236,8 +236,8 @@ fn a_job_that_waits_goes_on_with_another_number_of_pods() {
         assert_eq!(said(&controller.step(at(0), FleetInput::Time)), "", "{none}");
         assert!(controller.next().is_none() && controller.is_settled(std::iter::empty()) && !controller.is_over());
         let wish = Workload::Job(job("completions: 3\n  parallelism: 2"));
-        assert_eq!(controller.change_to(&wish), WorkloadChange::Files);
-        assert!(controller.is_resized_by(&wish));
+        assert_eq!(controller.workload().change_to(&wish), WorkloadChange::Files);
+        assert!(controller.workload().is_resized_by(&wish));
         controller.adopt(wish);
         assert_eq!(said(&controller.step(at(1), FleetInput::Time)), "+0 +1");
         controller.adopt(Workload::Job(waits));
