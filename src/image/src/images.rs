@@ -8,7 +8,7 @@ use crate::import::{ArchiveSource, FolderImport, ImportError, ImportRequest, Imp
 use crate::inspect::{Inspection, inspect};
 use crate::measures::ImageMeasures;
 use crate::model::{Credentials, FsInfo, Image, ImageId, PullRequest, Rootfs};
-use crate::names::ImageNames;
+use crate::names::ImageNaming;
 use crate::open;
 use crate::pull::pull;
 use crate::records;
@@ -188,8 +188,8 @@ impl Images {
 
     /// What can be done with the names of images.
     #[must_use]
-    pub fn names(&self) -> ImageNames<'_> {
-        ImageNames::new(&self.store)
+    pub fn names(&self) -> ImageNaming<'_> {
+        ImageNaming::new(&self.store)
     }
 
     /// Removes the image that `reference` means, with all its names. An image that is not here is removed already.

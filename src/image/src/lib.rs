@@ -87,7 +87,7 @@ pub use import::{
 pub use inspect::{InspectedStep, Inspection};
 pub use measures::{FetchedBytes, ImageMeasures};
 pub use model::{Credentials, FsInfo, Image, ImageConfig, ImageId, PullRequest, Rootfs};
-pub use names::ImageNames;
+pub use names::ImageNaming;
 pub use part::{ImagePart, PartError};
 pub use records::{LayerUse, MIGRATIONS};
 pub use reference::{Reference, ReferenceError, Selector};

@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 /// The names of all images of this node.
 #[derive(Clone, Copy)]
-pub struct ImageNames<'a> {
+pub struct ImageNaming<'a> {
     store: &'a Store,
 }
 
-impl std::fmt::Debug for ImageNames<'_> {
+impl std::fmt::Debug for ImageNaming<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ImageNames").finish_non_exhaustive()
+        f.debug_struct("ImageNaming").finish_non_exhaustive()
     }
 }
 
-impl<'a> ImageNames<'a> {
+impl<'a> ImageNaming<'a> {
     pub(crate) fn new(store: &'a Store) -> Self {
         Self { store }
     }

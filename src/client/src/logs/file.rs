@@ -65,8 +65,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// How often another file took the place of one that was read, or it was emptied; but for those that were there when
-    /// all was surveyed.
+    /// How often another file took the place of one that was read, or it was emptied; but for those that were there
+    /// when all was surveyed.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.saturating_sub(self.surveyed)
     }

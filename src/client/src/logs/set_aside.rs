@@ -1,4 +1,5 @@
-//! Files of a log that were set aside, as kubelets and `peapod run` do it: beside the log, with the time in their names.
+//! Files of a log that were set aside, as kubelets and `peapod run` do it: beside the log, with the time in their
+//! names.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -15,7 +16,7 @@ type LastWrite = (i64, i64);
 
 /// One of them.
 #[derive(Debug)]
-struct SetAside {
+struct AsideFile {
     last: LastWrite,
     identity: (u64, u64),
     path: PathBuf,
@@ -26,7 +27,7 @@ fn last(found: &Metadata) -> LastWrite {
 }
 
 /// What is there of a log, the oldest first.
-fn of(log: &Path) -> io::Result<Vec<SetAside>> {
+fn of(log: &Path) -> io::Result<Vec<AsideFile>> {
     let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for entry in folder.read_dir()? {
@@ -34,7 +35,7 @@ fn of(log: &Path) -> io::Result<Vec<SetAside>> {
         let is_one = entry.file_name().as_encoded_bytes().strip_prefix(name.as_encoded_bytes()).is_some_and(is_time);
         // It may be removed at any moment.
         if let Some(found) = is_one.then(|| entry.metadata().ok()).flatten().filter(Metadata::is_file) {
-            all.push(SetAside { last: last(&found), identity: (found.dev(), found.ino()), path: entry.path() });
+            all.push(AsideFile { last: last(&found), identity: (found.dev(), found.ino()), path: entry.path() });
         }
     }
     all.sort_by_key(|one| one.last);
@@ -64,7 +65,7 @@ pub(super) fn after(log: &Path, old: &Metadata) -> io::Result<Option<File>> {
     opened(of(log)?.iter().find(|one| one.last > last(old) && one.identity != identity))
 }
 
-fn opened(one: Option<&SetAside>) -> io::Result<Option<File>> {
+fn opened(one: Option<&AsideFile>) -> io::Result<Option<File>> {
     match one.map(|one| File::open(&one.path)) {
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.transpose(),
