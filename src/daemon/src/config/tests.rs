@@ -38,12 +38,9 @@ fn the_packaged_file_shows_the_defaults() {
         Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => key,
         _ => line,
     });
-    let own = ["max_unpacks", "parent", "cgroup_writable"];
+    let own = ["max_unpacks", "parent", "cgroup_writable", "root_container", "arguments"];
     let host = |line: &&str| {
-        !line.contains("crun")
-            && !line.contains("libexec")
-            && !line.starts_with("root_container")
-            && !own.iter().any(|key| line.starts_with(key))
+        !line.contains("crun") && !line.contains("libexec") && !own.iter().any(|key| line.starts_with(key))
     };
     let written = check(&lines.filter(host).collect::<Vec<_>>().join("\n")).unwrap();
     assert_eq!(format!("{written:?}"), format!("{:?}", check("").unwrap()));
