@@ -30,8 +30,9 @@ impl OpenGroup {
 
     /// What it uses now; what is no part of `part` is not read. As long as nothing in it has used a processor since the
     /// last reading, that is told again, for 15 s at most: what the node takes back or writes out meanwhile shows late,
-    /// and so do other limits. Counters that only what runs can move are told again for a minute. Pressure is read each time if somebody has waited between the last two readings. Who
-    /// sets limits opens the group anew, for all to be read.
+    /// and so do other limits. Counters that only what runs can move are told again for a minute. Pressure is read each
+    /// time if somebody has waited between the last two readings. Who sets limits opens the group anew, for all to be
+    /// read.
     ///
     /// # Errors
     /// When the group does not exist or a file can't be read.

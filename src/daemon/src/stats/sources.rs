@@ -110,8 +110,8 @@ impl Sources {
         }
     }
 
-    /// The pod's interfaces, as any of its processes shows them that has stayed with them, once its containers have used
-    /// so much of processors. None of a pod in the node's network, and of one in which nothing runs.
+    /// The pod's interfaces, as any of its processes shows them that has stayed with them, once its containers have
+    /// used so much of processors. None of a pod in the node's network, and of one in which nothing runs.
     fn interfaces(&self, entry: &PodEntry, used: Option<u64>) -> Option<Vec<InterfaceUsage>> {
         let netns = entry.pod.netns.as_deref()?;
         let read = || {
