@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use peapod_api::own::image_store_client::ImageStoreClient;
@@ -27,6 +27,11 @@ pub(crate) const PULL: Duration = Duration::from_secs(3600);
 
 /// A CRI message is never longer.
 const MAX_MESSAGE: usize = 16 << 20;
+
+/// How long a socket may have nobody behind it: a daemon that was killed is there again after a second.
+const RESTART: Duration = Duration::from_secs(2);
+/// Time between two looks at it.
+const KNOCK: Duration = Duration::from_millis(50);
 
 /// Both services of one CRI endpoint, and peapod's own, which other runtimes lack.
 ///
@@ -55,7 +60,7 @@ pub(crate) enum ConnectError {
     Missing { path: PathBuf },
     #[error(
         "no runtime at {}: the socket is there, but nobody listens; its runtime has ended. \
-         Start it again (`peapod serve`), or name another with --endpoint or PEAPOD_ENDPOINT", path.display()
+         Start it again (`systemctl start peapod`, or `peapod serve`), or name another with --endpoint or PEAPOD_ENDPOINT", path.display()
     )]
     NobodyListens { path: PathBuf },
     #[error("may not use {}: a CRI socket is its owner's alone. Run this as root, for example with sudo", path.display())]
@@ -144,7 +149,7 @@ impl CriClient {
         // Runs and pods are found by it, whatever links lead to it.
         let endpoint = path.canonicalize().unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned();
         // Once by hand: the transport's own errors say nothing about sockets.
-        drop(UnixStream::connect(&path).await.map_err(|error| explain(&path, error))?);
+        knock(&path).await.map_err(|error| explain(&path, error))?;
         let channel = channel(path.clone());
         let runtime = RuntimeServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
@@ -164,6 +169,19 @@ impl CriClient {
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
         let runtime_name = one_line(&runtime_name).into_owned();
         Ok(Self { runtime, image, store, runtime_name, endpoint })
+    }
+}
+
+/// Connects, and waits for a moment where the socket's owner has ended: who looks after it is starting it again.
+async fn knock(path: &Path) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && began.elapsed() < RESTART => {
+                tokio::time::sleep(KNOCK).await;
+            }
+            done => return done.map(drop),
+        }
     }
 }
 
@@ -214,6 +232,21 @@ mod tests {
         for bad in ["tcp://localhost:1", "run/x.sock", "unix://x.sock", "", "/"] {
             assert!(socket_path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_owner_comes_back_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let comes_back = async {
+            tokio::time::sleep(KNOCK * 2).await;
+            std::fs::remove_file(&path).unwrap();
+            tokio::net::UnixListener::bind(&path).unwrap()
+        };
+        // Not there at all for a moment, between the two, is the one thing that is not waited for.
+        let (knocked, _listener) = tokio::join!(knock(&path), comes_back);
+        knocked.unwrap();
     }
 
     #[tokio::test]

@@ -55,7 +55,10 @@ impl fmt::Display for PodTwin {
         write!(f, "pod {namespace}/{name} runs already, with the id {id}")?;
         match owner {
             TwinOwner::OtherRun { id: run, file: Some(file) } => {
-                write!(f, ", of the run {run} of {file}: end that with `peapod down {file}`")?;
+                write!(
+                    f,
+                    ", of the run {run} of {file}: `peapod apply {file}` changes what has changed there, and `peapod down {file}` ends it"
+                )?;
             }
             TwinOwner::OtherRun { id: run, file: None } => {
                 write!(f, ", of the run {run} of standard input: stop it with `peapod stop {id}`")?;

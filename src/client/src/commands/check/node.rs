@@ -117,7 +117,7 @@ fn runtimes(machine: &NodeFiles, report: &mut CheckReport) {
     let others = OTHER_RUNTIMES.iter().filter_map(|name| machine.program(name));
     for path in others {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let found = format!("{}; a handler once [runtimes.handlers.NAME] has its path", path.display());
+        let found = format!("{}; a handler where the daemon finds it, too: `peapod check handlers`", path.display());
         report.notice(&name, found, None);
     }
 }
