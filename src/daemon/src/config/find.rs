@@ -7,6 +7,8 @@ use super::section::absolute;
 
 /// Name of the shim's binary; containerd expects one of this form.
 pub(super) const SHIM: &str = "containerd-shim-peapod-v1";
+/// Where packages put it.
+const LIBEXEC: &str = "/usr/libexec/peapod";
 
 /// Searched after PATH: a service often has a short one.
 const USUAL: [&str; 6] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -45,14 +47,21 @@ pub(super) fn is_roots_alone(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The shim: beside the running binary, so that a build tree works as it is; then where packages put it.
+/// The shim: beside the running binary, so that a build tree works as it is; then where an installation with that
+/// binary's prefix puts it, and where packages do.
 pub(super) fn shim() -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(SHIM)));
-    beside
-        .into_iter()
-        .chain([Path::new("/usr/libexec/peapod").join(SHIM)])
+    let folder = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+    let candidates = folder.as_deref().map(near).into_iter().flatten();
+    candidates
+        .chain([Path::new(LIBEXEC).join(SHIM)])
         .find(|candidate| is_executable(candidate))
         .or_else(|| program(SHIM))
+}
+
+/// Where the shim is of a binary in this folder.
+fn near(folder: &Path) -> [PathBuf; 2] {
+    let prefix = folder.parent().unwrap_or(folder);
+    [folder.join(SHIM), prefix.join("libexec/peapod").join(SHIM)]
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -65,6 +74,14 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn an_installation_has_its_shim_below_its_own_prefix() {
+        let [beside, installed] = near(Path::new("/opt/peapod/bin"));
+        assert_eq!(beside, Path::new("/opt/peapod/bin").join(SHIM));
+        assert_eq!(installed, Path::new("/opt/peapod/libexec/peapod").join(SHIM));
+        assert_eq!(near(Path::new("/usr/bin"))[1], Path::new(LIBEXEC).join(SHIM));
+    }
 
     #[test]
     #[ignore = "needs root"]

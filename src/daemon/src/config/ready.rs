@@ -189,8 +189,10 @@ impl TimeoutSettings {
 fn read_shim(mut section: Section<'_>) -> PathBuf {
     let configured = section.text("path", None, |text| find::executable(text).map(Some));
     let shim = configured.or_else(find::shim).unwrap_or_else(|| {
-        let reason =
-            format!("{} is not beside this binary, in /usr/libexec/peapod or in PATH: set its path", find::SHIM);
+        let reason = format!(
+            "{} is not beside this binary, in ../libexec/peapod from there, in /usr/libexec/peapod or in PATH: set its path",
+            find::SHIM
+        );
         section.problem("path", reason);
         PathBuf::from(find::SHIM)
     });
