@@ -143,13 +143,25 @@ fn lost(status: &Status) -> bool {
 }
 
 impl CriClient {
-    /// Connects and asks who is there.
+    /// Connects and asks who is there. Where the socket's owner has ended it waits for a moment: who looks after that is
+    /// starting it again.
     pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
-        let path = socket_path(endpoint)?;
+        let (path, began) = (socket_path(endpoint)?, Instant::now());
+        loop {
+            match Self::open_once(path.clone()).await {
+                Err(ConnectError::NobodyListens { .. } | ConnectError::Gone { .. }) if began.elapsed() < RESTART => {
+                    tokio::time::sleep(KNOCK).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn open_once(path: PathBuf) -> Result<Self, ConnectError> {
         // Runs and pods are found by it, whatever links lead to it.
         let endpoint = path.canonicalize().unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned();
         // Once by hand: the transport's own errors say nothing about sockets.
-        knock(&path).await.map_err(|error| explain(&path, error))?;
+        drop(UnixStream::connect(&path).await.map_err(|error| explain(&path, error))?);
         let channel = channel(path.clone());
         let runtime = RuntimeServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
@@ -169,19 +181,6 @@ impl CriClient {
         let runtime_name = format!("{} {}", version.runtime_name, version.runtime_version);
         let runtime_name = one_line(&runtime_name).into_owned();
         Ok(Self { runtime, image, store, runtime_name, endpoint })
-    }
-}
-
-/// Connects, and waits for a moment where the socket's owner has ended: who looks after it is starting it again.
-async fn knock(path: &Path) -> io::Result<()> {
-    let began = Instant::now();
-    loop {
-        match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && began.elapsed() < RESTART => {
-                tokio::time::sleep(KNOCK).await;
-            }
-            done => return done.map(drop),
-        }
     }
 }
 
@@ -237,16 +236,23 @@ mod tests {
     #[tokio::test]
     async fn a_socket_whose_owner_comes_back_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
+        let (path, new) = (dir.path().join("s"), dir.path().join("new"));
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        // Takes the place of the old one, as a daemon's does; whoever comes is told nothing.
         let comes_back = async {
             tokio::time::sleep(KNOCK * 2).await;
-            std::fs::remove_file(&path).unwrap();
-            tokio::net::UnixListener::bind(&path).unwrap()
+            let listener = tokio::net::UnixListener::bind(&new).unwrap();
+            std::fs::rename(&new, &path).unwrap();
+            let mut guests = 0;
+            while let Ok(guest) = tokio::time::timeout(RESTART * 2, listener.accept()).await {
+                drop(guest);
+                guests += 1;
+            }
+            guests
         };
-        // Not there at all for a moment, between the two, is the one thing that is not waited for.
-        let (knocked, _listener) = tokio::join!(knock(&path), comes_back);
-        knocked.unwrap();
+        let (opened, guests) = tokio::join!(CriClient::open(path.to_str().unwrap()), comes_back);
+        assert!(matches!(opened.err(), Some(ConnectError::Gone { .. })));
+        assert!(guests > 2, "it asks again: {guests}");
     }
 
     #[tokio::test]

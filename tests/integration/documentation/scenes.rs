@@ -44,8 +44,6 @@ found=$(systemd-analyze verify peapod.service 2>&1); echo "$found"; test -z "$fo
 
 /// A page may come a moment after its server has started.
 const PAGE: Way = Instead("until curl -fs http://127.0.0.1:8080/; do sleep 0.05; done");
-/// As people do it: not within the second in which the daemon comes back.
-const PODS: Way = Instead("until peapod ps >/dev/null 2>&1; do sleep 0.05; done; peapod ps");
 /// With the configuration of the document's folder, beside what else a kubelet needs in a node.
 const KUBELET: Way = Beside(
     "\"$PEAPOD_CHECKOUT/tests/kubelet/kubelet.sh\" /run/peapod/peapod.sock \"$NODE_DIR/kubelet\" \\\n\
@@ -59,7 +57,7 @@ found=$(systemd-analyze verify kubelet.service 2>&1); echo "$found"; test -z "$f
 
 /// All of them.
 pub(crate) const SCENES: &[Scene] = &[
-    Scene { document: "README.md", given: &[], ways: &[("curl -s http://127.0.0.1:8080/", PAGE), ("peapod ps", PODS)] },
+    Scene { document: "README.md", given: &[], ways: &[("curl -s http://127.0.0.1:8080/", PAGE)] },
     Scene { document: "docs/configuration.md", given: &[("", "daemon")], ways: &[] },
     Scene { document: "docs/devices.md", given: &[("", "daemon")], ways: &[] },
     Scene {
