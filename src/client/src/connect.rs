@@ -143,8 +143,8 @@ fn lost(status: &Status) -> bool {
 }
 
 impl CriClient {
-    /// Connects and asks who is there. Where the socket's owner has ended it waits for a moment: who looks after that is
-    /// starting it again.
+    /// Connects and asks who is there. Where the socket's owner has ended it waits for a moment: who looks after that
+    /// is starting it again.
     pub(crate) async fn open(endpoint: &str) -> Result<Self, ConnectError> {
         let (path, began) = (socket_path(endpoint)?, Instant::now());
         loop {
