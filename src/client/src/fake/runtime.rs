@@ -131,14 +131,15 @@ runtime_service! {
     async fn stop_pod_sandbox(&self, request: Request<v1::StopPodSandboxRequest>) -> Answer<v1::StopPodSandboxResponse> {
         let id = request.into_inner().pod_sandbox_id;
         self.called("StopPodSandbox", "")?;
-        for container in self.of_pod(&id) {
-            self.end(&container, 0).await;
-        }
+        // First: nothing is made any more in a pod that is being stopped.
         self.state(|state| {
             if let Some((_, ready)) = state.pods.get_mut(&id) {
                 *ready = false;
             }
         });
+        for container in self.of_pod(&id) {
+            self.end(&container, 0).await;
+        }
         answer(v1::StopPodSandboxResponse {})
     }
 
@@ -193,6 +194,9 @@ runtime_service! {
             let is_taken = |other: &Container| {
                 other.pod == request.pod_sandbox_id && other.config.metadata.as_ref() == Some(&metadata)
             };
+            if !state.pods.get(&request.pod_sandbox_id).is_some_and(|(_, ready)| *ready) {
+                return Err(Status::failed_precondition("its pod is not ready"));
+            }
             if state.containers.values().any(is_taken) {
                 return Err(Status::already_exists("its name is taken"));
             }
