@@ -46,7 +46,7 @@ over_it() {             # WHAT ARGUMENT-OF-RESTART...
     until_ok 20 "a new one runs beside it" k exec lasting -- touch "/tmp/$what"
     wait $transfer
     check "the transfer comes to its end" prints "$large" digest <"$dir/received"
-    local line; line=$(k logs --tail=1 lasting | tail -n 1)
+    local line; line=$(k logs --tail=20 lasting | grep '^line ' | tail -n 1)
     until_ok 20 "the log is told on, $line" heard log "^$line$"
     check "without a gap" no_gap "$dir/log.out"
     check "a Deployment that was scaled meanwhile comes to be whole" k rollout status deployment/growing --timeout=90s
