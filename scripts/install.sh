@@ -17,6 +17,8 @@ demo=(
 tests=(
     "nft:nftables" "jq:jq" "openssl:openssl" "zstd:zstd" "pkg-config:pkg-config" "mount:mount"
     "systemd-analyze:systemd" "script:bsdutils"
+    # A runtime with a sandbox of its own.
+    "runsc:runsc"
     "/usr/include/seccomp.h:libseccomp-dev"
     # The virtual machine (virtiofsd comes with qemu-system-x86).
     "qemu-system-x86_64:qemu-system-x86" "mmdebstrap:mmdebstrap" "mke2fs:e2fsprogs" "cpio:cpio" "depmod:kmod"
