@@ -8,6 +8,11 @@ use crate::bounds::{CHANNEL_MESSAGE_BYTES, STREAMING_ANSWER};
 /// What went wrong between this client and a runtime's streaming server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamError {
+    #[error(
+        "everything was sent, but this runtime can't be told that it was all (it speaks v4.channel.k8s.io), and the \
+         command goes on waiting: what it was sent should be there"
+    )]
+    Deaf,
     /// What the runtime answered.
     #[error("the runtime answered `{url}`, which is no http or https address of a session")]
     Url { url: String },

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, pause, resume, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -17,7 +18,7 @@ use super::command::{converse, receive, session};
 use super::end::exit_code;
 use super::error::StreamError;
 use super::output::{RawOutput, RawStream};
-use super::{CommandSide, forward};
+use super::{CommandSide, forward, transfer};
 use crate::bounds::{CHANNEL_MESSAGE_BYTES, END_BYTES, FORWARD_REST, FORWARD_SILENCE, PIECES, SESSION_END};
 
 const SIDE: CommandSide = CommandSide { stdin: false, tty: false, limit: None };
@@ -328,4 +329,21 @@ async fn a_server_that_says_what_went_wrong_and_stays() {
     let (ended, (_socket, began)) = tokio::join!(forwarding, server);
     assert_eq!(ended.unwrap().unwrap_err().to_string(), "it went wrong");
     assert!(began.elapsed() >= SESSION_END && began.elapsed() <= 2 * SESSION_END);
+}
+
+/// A command that waits for more, of a server that can't be told that there is none.
+#[tokio::test]
+async fn the_end_of_a_transfer_of_which_nobody_can_be_told() {
+    let (listener, url) = listen().await;
+    let (pieces, input) = mpsc::channel(1);
+    let sending = async move { pieces.send(b"all".to_vec()).await.unwrap() };
+    let server = async {
+        let mut socket = accept(&listener, "v4.channel.k8s.io").await;
+        let piece = socket.next().await;
+        pause();
+        (socket, piece)
+    };
+    let (ended, (), (_socket, piece)) = tokio::join!(transfer(&url, Some(input), None), sending, server);
+    assert_eq!(piece.unwrap().unwrap().into_data().as_ref(), b"\0all");
+    assert!(matches!(ended, Err(StreamError::Deaf)), "{ended:?}");
 }

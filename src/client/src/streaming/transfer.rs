@@ -1,9 +1,10 @@
 //! A session of exec whose streams are this program's own, not this process'.
 
-use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::channel::{ChannelSink, ChannelSource, collect, line, open};
@@ -12,6 +13,9 @@ use super::command_source::CommandSource;
 use super::end::exit_code;
 use super::error::StreamError;
 use crate::console::OutputStream;
+
+/// How long a command has to end by what it was sent, where it can't be told that this was all.
+const OWN_END: Duration = Duration::from_secs(10);
 
 /// How a command has ended.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub(crate) async fn transfer(
     let (writer, reader) = open(url).await?;
     tokio::select! {
         ended = receive(reader, output) => ended,
-        never = send(writer, input) => match never {},
+        error = send(writer, input) => Err(error),
     }
 }
 
@@ -53,16 +57,19 @@ async fn receive(reader: ChannelSource, output: Option<mpsc::Sender<Bytes>>) -> 
     Ok(TransferEnd { code: exit_code(&source.said())?, complaint: lines(&complaint) })
 }
 
-/// When nobody hears any more, the reader knows.
-async fn send(mut writer: ChannelSink, input: Option<mpsc::Receiver<Vec<u8>>>) -> Infallible {
+/// When nobody hears any more, the reader knows. A server that can't be told of the input's end goes by the archive's
+/// own; a command that waits for more all the same is not awaited for ever.
+async fn send(mut writer: ChannelSink, input: Option<mpsc::Receiver<Vec<u8>>>) -> StreamError {
     if let Some(mut input) = input {
         while let Some(piece) = input.recv().await {
             if writer.send(STDIN, &piece).await.is_err() {
                 return pending().await;
             }
         }
-        // A server that can't be told goes by the archive's own end.
-        let _ = writer.finish(STDIN).await;
+        if let Ok(false) = writer.finish(STDIN).await {
+            sleep(OWN_END).await;
+            return StreamError::Deaf;
+        }
     }
     pending().await
 }
