@@ -86,7 +86,7 @@ struct StartLock(#[expect(dead_code, reason = "held, not used")] File);
 impl StartLock {
     async fn connect(self, url: &str) -> anyhow::Result<CriClient> {
         // Who had the lock before may have started it.
-        if let Ok(connection) = CriClient::open(url).await {
+        if let Ok(connection) = CriClient::try_open(url).await {
             return Ok(connection);
         }
         let mut daemon = match TransientUnit::on(Path::new("/")) {
@@ -100,7 +100,7 @@ impl StartLock {
         };
         let (begun, log) = (Instant::now(), daemon.log());
         loop {
-            if let Ok(connection) = CriClient::open(url).await {
+            if let Ok(connection) = CriClient::try_open(url).await {
                 let said = "peapod: no daemon was there: started one, which goes on. It writes to";
                 crate::commands::note(&format!("{said} {log}; `peapod serve --help` says more\n"))?;
                 return Ok(connection);

@@ -57,7 +57,7 @@ async fn ask(connection: &CriClient, left: &[LeftFolder]) -> PodsThere {
     let others = named.into_iter().filter(|endpoint| **endpoint != connection.endpoint).take(LEFTOVER_RUNTIMES);
     let own = async { Some((connection.endpoint.clone(), select::pods(connection).await.ok()?)) };
     let others = join_all(others.map(|endpoint| async move {
-        let asked = async { select::pods(&CriClient::open(endpoint).await.ok()?).await.ok() };
+        let asked = async { select::pods(&CriClient::try_open(endpoint).await.ok()?).await.ok() };
         Some((endpoint.clone(), tokio::time::timeout(LEFTOVER_ANSWER, asked).await.ok()??))
     }));
     let (own, others) = tokio::join!(own, others);

@@ -46,7 +46,7 @@ impl TransientUnit {
     pub(super) async fn wait(&self, url: &str) -> anyhow::Result<Option<CriClient>> {
         let begun = Instant::now();
         while self.exists() {
-            if let Ok(connection) = CriClient::open(url).await {
+            if let Ok(connection) = CriClient::try_open(url).await {
                 return Ok(Some(connection));
             }
             if begun.elapsed() > DAEMON_START {
